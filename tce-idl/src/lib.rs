@@ -1,0 +1,2 @@
+//! The TCE interface definition language.
+pub mod model;
