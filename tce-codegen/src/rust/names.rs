@@ -1,0 +1,248 @@
+//! Every Rust name of the output, decided here alone: case, keywords, clashes.
+//!
+//! Names are claimed in declared order, bases before what extends them, and
+//! the later of two equal ones gets a trailing underscore: appending to an IDL
+//! renames nothing that was there. An interface claims before the structs of
+//! its module, so that `ServerPrx` is always a proxy.
+
+use std::collections::HashSet;
+
+use heck::{ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
+use proc_macro2::{Ident, Span};
+use tce_idl::model::{
+    DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId,
+};
+
+/// An operation with more parameters takes them as one struct: with `self` and
+/// the context a servant's method then stays within the seven that clippy allows.
+const MAX_PARAMETERS: usize = 5;
+
+/// Types that generated code means when it says their name, or that anyone
+/// reads as the prelude's; `T` is the type parameter of servants.
+const RESERVED_TYPES: &[&str] = &[
+    "AsMut", "AsRef", "Box", "Clone", "Copy", "Default", "Drop", "Eq", "Extend", "Fn", "FnMut",
+    "FnOnce", "From", "FromIterator", "Future", "Into", "IntoFuture", "IntoIterator", "Iterator",
+    "Option", "Ord", "PartialEq", "PartialOrd", "Result", "Self", "Send", "Sized", "String",
+    "Sync", "T", "ToOwned", "ToString", "TryFrom", "TryInto", "Unpin", "Vec",
+];
+
+/// The methods that every proxy has, those of the prelude's traits that an
+/// operation would hide, and `len`, which Rust expects beside an `is_empty`.
+const RESERVED_METHODS: &[&str] = &[
+    "clone", "connect", "connection", "into", "len", "new", "to_caller", "try_into", "with_extra",
+    "with_timeout",
+];
+
+/// What the bodies around a parameter call their own.
+const RESERVED_PARAMETERS: &[&str] = &["ctx", "servant"];
+
+/// Keywords that can't be written as `r#…`.
+const NEVER_RAW: &[&str] = &["crate", "self", "super"];
+
+/// The Rust names of everything in a model.
+pub(super) struct Names {
+    modules: Vec<Ident>,
+    structs: Vec<Ident>,
+    sequences: Vec<Ident>,
+    dictionaries: Vec<Ident>,
+    interfaces: Vec<InterfaceNames>,
+}
+
+/// The names that come from one interface.
+pub(super) struct InterfaceNames {
+    /// The trait that servants implement.
+    pub(super) servant_trait: Ident,
+    /// The struct that serves an implementation of the trait.
+    pub(super) servant: Ident,
+    /// The function that calls the trait's method for an operation index.
+    pub(super) dispatch: Ident,
+    /// The struct that calls the interface.
+    pub(super) proxy: Ident,
+    /// Of its own operations, in declared order.
+    pub(super) operations: Vec<OperationNames>,
+}
+
+/// The names that come from one operation.
+pub(super) struct OperationNames {
+    /// The servant's method, and the proxy's that waits for the answer.
+    pub(super) method: Ident,
+    /// The proxy's method that only sends, and gives the answer later.
+    pub(super) method_async: Ident,
+    /// The proxy's method that wants no answer; only for `void`.
+    pub(super) method_oneway: Option<Ident>,
+    /// The proxy's constant that describes the operation.
+    pub(super) constant: Ident,
+    /// In declared order.
+    pub(super) parameters: Vec<Ident>,
+    /// The struct that holds the parameters, where there are too many.
+    pub(super) parameters_struct: Option<Ident>,
+}
+
+impl Names {
+    pub(super) fn of(model: &Model) -> Self {
+        let mut scope = Scope::new(NEVER_RAW);
+        let modules = model.modules.iter().map(|module| scope.claim(snake(&module.name))).collect();
+        let mut scopes: Vec<Scopes> = model.modules.iter().map(|_| Scopes::new()).collect();
+        let interfaces = (0..)
+            .zip(&model.interfaces)
+            .map(|(id, interface)| {
+                scopes[interface.module.0 as usize].interface(model, InterfaceId(id))
+            })
+            .collect();
+        let mut claim = |module: ModuleId, name: &str| {
+            scopes[module.0 as usize].types.claim(camel(name))
+        };
+        Self {
+            modules,
+            structs: model.structs.iter().map(|s| claim(s.module, &s.name)).collect(),
+            sequences: model.sequences.iter().map(|s| claim(s.module, &s.name)).collect(),
+            dictionaries: model.dictionaries.iter().map(|d| claim(d.module, &d.name)).collect(),
+            interfaces,
+        }
+    }
+
+    pub(super) fn module(&self, id: ModuleId) -> &Ident {
+        &self.modules[id.0 as usize]
+    }
+
+    pub(super) fn struct_(&self, id: StructId) -> &Ident {
+        &self.structs[id.0 as usize]
+    }
+
+    pub(super) fn sequence(&self, id: SequenceId) -> &Ident {
+        &self.sequences[id.0 as usize]
+    }
+
+    pub(super) fn dictionary(&self, id: DictionaryId) -> &Ident {
+        &self.dictionaries[id.0 as usize]
+    }
+
+    pub(super) fn interface(&self, id: InterfaceId) -> &InterfaceNames {
+        &self.interfaces[id.0 as usize]
+    }
+}
+
+/// The names of a struct's members, in declared order.
+pub(super) fn members<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Ident> {
+    let mut scope = Scope::new(NEVER_RAW);
+    names.into_iter().map(|name| scope.claim(snake(name))).collect()
+}
+
+/// The two namespaces of a module.
+struct Scopes {
+    types: Scope,
+    functions: Scope,
+}
+
+impl Scopes {
+    fn new() -> Self {
+        Self {
+            types: Scope::new(RESERVED_TYPES),
+            functions: Scope::new(&[]),
+        }
+    }
+
+    fn interface(&mut self, model: &Model, id: InterfaceId) -> InterfaceNames {
+        let name = &model.interface(id).name;
+        InterfaceNames {
+            servant_trait: self.types.claim(camel(name)),
+            servant: self.types.claim(camel(name) + "Servant"),
+            dispatch: self.functions.claim(format!("dispatch_{}", snake(name))),
+            proxy: self.types.claim(camel(name) + "Prx"),
+            operations: self.operations(model, id),
+        }
+    }
+
+    /// A proxy has the operations of all its bases, so theirs are claimed first.
+    fn operations(&mut self, model: &Model, id: InterfaceId) -> Vec<OperationNames> {
+        let mut methods = Scope::new(RESERVED_METHODS);
+        methods.0.extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
+        let mut bases: Vec<_> = model.lineage(id).skip(1).collect();
+        bases.reverse();
+        for base in bases {
+            for operation in &model.interface(base).operations {
+                methods.operation(operation);
+            }
+        }
+        let interface = model.interface(id);
+        interface
+            .operations
+            .iter()
+            .map(|operation| {
+                let mut names = methods.operation(operation);
+                if operation.parameters.len() > MAX_PARAMETERS {
+                    let name = camel(&interface.name) + &camel(&operation.name) + "Params";
+                    names.parameters_struct = Some(self.types.claim(name));
+                }
+                names
+            })
+            .collect()
+    }
+}
+
+/// The names that are taken, in one place where names must differ.
+struct Scope(HashSet<String>);
+
+impl Scope {
+    fn new(taken: &[&str]) -> Self {
+        Self(taken.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    fn claim(&mut self, mut name: String) -> Ident {
+        while !self.0.insert(name.clone()) {
+            name.push('_');
+        }
+        ident(&name)
+    }
+
+    fn operation(&mut self, operation: &Operation) -> OperationNames {
+        let name = method(&operation.name);
+        let method = self.claim(name.clone());
+        let mut parameters = Scope::new(RESERVED_PARAMETERS);
+        parameters.0.extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
+        OperationNames {
+            method_async: self.claim(format!("{name}_async")),
+            method_oneway: operation.returns.is_none().then(|| self.claim(format!("{name}_oneway"))),
+            constant: self.claim(name.to_shouty_snake_case()),
+            parameters: operation.parameters.iter().map(|p| parameters.claim(snake(&p.name))).collect(),
+            parameters_struct: None,
+            method,
+        }
+    }
+}
+
+/// A method that starts with `from_` or `into_` would promise a conversion.
+fn method(name: &str) -> String {
+    let name = snake(name);
+    if name.starts_with("from_") || name.starts_with("into_") {
+        format!("call_{name}")
+    } else {
+        name
+    }
+}
+
+fn snake(name: &str) -> String {
+    startable(name.to_snake_case(), 'n')
+}
+
+fn camel(name: &str) -> String {
+    startable(name.to_upper_camel_case(), 'N')
+}
+
+/// Case conversion drops underscores, so `_1` and `_` end as no identifier.
+fn startable(name: String, first: char) -> String {
+    if name.starts_with(|c: char| !c.is_ascii_digit()) {
+        name
+    } else {
+        format!("{first}{name}")
+    }
+}
+
+fn ident(name: &str) -> Ident {
+    // syn knows the keywords of the editions up to 2021; `gen` is one since 2024.
+    if name == "gen" || syn::parse_str::<Ident>(name).is_err() {
+        Ident::new_raw(name, Span::call_site())
+    } else {
+        Ident::new(name, Span::call_site())
+    }
+}

@@ -1,0 +1,152 @@
+//! The server's side of an interface: a trait, and what serves it.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
+use tce_idl::model::{InterfaceId, Model, Operation};
+
+use super::Unit;
+use super::docs::Docs;
+use super::names::OperationNames;
+
+impl Unit<'_> {
+    /// The trait and the dispatch of an interface, and the servant struct where
+    /// the IDL wants one. An interface that is wanted only by those that extend
+    /// it gets the trait, which theirs need, and no servant.
+    pub(super) fn skeleton(&self, id: InterfaceId) -> TokenStream {
+        let wanted = self.model.interface(id).has_skeleton(super::LANGUAGE);
+        if !wanted && !is_base_of_wanted(self.model, id) {
+            return TokenStream::new();
+        }
+        let servant_trait = self.servant_trait(id);
+        let servant = wanted.then(|| self.servant(id));
+        let dispatch = self.dispatch(id);
+        quote!(#servant_trait #servant #dispatch)
+    }
+
+    fn servant_trait(&self, id: InterfaceId) -> TokenStream {
+        let interface = self.model.interface(id);
+        let names = self.names.interface(id);
+        let docs = self.interface_docs(id, "Implemented by servants of").attributes();
+        let name = &names.servant_trait;
+        let bounds = match interface.base {
+            Some(base) => {
+                let names = self.names.interface(base);
+                self.path(self.model.interface(base).module, &names.servant_trait)
+            }
+            None => quote!(Send + Sync + 'static),
+        };
+        let methods = interface.operations.iter().zip(&names.operations).map(|(operation, names)| {
+            let docs = self.operation_docs(id, operation).attributes();
+            let method = &names.method;
+            let (parameters, types) = self.servant_parameters(id, operation, names);
+            let returns = self.returns(operation);
+            quote! {
+                #docs
+                fn #method(&self, #(#parameters: #types,)* ctx: &rt::Context)
+                -> impl ::std::future::Future<Output = Result<#returns, rt::Fault>> + Send;
+            }
+        });
+        quote!(#docs pub trait #name: #bounds { #(#methods)* })
+    }
+
+    fn servant(&self, id: InterfaceId) -> TokenStream {
+        let names = self.names.interface(id);
+        let (name, servant_trait) = (&names.servant, &names.servant_trait);
+        let docs = Docs::sentence(format!("Serves an implementation of [`{servant_trait}`].")).attributes();
+        let mut indices = Vec::new();
+        let mut dispatches = Vec::new();
+        for interface in self.model.lineage(id) {
+            let index = self.model.interface(interface).index;
+            // Two modules may use one index: the derived interface hides its base.
+            if !indices.contains(&index) {
+                indices.push(index);
+                let dispatch = &self.names.interface(interface).dispatch;
+                dispatches.push(self.path(self.model.interface(interface).module, dispatch));
+            }
+        }
+        let indices: Vec<_> = indices.into_iter().map(Literal::u16_unsuffixed).collect();
+        quote! {
+            #docs
+            #[derive(Debug)]
+            pub struct #name<T>(::std::sync::Arc<T>);
+            impl<T: #servant_trait> #name<T> {
+                /// Serves `servant`.
+                pub fn new(servant: T) -> Self {
+                    Self::from_arc(::std::sync::Arc::new(servant))
+                }
+                /// Serves `servant`, which stays shared with whoever else holds it.
+                pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
+                    Self(servant)
+                }
+            }
+            impl<T: #servant_trait> rt::Servant for #name<T> {
+                fn interfaces(&self) -> &'static [u16] {
+                    &[#(#indices),*]
+                }
+                fn dispatch(&self, call: rt::IncomingCall<'_>) {
+                    match call.ifidx() {
+                        #(#indices => #dispatches(&self.0, call),)*
+                        _ => call.unknown_operation(),
+                    }
+                }
+            }
+        }
+    }
+
+    fn dispatch(&self, id: InterfaceId) -> TokenStream {
+        let names = self.names.interface(id);
+        let (name, servant_trait) = (&names.dispatch, &names.servant_trait);
+        let operations = &self.model.interface(id).operations;
+        let arms = operations.iter().zip(&names.operations).map(|(operation, names)| {
+            let index = Literal::u16_unsuffixed(operation.index);
+            let method = &names.method;
+            let (parameters, types) = self.servant_parameters(id, operation, names);
+            let pattern = match names.parameters_struct {
+                Some(_) => quote!(#(#parameters: #types),*),
+                None => quote!((#(#parameters,)*): (#(#types,)*)),
+            };
+            quote! {
+                #index => call.run(servant, |servant, #pattern, ctx| async move {
+                    let result = T::#method(&servant, #(#parameters,)* &ctx).await;
+                    (ctx, result)
+                }),
+            }
+        });
+        quote! {
+            pub(super) fn #name<T: #servant_trait>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
+                match call.opidx() {
+                    #(#arms)*
+                    _ => call.unknown_operation(),
+                }
+            }
+        }
+    }
+
+    /// The names and types of what a servant's method takes.
+    fn servant_parameters(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> (Vec<TokenStream>, Vec<TokenStream>) {
+        if let Some(parameters) = &names.parameters_struct {
+            let ty = self.path(self.model.interface(id).module, parameters);
+            return (vec![quote!(params)], vec![ty]);
+        }
+        names
+            .parameters
+            .iter()
+            .zip(&operation.parameters)
+            .map(|(name, parameter)| (quote!(#name), self.owned(parameter.ty)))
+            .unzip()
+    }
+}
+
+/// Whether an interface with a skeleton extends this one, at any remove.
+fn is_base_of_wanted(model: &Model, id: InterfaceId) -> bool {
+    (0..)
+        .map(InterfaceId)
+        .zip(&model.interfaces)
+        .filter(|(_, interface)| interface.has_skeleton(super::LANGUAGE))
+        .any(|(wanted, _)| model.lineage(wanted).any(|base| base == id))
+}
