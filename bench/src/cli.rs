@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, value_parser};
+
+use crate::{
+    peers::Peer,
+    process::{ClientJob, ServerJob},
+    shape::Shape,
+};
+
+/// Measures tce, its peers and the floor under them, side by side, in one run.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What the program is when it has started itself again for one measurement.
+#[derive(Subcommand)]
+pub(crate) enum Role {
+    #[command(hide = true)]
+    Serve { job: ServerJob },
+    #[command(hide = true)]
+    Drive { job: ClientJob },
+}
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often everything is measured; the table shows medians of the rounds
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Seconds that one measurement counts; a quarter of it is spent before as warm-up
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+
+    /// One short round: shows that everything runs, the numbers mean little
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
+
+    /// The shapes of load to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Shape::ALL)]
+    pub(crate) shapes: Vec<Shape>,
+
+    /// The peers to measure; the floors they are compared with always run
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
+    pub(crate) peers: Vec<Peer>,
+
+    /// Bytes of text in a call
+    #[arg(long, value_delimiter = ',', default_values_t = [16, 4096], value_parser = payload)]
+    pub(crate) payloads: Vec<usize>,
+
+    /// The core that servers are pinned to
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+
+    /// The core that clients are pinned to
+    #[arg(long, default_value_t = 1)]
+    pub(crate) client_core: usize,
+
+    /// Also writes every round and the machine's facts to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    /// How long one measurement counts calls.
+    pub(crate) fn measured(&self) -> Duration {
+        Duration::from_secs_f64(if self.quick { 0.2 } else { self.seconds })
+    }
+
+    /// How long calls run before they count: connections, buffers and caches settle.
+    pub(crate) fn warm_up(&self) -> Duration {
+        self.measured() / 4
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.05..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.05 to 3600".to_owned()),
+    }
+}
+
+fn payload(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes) if (1..=32 * 1024).contains(&bytes) => Ok(bytes),
+        _ => Err("a number of bytes from 1 to 32768".to_owned()),
+    }
+}

@@ -1,0 +1,146 @@
+//! From the measurements of all rounds to the rows of the tables.
+
+use serde::Serialize;
+
+use crate::{machine::Machine, meter::Measurement, peers::Peer, shape::Case};
+
+/// All that a run found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: f64,
+    pub(crate) total_seconds: f64,
+    pub(crate) cases: Vec<CaseReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CaseReport {
+    #[serde(flatten)]
+    pub(crate) case: Case,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One peer in one case: medians of the rounds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) peer: Peer,
+    pub(crate) calls_per_second: f64,
+    /// Microseconds.
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    pub(crate) to_floor: Option<Ratio>,
+    pub(crate) to_tarpc: Option<Ratio>,
+    pub(crate) rounds: Vec<Measurement>,
+}
+
+/// How many calls one peer makes for each of another's. It is taken within a round, where both met
+/// the same machine, and only then over the rounds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
+}
+
+/// What one peer did in one case, round by round.
+pub(crate) struct Series {
+    pub(crate) peer: Peer,
+    pub(crate) rounds: Vec<Measurement>,
+}
+
+impl CaseReport {
+    pub(crate) fn new(case: Case, series: &[Series]) -> Self {
+        let rows = series.iter().map(|one| Row::new(one, series)).collect();
+        Self { case, rows }
+    }
+}
+
+impl Row {
+    fn new(own: &Series, all: &[Series]) -> Self {
+        let ratio_to = |peer| {
+            let other = all.iter().find(|series| series.peer == peer)?;
+            Ratio::new(&own.rounds, &other.rounds)
+        };
+        let median_of = |value: fn(&Measurement) -> Option<f64>| {
+            median(own.rounds.iter().filter_map(value).collect())
+        };
+        Self {
+            peer: own.peer,
+            calls_per_second: median_of(|round| Some(round.calls_per_second)).unwrap_or_default(),
+            p50_us: median_of(|round| round.p50_us),
+            p99_us: median_of(|round| round.p99_us),
+            to_floor: ratio_to(own.peer.floor()),
+            to_tarpc: ratio_to(Peer::Tarpc),
+            rounds: own.rounds.clone(),
+        }
+    }
+}
+
+impl Ratio {
+    fn new(own: &[Measurement], other: &[Measurement]) -> Option<Self> {
+        let ratios: Vec<f64> = own
+            .iter()
+            .zip(other)
+            .map(|(own, other)| own.calls_per_second / other.calls_per_second)
+            .collect();
+        Some(Self {
+            lowest: ratios.iter().copied().reduce(f64::min)?,
+            highest: ratios.iter().copied().reduce(f64::max)?,
+            median: median(ratios)?,
+        })
+    }
+}
+
+/// The middle value, or the mean of the two middle ones.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    if values.len().is_multiple_of(2) {
+        let lower = *values.get(values.len() / 2 - 1)?;
+        Some(f64::midpoint(lower, upper))
+    } else {
+        Some(upper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn series(peer: Peer, rates: &[u64]) -> Series {
+        let rounds = rates
+            .iter()
+            .map(|&rate| Measurement::of_calls(rate, Duration::from_secs(1)))
+            .collect();
+        Series { peer, rounds }
+    }
+
+    #[test]
+    fn median_of_odd_even_and_no_values() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
+        assert_eq!(median(vec![]), None);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // The machine was ten times slower in the second round: for both.
+        let floor = series(Peer::Raw, &[1000, 100, 1000]);
+        let tarpc = series(Peer::Tarpc, &[500, 50, 400]);
+        let row = Row::new(&tarpc, &[floor, series(Peer::Tarpc, &[500, 50, 400])]);
+        let ratio = row.to_floor.unwrap();
+        assert!((ratio.median - 0.5).abs() < 1e-9);
+        assert!((ratio.lowest - 0.4).abs() < 1e-9);
+        assert!((ratio.highest - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_peer_that_was_not_measured_gives_no_ratio() {
+        let floor = series(Peer::Raw, &[1000]);
+        let row = Row::new(&floor, std::slice::from_ref(&floor));
+        assert!(row.to_tarpc.is_none());
+    }
+}

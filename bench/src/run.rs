@@ -1,0 +1,138 @@
+//! One run: rounds of cases of peers.
+
+use std::{fs, time::Instant};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cli::Options,
+    machine::Machine,
+    meter::Measurement,
+    peers::Peer,
+    process::{ClientJob, Server, ServerJob, run_client},
+    report::{CaseReport, Report, Series},
+    shape::Case,
+    table,
+};
+
+/// Measures all that is asked for, then prints the tables and writes the JSON.
+///
+/// # Errors
+/// Anything went wrong in any measurement: a table with a hole in it is none.
+pub(crate) fn benchmark(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let peers = with_floors(&options.peers);
+    let mut cases = cases(options, &peers);
+    let measurements = cases.iter().map(|(_, series)| series.len()).sum::<usize>();
+    let mut progress = Progress::new(measurements, options.rounds());
+    for round in 0..options.rounds() {
+        for (nth, (case, series)) in cases.iter_mut().enumerate() {
+            // All peers of a case run close together, and none always first or behind the same
+            // other one: what disturbs the machine meets all of them.
+            let first = (usize::try_from(round)? + nth) % series.len();
+            let (late, early) = series.split_at_mut(first);
+            for one in early.iter_mut().chain(late) {
+                let measurement = measure(one.peer, *case, options)?;
+                progress.show(round, *case, one.peer, &measurement);
+                one.rounds.push(measurement);
+            }
+        }
+    }
+    let report = Report {
+        machine: Machine::here(),
+        rounds: options.rounds(),
+        seconds: options.measured().as_secs_f64(),
+        total_seconds: started.elapsed().as_secs_f64(),
+        cases: cases
+            .iter()
+            .map(|(case, series)| CaseReport::new(*case, series))
+            .collect(),
+    };
+    publish(&report, options)
+}
+
+fn publish(report: &Report, options: &Options) -> Result<()> {
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(report)?;
+        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+    }
+    print!("{}", table::Tables(report));
+    Ok(())
+}
+
+/// The peers in their usual order, each once, and the floors they need.
+fn with_floors(chosen: &[Peer]) -> Vec<Peer> {
+    let needed = |peer: &Peer| {
+        chosen
+            .iter()
+            .any(|other| other == peer || other.floor() == *peer)
+    };
+    Peer::ALL.into_iter().filter(needed).collect()
+}
+
+/// The cases, and in each the peers that offer it.
+fn cases(options: &Options, peers: &[Peer]) -> Vec<(Case, Vec<Series>)> {
+    let mut cases = Vec::new();
+    for &shape in &options.shapes {
+        for &payload in &options.payloads {
+            let series: Vec<Series> = peers
+                .iter()
+                .filter(|peer| peer.offers(shape))
+                .map(|&peer| Series {
+                    peer,
+                    rounds: Vec::new(),
+                })
+                .collect();
+            cases.push((Case { shape, payload }, series));
+        }
+    }
+    cases
+}
+
+/// One measurement, by fresh processes: nothing is left over from an earlier one.
+fn measure(peer: Peer, case: Case, options: &Options) -> Result<Measurement> {
+    let server = Server::start(&ServerJob {
+        peer,
+        case,
+        core: options.server_core,
+    })?;
+    let measurement = run_client(&ClientJob {
+        peer,
+        case,
+        core: options.client_core,
+        warm_up: options.warm_up(),
+        measured: options.measured(),
+        server: server.address().clone(),
+    });
+    // A server's failure is why its client failed, so it is told first.
+    server.stop().and(measurement)
+}
+
+/// Lines on standard error: a run takes minutes.
+struct Progress {
+    done: usize,
+    total: usize,
+}
+
+impl Progress {
+    fn new(measurements: usize, rounds: u32) -> Self {
+        let rounds = usize::try_from(rounds).unwrap_or(usize::MAX);
+        Self {
+            done: 0,
+            total: measurements.saturating_mul(rounds),
+        }
+    }
+
+    fn show(&mut self, round: u32, case: Case, peer: Peer, measurement: &Measurement) {
+        self.done += 1;
+        let Self { done, total } = self;
+        let Case { shape, payload } = case;
+        eprintln!(
+            "[{done}/{total}] round {}, {payload} bytes, {}: {} {:.0}/s",
+            round + 1,
+            shape.title(),
+            peer.name(),
+            measurement.calls_per_second
+        );
+    }
+}

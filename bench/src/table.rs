@@ -1,0 +1,107 @@
+//! The tables that are printed.
+
+use std::fmt::{Display, Formatter, Result};
+
+use crate::{
+    report::{CaseReport, Ratio, Report, Row},
+    shape::Case,
+};
+
+pub(crate) struct Tables<'a>(pub(crate) &'a Report);
+
+impl Display for Tables<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Report {
+            machine,
+            rounds,
+            seconds,
+            total_seconds,
+            cases,
+        } = self.0;
+        writeln!(f, "{machine}")?;
+        writeln!(
+            f,
+            "Medians of {rounds} rounds of {seconds} s. Ratios are taken within a round; beside \
+             them the lowest and the highest."
+        )?;
+        for case in cases {
+            write!(f, "\n{}", Table(case))?;
+        }
+        writeln!(f, "\n{total_seconds:.0} s in all")
+    }
+}
+
+struct Table<'a>(&'a CaseReport);
+
+impl Display for Table<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Case { shape, payload } = self.0.case;
+        writeln!(f, "{payload} bytes, {}", shape.title())?;
+        writeln!(
+            f,
+            "{:<8}{:>12}{:>10}{:>10}{:>26}{:>26}",
+            "", "calls/s", "p50 µs", "p99 µs", "to the floor", "to tarpc"
+        )?;
+        for row in &self.0.rows {
+            let Row {
+                peer,
+                calls_per_second,
+                p50_us,
+                p99_us,
+                to_floor,
+                to_tarpc,
+                ..
+            } = row;
+            writeln!(
+                f,
+                "{:<8}{:>12}{:>10}{:>10}{:>26}{:>26}",
+                peer.name(),
+                grouped(*calls_per_second),
+                microseconds(*p50_us),
+                microseconds(*p99_us),
+                ratio(*to_floor),
+                ratio(*to_tarpc),
+            )?;
+        }
+        writeln!(f, "({})", shape.footnote())
+    }
+}
+
+/// A whole number with its thousands apart.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn microseconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
+}
+
+fn ratio(ratio: Option<Ratio>) -> String {
+    ratio.map_or_else(
+        || "-".to_owned(),
+        |Ratio {
+             median,
+             lowest,
+             highest,
+         }| format!("{median:.3} ({lowest:.3}-{highest:.3})"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let shown = [7.0, 999.4, 1000.0, 54_321.0, 1_234_567.0].map(grouped);
+        assert_eq!(shown, ["7", "999", "1,000", "54,321", "1,234,567"]);
+    }
+}
