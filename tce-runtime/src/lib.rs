@@ -1,1 +1,46 @@
-//! x
+//! The TCE runtime: what generated code and programs link.
+//!
+//! A call goes one way: proxy, marshal, message, transport; there transport,
+//! message, dispatch, servant; and its RETURN the same way back. The modules
+//! stand in that order, and each uses only those before it.
+
+pub mod wire;
+
+pub mod config;
+mod error;
+
+mod communicator;
+mod transport;
+
+mod connection;
+
+mod server;
+
+mod client;
+
+pub mod codegen;
+
+pub use client::{Pending, Proxy, Returned};
+pub use communicator::Communicator;
+pub use connection::{BUILTIN_INTERFACE, Connection, ConnectionEvent, IncomingCall, Servant};
+pub use error::{ErrorCode, Fault, RpcError, Side};
+pub use server::{Adapter, Context};
+pub use wire::Extra;
+
+/// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,
+/// one Rust module for each IDL module that is named.
+///
+/// ```ignore
+/// tce_runtime::include_idl!(test, zoo);
+/// use test::ServerPrx;
+/// ```
+#[macro_export]
+macro_rules! include_idl {
+    ($($module:ident),+ $(,)?) => { $(
+        #[doc = concat!("Generated from the IDL module `", stringify!($module), "`.")]
+        #[allow(dead_code, reason = "a program rarely calls every operation of its IDL")]
+        pub mod $module {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($module), ".rs"));
+        }
+    )+ };
+}

@@ -1,0 +1,178 @@
+//! Connections that a client makes, and makes again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::sync::watch;
+
+use crate::{
+    communicator::{Communicator, Stop},
+    config::Endpoint,
+    connection::{Connection, ConnectionEvent, Keep, Parts, Status, drive},
+    error::{ErrorCode, RpcError},
+    transport::{Stream, socket},
+    wire::{Extra, reserved},
+};
+
+/// The pauses between attempts to connect again.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+impl Communicator {
+    /// Connects to an endpoint (`tcp://host:port`, `ssl://host:port`).
+    ///
+    /// The connection is made again whenever it is lost, after a growing,
+    /// jittered pause; a call that finds it down asks for an attempt at once,
+    /// and fails with that attempt.
+    ///
+    /// # Errors
+    /// CONNECT_UNREACHABLE or CONNECT_FAILED, where the first attempt fails.
+    pub async fn connect(&self, endpoint: &str) -> Result<Connection, RpcError> {
+        let endpoint: Endpoint = endpoint
+            .parse()
+            .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        // Subscribed first: a shutdown from here on waits for this connection.
+        let stop = self.subscribe();
+        let stream = socket::connect(&endpoint, self).await?;
+        let parts = Parts {
+            peer: endpoint.to_string(),
+            compression: endpoint.compression(),
+            servants: Arc::default(),
+            listeners: Arc::default(),
+            credentials: credentials(self),
+        };
+        let mut connection = Connection::new(self, parts);
+        connection.keep = Some(Arc::new(Keep(Arc::clone(&connection.inner))));
+        let mut up = connection.inner.status.subscribe();
+        tokio::spawn(supervise(connection.without_keep(), endpoint, stream, stop));
+        // The task sets the status before it reads or writes.
+        let _ = up
+            .wait_for(|status| !matches!(status, Status::Down { .. }))
+            .await;
+        Ok(connection)
+    }
+}
+
+fn credentials(communicator: &Communicator) -> Extra {
+    let options = communicator.options();
+    let pairs = [
+        (reserved::TOKEN, &options.token),
+        (reserved::DEVICE_ID, &options.device_id),
+    ];
+    pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.clone()?)))
+        .collect()
+}
+
+/// Keeps a connection up until it is closed or the communicator ends.
+async fn supervise(
+    connection: Connection,
+    endpoint: Endpoint,
+    first: Stream,
+    stop: watch::Receiver<Stop>,
+) {
+    let inner = &connection.inner;
+    let mut failures = 0;
+    let mut stream = first;
+    loop {
+        connection.tell(&ConnectionEvent::Connected);
+        let down = Status::Down {
+            attempts: failures,
+            failure: None,
+        };
+        let ended = drive(&connection, stream, down, stop.clone()).await;
+        tracing::debug!(peer = connection.peer(), "connection ended: {ended}");
+        connection.tell(&ConnectionEvent::Disconnected {
+            reason: ended.to_string(),
+        });
+        let again = tokio::select! {
+            stream = reconnect(&connection, &endpoint, &mut failures) => Some(stream),
+            () = ending(&connection, stop.clone()) => None,
+        };
+        match again {
+            Some(again) => stream = again,
+            None => break,
+        }
+    }
+    inner.status.send_replace(Status::Closed);
+}
+
+/// Ready when a connection must not be made any more.
+async fn ending(connection: &Connection, mut stop: watch::Receiver<Stop>) {
+    let mut status = connection.inner.status.subscribe();
+    tokio::select! {
+        _ = status.wait_for(|status| matches!(status, Status::Closed)) => {}
+        _ = stop.wait_for(|stop| *stop != Stop::Not) => {}
+    }
+}
+
+async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut u64) -> Stream {
+    let inner = &connection.inner;
+    let builder = ExponentialBuilder::default()
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(BACKOFF_MAX);
+    let mut pauses = builder.with_jitter().without_max_times().build();
+    loop {
+        // A caller that waits is worth an attempt; otherwise there is time.
+        tokio::select! {
+            () = inner.demand.notified() => {}
+            () = tokio::time::sleep(pauses.next().unwrap_or(BACKOFF_MAX)) => {}
+        }
+        match socket::connect(endpoint, &inner.communicator).await {
+            Ok(stream) => return stream,
+            Err(error) => {
+                *failures += 1;
+                tracing::debug!(peer = connection.peer(), "can't connect: {error}");
+                let failure = Some((error.code(), error.text().into()));
+                inner.status.send_if_modified(|status| {
+                    let is_open = !matches!(status, Status::Closed);
+                    if is_open {
+                        *status = Status::Down {
+                            attempts: *failures,
+                            failure,
+                        };
+                    }
+                    is_open
+                });
+            }
+        }
+    }
+}
+
+/// Waits until the connection is up; fails with the next attempt that fails.
+pub(super) async fn ensure_up(connection: &Connection, deadline: Instant) -> Result<(), RpcError> {
+    let inner = &connection.inner;
+    let mut status = inner.status.subscribe();
+    let mut seen = None;
+    loop {
+        match &*status.borrow_and_update() {
+            Status::Up => return Ok(()),
+            Status::Closed => {
+                return Err(RpcError::new(
+                    ErrorCode::ConnectionLost,
+                    "the connection is closed",
+                ));
+            }
+            Status::Down { attempts, failure } => match (seen, failure) {
+                (Some(seen), Some((code, text))) if *attempts > seen => {
+                    return Err(RpcError::new(*code, &**text));
+                }
+                _ => seen = seen.or(Some(*attempts)),
+            },
+        }
+        inner.demand.notify_one();
+        if tokio::time::timeout_at(deadline.into(), status.changed())
+            .await
+            .is_err()
+        {
+            return Err(RpcError::new(
+                ErrorCode::Timeout,
+                "the connection was not made in time",
+            ));
+        }
+    }
+}

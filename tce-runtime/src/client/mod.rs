@@ -1,0 +1,9 @@
+//! The side that calls: connections that are made, proxies, calls in flight.
+
+mod connect;
+mod invoke;
+mod pending;
+mod proxy;
+
+pub use pending::{Pending, Returned};
+pub use proxy::Proxy;

@@ -1,0 +1,149 @@
+//! Calls whose RETURN is awaited.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::invoke::{Sent, reply_of};
+use crate::{
+    connection::{Connection, Reply},
+    error::{ErrorCode, RpcError},
+    wire::{Extra, Operation, Reader, Unmarshal, reserved},
+};
+
+type Later = Pin<Box<dyn Future<Output = Result<Reply, RpcError>> + Send>>;
+
+/// A twoway call that was sent when it was made; await it whenever the result
+/// is needed. Dropping it gives the result up; the servant runs all the same.
+///
+/// A call that found no connection, or no room in the send buffer, is sent
+/// while it is awaited.
+#[must_use = "the result of the call is lost; await it, or call oneway"]
+pub struct Pending<T> {
+    state: State,
+    operation: &'static Operation,
+    connection: Connection,
+    timeout: Duration,
+    result: PhantomData<fn() -> T>,
+}
+
+pub(super) enum State {
+    Sent(Sent),
+    Later(Later),
+    Failed(Option<RpcError>),
+}
+
+/// A result with the context map that came beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Returned<T> {
+    /// What the operation returned.
+    pub value: T,
+    /// What the servant sent beside it.
+    pub extra: Extra,
+}
+
+impl<T> Pending<T> {
+    pub(super) fn new(
+        state: State,
+        operation: &'static Operation,
+        connection: Connection,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            state,
+            operation,
+            connection,
+            timeout,
+            result: PhantomData,
+        }
+    }
+
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, RpcError>> {
+        let reply = match &mut self.state {
+            State::Sent(sent) => {
+                let outcome = ready!(sent.connection.inner.calls.poll(sent.sequence, cx));
+                reply_of(outcome, self.timeout)
+            }
+            State::Later(later) => ready!(later.as_mut().poll(cx)),
+            State::Failed(error) => Err(error.take().unwrap_or_else(polled_again)),
+        };
+        self.state = State::Failed(None);
+        Poll::Ready(reply.map_err(|error| self.complete(error)))
+    }
+
+    fn complete(&self, error: RpcError) -> RpcError {
+        error
+            .of_operation(self.operation.name())
+            .at_peer(self.connection.peer())
+    }
+}
+
+fn polled_again() -> RpcError {
+    RpcError::new(ErrorCode::SendFailed, "the result was taken before")
+}
+
+impl<T: Unmarshal> Pending<T> {
+    fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Result<Returned<T>, RpcError>> {
+        let reply = ready!(self.poll_reply(cx))?;
+        Poll::Ready(self.decode(reply).map_err(|error| self.complete(error)))
+    }
+
+    fn decode(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
+        if reply.errcode != 0 {
+            let text = reply.extra.get(reserved::ERROR).unwrap_or_default();
+            return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
+        }
+        let limits = &self.connection.communicator().options().limits;
+        let value =
+            T::unmarshal(&mut Reader::with_limits(&reply.result, limits)).map_err(|error| {
+                RpcError::new(
+                    ErrorCode::UnserializeFailed,
+                    format!("the result does not decode: {error}"),
+                )
+                .caused_by(error)
+            })?;
+        Ok(Returned {
+            value,
+            extra: reply.extra,
+        })
+    }
+
+    /// Awaits the result together with the context map that the servant sent
+    /// beside it.
+    ///
+    /// # Errors
+    /// As the call itself.
+    pub async fn returned(mut self) -> Result<Returned<T>, RpcError> {
+        std::future::poll_fn(|cx| self.poll_returned(cx)).await
+    }
+
+    /// Hands the result to a callback, in a task of its own, whenever it
+    /// comes. Must be called within a tokio runtime.
+    pub fn on_return(self, callback: impl FnOnce(Result<T, RpcError>) + Send + 'static)
+    where
+        T: Send + 'static,
+    {
+        tokio::spawn(async move { callback(self.await) });
+    }
+}
+
+impl<T: Unmarshal> Future for Pending<T> {
+    type Output = Result<T, RpcError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_returned(cx).map_ok(|returned| returned.value)
+    }
+}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! What every generated proxy wraps.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Pending,
+    invoke::{Facets, Marshalled, NotSent, send, send_later, send_oneway, too_large},
+    pending::State,
+};
+use crate::{
+    communicator::Communicator,
+    connection::Connection,
+    error::RpcError,
+    server::Context,
+    wire::{Marshal, Operation, Unmarshal, reserved},
+};
+
+/// A peer's object, and the defaults of the calls to it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    connection: Connection,
+    facets: Facets,
+}
+
+impl Proxy {
+    /// Connects to an endpoint: [`Communicator::connect`].
+    ///
+    /// # Errors
+    /// CONNECT_UNREACHABLE or CONNECT_FAILED.
+    pub async fn connect(communicator: &Communicator, endpoint: &str) -> Result<Self, RpcError> {
+        Ok(Self::new(&communicator.connect(endpoint).await?))
+    }
+
+    /// A proxy on a connection that exists (TCE's `createWithProxy`).
+    #[must_use]
+    pub fn new(connection: &Connection) -> Self {
+        Self {
+            connection: connection.clone(),
+            facets: Facets::default(),
+        }
+    }
+
+    /// A proxy to whoever made the call that a servant answers, directly or
+    /// through a gateway.
+    #[must_use]
+    pub fn to_caller(ctx: &Context) -> Self {
+        let proxy = Self::new(ctx.connection());
+        match ctx.user_id() {
+            Some(user) => proxy.with_extra([(reserved::USER_ID, user)]),
+            None => proxy,
+        }
+    }
+
+    /// The connection that it calls on.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The same proxy with another timeout for its twoway calls.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let facets = Facets {
+            timeout: Some(timeout),
+            extra: self.facets.extra.clone(),
+        };
+        Self {
+            connection: self.connection.clone(),
+            facets,
+        }
+    }
+
+    /// The same proxy with pairs that travel beside each of its calls, added
+    /// to those that it has.
+    #[must_use]
+    pub fn with_extra<K: Into<String>, V: Into<String>>(
+        &self,
+        extra: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let mut pairs = self.facets.extra.as_deref().cloned().unwrap_or_default();
+        pairs.extend(extra);
+        let facets = Facets {
+            timeout: self.facets.timeout,
+            extra: Some(Arc::new(pairs)),
+        };
+        Self {
+            connection: self.connection.clone(),
+            facets,
+        }
+    }
+
+    /// Calls twoway. The call is sent now; the result is awaited whenever it
+    /// is needed.
+    pub fn call<P: Marshal, T: Unmarshal>(
+        &self,
+        operation: &'static Operation,
+        params: P,
+    ) -> Pending<T> {
+        let timeout = self.facets.timeout(&self.connection);
+        let deadline = Instant::now() + timeout;
+        let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
+            Ok(sent) => State::Sent(sent),
+            Err(NotSent::Ever(error)) => State::Failed(Some(too_large(error))),
+            Err(NotSent::Yet) => {
+                let (connection, facets) = (self.connection.clone(), self.facets.clone());
+                let params = Marshalled::new(params);
+                State::Later(Box::pin(send_later(
+                    connection, operation, facets, deadline, params,
+                )))
+            }
+        };
+        Pending::new(state, operation, self.connection.clone(), timeout)
+    }
+
+    /// Calls oneway: done when the call is in the send buffer. Where the
+    /// buffer is full it waits for room, until the proxy's timeout.
+    ///
+    /// # Errors
+    /// SENDFAILED, or why there is no connection.
+    pub async fn oneway<P: Marshal>(
+        &self,
+        operation: &'static Operation,
+        params: P,
+    ) -> Result<(), RpcError> {
+        send_oneway(&self.connection, operation, &self.facets, params)
+            .await
+            .map_err(|error| {
+                error
+                    .of_operation(operation.name())
+                    .at_peer(self.connection.peer())
+            })
+    }
+
+    /// Asks the peer's adapter whether it is there, by the built-in interface
+    /// 65535. An existing TCE server has no such interface.
+    ///
+    /// # Errors
+    /// As any twoway call.
+    pub async fn ping(&self) -> Result<(), RpcError> {
+        self.call(&crate::server::PING, ()).await
+    }
+}

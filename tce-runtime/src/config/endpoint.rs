@@ -1,0 +1,128 @@
+//! Endpoints as programs write them: `tcp://host:port`.
+
+use std::{fmt, str::FromStr};
+
+use crate::wire::Compression;
+
+/// How an endpoint is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// `tcp://`: a plain socket.
+    Tcp,
+    /// `ssl://`: a socket under TLS.
+    Ssl,
+}
+
+const SCHEMES: [(Scheme, &str); 2] = [(Scheme::Tcp, "tcp"), (Scheme::Ssl, "ssl")];
+
+/// An address to connect to or to listen on.
+///
+/// `?compress=1` after the port compresses what we send (the endpoint's
+/// `compress` in `spec/gateway.md`); what we receive may always be compressed.
+///
+/// ```
+/// use tce_runtime::config::{Endpoint, Scheme};
+///
+/// let endpoint: Endpoint = "tcp://localhost:12002".parse()?;
+/// assert_eq!((endpoint.scheme, endpoint.port), (Scheme::Tcp, 12002));
+/// assert!("tpc://localhost:12002".parse::<Endpoint>().is_err());
+/// # Ok::<(), tce_runtime::config::EndpointError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// A host name or an address; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port; 0 to listen on any free one.
+    pub port: u16,
+    /// Whether what we send is compressed.
+    pub compress: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn compression(&self) -> Compression {
+        if self.compress {
+            Compression::Zlib
+        } else {
+            Compression::None
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = SCHEMES
+            .iter()
+            .find(|(scheme, _)| *scheme == self.scheme)
+            .map_or("?", |(_, name)| name);
+        let (open, close) = if self.host.contains(':') {
+            ("[", "]")
+        } else {
+            ("", "")
+        };
+        let compress = if self.compress { "?compress=1" } else { "" };
+        write!(
+            f,
+            "{scheme}://{open}{}{close}:{}{compress}",
+            self.host, self.port
+        )
+    }
+}
+
+/// Why a text is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002 or ssl://example.org:12003"
+)]
+pub struct EndpointError {
+    text: String,
+    reason: String,
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        parse(text).map_err(|reason| EndpointError {
+            text: text.to_owned(),
+            reason,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Endpoint, String> {
+    let (scheme, rest) = text.split_once("://").ok_or("it has no `://`")?;
+    let scheme = SCHEMES
+        .iter()
+        .find(|(_, name)| *name == scheme)
+        .map(|(scheme, _)| *scheme)
+        .ok_or_else(|| format!("`{scheme}` is none of tcp and ssl"))?;
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (host, port) = address.rsplit_once(':').ok_or("it has no port")?;
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    if host.is_empty() {
+        return Err("it has no host".to_owned());
+    }
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+    let mut compress = false;
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        compress = match option {
+            "compress=1" => true,
+            "compress=0" => false,
+            other => return Err(format!("`{other}` is no option; there is `compress=1`")),
+        };
+    }
+    Ok(Endpoint {
+        scheme,
+        host: host.to_owned(),
+        port,
+        compress,
+    })
+}

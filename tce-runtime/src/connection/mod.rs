@@ -1,0 +1,246 @@
+//! One connection: its calls in flight, its outgoing bytes, its servants.
+//!
+//! A stream connection is the same on both sides, since both may call. What
+//! differs is who makes it: `client` connects, and connects again; `server`
+//! accepts.
+
+mod calls;
+mod drive;
+mod events;
+mod outbox;
+mod returns;
+mod servants;
+mod served;
+mod wait;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use tokio::sync::{Notify, watch};
+
+pub(crate) use calls::{Calls, Outcome, Reply};
+pub(crate) use drive::drive;
+pub use events::ConnectionEvent;
+pub(crate) use events::Listeners;
+pub(crate) use outbox::{Leave, Outbox, Refused};
+pub(crate) use returns::Ticket;
+pub(crate) use servants::Servants;
+pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
+pub(crate) use served::{Served, Serving};
+
+use crate::{
+    communicator::Communicator,
+    error::ErrorCode,
+    wire::{
+        Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, VERSION, Writer, begin_frame,
+        finish_frame,
+    },
+};
+
+/// Whether a connection can be used.
+#[derive(Debug, Clone)]
+pub(crate) enum Status {
+    /// It is.
+    Up,
+    /// It is not, and is being made again: so many attempts failed, the last
+    /// for this reason.
+    Down {
+        attempts: u64,
+        failure: Option<(ErrorCode, Arc<str>)>,
+    },
+    /// It never will be again.
+    Closed,
+}
+
+/// A connection to a peer; clones are the same connection.
+///
+/// One that a client made connects again when it is lost, and ends when the
+/// last clone and the last proxy on it are dropped. One that an adapter
+/// accepted ends with its socket.
+#[derive(Clone)]
+pub struct Connection {
+    pub(crate) inner: Arc<Inner>,
+    /// Ends a client's connection when nobody uses it any more.
+    pub(crate) keep: Option<Arc<Keep>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) communicator: Communicator,
+    /// The peer, for people: the endpoint, or the address it came from.
+    pub(crate) peer: String,
+    pub(crate) compression: Compression,
+    pub(crate) calls: Calls,
+    pub(crate) outbox: Outbox,
+    pub(crate) servants: Arc<Servants>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) served: Served,
+    pub(crate) status: watch::Sender<Status>,
+    /// Asks for an attempt to connect now, rather than after the back-off.
+    pub(crate) demand: Notify,
+    /// The nearest deadline has moved.
+    pub(crate) deadline_moved: Notify,
+    /// No new call is taken.
+    pub(crate) is_draining: AtomicBool,
+    /// What the first message carries.
+    pub(crate) credentials: Extra,
+}
+
+/// Closes the connection when it is dropped.
+pub(crate) struct Keep(pub(crate) Arc<Inner>);
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.0.status.send_replace(Status::Closed);
+    }
+}
+
+/// What a connection is made of, beside the communicator's defaults.
+pub(crate) struct Parts {
+    pub(crate) peer: String,
+    pub(crate) compression: Compression,
+    pub(crate) servants: Arc<Servants>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) credentials: Extra,
+}
+
+impl Connection {
+    pub(crate) fn new(communicator: &Communicator, parts: Parts) -> Self {
+        let limits = communicator.options().connection;
+        let (status, _) = watch::channel(Status::Down {
+            attempts: 0,
+            failure: None,
+        });
+        let inner = Inner {
+            communicator: communicator.clone(),
+            peer: parts.peer,
+            compression: parts.compression,
+            calls: Calls::new(limits.calls_in_flight),
+            outbox: Outbox::new(limits.send_buffer),
+            servants: parts.servants,
+            listeners: parts.listeners,
+            served: Served::default(),
+            status,
+            demand: Notify::new(),
+            deadline_moved: Notify::new(),
+            is_draining: AtomicBool::new(false),
+            credentials: parts.credentials,
+        };
+        Self {
+            inner: Arc::new(inner),
+            keep: None,
+        }
+    }
+
+    /// The peer: the endpoint that was connected to, or the address that the
+    /// connection came from.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.inner.peer
+    }
+
+    /// The communicator that it belongs to.
+    #[must_use]
+    pub fn communicator(&self) -> &Communicator {
+        &self.inner.communicator
+    }
+
+    /// Whether it is up at the moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.inner.status.borrow(), Status::Up)
+    }
+
+    /// Adds a servant for calls that the peer makes on this connection
+    /// (bidirectional calls). On a connection that an adapter accepted it is
+    /// added to the adapter.
+    pub fn add_servant(&self, servant: impl Servant) {
+        self.inner.servants.add(Arc::new(servant);
+    }
+
+    /// Calls `listener` when the connection goes up or down. It runs in the
+    /// connection's task: what takes long belongs into a task of its own.
+    pub fn on_event(&self, listener: impl Fn(&Self, &ConnectionEvent) + Send + Sync + 'static) {
+        self.inner.listeners.add(listener);
+    }
+
+    /// Waits until what was called so far has left for the peer, or the
+    /// connection is lost.
+    pub async fn flush(&self) {
+        self.inner.outbox.drained().await;
+    }
+
+    /// Ends the connection for good, once what waits to be sent is sent; calls
+    /// in flight fail with CONNECTION_LOST.
+    pub fn close(&self) {
+        self.inner.status.send_replace(Status::Closed);
+    }
+
+    /// How many calls on this connection wait for their RETURN.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.inner.calls.waiting()
+    }
+
+    /// A clone that does not keep a client's connection open: for what lives
+    /// as long as the connection itself.
+    pub(crate) fn without_keep(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            keep: None,
+        }
+    }
+
+    pub(crate) fn tell(&self, event: &ConnectionEvent) {
+        self.inner.listeners.tell(self, event);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer())
+            .field("connected", &self.is_connected())
+            .finish()
+    }
+}
+
+/// A message is larger than may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message has {size} bytes, more than the limit of {limit}")]
+pub(crate) struct TooLarge {
+    size: usize,
+    limit: usize,
+}
+
+impl Inner {
+    /// Appends one frame to `out`; nothing where it is larger than allowed.
+    pub(crate) fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        header: Header,
+        extra: &Extra,
+        params: impl Marshal,
+    ) -> Result<(), TooLarge> {
+        let start = begin_frame(out);
+        let mut writer = Writer::new(out);
+        header.marshal(&mut writer);
+        extra.marshal(&mut writer);
+        params.marshal(&mut writer);
+        let overflowed = writer.overflowed();
+        let size = out.len() - start - FRAME_HEADER_SIZE;
+        let limit = self
+            .communicator
+            .options()
+            .limits
+            .max_frame
+            .saturating_sub(FRAME_HEADER_SIZE);
+        if overflowed || size > limit {
+            out.truncate(start);
+            return Err(TooLarge { size, limit });
+        }
+        finish_frame(out, start, self.compression, VERSION);
+        Ok(())
+    }
+}

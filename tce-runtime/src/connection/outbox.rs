@@ -1,0 +1,276 @@
+//! The bytes that leave a connection.
+//!
+//! Whoever has a frame appends it; who writes the socket depends. A caller with
+//! nothing else in flight writes at once, since the hop to another task would
+//! be most of its latency. Where more is under way, the frame stays, and the
+//! connection's writer sends in one write what has gathered until it runs.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
+};
+
+use tokio::{io::AsyncWrite, sync::Notify};
+
+use super::wait::wait_until;
+
+/// A buffer of at most this size is kept between writes.
+const KEEP_CAPACITY: usize = 64 << 10;
+
+/// The half of a stream that is written.
+pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// When appended bytes are to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Now, in this very call, unless the socket takes no more.
+    Now,
+    /// When the writer runs, with what has gathered by then.
+    Gathered,
+    /// When the writer runs; now once a whole buffer has gathered.
+    Filled,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too many bytes wait for the peer to read.
+    Full,
+    /// There is no connection.
+    Detached,
+}
+
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    limit: usize,
+    room: Notify,
+}
+
+struct State {
+    sink: Option<Sink>,
+    frames: Vec<u8>,
+    written: usize,
+    /// Whether nothing has been sent on this sink yet.
+    is_first: bool,
+    /// The socket takes no more, and has not since then: only the writer,
+    /// whose waker waits there, may try again.
+    blocked_since: Option<Instant>,
+    /// The writer, while it sleeps.
+    writer: Option<Waker>,
+}
+
+impl Outbox {
+    pub(crate) fn new(limit: usize) -> Self {
+        let state = State {
+            sink: None,
+            frames: Vec::new(),
+            written: 0,
+            is_first: true,
+            blocked_since: None,
+            writer: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            limit,
+            room: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends through `sink` from now on.
+    pub(crate) fn attach(&self, sink: Sink) {
+        let mut state = self.lock();
+        state.reset();
+        state.sink = Some(sink);
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Drops the sink, after a last try to send what waits: a program that ends
+    /// right after a oneway call has no writer any more.
+    pub(crate) fn detach(&self) {
+        let mut state = self.lock();
+        state.send(Leave::Now);
+        state.reset();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Appends what `encode` writes. It is told whether these are the first
+    /// bytes of the connection.
+    pub(crate) fn append<T>(
+        &self,
+        leave: Leave,
+        encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
+    ) -> Result<T, Refused> {
+        let mut state = self.lock();
+        if state.sink.is_none() {
+            return Err(Refused::Detached);
+        }
+        if state.pending() >= self.limit {
+            return Err(Refused::Full);
+        }
+        let start = state.frames.len();
+        let is_first = state.is_first;
+        let value = encode(&mut state.frames, is_first);
+        if state.frames.len() > start {
+            state.is_first = false;
+            state.send(leave);
+        }
+        Ok(value)
+    }
+
+    /// Appends whole frames and sends at once. `frames` is empty afterwards,
+    /// also where the connection is gone and nobody can read them.
+    pub(crate) fn append_all(&self, frames: &mut Vec<u8>) {
+        let mut state = self.lock();
+        if state.sink.is_some() {
+            if state.frames.is_empty() {
+                std::mem::swap(&mut state.frames, frames);
+            } else {
+                state.frames.extend_from_slice(frames);
+            }
+            state.is_first = false;
+            state.send(Leave::Now);
+        }
+        drop(state);
+        frames.clear();
+    }
+
+    /// Waits until fewer bytes wait than the limit, or the sink is gone.
+    pub(crate) async fn room(&self) {
+        wait_until(&self.room, || {
+            let state = self.lock();
+            state.sink.is_none() || state.pending() < self.limit
+        })
+        .await;
+    }
+
+    /// Waits until everything is sent, or the sink is gone.
+    pub(crate) async fn drained(&self) {
+        wait_until(&self.room, || self.pending() == 0).await;
+    }
+
+    /// Whether a caller would have to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending() >= self.limit
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn pending(&self) -> usize {
+        self.lock().pending()
+    }
+
+    /// The writer: sends what gathers, for as long as the sink takes it.
+    /// `on_block` hears that the socket has begun to refuse bytes.
+    pub(crate) async fn write(&self, on_block: impl Fn()) -> io::Error {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            let was_blocked = state.blocked_since.is_some();
+            if let Poll::Ready(Err(error)) = state.poll_write(cx) {
+                return Poll::Ready(error);
+            }
+            if state.pending() < self.limit {
+                self.room.notify_waiters();
+            }
+            if state.blocked_since.is_some() && !was_blocked {
+                on_block();
+            }
+            state.writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Since when the peer has read nothing of what waits for it.
+    pub(crate) fn blocked_since(&self) -> Option<Instant> {
+        self.lock().blocked_since
+    }
+}
+
+impl State {
+    fn pending(&self) -> usize {
+        self.frames.len() - self.written
+    }
+
+    fn reset(&mut self) {
+        self.sink = None;
+        self.frames = Vec::new();
+        self.written = 0;
+        self.is_first = true;
+        self.blocked_since = None;
+        self.wake_writer();
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    fn send(&mut self, leave: Leave) {
+        let now = match leave {
+            Leave::Now => true,
+            Leave::Gathered => false,
+            Leave::Filled => self.pending() >= KEEP_CAPACITY,
+        };
+        // The writer's own waker takes over whatever is left; a failure is its
+        // to report.
+        let sent = now
+            && self.blocked_since.is_none()
+            && matches!(
+                self.poll_write(&mut Context::from_waker(Waker::noop())),
+                Poll::Ready(Ok(()))
+            );
+        if !sent {
+            self.wake_writer();
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let before = self.written;
+        let result = self.poll_sink(cx);
+        if result.is_ready() {
+            self.blocked_since = None;
+        } else if self.blocked_since.is_none() || self.written > before {
+            self.blocked_since = Some(Instant::now());
+        }
+        result
+    }
+
+    fn poll_sink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(sink) = &mut self.sink else {
+            return Poll::Ready(Ok(()));
+        };
+        if self.frames.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.written >= KEEP_CAPACITY {
+            // A peer that never quite catches up must not keep what it has read.
+            self.frames.drain(..self.written);
+            self.written = 0;
+        }
+        while let Some(rest) = self
+            .frames
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match ready!(Pin::new(&mut *sink).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        ready!(Pin::new(sink).poll_flush(cx))?;
+        self.frames.clear();
+        self.frames.shrink_to(KEEP_CAPACITY);
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,88 @@
+//! Who answers the calls that arrive.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use super::Connection;
+use crate::wire::{Extra, Header};
+
+/// The built-in interface that every adapter of ours serves.
+pub const BUILTIN_INTERFACE: u16 = 65535;
+
+/// An object that answers calls. Generated code implements it
+/// (`ServerServant`) over a trait that programs implement (`Server`).
+pub trait Servant: Send + Sync + 'static {
+    /// The indices of the interfaces that it answers, its own and those of
+    /// its bases (`spec/idl.md`: an inherited operation keeps its base's).
+    fn interfaces(&self) -> &'static [u16];
+
+    /// Answers a call: [`IncomingCall::run`], or
+    /// [`IncomingCall::unknown_operation`].
+    fn dispatch(&self, call: IncomingCall<'_>);
+}
+
+/// A call that has arrived, its parameters still marshalled.
+pub struct IncomingCall<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) header: Header,
+    pub(crate) extra: Extra,
+    pub(crate) params: &'a [u8],
+    /// Where RETURNs of what one read brought gather.
+    pub(crate) replies: &'a mut Vec<u8>,
+}
+
+impl IncomingCall<'_> {
+    /// The interface index that is called.
+    #[must_use]
+    pub fn ifidx(&self) -> u16 {
+        self.header.ifidx
+    }
+
+    /// The operation index that is called.
+    #[must_use]
+    pub fn opidx(&self) -> u16 {
+        self.header.opidx
+    }
+}
+
+impl fmt::Debug for IncomingCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IncomingCall")
+            .field("header", &self.header)
+            .field("extra", &self.extra)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The servants of an adapter or a connection, by interface index.
+#[derive(Default)]
+pub(crate) struct Servants(RwLock<HashMap<u16, Arc<dyn Servant>>>);
+
+impl Servants {
+    /// Adds a servant; one that answered on the same index before is replaced.
+    pub(crate) fn add(&self, servant: impl Servant) {
+        let servant: Arc<dyn Servant> = Arc::new(servant);
+        let mut servants = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for ifidx in servant.interfaces() {
+            servants.insert(*ifidx, Arc::clone(&servant));
+        }
+    }
+
+    pub(crate) fn find(&self, ifidx: u16) -> Option<Arc<dyn Servant>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&ifidx)
+            .cloned()
+    }
+}
+
+impl fmt::Debug for Servants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(servants.keys()).finish()
+    }
+}

@@ -1,0 +1,56 @@
+//! The calls of a peer that are under way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// Counts the servants' tasks of one connection.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Served(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+/// One call that is under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Serving(Arc<Count>);
+
+impl Served {
+    pub(crate) fn begin(&self) -> Serving {
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        Serving(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
+    /// Waits until fewer than `limit` are under way.
+    pub(crate) async fn fewer_than(&self, limit: usize) {
+        while self.count() >= limit {
+            self.0.ended.notified().await;
+        }
+    }
+}
+
+impl Serving {
+    /// Whether no other call of this connection is under way.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.running.load(Ordering::Relaxed) == 1
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Release);
+        // A permit is kept for a reader that has looked and not yet begun to
+        // wait.
+        self.0.ended.notify_one();
+    }
+}

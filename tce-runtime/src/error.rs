@@ -1,0 +1,330 @@
+//! What a call can fail with.
+
+use std::fmt;
+
+/// The error codes of `spec/wire.md`, section 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// SENDFAILED: the local side could not send.
+    SendFailed,
+    /// TIMEOUT: no RETURN in time.
+    Timeout,
+    /// DATADIRTY: the bytes make no sense.
+    DataDirty,
+    /// INTERFACE_NOTFOUND: no servant for the interface, or no such operation.
+    InterfaceNotFound,
+    /// UNSERIALIZE_FAILED: parameters or result don't decode.
+    UnserializeFailed,
+    /// REMOTEMETHOD_EXCEPTION: the servant failed.
+    RemoteMethodException,
+    /// DATA_INSUFFICIENT: fewer bytes than the type needs.
+    DataInsufficient,
+    /// REMOTE_EXCEPTION: the servant raised an application error.
+    RemoteException,
+    /// CONNECT_UNREACHABLE: no way to the peer's address.
+    ConnectUnreachable,
+    /// CONNECT_FAILED: the peer did not take the connection.
+    ConnectFailed,
+    /// CONNECT_REJECT: refused, by authentication or a limit.
+    ConnectReject,
+    /// CONNECTION_LOST: the connection ended with calls in flight.
+    ConnectionLost,
+    /// A code that this version does not know.
+    Other(u32),
+}
+
+/// The codes, their numbers on the wire and their names there.
+const CODES: [(ErrorCode, u32, &str); 12] = [
+    (ErrorCode::SendFailed, 1, "SENDFAILED"),
+    (ErrorCode::Timeout, 2, "TIMEOUT"),
+    (ErrorCode::DataDirty, 3, "DATADIRTY"),
+    (ErrorCode::InterfaceNotFound, 4, "INTERFACE_NOTFOUND"),
+    (ErrorCode::UnserializeFailed, 5, "UNSERIALIZE_FAILED"),
+    (
+        ErrorCode::RemoteMethodException,
+        6,
+        "REMOTEMETHOD_EXCEPTION",
+    ),
+    (ErrorCode::DataInsufficient, 7, "DATA_INSUFFICIENT"),
+    (ErrorCode::RemoteException, 8, "REMOTE_EXCEPTION"),
+    (ErrorCode::ConnectUnreachable, 101, "CONNECT_UNREACHABLE"),
+    (ErrorCode::ConnectFailed, 102, "CONNECT_FAILED"),
+    (ErrorCode::ConnectReject, 103, "CONNECT_REJECT"),
+    (ErrorCode::ConnectionLost, 104, "CONNECTION_LOST"),
+];
+
+impl ErrorCode {
+    /// The number on the wire.
+    #[must_use]
+    pub fn to_wire(self) -> u32 {
+        match self {
+            Self::Other(code) => code,
+            known => CODES
+                .iter()
+                .find(|(code, ..)| *code == known)
+                .map_or(0, |(_, number, _)| *number),
+        }
+    }
+
+    /// The code behind a number on the wire.
+    #[must_use]
+    pub fn from_wire(number: u32) -> Self {
+        CODES
+            .iter()
+            .find(|(_, known, _)| *known == number)
+            .map_or(Self::Other(number), |(code, ..)| *code)
+    }
+
+    /// Whether the same call, made again later, may succeed, and whether it
+    /// has surely not been executed yet or may have been is another question:
+    /// after a [`ErrorCode::Timeout`] or [`ErrorCode::ConnectionLost`] it may.
+    #[must_use]
+    pub fn can_retry(self) -> bool {
+        matches!(
+            self,
+            Self::SendFailed
+                | Self::Timeout
+                | Self::ConnectUnreachable
+                | Self::ConnectFailed
+                | Self::ConnectReject
+                | Self::ConnectionLost
+        )
+    }
+
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::SendFailed => "wait for calls in flight to end, or send less at once",
+            Self::Timeout => {
+                "give the call more time with `with_timeout`, or see what keeps the servant"
+            }
+            Self::DataDirty | Self::UnserializeFailed | Self::DataInsufficient => {
+                "compile both sides from the same .idl"
+            }
+            Self::InterfaceNotFound => {
+                "see that the servant is added to the adapter and that both sides are compiled from the same .idl"
+            }
+            Self::RemoteMethodException => "see the server's log",
+            Self::ConnectUnreachable => "see that the host name and the network are right",
+            Self::ConnectFailed => "see that the server runs and listens on this host and port",
+            Self::ConnectReject => "see the token, and the limits of the server",
+            Self::ConnectionLost => {
+                "call again if the operation can be repeated: the connection is made anew"
+            }
+            Self::RemoteException | Self::Other(_) => "see the text of the error",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    /// The name of `spec/wire.md`, section 4.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match CODES.iter().find(|(code, ..)| code == self) {
+            Some((_, _, name)) => f.write_str(name),
+            None => write!(f, "error code {}", self.to_wire()),
+        }
+    }
+}
+
+/// On which side something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Here: before the peer could answer, or because it did not.
+    Local,
+    /// At the peer: it answered with an error.
+    Remote,
+}
+
+/// Why a call failed: the code, the side, the operation, the peer, and the
+/// words of who noticed.
+///
+/// ```
+/// use tce_runtime::{ErrorCode, RpcError};
+///
+/// let error = RpcError::new(ErrorCode::Timeout, "no answer within 1s");
+/// assert!(error.can_retry());
+/// assert!(error.to_string().starts_with("TIMEOUT: no answer within 1s"));
+/// ```
+#[derive(Debug)]
+pub struct RpcError(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    code: ErrorCode,
+    side: Side,
+    operation: Option<&'static str>,
+    peer: Option<String>,
+    text: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl RpcError {
+    /// An error of the local side.
+    #[must_use]
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self(Box::new(Details {
+            code,
+            side: Side::Local,
+            operation: None,
+            peer: None,
+            text,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn remote(code: ErrorCode, text: impl Into<String>) -> Self {
+        let mut error = Self::new(code, text);
+        error.0.side = Side::Remote;
+        error
+    }
+
+    pub(crate) fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn of_operation(mut self, operation: &'static str) -> Self {
+        self.0.operation = Some(operation);
+        self
+    }
+
+    pub(crate) fn at_peer(mut self, peer: impl Into<String>) -> Self {
+        self.0.peer = Some(peer.into());
+        self
+    }
+
+    /// The code, as it stands on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// Where it failed.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.0.side
+    }
+
+    /// The operation that was called, as the IDL names it
+    /// (`test::Server::echo`).
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        self.0.operation
+    }
+
+    /// The endpoint of the peer.
+    #[must_use]
+    pub fn peer(&self) -> Option<&str> {
+        self.0.peer.as_deref()
+    }
+
+    /// What happened, in the words of the side that noticed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the same call, made again, may succeed:
+    /// [`ErrorCode::can_retry`].
+    #[must_use]
+    pub fn can_retry(&self) -> bool {
+        self.code().can_retry()
+    }
+
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        self.code().advice()
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details {
+            code,
+            operation,
+            peer,
+            text,
+            ..
+        } = &*self.0;
+        if let Some(operation) = operation {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{code}")?;
+        if !text.is_empty() {
+            write!(f, ": {text}")?;
+        }
+        if let Some(peer) = peer {
+            write!(f, " ({peer})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RpcError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What a servant answers instead of a result: the caller gets the code, and
+/// the text in `__error__`.
+///
+/// Any error becomes one with `?`, as REMOTE_EXCEPTION.
+///
+/// ```
+/// use tce_runtime::{ErrorCode, Fault};
+///
+/// fn parse(text: &str) -> Result<i32, Fault> {
+///     Ok(text.parse::<i32>()?)
+/// }
+/// assert_eq!(parse("x").unwrap_err().code(), ErrorCode::RemoteException);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    code: ErrorCode,
+    text: String,
+}
+
+impl Fault {
+    /// An application error, REMOTE_EXCEPTION.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::with_code(ErrorCode::RemoteException, text)
+    }
+
+    /// An error with a code of one's own choice.
+    #[must_use]
+    pub fn with_code(code: ErrorCode, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// The code that the caller gets.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The text that the caller gets.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+// Fault is no std::error::Error itself: that would forbid this conversion,
+// which lets a servant use `?` on whatever it calls.
+impl<E: std::error::Error> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,233 @@
+//! Adapters: where servants meet connections.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::builtin::Builtin;
+use crate::{
+    communicator::{Communicator, Stop, end},
+    config::Endpoint,
+    connection::{Connection, ConnectionEvent, Listeners, Parts, Servant, Servants, Status, drive},
+    error::{ErrorCode, RpcError},
+    transport::socket::{Accepted, Listener},
+    wire::Extra,
+};
+
+/// How long an adapter rests when the system has no more sockets for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An endpoint that listens, and the servants that answer there. It lives
+/// until it or its communicator is shut down, or the runtime ends.
+///
+/// ```no_run
+/// # use tce_runtime::{Adapter, Communicator, RpcError};
+/// # async fn serve(servant: impl tce_runtime::Servant) -> Result<(), Box<dyn std::error::Error>> {
+/// let communicator = Communicator::new();
+/// let adapter = Adapter::listen(&communicator, "tcp://0.0.0.0:12002").await?;
+/// adapter.add_servant(servant);
+/// adapter.start();
+/// communicator.wait_for_shutdown(std::time::Duration::from_secs(10)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Adapter {
+    shared: Arc<Shared>,
+    listener: Mutex<Option<Listener>>,
+    endpoint: Endpoint,
+}
+
+struct Shared {
+    communicator: Communicator,
+    servants: Arc<Servants>,
+    listeners: Arc<Listeners>,
+    permits: Arc<Semaphore>,
+    endpoint: Endpoint,
+    stop: watch::Sender<Stop>,
+}
+
+impl Adapter {
+    /// Takes an endpoint to listen on: `tcp://host:port` or `ssl://host:port`,
+    /// with port 0 for any free one. Nobody is accepted before
+    /// [`Adapter::start`].
+    ///
+    /// # Errors
+    /// Where the endpoint is none, the port is taken, or certificate and key
+    /// can't be read.
+    pub async fn listen(communicator: &Communicator, endpoint: &str) -> Result<Self, RpcError> {
+        let mut endpoint: Endpoint = endpoint
+            .parse()
+            .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        let listener = Listener::bind(&endpoint, communicator).await?;
+        endpoint.port = listener.port().map_err(|error| {
+            RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+        })?;
+        let limits = communicator.options().connection;
+        let (stop, _) = watch::channel(Stop::Not);
+        let shared = Shared {
+            communicator: communicator.clone(),
+            servants: Arc::default(),
+            listeners: Arc::default(),
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            endpoint: endpoint.clone(),
+            stop,
+        };
+        shared.servants.add(Builtin::default();
+        Ok(Self {
+            shared: Arc::new(shared),
+            listener: Mutex::new(Some(listener)),
+            endpoint,
+        })
+    }
+
+    /// The endpoint, its port the one that it really listens on.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Adds a servant; one that answered on the same interface index before is
+    /// replaced.
+    pub fn add_servant(&self, servant: impl Servant) -> &Self {
+        self.shared.servants.add(Arc::new(servant);
+        self
+    }
+
+    /// Calls `listener` when a connection of this adapter goes up or down. It
+    /// runs in the connection's task: what takes long belongs into a task of
+    /// its own.
+    pub fn on_event(
+        &self,
+        listener: impl Fn(&Connection, &ConnectionEvent) + Send + Sync + 'static,
+    ) -> &Self {
+        self.shared.listeners.add(listener);
+        self
+    }
+
+    /// Begins to accept connections. Must run within a tokio runtime; a second
+    /// call does nothing.
+    pub fn start(&self) -> &Self {
+        let listener = self
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(listener) = listener {
+            // Subscribed here, so that a shutdown right after waits for it.
+            let stop = self.shared.stop.subscribe();
+            tokio::spawn(accept_all(Arc::clone(&self.shared), listener, stop));
+            tokio::spawn(follow(
+                self.shared.communicator.subscribe(),
+                self.shared.stop.clone(),
+            ));
+        }
+        self
+    }
+
+    /// How many connections there are at the moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let limit = self.shared.communicator.options().connection.connections;
+        limit.saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// Accepts nobody any more, lets calls in flight end for as long as
+    /// `timeout`, then cuts off what is left. Returns whether everything ended
+    /// by itself.
+    pub async fn shutdown(&self, timeout: Duration) -> bool {
+        drop(
+            self.listener
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        end(&self.shared.stop, timeout).await
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Passes the communicator's end on to an adapter. The communicator waits for
+/// this receiver, and it for the adapter.
+async fn follow(mut communicator: watch::Receiver<Stop>, adapter: watch::Sender<Stop>) {
+    loop {
+        tokio::select! {
+            () = adapter.closed() => return,
+            changed = communicator.changed() => if changed.is_err() { return },
+        }
+        let stop = *communicator.borrow_and_update();
+        adapter.send_replace(stop);
+    }
+}
+
+async fn accept_all(shared: Arc<Shared>, listener: Listener, mut stop: watch::Receiver<Stop>) {
+    let mut stopped = stop.clone();
+    let stopped = stopped.wait_for(|stop| *stop != Stop::Not);
+    tokio::select! {
+        _ = stopped => {}
+        () = async {
+            loop {
+                accept_one(&shared, &listener).await;
+            }
+        } => {}
+    }
+    stop.mark_unchanged();
+}
+
+async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
+    // The permit comes first: who is over the limit waits in the system's
+    // queue, and costs nothing here.
+    let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else {
+        return;
+    };
+    match listener.accept().await {
+        Ok(accepted) => {
+            let shared = Arc::clone(shared);
+            let stop = shared.stop.subscribe();
+            tokio::spawn(async move {
+                serve(&shared, accepted, stop).await;
+                drop(permit);
+            });
+        }
+        Err(error) => {
+            tracing::warn!(endpoint = %shared.endpoint, "can't accept a connection: {error}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+async fn serve(shared: &Shared, accepted: Accepted, stop: watch::Receiver<Stop>) {
+    let stream = match accepted.handshake().await {
+        Ok(stream) => stream,
+        Err(error) => return report(&shared.endpoint, "handshake", &error),
+    };
+    let parts = Parts {
+        peer: stream.peer.clone(),
+        compression: shared.endpoint.compression(),
+        servants: Arc::clone(&shared.servants),
+        listeners: Arc::clone(&shared.listeners),
+        credentials: Extra::new(),
+    };
+    let connection = Connection::new(&shared.communicator, parts);
+    connection.tell(&ConnectionEvent::Connected);
+    let ended = drive(&connection, stream, Status::Closed, stop).await;
+    tracing::debug!(peer = connection.peer(), "connection ended: {ended}");
+    connection.tell(&ConnectionEvent::Disconnected {
+        reason: ended.to_string(),
+    });
+}
+
+fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
+    metrics::counter!("tce_connections_failed_total", "reason" => what.to_owned()).increment(1);
+    tracing::info!(%endpoint, what, "a connection failed: {error}");
+}

@@ -1,0 +1,15 @@
+//! Transports: how bytes reach a peer.
+
+pub(crate) mod socket;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A stream to a peer, whatever carries it.
+pub(crate) struct Stream {
+    /// The half that is read.
+    pub(crate) source: Box<dyn AsyncRead + Send + Unpin>,
+    /// The half that is written.
+    pub(crate) sink: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The peer's address, for people.
+    pub(crate) peer: String,
+}
