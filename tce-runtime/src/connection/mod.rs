@@ -156,7 +156,7 @@ impl Connection {
     /// (bidirectional calls). On a connection that an adapter accepted it is
     /// added to the adapter.
     pub fn add_servant(&self, servant: impl Servant) {
-        self.inner.servants.add(Arc::new(servant);
+        self.inner.servants.add(servant);
     }
 
     /// Calls `listener` when the connection goes up or down. It runs in the

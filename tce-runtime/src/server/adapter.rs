@@ -76,7 +76,7 @@ impl Adapter {
             endpoint: endpoint.clone(),
             stop,
         };
-        shared.servants.add(Builtin::default();
+        shared.servants.add(Builtin::default());
         Ok(Self {
             shared: Arc::new(shared),
             listener: Mutex::new(Some(listener)),
@@ -93,7 +93,7 @@ impl Adapter {
     /// Adds a servant; one that answered on the same interface index before is
     /// replaced.
     pub fn add_servant(&self, servant: impl Servant) -> &Self {
-        self.shared.servants.add(Arc::new(servant);
+        self.shared.servants.add(servant);
         self
     }
 
