@@ -72,10 +72,15 @@ impl Config {
             }
         }
         let Some(model) = &compilation.model else {
-            let report = tce_idl::render::human(&compilation.diagnostics, &compilation.sources, false);
+            let report =
+                tce_idl::render::human(&compilation.diagnostics, &compilation.sources, false);
             return Err(Error::Idl { report });
         };
-        let out_dir = self.out_dir.clone().or(cargo_out_dir).ok_or(Error::NoOutDir)?;
+        let out_dir = self
+            .out_dir
+            .clone()
+            .or(cargo_out_dir)
+            .ok_or(Error::NoOutDir)?;
         write(&Rust.generate(model)?, &out_dir)
     }
 
@@ -84,11 +89,17 @@ impl Config {
     fn directives(&self, files: &[impl AsRef<Path>], compilation: &Compilation) -> Vec<String> {
         let given = files.iter().map(AsRef::as_ref);
         let indices = self.options.index_files.iter().map(PathBuf::as_path);
-        let read = compilation.sources.files().iter().map(tce_idl::source::Source::path);
+        let read = compilation
+            .sources
+            .files()
+            .iter()
+            .map(tce_idl::source::Source::path);
         let mut paths: Vec<_> = given.chain(indices).chain(read).collect();
         paths.sort_unstable();
         paths.dedup();
-        let inputs = paths.iter().map(|path| format!("rerun-if-changed={}", path.display()));
+        let inputs = paths
+            .iter()
+            .map(|path| format!("rerun-if-changed={}", path.display()));
         let warnings = compilation
             .diagnostics
             .iter()
@@ -106,5 +117,10 @@ fn one_line(diagnostic: &Diagnostic, compilation: &Compilation) -> String {
     };
     let source = compilation.sources.get(label.span.file);
     let position = source.position(label.span.start);
-    format!("{}:{}:{}: {text}", source.path().display(), position.line, position.column)
+    format!(
+        "{}:{}:{}: {text}",
+        source.path().display(),
+        position.line,
+        position.column
+    )
 }

@@ -97,7 +97,9 @@ fn leftovers(files: &[GeneratedFile], dir: &Path) -> Result<BTreeSet<PathBuf>, E
 
 fn is_generated(path: &Path) -> Result<bool, Error> {
     let contents = if path.is_file() { read(path)? } else { None };
-    let first_line = contents.as_deref().and_then(|c| c.split(|byte| *byte == b'\n').next());
+    let first_line = contents
+        .as_deref()
+        .and_then(|c| c.split(|byte| *byte == b'\n').next());
     Ok(first_line.is_some_and(|line| String::from_utf8_lossy(line).contains(MARK)))
 }
 

@@ -5,19 +5,20 @@ use quote::quote;
 
 use super::types::Field;
 
+/// An impl of a trait has its methods in scope: nothing is imported for them.
 pub(super) fn codec(name: &Ident, fields: &[Field]) -> TokenStream {
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
-    let types = fields.iter().map(|field| &field.ty);
+    let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     quote! {
         impl rt::Marshal for #name {
             fn marshal(&self, out: &mut rt::Writer<'_>) {
-                #(rt::Marshal::marshal(&self.#names, out);)*
+                #(self.#names.marshal(out);)*
             }
         }
         impl rt::Unmarshal for #name {
-            const MIN_SIZE: usize = #(<#types as rt::Unmarshal>::MIN_SIZE)+*;
+            const MIN_SIZE: usize = #(#types::MIN_SIZE)+*;
             fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-                Ok(Self { #(#names: rt::Unmarshal::unmarshal(input)?),* })
+                Ok(Self { #(#names: #types::unmarshal(input)?),* })
             }
         }
     }

@@ -11,12 +11,16 @@ use quote::quote;
 /// What separates bidirectional text: rustc refuses it, as it can make a reader
 /// see other text than the compiler.
 const BIDI: &[char] = &[
-    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
-    '\u{2068}', '\u{2069}',
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+    '\u{2069}',
 ];
 
 /// The columns by which a line is code.
 const CODE_INDENT: usize = 4;
+
+/// What may follow a URL without being a part of it.
+const SENTENCE_END: &[char] = &['.', ',', ';', ':', '!', '?', '\'', '*', '_'];
+const SENTENCE_END_IN_BRACKETS: &[char] = &['.', ',', ';', ':', '!', '?', '\'', '*', '_', ')'];
 
 /// An item's documentation: paragraphs of Markdown lines.
 #[derive(Default)]
@@ -104,7 +108,10 @@ impl Markdown {
         let is_code = !self.in_paragraph && indent >= self.column + CODE_INDENT;
         if let Some(fence) = fence(text).filter(|_| !is_code) {
             self.push(self.column, &format!("{fence}text"));
-            self.code = Some(Code::Fenced { fence: fence.to_owned(), indent });
+            self.code = Some(Code::Fenced {
+                fence: fence.to_owned(),
+                indent,
+            });
         } else if is_code {
             self.push(self.column, "```text");
             self.code = Some(Code::Indented { indent });
@@ -188,9 +195,12 @@ fn fence(text: &str) -> Option<&str> {
     (fence.len() >= 3 && !rest.contains('`')).then_some(fence)
 }
 
-/// `-`, `*`, `+`, `1.` or `1)`, where a blank and an item follow.
+/// `-`, `*`, `+`, `1.` or `1)`, where a blank and an item follow: `* * *` is a line.
 fn list_marker(text: &str) -> Option<&str> {
-    let (marker, _) = text.split_once(' ')?;
+    let (marker, item) = text.split_once(' ')?;
+    if item.chars().all(|c| matches!(c, '-' | '*' | ' ')) {
+        return None;
+    }
     let number = marker.strip_suffix(['.', ')']).unwrap_or_default();
     let is_number = (1..10).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
     (matches!(marker, "-" | "*" | "+") || is_number).then_some(marker)
@@ -208,7 +218,11 @@ fn inline(text: &str) -> String {
         } else if let Some(url) = url(rest) {
             out.extend(["<", url, ">"]);
             url.len()
-        } else if let Some(link) = rest.strip_prefix('<').and_then(url).filter(|u| rest[u.len() + 1..].starts_with('>')) {
+        } else if let Some(link) = rest
+            .strip_prefix('<')
+            .and_then(url)
+            .filter(|u| rest[u.len() + 1..].starts_with('>'))
+        {
             out.extend(["<", link, ">"]);
             link.len() + 2
         } else if is_escape(rest) {
@@ -249,7 +263,19 @@ fn url(text: &str) -> Option<&str> {
         return None;
     }
     let end = text.find(|c: char| c.is_whitespace() || "<>[]`\"".contains(c));
-    Some(text[..end.unwrap_or(text.len())].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '\'', '*', '_']))
+    let mut url = &text[..end.unwrap_or(text.len())];
+    loop {
+        let is_open = url.matches('(').count() >= url.matches(')').count();
+        let end = if is_open {
+            SENTENCE_END
+        } else {
+            SENTENCE_END_IN_BRACKETS
+        };
+        match url.strip_suffix(end) {
+            Some(rest) => url = rest,
+            None => return Some(url),
+        }
+    }
 }
 
 fn is_escape(text: &str) -> bool {

@@ -39,7 +39,14 @@ impl Backend for Rust {
         (0..)
             .map(ModuleId)
             .zip(&model.modules)
-            .map(|(id, module)| Unit { model, names: &names, module: id }.file(module))
+            .map(|(id, module)| {
+                Unit {
+                    model,
+                    names: &names,
+                    module: id,
+                }
+                .file(module)
+            })
             .collect()
     }
 }
@@ -67,16 +74,21 @@ impl Unit<'_> {
     }
 
     fn items(&self, module: &Module) -> TokenStream {
-        let uses_runtime = module
-            .elements
-            .iter()
-            .any(|element| matches!(element, Element::Struct(_) | Element::Interface(_)));
-        let runtime = uses_runtime.then(|| quote!(use ::tce_runtime::codegen as rt;));
         let elements = module.elements.iter().map(|element| match *element {
             Element::Struct(id) => self.structure(id),
             Element::Sequence(id) => self.sequence(id),
             Element::Dictionary(id) => self.dictionary(id),
             Element::Interface(id) => self.interface(id),
+        });
+        // An import that nothing uses is a warning.
+        let uses_runtime = module
+            .elements
+            .iter()
+            .any(|element| matches!(element, Element::Struct(_) | Element::Interface(_)));
+        let runtime = uses_runtime.then(|| {
+            quote!(
+                use ::tce_runtime::codegen as rt;
+            )
         });
         quote!(#runtime #(#elements)*)
     }
@@ -84,30 +96,37 @@ impl Unit<'_> {
     fn interface(&self, id: InterfaceId) -> TokenStream {
         let operations = &self.model.interface(id).operations;
         let names = &self.names.interface(id).operations;
-        let parameters = operations.iter().zip(names).filter_map(|(operation, names)| {
-            let name = names.parameters_struct.as_ref()?;
-            let spelled = self.spelled_operation(id, operation);
-            let docs = Docs::sentence(format!("The parameters of `{spelled}`."));
-            let fields: Vec<_> = operation
-                .parameters
-                .iter()
-                .zip(names::members(operation.parameters.iter().map(|p| p.name.as_str())))
-                .map(|(parameter, name)| self.field(&parameter.name, None, parameter.ty, name))
-                .collect();
-            Some(types::wire_struct(name, &docs, &fields))
-        });
+        let parameters = operations
+            .iter()
+            .zip(names)
+            .filter_map(|(operation, names)| {
+                let name = names.parameters_struct.as_ref()?;
+                let spelled = self.spelled_operation(id, operation);
+                let docs = Docs::sentence(format!("The parameters of `{spelled}`."));
+                let fields: Vec<_> = operation
+                    .parameters
+                    .iter()
+                    .zip(names::members(
+                        operation.parameters.iter().map(|p| p.name.as_str()),
+                    ))
+                    .map(|(parameter, name)| self.field(&parameter.name, None, parameter.ty, name))
+                    .collect();
+                Some(types::wire_struct(name, &docs, &fields))
+            });
         let skeleton = self.skeleton(id);
         let proxy = self.proxy(id);
         quote!(#(#parameters)* #skeleton #proxy)
     }
 
-    /// What the IDL says of an interface, after a sentence on the item's part in it.
+    /// What the IDL says of an interface, then a sentence on the item's part in it.
     fn interface_docs(&self, id: InterfaceId, part: &str) -> Docs {
         let interface = self.model.interface(id);
         let spelled = self.spelled(interface.module, &interface.name);
         let index = interface.index;
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
-        Docs::idl(text).then(Docs::sentence(format!("{part} `{spelled}`: interface {index} on the wire.")))
+        Docs::idl(text).then(Docs::sentence(format!(
+            "{part} `{spelled}`: interface {index} on the wire."
+        )))
     }
 
     /// What the IDL says of an operation, and its place.
@@ -127,7 +146,9 @@ impl Unit<'_> {
     }
 
     fn returns(&self, operation: &Operation) -> TokenStream {
-        operation.returns.map_or_else(|| quote!(()), |ty| self.owned(ty))
+        operation
+            .returns
+            .map_or_else(|| quote!(()), |ty| self.owned(ty))
     }
 }
 
@@ -138,11 +159,20 @@ fn header(module: &Module) -> String {
     let files: Vec<_> = module
         .files
         .iter()
-        .map(|file| Path::new(file).file_name().map_or(file.into(), OsStr::to_string_lossy))
+        .map(|file| {
+            Path::new(file)
+                .file_name()
+                .map_or(file.into(), OsStr::to_string_lossy)
+        })
         .collect();
-    let origin = format!("{MARK}{}: change the IDL and compile again.", files.join(" and "));
+    let origin = format!(
+        "{MARK}{}: change the IDL and compile again.",
+        files.join(" and ")
+    );
     let docs = Docs::sentence(origin).then(Docs::idl(module.doc.as_deref()));
-    docs.lines().map(|line| format!("// {line}").trim_end().to_owned() + "\n").collect()
+    docs.lines()
+        .map(|line| format!("// {line}").trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// The text of an item, with a blank line between the members of an impl or trait.
@@ -161,12 +191,12 @@ fn space_out(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len());
     let mut after_member = false;
     for line in text.lines() {
-        if after_member && line != "}" && !line.starts_with("    const ") {
+        let starts_member = line.starts_with("    ") && !line[4..].starts_with([' ', '}', ')']);
+        if starts_member && after_member && !line.starts_with("    const ") {
             spaced.push('\n');
         }
         spaced.extend([line, "\n"]);
-        let indent = line.len() - line.trim_start().len();
-        after_member = indent == 4 && line.ends_with(['}', ';']);
+        after_member = line.ends_with(['}', ';']);
     }
     spaced
 }

@@ -9,9 +9,7 @@ use std::collections::HashSet;
 
 use heck::{ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
 use proc_macro2::{Ident, Span};
-use tce_idl::model::{
-    DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId,
-};
+use tce_idl::model::{DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId};
 
 /// An operation with more parameters takes them as one struct: with `self` and
 /// the context a servant's method then stays within the seven that clippy allows.
@@ -20,16 +18,56 @@ const MAX_PARAMETERS: usize = 5;
 /// Types that generated code means when it says their name, or that anyone
 /// reads as the prelude's; `T` is the type parameter of servants.
 const RESERVED_TYPES: &[&str] = &[
-    "AsMut", "AsRef", "Box", "Clone", "Copy", "Default", "Drop", "Eq", "Extend", "Fn", "FnMut",
-    "FnOnce", "From", "FromIterator", "Future", "Into", "IntoFuture", "IntoIterator", "Iterator",
-    "Option", "Ord", "PartialEq", "PartialOrd", "Result", "Self", "Send", "Sized", "String",
-    "Sync", "T", "ToOwned", "ToString", "TryFrom", "TryInto", "Unpin", "Vec",
+    "AsMut",
+    "AsRef",
+    "Box",
+    "Clone",
+    "Copy",
+    "Default",
+    "Drop",
+    "Eq",
+    "Extend",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "FromIterator",
+    "Future",
+    "Into",
+    "IntoFuture",
+    "IntoIterator",
+    "Iterator",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Result",
+    "Self",
+    "Send",
+    "Sized",
+    "String",
+    "Sync",
+    "T",
+    "ToOwned",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Unpin",
+    "Vec",
 ];
 
 /// The methods that every proxy has, those of the prelude's traits that an
 /// operation would hide, and `len`, which Rust expects beside an `is_empty`.
 const RESERVED_METHODS: &[&str] = &[
-    "clone", "connect", "connection", "into", "len", "new", "to_caller", "try_into", "with_extra",
+    "clone",
+    "connect",
+    "connection",
+    "into",
+    "len",
+    "new",
+    "to_caller",
+    "try_into",
+    "with_extra",
     "with_timeout",
 ];
 
@@ -81,7 +119,11 @@ pub(super) struct OperationNames {
 impl Names {
     pub(super) fn of(model: &Model) -> Self {
         let mut scope = Scope::new(NEVER_RAW);
-        let modules = model.modules.iter().map(|module| scope.claim(snake(&module.name))).collect();
+        let modules = model
+            .modules
+            .iter()
+            .map(|module| scope.claim(snake(&module.name)))
+            .collect();
         let mut scopes: Vec<Scopes> = model.modules.iter().map(|_| Scopes::new()).collect();
         let interfaces = (0..)
             .zip(&model.interfaces)
@@ -89,14 +131,25 @@ impl Names {
                 scopes[interface.module.0 as usize].interface(model, InterfaceId(id))
             })
             .collect();
-        let mut claim = |module: ModuleId, name: &str| {
-            scopes[module.0 as usize].types.claim(camel(name))
-        };
+        let mut claim =
+            |module: ModuleId, name: &str| scopes[module.0 as usize].types.claim(camel(name));
         Self {
             modules,
-            structs: model.structs.iter().map(|s| claim(s.module, &s.name)).collect(),
-            sequences: model.sequences.iter().map(|s| claim(s.module, &s.name)).collect(),
-            dictionaries: model.dictionaries.iter().map(|d| claim(d.module, &d.name)).collect(),
+            structs: model
+                .structs
+                .iter()
+                .map(|s| claim(s.module, &s.name))
+                .collect(),
+            sequences: model
+                .sequences
+                .iter()
+                .map(|s| claim(s.module, &s.name))
+                .collect(),
+            dictionaries: model
+                .dictionaries
+                .iter()
+                .map(|d| claim(d.module, &d.name))
+                .collect(),
             interfaces,
         }
     }
@@ -125,7 +178,10 @@ impl Names {
 /// The names of a struct's members, in declared order.
 pub(super) fn members<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Ident> {
     let mut scope = Scope::new(NEVER_RAW);
-    names.into_iter().map(|name| scope.claim(snake(name))).collect()
+    names
+        .into_iter()
+        .map(|name| scope.claim(snake(name)))
+        .collect()
 }
 
 /// The two namespaces of a module.
@@ -156,7 +212,9 @@ impl Scopes {
     /// A proxy has the operations of all its bases, so theirs are claimed first.
     fn operations(&mut self, model: &Model, id: InterfaceId) -> Vec<OperationNames> {
         let mut methods = Scope::new(RESERVED_METHODS);
-        methods.0.extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
+        methods
+            .0
+            .extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
         let mut bases: Vec<_> = model.lineage(id).skip(1).collect();
         bases.reverse();
         for base in bases {
@@ -199,12 +257,21 @@ impl Scope {
         let name = method(&operation.name);
         let method = self.claim(name.clone());
         let mut parameters = Scope::new(RESERVED_PARAMETERS);
-        parameters.0.extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
+        parameters
+            .0
+            .extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
         OperationNames {
             method_async: self.claim(format!("{name}_async")),
-            method_oneway: operation.returns.is_none().then(|| self.claim(format!("{name}_oneway"))),
+            method_oneway: operation
+                .returns
+                .is_none()
+                .then(|| self.claim(format!("{name}_oneway"))),
             constant: self.claim(name.to_shouty_snake_case()),
-            parameters: operation.parameters.iter().map(|p| parameters.claim(snake(&p.name))).collect(),
+            parameters: operation
+                .parameters
+                .iter()
+                .map(|p| parameters.claim(snake(&p.name)))
+                .collect(),
             parameters_struct: None,
             method,
         }

@@ -3,6 +3,7 @@
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
+use syn::ext::IdentExt;
 use tce_idl::model::{InterfaceId, Operation};
 
 use super::Unit;
@@ -26,11 +27,18 @@ impl Unit<'_> {
             .flat_map(|id| {
                 let operations = &self.model.interface(id).operations;
                 let names = &self.names.interface(id).operations;
-                operations.iter().zip(names).map(move |(operation, names)| (id, operation, names))
+                operations
+                    .iter()
+                    .zip(names)
+                    .map(move |(operation, names)| (id, operation, names))
             })
             .collect();
-        let constants = operations.iter().map(|(id, operation, names)| self.constant(*id, operation, names));
-        let methods = operations.iter().map(|(id, operation, names)| self.methods(*id, operation, names));
+        let constants = operations
+            .iter()
+            .map(|(id, operation, names)| self.constant(*id, operation, names));
+        let methods = operations
+            .iter()
+            .map(|(id, operation, names)| self.methods(*id, operation, names));
         let facets = facets();
         quote! {
             #docs
@@ -44,7 +52,12 @@ impl Unit<'_> {
         }
     }
 
-    fn constant(&self, id: InterfaceId, operation: &Operation, names: &OperationNames) -> TokenStream {
+    fn constant(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> TokenStream {
         let interface = self.model.interface(id);
         let constant = &names.constant;
         let spelled = self.spelled_operation(id, operation);
@@ -53,10 +66,20 @@ impl Unit<'_> {
         quote!(const #constant: rt::Operation = rt::Operation::new(#spelled, #ifidx, #opidx);)
     }
 
-    fn methods(&self, id: InterfaceId, operation: &Operation, names: &OperationNames) -> TokenStream {
-        let (method, method_async, constant) = (&names.method, &names.method_async, &names.constant);
+    fn methods(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> TokenStream {
+        let (method, method_async, constant) =
+            (&names.method, &names.method_async, &names.constant);
         let call = self.proxy_call(id, operation, names);
-        let Call { parameters, arguments, marshalled } = &call;
+        let Call {
+            parameters,
+            arguments,
+            marshalled,
+        } = &call;
         let returns = self.returns(operation);
         let docs = self.operation_docs(id, operation).attributes();
         let docs_async = refer(method, "sent now: await the answer when it is needed.");
@@ -92,10 +115,13 @@ impl Unit<'_> {
             };
         }
         let arguments = &names.parameters;
-        let parameters = arguments.iter().zip(&operation.parameters).map(|(name, parameter)| {
-            let ty = self.borrowed(parameter.ty);
-            quote!(#name: #ty)
-        });
+        let parameters = arguments
+            .iter()
+            .zip(&operation.parameters)
+            .map(|(name, parameter)| {
+                let ty = self.borrowed(parameter.ty);
+                quote!(#name: #ty)
+            });
         Call {
             parameters: parameters.collect(),
             arguments: arguments.iter().map(|name| quote!(#name)).collect(),
@@ -111,7 +137,9 @@ struct Call {
     marshalled: TokenStream,
 }
 
+/// A sentence on what a method does other than its plain sibling.
 fn refer(method: &Ident, what: &str) -> TokenStream {
+    let method = method.unraw();
     Docs::sentence(format!("[`{method}`](Self::{method}), {what}")).attributes()
 }
 

@@ -8,6 +8,8 @@ use super::Unit;
 use super::docs::Docs;
 use super::names::OperationNames;
 
+const SERVES: &str = "What a servant implements, each operation as an `async fn`, to serve";
+
 impl Unit<'_> {
     /// The trait and the dispatch of an interface, and the servant struct where
     /// the IDL wants one. An interface that is wanted only by those that extend
@@ -26,7 +28,7 @@ impl Unit<'_> {
     fn servant_trait(&self, id: InterfaceId) -> TokenStream {
         let interface = self.model.interface(id);
         let names = self.names.interface(id);
-        let docs = self.interface_docs(id, "Implemented by servants of").attributes();
+        let docs = self.interface_docs(id, SERVES).attributes();
         let name = &names.servant_trait;
         let bounds = match interface.base {
             Some(base) => {
@@ -35,24 +37,30 @@ impl Unit<'_> {
             }
             None => quote!(Send + Sync + 'static),
         };
-        let methods = interface.operations.iter().zip(&names.operations).map(|(operation, names)| {
-            let docs = self.operation_docs(id, operation).attributes();
-            let method = &names.method;
-            let (parameters, types) = self.servant_parameters(id, operation, names);
-            let returns = self.returns(operation);
-            quote! {
-                #docs
-                fn #method(&self, #(#parameters: #types,)* ctx: &rt::Context)
-                -> impl ::std::future::Future<Output = Result<#returns, rt::Fault>> + Send;
-            }
-        });
+        let methods =
+            interface
+                .operations
+                .iter()
+                .zip(&names.operations)
+                .map(|(operation, names)| {
+                    let docs = self.operation_docs(id, operation).attributes();
+                    let method = &names.method;
+                    let (parameters, types) = self.servant_parameters(id, operation, names);
+                    let returns = self.returns(operation);
+                    quote! {
+                        #docs
+                        fn #method(&self, #(#parameters: #types,)* ctx: &rt::Context)
+                        -> impl ::std::future::Future<Output = Result<#returns, rt::Fault>> + Send;
+                    }
+                });
         quote!(#docs pub trait #name: #bounds { #(#methods)* })
     }
 
     fn servant(&self, id: InterfaceId) -> TokenStream {
         let names = self.names.interface(id);
         let (name, servant_trait) = (&names.servant, &names.servant_trait);
-        let docs = Docs::sentence(format!("Serves an implementation of [`{servant_trait}`].")).attributes();
+        let docs = Docs::sentence(format!("Serves an implementation of [`{servant_trait}`]."))
+            .attributes();
         let mut indices = Vec::new();
         let mut dispatches = Vec::new();
         for interface in self.model.lineage(id) {
@@ -97,21 +105,24 @@ impl Unit<'_> {
         let names = self.names.interface(id);
         let (name, servant_trait) = (&names.dispatch, &names.servant_trait);
         let operations = &self.model.interface(id).operations;
-        let arms = operations.iter().zip(&names.operations).map(|(operation, names)| {
-            let index = Literal::u16_unsuffixed(operation.index);
-            let method = &names.method;
-            let (parameters, types) = self.servant_parameters(id, operation, names);
-            let pattern = match names.parameters_struct {
-                Some(_) => quote!(#(#parameters: #types),*),
-                None => quote!((#(#parameters,)*): (#(#types,)*)),
-            };
-            quote! {
-                #index => call.run(servant, |servant, #pattern, ctx| async move {
-                    let result = T::#method(&servant, #(#parameters,)* &ctx).await;
-                    (ctx, result)
-                }),
-            }
-        });
+        let arms = operations
+            .iter()
+            .zip(&names.operations)
+            .map(|(operation, names)| {
+                let index = Literal::u16_unsuffixed(operation.index);
+                let method = &names.method;
+                let (parameters, types) = self.servant_parameters(id, operation, names);
+                let pattern = match names.parameters_struct {
+                    Some(_) => quote!(#(#parameters: #types),*),
+                    None => quote!((#(#parameters,)*): (#(#types,)*)),
+                };
+                quote! {
+                    #index => call.run(servant, |servant, #pattern, ctx| async move {
+                        let result = T::#method(&servant, #(#parameters,)* &ctx).await;
+                        (ctx, result)
+                    }),
+                }
+            });
         quote! {
             pub(super) fn #name<T: #servant_trait>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
                 match call.opidx() {

@@ -35,7 +35,10 @@ pub(super) fn wire_struct(name: &Ident, docs: &Docs, fields: &[Field]) -> TokenS
 impl Unit<'_> {
     pub(super) fn structure(&self, id: StructId) -> TokenStream {
         let structure = self.model.struct_(id);
-        let place = format!("`struct {}` of the IDL.", self.spelled(structure.module, &structure.name));
+        let place = format!(
+            "`struct {}` of the IDL.",
+            self.spelled(structure.module, &structure.name)
+        );
         let docs = Docs::idl(structure.doc.as_deref()).then(Docs::sentence(place));
         let names = names::members(structure.members.iter().map(|member| member.name.as_str()));
         let fields: Vec<_> = structure
@@ -52,9 +55,16 @@ impl Unit<'_> {
     pub(super) fn field(&self, spelled: &str, doc: Option<&str>, ty: Type, name: Ident) -> Field {
         let mut docs = Docs::idl(doc);
         if docs.is_empty() || name != spelled {
-            docs = docs.then(Docs::sentence(format!("`{} {spelled}` of the IDL.", self.idl_type(ty))));
+            docs = docs.then(Docs::sentence(format!(
+                "`{} {spelled}` of the IDL.",
+                self.idl_type(ty)
+            )));
         }
-        Field { docs, name, ty: self.owned(ty) }
+        Field {
+            docs,
+            name,
+            ty: self.owned(ty),
+        }
     }
 
     pub(super) fn sequence(&self, id: SequenceId) -> TokenStream {
@@ -62,17 +72,24 @@ impl Unit<'_> {
         let element = self.idl_type(sequence.element);
         let spelled = self.spelled(sequence.module, &sequence.name);
         let place = format!("`sequence<{element}> {spelled}` of the IDL.");
-        let docs = Docs::idl(sequence.doc.as_deref()).then(Docs::sentence(place)).attributes();
+        let docs = Docs::idl(sequence.doc.as_deref())
+            .then(Docs::sentence(place))
+            .attributes();
         let (name, element) = (self.names.sequence(id), self.owned(sequence.element));
         quote!(#docs pub type #name = Vec<#element>;)
     }
 
     pub(super) fn dictionary(&self, id: DictionaryId) -> TokenStream {
         let dictionary = self.model.dictionary(id);
-        let (key, value) = (self.idl_type(dictionary.key), self.idl_type(dictionary.value));
+        let (key, value) = (
+            self.idl_type(dictionary.key),
+            self.idl_type(dictionary.value),
+        );
         let spelled = self.spelled(dictionary.module, &dictionary.name);
         let place = format!("`dictionary<{key}, {value}> {spelled}` of the IDL.");
-        let docs = Docs::idl(dictionary.doc.as_deref()).then(Docs::sentence(place)).attributes();
+        let docs = Docs::idl(dictionary.doc.as_deref())
+            .then(Docs::sentence(place))
+            .attributes();
         let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
         let name = self.names.dictionary(id);
         quote!(#docs pub type #name = ::std::collections::BTreeMap<#key, #value>;)
@@ -90,8 +107,12 @@ impl Unit<'_> {
             Type::Double => quote!(f64),
             Type::String => quote!(String),
             Type::Struct(id) => self.path(self.model.struct_(id).module, self.names.struct_(id)),
-            Type::Sequence(id) => self.path(self.model.sequence(id).module, self.names.sequence(id)),
-            Type::Dictionary(id) => self.path(self.model.dictionary(id).module, self.names.dictionary(id)),
+            Type::Sequence(id) => {
+                self.path(self.model.sequence(id).module, self.names.sequence(id))
+            }
+            Type::Dictionary(id) => {
+                self.path(self.model.dictionary(id).module, self.names.dictionary(id))
+            }
         }
     }
 
@@ -120,9 +141,21 @@ impl Unit<'_> {
             Type::Float => "float",
             Type::Double => "double",
             Type::String => "string",
-            Type::Struct(id) => return self.spelled(self.model.struct_(id).module, &self.model.struct_(id).name),
-            Type::Sequence(id) => return self.spelled(self.model.sequence(id).module, &self.model.sequence(id).name),
-            Type::Dictionary(id) => return self.spelled(self.model.dictionary(id).module, &self.model.dictionary(id).name),
+            Type::Struct(id) => {
+                return self.spelled(self.model.struct_(id).module, &self.model.struct_(id).name);
+            }
+            Type::Sequence(id) => {
+                return self.spelled(
+                    self.model.sequence(id).module,
+                    &self.model.sequence(id).name,
+                );
+            }
+            Type::Dictionary(id) => {
+                return self.spelled(
+                    self.model.dictionary(id).module,
+                    &self.model.dictionary(id).name,
+                );
+            }
         };
         primitive.to_owned()
     }

@@ -1,0 +1,68 @@
+//! What the generator writes, feature by feature: `tests/golden/*.idl` and
+//! the `.rs` files beside them. `BLESS=1` writes them anew.
+
+mod common;
+
+use std::fs;
+
+use tce_codegen::{check, write};
+
+use common::{golden, golden_dir};
+
+#[test]
+fn every_feature_gives_the_code_that_was_agreed_on() {
+    let files = golden();
+    if std::env::var_os("BLESS").is_some() {
+        write(&files, &golden_dir()).unwrap();
+    }
+    let stale = check(&files, &golden_dir()).unwrap();
+    let mut report = String::new();
+    for stale in &stale {
+        report += &format!("{}: {:?}\n", stale.path.display(), stale.reason);
+        let agreed = fs::read_to_string(golden_dir().join(&stale.path)).unwrap_or_default();
+        if let Some(file) = files.iter().find(|file| file.path == stale.path) {
+            report += &difference(&agreed, &file.contents);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "{report}if this is as it should be, run again with BLESS=1"
+    );
+}
+
+#[test]
+fn the_same_idl_gives_the_same_code() {
+    assert_eq!(golden(), golden());
+}
+
+#[test]
+fn no_code_silences_a_lint() {
+    for file in golden() {
+        assert!(!file.contents.contains("allow("), "{}", file.path.display());
+    }
+}
+
+/// The lines between the first and the last that differ, with three around them.
+fn difference(agreed: &str, found: &str) -> String {
+    let (agreed, found): (Vec<_>, Vec<_>) = (agreed.lines().collect(), found.lines().collect());
+    let same = agreed
+        .iter()
+        .zip(&found)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let most = agreed.len().min(found.len()) - same;
+    let after = agreed.iter().rev().zip(found.iter().rev()).take(most);
+    let after = after.take_while(|(a, b)| a == b).count();
+    let context = same.saturating_sub(3)..same;
+    let lines = |sign, lines: &[&str]| -> String {
+        lines
+            .iter()
+            .map(|line| format!("{sign} {line}\n"))
+            .collect()
+    };
+    format!("@@ line {} @@\n", same + 1)
+        + &lines(' ', &agreed[context])
+        + &lines('-', &agreed[same..agreed.len() - after])
+        + &lines('+', &found[same..found.len() - after])
+        + &lines(' ', &agreed[agreed.len() - after..][..after.min(3)])
+}
