@@ -171,7 +171,10 @@ impl Interface {
     /// Whether a back end for `language` (`rust`, `py`, …) writes servant code.
     #[must_use]
     pub fn has_skeleton(&self, language: &str) -> bool {
-        self.skeletons.get(language).copied().unwrap_or(self.skeleton_default)
+        self.skeletons
+            .get(language)
+            .copied()
+            .unwrap_or(self.skeleton_default)
     }
 }
 

@@ -1,0 +1,111 @@
+//! The table of all codes.
+
+use std::fmt;
+
+/// Whether a diagnostic stops the compilation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// There is no model.
+    Error,
+    /// The model is good; the text may not mean what its author thinks.
+    Warning,
+}
+
+/// Makes [`Code`] of the table, so that a code can't lack its name or explanation.
+macro_rules! codes {
+    ($($variant:ident = $id:literal $severity:ident $name:literal: $explanation:literal;)*) => {
+        /// A rule that an IDL can break. What a code means never changes, and none is used again.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $explanation] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its number, as `TCE0200`.
+            #[must_use]
+            pub fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)* }
+            }
+
+            /// Its name, as `unknown-type`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it is about, in one line.
+            #[must_use]
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation,)* }
+            }
+
+            /// Whether it is an error or a warning.
+            #[must_use]
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)* }
+            }
+        }
+    };
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+codes! {
+    UnreadableFile = "TCE0001" Error "unreadable-file": "A file given to the compiler can't be read.";
+    ImportNotFound = "TCE0002" Error "import-not-found": "An imported file is neither beside the importing one nor on the include path.";
+    NotUtf8 = "TCE0003" Error "not-utf8": "A file is not UTF-8 text.";
+    FileTooLarge = "TCE0004" Error "file-too-large": "A file is larger than the compiler reads.";
+    MoreErrors = "TCE0005" Error "more-errors": "There are more errors than one run shows.";
+    MoreWarnings = "TCE0006" Warning "more-warnings": "There are more warnings than one run shows.";
+
+    Unexpected = "TCE0100" Error "unexpected": "Something else was expected at this place.";
+    MissingSemicolon = "TCE0101" Error "missing-semicolon": "A declaration does not end with `;`.";
+    UnclosedBrace = "TCE0102" Error "unclosed-brace": "A `{` has no `}`.";
+    StrayBrace = "TCE0103" Error "stray-brace": "A `}` closes nothing.";
+    UnterminatedComment = "TCE0104" Error "unterminated-comment": "A `/*` has no `*/`.";
+    UnterminatedString = "TCE0105" Error "unterminated-string": "A string does not end on its line.";
+    KeywordCase = "TCE0106" Error "keyword-case": "A keyword is not in lower case.";
+    ReservedName = "TCE0107" Error "reserved-name": "A word of the language is used as a name.";
+    BadCharacter = "TCE0108" Error "bad-character": "A character that the language does not know, often the look-alike of one that it does.";
+    ForeignConstruct = "TCE0109" Error "foreign-construct": "A construct of another interface language.";
+    OutsideModule = "TCE0110" Error "outside-module": "A declaration stands outside of any module.";
+    UnnamedType = "TCE0111" Error "unnamed-type": "A sequence or dictionary is used without giving it a name first.";
+    MisplacedAnnotation = "TCE0112" Error "misplaced-annotation": "An annotation stands before something that can't have one.";
+
+    UnknownType = "TCE0200" Error "unknown-type": "A type that nothing declares.";
+    UnknownModule = "TCE0201" Error "unknown-module": "A module that nothing opens.";
+    DuplicateElement = "TCE0202" Error "duplicate-element": "Two elements of one module have one name.";
+    DuplicateMember = "TCE0203" Error "duplicate-member": "Two members of one struct have one name.";
+    DuplicateOperation = "TCE0204" Error "duplicate-operation": "Two operations of one interface have one name.";
+    DuplicateParameter = "TCE0205" Error "duplicate-parameter": "Two parameters of one operation have one name.";
+    InheritedOperation = "TCE0206" Error "inherited-operation": "An interface declares an operation of its base again.";
+    VoidValue = "TCE0207" Error "void-value": "`void` is used as the type of a value.";
+    InterfaceValue = "TCE0208" Error "interface-value": "An interface is used as the type of a value.";
+    DictionaryKey = "TCE0209" Error "dictionary-key": "A type that can't be the key of a dictionary.";
+    RecursiveStruct = "TCE0210" Error "recursive-struct": "A struct contains itself other than through a sequence or dictionary.";
+    NotAnInterface = "TCE0211" Error "not-an-interface": "An interface extends something that is no interface.";
+    CircularBase = "TCE0212" Error "circular-base": "An interface is its own base, directly or over others.";
+    EmptyStruct = "TCE0213" Error "empty-struct": "A struct has no members.";
+    EmptyInterface = "TCE0214" Error "empty-interface": "An interface has no operations.";
+
+    BadIndex = "TCE0300" Error "bad-index": "An index is no number from 0 to 65535.";
+    ReservedIndex = "TCE0301" Error "reserved-index": "Interface index 65535 belongs to the built-in interface.";
+    DuplicateInterfaceIndex = "TCE0302" Error "duplicate-interface-index": "Two interfaces of one module have one index.";
+    DuplicateOperationIndex = "TCE0303" Error "duplicate-operation-index": "Two operations of one interface have one index.";
+    SharedIndex = "TCE0304" Warning "shared-index": "Interfaces of several modules have one index; a gateway can't tell them apart.";
+    UnknownAnnotation = "TCE0305" Warning "unknown-annotation": "An annotation that means nothing at this place.";
+    RepeatedAnnotation = "TCE0306" Warning "repeated-annotation": "An annotation is given twice; the last one counts.";
+    AnnotationValue = "TCE0307" Error "annotation-value": "An annotation has a value of the wrong kind.";
+
+    IndexFileSyntax = "TCE0400" Error "index-file-syntax": "An index file can't be understood.";
+    IndexFileName = "TCE0401" Warning "index-file-name": "An index file names what the IDL does not declare.";
+    IndexFileRepeat = "TCE0402" Warning "index-file-repeat": "Index files give one index twice; the last one counts.";
+}

@@ -1,0 +1,164 @@
+//! What the compiler has to say: data only. [`crate::render`] makes text of it.
+
+mod code;
+
+pub use code::{Code, Severity};
+
+use crate::source::Span;
+
+/// How many errors, and how many warnings, one compilation reports.
+pub const MAX_REPORTED: usize = 100;
+
+/// One thing that is wrong, or looks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Which rule it is about.
+    pub code: Code,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// Where; nothing for a file that could not be read.
+    pub primary: Option<Label>,
+    /// Other places that matter, as "first defined here".
+    pub notes: Vec<Label>,
+    /// What would mend it.
+    pub repair: Option<Repair>,
+}
+
+/// A place, and what to say about it there (possibly nothing).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// The words beside the underline.
+    pub text: String,
+}
+
+/// What would mend a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// The advice, for a person.
+    pub message: String,
+    /// The change, for an editor, where one is certain enough to offer.
+    pub edit: Option<Edit>,
+}
+
+/// A change of the text: what stands at `span` becomes `replacement`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The text to replace; an empty span inserts.
+    pub span: Span,
+    /// The new text.
+    pub replacement: String,
+}
+
+impl Diagnostic {
+    /// A diagnostic without a place.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            primary: None,
+            notes: Vec::new(),
+            repair: None,
+        }
+    }
+
+    /// Says where, and what to write beside the underline.
+    pub(crate) fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.primary = Some(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Adds a second place.
+    pub(crate) fn note(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.notes.push(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Says what would mend it.
+    pub(crate) fn help(mut self, message: impl Into<String>) -> Self {
+        self.repair = Some(Repair {
+            message: message.into(),
+            edit: None,
+        });
+        self
+    }
+
+    /// Says what would mend it, as an edit too.
+    pub(crate) fn fix(
+        mut self,
+        message: impl Into<String>,
+        span: Span,
+        replacement: impl Into<String>,
+    ) -> Self {
+        let edit = Edit {
+            span,
+            replacement: replacement.into(),
+        };
+        self.repair = Some(Repair {
+            message: message.into(),
+            edit: Some(edit),
+        });
+        self
+    }
+
+    /// Whether it is an error or a warning.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+/// Gathers diagnostics, [`MAX_REPORTED`] of each severity; the rest is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics {
+    list: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Diagnostics {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let seen = match diagnostic.severity() {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *seen += 1;
+        if *seen <= MAX_REPORTED {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Whether one more error would only be counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors >= MAX_REPORTED
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// All of them by place, those without one first.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.list
+            .sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.span));
+        for (seen, code, what) in [
+            (self.errors, Code::MoreErrors, "error"),
+            (self.warnings, Code::MoreWarnings, "warning"),
+        ] {
+            let more = seen.saturating_sub(MAX_REPORTED);
+            if more > 0 {
+                let plural = if more == 1 { "" } else { "s" };
+                let message = format!("{more} more {what}{plural} not shown: mend these first");
+                self.list.push(Diagnostic::new(code, message));
+            }
+        }
+        self.list
+    }
+}

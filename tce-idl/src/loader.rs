@@ -1,0 +1,153 @@
+//! Where files come from: the one door to the file system.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::source::{FileId, SourceMap};
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Gives the compiler its files.
+pub trait Loader {
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// Whatever kept the file from being read; [`io::ErrorKind::NotFound`] makes an import look further.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// One spelling for all paths of one file, by which it is read only once.
+    fn identity(&self, path: &Path) -> PathBuf;
+
+    /// The names of the files in a folder, to suggest one for a misspelt import; empty where unknown.
+    fn list(&self, folder: &Path) -> Vec<String>;
+}
+
+/// The real file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileSystem;
+
+impl Loader for FileSystem {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        use io::Read;
+        let mut bytes = Vec::new();
+        // One byte more than the limit tells "too large" from "just fits".
+        let limit = MAX_FILE_BYTES as u64 + 1;
+        std::fs::File::open(path)?
+            .take(limit)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+}
+
+/// Files in memory, for tests, fuzzing and editors.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Memory {
+    /// No files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, or replaces it.
+    #[must_use]
+    pub fn with(mut self, path: impl AsRef<Path>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files
+            .insert(self.identity(path.as_ref()), bytes.into());
+        self
+    }
+}
+
+impl Loader for Memory {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.files
+            .get(&self.identity(path))
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        let mut plain = PathBuf::new();
+        for component in path.components() {
+            match component {
+                Component::CurDir => {}
+                Component::ParentDir if plain.file_name().is_some() => {
+                    plain.pop();
+                }
+                other => plain.push(other),
+            }
+        }
+        plain
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        let folder = self.identity(folder);
+        let inside = self
+            .files
+            .keys()
+            .filter(|path| path.parent() == Some(&folder));
+        inside
+            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect()
+    }
+}
+
+/// Takes a file's bytes into `sources`; what is wrong with them as text goes to `sink`.
+pub(crate) fn accept(
+    bytes: Vec<u8>,
+    path: &Path,
+    sources: &mut SourceMap,
+    sink: &mut Diagnostics,
+) -> Option<FileId> {
+    if bytes.len() > MAX_FILE_BYTES {
+        let message = format!(
+            "`{}` is larger than {} MiB",
+            path.display(),
+            MAX_FILE_BYTES >> 20
+        );
+        sink.push(Diagnostic::new(Code::FileTooLarge, message));
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let text = text
+                .strip_prefix('\u{feff}')
+                .map(str::to_owned)
+                .unwrap_or(text);
+            Some(sources.add(path.to_owned(), text))
+        }
+        Err(error) => {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let message = format!(
+                "`{}` is not UTF-8: line {line} holds a byte that is no character",
+                path.display()
+            );
+            let diagnostic = Diagnostic::new(Code::NotUtf8, message).help("save the file as UTF-8");
+            sink.push(diagnostic);
+            None
+        }
+    }
+}

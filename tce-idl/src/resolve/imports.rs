@@ -1,0 +1,176 @@
+//! The files of a compilation: those given, and what they import.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::suggest;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::loader::{self, Loader};
+use crate::source::SourceMap;
+use crate::syntax::{self, ast};
+
+/// The files of a compilation, each after those that it imports.
+pub(crate) struct Loaded {
+    pub(crate) files: Vec<ast::File>,
+    /// Whether an imported file could not be had.
+    pub(crate) missing_import: bool,
+}
+
+/// Reads the given files and all that they import, each once.
+pub(crate) fn load(
+    loader: &dyn Loader,
+    files: &[&Path],
+    include_dirs: &[PathBuf],
+    sources: &mut SourceMap,
+    sink: &mut Diagnostics,
+) -> Loaded {
+    let loaded = Loaded {
+        files: Vec::new(),
+        missing_import: false,
+    };
+    let mut importer = Importer {
+        loader,
+        include_dirs,
+        sources,
+        sink,
+        seen: HashSet::new(),
+        loaded,
+    };
+    for path in files {
+        if let Some(file) = importer.argument(path) {
+            importer.with_imports(file);
+        }
+    }
+    importer.loaded
+}
+
+struct Importer<'l> {
+    loader: &'l dyn Loader,
+    include_dirs: &'l [PathBuf],
+    sources: &'l mut SourceMap,
+    sink: &'l mut Diagnostics,
+    seen: HashSet<PathBuf>,
+    loaded: Loaded,
+}
+
+impl Importer<'_> {
+    /// A file of the command line.
+    fn argument(&mut self, path: &Path) -> Option<ast::File> {
+        match self.read(path) {
+            Ok(file) => file,
+            Err(error) => {
+                let message = format!("can't read `{}`: {}", path.display(), reason(&error));
+                let diagnostic = Diagnostic::new(Code::UnreadableFile, message);
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let near = match error.kind() {
+                    io::ErrorKind::NotFound => suggest::nearest(&name, &self.loader.list(folder)),
+                    _ => None,
+                };
+                self.sink.push(match near {
+                    Some(near) => {
+                        diagnostic.help(format!("did you mean `{}`?", folder.join(near).display()))
+                    }
+                    None => diagnostic,
+                });
+                None
+            }
+        }
+    }
+
+    /// Adds a file after what it imports. A chain of imports may be long: this does not recurse.
+    fn with_imports(&mut self, file: ast::File) {
+        let mut open = vec![(file, 0)];
+        while let Some((file, next)) = open.last_mut() {
+            if let Some(name) = file.imports.get(*next) {
+                *next += 1;
+                let folder = self
+                    .sources
+                    .get(file.id)
+                    .path()
+                    .parent()
+                    .unwrap_or(Path::new(""))
+                    .to_owned();
+                let imported = self.import(name, &folder);
+                open.extend(imported.map(|file| (file, 0)));
+            } else {
+                self.loaded.files.extend(open.pop().map(|(file, _)| file));
+            }
+        }
+    }
+
+    /// `None` where the file was read before, or can't be had.
+    fn import(&mut self, name: &ast::Name, folder: &Path) -> Option<ast::File> {
+        let folders =
+            || std::iter::once(folder).chain(self.include_dirs.iter().map(PathBuf::as_path));
+        let file_name = format!("{}.idl", name.text);
+        let candidates: Vec<PathBuf> = folders().map(|folder| folder.join(&file_name)).collect();
+        for path in &candidates {
+            match self.read(path) {
+                Ok(file) => return file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let message = format!("can't read `{}`: {}", path.display(), reason(&error));
+                    self.sink.push(
+                        Diagnostic::new(Code::UnreadableFile, message)
+                            .at(name.span, "imported here"),
+                    );
+                    self.loaded.missing_import = true;
+                    return None;
+                }
+            }
+        }
+        self.loaded.missing_import = true;
+        let names: Vec<String> = folders()
+            .flat_map(|folder| self.loader.list(folder))
+            .collect();
+        let stems: Vec<&str> = names
+            .iter()
+            .filter_map(|name| name.strip_suffix(".idl"))
+            .collect();
+        let near = suggest::nearest(&name.text, &stems);
+        self.sink.push(not_found(name, &candidates, near));
+        None
+    }
+
+    /// Reads a file, unless it was read before or is no text.
+    fn read(&mut self, path: &Path) -> io::Result<Option<ast::File>> {
+        let identity = self.loader.identity(path);
+        if self.seen.contains(&identity) {
+            return Ok(None);
+        }
+        let bytes = self.loader.read(path)?;
+        self.seen.insert(identity);
+        let id = loader::accept(bytes, path, self.sources, self.sink);
+        self.loaded.missing_import |= id.is_none();
+        Ok(id.map(|id| syntax::read(id, self.sources.get(id), self.sink)))
+    }
+}
+
+fn not_found(name: &ast::Name, candidates: &[PathBuf], near: Option<String>) -> Diagnostic {
+    let searched: Vec<String> = candidates
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    let message = format!("there is no file for `import {}`", name.text);
+    let diagnostic = Diagnostic::new(Code::ImportNotFound, message);
+    let diagnostic = diagnostic.at(name.span, format!("searched: {}", searched.join(", ")));
+    match near {
+        Some(near) => {
+            let message = format!("did you mean `{near}`?");
+            diagnostic.fix(message, name.span, near)
+        }
+        None => diagnostic.help("add the folder that holds it to the include path"),
+    }
+}
+
+/// Why a file could not be read, the same on every platform where it is common.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}

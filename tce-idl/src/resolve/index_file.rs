@@ -1,0 +1,173 @@
+//! Legacy files that give indices: lines `module.Interface=100[,false]`, or XML.
+
+mod text;
+mod xml;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::{Program, imports, suggest};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::loader::{self, Loader};
+use crate::source::{SourceMap, Span};
+use crate::syntax::ast::Name;
+
+/// What an index file says of one interface.
+struct Entry {
+    /// `module.Interface`
+    name: Name,
+    index: Option<(u16, Span)>,
+    skeleton: bool,
+    operations: Vec<(Name, u16, Span)>,
+}
+
+/// Names of the program, as index files spell them.
+type Interfaces = HashMap<String, usize>;
+
+/// Reads index files and gives the interfaces that they name their indices.
+pub(super) fn apply(
+    program: &mut Program<'_>,
+    loader: &dyn Loader,
+    paths: &[PathBuf],
+    sources: &mut SourceMap,
+    sink: &mut Diagnostics,
+) {
+    if paths.is_empty() {
+        return;
+    }
+    let interfaces = interfaces(program);
+    let mut given: HashMap<usize, Span> = HashMap::new();
+    for path in paths {
+        for entry in read(path, loader, sources, sink) {
+            let Some(at) = interfaces.get(&entry.name.text) else {
+                unknown_interface(&entry.name, program, &interfaces, sink);
+                continue;
+            };
+            if let Some(first) = given.insert(*at, entry.name.span) {
+                let message = format!("`{}` has two entries", entry.name.text);
+                let diagnostic = Diagnostic::new(Code::IndexFileRepeat, message)
+                    .at(entry.name.span, "this one counts");
+                sink.push(
+                    diagnostic
+                        .note(first, "the first one")
+                        .help("remove one of them"),
+                );
+            }
+            set(program, *at, entry, sink);
+        }
+    }
+}
+
+/// Interfaces by `module.Name`; of two with one name, which is an error, the first.
+fn interfaces(program: &Program<'_>) -> Interfaces {
+    let mut interfaces = Interfaces::new();
+    for (at, interface) in program.model.interfaces.iter().enumerate() {
+        let name = format!(
+            "{}.{}",
+            program.model.module(interface.module).name,
+            interface.name
+        );
+        interfaces.entry(name).or_insert(at);
+    }
+    interfaces
+}
+
+fn read(
+    path: &Path,
+    loader: &dyn Loader,
+    sources: &mut SourceMap,
+    sink: &mut Diagnostics,
+) -> Vec<Entry> {
+    let bytes = match loader.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let message = format!(
+                "can't read index file `{}`: {}",
+                path.display(),
+                imports::reason(&error)
+            );
+            sink.push(Diagnostic::new(Code::UnreadableFile, message));
+            return Vec::new();
+        }
+    };
+    let Some(id) = loader::accept(bytes, path, sources, sink) else {
+        return Vec::new();
+    };
+    let text = sources.get(id).text();
+    match path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
+    {
+        true => xml::read(id, text, sink),
+        false => text::read(id, text, sink),
+    }
+}
+
+fn set(program: &mut Program<'_>, at: usize, entry: Entry, sink: &mut Diagnostics) {
+    let interface = &mut program.model.interfaces[at];
+    let places = &mut program.origin.indices[at];
+    if let Some(index) = entry.index {
+        (interface.index, places.interface) = index;
+    }
+    interface.skeleton_default &= entry.skeleton;
+    for (name, index, span) in entry.operations {
+        if let Some(at) = interface
+            .operations
+            .iter()
+            .position(|operation| operation.name == name.text)
+        {
+            interface.operations[at].index = index;
+            places.operations[at] = span;
+        } else {
+            let known: Vec<&str> = interface
+                .operations
+                .iter()
+                .map(|operation| operation.name.as_str())
+                .collect();
+            let message = format!(
+                "interface `{}` has no operation `{}` of its own",
+                entry.name.text, name.text
+            );
+            sink.push(near(
+                Diagnostic::new(Code::IndexFileName, message),
+                &name,
+                &known,
+            ));
+        }
+    }
+}
+
+/// One index file serves many programs: it may well name modules that are not
+/// part of this one. Only what looks like a slip is worth a warning.
+fn unknown_interface(
+    name: &Name,
+    program: &Program<'_>,
+    interfaces: &Interfaces,
+    sink: &mut Diagnostics,
+) {
+    if sink.is_full() {
+        return;
+    }
+    let known: Vec<&String> = interfaces.keys().collect();
+    let module = name.text.split('.').next().unwrap_or_default();
+    let ours = program
+        .model
+        .modules
+        .iter()
+        .any(|known| known.name == module);
+    if ours || suggest::nearest(&name.text, &known).is_some() {
+        let diagnostic = Diagnostic::new(
+            Code::IndexFileName,
+            format!("there is no interface `{}`", name.text),
+        );
+        sink.push(near(diagnostic, name, &known));
+    }
+}
+
+fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Name, known: &[S]) -> Diagnostic {
+    let diagnostic = diagnostic.at(name.span, "this entry is ignored");
+    match suggest::nearest(&name.text, known) {
+        Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,117 @@
+//! Lines `module.Interface=100` or `module.Interface=100,false`
+
+use super::Entry;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::resolve::indices;
+use crate::source::{FileId, Span};
+use crate::syntax::ast::Name;
+
+/// The entries of a file. Empty lines, and those that start with `#` or `//`, say nothing.
+pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let piece = Piece {
+            file,
+            text: line,
+            start,
+        }
+        .trim();
+        start += line.len();
+        if !piece.text.is_empty() && !piece.text.starts_with('#') && !piece.text.starts_with("//") {
+            match entry(piece) {
+                Ok(entry) => entries.push(entry),
+                Err(diagnostic) => sink.push(*diagnostic),
+            }
+        }
+    }
+    entries
+}
+
+/// A part of the file's text.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    file: FileId,
+    text: &'a str,
+    start: usize,
+}
+
+impl<'a> Piece<'a> {
+    fn trim(self) -> Self {
+        let cut = self.text.len() - self.text.trim_start().len();
+        Self {
+            text: self.text.trim(),
+            start: self.start + cut,
+            ..self
+        }
+    }
+
+    /// What stands before and after the first `sign`.
+    fn split(self, sign: char) -> Option<(Self, Self)> {
+        let (before, after) = self.text.split_once(sign)?;
+        let start = self.start + before.len() + sign.len_utf8();
+        let after = Self {
+            text: after,
+            start,
+            ..self
+        };
+        Some((
+            Self {
+                text: before,
+                ..self
+            }
+            .trim(),
+            after.trim(),
+        ))
+    }
+
+    fn span(self) -> Span {
+        let count = |byte| u32::try_from(byte).unwrap_or(u32::MAX);
+        Span {
+            file: self.file,
+            start: count(self.start),
+            end: count(self.start + self.text.len()),
+        }
+    }
+}
+
+fn entry(line: Piece<'_>) -> Result<Entry, Box<Diagnostic>> {
+    let error = |piece: Piece<'_>, message: String| {
+        let diagnostic = Diagnostic::new(Code::IndexFileSyntax, message).at(piece.span(), "");
+        Box::new(
+            diagnostic.help("a line is `module.Interface=100` or `module.Interface=100,false`"),
+        )
+    };
+    let (name, rest) = line
+        .split('=')
+        .ok_or_else(|| error(line, "this line has no `=`".to_owned()))?;
+    if name.text.split('.').filter(|word| !word.is_empty()).count() != 2 {
+        return Err(error(
+            name,
+            format!("`{}` is not `module.Interface`", name.text),
+        ));
+    }
+    let (number, skeleton) = match rest.split(',') {
+        None => (rest, true),
+        Some((number, flag)) => match flag.text.to_ascii_lowercase().as_str() {
+            "true" => (number, true),
+            "false" => (number, false),
+            _ => {
+                return Err(error(
+                    flag,
+                    format!("`{}` is not `true` or `false`", flag.text),
+                ));
+            }
+        },
+    };
+    let index = indices::parse(number.text).map_err(|message| error(number, message))?;
+    Ok(Entry {
+        name: Name {
+            text: name.text.to_owned(),
+            span: name.span(),
+        },
+        index: Some((index, number.span())),
+        skeleton,
+        operations: Vec::new(),
+    })
+}

@@ -1,0 +1,226 @@
+//! Who is called what: modules merged from their openings, elements by name.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::imports::Loaded;
+use super::types::UNKNOWN;
+use super::{IndexPlaces, Origin, Program};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::model::{
+    Dictionary, DictionaryId, Element, Interface, InterfaceId, Model, Module, ModuleId, Sequence,
+    SequenceId, Struct, StructId,
+};
+use crate::source::{SourceMap, Span};
+use crate::syntax::ast;
+
+/// The names of a compilation.
+#[derive(Default)]
+pub(super) struct Scope<'a> {
+    modules: HashMap<&'a str, ModuleId>,
+    elements: Vec<BTreeMap<&'a str, Bound>>,
+}
+
+/// What a name stands for, and where it was declared.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) element: Element,
+    pub(super) span: Span,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn module(&self, name: &str) -> Option<ModuleId> {
+        self.modules.get(name).copied()
+    }
+
+    pub(super) fn element(&self, module: ModuleId, name: &str) -> Option<Bound> {
+        self.elements[module.0 as usize].get(name).copied()
+    }
+
+    pub(super) fn module_names(&self) -> impl Iterator<Item = &'a str> {
+        self.modules.keys().copied()
+    }
+
+    pub(super) fn names(&self, module: ModuleId) -> impl Iterator<Item = &'a str> {
+        self.elements[module.0 as usize].keys().copied()
+    }
+
+    /// The first module, by name, that has an element called `name`.
+    pub(super) fn home(&self, name: &str) -> Option<&'a str> {
+        let homes = self
+            .modules
+            .iter()
+            .filter(|(_, id)| self.element(**id, name).is_some());
+        homes.map(|(module, _)| *module).min()
+    }
+}
+
+/// Gives every module and element its id. Types are not looked at yet.
+pub(super) fn declare<'a>(
+    loaded: &'a Loaded,
+    sources: &SourceMap,
+    sink: &mut Diagnostics,
+) -> (Program<'a>, Scope<'a>) {
+    let origin = Origin {
+        missing_import: loaded.missing_import,
+        ..Origin::default()
+    };
+    let mut program = Program {
+        model: Model::default(),
+        origin,
+    };
+    let mut scope = Scope::default();
+    for file in &loaded.files {
+        program
+            .origin
+            .broken
+            .extend(file.broken.iter().map(String::as_str));
+        let path = sources.get(file.id).path().to_string_lossy();
+        for opening in &file.modules {
+            let id = open(opening, &mut program.model, &mut scope, &path);
+            for element in &opening.elements {
+                let name = element.name();
+                let element = program.declare(element, id);
+                program.model.modules[id.0 as usize].elements.push(element);
+                scope.bind(
+                    id,
+                    name,
+                    Bound {
+                        element,
+                        span: name.span,
+                    },
+                    &opening.name.text,
+                    sink,
+                );
+            }
+        }
+    }
+    (program, scope)
+}
+
+/// The module that `opening` opens or adds to.
+fn open<'a>(
+    opening: &'a ast::Module,
+    model: &mut Model,
+    scope: &mut Scope<'a>,
+    path: &str,
+) -> ModuleId {
+    let id = *scope.modules.entry(&opening.name.text).or_insert_with(|| {
+        let name = opening.name.text.clone();
+        model.modules.push(Module {
+            name,
+            doc: None,
+            elements: Vec::new(),
+            files: Vec::new(),
+        });
+        scope.elements.push(BTreeMap::new());
+        ModuleId(last(&model.modules))
+    });
+    let module = &mut model.modules[id.0 as usize];
+    module.doc = module.doc.take().or_else(|| opening.doc.clone());
+    if module.files.last().is_none_or(|last| last != path) {
+        module.files.push(path.to_owned());
+    }
+    id
+}
+
+/// The id of the last part of a list. Parts are fewer than bytes, and those fit.
+fn last<T>(parts: &[T]) -> u32 {
+    u32::try_from(parts.len() - 1).unwrap_or(u32::MAX)
+}
+
+impl<'a> Scope<'a> {
+    fn bind(
+        &mut self,
+        module: ModuleId,
+        name: &'a ast::Name,
+        bound: Bound,
+        module_name: &str,
+        sink: &mut Diagnostics,
+    ) {
+        let names = &mut self.elements[module.0 as usize];
+        if let Some(first) = names.get(name.text.as_str()) {
+            let message = format!(
+                "module `{module_name}` has two elements called `{}`",
+                name.text
+            );
+            let diagnostic = Diagnostic::new(Code::DuplicateElement, message)
+                .at(name.span, "defined again here");
+            sink.push(
+                diagnostic
+                    .note(first.span, "first defined here")
+                    .help("rename one of them"),
+            );
+        } else {
+            names.insert(&name.text, bound);
+        }
+    }
+}
+
+impl<'a> Program<'a> {
+    /// Adds an element to the model, without the types that it names.
+    fn declare(&mut self, element: &'a ast::Element, module: ModuleId) -> Element {
+        let Self { model, origin } = self;
+        match element {
+            ast::Element::Struct(it) => {
+                origin.structs.push(it);
+                model.structs.push(Struct {
+                    module,
+                    name: it.name.text.clone(),
+                    doc: it.doc.clone(),
+                    members: Vec::new(),
+                });
+                Element::Struct(StructId(last(&model.structs)))
+            }
+            ast::Element::Sequence(it) => {
+                origin.sequences.push(it);
+                model.sequences.push(Sequence {
+                    module,
+                    name: it.name.text.clone(),
+                    doc: it.doc.clone(),
+                    element: UNKNOWN,
+                });
+                Element::Sequence(SequenceId(last(&model.sequences)))
+            }
+            ast::Element::Dictionary(it) => {
+                origin.dictionaries.push(it);
+                let (name, doc) = (it.name.text.clone(), it.doc.clone());
+                model.dictionaries.push(Dictionary {
+                    module,
+                    name,
+                    doc,
+                    key: UNKNOWN,
+                    value: UNKNOWN,
+                });
+                Element::Dictionary(DictionaryId(last(&model.dictionaries)))
+            }
+            ast::Element::Interface(it) => {
+                origin.interfaces.push(it);
+                let operations = it
+                    .operations
+                    .iter()
+                    .map(|operation| operation.name.span)
+                    .collect();
+                origin.indices.push(IndexPlaces {
+                    interface: it.name.span,
+                    operations,
+                });
+                model.interfaces.push(interface(it, module));
+                Element::Interface(InterfaceId(last(&model.interfaces)))
+            }
+        }
+    }
+}
+
+fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
+    Interface {
+        module,
+        name: from.name.text.clone(),
+        doc: from.doc.clone(),
+        comment: None,
+        index: 0,
+        base: None,
+        operations: Vec::new(),
+        skeletons: BTreeMap::new(),
+        skeleton_default: true,
+    }
+}

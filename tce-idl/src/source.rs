@@ -1,0 +1,156 @@
+//! The files of a compilation, and places in them.
+
+use std::path::{Path, PathBuf};
+
+/// A file of one compilation, by its position in [`SourceMap::files`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A place in a file: the bytes `start..end` of [`Source::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last; equal to `start` for a place between two characters.
+    pub end: u32,
+}
+
+impl Span {
+    /// From the start of `self` to the end of `other`, which is in the same file.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self {
+            end: other.end.max(self.start),
+            ..self
+        }
+    }
+
+    /// The place right after `self`.
+    #[must_use]
+    pub fn after(self) -> Self {
+        Self {
+            start: self.end,
+            ..self
+        }
+    }
+
+    /// The place right before `self`.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self {
+            end: self.start,
+            ..self
+        }
+    }
+}
+
+/// A line and a column, both from 1. A column counts characters, not bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1, in Unicode scalar values.
+    pub column: u32,
+}
+
+/// One file that was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+    line_starts: Vec<u32>,
+}
+
+impl Source {
+    fn new(path: PathBuf, text: String) -> Self {
+        let after_newline = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
+        let line_starts = std::iter::once(0)
+            .chain(after_newline.map(|(_, next)| next))
+            .collect();
+        Self {
+            path,
+            text,
+            line_starts,
+        }
+    }
+
+    /// The path it was read from, as given on the command line or found by an import.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text, without a leading byte-order mark.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The line and column of a byte of the text; the end of the text for one beyond it.
+    #[must_use]
+    pub fn position(&self, offset: u32) -> Position {
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= offset)
+            .max(1);
+        let start = self.line_starts[line - 1] as usize;
+        let before = self
+            .text
+            .get(start..offset as usize)
+            .unwrap_or(&self.text[start..]);
+        Position {
+            line: count(line),
+            column: count(before.chars().count() + 1),
+        }
+    }
+
+    /// The bytes of the lines from that of `start` to that of `end`, and the number of the first.
+    pub(crate) fn lines(&self, start: u32, end: u32) -> (std::ops::Range<usize>, usize) {
+        let first = self
+            .line_starts
+            .partition_point(|line| *line <= start)
+            .max(1);
+        let last = self
+            .line_starts
+            .partition_point(|line| *line <= end)
+            .max(first);
+        let stop = self
+            .line_starts
+            .get(last)
+            .map_or(self.text.len(), |next| *next as usize);
+        (self.line_starts[first - 1] as usize..stop, first)
+    }
+}
+
+/// A number of lines or characters of a text whose bytes are counted by a `u32`.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Every file that a compilation read: those of the command line, imports and index files.
+#[derive(Debug, Clone, Default)]
+pub struct SourceMap {
+    files: Vec<Source>,
+}
+
+impl SourceMap {
+    /// The files, in the order in which they were read.
+    #[must_use]
+    pub fn files(&self) -> &[Source] {
+        &self.files
+    }
+
+    /// The file behind an id.
+    #[must_use]
+    pub fn get(&self, id: FileId) -> &Source {
+        &self.files[id.0 as usize]
+    }
+
+    pub(crate) fn add(&mut self, path: PathBuf, text: String) -> FileId {
+        let id = FileId(count(self.files.len()));
+        self.files.push(Source::new(path, text));
+        id
+    }
+}

@@ -1,0 +1,134 @@
+//! One file as it was written: names are not resolved, and every part knows its place.
+
+use std::collections::HashSet;
+
+use crate::source::{FileId, Span};
+
+/// A word, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+/// One `.idl` file.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) id: FileId,
+    pub(crate) imports: Vec<Name>,
+    pub(crate) modules: Vec<Module>,
+    /// The words of declarations that could not be understood. A use of one is
+    /// not reported as unknown: its declaration was reported already.
+    pub(crate) broken: HashSet<String>,
+}
+
+/// One opening of a module.
+#[derive(Debug)]
+pub(crate) struct Module {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) elements: Vec<Element>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Element {
+    Struct(Struct),
+    Sequence(Sequence),
+    Dictionary(Dictionary),
+    Interface(Interface),
+}
+
+impl Element {
+    pub(crate) fn name(&self) -> &Name {
+        match self {
+            Self::Struct(it) => &it.name,
+            Self::Sequence(it) => &it.name,
+            Self::Dictionary(it) => &it.name,
+            Self::Interface(it) => &it.name,
+        }
+    }
+}
+
+/// `Name` or `module::Name`, builtin types included.
+#[derive(Debug)]
+pub(crate) struct TypeName {
+    pub(crate) module: Option<Name>,
+    pub(crate) name: Name,
+    pub(crate) span: Span,
+}
+
+#[derive(Debug)]
+pub(crate) struct Struct {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) members: Vec<Member>,
+    /// Whether a member was left out because it could not be understood.
+    pub(crate) broken: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) ty: TypeName,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) element: TypeName,
+}
+
+#[derive(Debug)]
+pub(crate) struct Dictionary {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) key: TypeName,
+    pub(crate) value: TypeName,
+}
+
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
+    pub(crate) base: Option<TypeName>,
+    pub(crate) operations: Vec<Operation>,
+    /// Whether an operation was left out because it could not be understood.
+    pub(crate) broken: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) name: Name,
+    pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
+    pub(crate) returns: TypeName,
+    pub(crate) parameters: Vec<Parameter>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: Name,
+    pub(crate) ty: TypeName,
+}
+
+/// `key=value` of an annotation list.
+#[derive(Debug)]
+pub(crate) struct Annotation {
+    pub(crate) key: Name,
+    pub(crate) value: Value,
+    pub(crate) value_span: Span,
+}
+
+/// The value of an annotation.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// A number, as it is written: it may be too large for any type.
+    Number(String),
+    /// A string, without its quotes.
+    String(String),
+    /// A bare word, as `false`.
+    Name(String),
+}
