@@ -10,6 +10,9 @@ use crate::source::Span;
 /// The index of the built-in interface.
 const BUILT_IN: u16 = u16::MAX;
 
+/// How many modules are shown that have an index, beside the first two.
+const SHOWN: usize = 3;
+
 pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
     reserved(program, sink);
     operations(program, sink);
@@ -124,6 +127,10 @@ fn shared(program: &Program<'_>, sink: &mut Diagnostics) {
         let diagnostic = Diagnostic::new(Code::SharedIndex, message)
             .at(*place, says(second))
             .note(*there, says(first));
+        let shown = more.iter().take(SHOWN);
+        let diagnostic = shown.fold(diagnostic, |diagnostic, (interface, place)| {
+            diagnostic.note(*place, says(interface))
+        });
         sink.push(diagnostic.help("a gateway routes by index alone: give one of them another by `[index=N]` or an index file"));
     }
 }

@@ -105,7 +105,7 @@ fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {
         Value::Name(name) if name == "true" => Some(true),
         Value::Name(name) if name == "false" => Some(false),
         _ => {
-            let message = format!("`{}` is `true` or `false`", annotation.key.text);
+            let message = format!("`{}` must be `true` or `false`", annotation.key.text);
             sink.push(
                 Diagnostic::new(Code::AnnotationValue, message).at(annotation.value_span, ""),
             );

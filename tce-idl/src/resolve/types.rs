@@ -161,7 +161,10 @@ impl Types<'_, '_> {
                     full,
                 )
             }
-            (Some(near), None) => diagnostic.fix(mean(&near), ty.name.span, near),
+            (Some(near), None) => {
+                let full = prefix.map_or(near.clone(), |module| format!("{}::{near}", module.text));
+                diagnostic.fix(mean(&full), ty.name.span, near)
+            }
             (None, None) => {
                 diagnostic.help("declare it, or import the file that does and write `module::Name`")
             }

@@ -32,12 +32,14 @@ impl<'a> Node<'a> {
         self.pair.as_str()
     }
 
+    /// Where it stands, without the space that pest reads while it looks for more.
     pub(super) fn span(&self) -> Span {
-        let span = self.pair.as_span();
+        let start = self.pair.as_span().start();
+        let end = start + self.text().trim_end().len();
         Span {
             file: self.file,
-            start: offset(span.start()),
-            end: offset(span.end()),
+            start: offset(start),
+            end: offset(end),
         }
     }
 
@@ -61,15 +63,22 @@ impl<'a> Node<'a> {
         self.children().find(|child| child.rule() == rule)
     }
 
+    /// Every comment inside it.
+    pub(super) fn comments(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let file = self.file;
+        let pairs = self.pair.clone().into_inner().flatten();
+        pairs
+            .filter(|pair| pair.as_rule() == Rule::COMMENT)
+            .map(move |pair| Self { pair, file })
+    }
+
     /// The words and signs that it is made of, without comments.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Name> + use<'a> {
         let file = self.file;
         let leaves = self.pair.clone().into_inner().flatten().filter(|pair| {
-            let comment = matches!(
-                pair.as_rule(),
-                Rule::doc_line | Rule::doc_block | Rule::open_comment
-            );
-            !comment && !pair.as_str().is_empty() && pair.clone().into_inner().next().is_none()
+            pair.as_rule() != Rule::COMMENT
+                && !pair.as_str().is_empty()
+                && pair.clone().into_inner().next().is_none()
         });
         leaves.map(move |pair| Self { pair, file }.name())
     }

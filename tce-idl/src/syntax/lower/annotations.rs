@@ -29,7 +29,7 @@ impl<'a> Lower<'a> {
     /// Documentation and annotations; other nodes are none of its concern.
     pub(super) fn prefix(&mut self, node: &Node<'a>, pending: &mut Pending) {
         match node.rule() {
-            Rule::doc_line | Rule::doc_block => pending.doc.extend(doc::lines(node, self.text)),
+            Rule::COMMENT => pending.doc.extend(doc::lines(node, self.text)),
             Rule::annotations => self.annotations(node, pending),
             Rule::broken_annotations => self.broken(node, Rule::just_annotations),
             _ => {}

@@ -1,14 +1,34 @@
 //! Documentation comments: `/// …` and `/** … */`
 
-use super::{Node, Rule};
+use super::Node;
 
-/// The lines of a documentation comment, without its marks.
+/// Whether a comment goes to the end of the file for want of a `*/`.
+pub(super) fn is_open(comment: &str) -> bool {
+    comment
+        .strip_prefix("/*")
+        .is_some_and(|rest| !rest.ends_with("*/"))
+}
+
+/// The lines of a comment, without its marks, if it is documentation.
+/// `////` and `/***` draw lines; they document nothing.
 pub(super) fn lines(node: &Node<'_>, text: &str) -> Vec<String> {
-    match node.rule() {
-        Rule::doc_line if is_remark(node, text) => Vec::new(),
-        Rule::doc_line => vec![node.text().trim_start_matches('/').trim_end().to_owned()],
-        _ => block_lines(node.text()),
+    let comment = node.text();
+    if let Some(line) = comment
+        .strip_prefix("///")
+        .filter(|rest| !rest.starts_with('/'))
+    {
+        return if is_remark(node, text) {
+            Vec::new()
+        } else {
+            vec![line.trim_end().to_owned()]
+        };
     }
+    let block = comment
+        .strip_prefix("/**")
+        .filter(|rest| !rest.starts_with(['*', '/']));
+    block
+        .map(|inside| block_lines(inside.trim_end_matches("*/")))
+        .unwrap_or_default()
 }
 
 /// `int x; /// the width`: it speaks of what stands before it, not of what comes.
@@ -18,10 +38,8 @@ fn is_remark(node: &Node<'_>, text: &str) -> bool {
     !line.trim().is_empty()
 }
 
-/// The lines of `/** … */`. A `*` that starts each line is part of the frame.
-fn block_lines(comment: &str) -> Vec<String> {
-    let inside = comment.strip_prefix("/**").unwrap_or(comment);
-    let inside = inside.strip_suffix("*/").unwrap_or(inside);
+/// The lines inside `/** … */`. A `*` that starts each line is part of the frame.
+fn block_lines(inside: &str) -> Vec<String> {
     let mut lines = inside.lines().map(str::trim_end);
     let first = lines.next().unwrap_or_default().trim_start().to_owned();
     let rest: Vec<&str> = lines.collect();

@@ -137,7 +137,10 @@ impl<'a> Lower<'a> {
             return diagnostic.help(format!("choose another name, as `{}_`", token.text));
         }
         let message = format!("expected {expected}, found `{}`", token.text);
-        Diagnostic::new(Code::Unexpected, message).at(token.span, "")
+        with_form(
+            Diagnostic::new(Code::Unexpected, message).at(token.span, ""),
+            broken.rule,
+        )
     }
 
     fn ends_early(&self, broken: &Broken, expected: &str) -> Diagnostic {
@@ -159,8 +162,28 @@ impl<'a> Lower<'a> {
             "expected {expected} after `{}`{found}",
             broken.tokens.last().map_or("", |t| &t.text)
         );
-        Diagnostic::new(Code::Unexpected, message).at(last.after(), "")
+        with_form(
+            Diagnostic::new(Code::Unexpected, message).at(last.after(), ""),
+            broken.rule,
+        )
     }
+}
+
+/// Shows how the thing is written that is broken.
+fn with_form(diagnostic: Diagnostic, rule: Rule) -> Diagnostic {
+    diagnostic.help(match rule {
+        Rule::just_import => "an import is written `import NAME;`",
+        Rule::just_module => "a module is written `module NAME { … }`",
+        Rule::just_struct => "a struct is written `struct NAME { … };`",
+        Rule::just_interface => "an interface is written `interface NAME { … };` or `interface NAME extends BASE { … };`",
+        Rule::just_sequence => "a sequence is written `sequence<TYPE> NAME;`",
+        Rule::just_dictionary => "a dictionary is written `dictionary<KEY, VALUE> NAME;`",
+        Rule::just_member => "a member is written `TYPE NAME;`",
+        Rule::just_operation => "an operation is written `TYPE NAME(TYPE NAME, TYPE NAME);`",
+        Rule::just_annotations => "annotations are written `[index=3]` or `[index=3, comment=\"words\"]`",
+        Rule::element => "a module holds structs, interfaces, sequences and dictionaries",
+        _ => "a file holds imports and modules",
+    })
 }
 
 /// "`,` or `)`"

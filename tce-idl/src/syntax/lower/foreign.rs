@@ -306,7 +306,10 @@ fn forward(semicolon: &Name) -> Diagnostic {
 
 /// `import "x.idl"`, `import x.idl`
 fn import(broken: &Broken) -> Option<Diagnostic> {
-    let found = broken.tokens.get(broken.at)?;
+    let found = broken
+        .tokens
+        .get(broken.at)
+        .filter(|token| token.text != ";")?;
     let last = broken.tokens.iter().rfind(|token| token.text != ";")?;
     let quoted = broken.tokens.get(1)?.span.to(last.span);
     let words = broken.tokens[1..]

@@ -44,6 +44,7 @@ pub(super) fn file(id: FileId, text: &str, sink: &mut Diagnostics) -> File {
         broken: HashSet::new(),
     };
     if let Some(root) = parse::file(text, id) {
+        lower.open_comment(&root);
         lower.file(&root, &mut file);
     }
     file.broken = lower.broken;
@@ -59,7 +60,6 @@ impl<'a> Lower<'a> {
                 Rule::broken_import => self.broken(&node, Rule::just_import),
                 Rule::module => file.modules.extend(self.module(&node, &mut pending)),
                 Rule::stray_close => self.stray_close(&node),
-                Rule::open_comment => self.unterminated_comment(&node),
                 Rule::structure | Rule::interface | Rule::sequence | Rule::dictionary => {
                     self.outside_module(&node, &mut pending);
                 }
@@ -88,25 +88,21 @@ impl<'a> Lower<'a> {
         let diagnostic = Diagnostic::new(Code::StrayBrace, "this `}` closes nothing");
         self.sink.push(
             diagnostic
-                .at(node.span(), "no `{` is open here")
+                .at(part(node.span(), 0, 1), "no `{` is open here")
                 .help("remove it, or add the `{` that it is to close"),
         );
     }
 
-    fn unterminated_comment(&mut self, node: &Node<'a>) {
-        let start = Span {
-            end: node.span().start + 2,
-            ..node.span()
+    fn open_comment(&mut self, root: &Node<'a>) {
+        let Some(node) = root.comments().find(|node| doc::is_open(node.text())) else {
+            return;
         };
         let diagnostic = Diagnostic::new(Code::UnterminatedComment, "this comment is never closed");
-        self.sink.push(
-            diagnostic
-                .at(
-                    start,
-                    "everything from here to the end of the file is comment",
-                )
-                .help("close it with `*/`"),
+        let diagnostic = diagnostic.at(
+            part(node.span(), 0, 2),
+            "everything from here to the end of the file is comment",
         );
+        self.sink.push(diagnostic.help("close it with `*/`"));
         // Whatever is missing now is inside the comment.
         self.unbalanced = true;
     }
@@ -170,7 +166,6 @@ impl<'a> Lower<'a> {
                 Rule::unclosed if !self.unbalanced => self.unclosed(&child, what, opened),
                 Rule::no_semi => self
                     .missing_semicolon(&format!("the `}}` of {what}"), before(&child, self.text)),
-                Rule::open_comment => self.unterminated_comment(&child),
                 _ => {}
             }
         }
@@ -185,11 +180,8 @@ impl<'a> Lower<'a> {
         let next = rest.trim_start();
         let diagnostic = match next.split(|c: char| !c.is_alphanumeric()).next() {
             Some(word) if !word.is_empty() => {
-                let start = rest.len() - next.len();
-                diagnostic.note(
-                    part(end, start, word.len()),
-                    format!("a new `{word}` starts here: they don't nest"),
-                )
+                let place = part(end, rest.len() - next.len(), word.len());
+                diagnostic.note(place, format!("no `{word}` can start inside of it"))
             }
             _ => diagnostic.note(end, "the file ends here"),
         };

@@ -1,0 +1,237 @@
+//! Every case in `tests/cases`: `ok` ones give their model and perhaps
+//! warnings, `fail` ones their errors, all as recorded. `BLESS=1` records anew.
+//!
+//! A case is a file, or a folder: then `main.idl` is compiled, `include` is the
+//! include path, and each `.txt` and `.xml` is an index file.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
+
+#[path = "golden/dump.rs"]
+mod dump;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tce_idl::diagnostic::{Code, Severity};
+use tce_idl::loader::Memory;
+use tce_idl::{Compilation, Options, compile_with, render};
+
+fn root(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/cases")
+        .join(kind)
+}
+
+/// The names of the cases of a kind: without the ending of a file, or of a folder.
+fn cases(kind: &str) -> Vec<String> {
+    let paths = sorted(&root(kind)).into_iter();
+    let cases = paths.filter(|path| {
+        path.is_dir() || path.extension().is_some_and(|extension| extension == "idl")
+    });
+    cases
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Compiles a case from memory, so that its paths are the same everywhere.
+fn compile(kind: &str, name: &str) -> Compilation {
+    let root = root(kind);
+    let folder = root.join(name);
+    if !folder.is_dir() {
+        let file = format!("{name}.idl");
+        let loader = Memory::new().with(&file, fs::read(root.join(&file)).unwrap());
+        return compile_with(&loader, &[file], &Options::new());
+    }
+    let mut loader = Memory::new();
+    let mut options = Options::new().include_dir(format!("{name}/include"));
+    for path in sorted(&folder).into_iter().flat_map(|path| {
+        if path.is_dir() {
+            sorted(&path)
+        } else {
+            vec![path]
+        }
+    }) {
+        let relative = path.strip_prefix(&root).unwrap();
+        loader = loader.with(relative, fs::read(&path).unwrap());
+        if path.extension().is_some_and(|extension| extension != "idl") {
+            options = options.index_file(relative);
+        }
+    }
+    compile_with(&loader, &[format!("{name}/main.idl")], &options)
+}
+
+/// Holds `text` against what is recorded; no file is recorded for an empty text.
+fn compare(path: &Path, text: &str, differences: &mut Vec<String>) {
+    if std::env::var_os("BLESS").is_some() {
+        if text.is_empty() {
+            let _ = fs::remove_file(path);
+        } else {
+            fs::write(path, text).unwrap();
+        }
+        return;
+    }
+    let recorded = fs::read_to_string(path)
+        .unwrap_or_default()
+        .replace("\r\n", "\n");
+    if recorded != text {
+        differences.push(format!(
+            "{}\n{}",
+            path.display(),
+            difference(&recorded, text)
+        ));
+    }
+}
+
+/// The lines between the common start and the common end.
+fn difference(recorded: &str, text: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (recorded.lines().collect(), text.lines().collect());
+    let start = old
+        .iter()
+        .zip(&new)
+        .take_while(|(old, new)| old == new)
+        .count();
+    let end = old[start..]
+        .iter()
+        .rev()
+        .zip(new[start..].iter().rev())
+        .take_while(|(old, new)| old == new)
+        .count();
+    let lines = |mark: &str, lines: &[&str]| {
+        lines
+            .iter()
+            .map(|line| format!("  {mark} {line}\n"))
+            .collect::<String>()
+    };
+    let removed = lines("-", &old[start..old.len() - end]);
+    format!(
+        "  from line {}:\n{removed}{}",
+        start + 1,
+        lines("+", &new[start..new.len() - end])
+    )
+}
+
+/// Every case of a kind, against its records. Gives the codes that came up.
+fn run(kind: &str, at_least: usize, good: bool) -> BTreeSet<Code> {
+    let names = cases(kind);
+    assert!(
+        names.len() >= at_least,
+        "only {} cases in `{kind}`",
+        names.len()
+    );
+    let mut differences = Vec::new();
+    let mut codes = BTreeSet::new();
+    for name in &names {
+        let compilation = compile(kind, name);
+        let Compilation {
+            model,
+            diagnostics,
+            sources,
+        } = &compilation;
+        let human = render::human(diagnostics, sources, false);
+        assert_eq!(model.is_some(), good, "{kind}/{name}:\n{human}");
+        json_agrees(&compilation);
+        compare(
+            &root(kind).join(format!("{name}.stderr")),
+            &human,
+            &mut differences,
+        );
+        if let Some(model) = model {
+            compare(
+                &root(kind).join(format!("{name}.model")),
+                &dump::model(model),
+                &mut differences,
+            );
+        }
+        codes.extend(diagnostics.iter().map(|diagnostic| diagnostic.code));
+    }
+    assert!(
+        differences.is_empty(),
+        "BLESS=1 records anew:\n{}",
+        differences.join("\n")
+    );
+    codes
+}
+
+/// The JSON of a compilation is JSON, and says the same.
+fn json_agrees(compilation: &Compilation) {
+    let Compilation {
+        diagnostics,
+        sources,
+        ..
+    } = compilation;
+    let json = render::json(diagnostics, sources);
+    assert_eq!(json.lines().count(), diagnostics.len());
+    for (line, diagnostic) in json.lines().zip(diagnostics) {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["code"], diagnostic.code.id());
+        assert_eq!(object["message"], diagnostic.message.as_str());
+        let Some(label) = &diagnostic.primary else {
+            assert!(object.get("primary").is_none());
+            continue;
+        };
+        let source = sources.get(label.span.file);
+        let position = source.position(label.span.start);
+        let primary = &object["primary"];
+        assert_eq!(primary["file"], source.path().to_str().unwrap());
+        assert_eq!(
+            (&primary["start"], &primary["end"]),
+            (&label.span.start.into(), &label.span.end.into())
+        );
+        assert_eq!(
+            (&primary["line"], &primary["column"]),
+            (&position.line.into(), &position.column.into())
+        );
+    }
+}
+
+#[test]
+fn cases_give_what_is_recorded_and_every_code() {
+    let mut seen = run("ok", 30, true);
+    assert!(seen.iter().all(|code| code.severity() == Severity::Warning));
+    seen.extend(run("fail", 60, false));
+    // These take files too large to keep: see limits.rs.
+    seen.extend([Code::FileTooLarge, Code::MoreErrors, Code::MoreWarnings]);
+    let missing: Vec<_> = Code::ALL
+        .iter()
+        .filter(|code| !seen.contains(code))
+        .collect();
+    assert!(missing.is_empty(), "no case shows {missing:?}");
+}
+
+#[test]
+fn no_record_is_left_without_its_case() {
+    for kind in ["ok", "fail"] {
+        let cases = cases(kind);
+        for path in sorted(&root(kind)) {
+            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            assert!(
+                cases.contains(&stem),
+                "{} belongs to no case",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn codes_are_numbered_upwards_and_named_apart() {
+    let ids: Vec<_> = Code::ALL.iter().map(|code| code.id()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(names.len(), ids.len());
+    assert!(
+        Code::ALL
+            .iter()
+            .all(|code| code.explanation().ends_with('.'))
+    );
+}
