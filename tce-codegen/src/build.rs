@@ -18,7 +18,7 @@ use crate::{Backend, Error, Rust, write};
 ///
 /// The program then includes what was written, by the name of the IDL module:
 ///
-/// ```ignore
+/// ```text
 /// tce_runtime::include_idl!(test);
 /// ```
 #[must_use]

@@ -77,7 +77,7 @@ pub fn generate(model: &Model, language: &str) -> Result<Vec<GeneratedFile>, Err
 #[derive(thiserror::Error)]
 pub enum Error {
     /// The IDL is at fault.
-    #[error("{report}")]
+    #[error("the IDL does not compile\n\n{report}")]
     Idl {
         /// Every diagnostic, rendered for a reader, with its place in the source.
         report: String,

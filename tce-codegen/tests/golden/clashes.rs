@@ -28,13 +28,13 @@ impl rt::Unmarshal for String_ {
 /// `struct clashes::Vec` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Vec_ {
-    /// `clashes::String string` of the IDL.
-    pub string: String_,
+    /// `clashes::String text` of the IDL.
+    pub text: String_,
 }
 
 impl rt::Marshal for Vec_ {
     fn marshal(&self, out: &mut rt::Writer<'_>) {
-        self.string.marshal(out);
+        self.text.marshal(out);
     }
 }
 
@@ -43,7 +43,7 @@ impl rt::Unmarshal for Vec_ {
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
-            string: String_::unmarshal(input)?,
+            text: String_::unmarshal(input)?,
         })
     }
 }

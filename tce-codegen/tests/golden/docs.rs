@@ -60,16 +60,17 @@ pub struct Fenced {
     /// with code
     /// ```
     pub starred: i32,
-    /// ```text
-    /// tabs    and trailing blanks
-    /// ```
+    /// Tabs    and trailing blanks,
+    ///
+    /// and code by a tab.
     pub tabbed: i32,
     /// `int blank` of the IDL.
     pub blank: i32,
+    /// Code with a fence in it:
+    ///
     /// ```text
-    /// starts with code
     ///     ```
-    /// and a fence in it
+    /// not closed by it
     /// ```
     pub fenced: i32,
     /// Arrays a\[i\]\[j\], generics map\<string, list\<int\>\>, HTML \<b\>bold\</b\>, \<!-- hidden --\>.

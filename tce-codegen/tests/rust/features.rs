@@ -6,12 +6,12 @@ use tce_codegen::{GeneratedFile, generate};
 use tce_idl::{Options, compile, render};
 
 /// The folder of the features' IDL and of the code agreed on for it.
-pub fn golden_dir() -> PathBuf {
+pub(crate) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// The code that each `.idl` of the folder gives now, sorted by path.
-pub fn golden() -> Vec<GeneratedFile> {
+pub(crate) fn golden() -> Vec<GeneratedFile> {
     let entries = golden_dir().read_dir().unwrap();
     let mut features: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     features.retain(|path| path.extension().is_some_and(|extension| extension == "idl"));

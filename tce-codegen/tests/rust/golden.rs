@@ -1,13 +1,11 @@
 //! What the generator writes, feature by feature: `tests/golden/*.idl` and
 //! the `.rs` files beside them. `BLESS=1` writes them anew.
 
-mod common;
-
 use std::fs;
 
 use tce_codegen::{check, write};
 
-use common::{golden, golden_dir};
+use crate::features::{golden, golden_dir};
 
 #[test]
 fn every_feature_gives_the_code_that_was_agreed_on() {

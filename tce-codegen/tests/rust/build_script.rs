@@ -1,0 +1,85 @@
+//! A package with a `build.rs`, as a user writes it.
+
+use crate::package::{Package, workspace};
+
+const BUILD_RS: &str = r#"
+fn main() -> Result<(), tce_codegen::Error> {
+    tce_codegen::configure()
+        .include("idl/common")
+        .index_file("idl/ifx-index-list.txt")
+        .compile(&["idl/shop.idl"])
+}
+"#;
+
+const MAIN_RS: &str = r#"
+tce_runtime::include_idl!(shop, money);
+
+fn main() {
+    let price = shop::Price { amount: money::Amount { cents: 250 } };
+    println!("{price:?}");
+}
+"#;
+
+const SHOP_IDL: &str = "import money
+module shop {
+    struct Price { money::Amount amount; };
+    [colour=red] interface Shop { void buy(Price price); };
+}
+";
+
+#[test]
+fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
+    let codegen = workspace().join("tce-codegen");
+    let runtime = workspace().join("tce-runtime");
+    let manifest = format!(
+        "[build-dependencies]\ntce-codegen.path = {codegen:?}\n\n\
+         [dependencies]\ntce-runtime.path = {runtime:?}\n"
+    );
+    let package = Package::new("build-script", "2024", &manifest);
+    package.write("build.rs", BUILD_RS);
+    package.write("src/main.rs", MAIN_RS);
+    package.write("idl/shop.idl", SHOP_IDL);
+    package.write("idl/ifx-index-list.txt", "shop.Shop=7\n");
+    package.write(
+        "idl/common/money.idl",
+        "module money { struct Amount { long cents; }; }",
+    );
+
+    let built = package.try_cargo(&["run"]);
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&built.stdout),
+        String::from_utf8_lossy(&built.stderr),
+    );
+    assert_eq!(
+        stdout, "Price { amount: Amount { cents: 250 } }\n",
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("idl/shop.idl:4:6: "),
+        "the unknown annotation is a warning: {stderr}"
+    );
+
+    // An import is watched too, and what is wrong with it is shown as lines.
+    package.write(
+        "idl/common/money.idl",
+        "module money { struct Amount { lng cents; }; }",
+    );
+    let broken = package.try_cargo(&["build"]);
+    let stderr = String::from_utf8_lossy(&broken.stderr);
+    assert!(!broken.status.success());
+    assert!(
+        stderr.contains("\n  error[TCE0200]") && stderr.contains("money.idl:1:32\n"),
+        "{stderr}"
+    );
+
+    package.write(
+        "idl/common/money.idl",
+        "module money { struct Amount { int cents; }; }",
+    );
+    package.cargo(&["build"]);
+    package.write("idl/ifx-index-list.txt", "shop.Shop=seven\n");
+    assert!(
+        !package.try_cargo(&["build"]).status.success(),
+        "an index file is watched too"
+    );
+}

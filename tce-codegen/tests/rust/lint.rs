@@ -1,0 +1,57 @@
+//! The agreed code, in a crate of somebody who is strict: clippy and rustdoc
+//! have nothing to say, in either edition, and every public item is documented.
+
+use crate::features::{golden, golden_dir};
+use crate::package::{Package, workspace};
+
+/// Where the Rust module is not called as the file: the rule is in the crate's documentation.
+const RENAMED: &[(&str, &str)] = &[("MixedCase", "mixed_case"), ("type", "r#type")];
+
+const STRICT: &str = r#"
+[lints.rust]
+missing_docs = "deny"
+unreachable_pub = "deny"
+unused_qualifications = "deny"
+unsafe_code = "forbid"
+
+[lints.clippy]
+unwrap_used = "deny"
+expect_used = "deny"
+panic = "deny"
+cast_possible_truncation = "deny"
+needless_pass_by_value = "deny"
+"#;
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    for edition in ["2021", "2024"] {
+        let package = package(&format!("golden-clippy-{edition}"), edition);
+        package.cargo(&["clippy", "--quiet", "--", "-D", "warnings"]);
+    }
+}
+
+#[test]
+fn rustdoc_has_nothing_to_say() {
+    let package = package("golden-rustdoc", "2024");
+    package.cargo(&["doc", "--quiet", "--no-deps"]);
+    // An example in an IDL's documentation is no Rust: none may become a test.
+    let tests = package.cargo(&["test", "--quiet", "--doc"]);
+    assert!(tests.contains("running 0 tests"), "{tests}");
+}
+
+/// A library package that holds the agreed code of every feature.
+fn package(name: &str, edition: &str) -> Package {
+    let runtime = workspace().join("tce-runtime");
+    let manifest = format!("[dependencies]\ntce-runtime.path = {runtime:?}\n{STRICT}");
+    let package = Package::new(name, edition, &manifest);
+    let modules = golden().into_iter().map(|file| {
+        let name = file.path.file_stem().unwrap().to_str().unwrap();
+        let renamed = RENAMED.iter().find(|(file, _)| *file == name);
+        let module = renamed.map_or(name, |(_, module)| module);
+        let path = golden_dir().join(&file.path);
+        format!("/// A feature.\npub mod {module} {{\n    include!({path:?});\n}}\n")
+    });
+    let library = "//! Every feature.\n\n".to_owned() + &modules.collect::<String>();
+    package.write("src/lib.rs", &library);
+    package
+}

@@ -1,0 +1,64 @@
+//! Packages outside of the workspace, as users have them, and cargo on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Where the crates of the workspace are.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A package of its own, in a folder that stays between runs.
+pub(crate) struct Package {
+    folder: PathBuf,
+}
+
+impl Package {
+    /// Writes the manifest, after the `[package]` table's usual lines.
+    pub(crate) fn new(name: &str, edition: &str, manifest: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let package = Self { folder };
+        let head =
+            format!("[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = {edition:?}\n");
+        package.write("Cargo.toml", &format!("{head}\n{manifest}\n[workspace]\n"));
+        // The versions that the workspace is tested with, and that are there offline.
+        let lock = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+        package.write("Cargo.lock", &lock);
+        package
+    }
+
+    /// Writes a file, and its folder where it is missing.
+    pub(crate) fn write(&self, path: &str, contents: &str) {
+        let path = self.folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+
+    /// Runs cargo, whatever comes of it.
+    pub(crate) fn try_cargo(&self, arguments: &[&str]) -> Output {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
+        Command::new(env!("CARGO"))
+            .args(arguments)
+            .current_dir(&self.folder)
+            // Apart from the build that runs this test.
+            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_NET_OFFLINE", "true")
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .env_remove("RUSTFLAGS")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs cargo, which must succeed, and gives what it printed.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> String {
+        let output = self.try_cargo(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "cargo {arguments:?} in {}:\n{stderr}",
+            self.folder.display()
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
