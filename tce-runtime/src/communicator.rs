@@ -1,26 +1,13 @@
 //! The communicator: what all connections and adapters of a program share.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
-use crate::config::{Options, TlsError};
-
-/// How far a shutdown has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
-    /// Not at all.
-    Not,
-    /// Nothing new is taken; what is under way may end.
-    Drain,
-    /// Everything ends now.
-    Now,
-}
+use crate::{
+    config::{Options, Settings},
+    stop::{Stop, end},
+};
 
 /// The settings, and the end, of all connections and adapters of a program.
 /// Clones are the same communicator.
@@ -34,9 +21,8 @@ pub(crate) enum Stop {
 pub struct Communicator(Arc<Shared>);
 
 struct Shared {
-    options: Options,
+    settings: Arc<Settings>,
     stop: watch::Sender<Stop>,
-    client_tls: Mutex<Option<Arc<ClientConfig>>>,
 }
 
 impl Communicator {
@@ -51,16 +37,19 @@ impl Communicator {
     pub fn with_options(options: Options) -> Self {
         let (stop, _) = watch::channel(Stop::Not);
         Self(Arc::new(Shared {
-            options,
+            settings: Arc::new(Settings::new(options)),
             stop,
-            client_tls: Mutex::new(None),
         }))
     }
 
     /// The settings.
     #[must_use]
     pub fn options(&self) -> &Options {
-        &self.0.options
+        &self.0.settings.options
+    }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.0.settings
     }
 
     /// Ends all adapters and connections: nothing new is taken, calls in
@@ -94,37 +83,6 @@ impl Communicator {
     pub(crate) fn subscribe(&self) -> watch::Receiver<Stop> {
         self.0.stop.subscribe()
     }
-
-    /// The client's side of TLS, read from its files when first needed.
-    pub(crate) fn client_tls(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let mut cached = self
-            .0
-            .client_tls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = &*cached {
-            return Ok(Arc::clone(config));
-        }
-        let config = self.0.options.tls.client()?;
-        *cached = Some(Arc::clone(&config));
-        Ok(config)
-    }
-
-    pub(crate) fn server_tls(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        self.0.options.tls.server()
-    }
-}
-
-/// Tells all receivers to end, waits for them, and cuts off who takes longer
-/// than `timeout`.
-pub(crate) async fn end(stop: &watch::Sender<Stop>, timeout: Duration) -> bool {
-    stop.send_replace(Stop::Drain);
-    if tokio::time::timeout(timeout, stop.closed()).await.is_ok() {
-        return true;
-    }
-    stop.send_replace(Stop::Now);
-    stop.closed().await;
-    false
 }
 
 impl Default for Communicator {

@@ -9,10 +9,12 @@ pub mod wire;
 pub mod config;
 mod error;
 
-mod communicator;
+mod stop;
 mod transport;
 
 mod connection;
+
+mod communicator;
 
 mod server;
 

@@ -9,10 +9,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
 
 use crate::{
-    communicator::{Communicator, Stop},
+    communicator::Communicator,
     config::Endpoint,
     connection::{Connection, ConnectionEvent, Keep, Parts, Status, drive},
     error::{ErrorCode, RpcError},
+    stop::Stop,
     transport::{Stream, socket},
     wire::{Extra, reserved},
 };
@@ -36,7 +37,7 @@ impl Communicator {
             .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
         // Subscribed first: a shutdown from here on waits for this connection.
         let stop = self.subscribe();
-        let stream = socket::connect(&endpoint, self).await?;
+        let stream = socket::connect(&endpoint, self.settings()).await?;
         let parts = Parts {
             peer: endpoint.to_string(),
             compression: endpoint.compression(),
@@ -44,7 +45,7 @@ impl Communicator {
             listeners: Arc::default(),
             credentials: credentials(self),
         };
-        let mut connection = Connection::new(self, parts);
+        let mut connection = Connection::new(self.settings(), parts);
         connection.keep = Some(Arc::new(Keep(Arc::clone(&connection.inner))));
         let mut up = connection.inner.status.subscribe();
         tokio::spawn(supervise(connection.without_keep(), endpoint, stream, stop));
@@ -122,7 +123,7 @@ async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut 
             () = inner.demand.notified() => {}
             () = tokio::time::sleep(pauses.next().unwrap_or(BACKOFF_MAX)) => {}
         }
-        match socket::connect(endpoint, &inner.communicator).await {
+        match socket::connect(endpoint, &inner.settings).await {
             Ok(stream) => return stream,
             Err(error) => {
                 *failures += 1;

@@ -25,8 +25,7 @@ static NO_EXTRA: Extra = Extra::new();
 
 impl Facets {
     pub(super) fn timeout(&self, connection: &Connection) -> Duration {
-        self.timeout
-            .unwrap_or(connection.communicator().options().timeout)
+        self.timeout.unwrap_or(connection.options().timeout)
     }
 
     fn extra(&self) -> &Extra {

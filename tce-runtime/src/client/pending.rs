@@ -98,7 +98,7 @@ impl<T: Unmarshal> Pending<T> {
             let text = reply.extra.get(reserved::ERROR).unwrap_or_default();
             return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
         }
-        let limits = &self.connection.communicator().options().limits;
+        let limits = &self.connection.options().limits;
         let value =
             T::unmarshal(&mut Reader::with_limits(&reply.result, limits)).map_err(|error| {
                 RpcError::new(

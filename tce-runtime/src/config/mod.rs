@@ -2,9 +2,11 @@
 
 mod endpoint;
 mod options;
+mod settings;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use options::{ConnectionLimits, Options};
+pub(crate) use settings::Settings;
 pub use tls::TlsConfig;
 pub(crate) use tls::TlsError;

@@ -21,8 +21,8 @@ use tokio::{
 
 use super::{Connection, IncomingCall, Reply, Status};
 use crate::{
-    communicator::Stop,
     error::ErrorCode,
+    stop::Stop,
     transport::Stream,
     wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader},
 };
@@ -159,7 +159,7 @@ async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) {
 /// One timer serves them all.
 async fn watch_deadlines(connection: &Connection) -> Ended {
     let inner = &connection.inner;
-    let stall_time = inner.communicator.options().connection.stall_time;
+    let stall_time = inner.settings.options.connection.stall_time;
     loop {
         let stalls_at = inner.outbox.blocked_since().map(|since| since + stall_time);
         let next = [stalls_at, inner.calls.next_deadline()]
@@ -197,7 +197,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(connection: &'a Connection) -> Self {
-        let limits = connection.inner.communicator.options().limits;
+        let limits = connection.inner.settings.options.limits;
         Self {
             connection,
             deframer: Deframer::new(limits),
@@ -207,7 +207,7 @@ impl<'a> Reading<'a> {
     }
 
     async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Ended {
-        let limits = self.connection.inner.communicator.options().connection;
+        let limits = self.connection.inner.settings.options.connection;
         // The frame that is cut off, and when it has to be complete.
         let mut slow_frame: Option<(u64, Instant)> = None;
         loop {
@@ -258,7 +258,7 @@ impl<'a> Reading<'a> {
     /// back meanwhile.
     async fn catch_up(&mut self) -> Result<(), FrameError> {
         let inner = &self.connection.inner;
-        let limit = inner.communicator.options().connection.served_calls;
+        let limit = inner.settings.options.connection.served_calls;
         loop {
             inner.served.fewer_than(limit).await;
             if inner.outbox.is_full() {
@@ -276,7 +276,7 @@ impl<'a> Reading<'a> {
     /// write.
     fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
         let inner = &self.connection.inner;
-        let limit = inner.communicator.options().connection.served_calls;
+        let limit = inner.settings.options.connection.served_calls;
         let mut rest = chunk;
         loop {
             let frame = match self.deframer.next(&mut rest) {
@@ -310,7 +310,7 @@ impl<'a> Reading<'a> {
 /// connection: where the next one begins is known.
 fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
     let inner = &connection.inner;
-    let limits = &inner.communicator.options().limits;
+    let limits = &inner.settings.options.limits;
     let message = match Message::parse(payload, limits) {
         Ok(message) => message,
         Err(error) => {

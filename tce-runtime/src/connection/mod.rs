@@ -31,7 +31,7 @@ pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
 pub(crate) use served::{Served, Serving};
 
 use crate::{
-    communicator::Communicator,
+    config::{Options, Settings},
     error::ErrorCode,
     wire::{
         Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, VERSION, Writer, begin_frame,
@@ -67,7 +67,7 @@ pub struct Connection {
 }
 
 pub(crate) struct Inner {
-    pub(crate) communicator: Communicator,
+    pub(crate) settings: Arc<Settings>,
     /// The peer, for people: the endpoint, or the address it came from.
     pub(crate) peer: String,
     pub(crate) compression: Compression,
@@ -106,14 +106,14 @@ pub(crate) struct Parts {
 }
 
 impl Connection {
-    pub(crate) fn new(communicator: &Communicator, parts: Parts) -> Self {
-        let limits = communicator.options().connection;
+    pub(crate) fn new(settings: &Arc<Settings>, parts: Parts) -> Self {
+        let limits = settings.options.connection;
         let (status, _) = watch::channel(Status::Down {
             attempts: 0,
             failure: None,
         });
         let inner = Inner {
-            communicator: communicator.clone(),
+            settings: Arc::clone(settings),
             peer: parts.peer,
             compression: parts.compression,
             calls: Calls::new(limits.calls_in_flight),
@@ -140,10 +140,8 @@ impl Connection {
         &self.inner.peer
     }
 
-    /// The communicator that it belongs to.
-    #[must_use]
-    pub fn communicator(&self) -> &Communicator {
-        &self.inner.communicator
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner.settings.options
     }
 
     /// Whether it is up at the moment.
@@ -231,8 +229,8 @@ impl Inner {
         let overflowed = writer.overflowed();
         let size = out.len() - start - FRAME_HEADER_SIZE;
         let limit = self
-            .communicator
-            .options()
+            .settings
+            .options
             .limits
             .max_frame
             .saturating_sub(FRAME_HEADER_SIZE);

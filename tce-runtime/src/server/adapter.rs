@@ -10,10 +10,11 @@ use tokio::sync::{Semaphore, watch};
 
 use super::builtin::Builtin;
 use crate::{
-    communicator::{Communicator, Stop, end},
+    communicator::Communicator,
     config::Endpoint,
     connection::{Connection, ConnectionEvent, Listeners, Parts, Servant, Servants, Status, drive},
     error::{ErrorCode, RpcError},
+    stop::{Stop, end},
     transport::socket::{Accepted, Listener},
     wire::Extra,
 };
@@ -62,7 +63,7 @@ impl Adapter {
         let mut endpoint: Endpoint = endpoint
             .parse()
             .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
-        let listener = Listener::bind(&endpoint, communicator).await?;
+        let listener = Listener::bind(&endpoint, communicator.settings()).await?;
         endpoint.port = listener.port().map_err(|error| {
             RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
         })?;
@@ -218,7 +219,7 @@ async fn serve(shared: &Shared, accepted: Accepted, stop: watch::Receiver<Stop>)
         listeners: Arc::clone(&shared.listeners),
         credentials: Extra::new(),
     };
-    let connection = Connection::new(&shared.communicator, parts);
+    let connection = Connection::new(shared.communicator.settings(), parts);
     connection.tell(&ConnectionEvent::Connected);
     let ended = drive(&connection, stream, Status::Closed, stop).await;
     tracing::debug!(peer = connection.peer(), "connection ended: {ended}");

@@ -31,7 +31,7 @@ impl IncomingCall<'_> {
         T: Marshal + 'static,
         F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
     {
-        let limits = &self.connection.communicator().options().limits;
+        let limits = &self.connection.options().limits;
         let parameters = match P::unmarshal(&mut Reader::with_limits(self.params, limits)) {
             Ok(parameters) => parameters,
             Err(error) => {

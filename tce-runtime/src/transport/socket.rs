@@ -9,8 +9,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::Stream;
 use crate::{
-    communicator::Communicator,
-    config::{Endpoint, Scheme},
+    config::{Endpoint, Scheme, Settings},
     error::{ErrorCode, RpcError},
 };
 
@@ -20,12 +19,9 @@ const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects within the communicator's `connect_time`.
-pub(crate) async fn connect(
-    endpoint: &Endpoint,
-    communicator: &Communicator,
-) -> Result<Stream, RpcError> {
-    let limit = communicator.options().connection.connect_time;
-    match tokio::time::timeout(limit, connect_stream(endpoint, communicator)).await {
+pub(crate) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Stream, RpcError> {
+    let limit = settings.options.connection.connect_time;
+    match tokio::time::timeout(limit, connect_stream(endpoint, settings)).await {
         Ok(connected) => connected,
         Err(_) => Err(RpcError::new(
             ErrorCode::ConnectFailed,
@@ -35,10 +31,7 @@ pub(crate) async fn connect(
     .map_err(|error| error.at_peer(endpoint.to_string()))
 }
 
-async fn connect_stream(
-    endpoint: &Endpoint,
-    communicator: &Communicator,
-) -> Result<Stream, RpcError> {
+async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Stream, RpcError> {
     let addresses: Vec<_> = lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(unreachable)?
@@ -51,7 +44,7 @@ async fn connect_stream(
         Scheme::Tcp => Ok(plain(socket, peer)),
         Scheme::Ssl => {
             let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
-            let config = communicator
+            let config = settings
                 .client_tls()
                 .map_err(|error| failed(error.to_string()))?;
             let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
@@ -95,17 +88,14 @@ pub(crate) struct Accepted {
 }
 
 impl Listener {
-    pub(crate) async fn bind(
-        endpoint: &Endpoint,
-        communicator: &Communicator,
-    ) -> Result<Self, RpcError> {
+    pub(crate) async fn bind(endpoint: &Endpoint, settings: &Settings) -> Result<Self, RpcError> {
         let failed = |text: String| {
             RpcError::new(ErrorCode::ConnectFailed, text).at_peer(endpoint.to_string())
         };
         let tls = match endpoint.scheme {
             Scheme::Tcp => None,
             Scheme::Ssl => Some(
-                communicator
+                settings
                     .server_tls()
                     .map_err(|error| failed(error.to_string()))?,
             ),
@@ -116,7 +106,7 @@ impl Listener {
         Ok(Self {
             listener,
             tls,
-            handshake_time: communicator.options().connection.connect_time,
+            handshake_time: settings.options.connection.connect_time,
         })
     }
 
