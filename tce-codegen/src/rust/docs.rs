@@ -23,7 +23,6 @@ const SENTENCE_END: &[char] = &['.', ',', ';', ':', '!', '?', '\'', '*', '_'];
 const SENTENCE_END_IN_BRACKETS: &[char] = &['.', ',', ';', ':', '!', '?', '\'', '*', '_', ')'];
 
 /// An item's documentation: paragraphs of Markdown lines.
-#[derive(Default)]
 pub(super) struct Docs(Vec<String>);
 
 impl Docs {
@@ -54,10 +53,6 @@ impl Docs {
         self
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
     /// The `#[doc]` attributes.
     pub(super) fn attributes(&self) -> TokenStream {
         let lines = self.0.iter().map(|line| match line.as_str() {
@@ -69,7 +64,7 @@ impl Docs {
 }
 
 /// A line as it may stand in a source file.
-fn visible(line: &str) -> String {
+pub(super) fn visible(line: &str) -> String {
     line.replace('\t', &" ".repeat(CODE_INDENT))
         .replace(|c: char| c.is_control() || BIDI.contains(&c), "")
 }
@@ -93,8 +88,8 @@ enum Code {
 
 impl Markdown {
     fn line(&mut self, line: &str) {
-        let text = line.trim();
-        let indent = line.len() - line.trim_start().len();
+        let text = line.trim_matches(' ');
+        let indent = line.len() - line.trim_start_matches(' ').len();
         if self.code_line(line, text, indent) {
             return;
         }

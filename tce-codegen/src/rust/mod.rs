@@ -99,20 +99,7 @@ impl Unit<'_> {
         let parameters = operations
             .iter()
             .zip(names)
-            .filter_map(|(operation, names)| {
-                let name = names.parameters_struct.as_ref()?;
-                let spelled = self.spelled_operation(id, operation);
-                let docs = Docs::sentence(format!("The parameters of `{spelled}`."));
-                let fields: Vec<_> = operation
-                    .parameters
-                    .iter()
-                    .zip(names::members(
-                        operation.parameters.iter().map(|p| p.name.as_str()),
-                    ))
-                    .map(|(parameter, name)| self.field(&parameter.name, None, parameter.ty, name))
-                    .collect();
-                Some(types::wire_struct(name, &docs, &fields))
-            });
+            .filter_map(|(operation, names)| self.parameters_struct(id, operation, names));
         let skeleton = self.skeleton(id);
         let proxy = self.proxy(id);
         quote!(#(#parameters)* #skeleton #proxy)
@@ -169,8 +156,10 @@ fn header(module: &Module) -> String {
         "{MARK}{}: change the IDL and compile again.",
         files.join(" and ")
     );
-    let docs = Docs::sentence(origin).then(Docs::idl(module.doc.as_deref()));
-    docs.lines()
+    let docs = module.doc.iter().flat_map(|doc| doc.lines());
+    std::iter::once(origin)
+        .chain(module.doc.iter().map(|_| String::new()))
+        .chain(docs.map(docs::visible))
         .map(|line| format!("// {line}").trim_end().to_owned() + "\n")
         .collect()
 }

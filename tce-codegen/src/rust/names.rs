@@ -15,44 +15,18 @@ use tce_idl::model::{DictionaryId, InterfaceId, Model, ModuleId, Operation, Sequ
 /// the context a servant's method then stays within the seven that clippy allows.
 const MAX_PARAMETERS: usize = 5;
 
-/// Types that generated code means when it says their name, or that anyone
-/// reads as the prelude's; `T` is the type parameter of servants.
+/// What generated code means when it says these names; `T` is the type
+/// parameter of servants, and an `Option` would mislead every reader.
 const RESERVED_TYPES: &[&str] = &[
-    "AsMut",
-    "AsRef",
-    "Box",
-    "Clone",
-    "Copy",
-    "Default",
-    "Drop",
-    "Eq",
-    "Extend",
-    "Fn",
-    "FnMut",
-    "FnOnce",
-    "From",
-    "FromIterator",
-    "Future",
     "Into",
-    "IntoFuture",
     "IntoIterator",
-    "Iterator",
     "Option",
-    "Ord",
-    "PartialEq",
-    "PartialOrd",
     "Result",
     "Self",
     "Send",
-    "Sized",
     "String",
     "Sync",
     "T",
-    "ToOwned",
-    "ToString",
-    "TryFrom",
-    "TryInto",
-    "Unpin",
     "Vec",
 ];
 
@@ -118,7 +92,7 @@ pub(super) struct OperationNames {
 
 impl Names {
     pub(super) fn of(model: &Model) -> Self {
-        let mut scope = Scope::new(NEVER_RAW);
+        let mut scope = Scope::new(&[]);
         let modules = model
             .modules
             .iter()
@@ -177,7 +151,7 @@ impl Names {
 
 /// The names of a struct's members, in declared order.
 pub(super) fn members<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Ident> {
-    let mut scope = Scope::new(NEVER_RAW);
+    let mut scope = Scope::new(&[]);
     names
         .into_iter()
         .map(|name| scope.claim(snake(name)))
@@ -212,9 +186,6 @@ impl Scopes {
     /// A proxy has the operations of all its bases, so theirs are claimed first.
     fn operations(&mut self, model: &Model, id: InterfaceId) -> Vec<OperationNames> {
         let mut methods = Scope::new(RESERVED_METHODS);
-        methods
-            .0
-            .extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
         let mut bases: Vec<_> = model.lineage(id).skip(1).collect();
         bases.reverse();
         for base in bases {
@@ -243,7 +214,8 @@ struct Scope(HashSet<String>);
 
 impl Scope {
     fn new(taken: &[&str]) -> Self {
-        Self(taken.iter().map(|&name| name.to_owned()).collect())
+        let taken = taken.iter().chain(NEVER_RAW);
+        Self(taken.map(|&name| name.to_owned()).collect())
     }
 
     fn claim(&mut self, mut name: String) -> Ident {
@@ -257,9 +229,6 @@ impl Scope {
         let name = method(&operation.name);
         let method = self.claim(name.clone());
         let mut parameters = Scope::new(RESERVED_PARAMETERS);
-        parameters
-            .0
-            .extend(NEVER_RAW.iter().map(|&name| name.to_owned()));
         OperationNames {
             method_async: self.claim(format!("{name}_async")),
             method_oneway: operation
@@ -296,9 +265,9 @@ fn camel(name: &str) -> String {
     startable(name.to_upper_camel_case(), 'N')
 }
 
-/// Case conversion drops underscores, so `_1` and `_` end as no identifier.
+/// Case conversion drops underscores: `_1` and `_` would be no identifiers.
 fn startable(name: String, first: char) -> String {
-    if name.starts_with(|c: char| !c.is_ascii_digit()) {
+    if name.starts_with(char::is_alphabetic) {
         name
     } else {
         format!("{first}{name}")

@@ -1,5 +1,7 @@
 //! The server's side of an interface: a trait, and what serves it.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use tce_idl::model::{InterfaceId, Model, Operation};
@@ -61,18 +63,7 @@ impl Unit<'_> {
         let (name, servant_trait) = (&names.servant, &names.servant_trait);
         let docs = Docs::sentence(format!("Serves an implementation of [`{servant_trait}`]."))
             .attributes();
-        let mut indices = Vec::new();
-        let mut dispatches = Vec::new();
-        for interface in self.model.lineage(id) {
-            let index = self.model.interface(interface).index;
-            // Two modules may use one index: the derived interface hides its base.
-            if !indices.contains(&index) {
-                indices.push(index);
-                let dispatch = &self.names.interface(interface).dispatch;
-                dispatches.push(self.path(self.model.interface(interface).module, dispatch));
-            }
-        }
-        let indices: Vec<_> = indices.into_iter().map(Literal::u16_unsuffixed).collect();
+        let (indices, dispatches) = self.dispatches(id);
         quote! {
             #docs
             #[derive(Debug)]
@@ -101,6 +92,21 @@ impl Unit<'_> {
         }
     }
 
+    /// The indices that a servant answers, and the dispatch for each.
+    fn dispatches(&self, id: InterfaceId) -> (Vec<Literal>, Vec<TokenStream>) {
+        let mut served = BTreeSet::new();
+        self.model
+            .lineage(id)
+            .map(|id| (self.model.interface(id), &self.names.interface(id).dispatch))
+            // Two modules may use one index: the derived interface hides its base.
+            .filter(|(interface, _)| served.insert(interface.index))
+            .map(|(interface, dispatch)| {
+                let index = Literal::u16_unsuffixed(interface.index);
+                (index, self.path(interface.module, dispatch))
+            })
+            .unzip()
+    }
+
     fn dispatch(&self, id: InterfaceId) -> TokenStream {
         let names = self.names.interface(id);
         let (name, servant_trait) = (&names.dispatch, &names.servant_trait);
@@ -117,10 +123,12 @@ impl Unit<'_> {
                     None => quote!((#(#parameters,)*): (#(#types,)*)),
                 };
                 quote! {
-                    #index => call.run(servant, |servant, #pattern, ctx| async move {
-                        let result = T::#method(&servant, #(#parameters,)* &ctx).await;
-                        (ctx, result)
-                    }),
+                    #index => {
+                        call.run(servant, |servant, #pattern, ctx| async move {
+                            let result = T::#method(&servant, #(#parameters,)* &ctx).await;
+                            (ctx, result)
+                        });
+                    }
                 }
             });
         quote! {

@@ -2,12 +2,12 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use tce_idl::model::{DictionaryId, ModuleId, SequenceId, StructId, Type};
+use tce_idl::model::{DictionaryId, InterfaceId, ModuleId, Operation, SequenceId, StructId, Type};
 
 use super::Unit;
 use super::codec::codec;
 use super::docs::Docs;
-use super::names;
+use super::names::{self, OperationNames};
 
 /// A member of a generated struct.
 pub(super) struct Field {
@@ -17,7 +17,7 @@ pub(super) struct Field {
 }
 
 /// A struct that goes on the wire, with its codec.
-pub(super) fn wire_struct(name: &Ident, docs: &Docs, fields: &[Field]) -> TokenStream {
+fn wire_struct(name: &Ident, docs: &Docs, fields: &[Field]) -> TokenStream {
     let docs = docs.attributes();
     let members = fields.iter().map(|field| {
         let (docs, name, ty) = (field.docs.attributes(), &field.name, &field.ty);
@@ -50,9 +50,26 @@ impl Unit<'_> {
         wire_struct(self.names.struct_(id), &docs, &fields)
     }
 
+    /// The struct that holds the parameters of an operation with too many.
+    pub(super) fn parameters_struct(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> Option<TokenStream> {
+        let name = names.parameters_struct.as_ref()?;
+        let spelled = self.spelled_operation(id, operation);
+        let docs = Docs::sentence(format!("The parameters of `{spelled}`."));
+        let parameters = operation.parameters.iter().zip(&names.parameters);
+        let fields: Vec<_> = parameters
+            .map(|(parameter, name)| self.field(&parameter.name, None, parameter.ty, name.clone()))
+            .collect();
+        Some(wire_struct(name, &docs, &fields))
+    }
+
     /// A member, whose IDL spelling is told where the documentation or the
     /// Rust name leaves it open.
-    pub(super) fn field(&self, spelled: &str, doc: Option<&str>, ty: Type, name: Ident) -> Field {
+    fn field(&self, spelled: &str, doc: Option<&str>, ty: Type, name: Ident) -> Field {
         let mut docs = Docs::idl(doc);
         if docs.is_empty() || name != spelled {
             docs = docs.then(Docs::sentence(format!(
@@ -131,33 +148,29 @@ impl Unit<'_> {
     }
 
     /// A type as the IDL spells it, with its module.
-    pub(super) fn idl_type(&self, ty: Type) -> String {
-        let primitive = match ty {
-            Type::Byte => "byte",
-            Type::Bool => "bool",
-            Type::Short => "short",
-            Type::Int => "int",
-            Type::Long => "long",
-            Type::Float => "float",
-            Type::Double => "double",
-            Type::String => "string",
+    fn idl_type(&self, ty: Type) -> String {
+        match ty {
+            Type::Byte => "byte".to_owned(),
+            Type::Bool => "bool".to_owned(),
+            Type::Short => "short".to_owned(),
+            Type::Int => "int".to_owned(),
+            Type::Long => "long".to_owned(),
+            Type::Float => "float".to_owned(),
+            Type::Double => "double".to_owned(),
+            Type::String => "string".to_owned(),
             Type::Struct(id) => {
-                return self.spelled(self.model.struct_(id).module, &self.model.struct_(id).name);
+                let structure = self.model.struct_(id);
+                self.spelled(structure.module, &structure.name)
             }
             Type::Sequence(id) => {
-                return self.spelled(
-                    self.model.sequence(id).module,
-                    &self.model.sequence(id).name,
-                );
+                let sequence = self.model.sequence(id);
+                self.spelled(sequence.module, &sequence.name)
             }
             Type::Dictionary(id) => {
-                return self.spelled(
-                    self.model.dictionary(id).module,
-                    &self.model.dictionary(id).name,
-                );
+                let dictionary = self.model.dictionary(id);
+                self.spelled(dictionary.module, &dictionary.name)
             }
-        };
-        primitive.to_owned()
+        }
     }
 
     /// `module::name`, as the IDL spells both.

@@ -90,7 +90,7 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
                     let result = T::days_left(&servant, shelf_number, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -99,7 +99,7 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
                     let result = T::xml_http_request2send(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -76,7 +76,7 @@ pub(super) fn dispatch_courier<T: Courier>(
                     let result = T::deliver(&servant, envelope, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -87,7 +87,7 @@ pub(super) fn dispatch_carrier<T: Carrier>(
                     let result = T::reaches(&servant, address, others, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -96,7 +96,7 @@ pub(super) fn dispatch_carrier<T: Carrier>(
                     let result = T::refuse(&servant, reason, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

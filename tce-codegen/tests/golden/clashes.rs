@@ -481,7 +481,7 @@ pub(super) fn dispatch_server<T: Server>(
                         .await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -490,7 +490,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::echo_async_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -499,7 +499,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::heartbeat(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         3 => {
             call.run(
@@ -508,7 +508,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::heartbeat_oneway_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         4 => {
             call.run(
@@ -517,7 +517,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::connect_(&servant, endpoint, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         5 => {
             call.run(
@@ -526,7 +526,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::new_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         6 => {
             call.run(
@@ -535,7 +535,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::with_timeout_(&servant, secs, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         7 => {
             call.run(
@@ -544,7 +544,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::clone_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         8 => {
             call.run(
@@ -553,7 +553,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::len_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         9 => {
             call.run(
@@ -562,7 +562,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::into_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         10 => {
             call.run(
@@ -571,7 +571,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::call_from_user(&servant, user, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         11 => {
             call.run(
@@ -580,7 +580,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::call_into_box(&servant, rt, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         12 => {
             call.run(
@@ -589,7 +589,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::get_name(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         13 => {
             call.run(
@@ -598,7 +598,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::get_name_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         14 => {
             call.run(
@@ -611,7 +611,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::give(&servant, s, v, prx, users, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -989,7 +989,7 @@ pub(super) fn dispatch_server_<T: Server_>(
                     let result = T::ping(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -1117,7 +1117,7 @@ pub(super) fn dispatch_t<T: T_>(
                     let result = T::get_name__(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -1126,7 +1126,7 @@ pub(super) fn dispatch_t<T: T_>(
                     let result = T::echo_async__(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -96,7 +96,7 @@ pub(super) fn dispatch_library<T: Library>(
                     let result = T::sort(&servant, shelves, counts, flags, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -2,7 +2,7 @@
 //
 // Everything that documentation may hold.
 //
-// With a \[bracket\] and a second paragraph.
+// With a [bracket] and a second paragraph.
 
 use ::tce_runtime::codegen as rt;
 
@@ -51,7 +51,7 @@ pub struct Fenced {
     ///
     ///   and its end
     ///   ```text
-    ///   int never_closed;
+    ///   　int never_closed;
     ///   ```
     pub listed: i32,
     /// A block comment.
@@ -166,7 +166,7 @@ pub(super) fn dispatch_notes<T: Notes>(
                     let result = T::write(&servant, text, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -58,7 +58,7 @@ pub(super) fn dispatch_far<T: Far>(
                     let result = T::last(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -67,7 +67,7 @@ pub(super) fn dispatch_far<T: Far>(
                     let result = T::second(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -205,7 +205,7 @@ pub(super) fn dispatch_near<T: Near>(
                     let result = T::seventh(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -52,7 +52,7 @@ pub(super) fn dispatch_animal<T: Animal>(
                     let result = T::name(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -170,7 +170,7 @@ pub(super) fn dispatch_dog<T: Dog>(
                     let result = T::bark(&servant, times, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -304,7 +304,7 @@ pub(super) fn dispatch_puppy<T: Puppy>(
                     let result = T::is_asleep(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

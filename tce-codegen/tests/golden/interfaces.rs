@@ -66,7 +66,7 @@ pub(super) fn dispatch_calculator<T: Calculator>(
                     let result = T::add(&servant, left, right, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -75,7 +75,7 @@ pub(super) fn dispatch_calculator<T: Calculator>(
                     let result = T::reset(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -221,7 +221,7 @@ pub(super) fn dispatch_clock<T: Clock>(
                     let result = T::time_of_day(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

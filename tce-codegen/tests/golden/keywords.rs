@@ -163,7 +163,7 @@ pub(super) fn dispatch_impl<T: Impl>(
                         .await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -172,7 +172,7 @@ pub(super) fn dispatch_impl<T: Impl>(
                     let result = T::r#await(&servant, n, n2, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -181,7 +181,7 @@ pub(super) fn dispatch_impl<T: Impl>(
                     let result = T::self_(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         3 => {
             call.run(
@@ -190,7 +190,7 @@ pub(super) fn dispatch_impl<T: Impl>(
                     let result = T::crate_(&servant, r, super_, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -73,7 +73,7 @@ pub(super) fn dispatch_zeroth<T: Zeroth>(
                     let result = T::zeroth(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -195,7 +195,7 @@ pub(super) fn dispatch_first<T: First>(
                     let result = T::first(&servant, shared, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -316,7 +316,7 @@ pub(super) fn dispatch_second<T: Second>(
                     let result = T::second(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

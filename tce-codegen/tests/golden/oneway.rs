@@ -60,7 +60,7 @@ pub(super) fn dispatch_log<T: Log>(
                     let result = T::write(&servant, line, level, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -69,7 +69,7 @@ pub(super) fn dispatch_log<T: Log>(
                     let result = T::flush(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

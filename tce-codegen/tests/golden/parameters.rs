@@ -85,7 +85,7 @@ pub struct DrawEightParams {
     /// `int g` of the IDL.
     pub g: i32,
     /// `int ctx` of the IDL.
-    pub ctx: i32,
+    pub ctx_: i32,
 }
 
 impl rt::Marshal for DrawEightParams {
@@ -97,7 +97,7 @@ impl rt::Marshal for DrawEightParams {
         self.e.marshal(out);
         self.f.marshal(out);
         self.g.marshal(out);
-        self.ctx.marshal(out);
+        self.ctx_.marshal(out);
     }
 }
 
@@ -114,7 +114,7 @@ impl rt::Unmarshal for DrawEightParams {
             e: i32::unmarshal(input)?,
             f: i32::unmarshal(input)?,
             g: i32::unmarshal(input)?,
-            ctx: i32::unmarshal(input)?,
+            ctx_: i32::unmarshal(input)?,
         })
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn dispatch_draw<T: Draw>(
                     let result = T::five(&servant, a, b, c, d, e, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -197,7 +197,7 @@ pub(super) fn dispatch_draw<T: Draw>(
                     let result = T::six(&servant, params, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -206,7 +206,7 @@ pub(super) fn dispatch_draw<T: Draw>(
                     let result = T::eight(&servant, params, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -367,7 +367,7 @@ pub(super) fn dispatch_paint<T: Paint>(
                     let result = T::none(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

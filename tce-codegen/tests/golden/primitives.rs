@@ -154,7 +154,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_byte(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -163,7 +163,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_bool(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -172,7 +172,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_short(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         3 => {
             call.run(
@@ -181,7 +181,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_int(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         4 => {
             call.run(
@@ -190,7 +190,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_long(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         5 => {
             call.run(
@@ -199,7 +199,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_float(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         6 => {
             call.run(
@@ -208,7 +208,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_double(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         7 => {
             call.run(
@@ -217,7 +217,7 @@ pub(super) fn dispatch_echo<T: Echo>(
                     let result = T::echo_string(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -90,7 +90,7 @@ pub(super) fn dispatch_forester<T: Forester>(
                     let result = T::grow(&servant, seed, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

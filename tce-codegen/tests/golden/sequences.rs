@@ -112,7 +112,7 @@ pub(super) fn dispatch_store<T: Store>(
                         .await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

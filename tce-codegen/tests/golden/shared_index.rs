@@ -52,7 +52,7 @@ pub(super) fn dispatch_derived<T: Derived>(
                     let result = T::derived(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

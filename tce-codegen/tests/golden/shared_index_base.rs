@@ -52,7 +52,7 @@ pub(super) fn dispatch_base<T: Base>(
                     let result = T::base(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

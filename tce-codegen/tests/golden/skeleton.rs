@@ -88,7 +88,7 @@ pub(super) fn dispatch_part<T: Part>(
                     let result = T::size(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -205,7 +205,7 @@ pub(super) fn dispatch_served<T: Served>(
                     let result = T::grow(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -337,7 +337,7 @@ pub(super) fn dispatch_elsewhere<T: Elsewhere>(
                     let result = T::go(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

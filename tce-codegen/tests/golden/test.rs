@@ -52,7 +52,7 @@ pub(super) fn dispatch_base_server<T: BaseServer>(
                     let result = T::datetime(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -172,7 +172,7 @@ pub(super) fn dispatch_i_terminal_gateway_server<T: ITerminalGatewayServer>(
                     let result = T::ping(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -319,7 +319,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::echo(&servant, text, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -328,7 +328,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::timeout(&servant, secs, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -337,7 +337,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::heartbeat(&servant, hello, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         3 => {
             call.run(
@@ -346,7 +346,7 @@ pub(super) fn dispatch_server<T: Server>(
                     let result = T::bidirection(&servant, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }
@@ -530,7 +530,7 @@ pub(super) fn dispatch_i_terminal<T: ITerminal>(
                     let result = T::on_message(&servant, message, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

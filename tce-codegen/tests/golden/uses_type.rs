@@ -83,7 +83,7 @@ pub(super) fn dispatch_shop<T: Shop>(
                     let result = T::sell(&servant, thing, request, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

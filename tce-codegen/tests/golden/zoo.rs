@@ -282,7 +282,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::roundtrip(&servant, fam, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         1 => {
             call.run(
@@ -291,7 +291,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::table(&servant, t, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         2 => {
             call.run(
@@ -300,7 +300,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::blob(&servant, data, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         3 => {
             call.run(
@@ -309,7 +309,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::counts(&servant, c, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         4 => {
             call.run(
@@ -318,7 +318,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::names(&servant, c, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         5 => {
             call.run(
@@ -327,7 +327,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::many(&servant, params, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         6 => {
             call.run(
@@ -336,7 +336,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::big(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         7 => {
             call.run(
@@ -345,7 +345,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::real(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         8 => {
             call.run(
@@ -354,7 +354,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
                     let result = T::truth(&servant, v, &ctx).await;
                     (ctx, result)
                 },
-            )
+            );
         }
         _ => call.unknown_operation(),
     }

@@ -1,26 +1,13 @@
 //! The agreed code, in a crate of somebody who is strict: clippy and rustdoc
 //! have nothing to say, in either edition, and every public item is documented.
 
+use std::fs;
+
 use crate::features::{golden, golden_dir};
 use crate::package::{Package, workspace};
 
 /// Where the Rust module is not called as the file: the rule is in the crate's documentation.
 const RENAMED: &[(&str, &str)] = &[("MixedCase", "mixed_case"), ("type", "r#type")];
-
-const STRICT: &str = r#"
-[lints.rust]
-missing_docs = "deny"
-unreachable_pub = "deny"
-unused_qualifications = "deny"
-unsafe_code = "forbid"
-
-[lints.clippy]
-unwrap_used = "deny"
-expect_used = "deny"
-panic = "deny"
-cast_possible_truncation = "deny"
-needless_pass_by_value = "deny"
-"#;
 
 #[test]
 fn clippy_has_nothing_to_say() {
@@ -42,7 +29,8 @@ fn rustdoc_has_nothing_to_say() {
 /// A library package that holds the agreed code of every feature.
 fn package(name: &str, edition: &str) -> Package {
     let runtime = workspace().join("tce-runtime");
-    let manifest = format!("[dependencies]\ntce-runtime.path = {runtime:?}\n{STRICT}");
+    let lints = lints();
+    let manifest = format!("[dependencies]\ntce-runtime.path = {runtime:?}\n\n{lints}");
     let package = Package::new(name, edition, &manifest);
     let modules = golden().into_iter().map(|file| {
         let name = file.path.file_stem().unwrap().to_str().unwrap();
@@ -54,4 +42,13 @@ fn package(name: &str, edition: &str) -> Package {
     let library = "//! Every feature.\n\n".to_owned() + &modules.collect::<String>();
     package.write("src/lib.rs", &library);
     package
+}
+
+/// The lints that this workspace holds its own code to.
+fn lints() -> String {
+    let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+    let (_, lints) = manifest.split_once("[workspace.lints.rust]").unwrap();
+    let (lints, _) = lints.split_once("[profile").unwrap();
+    assert!(lints.contains("missing_docs"), "{lints}");
+    format!("[lints.rust]{lints}").replace("[workspace.lints", "[lints")
 }
