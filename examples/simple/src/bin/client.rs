@@ -1,0 +1,83 @@
+//! The client: calls the server in every way, and is called back.
+
+use std::{error::Error, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use example_simple::test::{ITerminal, ITerminalServant, ServerPrx};
+use tce_runtime::{
+    Communicator, Context, Fault,
+    config::{Options, TlsConfig},
+};
+use tokio::sync::mpsc;
+
+/// The client of the simple example
+#[derive(Parser)]
+struct Args {
+    /// Where the server is: tcp://host:port or ssl://host:port
+    #[arg(long, default_value = "tcp://localhost:12002")]
+    endpoint: String,
+    /// For ssl://, the PEM file of the authority that signed the server's certificate
+    #[arg(long)]
+    ca: Option<PathBuf>,
+}
+
+/// What the server calls back.
+struct TerminalImpl(mpsc::Sender<String>);
+
+impl ITerminal for TerminalImpl {
+    async fn on_message(&self, message: String, _ctx: &Context) -> Result<(), Fault> {
+        self.0.send(message).await?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let communicator = Communicator::with_options(Options {
+        tls: TlsConfig {
+            authority: args.ca,
+            ..TlsConfig::default()
+        },
+        ..Options::default()
+    });
+    let server = ServerPrx::connect(&communicator, &args.endpoint).await?;
+
+    // Twoway: an operation of the interface, and one of its base.
+    println!("twoway: {}", server.echo("hello").await?);
+    println!("inherited: {}", server.datetime().await?);
+
+    // Extra: pairs that travel beside the parameters.
+    let named = server.with_extra([("name", "scott.bo")]);
+    println!("extra: {}", named.echo("hello").await?);
+
+    // Async: sent now, the result whenever it is wanted…
+    let pending = server.echo_async("pingpang");
+    println!("async: {}", pending.await?);
+
+    // … or handed to a callback.
+    let (results, mut result) = mpsc::channel(1);
+    server.echo_async("pingpang").on_return(move |result| {
+        let text = result.unwrap_or_else(|error| error.to_string());
+        // Nobody waits for it where the program ends first.
+        let _ = results.try_send(text);
+    });
+    println!("callback: {}", result.recv().await.unwrap_or_default());
+
+    // A call that takes longer than it may.
+    let hurried = server.with_timeout(Duration::from_secs(1));
+    if let Err(error) = hurried.timeout(3).await {
+        println!("timeout: {error}");
+    }
+
+    // Oneway: nobody answers.
+    server.heartbeat_oneway("hello world!").await?;
+
+    // Bidirectional: the server calls a servant of ours, on the same connection.
+    let (messages, mut message) = mpsc::channel(1);
+    let terminal = ITerminalServant::new(TerminalImpl(messages));
+    server.connection().add_servant(terminal);
+    server.bidirection_oneway().await?;
+    println!("onMessage: {}", message.recv().await.unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! `tce check`: diagnostics alone.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use crate::{console::Console, idl::IdlArgs};
+
+/// Say what is wrong with IDL files, and write nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tce check test.idl
+  tce check -I common --index-file ifx-index-list.txt orders.idl users.idl
+  tce check --error-format json test.idl 2>diagnostics.jsonl
+
+Exit status: 0 no errors (there may be warnings), 1 there are errors.")]
+pub(crate) struct Args {
+    /// The IDL files; what they import is checked too
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    idl: IdlArgs,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+    let compilation = args.idl.compile(&args.files, console)?;
+    args.idl.summarize(&compilation, console)?;
+    Ok(match compilation.model {
+        Some(_) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
+}

@@ -1,0 +1,167 @@
+//! `tce compile`: IDL to source code.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::builder::PossibleValuesParser;
+use tce_codegen::{GeneratedFile, StaleFile, Staleness};
+
+use crate::{console::Console, idl::IdlArgs};
+
+const DEFAULT_LANGUAGE: &str = "rust";
+
+/// Write source code for IDL files
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tce compile -i test.idl -o src/gen
+  tce compile -i orders.idl,users.idl -I common -o src/gen
+  tce compile -i test.idl -o src/gen --check     in CI: is the code up to date?
+
+One file is written for each IDL module. A file that holds the right code already
+is left as it is.
+
+Exit status: 0 all is written or up to date, 1 the IDL has errors or, with --check,
+the code is stale, 2 the command line is wrong.")]
+pub(crate) struct Args {
+    /// An IDL file, or several with commas between them; may be repeated
+    #[arg(
+        short,
+        long = "input",
+        required = true,
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
+    input: Vec<PathBuf>,
+
+    /// The folder to write to; it is made where it is missing
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    out: PathBuf,
+
+    /// The language to write
+    #[arg(
+        short,
+        long,
+        default_value = DEFAULT_LANGUAGE,
+        value_parser = PossibleValuesParser::new(tce_codegen::languages())
+    )]
+    lang: String,
+
+    /// Write nothing; fail if the code in the folder is not what would be written
+    #[arg(long)]
+    check: bool,
+
+    #[command(flatten)]
+    idl: IdlArgs,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+    let compilation = args.idl.compile(&args.input, console)?;
+    let Some(model) = &compilation.model else {
+        args.idl.summarize(&compilation, console)?;
+        return Ok(ExitCode::FAILURE);
+    };
+    let stale = tce_codegen::generate(model, &args.lang).and_then(|files| {
+        let stale = tce_codegen::check(&files, &args.out)?;
+        Ok((files, stale))
+    });
+    match stale {
+        Ok((_, stale)) if args.check => report(args, &stale, console),
+        Ok((files, stale)) => write(args, &files, &stale, console),
+        Err(error) => fail(&error, console),
+    }
+}
+
+fn fail(error: &tce_codegen::Error, console: &mut Console) -> io::Result<ExitCode> {
+    writeln!(console.err, "error: {error}")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Writes what has changed, and says what that was.
+fn write(
+    args: &Args,
+    files: &[GeneratedFile],
+    stale: &[StaleFile],
+    console: &mut Console,
+) -> io::Result<ExitCode> {
+    if let Err(error) = tce_codegen::write(files, &args.out) {
+        return fail(&error, console);
+    }
+    // Leftovers are no business here: another run may write to the same folder.
+    let written = |stale: &&StaleFile| stale.reason != Staleness::Leftover;
+    for file in stale.iter().filter(written) {
+        writeln!(console.out, "wrote {}", args.out.join(&file.path).display())?;
+    }
+    if !stale.iter().any(|file| written(&file)) {
+        writeln!(console.out, "{} is up to date", args.out.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what `--check` has found, and how to mend it.
+fn report(args: &Args, stale: &[StaleFile], console: &mut Console) -> io::Result<ExitCode> {
+    if stale.is_empty() {
+        writeln!(console.out, "{} is up to date", args.out.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for file in stale {
+        let path = args.out.join(&file.path);
+        let reason = match file.reason {
+            Staleness::Missing => "is missing",
+            Staleness::Different => "is not what the IDL gives",
+            Staleness::Leftover => "is left over: no module of the IDL gives it",
+        };
+        writeln!(console.out, "stale: {} {reason}", path.display())?;
+    }
+    writeln!(console.out, "\nTo mend it:")?;
+    for command in repairs(args, stale) {
+        writeln!(console.out, "  {command}")?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// The commands that bring the output up to date.
+fn repairs(args: &Args, stale: &[StaleFile]) -> Vec<String> {
+    let is_leftover = |file: &&StaleFile| file.reason == Staleness::Leftover;
+    let compile = stale
+        .iter()
+        .any(|file| !is_leftover(&file))
+        .then(|| compile_command(args));
+    let removals = stale
+        .iter()
+        .filter(is_leftover)
+        .map(|file| format!("rm {}", quoted(&args.out.join(&file.path))));
+    compile.into_iter().chain(removals).collect()
+}
+
+/// The command line that does without `--check` what `args` ask for.
+fn compile_command(args: &Args) -> String {
+    let mut command = "tce compile".to_owned();
+    let mut add = |flag: &str, path: &Path| {
+        command.push_str(&format!(" {flag} {}", quoted(path)));
+    };
+    args.input.iter().for_each(|path| add("-i", path));
+    add("-o", &args.out);
+    args.idl.include.iter().for_each(|path| add("-I", path));
+    args.idl
+        .index_file
+        .iter()
+        .for_each(|path| add("--index-file", path));
+    if args.lang != DEFAULT_LANGUAGE {
+        add("--lang", Path::new(&args.lang));
+    }
+    command
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,76 @@
+//! The `tce` command: compiles and checks IDL, pings servers, and shows all
+//! kinds of calls at work.
+
+mod check;
+mod compile;
+mod completions;
+mod console;
+mod demo;
+mod idl;
+mod ping;
+
+use std::{io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::console::Console;
+
+// At the root: generated items are public, and here that is what they are.
+tce_runtime::include_idl!(test);
+
+/// The IDL compiler and toolbox of TCE, remote calls between programs in many languages.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tce",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  tce demo                            see every kind of call at work, nothing else needed
+  tce compile -i test.idl -o src/gen  write code for an IDL
+  tce check test.idl                  say what is wrong with an IDL, write nothing
+  tce ping --host example.org         see whether a server is there
+
+`tce <COMMAND> --help` says more about each.
+Exit status: 0 all is well, 1 it is not, 2 the command line is wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Args),
+    Check(check::Args),
+    Ping(ping::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    fn run(&self, console: &mut Console) -> io::Result<ExitCode> {
+        match self {
+            Self::Compile(args) => compile::run(args, console),
+            Self::Check(args) => check::run(args, console),
+            Self::Ping(args) => ping::run(args, console),
+            Self::Demo(_) => demo::run(console),
+            Self::Completions(args) => completions::run(args, console),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut console = Console::new();
+    let ended = match Cli::try_parse() {
+        Ok(cli) => cli.command.run(&mut console),
+        Err(error) => misused(&error),
+    };
+    console.end(ended)
+}
+
+/// Prints what clap has to say: a mistake, but also help and the version.
+fn misused(error: &clap::Error) -> io::Result<ExitCode> {
+    error.print()?;
+    Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
