@@ -23,7 +23,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 impl Communicator {
-    /// Connects to an endpoint (`tcp://host:port`, `ssl://host:port`).
+    /// Connects to an endpoint (`tcp://host:port`, `ssl://host:port`,
+    /// `ws://host:port/path`, `wss://host:port/path`).
     ///
     /// The connection is made again whenever it is lost, after a growing,
     /// jittered pause; a call that finds it down asks for an attempt at once,

@@ -1,4 +1,4 @@
-//! Endpoints as programs write them: `tcp://host:port`.
+//! Endpoints as programs write them: `tcp://host:port`, `wss://host:port/path`.
 
 use std::{fmt, str::FromStr};
 
@@ -12,14 +12,38 @@ pub enum Scheme {
     Tcp,
     /// `ssl://`: a socket under TLS.
     Ssl,
+    /// `ws://`: WebSocket, as a browser speaks it.
+    Ws,
+    /// `wss://`: WebSocket under TLS.
+    Wss,
 }
 
-const SCHEMES: [(Scheme, &str); 2] = [(Scheme::Tcp, "tcp"), (Scheme::Ssl, "ssl")];
+const SCHEMES: [(Scheme, &str); 4] = [
+    (Scheme::Tcp, "tcp"),
+    (Scheme::Ssl, "ssl"),
+    (Scheme::Ws, "ws"),
+    (Scheme::Wss, "wss"),
+];
+
+impl Scheme {
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::Wss)
+    }
+
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
 
 /// An address to connect to or to listen on.
 ///
 /// `?compress=1` after the port compresses what we send (the endpoint's
 /// `compress` in `spec/gateway.md`); what we receive may always be compressed.
+/// Over WebSocket it does nothing: the peer may be a browser, which can't
+/// inflate (`spec/wire.md`, section 1).
+///
+/// `ws://` and `wss://` may name a path. A client asks for it; an adapter that
+/// has one answers under no other.
 ///
 /// ```
 /// use tce_runtime::config::{Endpoint, Scheme};
@@ -37,13 +61,15 @@ pub struct Endpoint {
     pub host: String,
     /// The port; 0 to listen on any free one.
     pub port: u16,
+    /// The path behind the port, with its leading `/`; empty for none.
+    pub path: String,
     /// Whether what we send is compressed.
     pub compress: bool,
 }
 
 impl Endpoint {
     pub(crate) fn compression(&self) -> Compression {
-        if self.compress {
+        if self.compress && !self.scheme.is_websocket() {
             Compression::Zlib
         } else {
             Compression::None
@@ -65,8 +91,8 @@ impl fmt::Display for Endpoint {
         let compress = if self.compress { "?compress=1" } else { "" };
         write!(
             f,
-            "{scheme}://{open}{}{close}:{}{compress}",
-            self.host, self.port
+            "{scheme}://{open}{}{close}:{}{}{compress}",
+            self.host, self.port, self.path
         )
     }
 }
@@ -74,7 +100,7 @@ impl fmt::Display for Endpoint {
 /// Why a text is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002 or ssl://example.org:12003"
+    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002, ssl://example.org:12003, ws://localhost:12004 or wss://example.org:12005/path"
 )]
 pub struct EndpointError {
     text: String,
@@ -98,8 +124,12 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         .iter()
         .find(|(_, name)| *name == scheme)
         .map(|(scheme, _)| *scheme)
-        .ok_or_else(|| format!("`{scheme}` is none of tcp and ssl"))?;
+        .ok_or_else(|| format!("`{scheme}` is none of tcp, ssl, ws and wss"))?;
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (address, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+    if !path.is_empty() && !scheme.is_websocket() {
+        return Err(format!("`{path}` is a path, which only ws and wss have"));
+    }
     let (host, port) = address.rsplit_once(':').ok_or("it has no port")?;
     let host = host
         .strip_prefix('[')
@@ -123,6 +153,7 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         scheme,
         host: host.to_owned(),
         port,
+        path: path.to_owned(),
         compress,
     })
 }

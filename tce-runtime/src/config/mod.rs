@@ -6,7 +6,7 @@ mod settings;
 mod tls;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
-pub use options::{ConnectionLimits, Options};
+pub use options::{ConnectionLimits, Options, WebSocketOptions};
 pub(crate) use settings::Settings;
 pub use tls::TlsConfig;
 pub(crate) use tls::TlsError;

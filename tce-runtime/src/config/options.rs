@@ -9,8 +9,8 @@ use crate::wire::Limits;
 /// ([`Limits`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How long a connection may take to be made, the TLS handshake included.
-    /// 5 s unless set.
+    /// How long a connection may take to be made, the handshakes of TLS and
+    /// WebSocket included. 5 s unless set.
     pub connect_time: Duration,
     /// How long a frame may take from its first byte to its last. 30 s unless
     /// set.
@@ -46,6 +46,30 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// What holds for adapters on `ws://` and `wss://`.
+///
+/// ```
+/// use tce_runtime::config::{Options, WebSocketOptions};
+///
+/// let options = Options {
+///     websocket: WebSocketOptions {
+///         origins: vec!["https://chat.example.org".to_owned()],
+///     },
+///     ..Options::default()
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebSocketOptions {
+    /// The sites whose pages may connect, as a browser names them in `Origin`:
+    /// scheme, host, and a port that is not the scheme's own
+    /// (`https://chat.example.org`). None, as unless set, lets any page in.
+    ///
+    /// Another site's page runs with its visitor's network and cookies: name
+    /// the sites wherever those open a door. A client that is no browser sends
+    /// no `Origin`, could send any, and is always let in.
+    pub origins: Vec<String>,
+}
+
 /// What a communicator is made with.
 ///
 /// ```
@@ -72,8 +96,10 @@ pub struct Options {
     pub token: Option<String>,
     /// The device that goes with the token (`__device_id__`).
     pub device_id: Option<String>,
-    /// Certificates and keys for `ssl://`.
+    /// Certificates and keys for `ssl://` and `wss://`.
     pub tls: TlsConfig,
+    /// Whom an adapter on `ws://` or `wss://` lets in.
+    pub websocket: WebSocketOptions,
 }
 
 impl Default for Options {
@@ -85,6 +111,7 @@ impl Default for Options {
             token: None,
             device_id: None,
             tls: TlsConfig::default(),
+            websocket: WebSocketOptions::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-/// The PEM files behind `ssl://`. A client needs none where the server's
+/// The PEM files behind `ssl://` and `wss://`. A client needs none where the server's
 /// certificate is signed by an authority that the system knows.
 ///
 /// ```
@@ -37,7 +37,7 @@ pub struct TlsConfig {
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error("an ssl:// adapter needs a certificate and a key: set `tls.certificate` and `tls.key`")]
+    #[error("an ssl:// or wss:// adapter needs a certificate and a key: set `tls.certificate` and `tls.key`")]
     Missing,
     #[error(
         "a certificate and its key belong together: set `tls.certificate` and `tls.key`, or neither"

@@ -14,12 +14,12 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
     sync::watch,
-    time::{sleep, sleep_until, timeout_at},
+    time::{sleep, sleep_until, timeout, timeout_at},
 };
 
-use super::{Connection, IncomingCall, Reply, Status};
+use super::{Connection, IncomingCall, Reply, Status, outbox::Sink};
 use crate::{
     error::ErrorCode,
     stop::Stop,
@@ -36,6 +36,10 @@ const REPLY_SIZE: usize = 64 << 10;
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
 /// How long what waits to be sent may take when a connection is closed.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to take its leave. Nobody waits for it but the
+/// next attempt to connect, and a shutdown.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 thread_local! {
     static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -75,17 +79,18 @@ impl fmt::Display for Ended {
 /// runtime is dropped under it.
 struct Teardown<'a> {
     connection: &'a Connection,
-    /// What the status becomes.
-    after: Status,
+    /// What the status becomes; nothing once it is done.
+    after: Option<Status>,
 }
 
-impl Drop for Teardown<'_> {
-    fn drop(&mut self) {
+impl Teardown<'_> {
+    /// Gives back the sink, over which leave can still be taken.
+    fn tear_down(&mut self) -> Option<Sink> {
         let inner = &self.connection.inner;
+        let after = self.after.take()?;
         // First the status, then the bytes, then the calls: whoever finds no
         // connection must also find why, and a call that was entered before
         // the last step is failed by it.
-        let after = self.after.clone();
         inner.status.send_if_modified(|status| {
             let is_open = !matches!(status, Status::Closed);
             if is_open {
@@ -93,8 +98,15 @@ impl Drop for Teardown<'_> {
             }
             is_open
         });
-        inner.outbox.detach();
+        let sink = inner.outbox.detach();
         inner.calls.lose_all();
+        sink
+    }
+}
+
+impl Drop for Teardown<'_> {
+    fn drop(&mut self) {
+        self.tear_down();
     }
 }
 
@@ -110,7 +122,10 @@ pub(crate) async fn drive(
         mut source, sink, ..
     } = stream;
     let mut status = inner.status.subscribe();
-    let _teardown = Teardown { connection, after };
+    let mut teardown = Teardown {
+        connection,
+        after: Some(after),
+    };
     inner.outbox.attach(sink);
     inner.status.send_if_modified(|status| {
         let is_open = !matches!(status, Status::Closed);
@@ -120,13 +135,27 @@ pub(crate) async fn drive(
         is_open
     });
     let mut reading = Reading::new(connection);
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
         ended = reading.read(&mut source) => ended,
         error = inner.outbox.write(|| inner.deadline_moved.notify_one()) => Ended::Io(error),
         ended = watch_deadlines(connection) => ended,
         () = closed(connection, &mut status) => Ended::ByUs,
         () = stopped(connection, &mut stop) => Ended::ByUs,
+    };
+    if let Some(sink) = teardown.tear_down() {
+        take_leave(sink, stop).await;
+    }
+    ended
+}
+
+/// Ends the stream as its protocol wants it, so that the peer knows that
+/// nothing is missing; without that, where there is no more time.
+async fn take_leave(mut sink: Sink, mut stop: watch::Receiver<Stop>) {
+    tokio::select! {
+        biased;
+        _ = timeout(LEAVE_TIME, sink.shutdown()) => {}
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
     }
 }
 
@@ -137,7 +166,7 @@ async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) {
     let _ = status
         .wait_for(|status| matches!(status, Status::Closed))
         .await;
-    let _ = tokio::time::timeout(CLOSE_TIME, inner.outbox.drained()).await;
+    let _ = timeout(CLOSE_TIME, inner.outbox.drained()).await;
 }
 
 /// Waits until the communicator ends, and what is under way has ended.

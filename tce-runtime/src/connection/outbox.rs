@@ -93,14 +93,16 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Drops the sink, after a last try to send what waits: a program that ends
-    /// right after a oneway call has no writer any more.
-    pub(crate) fn detach(&self) {
+    /// Gives the sink back, after a last try to send what waits: a program that
+    /// ends right after a oneway call has no writer any more.
+    pub(crate) fn detach(&self) -> Option<Sink> {
         let mut state = self.lock();
         state.send(Leave::Now);
+        let sink = state.sink.take();
         state.reset();
         drop(state);
         self.room.notify_waiters();
+        sink
     }
 
     /// Appends what `encode` writes. It is told whether these are the first
@@ -155,7 +157,8 @@ impl Outbox {
 
     /// Waits until everything is sent, or the sink is gone.
     pub(crate) async fn drained(&self) {
-        wait_until(&self.room, || self.pending() == 0).await;
+        // Frames are kept until they are flushed.
+        wait_until(&self.room, || self.lock().frames.is_empty()).await;
     }
 
     /// Whether a caller would have to wait.

@@ -52,8 +52,8 @@ struct Shared {
 }
 
 impl Adapter {
-    /// Takes an endpoint to listen on: `tcp://host:port` or `ssl://host:port`,
-    /// with port 0 for any free one. Nobody is accepted before
+    /// Takes an endpoint to listen on: `tcp://host:port`, `ssl://`, `ws://` or
+    /// `wss://`, with port 0 for any free one. Nobody is accepted before
     /// [`Adapter::start`].
     ///
     /// # Errors
@@ -207,8 +207,12 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     }
 }
 
-async fn serve(shared: &Shared, accepted: Accepted, stop: watch::Receiver<Stop>) {
-    let stream = match accepted.handshake().await {
+async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<Stop>) {
+    let shaken = tokio::select! {
+        shaken = accepted.handshake() => shaken,
+        _ = stop.wait_for(|stop| *stop != Stop::Not) => return,
+    };
+    let stream = match shaken {
         Ok(stream) => stream,
         Err(error) => return report(&shared.endpoint, "handshake", &error),
     };

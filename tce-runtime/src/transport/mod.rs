@@ -1,6 +1,7 @@
 //! Transports: how bytes reach a peer.
 
 pub(crate) mod socket;
+mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

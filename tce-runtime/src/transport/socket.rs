@@ -1,13 +1,16 @@
-//! `tcp://` and `ssl://`.
+//! Sockets: `tcp://` and `ssl://`, and what lies under `ws://` and `wss://`.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{ServerConfig, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
-use super::Stream;
+use super::{
+    Stream,
+    websocket::{self, Gate},
+};
 use crate::{
     config::{Endpoint, Scheme, Settings},
     error::{ErrorCode, RpcError},
@@ -43,23 +46,36 @@ async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Stre
     match endpoint.scheme {
         Scheme::Tcp => Ok(plain(socket, peer)),
         Scheme::Ssl => {
-            let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
-            let config = settings
-                .client_tls()
-                .map_err(|error| failed(error.to_string()))?;
-            let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
-                failed(format!(
-                    "`{}` is no name that a certificate can bear",
-                    endpoint.host
-                ))
-            })?;
-            let stream = TlsConnector::from(config)
-                .connect(name, socket)
-                .await
-                .map_err(|error| failed(format!("TLS handshake: {error}")).caused_by(error))?;
-            Ok(split(stream, peer))
+            let socket = connect_tls(socket, endpoint, settings).await?;
+            Ok(split(socket, peer))
+        }
+        Scheme::Ws => websocket::connect(socket, peer, endpoint, &settings.options).await,
+        Scheme::Wss => {
+            let socket = connect_tls(socket, endpoint, settings).await?;
+            websocket::connect(socket, peer, endpoint, &settings.options).await
         }
     }
+}
+
+async fn connect_tls(
+    socket: TcpStream,
+    endpoint: &Endpoint,
+    settings: &Settings,
+) -> Result<TlsStream<TcpStream>, RpcError> {
+    let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
+    let config = settings
+        .client_tls()
+        .map_err(|error| failed(error.to_string()))?;
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
+        failed(format!(
+            "`{}` is no name that a certificate can bear",
+            endpoint.host
+        ))
+    })?;
+    TlsConnector::from(config)
+        .connect(name, socket)
+        .await
+        .map_err(|error| failed(format!("TLS handshake: {error}")).caused_by(error))
 }
 
 fn unreachable(error: io::Error) -> RpcError {
@@ -77,6 +93,7 @@ fn connect_error(error: io::Error) -> RpcError {
 pub(crate) struct Listener {
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    gate: Option<Arc<Gate>>,
     handshake_time: Duration,
 }
 
@@ -84,6 +101,7 @@ pub(crate) struct Listener {
 pub(crate) struct Accepted {
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
+    gate: Option<Arc<Gate>>,
     handshake_time: Duration,
 }
 
@@ -92,20 +110,17 @@ impl Listener {
         let failed = |text: String| {
             RpcError::new(ErrorCode::ConnectFailed, text).at_peer(endpoint.to_string())
         };
-        let tls = match endpoint.scheme {
-            Scheme::Tcp => None,
-            Scheme::Ssl => Some(
-                settings
-                    .server_tls()
-                    .map_err(|error| failed(error.to_string()))?,
-            ),
-        };
+        let Endpoint { scheme, .. } = endpoint;
+        let tls = scheme.is_tls().then(|| settings.server_tls());
+        let tls = tls.transpose().map_err(|error| failed(error.to_string()))?;
+        let gate = || Arc::new(Gate::new(endpoint, &settings.options));
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| failed(format!("can't listen here: {error}")).caused_by(error))?;
         Ok(Self {
             listener,
             tls,
+            gate: scheme.is_websocket().then(gate),
             handshake_time: settings.options.connection.connect_time,
         })
     }
@@ -119,6 +134,7 @@ impl Listener {
         Ok(Accepted {
             socket,
             tls: self.tls.clone(),
+            gate: self.gate.clone(),
             handshake_time: self.handshake_time,
         })
     }
@@ -126,17 +142,28 @@ impl Listener {
 
 impl Accepted {
     pub(crate) async fn handshake(self) -> io::Result<Stream> {
-        let peer = tune(&self.socket)?;
-        let Some(tls) = self.tls else {
-            return Ok(plain(self.socket, peer));
-        };
-        let handshake = TlsAcceptor::from(tls).accept(self.socket);
-        let stream = tokio::time::timeout(self.handshake_time, handshake)
+        let limit = self.handshake_time;
+        tokio::time::timeout(limit, self.shake_hands())
             .await
             .map_err(|_| {
-                io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
-            })??;
-        Ok(split(stream, peer))
+                let text = format!("the handshake was not done after {limit:?}");
+                io::Error::new(io::ErrorKind::TimedOut, text)
+            })?
+    }
+
+    async fn shake_hands(self) -> io::Result<Stream> {
+        let peer = tune(&self.socket)?;
+        let Some(tls) = self.tls else {
+            return match self.gate {
+                None => Ok(plain(self.socket, peer)),
+                Some(gate) => websocket::accept(self.socket, peer, &gate).await,
+            };
+        };
+        let socket = TlsAcceptor::from(tls).accept(self.socket).await?;
+        match self.gate {
+            None => Ok(split(socket, peer)),
+            Some(gate) => websocket::accept(socket, peer, &gate).await,
+        }
     }
 }
 
