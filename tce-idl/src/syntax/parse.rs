@@ -35,7 +35,7 @@ impl<'a> Node<'a> {
     /// Where it stands, without the space that pest reads while it looks for more.
     pub(super) fn span(&self) -> Span {
         let start = self.pair.as_span().start();
-        let end = start + self.text().trim_end().len();
+        let end = start + self.text().trim_end_matches([' ', '\t', '\r', '\n']).len();
         Span {
             file: self.file,
             start: offset(start),
