@@ -1,0 +1,28 @@
+//! How a program ends: everything that runs is told, and waited for.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How far a shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// Not at all.
+    Not,
+    /// Nothing new is taken; what is under way may end.
+    Drain,
+    /// Everything ends now.
+    Now,
+}
+
+/// Tells all receivers to end, waits for them, and cuts off who takes longer
+/// than `timeout`. Returns whether everyone ended by itself.
+pub(crate) async fn end(stop: &watch::Sender<Stop>, timeout: Duration) -> bool {
+    stop.send_replace(Stop::Drain);
+    if tokio::time::timeout(timeout, stop.closed()).await.is_ok() {
+        return true;
+    }
+    stop.send_replace(Stop::Now);
+    stop.closed().await;
+    false
+}
