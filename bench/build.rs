@@ -1,10 +1,12 @@
-//! Generates tonic's code without a `protoc`, and notes which compiler builds the benchmark.
+//! Generates tce's code, and tonic's without a `protoc`; notes which compiler builds the benchmark.
 
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 fn main() -> Result<()> {
+    tce_codegen::configure().compile(&["idl/echo.idl"])?;
+
     println!("cargo:rerun-if-changed=proto/echo.proto");
     let descriptors = protox::compile(["proto/echo.proto"], ["proto"])?;
     tonic_prost_build::configure().compile_fds(descriptors)?;

@@ -62,7 +62,6 @@ impl Load {
         while let Some(caller) = callers.join_next().await {
             calls += caller??;
         }
-        ensure!(calls > 0, "no call was complete within {elapsed:?}");
         Ok(meter.measurement(calls, elapsed))
     }
 

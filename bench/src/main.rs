@@ -7,6 +7,7 @@
 
 mod cli;
 mod control;
+mod disturbance;
 mod load;
 mod machine;
 mod meter;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
@@ -63,12 +63,16 @@ impl Meter {
         })
     }
 
-    /// Waits through warm-up and measurement; returns how long the latter really was.
+    /// Waits through warm-up and measurement; returns how long the latter really was: longer than
+    /// asked for where no call was complete by then, as with many callers of a slow peer.
     pub(crate) async fn run(&self, warm_up: Duration, measured: Duration) -> Duration {
         tokio::time::sleep(warm_up).await;
         let started = Instant::now();
         self.phase.store(MEASURING, Ordering::Relaxed);
         tokio::time::sleep(measured).await;
+        while self.latencies().is_empty() {
+            tokio::time::sleep(measured).await;
+        }
         self.stop();
         started.elapsed()
     }
@@ -97,24 +101,24 @@ impl Meter {
 
     pub(crate) fn record(&self, latency: Duration) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.latencies().saturating_record(nanoseconds);
+    }
+
+    fn latencies(&self) -> MutexGuard<'_, Histogram<u64>> {
         self.latencies
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .saturating_record(nanoseconds);
     }
 
     pub(crate) fn measurement(&self, calls: u64, elapsed: Duration) -> Measurement {
-        let latencies = self
-            .latencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let latencies = self.latencies();
         let microseconds = |quantile| {
             let nanoseconds = latencies.value_at_quantile(quantile);
-            (!latencies.is_empty()).then(|| Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6)
+            Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6
         };
         Measurement {
-            p50_us: microseconds(0.50),
-            p99_us: microseconds(0.99),
+            p50_us: Some(microseconds(0.50)),
+            p99_us: Some(microseconds(0.99)),
             ..Measurement::of_calls(calls, elapsed)
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) total_seconds: f64,
+    /// The share of the machine, 0 to 1, that other work had.
+    pub(crate) other_work: Option<f64>,
     pub(crate) cases: Vec<CaseReport>,
 }
 

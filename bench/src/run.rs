@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     cli::Options,
+    disturbance::Usage,
     machine::Machine,
     meter::Measurement,
     peers::Peer,
@@ -20,7 +21,7 @@ use crate::{
 /// # Errors
 /// Anything went wrong in any measurement: a table with a hole in it is none.
 pub(crate) fn benchmark(options: &Options) -> Result<()> {
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), Usage::now());
     let peers = with_floors(&options.peers);
     let mut cases = cases(options, &peers);
     let measurements = cases.iter().map(|(_, series)| series.len()).sum::<usize>();
@@ -43,6 +44,7 @@ pub(crate) fn benchmark(options: &Options) -> Result<()> {
         rounds: options.rounds(),
         seconds: options.measured().as_secs_f64(),
         total_seconds: started.elapsed().as_secs_f64(),
+        other_work: before.and_then(|before| Usage::now()?.of_others_since(before)),
         cases: cases
             .iter()
             .map(|(case, series)| CaseReport::new(*case, series))

@@ -16,6 +16,7 @@ impl Display for Tables<'_> {
             rounds,
             seconds,
             total_seconds,
+            other_work,
             cases,
         } = self.0;
         writeln!(f, "{machine}")?;
@@ -27,7 +28,11 @@ impl Display for Tables<'_> {
         for case in cases {
             write!(f, "\n{}", Table(case))?;
         }
-        writeln!(f, "\n{total_seconds:.0} s in all")
+        write!(f, "\n{total_seconds:.0} s in all")?;
+        match other_work {
+            Some(share) => writeln!(f, "; other work had {:.0} % of the machine", share * 100.0),
+            None => writeln!(f),
+        }
     }
 }
 

@@ -34,12 +34,12 @@ fn every_peer_has_a_row_in_every_shape_it_offers() {
     let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     fs::remove_file(&path).unwrap();
     let cases = report["cases"].as_array().unwrap();
-    let both_ways = ["raw", "tonic", "tarpc"].as_slice();
+    let both_ways = ["raw", "tonic", "tarpc", "tce"].as_slice();
     for (shape, peers) in [
         ("single", both_ways),
         ("pipelined", both_ways),
         ("fan", both_ways),
-        ("oneway", &["raw"]),
+        ("oneway", &["raw", "tce"]),
     ] {
         let case = cases.iter().find(|case| case["shape"] == shape).unwrap();
         let rows = case["rows"].as_array().unwrap();

@@ -3,6 +3,7 @@
 
 mod raw;
 mod tarpc;
+mod tce;
 mod tonic;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -32,6 +33,8 @@ pub(crate) enum Peer {
     Tonic,
     /// tarpc over TCP with bincode
     Tarpc,
+    /// tce over TCP
+    Tce,
 }
 
 /// What a server is given.
@@ -43,12 +46,12 @@ pub(crate) struct Stand {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Tonic, Self::Tarpc];
+    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Tonic, Self::Tarpc, Self::Tce];
 
     /// What the same work costs without any RPC system.
     pub(crate) const fn floor(self) -> Self {
         match self {
-            Self::Raw | Self::Tonic | Self::Tarpc => Self::Raw,
+            Self::Raw | Self::Tonic | Self::Tarpc | Self::Tce => Self::Raw,
         }
     }
 
@@ -57,13 +60,14 @@ impl Peer {
             Self::Raw => "raw",
             Self::Tonic => "tonic",
             Self::Tarpc => "tarpc",
+            Self::Tce => "tce",
         }
     }
 
     /// Whether it has a way to do this at all.
     pub(crate) const fn offers(self, shape: Shape) -> bool {
         match self {
-            Self::Raw => true,
+            Self::Raw | Self::Tce => true,
             Self::Tonic | Self::Tarpc => !matches!(shape, Shape::Oneway),
         }
     }
@@ -77,6 +81,7 @@ impl Peer {
             Self::Raw => raw::server(stand).await,
             Self::Tonic => tonic::server(stand).await,
             Self::Tarpc => tarpc::server(stand).await,
+            Self::Tce => tce::server(stand).await,
         }
     }
 
@@ -89,6 +94,7 @@ impl Peer {
             Self::Raw => raw::client(server, load).await,
             Self::Tonic => tonic::client(server, load).await,
             Self::Tarpc => tarpc::client(server, load).await,
+            Self::Tce => tce::client(server, load).await,
         }
     }
 }

@@ -1,0 +1,81 @@
+//! tce over TCP, by generated proxies and servants; defaults throughout.
+
+use std::{future::pending, sync::Arc};
+
+use anyhow::Result;
+use tce_runtime::{Adapter, Communicator, Context, Fault};
+use tokio::task::coop;
+
+use super::Stand;
+use crate::{
+    control::Received,
+    load::{Client, Load},
+    meter::{Measurement, Meter},
+    payload::Payload,
+    process::Address,
+    shape::Shape,
+};
+
+#[expect(unreachable_pub, reason = "generated to fit any crate")]
+mod generated {
+    tce_runtime::include_idl!(bench);
+}
+
+use generated::bench::{Echo, EchoPrx, EchoServant};
+
+pub(super) async fn server(stand: Stand) -> Result<()> {
+    let communicator = Communicator::new();
+    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
+    adapter
+        .add_servant(EchoServant::new(Servant(stand.received)))
+        .start();
+    stand.ready.announce(&adapter.endpoint().to_string())?;
+    pending().await
+}
+
+struct Servant(Arc<Received>);
+
+impl Echo for Servant {
+    async fn echo(&self, text: String, _: &Context) -> Result<String, Fault> {
+        Ok(text)
+    }
+
+    async fn heartbeat(&self, text: String, _: &Context) -> Result<(), Fault> {
+        self.0.note(text.as_bytes());
+        Ok(())
+    }
+}
+
+pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
+    let communicator = Communicator::new();
+    let mut clients = Vec::new();
+    for _ in 0..load.case.shape.connections() {
+        clients.push(EchoPrx::connect(&communicator, &server.endpoint).await?);
+    }
+    match load.case.shape {
+        Shape::Oneway => send_oneway(&clients[0], server, load).await,
+        Shape::Single | Shape::Pipelined | Shape::Fan => load.call(&clients).await,
+    }
+}
+
+impl Client for EchoPrx {
+    async fn echo(&mut self, text: &str) -> Result<String> {
+        Ok(EchoPrx::echo(self, text).await?)
+    }
+}
+
+async fn send_oneway(client: &EchoPrx, server: &Address, load: &Load) -> Result<Measurement> {
+    let meter = Meter::new(1)?;
+    let payload = Payload::new(0, load.case.payload);
+    let sender = async {
+        let mut sent = 0;
+        while !meter.is_over() {
+            client.heartbeat_oneway(payload.text()).await?;
+            sent += 1;
+            // What never has to wait would never let the connection's task write.
+            coop::consume_budget().await;
+        }
+        Ok(sent)
+    };
+    load.measure_oneway(server.control, &meter, sender).await
+}
