@@ -87,6 +87,9 @@ impl IdlArgs {
             some => format!(" and {}", Count(some, "warning")),
         };
         let files = Count(compilation.sources.files().len(), "file");
+        if !compilation.diagnostics.is_empty() {
+            writeln!(console.err)?;
+        }
         writeln!(console.err, "{errors}{warnings} in {files}")
     }
 }

@@ -147,7 +147,7 @@ fn no_answer(error: &RpcError, ended: Option<&String>) -> Unreached {
         },
         ErrorCode::ConnectionLost => Unreached {
             reason: format!("something listens there, but does not speak TCE ({text})"),
-            advice: "see that the port is that of a tcp:// endpoint: ssl:// ones don't answer here",
+            advice: "see that the port is that of a tcp:// endpoint: ssl:// and ws:// ones don't answer this",
         },
         ErrorCode::InterfaceNotFound => Unreached {
             reason: format!(

@@ -1,0 +1,62 @@
+//! What holds for the command as a whole.
+
+use super::{command, tce};
+
+#[test]
+fn help_of_every_subcommand_has_examples() {
+    for subcommand in ["compile", "check", "ping", "demo", "completions"] {
+        tce(&[subcommand, "--help"])
+            .exits(0)
+            .prints(&format!("Examples:\n  tce {subcommand}"));
+    }
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    let expected = concat!("tce ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(tce(&["--version"]).exits(0).out, expected);
+}
+
+#[test]
+fn wrong_use_exits_with_2() {
+    tce(&[]).exits(2).complains("Usage: tce");
+    tce(&["complie"]).exits(2).complains("'compile'");
+    tce(&["ping", "--prot", "1"]).exits(2).complains("'--port'");
+}
+
+#[test]
+fn completions_know_the_subcommands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        tce(&["completions", shell])
+            .exits(0)
+            .prints("compile")
+            .prints("index-file");
+    }
+    tce(&["completions", "csh"])
+        .exits(2)
+        .complains("bash, elvish, fish, powershell, zsh");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    for args in [&["demo"][..], &["completions", "bash"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command().args(args).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_lost_is_a_failure() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = command().arg("demo").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        complaint.contains("error: can't write the output"),
+        "{complaint}"
+    );
+}
