@@ -66,6 +66,7 @@ impl Docs {
 /// A line as it may stand in a source file.
 pub(super) fn visible(line: &str) -> String {
     line.replace('\t', &" ".repeat(CODE_INDENT))
+        .replace(char::is_whitespace, " ")
         .replace(|c: char| c.is_control() || BIDI.contains(&c), "")
 }
 
@@ -113,8 +114,8 @@ impl Markdown {
             self.push_code(text);
         } else if let Some(marker) = list_marker(text) {
             let indent = indent.min(self.column);
-            let item = text[marker.len()..].trim_start();
-            self.push(indent, &format!("{marker} {}", inline(item)));
+            let item = list_item(text[marker.len()..].trim_start());
+            self.push(indent, &format!("{marker} {item}"));
             self.column = indent + marker.len() + 1;
             self.in_paragraph = true;
         } else {
@@ -187,18 +188,30 @@ fn fence(text: &str) -> Option<&str> {
     let first = text.chars().next().filter(|c| matches!(c, '`' | '~'))?;
     let rest = text.trim_start_matches(first);
     let fence = &text[..text.len() - rest.len()];
-    (fence.len() >= 3 && !rest.contains('`')).then_some(fence)
+    (fence.len() >= 3 && (first == '~' || !rest.contains('`'))).then_some(fence)
 }
 
 /// `-`, `*`, `+`, `1.` or `1)`, where a blank and an item follow: `* * *` is a line.
 fn list_marker(text: &str) -> Option<&str> {
-    let (marker, item) = text.split_once(' ')?;
-    if item.chars().all(|c| matches!(c, '-' | '*' | ' ')) {
+    let (marker, _) = text.split_once(' ')?;
+    let signs = text.replace(' ', "");
+    if signs.len() > 2 && signs.trim_start_matches(marker).is_empty() {
         return None;
     }
     let number = marker.strip_suffix(['.', ')']).unwrap_or_default();
     let is_number = (1..10).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
     (matches!(marker, "-" | "*" | "+") || is_number).then_some(marker)
+}
+
+/// The first line of a list item, where a second marker or a fence is text.
+fn list_item(text: &str) -> String {
+    let mut item = inline(text);
+    if let Some(marker) = list_marker(text) {
+        item.insert(marker.len() - 1, '\\');
+    } else if text.starts_with('~') {
+        item.insert(0, '\\');
+    }
+    item
 }
 
 /// A line of text: what rustdoc would take for a link or a tag is escaped, a

@@ -51,7 +51,7 @@ pub struct Fenced {
     ///
     ///   and its end
     ///   ```text
-    ///   　int never_closed;
+    ///    int never_closed;
     ///   ```
     pub listed: i32,
     /// A block comment.
@@ -76,6 +76,10 @@ pub struct Fenced {
     /// Arrays a\[i\]\[j\], generics map\<string, list\<int\>\>, HTML \<b\>bold\</b\>, \<!-- hidden --\>.
     /// # A heading
     /// * * *
+    ///
+    /// - \- twice marked
+    /// - \~~~ no fence
+    ///
     /// \[ref\]: <https://example.com/ref>
     /// \> quoted
     /// lazily, a (<https://example.com/x_(y)>) in brackets, *<https://example.com>*.
