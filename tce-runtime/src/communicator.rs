@@ -1,12 +1,19 @@
 //! The communicator: what all connections and adapters of a program share.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
 use crate::{
-    config::{Options, Settings},
+    config::{MqConfig, Options, Settings},
+    error::{ErrorCode, RpcError},
+    mq::MessageQueues,
     stop::{Stop, end},
+    transport::mq::{Broker, MemoryBroker},
 };
 
 /// The settings, and the end, of all connections and adapters of a program.
@@ -23,6 +30,7 @@ pub struct Communicator(Arc<Shared>);
 struct Shared {
     settings: Arc<Settings>,
     stop: watch::Sender<Stop>,
+    queues: OnceLock<Arc<MessageQueues>>,
 }
 
 impl Communicator {
@@ -39,6 +47,7 @@ impl Communicator {
         Self(Arc::new(Shared {
             settings: Arc::new(Settings::new(options)),
             stop,
+            queues: OnceLock::new(),
         }))
     }
 
@@ -50,6 +59,58 @@ impl Communicator {
 
     pub(crate) fn settings(&self) -> &Arc<Settings> {
         &self.0.settings
+    }
+
+    /// Opens the message queues of a configuration (TCE's `initMQEndpoints`),
+    /// once for a communicator. Proxies connect to `mq:name` then, and adapters
+    /// listen on it.
+    ///
+    /// ```no_run
+    /// # use tce_runtime::{Communicator, config::MqConfig};
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let communicator = Communicator::new();
+    /// communicator.open_mq(MqConfig::load("config.yml", "server")?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// CONNECT_FAILED, where a broker can't be reached, refuses us, or the
+    /// queues were opened before.
+    pub async fn open_mq(&self, config: MqConfig) -> Result<(), RpcError> {
+        self.open_queues(config, Broker::amqp()).await
+    }
+
+    /// The same, with all queues at a broker within the process, whatever
+    /// hosts and ports the configuration names.
+    ///
+    /// # Errors
+    /// CONNECT_FAILED, where the queues were opened before.
+    pub async fn open_mq_in_memory(
+        &self,
+        config: MqConfig,
+        broker: &MemoryBroker,
+    ) -> Result<(), RpcError> {
+        self.open_queues(config, Broker::Memory(broker.clone()))
+            .await
+    }
+
+    async fn open_queues(&self, config: MqConfig, broker: Broker) -> Result<(), RpcError> {
+        let queues =
+            MessageQueues::open(&self.0.settings, config, broker, self.0.stop.clone()).await?;
+        self.0.queues.set(queues).map_err(|_| {
+            let text = "the message queues of this communicator are open already";
+            RpcError::new(ErrorCode::ConnectFailed, text)
+        })
+    }
+
+    /// The message queues, if they are open.
+    pub(crate) fn queues(&self) -> Result<&Arc<MessageQueues>, RpcError> {
+        self.0.queues.get().ok_or_else(|| {
+            let text =
+                "no message queues are open: call `open_mq` before an `mq:` endpoint is used";
+            RpcError::new(ErrorCode::ConnectFailed, text)
+        })
     }
 
     /// Ends all adapters and connections: nothing new is taken, calls in

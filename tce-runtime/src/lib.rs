@@ -14,6 +14,8 @@ mod transport;
 
 mod connection;
 
+mod mq;
+
 mod communicator;
 
 mod server;
@@ -27,6 +29,7 @@ pub use communicator::Communicator;
 pub use connection::{BUILTIN_INTERFACE, Connection, ConnectionEvent, IncomingCall, Servant};
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use server::{Adapter, Context};
+pub use transport::mq::MemoryBroker;
 pub use wire::Extra;
 
 /// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     communicator::Communicator,
-    config::Endpoint,
+    config::{Endpoint, Scheme},
     connection::{Connection, ConnectionEvent, Keep, Parts, Status, drive},
     error::{ErrorCode, RpcError},
     stop::Stop,
@@ -24,7 +24,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 impl Communicator {
     /// Connects to an endpoint (`tcp://host:port`, `ssl://host:port`,
-    /// `ws://host:port/path`, `wss://host:port/path`).
+    /// `ws://host:port/path`, `wss://host:port/path`), or to one of the message
+    /// queues that were opened (`mq:name`).
     ///
     /// The connection is made again whenever it is lost, after a growing,
     /// jittered pause; a call that finds it down asks for an attempt at once,
@@ -36,6 +37,9 @@ impl Communicator {
         let endpoint: Endpoint = endpoint
             .parse()
             .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        if endpoint.scheme == Scheme::Mq {
+            return self.queues()?.connect(&endpoint.host);
+        }
         // Subscribed first: a shutdown from here on waits for this connection.
         let stop = self.subscribe();
         let stream = socket::connect(&endpoint, self.settings()).await?;
@@ -45,6 +49,7 @@ impl Communicator {
             servants: Arc::default(),
             listeners: Arc::default(),
             credentials: credentials(self),
+            queue: None,
         };
         let mut connection = Connection::new(self.settings(), parts);
         connection.keep = Some(Arc::new(Keep(Arc::clone(&connection.inner))));

@@ -2,22 +2,27 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::connect::ensure_up;
 use crate::{
-    connection::{Connection, Leave, Outcome, Refused, Reply, TooLarge},
+    connection::{
+        Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge,
+        broker_away,
+    },
     error::{ErrorCode, RpcError},
-    wire::{CallType, Extra, Header, Marshal, Operation, Writer},
+    wire::{CallType, Extra, Header, Marshal, Operation, Writer, reserved},
 };
 
 /// What a proxy adds to each of its calls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facets {
     pub(super) timeout: Option<Duration>,
+    pub(super) linger: Option<Duration>,
     pub(super) extra: Option<Arc<Extra>>,
 }
 
@@ -51,7 +56,7 @@ pub(super) enum NotSent {
     /// It may be sent later.
     Yet,
     /// It never can be.
-    Ever(TooLarge),
+    Ever(RpcError),
 }
 
 /// Sends a twoway call now, if there is room and a connection.
@@ -64,32 +69,84 @@ pub(super) fn send(
 ) -> Result<Sent, NotSent> {
     let inner = &connection.inner;
     let entered = inner.calls.enter(deadline).ok_or(NotSent::Yet)?;
+    let sequence = entered.sequence;
     let sent = Sent {
         connection: connection.clone(),
-        sequence: entered.sequence,
+        sequence,
     };
+    let header = Header::call(
+        CallType::TWOWAY,
+        sequence,
+        operation.ifidx(),
+        operation.opidx(),
+    );
+    if let Some(link) = &inner.queue {
+        let body =
+            encode_for_queue(connection, link, header, facets, params).map_err(NotSent::Ever)?;
+        let message = outgoing(link, body, Some(deadline), Purpose::Call(sequence));
+        return match link.outlet.push(message) {
+            Ok(()) => Ok(sent),
+            Err(Refused::Full) => Err(NotSent::Yet),
+            Err(Refused::Detached) => Err(NotSent::Ever(broker_away())),
+        };
+    }
     let leave = if entered.alone {
         Leave::Now
     } else {
         Leave::Gathered
     };
-    let header = Header::call(
-        CallType::TWOWAY,
-        entered.sequence,
-        operation.ifidx(),
-        operation.opidx(),
-    );
     let appended = inner.outbox.append(leave, |out, is_first| {
         encode(connection, out, header, facets, is_first, params)
     });
     match appended {
-        Ok(encoded) => encoded.map_err(NotSent::Ever)?,
+        Ok(encoded) => encoded.map_err(|error| NotSent::Ever(too_large(error)))?,
         Err(_) => return Err(NotSent::Yet),
     }
-    if entered.is_first_deadline {
-        inner.deadline_moved.notify_one();
-    }
     Ok(sent)
+}
+
+fn encode_for_queue(
+    connection: &Connection,
+    link: &QueueLink,
+    header: Header,
+    facets: &Facets,
+    params: impl Marshal,
+) -> Result<Vec<u8>, RpcError> {
+    let mut extra = facets.extra().clone();
+    if let Some(returns_by) = &link.returns_by {
+        extra.set(reserved::MQ_RETURN, &**returns_by);
+    }
+    if let Some(linger) = facets.linger {
+        extra.set(reserved::LINGER_TIME, unix_seconds_in(linger).to_string());
+    }
+    let mut body = Vec::new();
+    connection
+        .inner
+        .encode(&mut body, header, &extra, params)
+        .map_err(too_large)?;
+    Ok(body)
+}
+
+/// Unix time in whole seconds, after at least `time`.
+fn unix_seconds_in(time: Duration) -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    now.saturating_add(time).as_secs().saturating_add(1)
+}
+
+fn outgoing(
+    link: &QueueLink,
+    body: Vec<u8>,
+    expires_at: Option<Instant>,
+    purpose: Purpose,
+) -> Outgoing {
+    Outgoing {
+        body,
+        queue: link.queue.clone(),
+        expires_at,
+        purpose,
+    }
 }
 
 fn encode(
@@ -122,7 +179,7 @@ pub(super) async fn send_later(
     let sent = loop {
         match send(&connection, operation, &facets, deadline, &params) {
             Ok(sent) => break sent,
-            Err(NotSent::Ever(error)) => return Err(too_large(error)),
+            Err(NotSent::Ever(error)) => return Err(error),
             Err(NotSent::Yet) => room(&connection, deadline, || inner.calls.room()).await?,
         }
     };
@@ -137,6 +194,9 @@ pub(super) async fn send_oneway(
     facets: &Facets,
     params: impl Marshal,
 ) -> Result<(), RpcError> {
+    if let Some(link) = &connection.inner.queue {
+        return send_oneway_by_queue(connection, link, operation, facets, params).await;
+    }
     let outbox = &connection.inner.outbox;
     // Nobody answers: any sequence does, and existing clients send one.
     let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
@@ -154,15 +214,59 @@ pub(super) async fn send_oneway(
     }
 }
 
+/// Sends a oneway call to a queue. One that is to survive the broker is done
+/// when the broker has it, and is sent again until then; its caller hears no
+/// more than that the time was too short.
+async fn send_oneway_by_queue(
+    connection: &Connection,
+    link: &QueueLink,
+    operation: &Operation,
+    facets: &Facets,
+    params: impl Marshal,
+) -> Result<(), RpcError> {
+    let deadline = Instant::now() + facets.timeout(connection);
+    let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
+    let body = encode_for_queue(connection, link, header, facets, params)?;
+    let late = |_| {
+        RpcError::new(
+            ErrorCode::SendFailed,
+            "the broker did not confirm the message in time",
+        )
+    };
+    let sending = async {
+        link.outlet.room().await;
+        let (settled, confirmation) = oneshot::channel();
+        let purpose = if link.is_confirmed {
+            Purpose::Confirmed(settled)
+        } else {
+            Purpose::Unconfirmed
+        };
+        link.outlet.push_anyway(outgoing(link, body, None, purpose));
+        if link.is_confirmed {
+            return confirmation.await.unwrap_or_else(|_| Err(broker_away()));
+        }
+        Ok(())
+    };
+    tokio::time::timeout_at(deadline.into(), sending)
+        .await
+        .map_err(late)?
+}
+
 /// Waits until a call may be tried again.
 async fn room<F: Future<Output = ()>>(
     connection: &Connection,
     deadline: Instant,
     place: impl FnOnce() -> F,
 ) -> Result<(), RpcError> {
-    ensure_up(connection, deadline).await?;
+    let inner = &connection.inner;
+    if inner.queue.is_none() {
+        ensure_up(connection, deadline).await?;
+    }
     let room = async {
-        connection.inner.outbox.room().await;
+        match &inner.queue {
+            Some(link) => link.outlet.room().await,
+            None => inner.outbox.room().await,
+        }
         place().await;
     };
     tokio::time::timeout_at(deadline.into(), room)
@@ -170,12 +274,12 @@ async fn room<F: Future<Output = ()>>(
         .map_err(|_| {
             RpcError::new(
                 ErrorCode::SendFailed,
-                "the peer took no more bytes until the deadline",
+                "no more bytes were taken until the deadline",
             )
         })
 }
 
-pub(super) fn too_large(error: TooLarge) -> RpcError {
+fn too_large(error: TooLarge) -> RpcError {
     RpcError::new(ErrorCode::SendFailed, error.to_string()).caused_by(error)
 }
 
@@ -187,6 +291,7 @@ pub(super) fn reply_of(outcome: Outcome, timeout: Duration) -> Result<Reply, Rpc
             ErrorCode::Timeout,
             format!("no answer within {timeout:?}"),
         )),
+        Outcome::Failed(code, text) => Err(RpcError::new(code, text)),
         Outcome::Lost => Err(RpcError::new(
             ErrorCode::ConnectionLost,
             "the connection ended before the answer came",

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Pending,
-    invoke::{Facets, Marshalled, NotSent, send, send_later, send_oneway, too_large},
+    invoke::{Facets, Marshalled, NotSent, send, send_later, send_oneway},
     pending::State,
 };
 use crate::{
@@ -63,10 +63,21 @@ impl Proxy {
     /// The same proxy with another timeout for its twoway calls.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        let facets = Facets {
-            timeout: Some(timeout),
-            extra: self.facets.extra.clone(),
-        };
+        let mut facets = self.facets.clone();
+        facets.timeout = Some(timeout);
+        Self {
+            connection: self.connection.clone(),
+            facets,
+        }
+    }
+
+    /// The same proxy whose calls over a message queue are dropped unprocessed
+    /// when no servant has taken them after `linger` (`__linger_time__`, in
+    /// whole seconds, rounded up). Over a stream it does nothing.
+    #[must_use]
+    pub fn with_linger(&self, linger: Duration) -> Self {
+        let mut facets = self.facets.clone();
+        facets.linger = Some(linger);
         Self {
             connection: self.connection.clone(),
             facets,
@@ -82,10 +93,8 @@ impl Proxy {
     ) -> Self {
         let mut pairs = self.facets.extra.as_deref().cloned().unwrap_or_default();
         pairs.extend(extra);
-        let facets = Facets {
-            timeout: self.facets.timeout,
-            extra: Some(Arc::new(pairs)),
-        };
+        let mut facets = self.facets.clone();
+        facets.extra = Some(Arc::new(pairs));
         Self {
             connection: self.connection.clone(),
             facets,
@@ -103,7 +112,7 @@ impl Proxy {
         let deadline = Instant::now() + timeout;
         let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
             Ok(sent) => State::Sent(sent),
-            Err(NotSent::Ever(error)) => State::Failed(Some(too_large(error))),
+            Err(NotSent::Ever(error)) => State::Failed(Some(error)),
             Err(NotSent::Yet) => {
                 let (connection, facets) = (self.connection.clone(), self.facets.clone());
                 let params = Marshalled::new(params);

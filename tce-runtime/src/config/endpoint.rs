@@ -16,6 +16,8 @@ pub enum Scheme {
     Ws,
     /// `wss://`: WebSocket under TLS.
     Wss,
+    /// `mq:`: message queues, by the names that the configuration gives them.
+    Mq,
 }
 
 const SCHEMES: [(Scheme, &str); 4] = [
@@ -24,6 +26,9 @@ const SCHEMES: [(Scheme, &str); 4] = [
     (Scheme::Ws, "ws"),
     (Scheme::Wss, "wss"),
 ];
+
+/// What message queues are named with; they have no host and no port.
+const MQ_PREFIX: &str = "mq:";
 
 impl Scheme {
     pub(crate) fn is_tls(self) -> bool {
@@ -57,7 +62,9 @@ impl Scheme {
 pub struct Endpoint {
     /// How it is spoken to.
     pub scheme: Scheme,
-    /// A host name or an address; an IPv6 address without its brackets.
+    /// A host name or an address; an IPv6 address without its brackets. For
+    /// `mq:` the name of an endpoint; an adapter may have several, with commas
+    /// between.
     pub host: String,
     /// The port; 0 to listen on any free one.
     pub port: u16,
@@ -79,6 +86,9 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scheme == Scheme::Mq {
+            return write!(f, "{MQ_PREFIX}{}", self.host);
+        }
         let scheme = SCHEMES
             .iter()
             .find(|(scheme, _)| *scheme == self.scheme)
@@ -100,7 +110,7 @@ impl fmt::Display for Endpoint {
 /// Why a text is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002, ssl://example.org:12003, ws://localhost:12004 or wss://example.org:12005/path"
+    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002, ssl://example.org:12003, ws://localhost:12004, wss://example.org:12005/path or mq:mq_server"
 )]
 pub struct EndpointError {
     text: String,
@@ -119,12 +129,15 @@ impl FromStr for Endpoint {
 }
 
 fn parse(text: &str) -> Result<Endpoint, String> {
+    if let Some(names) = text.strip_prefix(MQ_PREFIX) {
+        return parse_queues(names);
+    }
     let (scheme, rest) = text.split_once("://").ok_or("it has no `://`")?;
     let scheme = SCHEMES
         .iter()
         .find(|(_, name)| *name == scheme)
         .map(|(scheme, _)| *scheme)
-        .ok_or_else(|| format!("`{scheme}` is none of tcp, ssl, ws and wss"))?;
+        .ok_or_else(|| format!("`{scheme}` is none of tcp, ssl, ws, wss and mq"))?;
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (address, path) = address.split_at(address.find('/').unwrap_or(address.len()));
     if !path.is_empty() && !scheme.is_websocket() {
@@ -155,5 +168,18 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         port,
         path: path.to_owned(),
         compress,
+    })
+}
+
+fn parse_queues(names: &str) -> Result<Endpoint, String> {
+    if names.split(',').any(|name| name.trim().is_empty()) {
+        return Err("it names no endpoint of the configuration".to_owned());
+    }
+    Ok(Endpoint {
+        scheme: Scheme::Mq,
+        host: names.to_owned(),
+        port: 0,
+        path: String::new(),
+        compress: false,
     })
 }

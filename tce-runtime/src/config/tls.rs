@@ -37,7 +37,9 @@ pub struct TlsConfig {
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error("an ssl:// or wss:// adapter needs a certificate and a key: set `tls.certificate` and `tls.key`")]
+    #[error(
+        "an ssl:// or wss:// adapter needs a certificate and a key: set `tls.certificate` and `tls.key`"
+    )]
     Missing,
     #[error(
         "a certificate and its key belong together: set `tls.certificate` and `tls.key`, or neither"

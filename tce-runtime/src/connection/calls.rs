@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep_until};
 
 use super::wait::wait_until;
-use crate::wire::Extra;
+use crate::{error::ErrorCode, wire::Extra};
 
 /// The slots that an empty table keeps.
 const MIN_SLOTS: usize = 64;
@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
     TimedOut,
     /// The connection ended first.
     Lost,
+    /// It could not be sent, or not be answered.
+    Failed(ErrorCode, String),
 }
 
 /// A RETURN, still marshalled.
@@ -59,8 +61,6 @@ pub(crate) struct Entered {
     pub(crate) sequence: u32,
     /// Whether no other call waits.
     pub(crate) alone: bool,
-    /// Whether its deadline comes before the one that is watched for.
-    pub(crate) is_first_deadline: bool,
 }
 
 /// The calls of one connection, in a table whose slot is `sequence` modulo its
@@ -76,6 +76,8 @@ pub(crate) struct Calls {
     limit: usize,
     /// A call has left a table that was full.
     left: Notify,
+    /// Whoever watches the deadlines has to look again.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -89,10 +91,10 @@ struct Table {
 }
 
 impl Calls {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, first: u32) -> Self {
         let table = Table {
             slots: free_slots(MIN_SLOTS),
-            next: 1,
+            next: first,
             taken: 0,
             waiting: 0,
             watched: None,
@@ -101,6 +103,7 @@ impl Calls {
             table: Mutex::new(table),
             limit,
             left: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -123,15 +126,21 @@ impl Calls {
         if is_first_deadline {
             table.watched = Some(deadline);
         }
+        if is_first_deadline {
+            self.changed.notify_one();
+        }
         Some(Entered {
             sequence,
             alone: table.waiting == 1,
-            is_first_deadline,
         })
     }
 
     /// Hands a RETURN to its caller; false where nobody waits for it.
     pub(crate) fn complete(&self, sequence: u32, reply: Reply) -> bool {
+        self.finish(sequence, Outcome::Returned(reply))
+    }
+
+    fn finish(&self, sequence: u32, outcome: Outcome) -> bool {
         let mut table = self.lock();
         let Some(slot) = table.slot(sequence) else {
             return false;
@@ -140,7 +149,7 @@ impl Calls {
             return false;
         };
         let waker = waker.take();
-        slot.state = State::Done(Outcome::Returned(reply));
+        slot.state = State::Done(outcome);
         table.waiting -= 1;
         drop(table);
         if let Some(waker) = waker {
@@ -179,8 +188,8 @@ impl Calls {
         }
     }
 
-    /// Fails what is past its deadline, and says when to come back.
-    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+    /// Fails what is past its deadline.
+    fn expire(&self, now: Instant) {
         let mut table = self.lock();
         let mut next: Option<Instant> = None;
         let due = table.finish_where(
@@ -196,12 +205,31 @@ impl Calls {
         table.watched = next;
         drop(table);
         due.into_iter().for_each(Waker::wake);
-        next
     }
 
-    /// When [`Calls::expire`] is due.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.lock().watched
+    /// Waits for the next deadline, for `also`, or until somebody calls
+    /// [`Calls::look_again`]; fails what is past its deadline.
+    pub(crate) async fn watch_once(&self, also: Option<Instant>) {
+        let watched = self.lock().watched;
+        let changed = self.changed.notified();
+        match [watched, also].into_iter().flatten().min() {
+            Some(next) => tokio::select! {
+                () = sleep_until(next.into()) => {}
+                () = changed => {}
+            },
+            None => changed.await,
+        }
+        self.expire(Instant::now());
+    }
+
+    /// Wakes whoever watches the deadlines.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Fails one call.
+    pub(crate) fn fail(&self, sequence: u32, code: ErrorCode, text: &str) {
+        self.finish(sequence, Outcome::Failed(code, text.into()));
     }
 
     /// Fails all calls: the connection has ended.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
     sync::watch,
-    time::{sleep, sleep_until, timeout, timeout_at},
+    time::{sleep, timeout, timeout_at},
 };
 
 use super::{Connection, IncomingCall, Reply, Status, outbox::Sink};
@@ -138,7 +138,7 @@ pub(crate) async fn drive(
     let ended = tokio::select! {
         biased;
         ended = reading.read(&mut source) => ended,
-        error = inner.outbox.write(|| inner.deadline_moved.notify_one()) => Ended::Io(error),
+        error = inner.outbox.write(|| inner.calls.look_again()) => Ended::Io(error),
         ended = watch_deadlines(connection) => ended,
         () = closed(connection, &mut status) => Ended::ByUs,
         () = stopped(connection, &mut stop) => Ended::ByUs,
@@ -190,25 +190,15 @@ async fn watch_deadlines(connection: &Connection) -> Ended {
     let inner = &connection.inner;
     let stall_time = inner.settings.options.connection.stall_time;
     loop {
-        let stalls_at = inner.outbox.blocked_since().map(|since| since + stall_time);
-        let next = [stalls_at, inner.calls.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        let moved = inner.deadline_moved.notified();
-        match next {
-            Some(next) => tokio::select! {
-                () = sleep_until(next.into()) => {}
-                () = moved => {}
-            },
-            None => moved.await,
-        }
-        let now = Instant::now();
-        inner.calls.expire(now);
+        let stalls_at = |since: Instant| since + stall_time;
+        inner
+            .calls
+            .watch_once(inner.outbox.blocked_since().map(stalls_at))
+            .await;
         if inner
             .outbox
             .blocked_since()
-            .is_some_and(|since| since + stall_time <= now)
+            .is_some_and(|since| stalls_at(since) <= Instant::now())
         {
             return Ended::Stalled(stall_time);
         }
@@ -353,6 +343,7 @@ fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
                     extra: Extra::new(),
                     params: &[],
                     replies,
+                    origin: None,
                 };
                 call.refuse(ErrorCode::DataDirty, &error.to_string());
             } else {
@@ -378,33 +369,24 @@ fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
             metrics::counter!("tce_messages_dropped_total", "reason" => "late_return").increment(1);
         }
     } else if header.calltype.is_call() {
-        serve(IncomingCall {
+        let call = IncomingCall {
             connection,
             header,
             extra,
             params,
             replies,
-        });
+            origin: None,
+        };
+        if inner.is_draining.load(Ordering::Relaxed) {
+            return call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+        }
+        inner.servants.dispatch(call);
     } else {
         dropped(
             connection,
             "calltype",
             "a message that is neither CALL nor RETURN",
         );
-    }
-}
-
-fn serve(call: IncomingCall<'_>) {
-    let inner = &call.connection.inner;
-    if inner.is_draining.load(Ordering::Relaxed) {
-        return call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
-    }
-    match inner.servants.find(call.ifidx()) {
-        Some(servant) => servant.dispatch(call),
-        None => {
-            let text = format!("no servant for interface {} here", call.ifidx());
-            call.refuse(ErrorCode::InterfaceNotFound, &text);
-        }
     }
 }
 

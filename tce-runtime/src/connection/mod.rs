@@ -7,7 +7,9 @@
 mod calls;
 mod drive;
 mod events;
+mod origin;
 mod outbox;
+mod outlet;
 mod returns;
 mod servants;
 mod served;
@@ -24,7 +26,9 @@ pub(crate) use calls::{Calls, Outcome, Reply};
 pub(crate) use drive::drive;
 pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
+pub(crate) use origin::{Acks, Origin};
 pub(crate) use outbox::{Leave, Outbox, Refused};
+pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink, broker_away};
 pub(crate) use returns::Ticket;
 pub(crate) use servants::Servants;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
@@ -71,16 +75,16 @@ pub(crate) struct Inner {
     /// The peer, for people: the endpoint, or the address it came from.
     pub(crate) peer: String,
     pub(crate) compression: Compression,
-    pub(crate) calls: Calls,
+    pub(crate) calls: Arc<Calls>,
     pub(crate) outbox: Outbox,
+    /// The way over a message queue, where it is none over a stream.
+    pub(crate) queue: Option<QueueLink>,
     pub(crate) servants: Arc<Servants>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) served: Served,
     pub(crate) status: watch::Sender<Status>,
     /// Asks for an attempt to connect now, rather than after the back-off.
     pub(crate) demand: Notify,
-    /// The nearest deadline has moved.
-    pub(crate) deadline_moved: Notify,
     /// No new call is taken.
     pub(crate) is_draining: AtomicBool,
     /// What the first message carries.
@@ -103,27 +107,39 @@ pub(crate) struct Parts {
     pub(crate) servants: Arc<Servants>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) credentials: Extra,
+    /// The way over a message queue, with the calls that its RETURNs belong
+    /// to.
+    pub(crate) queue: Option<(QueueLink, Arc<Calls>)>,
 }
 
 impl Connection {
     pub(crate) fn new(settings: &Arc<Settings>, parts: Parts) -> Self {
         let limits = settings.options.connection;
-        let (status, _) = watch::channel(Status::Down {
+        let down = Status::Down {
             attempts: 0,
             failure: None,
+        };
+        let (status, _) = watch::channel(if parts.queue.is_some() {
+            Status::Up
+        } else {
+            down
         });
+        let (queue, calls) = match parts.queue {
+            Some((queue, calls)) => (Some(queue), calls),
+            None => (None, Arc::new(Calls::new(limits.calls_in_flight, 1))),
+        };
         let inner = Inner {
             settings: Arc::clone(settings),
             peer: parts.peer,
             compression: parts.compression,
-            calls: Calls::new(limits.calls_in_flight),
+            calls,
             outbox: Outbox::new(limits.send_buffer),
+            queue,
             servants: parts.servants,
             listeners: parts.listeners,
             served: Served::default(),
             status,
             demand: Notify::new(),
-            deadline_moved: Notify::new(),
             is_draining: AtomicBool::new(false),
             credentials: parts.credentials,
         };
@@ -154,7 +170,8 @@ impl Connection {
     /// (bidirectional calls). On a connection that an adapter accepted it is
     /// added to the adapter.
     pub fn add_servant(&self, servant: impl Servant) {
-        self.inner.servants.add(servant);
+        let servant: Arc<dyn Servant> = Arc::new(servant);
+        self.inner.servants.add(&servant);
     }
 
     /// Calls `listener` when the connection goes up or down. It runs in the
@@ -166,7 +183,10 @@ impl Connection {
     /// Waits until what was called so far has left for the peer, or the
     /// connection is lost.
     pub async fn flush(&self) {
-        self.inner.outbox.drained().await;
+        match &self.inner.queue {
+            Some(link) => link.outlet.drained().await,
+            None => self.inner.outbox.drained().await,
+        }
     }
 
     /// Ends the connection for good, once what waits to be sent is sent; calls
@@ -213,7 +233,8 @@ pub(crate) struct TooLarge {
 }
 
 impl Inner {
-    /// Appends one frame to `out`; nothing where it is larger than allowed.
+    /// Appends one message to `out`, in a frame on a stream and bare for a
+    /// queue; nothing where it is larger than allowed.
     pub(crate) fn encode(
         &self,
         out: &mut Vec<u8>,
@@ -221,24 +242,26 @@ impl Inner {
         extra: &Extra,
         params: impl Marshal,
     ) -> Result<(), TooLarge> {
-        let start = begin_frame(out);
+        let start = out.len();
+        if self.queue.is_none() {
+            begin_frame(out);
+        }
+        let payload = out.len();
         let mut writer = Writer::new(out);
         header.marshal(&mut writer);
         extra.marshal(&mut writer);
         params.marshal(&mut writer);
         let overflowed = writer.overflowed();
-        let size = out.len() - start - FRAME_HEADER_SIZE;
-        let limit = self
-            .settings
-            .options
-            .limits
-            .max_frame
-            .saturating_sub(FRAME_HEADER_SIZE);
+        let size = out.len() - payload;
+        let max_frame = self.settings.options.limits.max_frame;
+        let limit = max_frame.saturating_sub(FRAME_HEADER_SIZE);
         if overflowed || size > limit {
             out.truncate(start);
             return Err(TooLarge { size, limit });
         }
-        finish_frame(out, start, self.compression, VERSION);
+        if self.queue.is_none() {
+            finish_frame(out, start, self.compression, VERSION);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! What goes back to a caller.
 
-use super::{IncomingCall, Inner, TooLarge};
+use std::time::{Duration, Instant};
+
+use super::{IncomingCall, Inner, Leave, Origin, Outgoing, Purpose, Refused, TooLarge};
 use crate::{
     error::ErrorCode,
     wire::{Extra, Header, Marshal, reserved},
@@ -12,20 +14,21 @@ pub(crate) struct Ticket {
     header: Header,
     /// The call's extra, where a gateway needs it to route the RETURN.
     routed: Extra,
+    origin: Option<Box<Origin>>,
 }
 
 impl Ticket {
-    pub(crate) fn new(header: Header, extra: &Extra) -> Self {
+    pub(crate) fn new(header: Header, extra: &Extra, origin: Option<Box<Origin>>) -> Self {
         let routed = if header.is_routed() {
             extra.clone()
         } else {
             Extra::new()
         };
-        Self { header, routed }
-    }
-
-    pub(crate) fn is_oneway(&self) -> bool {
-        self.header.calltype.is_oneway()
+        Self {
+            header,
+            routed,
+            origin,
+        }
     }
 
     /// Appends the RETURN with a result, and the pairs that the servant added.
@@ -37,29 +40,41 @@ impl Ticket {
         result: impl Marshal,
         replies: &mut Vec<u8>,
     ) {
-        if self.is_oneway() {
-            return;
+        if !self.header.calltype.is_oneway() {
+            let extra = self.extra_with(added.iter());
+            if let Err(error) = inner.encode(replies, self.header.returning(0), &extra, result) {
+                self.append_error(inner, ErrorCode::SendFailed, &error.to_string(), replies);
+            }
         }
-        let extra = self.extra_with(added.iter());
-        if let Err(error) = inner.encode(replies, self.header.returning(0), &extra, result) {
-            self.fail(inner, ErrorCode::SendFailed, &error.to_string(), replies);
-        }
+        self.finish();
     }
 
     /// Appends the RETURN with an error; of a oneway call nobody hears but the
     /// log.
     pub(crate) fn fail(self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
         let Header { ifidx, opidx, .. } = self.header;
-        if self.is_oneway() {
+        if self.header.calltype.is_oneway() {
             metrics::counter!("tce_oneway_failed_total", "code" => code.to_string()).increment(1);
             tracing::warn!(peer = inner.peer, ifidx, opidx, %code, "a oneway call failed: {text}");
-            return;
+        } else {
+            self.append_error(inner, code, text, replies);
         }
-        let extra = self.extra_with([(reserved::ERROR, text)].into_iter());
+        self.finish();
+    }
+
+    fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
+        let extra = self.extra_with(std::iter::once((reserved::ERROR, text)));
         let header = self.header.returning(code.to_wire());
         if let Err(TooLarge { .. }) = inner.encode(replies, header, &extra, ()) {
             // The text alone can be too long; the code never is.
             let _ = inner.encode(replies, header, &self.routed, ());
+        }
+    }
+
+    /// The servant is done: an MQ message may be acknowledged.
+    fn finish(self) {
+        if let Some(origin) = self.origin {
+            origin.finish();
         }
     }
 
@@ -73,7 +88,7 @@ impl Ticket {
 impl IncomingCall<'_> {
     /// Answers with an error.
     pub(crate) fn refuse(self, code: ErrorCode, text: &str) {
-        Ticket::new(self.header, &self.extra).fail(
+        Ticket::new(self.header, &self.extra, self.origin).fail(
             &self.connection.inner,
             code,
             text,
@@ -91,4 +106,46 @@ impl IncomingCall<'_> {
         );
         self.refuse(ErrorCode::InterfaceNotFound, &text);
     }
+}
+
+impl Inner {
+    /// Sends a RETURN that was encoded on its own; waits for room on a stream.
+    pub(crate) async fn send_return(
+        &self,
+        mut reply: Vec<u8>,
+        leave: Leave,
+        expires_in: Option<Duration>,
+    ) {
+        while !reply.is_empty() {
+            let sent = match &self.queue {
+                Some(_) => return self.push_return(reply, expires_in),
+                None => self
+                    .outbox
+                    .append(leave, |out, _| out.extend_from_slice(&reply)),
+            };
+            match sent {
+                Ok(()) => reply.clear(),
+                Err(Refused::Full) => self.outbox.room().await,
+                Err(Refused::Detached) => return caller_gone(),
+            }
+        }
+    }
+
+    /// Hands a RETURN to the queue that the caller reads.
+    pub(crate) fn push_return(&self, body: Vec<u8>, expires_in: Option<Duration>) {
+        let Some(link) = &self.queue else {
+            return caller_gone();
+        };
+        let message = Outgoing {
+            body,
+            queue: link.queue.clone(),
+            expires_at: expires_in.map(|left| Instant::now() + left),
+            purpose: Purpose::Unconfirmed,
+        };
+        link.outlet.push_anyway(message);
+    }
+}
+
+fn caller_gone() {
+    metrics::counter!("tce_messages_dropped_total", "reason" => "caller_gone").increment(1);
 }

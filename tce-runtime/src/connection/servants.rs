@@ -6,8 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::Connection;
-use crate::wire::{Extra, Header};
+use super::{Connection, Origin};
+use crate::{
+    error::ErrorCode,
+    wire::{Extra, Header},
+};
 
 /// The built-in interface that every adapter of ours serves.
 pub const BUILTIN_INTERFACE: u16 = 65535;
@@ -32,6 +35,8 @@ pub struct IncomingCall<'a> {
     pub(crate) params: &'a [u8],
     /// Where RETURNs of what one read brought gather.
     pub(crate) replies: &'a mut Vec<u8>,
+    /// The MQ message that it came in.
+    pub(crate) origin: Option<Box<Origin>>,
 }
 
 impl IncomingCall<'_> {
@@ -63,20 +68,26 @@ pub(crate) struct Servants(RwLock<HashMap<u16, Arc<dyn Servant>>>);
 
 impl Servants {
     /// Adds a servant; one that answered on the same index before is replaced.
-    pub(crate) fn add(&self, servant: impl Servant) {
-        let servant: Arc<dyn Servant> = Arc::new(servant);
+    pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
         let mut servants = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for ifidx in servant.interfaces() {
-            servants.insert(*ifidx, Arc::clone(&servant));
+            servants.insert(*ifidx, Arc::clone(servant));
         }
     }
 
-    pub(crate) fn find(&self, ifidx: u16) -> Option<Arc<dyn Servant>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&ifidx)
-            .cloned()
+    /// Hands a call to the servant of its interface, or answers that there is
+    /// none.
+    pub(crate) fn dispatch(&self, call: IncomingCall<'_>) {
+        let servants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let servant = servants.get(&call.ifidx()).cloned();
+        drop(servants);
+        match servant {
+            Some(servant) => servant.dispatch(call),
+            None => {
+                let text = format!("no servant for interface {} here", call.ifidx());
+                call.refuse(ErrorCode::InterfaceNotFound, &text);
+            }
+        }
     }
 }
 

@@ -11,11 +11,14 @@ use tokio::sync::{Semaphore, watch};
 use super::builtin::Builtin;
 use crate::{
     communicator::Communicator,
-    config::Endpoint,
+    config::{Endpoint, Scheme},
     connection::{Connection, ConnectionEvent, Listeners, Parts, Servant, Servants, Status, drive},
     error::{ErrorCode, RpcError},
     stop::{Stop, end},
-    transport::socket::{Accepted, Listener},
+    transport::{
+        mq::Consumer,
+        socket::{Accepted, Listener},
+    },
     wire::Extra,
 };
 
@@ -38,13 +41,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// ```
 pub struct Adapter {
     shared: Arc<Shared>,
-    listener: Mutex<Option<Listener>>,
-    endpoint: Endpoint,
+    source: Mutex<Option<Source>>,
+}
+
+/// Where calls come from.
+enum Source {
+    Socket(Listener),
+    Queues(Vec<(String, Consumer)>),
 }
 
 struct Shared {
     communicator: Communicator,
-    servants: Arc<Servants>,
+    /// One for a socket; for message queues one each.
+    servants: Vec<Arc<Servants>>,
     listeners: Arc<Listeners>,
     permits: Arc<Semaphore>,
     endpoint: Endpoint,
@@ -53,48 +62,87 @@ struct Shared {
 
 impl Adapter {
     /// Takes an endpoint to listen on: `tcp://host:port`, `ssl://`, `ws://` or
-    /// `wss://`, with port 0 for any free one. Nobody is accepted before
-    /// [`Adapter::start`].
+    /// `wss://`, with port 0 for any free one, or `mq:name` for message queues
+    /// that are open ([`Communicator::open_mq`]), several with commas between.
+    /// Nobody is served before [`Adapter::start`].
     ///
     /// # Errors
-    /// Where the endpoint is none, the port is taken, or certificate and key
-    /// can't be read.
+    /// Where the endpoint is none, the port is taken, certificate and key can't
+    /// be read, or the broker refuses.
     pub async fn listen(communicator: &Communicator, endpoint: &str) -> Result<Self, RpcError> {
         let mut endpoint: Endpoint = endpoint
             .parse()
             .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        if endpoint.scheme == Scheme::Mq {
+            return Self::listen_on_queues(communicator, endpoint).await;
+        }
         let listener = Listener::bind(&endpoint, communicator.settings()).await?;
         endpoint.port = listener.port().map_err(|error| {
             RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
         })?;
+        let source = Source::Socket(listener);
+        Ok(Self::new(
+            communicator,
+            endpoint,
+            source,
+            vec![Arc::default()],
+        ))
+    }
+
+    async fn listen_on_queues(
+        communicator: &Communicator,
+        endpoint: Endpoint,
+    ) -> Result<Self, RpcError> {
+        let queues = communicator.queues()?;
+        let (mut consumers, mut servants) = (Vec::new(), Vec::new());
+        for name in endpoint.host.split(',').map(str::trim) {
+            servants.push(Arc::clone(queues.servants(name)?));
+            // One that brings RETURNs is read already.
+            if !queues.is_read(name) {
+                consumers.push((name.to_owned(), queues.consumer(name).await?));
+            }
+        }
+        let source = Source::Queues(consumers);
+        Ok(Self::new(communicator, endpoint, source, servants))
+    }
+
+    fn new(
+        communicator: &Communicator,
+        endpoint: Endpoint,
+        source: Source,
+        servants: Vec<Arc<Servants>>,
+    ) -> Self {
         let limits = communicator.options().connection;
         let (stop, _) = watch::channel(Stop::Not);
         let shared = Shared {
             communicator: communicator.clone(),
-            servants: Arc::default(),
+            servants,
             listeners: Arc::default(),
             permits: Arc::new(Semaphore::new(limits.connections)),
-            endpoint: endpoint.clone(),
+            endpoint,
             stop,
         };
-        shared.servants.add(Builtin::default());
-        Ok(Self {
+        let adapter = Self {
             shared: Arc::new(shared),
-            listener: Mutex::new(Some(listener)),
-            endpoint,
-        })
+            source: Mutex::new(Some(source)),
+        };
+        adapter.add_servant(Builtin::default());
+        adapter
     }
 
     /// The endpoint, its port the one that it really listens on.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.shared.endpoint
     }
 
     /// Adds a servant; one that answered on the same interface index before is
     /// replaced.
     pub fn add_servant(&self, servant: impl Servant) -> &Self {
-        self.shared.servants.add(servant);
+        let servant: Arc<dyn Servant> = Arc::new(servant);
+        for servants in &self.shared.servants {
+            servants.add(&servant);
+        }
         self
     }
 
@@ -112,21 +160,33 @@ impl Adapter {
     /// Begins to accept connections. Must run within a tokio runtime; a second
     /// call does nothing.
     pub fn start(&self) -> &Self {
-        let listener = self
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(listener) = listener {
-            // Subscribed here, so that a shutdown right after waits for it.
-            let stop = self.shared.stop.subscribe();
-            tokio::spawn(accept_all(Arc::clone(&self.shared), listener, stop));
-            tokio::spawn(follow(
-                self.shared.communicator.subscribe(),
-                self.shared.stop.clone(),
-            ));
+        let Some(source) = self.take_source() else {
+            return self;
+        };
+        let shared = &self.shared;
+        // Subscribed here, so that a shutdown right after waits for it.
+        let stop = shared.stop.subscribe();
+        match source {
+            Source::Socket(listener) => {
+                tokio::spawn(accept_all(Arc::clone(shared), listener, stop));
+            }
+            Source::Queues(consumers) => {
+                for (name, consumer) in consumers {
+                    // They were open when the adapter was made.
+                    if let Ok(queues) = shared.communicator.queues() {
+                        queues.read(&name, consumer, stop.clone());
+                    }
+                }
+            }
         }
+        let communicator = shared.communicator.subscribe();
+        tokio::spawn(follow(communicator, shared.stop.clone()));
         self
+    }
+
+    fn take_source(&self) -> Option<Source> {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        source.take()
     }
 
     /// How many connections there are at the moment.
@@ -140,12 +200,7 @@ impl Adapter {
     /// `timeout`, then cuts off what is left. Returns whether everything ended
     /// by itself.
     pub async fn shutdown(&self, timeout: Duration) -> bool {
-        drop(
-            self.listener
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.take_source());
         end(&self.shared.stop, timeout).await
     }
 }
@@ -153,7 +208,7 @@ impl Adapter {
 impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", self.endpoint())
             .finish_non_exhaustive()
     }
 }
@@ -219,9 +274,10 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
     let parts = Parts {
         peer: stream.peer.clone(),
         compression: shared.endpoint.compression(),
-        servants: Arc::clone(&shared.servants),
+        servants: shared.servants.first().cloned().unwrap_or_default(),
         listeners: Arc::clone(&shared.listeners),
         credentials: Extra::new(),
+        queue: None,
     };
     let connection = Connection::new(shared.communicator.settings(), parts);
     connection.tell(&ConnectionEvent::Connected);

@@ -13,15 +13,22 @@ pub struct Context {
     connection: Connection,
     header: Header,
     extra: Extra,
+    is_redelivered: bool,
     returned: Mutex<Extra>,
 }
 
 impl Context {
-    pub(crate) fn new(connection: Connection, header: Header, extra: Extra) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        header: Header,
+        extra: Extra,
+        is_redelivered: bool,
+    ) -> Self {
         Self {
             connection,
             header,
             extra,
+            is_redelivered,
             returned: Mutex::new(Extra::new()),
         }
     }
@@ -49,6 +56,13 @@ impl Context {
     #[must_use]
     pub fn is_oneway(&self) -> bool {
         self.header.calltype.is_oneway()
+    }
+
+    /// Whether the call may have been executed before: its message queue
+    /// delivers it again, since whoever took it first did not finish it.
+    #[must_use]
+    pub fn is_redelivered(&self) -> bool {
+        self.is_redelivered
     }
 
     /// Sends a pair back beside the result (or nothing, where the call fails).

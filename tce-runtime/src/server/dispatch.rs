@@ -6,11 +6,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
+    time::Duration,
 };
 
 use super::Context;
 use crate::{
-    connection::{Connection, IncomingCall, Leave, Refused, Serving, Ticket},
+    connection::{Connection, IncomingCall, Leave, Serving, Ticket},
     error::{ErrorCode, Fault},
     wire::{Marshal, Reader, Unmarshal},
 };
@@ -41,15 +42,25 @@ impl IncomingCall<'_> {
                 );
             }
         };
-        let ticket = Ticket::new(self.header, &self.extra);
-        let context = Context::new(self.connection.without_keep(), self.header, self.extra);
+        let is_redelivered = self
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.is_redelivered);
+        let expires_in = self.origin.as_ref().and_then(|origin| origin.expires_in);
+        let ticket = Ticket::new(self.header, &self.extra, self.origin);
+        let context = Context::new(
+            self.connection.without_keep(),
+            self.header,
+            self.extra,
+            is_redelivered,
+        );
         let mut future = Box::pin(invoke(Arc::clone(servant), parameters, context));
         match poll_once(future.as_mut(), Waker::noop()) {
             Poll::Ready(caught) => answer(self.connection, ticket, caught, self.replies),
             Poll::Pending => {
                 let connection = self.connection.without_keep();
                 let serving = connection.inner.served.begin();
-                tokio::spawn(finish(connection, ticket, future, serving));
+                tokio::spawn(finish(connection, ticket, future, serving, expires_in));
             }
         }
     }
@@ -76,6 +87,7 @@ async fn finish<T, F>(
     ticket: Ticket,
     mut future: Pin<Box<F>>,
     serving: Serving,
+    expires_in: Option<Duration>,
 ) where
     T: Marshal,
     F: Future<Output = Output<T>>,
@@ -90,18 +102,7 @@ async fn finish<T, F>(
     } else {
         Leave::Gathered
     };
-    let outbox = &connection.inner.outbox;
-    while !reply.is_empty() {
-        match outbox.append(leave, |out, _| out.extend_from_slice(&reply)) {
-            Err(Refused::Full) => outbox.room().await,
-            Err(Refused::Detached) => {
-                metrics::counter!("tce_messages_dropped_total", "reason" => "caller_gone")
-                    .increment(1);
-                return;
-            }
-            Ok(()) => reply.clear(),
-        }
-    }
+    connection.inner.send_return(reply, leave, expires_in).await;
 }
 
 fn answer<T: Marshal>(

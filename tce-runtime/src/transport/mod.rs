@@ -1,5 +1,6 @@
 //! Transports: how bytes reach a peer.
 
+pub(crate) mod mq;
 pub(crate) mod socket;
 mod websocket;
 

@@ -54,6 +54,10 @@ async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Stre
             let socket = connect_tls(socket, endpoint, settings).await?;
             websocket::connect(socket, peer, endpoint, &settings.options).await
         }
+        Scheme::Mq => {
+            let text = "a message queue is not reached by a socket";
+            Err(RpcError::new(ErrorCode::ConnectFailed, text))
+        }
     }
 }
 

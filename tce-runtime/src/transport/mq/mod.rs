@@ -1,0 +1,178 @@
+//! Message queues: AMQP 0-9-1, or the same within the process.
+//!
+//! A broker carries parcels: one marshalled message (`spec/wire.md`, section 2,
+//! without a frame header), or several as a [`batch`]. What a message means is
+//! not known here.
+
+mod amqp;
+pub(crate) mod batch;
+mod memory;
+
+use std::{sync::Arc, time::Duration};
+
+use amqp::{AmqpAck, AmqpBroker, AmqpConsumer, AmqpPublisher};
+use memory::{MemoryAck, MemoryConsumer, MemoryPublisher};
+
+pub use memory::MemoryBroker;
+
+use crate::config::MqEndpoint;
+
+/// What a broker carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    pub(crate) body: Vec<u8>,
+    /// The queue, where it is not the endpoint's own.
+    pub(crate) queue: Option<Arc<str>>,
+    /// Whether it survives a restart of the broker.
+    pub(crate) is_persistent: bool,
+    /// After how long in a queue it is worthless.
+    pub(crate) expires_in: Option<Duration>,
+    /// Whether the body is a [`batch`].
+    pub(crate) is_batch: bool,
+}
+
+/// A parcel that has come out of a queue.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) body: Vec<u8>,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) is_batch: bool,
+    /// Whether it may have been delivered before.
+    pub(crate) is_redelivered: bool,
+    pub(crate) ack: Ack,
+}
+
+/// Why a parcel was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// There is no such queue.
+    #[error("there is no queue `{0}` at the broker")]
+    Unroutable(String),
+    /// The broker says no.
+    #[error("the broker refused the message")]
+    Rejected,
+    /// The broker is away; it may have taken the parcel or not.
+    #[error("the connection to the broker was lost: {0}")]
+    Lost(String),
+}
+
+/// Why a broker can't be reached or used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BrokerError(String);
+
+/// How a queue is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Together with others: the endpoint's queue.
+    Shared,
+    /// Alone: a queue of this process, which ends with it.
+    Exclusive,
+}
+
+/// A way to a broker.
+#[derive(Debug)]
+pub(crate) enum Broker {
+    Amqp(AmqpBroker),
+    Memory(MemoryBroker),
+}
+
+impl Broker {
+    /// AMQP brokers, as each endpoint names its own.
+    pub(crate) fn amqp() -> Self {
+        Self::Amqp(AmqpBroker::default())
+    }
+
+    /// Opens an endpoint for writing.
+    pub(crate) async fn publisher(&self, endpoint: &MqEndpoint) -> Result<Publisher, BrokerError> {
+        Ok(match self {
+            Self::Amqp(broker) => Publisher::Amqp(broker.publisher(endpoint).await?),
+            Self::Memory(broker) => Publisher::Memory(broker.publisher(endpoint)),
+        })
+    }
+
+    /// Opens an endpoint for reading.
+    pub(crate) async fn consumer(
+        &self,
+        endpoint: &MqEndpoint,
+        reading: Reading,
+    ) -> Result<Consumer, BrokerError> {
+        Ok(match self {
+            Self::Amqp(broker) => {
+                Consumer::Amqp(Box::new(broker.consumer(endpoint, reading).await?))
+            }
+            Self::Memory(broker) => Consumer::Memory(broker.consumer(endpoint, reading)),
+        })
+    }
+}
+
+/// An endpoint that is open for writing.
+#[derive(Debug)]
+pub(crate) enum Publisher {
+    Amqp(AmqpPublisher),
+    Memory(MemoryPublisher),
+}
+
+impl Publisher {
+    /// Publishes, and waits for the broker to say that it has the parcel. Polled
+    /// once it has its place in the order of publishes.
+    pub(crate) async fn publish(&self, parcel: &Parcel) -> Result<(), PublishError> {
+        match self {
+            Self::Amqp(publisher) => publisher.publish(parcel).await,
+            Self::Memory(publisher) => publisher.publish(parcel),
+        }
+    }
+
+    /// After [`PublishError::Lost`]: waits until the broker is back and the
+    /// topology is declared again.
+    pub(crate) async fn recovered(&mut self) {
+        match self {
+            Self::Amqp(publisher) => publisher.recovered().await,
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// After [`PublishError::Unroutable`]: declares the queue again, if the
+    /// address says that whoever finds none creates it.
+    pub(crate) async fn redeclare(&self) -> bool {
+        match self {
+            Self::Amqp(publisher) => publisher.redeclare().await,
+            Self::Memory(publisher) => publisher.redeclare(),
+        }
+    }
+}
+
+/// An endpoint that is open for reading.
+#[derive(Debug)]
+pub(crate) enum Consumer {
+    Amqp(Box<AmqpConsumer>),
+    Memory(MemoryConsumer),
+}
+
+impl Consumer {
+    /// The next parcel. Survives the broker: it waits until one comes.
+    pub(crate) async fn next(&mut self) -> Delivery {
+        match self {
+            Self::Amqp(consumer) => consumer.next().await,
+            Self::Memory(consumer) => consumer.next().await,
+        }
+    }
+}
+
+/// Tells the broker that a parcel is done with. Dropped without, the parcel is
+/// delivered again to whoever reads the queue after this process.
+#[derive(Debug)]
+pub(crate) enum Ack {
+    Amqp(AmqpAck),
+    Memory(MemoryAck),
+}
+
+impl Ack {
+    /// Acknowledges. Polled once it is on its way.
+    pub(crate) async fn acknowledge(self) {
+        match self {
+            Self::Amqp(ack) => ack.acknowledge().await,
+            Self::Memory(ack) => ack.acknowledge(),
+        }
+    }
+}
