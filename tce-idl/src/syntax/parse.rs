@@ -16,6 +16,9 @@ mod generated {
 
 pub(super) use generated::Rule;
 
+/// How much of a broken piece is looked at: a piece can be a whole file of garbage.
+const MAX_TOKENS: usize = 1000;
+
 /// A piece of a file that a rule of the grammar matched.
 #[derive(Clone)]
 pub(super) struct Node<'a> {
@@ -72,7 +75,7 @@ impl<'a> Node<'a> {
             .map(move |pair| Self { pair, file })
     }
 
-    /// The words and signs that it is made of, without comments.
+    /// The first [`MAX_TOKENS`] words and signs that it is made of, without comments.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Name> + use<'a> {
         let file = self.file;
         let leaves = self.pair.clone().into_inner().flatten().filter(|pair| {
@@ -80,7 +83,9 @@ impl<'a> Node<'a> {
                 && !pair.as_str().is_empty()
                 && pair.clone().into_inner().next().is_none()
         });
-        leaves.map(move |pair| Self { pair, file }.name())
+        leaves
+            .take(MAX_TOKENS)
+            .map(move |pair| Self { pair, file }.name())
     }
 }
 

@@ -6,9 +6,6 @@ use crate::source::Span;
 use crate::syntax::ast::Name;
 use crate::syntax::parse::{self, Failure};
 
-/// How many words of a broken piece are looked at: a piece can be a whole file of garbage.
-const MAX_TOKENS: usize = 1000;
-
 /// A broken piece, and how far it can be followed.
 pub(super) struct Broken {
     /// What it should have been.
@@ -32,7 +29,11 @@ impl Broken {
 impl<'a> Lower<'a> {
     /// A piece that should have been what `rule` says.
     pub(super) fn broken(&mut self, node: &Node<'a>, rule: Rule) {
-        self.explain(node, rule, node.span().end);
+        if node.text() == ";" {
+            self.stray_semicolon(node);
+        } else {
+            self.explain(node, rule, node.span().end);
+        }
     }
 
     /// The head of a declaration whose body may be fine. Gives its name where that is plain.
@@ -90,7 +91,7 @@ impl<'a> Lower<'a> {
             self.sink.push(Diagnostic::new(Code::Unexpected, ""));
             return;
         }
-        let tokens: Vec<Name> = node.tokens().take(MAX_TOKENS).collect();
+        let tokens: Vec<Name> = node.tokens().collect();
         if tokens.is_empty() {
             return;
         }

@@ -1,6 +1,10 @@
 //! What people bring from other interface languages, and characters that look
 //! like ours: each is told what TCE has instead.
 
+mod character;
+mod part;
+mod unnamed;
+
 use super::Rule;
 use super::explain::Broken;
 use crate::diagnostic::{Code, Diagnostic};
@@ -51,64 +55,21 @@ const ELEMENTS: &[(&[&str], &str)] = &[
     (&["option", "syntax", "pragma"], "leave it out"),
 ];
 
-/// Words that stand before a member or an operation elsewhere.
-const MODIFIERS: &[(&[&str], &str)] = &[
-    (
-        &["optional", "required"],
-        "leave it out: every member is always sent",
-    ),
-    (
-        &["repeated"],
-        "declare a sequence, and use its name as the type",
-    ),
-    (
-        &["const", "static", "readonly", "mutable", "final", "virtual"],
-        "leave it out",
-    ),
-    (
-        &["public", "private", "protected"],
-        "leave it out: everything in an IDL is public",
-    ),
-    (
-        &["unsigned", "signed"],
-        "leave it out: `byte` is unsigned; `short`, `int` and `long` are signed",
-    ),
-    (
-        &["oneway", "async", "twoway", "idempotent", "rpc"],
-        "leave it out: the caller chooses, by `NAME_oneway` or `NAME_async`",
-    ),
-    (
-        &["enum", "exception", "typedef", "union"],
-        "a member is written `TYPE NAME;`, an operation `TYPE NAME(…);`",
-    ),
-];
-
-const GENERICS: &[&str] = &[
-    "sequence",
-    "list",
-    "vector",
-    "array",
-    "set",
-    "seq",
-    "dictionary",
-    "map",
-    "dict",
-    "hashmap",
-];
-
 /// What is special about a broken piece; `None` for an ordinary slip.
 pub(super) fn explain(broken: &Broken) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at);
     found
-        .and_then(open_string)
-        .or_else(|| found.and_then(odd_character))
-        .or_else(|| unnamed_type(broken))
+        .and_then(character::open_string)
+        .or_else(|| found.and_then(character::odd_character))
+        .or_else(|| unnamed::unnamed_type(broken))
         .or_else(|| match broken.rule {
             Rule::file | Rule::element => element(broken),
             Rule::just_interface => base(broken),
             Rule::just_struct => structure(broken),
             Rule::just_import => import(broken),
-            Rule::just_member | Rule::just_operation => modifier(broken).or_else(|| part(broken)),
+            Rule::just_member | Rule::just_operation => {
+                part::modifier(broken).or_else(|| part::part(broken))
+            }
             _ => None,
         })
 }
@@ -117,116 +78,6 @@ fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
     Diagnostic::new(Code::ForeignConstruct, format!("TCE has no `{word}`"))
         .at(span, "")
         .help(help)
-}
-
-fn open_string(token: &Name) -> Option<Diagnostic> {
-    let open = token.text.starts_with('"') && (token.text.len() == 1 || !token.text.ends_with('"'));
-    let diagnostic = Diagnostic::new(
-        Code::UnterminatedString,
-        "this string does not end on its line",
-    );
-    open.then(|| diagnostic.at(token.span, "").help("close it with `\"`"))
-}
-
-/// A character of no word, with the ASCII one that it resembles.
-fn odd_character(token: &Name) -> Option<Diagnostic> {
-    let odd = token
-        .text
-        .chars()
-        .next()
-        .filter(|c| !c.is_ascii() && !c.is_alphabetic())?;
-    let like = match odd {
-        // The full-width forms repeat ASCII at a fixed distance.
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(odd) - 0xfee0)?.to_string(),
-        '“' | '”' | '„' | '«' | '»' | '‘' | '’' => "\"".to_owned(),
-        '、' => ",".to_owned(),
-        '。' => ";".to_owned(),
-        '【' | '〔' => "[".to_owned(),
-        '】' | '〕' => "]".to_owned(),
-        '《' | '〈' => "<".to_owned(),
-        '》' | '〉' => ">".to_owned(),
-        '–' | '—' | '−' => "-".to_owned(),
-        odd if odd.is_whitespace() || is_invisible(odd) => " ".to_owned(),
-        _ => {
-            let message = format!("the character `{odd}` has no meaning here");
-            return Some(Diagnostic::new(Code::BadCharacter, message).at(token.span, ""));
-        }
-    };
-    let name = format!("U+{:04X}", u32::from(odd));
-    let diagnostic = if like == " " {
-        Diagnostic::new(
-            Code::BadCharacter,
-            format!("this looks like a space, but is the character {name}"),
-        )
-        .fix("write an ordinary space", token.span, " ")
-    } else {
-        Diagnostic::new(
-            Code::BadCharacter,
-            format!("`{odd}` ({name}) only looks like `{like}`"),
-        )
-        .fix(format!("write `{like}`"), token.span, like)
-    };
-    Some(diagnostic.at(token.span, ""))
-}
-
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
-}
-
-/// `list<int>` where the name of a type is expected.
-fn unnamed_type(broken: &Broken) -> Option<Diagnostic> {
-    let inside = matches!(
-        broken.rule,
-        Rule::just_member | Rule::just_operation | Rule::just_sequence | Rule::just_dictionary
-    );
-    let declared = usize::from(matches!(
-        broken.rule,
-        Rule::just_sequence | Rule::just_dictionary
-    ));
-    let at = (declared..broken.tokens.len())
-        .find(|at| is_generic(broken, *at))
-        .filter(|_| inside)?;
-    let close = at
-        + broken.tokens[at..]
-            .iter()
-            .position(|token| token.text == ">")?;
-    let keyword = match broken.word(at).to_ascii_lowercase().as_str() {
-        "dictionary" | "map" | "dict" | "hashmap" => "dictionary",
-        _ => "sequence",
-    };
-    let span = broken.tokens[at].span.to(broken.tokens[close].span);
-    let diagnostic = Diagnostic::new(
-        Code::UnnamedType,
-        format!("a {keyword} needs a name of its own"),
-    )
-    .at(span, "");
-    let types: Vec<&str> = broken.tokens[at + 2..close]
-        .iter()
-        .map(|token| token.text.as_str())
-        .collect();
-    let example = match (keyword, types.as_slice()) {
-        ("sequence", [element]) => format!("sequence<{element}> {}List", capitalised(element)),
-        ("dictionary", [key, ",", value]) => {
-            format!("dictionary<{key}, {value}> {}Map", capitalised(value))
-        }
-        _ => format!("{keyword}<…> NAME"),
-    };
-    let name = example.rsplit(' ').next().unwrap_or_default();
-    Some(diagnostic.help(format!(
-        "declare it in the module, `{example};`, and write `{name}` here"
-    )))
-}
-
-fn is_generic(broken: &Broken, at: usize) -> bool {
-    broken.word(at + 1) == "<" && GENERICS.contains(&broken.word(at).to_ascii_lowercase().as_str())
-}
-
-fn capitalised(word: &str) -> String {
-    let mut chars = word.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
 }
 
 /// The first word of something that is no element.
@@ -333,138 +184,4 @@ fn import(broken: &Broken) -> Option<Diagnostic> {
             .at(found.span, "")
             .help("`import NAME` finds `NAME.idl` beside this file or on the include path")
     })
-}
-
-/// A word that another language writes before a member or an operation.
-fn modifier(broken: &Broken) -> Option<Diagnostic> {
-    let first = broken.tokens.first()?;
-    let (_, help) = MODIFIERS
-        .iter()
-        .find(|(words, _)| words.contains(&first.text.as_str()))?;
-    // A type or an operation may have such a name.
-    (broken.at > 0).then(|| foreign(&first.text, first.span, help))
-}
-
-/// A member or an operation that comes apart at some sign.
-fn part(broken: &Broken) -> Option<Diagnostic> {
-    let found = broken.tokens.get(broken.at)?;
-    let before = broken.word(broken.at.wrapping_sub(1));
-    let operation = broken.rule == Rule::just_operation;
-    let say = |code, message: &str, help: &str| {
-        Some(Diagnostic::new(code, message).at(found.span, "").help(help))
-    };
-    match found.text.as_str() {
-        ";" if broken.at == 0 => {
-            let diagnostic =
-                Diagnostic::new(Code::Unexpected, "this `;` ends nothing").at(found.span, "");
-            Some(diagnostic.fix("remove it", found.span, ""))
-        }
-        "=" => say(
-            Code::ForeignConstruct,
-            "TCE has no default values and no field numbers",
-            "leave it out: a member that was not set is sent as zero, false or empty",
-        ),
-        "[" => say(
-            Code::ForeignConstruct,
-            "TCE has no arrays",
-            "declare a sequence, `sequence<int> IntList;`, and use its name as the type",
-        ),
-        "*" | "&" => say(
-            Code::ForeignConstruct,
-            "TCE has no pointers and no references",
-            "leave it out: values are sent whole",
-        ),
-        "?" => say(
-            Code::ForeignConstruct,
-            "TCE has no optional members",
-            "leave it out: every member is always sent",
-        ),
-        "throws" | "raises" => say(
-            Code::ForeignConstruct,
-            &format!("TCE has no `{}`", found.text),
-            "leave it out: any operation can fail, and its caller gets the error",
-        ),
-        "(" if !operation => say(
-            Code::Unexpected,
-            "a struct has members, not operations",
-            "move the operation to an interface",
-        ),
-        "{" if operation => say(
-            Code::Unexpected,
-            "an operation has no body in an IDL",
-            "end it with `;`: the servant's code is where its body is",
-        ),
-        ";" if operation && !broken.tokens.iter().any(|token| token.text == "(") => {
-            let diagnostic = Diagnostic::new(
-                Code::Unexpected,
-                "an operation needs its parameters, even if there are none",
-            );
-            Some(diagnostic.at(found.span, "expected `(` here").fix(
-                "write `();`",
-                found.span,
-                "();",
-            ))
-        }
-        "," if !operation => say(
-            Code::Unexpected,
-            "each member has a declaration of its own",
-            "write `TYPE NAME;` for each",
-        ),
-        ":" => say(
-            Code::ForeignConstruct,
-            "the type stands before the name, without `:`",
-            "write `TYPE NAME`",
-        ),
-        "," | ")" if operation => parameter(broken, before),
-        _ if operation => direction(broken),
-        _ if found.text.starts_with(|c: char| c.is_ascii_digit()) && broken.at == 0 => say(
-            Code::ForeignConstruct,
-            "TCE does not number members",
-            "leave it out: members are sent in declared order",
-        ),
-        _ => None,
-    }
-}
-
-/// `f(void)`, `f(int)`, `f(int a,)`
-fn parameter(broken: &Broken, before: &str) -> Option<Diagnostic> {
-    let found = broken.tokens.get(broken.at)?;
-    let last = broken.tokens.get(broken.at.checked_sub(1)?)?;
-    match before {
-        "," => {
-            let diagnostic =
-                Diagnostic::new(Code::Unexpected, "there is no parameter after this `,`");
-            Some(diagnostic.at(last.span, "").fix("remove it", last.span, ""))
-        }
-        "void" => {
-            let diagnostic =
-                Diagnostic::new(Code::ForeignConstruct, "no parameters are written `()`")
-                    .at(last.span, "");
-            Some(diagnostic.fix("remove `void`", last.span, ""))
-        }
-        _ if broken.expected.contains(&Rule::name) => {
-            let diagnostic =
-                Diagnostic::new(Code::Unexpected, "a parameter needs a name after its type");
-            Some(
-                diagnostic
-                    .at(found.span.before(), "expected a name here")
-                    .help(format!("as `{before} value`")),
-            )
-        }
-        _ => None,
-    }
-}
-
-/// `f(out string a)`
-fn direction(broken: &Broken) -> Option<Diagnostic> {
-    let at = (1..broken.tokens.len()).find(|at| {
-        let opened = matches!(broken.word(at - 1), "(" | ",");
-        opened && matches!(broken.word(*at), "out" | "in" | "inout" | "ref" | "const")
-    })?;
-    let token = &broken.tokens[at];
-    let help = match token.text.as_str() {
-        "in" | "const" => "leave it out: every parameter goes to the servant only",
-        _ => "return the value; return a struct for more than one",
-    };
-    (at < broken.at || at + 1 == broken.at).then(|| foreign(&token.text, token.span, help))
 }

@@ -46,6 +46,9 @@ pub(super) fn file(id: FileId, text: &str, sink: &mut Diagnostics) -> File {
     if let Some(root) = parse::file(text, id) {
         lower.open_comment(&root);
         lower.file(&root, &mut file);
+    } else {
+        let message = "this file can't be understood";
+        lower.sink.push(Diagnostic::new(Code::Unexpected, message));
     }
     file.broken = lower.broken;
     file
@@ -135,7 +138,7 @@ impl<'a> Lower<'a> {
         node.name()
     }
 
-    /// A declaration that should have ended with `;`, and the rule's node that says so.
+    /// A declaration that should have ended with `;`.
     fn missing_semicolon(&mut self, what: &str, after: Span) {
         let diagnostic =
             Diagnostic::new(Code::MissingSemicolon, format!("missing `;` after {what}"));
