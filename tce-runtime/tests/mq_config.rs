@@ -1,0 +1,496 @@
+//! `config.yml` as processes load it: what people wrote for TCE, what ours adds,
+//! and what each mistake is answered with.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use tce_runtime::config::{Address, MqConfig, MqConfigErrors, NodeType};
+
+const QUEUE: &str = "{create:always,node:{type:queue,durable:true}}";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mq_config")
+}
+
+fn server(text: &str) -> Result<MqConfig, MqConfigErrors> {
+    MqConfig::parse(text, "config.yml", "server")
+}
+
+/// A file with one endpoint, `mq_server`, that has these lines beside the usual.
+fn with_lines(lines: &[&str]) -> Result<MqConfig, MqConfigErrors> {
+    let text = format!(
+        "common_defs:\n  endpoints:\n    - name: mq_server\n      host: centos66\n      \
+         port: 5672\n      address: mq_server;{QUEUE}\n{}server:\n  endpoints:\n    \
+         - name: mq_server\n      af_mode: AF_READ\n",
+        lines
+            .iter()
+            .map(|line| format!("      {line}\n"))
+            .collect::<String>(),
+    );
+    server(&text)
+}
+
+fn modes(config: &MqConfig) -> Vec<(&str, bool, bool)> {
+    let endpoints = config.endpoints.iter();
+    endpoints
+        .map(|endpoint| (endpoint.name.as_str(), endpoint.reads, endpoint.writes))
+        .collect()
+}
+
+/// Each `broken/*.yml` as `server`'s, held against the `.txt` beside it, which
+/// `BLESS=1` writes anew.
+#[test]
+fn every_mistake_is_told_with_its_line() {
+    let broken = folder().join("broken");
+    let files: BTreeSet<_> = fs::read_dir(&broken)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yml"))
+        .collect();
+    assert!(files.len() >= 20, "the files are gone: {files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let told = format!(
+            "{}\n",
+            server(&text).expect_err(&file.display().to_string())
+        );
+        let golden = file.with_extension("txt");
+        if env::var_os("BLESS").is_some() {
+            fs::write(&golden, told).unwrap();
+        } else {
+            let agreed = fs::read_to_string(&golden).unwrap_or_default();
+            assert_eq!(told, agreed, "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_written_for_tce_is_loaded_as_it_is() {
+    let path = folder().join("cluster.yml");
+    let config = MqConfig::load(&path, "server").unwrap();
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.pairs, []);
+    assert_eq!(
+        modes(&config),
+        [
+            ("mq_gateway", false, true),
+            ("mq_server", true, false),
+            ("mq_gateway_ws", false, true)
+        ]
+    );
+    let endpoint = config.endpoint("mq_server").unwrap();
+    assert_eq!((endpoint.host.as_str(), endpoint.port), ("centos66", 5672));
+    assert_eq!(
+        endpoint.address,
+        Address {
+            name: "mq_server".to_owned(),
+            subject: None,
+            node: NodeType::Queue,
+            create: true,
+            durable: true,
+        }
+    );
+
+    let config = MqConfig::load(&path, "client").unwrap();
+    assert_eq!(
+        config.pairs,
+        [("mq_server".to_owned(), "mq_gateway".to_owned())]
+    );
+    assert_eq!(
+        modes(&config),
+        [("mq_gateway", true, false), ("mq_server", false, true)]
+    );
+}
+
+/// TCE's manual shows one definition of three. What it leaves out can't be
+/// guessed: it is asked for by name and line.
+#[test]
+fn the_manuals_excerpt_lacks_two_definitions() {
+    let text = fs::read_to_string(folder().join("seed.yml")).unwrap();
+    assert_eq!(
+        server(&text).unwrap_err().to_string(),
+        "config.yml:13: endpoint `mq_server` is not defined; \
+         define it in `common_defs.endpoints`\n\
+         config.yml:15: endpoint `mq_gateway_ws` is not defined; did you mean `mq_gateway`?"
+    );
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let config = with_lines(&[]).unwrap();
+    let endpoint = config.endpoint("mq_server").unwrap();
+    assert_eq!(
+        (endpoint.user.as_str(), endpoint.password.as_str()),
+        ("guest", "guest")
+    );
+    assert_eq!((endpoint.vhost.as_str(), endpoint.prefetch), ("/", 64));
+    assert!(!endpoint.batch && !endpoint.tls);
+}
+
+#[test]
+fn our_own_keys_are_read_as_they_are_written() {
+    // Unquoted, as people write them: YAML would take some for numbers or truths.
+    let config = with_lines(&[
+        "batch: 1",
+        "prefetch: 8",
+        "user: yes",
+        "password: 0123",
+        "vhost: 1e3",
+        "tls: on",
+        "type: AMQP",
+    ])
+    .unwrap();
+    let endpoint = config.endpoint("mq_server").unwrap();
+    assert!(endpoint.batch && endpoint.tls);
+    assert_eq!(endpoint.prefetch, 8);
+    assert_eq!(
+        (endpoint.user.as_str(), endpoint.password.as_str()),
+        ("yes", "0123")
+    );
+    assert_eq!(endpoint.vhost, "1e3");
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let config = with_lines(&["user: tce", "password: s3cret"]).unwrap();
+    assert_eq!(config.endpoint("mq_server").unwrap().password, "s3cret");
+    let shown = format!("{config:?}");
+    assert!(
+        shown.contains("\"tce\"") && !shown.contains("s3cret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_means_nothing_here_is_warned_of_and_passed_over() {
+    let config = with_lines(&[
+        "prefech: 8",
+        "comment: ours",
+        "address_old: &old { a: [1, 2] }",
+        "vhost:\t/tce\t# after tabs",
+    ])
+    .unwrap();
+    assert_eq!(config.endpoint("mq_server").unwrap().vhost, "/tce");
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "config.yml:7: `prefech` means nothing here; did you mean `prefetch`?",
+            "config.yml:8: `comment` means nothing here",
+            "config.yml:9: `address_old` means nothing here",
+        ]
+    );
+}
+
+#[test]
+fn address_options_without_a_use_are_warned_of() {
+    let text = fs::read_to_string(folder().join("cluster.yml")).unwrap();
+    let text = text.replace("type:queue,", "type:queue,x-declare:{a:[1]},");
+    let config = MqConfig::parse(&text, "config.yml", "client").unwrap();
+    assert_eq!(
+        config.warnings[0].to_string(),
+        "config.yml:7: `node.x-declare` in an address means nothing here"
+    );
+}
+
+#[test]
+fn modes_add_up_however_they_are_written() {
+    for (first, second) in [
+        ("AF_READ", "AF_WRITE"),
+        ("AF_READ|AF_WRITE", "AF_WRITE"),
+        ("af_write, af_read", "AF_READ"),
+    ] {
+        let text = format!(
+            "server:\n  endpoints:\n    - name: mq\n      host: localhost\n      port: '5672'\n      \
+             address: mq\n      af_mode: {first}\n    - name: mq\n      af_mode: {second}\n"
+        );
+        assert_eq!(
+            modes(&server(&text).unwrap()),
+            [("mq", true, true)],
+            "{first}"
+        );
+    }
+}
+
+#[test]
+fn a_process_may_say_it_again_or_otherwise() {
+    let text = format!(
+        "common_defs:\n  endpoints:\n    - &base\n      name: mq_server\n      host: centos66\n      \
+         port: 5672\n      address: mq_server;{QUEUE}\n    - <<: *base\n      name: mq_client\n\
+         server:\n  endpoints:\n    - name: mq_server\n      af_mode: AF_READ\n      \
+         host: localhost\n      address: news;{{node:{{type:topic}}}}\n    - name: mq_client\n      \
+         af_mode: AF_WRITE\n      port: 5673\n"
+    );
+    let config = server(&text).unwrap();
+    let at = |name| {
+        let endpoint = config.endpoint(name).unwrap();
+        (
+            endpoint.host.as_str(),
+            endpoint.port,
+            endpoint.address.to_string(),
+        )
+    };
+    assert_eq!(
+        at("mq_server"),
+        ("localhost", 5672, "news;{node:{type:topic}}".to_owned())
+    );
+    assert_eq!(
+        at("mq_client"),
+        ("centos66", 5673, format!("mq_server;{QUEUE}"))
+    );
+}
+
+#[test]
+fn endpoints_of_a_pair_are_opened_for_it() {
+    let text = fs::read_to_string(folder().join("cluster.yml")).unwrap();
+    let text = format!(
+        "{text}\nworker:\n  endpoint_pairs:\n    - {{call: mq_server, return: mq_gateway}}\n"
+    );
+    let config = MqConfig::parse(&text, "config.yml", "worker").unwrap();
+    assert_eq!(
+        modes(&config),
+        [("mq_server", false, true), ("mq_gateway", true, false)]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yml");
+    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    assert!(
+        told.contains("config.yml: the file can't be read: "),
+        "{told}"
+    );
+
+    fs::write(&path, b"common_defs:\n  x: \xff\n").unwrap();
+    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    assert!(told.ends_with("config.yml:2: this is no UTF-8"), "{told}");
+
+    fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    assert!(
+        told.ends_with("config.yml: the file has more than 1048576 bytes"),
+        "{told}"
+    );
+}
+
+/// Each of these would take memory, stack or hours from a reader without limits.
+#[test]
+fn hostile_files_are_refused_in_no_time() {
+    let mut aliases = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..12 {
+        let again = vec![format!("*a{}", level - 1); 10].join(",");
+        aliases += &format!("a{level}: &a{level} [{again}]\n");
+    }
+    let steps: String = (0..1000)
+        .map(|level| format!("{}-\n", " ".repeat(level)))
+        .collect();
+    let names: String = (0..100_000).map(|index| format!("k{index}: 1\n")).collect();
+    let rows: String = (0..1500)
+        .map(|index| format!("    - name: endpoint_number_{index}\n      af_mode: AF_READ\n"))
+        .collect();
+    let files = [
+        aliases,
+        "a: &a [*a]".to_owned(),
+        format!("a: {}", "[".repeat(500_000)),
+        format!("a: {}", "{a: ".repeat(200_000)),
+        steps,
+        names,
+        format!("common_defs:\n  endpoints:\n{rows}\nserver:\n  endpoints:\n{rows}"),
+        format!(
+            "common_defs:\n  endpoints:\n    - name: {0}\n      type: {0}\n",
+            "x".repeat(400_000)
+        ),
+        format!(
+            "common_defs:\n  endpoints:\n    - name: x\n      address: 'x;{{{}'\n",
+            "a:".repeat(400_000)
+        ),
+    ];
+    for file in files {
+        let begun = Instant::now();
+        let told = server(&file).unwrap_err();
+        let start: String = file.chars().take(30).collect();
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{start}: {:?}",
+            begun.elapsed()
+        );
+        assert!(told.problems().len() <= 101, "{start}");
+        assert!(
+            told.problems()
+                .iter()
+                .all(|problem| problem.message.len() < 1000),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn addresses_are_read_as_leniently_as_qpid_does() {
+    let address = |name: &str, subject: Option<&str>, node, create, durable| Address {
+        name: name.to_owned(),
+        subject: subject.map(str::to_owned),
+        node,
+        create,
+        durable,
+    };
+    use NodeType::{Queue, Topic};
+    for (text, wanted) in [
+        ("mq", address("mq", None, Queue, false, false)),
+        (" mq ; ", address("mq", None, Queue, false, false)),
+        (
+            "amq.topic/news.#;{}",
+            address("amq.topic", Some("news.#"), Queue, false, false),
+        ),
+        ("mq/a/b", address("mq", Some("a/b"), Queue, false, false)),
+        ("mq/", address("mq", None, Queue, false, false)),
+        (
+            "'my queue; 1'/\"a b\"",
+            address("my queue; 1", Some("a b"), Queue, false, false),
+        ),
+        (
+            "队列;{create:always}",
+            address("队列", None, Queue, true, false),
+        ),
+        (
+            "mq ; { 'create' : \"always\" , node : { durable : True , type : Topic } , } ",
+            address("mq", None, Topic, true, true),
+        ),
+        (
+            "mq;{create:never,delete:always,link:{x-bindings:[{key:'a,]',n:-1.5},[]]},node:{durable:False}}",
+            address("mq", None, Queue, false, false),
+        ),
+        (
+            "mq;{create:receiver}",
+            address("mq", None, Queue, true, false),
+        ),
+    ] {
+        assert_eq!(text.parse(), Ok(wanted), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_address_says_where_and_why() {
+    for (text, column, reason) in [
+        ("", 1, "there is no name"),
+        (" /sub", 2, "there is no name"),
+        ("my queue", 3, "a name with a space in it goes in quotes"),
+        ("'mq", 1, "the quote is never closed"),
+        ("mq;create:always", 4, "`{` belongs here, not `c`"),
+        ("mq;{create}", 11, "`:` belongs here, not `}`"),
+        ("mq;{create:}", 12, "a value belongs here, not `}`"),
+        (
+            "mq;{create:on}",
+            12,
+            "`on` is none of always, sender, receiver and never",
+        ),
+        (
+            "队列;{create:on}",
+            12,
+            "`on` is none of always, sender, receiver and never",
+        ),
+        (
+            "mq;{create:always",
+            18,
+            "`,` or `}` belongs here, not the end",
+        ),
+        ("mq;{create:{}}", 12, "`create` wants one word"),
+        (
+            "mq;{create:always,create:never}",
+            19,
+            "`create` is given twice",
+        ),
+        ("mq;{node:queue}", 10, "`node` wants options in braces"),
+        (
+            "mq;{node:{type:stream}}",
+            16,
+            "`stream` is none of queue and topic",
+        ),
+        (
+            "mq;{node:{durable:maybe}}",
+            19,
+            "`maybe` is none of true and false",
+        ),
+        ("mq;{}}", 6, "nothing more belongs here, not `}`"),
+    ] {
+        let error = text.parse::<Address>().expect_err(text);
+        assert_eq!(error.column(), column, "{error}");
+        let told = error.to_string();
+        assert!(
+            told.contains(&format!("column {column}: {reason}")),
+            "{told}"
+        );
+        assert!(told.contains("write it like name;{create:always"), "{told}");
+    }
+    let long = format!("{};{{}}", "x".repeat(256));
+    let told = long.parse::<Address>().unwrap_err().to_string();
+    assert!(
+        told.contains("the name has 256 bytes; 255 are allowed"),
+        "{told}"
+    );
+    let deep = format!("mq;{{x:{}", "[".repeat(4000));
+    let told = deep.parse::<Address>().unwrap_err().to_string();
+    assert!(told.contains("options don't nest this deep"), "{told}");
+}
+
+/// Text that gets past the first character of a file more often than chance.
+fn yaml_like() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("common_defs:\n  endpoints:\n".to_owned()),
+        Just("server:\n  endpoints:\n".to_owned()),
+        Just("  endpoint_pairs:\n".to_owned()),
+        Just("    - name: mq\n".to_owned()),
+        Just("    - call: mq\n      return: mq2\n".to_owned()),
+        Just("      af_mode: AF_READ|AF_WRITE\n".to_owned()),
+        Just("      host: h\n      port: 1\n".to_owned()),
+        Just("      address: mq;{create:always}\n".to_owned()),
+        Just("      <<: *a\n".to_owned()),
+        Just("    - &a\n".to_owned()),
+        "[ -]{0,4}[a-z\\[\\]{}:&*'\"|>!%@\t]{0,8}\n?",
+        "\\PC{0,6}",
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_a_panic(text in "(?s).{0,80}") {
+        let _ = server(&text);
+        let _ = text.parse::<Address>();
+    }
+
+    #[test]
+    fn no_yaml_is_a_panic_and_every_mistake_is_one_line(text in yaml_like()) {
+        if let Err(errors) = server(&text) {
+            prop_assert!(!errors.problems().is_empty());
+            prop_assert_eq!(errors.to_string().lines().count(), errors.problems().len());
+        }
+    }
+
+    #[test]
+    fn no_options_are_a_panic(text in "mq(/[a-z'\" ]{0,4})?;[a-z{}:,\\[\\]'\" ]{0,40}") {
+        if let Err(error) = text.parse::<Address>() {
+            prop_assert!(error.column() >= 1 && error.column() <= text.chars().count() + 1);
+        }
+    }
+
+    #[test]
+    fn an_address_shown_is_that_address(
+        name in "\\PC{1,40}",
+        subject in prop::option::of("\\PC{1,40}"),
+        topic: bool,
+        create: bool,
+        durable: bool,
+    ) {
+        let node = if topic { NodeType::Topic } else { NodeType::Queue };
+        let address = Address { name, subject, node, create, durable };
+        prop_assert_eq!(address.to_string().parse(), Ok(address));
+    }
+}
