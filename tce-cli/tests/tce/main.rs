@@ -1,5 +1,11 @@
 //! The `tce` command as its users have it: run as a process.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't run its command fails"
+)]
+
 mod check;
 mod command;
 mod compile;

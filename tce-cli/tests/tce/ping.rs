@@ -2,12 +2,13 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use tce_runtime::{Adapter, Communicator};
+use tokio::net::TcpSocket;
 
 use super::{Ran, command, ran, tce};
 
@@ -26,21 +27,19 @@ fn server(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        listener
-            .incoming()
-            .for_each(|socket| serve(socket.unwrap()))
+        for socket in listener.incoming() {
+            serve(socket.unwrap());
+        }
     });
     port
 }
 
-/// A port on which nobody listens.
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener
-        .local_addr()
-        .as_ref()
-        .map(SocketAddr::port)
-        .unwrap()
+/// A port on which nobody listens, nor can while the socket is there.
+fn closed_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 async fn adapter() -> (Adapter, u16) {
@@ -87,7 +86,7 @@ async fn variables_say_where_and_flags_count_more() {
 
 #[test]
 fn nothing_that_listens_is_said_so() {
-    let port = closed_port();
+    let (_socket, port) = closed_port();
     ping(port)
         .exits(1)
         .complains(&format!("ping server (127.0.0.1:{port}) failed: "))

@@ -1,0 +1,170 @@
+//! Both programs, run as processes against each other.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't run its programs fails"
+)]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use example_simple::test::ServerPrx;
+use tce_runtime::Communicator;
+
+/// What the client prints; `*` stands for what differs each time.
+const CLIENT: &str = "\
+twoway: Yah! hello
+inherited: 20*Z
+extra: Yah! hello
+async: Yah! pingpang
+callback: Yah! pingpang
+timeout: test::Server::timeout: TIMEOUT: no answer within 1s (*)
+onMessage: server push message!
+";
+
+/// What the server prints meanwhile.
+const SERVER: &str = r#"extra oob data: []
+extra oob data: [("name", "scott.bo")]
+extra oob data: []
+extra oob data: []
+enter timeout: 3
+heartbeat: hello world!
+stopped
+"#;
+
+/// A server that runs; it is killed where a test ends early.
+struct Server {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    endpoint: String,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_simple-server"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let endpoint = line.trim_end().strip_prefix("listening on ").unwrap();
+        Self {
+            process,
+            stdout,
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    fn terminate(&self) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end, and gives the rest of what it printed.
+    fn end(mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert!(self.process.wait().unwrap().success());
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn client(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_simple-client"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// Asserts that a client calls and is called in every way.
+#[track_caller]
+fn assert_talk(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(printed.lines().count(), CLIENT.lines().count(), "{printed}");
+    for (line, expected) in printed.lines().zip(CLIENT.lines()) {
+        let (start, end) = expected.split_once('*').unwrap_or((expected, ""));
+        assert!(line.starts_with(start) && line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
+fn both_talk_over_tcp() {
+    let server = Server::start(&["--endpoint", "tcp://127.0.0.1:0"]);
+    assert_talk(&client(&["--endpoint", &server.endpoint]));
+    server.terminate();
+    assert_eq!(server.end(), SERVER);
+}
+
+/// A certificate for `localhost` that vouches for itself, and its key.
+fn certificate(folder: &Path) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, pem: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    (
+        write("server.pem", made.cert.pem()),
+        write("server.key", made.signing_key.serialize_pem()),
+    )
+}
+
+#[test]
+fn both_talk_over_ssl() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(folder.path());
+    let endpoint = "ssl://localhost:0";
+    let server = Server::start(&["--endpoint", endpoint, "--cert", &cert, "--key", &key]);
+    assert_talk(&client(&["--endpoint", &server.endpoint, "--ca", &cert]));
+
+    // A client that was not told to trust this certificate does not.
+    let stranger = client(&["--endpoint", &server.endpoint]);
+    assert!(!stranger.status.success());
+    let complaint = String::from_utf8_lossy(&stranger.stderr);
+    assert!(complaint.contains("certificate"), "{complaint}");
+
+    server.terminate();
+    assert_eq!(server.end(), SERVER);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_its_calls_first() {
+    let server = Server::start(&["--endpoint", "tcp://127.0.0.1:0"]);
+    let communicator = Communicator::new();
+    let prx = ServerPrx::connect(&communicator, &server.endpoint)
+        .await
+        .unwrap();
+    let slow = prx.timeout_async(1);
+    // Its answer says that the slow call, which went first, has arrived.
+    prx.echo("there").await.unwrap();
+    server.terminate();
+    slow.await.unwrap();
+    assert!(
+        server
+            .end()
+            .ends_with("enter timeout: 1\nextra oob data: []\nstopped\n")
+    );
+}
+
+#[test]
+fn without_a_server_the_client_says_so() {
+    let output = client(&["--endpoint", "tcp://127.0.0.1:1"]);
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("tcp://127.0.0.1:1"), "{complaint}");
+}
