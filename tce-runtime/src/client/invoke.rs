@@ -10,8 +10,7 @@ use tokio::sync::oneshot;
 
 use super::connect::ensure_up;
 use crate::{
-    connection::{
-        Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge,
+    connection::{after, Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge,
         broker_away,
     },
     error::{ErrorCode, RpcError},
@@ -207,7 +206,7 @@ pub(super) async fn send_oneway(
         match appended {
             Ok(encoded) => return encoded.map_err(too_large),
             Err(Refused::Full | Refused::Detached) => {
-                let deadline = Instant::now() + facets.timeout(connection);
+                let deadline = after(Instant::now(), facets.timeout(connection));
                 room(connection, deadline, || std::future::ready(())).await?;
             }
         }
@@ -224,7 +223,7 @@ async fn send_oneway_by_queue(
     facets: &Facets,
     params: impl Marshal,
 ) -> Result<(), RpcError> {
-    let deadline = Instant::now() + facets.timeout(connection);
+    let deadline = after(Instant::now(), facets.timeout(connection));
     let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
     let body = encode_for_queue(connection, link, header, facets, params)?;
     let late = |_| {

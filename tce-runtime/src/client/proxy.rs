@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     communicator::Communicator,
-    connection::Connection,
+    connection::{Connection, after},
     error::RpcError,
     server::Context,
     wire::{Marshal, Operation, Unmarshal, reserved},
@@ -109,7 +109,7 @@ impl Proxy {
         params: P,
     ) -> Pending<T> {
         let timeout = self.facets.timeout(&self.connection);
-        let deadline = Instant::now() + timeout;
+        let deadline = after(Instant::now(), timeout);
         let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
             Ok(sent) => State::Sent(sent),
             Err(NotSent::Ever(error)) => State::Failed(Some(error)),

@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout, timeout_at},
 };
 
-use super::{Connection, IncomingCall, Reply, Status, outbox::Sink};
+use super::{after, Connection, IncomingCall, Reply, Status, outbox::Sink};
 use crate::{
     error::ErrorCode,
     stop::Stop,
@@ -190,7 +190,7 @@ async fn watch_deadlines(connection: &Connection) -> Ended {
     let inner = &connection.inner;
     let stall_time = inner.settings.options.connection.stall_time;
     loop {
-        let stalls_at = |since: Instant| since + stall_time;
+        let stalls_at = |since: Instant| after(since, stall_time);
         inner
             .calls
             .watch_once(inner.outbox.blocked_since().map(stalls_at))
@@ -247,7 +247,7 @@ impl<'a> Reading<'a> {
             slow_frame = match (slow_frame, self.deframer.partial()) {
                 (_, None) => None,
                 (Some((number, at)), Some(current)) if number == current => Some((number, at)),
-                (_, Some(current)) => Some((current, Instant::now() + limits.frame_time)),
+                (_, Some(current)) => Some((current, after(Instant::now(), limits.frame_time))),
             };
         }
     }

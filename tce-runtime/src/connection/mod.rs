@@ -33,6 +33,7 @@ pub(crate) use returns::Ticket;
 pub(crate) use servants::Servants;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
 pub(crate) use served::{Served, Serving};
+pub(crate) use wait::after;
 
 use crate::{
     config::{Options, Settings},

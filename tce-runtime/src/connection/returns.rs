@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{IncomingCall, Inner, Leave, Origin, Outgoing, Purpose, Refused, TooLarge};
+use super::{IncomingCall, Inner, Leave, Origin, Outgoing, Purpose, Refused, TooLarge, after};
 use crate::{
     error::ErrorCode,
     wire::{Extra, Header, Marshal, reserved},
@@ -139,7 +139,7 @@ impl Inner {
         let message = Outgoing {
             body,
             queue: link.queue.clone(),
-            expires_at: expires_in.map(|left| Instant::now() + left),
+            expires_at: expires_in.map(|left| after(Instant::now(), left)),
             purpose: Purpose::Unconfirmed,
         };
         link.outlet.push_anyway(message);
