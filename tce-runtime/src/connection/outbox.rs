@@ -238,11 +238,11 @@ impl State {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let before = self.written;
+        let before = self.pending();
         let result = self.poll_sink(cx);
         if result.is_ready() {
             self.blocked_since = None;
-        } else if self.blocked_since.is_none() || self.written > before {
+        } else if self.blocked_since.is_none() || self.pending() < before {
             self.blocked_since = Some(Instant::now());
         }
         result
