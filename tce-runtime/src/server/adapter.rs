@@ -241,13 +241,16 @@ async fn accept_all(shared: Arc<Shared>, listener: Listener, mut stop: watch::Re
 }
 
 async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
-    // The permit comes first: who is over the limit waits in the system's
-    // queue, and costs nothing here.
-    let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else {
+    // Who is over the limit waits in the system's queue, and costs nothing
+    // here. Nobody else takes permits: one that is free now is free later.
+    if shared.permits.acquire().await.is_err() {
         return;
-    };
+    }
     match listener.accept().await {
         Ok(accepted) => {
+            let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else {
+                return;
+            };
             let shared = Arc::clone(shared);
             let stop = shared.stop.subscribe();
             tokio::spawn(async move {
