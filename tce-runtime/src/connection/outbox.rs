@@ -54,7 +54,9 @@ struct State {
     sink: Option<Sink>,
     frames: Vec<u8>,
     written: usize,
-    /// Whether nothing has been sent on this sink yet.
+    /// Counts the sinks: what was meant for one must not leave by the next.
+    life: u64,
+    /// Whether no call has been sent on this sink yet.
     is_first: bool,
     /// The socket takes no more, and has not since then: only the writer,
     /// whose waker waits there, may try again.
@@ -69,6 +71,7 @@ impl Outbox {
             sink: None,
             frames: Vec::new(),
             written: 0,
+            life: 0,
             is_first: true,
             blocked_since: None,
             writer: None,
@@ -89,6 +92,7 @@ impl Outbox {
         let mut state = self.lock();
         state.reset();
         state.sink = Some(sink);
+        state.life += 1;
         drop(state);
         self.room.notify_waiters();
     }
@@ -105,8 +109,8 @@ impl Outbox {
         sink
     }
 
-    /// Appends what `encode` writes. It is told whether these are the first
-    /// bytes of the connection.
+    /// Appends the call that `encode` writes. It is told whether it is the
+    /// first of the connection.
     pub(crate) fn append<T>(
         &self,
         leave: Leave,
@@ -129,7 +133,31 @@ impl Outbox {
         Ok(value)
     }
 
-    /// Appends whole frames and sends at once. `frames` is empty afterwards,
+    /// Which sink it is that bytes leave by now.
+    pub(crate) fn life(&self) -> u64 {
+        self.lock().life
+    }
+
+    /// Appends a reply to a call that came in `life`.
+    pub(crate) fn append_reply(
+        &self,
+        life: u64,
+        leave: Leave,
+        reply: &[u8],
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.sink.is_none() || state.life != life {
+            return Err(Refused::Detached);
+        }
+        if state.pending() >= self.limit {
+            return Err(Refused::Full);
+        }
+        state.frames.extend_from_slice(reply);
+        state.send(leave);
+        Ok(())
+    }
+
+    /// Appends whole frames of replies and sends at once. `frames` is empty afterwards,
     /// also where the connection is gone and nobody can read them.
     pub(crate) fn append_all(&self, frames: &mut Vec<u8>) {
         let mut state = self.lock();
@@ -139,7 +167,6 @@ impl Outbox {
             } else {
                 state.frames.extend_from_slice(frames);
             }
-            state.is_first = false;
             state.send(Leave::Now);
         }
         drop(state);

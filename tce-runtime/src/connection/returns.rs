@@ -109,19 +109,19 @@ impl IncomingCall<'_> {
 }
 
 impl Inner {
-    /// Sends a RETURN that was encoded on its own; waits for room on a stream.
+    /// Sends a RETURN that was encoded on its own; waits for room on the
+    /// stream that its call came by.
     pub(crate) async fn send_return(
         &self,
         mut reply: Vec<u8>,
         leave: Leave,
+        life: u64,
         expires_in: Option<Duration>,
     ) {
         while !reply.is_empty() {
             let sent = match &self.queue {
                 Some(_) => return self.push_return(reply, expires_in),
-                None => self
-                    .outbox
-                    .append(leave, |out, _| out.extend_from_slice(&reply)),
+                None => self.outbox.append_reply(life, leave, &reply),
             };
             match sent {
                 Ok(()) => reply.clear(),

@@ -60,7 +60,8 @@ impl IncomingCall<'_> {
             Poll::Pending => {
                 let connection = self.connection.without_keep();
                 let serving = connection.inner.served.begin();
-                tokio::spawn(finish(connection, ticket, future, serving, expires_in));
+                let life = connection.inner.outbox.life();
+                tokio::spawn(finish(connection, life, ticket, future, serving, expires_in));
             }
         }
     }
@@ -81,9 +82,12 @@ where
     }
 }
 
-/// Sees a servant through that was not ready at once, and sends its RETURN.
+/// Sees a servant through that was not ready at once, and sends its RETURN. A
+/// caller whose connection is gone gets none: on the next one its sequence may
+/// be another call's.
 async fn finish<T, F>(
     connection: Connection,
+    life: u64,
     ticket: Ticket,
     mut future: Pin<Box<F>>,
     serving: Serving,
@@ -102,7 +106,7 @@ async fn finish<T, F>(
     } else {
         Leave::Gathered
     };
-    connection.inner.send_return(reply, leave, expires_in).await;
+    connection.inner.send_return(reply, leave, life, expires_in).await;
 }
 
 fn answer<T: Marshal>(
