@@ -55,10 +55,9 @@ impl Communicator {
         connection.keep = Some(Arc::new(Keep(Arc::clone(&connection.inner))));
         let mut up = connection.inner.status.subscribe();
         tokio::spawn(supervise(connection.without_keep(), endpoint, stream, stop));
-        // The task sets the status before it reads or writes.
-        let _ = up
-            .wait_for(|status| !matches!(status, Status::Down { .. }))
-            .await;
+        // The task sets the status before it reads or writes; a peer that closes
+        // at once may have changed it again by now.
+        let _ = up.changed().await;
         Ok(connection)
     }
 }
