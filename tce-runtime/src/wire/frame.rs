@@ -188,6 +188,9 @@ impl Deframer {
             self.carry = Vec::new();
             self.carry_is_done = false;
         }
+        // One large frame must not cost an idle connection its size for ever.
+        self.inflated.clear();
+        self.inflated.shrink_to(INFLATE_STEP);
         let (header, payload) = if self.carry.is_empty() {
             let Some(header) = peek_header(input, &self.limits)? else {
                 self.carry.extend_from_slice(std::mem::take(input));
@@ -255,8 +258,6 @@ fn move_up_to(len: usize, carry: &mut Vec<u8>, input: &mut &[u8]) {
 
 /// Inflates a zlib stream; what follows its end is padding (the Java client's).
 fn inflate(stream: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
-    out.clear();
-    out.shrink_to(INFLATE_STEP);
     let mut decompress = Decompress::new(true);
     let mut used = 0;
     loop {
