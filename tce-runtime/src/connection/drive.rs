@@ -210,6 +210,8 @@ struct Reading<'a> {
     connection: &'a Connection,
     deframer: Deframer,
     replies: Vec<u8>,
+    /// Whether replies have left since the reader last looked for room.
+    has_replied: bool,
     /// What was read and waits, since the peer has too much under way.
     held: Vec<u8>,
 }
@@ -221,6 +223,7 @@ impl<'a> Reading<'a> {
             connection,
             deframer: Deframer::new(limits),
             replies: Vec::new(),
+            has_replied: false,
             held: Vec::new(),
         }
     }
@@ -280,7 +283,9 @@ impl<'a> Reading<'a> {
         let limit = inner.settings.options.connection.served_calls;
         loop {
             inner.served.fewer_than(limit).await;
-            if inner.outbox.is_full() {
+            // Only who makes us reply has to wait for room. Two sides that both
+            // stopped reading since their own calls wait would wait for ever.
+            if std::mem::take(&mut self.has_replied) {
                 inner.outbox.room().await;
             }
             if self.held.is_empty() {
@@ -302,13 +307,13 @@ impl<'a> Reading<'a> {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(error) => {
-                    inner.outbox.append_all(&mut self.replies);
+                    self.leave();
                     return Err(error);
                 }
             };
             handle(self.connection, frame.payload, &mut self.replies);
             if self.replies.len() >= REPLY_SIZE {
-                inner.outbox.append_all(&mut self.replies);
+                self.leave();
                 if inner.outbox.is_full() {
                     break;
                 }
@@ -317,11 +322,17 @@ impl<'a> Reading<'a> {
                 break;
             }
         }
-        if !self.replies.is_empty() {
-            inner.outbox.append_all(&mut self.replies);
-        }
+        self.leave();
         self.held.extend_from_slice(rest);
         Ok(())
+    }
+
+    /// Sends the replies that are ready.
+    fn leave(&mut self) {
+        if !self.replies.is_empty() {
+            self.connection.inner.outbox.append_all(&mut self.replies);
+            self.has_replied = true;
+        }
     }
 }
 
