@@ -24,7 +24,7 @@ use crate::{
     error::ErrorCode,
     stop::Stop,
     transport::Stream,
-    wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader},
+    wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
 };
 
 /// How much one read takes at most. It lies in one buffer for all connections
@@ -343,25 +343,7 @@ fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
     let limits = &inner.settings.options.limits;
     let message = match Message::parse(payload, limits) {
         Ok(message) => message,
-        Err(error) => {
-            if let Ok(header) = Header::unmarshal(&mut Reader::new(payload))
-                && header.msgtype == MSGTYPE_RPC
-                && header.calltype.is_call()
-            {
-                let call = IncomingCall {
-                    connection,
-                    header,
-                    extra: Extra::new(),
-                    params: &[],
-                    replies,
-                    origin: None,
-                };
-                call.refuse(ErrorCode::DataDirty, &error.to_string());
-            } else {
-                dropped(connection, "undecodable", &error.to_string());
-            }
-            return;
-        }
+        Err(error) => return handle_broken(connection, payload, &error.to_string(), replies),
     };
     let Message {
         header,
@@ -398,6 +380,35 @@ fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
             "calltype",
             "a message that is neither CALL nor RETURN",
         );
+    }
+}
+
+/// Answers a message whose header alone makes sense: nobody is left waiting.
+fn handle_broken(connection: &Connection, payload: &[u8], text: &str, replies: &mut Vec<u8>) {
+    let header = Header::unmarshal(&mut Reader::new(payload))
+        .ok()
+        .filter(|header| header.msgtype == MSGTYPE_RPC);
+    match header {
+        Some(header) if header.calltype.is_return() => {
+            let reply = Reply {
+                errcode: ErrorCode::DataDirty.to_wire(),
+                extra: Extra::from_iter([(reserved::ERROR, text)]),
+                result: Bytes::new(),
+            };
+            connection.inner.calls.complete(header.sequence, reply);
+        }
+        Some(header) if header.calltype.is_call() => {
+            let call = IncomingCall {
+                connection,
+                header,
+                extra: Extra::new(),
+                params: &[],
+                replies,
+                origin: None,
+            };
+            call.refuse(ErrorCode::DataDirty, text);
+        }
+        _ => dropped(connection, "undecodable", text),
     }
 }
 
