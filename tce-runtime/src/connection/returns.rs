@@ -64,7 +64,12 @@ impl Ticket {
 
     fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
         let extra = self.extra_with(std::iter::once((reserved::ERROR, text)));
-        let header = self.header.returning(code.to_wire());
+        // 0 is success on the wire, whatever a servant takes it for.
+        let errcode = match code.to_wire() {
+            0 => ErrorCode::RemoteException.to_wire(),
+            errcode => errcode,
+        };
+        let header = self.header.returning(errcode);
         if let Err(TooLarge { .. }) = inner.encode(replies, header, &extra, ()) {
             // The text alone can be too long; the code never is.
             let _ = inner.encode(replies, header, &self.routed, ());
