@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -45,7 +46,9 @@ impl Listeners {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         for listener in listeners {
-            listener(connection, event);
+            // A listener that panics has had its say in the panic hook; the
+            // connection must not end by it.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(connection, event)));
         }
     }
 }
