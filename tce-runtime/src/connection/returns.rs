@@ -8,6 +8,10 @@ use crate::{
     wire::{Extra, Header, Marshal, reserved},
 };
 
+/// The most bytes of an error's text that travel: far less than what a peer
+/// takes as extra.
+const MAX_ERROR_TEXT: usize = 8 << 10;
+
 /// What a RETURN repeats of its CALL (`spec/wire.md`, section 2).
 #[derive(Debug)]
 pub(crate) struct Ticket {
@@ -63,7 +67,7 @@ impl Ticket {
     }
 
     fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
-        let extra = self.extra_with(std::iter::once((reserved::ERROR, text)));
+        let extra = self.extra_with(std::iter::once((reserved::ERROR, start_of(text))));
         // 0 is success on the wire, whatever a servant takes it for.
         let errcode = match code.to_wire() {
             0 => ErrorCode::RemoteException.to_wire(),
@@ -88,6 +92,15 @@ impl Ticket {
         extra.extend(added);
         extra
     }
+}
+
+/// As much of a text as may travel.
+fn start_of(text: &str) -> &str {
+    let mut end = text.len().min(MAX_ERROR_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 impl IncomingCall<'_> {
