@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::connect::ensure_up;
 use crate::{
-    connection::{after, Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge,
+    connection::{
+        Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge, after,
         broker_away,
     },
     error::{ErrorCode, RpcError},

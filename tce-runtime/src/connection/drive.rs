@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout, timeout_at},
 };
 
-use super::{after, Connection, IncomingCall, Reply, Status, outbox::Sink};
+use super::{Connection, IncomingCall, Reply, Status, after, outbox::Sink};
 use crate::{
     error::ErrorCode,
     stop::Stop,

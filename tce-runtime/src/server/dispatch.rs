@@ -61,7 +61,9 @@ impl IncomingCall<'_> {
                 let connection = self.connection.without_keep();
                 let serving = connection.inner.served.begin();
                 let life = connection.inner.outbox.life();
-                tokio::spawn(finish(connection, life, ticket, future, serving, expires_in));
+                tokio::spawn(finish(
+                    connection, life, ticket, future, serving, expires_in,
+                ));
             }
         }
     }
@@ -106,7 +108,10 @@ async fn finish<T, F>(
     } else {
         Leave::Gathered
     };
-    connection.inner.send_return(reply, leave, life, expires_in).await;
+    connection
+        .inner
+        .send_return(reply, leave, life, expires_in)
+        .await;
 }
 
 fn answer<T: Marshal>(
