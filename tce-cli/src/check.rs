@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     let compilation = args.idl.compile(&args.files, console)?;
-    args.idl.summarize(&compilation, console)?;
+    args.idl.summarize(&args.files, &compilation, console)?;
     Ok(match compilation.model {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,

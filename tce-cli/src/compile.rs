@@ -61,7 +61,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     let compilation = args.idl.compile(&args.input, console)?;
     let Some(model) = &compilation.model else {
-        args.idl.summarize(&compilation, console)?;
+        args.idl.summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
     let stale = tce_codegen::generate(model, &args.lang).and_then(|files| {

@@ -62,9 +62,11 @@ impl IdlArgs {
         Ok(compilation)
     }
 
-    /// Sums the diagnostics up in one line, for people.
+    /// Sums the diagnostics up in one line, for people. Of the files that were
+    /// `given` some may not even be there.
     pub(crate) fn summarize(
         &self,
+        given: &[PathBuf],
         compilation: &Compilation,
         console: &mut Console,
     ) -> io::Result<()> {
@@ -86,7 +88,8 @@ impl IdlArgs {
             0 => String::new(),
             some => format!(" and {}", Count(some, "warning")),
         };
-        let files = Count(compilation.sources.files().len(), "file");
+        let files = compilation.sources.files().len().max(given.len());
+        let files = Count(files, "file");
         if !compilation.diagnostics.is_empty() {
             writeln!(console.err)?;
         }

@@ -70,7 +70,8 @@ fn a_file_that_is_not_there_is_an_error() {
     tce_in(folder.path(), &["check", "none.idl"])
         .exits(1)
         .complains("TCE0001")
-        .complains("none.idl");
+        .complains("none.idl")
+        .complains("1 error in 1 file");
     tce_in(folder.path(), &["check"])
         .exits(2)
         .complains("<FILE>");
