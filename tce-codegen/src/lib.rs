@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A `build.rs` wants [`configure`], which goes the whole way from `.idl`
-//! files to `OUT_DIR`. Everything else works in memory up to [`write`] and
+//! files to `OUT_DIR`. Everything else works in memory up to [`write()`] and
 //! [`check`].
 //!
 //! # Files

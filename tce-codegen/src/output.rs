@@ -49,7 +49,7 @@ pub fn write(files: &[GeneratedFile], dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lists the files of `dir` that [`write`] would change, and those of the same
+/// Lists the files of `dir` that [`write()`] would change, and those of the same
 /// language that tce generated once and would not write any more. Nothing is
 /// touched.
 ///

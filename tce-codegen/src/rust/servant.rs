@@ -61,8 +61,10 @@ impl Unit<'_> {
     fn servant(&self, id: InterfaceId) -> TokenStream {
         let names = self.names.interface(id);
         let (name, servant_trait) = (&names.servant, &names.servant_trait);
-        let docs = Docs::sentence(format!("Serves an implementation of [`{servant_trait}`]."))
-            .attributes();
+        // A trait may be called as one of the standard derives: `trait@` tells them apart.
+        let place =
+            format!("Serves an implementation of [`{servant_trait}`](trait@{servant_trait}).");
+        let docs = Docs::sentence(place).attributes();
         let (indices, dispatches) = self.dispatches(id);
         quote! {
             #docs

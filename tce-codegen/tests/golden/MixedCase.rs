@@ -49,7 +49,7 @@ pub trait ShelfLife: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`ShelfLife`].
+/// Serves an implementation of [`ShelfLife`](trait@ShelfLife).
 #[derive(Debug)]
 pub struct ShelfLifeServant<T>(::std::sync::Arc<T>);
 

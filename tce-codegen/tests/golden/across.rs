@@ -35,7 +35,7 @@ pub trait Courier: super::across_base::Carrier {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Courier`].
+/// Serves an implementation of [`Courier`](trait@Courier).
 #[derive(Debug)]
 pub struct CourierServant<T>(::std::sync::Arc<T>);
 

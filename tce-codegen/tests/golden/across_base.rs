@@ -46,7 +46,7 @@ pub trait Carrier: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Carrier`].
+/// Serves an implementation of [`Carrier`](trait@Carrier).
 #[derive(Debug)]
 pub struct CarrierServant<T>(::std::sync::Arc<T>);
 

@@ -435,7 +435,7 @@ pub trait Server: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<String_, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Server`].
+/// Serves an implementation of [`Server`](trait@Server).
 #[derive(Debug)]
 pub struct ServerServant<T>(::std::sync::Arc<T>);
 
@@ -948,7 +948,7 @@ pub trait Server_: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Server_`].
+/// Serves an implementation of [`Server_`](trait@Server_).
 #[derive(Debug)]
 pub struct ServerServant_<T>(::std::sync::Arc<T>);
 
@@ -1060,22 +1060,160 @@ impl ServerPrx_ {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `clashes::T_`: interface 2 on the wire.
+/// What a servant implements, each operation as an `async fn`, to serve `clashes::Clone`: interface 2 on the wire.
+pub trait Clone: Send + Sync + 'static {
+    /// `clashes::Clone::twice`: interface 2, operation 0 on the wire.
+    fn twice(
+        &self,
+        once: Default,
+        ctx: &rt::Context,
+    ) -> impl ::std::future::Future<Output = Result<Default, rt::Fault>> + Send;
+}
+
+/// Serves an implementation of [`Clone`](trait@Clone).
+#[derive(Debug)]
+pub struct CloneServant<T>(::std::sync::Arc<T>);
+
+impl<T: Clone> CloneServant<T> {
+    /// Serves `servant`.
+    pub fn new(servant: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(servant))
+    }
+
+    /// Serves `servant`, which stays shared with whoever else holds it.
+    pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
+        Self(servant)
+    }
+}
+
+impl<T: Clone> rt::Servant for CloneServant<T> {
+    fn interfaces(&self) -> &'static [u16] {
+        &[2]
+    }
+
+    fn dispatch(&self, call: rt::IncomingCall<'_>) {
+        match call.ifidx() {
+            2 => dispatch_clone(&self.0, call),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+pub(super) fn dispatch_clone<T: Clone>(
+    servant: &::std::sync::Arc<T>,
+    call: rt::IncomingCall<'_>,
+) {
+    match call.opidx() {
+        0 => {
+            call.run(
+                servant,
+                |servant, (once,): (Default,), ctx| async move {
+                    let result = T::twice(&servant, once, &ctx).await;
+                    (ctx, result)
+                },
+            );
+        }
+        _ => call.unknown_operation(),
+    }
+}
+
+/// Calls `clashes::Clone`: interface 2 on the wire.
+///
+/// # Errors
+///
+/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+#[derive(Debug, Clone)]
+pub struct ClonePrx(rt::Proxy);
+
+impl ClonePrx {
+    const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 2, 0);
+
+    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
+    pub async fn connect(
+        communicator: &rt::Communicator,
+        endpoint: &str,
+    ) -> Result<Self, rt::RpcError> {
+        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    }
+
+    /// A proxy on a connection that is there already.
+    pub fn new(connection: &rt::Connection) -> Self {
+        Self(rt::Proxy::new(connection))
+    }
+
+    /// In a servant: a proxy to whoever called.
+    pub fn to_caller(ctx: &rt::Context) -> Self {
+        Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// The connection that carries the calls.
+    pub fn connection(&self) -> &rt::Connection {
+        self.0.connection()
+    }
+
+    /// The same proxy with another time limit for each of its calls.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
+        Self(self.0.with_timeout(timeout))
+    }
+
+    /// The same proxy with entries for the extra of each of its calls.
+    #[must_use]
+    pub fn with_extra<K: Into<String>, V: Into<String>>(
+        &self,
+        extra: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self(self.0.with_extra(extra))
+    }
+
+    /// `clashes::Clone::twice`: interface 2, operation 0 on the wire.
+    pub async fn twice(&self, once: &Default) -> Result<Default, rt::RpcError> {
+        self.twice_async(once).await
+    }
+
+    /// [`twice`](Self::twice), sent now: await the answer when it is needed.
+    pub fn twice_async(&self, once: &Default) -> rt::Pending<Default> {
+        self.0.call(&Self::TWICE, (once,))
+    }
+}
+
+/// `struct clashes::Default` of the IDL.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Default {
+    /// `int x` of the IDL.
+    pub x: i32,
+}
+
+impl rt::Marshal for Default {
+    fn marshal(&self, out: &mut rt::Writer<'_>) {
+        self.x.marshal(out);
+    }
+}
+
+impl rt::Unmarshal for Default {
+    const MIN_SIZE: usize = i32::MIN_SIZE;
+
+    fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
+        Ok(Self { x: i32::unmarshal(input)? })
+    }
+}
+
+/// What a servant implements, each operation as an `async fn`, to serve `clashes::T_`: interface 3 on the wire.
 pub trait T_: Server {
-    /// `clashes::T_::get_name`: interface 2, operation 0 on the wire.
+    /// `clashes::T_::get_name`: interface 3, operation 0 on the wire.
     fn get_name__(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::T_::echo_Async`: interface 2, operation 1 on the wire.
+    /// `clashes::T_::echo_Async`: interface 3, operation 1 on the wire.
     fn echo_async__(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`T_`].
+/// Serves an implementation of [`T_`](trait@T_).
 #[derive(Debug)]
 pub struct TServant<T>(::std::sync::Arc<T>);
 
@@ -1093,12 +1231,12 @@ impl<T: T_> TServant<T> {
 
 impl<T: T_> rt::Servant for TServant<T> {
     fn interfaces(&self) -> &'static [u16] {
-        &[2, 0]
+        &[3, 0]
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            2 => dispatch_t(&self.0, call),
+            3 => dispatch_t(&self.0, call),
             0 => dispatch_server(&self.0, call),
             _ => call.unknown_operation(),
         }
@@ -1132,7 +1270,7 @@ pub(super) fn dispatch_t<T: T_>(
     }
 }
 
-/// Calls `clashes::T_`: interface 2 on the wire.
+/// Calls `clashes::T_`: interface 3 on the wire.
 ///
 /// # Errors
 ///
@@ -1141,10 +1279,10 @@ pub(super) fn dispatch_t<T: T_>(
 pub struct TPrx(rt::Proxy);
 
 impl TPrx {
-    const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 2, 0);
+    const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 3, 0);
     const ECHO_ASYNC_: rt::Operation = rt::Operation::new(
         "clashes::T_::echo_Async",
-        2,
+        3,
         1,
     );
     const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
@@ -1233,7 +1371,7 @@ impl TPrx {
         Self(self.0.with_extra(extra))
     }
 
-    /// `clashes::T_::get_name`: interface 2, operation 0 on the wire.
+    /// `clashes::T_::get_name`: interface 3, operation 0 on the wire.
     pub async fn get_name__(&self) -> Result<(), rt::RpcError> {
         self.get_name_async__().await
     }
@@ -1248,7 +1386,7 @@ impl TPrx {
         self.0.oneway(&Self::GET_NAME__, ()).await
     }
 
-    /// `clashes::T_::echo_Async`: interface 2, operation 1 on the wire.
+    /// `clashes::T_::echo_Async`: interface 3, operation 1 on the wire.
     pub async fn echo_async__(&self) -> Result<(), rt::RpcError> {
         self.echo_async_async_().await
     }

@@ -55,7 +55,7 @@ pub trait Library: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<Shelves, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Library`].
+/// Serves an implementation of [`Library`](trait@Library).
 #[derive(Debug)]
 pub struct LibraryServant<T>(::std::sync::Arc<T>);
 

@@ -129,7 +129,7 @@ pub trait Notes: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Notes`].
+/// Serves an implementation of [`Notes`](trait@Notes).
 #[derive(Debug)]
 pub struct NotesServant<T>(::std::sync::Arc<T>);
 

@@ -17,7 +17,7 @@ pub trait Far: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Far`].
+/// Serves an implementation of [`Far`](trait@Far).
 #[derive(Debug)]
 pub struct FarServant<T>(::std::sync::Arc<T>);
 
@@ -163,7 +163,7 @@ pub trait Near: Far {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Near`].
+/// Serves an implementation of [`Near`](trait@Near).
 #[derive(Debug)]
 pub struct NearServant<T>(::std::sync::Arc<T>);
 

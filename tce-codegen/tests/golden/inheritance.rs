@@ -11,7 +11,7 @@ pub trait Animal: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Animal`].
+/// Serves an implementation of [`Animal`](trait@Animal).
 #[derive(Debug)]
 pub struct AnimalServant<T>(::std::sync::Arc<T>);
 
@@ -128,7 +128,7 @@ pub trait Dog: Animal {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Dog`].
+/// Serves an implementation of [`Dog`](trait@Dog).
 #[derive(Debug)]
 pub struct DogServant<T>(::std::sync::Arc<T>);
 
@@ -261,7 +261,7 @@ pub trait Puppy: Dog {
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Puppy`].
+/// Serves an implementation of [`Puppy`](trait@Puppy).
 #[derive(Debug)]
 pub struct PuppyServant<T>(::std::sync::Arc<T>);
 

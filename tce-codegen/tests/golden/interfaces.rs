@@ -25,7 +25,7 @@ pub trait Calculator: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Calculator`].
+/// Serves an implementation of [`Calculator`](trait@Calculator).
 #[derive(Debug)]
 pub struct CalculatorServant<T>(::std::sync::Arc<T>);
 
@@ -180,7 +180,7 @@ pub trait Clock: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Clock`].
+/// Serves an implementation of [`Clock`](trait@Clock).
 #[derive(Debug)]
 pub struct ClockServant<T>(::std::sync::Arc<T>);
 

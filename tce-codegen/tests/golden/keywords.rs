@@ -121,7 +121,7 @@ pub trait Impl: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Impl`].
+/// Serves an implementation of [`Impl`](trait@Impl).
 #[derive(Debug)]
 pub struct ImplServant<T>(::std::sync::Arc<T>);
 

@@ -32,7 +32,7 @@ pub trait Zeroth: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Zeroth`].
+/// Serves an implementation of [`Zeroth`](trait@Zeroth).
 #[derive(Debug)]
 pub struct ZerothServant<T>(::std::sync::Arc<T>);
 
@@ -154,7 +154,7 @@ pub trait First: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`First`].
+/// Serves an implementation of [`First`](trait@First).
 #[derive(Debug)]
 pub struct FirstServant<T>(::std::sync::Arc<T>);
 
@@ -275,7 +275,7 @@ pub trait Second: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Second`].
+/// Serves an implementation of [`Second`](trait@Second).
 #[derive(Debug)]
 pub struct SecondServant<T>(::std::sync::Arc<T>);
 

@@ -19,7 +19,7 @@ pub trait Log: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Log`].
+/// Serves an implementation of [`Log`](trait@Log).
 #[derive(Debug)]
 pub struct LogServant<T>(::std::sync::Arc<T>);
 

@@ -147,7 +147,7 @@ pub trait Draw: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Draw`].
+/// Serves an implementation of [`Draw`](trait@Draw).
 #[derive(Debug)]
 pub struct DrawServant<T>(::std::sync::Arc<T>);
 
@@ -325,7 +325,7 @@ pub trait Paint: Draw {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Paint`].
+/// Serves an implementation of [`Paint`](trait@Paint).
 #[derive(Debug)]
 pub struct PaintServant<T>(::std::sync::Arc<T>);
 

@@ -113,7 +113,7 @@ pub trait Echo: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Echo`].
+/// Serves an implementation of [`Echo`](trait@Echo).
 #[derive(Debug)]
 pub struct EchoServant<T>(::std::sync::Arc<T>);
 

@@ -49,7 +49,7 @@ pub trait Forester: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<Tree, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Forester`].
+/// Serves an implementation of [`Forester`](trait@Forester).
 #[derive(Debug)]
 pub struct ForesterServant<T>(::std::sync::Arc<T>);
 

@@ -60,7 +60,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<Bytes, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Store`].
+/// Serves an implementation of [`Store`](trait@Store).
 #[derive(Debug)]
 pub struct StoreServant<T>(::std::sync::Arc<T>);
 

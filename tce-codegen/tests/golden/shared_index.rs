@@ -11,7 +11,7 @@ pub trait Derived: super::shared_index_base::Base {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Derived`].
+/// Serves an implementation of [`Derived`](trait@Derived).
 #[derive(Debug)]
 pub struct DerivedServant<T>(::std::sync::Arc<T>);
 

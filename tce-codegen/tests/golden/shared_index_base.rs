@@ -11,7 +11,7 @@ pub trait Base: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Base`].
+/// Serves an implementation of [`Base`](trait@Base).
 #[derive(Debug)]
 pub struct BaseServant<T>(::std::sync::Arc<T>);
 

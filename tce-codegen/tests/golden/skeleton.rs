@@ -163,7 +163,7 @@ pub trait Served: Part {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Served`].
+/// Serves an implementation of [`Served`](trait@Served).
 #[derive(Debug)]
 pub struct ServedServant<T>(::std::sync::Arc<T>);
 
@@ -296,7 +296,7 @@ pub trait Elsewhere: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Elsewhere`].
+/// Serves an implementation of [`Elsewhere`](trait@Elsewhere).
 #[derive(Debug)]
 pub struct ElsewhereServant<T>(::std::sync::Arc<T>);
 

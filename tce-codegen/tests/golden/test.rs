@@ -11,7 +11,7 @@ pub trait BaseServer: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`BaseServer`].
+/// Serves an implementation of [`BaseServer`](trait@BaseServer).
 #[derive(Debug)]
 pub struct BaseServerServant<T>(::std::sync::Arc<T>);
 
@@ -131,7 +131,7 @@ pub trait ITerminalGatewayServer: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`ITerminalGatewayServer`].
+/// Serves an implementation of [`ITerminalGatewayServer`](trait@ITerminalGatewayServer).
 #[derive(Debug)]
 pub struct ITerminalGatewayServerServant<T>(::std::sync::Arc<T>);
 
@@ -277,7 +277,7 @@ pub trait Server: BaseServer {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Server`].
+/// Serves an implementation of [`Server`](trait@Server).
 #[derive(Debug)]
 pub struct ServerServant<T>(::std::sync::Arc<T>);
 
@@ -489,7 +489,7 @@ pub trait ITerminal: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`ITerminal`].
+/// Serves an implementation of [`ITerminal`](trait@ITerminal).
 #[derive(Debug)]
 pub struct ITerminalServant<T>(::std::sync::Arc<T>);
 

@@ -38,7 +38,7 @@ pub trait Shop: super::mixed_case::ShelfLife {
     > + Send;
 }
 
-/// Serves an implementation of [`Shop`].
+/// Serves an implementation of [`Shop`](trait@Shop).
 #[derive(Debug)]
 pub struct ShopServant<T>(::std::sync::Arc<T>);
 

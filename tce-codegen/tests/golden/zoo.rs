@@ -241,7 +241,7 @@ pub trait Keeper: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 }
 
-/// Serves an implementation of [`Keeper`].
+/// Serves an implementation of [`Keeper`](trait@Keeper).
 #[derive(Debug)]
 pub struct KeeperServant<T>(::std::sync::Arc<T>);
 
