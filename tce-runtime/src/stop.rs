@@ -15,6 +15,14 @@ pub(crate) enum Stop {
     Now,
 }
 
+/// Waits until a shutdown has come this far: for ever, where nobody is left
+/// who could begin one.
+pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, at: Stop) {
+    if stop.wait_for(|stop| *stop >= at).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Tells all receivers to end, waits for them, and cuts off who takes longer
 /// than `timeout`. Returns whether everyone ended by itself.
 pub(crate) async fn end(stop: &watch::Sender<Stop>, timeout: Duration) -> bool {

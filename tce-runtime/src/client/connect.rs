@@ -13,7 +13,7 @@ use crate::{
     config::{Endpoint, Scheme},
     connection::{Connection, ConnectionEvent, Keep, Parts, Status, drive},
     error::{ErrorCode, RpcError},
-    stop::Stop,
+    stop::{Stop, reached},
     transport::{Stream, socket},
     wire::{Extra, reserved},
 };
@@ -112,7 +112,7 @@ async fn ending(connection: &Connection, mut stop: watch::Receiver<Stop>) {
     let mut status = connection.inner.status.subscribe();
     tokio::select! {
         _ = status.wait_for(|status| matches!(status, Status::Closed)) => {}
-        _ = stop.wait_for(|stop| *stop != Stop::Not) => {}
+        () = reached(&mut stop, Stop::Drain) => {}
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::{
 use super::{Connection, IncomingCall, Reply, Status, after, outbox::Sink};
 use crate::{
     error::ErrorCode,
-    stop::Stop,
+    stop::{Stop, reached},
     transport::Stream,
     wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
 };
@@ -155,7 +155,7 @@ async fn take_leave(mut sink: Sink, mut stop: watch::Receiver<Stop>) {
     tokio::select! {
         biased;
         _ = timeout(LEAVE_TIME, sink.shutdown()) => {}
-        _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+        () = reached(&mut stop, Stop::Now) => {}
     }
 }
 
@@ -172,9 +172,7 @@ async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) {
 /// Waits until the communicator ends, and what is under way has ended.
 async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) {
     let inner = &connection.inner;
-    if stop.wait_for(|stop| *stop >= Stop::Drain).await.is_err() {
-        return;
-    }
+    reached(stop, Stop::Drain).await;
     inner.is_draining.store(true, Ordering::Relaxed);
     while *stop.borrow() == Stop::Drain {
         if inner.served.count() == 0 && inner.calls.waiting() == 0 && inner.outbox.pending() == 0 {

@@ -14,7 +14,7 @@ use crate::{
     config::{Endpoint, Scheme},
     connection::{Connection, ConnectionEvent, Listeners, Parts, Servant, Servants, Status, drive},
     error::{ErrorCode, RpcError},
-    stop::{Stop, end},
+    stop::{Stop, end, reached},
     transport::{
         mq::Consumer,
         socket::{Accepted, Listener},
@@ -268,7 +268,7 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
 async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<Stop>) {
     let shaken = tokio::select! {
         shaken = accepted.handshake() => shaken,
-        _ = stop.wait_for(|stop| *stop != Stop::Not) => return,
+        () = reached(&mut stop, Stop::Drain) => return,
     };
     let stream = match shaken {
         Ok(stream) => stream,
