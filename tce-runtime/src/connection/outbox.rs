@@ -199,18 +199,21 @@ impl Outbox {
     }
 
     /// The writer: sends what gathers, for as long as the sink takes it.
-    /// `on_block` hears that the socket has begun to refuse bytes.
+    /// `on_block` hears that the socket has begun to refuse bytes, or has
+    /// stopped.
     pub(crate) async fn write(&self, on_block: impl Fn()) -> io::Error {
+        // It may have refused a caller's, before the writer runs.
+        let mut told = None;
         poll_fn(|cx| {
             let mut state = self.lock();
-            let was_blocked = state.blocked_since.is_some();
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
                 return Poll::Ready(error);
             }
             if state.pending() < self.limit {
                 self.room.notify_waiters();
             }
-            if state.blocked_since.is_some() && !was_blocked {
+            if state.blocked_since != told {
+                told = state.blocked_since;
                 on_block();
             }
             state.writer = Some(cx.waker().clone());
