@@ -40,6 +40,9 @@ const PIECE: usize = 64 << 10;
 /// How much of what nobody wants any more is read at a time.
 const SCRAP: usize = 4 << 10;
 
+/// The most bytes that a close message has room for, beside its code.
+const MAX_REASON: usize = 123;
+
 /// What both halves share. A lock rather than the two halves of a `Stream` and
 /// `Sink`: those wait for each other by their wakers, and whoever sends may
 /// have none.
@@ -82,15 +85,22 @@ where
     }
 }
 
+/// Why no more messages come.
+enum End {
+    /// The peer wants it so.
+    ByPeer(io::Result<()>),
+    /// The peer does what it must not; it is to hear so.
+    ByUs(CloseCode, io::Error),
+}
+
 /// The bytes that come. Where one message ends and the next begins is nobody's
 /// business.
 struct Source<S> {
     shared: Shared<S>,
     /// What is left of the last message.
     message: Bytes,
-    /// Why nothing more comes, until it is told: nothing but the end, or an
-    /// error.
-    end: Option<io::Result<()>>,
+    /// Why nothing more comes, until it is told.
+    end: Option<End>,
     message_time: Duration,
     /// Fires when the message that has begun is too slow.
     too_slow: Option<Pin<Box<Sleep>>>,
@@ -119,13 +129,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Source<S> {
         if out.filled().len() > before || out.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.end.take().map_or(Poll::Pending, Poll::Ready)
+        Poll::Ready(match self.end.take() {
+            None => return Poll::Pending,
+            Some(End::ByPeer(end)) => end,
+            Some(End::ByUs(code, error)) => {
+                // Not before what came until then is answered: nothing may
+                // follow it.
+                say_farewell(&mut self.shared.lock(), code, &error.to_string());
+                Err(error)
+            }
+        })
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Source<S> {
     /// The next binary message, or why there is none any more.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, io::Result<()>>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let mut socket = self.shared.lock();
         loop {
             let Poll::Ready(received) = Pin::new(&mut *socket).poll_next(cx) else {
@@ -141,32 +160,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Source<S> {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Text(_))) => {
                     let text = "a text message: frames travel in binary ones";
-                    say_farewell(&mut socket, CloseCode::Unsupported, text);
-                    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+                    let error = io::Error::new(io::ErrorKind::InvalidData, text);
+                    End::ByUs(CloseCode::Unsupported, error)
                 }
-                Some(Ok(Message::Close(farewell))) => closed_by_peer(farewell),
+                Some(Ok(Message::Close(farewell))) => End::ByPeer(closed_by_peer(farewell)),
                 None | Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
-                    Ok(())
+                    End::ByPeer(Ok(()))
                 }
-                Some(Err(error)) => {
-                    let code = match error {
-                        Error::Capacity(_) => CloseCode::Size,
-                        _ => CloseCode::Protocol,
-                    };
-                    say_farewell(&mut socket, code, "");
-                    Err(io_error(error))
+                Some(Err(error @ Error::Capacity(_))) => {
+                    End::ByUs(CloseCode::Size, io_error(error))
                 }
+                Some(Err(error)) => End::ByUs(CloseCode::Protocol, io_error(error)),
             };
             return Poll::Ready(Err(end));
         }
     }
 
     /// Waits on a message that has begun for no longer than it may take.
-    fn poll_too_slow(
-        &mut self,
-        has_begun: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Bytes, io::Result<()>>> {
+    fn poll_too_slow(&mut self, has_begun: bool, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         if !has_begun {
             return Poll::Pending;
         }
@@ -174,20 +185,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Source<S> {
         let too_slow = self.too_slow.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(too_slow.as_mut().poll(cx));
         let text = format!("a WebSocket message was not complete after {limit:?}");
-        Poll::Ready(Err(Err(io::Error::new(io::ErrorKind::TimedOut, text))))
+        let error = io::Error::new(io::ErrorKind::TimedOut, text);
+        Poll::Ready(Err(End::ByUs(CloseCode::Policy, error)))
     }
 }
 
 /// Queues a close message. Where the socket takes no more, or is closed
 /// already, the peer learns nothing, and it changes nothing.
-fn say_farewell<S>(socket: &mut WebSocketStream<Watched<S>>, code: CloseCode, text: &'static str)
+fn say_farewell<S>(socket: &mut WebSocketStream<Watched<S>>, code: CloseCode, text: &str)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let farewell = CloseFrame {
-        code,
-        reason: text.into(),
-    };
+    let reason = if text.len() > MAX_REASON { "" } else { text };
+    let reason = reason.into();
+    let farewell = CloseFrame { code, reason };
     let _ = Pin::new(socket).start_send(Message::Close(Some(farewell)));
 }
 

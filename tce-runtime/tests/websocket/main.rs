@@ -1,0 +1,18 @@
+//! Calls over WebSocket, as this runtime makes them and as others do.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bytes;
+mod calls;
+mod ending;
+mod handshake;
+mod limits;
+mod peer;
