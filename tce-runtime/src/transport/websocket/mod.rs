@@ -6,6 +6,8 @@
 
 mod gate;
 mod halves;
+mod sink;
+mod source;
 mod watched;
 
 use std::{io, net::SocketAddr};
