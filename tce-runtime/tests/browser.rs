@@ -1,0 +1,217 @@
+//! A real browser calls a server over WebSocket, and is called back.
+//!
+//! It needs Debian's package `chromium`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tce_runtime::{
+    Adapter, Communicator, Fault, IncomingCall, Proxy, Servant,
+    config::{Options, WebSocketOptions},
+    wire::Operation,
+};
+use tokio::sync::mpsc;
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+/// A browser that starts on a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// `void onMessage(string message)` of the page.
+static ON_MESSAGE: Operation = Operation::new("page::Terminal::onMessage", 3, 0);
+
+/// What the page calls: `string echo(string text)`,
+/// `string push(string message)`, `void report(string result)`.
+struct Desk(Arc<mpsc::Sender<String>>);
+
+impl Servant for Desk {
+    fn interfaces(&self) -> &'static [u16] {
+        &[2]
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        match call.opidx() {
+            0 => call.run(&self.0, |_, (text,): (String,), ctx| async move {
+                (ctx, Ok(text))
+            }),
+            1 => call.run(&self.0, |_, (text,): (String,), ctx| async move {
+                let pushed = Proxy::to_caller(&ctx).oneway(&ON_MESSAGE, (text,)).await;
+                let result = pushed.map(|()| "pushed".to_owned());
+                (ctx, result.map_err(Fault::from))
+            }),
+            2 => call.run(&self.0, |reports, (text,): (String,), ctx| async move {
+                (ctx, reports.send(text).await.map_err(Fault::from))
+            }),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+/// A browser that looks at one page, until it is dropped.
+struct Browser(Child);
+
+impl Browser {
+    fn open(site: &Site, adapter: &Adapter, profile: &Path) -> Self {
+        assert!(
+            Path::new(CHROMIUM).exists(),
+            "{CHROMIUM} is missing; on Debian: apt-get install --yes chromium"
+        );
+        let child = Command::new(CHROMIUM)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                // Without it the browser ends when the page is loaded.
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!(
+                "http://{}/page.html?{}",
+                site.address,
+                adapter.endpoint().port
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.expect("the browser starts"))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the page is, and what it asks for, which tells how its WebSocket
+/// ended.
+struct Site {
+    address: SocketAddr,
+    asked: mpsc::Receiver<String>,
+}
+
+impl Site {
+    fn serve() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = listener.local_addr().expect("it listens");
+        let (tell, asked) = mpsc::channel(100);
+        thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                let tell = tell.clone();
+                // A browser connects ahead and asks later.
+                thread::spawn(move || answer(socket, &tell));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// How the page saw its WebSocket end.
+    async fn closed(&mut self) -> String {
+        loop {
+            let asked = within("how it was closed", self.asked.recv()).await;
+            if let Some(how) = asked.unwrap().strip_prefix("GET /closed?") {
+                return how.split(' ').next().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+/// Answers whatever is asked for with the page.
+fn answer(mut socket: TcpStream, tell: &mpsc::Sender<String>) {
+    let request = BufReader::new(&socket).lines().map_while(Result::ok);
+    let head: Vec<String> = request.take_while(|line| !line.is_empty()).collect();
+    let page = include_str!("browser/page.html");
+    let length = page.len();
+    // Who has gone needs no answer.
+    let _ = write!(
+        socket,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+    );
+    if let Some(line) = head.into_iter().next() {
+        let _ = tell.blocking_send(line);
+    }
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let within = tokio::time::timeout(PATIENCE, future).await;
+    within.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+}
+
+#[tokio::test]
+async fn a_page_calls_and_is_called() {
+    let mut site = Site::serve();
+    let websocket = WebSocketOptions {
+        origins: vec![format!("http://{}", site.address)],
+    };
+    let communicator = Communicator::with_options(Options {
+        websocket,
+        ..Options::default()
+    });
+    let adapter = Adapter::listen(&communicator, "ws://127.0.0.1:0/page?compress=1");
+    let adapter = adapter.await.unwrap();
+    let (reports, mut reported) = mpsc::channel(10);
+    adapter.add_servant(Desk(Arc::new(reports)));
+    adapter.start();
+
+    let profile = tempfile::tempdir().unwrap();
+    let browser = Browser::open(&site, &adapter, profile.path());
+    let report = within("the page's report", reported.recv()).await.unwrap();
+    let report: Value = serde_json::from_str(&report).expect(&report);
+    let expected = json!({
+        "echoed": "小猫 from a page",
+        "both": ["a", "b"],
+        "whole": true,
+        "pushed": "server push message!",
+        "extensions": "",
+    });
+    assert_eq!(report, expected);
+
+    // A page that stays is said goodbye to, and answers.
+    assert!(communicator.shutdown(PATIENCE).await);
+    assert_eq!(site.closed().await, "code=1000&clean=true");
+    drop(browser);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_not_let_in() {
+    let mut site = Site::serve();
+    let websocket = WebSocketOptions {
+        origins: vec!["https://elsewhere.example.org".to_owned()],
+    };
+    let communicator = Communicator::with_options(Options {
+        websocket,
+        ..Options::default()
+    });
+    let adapter = Adapter::listen(&communicator, "ws://127.0.0.1:0/page").await;
+    let adapter = adapter.unwrap();
+    let (tell, mut met) = mpsc::channel(10);
+    adapter.on_event(move |_, _| tell.try_send(()).expect("there are few"));
+    adapter.start();
+    let profile = tempfile::tempdir().unwrap();
+    let browser = Browser::open(&site, &adapter, profile.path());
+    assert_eq!(site.closed().await, "code=1006&clean=false");
+    assert!(met.try_recv().is_err(), "there never was a connection");
+    drop(browser);
+}
