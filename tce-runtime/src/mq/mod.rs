@@ -150,6 +150,7 @@ impl MessageQueues {
                 .await
                 .map_err(unreachable)?;
             let outlet = self.outlet();
+            outlet.set_up(true);
             self.publish(&outlet, std::future::ready(publisher), &endpoint);
             let paired = pairs
                 .iter()

@@ -225,7 +225,7 @@ fn settle(outlet: &Outlet, calls: &Calls, flight: Flight, result: Result<(), Pub
                 let _ = caller.send(Err(RpcError::new(ErrorCode::SendFailed, text.clone())));
             }
             (Purpose::Call(sequence), Some(text)) => {
-                calls.fail(sequence, ErrorCode::SendFailed, text)
+                calls.fail(sequence, ErrorCode::SendFailed, text);
             }
             (Purpose::Unconfirmed, Some(text)) => {
                 metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
