@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tests start brokers of their own, on free ports; the installed service is not used.
-PACKAGES=(rabbitmq-server)
+# RabbitMQ: tests start brokers of their own, on free ports; the service is not used.
+# Chromium: the browser of the WebSocket test. g++: libFuzzer, under the fuzz targets.
+PACKAGES=(rabbitmq-server chromium g++)
 
 # One folder for all workspaces, so that what they share is built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
@@ -34,19 +35,17 @@ step() {
     "$@"
 }
 
-# Checks the workspace whose manifest is given.
 check_workspace() {
-    local manifest=(--manifest-path "$1")
+    local manifest=(--manifest-path "$1/Cargo.toml")
     step cargo fmt "${manifest[@]}" --all --check
     step cargo clippy "${manifest[@]}" --locked --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS='-D warnings' step cargo doc "${manifest[@]}" --locked --workspace --no-deps
     step cargo test "${manifest[@]}" --locked --workspace
 }
 
 step install_packages
-check_workspace Cargo.toml
-# Workspaces of their own: their dependencies weigh on nobody's build.
-for manifest in $(grep --files-with-matches --line-regexp --fixed-strings '[workspace]' -- */Cargo.toml); do
-    check_workspace "$manifest"
-done
+check_workspace .
+RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
+# Workspaces of their own: what they depend on weighs on nobody's build.
+check_workspace bench
+check_workspace fuzz
 printf '\nAll checks passed.\n'
