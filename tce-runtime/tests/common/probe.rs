@@ -1,0 +1,256 @@
+//! A servant on interface 2, and a server with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tce_runtime::{
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, Servant,
+    config::{Endpoint, Options},
+    wire::Operation,
+};
+use tokio::sync::{Semaphore, watch};
+
+/// `string echo(string text)`
+pub(crate) static ECHO: Operation = Operation::new("probe::Probe::echo", 2, 0);
+/// `void sleep(int milliseconds)`
+pub(crate) static SLEEP: Operation = Operation::new("probe::Probe::sleep", 2, 1);
+/// `void panicNow()`: before the servant first waits
+pub(crate) static PANIC_NOW: Operation = Operation::new("probe::Probe::panicNow", 2, 2);
+/// `void panicLater()`: after it has waited
+pub(crate) static PANIC_LATER: Operation = Operation::new("probe::Probe::panicLater", 2, 3);
+/// `void fail(int code, string text)`
+pub(crate) static FAIL: Operation = Operation::new("probe::Probe::fail", 2, 4);
+/// `void note(int number)`: kept in [`State::notes`]
+pub(crate) static NOTE: Operation = Operation::new("probe::Probe::note", 2, 5);
+/// `void gate()`: returns when the test opens [`State::gate`]
+pub(crate) static GATE: Operation = Operation::new("probe::Probe::gate", 2, 6);
+/// `dictionary<string,string> circumstances()`: the extra that came; sends
+/// `answer=42` back
+pub(crate) static CIRCUMSTANCES: Operation = Operation::new("probe::Probe::circumstances", 2, 7);
+/// `string callBack(string text)`: what the caller's own `echo` says to it
+pub(crate) static CALL_BACK: Operation = Operation::new("probe::Probe::callBack", 2, 8);
+/// `sequence<byte> blob(sequence<byte> data)`
+pub(crate) static BLOB: Operation = Operation::new("probe::Probe::blob", 2, 9);
+/// `sequence<byte> grow(int size)`: so many bytes back
+pub(crate) static GROW: Operation = Operation::new("probe::Probe::grow", 2, 10);
+/// `void slowNote(int number)`: as `note`, by way of a task
+pub(crate) static SLOW_NOTE: Operation = Operation::new("probe::Probe::slowNote", 2, 11);
+/// An operation that is none.
+pub(crate) static NO_OPERATION: Operation = Operation::new("probe::Probe::none", 2, 99);
+/// An operation of an interface that nobody serves.
+pub(crate) static NO_INTERFACE: Operation = Operation::new("probe::Nobody::none", 77, 0);
+
+/// What the servant has seen, and what it waits for.
+pub(crate) struct State {
+    pub(crate) notes: Mutex<Vec<i32>>,
+    /// How many notes there are.
+    pub(crate) noted: watch::Sender<usize>,
+    /// How many calls have come to the gate.
+    pub(crate) at_gate: watch::Sender<usize>,
+    /// How many calls of `slowNote` run, and the most that ever did.
+    pub(crate) running: Mutex<(usize, usize)>,
+    pub(crate) gate: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            notes: Mutex::default(),
+            noted: watch::channel(0).0,
+            at_gate: watch::channel(0).0,
+            running: Mutex::default(),
+            gate: Semaphore::new(0),
+        }
+    }
+}
+
+impl State {
+    fn note(&self, number: i32) {
+        self.notes.lock().unwrap().push(number);
+        self.noted.send_modify(|count| *count += 1);
+    }
+
+    async fn slow_note(&self, number: i32) {
+        {
+            let mut running = self.running.lock().unwrap();
+            running.0 += 1;
+            running.1 = running.1.max(running.0);
+        }
+        tokio::task::yield_now().await;
+        self.running.lock().unwrap().0 -= 1;
+        self.note(number);
+    }
+
+    async fn wait_at_gate(&self) {
+        self.at_gate.send_modify(|count| *count += 1);
+        self.gate
+            .acquire()
+            .await
+            .expect("it is never closed")
+            .forget();
+    }
+
+    /// Waits until so many calls have come to the gate.
+    pub(crate) async fn gate_reached(&self, count: usize) {
+        reached(&self.at_gate, count).await;
+    }
+
+    /// Waits until so many notes are there.
+    pub(crate) async fn notes_reached(&self, count: usize) {
+        reached(&self.noted, count).await;
+    }
+}
+
+async fn reached(counter: &watch::Sender<usize>, count: usize) {
+    let mut counter = counter.subscribe();
+    super::watching::within(counter.wait_for(|now| *now >= count))
+        .await
+        .expect("the sender is in the caller's hand");
+}
+
+/// The servant.
+#[derive(Default, Clone)]
+pub(crate) struct Probe(pub(crate) Arc<State>);
+
+fn fault(code: i32, text: String) -> Fault {
+    Fault::with_code(ErrorCode::from_wire(code.unsigned_abs()), text)
+}
+
+impl Servant for Probe {
+    fn interfaces(&self) -> &'static [u16] {
+        &[2]
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        let state = &self.0;
+        match call.opidx() {
+            0 => call.run(state, |_, (text,): (String,), ctx| async move {
+                (ctx, Ok(text))
+            }),
+            1 => call.run(state, |_, (time,): (i32,), ctx| async move {
+                tokio::time::sleep(Duration::from_millis(time.unsigned_abs().into())).await;
+                (ctx, Ok(()))
+            }),
+            2 => call.run(state, |_, (), ctx| async move {
+                if ctx.user_id().is_none() {
+                    panic!("on purpose, at once");
+                }
+                (ctx, Ok(()))
+            }),
+            3 => call.run(state, |_, (), ctx| async move {
+                tokio::task::yield_now().await;
+                if ctx.user_id().is_none() {
+                    panic!("on purpose, later");
+                }
+                (ctx, Ok(()))
+            }),
+            4 => call.run(state, |_, (code, text): (i32, String), ctx| async move {
+                (ctx, Err::<(), _>(fault(code, text)))
+            }),
+            5 => call.run(state, |state, (number,): (i32,), ctx| async move {
+                state.note(number);
+                (ctx, Ok(()))
+            }),
+            6 => call.run(state, |state, (), ctx| async move {
+                state.wait_at_gate().await;
+                (ctx, Ok(()))
+            }),
+            _ => self.dispatch_more(call),
+        }
+    }
+}
+
+impl Probe {
+    fn dispatch_more(&self, call: IncomingCall<'_>) {
+        let state = &self.0;
+        match call.opidx() {
+            7 => call.run(state, |_, (), ctx| async move {
+                ctx.return_extra("answer", "42");
+                let pairs = ctx.extra().iter();
+                let seen: BTreeMap<String, String> = pairs
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect();
+                (ctx, Ok(seen))
+            }),
+            8 => call.run(state, |_, (text,): (String,), ctx| async move {
+                let caller = Proxy::to_caller(&ctx);
+                let answer = caller.call::<_, String>(&ECHO, (text,)).await;
+                (ctx, answer.map_err(Fault::from))
+            }),
+            9 => call.run(state, |_, (data,): (Vec<u8>,), ctx| async move {
+                (ctx, Ok(data))
+            }),
+            10 => call.run(state, |_, (size,): (i32,), ctx| async move {
+                let size = usize::try_from(size).unwrap_or_default();
+                (ctx, Ok(vec![7_u8; size]))
+            }),
+            11 => call.run(state, |state, (number,): (i32,), ctx| async move {
+                state.slow_note(number).await;
+                (ctx, Ok(()))
+            }),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+/// A server with a [`Probe`].
+pub(crate) struct Server {
+    pub(crate) communicator: Communicator,
+    pub(crate) adapter: Adapter,
+    pub(crate) probe: Arc<State>,
+}
+
+/// A server on any free port.
+pub(crate) async fn serve(options: Options) -> Server {
+    serve_at("tcp://127.0.0.1:0", options).await
+}
+
+/// A server on an endpoint.
+pub(crate) async fn serve_at(endpoint: &str, options: Options) -> Server {
+    let communicator = Communicator::with_options(options);
+    let adapter = Adapter::listen(&communicator, endpoint)
+        .await
+        .expect("the port is free");
+    let probe = Probe::default();
+    adapter.add_servant(probe.clone()).start();
+    Server {
+        communicator,
+        adapter,
+        probe: probe.0,
+    }
+}
+
+impl Server {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.adapter.endpoint()
+    }
+
+    /// A proxy with the default options, on a connection of its own.
+    pub(crate) async fn proxy(&self) -> Proxy {
+        self.proxy_with(Options::default()).await
+    }
+
+    /// A proxy of a communicator of its own.
+    pub(crate) async fn proxy_with(&self, options: Options) -> Proxy {
+        let communicator = Communicator::with_options(options);
+        connect(&communicator, self.endpoint()).await
+    }
+}
+
+/// A proxy on a new connection.
+pub(crate) async fn connect(communicator: &Communicator, endpoint: &Endpoint) -> Proxy {
+    Proxy::connect(communicator, &endpoint.to_string())
+        .await
+        .expect("the server listens")
+}
+
+/// That a proxy's calls get their answers.
+pub(crate) async fn works(proxy: &Proxy) {
+    let answer: String = super::watching::within(proxy.call(&ECHO, ("works",)))
+        .await
+        .expect("the server answers");
+    assert_eq!(answer, "works");
+}

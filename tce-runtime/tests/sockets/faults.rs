@@ -1,0 +1,143 @@
+//! A call that fails tells its caller at once what failed, and hurts no other.
+
+use std::time::Duration;
+
+use tce_runtime::{ErrorCode, Proxy, RpcError, Side, config::Options, wire::Operation};
+
+use crate::common::{
+    probe::{
+        ECHO, FAIL, GATE, NO_INTERFACE, NO_OPERATION, PANIC_LATER, PANIC_NOW, SLEEP, serve, works,
+    },
+    watching::{soon, within},
+};
+
+async fn failure(proxy: &Proxy, operation: &'static Operation) -> RpcError {
+    soon(proxy.call::<_, ()>(operation, ()))
+        .await
+        .expect_err("it must fail")
+}
+
+/// What every way to fail has in common, over whatever transport.
+pub(crate) async fn each_failure_has_its_code(proxy: &Proxy) {
+    let pending = proxy.call::<_, ()>(&SLEEP, (300,));
+    let expected = [
+        (&PANIC_NOW, ErrorCode::RemoteMethodException, "panicked"),
+        (&PANIC_LATER, ErrorCode::RemoteMethodException, "panicked"),
+        (&NO_INTERFACE, ErrorCode::InterfaceNotFound, "interface 77"),
+        (&NO_OPERATION, ErrorCode::InterfaceNotFound, "operation 99"),
+        (&ECHO, ErrorCode::UnserializeFailed, "parameters"),
+    ];
+    for (operation, code, text) in expected {
+        let error = failure(proxy, operation).await;
+        assert_eq!((error.code(), error.side()), (code, Side::Remote));
+        assert!(error.text().contains(text), "{error}");
+        assert_eq!(error.operation(), Some(operation.name()));
+        assert_eq!(error.peer(), Some(proxy.connection().peer()));
+        works(proxy).await;
+    }
+    within(pending)
+        .await
+        .expect("a call beside them goes its way");
+    assert_eq!(proxy.connection().calls_in_flight(), 0);
+}
+
+#[tokio::test]
+async fn each_failure_has_its_code_over_tcp() {
+    let server = serve(Options::default()).await;
+    each_failure_has_its_code(&server.proxy().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_failure_has_its_code_on_many_threads() {
+    let server = serve(Options::default()).await;
+    each_failure_has_its_code(&server.proxy().await).await;
+}
+
+#[tokio::test]
+async fn a_fault_arrives_with_its_code_and_text() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    for (number, code) in [
+        (8, ErrorCode::RemoteException),
+        (103, ErrorCode::ConnectReject),
+        (4711, ErrorCode::Other(4711)),
+    ] {
+        let error = soon(proxy.call::<_, ()>(&FAIL, (number, "no more 小猫")))
+            .await
+            .unwrap_err();
+        assert_eq!((error.code(), error.text()), (code, "no more 小猫"));
+    }
+}
+
+#[tokio::test]
+async fn a_fault_without_an_error_code_is_no_success() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let answer = soon(proxy.call::<_, ()>(&FAIL, (0, "no code"))).await;
+    let error = answer.expect_err("the servant has failed");
+    assert_eq!(error.text(), "no code");
+}
+
+#[tokio::test]
+async fn an_endless_error_text_still_brings_its_code() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let text = "x".repeat(3 << 20);
+    let error = soon(proxy.call::<_, ()>(&FAIL, (8, &text)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RemoteException);
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_result_that_does_not_decode_is_told_apart() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let error = soon(proxy.call::<_, Vec<i64>>(&ECHO, ("seven b",)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnserializeFailed);
+    assert_eq!(error.side(), Side::Local);
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_oneway_call_that_fails_hurts_nobody() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    for operation in [&PANIC_NOW, &PANIC_LATER, &NO_INTERFACE, &NO_OPERATION] {
+        proxy.oneway(operation, ()).await.unwrap();
+    }
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_servant_that_waits_keeps_nobody_waiting() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let waiting: Vec<_> = (0..50).map(|_| proxy.call::<_, ()>(&GATE, ())).collect();
+    server.probe.gate_reached(50).await;
+    soon(works(&proxy)).await;
+    server.probe.gate.add_permits(50);
+    for call in waiting {
+        within(call).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_after_the_deadline_meets_no_other_call() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let hasty = proxy.with_timeout(Duration::from_millis(20));
+    let error = soon(hasty.call::<_, ()>(&GATE, ())).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.side()),
+        (ErrorCode::Timeout, Side::Local)
+    );
+    assert_eq!(proxy.connection().calls_in_flight(), 0);
+    server.probe.gate.add_permits(1);
+    for _ in 0..100 {
+        works(&proxy).await;
+    }
+}

@@ -1,0 +1,110 @@
+//! What is too large or too many, and what becomes of it.
+
+use tce_runtime::{
+    ErrorCode, Side,
+    config::{ConnectionLimits, Options},
+    wire::Limits,
+};
+
+use crate::common::{
+    probe::{BLOB, GROW, SLOW_NOTE, serve, works},
+    raw::{Message, Raw, int},
+    watching::{eventually, soon, within},
+};
+
+#[tokio::test]
+async fn a_call_that_is_too_large_is_not_sent_and_the_connection_lives() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let data = vec![0_u8; 4 << 20];
+    let error = soon(proxy.call::<_, Vec<u8>>(&BLOB, (&data,)))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code(), error.side()),
+        (ErrorCode::SendFailed, Side::Local)
+    );
+    let error = soon(proxy.oneway(&BLOB, (&data,))).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SendFailed);
+    assert_eq!(proxy.connection().calls_in_flight(), 0);
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_says_so() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let error = soon(proxy.call::<_, Vec<u8>>(&GROW, (5 << 20,)))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code(), error.side()),
+        (ErrorCode::SendFailed, Side::Remote)
+    );
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn the_largest_message_passes() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let largest = Limits::default().max_frame - 100;
+    let data = vec![3_u8; largest];
+    let answer: Vec<u8> = within(proxy.call(&BLOB, (&data,))).await.unwrap();
+    assert!(answer == data);
+}
+
+/// A peer with more calls than it may have is read later, and loses none.
+#[tokio::test]
+async fn calls_past_the_servants_limit_wait_and_none_is_lost() {
+    let limit = 5;
+    let options = Options {
+        connection: ConnectionLimits {
+            served_calls: limit,
+            ..ConnectionLimits::default()
+        },
+        ..Options::default()
+    };
+    let server = serve(options).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    let count = 2000;
+    let flood: Vec<u8> = (0..count)
+        .flat_map(|number| Message::call(number, SLOW_NOTE.opidx(), int(number as i32)).frame())
+        .collect();
+    raw.send(&flood).await;
+    let mut answered: Vec<_> = Vec::new();
+    for _ in 0..count {
+        answered.push(raw.message().await.sequence);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (0..count).collect::<Vec<_>>());
+    let most = server.probe.running.lock().unwrap().1;
+    assert!(most > 1 && most <= limit, "{most} ran at once");
+}
+
+/// Whoever is one too many is served once there is a place.
+#[tokio::test]
+async fn connections_past_the_limit_wait_for_a_place() {
+    let options = Options {
+        connection: ConnectionLimits {
+            connections: 2,
+            ..ConnectionLimits::default()
+        },
+        ..Options::default()
+    };
+    let server = serve(options).await;
+    assert_eq!(server.adapter.connections(), 0);
+    let (first, second) = (server.proxy().await, server.proxy().await);
+    works(&first).await;
+    works(&second).await;
+    assert_eq!(server.adapter.connections(), 2);
+    let third = server.proxy().await;
+    let waiting = tokio::spawn(async move { works(&third).await });
+    works(&first).await;
+    assert_eq!(server.adapter.connections(), 2);
+    assert!(!waiting.is_finished());
+    drop(second);
+    within(waiting).await.unwrap();
+    drop(first);
+    eventually("nobody is left", || server.adapter.connections() == 0).await;
+}

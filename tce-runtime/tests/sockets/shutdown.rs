@@ -1,0 +1,145 @@
+//! How adapters and communicators end.
+
+use std::time::{Duration, Instant};
+
+use tce_runtime::{Communicator, ErrorCode, config::Options};
+
+use crate::common::{
+    probe::{ECHO, GATE, connect, serve, works},
+    raw::{Message, Raw, string},
+    watching::{PATIENCE, SOON, eventually, soon, within},
+};
+
+#[tokio::test]
+async fn calls_in_flight_end_and_new_ones_are_refused() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let call = proxy.call::<_, ()>(&GATE, ());
+    server.probe.gate_reached(1).await;
+    let communicator = server.communicator.clone();
+    let ending = tokio::spawn(async move { communicator.shutdown(PATIENCE).await });
+
+    let code = loop {
+        match soon(proxy.call::<_, String>(&ECHO, ("x",))).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error.code(),
+        }
+    };
+    assert_eq!(code, ErrorCode::ConnectReject);
+    let endpoint = server.endpoint().to_string();
+    let late = soon(Communicator::new().connect(&endpoint)).await;
+    assert!(late.is_err(), "nobody is accepted any more");
+    assert!(!ending.is_finished());
+
+    server.probe.gate.add_permits(1);
+    within(call).await.expect("it was under way before");
+    assert!(within(ending).await.unwrap(), "all ended by themselves");
+    assert_eq!(server.adapter.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_cut_off() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let call = proxy.call::<_, ()>(&GATE, ());
+    server.probe.gate_reached(1).await;
+    let start = Instant::now();
+    let limit = Duration::from_millis(100);
+    assert!(!within(server.communicator.shutdown(limit)).await);
+    assert!(start.elapsed() >= limit && start.elapsed() < SOON);
+    assert_eq!(
+        soon(call).await.unwrap_err().code(),
+        ErrorCode::ConnectionLost
+    );
+}
+
+#[tokio::test]
+async fn an_idle_server_ends_at_once() {
+    let server = serve(Options::default()).await;
+    let proxy = server.proxy().await;
+    let _silent = Raw::connect(server.endpoint()).await;
+    works(&proxy).await;
+    assert!(soon(server.communicator.shutdown(PATIENCE)).await);
+}
+
+#[tokio::test]
+async fn an_adapter_that_never_started_ends_too() {
+    let communicator = Communicator::new();
+    let adapter = tce_runtime::Adapter::listen(&communicator, "tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    assert!(soon(communicator.shutdown(PATIENCE)).await);
+    assert!(soon(adapter.shutdown(PATIENCE)).await);
+}
+
+#[tokio::test]
+async fn a_clients_shutdown_lets_its_calls_end() {
+    let server = serve(Options::default()).await;
+    let communicator = Communicator::new();
+    let proxy = connect(&communicator, server.endpoint()).await;
+    let call = tokio::spawn(proxy.call::<_, ()>(&GATE, ()));
+    server.probe.gate_reached(1).await;
+    let ending = tokio::spawn(async move { communicator.shutdown(PATIENCE).await });
+    server.probe.gate.add_permits(1);
+    within(call).await.unwrap().unwrap();
+    assert!(within(ending).await.unwrap());
+    let error = soon(proxy.call::<_, String>(&ECHO, ("x",)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ConnectionLost);
+    eventually("the server has seen it", || {
+        server.adapter.connections() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_connecting_again_ends_too() {
+    let server = serve(Options::default()).await;
+    let communicator = Communicator::new();
+    let proxy = connect(&communicator, server.endpoint()).await;
+    server.adapter.shutdown(Duration::ZERO).await;
+    eventually("it is down", || !proxy.connection().is_connected()).await;
+    assert!(soon(communicator.shutdown(PATIENCE)).await);
+}
+
+/// A program that lets go of its handle has not ended what runs.
+#[tokio::test]
+async fn connections_and_adapters_outlive_the_communicators_handle() {
+    let server = serve(Options::default()).await;
+    let communicator = Communicator::new();
+    let proxy = connect(&communicator, server.endpoint()).await;
+    drop(communicator);
+    let (endpoint, probe) = (server.endpoint().clone(), server.probe.clone());
+    drop(server);
+    works(&proxy).await;
+    works(&connect(&Communicator::new(), &endpoint).await).await;
+    drop(probe);
+}
+
+/// Also what was asked before the end was announced gets its answer.
+#[tokio::test]
+async fn every_call_that_was_sent_gets_an_answer_or_a_reason() {
+    let server = serve(Options::default()).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    raw.call(&Message::call(1, ECHO.opidx(), string("x"))).await;
+    let hold = Message::call(2, GATE.opidx(), vec![]).frame();
+    raw.send(&hold).await;
+    server.probe.gate_reached(1).await;
+    let communicator = server.communicator.clone();
+    let ending = tokio::spawn(async move { communicator.shutdown(PATIENCE).await });
+    tokio::task::yield_now().await;
+    for sequence in 10..20 {
+        raw.send(&Message::call(sequence, ECHO.opidx(), string("x")).frame())
+            .await;
+    }
+    for sequence in 10..20 {
+        let answer = raw.message().await;
+        assert_eq!(answer.sequence, sequence);
+        assert!([0, 103].contains(&answer.errcode));
+    }
+    server.probe.gate.add_permits(1);
+    assert_eq!(raw.message().await.sequence, 2);
+    soon(raw.closed()).await;
+    assert!(within(ending).await.unwrap());
+}

@@ -1,0 +1,148 @@
+//! The generated decoders against bytes of all kinds: they give back what was
+//! encoded, and whatever comes, they neither panic nor take much memory.
+
+use std::fmt::Debug;
+
+use peak_alloc::PeakAlloc;
+use proptest::{collection, prelude::*};
+use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
+use tce_tests::zoo::{Family, IntStr, IntTable, KeeperManyParams, Pet, PetList, PetsNamed, StrInt};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// How many bytes a value may take for each byte that it came from. The most
+/// is an empty sequence: four bytes there, a `Vec` of 24 here, twice that
+/// while the outer one grows.
+const MOST_PER_BYTE: usize = 20;
+/// What it takes at least: the first room of a sequence, and proptest's own.
+const MOST_AT_LEAST: usize = 2 << 20;
+
+fn encoded(value: &impl Marshal) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.marshal(&mut Writer::new(&mut bytes));
+    bytes
+}
+
+/// Decodes, with an eye on the memory.
+fn decode<T: Unmarshal>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let value = T::unmarshal(&mut Reader::new(bytes));
+    let taken = MEMORY.peak_usage().saturating_sub(before);
+    let most = MOST_AT_LEAST + MOST_PER_BYTE * bytes.len();
+    assert!(taken <= most, "{taken} bytes for {}", bytes.len());
+    value
+}
+
+fn round_trips<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
+    let bytes = encoded(value);
+    let back = decode::<T>(&bytes).map(|back| encoded(&back));
+    // By their bytes: a NaN is not equal to itself.
+    assert_eq!(back, Ok(bytes.clone()));
+    for cut in 0..bytes.len().min(200) {
+        assert!(decode::<T>(&bytes[..cut]).is_err(), "cut off at {cut}");
+    }
+}
+
+/// Each decoder, whatever comes of it.
+fn decode_as_all(bytes: &[u8]) {
+    let _ = decode::<Family>(bytes);
+    let _ = decode::<Pet>(bytes);
+    let _ = decode::<PetList>(bytes);
+    let _ = decode::<PetsNamed>(bytes);
+    let _ = decode::<IntTable>(bytes);
+    let _ = decode::<StrInt>(bytes);
+    let _ = decode::<IntStr>(bytes);
+    let _ = decode::<KeeperManyParams>(bytes);
+    let _ = decode::<(String, bool, i16)>(bytes);
+}
+
+prop_compose! {
+    fn pets()(
+        name in ".*",
+        (b, flag, s, i, l) in any::<(u8, bool, i16, i32, i64)>(),
+        (flt, dbl) in any::<(f32, f64)>(),
+        tags in collection::vec(".{0,8}", 0..4),
+        blob in collection::vec(any::<u8>(), 0..40),
+    ) -> Pet {
+        Pet { name, b, flag, s, i, l, flt, dbl, tags, blob }
+    }
+}
+
+prop_compose! {
+    fn families()(
+        name in ".{0,10}",
+        pets in collection::vec(pets(), 0..3),
+        named in collection::btree_map(".{0,4}", pets(), 0..3),
+        chief in pets(),
+    ) -> Family {
+        Family { name, pets, named, chief }
+    }
+}
+
+fn properties() {
+    proptest!(|(family in families())| round_trips(&family));
+    proptest!(|(table in any::<IntTable>())| round_trips(&table));
+    proptest!(|(counts in any::<StrInt>(), names in any::<IntStr>())| {
+        round_trips(&(counts, names));
+    });
+    proptest!(|(bytes in collection::vec(any::<u8>(), 0..600))| decode_as_all(&bytes));
+    proptest!(|(
+        family in families(),
+        changes in collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    )| {
+        let mut bytes = encoded(&family);
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        decode_as_all(&bytes);
+    });
+}
+
+/// Counts that nothing could hold, at every place where one may stand.
+fn endless_counts() {
+    let pet = Pet::default();
+    let family = Family {
+        pets: vec![pet.clone()],
+        chief: pet,
+        ..Family::default()
+    };
+    let bytes = encoded(&family);
+    for place in 0..bytes.len() - 3 {
+        let mut bytes = bytes.clone();
+        bytes[place..place + 4].fill(0xFF);
+        decode_as_all(&bytes);
+    }
+    let counts = [0xFF; 4];
+    assert!(matches!(
+        decode::<PetList>(&counts),
+        Err(DecodeError::Count { .. })
+    ));
+    assert!(matches!(
+        decode::<StrInt>(&counts),
+        Err(DecodeError::Count { .. })
+    ));
+    assert!(matches!(
+        decode::<String>(&counts),
+        Err(DecodeError::Insufficient { .. })
+    ));
+}
+
+/// As many elements as the bytes could just hold, and the last is missing.
+fn large_counts_with_bytes_behind() {
+    let mut bytes = 1_000_000_u32.to_be_bytes().to_vec();
+    bytes.resize(4 << 20, 0);
+    decode_as_all(&bytes);
+    bytes.fill(0xFF);
+    decode_as_all(&bytes);
+}
+
+/// In one test: the memory is that of the whole process.
+#[test]
+fn decoders_give_back_what_was_encoded_and_take_little_for_what_was_not() {
+    properties();
+    endless_counts();
+    large_counts_with_bytes_behind();
+}

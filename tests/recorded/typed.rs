@@ -1,0 +1,112 @@
+//! The parameters as the generated types, from the wire and from the file.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use serde_json::Value;
+use tce_runtime::wire::{Marshal, Reader, Unmarshal, Writer};
+use tce_tests::zoo::{Family, KeeperManyParams, Pet};
+
+use crate::vectors::Recorded;
+
+/// That `params` decode to `meant`, and `meant` encodes to `params`.
+fn same<T: Marshal + Unmarshal + PartialEq + Debug>(params: &[u8], meant: &T) {
+    let mut input = Reader::new(params);
+    assert_eq!(T::unmarshal(&mut input).as_ref(), Ok(meant));
+    assert!(input.remaining().is_empty());
+    let mut bytes = Vec::new();
+    meant.marshal(&mut Writer::new(&mut bytes));
+    assert_eq!(bytes, params);
+}
+
+/// Holds the parameters of a frame against the values in its file.
+pub(crate) fn check(recorded: &Recorded, params: &[u8]) {
+    let values = recorded.values();
+    let first = &values[0];
+    match recorded.operation() {
+        "test::Server::echo" | "test::Server::heartbeat" => same(params, &(string(first),)),
+        "test::Server::timeout" => same(params, &(first.as_i64().unwrap() as i32,)),
+        "zoo::Keeper::roundtrip" => same(params, &(family(first),)),
+        "zoo::Keeper::table" => same(params, &(list(first, |row| list(row, int)),)),
+        "zoo::Keeper::blob" => same(params, &(list(first, byte),)),
+        "zoo::Keeper::counts" => same(params, &(map(first, str::to_owned, int),)),
+        "zoo::Keeper::names" => {
+            same(
+                params,
+                &(map(first, |key| key.parse::<i32>().unwrap(), string),),
+            );
+        }
+        "zoo::Keeper::many" => same(params, &many(values)),
+        "zoo::Keeper::big" => same(params, &(first.as_i64().unwrap(),)),
+        "zoo::Keeper::real" => same(params, &(first.as_f64().unwrap(),)),
+        "zoo::Keeper::truth" => same(params, &(first.as_bool().unwrap(),)),
+        other => panic!("{other} is not known here"),
+    }
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn int(value: &Value) -> i32 {
+    value.as_i64().unwrap() as i32
+}
+
+fn byte(value: &Value) -> u8 {
+    u8::try_from(value.as_i64().unwrap()).unwrap()
+}
+
+fn list<T>(value: &Value, element: impl Fn(&Value) -> T) -> Vec<T> {
+    value.as_array().unwrap().iter().map(element).collect()
+}
+
+fn map<K: Ord, V>(
+    value: &Value,
+    key: impl Fn(&str) -> K,
+    element: impl Fn(&Value) -> V,
+) -> BTreeMap<K, V> {
+    let entries = value.as_object().unwrap().iter();
+    entries
+        .map(|(name, value)| (key(name), element(value)))
+        .collect()
+}
+
+fn pet(value: &Value) -> Pet {
+    Pet {
+        name: string(&value["name"]),
+        b: byte(&value["b"]),
+        flag: value["flag"].as_bool().unwrap(),
+        s: value["s"].as_i64().unwrap() as i16,
+        i: int(&value["i"]),
+        l: value["l"].as_i64().unwrap(),
+        flt: value["flt"].as_f64().unwrap() as f32,
+        dbl: value["dbl"].as_f64().unwrap(),
+        tags: list(&value["tags"], string),
+        blob: list(&value["blob"], byte),
+    }
+}
+
+fn family(value: &Value) -> Family {
+    Family {
+        name: string(&value["name"]),
+        pets: list(&value["pets"], pet),
+        named: map(&value["named"], str::to_owned, pet),
+        chief: pet(&value["chief"]),
+    }
+}
+
+fn many(values: &[Value]) -> KeeperManyParams {
+    let [b, flag, s, i, l, flt, dbl, text] = values else {
+        panic!("there are eight");
+    };
+    KeeperManyParams {
+        b: byte(b),
+        flag: flag.as_bool().unwrap(),
+        s: s.as_i64().unwrap() as i16,
+        i: int(i),
+        l: l.as_i64().unwrap(),
+        flt: flt.as_f64().unwrap() as f32,
+        dbl: dbl.as_f64().unwrap(),
+        text: string(text),
+    }
+}

@@ -1,0 +1,3 @@
+//! The generated modules that the tests share.
+
+tce_runtime::include_idl!(test, zoo);
