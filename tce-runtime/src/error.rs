@@ -147,10 +147,8 @@ pub enum Side {
 /// assert!(error.can_retry());
 /// assert!(error.to_string().starts_with("TIMEOUT: no answer within 1s"));
 /// ```
-#[derive(Debug)]
 pub struct RpcError(Box<Details>);
 
-#[derive(Debug)]
 struct Details {
     code: ErrorCode,
     side: Side,
@@ -264,6 +262,14 @@ impl fmt::Display for RpcError {
             write!(f, " ({peer})")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for RpcError {
+    /// As for people, with the advice: it is what `main` prints of an error
+    /// that it returns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}; {}", self.advice())
     }
 }
 

@@ -33,19 +33,29 @@ pub use transport::mq::MemoryBroker;
 pub use wire::Extra;
 
 /// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,
-/// one Rust module for each IDL module that is named.
+/// one Rust module for each IDL module that is named. A module whose name is
+/// none in Rust gets another: `mixed_case = "MixedCase"`.
 ///
 /// ```ignore
-/// tce_runtime::include_idl!(test, zoo);
+/// tce_runtime::include_idl!(test, zoo, r#type = "type");
 /// use test::ServerPrx;
 /// ```
 #[macro_export]
 macro_rules! include_idl {
-    ($($module:ident),+ $(,)?) => { $(
-        #[doc = concat!("Generated from the IDL module `", stringify!($module), "`.")]
+    ($($module:ident $(= $file:literal)?),+ $(,)?) => { $(
+        $crate::include_idl!(@module $module $($file)?);
+    )+ };
+    (@module $module:ident) => {
+        $crate::include_idl!(@file $module, stringify!($module));
+    };
+    (@module $module:ident $file:literal) => {
+        $crate::include_idl!(@file $module, $file);
+    };
+    (@file $module:ident, $file:expr) => {
+        #[doc = concat!("Generated from the IDL module `", $file, "`.")]
         #[allow(dead_code, reason = "a program rarely calls every operation of its IDL")]
         pub mod $module {
-            include!(concat!(env!("OUT_DIR"), "/", stringify!($module), ".rs"));
+            include!(concat!(env!("OUT_DIR"), "/", $file, ".rs"));
         }
-    )+ };
+    };
 }

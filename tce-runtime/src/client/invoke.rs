@@ -12,7 +12,6 @@ use super::connect::ensure_up;
 use crate::{
     connection::{
         Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge, after,
-        broker_away,
     },
     error::{ErrorCode, RpcError},
     wire::{CallType, Extra, Header, Marshal, Operation, Writer, reserved},
@@ -81,13 +80,16 @@ pub(super) fn send(
         operation.opidx(),
     );
     if let Some(link) = &inner.queue {
+        if link.returns_by.is_none() {
+            return Err(NotSent::Ever(no_way_back()));
+        }
         let body =
             encode_for_queue(connection, link, header, facets, params).map_err(NotSent::Ever)?;
         let message = outgoing(link, body, Some(deadline), Purpose::Call(sequence));
         return match link.outlet.push(message) {
             Ok(()) => Ok(sent),
             Err(Refused::Full) => Err(NotSent::Yet),
-            Err(Refused::Detached) => Err(NotSent::Ever(broker_away())),
+            Err(Refused::Detached) => Err(NotSent::Ever(link.outlet.absence())),
         };
     }
     let leave = if entered.alone {
@@ -103,6 +105,13 @@ pub(super) fn send(
         Err(_) => return Err(NotSent::Yet),
     }
     Ok(sent)
+}
+
+fn no_way_back() -> RpcError {
+    RpcError::new(
+        ErrorCode::SendFailed,
+        "no endpoint takes the RETURN; call oneway, or name one in `endpoint_pairs`",
+    )
 }
 
 fn encode_for_queue(
@@ -241,9 +250,12 @@ async fn send_oneway_by_queue(
         } else {
             Purpose::Unconfirmed
         };
-        link.outlet.push_anyway(outgoing(link, body, None, purpose));
+        let pushed = link.outlet.push_anyway(outgoing(link, body, None, purpose));
+        pushed.map_err(|_| link.outlet.absence())?;
         if link.is_confirmed {
-            return confirmation.await.unwrap_or_else(|_| Err(broker_away()));
+            return confirmation
+                .await
+                .unwrap_or_else(|_| Err(link.outlet.absence()));
         }
         Ok(())
     };
@@ -292,10 +304,10 @@ pub(super) fn reply_of(outcome: Outcome, timeout: Duration) -> Result<Reply, Rpc
             format!("no answer within {timeout:?}"),
         )),
         Outcome::Failed(code, text) => Err(RpcError::new(code, text)),
-        Outcome::Lost => Err(RpcError::new(
-            ErrorCode::ConnectionLost,
-            "the connection ended before the answer came",
-        )),
+        Outcome::Lost(reason) => {
+            let text = format!("the connection ended before the answer came: {reason}");
+            Err(RpcError::new(ErrorCode::ConnectionLost, text))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls in flight: which caller a RETURN belongs to.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -24,8 +24,8 @@ pub(crate) enum Outcome {
     Returned(Reply),
     /// Nothing until its deadline.
     TimedOut,
-    /// The connection ended first.
-    Lost,
+    /// The connection ended first, for this reason.
+    Lost(Arc<str>),
     /// It could not be sent, or not be answered.
     Failed(ErrorCode, String),
 }
@@ -163,7 +163,7 @@ impl Calls {
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<Outcome> {
         let mut table = self.lock();
         let Some(slot) = table.slot(sequence) else {
-            return Poll::Ready(Outcome::Lost);
+            return Poll::Ready(taken_before());
         };
         if let State::Waiting { waker, .. } = &mut slot.state {
             match waker {
@@ -174,7 +174,7 @@ impl Calls {
         }
         match self.free(&mut table, sequence) {
             State::Done(outcome) => Poll::Ready(outcome),
-            _ => Poll::Ready(Outcome::Lost),
+            _ => Poll::Ready(taken_before()),
         }
     }
 
@@ -233,9 +233,10 @@ impl Calls {
     }
 
     /// Fails all calls: the connection has ended.
-    pub(crate) fn lose_all(&self) {
+    pub(crate) fn lose_all(&self, reason: &str) {
+        let reason: Arc<str> = reason.into();
         let mut table = self.lock();
-        let lost = table.finish_where(|| Outcome::Lost, |_| true);
+        let lost = table.finish_where(|| Outcome::Lost(Arc::clone(&reason)), |_| true);
         table.watched = None;
         drop(table);
         lost.into_iter().for_each(Waker::wake);
@@ -318,7 +319,7 @@ impl Table {
     /// returns who is to be woken once the lock is released.
     fn finish_where(
         &mut self,
-        outcome: fn() -> Outcome,
+        outcome: impl Fn() -> Outcome,
         mut ends: impl FnMut(Instant) -> bool,
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
@@ -343,4 +344,9 @@ fn free_slots(count: usize) -> Vec<Slot> {
     })
     .take(count)
     .collect()
+}
+
+/// What whoever asks for an outcome a second time is told.
+fn taken_before() -> Outcome {
+    Outcome::Lost("its outcome was taken before".into())
 }

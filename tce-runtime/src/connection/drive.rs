@@ -85,7 +85,7 @@ struct Teardown<'a> {
 
 impl Teardown<'_> {
     /// Gives back the sink, over which leave can still be taken.
-    fn tear_down(&mut self) -> Option<Sink> {
+    fn tear_down(&mut self, reason: &str) -> Option<Sink> {
         let inner = &self.connection.inner;
         let after = self.after.take()?;
         // First the status, then the bytes, then the calls: whoever finds no
@@ -99,14 +99,14 @@ impl Teardown<'_> {
             is_open
         });
         let sink = inner.outbox.detach();
-        inner.calls.lose_all();
+        inner.calls.lose_all(reason);
         sink
     }
 }
 
 impl Drop for Teardown<'_> {
     fn drop(&mut self) {
-        self.tear_down();
+        self.tear_down("its task was dropped");
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn drive(
         () = closed(connection, &mut status) => Ended::ByUs,
         () = stopped(connection, &mut stop) => Ended::ByUs,
     };
-    if let Some(sink) = teardown.tear_down() {
+    if let Some(sink) = teardown.tear_down(&ended.to_string()) {
         take_leave(sink, stop).await;
     }
     ended
@@ -189,9 +189,11 @@ async fn watch_deadlines(connection: &Connection) -> Ended {
     let stall_time = inner.settings.options.connection.stall_time;
     loop {
         let stalls_at = |since: Instant| after(since, stall_time);
+        let stalls = inner.outbox.blocked_since().map(stalls_at);
+        let gives_back = inner.outbox.give_back(Instant::now());
         inner
             .calls
-            .watch_once(inner.outbox.blocked_since().map(stalls_at))
+            .watch_once([stalls, gives_back].into_iter().flatten().min())
             .await;
         if inner
             .outbox
@@ -283,7 +285,7 @@ impl<'a> Reading<'a> {
             inner.served.fewer_than(limit).await;
             // Only who makes us reply has to wait for room. Two sides that both
             // stopped reading since their own calls wait would wait for ever.
-            if std::mem::take(&mut self.has_replied) {
+            if std::mem::take(&mut self.has_replied) && inner.outbox.is_full() {
                 inner.outbox.room().await;
             }
             if self.held.is_empty() {

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{io::AsyncWrite, sync::Notify};
@@ -20,6 +20,9 @@ use super::wait::wait_until;
 
 /// A buffer of at most this size is kept between writes.
 const KEEP_CAPACITY: usize = 64 << 10;
+
+/// How long a larger one is kept that nobody needs.
+const KEEP_TIME: Duration = Duration::from_secs(1);
 
 /// The half of a stream that is written.
 pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
@@ -61,6 +64,9 @@ struct State {
     /// The socket takes no more, and has not since then: only the writer,
     /// whose waker waits there, may try again.
     blocked_since: Option<Instant>,
+    /// When the buffer was last used to a size that an idle connection must
+    /// not keep.
+    large_since: Option<Instant>,
     /// The writer, while it sleeps.
     writer: Option<Waker>,
 }
@@ -74,6 +80,7 @@ impl Outbox {
             life: 0,
             is_first: true,
             blocked_since: None,
+            large_since: None,
             writer: None,
         };
         Self {
@@ -199,11 +206,11 @@ impl Outbox {
     }
 
     /// The writer: sends what gathers, for as long as the sink takes it.
-    /// `on_block` hears that the socket has begun to refuse bytes, or has
-    /// stopped.
-    pub(crate) async fn write(&self, on_block: impl Fn()) -> io::Error {
+    /// `on_change` hears that the socket has begun to refuse bytes, or has
+    /// stopped, and that the buffer has become large.
+    pub(crate) async fn write(&self, on_change: impl Fn()) -> io::Error {
         // It may have refused a caller's, before the writer runs.
-        let mut told = None;
+        let mut told = (None, false);
         poll_fn(|cx| {
             let mut state = self.lock();
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
@@ -212,9 +219,10 @@ impl Outbox {
             if state.pending() < self.limit {
                 self.room.notify_waiters();
             }
-            if state.blocked_since != told {
-                told = state.blocked_since;
-                on_block();
+            let now = (state.blocked_since, state.large_since.is_some());
+            if now != told {
+                told = now;
+                on_change();
             }
             state.writer = Some(cx.waker().clone());
             Poll::Pending
@@ -225,6 +233,19 @@ impl Outbox {
     /// Since when the peer has read nothing of what waits for it.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
         self.lock().blocked_since
+    }
+
+    /// Gives a large buffer back once it has not been needed for a while;
+    /// says when to ask again.
+    pub(crate) fn give_back(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        let due = state.large_since? + KEEP_TIME;
+        if now < due || !state.frames.is_empty() {
+            return Some(due.max(now + Duration::from_millis(1)));
+        }
+        state.large_since = None;
+        state.frames = Vec::new();
+        None
     }
 }
 
@@ -239,6 +260,7 @@ impl State {
         self.written = 0;
         self.is_first = true;
         self.blocked_since = None;
+        self.large_since = None;
         self.wake_writer();
     }
 
@@ -301,8 +323,15 @@ impl State {
             }
         }
         ready!(Pin::new(sink).poll_flush(cx))?;
+        // A buffer that is in use keeps its size; what was one burst's is given
+        // back, or an idle connection would hold it.
+        if self.frames.capacity() > KEEP_CAPACITY {
+            self.large_since = (self.frames.len() >= KEEP_CAPACITY / 2).then(Instant::now);
+            if self.large_since.is_none() {
+                self.frames.shrink_to(KEEP_CAPACITY);
+            }
+        }
         self.frames.clear();
-        self.frames.shrink_to(KEEP_CAPACITY);
         self.written = 0;
         Poll::Ready(Ok(()))
     }
