@@ -26,9 +26,9 @@ pub(crate) use calls::{Calls, Outcome, Reply};
 pub(crate) use drive::drive;
 pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
-pub(crate) use origin::{Acks, Origin};
+pub(crate) use origin::{Acks, Origin, Settled};
 pub(crate) use outbox::{Leave, Outbox, Refused};
-pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink, broker_away};
+pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink};
 pub(crate) use returns::Ticket;
 pub(crate) use servants::Servants;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
@@ -108,9 +108,17 @@ pub(crate) struct Parts {
     pub(crate) servants: Arc<Servants>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) credentials: Extra,
-    /// The way over a message queue, with the calls that its RETURNs belong
-    /// to.
-    pub(crate) queue: Option<(QueueLink, Arc<Calls>)>,
+    /// The way over a message queue, where it is none over a stream.
+    pub(crate) queue: Option<ByQueue>,
+}
+
+/// What a connection over message queues shares with the others.
+pub(crate) struct ByQueue {
+    pub(crate) link: QueueLink,
+    /// The calls that RETURNs belong to.
+    pub(crate) calls: Arc<Calls>,
+    /// The servants' tasks that have a RETURN to send.
+    pub(crate) served: Served,
 }
 
 impl Connection {
@@ -125,9 +133,13 @@ impl Connection {
         } else {
             down
         });
-        let (queue, calls) = match parts.queue {
-            Some((queue, calls)) => (Some(queue), calls),
-            None => (None, Arc::new(Calls::new(limits.calls_in_flight, 1))),
+        let (queue, calls, served) = match parts.queue {
+            Some(by) => (Some(by.link), by.calls, by.served),
+            None => (
+                None,
+                Arc::new(Calls::new(limits.calls_in_flight, 1)),
+                Served::default(),
+            ),
         };
         let inner = Inner {
             settings: Arc::clone(settings),
@@ -138,7 +150,7 @@ impl Connection {
             queue,
             servants: parts.servants,
             listeners: parts.listeners,
-            served: Served::default(),
+            served,
             status,
             demand: Notify::new(),
             is_draining: AtomicBool::new(false),

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -13,19 +13,46 @@ use tokio::sync::Notify;
 use super::{Served, Serving};
 use crate::transport::mq::Ack;
 
-/// Acknowledgements that are ready to be sent by an endpoint's reader.
+/// What is to be told the broker of one MQ message.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// All of it was executed, or will never be.
+    Done(Ack),
+    /// It is for another reader.
+    GivenBack(Ack),
+}
+
+impl Settled {
+    /// Tells it the broker.
+    pub(crate) async fn tell(self) {
+        match self {
+            Self::Done(ack) => ack.acknowledge().await,
+            Self::GivenBack(ack) => ack.give_back().await,
+        }
+    }
+}
+
+/// What is ready to be told the broker, by an endpoint's reader.
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
-    ready: Mutex<Vec<Ack>>,
+    ready: Mutex<Vec<Settled>>,
     filled: Notify,
 }
 
 impl Acks {
-    /// Those that are ready; waits for one.
-    pub(crate) async fn take(&self) -> Vec<Ack> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Settled>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is ready now.
+    pub(crate) fn take_ready(&self) -> Vec<Settled> {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// What is ready; waits for something.
+    pub(crate) async fn take(&self) -> Vec<Settled> {
         loop {
-            let ready =
-                std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
+            let ready = self.take_ready();
             if !ready.is_empty() {
                 return ready;
             }
@@ -33,11 +60,8 @@ impl Acks {
         }
     }
 
-    fn push(&self, ack: Ack) {
-        self.ready
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(ack);
+    fn push(&self, settled: Settled) {
+        self.lock().push(settled);
         self.filled.notify_one();
     }
 }
@@ -47,6 +71,8 @@ impl Acks {
 struct Parcel {
     /// How many of its messages are not done.
     left: AtomicUsize,
+    /// Whether one of them was not executed, and another reader shall.
+    is_given_back: AtomicBool,
     ack: Mutex<Option<Ack>>,
     acks: Arc<Acks>,
 }
@@ -74,6 +100,7 @@ impl Origin {
     ) -> Vec<Self> {
         let parcel = Parcel {
             left: AtomicUsize::new(count),
+            is_given_back: AtomicBool::new(false),
             ack: Mutex::new(Some(ack)),
             acks: Arc::clone(acks),
         };
@@ -87,17 +114,27 @@ impl Origin {
         std::iter::repeat_with(origin).take(count).collect()
     }
 
-    /// This message is done; the last one acknowledges the MQ message.
+    /// This message is done; the last one settles the MQ message.
     pub(crate) fn finish(self) {
-        if self.parcel.left.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(ack) = self
-                .parcel
-                .ack
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-        {
-            self.parcel.acks.push(ack);
+        if self.parcel.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
         }
+        let ack = self.parcel.ack.lock();
+        let Some(ack) = ack.unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let settled = if self.parcel.is_given_back.load(Ordering::Acquire) {
+            Settled::GivenBack(ack)
+        } else {
+            Settled::Done(ack)
+        };
+        self.parcel.acks.push(settled);
+    }
+
+    /// This message is not for us; the whole MQ message goes to another reader
+    /// once what was begun of it has ended.
+    pub(crate) fn give_back(self) {
+        self.parcel.is_given_back.store(true, Ordering::Release);
+        self.finish();
     }
 }

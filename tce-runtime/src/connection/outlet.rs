@@ -61,7 +61,18 @@ struct State {
     waiting: VecDeque<Outgoing>,
     /// The bytes that wait or are not confirmed yet.
     bytes: usize,
-    is_up: bool,
+    broker: Broker,
+}
+
+/// Whether the broker is there.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Broker {
+    #[default]
+    Up,
+    /// It is being reached again.
+    Away,
+    /// Nobody publishes any more.
+    Left,
 }
 
 impl Outlet {
@@ -81,12 +92,25 @@ impl Outlet {
     /// Takes a message. A twoway call is refused while the broker is away: its
     /// caller had better hear of it at once.
     pub(crate) fn push(&self, message: Outgoing) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if !state.is_up && matches!(message.purpose, Purpose::Call(_)) {
+        let state = self.lock();
+        if state.broker == Broker::Away && matches!(message.purpose, Purpose::Call(_)) {
             return Err(Refused::Detached);
         }
-        if state.bytes >= self.limit {
+        if state.bytes >= self.limit && state.broker != Broker::Left {
             return Err(Refused::Full);
+        }
+        self.append(state, message)
+    }
+
+    /// Takes a message whatever waits: a RETURN is owed, and the calls that owe
+    /// them are bounded by the prefetch.
+    pub(crate) fn push_anyway(&self, message: Outgoing) -> Result<(), Refused> {
+        self.append(self.lock(), message)
+    }
+
+    fn append(&self, mut state: MutexGuard<'_, State>, message: Outgoing) -> Result<(), Refused> {
+        if state.broker == Broker::Left {
+            return Err(Refused::Detached);
         }
         state.bytes += message.body.len();
         state.waiting.push_back(message);
@@ -95,14 +119,18 @@ impl Outlet {
         Ok(())
     }
 
-    /// Takes a message whatever waits: a RETURN is owed, and the calls that owe
-    /// them are bounded by the prefetch.
-    pub(crate) fn push_anyway(&self, message: Outgoing) {
-        let mut state = self.lock();
-        state.bytes += message.body.len();
-        state.waiting.push_back(message);
-        drop(state);
-        self.filled.notify_one();
+    /// Why a message was refused though there is room.
+    pub(crate) fn absence(&self) -> RpcError {
+        match self.lock().broker {
+            Broker::Left => RpcError::new(
+                ErrorCode::ConnectionLost,
+                "the message queues of this communicator are closed",
+            ),
+            Broker::Up | Broker::Away => RpcError::new(
+                ErrorCode::SendFailed,
+                "the broker is away; the connection to it is being made again",
+            ),
+        }
     }
 
     /// Waits until there is room.
@@ -146,25 +174,41 @@ impl Outlet {
         self.room.notify_waiters();
     }
 
-    /// Whether the broker is there. When it goes, the twoway calls that wait
-    /// are returned, to be failed.
-    pub(crate) fn set_up(&self, is_up: bool) -> Vec<u32> {
+    /// The broker is there.
+    pub(crate) fn up(&self) {
+        self.lock().broker = Broker::Up;
+    }
+
+    /// The broker has gone for now. The twoway calls that wait are returned, to
+    /// be failed.
+    pub(crate) fn away(&self) -> Vec<u32> {
         let mut state = self.lock();
-        state.is_up = is_up;
+        state.broker = Broker::Away;
         let mut failed = Vec::new();
-        if !is_up {
-            let mut bytes = 0;
-            state.waiting.retain(|message| match message.purpose {
-                Purpose::Call(sequence) => {
-                    failed.push(sequence);
-                    bytes += message.body.len();
-                    false
-                }
-                _ => true,
-            });
-            state.bytes -= bytes;
-        }
+        let mut bytes = 0;
+        state.waiting.retain(|message| match message.purpose {
+            Purpose::Call(sequence) => {
+                failed.push(sequence);
+                bytes += message.body.len();
+                false
+            }
+            _ => true,
+        });
+        state.bytes -= bytes;
+        drop(state);
+        self.room.notify_waiters();
         failed
+    }
+
+    /// The publisher has gone for good: nothing is taken any more, and what
+    /// waits is lost.
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        let lost = std::mem::take(&mut *state);
+        state.broker = Broker::Left;
+        drop(state);
+        drop(lost);
+        self.room.notify_waiters();
     }
 }
 
@@ -178,12 +222,4 @@ pub(crate) struct QueueLink {
     pub(crate) returns_by: Option<Arc<str>>,
     /// Whether a oneway call waits until the broker has it safe.
     pub(crate) is_confirmed: bool,
-}
-
-/// Why a call found no broker.
-pub(crate) fn broker_away() -> RpcError {
-    RpcError::new(
-        ErrorCode::SendFailed,
-        "the broker is away; the connection to it is being made again",
-    )
 }

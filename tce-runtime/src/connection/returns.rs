@@ -160,7 +160,9 @@ impl Inner {
             expires_at: expires_in.map(|left| after(Instant::now(), left)),
             purpose: Purpose::Unconfirmed,
         };
-        link.outlet.push_anyway(message);
+        if link.outlet.push_anyway(message).is_err() {
+            caller_gone();
+        }
     }
 }
 

@@ -28,7 +28,8 @@ impl Served {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.0.running.load(Ordering::Relaxed)
+        // Whoever finds a call ended also finds what it left behind.
+        self.0.running.load(Ordering::Acquire)
     }
 
     /// Waits until fewer than `limit` are under way.

@@ -5,36 +5,32 @@
 //! CALL. So all endpoints share one table of calls in flight, whichever of them
 //! brings a RETURN.
 
+mod callers;
 mod publish;
 mod read;
+mod replies;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+use callers::Callers;
 use publish::Manner;
 use read::Reader;
+use replies::{random_32, reply_endpoint};
 
 use crate::{
-    config::{Address, MqConfig, MqEndpoint, NodeType, Settings},
-    connection::{Acks, Calls, Connection, Outlet, Parts, QueueLink, Servants, Served},
+    config::{MqConfig, MqEndpoint, Settings},
+    connection::{
+        Acks, ByQueue, Calls, Connection, Outlet, Parts, QueueLink, Servants, Served, Serving,
+    },
     error::{ErrorCode, RpcError},
-    stop::Stop,
+    stop::{Stop, reached},
     transport::mq::{Broker, BrokerError, Consumer, Publisher, Reading},
     wire::{Compression, Extra, Limits},
 };
 
-/// How many reply queues of strangers are remembered; past it they are looked
-/// up anew.
-const MAX_STRANGERS: usize = 4096;
-/// How long to wait for a broker that refuses the way back to callers.
-const REOPEN_PAUSE: Duration = Duration::from_secs(1);
-/// How often an ending publisher looks whether it is done.
+/// How often what is ending looks whether it is done.
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
 /// The message queues of a program.
@@ -47,19 +43,13 @@ pub(crate) struct MessageQueues {
     /// By endpoint that is read: who answers there.
     servants: BTreeMap<String, Arc<Servants>>,
     calls: Arc<Calls>,
+    /// The servants that have a RETURN to send.
     served: Served,
+    /// The publishers that run.
+    publishing: Served,
     /// Not a receiver: whoever holds one keeps the program from ending.
     stop: watch::Sender<Stop>,
-    strangers: Mutex<Strangers>,
-}
-
-/// Ways back to callers whose reply queue is no endpoint of ours.
-#[derive(Debug, Default)]
-struct Strangers {
-    /// By broker: the outlet that all of them share.
-    outlets: HashMap<(String, u16, String), Arc<Outlet>>,
-    /// By the endpoint that a call came by, and what it named.
-    connections: HashMap<(String, Option<String>), Connection>,
+    callers: Callers,
 }
 
 impl MessageQueues {
@@ -80,8 +70,9 @@ impl MessageQueues {
             servants: BTreeMap::new(),
             calls: Arc::new(Calls::new(limit, random_32())),
             served: Served::default(),
+            publishing: Served::default(),
             stop,
-            strangers: Mutex::default(),
+            callers: Callers::default(),
         };
         let readers = queues.open_returns(&config.pairs).await?;
         queues.open_links(&config.pairs).await?;
@@ -91,6 +82,7 @@ impl MessageQueues {
         }
         tokio::spawn(watch_deadlines(
             Arc::clone(&queues.calls),
+            queues.publishing.clone(),
             queues.stop.subscribe(),
         ));
         Ok(queues)
@@ -112,23 +104,9 @@ impl MessageQueues {
                 readers.push((returns.clone(), consumer));
             }
         }
-        let mut own: Vec<MqEndpoint> = Vec::new();
-        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
-            let is_paired = pairs.iter().any(|(call, _)| *call == endpoint.name);
-            if !is_paired
-                && own
-                    .iter()
-                    .all(|other| broker_of(other) != broker_of(endpoint))
-            {
-                own.push(reply_endpoint(endpoint));
-            }
-        }
-        for endpoint in own {
-            let consumer = self
-                .broker
-                .consumer(&endpoint, Reading::Exclusive)
-                .await
-                .map_err(unreachable)?;
+        for endpoint in self.unanswered(pairs) {
+            let opening = self.broker.consumer(&endpoint, Reading::Exclusive);
+            let consumer = opening.await.map_err(unreachable)?;
             self.servants.insert(endpoint.name.clone(), Arc::default());
             readers.push((endpoint.name.clone(), consumer));
             self.endpoints.push(endpoint);
@@ -136,74 +114,69 @@ impl MessageQueues {
         Ok(readers)
     }
 
+    /// Queues for the RETURNs of endpoints that have no pair, one a broker.
+    fn unanswered(&self, pairs: &[(String, String)]) -> Vec<MqEndpoint> {
+        let mut own: Vec<MqEndpoint> = Vec::new();
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
+            let has_pair = pairs.iter().any(|(call, _)| *call == endpoint.name);
+            let has_queue = |other: &MqEndpoint| broker_of(other) == broker_of(endpoint);
+            if !has_pair && !own.iter().any(has_queue) {
+                own.push(reply_endpoint(endpoint));
+            }
+        }
+        own
+    }
+
     async fn open_links(&mut self, pairs: &[(String, String)]) -> Result<(), RpcError> {
-        let writable: Vec<_> = self
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.writes)
-            .cloned()
-            .collect();
-        for endpoint in writable {
-            let publisher = self
-                .broker
-                .publisher(&endpoint)
-                .await
-                .map_err(unreachable)?;
-            let outlet = self.outlet();
-            outlet.set_up(true);
-            self.publish(&outlet, std::future::ready(publisher), &endpoint);
-            let paired = pairs
-                .iter()
-                .find(|(call, _)| *call == endpoint.name)
-                .map(|(_, returns)| returns.as_str());
-            let own = || {
-                self.endpoints
-                    .iter()
-                    .find(|own| is_reply(own) && broker_of(own) == broker_of(&endpoint))
-            };
-            let returns_by = paired
-                .or_else(|| own().map(|own| own.name.as_str()))
-                .map(Arc::from);
-            let is_confirmed = endpoint.address.durable;
+        let writable = self.endpoints.iter().filter(|endpoint| endpoint.writes);
+        for endpoint in writable.cloned().collect::<Vec<_>>() {
+            let opening = self.broker.publisher(&endpoint);
+            let publisher = opening.await.map_err(unreachable)?;
+            let outlet = self.publish(&endpoint, std::future::ready(publisher));
+            let pair = pairs.iter().find(|(call, _)| *call == endpoint.name);
             let link = QueueLink {
                 outlet,
                 queue: None,
-                returns_by,
-                is_confirmed,
+                returns_by: match pair {
+                    Some((_, returns)) => Some(returns.as_str().into()),
+                    None => self.own_replies_at(&endpoint),
+                },
+                is_confirmed: endpoint.address.durable,
             };
             self.links.insert(endpoint.name, link);
         }
         Ok(())
     }
 
-    fn outlet(&self) -> Arc<Outlet> {
-        Arc::new(Outlet::new(self.settings.options.connection.send_buffer))
+    /// The queue of our own by which RETURNs come from the broker of `endpoint`,
+    /// if there is one.
+    fn own_replies_at(&self, endpoint: &MqEndpoint) -> Option<Arc<str>> {
+        let at_broker = |own: &&MqEndpoint| broker_of(own) == broker_of(endpoint);
+        let own = self.endpoints.iter().filter(|own| replies::is_own(own));
+        Some(own.into_iter().find(at_broker)?.name.as_str().into())
     }
 
-    /// Publishes what comes through `outlet`, once the endpoint is open.
+    /// Publishes what comes through the outlet that it returns, once the
+    /// endpoint is open.
     fn publish(
         &self,
-        outlet: &Arc<Outlet>,
-        opening: impl Future<Output = Publisher> + Send + 'static,
         endpoint: &MqEndpoint,
-    ) {
+        opening: impl Future<Output = Publisher> + Send + 'static,
+    ) -> Arc<Outlet> {
+        let limit = self.settings.options.connection.send_buffer;
+        let outlet = Arc::new(Outlet::new(limit));
         let manner = Manner {
             is_persistent: endpoint.address.durable,
             in_batches: endpoint.batch,
         };
-        let (outlet, calls) = (Arc::clone(outlet), Arc::clone(&self.calls));
-        let (served, stop) = (self.served.clone(), self.stop.subscribe());
-        tokio::spawn(async move {
-            let publishing = async {
-                publish::run(&outlet, opening.await, &calls, manner).await;
-            };
-            // A servant that is still at work has a RETURN to send.
-            let ended = until_ended(stop, || served.count() == 0 && outlet.is_empty());
-            tokio::select! {
-                () = publishing => {}
-                () = ended => {}
-            }
-        });
+        let publishing = Publishing {
+            outlet: Arc::clone(&outlet),
+            calls: Arc::clone(&self.calls),
+            served: self.served.clone(),
+            _running: self.publishing.begin(),
+        };
+        tokio::spawn(publishing.run(opening, manner, self.stop.subscribe()));
+        outlet
     }
 
     fn endpoint(&self, name: &str) -> Result<&MqEndpoint, RpcError> {
@@ -243,7 +216,8 @@ impl MessageQueues {
             queues: Arc::clone(self),
             endpoint: name.to_owned(),
             servants: self.servants.get(name).cloned().unwrap_or_default(),
-            served: self.served.clone(),
+            brings_returns: self.is_read(name) || replies::is_own_name(name),
+            handling: Served::default(),
             acks: Arc::<Acks>::default(),
         };
         tokio::spawn(reader.run(consumer, stop));
@@ -297,157 +271,89 @@ impl MessageQueues {
             servants,
             listeners: Arc::default(),
             credentials: Extra::new(),
-            queue: link.map(|link| (link, Arc::clone(&self.calls))),
+            queue: link.map(|link| ByQueue {
+                link,
+                calls: Arc::clone(&self.calls),
+                served: self.served.clone(),
+            }),
         };
         Connection::new(&self.settings, parts)
     }
 
-    /// The way back to the caller of a CALL that came by `endpoint` and names
-    /// `queue` in `__mq_return__`: an endpoint of ours, or a queue at the same
-    /// broker.
-    pub(super) fn connection_back(
-        &self,
-        queue: Option<&str>,
-        endpoint: &str,
-        servants: &Arc<Servants>,
-    ) -> Connection {
-        let mut strangers = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let key = (endpoint.to_owned(), queue.map(str::to_owned));
-        if let Some(connection) = strangers.connections.get(&key) {
-            return connection.clone();
-        }
-        let link = queue.and_then(|queue| match self.links.get(queue) {
-            Some(link) => Some(link.clone()),
-            None => {
-                let outlet = self.stranger_outlet(&mut strangers, endpoint)?;
-                Some(QueueLink {
-                    outlet,
-                    queue: Some(queue.into()),
-                    returns_by: None,
-                    is_confirmed: false,
-                })
-            }
-        });
-        let peer = format!(
-            "mq:{}",
-            queue.unwrap_or("(a caller that named no reply queue)")
-        );
-        let connection = self.connection(peer, link, Arc::clone(servants));
-        if strangers.connections.len() >= MAX_STRANGERS {
-            strangers.connections.clear();
-        }
-        strangers.connections.insert(key, connection.clone());
-        connection
-    }
-
-    /// The outlet to the broker of `endpoint` whose messages name their queue.
-    fn stranger_outlet(&self, strangers: &mut Strangers, endpoint: &str) -> Option<Arc<Outlet>> {
-        let endpoint = self.endpoints.iter().find(|other| other.name == endpoint)?;
-        let (host, port, vhost) = broker_of(endpoint);
-        let outlet = strangers
-            .outlets
-            .entry((host.to_owned(), port, vhost.to_owned()))
-            .or_insert_with(|| {
-                let outlet = self.outlet();
-                let default_exchange = MqEndpoint {
-                    batch: false,
-                    address: nowhere(),
-                    ..endpoint.clone()
-                };
-                let opening = open_in_time(Arc::clone(&self.broker), default_exchange.clone());
-                self.publish(&outlet, opening, &default_exchange);
-                outlet
-            });
-        Some(Arc::clone(outlet))
-    }
-
-    pub(super) fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Limits {
         &self.settings.options.limits
     }
 
-    pub(super) fn calls(&self) -> &Calls {
+    fn calls(&self) -> &Calls {
         &self.calls
     }
 }
 
-/// Opens an endpoint for writing, however long its broker is away.
-async fn open_in_time(broker: Arc<Broker>, endpoint: MqEndpoint) -> Publisher {
-    loop {
-        match broker.publisher(&endpoint).await {
-            Ok(publisher) => return publisher,
-            Err(error) => tracing::warn!("can't send replies: {error}"),
+/// A publisher's task.
+struct Publishing {
+    outlet: Arc<Outlet>,
+    calls: Arc<Calls>,
+    served: Served,
+    _running: Serving,
+}
+
+impl Publishing {
+    /// Publishes until the program ends.
+    async fn run(
+        self,
+        opening: impl Future<Output = Publisher>,
+        manner: Manner,
+        stop: watch::Receiver<Stop>,
+    ) {
+        let outlet = &self.outlet;
+        let mut publishing = std::pin::pin!(async {
+            publish::run(outlet, opening.await, &self.calls, manner).await;
+        });
+        // A servant that is still at work has a RETURN to send.
+        let is_done = || self.served.count() == 0 && outlet.is_empty();
+        tokio::select! {
+            () = &mut publishing => {}
+            () = until_ended(stop, is_done) => {}
         }
-        tokio::time::sleep(REOPEN_PAUSE).await;
+        outlet.leave();
     }
 }
 
-/// Fails calls at their deadlines, until the program ends.
-async fn watch_deadlines(calls: Arc<Calls>, stop: watch::Receiver<Stop>) {
+/// Fails calls at their deadlines, until the program ends and nobody can call
+/// any more.
+async fn watch_deadlines(calls: Arc<Calls>, publishing: Served, stop: watch::Receiver<Stop>) {
     let watching = async {
         loop {
             calls.watch_once(None).await;
         }
     };
+    let is_done = || calls.waiting() == 0 && publishing.count() == 0;
     tokio::select! {
         () = watching => {}
-        () = until_ended(stop, || calls.waiting() == 0) => {}
+        () = until_ended(stop, is_done) => {}
     }
+    publishing.fewer_than(1).await;
+    calls.lose_all("the message queues of this communicator were closed");
 }
 
 /// Waits until the program ends, and `is_done` then.
-async fn until_ended(mut stop: watch::Receiver<Stop>, is_done: impl Fn() -> bool) {
-    if stop.wait_for(|stop| *stop != Stop::Not).await.is_err() {
-        return;
-    }
-    while *stop.borrow() == Stop::Drain && !is_done() {
-        tokio::time::sleep(DRAIN_EVERY).await;
+async fn until_ended(stop: watch::Receiver<Stop>, is_done: impl Fn() -> bool) {
+    let mut drain = stop.clone();
+    let done = async {
+        reached(&mut drain, Stop::Drain).await;
+        while !is_done() {
+            tokio::time::sleep(DRAIN_EVERY).await;
+        }
+    };
+    let mut now = stop;
+    tokio::select! {
+        () = done => {}
+        () = reached(&mut now, Stop::Now) => {}
     }
 }
 
 fn broker_of(endpoint: &MqEndpoint) -> (&str, u16, &str) {
     (&endpoint.host, endpoint.port, &endpoint.vhost)
-}
-
-const REPLY_PREFIX: &str = "tce.reply.";
-
-fn is_reply(endpoint: &MqEndpoint) -> bool {
-    endpoint.name.starts_with(REPLY_PREFIX)
-}
-
-/// A queue of this process alone, at the broker of `endpoint`.
-fn reply_endpoint(endpoint: &MqEndpoint) -> MqEndpoint {
-    let name = format!("{REPLY_PREFIX}{:08x}{:08x}", random_32(), random_32());
-    let address = Address {
-        name: name.clone(),
-        ..nowhere()
-    };
-    MqEndpoint {
-        name,
-        address,
-        reads: true,
-        writes: false,
-        batch: false,
-        ..endpoint.clone()
-    }
-}
-
-fn nowhere() -> Address {
-    Address {
-        name: String::new(),
-        subject: None,
-        node: NodeType::Queue,
-        create: false,
-        durable: false,
-    }
-}
-
-/// A number that another process, or this one's next life, hardly has.
-fn random_32() -> u32 {
-    let bytes = RandomState::new().build_hasher().finish().to_be_bytes();
-    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 fn unreachable(error: BrokerError) -> RpcError {

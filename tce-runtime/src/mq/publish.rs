@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -41,9 +42,9 @@ struct Flight {
 pub(super) async fn run(outlet: &Outlet, mut publisher: Publisher, calls: &Calls, manner: Manner) {
     let mut again = Vec::new();
     loop {
-        outlet.set_up(true);
+        outlet.up();
         let lost = publish(outlet, &publisher, calls, manner, again).await;
-        for sequence in outlet.set_up(false) {
+        for sequence in outlet.away() {
             calls.fail(
                 sequence,
                 ErrorCode::SendFailed,
@@ -96,26 +97,29 @@ async fn publish(
         .into_iter()
         .map(|flight| fly(publisher, flight))
         .collect();
+    let mut lost = Vec::new();
+    let mut gone = pin!(publisher.lost());
     loop {
         tokio::select! {
             biased;
             Some((flight, result)) = flights.next() => match result {
                 Err(PublishError::Lost(reason)) => {
                     tracing::warn!("the broker was lost: {reason}");
-                    let mut lost = vec![flight];
-                    while let Some((flight, result)) = flights.next().await {
-                        match result {
-                            Err(PublishError::Lost(_)) => lost.push(flight),
-                            settled => settle(outlet, calls, flight, settled),
-                        }
-                    }
-                    return lost;
+                    lost.push(flight);
+                    break;
                 }
-                Err(PublishError::Unroutable(_)) if !flight.is_second_try && publisher.redeclare().await => {
+                Err(PublishError::Unroutable(_) | PublishError::Refused(_))
+                    if !flight.is_second_try && publisher.redeclare().await =>
+                {
                     flights.push(fly(publisher, Flight { is_second_try: true, ..flight }));
+                }
+                Err(PublishError::OtherCameBack(other)) => {
+                    settle(outlet, calls, flight, Ok(()));
+                    flights.push(fly(publisher, Flight::of_nobody(*other)));
                 }
                 settled => settle(outlet, calls, flight, settled),
             },
+            () = &mut gone => break,
             taken = outlet.take(), if flights.len() < window => {
                 let mut waiting = taken;
                 while flights.len() < window && let Some(flight) = next_flight(&mut waiting, outlet, manner) {
@@ -127,6 +131,13 @@ async fn publish(
             }
         }
     }
+    while let Some((flight, result)) = flights.next().await {
+        match result {
+            Err(PublishError::Lost(_)) => lost.push(flight),
+            settled => settle(outlet, calls, flight, settled),
+        }
+    }
+    lost
 }
 
 async fn fly(publisher: &Publisher, mut flight: Flight) -> (Flight, Result<(), PublishError>) {
@@ -187,6 +198,17 @@ fn next_wanted(waiting: &mut VecDeque<Outgoing>, outlet: &Outlet) -> Option<Outg
 }
 
 impl Flight {
+    /// What came back when nobody waited for it any more.
+    fn of_nobody(parcel: Parcel) -> Self {
+        Self {
+            expires_at: parcel.expires_in.map(|left| Instant::now() + left),
+            parcel,
+            purposes: vec![Purpose::Unconfirmed],
+            bytes: 0,
+            is_second_try: false,
+        }
+    }
+
     /// Adds a message; the first one becomes an entry of the batch then.
     fn add(&mut self, message: Outgoing) {
         if !self.parcel.is_batch {

@@ -1,25 +1,21 @@
 //! An endpoint's reader: from the broker to the servants, or to who waits.
 
 use std::{
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
-use super::MessageQueues;
+use super::{DRAIN_EVERY, MessageQueues};
 use crate::{
-    connection::{Acks, IncomingCall, Origin, Reply, Servants, Served},
-    stop::Stop,
+    connection::{Acks, IncomingCall, Origin, Reply, Servants, Served, Settled},
+    stop::{Stop, reached},
     transport::mq::{Consumer, Delivery, batch},
     wire::{Extra, MSGTYPE_RPC, Message, reserved},
 };
-
-/// How often an ending reader looks whether its calls are done.
-const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
 /// What an endpoint's reader works with.
 #[derive(Debug)]
@@ -28,39 +24,61 @@ pub(super) struct Reader {
     /// The endpoint that is read.
     pub(super) endpoint: String,
     pub(super) servants: Arc<Servants>,
-    pub(super) served: Served,
+    /// Whether calls of ours are answered by this endpoint.
+    pub(super) brings_returns: bool,
+    /// The messages of this endpoint that are not done.
+    pub(super) handling: Served,
     pub(super) acks: Arc<Acks>,
 }
 
 impl Reader {
     /// Reads until the program ends.
-    pub(super) async fn run(self, consumer: Consumer, stop: watch::Receiver<Stop>) {
-        // A stream keeps a read that is under way when another branch wins.
-        let mut deliveries = pin!(stream::unfold(consumer, |mut consumer| async {
-            let delivery = consumer.next().await;
-            Some((delivery, consumer))
-        }));
-        let mut acknowledging = FuturesUnordered::new();
-        let mut is_draining = false;
-        let mut stopped = stop.clone();
+    pub(super) async fn run(self, mut consumer: Consumer, stop: watch::Receiver<Stop>) {
+        let (mut drain, mut now) = (stop.clone(), stop);
+        tokio::select! {
+            () = self.read(&mut consumer, &mut drain) => {}
+            () = reached(&mut now, Stop::Now) => {}
+        }
+    }
+
+    /// Reads until the program ends and everything that was begun is done.
+    async fn read(&self, consumer: &mut Consumer, drain: &mut watch::Receiver<Stop>) {
+        let mut telling = FuturesUnordered::new();
+        let (mut is_draining, mut is_open) = (false, true);
         loop {
+            if is_draining && telling.is_empty() && self.is_done(is_open) {
+                // Whoever ended just now has left its acknowledgement.
+                telling.extend(self.acks.take_ready().into_iter().map(Settled::tell));
+                if telling.is_empty() {
+                    return;
+                }
+            }
             tokio::select! {
                 biased;
-                Some(()) = acknowledging.next() => {}
-                acks = self.acks.take() => {
-                    acknowledging.extend(acks.into_iter().map(crate::transport::mq::Ack::acknowledge));
-                }
-                _ = stopped.wait_for(|stop| *stop != Stop::Not), if !is_draining => is_draining = true,
-                () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {
-                    let is_idle = self.served.count() == 0 && self.queues.calls().waiting() == 0;
-                    let is_done = is_idle && acknowledging.is_empty();
-                    if is_done || *stop.borrow() == Stop::Now {
-                        return;
+                Some(()) = telling.next() => {}
+                ready = self.acks.take() => telling.extend(ready.into_iter().map(Settled::tell)),
+                () = reached(drain, Stop::Drain), if !is_draining => {
+                    is_draining = true;
+                    if !self.brings_returns {
+                        consumer.cancel().await;
                     }
                 }
-                Some(delivery) = deliveries.next() => self.take(delivery, is_draining),
+                () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
+                delivery = consumer.next(), if is_open => match delivery {
+                    Some(delivery) => self.take(delivery, is_draining),
+                    None => is_open = false,
+                },
             }
         }
+    }
+
+    fn is_done(&self, is_open: bool) -> bool {
+        let is_answered = if self.brings_returns {
+            self.queues.calls().waiting() == 0
+        } else {
+            !is_open
+        };
+        is_answered && self.handling.count() == 0
     }
 
     fn take(&self, delivery: Delivery, is_draining: bool) {
@@ -84,7 +102,7 @@ impl Reader {
             entries.len().max(1),
             ack,
             &self.acks,
-            &self.served,
+            &self.handling,
             is_redelivered,
             expires_in,
         );
@@ -93,8 +111,11 @@ impl Reader {
             origins.into_iter().for_each(Origin::finish);
             return;
         }
-        for (entry, origin) in entries.into_iter().zip(origins) {
-            if entry.expires_at.is_some_and(|at| at <= now) {
+        for (entry, mut origin) in entries.into_iter().zip(origins) {
+            if let Some(at) = entry.expires_at {
+                origin.expires_in = Some(Duration::from_millis(at.saturating_sub(now)));
+            }
+            if origin.expires_in == Some(Duration::ZERO) {
                 self.dropped("expired", "a message of a batch came after its deadline");
                 origin.finish();
             } else {
@@ -142,14 +163,15 @@ impl Reader {
             );
         }
         if is_draining {
-            // Not acknowledged, it goes back to the queue for another server.
-            return;
+            return origin.give_back();
         }
         let connection = self.queues.connection_back(
             extra.get(reserved::MQ_RETURN),
             &self.endpoint,
             &self.servants,
         );
+        // Until its RETURN is where it leaves from.
+        let _serving = self.queues.served.begin();
         let mut reply = Vec::new();
         let expires_in = origin.expires_in;
         let origin = Some(Box::new(origin));

@@ -48,8 +48,16 @@ pub(crate) enum PublishError {
     /// There is no such queue.
     #[error("there is no queue `{0}` at the broker")]
     Unroutable(String),
-    /// The broker says no.
-    #[error("the broker refused the message")]
+    /// The parcel is with the broker. One that was published before it is not:
+    /// its queue does not exist, which nobody was told yet.
+    #[error("there is no queue for another message")]
+    OtherCameBack(Box<Parcel>),
+    /// The broker has something against the parcel, such as a topic that does
+    /// not exist or is not ours to write.
+    #[error("the broker refused the message: {0}")]
+    Refused(String),
+    /// The queue has no room.
+    #[error("the broker's queue takes no more messages")]
     Rejected,
     /// The broker is away; it may have taken the parcel or not.
     #[error("the connection to the broker was lost: {0}")]
@@ -86,7 +94,7 @@ impl Broker {
     /// Opens an endpoint for writing.
     pub(crate) async fn publisher(&self, endpoint: &MqEndpoint) -> Result<Publisher, BrokerError> {
         Ok(match self {
-            Self::Amqp(broker) => Publisher::Amqp(broker.publisher(endpoint).await?),
+            Self::Amqp(broker) => Publisher::Amqp(Box::new(broker.publisher(endpoint).await?)),
             Self::Memory(broker) => Publisher::Memory(broker.publisher(endpoint)),
         })
     }
@@ -101,7 +109,7 @@ impl Broker {
             Self::Amqp(broker) => {
                 Consumer::Amqp(Box::new(broker.consumer(endpoint, reading).await?))
             }
-            Self::Memory(broker) => Consumer::Memory(broker.consumer(endpoint, reading)),
+            Self::Memory(broker) => Consumer::Memory(broker.consumer(endpoint, reading)?),
         })
     }
 }
@@ -109,7 +117,7 @@ impl Broker {
 /// An endpoint that is open for writing.
 #[derive(Debug)]
 pub(crate) enum Publisher {
-    Amqp(AmqpPublisher),
+    Amqp(Box<AmqpPublisher>),
     Memory(MemoryPublisher),
 }
 
@@ -132,8 +140,17 @@ impl Publisher {
         }
     }
 
-    /// After [`PublishError::Unroutable`]: declares the queue again, if the
-    /// address says that whoever finds none creates it.
+    /// Waits until the broker is lost, also when nothing is published.
+    pub(crate) async fn lost(&self) {
+        match self {
+            Self::Amqp(publisher) => publisher.lost().await,
+            Self::Memory(_) => std::future::pending().await,
+        }
+    }
+
+    /// After [`PublishError::Unroutable`] or [`PublishError::Refused`]:
+    /// declares the queue or topic again, if the address says that whoever
+    /// finds none creates it.
     pub(crate) async fn redeclare(&self) -> bool {
         match self {
             Self::Amqp(publisher) => publisher.redeclare().await,
@@ -150,11 +167,22 @@ pub(crate) enum Consumer {
 }
 
 impl Consumer {
-    /// The next parcel. Survives the broker: it waits until one comes.
-    pub(crate) async fn next(&mut self) -> Delivery {
+    /// The next parcel. Survives the broker: it waits until one comes. Nothing
+    /// comes after [`Consumer::cancel`] once all that was on its way has.
+    ///
+    /// A read that is given up loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
         match self {
             Self::Amqp(consumer) => consumer.next().await,
             Self::Memory(consumer) => consumer.next().await,
+        }
+    }
+
+    /// Asks for no more parcels.
+    pub(crate) async fn cancel(&mut self) {
+        match self {
+            Self::Amqp(consumer) => consumer.cancel().await,
+            Self::Memory(consumer) => consumer.cancel(),
         }
     }
 }
@@ -173,6 +201,14 @@ impl Ack {
         match self {
             Self::Amqp(ack) => ack.acknowledge().await,
             Self::Memory(ack) => ack.acknowledge(),
+        }
+    }
+
+    /// Gives the parcel back to its queue, for whoever reads next.
+    pub(crate) async fn give_back(self) {
+        match self {
+            Self::Amqp(ack) => ack.give_back().await,
+            Self::Memory(ack) => ack.give_back(),
         }
     }
 }
