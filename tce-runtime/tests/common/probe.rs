@@ -38,6 +38,8 @@ pub(crate) static BLOB: Operation = Operation::new("probe::Probe::blob", 2, 9);
 pub(crate) static GROW: Operation = Operation::new("probe::Probe::grow", 2, 10);
 /// `void slowNote(int number)`: as `note`, by way of a task
 pub(crate) static SLOW_NOTE: Operation = Operation::new("probe::Probe::slowNote", 2, 11);
+/// `void pushBack(int number)`: calls the caller's own `note` oneway
+pub(crate) static PUSH_BACK: Operation = Operation::new("probe::Probe::pushBack", 2, 12);
 /// An operation that is none.
 pub(crate) static NO_OPERATION: Operation = Operation::new("probe::Probe::none", 2, 99);
 /// An operation of an interface that nobody serves.
@@ -190,6 +192,10 @@ impl Probe {
             11 => call.run(state, |state, (number,): (i32,), ctx| async move {
                 state.slow_note(number).await;
                 (ctx, Ok(()))
+            }),
+            12 => call.run(state, |_, (number,): (i32,), ctx| async move {
+                let pushed = Proxy::to_caller(&ctx).oneway(&NOTE, (number,)).await;
+                (ctx, pushed.map_err(Fault::from))
             }),
             _ => call.unknown_operation(),
         }

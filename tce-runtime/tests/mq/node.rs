@@ -1,0 +1,169 @@
+//! A private RabbitMQ node for one test program, on free ports and in a
+//! directory of its own.
+
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+const START_TIME: Duration = Duration::from_secs(90);
+
+/// Runs the node `$0` in a process group of its own, and ends it as a power
+/// failure would when a line comes in, or when whoever holds the other end of
+/// the pipe ends: then nobody needs the directory `$1` any more either.
+const KEEPER: &str = r#"
+set -m
+"$0" &
+if read -r line; then again=1; fi
+kill -KILL -- "-$!"
+wait
+if [ -z "$again" ]; then rm -rf "$1"; fi
+"#;
+
+static SHARED: OnceLock<Node> = OnceLock::new();
+
+/// A running node; killed when it is dropped or this process ends.
+pub(crate) struct Node {
+    home: TempDir,
+    port: u16,
+    dist_port: u16,
+    keeper: Option<Child>,
+}
+
+impl Node {
+    /// The node of all tests of this program that leave it alone.
+    pub(crate) fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A node that a test may kill.
+    pub(crate) fn start() -> Self {
+        assert!(
+            Path::new(PROGRAMS).join("rabbitmq-server").exists(),
+            "{PROGRAMS}/rabbitmq-server is missing: apt-get install -y rabbitmq-server"
+        );
+        let mut node = Self {
+            home: tempfile::tempdir().expect("a directory for the node"),
+            port: free_port(),
+            dist_port: free_port(),
+            keeper: None,
+        };
+        node.restart();
+        node
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn name(&self) -> String {
+        format!("tce{}@localhost", self.port)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Ends the node as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            if let Some(pipe) = &mut keeper.stdin {
+                let _ = pipe.write_all(b"end\n");
+            }
+            let _ = keeper.wait();
+        }
+    }
+
+    /// Starts the node, with what it had before.
+    pub(crate) fn restart(&mut self) {
+        let config = self.path("rabbitmq.conf");
+        let text = format!(
+            "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = false\ndisk_free_limit.absolute = 1MB\n",
+            self.port
+        );
+        std::fs::write(&config, text).expect("the node's configuration");
+        let log = std::fs::File::create(self.path("output")).expect("the node's output");
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER])
+            .arg(Path::new(PROGRAMS).join("rabbitmq-server"))
+            .arg(self.home.path())
+            .env("HOME", self.home.path())
+            .env("RABBITMQ_NODENAME", self.name())
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", self.path("data"))
+            .env("RABBITMQ_LOG_BASE", self.path("log"))
+            .env("RABBITMQ_CONFIG_FILE", &config)
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.path("plugins"))
+            .env("RABBITMQ_PID_FILE", self.path("pid"))
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none")
+            // A terminal's Ctrl-C is for the tests; the keeper outlives them.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("the node's output"))
+            .stderr(log)
+            .spawn()
+            .expect("sh runs");
+        self.keeper = Some(keeper);
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&self) {
+        let give_up = Instant::now() + START_TIME;
+        while !speaks_amqp(self.port) {
+            if Instant::now() > give_up {
+                let output = std::fs::read_to_string(self.path("output")).unwrap_or_default();
+                panic!("the node did not come up in {START_TIME:?}:\n{output}");
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What `rabbitmqctl` says, line by line, word by word.
+    pub(crate) fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
+        let output = Command::new(Path::new(PROGRAMS).join("rabbitmqctl"))
+            .args(["-q", "-n", &self.name(), "--no-table-headers"])
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .output()
+            .expect("rabbitmqctl runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}{errors}");
+        let words = |line: &str| line.split('\t').map(str::to_owned).collect();
+        text.lines().map(words).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether somebody answers AMQP's greeting.
+fn speaks_amqp(port: u16) -> bool {
+    use std::io::Read;
+    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
+    let _ = socket.set_read_timeout(Some(Duration::from_secs(5)));
+    socket.write_all(b"AMQP\x00\x00\x09\x01").is_ok() && socket.read_exact(&mut [0; 8]).is_ok()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}

@@ -1,0 +1,60 @@
+//! The same calls over every transport.
+
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(test)]
+#[path = "../mq/node.rs"]
+#[allow(dead_code, reason = "each test program uses its own part of this")]
+mod node;
+#[cfg(test)]
+#[path = "../mq/queues.rs"]
+#[allow(dead_code, reason = "each test program uses its own part of this")]
+mod queues;
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod transports;
+
+/// A test for every case over every transport.
+#[cfg(test)]
+macro_rules! table {
+    ([$($transport:ident)+] $cases:tt) => { $( table! { @ $transport $cases } )+ };
+    (@ $transport:ident [$($case:ident)+]) => {
+        mod $transport { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let pair = crate::transports::$transport().await;
+                crate::cases::$case(&pair).await;
+                pair.end().await;
+            }
+        )+ }
+    };
+}
+
+#[cfg(test)]
+table! {
+    [tcp ssl ws wss amqp amqp_in_batches memory memory_in_batches]
+    [
+        twoway
+        oneway
+        asynchronous
+        callback_on_return
+        ping
+        deadline
+        deadline_of_a_call_in_the_background
+        extra_both_ways
+        fault
+        panics
+        unknown_interface
+        unknown_operation
+        undecodable_parameters
+        undecodable_result
+        strings_of_a_mebibyte
+        sixty_four_callers
+        order_of_oneway_calls
+        calls_back_to_the_caller
+        pushes_to_the_caller
+    ]
+}
