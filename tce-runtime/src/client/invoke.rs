@@ -37,19 +37,6 @@ impl Facets {
     }
 }
 
-/// A call that has been sent; it is forgotten when this is dropped.
-#[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) connection: Connection,
-    pub(super) sequence: u32,
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        self.connection.inner.calls.forget(self.sequence);
-    }
-}
-
 /// Why a call was not sent.
 pub(super) enum NotSent {
     /// It may be sent later.
@@ -58,53 +45,68 @@ pub(super) enum NotSent {
     Ever(RpcError),
 }
 
-/// Sends a twoway call now, if there is room and a connection.
+/// Sends a twoway call now, if there is room and a connection. Its caller
+/// takes the outcome by the sequence, or forgets it.
 pub(super) fn send(
     connection: &Connection,
     operation: &Operation,
     facets: &Facets,
     deadline: Instant,
     params: impl Marshal,
-) -> Result<Sent, NotSent> {
-    let inner = &connection.inner;
-    let entered = inner.calls.enter(deadline).ok_or(NotSent::Yet)?;
-    let sequence = entered.sequence;
-    let sent = Sent {
-        connection: connection.clone(),
-        sequence,
+) -> Result<u32, NotSent> {
+    let calls = &connection.inner.calls;
+    let entered = calls.enter(deadline).ok_or(NotSent::Yet)?;
+    let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
+    let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
+    let sent = match &connection.inner.queue {
+        Some(link) => send_by_queue(connection, link, header, facets, deadline, params),
+        None => send_on_stream(connection, entered.alone, header, facets, params),
     };
-    let header = Header::call(
-        CallType::TWOWAY,
-        sequence,
-        operation.ifidx(),
-        operation.opidx(),
-    );
-    if let Some(link) = &inner.queue {
-        if link.returns_by.is_none() {
-            return Err(NotSent::Ever(no_way_back()));
-        }
-        let body =
-            encode_for_queue(connection, link, header, facets, params).map_err(NotSent::Ever)?;
-        let message = outgoing(link, body, Some(deadline), Purpose::Call(sequence));
-        return match link.outlet.push(message) {
-            Ok(()) => Ok(sent),
-            Err(Refused::Full) => Err(NotSent::Yet),
-            Err(Refused::Detached) => Err(NotSent::Ever(link.outlet.absence())),
-        };
+    if sent.is_err() {
+        calls.forget(entered.sequence);
     }
-    let leave = if entered.alone {
+    sent.map(|()| entered.sequence)
+}
+
+fn send_on_stream(
+    connection: &Connection,
+    is_alone: bool,
+    header: Header,
+    facets: &Facets,
+    params: impl Marshal,
+) -> Result<(), NotSent> {
+    let leave = if is_alone {
         Leave::Now
     } else {
         Leave::Gathered
     };
-    let appended = inner.outbox.append(leave, |out, is_first| {
+    let appended = connection.inner.outbox.append(leave, |out, is_first| {
         encode(connection, out, header, facets, is_first, params)
     });
     match appended {
-        Ok(encoded) => encoded.map_err(|error| NotSent::Ever(too_large(error)))?,
-        Err(_) => return Err(NotSent::Yet),
+        Ok(encoded) => encoded.map_err(|error| NotSent::Ever(too_large(error))),
+        Err(_) => Err(NotSent::Yet),
     }
-    Ok(sent)
+}
+
+fn send_by_queue(
+    connection: &Connection,
+    link: &QueueLink,
+    header: Header,
+    facets: &Facets,
+    deadline: Instant,
+    params: impl Marshal,
+) -> Result<(), NotSent> {
+    if link.returns_by.is_none() {
+        return Err(NotSent::Ever(no_way_back()));
+    }
+    let body = encode_for_queue(connection, link, header, facets, params).map_err(NotSent::Ever)?;
+    let message = outgoing(link, body, Some(deadline), Purpose::Call(header.sequence));
+    match link.outlet.push(message) {
+        Ok(()) => Ok(()),
+        Err(Refused::Full) => Err(NotSent::Yet),
+        Err(Refused::Detached) => Err(NotSent::Ever(link.outlet.absence())),
+    }
 }
 
 fn no_way_back() -> RpcError {
@@ -175,25 +177,23 @@ fn encode(
     inner.encode(out, header, facets.extra(), params)
 }
 
-/// Sends a twoway call that could not be sent at once, and waits for its
-/// RETURN.
+/// Sends a twoway call that could not be sent at once, when it can be.
 pub(super) async fn send_later(
     connection: Connection,
     operation: &'static Operation,
     facets: Facets,
     deadline: Instant,
     params: Marshalled,
-) -> Result<Reply, RpcError> {
-    let inner = &connection.inner;
-    let sent = loop {
+) -> Result<u32, RpcError> {
+    loop {
         match send(&connection, operation, &facets, deadline, &params) {
-            Ok(sent) => break sent,
+            Ok(sequence) => return Ok(sequence),
             Err(NotSent::Ever(error)) => return Err(error),
-            Err(NotSent::Yet) => room(&connection, deadline, || inner.calls.room()).await?,
+            Err(NotSent::Yet) => {
+                room(&connection, deadline, || connection.inner.calls.room()).await?;
+            }
         }
-    };
-    let outcome = std::future::poll_fn(|cx| inner.calls.poll(sent.sequence, cx)).await;
-    reply_of(outcome, facets.timeout(&connection))
+    }
 }
 
 /// Sends a oneway call; waits only where there is no room or no connection.

@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use super::invoke::{Sent, reply_of};
+use super::invoke::reply_of;
 use crate::{
     connection::{Connection, Reply},
     error::{ErrorCode, RpcError},
     wire::{Extra, Operation, Reader, Unmarshal, reserved},
 };
 
-type Later = Pin<Box<dyn Future<Output = Result<Reply, RpcError>> + Send>>;
+type Later = Pin<Box<dyn Future<Output = Result<u32, RpcError>> + Send>>;
 
 /// A twoway call that was sent when it was made; await it whenever the result
 /// is needed. Dropping it gives the result up; the servant runs all the same.
@@ -33,9 +33,11 @@ pub struct Pending<T> {
 }
 
 pub(super) enum State {
-    Sent(Sent),
+    /// Its sequence.
+    Sent(u32),
     Later(Later),
-    Failed(Option<RpcError>),
+    /// It failed, or its outcome was taken.
+    Over(Option<RpcError>),
 }
 
 /// A result with the context map that came beside it.
@@ -64,15 +66,21 @@ impl<T> Pending<T> {
     }
 
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, RpcError>> {
+        if let State::Later(later) = &mut self.state {
+            self.state = match ready!(later.as_mut().poll(cx)) {
+                Ok(sequence) => State::Sent(sequence),
+                Err(error) => State::Over(Some(error)),
+            };
+        }
         let reply = match &mut self.state {
-            State::Sent(sent) => {
-                let outcome = ready!(sent.connection.inner.calls.poll(sent.sequence, cx));
+            State::Sent(sequence) => {
+                let outcome = ready!(self.connection.inner.calls.poll(*sequence, cx));
+                self.state = State::Over(None);
                 reply_of(outcome, self.timeout)
             }
-            State::Later(later) => ready!(later.as_mut().poll(cx)),
-            State::Failed(error) => Err(error.take().unwrap_or_else(polled_again)),
+            State::Over(error) => Err(error.take().unwrap_or_else(polled_again)),
+            State::Later(_) => return Poll::Pending,
         };
-        self.state = State::Failed(None);
         Poll::Ready(reply.map_err(|error| self.complete(error)))
     }
 
@@ -80,6 +88,14 @@ impl<T> Pending<T> {
         error
             .of_operation(self.operation.name())
             .at_peer(self.connection.peer())
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        if let State::Sent(sequence) = self.state {
+            self.connection.inner.calls.forget(sequence);
+        }
     }
 }
 

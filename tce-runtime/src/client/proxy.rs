@@ -111,8 +111,8 @@ impl Proxy {
         let timeout = self.facets.timeout(&self.connection);
         let deadline = after(Instant::now(), timeout);
         let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
-            Ok(sent) => State::Sent(sent),
-            Err(NotSent::Ever(error)) => State::Failed(Some(error)),
+            Ok(sequence) => State::Sent(sequence),
+            Err(NotSent::Ever(error)) => State::Over(Some(error)),
             Err(NotSent::Yet) => {
                 let (connection, facets) = (self.connection.clone(), self.facets.clone());
                 let params = Marshalled::new(params);

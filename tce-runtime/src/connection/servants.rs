@@ -1,7 +1,7 @@
 //! Who answers the calls that arrive.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -64,7 +64,7 @@ impl fmt::Debug for IncomingCall<'_> {
 
 /// The servants of an adapter or a connection, by interface index.
 #[derive(Default)]
-pub(crate) struct Servants(RwLock<HashMap<u16, Arc<dyn Servant>>>);
+pub(crate) struct Servants(RwLock<BTreeMap<u16, Arc<dyn Servant>>>);
 
 impl Servants {
     /// Adds a servant; one that answered on the same index before is replaced.
