@@ -7,7 +7,7 @@ use serde_json::Value;
 use tce_runtime::wire::{Marshal, Reader, Unmarshal, Writer};
 use tce_tests::zoo::{Family, KeeperManyParams, Pet};
 
-use crate::vectors::Recorded;
+use crate::vectors::{Recorded, number};
 
 /// That `params` decode to `meant`, and `meant` encodes to `params`.
 fn same<T: Marshal + Unmarshal + PartialEq + Debug>(params: &[u8], meant: &T) {
@@ -25,11 +25,11 @@ pub(crate) fn check(recorded: &Recorded, params: &[u8]) {
     let first = &values[0];
     match recorded.operation() {
         "test::Server::echo" | "test::Server::heartbeat" => same(params, &(string(first),)),
-        "test::Server::timeout" => same(params, &(first.as_i64().unwrap() as i32,)),
+        "test::Server::timeout" => same(params, &(number::<i32>(first),)),
         "zoo::Keeper::roundtrip" => same(params, &(family(first),)),
-        "zoo::Keeper::table" => same(params, &(list(first, |row| list(row, int)),)),
-        "zoo::Keeper::blob" => same(params, &(list(first, byte),)),
-        "zoo::Keeper::counts" => same(params, &(map(first, str::to_owned, int),)),
+        "zoo::Keeper::table" => same(params, &(list(first, |row| list(row, number::<i32>)),)),
+        "zoo::Keeper::blob" => same(params, &(list(first, number::<u8>),)),
+        "zoo::Keeper::counts" => same(params, &(map(first, str::to_owned, number::<i32>),)),
         "zoo::Keeper::names" => {
             same(
                 params,
@@ -37,7 +37,7 @@ pub(crate) fn check(recorded: &Recorded, params: &[u8]) {
             );
         }
         "zoo::Keeper::many" => same(params, &many(values)),
-        "zoo::Keeper::big" => same(params, &(first.as_i64().unwrap(),)),
+        "zoo::Keeper::big" => same(params, &(number::<i64>(first),)),
         "zoo::Keeper::real" => same(params, &(first.as_f64().unwrap(),)),
         "zoo::Keeper::truth" => same(params, &(first.as_bool().unwrap(),)),
         other => panic!("{other} is not known here"),
@@ -48,12 +48,9 @@ fn string(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-fn int(value: &Value) -> i32 {
-    value.as_i64().unwrap() as i32
-}
-
-fn byte(value: &Value) -> u8 {
-    u8::try_from(value.as_i64().unwrap()).unwrap()
+/// As the file writes it: one that a float can hold.
+fn float(value: &Value) -> f32 {
+    value.to_string().parse().unwrap()
 }
 
 fn list<T>(value: &Value, element: impl Fn(&Value) -> T) -> Vec<T> {
@@ -74,15 +71,15 @@ fn map<K: Ord, V>(
 fn pet(value: &Value) -> Pet {
     Pet {
         name: string(&value["name"]),
-        b: byte(&value["b"]),
+        b: number(&value["b"]),
         flag: value["flag"].as_bool().unwrap(),
-        s: value["s"].as_i64().unwrap() as i16,
-        i: int(&value["i"]),
-        l: value["l"].as_i64().unwrap(),
-        flt: value["flt"].as_f64().unwrap() as f32,
+        s: number(&value["s"]),
+        i: number(&value["i"]),
+        l: number(&value["l"]),
+        flt: float(&value["flt"]),
         dbl: value["dbl"].as_f64().unwrap(),
         tags: list(&value["tags"], string),
-        blob: list(&value["blob"], byte),
+        blob: list(&value["blob"], number),
     }
 }
 
@@ -100,12 +97,12 @@ fn many(values: &[Value]) -> KeeperManyParams {
         panic!("there are eight");
     };
     KeeperManyParams {
-        b: byte(b),
+        b: number(b),
         flag: flag.as_bool().unwrap(),
-        s: s.as_i64().unwrap() as i16,
-        i: int(i),
-        l: l.as_i64().unwrap(),
-        flt: flt.as_f64().unwrap() as f32,
+        s: number(s),
+        i: number(i),
+        l: number(l),
+        flt: float(flt),
         dbl: dbl.as_f64().unwrap(),
         text: string(text),
     }

@@ -20,14 +20,20 @@ pub(crate) fn all(name: &str) -> Vec<Recorded> {
     frames.into_iter().map(Recorded).collect()
 }
 
+/// A number that fits its type.
+pub(crate) fn number<T: TryFrom<i64>>(value: &Value) -> T {
+    let number = value.as_i64().unwrap();
+    T::try_from(number).unwrap_or_else(|_| panic!("{number} does not fit"))
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 impl Recorded {
-    pub(crate) fn number(&self, field: &str) -> i64 {
-        self.0[field].as_i64().unwrap()
+    pub(crate) fn number<T: TryFrom<i64>>(&self, field: &str) -> T {
+        number(&self.0[field])
     }
 
     pub(crate) fn operation(&self) -> &str {

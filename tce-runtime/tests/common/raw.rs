@@ -99,14 +99,14 @@ impl Message {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let mut rest = Cut(bytes);
         let mut message = Self {
-            msgtype: rest.number(1) as u8,
+            msgtype: rest.byte(),
             sequence: rest.number(4),
-            calltype: rest.number(1) as u8,
-            ifidx: rest.number(2) as u16,
-            opidx: rest.number(2) as u16,
+            calltype: rest.byte(),
+            ifidx: rest.short(),
+            opidx: rest.short(),
             errcode: rest.number(4),
-            paramsize: rest.number(1) as u8,
-            call_id: rest.number(2) as u16,
+            paramsize: rest.byte(),
+            call_id: rest.short(),
             ..Self::default()
         };
         for _ in 0..rest.number(4) {
@@ -131,6 +131,14 @@ impl Cut<'_> {
         number
             .iter()
             .fold(0, |number, byte| (number << 8) | u32::from(*byte))
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.number(1)).expect("it is one byte")
+    }
+
+    fn short(&mut self) -> u16 {
+        u16::try_from(self.number(2)).expect("it is two bytes")
     }
 
     fn string(&mut self) -> String {

@@ -208,10 +208,10 @@ async fn whoever_reads_slowly_is_kept() {
     };
     let server = serve(options).await;
     let mut raw = Raw::connect(server.endpoint()).await;
-    let (calls, size) = (12, 3 << 20);
+    let (calls, size) = (12, 3_i32 << 20);
     let call = Message::call(1, GROW.opidx(), int(size)).frame();
     raw.send(&call.repeat(calls)).await;
-    let mut left = calls * (size as usize + 4 + 14 + 21);
+    let mut left = calls * (size.unsigned_abs() as usize + 4 + 14 + 21);
     let mut buffer = vec![0; 64 << 10];
     let start = Instant::now();
     while left > 0 {

@@ -13,7 +13,7 @@ static DERIVED: Operation = Operation::new("t::Derived::name", 40, 0);
 static BASE: Operation = Operation::new("t::Base::name", 41, 0);
 
 /// Answers on its own index and on its base's.
-struct Named(Arc<&'static str>, &'static [u16]);
+struct Named(Arc<String>, &'static [u16]);
 
 impl Servant for Named {
     fn interfaces(&self) -> &'static [u16] {
@@ -45,12 +45,14 @@ async fn servants_of_one_adapter_answer_each_for_its_interfaces() {
 
     server
         .adapter
-        .add_servant(Named(Arc::new("both"), &[40, 41]));
+        .add_servant(Named(Arc::new("both".to_owned()), &[40, 41]));
     assert_eq!(name(&proxy, &DERIVED).await, "both 40");
     assert_eq!(name(&proxy, &BASE).await, "both 41");
     works(&proxy).await;
 
-    server.adapter.add_servant(Named(Arc::new("other"), &[41]));
+    server
+        .adapter
+        .add_servant(Named(Arc::new("other".to_owned()), &[41]));
     assert_eq!(name(&proxy, &DERIVED).await, "both 40");
     assert_eq!(name(&proxy, &BASE).await, "other 41");
 }
@@ -60,7 +62,7 @@ async fn proxies_of_one_connection_share_it() {
     let server = serve(Options::default()).await;
     server
         .adapter
-        .add_servant(Named(Arc::new("both"), &[40, 41]));
+        .add_servant(Named(Arc::new("both".to_owned()), &[40, 41]));
     let first = server.proxy().await;
     let second = Proxy::new(first.connection());
     works(&first).await;

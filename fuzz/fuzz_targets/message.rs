@@ -1,0 +1,18 @@
+//! Messages: what can be taken apart is the same when it is put together
+//! again.
+
+#![no_main]
+
+use tce_runtime::wire::{Limits, Marshal, Message, Writer};
+
+libfuzzer_sys::fuzz_target!(|payload: &[u8]| {
+    let Ok(message) = Message::parse(payload, &Limits::default()) else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    message.header.marshal(&mut out);
+    message.extra.marshal(&mut out);
+    out.put(message.params);
+    assert_eq!(bytes, payload);
+});
