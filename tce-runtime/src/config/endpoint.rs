@@ -27,6 +27,10 @@ const SCHEMES: [(Scheme, &str); 4] = [
     (Scheme::Wss, "wss"),
 ];
 
+/// Why `ws://` and `wss://` are refused where the feature is off.
+pub(crate) const WITHOUT_WEBSOCKET: &str =
+    "this program is built without WebSocket: enable the feature `websocket` of tce-runtime";
+
 /// What message queues are named with; they have no host and no port.
 const MQ_PREFIX: &str = "mq:";
 
@@ -138,6 +142,9 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         .find(|(_, name)| *name == scheme)
         .map(|(scheme, _)| *scheme)
         .ok_or_else(|| format!("`{scheme}` is none of tcp, ssl, ws, wss and mq"))?;
+    if scheme.is_websocket() && !cfg!(feature = "websocket") {
+        return Err(WITHOUT_WEBSOCKET.to_owned());
+    }
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (address, path) = address.split_at(address.find('/').unwrap_or(address.len()));
     if !path.is_empty() && !scheme.is_websocket() {

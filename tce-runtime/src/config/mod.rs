@@ -6,6 +6,8 @@ mod options;
 mod settings;
 mod tls;
 
+#[cfg(not(feature = "websocket"))]
+pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use mq::{
     Address, AddressError, MqConfig, MqConfigErrors, MqConfigProblem, MqEndpoint, NodeType,

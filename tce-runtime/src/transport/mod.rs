@@ -1,7 +1,15 @@
 //! Transports: how bytes reach a peer.
 
+#[cfg_attr(
+    not(feature = "amqp"),
+    allow(
+        dead_code,
+        reason = "what only a broker elsewhere can say of a message"
+    )
+)]
 pub(crate) mod mq;
 pub(crate) mod socket;
+#[cfg_attr(not(feature = "websocket"), path = "websocket_absent.rs")]
 mod websocket;
 
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -4,6 +4,7 @@
 //! without a frame header), or several as a [`batch`]. What a message means is
 //! not known here.
 
+#[cfg_attr(not(feature = "amqp"), path = "amqp_absent.rs")]
 mod amqp;
 pub(crate) mod batch;
 mod memory;

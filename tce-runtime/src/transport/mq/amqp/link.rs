@@ -192,6 +192,10 @@ pub(super) async fn attempt<T>(
     endpoint: &MqEndpoint,
     opening: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, BrokerError> {
+    if endpoint.tls && !cfg!(feature = "amqp-tls") {
+        let text = "this program is built without TLS to brokers: enable the feature `amqp-tls` of tce-runtime";
+        return Err(BrokerError(format!("endpoint `{}`: {text}", endpoint.name)));
+    }
     let MqEndpoint {
         name, host, port, ..
     } = endpoint;

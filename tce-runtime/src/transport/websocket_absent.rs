@@ -1,0 +1,32 @@
+//! What stands for WebSocket in a program that is built without the feature
+//! `websocket`. No endpoint of it can be named then, so nobody gets here.
+
+use std::{io, net::SocketAddr};
+
+use super::Stream;
+use crate::{
+    config::{Endpoint, Options, WITHOUT_WEBSOCKET},
+    error::{ErrorCode, RpcError},
+};
+
+/// Lets nobody in.
+pub(crate) struct Gate;
+
+impl Gate {
+    pub(crate) fn new(_: &Endpoint, _: &Options) -> Self {
+        Self
+    }
+}
+
+pub(super) async fn connect<S>(
+    _: S,
+    _: SocketAddr,
+    _: &Endpoint,
+    _: &Options,
+) -> Result<Stream, RpcError> {
+    Err(RpcError::new(ErrorCode::ConnectFailed, WITHOUT_WEBSOCKET))
+}
+
+pub(super) async fn accept<S>(_: S, _: SocketAddr, _: &Gate) -> io::Result<Stream> {
+    Err(io::Error::other(WITHOUT_WEBSOCKET))
+}
