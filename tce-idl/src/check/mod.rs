@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod empty;
+mod endless;
 mod indices;
 mod inherited;
 mod keys;
@@ -17,5 +18,6 @@ pub(crate) fn all(program: &Program<'_>, sink: &mut Diagnostics) {
     inherited::check(program, sink);
     keys::check(program, sink);
     recursion::check(program, sink);
+    endless::check(program, sink);
     indices::check(program, sink);
 }

@@ -95,6 +95,7 @@ codes! {
     CircularBase = "TCE0212" Error "circular-base": "An interface is its own base, directly or over others.";
     EmptyStruct = "TCE0213" Error "empty-struct": "A struct has no members.";
     EmptyInterface = "TCE0214" Error "empty-interface": "An interface has no operations.";
+    EndlessType = "TCE0215" Error "endless-type": "A sequence or dictionary contains itself other than through a struct.";
 
     BadIndex = "TCE0300" Error "bad-index": "An index is no number from 0 to 65535.";
     ReservedIndex = "TCE0301" Error "reserved-index": "Interface index 65535 belongs to the built-in interface.";
