@@ -6,10 +6,12 @@
 
 mod calls;
 mod drive;
+mod ended;
 mod events;
 mod origin;
 mod outbox;
 mod outlet;
+mod reading;
 mod returns;
 mod servants;
 mod served;
@@ -26,7 +28,7 @@ pub(crate) use calls::{Calls, Outcome, Reply};
 pub(crate) use drive::drive;
 pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
-pub(crate) use origin::{Acks, Origin, Settled};
+pub(crate) use origin::{Acks, Origin, Parcel, Settled};
 pub(crate) use outbox::{Leave, Outbox, Refused};
 pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink};
 pub(crate) use returns::Ticket;

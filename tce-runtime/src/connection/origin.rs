@@ -67,74 +67,79 @@ impl Acks {
 }
 
 /// An MQ message, as long as something of it is not done.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel(Arc<Undone>);
+
 #[derive(Debug)]
-struct Parcel {
+struct Undone {
     /// How many of its messages are not done.
     left: AtomicUsize,
     /// Whether one of them was not executed, and another reader shall.
     is_given_back: AtomicBool,
+    is_redelivered: bool,
     ack: Mutex<Option<Ack>>,
     acks: Arc<Acks>,
+}
+
+impl Parcel {
+    /// One with so many messages, each of which has to come to its end.
+    pub(crate) fn of(count: usize, ack: Ack, acks: &Arc<Acks>, is_redelivered: bool) -> Self {
+        Self(Arc::new(Undone {
+            left: AtomicUsize::new(count),
+            is_given_back: AtomicBool::new(false),
+            is_redelivered,
+            ack: Mutex::new(Some(ack)),
+            acks: Arc::clone(acks),
+        }))
+    }
+
+    /// The origin of its next message, counted among those that `handling`
+    /// counts.
+    pub(crate) fn origin(&self, handling: &Served, expires_in: Option<Duration>) -> Origin {
+        Origin {
+            parcel: self.clone(),
+            _handling: handling.begin(),
+            is_redelivered: self.0.is_redelivered,
+            expires_in,
+        }
+    }
 }
 
 /// Where a call came from. Dropped before it is finished, the whole MQ message
 /// is delivered again.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    parcel: Arc<Parcel>,
-    _serving: Serving,
+    parcel: Parcel,
+    _handling: Serving,
     pub(crate) is_redelivered: bool,
     /// After how long the caller waits for no RETURN any more.
     pub(crate) expires_in: Option<Duration>,
 }
 
 impl Origin {
-    /// The origins of the `count` messages of one MQ message.
-    pub(crate) fn of(
-        count: usize,
-        ack: Ack,
-        acks: &Arc<Acks>,
-        served: &Served,
-        is_redelivered: bool,
-        expires_in: Option<Duration>,
-    ) -> Vec<Self> {
-        let parcel = Parcel {
-            left: AtomicUsize::new(count),
-            is_given_back: AtomicBool::new(false),
-            ack: Mutex::new(Some(ack)),
-            acks: Arc::clone(acks),
-        };
-        let parcel = Arc::new(parcel);
-        let origin = || Self {
-            parcel: Arc::clone(&parcel),
-            _serving: served.begin(),
-            is_redelivered,
-            expires_in,
-        };
-        std::iter::repeat_with(origin).take(count).collect()
-    }
-
     /// This message is done; the last one settles the MQ message.
     pub(crate) fn finish(self) {
-        if self.parcel.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+        let undone = &self.parcel.0;
+        if undone.left.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let ack = self.parcel.ack.lock();
+        let ack = undone.ack.lock();
         let Some(ack) = ack.unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
-        let settled = if self.parcel.is_given_back.load(Ordering::Acquire) {
-            Settled::GivenBack(ack)
-        } else {
-            Settled::Done(ack)
-        };
-        self.parcel.acks.push(settled);
+        undone
+            .acks
+            .push(if undone.is_given_back.load(Ordering::Acquire) {
+                Settled::GivenBack(ack)
+            } else {
+                Settled::Done(ack)
+            });
     }
 
     /// This message is not for us; the whole MQ message goes to another reader
     /// once what was begun of it has ended.
     pub(crate) fn give_back(self) {
-        self.parcel.is_given_back.store(true, Ordering::Release);
+        self.parcel.0.is_given_back.store(true, Ordering::Release);
         self.finish();
     }
 }

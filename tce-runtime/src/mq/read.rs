@@ -11,9 +11,12 @@ use tokio::sync::watch;
 
 use super::{DRAIN_EVERY, MessageQueues};
 use crate::{
-    connection::{Acks, IncomingCall, Origin, Reply, Servants, Served, Settled},
+    connection::{Acks, IncomingCall, Origin, Parcel, Reply, Servants, Served, Settled},
     stop::{Stop, reached},
-    transport::mq::{Consumer, Delivery, batch},
+    transport::mq::{
+        Consumer, Delivery,
+        batch::{self, Batch},
+    },
     wire::{Extra, MSGTYPE_RPC, Message, reserved},
 };
 
@@ -89,37 +92,30 @@ impl Reader {
             is_redelivered,
             ack,
         } = delivery;
-        let now = batch::unix_millis();
-        let entries = if is_batch {
-            batch::entries(&body).unwrap_or_default()
-        } else {
-            vec![batch::Entry {
-                message: &body,
-                expires_at: None,
-            }]
-        };
-        let origins = Origin::of(
-            entries.len().max(1),
-            ack,
-            &self.acks,
-            &self.handling,
-            is_redelivered,
-            expires_in,
-        );
-        if entries.is_empty() {
-            self.dropped("undecodable", "an MQ message is no batch though it says so");
-            origins.into_iter().for_each(Origin::finish);
-            return;
-        }
-        for (entry, mut origin) in entries.into_iter().zip(origins) {
-            if let Some(at) = entry.expires_at {
-                origin.expires_in = Some(Duration::from_millis(at.saturating_sub(now)));
+        let batch = if is_batch { Batch::parse(&body) } else { None };
+        let count = batch.map_or(1, Batch::count);
+        let whole = Parcel::of(count, ack, &self.acks, is_redelivered);
+        let Some(batch) = batch else {
+            let origin = whole.origin(&self.handling, expires_in);
+            if is_batch {
+                let text = "an MQ message is no batch though it says so";
+                return self.drop_message("undecodable", text, origin);
             }
-            if origin.expires_in == Some(Duration::ZERO) {
-                self.dropped("expired", "a message of a batch came after its deadline");
-                origin.finish();
+            return self.handle(&body, origin, is_draining);
+        };
+        let now = batch::unix_millis();
+        for batch::Entry {
+            message,
+            expires_at,
+        } in batch.entries()
+        {
+            let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let origin = whole.origin(&self.handling, left.or(expires_in));
+            if left == Some(Duration::ZERO) {
+                let text = "a message of a batch came after its deadline";
+                self.drop_message("expired", text, origin);
             } else {
-                self.handle(entry.message, origin, is_draining);
+                self.handle(message, origin, is_draining);
             }
         }
     }
@@ -190,17 +186,13 @@ impl Reader {
     }
 
     fn drop_message(&self, reason: &'static str, text: &str, origin: Origin) {
-        self.dropped(reason, text);
-        origin.finish();
-    }
-
-    fn dropped(&self, reason: &'static str, text: &str) {
         metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
         tracing::warn!(
             endpoint = self.endpoint,
             reason,
             "dropped a message: {text}"
         );
+        origin.finish();
     }
 }
 

@@ -28,10 +28,11 @@ pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Appends a message; false where it is too long for its length field.
-pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Duration>) -> bool {
+/// Appends a message; nothing where it is too long for its length field, which
+/// none is that may be sent ([`Limits`](crate::wire::Limits)).
+pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Duration>) {
     let Ok(len) = u32::try_from(message.len()) else {
-        return false;
+        return;
     };
     let expires_at = expires_in.map_or(0, |left| {
         unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
@@ -39,7 +40,6 @@ pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Dura
     body.extend_from_slice(&expires_at.to_be_bytes());
     body.extend_from_slice(&len.to_be_bytes());
     body.extend_from_slice(message);
-    true
 }
 
 /// A message of a batch.
@@ -50,53 +50,111 @@ pub(crate) struct Entry<'a> {
     pub(crate) expires_at: Option<u64>,
 }
 
-/// The messages of a batch; nothing where the body is cut off or otherwise no
-/// batch, so that none of it is executed.
-pub(crate) fn entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
-    let mut entries = Vec::new();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let (header, behind) = rest.split_first_chunk::<ENTRY_HEADER_SIZE>()?;
-        let (expires_at, len) = header.split_first_chunk::<8>()?;
-        let expires_at = u64::from_be_bytes(*expires_at);
-        let len = usize::try_from(u32::from_be_bytes(*len.first_chunk()?)).ok()?;
-        let (message, behind) = behind.split_at_checked(len)?;
-        entries.push(Entry {
-            message,
-            expires_at: (expires_at != 0).then_some(expires_at),
-        });
-        rest = behind;
+/// The messages of a batch, looked through once, so that none of one that is cut
+/// off or otherwise no batch is executed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    body: &'a [u8],
+    count: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Nothing where the body is no batch. No entry is empty: no message is.
+    pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
+        let (mut rest, mut count) = (body, 0);
+        while !rest.is_empty() {
+            (_, rest) = entry(rest)?;
+            count += 1;
+        }
+        (count > 0).then_some(Self { body, count })
     }
-    Some(entries)
+
+    /// How many there are: one at least.
+    pub(crate) fn count(self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
+        let mut rest = self.body;
+        std::iter::from_fn(move || {
+            let (entry, behind) = entry(rest)?;
+            rest = behind;
+            Some(entry)
+        })
+    }
+}
+
+fn entry(body: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let (header, behind) = body.split_first_chunk::<ENTRY_HEADER_SIZE>()?;
+    let (expires_at, len) = header.split_first_chunk::<8>()?;
+    let expires_at = u64::from_be_bytes(*expires_at);
+    let len = usize::try_from(u32::from_be_bytes(*len.first_chunk()?)).ok()?;
+    let (message, behind) = behind.split_at_checked(len)?;
+    let entry = Entry {
+        message,
+        expires_at: (expires_at != 0).then_some(expires_at),
+    };
+    (len > 0).then_some((entry, behind))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn what_is_appended_comes_out() {
-        let mut body = Vec::new();
-        assert!(append(&mut body, b"one", None));
-        assert!(append(&mut body, b"", Some(Duration::from_secs(5))));
-        let entries = entries(&body).unwrap();
-        assert_eq!(
-            entries[0],
-            Entry {
-                message: b"one",
-                expires_at: None
+    fn entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
+        let batch = Batch::parse(body)?;
+        let entries: Vec<_> = batch.entries().collect();
+        assert_eq!(entries.len(), batch.count());
+        Some(entries)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_appended_comes_out(
+            messages in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 1..50), prop::option::of(1_u64..100_000)),
+                1..20,
+            ),
+        ) {
+            let mut body = Vec::new();
+            let before = unix_millis();
+            for (message, left) in &messages {
+                append(&mut body, message, left.map(Duration::from_millis));
             }
-        );
-        let left = entries[1].expires_at.unwrap() - unix_millis();
-        assert!((4_000..=5_000).contains(&left), "{left}");
+            let after = unix_millis();
+            let entries = entries(&body).expect("it is a batch");
+            prop_assert_eq!(entries.len(), messages.len());
+            for (entry, (message, left)) in entries.iter().zip(&messages) {
+                prop_assert_eq!(entry.message, &message[..]);
+                prop_assert_eq!(entry.expires_at.is_some(), left.is_some());
+                if let (Some(at), Some(left)) = (entry.expires_at, left) {
+                    prop_assert!((before + left..=after + left).contains(&at));
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_comes_is_a_batch_or_not(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let size = |entries: &[Entry<'_>]| -> usize {
+                entries.iter().map(|entry| ENTRY_HEADER_SIZE + entry.message.len()).sum()
+            };
+            prop_assert!(entries(&body).is_none_or(|entries| size(&entries) == body.len()));
+        }
     }
 
     #[test]
     fn a_body_that_is_cut_off_is_no_batch() {
         let mut body = Vec::new();
         append(&mut body, b"message", None);
-        for end in 1..body.len() {
+        for end in 0..body.len() {
             assert_eq!(entries(&body[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn empty_messages_are_no_batch() {
+        assert_eq!(entries(&[0; ENTRY_HEADER_SIZE * 1000]), None);
     }
 }

@@ -1,0 +1,249 @@
+//! The incoming side of a stream connection: from bytes to calls and RETURNs.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::timeout_at,
+};
+
+use super::{Connection, IncomingCall, Reply, after, ended::Ended};
+use crate::{
+    error::ErrorCode,
+    wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
+};
+
+/// How much one read takes at most. It lies in one buffer for all connections
+/// of a thread, so that an idle connection has none.
+const READ_SIZE: usize = 64 << 10;
+/// Replies of this size leave before the rest of what was read is looked at.
+const REPLY_SIZE: usize = 64 << 10;
+
+thread_local! {
+    static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// The incoming side of a connection.
+pub(super) struct Reading<'a> {
+    connection: &'a Connection,
+    deframer: Deframer,
+    replies: Vec<u8>,
+    /// Whether replies have left since the reader last looked for room.
+    has_replied: bool,
+    /// What was read and waits, since the peer has too much under way.
+    held: Vec<u8>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        let limits = connection.inner.settings.options.limits;
+        Self {
+            connection,
+            deframer: Deframer::new(limits),
+            replies: Vec::new(),
+            has_replied: false,
+            held: Vec::new(),
+        }
+    }
+
+    /// Reads until something ends the connection.
+    pub(super) async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Ended {
+        let limits = self.connection.inner.settings.options.connection;
+        // The frame that is cut off, and when it has to be complete.
+        let mut slow_frame: Option<(u64, Instant)> = None;
+        loop {
+            let chunk = poll_fn(|cx| self.poll_chunk(source, cx));
+            let read = match slow_frame {
+                None => chunk.await,
+                Some((_, at)) => match timeout_at(at.into(), chunk).await {
+                    Ok(read) => read,
+                    Err(_) => return Ended::SlowFrame(limits.frame_time),
+                },
+            };
+            if let Err(ended) = read {
+                return ended;
+            }
+            if let Err(error) = self.catch_up().await {
+                return Ended::Frame(error);
+            }
+            slow_frame = match (slow_frame, self.deframer.partial()) {
+                (_, None) => None,
+                (Some((number, at)), Some(current)) if number == current => Some((number, at)),
+                (_, Some(current)) => Some((current, after(Instant::now(), limits.frame_time))),
+            };
+        }
+    }
+
+    /// Reads once, and handles what came.
+    fn poll_chunk(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Ended>> {
+        let mut buffer = READ_BUFFER
+            .take()
+            .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
+        let mut chunk = ReadBuf::new(&mut buffer);
+        let read = Pin::new(source).poll_read(cx, &mut chunk);
+        let handled = match &read {
+            Poll::Ready(Ok(())) if chunk.filled().is_empty() => Err(Ended::ByPeer),
+            Poll::Ready(Ok(())) => self.receive(chunk.filled()).map_err(Ended::Frame),
+            _ => Ok(()),
+        };
+        READ_BUFFER.set(Some(buffer));
+        ready!(read).map_err(Ended::Io)?;
+        Poll::Ready(handled)
+    }
+
+    /// Waits while the peer has too much under way, and handles what was held
+    /// back meanwhile.
+    async fn catch_up(&mut self) -> Result<(), FrameError> {
+        let inner = &self.connection.inner;
+        let limit = inner.settings.options.connection.served_calls;
+        loop {
+            inner.served.fewer_than(limit).await;
+            // Only who makes us reply has to wait for room. Two sides that both
+            // stopped reading since their own calls wait would wait for ever.
+            if std::mem::take(&mut self.has_replied) && inner.outbox.is_full() {
+                inner.outbox.room().await;
+            }
+            if self.held.is_empty() {
+                return Ok(());
+            }
+            let held = std::mem::take(&mut self.held);
+            self.receive(&held)?;
+        }
+    }
+
+    /// Handles the frames of a chunk. All replies that are ready leave in one
+    /// write.
+    fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
+        let inner = &self.connection.inner;
+        let limit = inner.settings.options.connection.served_calls;
+        let mut rest = chunk;
+        loop {
+            let frame = match self.deframer.next(&mut rest) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    self.leave();
+                    return Err(error);
+                }
+            };
+            handle(self.connection, frame.payload, &mut self.replies);
+            if self.replies.len() >= REPLY_SIZE {
+                self.leave();
+                if inner.outbox.is_full() {
+                    break;
+                }
+            }
+            if inner.served.count() >= limit {
+                break;
+            }
+        }
+        self.leave();
+        self.held.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Sends the replies that are ready.
+    fn leave(&mut self) {
+        if !self.replies.is_empty() {
+            self.connection.inner.outbox.append_all(&mut self.replies);
+            self.has_replied = true;
+        }
+    }
+}
+
+/// Handles one message. A message that makes no sense costs itself, not the
+/// connection: where the next one begins is known.
+fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
+    let inner = &connection.inner;
+    let limits = &inner.settings.options.limits;
+    let message = match Message::parse(payload, limits) {
+        Ok(message) => message,
+        Err(error) => return handle_broken(connection, payload, &error.to_string(), replies),
+    };
+    let Message {
+        header,
+        extra,
+        params,
+    } = message;
+    if header.msgtype != MSGTYPE_RPC {
+        dropped(connection, "msgtype", "a message of a reserved type");
+    } else if header.calltype.is_return() {
+        let reply = Reply {
+            errcode: header.errcode,
+            extra,
+            result: Bytes::copy_from_slice(params),
+        };
+        if !inner.calls.complete(header.sequence, reply) {
+            metrics::counter!("tce_messages_dropped_total", "reason" => "late_return").increment(1);
+        }
+    } else if header.calltype.is_call() {
+        let call = IncomingCall {
+            connection,
+            header,
+            extra,
+            params,
+            replies,
+            origin: None,
+        };
+        if inner.is_draining.load(Ordering::Relaxed) {
+            return call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+        }
+        inner.servants.dispatch(call);
+    } else {
+        dropped(
+            connection,
+            "calltype",
+            "a message that is neither CALL nor RETURN",
+        );
+    }
+}
+
+/// Answers a message whose header alone makes sense: nobody is left waiting.
+fn handle_broken(connection: &Connection, payload: &[u8], text: &str, replies: &mut Vec<u8>) {
+    let header = Header::unmarshal(&mut Reader::new(payload))
+        .ok()
+        .filter(|header| header.msgtype == MSGTYPE_RPC);
+    match header {
+        Some(header) if header.calltype.is_return() => {
+            let reply = Reply {
+                errcode: ErrorCode::DataDirty.to_wire(),
+                extra: Extra::from_iter([(reserved::ERROR, text)]),
+                result: Bytes::new(),
+            };
+            connection.inner.calls.complete(header.sequence, reply);
+        }
+        Some(header) if header.calltype.is_call() => {
+            let call = IncomingCall {
+                connection,
+                header,
+                extra: Extra::new(),
+                params: &[],
+                replies,
+                origin: None,
+            };
+            call.refuse(ErrorCode::DataDirty, text);
+        }
+        _ => dropped(connection, "undecodable", text),
+    }
+}
+
+fn dropped(connection: &Connection, reason: &'static str, text: &str) {
+    metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
+    tracing::warn!(
+        peer = connection.peer(),
+        reason,
+        "dropped a message: {text}"
+    );
+}
