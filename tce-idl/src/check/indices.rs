@@ -55,7 +55,7 @@ fn operations(program: &Program<'_>, sink: &mut Diagnostics) {
         for (operation, place) in interface.operations.iter().zip(&places.operations) {
             if let Some((first, there)) = seen.get(&operation.index) {
                 let message = format!(
-                    "operations `{first}` and `{}` of `{}` have one index",
+                    "operations `{first}` and `{}` of `{}` have the same index",
                     operation.name, from.name.text
                 );
                 let diagnostic = Diagnostic::new(Code::DuplicateOperationIndex, message);
@@ -79,8 +79,9 @@ fn interfaces(program: &Program<'_>, sink: &mut Diagnostics) {
         let name = interface.name.as_str();
         if let Some((first, there)) = seen.get(&(interface.module, interface.index)) {
             let module = &program.model.module(interface.module).name;
-            let message =
-                format!("interfaces `{first}` and `{name}` of module `{module}` have one index");
+            let message = format!(
+                "interfaces `{first}` and `{name}` of module `{module}` have the same index"
+            );
             let diagnostic = Diagnostic::new(Code::DuplicateInterfaceIndex, message);
             let diagnostic =
                 diagnostic.at(place, format!("`{name}` has index {}", interface.index));

@@ -99,9 +99,9 @@ codes! {
 
     BadIndex = "TCE0300" Error "bad-index": "An index is no number from 0 to 65535.";
     ReservedIndex = "TCE0301" Error "reserved-index": "Interface index 65535 belongs to the built-in interface.";
-    DuplicateInterfaceIndex = "TCE0302" Error "duplicate-interface-index": "Two interfaces of one module have one index.";
-    DuplicateOperationIndex = "TCE0303" Error "duplicate-operation-index": "Two operations of one interface have one index.";
-    SharedIndex = "TCE0304" Warning "shared-index": "Interfaces of several modules have one index; a gateway can't tell them apart.";
+    DuplicateInterfaceIndex = "TCE0302" Error "duplicate-interface-index": "Two interfaces of one module have the same index.";
+    DuplicateOperationIndex = "TCE0303" Error "duplicate-operation-index": "Two operations of one interface have the same index.";
+    SharedIndex = "TCE0304" Warning "shared-index": "Interfaces of several modules have the same index; a gateway can't tell them apart.";
     UnknownAnnotation = "TCE0305" Warning "unknown-annotation": "An annotation that means nothing at this place.";
     RepeatedAnnotation = "TCE0306" Warning "repeated-annotation": "An annotation is given twice; the last one counts.";
     AnnotationValue = "TCE0307" Error "annotation-value": "An annotation has a value of the wrong kind.";

@@ -22,7 +22,8 @@ impl Types<'_, '_> {
         if ty.module.is_none() {
             if ty.name.text == "void" {
                 let diagnostic =
-                    Diagnostic::new(Code::VoidValue, "`void` is no value").at(ty.span, "");
+                    Diagnostic::new(Code::VoidValue, "`void` can't be the type of a value")
+                        .at(ty.span, "");
                 self.sink
                     .push(diagnostic.help("`void` only says that an operation returns nothing"));
                 return UNKNOWN;
@@ -39,9 +40,10 @@ impl Types<'_, '_> {
                     Element::Sequence(id) => Type::Sequence(id),
                     Element::Dictionary(id) => Type::Dictionary(id),
                     Element::Interface(_) => {
-                        let message = format!("interface `{}` is no value", ty.name.text);
+                        let message =
+                            format!("interface `{}` can't be the type of a value", ty.name.text);
                         let diagnostic = Diagnostic::new(Code::InterfaceValue, message)
-                            .at(ty.span, "a value is expected here");
+                            .at(ty.span, "an interface is called, never sent");
                         let diagnostic = diagnostic.note(span, "declared as an interface here");
                         self.sink.push(diagnostic.help("send what the other side needs to find the servant, as a name or an id"));
                         UNKNOWN

@@ -208,7 +208,7 @@ fn in_words(rule: Rule) -> Option<&'static str> {
         Rule::file => "`import` or `module`",
         Rule::element => "`struct`, `interface`, `sequence`, `dictionary` or `}`",
         Rule::name => "a name",
-        Rule::r#type | Rule::builtin => "a type",
+        Rule::r#type | Rule::builtin | Rule::just_member | Rule::just_operation => "a type",
         Rule::parameter => "a parameter",
         Rule::value | Rule::number | Rule::string => "a number, a string or a name",
         Rule::annotation => "`name=value`",

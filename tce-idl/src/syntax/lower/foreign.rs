@@ -102,7 +102,7 @@ fn element(broken: &Broken) -> Option<Diagnostic> {
     let near = known
         .iter()
         .find(|known| strsim::damerau_levenshtein(known, &word) <= 2)?;
-    let message = format!("`{}` begins no declaration", first.text);
+    let message = format!("no declaration begins with `{}`", first.text);
     let diagnostic = Diagnostic::new(Code::Unexpected, message).at(first.span, "");
     Some(diagnostic.fix(format!("did you mean `{near}`?"), first.span, *near))
 }

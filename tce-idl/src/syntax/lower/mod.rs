@@ -181,14 +181,18 @@ impl<'a> Lower<'a> {
         let diagnostic = Diagnostic::new(Code::UnclosedBrace, format!("{what} is not closed"))
             .at(opened, "this `{` has no `}`");
         let next = rest.trim_start();
-        let diagnostic = match next.split(|c: char| !c.is_alphanumeric()).next() {
-            Some(word) if !word.is_empty() => {
+        let word = next.split(|c: char| !c.is_alphanumeric()).next();
+        let diagnostic = match word.unwrap_or_default() {
+            "" => diagnostic.note(end, "the file ends here"),
+            word => {
                 let place = part(end, rest.len() - next.len(), word.len());
                 diagnostic.note(place, format!("no `{word}` can start inside of it"))
             }
-            _ => diagnostic.note(end, "the file ends here"),
         };
-        self.sink.push(diagnostic.help("add the missing `}`"));
+        self.sink.push(diagnostic.help(match word {
+            Some("module") => "modules don't nest: add the missing `}` before this one",
+            _ => "add the missing `}`",
+        }));
     }
 }
 

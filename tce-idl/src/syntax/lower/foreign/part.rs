@@ -26,8 +26,12 @@ const MODIFIERS: &[(&[&str], &str)] = &[
         "leave it out: `byte` is unsigned; `short`, `int` and `long` are signed",
     ),
     (
-        &["oneway", "async", "twoway", "idempotent", "rpc"],
-        "leave it out: the caller chooses, by `NAME_oneway` or `NAME_async`",
+        &["oneway", "async", "twoway", "rpc"],
+        "leave it out: the caller chooses, by the generated methods `NAME_oneway` and `NAME_async`",
+    ),
+    (
+        &["idempotent"],
+        "leave it out: no call is repeated by itself, and the caller decides whether to repeat one",
     ),
     (
         &["enum", "exception", "typedef", "union"],
@@ -54,6 +58,11 @@ pub(super) fn part(broken: &Broken) -> Option<Diagnostic> {
         Some(Diagnostic::new(code, message).at(found.span, "").help(help))
     };
     match found.text.as_str() {
+        "=" if operation => say(
+            Code::ForeignConstruct,
+            "TCE has no default values",
+            "leave it out: the caller gives every parameter",
+        ),
         "=" => say(
             Code::ForeignConstruct,
             "TCE has no default values and no field numbers",
@@ -132,9 +141,11 @@ fn parameter(broken: &Broken, before: &str) -> Option<Diagnostic> {
             Some(diagnostic.at(last.span, "").fix("remove it", last.span, ""))
         }
         "void" => {
-            let diagnostic =
-                Diagnostic::new(Code::ForeignConstruct, "no parameters are written `()`")
-                    .at(last.span, "");
+            let diagnostic = Diagnostic::new(
+                Code::ForeignConstruct,
+                "an operation without parameters is written with `()`",
+            )
+            .at(last.span, "");
             Some(diagnostic.fix("remove `void`", last.span, ""))
         }
         _ if broken.expected.contains(&Rule::name) => {
