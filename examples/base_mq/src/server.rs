@@ -1,0 +1,42 @@
+//! What the server does when it is called.
+
+use std::time::{Duration, SystemTime};
+
+use tce_runtime::{Context, Fault};
+
+use crate::test::{BaseServer, ITerminalPrx, Server};
+
+/// Answers `test::Server`, and calls its clients back.
+pub struct ServerImpl;
+
+impl BaseServer for ServerImpl {
+    async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
+        Ok(humantime::format_rfc3339_seconds(SystemTime::now()).to_string())
+    }
+}
+
+impl Server for ServerImpl {
+    async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
+        let extra: Vec<_> = ctx.extra().iter().collect();
+        println!("extra oob data: {extra:?}");
+        Ok(format!("Yah! {text}"))
+    }
+
+    async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
+        println!("enter timeout: {secs}");
+        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        Ok(())
+    }
+
+    async fn heartbeat(&self, hello: String, _ctx: &Context) -> Result<(), Fault> {
+        println!("heartbeat: {hello}");
+        Ok(())
+    }
+
+    async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
+        // By the queue that the caller named for its answers.
+        let client = ITerminalPrx::to_caller(ctx);
+        client.on_message_oneway("server push message!").await?;
+        Ok(())
+    }
+}

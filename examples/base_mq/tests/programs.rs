@@ -1,0 +1,147 @@
+//! Both programs, run as processes against each other by a RabbitMQ node; and the one that needs
+//! none.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't run its programs fails"
+)]
+
+mod node;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::Duration,
+};
+
+use example_base_mq::test::ServerPrx;
+use node::Node;
+use tce_runtime::{Communicator, config::MqConfig};
+
+/// What the client prints.
+const CLIENT: &str = "\
+twoway: Yah! hello
+extra: Yah! hello
+async: Yah! pingpang
+timeout: test::Server::timeout: TIMEOUT: no answer within 1s (mq:mq_server)
+onMessage: server push message!
+";
+
+/// What the server prints meanwhile.
+const SERVER: &str = r#"extra oob data: [("__mq_return__", "mq_client")]
+extra oob data: [("name", "scott.bo"), ("__mq_return__", "mq_client")]
+extra oob data: [("__mq_return__", "mq_client")]
+enter timeout: 3
+heartbeat: hello world!
+"#;
+
+/// The programs' configuration, with the node's port in it.
+fn configuration(folder: &Path, port: u16) -> PathBuf {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.yml")).unwrap();
+    let text = text.replace("host: localhost", "host: 127.0.0.1");
+    let path = folder.join("config.yml");
+    fs::write(&path, text.replace("port: 5672", &format!("port: {port}"))).unwrap();
+    path
+}
+
+/// A server that runs; it is killed where a test ends early.
+struct Server {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(config: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_base-mq-server"))
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "listening on mq:mq_server\n");
+        Self { process, stdout }
+    }
+
+    /// Stops it by SIGTERM, and gives the rest of what it printed.
+    fn stop(mut self) -> String {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(status.success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert!(self.process.wait().unwrap().success());
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn client(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_base-mq-client"));
+    command.arg("--config").arg(config);
+    command
+}
+
+#[track_caller]
+fn assert_printed(output: &Output, expected: &str) {
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[tokio::test]
+async fn both_talk_by_a_broker() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), node.port());
+
+    // What is sent while no server is there waits for the first that comes.
+    let communicator = Communicator::new();
+    let queues = MqConfig::load(&config, "client").unwrap();
+    communicator.open_mq(queues).await.unwrap();
+    let early = ServerPrx::connect(&communicator, "mq:mq_server")
+        .await
+        .unwrap();
+    early.heartbeat_oneway("early").await.unwrap();
+    communicator.shutdown(Duration::from_secs(5)).await;
+
+    let server = Server::start(&config);
+    assert_printed(&client(&config).output().unwrap(), CLIENT);
+    let printed = server.stop();
+    assert_eq!(printed, format!("heartbeat: early\n{SERVER}stopped\n"));
+}
+
+#[test]
+fn both_talk_in_one_process() {
+    let output = Command::new(env!("CARGO_BIN_EXE_base-mq-in-memory"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for line in CLIENT.lines().chain(SERVER.lines()) {
+        assert!(
+            printed.lines().any(|other| other == line),
+            "{line}\n{printed}"
+        );
+    }
+}
+
+#[test]
+fn without_a_broker_the_client_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), 1);
+    let output = client(&config).output().unwrap();
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("127.0.0.1:1"), "{complaint}");
+}
