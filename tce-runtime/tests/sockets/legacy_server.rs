@@ -5,7 +5,7 @@ use std::time::Duration;
 use tce_runtime::{Communicator, ErrorCode, Proxy, Side, config::Options};
 
 use crate::common::{
-    probe::{ECHO, GATE, NOTE, Probe, connect, works},
+    probe::{ECHO, GATE, NOTE, Probe, connect, serve_at, works},
     raw::{Arrived, Message, Raw, RawServer, deflate, frame, int, string},
     watching::{eventually, soon, within},
 };
@@ -169,6 +169,7 @@ async fn an_answer_of_ours_does_not_take_the_credentials_place() {
     assert!(!are_there(&raw.call(&call).await));
     raw.send(&Message::call(2, GATE.opidx(), vec![]).frame())
         .await;
+    probe.0.gate_reached(1).await;
     probe.0.gate.add_permits(1);
     assert!(!are_there(&raw.message().await));
     proxy.oneway(&NOTE, (1,)).await.unwrap();
@@ -203,7 +204,7 @@ async fn an_endpoint_that_compresses_does_so_from_101_bytes_on() {
 
 #[tokio::test]
 async fn what_does_not_get_smaller_stays_as_it_is() {
-    let server = tce_runtime_server("tcp://127.0.0.1:0?compress=1").await;
+    let server = serve_at("tcp://127.0.0.1:0?compress=1", Options::default()).await;
     let proxy = server.proxy().await;
     let mut noise = 1_u32;
     let text: String = (0..2000)
@@ -219,8 +220,4 @@ async fn what_does_not_get_smaller_stays_as_it_is() {
         proxy.connection().calls_in_flight() == 0
     })
     .await;
-}
-
-async fn tce_runtime_server(endpoint: &str) -> crate::common::probe::Server {
-    crate::common::probe::serve_at(endpoint, Options::default()).await
 }
