@@ -42,6 +42,7 @@ const RESERVED_METHODS: &[&str] = &[
     "to_caller",
     "try_into",
     "with_extra",
+    "with_linger",
     "with_timeout",
 ];
 

@@ -119,6 +119,14 @@ impl ZerothPrx {
         Self(self.0.with_timeout(timeout))
     }
 
+    /// The same proxy whose calls over a message queue are dropped unprocessed when no
+    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
+    /// stream it does nothing.
+    #[must_use]
+    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
+        Self(self.0.with_linger(linger))
+    }
+
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
     pub fn with_extra<K: Into<String>, V: Into<String>>(
@@ -241,6 +249,14 @@ impl FirstPrx {
         Self(self.0.with_timeout(timeout))
     }
 
+    /// The same proxy whose calls over a message queue are dropped unprocessed when no
+    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
+    /// stream it does nothing.
+    #[must_use]
+    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
+        Self(self.0.with_linger(linger))
+    }
+
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
     pub fn with_extra<K: Into<String>, V: Into<String>>(
@@ -360,6 +376,14 @@ impl SecondPrx {
     #[must_use]
     pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
         Self(self.0.with_timeout(timeout))
+    }
+
+    /// The same proxy whose calls over a message queue are dropped unprocessed when no
+    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
+    /// stream it does nothing.
+    #[must_use]
+    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
+        Self(self.0.with_linger(linger))
     }
 
     /// The same proxy with entries for the extra of each of its calls.

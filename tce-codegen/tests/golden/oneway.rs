@@ -116,6 +116,14 @@ impl LogPrx {
         Self(self.0.with_timeout(timeout))
     }
 
+    /// The same proxy whose calls over a message queue are dropped unprocessed when no
+    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
+    /// stream it does nothing.
+    #[must_use]
+    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
+        Self(self.0.with_linger(linger))
+    }
+
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
     pub fn with_extra<K: Into<String>, V: Into<String>>(
