@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
-    peers::Peer,
+    peers::{Chosen, Peer},
     process::{ClientJob, ServerJob},
     shape::Shape,
 };
@@ -47,9 +47,10 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Shape::ALL)]
     pub(crate) shapes: Vec<Shape>,
 
-    /// The peers to measure; the floors they are compared with always run
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::ALL)]
-    pub(crate) peers: Vec<Peer>,
+    /// The peers to measure, or all over one transport; the floors they are compared with always
+    /// run
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Chosen::ALL_TRANSPORTS)]
+    peers: Vec<Chosen>,
 
     /// Bytes of text in a call
     #[arg(long, value_delimiter = ',', default_values_t = [16, 4096], value_parser = payload)]
@@ -71,6 +72,20 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn rounds(&self) -> u32 {
         if self.quick { 1 } else { self.rounds }
+    }
+
+    /// The chosen peers and the floors they need, in their usual order, each once.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let is_chosen = |peer: Peer| self.peers.iter().any(|chosen| chosen.holds(peer));
+        let is_floor = |peer: Peer| {
+            Peer::ALL
+                .into_iter()
+                .any(|other| other.floor() == peer && is_chosen(other))
+        };
+        Peer::ALL
+            .into_iter()
+            .filter(|&peer| is_chosen(peer) || is_floor(peer))
+            .collect()
     }
 
     /// How long one measurement counts calls.

@@ -5,6 +5,7 @@
 //! RPC system; [`load`] drives the clients, [`run`] orders the measurements, [`report`] turns them
 //! into rows.
 
+mod broker;
 mod cli;
 mod control;
 mod disturbance;

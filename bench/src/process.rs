@@ -36,6 +36,8 @@ pub(crate) struct ServerJob {
     pub(crate) peer: Peer,
     pub(crate) case: Case,
     pub(crate) core: usize,
+    /// Where the broker listens, if one was started.
+    pub(crate) broker: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,6 +162,7 @@ pub(crate) fn serve(job: &ServerJob) -> Result<()> {
     };
     let stand = Stand {
         shape: job.case.shape,
+        broker: job.broker,
         received,
         ready,
     };

@@ -51,6 +51,15 @@ pub(crate) struct Series {
     pub(crate) rounds: Vec<Measurement>,
 }
 
+impl Series {
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            rounds: Vec::new(),
+        }
+    }
+}
+
 impl CaseReport {
     pub(crate) fn new(case: Case, series: &[Series]) -> Self {
         let rows = series.iter().map(|one| Row::new(one, series)).collect();

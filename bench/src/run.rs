@@ -2,9 +2,10 @@
 
 use std::{fs, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
+    broker::Broker,
     cli::Options,
     disturbance::Usage,
     machine::Machine,
@@ -12,7 +13,7 @@ use crate::{
     peers::Peer,
     process::{ClientJob, Server, ServerJob, run_client},
     report::{CaseReport, Report, Series},
-    shape::Case,
+    shape::{Case, Transport},
     table,
 };
 
@@ -22,8 +23,11 @@ use crate::{
 /// Anything went wrong in any measurement: a table with a hole in it is none.
 pub(crate) fn benchmark(options: &Options) -> Result<()> {
     let (started, before) = (Instant::now(), Usage::now());
-    let peers = with_floors(&options.peers);
-    let mut cases = cases(options, &peers);
+    let mut cases = cases(options, &options.peers());
+    ensure!(!cases.is_empty(), "no chosen peer offers a chosen shape");
+    let uses_queues = |(case, _): &(Case, _)| case.transport == Transport::Queues;
+    let broker = cases.iter().any(uses_queues).then(Broker::start);
+    let broker = broker.transpose()?;
     let measurements = cases.iter().map(|(_, series)| series.len()).sum::<usize>();
     let mut progress = Progress::new(measurements, options.rounds());
     for round in 0..options.rounds() {
@@ -33,12 +37,14 @@ pub(crate) fn benchmark(options: &Options) -> Result<()> {
             let first = (usize::try_from(round)? + nth) % series.len();
             let (late, early) = series.split_at_mut(first);
             for one in early.iter_mut().chain(late) {
-                let measurement = measure(one.peer, *case, options)?;
+                let measurement = measure(one.peer, *case, broker.as_ref(), options)?;
                 progress.show(round, *case, one.peer, &measurement);
                 one.rounds.push(measurement);
             }
         }
     }
+    // Its processor time counts as ours once it has ended.
+    drop(broker);
     let report = Report {
         machine: Machine::here(),
         rounds: options.rounds(),
@@ -62,41 +68,40 @@ fn publish(report: &Report, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The peers in their usual order, each once, and the floors they need.
-fn with_floors(chosen: &[Peer]) -> Vec<Peer> {
-    let needed = |peer: &Peer| {
-        chosen
-            .iter()
-            .any(|other| other == peer || other.floor() == *peer)
-    };
-    Peer::ALL.into_iter().filter(needed).collect()
-}
-
 /// The cases, and in each the peers that offer it.
 fn cases(options: &Options, peers: &[Peer]) -> Vec<(Case, Vec<Series>)> {
     let mut cases = Vec::new();
-    for &shape in &options.shapes {
-        for &payload in &options.payloads {
-            let series: Vec<Series> = peers
-                .iter()
-                .filter(|peer| peer.offers(shape))
-                .map(|&peer| Series {
-                    peer,
-                    rounds: Vec::new(),
-                })
-                .collect();
-            cases.push((Case { shape, payload }, series));
+    for transport in Transport::ALL {
+        for &shape in &options.shapes {
+            for &payload in &options.payloads {
+                let case = Case {
+                    transport,
+                    shape,
+                    payload,
+                };
+                let offering = peers.iter().filter(|peer| peer.offers(case));
+                let series: Vec<_> = offering.map(|&peer| Series::new(peer)).collect();
+                if !series.is_empty() {
+                    cases.push((case, series));
+                }
+            }
         }
     }
     cases
 }
 
 /// One measurement, by fresh processes: nothing is left over from an earlier one.
-fn measure(peer: Peer, case: Case, options: &Options) -> Result<Measurement> {
+fn measure(
+    peer: Peer,
+    case: Case,
+    broker: Option<&Broker>,
+    options: &Options,
+) -> Result<Measurement> {
     let server = Server::start(&ServerJob {
         peer,
         case,
         core: options.server_core,
+        broker: broker.map(Broker::address),
     })?;
     let measurement = run_client(&ClientJob {
         peer,
@@ -128,11 +133,10 @@ impl Progress {
     fn show(&mut self, round: u32, case: Case, peer: Peer, measurement: &Measurement) {
         self.done += 1;
         let Self { done, total } = self;
-        let Case { shape, payload } = case;
         eprintln!(
-            "[{done}/{total}] round {}, {payload} bytes, {}: {} {:.0}/s",
+            "[{done}/{total}] round {}, {}: {} {:.0}/s",
             round + 1,
-            shape.title(),
+            case.title(),
             peer.name(),
             measurement.calls_per_second
         );

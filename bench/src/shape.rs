@@ -1,7 +1,28 @@
-//! The shapes of load.
+//! The cases that are measured: over which transport, in which shape of load, with how much text.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+/// What carries the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    Sockets,
+    WebSocket,
+    Queues,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 3] = [Self::Sockets, Self::WebSocket, Self::Queues];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Sockets => "sockets",
+            Self::WebSocket => "WebSocket",
+            Self::Queues => "message queues",
+        }
+    }
+}
 
 /// How many connections, and how much is under way on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -15,22 +36,30 @@ pub(crate) enum Shape {
     Fan,
     /// One connection, oneway messages as fast as they leave, counted where they arrive
     Oneway,
+    /// Oneway messages that survive the broker, 64 callers waiting for its confirmations
+    Confirmed,
 }
 
 impl Shape {
-    pub(crate) const ALL: [Self; 4] = [Self::Single, Self::Pipelined, Self::Fan, Self::Oneway];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Single,
+        Self::Pipelined,
+        Self::Fan,
+        Self::Oneway,
+        Self::Confirmed,
+    ];
 
     pub(crate) const fn connections(self) -> usize {
         match self {
             Self::Fan => 64,
-            Self::Single | Self::Pipelined | Self::Oneway => 1,
+            Self::Single | Self::Pipelined | Self::Oneway | Self::Confirmed => 1,
         }
     }
 
     /// Calls under way at once on each connection.
     pub(crate) const fn in_flight(self) -> usize {
         match self {
-            Self::Pipelined => 64,
+            Self::Pipelined | Self::Confirmed => 64,
             Self::Fan => 16,
             Self::Single | Self::Oneway => 1,
         }
@@ -42,28 +71,56 @@ impl Shape {
             Self::Pipelined => "one connection, 64 calls in flight",
             Self::Fan => "64 connections, 16 calls in flight on each",
             Self::Oneway => "oneway, one connection, as received by the server",
-        }
-    }
-
-    /// What a reader of the numbers has to know about the floor.
-    pub(crate) const fn footnote(self) -> &'static str {
-        match self {
-            Self::Single => "raw writes one frame and reads it back.",
-            Self::Pipelined | Self::Fan => {
-                "raw goes in lockstep: it writes the frames of all calls in flight in one write and \
-                 reads all of them back before the next; its latency is that of a whole batch."
-            }
-            Self::Oneway => {
-                "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway."
-            }
+            Self::Confirmed => "oneway, persistent and confirmed, 64 in flight, as received",
         }
     }
 }
 
-/// One thing to measure: a shape of load with a size of text.
+/// One thing to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Case {
+    pub(crate) transport: Transport,
     pub(crate) shape: Shape,
     /// Bytes of text in a call.
     pub(crate) payload: usize,
+}
+
+impl Case {
+    pub(crate) fn title(self) -> String {
+        let Self {
+            transport,
+            shape,
+            payload,
+        } = self;
+        format!("{}: {payload} bytes, {}", transport.title(), shape.title())
+    }
+
+    /// What a reader of the numbers has to know about the floor.
+    pub(crate) const fn footnote(self) -> &'static str {
+        match (self.transport, self.shape) {
+            (Transport::Sockets, Shape::Oneway) => {
+                "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway."
+            }
+            (Transport::Queues, Shape::Single | Shape::Pipelined) => {
+                "mq-raw is lapin by hand: transient messages, published concurrently, each one \
+                 acknowledged."
+            }
+            (Transport::Queues, Shape::Confirmed) => {
+                "persistent messages; each of 64 callers waits until the broker has confirmed its \
+                 own."
+            }
+            (Transport::Queues, _) => {
+                "mq-raw keeps 256 publishes under way, without confirmations."
+            }
+            (Transport::WebSocket, Shape::Oneway) => {
+                "ws-raw flushes whenever 64 KiB have gathered."
+            }
+            (_, Shape::Pipelined | Shape::Fan) => {
+                "the floor goes in lockstep: it writes what is in flight on a connection in one \
+                 write and reads all of it back before the next; its latency is that of a whole \
+                 batch."
+            }
+            _ => "the floor writes one message and reads it back.",
+        }
+    }
 }

@@ -2,10 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::{
-    report::{CaseReport, Ratio, Report, Row},
-    shape::Case,
-};
+use crate::report::{CaseReport, Ratio, Report, Row};
 
 pub(crate) struct Tables<'a>(pub(crate) &'a Report);
 
@@ -40,11 +37,11 @@ struct Table<'a>(&'a CaseReport);
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let Case { shape, payload } = self.0.case;
-        writeln!(f, "{payload} bytes, {}", shape.title())?;
+        let case = self.0.case;
+        writeln!(f, "{}", case.title())?;
         writeln!(
             f,
-            "{:<8}{:>12}{:>10}{:>10}{:>26}{:>26}",
+            "{:<13}{:>12}{:>10}{:>10}{:>26}{:>26}",
             "", "calls/s", "p50 µs", "p99 µs", "to the floor", "to tarpc"
         )?;
         for row in &self.0.rows {
@@ -59,7 +56,7 @@ impl Display for Table<'_> {
             } = row;
             writeln!(
                 f,
-                "{:<8}{:>12}{:>10}{:>10}{:>26}{:>26}",
+                "{:<13}{:>12}{:>10}{:>10}{:>26}{:>26}",
                 peer.name(),
                 grouped(*calls_per_second),
                 microseconds(*p50_us),
@@ -68,7 +65,7 @@ impl Display for Table<'_> {
                 ratio(*to_tarpc),
             )?;
         }
-        writeln!(f, "({})", shape.footnote())
+        writeln!(f, "({})", case.footnote())
     }
 }
 

@@ -1,4 +1,10 @@
-//! Runs the whole benchmark, as short as it gets.
+//! Runs the whole benchmark, as short as it gets. Needs RabbitMQ: `apt-get install
+//! rabbitmq-server`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't run the benchmark fails"
+)]
 
 use std::{fs, process::Command};
 
@@ -10,47 +16,69 @@ fn bench(arguments: &[&str]) -> Command {
     command
 }
 
-#[test]
-fn every_peer_has_a_row_in_every_shape_it_offers() {
-    let path = std::env::temp_dir().join(format!("tce-bench-{}.json", std::process::id()));
-    let json = path.to_str().unwrap();
-    let arguments = [
-        "--rounds",
-        "2",
-        "--seconds",
-        "0.1",
-        "--payloads",
-        "16",
-        "--json",
-        json,
-    ];
-    let output = bench(&arguments).output().unwrap();
+/// The cases that two short rounds with these peers report.
+fn cases(peers: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let mut command = bench(&["--rounds", "2", "--seconds", "0.1", "--payloads", "16"]);
+    let output = command
+        .args(["--peers", peers, "--json"])
+        .arg(&json)
+        .output()
+        .unwrap();
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    report["cases"].as_array().unwrap().clone()
+}
 
-    let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    fs::remove_file(&path).unwrap();
-    let cases = report["cases"].as_array().unwrap();
-    let both_ways = ["raw", "tonic", "tarpc", "tce"].as_slice();
-    for (shape, peers) in [
-        ("single", both_ways),
-        ("pipelined", both_ways),
-        ("fan", both_ways),
-        ("oneway", &["raw", "tce"]),
-    ] {
-        let case = cases.iter().find(|case| case["shape"] == shape).unwrap();
+/// Asserts which peers have rows in which shapes, and that the rows are whole.
+#[track_caller]
+fn assert_rows(cases: &[Value], expected: &[(&str, &[&str])]) {
+    let shapes: Vec<_> = cases.iter().map(|case| &case["shape"]).collect();
+    let expected_shapes: Vec<_> = expected.iter().map(|(shape, _)| *shape).collect();
+    assert_eq!(shapes, expected_shapes);
+    for (case, (shape, peers)) in cases.iter().zip(expected) {
         let rows = case["rows"].as_array().unwrap();
         let measured: Vec<_> = rows
             .iter()
             .map(|row| row["peer"].as_str().unwrap())
             .collect();
-        assert_eq!(measured, peers, "{shape}");
-        rows.iter()
-            .for_each(|row| check_row(row, shape != "oneway"));
+        assert_eq!(&measured, peers, "{shape}");
+        let has_latency = !["oneway", "confirmed"].contains(shape);
+        rows.iter().for_each(|row| check_row(row, has_latency));
     }
+}
+
+#[test]
+fn every_peer_over_sockets_has_a_row_in_every_shape_it_offers() {
+    let both_ways = ["raw", "tonic", "tarpc", "tce"].as_slice();
+    assert_rows(
+        &cases("sockets"),
+        &[
+            ("single", both_ways),
+            ("pipelined", both_ways),
+            ("fan", both_ways),
+            ("oneway", &["raw", "tce"]),
+        ],
+    );
+}
+
+#[test]
+fn a_peer_brings_its_floor() {
+    let both = ["ws-raw", "tce-ws"].as_slice();
+    let shapes = ["single", "pipelined", "fan", "oneway"];
+    assert_rows(&cases("tce-ws"), &shapes.map(|shape| (shape, both)));
+}
+
+#[test]
+fn queues_are_measured_at_a_broker_of_their_own() {
+    let all = ["mq-raw", "tce-mq", "tce-mq-batch"].as_slice();
+    let shapes = ["single", "pipelined", "oneway", "confirmed"];
+    assert_rows(&cases("mq"), &shapes.map(|shape| (shape, all)));
 }
 
 fn check_row(row: &Value, has_latency: bool) {

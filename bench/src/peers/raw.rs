@@ -33,7 +33,7 @@ pub(super) async fn server(stand: Stand) -> Result<()> {
             })
             .await
         }
-        Shape::Single | Shape::Pipelined | Shape::Fan => serve_each(listener, echo).await,
+        _ => serve_each(listener, echo).await,
     }
 }
 
@@ -105,7 +105,7 @@ impl Input {
 pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
     match load.case.shape {
         Shape::Oneway => send_oneway(server, load).await,
-        Shape::Single | Shape::Pipelined | Shape::Fan => call_in_batches(server, load).await,
+        _ => call_in_batches(server, load).await,
     }
 }
 

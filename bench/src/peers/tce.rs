@@ -1,4 +1,4 @@
-//! tce over TCP, by generated proxies and servants; defaults throughout.
+//! tce over sockets and WebSocket, by generated proxies and servants; defaults throughout.
 
 use std::{future::pending, sync::Arc};
 
@@ -21,16 +21,19 @@ mod generated {
     tce_runtime::include_idl!(bench);
 }
 
-use generated::bench::{Echo, EchoPrx, EchoServant};
+pub(super) use generated::bench::EchoPrx;
+use generated::bench::{Echo, EchoServant};
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(stand: Stand, endpoint: &str) -> Result<()> {
     let communicator = Communicator::new();
-    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
-    adapter
-        .add_servant(EchoServant::new(Servant(stand.received)))
-        .start();
+    let adapter = Adapter::listen(&communicator, endpoint).await?;
+    adapter.add_servant(servant(stand.received)).start();
     stand.ready.announce(&adapter.endpoint().to_string())?;
     pending().await
+}
+
+pub(super) fn servant(received: Arc<Received>) -> impl tce_runtime::Servant {
+    EchoServant::new(Servant(received))
 }
 
 struct Servant(Arc<Received>);
@@ -54,7 +57,7 @@ pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement>
     }
     match load.case.shape {
         Shape::Oneway => send_oneway(&clients[0], server, load).await,
-        Shape::Single | Shape::Pipelined | Shape::Fan => load.call(&clients).await,
+        _ => load.call(&clients).await,
     }
 }
 
@@ -64,7 +67,11 @@ impl Client for EchoPrx {
     }
 }
 
-async fn send_oneway(client: &EchoPrx, server: &Address, load: &Load) -> Result<Measurement> {
+pub(super) async fn send_oneway(
+    client: &EchoPrx,
+    server: &Address,
+    load: &Load,
+) -> Result<Measurement> {
     let meter = Meter::new(1)?;
     let payload = Payload::new(0, load.case.payload);
     let sender = async {
