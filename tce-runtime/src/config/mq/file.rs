@@ -6,20 +6,12 @@ use std::collections::HashMap;
 use super::{
     MqConfig,
     endpoint::{Fields, KEYS},
-    opened::{Opened, Use},
+    opened::{Opened, Row, Use},
     problem::{Report, quoted},
     yaml::{Map, Node, Value},
 };
 
 const COMMON: &str = "common_defs";
-
-/// What a list says of one endpoint.
-pub(super) struct Row<'a> {
-    pub(super) name: &'a str,
-    /// Where it is named.
-    pub(super) line: usize,
-    pub(super) fields: &'a Map,
-}
 
 /// The configuration of `process`; what is wrong is reported.
 pub(super) fn read(root: &Node, process: &str, report: &mut Report) -> MqConfig {

@@ -5,10 +5,17 @@ use std::collections::HashMap;
 use super::{
     MqEndpoint,
     endpoint::Fields,
-    file::Row,
     problem::{Report, quoted},
     yaml::Map,
 };
+
+/// What a list says of one endpoint.
+pub(super) struct Row<'a> {
+    pub(super) name: &'a str,
+    /// Where it is named.
+    pub(super) line: usize,
+    pub(super) fields: &'a Map,
+}
 
 /// What a pair does with an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
