@@ -16,7 +16,9 @@ use crate::{Backend, Error, Rust, write};
 /// }
 /// ```
 ///
-/// The program then includes what was written, by the name of the IDL module:
+/// The program then includes what was written, by the name of the IDL module;
+/// the [crate's documentation](crate#files) says what a name becomes that is
+/// none in Rust:
 ///
 /// ```text
 /// tce_runtime::include_idl!(test);

@@ -13,7 +13,12 @@
 //! `module test` becomes `test.rs`, `module type` becomes `type.rs`. Modules
 //! refer to each other as siblings (`super::other::Item`), so their Rust
 //! modules sit side by side, each named as the IDL module in `snake_case`, with
-//! `r#` before a keyword.
+//! `r#` before a keyword. `tce_runtime::include_idl!` takes the Rust names, and
+//! the IDL's where it is another:
+//!
+//! ```text
+//! tce_runtime::include_idl!(test, mixed_case = "MixedCase", r#type = "type");
+//! ```
 
 mod build;
 mod output;

@@ -433,6 +433,13 @@ pub trait Server: Send + Sync + 'static {
         users: UserName__,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<String_, rt::Fault>> + Send;
+
+    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
+    fn with_linger_(
+        &self,
+        secs: i32,
+        ctx: &rt::Context,
+    ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
 
 /// Serves an implementation of [`Server`](trait@Server).
@@ -613,6 +620,15 @@ pub(super) fn dispatch_server<T: Server>(
                 },
             );
         }
+        15 => {
+            call.run(
+                servant,
+                |servant, (secs,): (i32,), ctx| async move {
+                    let result = T::with_linger_(&servant, secs, &ctx).await;
+                    (ctx, result)
+                },
+            );
+        }
         _ => call.unknown_operation(),
     }
 }
@@ -673,6 +689,11 @@ impl ServerPrx {
         13,
     );
     const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
+    const WITH_LINGER: rt::Operation = rt::Operation::new(
+        "clashes::Server::with_linger",
+        0,
+        15,
+    );
 
     /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
     pub async fn connect(
@@ -944,6 +965,21 @@ impl ServerPrx {
         users: &[UserName_],
     ) -> rt::Pending<String_> {
         self.0.call(&Self::GIVE, (s, v, prx, users))
+    }
+
+    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
+    pub async fn with_linger_(&self, secs: i32) -> Result<(), rt::RpcError> {
+        self.with_linger_async(secs).await
+    }
+
+    /// [`with_linger_`](Self::with_linger_), sent now: await the answer when it is needed.
+    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
+        self.0.call(&Self::WITH_LINGER, (secs,))
+    }
+
+    /// [`with_linger_`](Self::with_linger_), without an answer: done when it is sent.
+    pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
+        self.0.oneway(&Self::WITH_LINGER, (secs,)).await
     }
 }
 
@@ -1356,6 +1392,11 @@ impl TPrx {
         13,
     );
     const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
+    const WITH_LINGER: rt::Operation = rt::Operation::new(
+        "clashes::Server::with_linger",
+        0,
+        15,
+    );
 
     /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
     pub async fn connect(
@@ -1657,5 +1698,20 @@ impl TPrx {
         users: &[UserName_],
     ) -> rt::Pending<String_> {
         self.0.call(&Self::GIVE, (s, v, prx, users))
+    }
+
+    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
+    pub async fn with_linger_(&self, secs: i32) -> Result<(), rt::RpcError> {
+        self.with_linger_async(secs).await
+    }
+
+    /// [`with_linger_`](Self::with_linger_), sent now: await the answer when it is needed.
+    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
+        self.0.call(&Self::WITH_LINGER, (secs,))
+    }
+
+    /// [`with_linger_`](Self::with_linger_), without an answer: done when it is sent.
+    pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
+        self.0.oneway(&Self::WITH_LINGER, (secs,)).await
     }
 }

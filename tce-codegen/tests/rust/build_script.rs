@@ -12,29 +12,31 @@ fn main() -> Result<(), tce_codegen::Error> {
 "#;
 
 const MAIN_RS: &str = r#"
-tce_runtime::include_idl!(shop, money);
+#![deny(warnings)]
+
+tce_runtime::include_idl!(shop, money, mixed_case = "MixedCase", r#type = "type");
 
 fn main() {
-    let price = shop::Price { amount: money::Amount { cents: 250 } };
-    println!("{price:?}");
+    let _ = shop::Price {
+        amount: money::Amount { cents: 250 },
+        on: r#type::Date { day: mixed_case::Day { number: 1 } },
+    };
 }
 "#;
 
 const SHOP_IDL: &str = "import money
 module shop {
-    struct Price { money::Amount amount; };
+    struct Price { money::Amount amount; type::Date on; };
     [colour=red] interface Shop { void buy(Price price); };
 }
+module type { struct Date { MixedCase::Day day; }; }
+module MixedCase { struct Day { int number; }; }
 ";
 
 #[test]
 fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
     let codegen = workspace().join("tce-codegen");
-    let runtime = workspace().join("tce-runtime");
-    let manifest = format!(
-        "[build-dependencies]\ntce-codegen.path = {codegen:?}\n\n\
-         [dependencies]\ntce-runtime.path = {runtime:?}\n"
-    );
+    let manifest = format!("[build-dependencies]\ntce-codegen.path = {codegen:?}\n");
     let package = Package::new("build-script", "2024", &manifest);
     package.write("build.rs", BUILD_RS);
     package.write("src/main.rs", MAIN_RS);
@@ -45,15 +47,10 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "module money { struct Amount { long cents; }; }",
     );
 
-    let built = package.try_cargo(&["run"]);
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&built.stdout),
-        String::from_utf8_lossy(&built.stderr),
-    );
-    assert_eq!(
-        stdout, "Price { amount: Amount { cents: 250 } }\n",
-        "{stderr}"
-    );
+    // Only checked: the build script runs all the same, and no dependency is compiled for `main`.
+    let built = package.try_cargo(&["check"]);
+    let stderr = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{stderr}");
     assert!(
         stderr.contains("idl/shop.idl:4:6: "),
         "the unknown annotation is a warning: {stderr}"
@@ -64,7 +61,7 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "idl/common/money.idl",
         "module money { struct Amount { lng cents; }; }",
     );
-    let broken = package.try_cargo(&["build"]);
+    let broken = package.try_cargo(&["check"]);
     let stderr = String::from_utf8_lossy(&broken.stderr);
     assert!(!broken.status.success());
     assert!(
@@ -76,10 +73,10 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "idl/common/money.idl",
         "module money { struct Amount { int cents; }; }",
     );
-    package.cargo(&["build"]);
+    package.cargo(&["check"]);
     package.write("idl/ifx-index-list.txt", "shop.Shop=seven\n");
     assert!(
-        !package.try_cargo(&["build"]).status.success(),
+        !package.try_cargo(&["check"]).status.success(),
         "an index file is watched too"
     );
 }
