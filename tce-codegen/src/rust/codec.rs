@@ -3,7 +3,14 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use super::types::Field;
+use super::docs::Docs;
+
+/// A member of a generated struct.
+pub(super) struct Field {
+    pub(super) docs: Docs,
+    pub(super) name: Ident,
+    pub(super) ty: TokenStream,
+}
 
 /// An impl of a trait has its methods in scope: nothing is imported for them.
 pub(super) fn codec(name: &Ident, fields: &[Field]) -> TokenStream {

@@ -5,16 +5,9 @@ use quote::quote;
 use tce_idl::model::{DictionaryId, InterfaceId, ModuleId, Operation, SequenceId, StructId, Type};
 
 use super::Unit;
-use super::codec::codec;
+use super::codec::{Field, codec};
 use super::docs::Docs;
 use super::names::{self, OperationNames};
-
-/// A member of a generated struct.
-pub(super) struct Field {
-    pub(super) docs: Docs,
-    pub(super) name: Ident,
-    pub(super) ty: TokenStream,
-}
 
 /// A struct that goes on the wire, with its codec.
 fn wire_struct(name: &Ident, docs: &Docs, fields: &[Field]) -> TokenStream {

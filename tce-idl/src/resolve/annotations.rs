@@ -1,6 +1,6 @@
 //! What annotations say of an interface or an operation.
 
-use super::{indices, suggest};
+use super::{number, suggest};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::Span;
 use crate::syntax::ast::{Annotation, Value};
@@ -61,7 +61,7 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
         Value::String(text) | Value::Name(text) => {
             let diagnostic =
                 Diagnostic::new(Code::AnnotationValue, "an index is a number").at(span, "");
-            sink.push(match indices::parse(text) {
+            sink.push(match number::parse(text) {
                 Ok(number) => {
                     diagnostic.fix(format!("write `index={number}`"), span, number.to_string())
                 }
@@ -70,7 +70,7 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
             return None;
         }
     };
-    match indices::parse(number) {
+    match number::parse(number) {
         Ok(index) => Some((index, span)),
         Err(message) => {
             sink.push(

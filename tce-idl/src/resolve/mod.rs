@@ -5,6 +5,7 @@ pub(crate) mod imports;
 mod index_file;
 pub(crate) mod indices;
 mod inheritance;
+mod number;
 mod scope;
 mod suggest;
 mod types;
@@ -21,7 +22,7 @@ use types::Types;
 /// The model in the making, with the places that its parts come from.
 ///
 /// After an error the model still has every part, so that the checks find what
-/// else is wrong: where a type is not known, [`types::UNKNOWN`] stands in.
+/// else is wrong: where a type is not known, [`scope::UNKNOWN`] stands in.
 pub(crate) struct Program<'a> {
     pub(crate) model: Model,
     pub(crate) origin: Origin<'a>,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::imports::Loaded;
-use super::types::UNKNOWN;
 use super::{IndexPlaces, Origin, Program};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{
     Dictionary, DictionaryId, Element, Interface, InterfaceId, Model, Module, ModuleId, Sequence,
-    SequenceId, Struct, StructId,
+    SequenceId, Struct, StructId, Type,
 };
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
+
+/// Stands in for a type that was reported. Every rule is content with it.
+pub(super) const UNKNOWN: Type = Type::Int;
 
 /// The names of a compilation.
 #[derive(Default)]

@@ -1,13 +1,10 @@
 //! What the name of a type means.
 
-use super::scope::{Bound, Scope};
+use super::scope::{Bound, Scope, UNKNOWN};
 use super::{Origin, suggest};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{Element, InterfaceId, ModuleId, Type};
 use crate::syntax::ast::TypeName;
-
-/// Stands in for a type that was reported. Every rule is content with it.
-pub(super) const UNKNOWN: Type = Type::Int;
 
 /// Looks types up.
 pub(super) struct Types<'a, 's> {

@@ -2,7 +2,7 @@
 
 use super::Entry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::indices;
+use crate::resolve::number;
 use crate::source::{FileId, Span};
 use crate::syntax::ast::Name;
 
@@ -104,7 +104,7 @@ fn entry(line: Piece<'_>) -> Result<Entry, Box<Diagnostic>> {
             }
         },
     };
-    let index = indices::parse(number.text).map_err(|message| error(number, message))?;
+    let index = number::parse(number.text).map_err(|message| error(number, message))?;
     Ok(Entry {
         name: Name {
             text: name.text.to_owned(),

@@ -6,7 +6,7 @@ use roxmltree::{Document, Node};
 
 use super::Entry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::indices;
+use crate::resolve::number;
 use crate::source::{FileId, Span};
 use crate::syntax::ast::Name;
 
@@ -99,7 +99,7 @@ impl Reader<'_> {
             );
             return None;
         };
-        match indices::parse(attribute.value().trim()) {
+        match number::parse(attribute.value().trim()) {
             Ok(index) => Some((index, span(self.file, attribute.range_value()))),
             Err(message) => {
                 self.report(attribute.range_value(), message);

@@ -6,7 +6,7 @@ mod part;
 mod unnamed;
 
 use super::Rule;
-use super::explain::Broken;
+use super::broken::Broken;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::Name;

@@ -2,6 +2,7 @@
 //! understand, becomes a diagnostic here.
 
 mod annotations;
+mod broken;
 mod container;
 mod doc;
 mod explain;
