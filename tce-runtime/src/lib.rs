@@ -36,7 +36,7 @@ pub use wire::Extra;
 /// one Rust module for each IDL module that is named. A module whose name is
 /// none in Rust gets another: `mixed_case = "MixedCase"`.
 ///
-/// ```ignore
+/// ```text
 /// tce_runtime::include_idl!(test, zoo, r#type = "type");
 /// use test::ServerPrx;
 /// ```
