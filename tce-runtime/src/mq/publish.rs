@@ -51,11 +51,16 @@ pub(super) async fn run(outlet: &Outlet, mut publisher: Publisher, calls: &Calls
                 "the broker went away before the call was sent",
             );
         }
-        again = lost
-            .into_iter()
-            .filter_map(|flight| survive(outlet, calls, flight))
-            .collect();
+        let survivors = |flights: Vec<Flight>| -> Vec<_> {
+            let flights = flights.into_iter();
+            flights
+                .filter_map(|flight| survive(outlet, calls, flight))
+                .collect()
+        };
+        again = survivors(lost);
         publisher.recovered().await;
+        // Callers may have given up in the meantime.
+        again = survivors(again);
     }
 }
 

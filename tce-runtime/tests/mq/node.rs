@@ -17,14 +17,13 @@ use tempfile::TempDir;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START_TIME: Duration = Duration::from_secs(90);
 
-/// Runs the node `$0` in a process group of its own, and ends it as a power
+/// Runs the node `$0` in a session of its own, and ends it as a power
 /// failure would when a line comes in, or when whoever holds the other end of
 /// the pipe ends: then nobody needs the directory `$1` any more either.
 const KEEPER: &str = r#"
-set -m
-"$0" &
+setsid "$0" &
 if read -r line; then again=1; fi
-kill -KILL -- "-$!"
+kill -KILL "-$!"
 wait
 if [ -z "$again" ]; then rm -rf "$1"; fi
 "#;

@@ -1,5 +1,10 @@
 //! The same calls over every transport.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "numbers are cut to bytes on purpose"
+)]
+
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,0 +1,186 @@
+//! What stands in a queue, byte by byte, and programs of old at the other end.
+
+use std::time::Duration;
+
+use lapin::{message::Delivery, options::QueueDeclareOptions};
+use tce_runtime::Proxy;
+
+use crate::{
+    common::{
+        probe::{ECHO, NOTE},
+        raw::{Message, int, string},
+        watching::within,
+    },
+    node::Node,
+    queues::Queues,
+    raw::Raw,
+};
+
+fn millis(delivery: &Delivery) -> Option<u64> {
+    let text = delivery.properties.expiration().as_ref()?;
+    Some(text.as_str().parse().expect("it is a number"))
+}
+
+/// What no message of ours carries: nothing but mode and expiration.
+fn assert_bare(delivery: &Delivery) {
+    let properties = &delivery.properties;
+    assert!(properties.content_type().is_none());
+    assert!(properties.headers().is_none());
+    assert!(properties.reply_to().is_none());
+    assert!(properties.correlation_id().is_none());
+    assert!(properties.message_id().is_none());
+}
+
+#[tokio::test]
+async fn a_twoway_call_expires_with_its_deadline_and_is_answered_by_a_program_of_old() {
+    let queues = Queues::at(Node::shared().port());
+    let client = queues.open("client").await;
+    let raw = Raw::connect(queues.port).await;
+    let mut calls = raw.read(&queues.calls).await;
+    let proxy = queues.proxy(&client).await;
+    let hasty = proxy.with_timeout(Duration::from_secs(5));
+    let pending = hasty
+        .with_extra([("name", "scott.bo")])
+        .call::<_, String>(&ECHO, ("hello",));
+
+    let delivery = calls.next().await;
+    assert_eq!(*delivery.properties.delivery_mode(), Some(2));
+    let left = millis(&delivery).expect("it expires");
+    assert!((3_000..=5_000).contains(&left), "{left}");
+    assert_bare(&delivery);
+    let came = Message::parse(&delivery.data);
+    let expected = Message::call(came.sequence, 0, string("hello"))
+        .with_extra(&[("name", "scott.bo"), ("__mq_return__", &queues.replies)]);
+    assert_eq!(delivery.data, expected.bytes());
+
+    let answer = Message::returning(came.sequence, 0, string("HELLO"));
+    raw.publish(&queues.replies, &answer.bytes()).await;
+    assert_eq!(within(pending).await.unwrap(), "HELLO");
+}
+
+#[tokio::test]
+async fn a_oneway_call_never_expires() {
+    let queues = Queues::at(Node::shared().port());
+    let client = queues.open("client").await;
+    let proxy = queues.proxy(&client).await;
+    within(proxy.oneway(&NOTE, (7,))).await.unwrap();
+    // The broker has it: that is what the call waited for.
+    let raw = Raw::connect(queues.port).await;
+    let delivery = raw.get(&queues.calls).await;
+    assert_eq!(*delivery.properties.delivery_mode(), Some(2));
+    assert_eq!(millis(&delivery), None);
+    assert_bare(&delivery);
+    let expected = Message {
+        calltype: 0x21,
+        ..Message::call(0, 5, int(7))
+    };
+    let expected = expected.with_extra(&[("__mq_return__", &queues.replies)]);
+    assert_eq!(delivery.data, expected.bytes());
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_sent_as_transient() {
+    let queues = Queues {
+        is_durable: false,
+        ..Queues::at(Node::shared().port())
+    };
+    let client = queues.open("client").await;
+    let raw = Raw::connect(queues.port).await;
+    let mut calls = raw.read(&queues.calls).await;
+    let proxy = queues.proxy(&client).await;
+    within(proxy.oneway(&NOTE, (7,))).await.unwrap();
+    let delivery = calls.next().await;
+    assert_eq!(*delivery.properties.delivery_mode(), Some(1));
+}
+
+#[tokio::test]
+async fn a_linger_time_is_absolute_and_in_whole_seconds() {
+    let queues = Queues::at(Node::shared().port());
+    let client = queues.open("client").await;
+    let raw = Raw::connect(queues.port).await;
+    let mut calls = raw.read(&queues.calls).await;
+    let proxy: Proxy = queues.proxy(&client).await;
+    let lingering = proxy.with_linger(Duration::from_millis(9_500));
+    within(lingering.oneway(&NOTE, (7,))).await.unwrap();
+    let message = calls.message().await;
+    let until: u64 = message.extra("__linger_time__").unwrap().parse().unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let left = until.saturating_sub(now.as_secs());
+    assert!((8..=11).contains(&left), "{left}");
+}
+
+/// Publishes a CALL as a program of old does, and reads its RETURN from a queue
+/// that no configuration names.
+async fn answer_to(call: &Message, replies: &str) -> Message {
+    let queues = Queues::at(Node::shared().port());
+    let _server = queues.serve("reader").await;
+    let raw = Raw::connect(queues.port).await;
+    raw.declare(replies, QueueDeclareOptions::default())
+        .await
+        .unwrap();
+    let mut returns = raw.read(replies).await;
+    raw.publish(&queues.calls, &call.bytes()).await;
+    let delivery = returns.next().await;
+    assert_bare(&delivery);
+    Message::parse(&delivery.data)
+}
+
+#[tokio::test]
+async fn a_return_goes_to_the_queue_that_its_call_names() {
+    let call = Message::call(0xFFFF_FFFE, 0, string("hi"))
+        .with_extra(&[("__mq_return__", "of_old_1"), ("name", "scott.bo")]);
+    let returned = answer_to(&call, "of_old_1").await;
+    let expected = Message {
+        ifidx: 2,
+        ..Message::returning(0xFFFF_FFFE, 0, string("hi"))
+    };
+    assert_eq!(returned, expected, "and repeats no extra");
+}
+
+#[tokio::test]
+async fn a_return_to_a_gateway_repeats_call_id_and_extra() {
+    let extra = [("__mq_return__", "of_old_2"), ("__user_id__", "A1001")];
+    let call = Message {
+        call_id: 0x8001,
+        ..Message::call(0, 0, string("hi"))
+    };
+    let returned = answer_to(&call.with_extra(&extra), "of_old_2").await;
+    let expected = Message {
+        ifidx: 2,
+        call_id: 0x8001,
+        ..Message::returning(0, 0, string("hi"))
+    };
+    assert_eq!(returned, expected.with_extra(&extra));
+}
+
+#[tokio::test]
+async fn an_error_finds_its_way_too() {
+    let extra = [("__mq_return__", "of_old_3"), ("__user_id__", "A1001")];
+    let call = Message {
+        call_id: 0x8001,
+        ..Message::call(3, 99, Vec::new())
+    };
+    let returned = answer_to(&call.with_extra(&extra), "of_old_3").await;
+    assert_eq!((returned.errcode, returned.call_id), (4, 0x8001));
+    assert_eq!((returned.sequence, returned.opidx), (3, 99));
+    assert_eq!(returned.extra("__user_id__"), Some("A1001"));
+    assert!(returned.extra("__error__").is_some());
+}
+
+#[tokio::test]
+async fn a_return_expires_with_the_call_that_it_answers() {
+    let queues = Queues::at(Node::shared().port());
+    let _server = queues.serve("reader").await;
+    let raw = Raw::connect(queues.port).await;
+    let options = QueueDeclareOptions::default();
+    raw.declare("of_old_4", options).await.unwrap();
+    let mut returns = raw.read("of_old_4").await;
+    let call = Message::call(1, 0, string("hi")).with_extra(&[("__mq_return__", "of_old_4")]);
+    let expiring = lapin::BasicProperties::default().with_expiration("5000".into());
+    raw.publish_as(&queues.calls, &call.bytes(), expiring).await;
+    let left = millis(&returns.next().await).expect("it expires");
+    assert!((1..=5_000).contains(&left), "{left}");
+    // A call that never expires is waited for without end.
+    raw.publish(&queues.calls, &call.bytes()).await;
+    assert_eq!(millis(&returns.next().await), None);
+}

@@ -1,0 +1,161 @@
+//! The way to the broker is lost and found.
+
+use std::time::{Duration, Instant};
+
+use tce_runtime::{ErrorCode, Proxy};
+
+use crate::{
+    common::{
+        probe::{ECHO, GATE, works},
+        watching::{soon, within},
+    },
+    node::Node,
+    queues::Queues,
+    raw::Raw,
+    recorder::{RECORD, record},
+    wire::Wire,
+};
+
+/// A server right at the broker, and a client behind a wire that can be cut.
+async fn behind_wire() -> (Wire, Queues, Queues) {
+    let wire = Wire::to(Node::shared().port()).await;
+    let at_broker = Queues::at(Node::shared().port());
+    let by_wire = Queues {
+        port: wire.port(),
+        ..at_broker.clone()
+    };
+    (wire, at_broker, by_wire)
+}
+
+/// Calls until one succeeds; those before fail at once, and say why.
+async fn works_again(proxy: &Proxy) {
+    within(async {
+        loop {
+            let answer: Result<String, _> = soon(proxy.call(&ECHO, ("again",))).await;
+            match answer {
+                Ok(answer) => return assert_eq!(answer, "again"),
+                Err(error) => assert!(error.can_retry(), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_while_the_broker_is_away_fails_and_the_next_after_it_succeeds() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let _server = at_broker.serve("server").await;
+    let client = by_wire.open("client").await;
+    let proxy = by_wire.proxy(&client).await;
+    works(&proxy).await;
+    wire.close().await;
+    let start = Instant::now();
+    let hasty = proxy.with_timeout(Duration::from_secs(2));
+    let answer: Result<String, _> = within(hasty.call(&ECHO, ("away",))).await;
+    let code = answer.unwrap_err().code();
+    let expected = [ErrorCode::SendFailed, ErrorCode::ConnectionLost];
+    assert!(expected.contains(&code), "{code}");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    wire.open();
+    works_again(&proxy).await;
+}
+
+#[tokio::test]
+async fn who_calls_after_an_outage_that_nobody_noticed_meets_no_error() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let _server = at_broker.serve("server").await;
+    let client = by_wire.open("client").await;
+    let proxy = by_wire.proxy(&client).await;
+    works(&proxy).await;
+    for _ in 0..3 {
+        wire.cut().await;
+        // One to publish, one to consume: made again though nobody calls.
+        wire.connections(2).await;
+        // The connection is there before its channels are.
+        works_again(&proxy).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_sent_is_answered_though_the_way_was_cut() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let server = at_broker.serve("server").await;
+    let client = by_wire.open("client").await;
+    let proxy = by_wire.proxy(&client).await;
+    let call = proxy.call::<_, ()>(&GATE, ());
+    server.probe.gate_reached(1).await;
+    // The broker has confirmed it, so that it is known to be sent.
+    within(proxy.connection().flush()).await;
+    wire.cut().await;
+    server.probe.gate.add_permits(1);
+    // The RETURN waits in its queue, which outlives the connection.
+    within(call).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_was_cut_off_reads_on() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let server = by_wire.serve("server").await;
+    let client = at_broker.open("client").await;
+    let proxy = at_broker.proxy(&client).await;
+    works(&proxy).await;
+    let call = proxy.call::<_, ()>(&GATE, ());
+    server.probe.gate_reached(1).await;
+    wire.cut().await;
+    // What it has begun and not acknowledged comes again.
+    server.probe.gate_reached(2).await;
+    server.probe.gate.add_permits(2);
+    within(call).await.unwrap();
+    works(&proxy).await;
+}
+
+#[tokio::test]
+async fn replies_of_ones_own_come_again_after_a_cut() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let _server = at_broker.serve("reader").await;
+    let client = by_wire.open("writer").await;
+    let proxy = by_wire.proxy(&client).await;
+    works(&proxy).await;
+    wire.cut().await;
+    let hasty = proxy.with_timeout(Duration::from_millis(500));
+    within(async {
+        while hasty.call::<_, String>(&ECHO, ("again",)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_oneway_call_without_confirmation_is_sent_again() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let client = by_wire.open("writer").await;
+    let proxy = by_wire.proxy(&client).await;
+    let raw = Raw::connect(at_broker.port).await;
+    wire.hear(false);
+    let calling = tokio::spawn(async move { proxy.oneway(&RECORD, (7,)).await });
+    // The broker has it, and nobody knows.
+    raw.wait_for(&at_broker.calls, 1).await;
+    assert!(!calling.is_finished());
+    wire.cut().await;
+    wire.hear(true);
+    within(calling).await.unwrap().unwrap();
+    // Twice then, and not marked: for the broker they are two messages.
+    let server = record(&at_broker).await;
+    let records = server.records.reached(2).await;
+    assert_eq!(records, [(7, false), (7, false)]);
+}
+
+#[tokio::test]
+async fn a_oneway_call_that_began_while_the_broker_was_away_comes_through() {
+    let (wire, at_broker, by_wire) = behind_wire().await;
+    let server = record(&at_broker).await;
+    let client = by_wire.open("writer").await;
+    let proxy = by_wire.proxy(&client).await;
+    wire.close().await;
+    let calling = tokio::spawn(async move { proxy.oneway(&RECORD, (7,)).await });
+    wire.open();
+    within(calling).await.unwrap().unwrap();
+    assert_eq!(server.records.reached(1).await, [(7, false)]);
+}
