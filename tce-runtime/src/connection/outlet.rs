@@ -223,3 +223,6 @@ pub(crate) struct QueueLink {
     /// Whether a oneway call waits until the broker has it safe.
     pub(crate) is_confirmed: bool,
 }
+
+#[cfg(test)]
+mod tests;

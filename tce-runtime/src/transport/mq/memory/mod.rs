@@ -123,3 +123,6 @@ impl fmt::Debug for MemoryBroker {
         f.debug_set().entries(self.lock().queues.keys()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! That no byte is counted twice or forgotten, and no waiter either.
+
+use std::{collections::VecDeque, time::Duration};
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMIT: usize = 100;
+
+fn message(number: u32, size: usize, purpose: Purpose) -> Outgoing {
+    let mut body = number.to_be_bytes().to_vec();
+    body.resize(size, 0);
+    Outgoing {
+        body,
+        queue: None,
+        expires_at: None,
+        purpose,
+    }
+}
+
+fn number(message: &Outgoing) -> u32 {
+    u32::from_be_bytes(*message.body.first_chunk().expect("it begins with it"))
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Call(usize),
+    Oneway(usize),
+    Return(usize),
+    /// Takes all, keeps so many of them under way and puts back the others.
+    Take(usize),
+    /// So many of those under way are with the broker.
+    Settle(usize),
+    Away,
+    Up,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (4..60_usize).prop_map(Step::Call),
+        (4..60_usize).prop_map(Step::Oneway),
+        (4..60_usize).prop_map(Step::Return),
+        (0..5_usize).prop_map(Step::Take),
+        (0..5_usize).prop_map(Step::Settle),
+        Just(Step::Away),
+        Just(Step::Up),
+    ]
+}
+
+/// What an outlet should hold: number, size, and whether it is a twoway call.
+#[derive(Debug, Default)]
+struct Model {
+    waiting: VecDeque<(u32, usize, bool)>,
+    under_way: VecDeque<usize>,
+    is_away: bool,
+    next: u32,
+}
+
+impl Model {
+    fn bytes(&self) -> usize {
+        let waiting = self.waiting.iter().map(|(_, size, _)| size);
+        waiting.chain(&self.under_way).sum()
+    }
+
+    fn push(&mut self, outlet: &Outlet, size: usize, is_call: bool) {
+        self.next += 1;
+        let purpose = if is_call {
+            Purpose::Call(self.next)
+        } else {
+            Purpose::Unconfirmed
+        };
+        let pushed = outlet.push(message(self.next, size, purpose));
+        let expected = if is_call && self.is_away {
+            Err(Refused::Detached)
+        } else if self.bytes() >= LIMIT {
+            Err(Refused::Full)
+        } else {
+            self.waiting.push_back((self.next, size, is_call));
+            Ok(())
+        };
+        assert_eq!(format!("{pushed:?}"), format!("{expected:?}"));
+    }
+
+    fn take(&mut self, outlet: &Outlet, keep: usize) {
+        let Some(mut taken) = outlet.take().now_or_never() else {
+            return assert!(self.waiting.is_empty());
+        };
+        let numbers: Vec<_> = taken.iter().map(number).collect();
+        let expected: Vec<_> = self.waiting.iter().map(|(number, ..)| *number).collect();
+        assert_eq!(numbers, expected);
+        let keep = keep.min(taken.len());
+        outlet.put_back(taken.split_off(keep));
+        let kept = self.waiting.drain(..keep);
+        self.under_way.extend(kept.map(|(_, size, _)| size));
+    }
+
+    fn settle(&mut self, outlet: &Outlet, count: usize) {
+        let count = count.min(self.under_way.len());
+        self.under_way
+            .drain(..count)
+            .for_each(|size| outlet.settled(size));
+    }
+
+    fn away(&mut self, outlet: &Outlet) {
+        self.is_away = true;
+        let calls = self.waiting.iter().filter(|(.., is_call)| *is_call);
+        let expected: Vec<_> = calls.map(|(number, ..)| *number).collect();
+        assert_eq!(outlet.away(), expected);
+        self.waiting.retain(|(.., is_call)| !is_call);
+    }
+}
+
+proptest! {
+    #[test]
+    fn messages_leave_in_order_and_bytes_are_counted_once(
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        let outlet = Outlet::new(LIMIT);
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Call(size) => model.push(&outlet, size, true),
+                Step::Oneway(size) => model.push(&outlet, size, false),
+                Step::Return(size) => {
+                    model.next += 1;
+                    let message = message(model.next, size, Purpose::Unconfirmed);
+                    prop_assert!(outlet.push_anyway(message).is_ok());
+                    model.waiting.push_back((model.next, size, false));
+                }
+                Step::Take(keep) => model.take(&outlet, keep),
+                Step::Settle(count) => model.settle(&outlet, count),
+                Step::Away => model.away(&outlet),
+                Step::Up => {
+                    model.is_away = false;
+                    outlet.up();
+                }
+            }
+            prop_assert_eq!(outlet.lock().bytes, model.bytes());
+            prop_assert_eq!(outlet.is_empty(), model.bytes() == 0);
+            let has_room = outlet.room().now_or_never().is_some();
+            prop_assert_eq!(has_room, model.bytes() < LIMIT);
+        }
+    }
+}
+
+/// Runs `then` while `waiting` waits, which it ends.
+async fn ends_by(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
+    let mut waiting = std::pin::pin!(waiting);
+    assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
+    then();
+    let ended = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    assert!(ended.is_ok(), "nobody woke it");
+}
+
+fn full() -> Outlet {
+    let outlet = Outlet::new(LIMIT);
+    let pushed = outlet.push(message(1, LIMIT, Purpose::Call(1)));
+    assert!(pushed.is_ok());
+    outlet
+}
+
+#[tokio::test]
+async fn whoever_waits_for_room_hears_of_it() {
+    let outlet = full();
+    ends_by(outlet.room(), || outlet.settled(LIMIT)).await;
+    let outlet = full();
+    ends_by(outlet.room(), || drop(outlet.away())).await;
+    let outlet = full();
+    ends_by(outlet.room(), || outlet.leave()).await;
+    let outlet = full();
+    ends_by(outlet.drained(), || outlet.leave()).await;
+}
+
+#[tokio::test]
+async fn the_publisher_hears_of_a_message() {
+    let outlet = Outlet::new(LIMIT);
+    let taking = outlet.take().map(|taken| assert_eq!(taken.len(), 1));
+    ends_by(taking, || {
+        let pushed = outlet.push(message(1, 4, Purpose::Unconfirmed));
+        assert!(pushed.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_comes_after_the_publisher_has_left_is_told() {
+    let outlet = full();
+    let (caller, confirmation) = oneshot::channel();
+    let confirmed = message(2, 4, Purpose::Confirmed(caller));
+    assert!(outlet.push_anyway(confirmed).is_ok());
+    outlet.leave();
+    assert!(confirmation.await.is_err(), "its caller waits no longer");
+    for purpose in [Purpose::Call(3), Purpose::Unconfirmed] {
+        let pushed = outlet.push(message(3, 4, purpose));
+        assert!(matches!(pushed, Err(Refused::Detached)));
+    }
+    assert_eq!(outlet.absence().code(), ErrorCode::ConnectionLost);
+    assert!(outlet.is_empty());
+}
