@@ -9,15 +9,21 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::frame::{
-        Frame,
-        coding::{CloseCode, Data, OpCode},
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::frame::{
+            Frame,
+            coding::{CloseCode, Data, OpCode},
+        },
     },
 };
 
-use super::halves::{Shared, io_error, say_farewell};
+use super::{
+    halves::{Shared, io_error, say_farewell},
+    watched::Watched,
+};
 
 /// A frame of more than this leaves in pieces, one message all the same: the
 /// WebSocket never gives back memory that a piece has taken, and a peer that
@@ -45,29 +51,38 @@ impl<S> Sink<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sink<S> {
-    /// Takes the next frame, or the next piece of one, from the front of
-    /// `bytes`. It lies in the WebSocket's buffer until that is full or
-    /// flushed.
+    /// Takes the next piece of a frame, and the whole frames behind it, from
+    /// the front of `bytes`. They lie in the WebSocket's buffer until that is
+    /// full or flushed.
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let (left, data) = match self.rest {
-            0 => (frame_size(bytes)?, Data::Binary),
-            rest => (rest, Data::Continue),
-        };
-        let count = left.min(bytes.len()).min(PIECE);
-        let mut socket = self.shared.lock();
+        let this = &mut *self;
+        let mut socket = this.shared.lock();
         ready!(Pin::new(&mut *socket).poll_ready(cx)).map_err(io_error)?;
-        let piece = Bytes::copy_from_slice(&bytes[..count]);
-        let piece = Frame::message(piece, OpCode::Data(data), count == left);
-        Pin::new(&mut *socket)
-            .start_send(Message::Frame(piece))
-            .map_err(io_error)?;
-        drop(socket);
-        self.rest = left - count;
-        Poll::Ready(Ok(count))
+        // One allocation for all that leaves in this call.
+        let bytes = Bytes::copy_from_slice(&bytes[..bytes.len().min(PIECE)]);
+        let mut taken = 0;
+        loop {
+            let (left, data) = match this.rest {
+                0 => (frame_size(&bytes[taken..])?, Data::Binary),
+                rest => (rest, Data::Continue),
+            };
+            let end = bytes.len().min(taken.saturating_add(left));
+            this.rest = left - (end - taken);
+            let piece = Frame::message(bytes.slice(taken..end), OpCode::Data(data), this.rest == 0);
+            Pin::new(&mut *socket)
+                .start_send(Message::Frame(piece))
+                .map_err(io_error)?;
+            taken = end;
+            let is_whole =
+                frame_size(&bytes[taken..]).is_ok_and(|size| size <= bytes.len() - taken);
+            if !is_whole || !is_ready(&mut socket, cx)? {
+                return Poll::Ready(Ok(taken));
+            }
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -98,6 +113,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sink<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+}
+
+/// Whether the WebSocket takes another piece now.
+fn is_ready<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Watched<S>>,
+    cx: &mut Context<'_>,
+) -> io::Result<bool> {
+    match Pin::new(socket).poll_ready(cx) {
+        Poll::Ready(ready) => ready.map(|()| true).map_err(io_error),
+        Poll::Pending => Ok(false),
     }
 }
 
