@@ -13,9 +13,15 @@ mod common;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod queues;
 #[cfg(test)]
 mod raw;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
+mod wire;
 
 #[cfg(test)]
 mod batches;
@@ -28,8 +34,6 @@ mod declared;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
-mod recorder;
-#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod shutdown;
@@ -37,5 +41,3 @@ mod shutdown;
 mod steady;
 #[cfg(test)]
 mod topics;
-#[cfg(test)]
-mod wire;

@@ -159,3 +159,37 @@ async fn a_oneway_call_that_began_while_the_broker_was_away_comes_through() {
     within(calling).await.unwrap().unwrap();
     assert_eq!(server.records.reached(1).await, [(7, false)]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_outlive_the_broker() {
+    let mut node = Node::start();
+    let queues = Queues::at(node.port());
+    let _server = queues.serve("server").await;
+    let client = queues.open("client").await;
+    let proxy = queues.proxy(&client).await;
+    works(&proxy).await;
+    let node = tokio::task::spawn_blocking(move || {
+        node.kill();
+        node.restart();
+        node
+    });
+    let mut failed = 0;
+    let hasty = proxy.with_timeout(Duration::from_secs(2));
+    let start = Instant::now();
+    loop {
+        let begun = Instant::now();
+        let answer: Result<String, _> = hasty.call(&ECHO, ("still there",)).await;
+        match answer {
+            Ok(_) if failed > 0 => break,
+            Ok(_) => {}
+            Err(error) => {
+                failed += 1;
+                assert!(error.can_retry(), "{error}");
+                assert!(begun.elapsed() < Duration::from_secs(3));
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(node.await.unwrap());
+}
