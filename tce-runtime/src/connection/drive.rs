@@ -2,10 +2,12 @@
 //! deadlines until something ends it.
 
 use std::{
+    pin::Pin,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::AsyncWriteExt,
     sync::watch,
@@ -86,14 +88,21 @@ pub(crate) async fn drive(
         is_open
     });
     let mut reading = Reading::new(connection);
+    // What is rarely ready is looked at only when it has woken: most wakes are
+    // for bytes, and there are many.
+    let rare: [Pin<Box<dyn Future<Output = Ended> + Send + '_>>; 3] = [
+        Box::pin(watch_deadlines(connection)),
+        Box::pin(closed(connection, &mut status)),
+        Box::pin(stopped(connection, &mut stop)),
+    ];
+    let mut rare = FuturesUnordered::from_iter(rare);
     let ended = tokio::select! {
         biased;
         ended = reading.read(&mut source) => ended,
         error = inner.outbox.write(|| inner.calls.look_again()) => Ended::Io(error),
-        ended = watch_deadlines(connection) => ended,
-        () = closed(connection, &mut status) => Ended::ByUs,
-        () = stopped(connection, &mut stop) => Ended::ByUs,
+        Some(ended) = rare.next() => ended,
     };
+    drop(rare);
     if let Some(sink) = teardown.tear_down(&ended.to_string()) {
         take_leave(sink, stop).await;
     }
@@ -111,26 +120,28 @@ async fn take_leave(mut sink: Sink, mut stop: watch::Receiver<Stop>) {
 }
 
 /// Waits until the connection is closed on this side and what waits is sent.
-async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) {
+async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) -> Ended {
     let inner = &connection.inner;
     // The sender lives in the connection itself.
     let _ = status
         .wait_for(|status| matches!(status, Status::Closed))
         .await;
     let _ = timeout(CLOSE_TIME, inner.outbox.drained()).await;
+    Ended::ByUs
 }
 
 /// Waits until the communicator ends, and what is under way has ended.
-async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) {
+async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) -> Ended {
     let inner = &connection.inner;
     reached(stop, Stop::Drain).await;
     inner.is_draining.store(true, Ordering::Relaxed);
     while *stop.borrow() == Stop::Drain {
         if inner.served.count() == 0 && inner.calls.waiting() == 0 && inner.outbox.pending() == 0 {
-            return;
+            break;
         }
         sleep(DRAIN_EVERY).await;
     }
+    Ended::ByUs
 }
 
 /// Fails calls at their deadlines, and the connection when its peer stalls.

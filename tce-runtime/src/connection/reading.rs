@@ -21,21 +21,23 @@ use crate::{
     wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
 };
 
-/// How much one read takes at most. It lies in one buffer for all connections
-/// of a thread, so that an idle connection has none.
-const READ_SIZE: usize = 64 << 10;
+/// How much one read takes at most: large messages want large reads. It lies in
+/// one buffer for all connections of a thread, so that an idle connection has
+/// none.
+const READ_SIZE: usize = 256 << 10;
 /// Replies of this size leave before the rest of what was read is looked at.
-const REPLY_SIZE: usize = 64 << 10;
+const REPLY_SIZE: usize = 256 << 10;
 
 thread_local! {
     static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    /// Where the replies gather to what one read brought.
+    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The incoming side of a connection.
 pub(super) struct Reading<'a> {
     connection: &'a Connection,
     deframer: Deframer,
-    replies: Vec<u8>,
     /// Whether replies have left since the reader last looked for room.
     has_replied: bool,
     /// What was read and waits, since the peer has too much under way.
@@ -48,7 +50,6 @@ impl<'a> Reading<'a> {
         Self {
             connection,
             deframer: Deframer::new(limits),
-            replies: Vec::new(),
             has_replied: false,
             held: Vec::new(),
         }
@@ -126,21 +127,28 @@ impl<'a> Reading<'a> {
     /// Handles the frames of a chunk. All replies that are ready leave in one
     /// write.
     fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
+        let mut replies = REPLIES.take();
+        let handled = self.handle_frames(chunk, &mut replies);
+        self.leave(&mut replies);
+        REPLIES.set(replies);
+        self.held.extend_from_slice(handled?);
+        Ok(())
+    }
+
+    /// Handles frames for as long as the peer has not too much under way;
+    /// returns what is left.
+    fn handle_frames<'c>(
+        &mut self,
+        chunk: &'c [u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<&'c [u8], FrameError> {
         let inner = &self.connection.inner;
         let limit = inner.settings.options.connection.served_calls;
         let mut rest = chunk;
-        loop {
-            let frame = match self.deframer.next(&mut rest) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(error) => {
-                    self.leave();
-                    return Err(error);
-                }
-            };
-            handle(self.connection, frame.payload, &mut self.replies);
-            if self.replies.len() >= REPLY_SIZE {
-                self.leave();
+        while let Some(frame) = self.deframer.next(&mut rest)? {
+            handle(self.connection, frame.payload, replies);
+            if replies.len() >= REPLY_SIZE {
+                self.leave(replies);
                 if inner.outbox.is_full() {
                     break;
                 }
@@ -149,15 +157,13 @@ impl<'a> Reading<'a> {
                 break;
             }
         }
-        self.leave();
-        self.held.extend_from_slice(rest);
-        Ok(())
+        Ok(rest)
     }
 
     /// Sends the replies that are ready.
-    fn leave(&mut self) {
-        if !self.replies.is_empty() {
-            self.connection.inner.outbox.append_all(&mut self.replies);
+    fn leave(&mut self, replies: &mut Vec<u8>) {
+        if !replies.is_empty() {
+            self.connection.inner.outbox.append_all(replies);
             self.has_replied = true;
         }
     }
