@@ -21,6 +21,11 @@ use super::wait::wait_until;
 /// A buffer of at most this size is kept between writes.
 const KEEP_CAPACITY: usize = 64 << 10;
 
+/// When so many messages have gathered they leave though more may come: the
+/// peer works on them meanwhile, and the two sides do not take turns.
+const OVERLAP: usize = 32;
+/// Of more bytes than this the copies cost more than taking turns.
+const OVERLAP_SIZE: usize = 16 << 10;
 /// How long a larger one is kept that nobody needs.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 
@@ -32,7 +37,8 @@ pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
 pub(crate) enum Leave {
     /// Now, in this very call, unless the socket takes no more.
     Now,
-    /// When the writer runs, with what has gathered by then.
+    /// When the writer runs, with what has gathered by then; now once it is
+    /// enough for the peer to begin with.
     Gathered,
     /// When the writer runs; now once a whole buffer has gathered.
     Filled,
@@ -45,6 +51,12 @@ pub(crate) enum Refused {
     Full,
     /// There is no connection.
     Detached,
+}
+
+/// Whether so many messages, of so many bytes, had better leave now than wait
+/// for more.
+pub(super) fn overlaps(count: usize, size: usize) -> bool {
+    count >= OVERLAP && size <= OVERLAP_SIZE
 }
 
 pub(crate) struct Outbox {
@@ -61,6 +73,8 @@ struct State {
     life: u64,
     /// Whether no call has been sent on this sink yet.
     is_first: bool,
+    /// How many calls have been appended since the last write.
+    gathered: usize,
     /// The socket takes no more, and has not since then: only the writer,
     /// whose waker waits there, may try again.
     blocked_since: Option<Instant>,
@@ -79,6 +93,7 @@ impl Outbox {
             written: 0,
             life: 0,
             is_first: true,
+            gathered: 0,
             blocked_since: None,
             large_since: None,
             writer: None,
@@ -135,6 +150,7 @@ impl Outbox {
         let value = encode(&mut state.frames, is_first);
         if state.frames.len() > start {
             state.is_first = false;
+            state.gathered += 1;
             state.send(leave);
         }
         Ok(value)
@@ -273,7 +289,7 @@ impl State {
     fn send(&mut self, leave: Leave) {
         let now = match leave {
             Leave::Now => true,
-            Leave::Gathered => false,
+            Leave::Gathered => overlaps(self.gathered, self.pending()),
             Leave::Filled => self.pending() >= KEEP_CAPACITY,
         };
         // The writer's own waker takes over whatever is left; a failure is its
@@ -291,6 +307,7 @@ impl State {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let before = self.pending();
+        self.gathered = 0;
         let result = self.poll_sink(cx);
         if result.is_ready() {
             self.blocked_since = None;

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{Connection, IncomingCall, Reply, after, ended::Ended};
+use super::{Connection, IncomingCall, Reply, after, ended::Ended, outbox::overlaps};
 use crate::{
     error::ErrorCode,
     wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
@@ -145,9 +145,12 @@ impl<'a> Reading<'a> {
         let inner = &self.connection.inner;
         let limit = inner.settings.options.connection.served_calls;
         let mut rest = chunk;
+        let mut gathered = 0;
         while let Some(frame) = self.deframer.next(&mut rest)? {
             handle(self.connection, frame.payload, replies);
-            if replies.len() >= REPLY_SIZE {
+            gathered += 1;
+            if replies.len() >= REPLY_SIZE || overlaps(gathered, replies.len()) {
+                gathered = 0;
                 self.leave(replies);
                 if inner.outbox.is_full() {
                     break;
