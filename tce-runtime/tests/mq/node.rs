@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START_TIME: Duration = Duration::from_secs(90);
 
-/// Runs the node `$0` in a session of its own, and ends it as a power
+/// Runs the node `$0` as a process group of its own, and ends it as a power
 /// failure would when a line comes in, or when whoever holds the other end of
 /// the pipe ends: then nobody needs the directory `$1` any more either.
 const KEEPER: &str = r#"
