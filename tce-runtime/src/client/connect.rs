@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{Connection, ConnectionEvent, Keep, Parts, Status, drive},
+    connection::{Connection, Keep, Parts, Status, drive},
     error::{ErrorCode, RpcError},
     stop::{Stop, reached},
     transport::{Stream, socket},
@@ -85,16 +85,11 @@ async fn supervise(
     let mut failures = 0;
     let mut stream = first;
     loop {
-        connection.tell(&ConnectionEvent::Connected);
         let down = Status::Down {
             attempts: failures,
             failure: None,
         };
-        let ended = drive(&connection, stream, down, stop.clone()).await;
-        tracing::debug!(peer = connection.peer(), "connection ended: {ended}");
-        connection.tell(&ConnectionEvent::Disconnected {
-            reason: ended.to_string(),
-        });
+        drive(&connection, stream, down, stop.clone()).await;
         let again = tokio::select! {
             stream = reconnect(&connection, &endpoint, &mut failures) => Some(stream),
             () = ending(&connection, stop.clone()) => None,
@@ -134,15 +129,9 @@ async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut 
                 *failures += 1;
                 tracing::debug!(peer = connection.peer(), "can't connect: {error}");
                 let failure = Some((error.code(), error.text().into()));
-                inner.status.send_if_modified(|status| {
-                    let is_open = !matches!(status, Status::Closed);
-                    if is_open {
-                        *status = Status::Down {
-                            attempts: *failures,
-                            failure,
-                        };
-                    }
-                    is_open
+                inner.set_status(Status::Down {
+                    attempts: *failures,
+                    failure,
                 });
             }
         }

@@ -63,12 +63,9 @@ impl Proxy {
     /// The same proxy with another timeout for its twoway calls.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        let mut facets = self.facets.clone();
-        facets.timeout = Some(timeout);
-        Self {
-            connection: self.connection.clone(),
-            facets,
-        }
+        let mut proxy = self.clone();
+        proxy.facets.timeout = Some(timeout);
+        proxy
     }
 
     /// The same proxy whose calls over a message queue are dropped unprocessed
@@ -76,12 +73,9 @@ impl Proxy {
     /// whole seconds, rounded up). Over a stream it does nothing.
     #[must_use]
     pub fn with_linger(&self, linger: Duration) -> Self {
-        let mut facets = self.facets.clone();
-        facets.linger = Some(linger);
-        Self {
-            connection: self.connection.clone(),
-            facets,
-        }
+        let mut proxy = self.clone();
+        proxy.facets.linger = Some(linger);
+        proxy
     }
 
     /// The same proxy with pairs that travel beside each of its calls, added
@@ -91,14 +85,10 @@ impl Proxy {
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let mut pairs = self.facets.extra.as_deref().cloned().unwrap_or_default();
-        pairs.extend(extra);
-        let mut facets = self.facets.clone();
-        facets.extra = Some(Arc::new(pairs));
-        Self {
-            connection: self.connection.clone(),
-            facets,
-        }
+        let mut proxy = self.clone();
+        let pairs = proxy.facets.extra.get_or_insert_default();
+        Arc::make_mut(pairs).extend(extra);
+        proxy
     }
 
     /// Calls twoway. The call is sent now; the result is awaited whenever it

@@ -14,14 +14,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Connection, Status, after, ended::Ended, outbox::Sink, reading::Reading};
+use super::{
+    Connection, ConnectionEvent, Status, after, ended::Ended, outbox::Sink, reading::Reading,
+};
 use crate::{
-    stop::{Stop, reached},
+    stop::{DRAIN_EVERY, Stop, reached},
     transport::Stream,
 };
 
-/// How often a draining connection looks whether it is done.
-const DRAIN_EVERY: Duration = Duration::from_millis(5);
 /// How long what waits to be sent may take when a connection is closed.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How long a peer may take to take its leave. Nobody waits for it but the
@@ -44,13 +44,7 @@ impl Teardown<'_> {
         // First the status, then the bytes, then the calls: whoever finds no
         // connection must also find why, and a call that was entered before
         // the last step is failed by it.
-        inner.status.send_if_modified(|status| {
-            let is_open = !matches!(status, Status::Closed);
-            if is_open {
-                *status = after;
-            }
-            is_open
-        });
+        inner.set_status(after);
         let sink = inner.outbox.detach();
         inner.calls.lose_all(reason);
         sink
@@ -63,8 +57,23 @@ impl Drop for Teardown<'_> {
     }
 }
 
-/// Runs a connection over `stream` until it ends; `after` is its status then.
+/// Runs a connection over `stream` until it ends, and tells of both; `after` is
+/// its status then.
 pub(crate) async fn drive(
+    connection: &Connection,
+    stream: Stream,
+    after: Status,
+    stop: watch::Receiver<Stop>,
+) {
+    connection.tell(&ConnectionEvent::Connected);
+    let ended = run(connection, stream, after, stop).await;
+    tracing::debug!(peer = connection.peer(), "connection ended: {ended}");
+    connection.tell(&ConnectionEvent::Disconnected {
+        reason: ended.to_string(),
+    });
+}
+
+async fn run(
     connection: &Connection,
     stream: Stream,
     after: Status,
@@ -80,13 +89,7 @@ pub(crate) async fn drive(
         after: Some(after),
     };
     inner.outbox.attach(sink);
-    inner.status.send_if_modified(|status| {
-        let is_open = !matches!(status, Status::Closed);
-        if is_open {
-            *status = Status::Up;
-        }
-        is_open
-    });
+    inner.set_status(Status::Up);
     let mut reading = Reading::new(connection);
     // What is rarely ready is looked at only when it has woken: most wakes are
     // for bytes, and there are many.

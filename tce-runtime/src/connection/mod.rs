@@ -248,6 +248,17 @@ pub(crate) struct TooLarge {
 }
 
 impl Inner {
+    /// Changes the status of a connection that is not closed: closed it stays.
+    pub(crate) fn set_status(&self, new: Status) {
+        self.status.send_if_modified(|status| {
+            let is_open = !matches!(status, Status::Closed);
+            if is_open {
+                *status = new;
+            }
+            is_open
+        });
+    }
+
     /// Appends one message to `out`, in a frame on a stream and bare for a
     /// queue; nothing where it is larger than allowed.
     pub(crate) fn encode(

@@ -10,7 +10,7 @@ mod publish;
 mod read;
 mod replies;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -25,13 +25,10 @@ use crate::{
         Acks, ByQueue, Calls, Connection, Outlet, Parts, QueueLink, Servants, Served, Serving,
     },
     error::{ErrorCode, RpcError},
-    stop::{Stop, reached},
+    stop::{DRAIN_EVERY, Stop, reached},
     transport::mq::{Broker, BrokerError, Consumer, Publisher, Reading},
     wire::{Compression, Extra, Limits},
 };
-
-/// How often what is ending looks whether it is done.
-const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
 /// The message queues of a program.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
-use super::{DRAIN_EVERY, MessageQueues};
+use super::MessageQueues;
 use crate::{
     connection::{Acks, IncomingCall, Origin, Parcel, Reply, Servants, Served, Settled},
-    stop::{Stop, reached},
+    stop::{DRAIN_EVERY, Stop, reached},
     transport::mq::{
         Consumer, Delivery,
         batch::{self, Batch},

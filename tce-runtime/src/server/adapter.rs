@@ -283,12 +283,7 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
         queue: None,
     };
     let connection = Connection::new(shared.communicator.settings(), parts);
-    connection.tell(&ConnectionEvent::Connected);
-    let ended = drive(&connection, stream, Status::Closed, stop).await;
-    tracing::debug!(peer = connection.peer(), "connection ended: {ended}");
-    connection.tell(&ConnectionEvent::Disconnected {
-        reason: ended.to_string(),
-    });
+    drive(&connection, stream, Status::Closed, stop).await;
 }
 
 fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
