@@ -122,11 +122,8 @@ impl Calls {
             waker: None,
         });
         table.waiting += 1;
-        let is_first_deadline = table.watched.is_none_or(|watched| deadline < watched);
-        if is_first_deadline {
+        if table.watched.is_none_or(|watched| deadline < watched) {
             table.watched = Some(deadline);
-        }
-        if is_first_deadline {
             self.changed.notify_one();
         }
         Some(Entered {
@@ -178,7 +175,7 @@ impl Calls {
         }
     }
 
-    /// Forgets a call whose caller has gone, or whose outcome was taken.
+    /// Forgets a call whose caller has gone.
     pub(crate) fn forget(&self, sequence: u32) {
         let mut table = self.lock();
         if table.slot(sequence).is_some()
