@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tce_runtime::{
-    ErrorCode,
+    ErrorCode, Proxy,
     config::{ConnectionLimits, Options},
 };
 
@@ -18,6 +18,18 @@ use crate::{
 const CALLS: i32 = 500;
 /// Room for some of them only.
 const ROOM: usize = 4 << 10;
+
+/// Waits until the client knows that its broker is away. What it sends on the
+/// way there is with nobody, and a transient call is not sent again.
+async fn loss_is_noticed(proxy: &Proxy) {
+    let hasty = proxy.with_timeout(Duration::from_millis(100));
+    within(async {
+        while !matches!(hasty.ping().await, Err(error) if error.code() == ErrorCode::SendFailed) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
 
 /// Calls while the broker is away: how many were taken, and what the server
 /// has executed when the broker is back and one more call has come through.
@@ -42,6 +54,7 @@ async fn calls_while_away(is_durable: bool) -> (usize, Vec<i32>) {
     let client = by_wire.open_with("writer", options).await;
     let proxy = by_wire.proxy(&client).await;
     wire.close().await;
+    loss_is_noticed(&proxy).await;
     let hasty = proxy.with_timeout(Duration::from_millis(400));
     let calls = (0..CALLS).map(|number| hasty.oneway(&NOTE, (number,)));
     let mut taken = 0;
