@@ -1,0 +1,3 @@
+//! The TCE gateway: it takes in many clients and passes their calls to
+//! servers, by message queues or sockets; RETURNs and pushes find their way
+//! back to the right client (`spec/gateway.md`).
