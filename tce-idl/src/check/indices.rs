@@ -25,8 +25,8 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
 
 /// Every interface, with the place that gave it its index.
 fn placed<'p>(program: &'p Program<'_>) -> impl Iterator<Item = (&'p Interface, Span)> {
-    let places = program.origin.indices.iter().map(|places| places.interface);
-    program.model.interfaces.iter().zip(places)
+    let interfaces = program.model.interfaces.iter();
+    interfaces.map(|it| (it, it.index_place.or_name(it.span)))
 }
 
 fn reserved(program: &Program<'_>, sink: &mut Diagnostics) {
@@ -39,35 +39,27 @@ fn reserved(program: &Program<'_>, sink: &mut Diagnostics) {
 }
 
 fn operations(program: &Program<'_>, sink: &mut Diagnostics) {
-    let origins = program
-        .origin
-        .interfaces
-        .iter()
-        .zip(&program.origin.indices);
-    for (interface, (from, places)) in program
-        .model
-        .interfaces
-        .iter()
-        .zip(origins)
-        .filter(|(_, (from, _))| !from.broken)
-    {
+    let origins = program.origin.interfaces.iter();
+    let interfaces = program.model.interfaces.iter().zip(origins);
+    for (interface, _) in interfaces.filter(|(_, from)| !from.broken) {
         let mut seen: HashMap<u16, (&str, Span)> = HashMap::new();
-        for (operation, place) in interface.operations.iter().zip(&places.operations) {
+        for operation in &interface.operations {
+            let place = operation.index_place.or_name(operation.span);
             if let Some((first, there)) = seen.get(&operation.index) {
                 let message = format!(
                     "operations `{first}` and `{}` of `{}` have the same index",
-                    operation.name, from.name.text
+                    operation.name, interface.name
                 );
                 let diagnostic = Diagnostic::new(Code::DuplicateOperationIndex, message);
                 let diagnostic = diagnostic.at(
-                    *place,
+                    place,
                     format!("`{}` has index {}", operation.name, operation.index),
                 );
                 sink.push(explained(
                     diagnostic.note(*there, format!("`{first}` has it too")),
                 ));
             } else {
-                seen.insert(operation.index, (&operation.name, *place));
+                seen.insert(operation.index, (&operation.name, place));
             }
         }
     }

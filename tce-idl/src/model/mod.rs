@@ -4,7 +4,14 @@
 //! up. Whatever reaches it has passed every check, so a back end can't meet a
 //! struct that contains itself or two operations with one index.
 
+mod index_place;
+mod spell;
+
 use std::collections::BTreeMap;
+
+pub use index_place::IndexPlace;
+
+use crate::source::Span;
 
 /// A module, by its position in [`Model::modules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +104,8 @@ pub struct Struct {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// Its members, in declared order, at least one.
@@ -108,6 +117,8 @@ pub struct Struct {
 pub struct Member {
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// Its type.
@@ -121,6 +132,8 @@ pub struct Sequence {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// The type of its elements.
@@ -134,6 +147,8 @@ pub struct Dictionary {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// The type of its keys: byte, bool, short, int, long or string.
@@ -149,12 +164,16 @@ pub struct Interface {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// The `comment="…"` annotation.
     pub comment: Option<String>,
     /// Its index on the wire (ifidx).
     pub index: u16,
+    /// Where that comes from.
+    pub index_place: IndexPlace,
     /// Its base.
     pub base: Option<InterfaceId>,
     /// Its own operations, in declared order, at least one. Inherited ones
@@ -183,12 +202,16 @@ impl Interface {
 pub struct Operation {
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
     /// The `comment="…"` annotation.
     pub comment: Option<String>,
     /// Its index on the wire (opidx), unique within the interface.
     pub index: u16,
+    /// Where that comes from.
+    pub index_place: IndexPlace,
     /// Its parameters, in declared order.
     pub parameters: Vec<Parameter>,
     /// What it returns; nothing for `void`, which alone may be called oneway.
@@ -200,6 +223,8 @@ pub struct Operation {
 pub struct Parameter {
     /// Its name, as the IDL spells it.
     pub name: String,
+    /// Where its name is declared.
+    pub span: Span,
     /// Its type.
     pub ty: Type,
 }

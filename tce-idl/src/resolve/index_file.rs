@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Program, imports, suggest};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};
+use crate::model::IndexPlace;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::Name;
 
@@ -105,19 +106,14 @@ fn read(
 
 fn set(program: &mut Program<'_>, at: usize, entry: Entry, sink: &mut Diagnostics) {
     let interface = &mut program.model.interfaces[at];
-    let places = &mut program.origin.indices[at];
-    if let Some(index) = entry.index {
-        (interface.index, places.interface) = index;
+    if let Some((index, span)) = entry.index {
+        (interface.index, interface.index_place) = (index, IndexPlace::Written(span));
     }
     interface.skeleton_default &= entry.skeleton;
     for (name, index, span) in entry.operations {
-        if let Some(at) = interface
-            .operations
-            .iter()
-            .position(|operation| operation.name == name.text)
-        {
-            interface.operations[at].index = index;
-            places.operations[at] = span;
+        let mut operations = interface.operations.iter_mut();
+        if let Some(operation) = operations.find(|operation| operation.name == name.text) {
+            (operation.index, operation.index_place) = (index, IndexPlace::Written(span));
         } else {
             let known: Vec<&str> = interface
                 .operations

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::{Program, annotations, index_file};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::Loader;
-use crate::model::{Element, InterfaceId};
+use crate::model::{Element, IndexPlace, InterfaceId};
 use crate::source::{SourceMap, Span};
+use crate::syntax::ast::{Annotation, Name};
 
 /// Gives every interface and operation its index; a later index file overrides
 /// an earlier one, and that the annotations.
@@ -36,30 +37,47 @@ pub(crate) fn assign(
 /// What the IDL says of the interface that is number `at` of all, and `position` of its module.
 fn declared(program: &mut Program<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
     let from = program.origin.interfaces[at];
-    let places = &mut program.origin.indices[at];
     let interface = &mut program.model.interfaces[at];
     let said = annotations::of_interface(&from.annotations, sink);
-    (interface.index, places.interface) = said
-        .index
-        .unwrap_or_else(|| by_position(position, from.name.span, sink));
+    let counted = place(&from.annotations, from.start);
+    (interface.index, interface.index_place) =
+        index(said.index, position, &from.name, counted, sink);
     interface.comment = said.comment;
     interface.skeletons = said.skeletons.into_iter().collect();
-    let operations = interface
-        .operations
-        .iter_mut()
-        .zip(&from.operations)
-        .zip(&mut places.operations);
-    for (position, ((operation, from), place)) in operations.enumerate() {
+    let operations = interface.operations.iter_mut().zip(&from.operations);
+    for (position, (operation, from)) in operations.enumerate() {
         let said = annotations::of_operation(&from.annotations, sink);
-        (operation.index, *place) = said
-            .index
-            .unwrap_or_else(|| by_position(position, from.name.span, sink));
+        let counted = place(&from.annotations, from.returns.span);
+        (operation.index, operation.index_place) =
+            index(said.index, position, &from.name, counted, sink);
         operation.comment = said.comment;
     }
 }
 
-fn by_position(position: usize, name: Span, sink: &mut Diagnostics) -> (u16, Span) {
-    let index = u16::try_from(position).unwrap_or_else(|_| {
+/// Where an index could be written before a declaration that starts at `start`.
+fn place(annotations: &[Annotation], start: Span) -> IndexPlace {
+    match annotations.first() {
+        Some(first) => IndexPlace::Annotated(first.key.span),
+        None => IndexPlace::Counted(start),
+    }
+}
+
+/// The index that was `said`, or else the position.
+fn index(
+    said: Option<(u16, Span)>,
+    position: usize,
+    name: &Name,
+    counted: IndexPlace,
+    sink: &mut Diagnostics,
+) -> (u16, IndexPlace) {
+    match said {
+        Some((index, span)) => (index, IndexPlace::Written(span)),
+        None => (by_position(position, name.span, sink), counted),
+    }
+}
+
+fn by_position(position: usize, name: Span, sink: &mut Diagnostics) -> u16 {
+    u16::try_from(position).unwrap_or_else(|_| {
         let message = format!("this is number {position}, and indices end at 65535");
         sink.push(
             Diagnostic::new(Code::BadIndex, message)
@@ -67,6 +85,5 @@ fn by_position(position: usize, name: Span, sink: &mut Diagnostics) -> (u16, Spa
                 .help("split the interface, or the module"),
         );
         u16::MAX
-    });
-    (index, name)
+    })
 }

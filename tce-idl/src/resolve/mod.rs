@@ -13,8 +13,8 @@ mod types;
 use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostics;
-use crate::model::{Interface, Member, Model, ModuleId, Operation, Parameter, Struct};
-use crate::source::{SourceMap, Span};
+use crate::model::{IndexPlace, Interface, Member, Model, ModuleId, Operation, Parameter, Struct};
+use crate::source::SourceMap;
 use crate::syntax::ast;
 use imports::Loaded;
 use types::Types;
@@ -35,19 +35,10 @@ pub(crate) struct Origin<'a> {
     pub(crate) sequences: Vec<&'a ast::Sequence>,
     pub(crate) dictionaries: Vec<&'a ast::Dictionary>,
     pub(crate) interfaces: Vec<&'a ast::Interface>,
-    /// What gave each interface and its operations their index.
-    pub(crate) indices: Vec<IndexPlaces>,
     /// The words of declarations that could not be understood.
     pub(crate) broken: HashSet<&'a str>,
     /// Whether an imported file is missing: a module may be declared there.
     pub(crate) missing_import: bool,
-}
-
-/// The places that gave an interface and its operations their indices: an
-/// annotation, a line of an index file, or the name whose position counted.
-pub(crate) struct IndexPlaces {
-    pub(crate) interface: Span,
-    pub(crate) operations: Vec<Span>,
 }
 
 /// Finds out what the names in `loaded` mean.
@@ -84,6 +75,7 @@ impl Types<'_, '_> {
     fn structure(&mut self, it: &mut Struct, from: &ast::Struct) {
         let member = |member: &ast::Member| Member {
             name: member.name.text.clone(),
+            span: member.name.span,
             doc: member.doc.clone(),
             ty: self.value(&member.ty, it.module),
         };
@@ -106,13 +98,16 @@ impl Types<'_, '_> {
     fn operation(&mut self, from: &ast::Operation, module: ModuleId) -> Operation {
         let parameter = |parameter: &ast::Parameter| Parameter {
             name: parameter.name.text.clone(),
+            span: parameter.name.span,
             ty: self.value(&parameter.ty, module),
         };
         Operation {
             name: from.name.text.clone(),
+            span: from.name.span,
             doc: from.doc.clone(),
             comment: None,
             index: 0,
+            index_place: IndexPlace::Counted(from.returns.span),
             parameters: from.parameters.iter().map(parameter).collect(),
             returns: self.returned(&from.returns, module),
         }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::imports::Loaded;
-use super::{IndexPlaces, Origin, Program};
+use super::{Origin, Program};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{
-    Dictionary, DictionaryId, Element, Interface, InterfaceId, Model, Module, ModuleId, Sequence,
-    SequenceId, Struct, StructId, Type,
+    Dictionary, DictionaryId, Element, IndexPlace, Interface, InterfaceId, Model, Module, ModuleId,
+    Sequence, SequenceId, Struct, StructId, Type,
 };
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
@@ -168,6 +168,7 @@ impl<'a> Program<'a> {
                 model.structs.push(Struct {
                     module,
                     name: it.name.text.clone(),
+                    span: it.name.span,
                     doc: it.doc.clone(),
                     members: Vec::new(),
                 });
@@ -178,6 +179,7 @@ impl<'a> Program<'a> {
                 model.sequences.push(Sequence {
                     module,
                     name: it.name.text.clone(),
+                    span: it.name.span,
                     doc: it.doc.clone(),
                     element: UNKNOWN,
                 });
@@ -189,6 +191,7 @@ impl<'a> Program<'a> {
                 model.dictionaries.push(Dictionary {
                     module,
                     name,
+                    span: it.name.span,
                     doc,
                     key: UNKNOWN,
                     value: UNKNOWN,
@@ -197,15 +200,6 @@ impl<'a> Program<'a> {
             }
             ast::Element::Interface(it) => {
                 origin.interfaces.push(it);
-                let operations = it
-                    .operations
-                    .iter()
-                    .map(|operation| operation.name.span)
-                    .collect();
-                origin.indices.push(IndexPlaces {
-                    interface: it.name.span,
-                    operations,
-                });
                 model.interfaces.push(interface(it, module));
                 Element::Interface(InterfaceId(last(&model.interfaces)))
             }
@@ -217,9 +211,11 @@ fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
     Interface {
         module,
         name: from.name.text.clone(),
+        span: from.name.span,
         doc: from.doc.clone(),
         comment: None,
         index: 0,
+        index_place: IndexPlace::Counted(from.start),
         base: None,
         operations: Vec::new(),
         skeletons: BTreeMap::new(),

@@ -91,6 +91,8 @@ pub(crate) struct Dictionary {
 #[derive(Debug)]
 pub(crate) struct Interface {
     pub(crate) name: Name,
+    /// The place right before the keyword.
+    pub(crate) start: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) base: Option<TypeName>,

@@ -46,6 +46,7 @@ impl<'a> Lower<'a> {
         self.braces(node, &what, head);
         Some(Interface {
             name: name?,
+            start: head.before(),
             doc,
             annotations,
             base,
