@@ -26,7 +26,10 @@ pub mod codegen;
 
 pub use client::{Pending, Proxy, Returned};
 pub use communicator::Communicator;
-pub use connection::{BUILTIN_INTERFACE, Connection, ConnectionEvent, IncomingCall, Servant};
+pub use connection::{
+    BUILTIN_INTERFACE, Connection, ConnectionEvent, IncomingCall, NotPassed, Passing, Relay,
+    Relayed, Servant, WeakConnection,
+};
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use server::{Adapter, Context};
 pub use transport::mq::MemoryBroker;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{Connection, Keep, Parts, Status, drive},
+    connection::{Connection, Keep, Parts, Relay, Status, drive},
     error::{ErrorCode, RpcError},
     stop::{Stop, reached},
     transport::{Stream, socket},
@@ -34,6 +34,27 @@ impl Communicator {
     /// # Errors
     /// CONNECT_UNREACHABLE or CONNECT_FAILED, where the first attempt fails.
     pub async fn connect(&self, endpoint: &str) -> Result<Connection, RpcError> {
+        self.connect_with(endpoint, None).await
+    }
+
+    /// The same, with `relay` to decide about the messages that come by sockets.
+    /// Over a message queue none come by the way by which they leave.
+    ///
+    /// # Errors
+    /// As [`Communicator::connect`].
+    pub async fn connect_relayed(
+        &self,
+        endpoint: &str,
+        relay: Arc<dyn Relay>,
+    ) -> Result<Connection, RpcError> {
+        self.connect_with(endpoint, Some(relay)).await
+    }
+
+    async fn connect_with(
+        &self,
+        endpoint: &str,
+        relay: Option<Arc<dyn Relay>>,
+    ) -> Result<Connection, RpcError> {
         let endpoint: Endpoint = endpoint
             .parse()
             .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
@@ -48,6 +69,7 @@ impl Communicator {
             compression: endpoint.compression(),
             servants: Arc::default(),
             listeners: Arc::default(),
+            relay,
             credentials: credentials(self),
             queue: None,
         };

@@ -139,7 +139,11 @@ async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) -> E
     reached(stop, Stop::Drain).await;
     inner.is_draining.store(true, Ordering::Relaxed);
     while *stop.borrow() == Stop::Drain {
-        if inner.served.count() == 0 && inner.calls.waiting() == 0 && inner.outbox.pending() == 0 {
+        if inner.served.count() == 0
+            && inner.calls.waiting() == 0
+            && inner.outbox.pending() == 0
+            && inner.relay.as_ref().is_none_or(|relay| relay.is_idle())
+        {
             break;
         }
         sleep(DRAIN_EVERY).await;

@@ -12,6 +12,7 @@ mod origin;
 mod outbox;
 mod outlet;
 mod reading;
+mod relay;
 mod returns;
 mod servants;
 mod served;
@@ -19,7 +20,7 @@ mod wait;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Weak, atomic::AtomicBool},
 };
 
 use tokio::sync::{Notify, watch};
@@ -31,6 +32,8 @@ pub(crate) use events::Listeners;
 pub(crate) use origin::{Acks, Origin, Parcel, Settled};
 pub(crate) use outbox::{Leave, Outbox, Refused};
 pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink};
+pub(crate) use relay::Leaving;
+pub use relay::{NotPassed, Passing, Relay, Relayed};
 pub(crate) use returns::Ticket;
 pub(crate) use servants::Servants;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
@@ -84,6 +87,8 @@ pub(crate) struct Inner {
     pub(crate) queue: Option<QueueLink>,
     pub(crate) servants: Arc<Servants>,
     pub(crate) listeners: Arc<Listeners>,
+    /// Who decides about its messages, where they are passed on.
+    pub(crate) relay: Option<Arc<dyn Relay>>,
     pub(crate) served: Served,
     pub(crate) status: watch::Sender<Status>,
     /// Asks for an attempt to connect now, rather than after the back-off.
@@ -109,6 +114,7 @@ pub(crate) struct Parts {
     pub(crate) compression: Compression,
     pub(crate) servants: Arc<Servants>,
     pub(crate) listeners: Arc<Listeners>,
+    pub(crate) relay: Option<Arc<dyn Relay>>,
     pub(crate) credentials: Extra,
     /// The way over a message queue, where it is none over a stream.
     pub(crate) queue: Option<ByQueue>,
@@ -152,6 +158,7 @@ impl Connection {
             queue,
             servants: parts.servants,
             listeners: parts.listeners,
+            relay: parts.relay,
             served,
             status,
             demand: Notify::new(),
@@ -225,7 +232,19 @@ impl Connection {
         }
     }
 
+    /// The same connection, as long as somebody else keeps it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.inner))
+    }
+
     pub(crate) fn tell(&self, event: &ConnectionEvent) {
+        if let Some(relay) = &self.inner.relay {
+            match event {
+                ConnectionEvent::Connected => relay.connected(self),
+                ConnectionEvent::Disconnected { reason } => relay.disconnected(self, reason),
+            }
+        }
         self.inner.listeners.tell(self, event);
     }
 }
@@ -236,6 +255,19 @@ impl fmt::Debug for Connection {
             .field("peer", &self.peer())
             .field("connected", &self.is_connected())
             .finish()
+    }
+}
+
+/// A [`Connection`] that may be gone: for what its own [`Relay`] keeps.
+#[derive(Debug, Clone, Default)]
+pub struct WeakConnection(Weak<Inner>);
+
+impl WeakConnection {
+    /// The connection, if there still is one.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Connection> {
+        let inner = self.0.upgrade()?;
+        Some(Connection { inner, keep: None })
     }
 }
 
@@ -265,7 +297,7 @@ impl Inner {
         &self,
         out: &mut Vec<u8>,
         header: Header,
-        extra: &Extra,
+        extra: &impl Marshal,
         params: impl Marshal,
     ) -> Result<(), TooLarge> {
         let start = out.len();

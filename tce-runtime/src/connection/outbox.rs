@@ -42,6 +42,9 @@ pub(crate) enum Leave {
     Gathered,
     /// When the writer runs; now once a whole buffer has gathered.
     Filled,
+    /// When [`Outbox::leave`] is called, which is soon; now once it is enough
+    /// for the peer to begin with.
+    Soon,
 }
 
 /// Why nothing was appended.
@@ -138,11 +141,44 @@ impl Outbox {
         leave: Leave,
         encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
     ) -> Result<T, Refused> {
+        self.append_within(self.limit, leave, encode)
+    }
+
+    /// Appends the message of another connection that `encode` writes;
+    /// [`Outbox::leave`] has to follow. A RETURN finds room where no call does:
+    /// the calls that are owed one are bounded.
+    pub(crate) fn append_passing<T>(
+        &self,
+        is_return: bool,
+        encode: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Result<T, Refused> {
+        let limit = if is_return {
+            self.limit.saturating_mul(2)
+        } else {
+            self.limit
+        };
+        self.append_within(limit, Leave::Soon, |out, _| encode(out))
+    }
+
+    /// Sends what has gathered.
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        if !state.frames.is_empty() {
+            state.send(Leave::Now);
+        }
+    }
+
+    fn append_within<T>(
+        &self,
+        limit: usize,
+        leave: Leave,
+        encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
+    ) -> Result<T, Refused> {
         let mut state = self.lock();
         if state.sink.is_none() {
             return Err(Refused::Detached);
         }
-        if state.pending() >= self.limit {
+        if state.pending() >= limit {
             return Err(Refused::Full);
         }
         let start = state.frames.len();
@@ -289,7 +325,7 @@ impl State {
     fn send(&mut self, leave: Leave) {
         let now = match leave {
             Leave::Now => true,
-            Leave::Gathered => overlaps(self.gathered, self.pending()),
+            Leave::Gathered | Leave::Soon => overlaps(self.gathered, self.pending()),
             Leave::Filled => self.pending() >= KEEP_CAPACITY,
         };
         // The writer's own waker takes over whatever is left; a failure is its
@@ -300,7 +336,7 @@ impl State {
                 self.poll_write(&mut Context::from_waker(Waker::noop())),
                 Poll::Ready(Ok(()))
             );
-        if !sent {
+        if !sent && (now || leave != Leave::Soon) {
             self.wake_writer();
         }
     }

@@ -5,14 +5,18 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Refused, wait::wait_until};
-use crate::error::{ErrorCode, RpcError};
+use super::{Calls, Refused, Relay, wait::wait_until};
+use crate::{
+    error::{ErrorCode, RpcError},
+    wire::Header,
+};
 
 /// One message on its way to a queue.
 #[derive(Debug)]
@@ -26,10 +30,11 @@ pub(crate) struct Outgoing {
 }
 
 /// Who wants to know what became of a message.
-#[derive(Debug)]
 pub(crate) enum Purpose {
     /// A twoway call: its caller waits for the RETURN, and hears of a failure.
     Call(u32),
+    /// A twoway call that was passed on: its relay hears of a failure.
+    Relayed(Arc<dyn Relay>, Header),
     /// A oneway call: its caller waits until the broker has it.
     Confirmed(oneshot::Sender<Result<(), RpcError>>),
     /// Nobody: a RETURN, or a oneway call that need not survive.
@@ -37,13 +42,44 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// Whether it is a twoway call: somebody had better hear at once that it
+    /// was not sent.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Relayed(..))
+    }
+
+    /// Tells who waits that the message was not delivered; of a message that
+    /// nobody waits for there is nothing to tell.
+    pub(crate) fn fail(self, calls: &Calls, code: ErrorCode, text: &str) {
+        match self {
+            Self::Call(sequence) => calls.fail(sequence, code, text),
+            Self::Relayed(relay, header) => relay.undelivered(header, code, text),
+            Self::Confirmed(caller) => {
+                // Who no longer waits does not care.
+                let _ = caller.send(Err(RpcError::new(code, text)));
+            }
+            Self::Unconfirmed => {}
+        }
+    }
+
     /// Whether the message is worth sending again after the broker was away.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
-            Self::Call(_) => false,
+            Self::Call(_) | Self::Relayed(..) => false,
             Self::Confirmed(caller) => !caller.is_closed(),
             Self::Unconfirmed => true,
         }
+    }
+}
+
+impl fmt::Debug for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Call(_) => "Call",
+            Self::Relayed(..) => "Relayed",
+            Self::Confirmed(_) => "Confirmed",
+            Self::Unconfirmed => "Unconfirmed",
+        })
     }
 }
 
@@ -93,7 +129,7 @@ impl Outlet {
     /// caller had better hear of it at once.
     pub(crate) fn push(&self, message: Outgoing) -> Result<(), Refused> {
         let state = self.lock();
-        if state.broker == Broker::Away && matches!(message.purpose, Purpose::Call(_)) {
+        if state.broker == Broker::Away && message.purpose.is_answered() {
             return Err(Refused::Detached);
         }
         if state.bytes >= self.limit && state.broker != Broker::Left {
@@ -181,19 +217,20 @@ impl Outlet {
 
     /// The broker has gone for now. The twoway calls that wait are returned, to
     /// be failed.
-    pub(crate) fn away(&self) -> Vec<u32> {
+    pub(crate) fn away(&self) -> Vec<Purpose> {
         let mut state = self.lock();
         state.broker = Broker::Away;
         let mut failed = Vec::new();
         let mut bytes = 0;
-        state.waiting.retain(|message| match message.purpose {
-            Purpose::Call(sequence) => {
-                failed.push(sequence);
+        let waiting = std::mem::take(&mut state.waiting);
+        for message in waiting {
+            if message.purpose.is_answered() {
                 bytes += message.body.len();
-                false
+                failed.push(message.purpose);
+            } else {
+                state.waiting.push_back(message);
             }
-            _ => true,
-        });
+        }
         state.bytes -= bytes;
         drop(state);
         self.room.notify_waiters();

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     pin::Pin,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -15,10 +15,15 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{Connection, IncomingCall, Reply, after, ended::Ended, outbox::overlaps};
+use super::{
+    Connection, IncomingCall, Leaving, Passing, Relay, Relayed, Reply, after, ended::Ended,
+    outbox::overlaps,
+};
 use crate::{
     error::ErrorCode,
-    wire::{Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, Reader, reserved},
+    wire::{
+        Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, RawMessage, Reader, reserved,
+    },
 };
 
 /// How much one read takes at most: large messages want large reads. It lies in
@@ -116,6 +121,11 @@ impl<'a> Reading<'a> {
             if std::mem::take(&mut self.has_replied) && inner.outbox.is_full() {
                 inner.outbox.room().await;
             }
+            while let Some(relay) = &inner.relay
+                && relay.holds(self.connection)
+            {
+                relay.released(self.connection).await;
+            }
             if self.held.is_empty() {
                 return Ok(());
             }
@@ -128,7 +138,9 @@ impl<'a> Reading<'a> {
     /// write.
     fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
         let mut replies = REPLIES.take();
-        let handled = self.handle_frames(chunk, &mut replies);
+        let mut leaving = self.connection.inner.relay.as_ref().map(|_| Leaving::new());
+        let handled = self.handle_frames(chunk, &mut replies, &mut leaving);
+        drop(leaving);
         self.leave(&mut replies);
         REPLIES.set(replies);
         self.held.extend_from_slice(handled?);
@@ -141,13 +153,14 @@ impl<'a> Reading<'a> {
         &mut self,
         chunk: &'c [u8],
         replies: &mut Vec<u8>,
+        leaving: &mut Option<Leaving>,
     ) -> Result<&'c [u8], FrameError> {
         let inner = &self.connection.inner;
         let limit = inner.settings.options.connection.served_calls;
         let mut rest = chunk;
         let mut gathered = 0;
         while let Some(frame) = self.deframer.next(&mut rest)? {
-            handle(self.connection, frame.payload, replies);
+            handle(self.connection, frame.payload, replies, leaving.as_mut());
             gathered += 1;
             if replies.len() >= REPLY_SIZE || overlaps(gathered, replies.len()) {
                 gathered = 0;
@@ -156,7 +169,7 @@ impl<'a> Reading<'a> {
                     break;
                 }
             }
-            if inner.served.count() >= limit {
+            if inner.served.count() >= limit || is_held(self.connection) {
                 break;
             }
         }
@@ -172,20 +185,53 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Whether the connection's relay wants no further message for now.
+fn is_held(connection: &Connection) -> bool {
+    let relay = connection.inner.relay.as_ref();
+    relay.is_some_and(|relay| relay.holds(connection))
+}
+
+/// Handles a message that the connection's relay has kept.
+pub(super) fn resume(connection: &Connection, payload: &[u8]) {
+    let mut replies = Vec::new();
+    let mut leaving = connection.inner.relay.as_ref().map(|_| Leaving::new());
+    handle(connection, payload, &mut replies, leaving.as_mut());
+    drop(leaving);
+    connection.inner.outbox.append_all(&mut replies);
+}
+
 /// Handles one message. A message that makes no sense costs itself, not the
 /// connection: where the next one begins is known.
-fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
+fn handle(
+    connection: &Connection,
+    payload: &[u8],
+    replies: &mut Vec<u8>,
+    leaving: Option<&mut Leaving>,
+) {
     let inner = &connection.inner;
     let limits = &inner.settings.options.limits;
+    let user = match (&inner.relay, leaving) {
+        (Some(relay), Some(leaving)) => {
+            match pass_on(connection, relay, payload, replies, leaving) {
+                Relayed::Taken => return,
+                Relayed::Ours => None,
+                Relayed::OursBy(user) => Some(user),
+            }
+        }
+        _ => None,
+    };
     let message = match Message::parse(payload, limits) {
         Ok(message) => message,
         Err(error) => return handle_broken(connection, payload, &error.to_string(), replies),
     };
     let Message {
         header,
-        extra,
+        mut extra,
         params,
     } = message;
+    if let Some(user) = user {
+        extra.set(reserved::USER_ID, &*user);
+    }
     if header.msgtype != MSGTYPE_RPC {
         dropped(connection, "msgtype", "a message of a reserved type");
     } else if header.calltype.is_return() {
@@ -217,6 +263,36 @@ fn handle(connection: &Connection, payload: &[u8], replies: &mut Vec<u8>) {
             "a message that is neither CALL nor RETURN",
         );
     }
+}
+
+/// Shows a message to the connection's relay; one that makes no sense is none
+/// of its business.
+fn pass_on(
+    connection: &Connection,
+    relay: &Arc<dyn Relay>,
+    payload: &[u8],
+    replies: &mut Vec<u8>,
+    leaving: &mut Leaving,
+) -> Relayed {
+    let inner = &connection.inner;
+    let Ok(message) = RawMessage::parse(payload, &inner.settings.options.limits) else {
+        return Relayed::Ours;
+    };
+    let is_call = message.header.calltype.is_call();
+    if message.header.msgtype != MSGTYPE_RPC
+        || (is_call && inner.is_draining.load(Ordering::Relaxed))
+    {
+        return Relayed::Ours;
+    }
+    relay.relay(&mut Passing {
+        message,
+        payload,
+        connection: Some(connection),
+        relay,
+        replies,
+        leaving,
+        is_redelivered: false,
+    })
 }
 
 /// Answers a message whose header alone makes sense: nobody is left waiting.

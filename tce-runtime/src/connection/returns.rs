@@ -67,17 +67,7 @@ impl Ticket {
     }
 
     fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
-        let extra = self.extra_with(std::iter::once((reserved::ERROR, start_of(text))));
-        // 0 is success on the wire, whatever a servant takes it for.
-        let errcode = match code.to_wire() {
-            0 => ErrorCode::RemoteException.to_wire(),
-            errcode => errcode,
-        };
-        let header = self.header.returning(errcode);
-        if let Err(TooLarge { .. }) = inner.encode(replies, header, &extra, ()) {
-            // The text alone can be too long; the code never is.
-            let _ = inner.encode(replies, header, &self.routed, ());
-        }
+        append_error_with(inner, self.header, code, text, &self.routed, replies);
     }
 
     /// The servant is done: an MQ message may be acknowledged.
@@ -91,6 +81,39 @@ impl Ticket {
         let mut extra = self.routed.clone();
         extra.extend(added);
         extra
+    }
+}
+
+/// Appends the RETURN with an error to a CALL that no gateway has passed on.
+pub(super) fn append_error(
+    inner: &Inner,
+    header: Header,
+    code: ErrorCode,
+    text: &str,
+    replies: &mut Vec<u8>,
+) {
+    append_error_with(inner, header, code, text, &Extra::new(), replies);
+}
+
+fn append_error_with(
+    inner: &Inner,
+    header: Header,
+    code: ErrorCode,
+    text: &str,
+    routed: &Extra,
+    replies: &mut Vec<u8>,
+) {
+    let mut extra = routed.clone();
+    extra.set(reserved::ERROR, start_of(text));
+    // 0 is success on the wire, whatever a servant takes it for.
+    let errcode = match code.to_wire() {
+        0 => ErrorCode::RemoteException.to_wire(),
+        errcode => errcode,
+    };
+    let header = header.returning(errcode);
+    if let Err(TooLarge { .. }) = inner.encode(replies, header, &extra, ()) {
+        // The text alone can be too long; the code never is.
+        let _ = inner.encode(replies, header, routed, ());
     }
 }
 

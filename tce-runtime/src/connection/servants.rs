@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use super::{Connection, Origin};
+use super::{Connection, Origin, Relay};
 use crate::{
     error::ErrorCode,
     wire::{Extra, Header},
@@ -64,21 +64,49 @@ impl fmt::Debug for IncomingCall<'_> {
 
 /// The servants of an adapter or a connection, by interface index.
 #[derive(Default)]
-pub(crate) struct Servants(RwLock<BTreeMap<u16, Arc<dyn Servant>>>);
+pub(crate) struct Servants {
+    by_interface: RwLock<BTreeMap<u16, Arc<dyn Servant>>>,
+    /// Who is asked first, where messages are read from a queue.
+    relay: OnceLock<Arc<dyn Relay>>,
+}
 
 impl Servants {
     /// Adds a servant; one that answered on the same index before is replaced.
     pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
-        let mut servants = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut servants = self
+            .by_interface
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         for ifidx in servant.interfaces() {
             servants.insert(*ifidx, Arc::clone(servant));
         }
     }
 
+    /// Lets `relay` decide about the messages of a queue. The first one stays.
+    pub(crate) fn relay_to(&self, relay: &Arc<dyn Relay>) {
+        let _ = self.relay.set(Arc::clone(relay));
+    }
+
+    /// Who decides about the messages of a queue.
+    pub(crate) fn relay(&self) -> Option<&Arc<dyn Relay>> {
+        self.relay.get()
+    }
+
+    /// Whether somebody answers on an interface.
+    pub(crate) fn has(&self, ifidx: u16) -> bool {
+        self.by_interface
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&ifidx)
+    }
+
     /// Hands a call to the servant of its interface, or answers that there is
     /// none.
     pub(crate) fn dispatch(&self, call: IncomingCall<'_>) {
-        let servants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let servants = self
+            .by_interface
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let servant = servants.get(&call.ifidx()).cloned();
         drop(servants);
         match servant {
@@ -93,7 +121,10 @@ impl Servants {
 
 impl fmt::Debug for Servants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let servants = self
+            .by_interface
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         f.debug_set().entries(servants.keys()).finish()
     }
 }

@@ -267,6 +267,7 @@ impl MessageQueues {
             compression: Compression::None,
             servants,
             listeners: Arc::default(),
+            relay: None,
             credentials: Extra::new(),
             queue: link.map(|link| ByQueue {
                 link,

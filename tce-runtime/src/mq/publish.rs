@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
     connection::{Calls, Outgoing, Outlet, Purpose},
-    error::{ErrorCode, RpcError},
+    error::ErrorCode,
     transport::mq::{Parcel, PublishError, Publisher, batch},
 };
 
@@ -44,12 +44,9 @@ pub(super) async fn run(outlet: &Outlet, mut publisher: Publisher, calls: &Calls
     loop {
         outlet.up();
         let lost = publish(outlet, &publisher, calls, manner, again).await;
-        for sequence in outlet.away() {
-            calls.fail(
-                sequence,
-                ErrorCode::SendFailed,
-                "the broker went away before the call was sent",
-            );
+        for purpose in outlet.away() {
+            let text = "the broker went away before the call was sent";
+            purpose.fail(calls, ErrorCode::SendFailed, text);
         }
         let survivors = |flights: Vec<Flight>| -> Vec<_> {
             let flights = flights.into_iter();
@@ -66,15 +63,13 @@ pub(super) async fn run(outlet: &Outlet, mut publisher: Publisher, calls: &Calls
 
 /// What of a lost flight is sent again. A twoway call in it fails now: whether
 /// it will be answered nobody knows.
-fn survive(outlet: &Outlet, calls: &Calls, flight: Flight) -> Option<Flight> {
-    for purpose in &flight.purposes {
-        if let Purpose::Call(sequence) = purpose {
-            calls.fail(
-                *sequence,
-                ErrorCode::ConnectionLost,
-                "the broker went away while the call was sent",
-            );
-        }
+fn survive(outlet: &Outlet, calls: &Calls, mut flight: Flight) -> Option<Flight> {
+    for purpose in flight
+        .purposes
+        .extract_if(.., |purpose| purpose.is_answered())
+    {
+        let text = "the broker went away while the call was sent";
+        purpose.fail(calls, ErrorCode::ConnectionLost, text);
     }
     if flight.purposes.iter().any(Purpose::is_wanted) {
         return Some(flight);
@@ -248,18 +243,13 @@ fn settle(outlet: &Outlet, calls: &Calls, flight: Flight, result: Result<(), Pub
                 // Who no longer waits does not care.
                 let _ = caller.send(Ok(()));
             }
-            (Purpose::Confirmed(caller), Some(text)) => {
-                let _ = caller.send(Err(RpcError::new(ErrorCode::SendFailed, text.clone())));
-            }
-            (Purpose::Call(sequence), Some(text)) => {
-                calls.fail(sequence, ErrorCode::SendFailed, text);
-            }
             (Purpose::Unconfirmed, Some(text)) => {
                 metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
                     .increment(1);
                 tracing::warn!("a message was dropped: {text}");
             }
-            (Purpose::Call(_) | Purpose::Unconfirmed, None) => {}
+            (purpose, Some(text)) => purpose.fail(calls, ErrorCode::SendFailed, text),
+            (_, None) => {}
         }
     }
 }

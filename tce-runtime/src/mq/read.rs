@@ -11,13 +11,16 @@ use tokio::sync::watch;
 
 use super::MessageQueues;
 use crate::{
-    connection::{Acks, IncomingCall, Origin, Parcel, Reply, Servants, Served, Settled},
+    connection::{
+        Acks, IncomingCall, Leaving, Origin, Parcel, Passing, Relay, Relayed, Reply, Servants,
+        Served, Settled,
+    },
     stop::{DRAIN_EVERY, Stop, reached},
     transport::mq::{
         Consumer, Delivery,
         batch::{self, Batch},
     },
-    wire::{Extra, MSGTYPE_RPC, Message, reserved},
+    wire::{MSGTYPE_RPC, Message, RawMessage, reserved},
 };
 
 /// What an endpoint's reader works with.
@@ -93,6 +96,8 @@ impl Reader {
             ack,
         } = delivery;
         let batch = if is_batch { Batch::parse(&body) } else { None };
+        // What is passed on leaves when all of it has been looked at.
+        let mut leaving = self.servants.relay().map(|_| Leaving::new());
         let count = batch.map_or(1, Batch::count);
         let whole = Parcel::of(count, ack, &self.acks, is_redelivered);
         let Some(batch) = batch else {
@@ -101,7 +106,7 @@ impl Reader {
                 let text = "an MQ message is no batch though it says so";
                 return self.drop_message("undecodable", text, origin);
             }
-            return self.handle(&body, origin, is_draining);
+            return self.handle(&body, origin, is_draining, &mut leaving);
         };
         let now = batch::unix_millis();
         for batch::Entry {
@@ -115,14 +120,25 @@ impl Reader {
                 let text = "a message of a batch came after its deadline";
                 self.drop_message("expired", text, origin);
             } else {
-                self.handle(message, origin, is_draining);
+                self.handle(message, origin, is_draining, &mut leaving);
             }
         }
     }
 
     /// Handles one message. One that does not decode is dropped for good:
     /// delivered again, it would not decode any better.
-    fn handle(&self, message: &[u8], origin: Origin, is_draining: bool) {
+    fn handle(
+        &self,
+        message: &[u8],
+        origin: Origin,
+        is_draining: bool,
+        leaving: &mut Option<Leaving>,
+    ) {
+        if let (Some(relay), Some(leaving)) = (self.servants.relay(), leaving)
+            && self.pass_on(relay, message, &origin, leaving) == Relayed::Taken
+        {
+            return origin.finish();
+        }
         let Message {
             header,
             extra,
@@ -132,7 +148,7 @@ impl Reader {
             Ok(_) => return self.drop_message("msgtype", "a message of a reserved type", origin),
             Err(error) => return self.drop_message("undecodable", &error.to_string(), origin),
         };
-        if has_lingered(&extra) {
+        if has_lingered(extra.get(reserved::LINGER_TIME)) {
             return self.drop_message(
                 "lingered",
                 "a message came after its __linger_time__",
@@ -185,6 +201,33 @@ impl Reader {
         }
     }
 
+    /// Shows a message to the relay; one that makes no sense is none of its
+    /// business.
+    fn pass_on(
+        &self,
+        relay: &Arc<dyn Relay>,
+        payload: &[u8],
+        origin: &Origin,
+        leaving: &mut Leaving,
+    ) -> Relayed {
+        let message = match RawMessage::parse(payload, self.queues.limits()) {
+            Ok(message) if message.header.msgtype == MSGTYPE_RPC => message,
+            _ => return Relayed::Ours,
+        };
+        if has_lingered(message.extra.get(reserved::LINGER_TIME)) {
+            return Relayed::Ours;
+        }
+        relay.relay(&mut Passing {
+            message,
+            payload,
+            connection: None,
+            relay,
+            replies: &mut Vec::new(),
+            leaving,
+            is_redelivered: origin.is_redelivered,
+        })
+    }
+
     fn drop_message(&self, reason: &'static str, text: &str, origin: Origin) {
         metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
         tracing::warn!(
@@ -197,11 +240,8 @@ impl Reader {
 }
 
 /// Whether a message's `__linger_time__` (Unix seconds) has passed.
-fn has_lingered(extra: &Extra) -> bool {
-    let Some(until) = extra
-        .get(reserved::LINGER_TIME)
-        .and_then(|text| text.trim().parse::<f64>().ok())
-    else {
+fn has_lingered(until: Option<&str>) -> bool {
+    let Some(until) = until.and_then(|text| text.trim().parse::<f64>().ok()) else {
         return false;
     };
     let now = SystemTime::now()

@@ -2,7 +2,8 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, PoisonError},
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +13,9 @@ use super::builtin::Builtin;
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{Connection, ConnectionEvent, Listeners, Parts, Servant, Servants, Status, drive},
+    connection::{
+        Connection, ConnectionEvent, Listeners, Parts, Relay, Servant, Servants, Status, drive,
+    },
     error::{ErrorCode, RpcError},
     stop::{Stop, end, reached},
     transport::{
@@ -50,11 +53,16 @@ enum Source {
     Queues(Vec<(String, Consumer)>),
 }
 
+/// Makes the relay of a connection, by the address that it comes from; nothing
+/// where it is not let in.
+type Relays = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn Relay>> + Send + Sync>;
+
 struct Shared {
     communicator: Communicator,
     /// One for a socket; for message queues one each.
     servants: Vec<Arc<Servants>>,
     listeners: Arc<Listeners>,
+    relays: OnceLock<Relays>,
     permits: Arc<Semaphore>,
     endpoint: Endpoint,
     stop: watch::Sender<Stop>,
@@ -118,6 +126,7 @@ impl Adapter {
             communicator: communicator.clone(),
             servants,
             listeners: Arc::default(),
+            relays: OnceLock::new(),
             permits: Arc::new(Semaphore::new(limits.connections)),
             endpoint,
             stop,
@@ -154,6 +163,28 @@ impl Adapter {
         listener: impl Fn(&Connection, &ConnectionEvent) + Send + Sync + 'static,
     ) -> &Self {
         self.shared.listeners.add(listener);
+        self
+    }
+
+    /// Asks `relay` for who decides about the messages of each connection that
+    /// comes, by the address that it comes from; where there is nobody, the
+    /// connection is closed before any handshake. Once for an adapter, on
+    /// sockets.
+    pub fn relay_connections(
+        &self,
+        relay: impl Fn(SocketAddr) -> Option<Arc<dyn Relay>> + Send + Sync + 'static,
+    ) -> &Self {
+        // The first one stays.
+        let _ = self.shared.relays.set(Box::new(relay));
+        self
+    }
+
+    /// Lets `relay` decide about the messages of each queue that is read. Once
+    /// for an adapter, on message queues.
+    pub fn relay_queues(&self, relay: &Arc<dyn Relay>) -> &Self {
+        for servants in &self.shared.servants {
+            servants.relay_to(relay);
+        }
         self
     }
 
@@ -266,6 +297,13 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
 }
 
 async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<Stop>) {
+    let relay = match shared.relays.get() {
+        None => None,
+        Some(relays) => match relays(accepted.address()) {
+            Some(relay) => Some(relay),
+            None => return,
+        },
+    };
     let shaken = tokio::select! {
         shaken = accepted.handshake() => shaken,
         () = reached(&mut stop, Stop::Drain) => return,
@@ -279,6 +317,7 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
         compression: shared.endpoint.compression(),
         servants: shared.servants.first().cloned().unwrap_or_default(),
         listeners: Arc::clone(&shared.listeners),
+        relay,
         credentials: Extra::new(),
         queue: None,
     };

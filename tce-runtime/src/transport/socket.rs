@@ -104,6 +104,7 @@ pub(crate) struct Listener {
 /// A socket that was accepted and has not shaken hands yet.
 pub(crate) struct Accepted {
     socket: TcpStream,
+    address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     gate: Option<Arc<Gate>>,
     handshake_time: Duration,
@@ -134,9 +135,10 @@ impl Listener {
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        let (socket, _) = self.listener.accept().await?;
+        let (socket, address) = self.listener.accept().await?;
         Ok(Accepted {
             socket,
+            address,
             tls: self.tls.clone(),
             gate: self.gate.clone(),
             handshake_time: self.handshake_time,
@@ -145,6 +147,10 @@ impl Listener {
 }
 
 impl Accepted {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn handshake(self) -> io::Result<Stream> {
         let limit = self.handshake_time;
         tokio::time::timeout(limit, self.shake_hands())

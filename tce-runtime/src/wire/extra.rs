@@ -1,6 +1,6 @@
 //! A call's context map (`spec/wire.md`, sections 2 and 5).
 
-use super::{DecodeError, Limits, Marshal, Reader, Writer};
+use super::{DecodeError, Limits, Marshal, RawExtra, Reader, Writer};
 
 /// The keys of [`Extra`] that have a meaning of their own
 /// (`spec/wire.md`, section 5).
@@ -88,36 +88,19 @@ impl Extra {
         self.pairs.is_empty()
     }
 
+    /// The map of these pairs, as they were sent: a key may come twice.
+    pub(super) fn of_pairs(pairs: impl Iterator<Item = (String, String)>) -> Self {
+        Self {
+            pairs: pairs.collect(),
+        }
+    }
+
     /// Reads a map within `limits`.
     ///
     /// # Errors
     /// Where the bytes hold none, or one that is larger than `limits` allow.
     pub fn unmarshal(input: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
-        let start = input.remaining().len();
-        let count = input.take_len()?;
-        if count > limits.max_extra_entries {
-            let limit = limits.max_extra_entries;
-            return Err(DecodeError::Extra {
-                what: "entries:",
-                value: count,
-                limit,
-            });
-        }
-        // A pair takes eight bytes at least: no room is made for what can't be there.
-        let mut pairs = Vec::with_capacity(count.min(input.remaining().len() / 8));
-        for _ in 0..count {
-            let pair = (input.take_str()?, input.take_str()?);
-            let value = start - input.remaining().len();
-            if value > limits.max_extra_bytes {
-                return Err(DecodeError::Extra {
-                    what: "bytes:",
-                    value,
-                    limit: limits.max_extra_bytes,
-                });
-            }
-            pairs.push((pair.0.to_owned(), pair.1.to_owned()));
-        }
-        Ok(Self { pairs })
+        Ok(RawExtra::unmarshal(input, limits)?.into())
     }
 }
 

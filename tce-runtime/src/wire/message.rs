@@ -1,7 +1,7 @@
 //! One message: a header, the extra map, the parameters
 //! (`spec/wire.md`, section 2).
 
-use super::{DecodeError, Extra, Limits, Reader, Writer};
+use super::{DecodeError, Extra, Limits, RawMessage, Reader, Writer};
 
 /// The fixed part of a message in bytes; the extra map follows.
 pub const HEADER_SIZE: usize = 17;
@@ -162,13 +162,11 @@ impl<'a> Message<'a> {
     /// # Errors
     /// Where the header is cut off or the extra map is broken or too large.
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
-        let mut input = Reader::with_limits(payload, limits);
-        let header = Header::unmarshal(&mut input)?;
-        let extra = Extra::unmarshal(&mut input, limits)?;
+        let raw = RawMessage::parse(payload, limits)?;
         Ok(Self {
-            header,
-            extra,
-            params: input.remaining(),
+            header: raw.header,
+            extra: raw.extra.into(),
+            params: raw.params,
         })
     }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod marshal;
 mod message;
 mod operation;
+mod raw;
 mod unmarshal;
 
 pub use error::{DecodeError, FrameError};
@@ -22,4 +23,6 @@ pub use limits::Limits;
 pub use marshal::{Marshal, Writer};
 pub use message::{CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, ROUTED};
 pub use operation::Operation;
+pub(crate) use raw::Raw;
+pub use raw::{PatchedExtra, RawExtra, RawMessage};
 pub use unmarshal::{Reader, Unmarshal};

@@ -1,0 +1,268 @@
+//! Messages that are passed on to other connections instead of being answered
+//! here: what a gateway is made of.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Connection, Inner, Outgoing, Purpose, Refused, after, returns};
+use crate::{
+    error::ErrorCode,
+    wire::{Header, PatchedExtra, Raw, RawMessage},
+};
+
+/// What a relay wants done with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relayed {
+    /// Nothing: it is passed on, answered or dropped.
+    Taken,
+    /// It is for this process: a servant answers the CALL, a call of ours waits
+    /// for the RETURN.
+    Ours,
+    /// The same, for a call whose user is this one, whoever it says.
+    OursBy(Arc<str>),
+}
+
+/// Who decides about the messages of a connection, or of a message queue that
+/// is read.
+///
+/// It runs in the connection's task, between two messages: it must not block.
+pub trait Relay: Send + Sync + 'static {
+    /// Decides about one message.
+    fn relay(&self, message: &mut Passing<'_>) -> Relayed;
+
+    /// The connection is up.
+    fn connected(&self, _connection: &Connection) {}
+
+    /// The connection has ended.
+    fn disconnected(&self, _connection: &Connection, _reason: &str) {}
+
+    /// Whether nothing more may be read from the connection for now.
+    fn holds(&self, _connection: &Connection) -> bool {
+        false
+    }
+
+    /// Waits until it may. Asked again afterwards.
+    fn released<'a>(
+        &'a self,
+        _connection: &'a Connection,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Whether nothing of this connection is under way: a shutdown waits for
+    /// it.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// A CALL that was [passed on](Passing::pass) over a message queue was not
+    /// delivered.
+    fn undelivered(&self, _header: Header, _code: ErrorCode, _text: &str) {}
+}
+
+/// Why a message was not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotPassed {
+    /// Too much waits for the other side already.
+    #[error("too much waits for the other side already")]
+    Full,
+    /// The other side is not connected.
+    #[error("the other side is not connected")]
+    Detached,
+    /// With what is added to it, it is larger than may be sent.
+    #[error("the message is larger than may be sent")]
+    TooLarge,
+}
+
+impl From<Refused> for NotPassed {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Full,
+            Refused::Detached => Self::Detached,
+        }
+    }
+}
+
+/// A message that has arrived, for a relay to decide about.
+pub struct Passing<'a> {
+    pub(crate) message: RawMessage<'a>,
+    pub(crate) payload: &'a [u8],
+    /// Nothing where it came by a message queue.
+    pub(crate) connection: Option<&'a Connection>,
+    pub(crate) relay: &'a Arc<dyn Relay>,
+    /// Where answers on the same connection gather.
+    pub(crate) replies: &'a mut Vec<u8>,
+    pub(crate) leaving: &'a mut Leaving,
+    pub(crate) is_redelivered: bool,
+}
+
+impl<'a> Passing<'a> {
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> RawMessage<'a> {
+        self.message
+    }
+
+    /// The whole message, as it came.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// When it was read; the same for all messages of one read.
+    #[must_use]
+    pub fn read_at(&self) -> Instant {
+        self.leaving.read_at
+    }
+
+    /// Whether a message queue has delivered it before, perhaps.
+    #[must_use]
+    pub fn is_redelivered(&self) -> bool {
+        self.is_redelivered
+    }
+
+    /// Whether a servant here answers on the interface that is called.
+    #[must_use]
+    pub fn has_servant(&self) -> bool {
+        self.connection
+            .is_some_and(|from| from.inner.servants.has(self.message.header.ifidx))
+    }
+
+    /// Passes the message on with another header and extra; its parameters'
+    /// bytes are not looked at. Over a message queue a twoway CALL expires
+    /// after `expires_in`, and the relay hears if it is not delivered.
+    ///
+    /// # Errors
+    /// Where it can't be sent now. Nothing waits: the caller had better hear.
+    pub fn pass(
+        &mut self,
+        to: &Connection,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        expires_in: Option<Duration>,
+    ) -> Result<(), NotPassed> {
+        let inner = &to.inner;
+        let params = Raw(self.message.params);
+        let Some(link) = &inner.queue else {
+            return self.leaving.append(inner, header, extra, params);
+        };
+        let mut body = Vec::with_capacity(self.payload.len() + ROOM_FOR_EXTRA);
+        inner
+            .encode(&mut body, header, extra, params)
+            .map_err(|_| NotPassed::TooLarge)?;
+        let is_answered = header.calltype.is_call() && !header.calltype.is_oneway();
+        let message = Outgoing {
+            body,
+            queue: link.queue.clone(),
+            expires_at: expires_in.map(|left| after(self.read_at(), left)),
+            purpose: if is_answered {
+                Purpose::Relayed(Arc::clone(self.relay), header)
+            } else {
+                Purpose::Unconfirmed
+            },
+        };
+        Ok(link.outlet.push(message)?)
+    }
+
+    /// Answers with an error; a oneway call gets no answer. Over a message
+    /// queue it does nothing: who wants an answer there says
+    /// [`Relayed::Ours`].
+    pub fn refuse(&mut self, code: ErrorCode, text: &str) {
+        let header = self.message.header;
+        if let Some(connection) = self.connection
+            && header.calltype.is_call()
+            && !header.calltype.is_oneway()
+        {
+            returns::append_error(&connection.inner, header, code, text, self.replies);
+        }
+    }
+}
+
+impl fmt::Debug for Passing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passing")
+            .field("header", &self.message.header)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a gateway adds to a message's extra fits into this, mostly.
+const ROOM_FOR_EXTRA: usize = 160;
+
+/// Connections to which one read's messages were passed on: what has gathered
+/// for each leaves in one write, at the end at the latest.
+pub(crate) struct Leaving {
+    connections: Vec<Arc<Inner>>,
+    read_at: Instant,
+}
+
+impl Leaving {
+    pub(crate) fn new() -> Self {
+        Self {
+            connections: Vec::new(),
+            read_at: Instant::now(),
+        }
+    }
+
+    fn append(
+        &mut self,
+        inner: &Arc<Inner>,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        params: Raw<'_>,
+    ) -> Result<(), NotPassed> {
+        let (encoded, was_empty) =
+            inner
+                .outbox
+                .append_passing(header.calltype.is_return(), |out| {
+                    let was_empty = out.is_empty();
+                    (inner.encode(out, header, extra, params), was_empty)
+                })?;
+        encoded.map_err(|_| NotPassed::TooLarge)?;
+        if was_empty {
+            self.connections.push(Arc::clone(inner));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        for inner in &self.connections {
+            inner.outbox.leave();
+        }
+    }
+}
+
+impl Connection {
+    /// Sends an error to a CALL that came on this connection and was passed on.
+    pub fn refuse(&self, header: Header, code: ErrorCode, text: &str) {
+        let mut reply = Vec::new();
+        returns::append_error(&self.inner, header, code, text, &mut reply);
+        self.inner.outbox.append_all(&mut reply);
+    }
+
+    /// Handles a message that this connection's relay has kept as if it had
+    /// come now ([`Passing::payload`]).
+    pub fn resume(&self, payload: &[u8]) {
+        super::reading::resume(self, payload);
+    }
+
+    /// Whether more waits to be sent than the limit
+    /// ([`ConnectionLimits::send_buffer`](crate::config::ConnectionLimits)).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inner.outbox.is_full()
+    }
+
+    /// Waits until less waits to be sent than the limit.
+    pub async fn room(&self) {
+        self.inner.outbox.room().await;
+    }
+}
