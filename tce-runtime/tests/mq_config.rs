@@ -9,7 +9,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tce_runtime::config::{Address, MqConfig, MqConfigErrors, NodeType};
+use tce_runtime::config::{Address, MqConfig, NodeType, problem::Problems};
 
 const QUEUE: &str = "{create:always,node:{type:queue,durable:true}}";
 
@@ -17,12 +17,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mq_config")
 }
 
-fn server(text: &str) -> Result<MqConfig, MqConfigErrors> {
+fn server(text: &str) -> Result<MqConfig, Problems> {
     MqConfig::parse(text, "config.yml", "server")
 }
 
 /// A file with one endpoint, `mq_server`, that has these lines beside the usual.
-fn with_lines(lines: &[&str]) -> Result<MqConfig, MqConfigErrors> {
+fn with_lines(lines: &[&str]) -> Result<MqConfig, Problems> {
     let text = format!(
         "common_defs:\n  endpoints:\n    - name: mq_server\n      host: centos66\n      \
          port: 5672\n      address: mq_server;{QUEUE}\n{}server:\n  endpoints:\n    \
@@ -271,7 +271,10 @@ fn a_file_that_cannot_be_read_says_so() {
 
     fs::write(&path, b"common_defs:\n  x: \xff\n").unwrap();
     let told = MqConfig::load(&path, "server").unwrap_err().to_string();
-    assert!(told.ends_with("config.yml:2: this is no UTF-8"), "{told}");
+    assert!(
+        told.ends_with("config.yml:2: this is no UTF-8; save the file as UTF-8"),
+        "{told}"
+    );
 
     fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
     let told = MqConfig::load(&path, "server").unwrap_err().to_string();

@@ -3,15 +3,15 @@
 mod endpoint;
 mod mq;
 mod options;
+pub mod problem;
 mod settings;
+pub mod text;
 mod tls;
 
 #[cfg(not(feature = "websocket"))]
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
-pub use mq::{
-    Address, AddressError, MqConfig, MqConfigErrors, MqConfigProblem, MqEndpoint, NodeType,
-};
+pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
 pub(crate) use settings::Settings;
 pub use tls::TlsConfig;

@@ -21,7 +21,7 @@ use rustls::{
 ///     ..TlsConfig::default()
 /// };
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TlsConfig {
     /// Our certificate and its chain: a server's, or a client's that has to
     /// show one.

@@ -2,10 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{
-    address_text::{self, Entry, Mistake, Term, TermKind},
-    problem::quoted,
-};
+use super::address_text::{self, Entry, Mistake, Term, TermKind};
+use crate::config::problem::quoted;
 
 /// What an AMQP 0-9-1 short string holds: names of queues, exchanges and
 /// routing keys are such.

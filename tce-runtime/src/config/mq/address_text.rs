@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::problem::quoted;
+use crate::config::problem::quoted;
 
 /// Qpid's own options nest three deep.
 const DEPTH: usize = 16;

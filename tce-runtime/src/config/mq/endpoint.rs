@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{
     Address,
-    problem::{Report, quoted},
     yaml::{Map, Node},
 };
+use crate::config::problem::{Report, quoted};
 
 /// What `common_defs.endpoints` may say of an endpoint; a process may say it
 /// again.

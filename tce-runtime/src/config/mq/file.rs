@@ -7,9 +7,9 @@ use super::{
     MqConfig,
     endpoint::{Fields, KEYS},
     opened::{Opened, Row, Use},
-    problem::{Report, quoted},
     yaml::{Map, Node, Value},
 };
+use crate::config::problem::{Report, quoted};
 
 const COMMON: &str = "common_defs";
 

@@ -6,19 +6,17 @@ mod address_text;
 mod endpoint;
 mod file;
 mod opened;
-mod problem;
 mod yaml;
 
-use std::{fs::File, io, io::Read, path::Path};
+use std::path::Path;
 
 pub use address::{Address, AddressError, NodeType};
 pub use endpoint::MqEndpoint;
-pub use problem::{MqConfigErrors, MqConfigProblem};
 
-use problem::Report;
-
-/// The bytes that a file may have: some thousand endpoints.
-const LARGEST: usize = 1 << 20;
+use crate::config::{
+    problem::{Problem, Problems, Report},
+    text,
+};
 
 /// What a process opens at message queues, out of a `config.yml`
 /// (`spec/gateway.md`).
@@ -63,7 +61,7 @@ pub struct MqConfig {
     pub pairs: Vec<(String, String)>,
     /// What was passed over: keys and address options that mean nothing here,
     /// endpoints listed twice.
-    pub warnings: Vec<MqConfigProblem>,
+    pub warnings: Vec<Problem>,
 }
 
 impl MqConfig {
@@ -73,19 +71,10 @@ impl MqConfig {
     /// # Errors
     /// Every mistake in what the process uses and in the common definitions;
     /// a file that can't be read, is no UTF-8 or larger than 1 MiB.
-    pub fn load(path: impl AsRef<Path>, process: &str) -> Result<Self, MqConfigErrors> {
+    pub fn load(path: impl AsRef<Path>, process: &str) -> Result<Self, Problems> {
         let path = path.as_ref();
-        let file_name = path.display().to_string();
-        let bytes = read_file(path).map_err(|error| {
-            let message = format!("the file can't be read: {error}");
-            MqConfigErrors::one(&file_name, None, message)
-        })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let before = bytes.iter().take(error.valid_up_to());
-            let line = before.filter(|byte| **byte == b'\n').count() + 1;
-            MqConfigErrors::one(&file_name, Some(line), "this is no UTF-8")
-        })?;
-        let config = Self::parse(text, &file_name, process)?;
+        let text = text::read(path)?;
+        let config = Self::parse(&text, &path.display().to_string(), process)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -96,11 +85,8 @@ impl MqConfig {
     ///
     /// # Errors
     /// As for [`MqConfig::load`].
-    pub fn parse(text: &str, file_name: &str, process: &str) -> Result<Self, MqConfigErrors> {
-        if text.len() > LARGEST {
-            let message = format!("the file has more than {LARGEST} bytes");
-            return Err(MqConfigErrors::one(file_name, None, message));
-        }
+    pub fn parse(text: &str, file_name: &str, process: &str) -> Result<Self, Problems> {
+        text::check_length(text, file_name)?;
         let mut report = Report::new(file_name);
         let config =
             yaml::read(text, &mut report).map(|root| file::read(&root, process, &mut report));
@@ -115,12 +101,4 @@ impl MqConfig {
     pub fn endpoint(&self, name: &str) -> Option<&MqEndpoint> {
         self.endpoints.iter().find(|endpoint| endpoint.name == name)
     }
-}
-
-/// One byte more than is allowed tells a file that is too large.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(LARGEST + 1).unwrap_or(u64::MAX);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -2,12 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{
-    MqEndpoint,
-    endpoint::Fields,
-    problem::{Report, quoted},
-    yaml::Map,
-};
+use super::{MqEndpoint, endpoint::Fields, yaml::Map};
+use crate::config::problem::{Report, quoted};
 
 /// What a list says of one endpoint.
 pub(super) struct Row<'a> {

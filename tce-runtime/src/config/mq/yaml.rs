@@ -15,7 +15,7 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Options},
 };
 
-use super::problem::{Report, quoted};
+use crate::config::problem::{Report, quoted};
 
 /// A value and the line, from 1, where it stands.
 #[derive(Debug)]
