@@ -180,13 +180,13 @@ fn encode(
 /// Sends a twoway call that could not be sent at once, when it can be.
 pub(super) async fn send_later(
     connection: Connection,
-    operation: &'static Operation,
+    operation: Operation,
     facets: Facets,
     deadline: Instant,
     params: Marshalled,
 ) -> Result<u32, RpcError> {
     loop {
-        match send(&connection, operation, &facets, deadline, &params) {
+        match send(&connection, &operation, &facets, deadline, &params) {
             Ok(sequence) => return Ok(sequence),
             Err(NotSent::Ever(error)) => return Err(error),
             Err(NotSent::Yet) => {

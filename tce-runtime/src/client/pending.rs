@@ -26,7 +26,7 @@ type Later = Pin<Box<dyn Future<Output = Result<u32, RpcError>> + Send>>;
 #[must_use = "the result of the call is lost; await it, or call oneway"]
 pub struct Pending<T> {
     state: State,
-    operation: &'static Operation,
+    operation: Operation,
     connection: Connection,
     timeout: Duration,
     result: PhantomData<fn() -> T>,
@@ -52,7 +52,7 @@ pub struct Returned<T> {
 impl<T> Pending<T> {
     pub(super) fn new(
         state: State,
-        operation: &'static Operation,
+        operation: Operation,
         connection: Connection,
         timeout: Duration,
     ) -> Self {

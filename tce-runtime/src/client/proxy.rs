@@ -93,11 +93,7 @@ impl Proxy {
 
     /// Calls twoway. The call is sent now; the result is awaited whenever it
     /// is needed.
-    pub fn call<P: Marshal, T: Unmarshal>(
-        &self,
-        operation: &'static Operation,
-        params: P,
-    ) -> Pending<T> {
+    pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
         let timeout = self.facets.timeout(&self.connection);
         let deadline = after(Instant::now(), timeout);
         let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
@@ -107,11 +103,11 @@ impl Proxy {
                 let (connection, facets) = (self.connection.clone(), self.facets.clone());
                 let params = Marshalled::new(params);
                 State::Later(Box::pin(send_later(
-                    connection, operation, facets, deadline, params,
+                    connection, *operation, facets, deadline, params,
                 )))
             }
         };
-        Pending::new(state, operation, self.connection.clone(), timeout)
+        Pending::new(state, *operation, self.connection.clone(), timeout)
     }
 
     /// Calls oneway: done when the call is in the send buffer. Where the
@@ -121,7 +117,7 @@ impl Proxy {
     /// SENDFAILED, or why there is no connection.
     pub async fn oneway<P: Marshal>(
         &self,
-        operation: &'static Operation,
+        operation: &Operation,
         params: P,
     ) -> Result<(), RpcError> {
         send_oneway(&self.connection, operation, &self.facets, params)
