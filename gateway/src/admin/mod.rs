@@ -1,0 +1,10 @@
+//! What people and monitoring see of a gateway: health, metrics, one page.
+
+mod recorder;
+mod snapshot;
+
+pub use recorder::{Recorder, install_recorder};
+pub use snapshot::{
+    BackendRow, BackendState, ConnectionRow, Connections, DropRow, ListenerRow, Query, Readiness,
+    RouteRow, Snapshot, Sort, Source, Totals,
+};

@@ -1,0 +1,48 @@
+//! What is counted, for Prometheus.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::metric;
+
+/// The upper bounds of latencies, in seconds: from a local socket to a servant
+/// that takes its time.
+const SECONDS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// What was counted so far. Clones are the same.
+#[derive(Clone)]
+pub struct Recorder(PrometheusHandle);
+
+/// Has this process count what goes on, once; asked again, it gives the same.
+///
+/// # Errors
+/// Where the program has a recorder of its own: then the numbers are there.
+pub fn install_recorder() -> Result<Recorder, BuildError> {
+    static INSTALLED: OnceLock<Recorder> = OnceLock::new();
+    if let Some(installed) = INSTALLED.get() {
+        return Ok(installed.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    metric::describe();
+    Ok(INSTALLED.get_or_init(|| Recorder(handle)).clone())
+}
+
+impl Recorder {
+    /// All metrics as text, in the format that Prometheus reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Sorts in what histograms took since last time; otherwise that piles up
+    /// while nobody asks.
+    pub fn tidy(&self) {
+        self.0.run_upkeep();
+    }
+}
