@@ -1,8 +1,11 @@
 //! `tce check`: diagnostics alone.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use crate::{console::Console, idl::IdlArgs};
+use crate::{
+    console::{Console, Failure},
+    idl::{self, IdlArgs},
+};
 
 /// Say what is wrong with IDL files, and write nothing
 #[derive(Debug, clap::Args)]
@@ -12,7 +15,8 @@ Examples:
   tce check -I common --index-file ifx-index-list.txt orders.idl users.idl
   tce check --error-format json test.idl 2>diagnostics.jsonl
 
-Exit status: 0 no errors (there may be warnings), 1 there are errors.")]
+Exit status: 0 no errors (there may be warnings), 1 there are errors,
+2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
     /// The IDL files; what they import is checked too
     #[arg(required = true, value_name = "FILE")]
@@ -22,9 +26,9 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
     let compilation = args.idl.compile(&args.files, console)?;
-    args.idl.summarize(&args.files, &compilation, console)?;
+    idl::summarize(&args.files, &compilation, console)?;
     Ok(match compilation.model {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,

@@ -9,7 +9,10 @@ use std::{
 use clap::builder::PossibleValuesParser;
 use tce_codegen::{GeneratedFile, StaleFile, Staleness};
 
-use crate::{console::Console, idl::IdlArgs};
+use crate::{
+    console::{Console, Failure},
+    idl::{self, IdlArgs},
+};
 
 const DEFAULT_LANGUAGE: &str = "rust";
 
@@ -25,7 +28,7 @@ One file is written for each IDL module. A file that holds the right code alread
 is left as it is.
 
 Exit status: 0 all is written or up to date, 1 the IDL has errors or, with --check,
-the code is stale, 2 the command line is wrong.")]
+the code is stale, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
     /// An IDL file, or several with commas between them; may be repeated
     #[arg(
@@ -58,21 +61,21 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
     let compilation = args.idl.compile(&args.input, console)?;
     let Some(model) = &compilation.model else {
-        args.idl.summarize(&args.input, &compilation, console)?;
+        idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
     let stale = tce_codegen::generate(model, &args.lang).and_then(|files| {
         let stale = tce_codegen::check(&files, &args.out)?;
         Ok((files, stale))
     });
-    match stale {
-        Ok((_, stale)) if args.check => report(args, &stale, console),
-        Ok((files, stale)) => write(args, &files, &stale, console),
-        Err(error) => fail(&error, console),
-    }
+    Ok(match stale {
+        Ok((_, stale)) if args.check => report(args, &stale, console)?,
+        Ok((files, stale)) => write(args, &files, &stale, console)?,
+        Err(error) => fail(&error, console)?,
+    })
 }
 
 fn fail(error: &tce_codegen::Error, console: &mut Console) -> io::Result<ExitCode> {
@@ -150,6 +153,10 @@ fn compile_command(args: &Args) -> String {
         .index_file
         .iter()
         .for_each(|path| add("--index-file", path));
+    args.idl
+        .config
+        .iter()
+        .for_each(|path| add("--config", path));
     if args.lang != DEFAULT_LANGUAGE {
         add("--lang", Path::new(&args.lang));
     }

@@ -1,4 +1,4 @@
-//! Where a subcommand writes to.
+//! Where a subcommand writes to, and how it ends.
 
 use std::{
     ffi::OsStr,
@@ -6,11 +6,33 @@ use std::{
     process::ExitCode,
 };
 
+use crate::output::ErrorFormat;
+
+/// The exit status of a command line, or a `tce.toml`, that asks for what does not exist.
+const MISUSED: u8 = 2;
+
 /// Standard output for results, standard error for what is wrong.
 #[derive(Debug)]
 pub(crate) struct Console {
     pub(crate) out: io::Stdout,
     pub(crate) err: io::Stderr,
+    /// How diagnostics are written.
+    pub(crate) format: ErrorFormat,
+}
+
+/// Why a subcommand could not come to a result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Its output, or the system, failed it.
+    Io(io::Error),
+    /// It was asked for what does not exist, and has said so.
+    Misused,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl Console {
@@ -18,6 +40,7 @@ impl Console {
         Self {
             out: io::stdout(),
             err: io::stderr(),
+            format: ErrorFormat::default(),
         }
     }
 
@@ -30,12 +53,16 @@ impl Console {
     }
 
     /// The exit status of a subcommand that ended so.
-    pub(crate) fn end(mut self, ended: io::Result<ExitCode>) -> ExitCode {
-        match ended.and_then(|code| self.out.flush().map(|()| code)) {
+    pub(crate) fn end(mut self, ended: Result<ExitCode, Failure>) -> ExitCode {
+        let flushed = ended.and_then(|code| Ok(self.out.flush().map(|()| code)?));
+        match flushed {
             Ok(code) => code,
+            Err(Failure::Misused) => ExitCode::from(MISUSED),
             // The reader, such as `head`, has all that it wanted.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => {
+            Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ExitCode::SUCCESS
+            }
+            Err(Failure::Io(error)) => {
                 // There may be nowhere left to say it; the exit status does.
                 let _ = writeln!(self.err, "error: can't write the output: {error}");
                 ExitCode::FAILURE

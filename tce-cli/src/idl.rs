@@ -1,21 +1,15 @@
 //! What all subcommands that read IDL have in common.
 
-use std::{
-    fmt,
-    io::{self, Write},
-    path::PathBuf,
+use std::{io, path::PathBuf};
+
+use tce_idl::{Compilation, Options};
+
+use crate::{
+    config::Config,
+    console::{Console, Failure},
 };
 
-use clap::ValueEnum;
-use tce_idl::{
-    Compilation, Options,
-    diagnostic::{Code, Severity},
-    render,
-};
-
-use crate::console::Console;
-
-/// Where IDL comes from, and how mistakes in it are shown.
+/// Where IDL comes from, beside the files themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct IdlArgs {
     /// A folder in which imports are looked for, after that of the importing file
@@ -26,83 +20,45 @@ pub(crate) struct IdlArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) index_file: Vec<PathBuf>,
 
-    /// How diagnostics are written to standard error
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) error_format: ErrorFormat,
-}
-
-/// How diagnostics are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ErrorFormat {
-    /// For people
-    #[default]
-    Text,
-    /// For programs: a JSON object on each line
-    Json,
+    /// The settings; without it, a tce.toml in this folder or the nearest one above
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl IdlArgs {
+    /// The settings that go with the command line.
+    pub(crate) fn config(&self, console: &mut Console) -> Result<Config, Failure> {
+        Config::load(self.config.as_deref(), console)
+    }
+
+    /// What the compiler is told: include folders of the command line first;
+    /// index files of the command line last, since a later one counts more.
+    pub(crate) fn options(&self, config: &Config) -> Options {
+        Options {
+            include_dirs: [self.include.as_slice(), &config.include].concat(),
+            index_files: [config.index_files.as_slice(), &self.index_file].concat(),
+        }
+    }
+
     /// Compiles the files and shows every diagnostic.
     pub(crate) fn compile(
         &self,
         files: &[PathBuf],
         console: &mut Console,
-    ) -> io::Result<Compilation> {
-        let options = Options {
-            include_dirs: self.include.clone(),
-            index_files: self.index_file.clone(),
-        };
-        let compilation = tce_idl::compile(files, &options);
-        let (diagnostics, sources) = (&compilation.diagnostics, &compilation.sources);
-        let text = match self.error_format {
-            ErrorFormat::Text => render::human(diagnostics, sources, console.has_color()),
-            ErrorFormat::Json => render::json(diagnostics, sources),
-        };
-        console.err.write_all(text.as_bytes())?;
+    ) -> Result<Compilation, Failure> {
+        let config = self.config(console)?;
+        let compilation = tce_idl::compile(files, &self.options(&config));
+        console.show(&compilation.diagnostics, &compilation.sources)?;
         Ok(compilation)
-    }
-
-    /// Sums the diagnostics up in one line, for people. Of the files that were
-    /// `given` some may not even be there.
-    pub(crate) fn summarize(
-        &self,
-        given: &[PathBuf],
-        compilation: &Compilation,
-        console: &mut Console,
-    ) -> io::Result<()> {
-        if self.error_format == ErrorFormat::Json {
-            return Ok(());
-        }
-        let count = |severity| {
-            let of_severity = compilation.diagnostics.iter().filter(|diagnostic| {
-                diagnostic.severity() == severity
-                    && !matches!(diagnostic.code, Code::MoreErrors | Code::MoreWarnings)
-            });
-            of_severity.count()
-        };
-        let errors = match count(Severity::Error) {
-            0 => "no errors".to_owned(),
-            some => Count(some, "error").to_string(),
-        };
-        let warnings = match count(Severity::Warning) {
-            0 => String::new(),
-            some => format!(" and {}", Count(some, "warning")),
-        };
-        let files = compilation.sources.files().len().max(given.len());
-        let files = Count(files, "file");
-        if !compilation.diagnostics.is_empty() {
-            writeln!(console.err)?;
-        }
-        writeln!(console.err, "{errors}{warnings} in {files}")
     }
 }
 
-/// A number of things: `1 file`, `2 files`.
-struct Count(usize, &'static str);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0 == 1 { "" } else { "s" };
-        write!(f, "{} {}{plural}", self.0, self.1)
-    }
+/// Sums up what compiling the `given` files has come to, of which some may not even be there.
+pub(crate) fn summarize(
+    given: &[PathBuf],
+    compilation: &Compilation,
+    console: &mut Console,
+) -> io::Result<()> {
+    let files = compilation.sources.files().len().max(given.len());
+    console.summarize(&compilation.diagnostics, files)
 }

@@ -4,16 +4,22 @@
 mod check;
 mod compile;
 mod completions;
+mod config;
 mod console;
 mod demo;
 mod idl;
+mod man;
+mod output;
 mod ping;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::console::Console;
+use crate::{
+    console::{Console, Failure},
+    output::ErrorFormat,
+};
 
 // At the root: generated items are public, and here that is what they are.
 tce_runtime::include_idl!(test);
@@ -32,9 +38,19 @@ Examples:
   tce ping --host example.org         see whether a server is there
 
 `tce <COMMAND> --help` says more about each.
-Exit status: 0 all is well, 1 it is not, 2 the command line is wrong."
+Exit status: 0 all is well, 1 it is not, 2 the command line or a tce.toml is wrong."
 )]
 struct Cli {
+    /// How diagnostics are written to standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    error_format: ErrorFormat,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -46,31 +62,36 @@ enum Command {
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
-    fn run(&self, console: &mut Console) -> io::Result<ExitCode> {
-        match self {
-            Self::Compile(args) => compile::run(args, console),
-            Self::Check(args) => check::run(args, console),
-            Self::Ping(args) => ping::run(args, console),
-            Self::Demo(_) => demo::run(console),
-            Self::Completions(args) => completions::run(args, console),
-        }
+    fn run(&self, console: &mut Console) -> Result<ExitCode, Failure> {
+        Ok(match self {
+            Self::Compile(args) => compile::run(args, console)?,
+            Self::Check(args) => check::run(args, console)?,
+            Self::Ping(args) => ping::run(args, console)?,
+            Self::Demo(_) => demo::run(console)?,
+            Self::Completions(args) => completions::run(args, console)?,
+            Self::Man(args) => man::run(args, console)?,
+        })
     }
 }
 
 fn main() -> ExitCode {
     let mut console = Console::new();
     let ended = match Cli::try_parse() {
-        Ok(cli) => cli.command.run(&mut console),
+        Ok(cli) => {
+            console.format = cli.error_format;
+            cli.command.run(&mut console)
+        }
         Err(error) => misused(&error),
     };
     console.end(ended)
 }
 
 /// Prints what clap has to say: a mistake, but also help and the version.
-fn misused(error: &clap::Error) -> io::Result<ExitCode> {
+fn misused(error: &clap::Error) -> Result<ExitCode, Failure> {
     error.print()?;
     Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

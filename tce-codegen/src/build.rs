@@ -105,7 +105,7 @@ impl Config {
         let warnings = compilation
             .diagnostics
             .iter()
-            .filter(|diagnostic| diagnostic.severity() == Severity::Warning)
+            .filter(|diagnostic| diagnostic.severity == Severity::Warning)
             .map(|warning| format!("warning={}", one_line(warning, compilation)));
         inputs.chain(warnings).collect()
     }

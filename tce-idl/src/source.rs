@@ -148,7 +148,8 @@ impl SourceMap {
         &self.files[id.0 as usize]
     }
 
-    pub(crate) fn add(&mut self, path: PathBuf, text: String) -> FileId {
+    /// Adds a file, whose text has no byte-order mark.
+    pub fn add(&mut self, path: PathBuf, text: String) -> FileId {
         let id = FileId(count(self.files.len()));
         self.files.push(Source::new(path, text));
         id

@@ -188,7 +188,7 @@ fn real_files_are_found_beside_and_on_the_include_path() {
         compilation
             .diagnostics
             .iter()
-            .all(|diagnostic| diagnostic.severity() == Severity::Error)
+            .all(|diagnostic| diagnostic.severity == Severity::Error)
     );
 }
 

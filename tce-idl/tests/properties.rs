@@ -126,7 +126,7 @@ fn holds(compilation: &Compilation) {
     } = compilation;
     let errors = diagnostics
         .iter()
-        .any(|diagnostic| diagnostic.severity() == Severity::Error);
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(model.is_none(), errors);
     for span in diagnostics.iter().flat_map(spans) {
         inside(span, sources);

@@ -10,7 +10,9 @@ mod check;
 mod command;
 mod compile;
 mod demo;
+mod output;
 mod ping;
+mod settings;
 
 use std::{path::Path, process::Command};
 

@@ -1,8 +1,10 @@
 //! What the compiler has to say: data only. [`crate::render`] makes text of it.
 
 mod code;
+mod nearest;
 
 pub use code::{Code, Severity};
+pub use nearest::nearest;
 
 use crate::source::Span;
 
@@ -14,6 +16,8 @@ pub const MAX_REPORTED: usize = 100;
 pub struct Diagnostic {
     /// Which rule it is about.
     pub code: Code,
+    /// Whether it stops; that of the code, unless settings say otherwise.
+    pub severity: Severity,
     /// What is wrong, in one sentence.
     pub message: String,
     /// Where; nothing for a file that could not be read.
@@ -53,9 +57,11 @@ pub struct Edit {
 
 impl Diagnostic {
     /// A diagnostic without a place.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
+            severity: code.severity(),
             message: message.into(),
             primary: None,
             notes: Vec::new(),
@@ -64,7 +70,8 @@ impl Diagnostic {
     }
 
     /// Says where, and what to write beside the underline.
-    pub(crate) fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.primary = Some(Label {
             span,
             text: text.into(),
@@ -73,7 +80,8 @@ impl Diagnostic {
     }
 
     /// Adds a second place.
-    pub(crate) fn note(mut self, span: Span, text: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn note(mut self, span: Span, text: impl Into<String>) -> Self {
         self.notes.push(Label {
             span,
             text: text.into(),
@@ -82,7 +90,8 @@ impl Diagnostic {
     }
 
     /// Says what would mend it.
-    pub(crate) fn help(mut self, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn help(mut self, message: impl Into<String>) -> Self {
         self.repair = Some(Repair {
             message: message.into(),
             edit: None,
@@ -91,7 +100,8 @@ impl Diagnostic {
     }
 
     /// Says what would mend it, as an edit too.
-    pub(crate) fn fix(
+    #[must_use]
+    pub fn fix(
         mut self,
         message: impl Into<String>,
         span: Span,
@@ -107,12 +117,6 @@ impl Diagnostic {
         });
         self
     }
-
-    /// Whether it is an error or a warning.
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        self.code.severity()
-    }
 }
 
 /// Gathers diagnostics, [`MAX_REPORTED`] of each severity; the rest is counted.
@@ -125,7 +129,7 @@ pub(crate) struct Diagnostics {
 
 impl Diagnostics {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        let seen = match diagnostic.severity() {
+        let seen = match diagnostic.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };

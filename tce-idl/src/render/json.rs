@@ -70,7 +70,7 @@ fn object<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> Object<'a> {
     Object {
         code: diagnostic.code.id(),
         name: diagnostic.code.name(),
-        severity: match diagnostic.severity() {
+        severity: match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         },

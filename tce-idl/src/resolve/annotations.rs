@@ -1,7 +1,7 @@
 //! What annotations say of an interface or an operation.
 
-use super::{number, suggest};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::number;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::source::Span;
 use crate::syntax::ast::{Annotation, Value};
 
@@ -134,7 +134,7 @@ fn unknown(annotation: &Annotation, interface: bool) -> Diagnostic {
     let message = format!("`{}` says nothing about {what}", key.text);
     let diagnostic = Diagnostic::new(Code::UnknownAnnotation, message)
         .at(key.span, "this annotation is ignored");
-    match suggest::nearest(&key.text, known) {
+    match nearest(&key.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), key.span, near),
         None if interface => {
             diagnostic.help("known are `index`, `comment` and `skeleton_<language>`")

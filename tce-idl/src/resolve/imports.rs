@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::suggest;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::loader::{self, Loader};
 use crate::source::SourceMap;
 use crate::syntax::{self, ast};
@@ -65,7 +64,7 @@ impl Importer<'_> {
                 let folder = path.parent().unwrap_or(Path::new(""));
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let near = match error.kind() {
-                    io::ErrorKind::NotFound => suggest::nearest(&name, &self.loader.list(folder)),
+                    io::ErrorKind::NotFound => nearest(&name, &self.loader.list(folder)),
                     _ => None,
                 };
                 self.sink.push(match near {
@@ -129,7 +128,7 @@ impl Importer<'_> {
             .iter()
             .filter_map(|name| name.strip_suffix(".idl"))
             .collect();
-        let near = suggest::nearest(&name.text, &stems);
+        let near = nearest(&name.text, &stems);
         self.sink.push(not_found(name, &candidates, near));
         None
     }

@@ -6,8 +6,8 @@ mod xml;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Program, imports, suggest};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::{Program, imports};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::loader::{self, Loader};
 use crate::model::IndexPlace;
 use crate::source::{SourceMap, Span};
@@ -151,7 +151,7 @@ fn unknown_interface(
         .modules
         .iter()
         .any(|known| known.name == module);
-    if ours || suggest::nearest(&name.text, &known).is_some() {
+    if ours || nearest(&name.text, &known).is_some() {
         let diagnostic = Diagnostic::new(
             Code::IndexFileName,
             format!("there is no interface `{}`", name.text),
@@ -162,7 +162,7 @@ fn unknown_interface(
 
 fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Name, known: &[S]) -> Diagnostic {
     let diagnostic = diagnostic.at(name.span, "this entry is ignored");
-    match suggest::nearest(&name.text, known) {
+    match nearest(&name.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),
         None => diagnostic,
     }

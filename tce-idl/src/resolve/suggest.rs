@@ -1,4 +1,6 @@
-//! What somebody may have meant.
+//! What somebody may have meant by the name of a type.
+
+use crate::diagnostic::nearest;
 
 /// Builtin types, as TCE spells them.
 const BUILTIN: &[&str] = &[
@@ -65,21 +67,4 @@ pub(super) fn builtin(name: &str) -> Option<&'static str> {
 /// The builtin type that is spelt almost like `name`.
 pub(super) fn near_builtin(name: &str) -> Option<String> {
     nearest(name, BUILTIN)
-}
-
-/// The candidate that is spelt most like `name`, if any is close enough.
-pub(super) fn nearest<S: AsRef<str>>(name: &str, candidates: &[S]) -> Option<String> {
-    let lower = name.to_lowercase();
-    let allowed = (name.chars().count() / 3).clamp(1, 3);
-    let scored = candidates
-        .iter()
-        .map(AsRef::as_ref)
-        .filter_map(|candidate| {
-            // A difference in length alone can be too large: then there is no need to look closer.
-            let close = candidate.len().abs_diff(name.len()) <= 4 * allowed;
-            let distance =
-                close.then(|| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))?;
-            (distance <= allowed).then_some((distance, candidate))
-        });
-    scored.min().map(|(_, candidate)| candidate.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use super::scope::{Bound, Scope, UNKNOWN};
 use super::{Origin, suggest};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::model::{Element, InterfaceId, ModuleId, Type};
 use crate::syntax::ast::TypeName;
 
@@ -112,12 +112,11 @@ impl Types<'_, '_> {
         let message = format!("there is no module `{}`", module.text);
         let diagnostic = Diagnostic::new(Code::UnknownModule, message).at(module.span, "");
         let names: Vec<&str> = self.scope.module_names().collect();
-        self.sink
-            .push(match suggest::nearest(&module.text, &names) {
-                Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), module.span, near),
-                None => diagnostic
-                    .help("import the file that opens it: `import NAME` at the top of this file"),
-            });
+        self.sink.push(match nearest(&module.text, &names) {
+            Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), module.span, near),
+            None => diagnostic
+                .help("import the file that opens it: `import NAME` at the top of this file"),
+        });
     }
 
     fn unknown(&self, ty: &TypeName, module: ModuleId) -> Diagnostic {
@@ -144,7 +143,7 @@ impl Types<'_, '_> {
             .and_then(|module| self.scope.module(&module.text))
             .unwrap_or(module);
         let names: Vec<&str> = self.scope.names(searched).collect();
-        let near = suggest::nearest(name, &names)
+        let near = nearest(name, &names)
             .or_else(|| prefix.is_none().then(|| suggest::near_builtin(name))?);
         match (near, self.scope.home(name)) {
             (_, Some(home)) if self.scope.module(home) == Some(module) => diagnostic.fix(

@@ -1,0 +1,84 @@
+//! `tce.toml`: what a project says once, so that no command line has to.
+
+mod read;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use tce_idl::{
+    diagnostic::{Code, Diagnostic},
+    loader::{FileSystem, Loader, MAX_FILE_BYTES},
+    source::SourceMap,
+};
+
+use crate::console::{Console, Failure};
+
+/// The name under which settings are looked for.
+const FILE_NAME: &str = "tce.toml";
+
+/// What a `tce.toml` says; nothing, where there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// `compile.include`: folders in which imports are looked for.
+    pub(crate) include: Vec<PathBuf>,
+    /// `compile.index-files`: files that give interfaces their indices.
+    pub(crate) index_files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads the settings in `given`, or in the `tce.toml` of the working
+    /// folder or of the nearest folder above it. Mistakes are shown, all at
+    /// once, and stop the command.
+    pub(crate) fn load(given: Option<&Path>, console: &mut Console) -> Result<Self, Failure> {
+        let found = match given {
+            Some(path) => Some(path.to_owned()),
+            None => find()?,
+        };
+        let Some(path) = found else {
+            return Ok(Self::default());
+        };
+        let mut sources = SourceMap::default();
+        let mut mistakes = Vec::new();
+        let config = match text(&path) {
+            Ok(text) => {
+                let file = sources.add(path.clone(), text);
+                let folder = path.parent().unwrap_or(Path::new(""));
+                read::config(file, sources.get(file).text(), folder, &mut mistakes)
+            }
+            Err(why) => {
+                let message = format!("can't read `{}`: {why}", path.display());
+                mistakes.push(Diagnostic::new(Code::SettingsSyntax, message));
+                Self::default()
+            }
+        };
+        if mistakes.is_empty() {
+            return Ok(config);
+        }
+        // The parser gives tables by name; people read by line.
+        mistakes.sort_by_key(|mistake| mistake.primary.as_ref().map(|label| label.span));
+        console.show(&mistakes, &sources)?;
+        Err(Failure::Misused)
+    }
+}
+
+/// The nearest `tce.toml`, by a path relative to the working folder: what is
+/// found by way of it is then called as a person would call it.
+fn find() -> Result<Option<PathBuf>, Failure> {
+    let depth = env::current_dir()?.ancestors().count();
+    let folders = (0..depth).map(|up| std::iter::repeat_n("..", up).collect::<PathBuf>());
+    let mut candidates = folders.map(|folder| folder.join(FILE_NAME));
+    Ok(candidates.find(|path| path.is_file()))
+}
+
+/// The text of a file, without a byte-order mark, or why there is none.
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = FileSystem.read(path).map_err(|error| error.to_string())?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
+    let bare = text.strip_prefix('\u{feff}').map(str::to_owned);
+    Ok(bare.unwrap_or(text))
+}
