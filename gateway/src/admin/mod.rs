@@ -1,9 +1,15 @@
 //! What people and monitoring see of a gateway: health, metrics, one page.
 
+mod listen;
+mod pulse;
 mod recorder;
+mod server;
+mod site;
 mod snapshot;
 
+pub use listen::{Listen, NoPlace};
 pub use recorder::{Recorder, install_recorder};
+pub use server::Server;
 pub use snapshot::{
     BackendRow, BackendState, ConnectionRow, Connections, DropRow, ListenerRow, Query, Readiness,
     RouteRow, Snapshot, Sort, Source, Totals,

@@ -35,14 +35,13 @@ pub fn install_recorder() -> Result<Recorder, BuildError> {
 
 impl Recorder {
     /// All metrics as text, in the format that Prometheus reads.
-    #[must_use]
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         self.0.render()
     }
 
     /// Sorts in what histograms took since last time; otherwise that piles up
     /// while nobody asks.
-    pub fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         self.0.run_upkeep();
     }
 }

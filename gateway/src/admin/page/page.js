@@ -1,0 +1,211 @@
+// Asks for the gateway's state every second and shows it. What clients and
+// servers named themselves gets onto the page as text and never as markup.
+
+const PERIOD_MS = 1000;
+const PATIENCE_MS = 5000;
+const LIMIT = 100;
+const SPARKLINE_POINTS = 60;
+
+const byId = (id) => document.getElementById(id);
+const show = (id, text) => setText(byId(id), text);
+
+function setText(node, text) {
+  // A text that is the same stays, and with it what somebody has selected.
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const whole = new Intl.NumberFormat("en");
+const count = (n) => whole.format(n);
+
+function bytes(n) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (n >= 1024 && unit < units.length - 1) {
+    n /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
+}
+
+function duration(ms) {
+  const seconds = Math.floor(ms / 1000);
+  const parts = [
+    [Math.floor(seconds / 86400), "d"],
+    [Math.floor(seconds / 3600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "min"],
+    [seconds % 60, "s"],
+  ];
+  const first = parts.findIndex(([n]) => n > 0);
+  if (first < 0) return "0 s";
+  return parts.slice(first, first + 2).map(([n, unit]) => `${n} ${unit}`).join(" ");
+}
+
+function time(ms) {
+  const at = new Date(ms);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+}
+
+const number = (text) => ({ text, kind: "number" });
+const state = (text) => ({ text, kind: text === "up" ? "good" : "bad" });
+
+// Fills a table's body; a row that was there before stays the same row.
+function fill(id, rows, key, cells) {
+  const body = byId(id);
+  const before = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  rows.forEach((data, index) => {
+    const name = String(key(data));
+    const row = before.get(name) ?? document.createElement("tr");
+    before.delete(name);
+    row.dataset.key = name;
+    cells(data).forEach((cell, column) => {
+      const { text, kind } = cell.text === undefined ? { text: cell, kind: "" } : cell;
+      const place = row.cells[column] ?? row.insertCell();
+      if (place.className !== kind) place.className = kind;
+      setText(place, text);
+    });
+    if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] ?? null);
+  });
+  before.forEach((row) => row.remove());
+}
+
+const question = { q: "", sort: "newest", offset: 0 };
+
+function showConnections({ open, matched, rows }) {
+  if (rows.length === 0 && question.offset > 0) {
+    // So many have gone that this page has.
+    change({ offset: Math.max(0, Math.floor((matched - 1) / LIMIT)) * LIMIT });
+    return;
+  }
+  fill("connections", rows, (row) => row.id, (row) => [
+    row.peer,
+    row.user ?? "–",
+    row.endpoint,
+    time(row.since_ms),
+    number(count(row.calls)),
+    number(count(row.in_flight)),
+    number(bytes(row.bytes_in)),
+    number(bytes(row.bytes_out)),
+  ]);
+  const first = rows.length === 0 ? 0 : question.offset + 1;
+  show("open", count(open));
+  show("range", `${count(first)}–${count(question.offset + rows.length)} of ${count(matched)}`);
+  byId("previous").disabled = question.offset === 0;
+  byId("next").disabled = question.offset + rows.length >= matched;
+}
+
+function showTables({ backends, listeners, routes, drops }) {
+  fill("backends", backends, (row) => row.endpoint, (row) => [
+    row.endpoint, row.address, state(row.state), number(count(row.queued)), row.detail,
+  ]);
+  fill("listeners", listeners, (row) => row.endpoint, (row) => [
+    row.endpoint, row.address, number(count(row.connections)),
+  ]);
+  fill("routes", routes, (row) => `${row.ifidx} ${row.from} ${row.to}`, (row) => [
+    row.interface, number(String(row.ifidx)), row.from, row.to, number(count(row.calls)),
+  ]);
+  fill("drops", drops, (row) => row.reason, (row) => [row.reason, number(count(row.count))]);
+}
+
+let last = null;
+const history = [];
+
+// What happened between two answers, per second of the gateway's own clock.
+function showRates({ uptime_ms, totals }) {
+  const passed = last === null ? 0 : uptime_ms - last.uptime_ms;
+  if (passed > 0) {
+    const rate = (name) => ((totals[name] - last.totals[name]) * 1000) / passed;
+    show("calls_rate", count(Math.round(rate("calls"))));
+    show("pushes_rate", count(Math.round(rate("pushes"))));
+    show("bytes_in_rate", bytes(rate("bytes_in")));
+    show("bytes_out_rate", bytes(rate("bytes_out")));
+    history.push(rate("calls"));
+    if (history.length > SPARKLINE_POINTS) history.shift();
+    drawSparkline();
+  } else if (passed < 0) {
+    history.length = 0;
+  }
+  last = { uptime_ms, totals };
+}
+
+function drawSparkline() {
+  const most = Math.max(1, ...history);
+  const left = SPARKLINE_POINTS - history.length;
+  const points = history.map((rate, index) => {
+    const x = ((left + index) * 120) / (SPARKLINE_POINTS - 1);
+    return `${x.toFixed(1)},${(29 - (28 * rate) / most).toFixed(1)}`;
+  });
+  byId("sparkline").firstElementChild.setAttribute("points", points.join(" "));
+}
+
+function showStatus(text, kind, reasons) {
+  const status = byId("status");
+  setText(status, text);
+  status.className = `pill ${kind}`;
+  const list = byId("reasons");
+  if (list.textContent === reasons.join("")) return;
+  list.replaceChildren(...reasons.map((reason) => {
+    const item = document.createElement("li");
+    item.textContent = reason;
+    return item;
+  }));
+}
+
+function showAll(now) {
+  const { reasons } = now.readiness;
+  showStatus(reasons.length === 0 ? "ready" : "not ready", reasons.length === 0 ? "good" : "bad", reasons);
+  show("gateway", now.gateway);
+  document.title = `${now.gateway} – TCE gateway`;
+  show("about", `up ${duration(now.uptime_ms)}, version ${now.version}`);
+  show("users", count(now.users));
+  show("calls", count(now.totals.calls));
+  show("in_flight", count(now.totals.in_flight));
+  show("refused", count(now.totals.refused));
+  show("dropped", count(now.drops.reduce((sum, row) => sum + row.count, 0)));
+  showRates(now);
+  showConnections(now.connections);
+  showTables(now);
+}
+
+async function ask() {
+  const parameters = new URLSearchParams({ ...question, limit: LIMIT });
+  const answer = await fetch(`api/state?${parameters}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!answer.ok) throw new Error(`the gateway answers ${answer.status}`);
+  return answer.json();
+}
+
+let asked = 0;
+
+async function refresh() {
+  // An answer to a question that is no longer asked is not shown.
+  asked += 1;
+  const mine = asked;
+  try {
+    const now = await ask();
+    if (mine !== asked) return;
+    document.body.classList.remove("stale");
+    showAll(now);
+  } catch (error) {
+    if (mine !== asked) return;
+    document.body.classList.add("stale");
+    showStatus("no answer", "bad", [String(error.message)]);
+  }
+}
+
+async function keepFresh() {
+  if (!document.hidden) await refresh();
+  setTimeout(keepFresh, PERIOD_MS);
+}
+
+function change(changes) {
+  Object.assign(question, changes);
+  refresh();
+}
+
+byId("question").addEventListener("submit", (event) => event.preventDefault());
+byId("q").addEventListener("input", (event) => change({ q: event.target.value, offset: 0 }));
+byId("sort").addEventListener("change", (event) => change({ sort: event.target.value, offset: 0 }));
+byId("previous").addEventListener("click", () => change({ offset: Math.max(0, question.offset - LIMIT) }));
+byId("next").addEventListener("click", () => change({ offset: question.offset + LIMIT }));
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+keepFresh();

@@ -1,0 +1,130 @@
+//! Takes requests, and bounds what they may take.
+
+use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use super::{
+    Listen, Recorder, Source,
+    pulse::Pulse,
+    site::{Site, router},
+};
+
+/// Requests at once; further ones wait in the system's queue.
+const REQUESTS: usize = 64;
+/// How long one request may take, from its first byte to the answer's last. A
+/// connection carries one request, so this bounds it too.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// A request's line and headers.
+const REQUEST_BYTES: usize = 16 * 1024;
+/// What is being answered when the end comes.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long to rest when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The HTTP server of `/`, `/api/state`, `/healthz`, `/readyz` and `/metrics`.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    listen: Listen,
+    recorder: Option<Recorder>,
+}
+
+impl Server {
+    /// Listens; nobody is answered before [`Server::serve`]. Without a recorder
+    /// there is no `/metrics`.
+    ///
+    /// # Errors
+    /// Where the host is not ours or the port is taken.
+    pub async fn bind(listen: &Listen, recorder: Option<Recorder>) -> io::Result<Self> {
+        let failed = |error: io::Error| {
+            let text = format!("the admin page can't be at {listen}: {error}");
+            io::Error::new(error.kind(), text)
+        };
+        let bound = TcpListener::bind(listen.host_and_port()).await;
+        let listener = bound.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "whoever reaches the admin page sees users and addresses");
+        }
+        Ok(Self {
+            listener,
+            address,
+            listen: listen.clone(),
+            recorder,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `shutdown` is ready.
+    pub async fn serve(self, source: impl Source, shutdown: impl Future<Output = ()>) {
+        let source: Arc<dyn Source> = Arc::new(source);
+        let pulse = Arc::new(Pulse::new());
+        let beating = Arc::clone(&pulse).beat(Arc::clone(&source), self.recorder.clone());
+        let router = router(Site {
+            source,
+            pulse,
+            listen: self.listen,
+            recorder: self.recorder,
+        });
+        // Ends with this function.
+        let mut heart = JoinSet::new();
+        heart.spawn(beating);
+        tracing::info!(address = %self.address, "the admin page is there");
+        answer_all(&self.listener, &router, shutdown).await;
+    }
+}
+
+async fn answer_all(listener: &TcpListener, router: &Router, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    let mut requests = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept(), if requests.len() < REQUESTS => match accepted {
+                Ok((stream, _)) => {
+                    requests.spawn(answer(stream, router.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!("can't accept a connection to the admin page: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = requests.join_next() => {}
+        }
+    }
+    let rest = async { while requests.join_next().await.is_some() {} };
+    // What takes longer is cut off.
+    let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
+}
+
+async fn answer(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(REQUEST_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(REQUEST_TIME, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a request to the admin page failed: {error}"),
+        Err(_) => tracing::debug!("a request to the admin page took more than {REQUEST_TIME:?}"),
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
