@@ -37,6 +37,7 @@ impl IdlArgs {
         Options {
             include_dirs: [self.include.as_slice(), &config.include].concat(),
             index_files: [config.index_files.as_slice(), &self.index_file].concat(),
+            lock_files: Vec::new(),
         }
     }
 

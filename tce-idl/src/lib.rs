@@ -17,8 +17,10 @@
 //! ```
 
 mod check;
+mod compare;
 pub mod diagnostic;
 pub mod loader;
+pub mod lock;
 pub mod model;
 pub mod render;
 mod resolve;
@@ -26,6 +28,8 @@ pub mod source;
 mod syntax;
 
 use std::path::{Path, PathBuf};
+
+pub use compare::compare;
 
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};
@@ -39,6 +43,8 @@ pub struct Options {
     pub include_dirs: Vec<PathBuf>,
     /// Files that give indices, `.xml` or of lines `module.Interface=100`; a later one counts more.
     pub index_files: Vec<PathBuf>,
+    /// Files of the indices that peers rely on: see [`lock`]. Another index is an error.
+    pub lock_files: Vec<PathBuf>,
 }
 
 impl Options {
@@ -61,6 +67,13 @@ impl Options {
         self.index_files.push(path.into());
         self
     }
+
+    /// Adds a lock file.
+    #[must_use]
+    pub fn lock_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lock_files.push(path.into());
+        self
+    }
 }
 
 /// What came of compiling a set of files.
@@ -70,7 +83,7 @@ pub struct Compilation {
     pub model: Option<Model>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    /// Every file that was read, imports and index files too.
+    /// Every file that was read, imports, index files and lock files too.
     pub sources: SourceMap,
 }
 
@@ -92,7 +105,17 @@ pub fn compile_with(
     files: &[impl AsRef<Path>],
     options: &Options,
 ) -> Compilation {
-    let mut sources = SourceMap::default();
+    compile_beside(SourceMap::default(), loader, files, options)
+}
+
+/// Compiles another version of something: its files are added to `sources`, so
+/// that what [`compare`](compare()) says of both can be shown.
+pub fn compile_beside(
+    mut sources: SourceMap,
+    loader: &dyn Loader,
+    files: &[impl AsRef<Path>],
+    options: &Options,
+) -> Compilation {
     let mut sink = Diagnostics::default();
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
     let loaded = resolve::imports::load(
@@ -111,8 +134,13 @@ pub fn compile_with(
         &mut sink,
     );
     check::all(&program, &mut sink);
+    let model = program.model;
+    // While something is missing, positions say nothing.
+    if !sink.has_errors() {
+        lock::check(&model, loader, &options.lock_files, &mut sources, &mut sink);
+    }
     Compilation {
-        model: (!sink.has_errors()).then_some(program.model),
+        model: (!sink.has_errors()).then_some(model),
         diagnostics: sink.finish(),
         sources,
     }

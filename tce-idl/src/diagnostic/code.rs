@@ -113,4 +113,29 @@ codes! {
     SettingsSyntax = "TCE0600" Error "settings-syntax": "tce.toml can't be read, or is not TOML.";
     UnknownSetting = "TCE0601" Error "unknown-setting": "tce.toml names something that does not exist.";
     SettingValue = "TCE0602" Error "setting-value": "A setting of tce.toml has a value of the wrong kind.";
+
+    LockSyntax = "TCE0700" Error "lock-syntax": "A lock file can't be understood.";
+    IndexMoved = "TCE0701" Error "index-moved": "An interface or operation has another index than peers know.";
+    IndexReused = "TCE0702" Error "index-reused": "Something new has an index that peers know as something else.";
+
+    InterfaceRemoved = "TCE0800" Error "interface-removed": "An interface is gone.";
+    InterfaceRenamed = "TCE0801" Error "interface-renamed": "An interface has another name, and the same index and operations.";
+    BaseChanged = "TCE0802" Error "base-changed": "An interface extends another one than before.";
+    ServantRemoved = "TCE0803" Error "servant-removed": "No servant code is written any more for an interface.";
+    OperationRemoved = "TCE0810" Error "operation-removed": "An operation is gone.";
+    OperationRenamed = "TCE0811" Error "operation-renamed": "An operation has another name, and the same index and types.";
+    ResultChanged = "TCE0812" Error "result-changed": "An operation returns another type than before.";
+    ParameterAdded = "TCE0820" Error "parameter-added": "An operation has a parameter more.";
+    ParameterRemoved = "TCE0821" Error "parameter-removed": "An operation has a parameter less.";
+    ParameterRetyped = "TCE0822" Error "parameter-retyped": "A parameter has another type.";
+    ParameterRenamed = "TCE0823" Error "parameter-renamed": "A parameter has another name.";
+    ParametersReordered = "TCE0824" Error "parameters-reordered": "The parameters of an operation come in another order.";
+    TypeRemoved = "TCE0830" Error "type-removed": "A struct, sequence or dictionary is gone.";
+    TypeReplaced = "TCE0831" Error "type-replaced": "A name stands for another kind of type.";
+    ContentChanged = "TCE0832" Error "content-changed": "A sequence or dictionary holds another type.";
+    MemberAdded = "TCE0840" Error "member-added": "A struct has a member more.";
+    MemberRemoved = "TCE0841" Error "member-removed": "A struct has a member less.";
+    MemberRetyped = "TCE0842" Error "member-retyped": "A member of a struct has another type.";
+    MemberRenamed = "TCE0843" Error "member-renamed": "A member of a struct has another name.";
+    MembersReordered = "TCE0844" Error "members-reordered": "The members of a struct come in another order.";
 }

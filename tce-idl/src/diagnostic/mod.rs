@@ -26,6 +26,40 @@ pub struct Diagnostic {
     pub notes: Vec<Label>,
     /// What would mend it.
     pub repair: Option<Repair>,
+    /// What stops working for those who have an earlier version of the IDL.
+    pub breaks: Breaks,
+}
+
+/// What a change of an IDL breaks for peers that have the earlier version; by default nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Breaks {
+    /// Programs that run: a call reaches something else, nothing, or is read wrongly.
+    pub wire: bool,
+    /// Programs that are compiled again: the generated code has another face.
+    pub source: bool,
+}
+
+impl Breaks {
+    pub(crate) const WIRE: Self = Self {
+        wire: true,
+        source: false,
+    };
+    pub(crate) const SOURCE: Self = Self {
+        wire: false,
+        source: true,
+    };
+    pub(crate) const BOTH: Self = Self {
+        wire: true,
+        source: true,
+    };
+
+    /// The names of what breaks: `wire`, `source`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let names = [(self.wire, "wire"), (self.source, "source")];
+        names
+            .into_iter()
+            .filter_map(|(breaks, name)| breaks.then_some(name))
+    }
 }
 
 /// A place, and what to say about it there (possibly nothing).
@@ -66,6 +100,7 @@ impl Diagnostic {
             primary: None,
             notes: Vec::new(),
             repair: None,
+            breaks: Breaks::default(),
         }
     }
 
@@ -115,6 +150,14 @@ impl Diagnostic {
             message: message.into(),
             edit: Some(edit),
         });
+        self
+    }
+
+    /// Says what breaks, in the message too.
+    pub(crate) fn breaks(mut self, breaks: Breaks) -> Self {
+        let names: Vec<&str> = breaks.names().collect();
+        self.message += &format!(": breaks {}", names.join(" and "));
+        self.breaks = breaks;
         self
     }
 }

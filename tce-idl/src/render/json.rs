@@ -17,6 +17,8 @@ struct Object<'a> {
     notes: Vec<Place<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repair: Option<Repair<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    breaks: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -46,13 +48,13 @@ struct Repair<'a> {
 /// ```json
 /// {"code":"TCE0200","name":"unknown-type","severity":"error","message":"…",
 ///  "primary":{"file":"a.idl","line":1,"column":9,"end_line":1,"end_column":14,"start":8,"end":13,"text":"…"},
-///  "notes":[…], "repair":{"message":"…","at":{…},"replacement":"…"}}
+///  "notes":[…], "repair":{"message":"…","at":{…},"replacement":"…"},"breaks":["wire","source"]}
 /// ```
 ///
 /// Lines and columns count from 1, columns in characters, `end_column` is the
 /// one after the last; `start` and `end` are bytes of the file after a
 /// byte-order mark, if it has one. `primary`, `notes`, `repair`, `at` with
-/// `replacement`, and `text` are left out where there is nothing to say.
+/// `replacement`, `text` and `breaks` are left out where there is nothing to say.
 #[must_use]
 pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let lines = diagnostics.iter().map(|diagnostic| {
@@ -82,6 +84,7 @@ fn object<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> Object<'a> {
             at: repair.edit.as_ref().map(|edit| place(edit.span, sources)),
             replacement: repair.edit.as_ref().map(|edit| edit.replacement.as_str()),
         }),
+        breaks: diagnostic.breaks.names().collect(),
     }
 }
 

@@ -165,7 +165,7 @@ fn not_found(name: &ast::Name, candidates: &[PathBuf], near: Option<String>) -> 
 }
 
 /// Why a file could not be read, the same on every platform where it is common.
-pub(super) fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -5,7 +5,7 @@ pub(crate) mod imports;
 mod index_file;
 pub(crate) mod indices;
 mod inheritance;
-mod number;
+pub(crate) mod number;
 mod scope;
 mod suggest;
 mod types;

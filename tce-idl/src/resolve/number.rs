@@ -1,7 +1,7 @@
 //! What an index may look like, in an annotation or an index file.
 
 /// The index that a text stands for, or what is wrong with it.
-pub(super) fn parse(text: &str) -> Result<u16, String> {
+pub(crate) fn parse(text: &str) -> Result<u16, String> {
     if text.is_empty() {
         return Err("there is no number".to_owned());
     }
