@@ -18,6 +18,7 @@
 
 mod check;
 mod compare;
+pub mod describe;
 pub mod diagnostic;
 pub mod loader;
 pub mod lock;

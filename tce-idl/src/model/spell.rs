@@ -1,6 +1,6 @@
 //! Names as the IDL and its users write them.
 
-use super::{Interface, Model, ModuleId, Operation, Type};
+use super::{Model, ModuleId, Operation, Type};
 
 impl Model {
     /// A type as an element of module `from` would write it, `void` for none.
@@ -45,15 +45,15 @@ impl Model {
         format!("{}.{name}", self.module(module).name)
     }
 
-    /// An operation as its interface declares it: `string echo(string text)`.
+    /// An operation as an interface of module `from` would declare it: `string echo(string text)`.
     #[must_use]
-    pub fn signature(&self, interface: &Interface, operation: &Operation) -> String {
+    pub fn signature(&self, operation: &Operation, from: ModuleId) -> String {
         let parameters = operation.parameters.iter().map(|parameter| {
-            let ty = self.spell(Some(parameter.ty), interface.module);
+            let ty = self.spell(Some(parameter.ty), from);
             format!("{ty} {}", parameter.name)
         });
         let parameters: Vec<String> = parameters.collect();
-        let returns = self.spell(operation.returns, interface.module);
+        let returns = self.spell(operation.returns, from);
         format!("{returns} {}({})", operation.name, parameters.join(", "))
     }
 }

@@ -1,0 +1,100 @@
+//! A description for people.
+
+use std::fmt::Write;
+
+use super::{Interface, Module, Operation};
+
+pub(super) fn text(modules: &[Module]) -> String {
+    let mut blocks = Vec::new();
+    for module in modules {
+        blocks.push(heading(
+            &format!("module {}", module.name),
+            module.doc.as_deref(),
+        ));
+        blocks.extend(module.interfaces.iter().map(interface));
+        blocks.extend(module.structs.iter().map(|it| {
+            let mut block = heading(&format!("struct {}", it.name), it.doc.as_deref());
+            for member in &it.members {
+                line(
+                    &mut block,
+                    2,
+                    &format!("{} {}", local(&member.r#type, module), member.name),
+                );
+                docs(&mut block, 6, member.doc.as_deref());
+            }
+            block
+        }));
+        blocks.extend(module.sequences.iter().map(|it| {
+            let title = format!("sequence<{}> {}", local(&it.element, module), it.name);
+            heading(&title, it.doc.as_deref())
+        }));
+        blocks.extend(module.dictionaries.iter().map(|it| {
+            let (key, value) = (local(&it.key, module), local(&it.value, module));
+            heading(
+                &format!("dictionary<{key}, {value}> {}", it.name),
+                it.doc.as_deref(),
+            )
+        }));
+    }
+    blocks.join("\n")
+}
+
+/// A type as the module itself writes it.
+fn local(ty: &str, module: &Module) -> String {
+    match ty.split_once('.') {
+        Some((home, name)) if home == module.name => name.to_owned(),
+        _ => ty.replace('.', "::"),
+    }
+}
+
+fn heading(title: &str, doc: Option<&str>) -> String {
+    let mut block = format!("{title}\n");
+    docs(&mut block, 4, doc);
+    block
+}
+
+fn line(out: &mut String, indent: usize, text: &str) {
+    let _ = writeln!(out, "{:indent$}{text}", "");
+}
+
+fn docs(out: &mut String, indent: usize, doc: Option<&str>) {
+    for text in doc.into_iter().flat_map(str::lines) {
+        match text.trim() {
+            "" => out.push('\n'),
+            _ => line(out, indent, text),
+        }
+    }
+}
+
+fn interface(it: &Interface) -> String {
+    let extends = it.extends.as_ref();
+    let extends = extends.map_or(String::new(), |base| format!(" extends {base}"));
+    let mut block = heading(
+        &format!("interface {}{extends}, index {}", it.name, it.index),
+        it.doc.as_deref().or(it.comment.as_deref()),
+    );
+    operations(&mut block, &it.operations);
+    for inherited in &it.inherited {
+        let title = format!(
+            "inherited from {}, index {}:",
+            inherited.from, inherited.index
+        );
+        line(&mut block, 2, &title);
+        operations(&mut block, &inherited.operations);
+    }
+    block
+}
+
+/// One a line, their indices under each other.
+fn operations(out: &mut String, operations: &[Operation]) {
+    let widest = operations
+        .iter()
+        .map(|it| it.index)
+        .max()
+        .unwrap_or_default();
+    let width = widest.to_string().len();
+    for it in operations {
+        let _ = writeln!(out, "  {:>width$}  {}", it.index, it.signature);
+        docs(out, width + 8, it.doc.as_deref().or(it.comment.as_deref()));
+    }
+}
