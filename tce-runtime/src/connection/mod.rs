@@ -29,7 +29,7 @@ pub(crate) use calls::{Calls, Outcome, Reply};
 pub(crate) use drive::drive;
 pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
-pub(crate) use origin::{Acks, Origin, Parcel, Settled};
+pub(crate) use origin::{Acks, Origin, Parcel};
 pub(crate) use outbox::{Leave, Outbox, Refused};
 pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink};
 pub(crate) use relay::Leaving;

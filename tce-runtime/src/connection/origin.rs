@@ -5,64 +5,97 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep_until};
 
 use super::{Served, Serving};
-use crate::transport::mq::Ack;
+use crate::transport::mq::{Delivery, Settled, Tag};
 
-/// What is to be told the broker of one MQ message.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// All of it was executed, or will never be.
-    Done(Ack),
-    /// It is for another reader.
-    GivenBack(Ack),
-}
-
-impl Settled {
-    /// Tells it the broker.
-    pub(crate) async fn tell(self) {
-        match self {
-            Self::Done(ack) => ack.acknowledge().await,
-            Self::GivenBack(ack) => ack.give_back().await,
-        }
-    }
-}
+/// How long an acknowledgement waits for others. Each one that leaves alone
+/// costs a reader, its I/O thread and the broker about a twentieth of a call.
+const GATHER_TIME: Duration = Duration::from_millis(1);
+/// How many leave together at the latest.
+const GATHERED: usize = 16;
 
 /// What is ready to be told the broker, by an endpoint's reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Acks {
-    ready: Mutex<Vec<Settled>>,
-    filled: Notify,
+    ready: Mutex<Ready>,
+    /// How many there are at least before any is due; time makes fewer due.
+    enough: usize,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    settled: Vec<Settled>,
+    /// When the first of them came.
+    since: Option<Instant>,
+    is_urgent: bool,
 }
 
 impl Acks {
-    fn lock(&self) -> MutexGuard<'_, Vec<Settled>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is ready now.
-    pub(crate) fn take_ready(&self) -> Vec<Settled> {
-        std::mem::take(&mut self.lock())
-    }
-
-    /// What is ready; waits for something.
-    pub(crate) async fn take(&self) -> Vec<Settled> {
-        loop {
-            let ready = self.take_ready();
-            if !ready.is_empty() {
-                return ready;
-            }
-            self.filled.notified().await;
+    /// Those of a reader that gets `prefetch` deliveries ahead of them; 0 is
+    /// "without limit".
+    pub(crate) fn new(prefetch: u16) -> Self {
+        // The broker shall go on delivering while they gather.
+        let enough = match prefetch {
+            0 => GATHERED,
+            limit => GATHERED.min(usize::from(limit) / 4),
+        };
+        Self {
+            ready: Mutex::default(),
+            enough,
+            changed: Notify::new(),
         }
     }
 
-    fn push(&self, settled: Settled) {
-        self.lock().push(settled);
-        self.filled.notify_one();
+    fn lock(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is ready now, due or not.
+    pub(crate) fn take_ready(&self) -> Vec<Settled> {
+        std::mem::take(&mut *self.lock()).settled
+    }
+
+    /// What is ready, once it is due.
+    pub(crate) async fn take(&self) -> Vec<Settled> {
+        loop {
+            let changed = self.changed.notified();
+            match self.due_at() {
+                Some(at) if at <= Instant::now() => return self.take_ready(),
+                Some(at) => tokio::select! {
+                    () = sleep_until(at.into()) => {}
+                    () = changed => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    fn due_at(&self) -> Option<Instant> {
+        let ready = self.lock();
+        let since = ready.since?;
+        let is_due = ready.is_urgent || ready.settled.len() >= self.enough;
+        Some(if is_due { since } else { since + GATHER_TIME })
+    }
+
+    fn push(&self, settled: Settled, is_urgent: bool) {
+        let mut ready = self.lock();
+        ready.settled.push(settled);
+        ready.is_urgent |= is_urgent;
+        let is_first = ready.since.is_none();
+        if is_first {
+            ready.since = Some(Instant::now());
+        }
+        let is_news = is_first || ready.is_urgent || ready.settled.len() >= self.enough;
+        drop(ready);
+        if is_news {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -77,18 +110,22 @@ struct Undone {
     /// Whether one of them was not executed, and another reader shall.
     is_given_back: AtomicBool,
     is_redelivered: bool,
-    ack: Mutex<Option<Ack>>,
+    /// Whether the broker shall hear at once: it may confirm a persistent
+    /// message no earlier than that.
+    is_urgent: bool,
+    tag: Tag,
     acks: Arc<Acks>,
 }
 
 impl Parcel {
     /// One with so many messages, each of which has to come to its end.
-    pub(crate) fn of(count: usize, ack: Ack, acks: &Arc<Acks>, is_redelivered: bool) -> Self {
+    pub(crate) fn of(count: usize, delivery: &Delivery, acks: &Arc<Acks>) -> Self {
         Self(Arc::new(Undone {
             left: AtomicUsize::new(count),
             is_given_back: AtomicBool::new(false),
-            is_redelivered,
-            ack: Mutex::new(Some(ack)),
+            is_redelivered: delivery.is_redelivered,
+            is_urgent: delivery.is_persistent,
+            tag: delivery.tag,
             acks: Arc::clone(acks),
         }))
     }
@@ -123,17 +160,12 @@ impl Origin {
         if undone.left.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let ack = undone.ack.lock();
-        let Some(ack) = ack.unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
+        let settled = if undone.is_given_back.load(Ordering::Acquire) {
+            Settled::GivenBack(undone.tag)
+        } else {
+            Settled::Done(undone.tag)
         };
-        undone
-            .acks
-            .push(if undone.is_given_back.load(Ordering::Acquire) {
-                Settled::GivenBack(ack)
-            } else {
-                Settled::Done(ack)
-            });
+        undone.acks.push(settled, undone.is_urgent);
     }
 
     /// This message is not for us; the whole MQ message goes to another reader

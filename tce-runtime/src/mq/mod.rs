@@ -215,7 +215,7 @@ impl MessageQueues {
             servants: self.servants.get(name).cloned().unwrap_or_default(),
             brings_returns: self.is_read(name) || replies::is_own_name(name),
             handling: Served::default(),
-            acks: Arc::<Acks>::default(),
+            acks: Arc::new(Acks::new(consumer.prefetch())),
         };
         tokio::spawn(reader.run(consumer, stop));
     }

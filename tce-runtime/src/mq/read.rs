@@ -6,14 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
 use super::MessageQueues;
 use crate::{
     connection::{
         Acks, IncomingCall, Leaving, Origin, Parcel, Passing, Relay, Relayed, Reply, Servants,
-        Served, Settled,
+        Served,
     },
     stop::{DRAIN_EVERY, Stop, reached},
     transport::mq::{
@@ -49,20 +48,16 @@ impl Reader {
 
     /// Reads until the program ends and everything that was begun is done.
     async fn read(&self, consumer: &mut Consumer, drain: &mut watch::Receiver<Stop>) {
-        let mut telling = FuturesUnordered::new();
         let (mut is_draining, mut is_open) = (false, true);
         loop {
-            if is_draining && telling.is_empty() && self.is_done(is_open) {
+            if is_draining && self.is_done(is_open) {
                 // Whoever ended just now has left its acknowledgement.
-                telling.extend(self.acks.take_ready().into_iter().map(Settled::tell));
-                if telling.is_empty() {
-                    return;
-                }
+                consumer.tell(&self.acks.take_ready());
+                return consumer.close().await;
             }
             tokio::select! {
                 biased;
-                Some(()) = telling.next() => {}
-                ready = self.acks.take() => telling.extend(ready.into_iter().map(Settled::tell)),
+                ready = self.acks.take() => consumer.tell(&ready),
                 () = reached(drain, Stop::Drain), if !is_draining => {
                     is_draining = true;
                     if !self.brings_returns {
@@ -71,7 +66,7 @@ impl Reader {
                 }
                 () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
                 delivery = consumer.next(), if is_open => match delivery {
-                    Some(delivery) => self.take(delivery, is_draining),
+                    Some(delivery) => self.take(&delivery, is_draining),
                     None => is_open = false,
                 },
             }
@@ -87,26 +82,25 @@ impl Reader {
         is_answered && self.handling.count() == 0
     }
 
-    fn take(&self, delivery: Delivery, is_draining: bool) {
+    fn take(&self, delivery: &Delivery, is_draining: bool) {
         let Delivery {
-            body,
+            ref body,
             expires_in,
             is_batch,
-            is_redelivered,
-            ack,
-        } = delivery;
-        let batch = if is_batch { Batch::parse(&body) } else { None };
+            ..
+        } = *delivery;
+        let batch = if is_batch { Batch::parse(body) } else { None };
         // What is passed on leaves when all of it has been looked at.
         let mut leaving = self.servants.relay().map(|_| Leaving::new());
         let count = batch.map_or(1, Batch::count);
-        let whole = Parcel::of(count, ack, &self.acks, is_redelivered);
+        let whole = Parcel::of(count, delivery, &self.acks);
         let Some(batch) = batch else {
             let origin = whole.origin(&self.handling, expires_in);
             if is_batch {
                 let text = "an MQ message is no batch though it says so";
                 return self.drop_message("undecodable", text, origin);
             }
-            return self.handle(&body, origin, is_draining, &mut leaving);
+            return self.handle(body, origin, is_draining, &mut leaving);
         };
         let now = batch::unix_millis();
         for batch::Entry {

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use super::{BrokerError, Delivery, Parcel, PublishError, Reading};
+use super::{BrokerError, Delivery, Parcel, PublishError, Reading, Settled};
 use crate::config::MqEndpoint;
 
 /// Refuses every endpoint.
@@ -64,18 +64,16 @@ impl AmqpConsumer {
     pub(super) async fn cancel(&mut self) {
         match self.0 {}
     }
-}
 
-/// There is none.
-#[derive(Debug)]
-pub(crate) struct AmqpAck(Infallible);
-
-impl AmqpAck {
-    pub(super) async fn acknowledge(self) {
+    pub(super) fn prefetch(&self) -> u16 {
         match self.0 {}
     }
 
-    pub(super) async fn give_back(self) {
+    pub(super) fn tell(&mut self, _: &[Settled]) {
+        match self.0 {}
+    }
+
+    pub(super) async fn close(&mut self) {
         match self.0 {}
     }
 }

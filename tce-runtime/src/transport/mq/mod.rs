@@ -11,8 +11,8 @@ mod memory;
 
 use std::{sync::Arc, time::Duration};
 
-use amqp::{AmqpAck, AmqpBroker, AmqpConsumer, AmqpPublisher};
-use memory::{MemoryAck, MemoryConsumer, MemoryPublisher};
+use amqp::{AmqpBroker, AmqpConsumer, AmqpPublisher};
+use memory::{MemoryConsumer, MemoryPublisher};
 
 pub use memory::MemoryBroker;
 
@@ -40,7 +40,28 @@ pub(crate) struct Delivery {
     pub(crate) is_batch: bool,
     /// Whether it may have been delivered before.
     pub(crate) is_redelivered: bool,
-    pub(crate) ack: Ack,
+    /// Whether it survives a restart of the broker.
+    pub(crate) is_persistent: bool,
+    pub(crate) tag: Tag,
+}
+
+/// Names a delivery to the consumer that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// Which of the consumer's channels it came by: numbers begin anew with
+    /// each.
+    channel: u64,
+    number: u64,
+}
+
+/// What became of a delivery. One of which nothing is told is delivered again
+/// to whoever reads the queue after this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Settled {
+    /// All of it was executed, or will never be.
+    Done(Tag),
+    /// It is for another reader.
+    GivenBack(Tag),
 }
 
 /// Why a parcel was not taken.
@@ -186,30 +207,28 @@ impl Consumer {
             Self::Memory(consumer) => consumer.cancel(),
         }
     }
-}
 
-/// Tells the broker that a parcel is done with. Dropped without, the parcel is
-/// delivered again to whoever reads the queue after this process.
-#[derive(Debug)]
-pub(crate) enum Ack {
-    Amqp(AmqpAck),
-    Memory(MemoryAck),
-}
-
-impl Ack {
-    /// Acknowledges. Polled once it is on its way.
-    pub(crate) async fn acknowledge(self) {
+    /// How many parcels may be here and not settled; 0 is "without limit".
+    pub(crate) fn prefetch(&self) -> u16 {
         match self {
-            Self::Amqp(ack) => ack.acknowledge().await,
-            Self::Memory(ack) => ack.acknowledge(),
+            Self::Amqp(consumer) => consumer.prefetch(),
+            Self::Memory(consumer) => consumer.prefetch(),
         }
     }
 
-    /// Gives the parcel back to its queue, for whoever reads next.
-    pub(crate) async fn give_back(self) {
+    /// Tells the broker what became of deliveries. It is on its way then.
+    pub(crate) fn tell(&mut self, settled: &[Settled]) {
         match self {
-            Self::Amqp(ack) => ack.give_back().await,
-            Self::Memory(ack) => ack.give_back(),
+            Self::Amqp(consumer) => consumer.tell(settled),
+            Self::Memory(consumer) => consumer.tell(settled),
+        }
+    }
+
+    /// Ends reading, once the broker has heard what it was told.
+    pub(crate) async fn close(&mut self) {
+        match self {
+            Self::Amqp(consumer) => consumer.close().await,
+            Self::Memory(_) => {}
         }
     }
 }

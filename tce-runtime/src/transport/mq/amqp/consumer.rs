@@ -1,8 +1,8 @@
 //! Reading, with acknowledgements.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Channel, Consumer,
     options::{
@@ -12,10 +12,13 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 
-use super::link::{Link, reopen};
+use super::{
+    PERSISTENT,
+    link::{Link, reopen},
+};
 use crate::{
     config::{MqEndpoint, NodeType},
-    transport::mq::{Ack, Delivery, Reading, batch},
+    transport::mq::{Delivery, Reading, Settled, Tag, batch},
 };
 
 /// An endpoint that is open for reading.
@@ -23,6 +26,8 @@ pub(crate) struct AmqpConsumer {
     source: Source,
     channel: Channel,
     consumer: Consumer,
+    /// The deliveries of this channel of which the broker was told nothing.
+    unsettled: BTreeSet<u64>,
     /// Kept here, so that it goes on when a read is given up and begun again.
     reopening: Option<Pin<Box<dyn Future<Output = Self> + Send>>>,
     is_cancelled: bool,
@@ -34,6 +39,8 @@ struct Source {
     link: Arc<Link>,
     endpoint: MqEndpoint,
     reading: Reading,
+    /// Which channel is opened.
+    nth: u64,
 }
 
 impl AmqpConsumer {
@@ -46,6 +53,7 @@ impl AmqpConsumer {
             link,
             endpoint: endpoint.clone(),
             reading,
+            nth: 0,
         };
         source.open().await
     }
@@ -56,7 +64,10 @@ impl AmqpConsumer {
                 *self = reopening.await;
             }
             match self.consumer.next().await {
-                Some(Ok(delivery)) => return Some(received(delivery)),
+                Some(Ok(delivery)) => {
+                    self.unsettled.insert(delivery.delivery_tag);
+                    return Some(received(delivery, self.source.nth));
+                }
                 _ if self.is_cancelled => return None,
                 Some(Err(error)) => tracing::warn!(
                     endpoint = self.source.endpoint.name,
@@ -68,7 +79,8 @@ impl AmqpConsumer {
                 ),
             }
             // What this channel has not acknowledged goes back to the queue.
-            let (source, channel) = (self.source.clone(), self.channel.clone());
+            let (mut source, channel) = (self.source.clone(), self.channel.clone());
+            source.nth += 1;
             self.reopening = Some(Box::pin(async move {
                 let _ = channel.close(200, "reopened".into()).await;
                 reopen(&source.endpoint, || source.open()).await
@@ -84,6 +96,62 @@ impl AmqpConsumer {
             .channel
             .basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         let _ = cancelling.await;
+    }
+
+    pub(crate) fn prefetch(&self) -> u16 {
+        self.source.endpoint.prefetch
+    }
+
+    /// Of a channel that is lost nothing can be told, and nothing has to be: the
+    /// broker delivers again.
+    pub(crate) fn tell(&mut self, settled: &[Settled]) {
+        let (mut done, mut given_back) = (Vec::new(), Vec::new());
+        for settled in settled {
+            let (Settled::Done(tag) | Settled::GivenBack(tag)) = settled;
+            if tag.channel == self.source.nth && self.unsettled.remove(&tag.number) {
+                match settled {
+                    Settled::Done(_) => done.push(tag.number),
+                    Settled::GivenBack(_) => given_back.push(tag.number),
+                }
+            }
+        }
+        // Before what acknowledges all that is left.
+        for number in given_back {
+            self.give_back(number);
+        }
+        let first_left = self.unsettled.first().copied().unwrap_or(u64::MAX);
+        let through = done
+            .iter()
+            .copied()
+            .filter(|number| *number < first_left)
+            .max();
+        for number in done.into_iter().filter(|number| *number > first_left) {
+            self.acknowledge(number, false);
+        }
+        if let Some(through) = through {
+            self.acknowledge(through, true);
+        }
+    }
+
+    /// Acknowledges a delivery, or all through it.
+    fn acknowledge(&self, number: u64, multiple: bool) {
+        let options = BasicAckOptions { multiple };
+        // Polled once it has its place among what leaves. Waiting for more
+        // would cost as much as the acknowledgement.
+        let _ = self.channel.basic_ack(number, options).now_or_never();
+    }
+
+    fn give_back(&self, number: u64) {
+        let options = BasicNackOptions {
+            requeue: true,
+            ..BasicNackOptions::default()
+        };
+        let _ = self.channel.basic_nack(number, options).now_or_never();
+    }
+
+    pub(crate) async fn close(&mut self) {
+        // Answered after all that was told before.
+        let _ = self.channel.close(200, "read".into()).await;
     }
 }
 
@@ -113,6 +181,7 @@ impl Source {
             source: self.clone(),
             channel,
             consumer,
+            unsettled: BTreeSet::new(),
             reopening: None,
             is_cancelled: false,
         })
@@ -159,7 +228,7 @@ async fn own_queue(channel: &Channel, name: &str) -> lapin::Result<ShortString> 
     Ok(declared.name().clone())
 }
 
-fn received(mut delivery: lapin::message::Delivery) -> Delivery {
+fn received(mut delivery: lapin::message::Delivery, channel: u64) -> Delivery {
     let properties = &delivery.properties;
     let millis = properties
         .expiration()
@@ -170,28 +239,11 @@ fn received(mut delivery: lapin::message::Delivery) -> Delivery {
         expires_in: millis.map(Duration::from_millis),
         is_batch: content_type.is_some_and(|kind| kind.as_str() == batch::CONTENT_TYPE),
         is_redelivered: delivery.redelivered,
+        is_persistent: *properties.delivery_mode() == Some(PERSISTENT),
         body: std::mem::take(&mut delivery.data),
-        ack: Ack::Amqp(AmqpAck(Box::new(delivery))),
-    }
-}
-
-/// Tells the broker what became of one delivery.
-///
-/// Of a connection that is lost nothing can be told, and nothing has to be: the
-/// broker delivers again.
-#[derive(Debug)]
-pub(crate) struct AmqpAck(Box<lapin::message::Delivery>);
-
-impl AmqpAck {
-    pub(crate) async fn acknowledge(self) {
-        let _ = self.0.acker.ack(BasicAckOptions::default()).await;
-    }
-
-    pub(crate) async fn give_back(self) {
-        let options = BasicNackOptions {
-            requeue: true,
-            ..BasicNackOptions::default()
-        };
-        let _ = self.0.acker.nack(options).await;
+        tag: Tag {
+            channel,
+            number: delivery.delivery_tag,
+        },
     }
 }

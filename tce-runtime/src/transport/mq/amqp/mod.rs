@@ -17,12 +17,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-pub(crate) use consumer::{AmqpAck, AmqpConsumer};
+pub(crate) use consumer::AmqpConsumer;
 use link::{AmqpAddress, Link, attempt};
 pub(crate) use publisher::AmqpPublisher;
 
 use super::{BrokerError, Reading};
 use crate::config::MqEndpoint;
+
+/// AMQP's delivery modes.
+const TRANSIENT: u8 = 1;
+const PERSISTENT: u8 = 2;
 
 /// The brokers that the endpoints name, each connected when first needed, and
 /// disconnected when nobody uses it any more.

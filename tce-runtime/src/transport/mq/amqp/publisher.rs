@@ -9,15 +9,14 @@ use lapin::{
     protocol::AMQPErrorKind,
 };
 
-use super::link::{Life, Link, reopen};
+use super::{
+    PERSISTENT, TRANSIENT,
+    link::{Life, Link, reopen},
+};
 use crate::{
     config::{MqEndpoint, NodeType},
     transport::mq::{Parcel, PublishError, batch},
 };
-
-/// AMQP's delivery modes.
-const TRANSIENT: u8 = 1;
-const PERSISTENT: u8 = 2;
 
 /// An endpoint that is open for writing.
 #[derive(Debug)]

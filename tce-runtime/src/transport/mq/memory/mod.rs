@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(crate) use consumer::{MemoryAck, MemoryConsumer};
+pub(crate) use consumer::MemoryConsumer;
 pub(crate) use publisher::MemoryPublisher;
 use queue::Queue;
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::MqConfig,
-    transport::mq::{Ack, Delivery, Parcel, PublishError},
+    transport::mq::{Delivery, Parcel, PublishError, Settled, Tag},
 };
 
 const PREFETCH: u16 = 3;
@@ -46,14 +46,6 @@ fn now(consumer: &mut MemoryConsumer) -> Option<Delivery> {
     consumer.next().now_or_never().flatten()
 }
 
-fn acknowledge(ack: Ack) {
-    ack.acknowledge().now_or_never().expect("it takes no time");
-}
-
-fn give_back(ack: Ack) {
-    ack.give_back().now_or_never().expect("it takes no time");
-}
-
 #[derive(Debug, Clone)]
 enum Step {
     Publish,
@@ -83,7 +75,7 @@ proptest! {
         let open = || broker.consumer(&endpoint, Reading::Shared).expect("it is there");
         let publisher = broker.publisher(&endpoint);
         let mut readers = [open(), open()];
-        let mut held: [Vec<(u8, Ack)>; 2] = Default::default();
+        let mut held: [Vec<(u8, Tag)>; 2] = Default::default();
         let (mut published, mut taken, mut done) = (0, BTreeSet::new(), BTreeSet::new());
         let mut ready = 0_usize;
         for step in steps {
@@ -97,38 +89,34 @@ proptest! {
                     let may = held[reader].len() < usize::from(PREFETCH) && ready > 0;
                     let delivery = now(&mut readers[reader]);
                     prop_assert_eq!(delivery.is_some(), may);
-                    if let Some(Delivery { body, is_redelivered, ack, .. }) = delivery {
+                    if let Some(Delivery { body, is_redelivered, tag, .. }) = delivery {
                         prop_assert_eq!(is_redelivered, !taken.insert(body[0]));
-                        held[reader].push((body[0], ack));
+                        held[reader].push((body[0], tag));
                         ready -= 1;
                     }
                 }
                 Step::Acknowledge(reader) => {
-                    if let Some((number, ack)) = held[reader].pop() {
-                        acknowledge(ack);
+                    if let Some((number, tag)) = held[reader].pop() {
+                        readers[reader].tell(&[Settled::Done(tag)]);
                         prop_assert!(done.insert(number));
                     }
                 }
                 Step::GiveBack(reader) => {
-                    if let Some((_, ack)) = held[reader].pop() {
-                        give_back(ack);
+                    if let Some((_, tag)) = held[reader].pop() {
+                        readers[reader].tell(&[Settled::GivenBack(tag)]);
                         ready += 1;
                     }
                 }
                 Step::Die(reader) => {
                     readers[reader] = open();
-                    for (_, late) in held[reader].drain(..) {
-                        // Of a reader that is gone nothing is taken any more.
-                        acknowledge(late);
-                        ready += 1;
-                    }
+                    ready += held[reader].drain(..).count();
                 }
             }
         }
         drop(readers);
         let mut last = open();
-        while let Some(Delivery { body, ack, .. }) = now(&mut last) {
-            acknowledge(ack);
+        while let Some(Delivery { body, tag, .. }) = now(&mut last) {
+            last.tell(&[Settled::Done(tag)]);
             prop_assert!(done.insert(body[0]));
         }
         prop_assert!(done.into_iter().eq(0..published));
@@ -145,10 +133,9 @@ async fn a_reader_that_is_full_goes_on_when_one_is_done() {
     }
     let first = reader.next().await.unwrap();
     let _held = [reader.next().await, reader.next().await];
-    let mut fourth = std::pin::pin!(reader.next());
-    assert!(fourth.as_mut().now_or_never().is_none());
-    acknowledge(first.ack);
-    assert_eq!(fourth.await.unwrap().body, [3]);
+    assert!(now(&mut reader).is_none());
+    reader.tell(&[Settled::Done(first.tag)]);
+    assert_eq!(now(&mut reader).unwrap().body, [3]);
 }
 
 #[test]
