@@ -8,7 +8,7 @@ use std::{
 
 use tracing_subscriber::{
     EnvFilter,
-    filter::ParseError,
+    filter::LevelFilter,
     util::{SubscriberInitExt, TryInitError},
 };
 
@@ -16,7 +16,7 @@ use tracing_subscriber::{
 pub const VARIABLE: &str = "TCE_GATEWAY_LOG";
 
 /// What is logged where nothing says so.
-const DEFAULT_FILTER: &str = "info";
+pub const DEFAULT_FILTER: &str = "info";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,33 +58,23 @@ impl fmt::Display for Format {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// Neither a level nor a filter.
-    #[error("`{filter}` is no level (error, warn, info, debug, trace) and no filter: {source}")]
-    Filter {
-        /// What was given.
-        filter: String,
-        /// What is wrong with it.
-        source: ParseError,
-    },
+    #[error(
+        "`{0}` is no level (error, warn, info, debug, trace) and no filter (`info,lapin=warn`)"
+    )]
+    NoFilter(String),
     /// The program logs already.
     #[error("the log is set up already: {0}")]
     Twice(#[from] TryInitError),
 }
 
-/// Begins to log. `filter` is a level, or a filter such as
-/// `info,tce_gateway=debug`; unless given it is `TCE_GATEWAY_LOG`, or else
-/// `info`.
+/// Begins to log. `filter` is a level, or a filter such as `info,lapin=warn`.
 ///
 /// # Errors
 /// Where the filter is none, or the program logs already.
-pub fn init(filter: Option<&str>, format: Format) -> Result<(), LogError> {
-    let filter = match filter {
-        Some(filter) => filter.to_owned(),
-        None => std::env::var(VARIABLE).unwrap_or_else(|_| DEFAULT_FILTER.to_owned()),
-    };
-    let parsed = EnvFilter::builder().parse(&filter);
-    let parsed = parsed.map_err(|source| LogError::Filter { filter, source })?;
+pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
+    let filter = parse(filter).ok_or_else(|| LogError::NoFilter(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
+        .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match format {
@@ -92,4 +82,54 @@ pub fn init(filter: Option<&str>, format: Format) -> Result<(), LogError> {
         Format::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+fn parse(filter: &str) -> Option<EnvFilter> {
+    // A word that is no level would be the name of a module, and the log empty.
+    let is_plain = !filter.contains(['=', '[']);
+    if filter.is_empty() || is_plain && filter.parse::<LevelFilter>().is_err() {
+        return None;
+    }
+    EnvFilter::builder().parse(filter).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters_are_taken() {
+        for filter in [
+            "off",
+            "error",
+            "WARN",
+            "info",
+            "debug",
+            "trace",
+            "info,lapin=warn",
+        ] {
+            assert!(parse(filter).is_some(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_typing_error_does_not_silence_the_log() {
+        for filter in ["", "verbose", "inof", "info,lapin=loud", "=", "info;debug"] {
+            let error = init(filter, Format::Text).unwrap_err();
+            let begin = format!("`{filter}` is no level");
+            assert!(error.to_string().starts_with(&begin), "{error}");
+        }
+    }
+
+    #[test]
+    fn formats_have_the_names_that_they_show() {
+        for format in [Format::Text, Format::Json] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let error = "xml".parse::<Format>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`xml` is no format for the log: text or json"
+        );
+    }
 }

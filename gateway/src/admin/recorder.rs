@@ -1,6 +1,6 @@
 //! What is counted, for Prometheus.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -22,15 +22,17 @@ pub struct Recorder(PrometheusHandle);
 /// # Errors
 /// Where the program has a recorder of its own: then the numbers are there.
 pub fn install_recorder() -> Result<Recorder, BuildError> {
-    static INSTALLED: OnceLock<Recorder> = OnceLock::new();
-    if let Some(installed) = INSTALLED.get() {
-        return Ok(installed.clone());
+    static INSTALLED: Mutex<Option<Recorder>> = Mutex::new(None);
+    // Locked until it is installed: of two who ask at once, one waits.
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(recorder) = &*installed {
+        return Ok(recorder.clone());
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     metric::describe();
-    Ok(INSTALLED.get_or_init(|| Recorder(handle)).clone())
+    Ok(installed.insert(Recorder(handle)).clone())
 }
 
 impl Recorder {

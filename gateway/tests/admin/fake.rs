@@ -1,0 +1,124 @@
+//! A gateway that is none.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tce_gateway::admin::{
+    BackendRow, BackendState, ConnectionRow, DropRow, Listen, ListenerRow, Query, Readiness,
+    RouteRow, Server, Snapshot, Source, Totals, install_recorder,
+};
+use tokio::sync::oneshot;
+
+/// The state is what a test makes it.
+#[derive(Clone, Default)]
+pub(crate) struct Fake {
+    pub(crate) rows: Arc<Vec<ConnectionRow>>,
+    reasons: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    pub(crate) fn with_rows(rows: impl IntoIterator<Item = ConnectionRow>) -> Self {
+        Self {
+            rows: Arc::new(rows.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_unready(&self, reasons: &[&str]) {
+        let reasons = reasons.iter().map(|&reason| reason.to_owned());
+        *self.reasons.lock().unwrap() = reasons.collect();
+    }
+}
+
+impl Source for Fake {
+    fn snapshot(&self, query: &Query) -> Snapshot {
+        Snapshot {
+            gateway: "gwserver".to_owned(),
+            uptime_ms: 61_000,
+            users: 2,
+            totals: Totals {
+                calls: 10,
+                in_flight: 1,
+                refused: 2,
+                pushes: 3,
+                bytes_in: 4,
+                bytes_out: 5,
+            },
+            drops: vec![DropRow {
+                reason: "user_gone".to_owned(),
+                count: 7,
+            }],
+            listeners: vec![ListenerRow {
+                endpoint: "socket_gateway".to_owned(),
+                address: "tcp://0.0.0.0:12002".to_owned(),
+                connections: 2,
+            }],
+            routes: vec![RouteRow {
+                interface: "test.Server".to_owned(),
+                ifidx: 2,
+                from: "socket_gateway".to_owned(),
+                to: "mq_server".to_owned(),
+                calls: 10,
+            }],
+            backends: vec![BackendRow {
+                endpoint: "mq_server".to_owned(),
+                address: "amqp://localhost:5672".to_owned(),
+                state: BackendState::Down,
+                detail: "refused".to_owned(),
+                queued: 9,
+            }],
+            connections: query.select(self.rows.iter().cloned()),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            reasons: self.reasons.lock().unwrap().clone(),
+        }
+    }
+}
+
+/// A row of its own for each number; the users' names repeat every ten.
+pub(crate) fn row(id: u64) -> ConnectionRow {
+    ConnectionRow {
+        id,
+        peer: format!("tcp://10.0.{}.{}:40000", id / 256, id % 256),
+        user: Some(format!("User{}", id % 10)),
+        endpoint: "socket_gateway".to_owned(),
+        since_ms: 1_700_000_000_000 + id,
+        calls: id % 7,
+        in_flight: id % 3,
+        bytes_in: id % 11,
+        bytes_out: id % 13,
+    }
+}
+
+/// A server that ends with the test.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) end: oneshot::Sender<()>,
+    pub(crate) ended: tokio::task::JoinHandle<()>,
+}
+
+/// Serves on a free port of this machine.
+pub(crate) async fn serve(source: &Fake) -> Running {
+    serve_at("0", source).await
+}
+
+pub(crate) async fn serve_at(listen: &str, source: &Fake) -> Running {
+    let listen: Listen = listen.parse().unwrap();
+    let recorder = install_recorder().unwrap();
+    let server = Server::bind(&listen, Some(recorder)).await.unwrap();
+    let address = server.address();
+    let (end, ending) = oneshot::channel();
+    let serving = server.serve(source.clone(), async {
+        let _ = ending.await;
+    });
+    Running {
+        address,
+        end,
+        ended: tokio::spawn(serving),
+    }
+}

@@ -1,0 +1,124 @@
+//! Where the page is, and by which names it answers.
+
+use tce_gateway::admin::{Listen, Server};
+
+use crate::{
+    client::send,
+    fake::{Fake, Running, serve, serve_at},
+};
+
+/// The status of a request with this `Host`.
+async fn asked_as(server: &Running, host: &str) -> u16 {
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    send(server.address, &request).await.status
+}
+
+#[tokio::test]
+async fn a_name_that_was_made_to_lead_here_is_not_answered() {
+    let server = serve(&Fake::default()).await;
+    for host in [
+        "evil.example",
+        "evil.example:9100",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+        "[::1].evil.example",
+        "[evil.example]",
+        "::1",
+        "",
+    ] {
+        assert_eq!(asked_as(&server, host).await, 421, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_localhost_are_answered() {
+    let server = serve(&Fake::default()).await;
+    for host in [
+        "localhost",
+        "LOCALHOST:1",
+        "127.0.0.1",
+        "[::1]:9100",
+        "192.0.2.1:80",
+    ] {
+        assert_eq!(asked_as(&server, host).await, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn the_configured_name_is_answered() {
+    let server = serve_at("LocalHost:0", &Fake::default()).await;
+    assert!(server.address.ip().is_loopback());
+    assert_eq!(asked_as(&server, "localhost:9100").await, 200);
+    assert_eq!(asked_as(&server, "evil.example").await, 421);
+}
+
+#[tokio::test]
+async fn a_request_without_host_is_not_answered() {
+    let server = serve(&Fake::default()).await;
+    let answer = send(server.address, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert_eq!(answer.status, 421);
+    assert!(answer.body.contains("`admin`"), "{}", answer.body);
+}
+
+#[test]
+fn a_port_alone_is_for_this_machine() {
+    let places = [
+        ("9100", "127.0.0.1:9100"),
+        ("127.0.0.1:9100", "127.0.0.1:9100"),
+        ("0.0.0.0:9100", "0.0.0.0:9100"),
+        ("[::]:9100", "[::]:9100"),
+        ("gw-1.example.org:80", "gw-1.example.org:80"),
+    ];
+    for (text, place) in places {
+        assert_eq!(text.parse::<Listen>().unwrap().to_string(), place);
+    }
+}
+
+#[test]
+fn what_is_no_place_is_said_with_what_would_be() {
+    for text in [
+        "",
+        ":9100",
+        "*:9100",
+        "localhost",
+        "host:",
+        "host:x",
+        "host:65536",
+        "70000",
+        "::1:9100",
+        "[::1]",
+        "a b:1",
+        "http://host:1",
+        "-1",
+    ] {
+        let error = text.parse::<Listen>().expect_err(text).to_string();
+        assert!(
+            error.starts_with(&format!("`{text}` is no place")),
+            "{error}"
+        );
+        assert!(error.contains("`0.0.0.0:9100` for everybody"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let server = serve(&Fake::default()).await;
+    let place = server.address.to_string();
+    let error = Server::bind(&place.parse().unwrap(), None)
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(&format!("can't be at {place}:")), "{text}");
+}
+
+#[tokio::test]
+async fn without_a_recorder_there_are_no_metrics() {
+    let server = Server::bind(&"0".parse().unwrap(), None).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.serve(Fake::default(), std::future::pending()));
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    assert_eq!(send(address, &request).await.status, 404);
+}
