@@ -6,6 +6,8 @@ mod metric;
 
 pub mod admin;
 pub mod auth;
+pub mod config;
 pub mod log;
+pub mod route;
 
 tce_runtime::include_idl!(gateway);

@@ -1,0 +1,147 @@
+//! The attributes of an `ep`.
+
+use std::borrow::Cow;
+
+use tce_runtime::config::problem::quoted;
+
+use super::{
+    endpoints::Family,
+    variables::Variables,
+    xml::{Element, Sink},
+};
+use crate::config::properties::read_flag;
+
+const KNOWN: [&str; 16] = [
+    "name", "type", "address", "host", "port", "keyfile", "certfile", "cafile", "compress", "path",
+    "user", "password", "vhost", "batch", "prefetch", "tls",
+];
+
+const TYPES: [(&str, Family); 5] = [
+    ("socket", Family::Socket),
+    ("websocket", Family::WebSocket),
+    ("qpid", Family::Mq),
+    ("mq", Family::Mq),
+    ("amqp", Family::Mq),
+];
+
+/// The attributes of an `ep` that are not empty, with their variables put in.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    at: usize,
+    fields: Vec<(&'static str, Field<'a>)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) at: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn read(
+        element: Element<'a>,
+        variables: &Variables<'a>,
+        sink: &mut Sink<'_, '_>,
+    ) -> Self {
+        element.know_attributes(&KNOWN, sink);
+        let mut fields = Vec::new();
+        for name in KNOWN {
+            let Some(attribute) = element.attribute(name) else {
+                continue;
+            };
+            let text = variables.expand(attribute, sink);
+            if !text.trim().is_empty() {
+                let at = attribute.at;
+                fields.push((name, Field { text, at }));
+            }
+        }
+        Self {
+            at: element.at(),
+            fields,
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Field<'a>> {
+        let found = self.fields.iter().find(|(known, _)| *known == name);
+        found.map(|(_, field)| field)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).map(|field| field.text.trim())
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The value that `read` finds in the attribute; where it finds none,
+    /// `right` tells what would be.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        right: &str,
+        sink: &mut Sink<'_, '_>,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let field = self.get(name)?;
+        let value = read(field.text.trim());
+        if value.is_none() {
+            let text = quoted(&field.text);
+            sink.error(field.at, format!("`{name}` can't be {text}; write {right}"));
+        }
+        value
+    }
+
+    pub(super) fn missing(&self, name: &str, example: &str, sink: &mut Sink<'_, '_>) {
+        let endpoint = self.text("name").map(quoted).unwrap_or_default();
+        sink.error(
+            self.at,
+            format!("endpoint {endpoint} has no `{name}`; write {name}=\"{example}\""),
+        );
+    }
+
+    /// The name; it stands in lists, whose borders it can't have.
+    pub(super) fn name(&self, sink: &mut Sink<'_, '_>) -> Option<String> {
+        let Some(name) = self.text("name") else {
+            let right = "write name=\"socket_gateway\"";
+            sink.error(self.at, format!("`ep` has no `name`; {right}"));
+            return None;
+        };
+        let right = "a name without commas, `#` and spaces";
+        self.parsed("name", right, sink, |_| {
+            let stray = |c: char| matches!(c, ',' | '#') || c.is_whitespace();
+            (!name.contains(stray)).then(|| name.to_owned())
+        })
+    }
+
+    pub(super) fn family(&self, sink: &mut Sink<'_, '_>) -> Option<Family> {
+        let Some(field) = self.get("type") else {
+            self.missing("type", "socket", sink);
+            return None;
+        };
+        let text = field.text.trim();
+        let mut types = TYPES.iter();
+        let found = types.find(|(name, _)| name.eq_ignore_ascii_case(text));
+        if found.is_none() {
+            let mut right = sink.suggest(text, TYPES.map(|(name, _)| name));
+            if right.is_empty() {
+                right = "; write socket, websocket or qpid".to_owned();
+            }
+            let text = quoted(text);
+            sink.error(field.at, format!("`type` can't be {text}{right}"));
+        }
+        found.map(|(_, family)| *family)
+    }
+
+    /// Warns of the attribute, where it is there.
+    pub(super) fn pass_over(&self, name: &str, here: &str, sink: &mut Sink<'_, '_>) {
+        if let Some(field) = self.get(name) {
+            sink.warn(field.at, format!("`{name}` means nothing {here}"));
+        }
+    }
+
+    pub(super) fn flag(&self, name: &str, sink: &mut Sink<'_, '_>) -> bool {
+        let flag = self.parsed(name, "1 or 0", sink, read_flag);
+        flag.unwrap_or(false)
+    }
+}

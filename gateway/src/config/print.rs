@@ -1,0 +1,93 @@
+//! What is in force, and who said it.
+
+use std::fmt::{self, Write as _};
+
+use tce_runtime::config::problem::Place;
+
+use super::{EndpointId, EndpointKind, Hop, HostPort, Origin, PROPERTIES, Server, Services};
+
+/// The server's configuration for people: endpoints, routes, and each property
+/// with its value and where that comes from. Secrets and passwords are not
+/// shown.
+pub fn print_config(services: &Services, server: &Server) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_config(&mut text, services, server);
+    text
+}
+
+fn write_config(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+    writeln!(out, "server {}", server.name)?;
+    let lists = [
+        ("listen", &server.listen),
+        ("read", &server.reads),
+        ("write", &server.writes),
+        ("connect", &server.backends),
+    ];
+    for (title, ids) in lists {
+        if !ids.is_empty() {
+            writeln!(out, "\n{title}")?;
+        }
+        for id in ids {
+            let endpoint = services.endpoint(*id);
+            writeln!(out, "  {:<24} {}", endpoint.name, describe(&endpoint.kind))?;
+        }
+    }
+    write_routes(out, services, server)?;
+    write_properties(out, services, server)
+}
+
+fn write_routes(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+    let name = |id: EndpointId| services.endpoint(id).name.as_str();
+    if !server.loopback.is_empty() {
+        writeln!(out, "\nloopback")?;
+    }
+    for (call, back) in &server.loopback {
+        writeln!(out, "  {:<24} {}", name(*call), name(*back))?;
+    }
+    writeln!(out, "\nroutes")?;
+    for route in &server.routes {
+        let interface = services.interface(route.ifidx);
+        let interface = interface.map_or("", |interface| interface.name.as_str());
+        writeln!(out, "  {interface} ({})", route.ifidx)?;
+        for (what, hops) in [("call", &route.calls), ("return", &route.returns)] {
+            for Hop { from, to } in hops {
+                writeln!(out, "    {what:<6}  {} -> {}", name(*from), name(*to))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_properties(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+    writeln!(out, "\nproperties")?;
+    for (property, origin) in PROPERTIES.iter().zip(&server.origins) {
+        let value = (property.show)(&server.properties, &services.endpoints);
+        let value = if value.is_empty() { "-" } else { &value };
+        let origin = match origin {
+            Origin::Default => "default".to_owned(),
+            Origin::File(Place { line, .. }) => format!("line {}", line.unwrap_or_default()),
+            Origin::Over(source) => source.says(property.name),
+        };
+        writeln!(out, "  {:<28} {value:<24} {origin}", property.name)?;
+    }
+    Ok(())
+}
+
+fn describe(kind: &EndpointKind) -> String {
+    let (what, hosts, tls) = match kind {
+        EndpointKind::Socket { hosts, tls, .. } => ("socket", hosts, tls),
+        EndpointKind::WebSocket { hosts, tls, .. } => ("websocket", hosts, tls),
+        EndpointKind::Mq(queue) => {
+            let broker = HostPort {
+                host: queue.host.clone(),
+                port: queue.port,
+            };
+            let tls = if queue.tls { ", TLS" } else { "" };
+            return format!("{} at {broker}{tls}", queue.address);
+        }
+    };
+    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+    let tls = if tls.is_some() { ", TLS" } else { "" };
+    format!("{what} {}{tls}", hosts.join(","))
+}

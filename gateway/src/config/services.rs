@@ -1,0 +1,176 @@
+//! The configuration as it is used: checked, immutable, ids instead of names.
+
+use std::fmt;
+
+use tce_runtime::config::{MqEndpoint, TlsConfig};
+
+use super::{Origin, Properties};
+
+/// All of a `services.xml` (`spec/gateway.md`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Services {
+    /// The interfaces that routes may name, by rising index.
+    pub interfaces: Vec<Interface>,
+    /// All endpoints, in the order of the file: an [`EndpointId`] is a place
+    /// in it.
+    pub endpoints: Vec<Endpoint>,
+    /// The gateways that can be started with this file.
+    pub servers: Vec<Server>,
+}
+
+/// An interface that travels through the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index on the wire; never 65535, which is the built-in interface's.
+    pub ifidx: u16,
+    /// `module.Interface`
+    pub name: String,
+}
+
+/// An endpoint of [`Services`]: its place in `endpoints`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub(super) u16);
+
+impl EndpointId {
+    /// The place in [`Services::endpoints`].
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// Where messages come from or go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name by which the file speaks of it.
+    pub name: String,
+    /// How it is spoken to.
+    pub kind: EndpointKind,
+}
+
+/// How an endpoint is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// A stream socket: listened on, or a direct backend.
+    Socket {
+        /// Where to listen, or the hosts that share the backend's work; at
+        /// least one.
+        hosts: Vec<HostPort>,
+        /// Certificates, where it is spoken to under TLS.
+        tls: Option<TlsConfig>,
+        /// Whether what we send is compressed.
+        compress: bool,
+    },
+    /// A WebSocket to listen on.
+    WebSocket {
+        /// Where to listen; at least one.
+        hosts: Vec<HostPort>,
+        /// Certificates, where it is spoken to under TLS.
+        tls: Option<TlsConfig>,
+        /// The path that clients must ask for, with its leading `/`; empty for
+        /// any.
+        path: String,
+    },
+    /// A queue or topic at a broker. What a gateway does with it is said by
+    /// the [`Server`]: `reads` and `writes` are false here.
+    Mq(MqEndpoint),
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A host name or an address, an IPv6 address without its brackets; never
+    /// empty.
+    pub host: String,
+    /// The port; 0 to listen on any free one.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Reads `host:port`; the host of `:port` is any of this machine's.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(Self {
+            host: read_host(host)?,
+            port: port.parse().ok()?,
+        })
+    }
+}
+
+/// The host of a listening endpoint that names none: all addresses.
+pub(super) const ANY_HOST: &str = "0.0.0.0";
+
+/// A host name, or an address, which may stand in brackets; any where it is
+/// empty. None for what can't be a host, as a URL.
+pub(super) fn read_host(text: &str) -> Option<String> {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let host = match inner.unwrap_or(text) {
+        "" => ANY_HOST,
+        host => host,
+    };
+    let stray = |c: char| c.is_whitespace() || c.is_control() || "/\\{}[],;#?@\"'".contains(c);
+    let address = host.parse::<std::net::Ipv6Addr>().is_ok();
+    (!host.contains(stray) && (address || !host.contains(':'))).then(|| host.to_owned())
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// One gateway's configuration: a process is started with its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// `gwserver`
+    pub name: String,
+    /// The sockets and WebSockets that clients connect to; at least one.
+    pub listen: Vec<EndpointId>,
+    /// Where messages go, an interface each.
+    pub routes: Vec<Route>,
+    /// What is sent to the first of a pair gets its RETURN by the second
+    /// (`__mq_return__`); one pair at most for each first.
+    pub loopback: Vec<(EndpointId, EndpointId)>,
+    /// The MQ endpoints to read from.
+    pub reads: Vec<EndpointId>,
+    /// The MQ endpoints to write to.
+    pub writes: Vec<EndpointId>,
+    /// The direct backends: sockets to connect to.
+    pub backends: Vec<EndpointId>,
+    /// Everything else.
+    pub properties: Properties,
+    /// Where each property's value comes from, in the order of
+    /// [`PROPERTIES`](super::PROPERTIES).
+    pub origins: Vec<Origin>,
+}
+
+/// The ways of one interface's messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The interface's index.
+    pub ifidx: u16,
+    /// The ways of CALLs; one at most from each endpoint.
+    pub calls: Vec<Hop>,
+    /// The ways of RETURNs; one at most from each endpoint.
+    pub returns: Vec<Hop>,
+}
+
+/// From the endpoint where a message arrives to the one by which it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// `in`
+    pub from: EndpointId,
+    /// `out`
+    pub to: EndpointId,
+}
+
+/// A file has no server of the name that a process was started with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnknownServer(pub(super) String);
