@@ -12,10 +12,10 @@ mod print;
 
 use std::path::Path;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};
 use crate::resolve::imports;
-use crate::source::{FileId, SourceMap};
+use crate::source::{FileId, SourceMap, Span};
 use crate::syntax;
 
 /// What came of laying out one file.
@@ -29,6 +29,47 @@ pub struct Formatted {
     pub diagnostics: Vec<Diagnostic>,
     /// The file, if it could be read.
     pub sources: SourceMap,
+}
+
+impl Formatted {
+    /// The first line that changes, as a diagnostic; `None` where nothing does.
+    #[must_use]
+    pub fn difference(&self) -> Option<Diagnostic> {
+        let (source, text) = (self.sources.files().first()?, self.text.as_ref()?);
+        if !self.changed {
+            return None;
+        }
+        let path = source.path().display();
+        let message = format!("`{path}` is not in canonical layout");
+        let diagnostic = Diagnostic::new(Code::Layout, message);
+        let diagnostic = match first_difference(source.text(), text) {
+            Some((span, "")) => diagnostic.at(span, "nothing should be here"),
+            Some((span, line)) => diagnostic.at(span, format!("should be `{line}`")),
+            // Only a byte-order mark or the very end differ.
+            None => diagnostic,
+        };
+        Some(diagnostic.help("`tce fmt` lays it out"))
+    }
+}
+
+/// The place of the first line of `old` that differs in `new`, and what it is there.
+fn first_difference<'n>(old: &str, new: &'n str) -> Option<(Span, &'n str)> {
+    let mut start = 0;
+    let mut lines = new.split('\n');
+    for line in old.split('\n') {
+        let wanted = lines.next().unwrap_or_default();
+        if line != wanted {
+            let bytes = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            let span = Span {
+                file: FileId(0),
+                start: bytes(start),
+                end: bytes(start + line.trim_end().len()),
+            };
+            return Some((span, wanted));
+        }
+        start += line.len() + 1;
+    }
+    None
 }
 
 /// Gives a text in canonical layout.

@@ -141,7 +141,7 @@ impl<'p> Printer<'p> {
         }
         match leading.last() {
             Some(last) if piece.newlines == 0 && !last.is_doc_block() && !is_end => {
-                self.out.push(' ')
+                self.out.push(' ');
             }
             _ if piece.text.is_empty() => {}
             _ => self.new_line(self.depth, is_blank(blank, piece.newlines)),

@@ -50,10 +50,10 @@ fn comments(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(start) = rest.find(['/', '#', '"']) {
         rest = &rest[start..];
-        let end = if rest.starts_with('"') {
-            rest[1..].find('"').unwrap() + 2
-        } else if rest.starts_with("/*") {
-            rest[2..].find("*/").unwrap() + 4
+        let end = if let Some(string) = rest.strip_prefix('"') {
+            string.find('"').unwrap() + 2
+        } else if let Some(block) = rest.strip_prefix("/*") {
+            block.find("*/").unwrap() + 4
         } else {
             rest.find('\n').unwrap_or(rest.len())
         };
@@ -68,10 +68,7 @@ fn comments(text: &str) -> Vec<String> {
 /// Asserts what holds for every text that can be laid out, and gives its layout.
 #[track_caller]
 fn laid_out(text: &str) -> String {
-    let formatted = match format(text) {
-        Ok(formatted) => formatted,
-        Err(diagnostics) => panic!("{diagnostics:?}\n{text}"),
-    };
+    let formatted = format(text).unwrap();
     assert_eq!(
         format(&formatted).unwrap(),
         formatted,
@@ -170,8 +167,32 @@ fn marks_and_ends_of_lines_are_changes() {
         let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
         assert_eq!(formatted.text.as_deref(), Some(good), "{text:?}");
         assert_eq!(formatted.changed, changed, "{text:?}");
+        assert_eq!(formatted.difference().is_some(), changed, "{text:?}");
         assert_eq!(format(text).unwrap(), good);
     }
+}
+
+#[test]
+fn the_first_line_that_changes_is_shown() {
+    let text = "module m {\n  sequence<int>  L; // é\n}\n";
+    let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
+    let said = render::human(
+        &[formatted.difference().unwrap()],
+        &formatted.sources,
+        false,
+    );
+    assert_eq!(
+        said,
+        "\
+warning[TCE0500]: `a.idl` is not in canonical layout
+ --> a.idl:2:1
+  |
+2 |   sequence<int>  L; // é
+  | ^^^^^^^^^^^^^^^^^^^^^^^^ should be `    sequence<int> L; // é`
+  |
+  = help: `tce fmt` lays it out
+"
+    );
 }
 
 #[test]
