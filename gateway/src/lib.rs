@@ -4,10 +4,39 @@
 
 mod metric;
 
-pub mod admin;
-pub mod auth;
 pub mod config;
-pub mod log;
 pub mod route;
 
-tce_runtime::include_idl!(gateway);
+mod drops;
+mod places;
+mod slots;
+
+pub mod admin;
+pub mod auth;
+pub mod log;
+
+mod command;
+mod core;
+mod endpoint;
+mod error;
+mod events;
+mod gateway;
+mod listen;
+mod meter;
+mod queues;
+mod session;
+mod signals;
+mod state;
+mod table;
+mod tend;
+mod users;
+mod who;
+
+pub use command::GatewayCommand;
+pub use error::GatewayError;
+pub use gateway::{Gateway, Running};
+
+/// What gateways and servers say to each other: `idl/gateway.idl`.
+pub mod idl {
+    tce_runtime::include_idl!(gateway);
+}

@@ -4,6 +4,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) const CONNECTIONS: &str = "tce_gateway_connections";
 pub(crate) const CONNECTIONS_TOTAL: &str = "tce_gateway_connections_total";
+pub(crate) const ENDED: &str = "tce_gateway_connections_ended_total";
 pub(crate) const USERS: &str = "tce_gateway_users";
 pub(crate) const LOGINS: &str = "tce_gateway_logins_total";
 pub(crate) const LOGIN_SECONDS: &str = "tce_gateway_login_seconds";
@@ -40,6 +41,11 @@ fn describe_clients() {
         count,
         "Connections of clients that were accepted, by endpoint"
     );
+    describe_counter!(
+        ENDED,
+        count,
+        "Connections that the gateway ended, by reason"
+    );
     describe_gauge!(USERS, count, "Users who are logged in");
     describe_counter!(
         LOGINS,
@@ -63,7 +69,7 @@ fn describe_messages() {
     describe_counter!(
         CALLS,
         count,
-        "Calls of clients that were passed on, by endpoint and out"
+        "Calls of clients that have a route, by interface and endpoint"
     );
     describe_gauge!(
         CALLS_IN_FLIGHT,
@@ -73,17 +79,17 @@ fn describe_messages() {
     describe_counter!(
         CALLS_REFUSED,
         count,
-        "Calls that the gateway answered with an error of its own, by code"
+        "Calls that the gateway did not pass on, by code and reason"
     );
     describe_histogram!(
         CALL_SECONDS,
         Unit::Seconds,
-        "From the arrival of a call to the arrival of its RETURN, by out"
+        "From the arrival of a call to the arrival of its RETURN, by interface"
     );
     describe_counter!(
         RETURNS,
         count,
-        "RETURNs that were passed to their client, by endpoint"
+        "What became of calls that were passed on, by interface and result"
     );
     describe_counter!(
         PUSHES,

@@ -18,8 +18,6 @@ pub(crate) struct Console {
     pub(crate) err: io::Stderr,
     /// How diagnostics are written.
     pub(crate) format: ErrorFormat,
-    /// Whether there were any.
-    pub(crate) has_shown: bool,
 }
 
 /// Why a subcommand could not come to a result.
@@ -43,7 +41,6 @@ impl Console {
             out: io::stdout(),
             err: io::stderr(),
             format: ErrorFormat::default(),
-            has_shown: false,
         }
     }
 

@@ -10,7 +10,6 @@ mod check;
 mod command;
 mod compile;
 mod demo;
-mod fmt;
 mod output;
 mod ping;
 mod settings;

@@ -18,6 +18,10 @@ pub struct ConnectionLimits {
     /// How long bytes may wait for a peer that reads none. 30 s unless set;
     /// then the connection is closed.
     pub stall_time: Duration,
+    /// After how much silence the system asks whether the peer still lives; one
+    /// that does not answer is lost after about half a minute more. 60 s unless
+    /// set; never, where it is nothing.
+    pub keepalive_time: Option<Duration>,
     /// The bytes that may wait to be sent. 1 MiB unless set; past it a caller
     /// waits, and a connection whose replies wait reads no more calls.
     pub send_buffer: usize,
@@ -38,6 +42,7 @@ impl Default for ConnectionLimits {
             connect_time: Duration::from_secs(5),
             frame_time: Duration::from_secs(30),
             stall_time: Duration::from_secs(30),
+            keepalive_time: Some(Duration::from_secs(60)),
             send_buffer: 1 << 20,
             served_calls: 1024,
             calls_in_flight: 1 << 16,

@@ -12,7 +12,8 @@ use tokio::{sync::Notify, time::sleep_until};
 use super::wait::wait_until;
 use crate::{error::ErrorCode, wire::Extra};
 
-/// The slots that an empty table keeps.
+/// The slots of a table that was used. One that never was has none: most
+/// connections of a server never call.
 const MIN_SLOTS: usize = 64;
 /// An empty table of more slots than this is given back.
 const KEEP_SLOTS: usize = 1024;
@@ -93,7 +94,7 @@ struct Table {
 impl Calls {
     pub(crate) fn new(limit: usize, first: u32) -> Self {
         let table = Table {
-            slots: free_slots(MIN_SLOTS),
+            slots: Vec::new(),
             next: first,
             taken: 0,
             waiting: 0,
@@ -260,8 +261,8 @@ impl Calls {
 
 impl Table {
     fn position(&self, sequence: u32) -> usize {
-        // The number of slots is a power of two.
-        sequence as usize & (self.slots.len() - 1)
+        // The number of slots is a power of two, or zero: then there is no place.
+        sequence as usize & self.slots.len().wrapping_sub(1)
     }
 
     /// The slot of a call that is in the table.
@@ -293,7 +294,7 @@ impl Table {
     /// Two calls that have different slots in a table have different slots in
     /// one of twice its size, so that moving them needs no search.
     fn grow(&mut self) {
-        let doubled = free_slots(self.slots.len() * 2);
+        let doubled = free_slots((self.slots.len() * 2).max(MIN_SLOTS));
         for slot in std::mem::replace(&mut self.slots, doubled) {
             if !matches!(slot.state, State::Free) {
                 let position = self.position(slot.sequence);

@@ -182,9 +182,15 @@ impl Connection {
         &self.inner.settings.options
     }
 
-    /// Whether it is up at the moment.
+    /// Whether it is up at the moment; over a message queue, whether the broker
+    /// is there.
     #[must_use]
     pub fn is_connected(&self) -> bool {
+        if let Some(link) = &self.inner.queue
+            && !link.outlet.is_up()
+        {
+            return false;
+        }
         matches!(*self.inner.status.borrow(), Status::Up)
     }
 
@@ -215,6 +221,13 @@ impl Connection {
     /// in flight fail with CONNECTION_LOST.
     pub fn close(&self) {
         self.inner.status.send_replace(Status::Closed);
+    }
+
+    /// How many messages wait for the broker of a message queue; of a stream 0.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let queue = self.inner.queue.as_ref();
+        queue.map_or(0, |link| link.outlet.waiting())
     }
 
     /// How many calls on this connection wait for their RETURN.

@@ -183,6 +183,16 @@ impl Outlet {
         self.lock().bytes == 0
     }
 
+    /// Whether the broker is there, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.lock().broker == Broker::Up
+    }
+
+    /// How many messages wait for the publisher.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// What waits, for the publisher; waits for something.
     pub(crate) async fn take(&self) -> VecDeque<Outgoing> {
         loop {

@@ -27,6 +27,16 @@ pub trait Servant: Send + Sync + 'static {
     fn dispatch(&self, call: IncomingCall<'_>);
 }
 
+impl<S: Servant + ?Sized> Servant for Arc<S> {
+    fn interfaces(&self) -> &'static [u16] {
+        (**self).interfaces()
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        (**self).dispatch(call);
+    }
+}
+
 /// A call that has arrived, its parameters still marshalled.
 pub struct IncomingCall<'a> {
     pub(crate) connection: &'a Connection,

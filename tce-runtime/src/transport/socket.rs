@@ -16,9 +16,7 @@ use crate::{
     error::{ErrorCode, RpcError},
 };
 
-/// A peer that has vanished without a word is noticed after about this long,
-/// and three times [`PROBE_EVERY`].
-const PROBE_AFTER: Duration = Duration::from_secs(60);
+/// How often a silent peer is asked whether it still lives.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects within the communicator's `connect_time`.
@@ -42,7 +40,7 @@ async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Stre
     let socket = TcpStream::connect(addresses.as_slice())
         .await
         .map_err(connect_error)?;
-    let peer = tune(&socket).map_err(connect_error)?;
+    let peer = tune(&socket, settings.options.connection.keepalive_time).map_err(connect_error)?;
     match endpoint.scheme {
         Scheme::Tcp => Ok(plain(socket, peer)),
         Scheme::Ssl => {
@@ -99,6 +97,7 @@ pub(crate) struct Listener {
     tls: Option<Arc<ServerConfig>>,
     gate: Option<Arc<Gate>>,
     handshake_time: Duration,
+    keepalive_time: Option<Duration>,
 }
 
 /// A socket that was accepted and has not shaken hands yet.
@@ -108,6 +107,7 @@ pub(crate) struct Accepted {
     tls: Option<Arc<ServerConfig>>,
     gate: Option<Arc<Gate>>,
     handshake_time: Duration,
+    keepalive_time: Option<Duration>,
 }
 
 impl Listener {
@@ -127,6 +127,7 @@ impl Listener {
             tls,
             gate: scheme.is_websocket().then(gate),
             handshake_time: settings.options.connection.connect_time,
+            keepalive_time: settings.options.connection.keepalive_time,
         })
     }
 
@@ -142,6 +143,7 @@ impl Listener {
             tls: self.tls.clone(),
             gate: self.gate.clone(),
             handshake_time: self.handshake_time,
+            keepalive_time: self.keepalive_time,
         })
     }
 }
@@ -162,7 +164,7 @@ impl Accepted {
     }
 
     async fn shake_hands(self) -> io::Result<Stream> {
-        let peer = tune(&self.socket)?;
+        let peer = tune(&self.socket, self.keepalive_time)?;
         let Some(tls) = self.tls else {
             return match self.gate {
                 None => Ok(plain(self.socket, peer)),
@@ -177,13 +179,14 @@ impl Accepted {
     }
 }
 
-fn tune(socket: &TcpStream) -> io::Result<SocketAddr> {
+fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<SocketAddr> {
     socket.set_nodelay(true)?;
-    SockRef::from(socket).set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(PROBE_AFTER)
-            .with_interval(PROBE_EVERY),
-    )?;
+    if let Some(time) = keepalive {
+        let probes = TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(PROBE_EVERY);
+        SockRef::from(socket).set_tcp_keepalive(&probes)?;
+    }
     socket.peer_addr()
 }
 

@@ -1,0 +1,122 @@
+//! What comes from the servers: RETURNs for clients, and calls to them.
+
+use std::sync::Arc;
+
+use tce_runtime::{
+    Connection, ErrorCode, Passing, Relay, Relayed,
+    wire::{RawMessage, reserved},
+};
+
+use crate::{
+    core::Core,
+    session::{Session, Via},
+    slots::Slot,
+};
+
+/// Passes what comes by one endpoint, or one of its hosts, to the clients.
+pub(crate) struct Arrivals {
+    core: Arc<Core>,
+    endpoint: Slot,
+    /// The host, where it is none of a broker.
+    host: Option<Via>,
+}
+
+impl Arrivals {
+    pub(crate) fn new(core: &Arc<Core>, endpoint: Slot, host: Option<Via>) -> Self {
+        Self {
+            core: Arc::clone(core),
+            endpoint,
+            host,
+        }
+    }
+
+    /// The client whose user the message names.
+    fn client(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
+        let user = message.extra.get(reserved::USER_ID)?;
+        self.core.users.get(user)
+    }
+
+    fn returned(&self, passing: &mut Passing<'_>) -> Relayed {
+        let message = passing.message();
+        // Servants of old leave the header's fields of an error empty.
+        if !message.header.is_routed() && message.extra.get(reserved::USER_ID).is_none() {
+            return Relayed::Ours;
+        }
+        match self.client(&message) {
+            Some(client) => client.returned(passing),
+            None => self.core.drops.count("user_gone"),
+        }
+        Relayed::Taken
+    }
+
+    fn called(&self, passing: &mut Passing<'_>) -> Relayed {
+        let message = passing.message();
+        if message.extra.get(reserved::USER_ID).is_some() {
+            match self.client(&message) {
+                Some(client) => client.push(passing),
+                None => self.core.drops.count("user_gone"),
+            }
+            passing.refuse(
+                ErrorCode::SendFailed,
+                "the gateway passes calls to users oneway: nobody answers this one",
+            );
+            return Relayed::Taken;
+        }
+        if passing.has_servant() {
+            return Relayed::Ours;
+        }
+        match self.audience(message.header.ifidx) {
+            Some(endpoint) => self.core.for_each_session(|session| {
+                if session.endpoint == endpoint && session.user().is_some() {
+                    session.push(passing);
+                }
+            }),
+            None => return self.without_user(passing),
+        }
+        Relayed::Taken
+    }
+
+    /// The endpoint whose clients hear what comes without a user: only a topic
+    /// speaks to everybody.
+    fn audience(&self, ifidx: u16) -> Option<Slot> {
+        self.core.table.load().broadcast(ifidx, self.endpoint)
+    }
+
+    fn without_user(&self, passing: &Passing<'_>) -> Relayed {
+        if self.core.serves(passing.message().header.ifidx) {
+            return Relayed::Ours;
+        }
+        if passing.message().header.calltype.is_oneway() {
+            self.core.drops.count("no_user");
+            return Relayed::Taken;
+        }
+        // The runtime answers that nobody serves it.
+        Relayed::Ours
+    }
+}
+
+impl Relay for Arrivals {
+    fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
+        let calltype = passing.message().header.calltype;
+        if calltype.is_return() {
+            self.returned(passing)
+        } else if calltype.is_call() {
+            self.called(passing)
+        } else {
+            Relayed::Ours
+        }
+    }
+
+    fn disconnected(&self, connection: &Connection, reason: &str) {
+        let Some(via) = self.host else {
+            return;
+        };
+        tracing::warn!(server = connection.peer(), "a server has gone: {reason}");
+        self.core.for_each_session(|session| {
+            let text = "the server's connection to the gateway ended before it answered";
+            session.fail_calls(ErrorCode::ConnectionLost, text, |call| {
+                call.via == Some(via)
+            });
+        });
+    }
+}

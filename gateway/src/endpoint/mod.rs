@@ -1,0 +1,78 @@
+//! The side away from the clients: queues, and sockets of servers.
+
+mod arrivals;
+mod direct;
+
+use std::time::Duration;
+
+use tce_runtime::{
+    Connection, NotPassed, Passing,
+    wire::{Header, PatchedExtra},
+};
+
+pub(crate) use arrivals::Arrivals;
+pub(crate) use direct::Direct;
+
+use crate::{session::Via, slots::Slot};
+
+/// What calls are passed on to.
+pub(crate) enum Backend {
+    Queue(Queue),
+    Direct(Direct),
+}
+
+/// A queue or topic at a broker.
+pub(crate) struct Queue {
+    pub(crate) slot: Slot,
+    pub(crate) name: String,
+    /// `amqp://host:port`
+    pub(crate) address: String,
+    pub(crate) connection: Connection,
+}
+
+impl Backend {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Queue(queue) => &queue.name,
+            Self::Direct(direct) => direct.name(),
+        }
+    }
+
+    /// Whether the broker, or one of the servers, is there.
+    pub(crate) fn is_up(&self) -> bool {
+        match self {
+            Self::Queue(queue) => queue.connection.is_connected(),
+            Self::Direct(direct) => direct.hosts().iter().any(direct::Host::is_up),
+        }
+    }
+
+    /// How many messages wait for the broker.
+    pub(crate) fn queued(&self) -> usize {
+        match self {
+            Self::Queue(queue) => queue.connection.queued(),
+            Self::Direct(_) => 0,
+        }
+    }
+
+    /// Passes a CALL on, and says by which way. Calls of one session keep to
+    /// one host while it is there, so that they stay in order.
+    pub(crate) fn pass(
+        &self,
+        session: u64,
+        passing: &mut Passing<'_>,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        expires_in: Duration,
+    ) -> Result<Via, NotPassed> {
+        match self {
+            Self::Queue(queue) => {
+                passing.pass(&queue.connection, header, extra, Some(expires_in))?;
+                Ok(Via {
+                    endpoint: queue.slot,
+                    host: 0,
+                })
+            }
+            Self::Direct(direct) => direct.pass(session, passing, header, extra),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a gateway does not start, or is not loaded anew.
+
+use tce_runtime::{RpcError, config::problem::Problems};
+
+use crate::{
+    auth::{BadJwtKey, UnknownAlgorithm},
+    config::UnknownServer,
+};
+
+/// Why a gateway does not start, or is not loaded anew.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The file has mistakes.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// The file has no such server.
+    #[error("{0}")]
+    UnknownServer(#[from] UnknownServer),
+    /// An address is taken, a certificate can't be read, a broker is away.
+    #[error("{0}")]
+    Rpc(RpcError),
+    /// The admin page, or a file that a property names.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The admin page can't be at this address.
+    #[error("{0}")]
+    Admin(#[from] crate::admin::NoPlace),
+    /// The key for JWTs.
+    #[error("auth_jwt_key or auth_jwt_secret: {0}")]
+    JwtKey(#[from] BadJwtKey),
+    /// The algorithm of JWTs.
+    #[error("auth_jwt_algorithms: {0}")]
+    JwtAlgorithm(#[from] UnknownAlgorithm),
+    /// JWTs are signed with something.
+    #[error("auth=jwt needs auth_jwt_key or auth_jwt_secret")]
+    NoJwtKey,
+    /// What is asked for does not fit the key.
+    #[error(
+        "auth_jwt_algorithms: none of them fits a key in PEM; those are RS256, ES256 and EdDSA"
+    )]
+    NoJwtAlgorithm,
+    /// The servant that knows the users is somewhere.
+    #[error("auth=interface needs auth_endpoint: where gateway.IAuthenticator is served")]
+    NoAuthEndpoint,
+    /// Somebody has to know the users.
+    #[error("userid_check needs somebody who knows the users: set auth to token, jwt or interface")]
+    NoAuthenticator,
+    /// The file has several servers, and none was named.
+    #[error("name the servers to run: {0}")]
+    WhichServer(String),
+    /// What is logged can't be said so.
+    #[error("{0}")]
+    Log(#[from] crate::log::LogError),
+    /// A configuration that was not loaded from a file can't be loaded anew.
+    #[error("this gateway was not loaded from a file")]
+    NoFile,
+    /// Clients would have to connect elsewhere.
+    #[error(
+        "`listen` or its endpoints have changed: that takes effect when the gateway is started again"
+    )]
+    OtherListeners,
+}

@@ -1,0 +1,126 @@
+//! The message queues of a gateway.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tce_runtime::{
+    Adapter, Communicator, MemoryBroker, Relay, RpcError,
+    config::{MqConfig, MqEndpoint},
+};
+
+use crate::{
+    config::{EndpointId, EndpointKind, Server, Services},
+    core::Core,
+    endpoint::{Arrivals, Backend, Queue},
+    table::Backends,
+};
+
+/// The pauses between attempts to reach a broker at the start.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Message queues that were opened together.
+#[derive(Clone)]
+pub(crate) struct Queues {
+    communicator: Communicator,
+    endpoints: Vec<MqEndpoint>,
+}
+
+impl Queues {
+    /// Those that `server` reads and writes, without those that are open
+    /// already.
+    pub(crate) fn of(services: &Services, server: &Server, open: &[Self]) -> Self {
+        let (reads, writes) = (
+            by_name(services, &server.reads),
+            by_name(services, &server.writes),
+        );
+        let is_open = |endpoint: &MqEndpoint| {
+            open.iter()
+                .any(|queues| queues.endpoints.contains(endpoint))
+        };
+        let endpoints = services.endpoints.iter().filter_map(|endpoint| {
+            let EndpointKind::Mq(mq) = &endpoint.kind else {
+                return None;
+            };
+            let endpoint = MqEndpoint {
+                reads: reads.contains(endpoint.name.as_str()),
+                writes: writes.contains(endpoint.name.as_str()),
+                ..mq.clone()
+            };
+            ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
+        });
+        Self {
+            endpoints: endpoints.collect(),
+            communicator: Communicator::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    pub(crate) fn communicator(&self) -> &Communicator {
+        &self.communicator
+    }
+
+    /// Opens them.
+    pub(crate) async fn open(&self, memory: Option<&MemoryBroker>) -> Result<(), RpcError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let config = MqConfig {
+            endpoints: self.endpoints.clone(),
+            pairs: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match memory {
+            Some(broker) => self.communicator.open_mq_in_memory(config, broker).await,
+            None => self.communicator.open_mq(config).await,
+        }
+    }
+
+    /// The same, however long the broker is away.
+    pub(crate) async fn open_in_time(&self, memory: Option<&MemoryBroker>) {
+        let mut pause = PAUSE_MIN;
+        while let Err(error) = self.open(memory).await {
+            tracing::warn!("waits for the message queues: {error}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Those that are written, to pass calls on to.
+    pub(crate) async fn backends(&self, core: &Core) -> Result<Backends, RpcError> {
+        let mut backends = Backends::new();
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
+            let name = &endpoint.name;
+            let queue = Queue {
+                slot: core.slots.of(name),
+                name: name.clone(),
+                address: format!("amqp://{}:{}", endpoint.host, endpoint.port),
+                connection: self.communicator.connect(&format!("mq:{name}")).await?,
+            };
+            backends.insert(name.clone(), Arc::new(Backend::Queue(queue)));
+        }
+        Ok(backends)
+    }
+
+    /// Begins to read those that are read.
+    pub(crate) async fn read(&self, core: &Arc<Core>) -> Result<(), RpcError> {
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.reads) {
+            let name = &endpoint.name;
+            let relay: Arc<dyn Relay> = Arc::new(Arrivals::new(core, core.slots.of(name), None));
+            let adapter = Adapter::listen(&self.communicator, &format!("mq:{name}")).await?;
+            for servant in &core.servants {
+                adapter.add_servant(Arc::clone(servant));
+            }
+            adapter.relay_queues(&relay).start();
+        }
+        Ok(())
+    }
+}
+
+fn by_name<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {
+    ids.iter()
+        .map(|id| services.endpoint(*id).name.as_str())
+        .collect()
+}

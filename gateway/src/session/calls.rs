@@ -1,0 +1,99 @@
+//! The calls of one client that wait for their RETURN.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Instant,
+};
+
+use tce_runtime::wire::Header;
+
+use crate::{meter::Meter, slots::Slot};
+
+/// By which endpoint, and there by which of its hosts, a call has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Via {
+    pub(crate) endpoint: Slot,
+    pub(crate) host: usize,
+}
+
+/// A call that was passed on.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// As the client sent it: what its RETURN repeats.
+    pub(crate) header: Header,
+    pub(crate) since: Instant,
+    /// Not known until it has been sent.
+    pub(crate) via: Option<Via>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Call {
+    pub(crate) fn new(header: &Header, since: Instant, meter: &Arc<Meter>) -> Self {
+        Self {
+            header: *header,
+            since,
+            via: None,
+            meter: Arc::clone(meter),
+        }
+    }
+
+    /// Its RETURN has come.
+    pub(crate) fn returned(&self, errcode: u32, at: Instant) {
+        self.meter
+            .returned(errcode, at.saturating_duration_since(self.since));
+    }
+}
+
+/// By the sequence that the gateway gave a call. A client's own may repeat
+/// itself, also after another connection of the same user: a late RETURN must
+/// not meet another call.
+#[derive(Debug, Default)]
+pub(crate) struct CallsInFlight(HashMap<u32, Call>);
+
+impl CallsInFlight {
+    /// Enters a call; false where so many are in flight already.
+    pub(crate) fn enter(&mut self, sequence: u32, call: Call, limit: usize) -> bool {
+        let has_room = self.0.len() < limit;
+        match self.0.entry(sequence) {
+            Entry::Vacant(place) if has_room => {
+                place.insert(call);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Says by which way a call has left.
+    pub(crate) fn went(&mut self, sequence: u32, via: Via) {
+        if let Some(call) = self.0.get_mut(&sequence) {
+            call.via = Some(via);
+        }
+    }
+
+    pub(crate) fn take(&mut self, sequence: u32) -> Option<Call> {
+        let call = self.0.remove(&sequence);
+        if self.0.is_empty() && self.0.capacity() > KEEP {
+            // One burst's memory is not kept by an idle connection.
+            self.0 = HashMap::new();
+        }
+        call
+    }
+
+    pub(crate) fn take_where(&mut self, is_taken: impl Fn(&Call) -> bool) -> Vec<Call> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        self.0
+            .extract_if(|_, call| is_taken(call))
+            .map(|(_, call)| call)
+            .collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The calls that an idle connection keeps room for.
+const KEEP: usize = 128;

@@ -1,0 +1,172 @@
+//! Who the user of a connection is.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tce_runtime::{
+    Connection, ErrorCode, Passing, Relayed,
+    wire::{Header, reserved},
+};
+
+use super::Session;
+use crate::{auth, core::Core, users::Bound};
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// It is to have a user id of its own.
+    Anonymous,
+    /// Its first message says who it is.
+    Awaited,
+    /// That is being looked at.
+    UnderWay,
+    Known(Arc<str>),
+    /// It is not let in, or has ended.
+    Over,
+}
+
+impl Login {
+    pub(super) fn new(core: &Core) -> Self {
+        if core.authenticator.is_some() {
+            Self::Awaited
+        } else {
+            Self::Anonymous
+        }
+    }
+
+    pub(super) fn user(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Known(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Whether messages may be read.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self, Self::UnderWay | Self::Over)
+    }
+}
+
+impl Session {
+    /// Gives a connection that has no user to name a user id of its own.
+    pub(super) fn begin_login(&self) {
+        if matches!(self.lock().login, Login::Anonymous) {
+            let user = self.core.anonymous(self.number);
+            self.bind(&user);
+        }
+    }
+
+    /// Begins to look at who the client is. Its message waits until that is
+    /// known, and all later ones behind it.
+    pub(super) fn log_in(&self, passing: &mut Passing<'_>) -> Relayed {
+        let guard = match (&self.lock().login, &self.core.authenticator) {
+            (Login::Awaited, Some(guard)) => guard.clone(),
+            // What was on its way when the connection ended.
+            _ => return Relayed::Taken,
+        };
+        let message = passing.message();
+        let Some(token) = message.extra.get(reserved::TOKEN) else {
+            let text = "log in first: the first message has to carry `__token__`";
+            self.refuse(passing, ErrorCode::ConnectReject, "no_token", text);
+            self.turn_away("no_token");
+            return Relayed::Taken;
+        };
+        let login = auth::Login {
+            token: token.to_owned(),
+            device_id: message.extra.get(reserved::DEVICE_ID).map(str::to_owned),
+            peer: self.address.to_string(),
+        };
+        self.lock().login = Login::UnderWay;
+        self.is_held.store(true, Ordering::Release);
+        let Some(connection) = self.connection() else {
+            return Relayed::Taken;
+        };
+        let first = First {
+            connection,
+            header: message.header,
+            payload: passing.payload().to_vec(),
+        };
+        let this = self.this.clone();
+        tokio::spawn(async move {
+            let admitted = guard.admit(login).await;
+            if let Some(session) = this.upgrade() {
+                session.logged_in(admitted, &first);
+            }
+        });
+        Relayed::Taken
+    }
+
+    fn logged_in(&self, admitted: Result<String, auth::Refusal>, first: &First) {
+        let user: Arc<str> = match admitted {
+            Ok(user) => user.into(),
+            Err(refusal) => {
+                first.refuse(refusal.text());
+                return self.turn_away("not_admitted");
+            }
+        };
+        if !self.bind(&user) {
+            first.refuse("this user is logged in already, on another connection");
+            return self.turn_away("second_login");
+        }
+        // The first message is handled before any other is read.
+        first.connection.resume(&first.payload);
+        self.is_held.store(false, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Makes the connection the user's. False where another one stays it.
+    fn bind(&self, user: &Arc<str>) -> bool {
+        let Some(this) = self.this.upgrade() else {
+            return false;
+        };
+        let bound = {
+            // Under the lock, so that the end of the connection comes before or
+            // after, and finds the user in both places or in none.
+            let mut state = self.lock();
+            if matches!(state.login, Login::Over) {
+                return false;
+            }
+            let bound = self.core.users.bind(user, &this);
+            if !matches!(bound, Bound::Refused) {
+                state.login = Login::Known(Arc::clone(user));
+            }
+            bound
+        };
+        match bound {
+            Bound::Refused => return false,
+            Bound::Replaced(old) => old.end("second_login"),
+            Bound::New => self.core.events.on_line(user),
+        }
+        true
+    }
+
+    fn turn_away(&self, reason: &'static str) {
+        self.lock().login = Login::Over;
+        self.end(reason);
+    }
+
+    /// The connection has ended.
+    pub(super) fn log_out(&self) {
+        let login = std::mem::replace(&mut self.lock().login, Login::Over);
+        if let Login::Known(user) = login
+            && self.core.users.unbind(&user, self.number)
+        {
+            self.core.events.off_line(&user);
+        }
+    }
+}
+
+/// The message by which a client logs in.
+struct First {
+    connection: Connection,
+    header: Header,
+    payload: Vec<u8>,
+}
+
+impl First {
+    fn refuse(&self, text: &str) {
+        if !self.header.calltype.is_oneway() {
+            self.connection
+                .refuse(self.header, ErrorCode::ConnectReject, text);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What is looked at again and again while a gateway runs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::gauge;
+
+use crate::{
+    core::{Core, Phase},
+    metric,
+};
+
+/// How often connections are looked after: their times are kept about so
+/// exactly.
+const TEND_EVERY: Duration = Duration::from_millis(200);
+/// How often it is said how much there is of everything.
+const GAUGE_EVERY: u32 = 5;
+
+/// Looks after the connections until the gateway has ended.
+pub(crate) async fn tend(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count = 0;
+    loop {
+        ticks.tick().await;
+        if *core.phase.borrow() == Phase::Ended {
+            return;
+        }
+        let now = Instant::now();
+        core.for_each_session(|session| session.look_after(now));
+        count = (count + 1) % GAUGE_EVERY;
+        if count == 0 {
+            show(&core);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a floating number")]
+fn show(core: &Core) {
+    let totals = core.totals();
+    gauge!(metric::CONNECTIONS).set(core.connections() as f64);
+    gauge!(metric::USERS).set(core.users.count() as f64);
+    gauge!(metric::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
+    metrics::counter!(metric::BYTES, "direction" => "in").absolute(totals.bytes_in);
+    metrics::counter!(metric::BYTES, "direction" => "out").absolute(totals.bytes_out);
+    metrics::counter!(metric::PUSHES).absolute(totals.pushes);
+    for backend in core.table.load().backends.values() {
+        let endpoint = backend.name().to_owned();
+        let is_up = if backend.is_up() { 1.0 } else { 0.0 };
+        gauge!(metric::BACKEND_UP, "endpoint" => endpoint.clone()).set(is_up);
+        gauge!(metric::BACKEND_QUEUED, "endpoint" => endpoint).set(backend.queued() as f64);
+    }
+}

@@ -1,0 +1,109 @@
+//! The authenticator that the properties name.
+
+use std::time::Duration;
+
+use tce_runtime::{Communicator, Connection};
+
+use crate::{
+    auth::{AUTHENTICATOR_INDEX, ByInterface, Guard, Jwt, JwtOptions, TokenIsUser},
+    config::{Auth, EndpointKind, Properties, Server, Services},
+    error::GatewayError,
+    listen::{address, options},
+    queues::Queues,
+};
+
+/// How long to wait before a servant that knows users is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who knows the users; nobody where connections have user ids of their own.
+pub(crate) async fn guard(
+    services: &Services,
+    server: &Server,
+    queues: &Queues,
+) -> Result<Option<Guard>, GatewayError> {
+    let properties = &server.properties;
+    if !properties.userid_check {
+        return Ok(None);
+    }
+    let time = properties.auth_time;
+    Ok(Some(match properties.auth {
+        Auth::None => return Err(GatewayError::NoAuthenticator),
+        Auth::Token => Guard::new(TokenIsUser, time),
+        Auth::Jwt => Guard::new(jwt(properties)?, time),
+        Auth::Interface => {
+            let ifidx = index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
+            let connection = reach(services, server, queues).await?;
+            Guard::new(ByInterface::new(&connection, ifidx, time), time)
+        }
+    }))
+}
+
+/// The index of an interface of the gateway's own.
+pub(crate) fn index(services: &Services, name: &str, unless_named: u16) -> u16 {
+    let mut interfaces = services.interfaces.iter();
+    interfaces
+        .find(|interface| interface.name == name)
+        .map_or(unless_named, |interface| interface.ifidx)
+}
+
+/// Who signs tokens, and how.
+fn jwt(properties: &Properties) -> Result<Jwt, GatewayError> {
+    let (key, fitting) = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
+        (Some(secret), _) => (secret.0.clone().into_bytes(), &["HS256"][..]),
+        (None, Some(file)) => (std::fs::read(file)?, &["RS256", "ES256", "EdDSA"][..]),
+        (None, None) => return Err(GatewayError::NoJwtKey),
+    };
+    let asked = properties.auth_jwt_algorithms.iter();
+    let asked: Vec<String> = asked.map(|algorithm| format!("{algorithm:?}")).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    let mut failure = None;
+    for algorithm in fitting.iter().filter(|name| is_asked(name)) {
+        let made = Jwt::new(JwtOptions {
+            algorithm: algorithm.parse()?,
+            key: key.clone(),
+            issuer: properties.auth_jwt_issuer.clone(),
+            audience: properties.auth_jwt_audience.clone(),
+            claim: properties.auth_jwt_claim.clone(),
+        });
+        match made {
+            Ok(jwt) => return Ok(jwt),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.map_or(GatewayError::NoJwtAlgorithm, GatewayError::JwtKey))
+}
+
+/// A connection to the servant that knows the users, however long it is away.
+async fn reach(
+    services: &Services,
+    server: &Server,
+    queues: &Queues,
+) -> Result<Connection, GatewayError> {
+    let Some(id) = server.properties.auth_endpoint else {
+        return Err(GatewayError::NoAuthEndpoint);
+    };
+    let endpoint = services.endpoint(id);
+    let (communicator, at) = match &endpoint.kind {
+        EndpointKind::Mq(_) => (
+            queues.communicator().clone(),
+            format!("mq:{}", endpoint.name),
+        ),
+        EndpointKind::Socket { hosts, tls, .. } | EndpointKind::WebSocket { hosts, tls, .. } => {
+            let options = options(&server.properties, tls.clone());
+            let host = hosts
+                .first()
+                .map(|host| address(endpoint, host).to_string());
+            (
+                Communicator::with_options(options),
+                host.unwrap_or_default(),
+            )
+        }
+    };
+    loop {
+        match communicator.connect(&at).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => tracing::warn!("waits for the authenticator: {error}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
