@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tce_gateway::{
     auth::{AUTHENTICATOR_INDEX, Authenticator, ByInterface, Login, Refusal},
-    gateway::{IAuthenticator, IAuthenticatorServant},
+    idl::gateway::{IAuthenticator, IAuthenticatorServant},
 };
 use tce_runtime::{
     Adapter, Communicator, Context, ErrorCode, Fault, IncomingCall, MemoryBroker, Servant,
