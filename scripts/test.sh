@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # RabbitMQ: tests start brokers of their own, on free ports; the service is not used.
-# Chromium: the browser that calls by WebSocket and shows the gateway's page. g++: libFuzzer, under the fuzz targets.
+# Chromium: the browser that calls by WebSocket and shows the gateway's page.
+# g++: libFuzzer, under the fuzz targets.
 PACKAGES=(rabbitmq-server chromium g++)
 
 # One folder for all workspaces, so that what they share is built once.

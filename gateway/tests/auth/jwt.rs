@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tce_gateway::auth::{Authenticator, Jwt, JwtOptions};
 
@@ -255,4 +256,46 @@ async fn garbage_is_refused() {
     for token in cases {
         is_refused(&options, &token).await;
     }
+}
+
+/// Any value that a claim may have.
+fn any_claim() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        any::<Vec<String>>().prop_map(Value::from),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_a_token(text in any::<String>()) {
+        let refused = block_on(answer(&options("HS256", SECRET), &text));
+        prop_assert_eq!(refused, Err(NOT_ACCEPTED.to_owned()));
+    }
+
+    #[test]
+    fn whatever_is_signed_lets_in_the_user_it_names_or_nobody(
+        sub in any_claim(), exp in any_claim(), nbf in any_claim(),
+        iss in any_claim(), aud in any_claim(),
+    ) {
+        let mut signer = hs256();
+        signer.options.issuer = iss.as_str().map(str::to_owned);
+        signer.options.audience = aud.as_str().map(str::to_owned);
+        let claims = json!({ "sub": sub, "exp": exp, "nbf": nbf, "iss": iss, "aud": aud });
+        if let Ok(user) = block_on(signer.says(&claims)) {
+            let named = sub.as_str().map_or_else(|| sub.to_string(), str::to_owned);
+            prop_assert_eq!(user, named);
+            prop_assert!(exp.as_f64().is_some_and(|exp| exp > 1e9));
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
 }
