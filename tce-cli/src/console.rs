@@ -18,6 +18,8 @@ pub(crate) struct Console {
     pub(crate) err: io::Stderr,
     /// How diagnostics are written.
     pub(crate) format: ErrorFormat,
+    /// Whether there were any.
+    pub(crate) has_shown: bool,
 }
 
 /// Why a subcommand could not come to a result.
@@ -41,6 +43,7 @@ impl Console {
             out: io::stdout(),
             err: io::stderr(),
             format: ErrorFormat::default(),
+            has_shown: false,
         }
     }
 

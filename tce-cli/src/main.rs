@@ -7,6 +7,8 @@ mod completions;
 mod config;
 mod console;
 mod demo;
+mod files;
+mod fmt;
 mod idl;
 mod man;
 mod output;
@@ -35,6 +37,7 @@ Examples:
   tce demo                            see every kind of call at work, nothing else needed
   tce compile -i test.idl -o src/gen  write code for an IDL
   tce check test.idl                  say what is wrong with an IDL, write nothing
+  tce fmt test.idl                    give an IDL its canonical layout
   tce ping --host example.org         see whether a server is there
 
 `tce <COMMAND> --help` says more about each.
@@ -59,6 +62,7 @@ struct Cli {
 enum Command {
     Compile(compile::Args),
     Check(check::Args),
+    Fmt(fmt::Args),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -70,6 +74,7 @@ impl Command {
         Ok(match self {
             Self::Compile(args) => compile::run(args, console)?,
             Self::Check(args) => check::run(args, console)?,
+            Self::Fmt(args) => fmt::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(_) => demo::run(console)?,
             Self::Completions(args) => completions::run(args, console)?,

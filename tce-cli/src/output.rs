@@ -33,12 +33,25 @@ impl Console {
         diagnostics: &[Diagnostic],
         sources: &SourceMap,
     ) -> io::Result<()> {
+        if diagnostics.is_empty() {
+            return Ok(());
+        }
+        self.gap()?;
+        self.has_shown = true;
         let text = match self.format {
             ErrorFormat::Text => render::human(diagnostics, sources, self.has_color()),
             ErrorFormat::Json => render::json(diagnostics, sources),
             ErrorFormat::Github => render::github(diagnostics, sources),
         };
         self.err.write_all(text.as_bytes())
+    }
+
+    /// Sets what comes apart from diagnostics before, for people.
+    pub(crate) fn gap(&mut self) -> io::Result<()> {
+        match self.format {
+            ErrorFormat::Text if self.has_shown => writeln!(self.err),
+            _ => Ok(()),
+        }
     }
 
     /// Sums diagnostics of so many files up in one line, which programs do without.
@@ -61,9 +74,7 @@ impl Console {
             0 => String::new(),
             some => format!(" and {}", Count(some, "warning")),
         };
-        if !diagnostics.is_empty() {
-            writeln!(self.err)?;
-        }
+        self.gap()?;
         writeln!(self.err, "{errors}{warnings} in {}", Count(files, "file"))
     }
 }

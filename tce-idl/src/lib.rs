@@ -20,6 +20,7 @@ mod check;
 mod compare;
 pub mod describe;
 pub mod diagnostic;
+mod format;
 pub mod loader;
 pub mod lock;
 pub mod model;
@@ -31,6 +32,7 @@ mod syntax;
 use std::path::{Path, PathBuf};
 
 pub use compare::compare;
+pub use format::{Formatted, format, format_file};
 
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};

@@ -148,6 +148,7 @@ fn cases_give_what_is_recorded_and_every_code() {
     seen.extend([Code::FileTooLarge, Code::MoreErrors, Code::MoreWarnings]);
     // These come from the command, which tests them.
     seen.extend([
+        Code::Layout,
         Code::SettingsSyntax,
         Code::UnknownSetting,
         Code::SettingValue,

@@ -4,7 +4,15 @@ use super::{command, tce};
 
 #[test]
 fn help_of_every_subcommand_has_examples() {
-    for subcommand in ["compile", "check", "ping", "demo", "completions", "man"] {
+    for subcommand in [
+        "compile",
+        "check",
+        "fmt",
+        "ping",
+        "demo",
+        "completions",
+        "man",
+    ] {
         tce(&[subcommand, "--help"])
             .exits(0)
             .prints(&format!("Examples:\n  tce {subcommand}"));

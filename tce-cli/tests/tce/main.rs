@@ -10,6 +10,7 @@ mod check;
 mod command;
 mod compile;
 mod demo;
+mod fmt;
 mod output;
 mod ping;
 mod settings;

@@ -46,7 +46,15 @@ fn each_subcommand_has_its_manual_page() {
     let ran = tce_in(folder.path(), &["man", "man1"]).exits(0);
     let page = |name: &str| std::fs::read_to_string(folder.path().join("man1").join(name)).unwrap();
     let overview = page("tce.1");
-    for subcommand in ["compile", "check", "ping", "demo", "completions", "man"] {
+    for subcommand in [
+        "compile",
+        "check",
+        "fmt",
+        "ping",
+        "demo",
+        "completions",
+        "man",
+    ] {
         let text = page(&format!("tce-{subcommand}.1"));
         assert!(text.contains(&format!("tce {subcommand}")), "{text}");
         let named = format!("tce\\-{subcommand}(1)");

@@ -19,7 +19,7 @@ use crate::model::Model;
 use pairs::Pairs;
 
 /// Every change that breaks something, by place. Each says what it breaks
-/// ([`Diagnostic::breaks`]) and how to keep that. Both models come of one
+/// ([`breaks`](field@Diagnostic::breaks)) and how to keep that. Both models come of one
 /// [`SourceMap`](crate::source::SourceMap): see [`compile_beside`](crate::compile_beside).
 #[must_use]
 pub fn compare(old: &Model, new: &Model) -> Vec<Diagnostic> {

@@ -110,6 +110,8 @@ codes! {
     IndexFileName = "TCE0401" Warning "index-file-name": "An index file names what the IDL does not declare.";
     IndexFileRepeat = "TCE0402" Warning "index-file-repeat": "Index files give one index twice; the last one counts.";
 
+    Layout = "TCE0500" Warning "layout": "A file is not laid out as `tce fmt` does.";
+
     SettingsSyntax = "TCE0600" Error "settings-syntax": "tce.toml can't be read, or is not TOML.";
     UnknownSetting = "TCE0601" Error "unknown-setting": "tce.toml names something that does not exist.";
     SettingValue = "TCE0602" Error "setting-value": "A setting of tce.toml has a value of the wrong kind.";

@@ -59,20 +59,7 @@ impl Importer<'_> {
         match self.read(path) {
             Ok(file) => file,
             Err(error) => {
-                let message = format!("can't read `{}`: {}", path.display(), reason(&error));
-                let diagnostic = Diagnostic::new(Code::UnreadableFile, message);
-                let folder = path.parent().unwrap_or(Path::new(""));
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let near = match error.kind() {
-                    io::ErrorKind::NotFound => nearest(&name, &self.loader.list(folder)),
-                    _ => None,
-                };
-                self.sink.push(match near {
-                    Some(near) => {
-                        diagnostic.help(format!("did you mean `{}`?", folder.join(near).display()))
-                    }
-                    None => diagnostic,
-                });
+                self.sink.push(unreadable(self.loader, path, &error));
                 None
             }
         }
@@ -144,6 +131,22 @@ impl Importer<'_> {
         let id = loader::accept(bytes, path, self.sources, self.sink);
         self.loaded.missing_import |= id.is_none();
         Ok(id.map(|id| syntax::read(id, self.sources.get(id), self.sink)))
+    }
+}
+
+/// A file of the command line that can't be read.
+pub(crate) fn unreadable(loader: &dyn Loader, path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("can't read `{}`: {}", path.display(), reason(error));
+    let diagnostic = Diagnostic::new(Code::UnreadableFile, message);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = match error.kind() {
+        io::ErrorKind::NotFound => nearest(&name, &loader.list(folder)),
+        _ => None,
+    };
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{}`?", folder.join(near).display())),
+        None => diagnostic,
     }
 }
 

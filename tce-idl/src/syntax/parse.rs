@@ -75,17 +75,22 @@ impl<'a> Node<'a> {
             .map(move |pair| Self { pair, file })
     }
 
+    /// The words, signs and comments that it is made of.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let file = self.file;
+        let leaves =
+            self.pair.clone().into_inner().flatten().filter(|pair| {
+                !pair.as_str().is_empty() && pair.clone().into_inner().next().is_none()
+            });
+        leaves.map(move |pair| Self { pair, file })
+    }
+
     /// The first [`MAX_TOKENS`] words and signs that it is made of, without comments.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Name> + use<'a> {
-        let file = self.file;
-        let leaves = self.pair.clone().into_inner().flatten().filter(|pair| {
-            pair.as_rule() != Rule::COMMENT
-                && !pair.as_str().is_empty()
-                && pair.clone().into_inner().next().is_none()
-        });
-        leaves
+        self.leaves()
+            .filter(|leaf| leaf.rule() != Rule::COMMENT)
             .take(MAX_TOKENS)
-            .map(move |pair| Self { pair, file }.name())
+            .map(|leaf| leaf.name())
     }
 }
 

@@ -60,9 +60,15 @@ impl<'a> Lower<'a> {
         let mut pending = Pending::default();
         for node in root.children() {
             match node.rule() {
-                Rule::import => file.imports.extend(self.import(&node)),
+                Rule::import => {
+                    file.imports.extend(self.import(&node));
+                    self.comments_behind(&node, &mut pending);
+                }
                 Rule::broken_import => self.broken(&node, Rule::just_import),
-                Rule::module => file.modules.extend(self.module(&node, &mut pending)),
+                Rule::module => {
+                    file.modules.extend(self.module(&node, &mut pending));
+                    self.comments_behind(&node, &mut pending);
+                }
                 Rule::stray_close => self.stray_close(&node),
                 Rule::structure | Rule::interface | Rule::sequence | Rule::dictionary => {
                     self.outside_module(&node, &mut pending);
@@ -73,6 +79,20 @@ impl<'a> Lower<'a> {
             }
         }
         self.annotates_nothing(&mut pending);
+    }
+
+    /// The comments that were read in search of a `;` that may be there: they
+    /// stand before what comes next, and may be its documentation.
+    fn comments_behind(&mut self, node: &Node<'a>, pending: &mut Pending) {
+        let children: Vec<Node<'a>> = node.children().collect();
+        let is_part = |child: &Node<'a>| child.rule() != Rule::COMMENT;
+        let parts = children
+            .iter()
+            .rposition(is_part)
+            .map_or(0, |last| last + 1);
+        for comment in &children[parts..] {
+            self.prefix(comment, pending);
+        }
     }
 
     /// A `;` where there is nothing to end.

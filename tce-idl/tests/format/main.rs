@@ -1,0 +1,225 @@
+//! The formatter: recorded layouts, and what holds for any text. `BLESS=1` records anew.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
+
+#[path = "../golden/dump.rs"]
+mod dump;
+mod random;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tce_idl::loader::Memory;
+use tce_idl::{Options, compile_str, compile_with, format, format_file, render};
+
+/// The `.idl` files in a folder of the repository.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let paths = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "idl"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Everything that a text means, documentation and warnings too; places apart.
+fn meaning(text: &str) -> (String, Vec<(String, String)>) {
+    let compilation = compile_str(text);
+    let diagnostics = compilation.diagnostics.iter();
+    let said = diagnostics
+        .map(|it| (it.code.to_string(), it.message.clone()))
+        .collect();
+    let model = compilation.model.as_ref();
+    (model.map(dump::model).unwrap_or_default(), said)
+}
+
+/// The comments of a text, each without its spaces and the frame of its lines.
+fn comments(text: &str) -> Vec<String> {
+    let bare = |comment: &str| {
+        let is_space = |c: char| c.is_whitespace() || c == '*';
+        comment
+            .chars()
+            .filter(|c| !is_space(*c))
+            .collect::<String>()
+    };
+    let mut rest = text;
+    let mut found = Vec::new();
+    while let Some(start) = rest.find(['/', '#', '"']) {
+        rest = &rest[start..];
+        let end = if let Some(string) = rest.strip_prefix('"') {
+            string.find('"').unwrap() + 2
+        } else if let Some(block) = rest.strip_prefix("/*") {
+            block.find("*/").unwrap() + 4
+        } else {
+            rest.find('\n').unwrap_or(rest.len())
+        };
+        if !rest.starts_with('"') {
+            found.push(bare(&rest[..end]));
+        }
+        rest = &rest[end..];
+    }
+    found
+}
+
+/// Asserts what holds for every text that can be laid out, and gives its layout.
+#[track_caller]
+fn laid_out(text: &str) -> String {
+    let formatted = format(text).unwrap();
+    assert_eq!(
+        format(&formatted).unwrap(),
+        formatted,
+        "laid out twice, from:\n{text}"
+    );
+    assert_eq!(
+        meaning(&formatted),
+        meaning(text),
+        "{formatted}\nfrom:\n{text}"
+    );
+    assert_eq!(
+        comments(&formatted),
+        comments(text),
+        "{formatted}\nfrom:\n{text}"
+    );
+    let lines = formatted.lines();
+    assert!(!formatted.contains("\r\n"), "{formatted}");
+    assert!(
+        lines.clone().all(|line| line == line.trim_end()),
+        "{formatted}"
+    );
+    assert!(!formatted.starts_with('\n'), "{formatted}");
+    assert!(formatted.is_empty() || formatted.ends_with('\n') && !formatted.ends_with("\n\n"));
+    formatted
+}
+
+#[test]
+fn layouts_are_as_recorded() {
+    let cases = files("tests/format");
+    assert!(cases.len() > 5);
+    for case in cases {
+        let formatted = laid_out(&fs::read_to_string(&case).unwrap());
+        let record = case.with_extension("formatted");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&record, &formatted).unwrap();
+        }
+        let recorded = fs::read_to_string(&record).unwrap_or_default();
+        assert_eq!(
+            formatted,
+            recorded,
+            "{}: BLESS=1 records anew",
+            case.display()
+        );
+    }
+}
+
+#[test]
+fn every_file_of_the_repository_keeps_its_meaning() {
+    for folder in [
+        "../tests/cases/ok",
+        "../tests/idl",
+        "../tce-codegen/tests/golden",
+    ] {
+        for path in files(folder) {
+            let bytes = fs::read(&path).unwrap();
+            laid_out(
+                std::str::from_utf8(&bytes)
+                    .unwrap()
+                    .trim_start_matches('\u{feff}'),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_text_with_mistakes_is_left_alone() {
+    for path in files("../tests/cases/fail") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let loader = Memory::new().with(name, fs::read(&path).unwrap());
+        let checked = compile_with(&loader, &[name], &Options::new());
+        let formatted = format_file(&loader, Path::new(name));
+        // What is only wrong in its meaning is laid out all the same.
+        let Some(text) = formatted.text else {
+            assert!(!formatted.changed);
+            let said = render::human(&formatted.diagnostics, &formatted.sources, false);
+            let all = render::human(&checked.diagnostics, &checked.sources, false);
+            assert!(
+                said.split("\n\n").all(|one| all.contains(one)),
+                "{name}:\n{said}"
+            );
+            continue;
+        };
+        assert_eq!(laid_out(&text), text);
+    }
+}
+
+#[test]
+fn marks_and_ends_of_lines_are_changes() {
+    let good = "module m {}\n";
+    for (text, changed) in [
+        (good, false),
+        ("\u{feff}module m {}\n", true),
+        ("module m {}\r\n", true),
+        ("module m {}", true),
+    ] {
+        let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
+        assert_eq!(formatted.text.as_deref(), Some(good), "{text:?}");
+        assert_eq!(formatted.changed, changed, "{text:?}");
+        assert_eq!(formatted.difference().is_some(), changed, "{text:?}");
+        assert_eq!(format(text).unwrap(), good);
+    }
+}
+
+#[test]
+fn the_first_line_that_changes_is_shown() {
+    let text = "module m {\n  sequence<int>  L; // é\n}\n";
+    let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
+    let said = render::human(
+        &[formatted.difference().unwrap()],
+        &formatted.sources,
+        false,
+    );
+    assert_eq!(
+        said,
+        "\
+warning[TCE0500]: `a.idl` is not in canonical layout
+ --> a.idl:2:1
+  |
+2 |   sequence<int>  L; // é
+  | ^^^^^^^^^^^^^^^^^^^^^^^^ should be `    sequence<int> L; // é`
+  |
+  = help: `tce fmt` lays it out
+"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told() {
+    let loader = Memory::new().with("a.idl", b"\xff");
+    let code = |path| {
+        let formatted = format_file(&loader, Path::new(path));
+        assert!(formatted.text.is_none() && !formatted.changed);
+        formatted.diagnostics[0].code.id()
+    };
+    assert_eq!(code("a.idl"), "TCE0003");
+    assert_eq!(code("b.idl"), "TCE0001");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn random_models_keep_their_meaning_and_are_laid_out_once(text in random::file()) {
+        prop_assert!(compile_str(&text).model.is_some(), "the generator makes mistakes:\n{}", text);
+        laid_out(&text);
+    }
+
+    #[test]
+    fn any_text_has_an_answer(text in "(module m|struct S|interface I|[{}()\\[\\];,=<>]| |\n|//x|/\\*x\\*/|int a|\"|é|\u{a0}|\r){0,60}") {
+        if format(&text).is_ok() {
+            laid_out(&text);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Random models, written down with random space and comments between all words.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+/// The text of a random `.idl` file without mistakes.
+pub(crate) fn file() -> impl Strategy<Value = String> {
+    let modules = prop::collection::vec(module(), 0..3);
+    let trivia = prop::collection::vec(trivia(), 1..200);
+    (modules, trivia, any::<bool>()).prop_map(|(modules, trivia, crlf)| {
+        let mut words = Vec::new();
+        for (number, module) in modules.iter().enumerate() {
+            write_module(number, module, &mut words);
+        }
+        let text = spaced(&words, &trivia);
+        if crlf {
+            text.replace('\n', "\r\n")
+        } else {
+            text
+        }
+    })
+}
+
+/// What a declaration is, by numbers that the writer gives names to.
+#[derive(Debug, Clone)]
+enum Element {
+    Struct(Vec<u8>),
+    Sequence(u8),
+    Dictionary(u8, u8),
+    Interface {
+        extends: bool,
+        annotated: bool,
+        operations: Vec<Operation>,
+    },
+    Semicolon,
+}
+
+#[derive(Debug, Clone)]
+struct Operation {
+    annotated: bool,
+    returns: u8,
+    parameters: Vec<u8>,
+}
+
+fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
+    let operation = (
+        any::<bool>(),
+        0..12u8,
+        prop::collection::vec(0..12u8, 0..10),
+    )
+        .prop_map(|(annotated, returns, parameters)| Operation {
+            annotated,
+            returns,
+            parameters,
+        });
+    let element = prop_oneof![
+        prop::collection::vec(0..12u8, 1..5).prop_map(Element::Struct),
+        (0..12u8).prop_map(Element::Sequence),
+        (0..12u8, 0..12u8).prop_map(|(key, value)| Element::Dictionary(key, value)),
+        (
+            any::<bool>(),
+            any::<bool>(),
+            prop::collection::vec(operation, 1..5)
+        )
+            .prop_map(|(extends, annotated, operations)| Element::Interface {
+                extends,
+                annotated,
+                operations
+            }),
+        Just(Element::Semicolon),
+    ];
+    (prop::collection::vec(element, 0..7), any::<bool>())
+}
+
+/// One thing between two words.
+#[derive(Debug, Clone)]
+enum Trivia {
+    Space(&'static str),
+    Comment(String),
+}
+
+fn trivia() -> impl Strategy<Value = Trivia> {
+    let words = "( ?[a-z*/.,;{}\"é]{1,6}){0,6}[a-z]?";
+    let is_open = |text: &String| !text.contains("*/") && !text.contains("/*");
+    let words = words.prop_filter("ends a comment", is_open);
+    let line = (
+        prop::sample::select(&["//", "///", "////", "#", "/// "][..]),
+        words.clone(),
+    )
+        .prop_map(|(mark, words)| format!("{mark}{words}\n"));
+    let ends = prop::sample::select(&[" ", "\n", "\n * ", "\n\t\t", "\n\n  ", "\n   * "][..]);
+    let block = (
+        prop::sample::select(&["/*", "/**", "/***", "/** "][..]),
+        prop::collection::vec((words, ends), 0..4),
+    )
+        .prop_map(|(mark, lines)| {
+            let mut text = format!("{mark} ");
+            for (words, end) in lines {
+                text.push_str(words.trim_end_matches(['/', '*']));
+                text.push_str(end);
+            }
+            text.truncate(text.trim_end_matches(['/', '*']).len());
+            text + " */"
+        });
+    prop_oneof![
+        6 => prop::sample::select(&[" ", "\n", "\n\n\n", "\t", "  \n    "][..]).prop_map(Trivia::Space),
+        2 => line.prop_map(Trivia::Comment),
+        1 => block.prop_map(Trivia::Comment),
+    ]
+}
+
+/// The words with trivia between them, in turns, until it is used up; then a space.
+fn spaced(words: &[String], trivia: &[Trivia]) -> String {
+    let mut text = String::new();
+    let mut trivia = trivia
+        .iter()
+        .cycle()
+        .take(2 * words.len().max(trivia.len()));
+    for word in words {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut apart = !(text.ends_with(is_word) && word.starts_with(is_word));
+        // Two things at most between two words.
+        for between in trivia.by_ref().take(2) {
+            match between {
+                Trivia::Space(space) => text.push_str(space),
+                Trivia::Comment(comment) => text.push_str(comment),
+            }
+            apart = true;
+        }
+        if !apart {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
+}
+
+/// Adds the words of a text that has spaces between all of them.
+fn add(words: &mut Vec<String>, text: &str) {
+    words.extend(
+        text.split(' ')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned),
+    );
+}
+
+fn write_module(
+    number: usize,
+    (elements, semicolon): &(Vec<Element>, bool),
+    words: &mut Vec<String>,
+) {
+    add(words, &format!("module m{number} {{"));
+    let mut types = Vec::new();
+    for (at, element) in elements.iter().enumerate() {
+        write_element(number, at, element, &mut types, words);
+    }
+    add(words, if *semicolon { "} ;" } else { "}" });
+}
+
+fn write_element(
+    module: usize,
+    at: usize,
+    element: &Element,
+    types: &mut Vec<String>,
+    words: &mut Vec<String>,
+) {
+    let mut text = String::new();
+    match element {
+        Element::Struct(members) => {
+            let _ = write!(text, "struct S{at} {{ ");
+            for (number, ty) in members.iter().enumerate() {
+                let _ = write!(text, "{} member{number} ; ", value(*ty, types));
+            }
+            text.push_str("} ;");
+            types.push(format!("S{at}"));
+        }
+        Element::Sequence(ty) => {
+            let _ = write!(text, "sequence < {} > L{at} ;", value(*ty, types));
+            types.push(format!("m{module} :: L{at}"));
+        }
+        Element::Dictionary(key, ty) => {
+            let key = ["int", "string", "byte", "bool"][usize::from(*key) % 4];
+            let _ = write!(text, "dictionary < {key} , {} > D{at} ;", value(*ty, types));
+            types.push(format!("D{at}"));
+        }
+        Element::Interface {
+            extends,
+            annotated,
+            operations,
+        } => {
+            let index = 100 * module + at;
+            if *annotated || *extends {
+                let _ = write!(text, "[ index = {index} , comment = \"a,b;//{{\" ] ");
+            } else {
+                let _ = write!(text, "[ index = {index} ] ");
+            }
+            let _ = write!(text, "interface I{at} {{ ");
+            for (number, operation) in operations.iter().enumerate() {
+                write_operation(number, operation, types, &mut text);
+            }
+            text.push_str("} ;");
+        }
+        Element::Semicolon => text.push(';'),
+    }
+    add(words, &text);
+}
+
+fn write_operation(number: usize, operation: &Operation, types: &[String], text: &mut String) {
+    if operation.annotated {
+        let _ = write!(text, "[ index = {number} ] ");
+    }
+    let returns = match operation.returns {
+        0 => "void".to_owned(),
+        ty => value(ty, types),
+    };
+    let _ = write!(text, "{returns} operation{number} ( ");
+    for (at, ty) in operation.parameters.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        let _ = write!(text, "{comma}{} parameter{at} ", value(*ty, types));
+    }
+    text.push_str(") ; ");
+}
+
+/// A type that is declared already, or one that always is.
+fn value(number: u8, types: &[String]) -> String {
+    let builtin = [
+        "byte", "bool", "short", "int", "long", "float", "double", "string",
+    ];
+    let number = usize::from(number);
+    match number.checked_sub(builtin.len()) {
+        Some(at) if !types.is_empty() => types[at % types.len()].clone(),
+        _ => builtin[number % builtin.len()].to_owned(),
+    }
+}
