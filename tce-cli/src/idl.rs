@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use tce_idl::{Compilation, Options};
+use tce_idl::{Compilation, Options, lock};
 
 use crate::{
     config::Config,
@@ -41,14 +41,18 @@ impl IdlArgs {
         }
     }
 
-    /// Compiles the files and shows every diagnostic.
+    /// Compiles the files, holds them against their lock, and shows every diagnostic.
     pub(crate) fn compile(
         &self,
         files: &[PathBuf],
         console: &mut Console,
     ) -> Result<Compilation, Failure> {
         let config = self.config(console)?;
-        let compilation = tce_idl::compile(files, &self.options(&config));
+        let options = Options {
+            lock_files: lock::find(files),
+            ..self.options(&config)
+        };
+        let compilation = tce_idl::compile(files, &options);
         console.show(&compilation.diagnostics, &compilation.sources)?;
         Ok(compilation)
     }

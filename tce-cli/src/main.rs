@@ -1,15 +1,18 @@
 //! The `tce` command: compiles and checks IDL, pings servers, and shows all
 //! kinds of calls at work.
 
+mod breaking;
 mod check;
 mod compile;
 mod completions;
 mod config;
 mod console;
 mod demo;
+mod describe;
 mod files;
 mod fmt;
 mod idl;
+mod lock;
 mod man;
 mod output;
 mod ping;
@@ -63,6 +66,9 @@ enum Command {
     Compile(compile::Args),
     Check(check::Args),
     Fmt(fmt::Args),
+    Breaking(breaking::Args),
+    Lock(lock::Args),
+    Describe(describe::Args),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -75,6 +81,9 @@ impl Command {
             Self::Compile(args) => compile::run(args, console)?,
             Self::Check(args) => check::run(args, console)?,
             Self::Fmt(args) => fmt::run(args, console)?,
+            Self::Breaking(args) => breaking::run(args, console)?,
+            Self::Lock(args) => lock::run(args, console)?,
+            Self::Describe(args) => describe::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(_) => demo::run(console)?,
             Self::Completions(args) => completions::run(args, console)?,

@@ -60,14 +60,19 @@ impl Config {
     /// Compiles the files and what they import into one `.rs` file a module.
     ///
     /// In a build script, cargo is told every file that was read, so that it
-    /// runs again when one changes, and every warning.
+    /// runs again when one changes, and every warning. Where a `tce.lock` lies
+    /// beside a file or above it, an index that differs from it is an error.
     ///
     /// # Errors
     /// [`Error::Idl`] with the rendered diagnostics, [`Error::NoOutDir`] outside
     /// a build script, [`Error::Io`] where a file can't be written.
     pub fn compile(&self, files: &[impl AsRef<Path>]) -> Result<(), Error> {
         let cargo_out_dir = std::env::var_os("OUT_DIR").map(PathBuf::from);
-        let compilation = tce_idl::compile(files, &self.options);
+        let options = Options {
+            lock_files: tce_idl::lock::find(files),
+            ..self.options.clone()
+        };
+        let compilation = tce_idl::compile(files, &options);
         if cargo_out_dir.is_some() {
             for directive in self.directives(files, &compilation) {
                 println!("cargo::{directive}");

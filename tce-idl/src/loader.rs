@@ -58,6 +58,50 @@ impl Loader for FileSystem {
     }
 }
 
+/// The file called `name` in `folder`, or in the nearest folder above it. Its
+/// path starts as `folder` does: relative to the working folder where that is.
+#[must_use]
+pub fn find_upwards(folder: &Path, name: &str) -> Option<PathBuf> {
+    let here = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let depth = std::path::absolute(here).map_or(0, |path| path.components().count());
+    let mut folder = folder.to_owned();
+    for _ in 0..depth {
+        let candidate = folder.join(name);
+        if candidate.is_file() {
+            return Some(candidate);
+        }
+        match folder.components().next_back() {
+            Some(Component::Normal(_)) => {
+                folder.pop();
+            }
+            Some(Component::RootDir | Component::Prefix(_)) => return None,
+            Some(Component::CurDir) => folder = PathBuf::from(".."),
+            Some(Component::ParentDir) | None => folder.push(".."),
+        }
+    }
+    None
+}
+
+/// A path without `.`, and without `..` where that is possible; nothing is looked up.
+#[must_use]
+pub fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 /// Files in memory, for tests, fuzzing and editors.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
@@ -89,17 +133,7 @@ impl Loader for Memory {
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
-        let mut plain = PathBuf::new();
-        for component in path.components() {
-            match component {
-                Component::CurDir => {}
-                Component::ParentDir if plain.file_name().is_some() => {
-                    plain.pop();
-                }
-                other => plain.push(other),
-            }
-        }
-        plain
+        plain(path)
     }
 
     fn list(&self, folder: &Path) -> Vec<String> {
@@ -149,5 +183,29 @@ pub(crate) fn accept(
             sink.push(diagnostic);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_file_above_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::create_dir(root.path().join("a/name")).unwrap();
+        std::fs::write(root.path().join("name"), "").unwrap();
+        let found = Some(root.path().join("name"));
+        assert_eq!(find_upwards(&inner, "name"), found, "a folder is none");
+        assert_eq!(find_upwards(root.path(), "name"), found);
+        assert_eq!(find_upwards(&inner, "there is no such file"), None);
+        let up = find_upwards(Path::new("tests"), "Cargo.toml");
+        assert_eq!(up.as_deref(), Some(Path::new("Cargo.toml")));
+        let up = find_upwards(Path::new("./tests/../.."), "LICENSE");
+        assert_eq!(up.as_deref(), Some(Path::new("./tests/../../LICENSE")));
+        let up = find_upwards(Path::new(""), "LICENSE");
+        assert_eq!(up.as_deref(), Some(Path::new("../LICENSE")));
     }
 }

@@ -152,6 +152,7 @@ fn cases_give_what_is_recorded_and_every_code() {
         Code::SettingsSyntax,
         Code::UnknownSetting,
         Code::SettingValue,
+        Code::LockStale,
     ]);
     // What two versions of an IDL show is in breaking.rs.
     let of_one = Code::ALL.iter().filter(|code| code.id() < "TCE0800");

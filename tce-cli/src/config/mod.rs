@@ -2,14 +2,11 @@
 
 mod read;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use tce_idl::{
     diagnostic::{Code, Diagnostic},
-    loader::{FileSystem, Loader, MAX_FILE_BYTES},
+    loader::{FileSystem, Loader, MAX_FILE_BYTES, find_upwards},
     source::SourceMap,
 };
 
@@ -34,7 +31,7 @@ impl Config {
     pub(crate) fn load(given: Option<&Path>, console: &mut Console) -> Result<Self, Failure> {
         let found = match given {
             Some(path) => Some(path.to_owned()),
-            None => find()?,
+            None => find_upwards(Path::new(""), FILE_NAME),
         };
         let Some(path) = found else {
             return Ok(Self::default());
@@ -61,15 +58,6 @@ impl Config {
         console.show(&mistakes, &sources)?;
         Err(Failure::Misused)
     }
-}
-
-/// The nearest `tce.toml`, by a path relative to the working folder: what is
-/// found by way of it is then called as a person would call it.
-fn find() -> Result<Option<PathBuf>, Failure> {
-    let depth = env::current_dir()?.ancestors().count();
-    let folders = (0..depth).map(|up| std::iter::repeat_n("..", up).collect::<PathBuf>());
-    let mut candidates = folders.map(|folder| folder.join(FILE_NAME));
-    Ok(candidates.find(|path| path.is_file()))
 }
 
 /// The text of a file, without a byte-order mark, or why there is none.

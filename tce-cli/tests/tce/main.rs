@@ -6,11 +6,14 @@
     reason = "a test that can't run its command fails"
 )]
 
+mod breaking;
 mod check;
 mod command;
 mod compile;
 mod demo;
+mod describe;
 mod fmt;
+mod lock;
 mod output;
 mod ping;
 mod settings;
@@ -51,7 +54,16 @@ impl Ran {
 /// `tce`, without what the environment of the tests might say to it.
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tce"));
-    for variable in ["TCE_HOST", "TCE_PORT", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for variable in [
+        "TCE_HOST",
+        "TCE_PORT",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        // A git hook that runs the tests means its own repository, not theirs.
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -74,6 +74,16 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "module money { struct Amount { int cents; }; }",
     );
     package.cargo(&["check"]);
+
+    // The next run finds a lock; what it says, and then the index file, is watched too.
+    package.write("idl/tce.lock", "version = 1\nshop.Shop = 8\n");
+    package.write("idl/ifx-index-list.txt", "shop.Shop=7\n\n");
+    let moved = package.try_cargo(&["check"]);
+    let stderr = String::from_utf8_lossy(&moved.stderr);
+    assert!(!moved.status.success());
+    assert!(stderr.contains("\n  error[TCE0701]"), "{stderr}");
+    package.write("idl/tce.lock", "version = 1\nshop.Shop = 7\n");
+    package.cargo(&["check"]);
     package.write("idl/ifx-index-list.txt", "shop.Shop=seven\n");
     assert!(
         !package.try_cargo(&["check"]).status.success(),

@@ -119,6 +119,7 @@ codes! {
     LockSyntax = "TCE0700" Error "lock-syntax": "A lock file can't be understood.";
     IndexMoved = "TCE0701" Error "index-moved": "An interface or operation has another index than peers know.";
     IndexReused = "TCE0702" Error "index-reused": "Something new has an index that peers know as something else.";
+    LockStale = "TCE0703" Error "lock-stale": "A lock file does not have what the IDL has.";
 
     InterfaceRemoved = "TCE0800" Error "interface-removed": "An interface is gone.";
     InterfaceRenamed = "TCE0801" Error "interface-renamed": "An interface has another name, and the same index and operations.";

@@ -75,6 +75,20 @@ fn scope(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(scope, _)| scope)
 }
 
+/// The lock files that go with IDL files: for each the nearest [`FILE_NAME`], in its folder or above.
+pub fn find(files: &[impl AsRef<Path>]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for file in files {
+        let folder = file.as_ref().parent().unwrap_or(Path::new(""));
+        if let Some(path) = loader::find_upwards(folder, FILE_NAME)
+            && !found.contains(&path)
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
 impl Lock {
     /// The indices of a model as it is.
     #[must_use]
@@ -119,6 +133,24 @@ impl Lock {
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut sink = Diagnostics::default();
         read(loader, path, sources, &mut sink).ok_or_else(|| sink.finish())
+    }
+
+    /// What of a model the lock does not have yet, or has though the model does not.
+    #[must_use]
+    pub fn stale(&self, model: &Model) -> Vec<Diagnostic> {
+        let mut fresh = self.clone();
+        fresh.update(model);
+        let known = |name: &str| self.entries.get(name).filter(|entry| !entry.retired);
+        let stale = |name: &str, entry: &Entry| match (entry.retired, known(name)) {
+            (false, None) => Some(format!("`{name}` is not in the lock")),
+            (true, Some(_)) => Some(format!("`{name}` is locked, and gone from the IDL")),
+            _ => None,
+        };
+        let stale = fresh.entries.iter().filter_map(|(name, entry)| {
+            let diagnostic = Diagnostic::new(Code::LockStale, stale(name, entry)?);
+            Some(diagnostic.at(entry.span, "").help("run `tce lock`"))
+        });
+        stale.collect()
     }
 
     pub(crate) fn entries(&self) -> &BTreeMap<String, Entry> {

@@ -1,0 +1,318 @@
+//! `tce breaking`.
+
+use std::{path::Path, process::Command};
+
+use super::{folder, json_lines, tce_in};
+
+const OLD: &str = "module m { interface I { void a(); void b(int n); }; };\n";
+/// `c` in the middle moves `b`.
+const MOVED: &str = "module m { interface I { void a(); void c(); void b(int n); }; };\n";
+const OTHER: &str = "module o { struct S { int i; }; };\n";
+const RENAMED: &str = "module m { interface I { void a(); void b(int count); }; };\n";
+const EXTENDED: &str = "module m { interface I { void a(); void b(int n); void c(); }; };\n";
+
+fn git(folder: &Path, args: &[&str]) {
+    let mut command = Command::new("git");
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(variable);
+    }
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+    let output = command
+        .args(identity)
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {output:?}");
+}
+
+/// A repository whose branch `main` has these files.
+fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = folder(files);
+    git(folder.path(), &["init", "--quiet", "--initial-branch=main"]);
+    commit(folder.path());
+    folder
+}
+
+fn commit(folder: &Path) {
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "--quiet", "-m", "a version"]);
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn a_file_is_compared_with_a_file() {
+    let folder = folder(&[("old.idl", OLD), ("new.idl", MOVED), ("more.idl", EXTENDED)]);
+    let against = |new: &str| tce_in(folder.path(), &["breaking", "--against", "old.idl", new]);
+    let ran = against("new.idl")
+        .exits(1)
+        .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+        .complains("--> new.idl:1:51")
+        .complains("::: old.idl:1:41")
+        .complains("help: to keep its index, write `[index=1]` before it")
+        .complains("\n\n2 breaking changes for peers that have old.idl\n");
+    assert_eq!(ran.out, "");
+    let silent = "nothing breaks for peers that have old.idl\n";
+    assert_eq!(against("more.idl").exits(0).err, silent);
+    assert_eq!(against("old.idl").exits(0).err, silent);
+}
+
+#[test]
+fn a_folder_stands_in_for_this_one_with_its_imports_and_indices() {
+    let user = "import good\nmodule user { interface U { void u(good::S s); }; };\n";
+    let good = |member: &str| format!("module good {{ struct S {{ {member}; }}; }};\n");
+    let folder = folder(&[
+        ("user.idl", user),
+        ("common/good.idl", &good("int i")),
+        ("indices.txt", "user.U=7\n"),
+        ("v1/user.idl", user),
+        ("v1/common/good.idl", &good("long i")),
+        ("v1/indices.txt", "user.U=8\n"),
+    ]);
+    let mut args = vec!["breaking", "--against", "v1", "-I", "common", "user.idl"];
+    args.extend(["--index-file", "indices.txt"]);
+    tce_in(folder.path(), &args)
+        .exits(1)
+        .complains("member `i` of `good.S` is now `int`, and was `long`: breaks wire and source")
+        .complains("::: v1/common/good.idl:1:")
+        .complains("`user.U` moved from index 8 to 7")
+        .complains("help: to keep its index, write `8` here")
+        .complains("2 breaking changes for peers that have v1\n");
+}
+
+#[test]
+fn git_gives_branches_tags_and_commits() {
+    let repository = repository(&[("idl/test.idl", OLD)]);
+    let root = repository.path();
+    git(root, &["tag", "v1"]);
+    git(root, &["checkout", "--quiet", "-b", "feature/x"]);
+    write(root, "idl/test.idl", MOVED);
+    commit(root);
+    let against = |what: &str| tce_in(root, &["breaking", "idl/test.idl", "--against", what]);
+    against("git#branch=main")
+        .exits(1)
+        .complains("::: main:/idl/test.idl:1:41")
+        .complains("2 breaking changes for peers that have main\n");
+    for same in ["git#", "git#commit=HEAD", "git#branch=feature/x"] {
+        against(same).exits(0).complains("nothing breaks");
+    }
+    for old in [
+        "git#tag=v1",
+        "git#commit=HEAD~1",
+        "git#branch=main,subdir=./",
+    ] {
+        against(old).exits(1).complains("TCE0701");
+    }
+    write(root, "idl/test.idl", OLD);
+    against("git#").exits(1).complains("`m.I.c` is gone");
+    against("git#branch=main").exits(0);
+}
+
+#[test]
+fn git_gives_what_is_imported_too_wherever_one_stands() {
+    let user = "import good\nimport beside\nmodule user { interface U { void u(good::S s, beside::S t); }; };\n";
+    let good = "module good { struct S { int i; }; };\n";
+    let beside = "module beside { struct S { int i; }; };\n";
+    let repository = repository(&[
+        ("proto/api/user.idl", user),
+        ("proto/api/beside.idl", beside),
+        ("proto/common/good.idl", good),
+    ]);
+    let root = repository.path();
+    write(root, "proto/common/good.idl", &good.replace("int", "long"));
+    write(root, "proto/api/beside.idl", &beside.replace("int", "byte"));
+    let compare = |folder: &Path, args: &[&str]| {
+        let args = [&["breaking", "--against"], args].concat();
+        tce_in(folder, &args)
+            .exits(1)
+            .complains("member `i` of `good.S` is now `long`, and was `int`")
+            .complains("member `i` of `beside.S` is now `byte`, and was `int`")
+            .complains("2 breaking changes")
+    };
+    compare(
+        root,
+        &[
+            "git#branch=main",
+            "-I",
+            "proto/common",
+            "proto/api/user.idl",
+        ],
+    );
+    let inside = root.join("proto/api");
+    compare(&inside, &["git#branch=main", "-I", "../common", "user.idl"]);
+    let whole = root.join("proto/common");
+    compare(
+        &inside,
+        &["git#branch=main", "-I", whole.to_str().unwrap(), "user.idl"],
+    );
+    // A new home of the files: the old one is told.
+    std::fs::rename(root.join("proto"), root.join("idl")).unwrap();
+    compare(
+        &root.join("idl"),
+        &[
+            "git#branch=main,subdir=proto",
+            "-I",
+            "common",
+            "api/user.idl",
+        ],
+    );
+    // A branch that a fresh clone has only at its origin.
+    let clones = folder(&[]);
+    commit(root);
+    git(root, &["checkout", "--quiet", "-b", "work"]);
+    git(
+        clones.path(),
+        &["clone", "--quiet", root.to_str().unwrap(), "clone"],
+    );
+    let clone = clones.path().join("clone/idl/api");
+    let args = [
+        "breaking",
+        "--against",
+        "git#branch=main",
+        "-I",
+        "../common",
+        "user.idl",
+    ];
+    tce_in(&clone, &args).exits(0);
+}
+
+#[test]
+fn a_file_that_git_does_not_have_is_new() {
+    let repository = repository(&[("old.idl", OLD)]);
+    write(repository.path(), "new.idl", OTHER);
+    let args = [
+        "breaking",
+        "--against",
+        "git#branch=main",
+        "old.idl",
+        "new.idl",
+    ];
+    let ran = tce_in(repository.path(), &args).exits(0);
+    assert_eq!(
+        ran.err,
+        "new.idl is new\nnothing breaks for peers that have main\n"
+    );
+    tce_in(
+        repository.path(),
+        &["breaking", "--against", "git#", "new.idl"],
+    )
+    .exits(2)
+    .complains("error: none of the files is in HEAD");
+}
+
+#[test]
+fn an_earlier_version_that_is_not_there_is_wrong_use() {
+    let repository = repository(&[("test.idl", OLD), ("other.idl", OTHER)]);
+    let root = repository.path();
+    git(root, &["branch", "stable"]);
+    git(root, &["tag", "v1.0"]);
+    let wrong = |what: &str, says: &str| {
+        tce_in(root, &["breaking", "test.idl", "--against", what])
+            .exits(2)
+            .complains(says);
+    };
+    wrong(
+        "git#branch=stabel",
+        "there is no branch `stabel`: did you mean `stable`?",
+    );
+    wrong(
+        "git#tag=v1.1",
+        "there is no tag `v1.1`: did you mean `v1.0`?",
+    );
+    wrong(
+        "git#branch=elsewhere",
+        "if it is at a remote, fetch it first",
+    );
+    wrong("git#commit=12345678", "git knows no commit `12345678`");
+    wrong("git#branch=--all", "there is no branch `--all`");
+    wrong("git#subdir=proto", "HEAD has no folder `proto`");
+    wrong("git#subdir=test.idl", "HEAD has no folder `test.idl`");
+    wrong("git#subdir=../..", "HEAD has no folder `../..`");
+    wrong(
+        "git#brunch=main",
+        "there is no key `brunch`: did you mean `branch`?",
+    );
+    wrong("git#main", "`main` is not `branch=NAME`");
+    wrong("git#branch=main,tag=v1.0", "more than one version");
+    wrong("git#branch=", "`branch=` is not `branch=NAME`");
+    wrong("none.idl", "there is no file or folder `none.idl`");
+    tce_in(
+        root,
+        &["breaking", "test.idl", "other.idl", "--against", "test.idl"],
+    )
+    .exits(2)
+    .complains("give a folder");
+    tce_in(root, &["breaking", "test.idl"])
+        .exits(2)
+        .complains("--against");
+}
+
+#[test]
+fn outside_of_a_repository_git_is_no_earlier_version() {
+    let folder = folder(&[("test.idl", OLD)]);
+    tce_in(
+        folder.path(),
+        &["breaking", "--against", "git#branch=main", "test.idl"],
+    )
+    .exits(2)
+    .complains("there is no git repository to compare with: not a git repository");
+}
+
+#[test]
+fn versions_with_errors_are_told_apart() {
+    let folder = folder(&[("good.idl", OLD), ("bad.idl", super::BAD)]);
+    let against =
+        |old: &str, new: &str| tce_in(folder.path(), &["breaking", "--against", old, new]);
+    let ran = against("bad.idl", "good.idl").exits(1);
+    assert!(
+        ran.err.starts_with("the earlier version has errors:\n\n"),
+        "{}",
+        ran.err
+    );
+    let ran = against("good.idl", "bad.idl").exits(1).complains("TCE0200");
+    assert!(!ran.err.contains("earlier version"), "{}", ran.err);
+}
+
+#[test]
+fn programs_get_what_breaks_as_a_field() {
+    let folder = folder(&[("old.idl", OLD), ("new.idl", RENAMED), ("moved.idl", MOVED)]);
+    let args = ["breaking", "--error-format", "json", "--against", "old.idl"];
+    let objects = json_lines(
+        &tce_in(folder.path(), &[&args[..], &["new.idl"]].concat())
+            .exits(1)
+            .err,
+    );
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["name"], "parameter-renamed");
+    assert_eq!(objects[0]["breaks"], serde_json::json!(["source"]));
+    let objects = json_lines(
+        &tce_in(folder.path(), &[&args[..], &["moved.idl"]].concat())
+            .exits(1)
+            .err,
+    );
+    assert_eq!(objects[1]["repair"]["replacement"], "[index=1] ");
+    let args = [
+        "breaking",
+        "--error-format",
+        "github",
+        "--against",
+        "old.idl",
+        "new.idl",
+    ];
+    let ran = tce_in(folder.path(), &args).exits(1);
+    assert!(
+        ran.err.starts_with("::error file=new.idl,line=1,"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn who_compiles_everything_again_asks_for_the_wire_only() {
+    let folder = folder(&[("old.idl", OLD), ("new.idl", RENAMED)]);
+    let args = ["breaking", "--wire-only", "--against", "old.idl", "new.idl"];
+    tce_in(folder.path(), &args).exits(0);
+}

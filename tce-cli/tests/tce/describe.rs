@@ -1,0 +1,68 @@
+//! `tce describe`.
+
+use super::{BAD, folder, tce_in};
+
+const IDL: &str = "\
+module test {
+    /// What the server offers.
+    interface Server {
+        string echo(string text);
+        void timeout(int secs);
+    };
+};
+";
+
+#[test]
+fn a_file_or_a_part_of_it_is_shown() {
+    let folder = folder(&[("test.idl", IDL)]);
+    let ran = tce_in(folder.path(), &["describe", "test.idl"]).exits(0);
+    let expected = "module test\n\ninterface Server, index 0\n    What the server offers.\n  0  string echo(string text)\n  1  void timeout(int secs)\n";
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), (expected, ""));
+    for name in ["test.Server.echo", "Server.echo"] {
+        let ran = tce_in(folder.path(), &["describe", "test.idl", name]).exits(0);
+        assert_eq!(
+            ran.out,
+            expected.replace("  1  void timeout(int secs)\n", "")
+        );
+    }
+}
+
+#[test]
+fn programs_get_json_and_gateways_their_list() {
+    let folder = folder(&[("test.idl", IDL)]);
+    let ran = tce_in(folder.path(), &["describe", "test.idl", "--format", "json"]).exits(0);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["modules"][0]["files"][0], "test.idl");
+    assert_eq!(
+        json["modules"][0]["interfaces"][0]["operations"][1]["name"],
+        "timeout"
+    );
+    let ran = tce_in(folder.path(), &["describe", "test.idl", "--interface-defs"]).exits(0);
+    assert_eq!(
+        ran.out,
+        "<InterfaceDef>\n\t<if id=\"0\" name=\"test.Server\"/>\n</InterfaceDef>\n"
+    );
+}
+
+#[test]
+fn what_does_not_exist_is_wrong_use_and_errors_are_shown() {
+    let folder = folder(&[("test.idl", IDL), ("bad.idl", BAD)]);
+    let ran = tce_in(folder.path(), &["describe", "test.idl", "Sever"]).exits(2);
+    assert_eq!(
+        ran.err,
+        "error: nothing is called `Sever`: did you mean `Server`?\n"
+    );
+    tce_in(folder.path(), &["describe", "bad.idl"])
+        .exits(1)
+        .complains("1 error in 1 file");
+    let both = [
+        "describe",
+        "test.idl",
+        "--interface-defs",
+        "--format",
+        "json",
+    ];
+    tce_in(folder.path(), &both)
+        .exits(2)
+        .complains("cannot be used with");
+}

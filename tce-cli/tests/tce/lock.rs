@@ -1,0 +1,181 @@
+//! `tce lock`, and what it keeps `check` and `compile` from.
+
+use std::{fs, path::Path};
+
+use super::{Ran, folder, tce_in};
+
+const IDL: &str = "module m { interface I { void a(); void b(); }; };\n";
+const MOVED: &str = "module m { interface I { void a(); void c(); void b(); }; };\n";
+const EXTENDED: &str = "module m { interface I { void a(); void b(); void c(); }; };\n";
+
+const LOCK: &str = "\
+# The indices that peers rely on. `tce lock` writes this file: commit it.
+version = 1
+m.I = 0
+m.I.a = 0
+m.I.b = 1
+";
+
+fn locked() -> tempfile::TempDir {
+    folder(&[("idl/m.idl", IDL), ("idl/tce.lock", LOCK)])
+}
+
+fn set(folder: &Path, text: &str) {
+    fs::write(folder.join("idl/m.idl"), text).unwrap();
+}
+
+fn lock(folder: &Path, args: &[&str]) -> Ran {
+    tce_in(folder, &[&["lock", "idl/m.idl"], args].concat())
+}
+
+fn text(folder: &Path) -> String {
+    fs::read_to_string(folder.join("idl/tce.lock")).unwrap()
+}
+
+#[test]
+fn the_lock_is_written_beside_the_file_and_then_found_from_anywhere() {
+    let folder = folder(&[("idl/m.idl", IDL)]);
+    assert_eq!(
+        lock(folder.path(), &[]).exits(0).out,
+        "wrote idl/tce.lock\n"
+    );
+    assert_eq!(text(folder.path()), LOCK);
+    assert_eq!(
+        lock(folder.path(), &[]).exits(0).out,
+        "idl/tce.lock is up to date\n"
+    );
+    fs::rename(
+        folder.path().join("idl/tce.lock"),
+        folder.path().join("tce.lock"),
+    )
+    .unwrap();
+    let inside = tce_in(&folder.path().join("idl"), &["lock", "m.idl"]);
+    assert_eq!(inside.exits(0).out, "../tce.lock is up to date\n");
+}
+
+#[test]
+fn check_and_compile_refuse_another_index() {
+    let folder = locked();
+    set(folder.path(), MOVED);
+    for args in [
+        &["check", "idl/m.idl"][..],
+        &["compile", "-i", "idl/m.idl", "-o", "gen"],
+        &["lock", "idl/m.idl"],
+    ] {
+        tce_in(folder.path(), args)
+            .exits(1)
+            .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+            .complains("idl/tce.lock:5:1")
+            .complains("to keep its index, write `[index=1]` before it")
+            .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
+            .complains("write `[index=2]` before it: that index is free")
+            .complains("2 errors in ");
+    }
+    assert!(!folder.path().join("gen").exists());
+    assert_eq!(text(folder.path()), LOCK);
+    set(
+        folder.path(),
+        &MOVED
+            .replace("void c", "[index=2] void c")
+            .replace("void b", "[index=1] void b"),
+    );
+    tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
+}
+
+#[test]
+fn what_is_new_at_the_end_waits_for_lock() {
+    let folder = locked();
+    set(folder.path(), EXTENDED);
+    tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
+    assert_eq!(text(folder.path()), LOCK);
+    lock(folder.path(), &["--check"])
+        .exits(1)
+        .complains("TCE0703")
+        .complains("`m.I.c` is not in the lock")
+        .complains("idl/m.idl:1:")
+        .complains("run `tce lock`");
+    assert_eq!(text(folder.path()), LOCK);
+    lock(folder.path(), &[]).exits(0);
+    assert_eq!(text(folder.path()), format!("{LOCK}m.I.c = 2\n"));
+    assert_eq!(
+        lock(folder.path(), &["--check"]).exits(0).out,
+        "everything is locked\n"
+    );
+}
+
+#[test]
+fn what_is_gone_keeps_its_index() {
+    let folder = locked();
+    set(folder.path(), "module m { interface I { void a(); }; };\n");
+    tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
+    lock(folder.path(), &["--check"])
+        .exits(1)
+        .complains("`m.I.b` is locked, and gone from the IDL")
+        .complains("idl/tce.lock:5:1");
+    lock(folder.path(), &[]).exits(0);
+    assert_eq!(
+        text(folder.path()),
+        LOCK.replace("m.I.b = 1", "m.I.b = 1 retired")
+    );
+    lock(folder.path(), &["--check"]).exits(0);
+    set(
+        folder.path(),
+        "module m { interface I { void a(); void c(); }; };\n",
+    );
+    tce_in(folder.path(), &["check", "idl/m.idl"])
+        .exits(1)
+        .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
+        .complains("if `m.I.c` is its new name, write that here");
+}
+
+#[test]
+fn new_indices_are_taken_where_that_is_asked_for() {
+    let folder = locked();
+    set(folder.path(), MOVED);
+    assert_eq!(
+        lock(folder.path(), &["--renumber"]).exits(0).out,
+        "wrote idl/tce.lock\n"
+    );
+    assert!(text(folder.path()).ends_with("m.I.a = 0\nm.I.c = 1\nm.I.b = 2\n"));
+    tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
+}
+
+#[test]
+fn a_lock_that_can_not_be_read_stops_everything() {
+    let folder = locked();
+    fs::write(folder.path().join("idl/tce.lock"), "<<<<<<< ours\n").unwrap();
+    for args in [
+        &["check", "idl/m.idl"][..],
+        &["lock", "idl/m.idl"],
+        &["lock", "--renumber", "idl/m.idl"],
+        &["lock", "--check", "idl/m.idl"],
+    ] {
+        tce_in(folder.path(), args).exits(1).complains("TCE0700");
+    }
+    assert_eq!(text(folder.path()), "<<<<<<< ours\n");
+    tce_in(folder.path(), &["describe", "idl/m.idl"]).exits(0);
+}
+
+#[test]
+fn one_lock_at_a_time() {
+    let folder = folder(&[
+        ("a/m.idl", IDL),
+        ("a/tce.lock", LOCK),
+        ("b/m.idl", IDL),
+        ("b/tce.lock", LOCK),
+    ]);
+    tce_in(folder.path(), &["lock", "a/m.idl", "b/m.idl"])
+        .exits(2)
+        .complains("several locks, as a/tce.lock and b/tce.lock");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_can_not_be_written_is_named() {
+    let folder = folder(&[("idl/m.idl", IDL)]);
+    // A link to nowhere: no file, and none can be made there.
+    std::os::unix::fs::symlink("none/tce.lock", folder.path().join("idl/tce.lock")).unwrap();
+    lock(folder.path(), &[])
+        .exits(1)
+        .complains("error: can't write idl/tce.lock: ");
+}
