@@ -19,7 +19,7 @@ pub enum GatewayError {
     UnknownServer(#[from] UnknownServer),
     /// An address is taken, a certificate can't be read, a broker is away.
     #[error("{0}")]
-    Rpc(RpcError),
+    Rpc(#[from] RpcError),
     /// The admin page, or a file that a property names.
     #[error("{0}")]
     Io(#[from] std::io::Error),

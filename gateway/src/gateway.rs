@@ -2,26 +2,24 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use tce_runtime::{Communicator, MemoryBroker, RpcError, Servant, config::Endpoint as Address};
+use tce_runtime::{MemoryBroker, Servant};
 
 use crate::{
     admin,
     auth::{Authenticator, Guard},
-    config::{Broker, Endpoint, EndpointKind, Override, Server, Services},
-    core::{Core, Parts, Phase},
+    config::{Broker, Override, Server, Services},
+    core::{Core, Parts},
     drops::Drops,
-    endpoint::{Backend, Direct},
     error::GatewayError,
     events::{LISTENER_INDEX, UserEvents},
-    listen::{Listening, address, options},
+    listen::Listening,
     queues::Queues,
+    running::Running,
     slots::Slots,
-    state::State,
     table::{Backends, Table},
-    tend::tend,
     who,
 };
 
@@ -185,195 +183,5 @@ impl Gateway {
             servants: self.servants.clone(),
             drops,
         }))
-    }
-}
-
-/// A gateway that runs. Dropped, it still does: [`Running::shutdown`] ends it.
-pub struct Running {
-    core: Arc<Core>,
-    listening: Arc<Vec<Listening>>,
-    /// The connections to direct backends, by whom they are made.
-    backs: Mutex<Vec<Communicator>>,
-    queues: Mutex<Vec<Queues>>,
-    /// Held while the configuration is loaded anew.
-    loading: tokio::sync::Mutex<()>,
-    file: Option<(PathBuf, Vec<Override>)>,
-    memory: Option<MemoryBroker>,
-}
-
-impl Running {
-    /// Where clients connect to, with the ports that are really used.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.listening.iter().flat_map(Listening::addresses)
-    }
-
-    /// How many clients are connected.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.core.connections()
-    }
-
-    /// What the admin page shows.
-    #[must_use]
-    pub fn source(&self) -> impl admin::Source + use<> {
-        State {
-            core: Arc::clone(&self.core),
-            listening: Arc::clone(&self.listening),
-        }
-    }
-
-    fn serve(&self, admin: Option<admin::Server>) {
-        tokio::spawn(tend(Arc::clone(&self.core)));
-        if let Some(admin) = admin {
-            let (source, core) = (self.source(), Arc::clone(&self.core));
-            tokio::spawn(async move {
-                admin.serve(source, core.reached(Phase::Ended)).await;
-            });
-        }
-        for listening in self.listening.iter() {
-            listening.start();
-        }
-        self.core.phase.send_replace(Phase::Serving);
-    }
-
-    /// Has calls take the ways of another configuration. Backends that are the
-    /// same in both stay as they are.
-    async fn take_over(
-        &self,
-        services: &Arc<Services>,
-        server: &Arc<Server>,
-        opened: &Queues,
-        kept: Backends,
-    ) -> Result<(), GatewayError> {
-        let core = &self.core;
-        let mut backends = kept;
-        backends.append(&mut opened.backends(core).await?);
-        for id in &server.backends {
-            let endpoint = services.endpoint(*id);
-            if !backends.contains_key(&endpoint.name) {
-                let direct = Backend::Direct(self.connect(endpoint));
-                backends.insert(endpoint.name.clone(), Arc::new(direct));
-            }
-        }
-        let table = Table::new(services, server, backends, &core.slots);
-        core.table.store(Arc::new(table));
-        // Read from only now that what comes finds its way.
-        opened.read(core).await?;
-        Ok(())
-    }
-
-    fn connect(&self, endpoint: &Endpoint) -> Direct {
-        let (hosts, tls) = match &endpoint.kind {
-            EndpointKind::Socket { hosts, tls, .. }
-            | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
-            EndpointKind::Mq(_) => (&[][..], None),
-        };
-        let communicator = Communicator::with_options(options(&self.core.properties, tls));
-        let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());
-        let direct = Direct::connect(&self.core, &communicator, &endpoint.name, hosts);
-        let mut backs = self.backs.lock().unwrap_or_else(PoisonError::into_inner);
-        backs.push(communicator);
-        direct
-    }
-
-    /// Loads the file anew: routes, variables, and the queues and servers that
-    /// calls are passed on to. Connections stay. What clients connect to, and
-    /// the properties, stay as they were until the process is started again.
-    ///
-    /// # Errors
-    /// Every mistake in the file, a broker that can't be reached: then nothing
-    /// changes.
-    pub async fn reload(&self) -> Result<(), GatewayError> {
-        let _one_at_a_time = self.loading.lock().await;
-        let (file, overrides) = self.file.as_ref().ok_or(GatewayError::NoFile)?;
-        let services = Arc::new(Services::load(file, overrides)?.services);
-        let server = Arc::new(services.server(&self.core.name)?.clone());
-        let table = self.core.table.load_full();
-        if listens(&services, &server) != listens(&table.services, &table.server) {
-            return Err(GatewayError::OtherListeners);
-        }
-        if server.properties != table.server.properties {
-            tracing::warn!("changed properties hold from the next start on");
-        }
-        let open = self
-            .queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let opened = Queues::of(&services, &server, &open);
-        opened.open(self.memory.as_ref()).await?;
-        let kept = kept(&table, &services);
-        self.take_over(&services, &server, &opened, kept).await?;
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(opened);
-        tracing::info!(file = %file.display(), "loaded anew");
-        Ok(())
-    }
-
-    /// Accepts nobody any more, lets the calls in flight end for as long as
-    /// `shutdown_time`, and closes everything. Returns whether all calls ended
-    /// by themselves.
-    pub async fn shutdown(&self) -> bool {
-        self.core.phase.send_replace(Phase::Stopping);
-        let time = self.core.properties.shutdown_time;
-        let fronts = self.listening.iter().map(|front| front.shutdown(time));
-        let ended = futures_util::future::join_all(fronts).await;
-        let backs = std::mem::take(&mut *self.backs.lock().unwrap_or_else(PoisonError::into_inner));
-        let queues = self
-            .queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let queues = queues.iter().map(|queues| queues.communicator().clone());
-        let backs: Vec<_> = backs.into_iter().chain(queues).collect();
-        let backs = backs.iter().map(|back| back.shutdown(BACK_TIME));
-        futures_util::future::join_all(backs).await;
-        self.core.phase.send_replace(Phase::Ended);
-        ended.into_iter().all(|ended| ended)
-    }
-
-    /// Serves until SIGTERM or Ctrl-C, then [shuts down](Running::shutdown). On
-    /// SIGHUP, and with the property `watch` when the file has changed, it is
-    /// loaded anew.
-    ///
-    /// # Errors
-    /// Where the system does not let a program hear of signals.
-    pub async fn wait_for_shutdown(&self) -> std::io::Result<bool> {
-        crate::signals::until_told(self).await?;
-        Ok(self.shutdown().await)
-    }
-
-    pub(crate) fn watched_file(&self) -> Option<&Path> {
-        let (file, _) = self.file.as_ref()?;
-        self.core.properties.watch.then_some(file)
-    }
-}
-
-/// How long what leaves for brokers and servers may take at the end, when no
-/// client waits any more.
-const BACK_TIME: std::time::Duration = std::time::Duration::from_secs(2);
-
-fn listens<'a>(services: &'a Services, server: &Server) -> Vec<&'a Endpoint> {
-    let ids = server.listen.iter();
-    ids.map(|id| services.endpoint(*id)).collect()
-}
-
-/// The backends of `table` whose endpoints are the same in `services`.
-fn kept(table: &Table, services: &Services) -> Backends {
-    let is_same = |name: &str| {
-        let old = table.services.endpoints.iter().find(|old| old.name == name);
-        old.is_some_and(|old| services.endpoints.contains(old))
-    };
-    let backends = table.backends.iter().filter(|(name, _)| is_same(name));
-    backends
-        .map(|(name, backend)| (name.clone(), Arc::clone(backend)))
-        .collect()
-}
-
-impl From<RpcError> for GatewayError {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error)
     }
 }

@@ -24,6 +24,7 @@ mod gateway;
 mod listen;
 mod meter;
 mod queues;
+mod running;
 mod session;
 mod signals;
 mod state;
@@ -34,7 +35,8 @@ mod who;
 
 pub use command::GatewayCommand;
 pub use error::GatewayError;
-pub use gateway::{Gateway, Running};
+pub use gateway::Gateway;
+pub use running::Running;
 
 /// What gateways and servers say to each other: `idl/gateway.idl`.
 pub mod idl {

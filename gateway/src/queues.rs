@@ -33,10 +33,7 @@ impl Queues {
             by_name(services, &server.reads),
             by_name(services, &server.writes),
         );
-        let is_open = |endpoint: &MqEndpoint| {
-            open.iter()
-                .any(|queues| queues.endpoints.contains(endpoint))
-        };
+        let is_open = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.covers(endpoint));
         let endpoints = services.endpoints.iter().filter_map(|endpoint| {
             let EndpointKind::Mq(mq) = &endpoint.kind else {
                 return None;
@@ -52,6 +49,20 @@ impl Queues {
             endpoints: endpoints.collect(),
             communicator: Communicator::new(),
         }
+    }
+
+    /// Whether an endpoint is open here for all that it is used for.
+    fn covers(&self, endpoint: &MqEndpoint) -> bool {
+        self.endpoints.iter().any(|open| {
+            let used_alike = MqEndpoint {
+                reads: endpoint.reads,
+                writes: endpoint.writes,
+                ..open.clone()
+            };
+            used_alike == *endpoint
+                && (open.reads || !endpoint.reads)
+                && (open.writes || !endpoint.writes)
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {

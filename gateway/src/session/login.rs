@@ -40,6 +40,11 @@ impl Login {
         }
     }
 
+    /// Whether the client has yet to say who it is.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited)
+    }
+
     /// Whether messages may be read.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self, Self::UnderWay | Self::Over)

@@ -1,0 +1,157 @@
+//! What goes through a session: calls out, RETURNs and pushes in.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tce_runtime::{
+    ErrorCode, NotPassed, Passing,
+    wire::{CallType, Header, PatchedExtra, ROUTED, reserved},
+};
+
+use super::{Session, calls::Call};
+use crate::metric;
+
+/// The keys that no client sends to a server: each is the gateway's to set, or
+/// meant for the gateway alone.
+const NOT_FROM_CLIENTS: [&str; 5] = [
+    reserved::TOKEN,
+    reserved::DEVICE_ID,
+    reserved::USER_ID,
+    reserved::MQ_RETURN,
+    reserved::ERROR,
+];
+/// The keys that tell a client nothing.
+const NOT_FOR_CLIENTS: [&str; 4] = [
+    reserved::TOKEN,
+    reserved::DEVICE_ID,
+    reserved::USER_ID,
+    reserved::MQ_RETURN,
+];
+
+impl Session {
+    /// Passes a CALL on to whoever its route names.
+    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &Arc<str>) {
+        let message = passing.message();
+        let ifidx = message.header.ifidx;
+        let table = self.core.table.load();
+        let Some(way) = table.call(ifidx, self.endpoint) else {
+            let text = format!("the gateway has no route for calls to interface {ifidx}");
+            return self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
+        };
+        let is_oneway = message.header.calltype.is_oneway();
+        let mut header = message.header;
+        header.call_id |= ROUTED;
+        if !is_oneway {
+            header.sequence = self.core.next_sequence();
+            let call = Call::new(&message.header, passing.read_at(), way.meter());
+            let limit = self.core.properties.max_calls_in_flight;
+            if !self.lock().calls.enter(header.sequence, call, limit) {
+                let text = format!("more than {limit} calls of this connection are in flight");
+                return self.refuse(passing, ErrorCode::ConnectReject, "calls_in_flight", &text);
+            }
+        }
+        let to_servers = [
+            (reserved::USER_ID, &**user),
+            (reserved::MQ_RETURN, way.returns_by()),
+        ];
+        let extra = PatchedExtra {
+            of: message.extra,
+            without: &NOT_FROM_CLIENTS,
+            with: if way.returns_by().is_empty() {
+                &to_servers[..1]
+            } else {
+                &to_servers
+            },
+        };
+        way.meter().called();
+        let passed = way.backend().pass(
+            self.number,
+            passing,
+            header,
+            &extra,
+            self.core.properties.call_time,
+        );
+        match passed {
+            Ok(via) if !is_oneway => self.lock().calls.went(header.sequence, via),
+            Ok(_) => {}
+            Err(error) => {
+                self.lock().calls.take(header.sequence);
+                way.meter().failed(ErrorCode::SendFailed);
+                let text = format!("endpoint `{}`: {error}", way.backend().name());
+                self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
+            }
+        }
+    }
+
+    /// Answers a CALL with an error; a oneway one is dropped.
+    pub(super) fn refuse(
+        &self,
+        passing: &mut Passing<'_>,
+        code: ErrorCode,
+        reason: &'static str,
+        text: &str,
+    ) {
+        if passing.message().header.calltype.is_oneway() {
+            return self.core.drops.count(reason);
+        }
+        self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(metric::CALLS_REFUSED, "code" => code.to_string(), "reason" => reason)
+            .increment(1);
+        passing.refuse(code, text);
+    }
+
+    /// Passes a RETURN to the client; one that no call of its waits for is
+    /// dropped.
+    pub(crate) fn returned(&self, passing: &mut Passing<'_>) {
+        let message = passing.message();
+        let Some(call) = self.lock().calls.take(message.header.sequence) else {
+            return self.core.drops.count("late_return");
+        };
+        call.returned(message.header.errcode, passing.read_at());
+        let header = Header {
+            errcode: message.header.errcode,
+            paramsize: message.header.paramsize,
+            ..call.header.returning(0)
+        };
+        self.send(passing, header);
+    }
+
+    /// Passes a server's CALL to the client, oneway.
+    pub(crate) fn push(&self, passing: &mut Passing<'_>) {
+        let mut header = passing.message().header;
+        header.call_id &= !ROUTED;
+        header.calltype = CallType::ONEWAY;
+        self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
+        self.send(passing, header);
+    }
+
+    fn send(&self, passing: &mut Passing<'_>, header: Header) {
+        let Some(connection) = self.connection() else {
+            return self.core.drops.count("client_gone");
+        };
+        let extra = PatchedExtra {
+            of: passing.message().extra,
+            without: &NOT_FOR_CLIENTS,
+            with: &[],
+        };
+        match passing.pass(&connection, header, &extra, None) {
+            Ok(()) => {
+                let size = passing.payload().len() as u64;
+                self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+            }
+            Err(NotPassed::Detached) => self.core.drops.count("client_gone"),
+            Err(NotPassed::Full) if header.calltype.is_return() => {
+                // It had its chance: its calls were not read any more.
+                self.core.drops.count("slow_reader");
+                self.end("slow_reader");
+            }
+            Err(NotPassed::Full) => self.core.drops.count("slow_reader"),
+            Err(_) => {
+                self.core.drops.count("too_large");
+                if header.calltype.is_return() {
+                    let text = "the answer is larger than the gateway may send";
+                    connection.refuse(header, ErrorCode::SendFailed, text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a session does with what its connection brings.
+
+use std::{pin::Pin, sync::atomic::Ordering};
+
+use tce_runtime::{
+    BUILTIN_INTERFACE, Connection, ErrorCode, Passing, Relay, Relayed, wire::Header,
+};
+
+use super::Session;
+
+impl Relay for Session {
+    fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
+        if self.is_ending.load(Ordering::Acquire) {
+            return Relayed::Taken;
+        }
+        let header = passing.message().header;
+        let size = passing.payload().len() as u64;
+        self.traffic.bytes_in.fetch_add(size, Ordering::Relaxed);
+        let user = {
+            let mut state = self.lock();
+            if !state.login.is_awaited() {
+                state.heard_at = passing.read_at();
+            }
+            if state.pace.is_over(passing.read_at()) {
+                self.is_held.store(true, Ordering::Release);
+            }
+            state.login.user().cloned()
+        };
+        if !header.calltype.is_call() {
+            // Only calls of the gateway's own can be answered by a client.
+            return Relayed::Ours;
+        }
+        let Some(user) = user else {
+            // Whether somebody is there may be asked by anybody.
+            return match header.ifidx {
+                BUILTIN_INTERFACE => Relayed::Ours,
+                _ => self.log_in(passing),
+            };
+        };
+        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        if passing.has_servant() {
+            return Relayed::OursBy(user);
+        }
+        self.pass_on(passing, &user);
+        Relayed::Taken
+    }
+
+    fn connected(&self, connection: &Connection) {
+        // It is told once.
+        let _ = self.connection.set(connection.downgrade());
+        if let Some(this) = self.this.upgrade() {
+            self.core.join(this);
+        }
+        self.begin_login();
+    }
+
+    fn disconnected(&self, _connection: &Connection, reason: &str) {
+        tracing::debug!(session = self.number, address = %self.address, "a client has gone: {reason}");
+        let lost = self.lock().calls.take_where(|_| true);
+        for call in &lost {
+            call.meter.failed(ErrorCode::ConnectionLost);
+        }
+        self.log_out();
+        self.core.leave(self);
+    }
+
+    fn holds(&self, connection: &Connection) -> bool {
+        let is_stopped =
+            self.is_held.load(Ordering::Acquire) || self.is_ending.load(Ordering::Acquire);
+        is_stopped || connection.is_full()
+    }
+
+    fn released<'a>(
+        &'a self,
+        connection: &'a Connection,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            if self.is_ending.load(Ordering::Acquire) {
+                // The end of the connection ends this, too.
+                return std::future::pending().await;
+            }
+            connection.room().await;
+            let changed = self.changed.notified();
+            let free_at = {
+                let state = self.lock();
+                match state.login.is_open() {
+                    true => Some(state.pace.free_at()),
+                    false => None,
+                }
+            };
+            match free_at {
+                // Too fast: until it is not.
+                Some(at) => {
+                    tokio::time::sleep_until(at.into()).await;
+                    self.is_held.store(false, Ordering::Release);
+                }
+                None => changed.await,
+            }
+        })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls_in_flight() == 0
+    }
+
+    fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
+        self.fail_call(header.sequence, code, text);
+    }
+}
