@@ -205,11 +205,10 @@ impl Outlet {
     }
 
     /// Puts back what the publisher could not take yet.
-    pub(crate) fn put_back(&self, messages: VecDeque<Outgoing>) {
+    pub(crate) fn put_back(&self, mut messages: VecDeque<Outgoing>) {
         let mut state = self.lock();
-        for message in messages.into_iter().rev() {
-            state.waiting.push_front(message);
-        }
+        messages.append(&mut state.waiting);
+        state.waiting = messages;
         drop(state);
         self.filled.notify_one();
     }

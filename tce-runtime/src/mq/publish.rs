@@ -18,6 +18,11 @@ use crate::{
 const WINDOW: usize = 256;
 /// The same for batches: one gathers while another is under way.
 const BATCH_WINDOW: usize = 2;
+/// The messages that may leave with neither a confirmation nor a RETURN to come
+/// before the broker has said that it has read them. A few hundred already make
+/// its queue grow, and what waits in a queue costs it several times what goes
+/// straight on to a reader.
+const UNHEARD: usize = 32;
 /// The size at which a batch is full.
 const BATCH_SIZE: usize = 256 << 10;
 
@@ -99,6 +104,7 @@ async fn publish(
         .collect();
     let mut lost = Vec::new();
     let mut gone = pin!(publisher.lost());
+    let mut unheard = 0;
     loop {
         tokio::select! {
             biased;
@@ -120,9 +126,13 @@ async fn publish(
                 settled => settle(outlet, calls, flight, settled),
             },
             () = &mut gone => break,
-            taken = outlet.take(), if flights.len() < window => {
+            () = publisher.heard(), if unheard >= UNHEARD && flights.is_empty() => unheard = 0,
+            taken = outlet.take(), if flights.len() < window && unheard < UNHEARD => {
                 let mut waiting = taken;
-                while flights.len() < window && let Some(flight) = next_flight(&mut waiting, outlet, manner) {
+                while flights.len() < window && unheard < UNHEARD
+                    && let Some(flight) = next_flight(&mut waiting, outlet, manner)
+                {
+                    unheard += usize::from(!publisher.is_confirmed() && !flight.is_answered());
                     flights.push(fly(publisher, flight));
                 }
                 if !waiting.is_empty() {
@@ -207,6 +217,12 @@ impl Flight {
             bytes: 0,
             is_second_try: false,
         }
+    }
+
+    /// Whether all of it are twoway calls, of which callers have only so many
+    /// under way.
+    fn is_answered(&self) -> bool {
+        self.purposes.iter().all(Purpose::is_answered)
     }
 
     /// Adds a message; the first one becomes an entry of the batch then.

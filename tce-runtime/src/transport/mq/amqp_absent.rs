@@ -39,6 +39,14 @@ impl AmqpPublisher {
         match self.0 {}
     }
 
+    pub(super) fn is_confirmed(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) async fn heard(&self) {
+        match self.0 {}
+    }
+
     pub(super) async fn lost(&self) {
         match self.0 {}
     }

@@ -162,6 +162,22 @@ impl Publisher {
         }
     }
 
+    /// Whether a publish is done only when the broker has said so.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Amqp(publisher) => publisher.is_confirmed(),
+            Self::Memory(_) => true,
+        }
+    }
+
+    /// Waits until the broker has read what has left so far.
+    pub(crate) async fn heard(&self) {
+        match self {
+            Self::Amqp(publisher) => publisher.heard().await,
+            Self::Memory(_) => {}
+        }
+    }
+
     /// Waits until the broker is lost, also when nothing is published.
     pub(crate) async fn lost(&self) {
         match self {

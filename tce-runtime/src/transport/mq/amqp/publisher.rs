@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lapin::{
     BasicProperties, Channel, ErrorKind,
     message::BasicReturnMessage,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
+    options::{BasicPublishOptions, ChannelFlowOptions, ConfirmSelectOptions},
     protocol::AMQPErrorKind,
 };
 
@@ -91,6 +91,18 @@ impl AmqpPublisher {
                 is_mandatory: is_confirmed(&self.endpoint),
             },
         }
+    }
+
+    /// Whether a publish is done only when the broker has said so.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        is_confirmed(&self.endpoint)
+    }
+
+    pub(crate) async fn heard(&self) {
+        // "Go on", which the broker does anyway; it answers in order. Where the
+        // channel is broken the next publish tells.
+        let options = ChannelFlowOptions { active: true };
+        let _ = self.channel.channel_flow(options).await;
     }
 
     /// Waits until the broker is lost.
