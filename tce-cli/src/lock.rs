@@ -17,6 +17,7 @@ use tce_idl::{
 
 use crate::{
     console::{Console, Failure},
+    files,
     idl::{self, IdlArgs},
 };
 
@@ -29,14 +30,14 @@ Examples:
   tce lock --renumber test.idl      take new indices, though peers may have the old ones
 
 The lock is the tce.lock in the folder of the files, or the nearest one above; where
-there is none, one is written beside the first file. Commit it. Give all files that
+there is none, one is written beside the first file, or into the first folder. Commit it. Give all files that
 open a module: what it does not have any more is marked as retired, and its index
 stays taken.
 
 Exit status: 0 all is locked, 1 the IDL has errors, an index is not the locked one or,
 with --check, something is not locked yet, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
-    /// The IDL files; what they import is locked too
+    /// The IDL files, or folders of them; what they import is locked too
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -53,7 +54,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    let found = lock::find(&args.files);
+    let files: Vec<PathBuf> = args.files.iter().flat_map(|it| files::idl(it)).collect();
+    let found = lock::find(&files);
     if let [first, second, ..] = found.as_slice() {
         let (first, second) = (first.display(), second.display());
         let message = format!("these files have several locks, as {first} and {second}");
@@ -72,10 +74,10 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
         },
         ..args.idl.options(&config)
     };
-    let mut compilation = tce_idl::compile(&args.files, &options);
+    let mut compilation = tce_idl::compile(&files, &options);
     console.show(&compilation.diagnostics, &compilation.sources)?;
     let Some(model) = compilation.model.take() else {
-        idl::summarize(&args.files, &compilation, console)?;
+        idl::summarize(&files, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
     let mut lock = Lock::default();
@@ -90,27 +92,26 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
     }
     if args.check {
         let stale = lock.stale(&model);
-        return Ok(check(args, &stale, &compilation.sources, console)?);
+        return Ok(check(&stale, &compilation.sources, console)?);
     }
     lock.update(&model);
-    let beside = || args.files[0].with_file_name(lock::FILE_NAME);
+    let first = &args.files[0];
+    let beside = || match first.is_dir() {
+        true => first.join(lock::FILE_NAME),
+        false => first.with_file_name(lock::FILE_NAME),
+    };
     let path = found.into_iter().next().unwrap_or_else(beside);
     Ok(write(&path, &lock.to_string(), console)?)
 }
 
 /// Says what `--check` has found.
-fn check(
-    args: &Args,
-    stale: &[Diagnostic],
-    sources: &SourceMap,
-    console: &mut Console,
-) -> io::Result<ExitCode> {
+fn check(stale: &[Diagnostic], sources: &SourceMap, console: &mut Console) -> io::Result<ExitCode> {
     console.show(stale, sources)?;
     if stale.is_empty() {
         writeln!(console.out, "everything is locked")?;
         return Ok(ExitCode::SUCCESS);
     }
-    console.summarize(stale, args.files.len())?;
+    console.summarize(stale, sources.files().len())?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -1,16 +1,13 @@
 //! Which earlier version is meant, and where its files are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tce_idl::{
-    Options,
-    diagnostic::nearest,
-    loader::{FileSystem, Loader},
-};
+use tce_idl::{Options, diagnostic::nearest, loader::FileSystem};
 
 use super::{
     git::{self, Repository},
     home::Home,
+    tree::Tree,
 };
 
 /// What `--against` says.
@@ -28,11 +25,12 @@ pub(super) enum Against {
 
 /// The earlier version.
 pub(super) struct Before {
-    pub(super) loader: Box<dyn Loader>,
+    pub(super) tree: Box<dyn Tree>,
     /// What a person calls it.
     pub(super) name: String,
-    /// As the files of the new version: where each was, and what it is now.
-    files: Vec<(PathBuf, PathBuf)>,
+    pub(super) files: Vec<PathBuf>,
+    /// What was asked for, and is not there.
+    pub(super) missing: Vec<PathBuf>,
     pub(super) options: Options,
 }
 
@@ -69,22 +67,23 @@ impl Against {
         Ok(Self::Git { revision, subdir })
     }
 
-    /// The earlier version of `files`, which `options` go with.
-    pub(super) fn before(&self, files: &[PathBuf], options: &Options) -> Result<Before, String> {
+    /// The earlier version of the files and folders in `given`, which `options` go with.
+    pub(super) fn before(&self, given: &[PathBuf], options: &Options) -> Result<Before, String> {
         match self {
             Self::Path(path) if path.is_dir() => {
                 let name = path.display().to_string();
                 let home = Home::new(path.clone())?;
-                Before::at(&home, Box::new(FileSystem), name, files, options)
+                Before::at(&home, Box::new(FileSystem), name, given, options)
             }
             Self::Path(path) if !path.exists() => {
                 Err(format!("there is no file or folder `{}`", path.display()))
             }
-            Self::Path(path) => match files {
-                [file] => Ok(Before {
-                    loader: Box::new(FileSystem),
+            Self::Path(path) => match given {
+                [file] if !file.is_dir() => Ok(Before {
+                    tree: Box::new(FileSystem),
                     name: path.display().to_string(),
-                    files: vec![(path.clone(), file.clone())],
+                    files: vec![path.clone()],
+                    missing: Vec::new(),
                     options: options.clone(),
                 }),
                 _ => Err(format!(
@@ -96,7 +95,7 @@ impl Against {
                 let repository = Repository::open(revision)?;
                 let home = repository.home(subdir.as_deref())?;
                 let name = repository.name().to_owned();
-                Before::at(&home, Box::new(repository), name, files, options)
+                Before::at(&home, Box::new(repository), name, given, options)
             }
         }
     }
@@ -111,47 +110,41 @@ fn unknown_key(key: &str) -> String {
 }
 
 impl Before {
-    /// The version at `home`.
+    /// What the version at `home` has of the files and folders in `given`.
     fn at(
         home: &Home,
-        loader: Box<dyn Loader>,
+        tree: Box<dyn Tree>,
         name: String,
-        files: &[PathBuf],
+        given: &[PathBuf],
         options: &Options,
     ) -> Result<Self, String> {
         let moved = |paths: &[PathBuf]| paths.iter().map(|path| home.find(path)).collect();
-        let mut pairs = Vec::new();
-        for file in files {
-            let before = home.find(file);
-            if before == *file {
-                let file = file.display();
-                return Err(format!("`{file}` is elsewhere: {name} can't have it"));
+        let (mut files, mut missing) = (Vec::new(), Vec::new());
+        for path in given {
+            let before = home.find(path);
+            if before == *path {
+                let path = path.display();
+                return Err(format!("`{path}` is elsewhere: {name} can't have it"));
             }
-            pairs.push((before, file.clone()));
+            let found = tree.idl(&before);
+            if found.is_empty() {
+                missing.push(path.clone());
+            }
+            files.extend(found);
+        }
+        if files.is_empty() {
+            return Err(format!("{name} has none of these files"));
         }
         Ok(Self {
-            loader,
+            tree,
             name,
-            files: pairs,
+            files,
+            missing,
             options: Options {
                 include_dirs: moved(&options.include_dirs),
                 index_files: moved(&options.index_files),
                 ..Options::new()
             },
         })
-    }
-
-    /// The files that the earlier version has, and those that are new.
-    pub(super) fn split(&self) -> (Vec<PathBuf>, Vec<&Path>) {
-        let (mut known, mut fresh) = (Vec::new(), Vec::new());
-        for (before, now) in &self.files {
-            match self.loader.read(before) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    fresh.push(now.as_path());
-                }
-                _ => known.push(before.clone()),
-            }
-        }
-        (known, fresh)
     }
 }

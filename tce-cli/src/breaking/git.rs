@@ -11,7 +11,7 @@ use tce_idl::{
     loader::{self, FileSystem, Loader, MAX_FILE_BYTES},
 };
 
-use super::home::Home;
+use super::{home::Home, tree::Tree};
 
 /// A version of a repository, as a person names it.
 #[derive(Debug, Clone)]
@@ -111,16 +111,30 @@ impl Repository {
             return Ok(Home::within(folder, top.into(), self.root.clone()));
         };
         let folder = self.root.join(subdir);
-        let object = self.object(&folder);
-        let kind = object.and_then(|object| git(&["cat-file", "-t", &object]).ok());
-        match kind.is_some_and(|kind| kind.trim() == "tree") {
-            true => Home::new(folder),
-            false => Err(format!(
+        match self.kind(&folder).as_deref() {
+            Some("tree") => Home::new(folder),
+            _ => Err(format!(
                 "{} has no folder `{}`",
                 self.name(),
                 subdir.display()
             )),
         }
+    }
+
+    /// `blob` for a file, `tree` for a folder.
+    fn kind(&self, path: &Path) -> Option<String> {
+        let kind = git(&["cat-file", "-t", &self.object(path)?]).ok()?;
+        Some(kind.trim().to_owned())
+    }
+
+    /// What git prints of the names in a folder, each with its path from there.
+    fn names(&self, folder: &Path, args: &[&str]) -> Vec<String> {
+        let object = self.object(folder).unwrap_or_default();
+        // Else git keeps to the part that has the name of the working folder.
+        let all = ["--full-tree", "-z", "--name-only", "--end-of-options"];
+        let names = git(&[&["ls-tree"], args, &all, &[&object]].concat());
+        let names = names.unwrap_or_default();
+        names.split_terminator('\0').map(str::to_owned).collect()
     }
 
     /// How git calls a file of this version; `None` outside of the repository.
@@ -156,10 +170,22 @@ impl Loader for Repository {
         if !folder.starts_with(&self.root) {
             return FileSystem.list(folder);
         }
-        let object = self.object(folder).unwrap_or_default();
-        let names = git(&["ls-tree", "-z", "--name-only", "--end-of-options", &object]);
-        let names = names.unwrap_or_default();
-        names.split_terminator('\0').map(str::to_owned).collect()
+        self.names(folder, &[])
+    }
+}
+
+impl Tree for Repository {
+    fn idl(&self, path: &Path) -> Vec<PathBuf> {
+        let path = &self.identity(path);
+        match self.kind(path).as_deref() {
+            Some("tree") => {
+                let names = self.names(path, &["-r"]).into_iter();
+                let idl = names.filter(|name| name.ends_with(".idl"));
+                idl.map(|name| path.join(name)).collect()
+            }
+            Some(_) => vec![path.to_owned()],
+            None => Vec::new(),
+        }
     }
 }
 

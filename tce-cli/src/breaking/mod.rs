@@ -3,10 +3,11 @@
 mod against;
 mod git;
 mod home;
+mod tree;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -14,6 +15,7 @@ use tce_idl::{Compilation, diagnostic::Diagnostic, model::Model};
 
 use crate::{
     console::{Console, Failure},
+    files,
     idl::{self, IdlArgs},
     output::{Count, ErrorFormat},
 };
@@ -25,13 +27,14 @@ use against::{Against, Before};
 Examples:
   tce breaking --against git#branch=main idl/test.idl
   tce breaking --against git#tag=v1.2,subdir=proto test.idl
-  tce breaking --against released/ test.idl users.idl
+  tce breaking --against released .
   tce breaking --against test.idl.orig test.idl
 
 The earlier version is a file, or a folder that stands in for this one: files, include
 folders and index files are looked for in it by the same relative paths. So it is in
 git, where `branch`, `tag` or `commit` say which version (HEAD without them), and
-`subdir` another folder of the repository than this one. A file that is not there is new.
+`subdir` another folder of the repository than this one. A file that is not there is
+new. Of a folder, files that are gone are noticed too.
 
 What breaks is the `wire`, for programs that run, or the `source`, for programs that
 are compiled again.
@@ -39,7 +42,7 @@ are compiled again.
 Exit status: 0 nothing breaks, 1 something does, or the IDL has errors, 2 the command
 line or a tce.toml is wrong, or there is no such earlier version.")]
 pub(crate) struct Args {
-    /// The IDL files as they are now
+    /// The IDL files as they are now, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -58,27 +61,24 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
     let config = args.idl.config(console)?;
     let options = args.idl.options(&config);
-    let new = tce_idl::compile(&args.files, &options);
+    let files: Vec<PathBuf> = args.files.iter().flat_map(|it| files::idl(it)).collect();
+    let new = tce_idl::compile(&files, &options);
     let Some(new_model) = &new.model else {
-        return Ok(broken(&args.files, &new, console)?);
+        return Ok(broken(&files, &new, console)?);
     };
     let before = match args.against.before(&args.files, &options) {
         Ok(before) => before,
         Err(why) => return misused(&why, console),
     };
-    let (known, fresh) = before.split();
-    if known.is_empty() {
-        return misused(&format!("none of the files is in {}", before.name), console);
-    }
     let sources = new.sources.clone();
-    let old = tce_idl::compile_beside(sources, &*before.loader, &known, &before.options);
+    let old = tce_idl::compile_beside(sources, &*before.tree, &before.files, &before.options);
     let Some(old_model) = &old.model else {
         writeln!(console.err, "the earlier version has errors:\n")?;
-        return Ok(broken(&known, &old, console)?);
+        return Ok(broken(&before.files, &old, console)?);
     };
     let changes = changes(args, old_model, new_model);
     console.show(&changes, &old.sources)?;
-    report(&changes, &before, &fresh, console)?;
+    report(&changes, &before, console)?;
     Ok(match changes.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -108,19 +108,14 @@ fn misused(why: &str, console: &mut Console) -> Result<ExitCode, Failure> {
 }
 
 /// Sums up, which programs do without.
-fn report(
-    changes: &[Diagnostic],
-    before: &Before,
-    fresh: &[&Path],
-    console: &mut Console,
-) -> io::Result<()> {
+fn report(changes: &[Diagnostic], before: &Before, console: &mut Console) -> io::Result<()> {
     if console.format != ErrorFormat::Text {
         return Ok(());
     }
     if !changes.is_empty() {
         writeln!(console.err)?;
     }
-    for path in fresh {
+    for path in &before.missing {
         writeln!(console.err, "{} is new", path.display())?;
     }
     let name = &before.name;

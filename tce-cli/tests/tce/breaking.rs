@@ -200,7 +200,36 @@ fn a_file_that_git_does_not_have_is_new() {
         &["breaking", "--against", "git#", "new.idl"],
     )
     .exits(2)
-    .complains("error: none of the files is in HEAD");
+    .complains("error: HEAD has none of these files");
+}
+
+#[test]
+fn files_that_are_gone_from_a_folder_are_noticed() {
+    let repository = repository(&[
+        ("idl/a.idl", OLD),
+        ("idl/b/o.idl", OTHER),
+        ("idl/README", ""),
+    ]);
+    let root = repository.path();
+    std::fs::create_dir(root.join("v1")).unwrap();
+    std::fs::rename(root.join("idl"), root.join("v1/idl")).unwrap();
+    std::fs::create_dir(root.join("idl")).unwrap();
+    write(root, "idl/renamed.idl", OLD);
+    for against in ["git#branch=main", "v1"] {
+        let ran = tce_in(root, &["breaking", "--against", against, "idl"])
+            .exits(1)
+            .complains("struct `o.S` is gone: breaks source")
+            .complains("1 breaking change for");
+        assert!(ran.err.contains("idl/b/o.idl:1:"), "{}", ran.err);
+    }
+    let inside = tce_in(
+        &root.join("idl"),
+        &["breaking", "--against", "git#branch=main", "."],
+    );
+    inside.exits(1).complains("main:/idl/b/o.idl:1:");
+    tce_in(root, &["breaking", "--against", "v1/idl/a.idl", "idl"])
+        .exits(2)
+        .complains("give a folder");
 }
 
 #[test]

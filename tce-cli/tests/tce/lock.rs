@@ -49,6 +49,16 @@ fn the_lock_is_written_beside_the_file_and_then_found_from_anywhere() {
         folder.path().join("tce.lock"),
     )
     .unwrap();
+    let whole = tce_in(folder.path(), &["lock", "idl"]);
+    assert_eq!(whole.exits(0).out, "tce.lock is up to date\n");
+    fs::rename(folder.path().join("tce.lock"), folder.path().join("other")).unwrap();
+    let whole = tce_in(folder.path(), &["lock", "idl"]);
+    assert_eq!(whole.exits(0).out, "wrote idl/tce.lock\n");
+    fs::rename(
+        folder.path().join("idl/tce.lock"),
+        folder.path().join("tce.lock"),
+    )
+    .unwrap();
     let inside = tce_in(&folder.path().join("idl"), &["lock", "m.idl"]);
     assert_eq!(inside.exits(0).out, "../tce.lock is up to date\n");
 }
