@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     Gateway, GatewayError, Running,
-    config::{Loaded, LogFormat, Override, Services, print_config},
+    config::{Loaded, Override, Services, print_config},
     log,
 };
 
@@ -29,10 +29,6 @@ pub struct GatewayCommand {
     /// Set a property over what the file and the environment say
     #[arg(long, value_name = "NAME=VALUE", value_parser = Override::from_flag)]
     set: Vec<Override>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as
-    /// info,tce_gateway=debug
-    #[arg(long, value_name = "LEVEL", env = "TCE_LOG", default_value = "info")]
-    log_level: String,
 }
 
 const AFTER_HELP: &str = "\
@@ -70,16 +66,9 @@ impl GatewayCommand {
         if self.print_config {
             return Ok(());
         }
-        let format = match loaded
-            .services
-            .server(names.first().map_or("", String::as_str))?
-            .properties
-            .log
-        {
-            LogFormat::Text => log::Format::Text,
-            LogFormat::Json => log::Format::Json,
-        };
-        log::init(&self.log_level, format)?;
+        let first = names.first().map_or("", String::as_str);
+        let properties = &loaded.services.server(first)?.properties;
+        log::init(&properties.log.0, properties.log_format)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

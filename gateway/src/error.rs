@@ -2,10 +2,7 @@
 
 use tce_runtime::{RpcError, config::problem::Problems};
 
-use crate::{
-    auth::{BadJwtKey, UnknownAlgorithm},
-    config::UnknownServer,
-};
+use crate::{auth::BadJwtKey, config::UnknownServer};
 
 /// Why a gateway does not start, or is not loaded anew.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +26,9 @@ pub enum GatewayError {
     /// The key for JWTs.
     #[error("auth_jwt_key or auth_jwt_secret: {0}")]
     JwtKey(#[from] BadJwtKey),
-    /// The algorithm of JWTs.
-    #[error("auth_jwt_algorithms: {0}")]
-    JwtAlgorithm(#[from] UnknownAlgorithm),
     /// JWTs are signed with something.
     #[error("auth=jwt needs auth_jwt_key or auth_jwt_secret")]
     NoJwtKey,
-    /// What is asked for does not fit the key.
-    #[error(
-        "auth_jwt_algorithms: none of them fits a key in PEM; those are RS256, ES256 and EdDSA"
-    )]
-    NoJwtAlgorithm,
     /// The servant that knows the users is somewhere.
     #[error("auth=interface needs auth_endpoint: where gateway.IAuthenticator is served")]
     NoAuthEndpoint,

@@ -84,6 +84,11 @@ pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Whether the text is a level, or a filter such as `info,lapin=warn`.
+pub fn is_filter(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 fn parse(filter: &str) -> Option<EnvFilter> {
     // A word that is no level would be the name of a module, and the log empty.
     let is_plain = !filter.contains(['=', '[']);

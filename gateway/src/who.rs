@@ -48,29 +48,21 @@ pub(crate) fn index(services: &Services, name: &str, unless_named: u16) -> u16 {
 
 /// Who signs tokens, and how.
 fn jwt(properties: &Properties) -> Result<Jwt, GatewayError> {
-    let (key, fitting) = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
-        (Some(secret), _) => (secret.0.clone().into_bytes(), &["HS256"][..]),
-        (None, Some(file)) => (std::fs::read(file)?, &["RS256", "ES256", "EdDSA"][..]),
+    let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
+        (Some(secret), _) => secret.0.clone().into_bytes(),
+        (None, Some(file)) => std::fs::read(file).map_err(|error| {
+            let text = format!("auth_jwt_key: can't read {}: {error}", file.display());
+            std::io::Error::new(error.kind(), text)
+        })?,
         (None, None) => return Err(GatewayError::NoJwtKey),
     };
-    let asked = properties.auth_jwt_algorithms.iter();
-    let asked: Vec<String> = asked.map(|algorithm| format!("{algorithm:?}")).collect();
-    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
-    let mut failure = None;
-    for algorithm in fitting.iter().filter(|name| is_asked(name)) {
-        let made = Jwt::new(JwtOptions {
-            algorithm: algorithm.parse()?,
-            key: key.clone(),
-            issuer: properties.auth_jwt_issuer.clone(),
-            audience: properties.auth_jwt_audience.clone(),
-            claim: properties.auth_jwt_claim.clone(),
-        });
-        match made {
-            Ok(jwt) => return Ok(jwt),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    Err(failure.map_or(GatewayError::NoJwtAlgorithm, GatewayError::JwtKey))
+    Ok(Jwt::new(JwtOptions {
+        algorithm: properties.auth_jwt_algorithm,
+        key,
+        issuer: properties.auth_jwt_issuer.clone(),
+        audience: properties.auth_jwt_audience.clone(),
+        claim: properties.auth_jwt_claim.clone(),
+    })?)
 }
 
 /// A connection to the servant that knows the users, however long it is away.

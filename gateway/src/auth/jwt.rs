@@ -31,6 +31,11 @@ const ALGORITHMS: [(&str, Algorithm); 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JwtAlgorithm(Algorithm);
 
+impl JwtAlgorithm {
+    /// With a secret, which who signs and who checks share.
+    pub const HS256: Self = Self(Algorithm::HS256);
+}
+
 /// The name of no algorithm that is known here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no algorithm for tokens: HS256, RS256, ES256 or EdDSA")]
@@ -44,6 +49,13 @@ impl FromStr for JwtAlgorithm {
         found
             .map(|(_, algorithm)| Self(*algorithm))
             .ok_or_else(|| UnknownAlgorithm(name.to_owned()))
+    }
+}
+
+impl fmt::Display for JwtAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = ALGORITHMS.iter().find(|(_, known)| *known == self.0);
+        f.write_str(found.map_or("?", |(name, _)| name))
     }
 }
 

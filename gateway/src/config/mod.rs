@@ -21,7 +21,7 @@ use tce_runtime::config::{
 pub use overrides::{Origin, Override, Source};
 pub use print::print_config;
 pub use properties::{
-    Auth, Broker, ENVIRONMENT_PREFIX, LogFormat, PROPERTIES, Properties, Property, SecondLogin,
+    Auth, Broker, ENVIRONMENT_PREFIX, LogFilter, PROPERTIES, Properties, Property, SecondLogin,
     Secret, Sites,
 };
 pub use services::{

@@ -1,6 +1,5 @@
 //! Properties that only make sense together.
 
-use jsonwebtoken::Algorithm;
 use tce_runtime::config::problem::quoted;
 
 use super::{
@@ -9,7 +8,10 @@ use super::{
     uses::Uses,
     xml::Sink,
 };
-use crate::config::{Auth, EndpointId, PROPERTIES};
+use crate::{
+    auth::JwtAlgorithm,
+    config::{Auth, EndpointId, PROPERTIES},
+};
 
 /// Reports properties that don't go together, and opens the endpoints that
 /// they name.
@@ -72,32 +74,29 @@ fn check_auth(settings: &Settings<'_>, sink: &mut Sink<'_, '_>) {
 fn check_jwt(settings: &Settings<'_>, sink: &mut Sink<'_, '_>) {
     let properties = &settings.properties;
     let has_secret = properties.auth_jwt_secret.is_some();
+    let takes_secret = properties.auth_jwt_algorithm == JwtAlgorithm::HS256;
     match (has_secret, properties.auth_jwt_key.is_some()) {
         (false, false) => {
             let message = "`auth` is jwt, but nothing says what tokens are signed with; set \
                            `auth_jwt_key` (a PEM file) or `auth_jwt_secret`";
             settings.error("auth", message, sink);
-            return;
         }
         (true, true) => {
             let message = "`auth_jwt_key` and `auth_jwt_secret` are both set; leave one: a token \
                            is signed by a key pair or with a secret";
             settings.error("auth_jwt_secret", message, sink);
-            return;
+        }
+        (true, false) if !takes_secret => {
+            let message = "this goes with `auth_jwt_key`, but it is `auth_jwt_secret` that is \
+                           set; write HS256, or set the key instead";
+            settings.error("auth_jwt_algorithm", message, sink);
+        }
+        (false, true) if takes_secret => {
+            let message = "a key is nothing to HS256, which is `auth_jwt_algorithm` unless set; \
+                           set that to RS256, ES256 or EdDSA, as the key is";
+            settings.error("auth_jwt_key", message, sink);
         }
         _ => {}
-    }
-    for algorithm in &properties.auth_jwt_algorithms {
-        let hashes = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512].contains(algorithm);
-        if hashes != has_secret {
-            let (with, has) = if hashes {
-                ("`auth_jwt_secret`", "`auth_jwt_key`")
-            } else {
-                ("`auth_jwt_key`", "`auth_jwt_secret`")
-            };
-            let message = format!("{algorithm:?} goes with {with}, but it is {has} that is set");
-            settings.error("auth_jwt_algorithms", &message, sink);
-        }
     }
 }
 

@@ -5,12 +5,11 @@ mod value;
 
 use std::{path::PathBuf, time::Duration};
 
-use jsonwebtoken::Algorithm;
-
-pub use value::{Auth, Broker, LogFormat, SecondLogin, Secret, Sites};
+pub use value::{Auth, Broker, LogFilter, SecondLogin, Secret, Sites};
 pub(super) use value::{Find, read_flag, split};
 
 use super::{Endpoint, EndpointId, HostPort, Source};
+use crate::{auth::JwtAlgorithm, log::Format};
 use value::Value;
 
 /// What begins the name of a property in the environment:
@@ -92,9 +91,9 @@ properties! {
     /// The secret that JWTs are signed with, where it is no key pair. It is
     /// better off in the environment than in the file.
     auth_jwt_secret: Option<Secret> = None;
-    /// The algorithms that a JWT may be signed by; those that the key or the
-    /// secret fits, unless set.
-    auth_jwt_algorithms: Vec<Algorithm> = Vec::new();
+    /// The only algorithm that a JWT may be signed by: HS256 with the secret,
+    /// the others with the key.
+    auth_jwt_algorithm: JwtAlgorithm = JwtAlgorithm::HS256;
     /// The claim that is the user id.
     auth_jwt_claim: String = "sub".to_owned();
     /// The issuer (`iss`) that a JWT must come from; any, unless set.
@@ -145,8 +144,10 @@ properties! {
     /// Where health, metrics and connections are shown by HTTP; nowhere,
     /// unless set.
     admin: Option<HostPort> = None;
-    /// What log lines look like.
-    log: LogFormat = LogFormat::Text;
+    /// What is logged: a level, or a filter.
+    log: LogFilter = LogFilter::default();
+    /// What log lines look like: for people, or an object a line.
+    log_format: Format = Format::Text;
     /// Whether a change of the file is taken over while the gateway runs.
     watch: bool = false;
 }

@@ -2,10 +2,13 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use jsonwebtoken::Algorithm;
 use tce_runtime::config::problem::quoted;
 
-use crate::config::{Endpoint, EndpointId, HostPort};
+use crate::{
+    auth::JwtAlgorithm,
+    config::{Endpoint, EndpointId, HostPort},
+    log::{DEFAULT_FILTER, Format, is_filter},
+};
 
 /// A year: timers of the system end somewhere, and nobody waits longer.
 const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
@@ -179,17 +182,50 @@ impl Value for Option<HostPort> {
     }
 }
 
-impl Value for Vec<Algorithm> {
-    const RIGHT: &'static str = "names of JWT algorithms with commas between, as RS256,ES256";
+impl Value for JwtAlgorithm {
+    const RIGHT: &'static str = "HS256, RS256, ES256 or EdDSA";
 
     fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
-        let algorithms = split(text).map(|word| word.parse().ok());
-        expect(algorithms.collect(), text)
+        expect(text.parse().ok(), text)
     }
 
     fn show(&self, _: &[Endpoint]) -> String {
-        let names: Vec<_> = self.iter().map(|name| format!("{name:?}")).collect();
-        names.join(",")
+        self.to_string()
+    }
+}
+
+impl Value for Format {
+    const RIGHT: &'static str = "text or json";
+
+    fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(text.parse().ok(), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.to_string()
+    }
+}
+
+/// What is logged: a level, or a filter such as `info,lapin=warn`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(pub String);
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self(DEFAULT_FILTER.to_owned())
+    }
+}
+
+impl Value for LogFilter {
+    const RIGHT: &'static str = "error, warn, info, debug or trace, or a filter as info,lapin=warn";
+
+    fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let filter = is_filter(text).then(|| Self(text.to_owned()));
+        expect(filter, text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.0.clone()
     }
 }
 
@@ -296,12 +332,5 @@ choices! {
         Broker = "broker",
         /// Queues within the process: for tests, and servants in the same program.
         Memory = "memory",
-    }
-    /// What log lines look like.
-    LogFormat ("text or json") {
-        /// For people.
-        Text = "text",
-        /// An object a line.
-        Json = "json",
     }
 }
