@@ -19,7 +19,7 @@ use tce_runtime::config::{
 };
 
 pub use overrides::{Origin, Override, Source};
-pub use print::print_config;
+pub use print::{print_config, properties_table};
 pub use properties::{
     Auth, Broker, ENVIRONMENT_PREFIX, LogFilter, PROPERTIES, Properties, Property, SecondLogin,
     Secret, Sites,

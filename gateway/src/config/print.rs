@@ -4,7 +4,27 @@ use std::fmt::{self, Write as _};
 
 use tce_runtime::config::problem::Place;
 
-use super::{EndpointId, EndpointKind, Hop, HostPort, Origin, PROPERTIES, Server, Services};
+use super::{EndpointId, Hop, Origin, PROPERTIES, Server, Services, properties::SHAPE};
+
+/// All properties with their values, defaults and purposes, as a table in
+/// Markdown.
+pub fn properties_table() -> String {
+    let shape = SHAPE
+        .iter()
+        .map(|row| (row.name, row.values, String::new(), row.doc));
+    let others = PROPERTIES
+        .iter()
+        .map(|row| (row.name, row.values, row.default_value(), row.doc));
+    let mut table = "| property | value | default | |\n| --- | --- | --- | --- |\n".to_owned();
+    for (name, values, default, doc) in shape.chain(others) {
+        let default = match default.as_str() {
+            "" => default,
+            default => format!("`{default}`"),
+        };
+        table += &format!("| `{name}` | {values} | {default} | {doc} |\n");
+    }
+    table
+}
 
 /// The server's configuration for people: endpoints, routes, and each property
 /// with its value and where that comes from. Secrets and passwords are not
@@ -30,7 +50,7 @@ fn write_config(out: &mut String, services: &Services, server: &Server) -> fmt::
         }
         for id in ids {
             let endpoint = services.endpoint(*id);
-            writeln!(out, "  {:<24} {}", endpoint.name, describe(&endpoint.kind))?;
+            writeln!(out, "  {:<24} {}", endpoint.name, endpoint.kind)?;
         }
     }
     write_routes(out, services, server)?;
@@ -72,22 +92,4 @@ fn write_properties(out: &mut String, services: &Services, server: &Server) -> f
         writeln!(out, "  {:<28} {value:<24} {origin}", property.name)?;
     }
     Ok(())
-}
-
-fn describe(kind: &EndpointKind) -> String {
-    let (what, hosts, tls) = match kind {
-        EndpointKind::Socket { hosts, tls, .. } => ("socket", hosts, tls),
-        EndpointKind::WebSocket { hosts, tls, .. } => ("websocket", hosts, tls),
-        EndpointKind::Mq(queue) => {
-            let broker = HostPort {
-                host: queue.host.clone(),
-                port: queue.port,
-            };
-            let tls = if queue.tls { ", TLS" } else { "" };
-            return format!("{} at {broker}{tls}", queue.address);
-        }
-    };
-    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-    let tls = if tls.is_some() { ", TLS" } else { "" };
-    format!("{what} {}{tls}", hosts.join(","))
 }

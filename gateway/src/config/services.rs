@@ -75,6 +75,38 @@ pub enum EndpointKind {
     Mq(MqEndpoint),
 }
 
+/// As a person would call it: what it is, and where.
+impl fmt::Display for EndpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = match self {
+            Self::Socket { hosts, tls, .. } => {
+                write!(f, "socket {}", join(hosts))?;
+                tls.is_some()
+            }
+            Self::WebSocket { hosts, tls, path } => {
+                write!(f, "websocket {}{path}", join(hosts))?;
+                tls.is_some()
+            }
+            Self::Mq(MqEndpoint {
+                address,
+                host,
+                port,
+                tls,
+                ..
+            }) => {
+                write!(f, "{} {} at {host}:{port}", address.node, address.name)?;
+                *tls
+            }
+        };
+        f.write_str(if tls { ", TLS" } else { "" })
+    }
+}
+
+fn join(hosts: &[HostPort]) -> String {
+    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+    hosts.join(",")
+}
+
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {

@@ -1,6 +1,10 @@
 //! Where a message goes: by its interface and the endpoint where it arrived.
 
+mod explain;
+
 use crate::config::{EndpointId, Hop, Route, Server};
+
+pub use explain::{UnknownInterface, explain};
 
 /// The ways of a server's messages, laid out to be looked up for each message:
 /// an index by interface, and the few hops of one.

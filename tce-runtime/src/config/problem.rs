@@ -9,6 +9,9 @@ const TOLD: usize = 100;
 /// takes time by the product of their lengths.
 const COMPARED: usize = 64;
 
+/// The most names that are looked through, for the same reason.
+const CANDIDATES: usize = 1000;
+
 /// Where in a file: nowhere in particular, on a line, or at a column of it.
 ///
 /// Made of nothing, a line, or a line and a column.
@@ -224,6 +227,7 @@ fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(CANDIDATES)
         .filter(|candidate| candidate.len() <= COMPARED)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());

@@ -28,7 +28,8 @@ const TYPES: [(&str, Family); 5] = [
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     at: usize,
-    fields: Vec<(&'static str, Field<'a>)>,
+    /// No text where it is wrong, which is reported.
+    fields: Vec<(&'static str, Option<Field<'a>>)>,
 }
 
 #[derive(Debug)]
@@ -49,10 +50,10 @@ impl<'a> Fields<'a> {
             let Some(attribute) = element.attribute(name) else {
                 continue;
             };
-            let text = variables.expand(attribute, sink);
-            if !text.trim().is_empty() {
-                let at = attribute.at;
-                fields.push((name, Field { text, at }));
+            let at = attribute.at;
+            match variables.expand(attribute, sink) {
+                Some(text) if text.trim().is_empty() => {}
+                text => fields.push((name, text.map(|text| Field { text, at }))),
             }
         }
         Self {
@@ -62,8 +63,9 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Field<'a>> {
-        let found = self.fields.iter().find(|(known, _)| *known == name);
-        found.map(|(_, field)| field)
+        let mut fields = self.fields.iter();
+        let (_, field) = fields.find(|(known, _)| *known == name)?;
+        field.as_ref()
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
@@ -71,7 +73,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.fields.iter().any(|(known, _)| *known == name)
     }
 
     /// The value that `read` finds in the attribute; where it finds none,
@@ -92,33 +94,32 @@ impl<'a> Fields<'a> {
         value
     }
 
-    pub(super) fn missing(&self, name: &str, example: &str, sink: &mut Sink<'_, '_>) {
-        let endpoint = self.text("name").map(quoted).unwrap_or_default();
-        sink.error(
-            self.at,
-            format!("endpoint {endpoint} has no `{name}`; write {name}=\"{example}\""),
-        );
+    /// Reports that the attribute is not there.
+    pub(super) fn demand(&self, name: &str, example: &str, sink: &mut Sink<'_, '_>) {
+        if !self.has(name) {
+            let endpoint = self.text("name").map(quoted).unwrap_or_default();
+            let message =
+                format!("endpoint {endpoint} has no `{name}`; write {name}=\"{example}\"");
+            sink.error(self.at, message);
+        }
     }
 
     /// The name; it stands in lists, whose borders it can't have.
     pub(super) fn name(&self, sink: &mut Sink<'_, '_>) -> Option<String> {
-        let Some(name) = self.text("name") else {
-            let right = "write name=\"socket_gateway\"";
-            sink.error(self.at, format!("`ep` has no `name`; {right}"));
-            return None;
-        };
+        if !self.has("name") {
+            let message = "`ep` has no `name`; write name=\"socket_gateway\"";
+            sink.error(self.at, message);
+        }
         let right = "a name without commas, `#` and spaces";
-        self.parsed("name", right, sink, |_| {
+        self.parsed("name", right, sink, |name| {
             let stray = |c: char| matches!(c, ',' | '#') || c.is_whitespace();
             (!name.contains(stray)).then(|| name.to_owned())
         })
     }
 
     pub(super) fn family(&self, sink: &mut Sink<'_, '_>) -> Option<Family> {
-        let Some(field) = self.get("type") else {
-            self.missing("type", "socket", sink);
-            return None;
-        };
+        self.demand("type", "socket", sink);
+        let field = self.get("type")?;
         let text = field.text.trim();
         let mut types = TYPES.iter();
         let found = types.find(|(name, _)| name.eq_ignore_ascii_case(text));

@@ -63,16 +63,15 @@ impl Fields<'_> {
                 Some(HostPort { host: host.0, port })
             })
             .collect();
-        if portless && !self.has("port") {
-            self.missing("port", "12001", sink);
-            return None;
+        if portless {
+            self.demand("port", "12001", sink);
         }
         let hosts = hosts.into_iter().collect::<Option<Vec<_>>>();
         let hosts = hosts.filter(|hosts| !hosts.is_empty());
         if self.has("host") {
             self.parsed("host", right, sink, |_| hosts.as_ref());
         }
-        hosts.filter(|_| port.is_some() || !self.has("port"))
+        hosts.filter(|_| port.is_some() || !portless)
     }
 
     /// The certificates, if it is to be TLS; none where a mistake is reported.
@@ -118,23 +117,24 @@ impl Fields<'_> {
             ("port", "5672"),
             ("address", &format!("{name};{options}")),
         ] {
-            if !self.has(field) {
-                self.missing(field, example, sink);
-            }
+            self.demand(field, example, sink);
         }
         let right = "one host name or address, as localhost";
         let host = self.parsed("host", right, sink, read_host);
         let port = self.positive("port", sink);
         let address = self.address(sink);
+        let batch = self.flag("batch", sink);
+        let prefetch = self.prefetch(sink);
+        let tls = self.broker_tls(sink);
         let text = |name, default: &str| self.text(name).unwrap_or(default).to_owned();
         Some(MqEndpoint {
             name: name.to_owned(),
             user: text("user", "guest"),
             password: text("password", "guest"),
             vhost: text("vhost", "/"),
-            batch: self.flag("batch", sink),
-            prefetch: self.prefetch(sink)?,
-            tls: self.broker_tls(sink),
+            batch,
+            prefetch: prefetch?,
+            tls,
             reads: false,
             writes: false,
             host: host?,

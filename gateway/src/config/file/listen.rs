@@ -16,7 +16,7 @@ use crate::config::{EndpointKind, HostPort};
 /// listened on.
 pub(super) fn check_listen(
     server: Element<'_>,
-    uses: &Uses<'_>,
+    uses: &mut Uses<'_>,
     rows: &[Row<'_>],
     endpoints: &Endpoints,
     sink: &mut Sink<'_, '_>,
@@ -30,6 +30,7 @@ pub(super) fn check_listen(
              value=\"{name}\"/> in <properties>"
         );
         sink.error(server.at(), message);
+        uses.listen_broken = true;
     }
     check_type(server, uses, endpoints, sink);
     check_addresses(uses, endpoints, sink);

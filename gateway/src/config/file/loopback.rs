@@ -86,7 +86,8 @@ impl Loopback {
             let message = format!("{call_name} is the first of two pairs; leave one");
             return Some((call.at, message));
         }
-        let unread = endpoints.family(back.id).is_some() && !uses.reads.contains(&back.id);
+        let is_queue = endpoints.family(back.id).is_some();
+        let unread = is_queue && !uses.broken && !uses.reads.contains(&back.id);
         unread.then(|| {
             let message = format!(
                 "RETURNs would wait in {back_name} for ever: nothing reads it; add it to \

@@ -30,13 +30,15 @@ pub(super) struct Row<'a> {
     pub(super) at: usize,
 }
 
-/// The rows of these `route` elements; what is wrong is reported.
+/// The rows of these `route` elements, as far as they are right, and whether
+/// all are; what is wrong is reported.
 pub(super) fn read_rows<'a>(
     routes: &[Element<'a>],
     definitions: &Definitions<'_>,
     sink: &mut Sink<'_, '_>,
-) -> Vec<Row<'a>> {
+) -> (Vec<Row<'a>>, bool) {
     let mut rows = Vec::new();
+    let mut all = true;
     let mut seen = HashMap::new();
     for route in routes {
         route.know_attributes(&["if"], sink);
@@ -46,6 +48,7 @@ pub(super) fn read_rows<'a>(
             // Its endpoints are looked at though the interface may be wrong.
             let ends = ends(element, definitions, sink);
             let (Some(interface), Some(ifidx), Some((from, to))) = (interface, ifidx, ends) else {
+                all = false;
                 continue;
             };
             let direction = if element.is("call") {
@@ -69,7 +72,7 @@ pub(super) fn read_rows<'a>(
             }
         }
     }
-    rows
+    (rows, all)
 }
 
 fn ends<'a>(

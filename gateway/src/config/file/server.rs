@@ -1,8 +1,11 @@
 //! A `server`: which endpoints it listens on, reads and writes, and its routes.
 
+use tce_runtime::config::{NodeType, problem::quoted};
+
 use super::{
     Definitions,
     checks::check_settings,
+    endpoints::Endpoints,
     listen::check_listen,
     loopback::Loopback,
     rows::{collect_routes, read_rows},
@@ -10,7 +13,7 @@ use super::{
     uses::Uses,
     xml::{Element, Sink},
 };
-use crate::config::Server;
+use crate::config::{EndpointKind, Server};
 
 /// The server, as far as it is right; what is wrong is reported.
 pub(super) fn read_server(
@@ -32,12 +35,14 @@ pub(super) fn read_server(
     for section in of("extra_mqs") {
         uses.open(section, sink);
     }
-    let rows = read_rows(&of("route"), definitions, sink);
-    check_listen(element, &uses, &rows, endpoints, sink);
+    let (rows, all) = read_rows(&of("route"), definitions, sink);
+    uses.broken |= !all;
+    check_listen(element, &mut uses, &rows, endpoints, sink);
     let rows = uses.route(rows, sink);
     let loopback = Loopback::read(settings.loopback(), endpoints, &uses, sink);
     loopback.check(&rows, endpoints, sink);
     check_settings(&settings, &mut uses, endpoints, sink);
+    check_own(element, &uses, endpoints, sink);
     Server {
         name: name.to_owned(),
         listen: uses.listen,
@@ -48,5 +53,23 @@ pub(super) fn read_server(
         backends: uses.backends.into_iter().collect(),
         properties: settings.properties,
         origins: settings.origins,
+    }
+}
+
+/// Warns of queues of which the gateway reads what it writes: calls that it
+/// takes from their servers.
+fn check_own(server: Element<'_>, uses: &Uses<'_>, endpoints: &Endpoints, sink: &mut Sink<'_, '_>) {
+    for id in uses.reads.intersection(&uses.writes) {
+        let Some(EndpointKind::Mq(queue)) = endpoints.kind(*id) else {
+            continue;
+        };
+        if queue.address.node == NodeType::Queue {
+            let name = quoted(endpoints.name(*id));
+            let message = format!(
+                "{name} is read and written: the gateway takes its own messages from the servers \
+                 that they are for"
+            );
+            sink.warn(server.at(), message);
+        }
     }
 }

@@ -8,11 +8,14 @@ use super::{
     Definitions,
     xml::{Attribute, Element, Sink},
 };
-use crate::config::{Origin, Override, PROPERTIES, Properties, Source};
+use crate::config::{Origin, Override, PROPERTIES, Properties, Source, properties::SHAPE};
 
-/// What `properties` also says, but of the server's shape: it stands in the
-/// file alone.
-const SHAPE: [&str; 2] = ["listen", "loopback"];
+/// What a name in the file stands for: a place in `SHAPE` or in `PROPERTIES`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Row {
+    Shape(usize),
+    Property(usize),
+}
 
 /// The properties of a server, and where each was said.
 #[derive(Debug)]
@@ -46,14 +49,20 @@ impl<'a> Settings<'a> {
                 let Some(name) = element.demand("name", "listen", sink) else {
                     continue;
                 };
-                if let Some(first) = seen.insert(name.text, name.at) {
+                let Some(row) = find_row(name, sink) else {
+                    continue;
+                };
+                if let Some(first) = seen.insert(row, name.at) {
                     let (text, line) = (quoted(name.text), sink.line(first));
                     sink.error(
                         name.at,
                         format!("property {text} is given twice; line {line} has it"),
                     );
                 }
-                settings.take(name, element.attribute("value"), definitions, sink);
+                // One without a value has its default.
+                if let Some(value) = element.attribute("value") {
+                    settings.take(row, value, definitions, sink);
+                }
             }
         }
         for said in definitions.overrides {
@@ -70,36 +79,21 @@ impl<'a> Settings<'a> {
         self.shape[1]
     }
 
-    /// A property of the file. One without a value has its default.
     fn take(
         &mut self,
-        name: Attribute<'a>,
-        value: Option<Attribute<'a>>,
+        row: Row,
+        value: Attribute<'a>,
         definitions: &Definitions<'_>,
         sink: &mut Sink<'_, '_>,
     ) {
-        let names = SHAPE
-            .into_iter()
-            .chain(PROPERTIES.iter().map(|row| row.name));
-        let Some(place) = names.clone().position(|known| known == name.text) else {
-            let suggestion = sink.suggest(name.text, names);
-            let name_text = quoted(name.text);
-            sink.warn(
-                name.at,
-                format!("property {name_text} means nothing here{suggestion}"),
-            );
-            return;
-        };
-        let Some(value) = value else {
-            return;
-        };
-        let Some(row) = place.checked_sub(SHAPE.len()) else {
-            self.shape[place] = Some(value);
-            return;
-        };
-        let origin = Origin::File(sink.place(value.at));
-        if let Err(wrong) = self.set(row, value.text, origin, definitions, sink) {
-            sink.error(value.at, wrong);
+        match row {
+            Row::Shape(place) => self.shape[place] = Some(value),
+            Row::Property(row) => {
+                let origin = Origin::File(sink.place(value.at));
+                if let Err(wrong) = self.set(row, value.text, origin, definitions, sink) {
+                    sink.error(value.at, wrong);
+                }
+            }
         }
     }
 
@@ -164,10 +158,30 @@ impl<'a> Settings<'a> {
     }
 }
 
+fn find_row(name: Attribute<'_>, sink: &mut Sink<'_, '_>) -> Option<Row> {
+    let is_it = |known: &str| known.eq_ignore_ascii_case(name.text);
+    let shape = SHAPE.iter().position(|row| is_it(row.name)).map(Row::Shape);
+    let found = shape.or_else(|| {
+        let place = PROPERTIES.iter().position(|row| is_it(row.name));
+        place.map(Row::Property)
+    });
+    if found.is_none() {
+        let names = SHAPE.iter().map(|row| row.name);
+        let names = names.chain(PROPERTIES.iter().map(|row| row.name));
+        let suggestion = sink.suggest(name.text, names);
+        let name_text = quoted(name.text);
+        sink.warn(
+            name.at,
+            format!("property {name_text} means nothing here{suggestion}"),
+        );
+    }
+    found
+}
+
 /// A flag was meant; a variable of the environment may be another's, as those
 /// that Kubernetes sets for a service called `tce-gateway`.
 fn refuse_unknown(said: &Override, sink: &mut Sink<'_, '_>) {
-    let why = if SHAPE.contains(&said.name.as_str()) {
+    let why = if SHAPE.iter().any(|row| row.name == said.name) {
         "is said in the file alone".to_owned()
     } else {
         let suggestion = sink.suggest(&said.name, PROPERTIES.iter().map(|row| row.name));

@@ -29,9 +29,11 @@ enum Role {
 pub(super) struct Uses<'e> {
     endpoints: &'e Endpoints,
     pub(super) listen: Vec<EndpointId>,
-    /// Whether `listen` names what there is not, so that what is missing may be
-    /// that.
+    /// Whether `listen` is not right, so that any socket may be meant to be in
+    /// it.
     pub(super) listen_broken: bool,
+    /// Whether that is so of anything else that opens endpoints.
+    pub(super) broken: bool,
     pub(super) reads: BTreeSet<EndpointId>,
     pub(super) writes: BTreeSet<EndpointId>,
     pub(super) backends: BTreeSet<EndpointId>,
@@ -48,6 +50,7 @@ impl<'e> Uses<'e> {
             endpoints,
             listen: Vec::new(),
             listen_broken: false,
+            broken: false,
             reads: BTreeSet::new(),
             writes: BTreeSet::new(),
             backends: BTreeSet::new(),
@@ -76,6 +79,7 @@ impl<'e> Uses<'e> {
             let names = element.attribute(attribute);
             for name in names.into_iter().flat_map(Attribute::list) {
                 let Some(named) = self.endpoints.named(name, sink) else {
+                    self.broken = true;
                     continue;
                 };
                 match self.endpoints.family(named.id) {
@@ -95,13 +99,14 @@ impl<'e> Uses<'e> {
         }
     }
 
-    /// None where the endpoint's type is wrong, which is reported: what is said
-    /// of it then is let pass.
+    /// None where that can't be told for a mistake that is reported: what is
+    /// said of the endpoint then is let pass.
     fn role(&self, id: EndpointId) -> Option<Role> {
         let family = self.endpoints.family(id)?;
         Some(match family {
             Family::Mq => Role::Queue,
             _ if self.listen.contains(&id) => Role::Clients,
+            _ if self.listen_broken => return None,
             Family::Socket => Role::Socket,
             Family::WebSocket => Role::WebSocket,
         })
@@ -162,6 +167,7 @@ impl Uses<'_> {
             ),
         };
         sink.error(row.to.at, wrong);
+        self.broken = true;
         false
     }
 
@@ -172,7 +178,9 @@ impl Uses<'_> {
             Some(Role::Queue) => {
                 self.reads.insert(row.from.id);
             }
-            Some(Role::Socket | Role::WebSocket) if !self.backends.contains(&row.from.id) => {
+            Some(Role::Socket | Role::WebSocket)
+                if !self.broken && !self.backends.contains(&row.from.id) =>
+            {
                 let message = format!(
                     "nothing arrives by {from}: it is not in `listen`, and no CALL goes to it; \
                      add it to `listen`"
@@ -180,7 +188,8 @@ impl Uses<'_> {
                 sink.error(row.from.at, message);
                 return false;
             }
-            Some(_) | None => {}
+            Some(_) => {}
+            None => return true,
         }
         if matches!(self.role(row.to.id), Some(Role::Clients) | None) {
             return true;
@@ -194,6 +203,7 @@ impl Uses<'_> {
              `listen`; write an endpoint of `listen`"
         );
         sink.error(row.to.at, message);
+        self.broken = true;
         false
     }
 

@@ -34,13 +34,18 @@ impl<'a> Variables<'a> {
 
     /// The attribute's text with the values of its variables put in. What is in
     /// braces and can't be a variable's name, as the options of an address,
-    /// stays.
-    pub(super) fn expand(&self, attribute: Attribute<'a>, sink: &mut Sink<'_, '_>) -> Cow<'a, str> {
+    /// stays. None where there is no such variable, which is reported.
+    pub(super) fn expand(
+        &self,
+        attribute: Attribute<'a>,
+        sink: &mut Sink<'_, '_>,
+    ) -> Option<Cow<'a, str>> {
         if !attribute.text.contains('{') {
-            return attribute.text.into();
+            return Some(attribute.text.into());
         }
         let mut expanded = String::with_capacity(attribute.text.len());
         let mut rest = attribute.text;
+        let mut all = true;
         while let Some((before, behind)) = rest.split_once('{') {
             expanded.push_str(before);
             rest = behind;
@@ -53,12 +58,15 @@ impl<'a> Variables<'a> {
             };
             match self.0.get(name.trim()) {
                 Some((value, _)) => expanded.push_str(value),
-                None => self.tell_unknown(name.trim(), attribute.at, sink),
+                None => {
+                    self.tell_unknown(name.trim(), attribute.at, sink);
+                    all = false;
+                }
             }
             rest = &behind[name.len() + 1..];
         }
         expanded.push_str(rest);
-        expanded.into()
+        all.then(|| expanded.into())
     }
 
     fn tell_unknown(&self, name: &str, at: usize, sink: &mut Sink<'_, '_>) {

@@ -3,6 +3,10 @@
 use roxmltree::{Document, Node, ParsingOptions};
 use tce_runtime::config::problem::{Place, Report, quoted};
 
+/// A place further down its line is told without its column, which nobody
+/// could count.
+const LONGEST_LINE: usize = 10_000;
+
 /// Where a byte of the text is, by line and column.
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
@@ -23,7 +27,11 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or_default();
-        Place::from((line, before.chars().count() + 1))
+        let counted = before.len() <= LONGEST_LINE;
+        Place {
+            line: Some(line),
+            column: counted.then(|| before.chars().count() + 1),
+        }
     }
 }
 
@@ -96,7 +104,7 @@ fn refuse(error: &roxmltree::Error, text: &str, sink: &mut Sink<'_, '_>) {
     let position = error.pos();
     let mut place = Place::from((number(position.row), number(position.col)));
     let message = match error {
-        Error::NoRootNode if text.trim().is_empty() => {
+        Error::NoRootNode => {
             place = Place::default();
             "the file is empty; write <SNS> with InterfaceDef, VariantDef, EndPoints and servers \
              in it"

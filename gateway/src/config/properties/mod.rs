@@ -41,6 +41,27 @@ impl Property {
     }
 }
 
+/// What `properties` says of the server's shape, and the file alone can.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    pub(super) values: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// In the order in which a server's settings have them.
+pub(super) const SHAPE: [Shape; 2] = [
+    Shape {
+        name: "listen",
+        values: "names of endpoints with commas between",
+        doc: "The sockets and WebSockets that clients connect to; queues and topics in it are read.",
+    },
+    Shape {
+        name: "loopback",
+        values: "pairs of queues with commas between, as mq_server#mq_gateway",
+        doc: "A CALL that goes to the first of a pair names the second for its RETURN.",
+    },
+];
+
 macro_rules! properties {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr;)+) => {
         /// What the gateway does, beyond its routes: the `properties` of a

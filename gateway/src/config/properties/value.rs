@@ -160,7 +160,8 @@ impl Value for Option<EndpointId> {
     const RIGHT: &'static str = "the name of an endpoint";
 
     fn read(text: &str, find: Find<'_>) -> Result<Self, String> {
-        find(text).map(Some)
+        let found = find(text).map(Some);
+        found.map_err(|why| format!("can't be this: {why}"))
     }
 
     fn show(&self, endpoints: &[Endpoint]) -> String {

@@ -1,0 +1,124 @@
+//! The environment and flags over the file.
+
+use tce_gateway::config::{Origin, Override, PROPERTIES, Server, Source};
+
+use crate::{parse_with, with_properties};
+
+fn flag(text: &str) -> Override {
+    Override::from_flag(text).unwrap()
+}
+
+fn variable(name: &str, value: &str) -> Vec<Override> {
+    Override::from_environment([(name.into(), value.into())])
+}
+
+fn origin(server: &Server, name: &str) -> Origin {
+    let row = PROPERTIES.iter().position(|row| row.name == name);
+    server.origins[row.unwrap()]
+}
+
+#[test]
+fn the_last_who_says_it_is_right() {
+    let text = with_properties(r#"<property name="max_connections" value="1"/>"#);
+    let mut overrides = variable("TCE_GATEWAY_MAX_CONNECTIONS", "2");
+    let loaded = parse_with(&text, &overrides).unwrap();
+    let server = &loaded.services.servers[0];
+    assert_eq!(server.properties.max_connections, 2);
+    assert_eq!(
+        origin(server, "max_connections"),
+        Origin::Over(Source::Environment)
+    );
+
+    overrides.push(flag("max_connections=3"));
+    let loaded = parse_with(&text, &overrides).unwrap();
+    let server = &loaded.services.servers[0];
+    assert_eq!(server.properties.max_connections, 3);
+    assert_eq!(
+        origin(server, "max_connections"),
+        Origin::Over(Source::Flag)
+    );
+
+    overrides.push(flag("max_connections="));
+    let loaded = parse_with(&text, &overrides).unwrap();
+    let server = &loaded.services.servers[0];
+    assert_eq!(server.properties.max_connections, 16_384);
+    assert_eq!(origin(server, "max_connections"), Origin::Default);
+}
+
+#[test]
+fn every_property_has_its_variable() {
+    for property in PROPERTIES {
+        let read = variable(&property.environment_name(), "x");
+        assert_eq!(read[0].name, property.name);
+    }
+}
+
+#[test]
+fn a_wrong_value_names_who_said_it() {
+    let mut overrides = variable("TCE_GATEWAY_CALL_TIME", "soon");
+    overrides.push(flag("second_login=maybe"));
+    overrides.push(flag("max_conections=5"));
+    overrides.push(flag("user_events=mq_sever"));
+    overrides.push(flag("listen=mq_server"));
+    let told = parse_with(&with_properties(""), &overrides).unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "--set listen: `listen` is said in the file alone\n\
+         --set max_conections: `max_conections` is no property; did you mean `max_connections`?\n\
+         --set second_login: `second_login` can't be `maybe`; write replace or refuse\n\
+         --set user_events: `user_events` can't be this: endpoint `mq_sever` is not defined; \
+         did you mean `mq_server`?\n\
+         TCE_GATEWAY_CALL_TIME: `call_time` can't be `soon`; write seconds above 0, as 5 or 0.5"
+    );
+}
+
+/// Kubernetes sets such variables for every service of its namespace.
+#[test]
+fn a_strangers_variable_stops_nobody() {
+    let mut overrides = variable("TCE_GATEWAY_SERVICE_HOST", "10.0.0.1");
+    overrides.extend(variable("TCE_GATEWAY_MAX_CONECTIONS", "5"));
+    overrides.extend(variable("HOME", "/"));
+    let loaded = parse_with(&with_properties(""), &overrides).unwrap();
+    let told: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "TCE_GATEWAY_MAX_CONECTIONS: `max_conections` is no property; \
+             did you mean `max_connections`?",
+            "TCE_GATEWAY_SERVICE_HOST: `service_host` is no property",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_of_the_environment_completes_the_file() {
+    let text = with_properties(
+        r#"<property name="userid_check" value="true"/><property name="auth" value="jwt"/>"#,
+    );
+    assert!(parse_with(&text, &[]).is_err());
+    let overrides = variable("TCE_GATEWAY_AUTH_JWT_SECRET", &"s".repeat(32));
+    parse_with(&text, &overrides).unwrap();
+}
+
+#[test]
+fn properties_that_do_not_go_together_are_told_where_they_are_said() {
+    let overrides = [
+        flag("auth=jwt"),
+        flag("userid_check=true"),
+        flag("auth_jwt_key=a.pem"),
+    ];
+    let told = parse_with(&with_properties(""), &overrides).unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "--set auth_jwt_key: a key is nothing to HS256, which is `auth_jwt_algorithm` unless \
+         set; set that to RS256, ES256 or EdDSA, as the key is"
+    );
+}
+
+#[test]
+fn a_flag_without_a_value_says_how_it_is_written() {
+    assert_eq!(
+        Override::from_flag("watch").unwrap_err(),
+        "`watch` sets nothing; write it like max_connections=1000"
+    );
+}
