@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 # RabbitMQ: tests start brokers of their own, on free ports; the service is not used.
 # Chromium: the browser that calls by WebSocket and shows the gateway's page.
 # g++: libFuzzer, under the fuzz targets.
-PACKAGES=(rabbitmq-server chromium g++)
+# git: earlier versions of an IDL come from it.
+PACKAGES=(rabbitmq-server chromium g++ git)
 
 # One folder for all workspaces, so that what they share is built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"

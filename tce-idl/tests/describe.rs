@@ -50,14 +50,14 @@ interface Base, index 0
   0  bool alive()
          for monitors
 
-interface Orders extends shop.Base, index 1
+interface Orders extends Base, index 1
     Where things are bought.
 
     Open all day.
    0  long place(Items items, string buyer)
           Gives the number of the order.
   10  void cancel(long order)
-  inherited from shop.Base, index 0:
+  inherited from Base, index 0:
   0  bool alive()
          for monitors
 
@@ -118,7 +118,7 @@ fn programs_read_every_part() {
 
 #[test]
 fn a_name_may_be_whole_or_its_end() {
-    let place = "module shop\n    The shop.\n\ninterface Orders extends shop.Base, index 1\n    Where things are bought.\n\n    Open all day.\n  0  long place(Items items, string buyer)\n         Gives the number of the order.\n";
+    let place = "module shop\n    The shop.\n\ninterface Orders extends Base, index 1\n    Where things are bought.\n\n    Open all day.\n  0  long place(Items items, string buyer)\n         Gives the number of the order.\n";
     for name in [
         "shop.Orders.place",
         "shop::Orders::place",

@@ -200,6 +200,13 @@ proptest! {
         holds(&compile_with(&loader, &["a.idl"], &options));
     }
 
+    #[test]
+    fn lock_files_have_an_answer(text in "((m|x|I|f|\\.|=|0|7|-| |\u{3000}|\n|\nm\\.I = |m\\.I\\.f = |retired|version|#|<<<<<<<){0,40})") {
+        let loader = Memory::new().with("a.idl", "module m { interface I { void f(); void g(); }; }");
+        let loader = loader.with("t.lock", text);
+        holds(&compile_with(&loader, &["a.idl"], &Options::new().lock_file("t.lock")));
+    }
+
     /// Compiling is a function of its input.
     #[test]
     fn one_text_has_one_answer(text in token_soup()) {

@@ -11,7 +11,7 @@ pub(super) fn text(modules: &[Module]) -> String {
             &format!("module {}", module.name),
             module.doc.as_deref(),
         ));
-        blocks.extend(module.interfaces.iter().map(interface));
+        blocks.extend(module.interfaces.iter().map(|it| interface(it, module)));
         blocks.extend(module.structs.iter().map(|it| {
             let mut block = heading(&format!("struct {}", it.name), it.doc.as_deref());
             for member in &it.members {
@@ -66,9 +66,11 @@ fn docs(out: &mut String, indent: usize, doc: Option<&str>) {
     }
 }
 
-fn interface(it: &Interface) -> String {
+fn interface(it: &Interface, module: &Module) -> String {
     let extends = it.extends.as_ref();
-    let extends = extends.map_or(String::new(), |base| format!(" extends {base}"));
+    let extends = extends.map_or(String::new(), |base| {
+        format!(" extends {}", local(base, module))
+    });
     let mut block = heading(
         &format!("interface {}{extends}, index {}", it.name, it.index),
         it.doc.as_deref().or(it.comment.as_deref()),
@@ -77,7 +79,8 @@ fn interface(it: &Interface) -> String {
     for inherited in &it.inherited {
         let title = format!(
             "inherited from {}, index {}:",
-            inherited.from, inherited.index
+            local(&inherited.from, module),
+            inherited.index
         );
         line(&mut block, 2, &title);
         operations(&mut block, &inherited.operations);

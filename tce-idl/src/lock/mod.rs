@@ -3,6 +3,17 @@
 //! Indices follow positions, so that a declaration in the middle moves those
 //! after it. A lock remembers what every interface and operation had, the ones
 //! that are gone too: an old peer may still call those.
+//!
+//! ```text
+//! # The indices that peers rely on. `tce lock` writes this file: commit it.
+//! version = 1
+//! test.Server = 2
+//! test.Server.echo = 0
+//! test.Server.shutdown = 1 retired
+//! ```
+//!
+//! Modules go by name, interfaces and operations by index. Empty lines and
+//! those that start with `#` say nothing.
 
 mod hold;
 mod text;

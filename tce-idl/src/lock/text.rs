@@ -51,7 +51,8 @@ pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Option<L
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let words = line.trim();
-        let span = span(file, start, words.len());
+        let indent = line.len() - line.trim_start().len();
+        let span = span(file, start + indent, words.len());
         start += line.len();
         if words.is_empty() || words.starts_with('#') || words == "version = 1" {
             continue;
