@@ -21,6 +21,7 @@ mod compare;
 pub mod describe;
 pub mod diagnostic;
 mod format;
+pub mod lint;
 pub mod loader;
 pub mod lock;
 pub mod model;
@@ -111,13 +112,43 @@ pub fn compile_with(
     compile_beside(SourceMap::default(), loader, files, options)
 }
 
+/// Compiles `.idl` files, and judges by the rules of [`lint`] what is right and yet better otherwise.
+pub fn lint(
+    files: &[impl AsRef<Path>],
+    options: &Options,
+    settings: &lint::Settings,
+) -> Compilation {
+    lint_with(&FileSystem, files, options, settings)
+}
+
+/// Like [`lint`](lint()), with files that come from `loader`.
+pub fn lint_with(
+    loader: &dyn Loader,
+    files: &[impl AsRef<Path>],
+    options: &Options,
+    settings: &lint::Settings,
+) -> Compilation {
+    analyse(SourceMap::default(), loader, files, options, Some(settings))
+}
+
 /// Compiles another version of something: its files are added to `sources`, so
 /// that what [`compare`](compare()) says of both can be shown.
 pub fn compile_beside(
+    sources: SourceMap,
+    loader: &dyn Loader,
+    files: &[impl AsRef<Path>],
+    options: &Options,
+) -> Compilation {
+    analyse(sources, loader, files, options, None)
+}
+
+/// The pipeline, to the rules of `lint` if they are asked for.
+fn analyse(
     mut sources: SourceMap,
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
     options: &Options,
+    lint: Option<&lint::Settings>,
 ) -> Compilation {
     let mut sink = Diagnostics::default();
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
@@ -137,13 +168,25 @@ pub fn compile_beside(
         &mut sink,
     );
     check::all(&program, &mut sink);
-    let model = program.model;
     // While something is missing, positions say nothing.
     if !sink.has_errors() {
-        lock::check(&model, loader, &options.lock_files, &mut sources, &mut sink);
+        let model = &program.model;
+        lock::check(model, loader, &options.lock_files, &mut sources, &mut sink);
+    }
+    let has_errors = sink.has_errors();
+    if let (Some(settings), false) = (lint, has_errors) {
+        let subject = lint::Subject {
+            program: &program,
+            loaded: &loaded,
+            sources: &sources,
+            given: lint::given(loader, &files, &loaded, &sources),
+            has_lock: !options.lock_files.is_empty(),
+            languages: &settings.languages,
+        };
+        sink = lint::judge(&subject, settings, sink);
     }
     Compilation {
-        model: (!sink.has_errors()).then_some(model),
+        model: (!has_errors).then_some(program.model),
         diagnostics: sink.finish(),
         sources,
     }

@@ -111,6 +111,20 @@ codes! {
     IndexFileRepeat = "TCE0402" Warning "index-file-repeat": "Index files give one index twice; the last one counts.";
 
     Layout = "TCE0500" Warning "layout": "A file is not laid out as `tce fmt` does.";
+    LintComment = "TCE0501" Warning "lint-comment": "A `tce-lint:` comment can't be understood, or names no rule.";
+    TypeCase = "TCE0510" Warning "type-case": "The name of a struct, sequence, dictionary or interface is not in UpperCamelCase.";
+    ModuleCase = "TCE0511" Warning "module-case": "The name of a module is not in lower case.";
+    OperationCase = "TCE0512" Warning "operation-case": "The name of an operation is neither in lowerCamelCase nor in snake_case.";
+    MemberCase = "TCE0513" Warning "member-case": "The name of a member or parameter is neither in lowerCamelCase nor in snake_case.";
+    SimilarNames = "TCE0514" Warning "similar-names": "Two names of one scope differ in case or underscores alone.";
+    KeywordName = "TCE0515" Warning "keyword-name": "A name is a keyword in a language that code is generated for.";
+    MissingDocs = "TCE0520" Warning "missing-docs": "A module, struct, interface or operation has no documentation.";
+    ImplicitIndex = "TCE0530" Warning "implicit-index": "The index of an interface is its position, so that moving it changes the wire.";
+    ForwardReference = "TCE0531" Warning "forward-reference": "A type is used before it is declared, which legacy compilers refuse.";
+    SeveralModules = "TCE0540" Warning "several-modules": "A file opens several modules.";
+    EmptyModule = "TCE0541" Warning "empty-module": "A module is opened with nothing in it.";
+    DuplicateImport = "TCE0542" Warning "duplicate-import": "A file imports another one twice.";
+    UnusedType = "TCE0543" Warning "unused-type": "No operation takes or returns a type, or anything that contains it.";
 
     SettingsSyntax = "TCE0600" Error "settings-syntax": "tce.toml can't be read, or is not TOML.";
     UnknownSetting = "TCE0601" Error "unknown-setting": "tce.toml names something that does not exist.";

@@ -182,6 +182,11 @@ impl Diagnostics {
         }
     }
 
+    /// Those that are not only counted, in no order.
+    pub(crate) fn into_list(self) -> Vec<Diagnostic> {
+        self.list
+    }
+
     /// Whether one more error would only be counted.
     pub(crate) fn is_full(&self) -> bool {
         self.errors >= MAX_REPORTED
