@@ -2,8 +2,26 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
+
+use crate::console::{Console, Failure};
+
+/// The files that `paths` stand for. A folder without any is wrong use.
+pub(crate) fn expand(paths: &[PathBuf], console: &mut Console) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        let found = idl(path);
+        if found.is_empty() {
+            let folder = path.display();
+            writeln!(console.err, "error: there is no .idl file in `{folder}`")?;
+            return Err(Failure::Misused);
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}
 
 /// The `.idl` files in a folder and in those below, by name; any other path as
 /// it is. Links to folders and folders that can't be read are passed over, as

@@ -13,7 +13,7 @@ use tce_idl::{
 };
 
 use crate::{
-    console::Console,
+    console::{Console, Failure},
     files,
     output::{Count, ErrorFormat},
 };
@@ -53,15 +53,13 @@ struct Tally {
     failed: usize,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
     let mut tally = Tally::default();
-    for path in &args.files {
+    for path in files::expand(&args.files, console)? {
         if path == Path::new("-") {
             let formatted = standard_input()?;
             tally.count(args, None, &formatted, console)?;
-            continue;
-        }
-        for path in files::idl(path) {
+        } else {
             let formatted = tce_idl::format_file(&FileSystem, &path);
             tally.count(args, Some(&path), &formatted, console)?;
         }

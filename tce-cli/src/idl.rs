@@ -41,6 +41,14 @@ impl IdlArgs {
         }
     }
 
+    /// The same, with the lock that the files are held against.
+    pub(crate) fn locked_options(&self, config: &Config, files: &[PathBuf]) -> Options {
+        Options {
+            lock_files: lock::find(files),
+            ..self.options(config)
+        }
+    }
+
     /// Compiles the files, holds them against their lock, and shows every diagnostic.
     pub(crate) fn compile(
         &self,
@@ -48,11 +56,7 @@ impl IdlArgs {
         console: &mut Console,
     ) -> Result<Compilation, Failure> {
         let config = self.config(console)?;
-        let options = Options {
-            lock_files: lock::find(files),
-            ..self.options(&config)
-        };
-        let compilation = tce_idl::compile(files, &options);
+        let compilation = tce_idl::compile(files, &self.locked_options(&config, files));
         console.show(&compilation.diagnostics, &compilation.sources)?;
         Ok(compilation)
     }

@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    let files: Vec<PathBuf> = args.files.iter().flat_map(|it| files::idl(it)).collect();
+    let files = files::expand(&args.files, console)?;
     let found = lock::find(&files);
     if let [first, second, ..] = found.as_slice() {
         let (first, second) = (first.display(), second.display());

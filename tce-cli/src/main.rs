@@ -12,6 +12,7 @@ mod describe;
 mod files;
 mod fmt;
 mod idl;
+mod lint;
 mod lock;
 mod man;
 mod output;
@@ -41,6 +42,7 @@ Examples:
   tce compile -i test.idl -o src/gen  write code for an IDL
   tce check test.idl                  say what is wrong with an IDL, write nothing
   tce fmt test.idl                    give an IDL its canonical layout
+  tce lint test.idl                   say what is right in an IDL and yet better otherwise
   tce ping --host example.org         see whether a server is there
 
 `tce <COMMAND> --help` says more about each.
@@ -66,6 +68,7 @@ enum Command {
     Compile(compile::Args),
     Check(check::Args),
     Fmt(fmt::Args),
+    Lint(lint::Args),
     Breaking(breaking::Args),
     Lock(lock::Args),
     Describe(describe::Args),
@@ -81,6 +84,7 @@ impl Command {
             Self::Compile(args) => compile::run(args, console)?,
             Self::Check(args) => check::run(args, console)?,
             Self::Fmt(args) => fmt::run(args, console)?,
+            Self::Lint(args) => lint::run(args, console)?,
             Self::Breaking(args) => breaking::run(args, console)?,
             Self::Lock(args) => lock::run(args, console)?,
             Self::Describe(args) => describe::run(args, console)?,

@@ -146,6 +146,8 @@ fn cases_give_what_is_recorded_and_every_code() {
     seen.extend(run("fail", 60, false));
     // These take files too large to keep: see limits.rs.
     seen.extend([Code::FileTooLarge, Code::MoreErrors, Code::MoreWarnings]);
+    // What the linter finds is in lint/.
+    seen.extend(tce_idl::lint::rules().iter().map(|rule| rule.code));
     // These come from the command, which tests them.
     seen.extend([
         Code::Layout,

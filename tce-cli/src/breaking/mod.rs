@@ -61,7 +61,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
     let config = args.idl.config(console)?;
     let options = args.idl.options(&config);
-    let files: Vec<PathBuf> = args.files.iter().flat_map(|it| files::idl(it)).collect();
+    let files = files::expand(&args.files, console)?;
     let new = tce_idl::compile(&files, &options);
     let Some(new_model) = &new.model else {
         return Ok(broken(&files, &new, console)?);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tce_idl::{
     diagnostic::{Code, Diagnostic},
+    lint,
     loader::{FileSystem, Loader, MAX_FILE_BYTES, find_upwards},
     source::SourceMap,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) include: Vec<PathBuf>,
     /// `compile.index-files`: files that give interfaces their indices.
     pub(crate) index_files: Vec<PathBuf>,
+    /// `lint`: the levels of rules, and the languages whose keywords count.
+    pub(crate) lint: lint::Settings,
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use std::{
 
 use tce_idl::{
     diagnostic::{Code, Diagnostic, nearest},
+    lint::{self, Language, Level, Settings},
     source::{FileId, Span},
 };
 use toml::{
@@ -29,6 +30,7 @@ pub(super) fn config(
         folder,
         mistakes,
         config: Config::default(),
+        leveled: Vec::new(),
     };
     for error in errors {
         let place = error.span().unwrap_or_default();
@@ -43,6 +45,8 @@ struct Reader<'a> {
     folder: &'a Path,
     mistakes: &'a mut Vec<Diagnostic>,
     config: Config,
+    /// The rules that have a level.
+    leveled: Vec<Code>,
 }
 
 impl Reader<'_> {
@@ -50,7 +54,8 @@ impl Reader<'_> {
         for (key, value) in sections {
             match key.get_ref().as_ref() {
                 "compile" => self.section(key, value, Self::compile),
-                _ => self.unknown("section", key, &["compile"]),
+                "lint" => self.section(key, value, Self::lint),
+                _ => self.unknown("section", key, &["compile", "lint"]),
             }
         }
     }
@@ -82,6 +87,50 @@ impl Reader<'_> {
             "index-files" => self.config.index_files = self.paths(value),
             _ => self.unknown("setting of [compile]", key, &["include", "index-files"]),
         }
+    }
+
+    fn lint(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {
+        match *key.get_ref() {
+            "allow" => self.levels(value, Level::Allow),
+            "warn" => self.levels(value, Level::Warn),
+            "deny" => self.levels(value, Level::Deny),
+            "languages" => self.languages(value),
+            _ => self.unknown(
+                "setting of [lint]",
+                key,
+                &["allow", "warn", "deny", "languages"],
+            ),
+        }
+    }
+
+    /// Sets each rule of a list to a level.
+    fn levels(&mut self, value: &Spanned<DeValue<'_>>, level: Level) {
+        for name in self.strings(value) {
+            let Some(code) = Settings::find(name.get_ref()) else {
+                let known: Vec<&str> = lint::switchable().map(Code::name).collect();
+                self.unknown("rule", &name, &known);
+                continue;
+            };
+            if self.leveled.contains(&code) {
+                let message = format!("rule `{}` is set twice", name.get_ref());
+                self.mistake(Code::SettingValue, message, name.span());
+            }
+            self.leveled.push(code);
+            self.config.lint = self.config.lint.clone().with(code, level);
+        }
+    }
+
+    fn languages(&mut self, value: &Spanned<DeValue<'_>>) {
+        let known: Vec<&str> = Language::ALL.iter().map(|it| it.name()).collect();
+        let mut languages = Vec::new();
+        for name in self.strings(value) {
+            let mut all = Language::ALL.iter().copied();
+            match all.find(|language| language.name() == *name.get_ref()) {
+                Some(language) => languages.push(language),
+                None => self.unknown("language", &name, &known),
+            }
+        }
+        self.config.lint = self.config.lint.clone().with_languages(languages);
     }
 
     fn paths(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<PathBuf> {
@@ -119,6 +168,7 @@ impl Reader<'_> {
         let diagnostic = Diagnostic::new(Code::UnknownSetting, message).at(span, "");
         self.mistakes.push(match nearest(written, known) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None if known.len() > 10 => diagnostic.help("`tce lint --list` shows all"),
             None => diagnostic.help(format!("known are `{}`", known.join("`, `"))),
         });
     }

@@ -8,6 +8,7 @@ fn help_of_every_subcommand_has_examples() {
         "compile",
         "check",
         "fmt",
+        "lint",
         "breaking",
         "lock",
         "describe",

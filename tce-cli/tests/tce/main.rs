@@ -13,6 +13,7 @@ mod compile;
 mod demo;
 mod describe;
 mod fmt;
+mod lint;
 mod lock;
 mod output;
 mod ping;

@@ -50,6 +50,7 @@ fn each_subcommand_has_its_manual_page() {
         "compile",
         "check",
         "fmt",
+        "lint",
         "breaking",
         "lock",
         "describe",
