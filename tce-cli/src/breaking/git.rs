@@ -74,8 +74,7 @@ pub(super) struct Repository {
 
 impl Repository {
     pub(super) fn open(revision: &Revision) -> Result<Self, String> {
-        git(&["rev-parse", "--git-dir"])
-            .map_err(|why| format!("there is no git repository to compare with: {why}"))?;
+        git(&["rev-parse", "--git-dir"]).map_err(|why| format!("can't compare with git: {why}"))?;
         let candidates = revision.candidates();
         let commit = candidates.iter().find_map(|name| {
             let commit = format!("{name}^{{commit}}");
@@ -195,7 +194,7 @@ fn git(args: &[&str]) -> Result<String, String> {
         .args(args)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("can't run git: {error}"))?;
+        .map_err(|error| format!("can't run it: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

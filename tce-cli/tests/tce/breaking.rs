@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use super::{folder, json_lines, tce_in};
+use super::{command, folder, json_lines, ran, tce_in};
 
 const OLD: &str = "module m { interface I { void a(); void b(int n); }; };\n";
 /// `c` in the middle moves `b`.
@@ -280,14 +280,20 @@ fn an_earlier_version_that_is_not_there_is_wrong_use() {
 }
 
 #[test]
-fn outside_of_a_repository_git_is_no_earlier_version() {
+fn without_git_or_a_repository_git_is_no_earlier_version() {
     let folder = folder(&[("test.idl", OLD)]);
-    tce_in(
-        folder.path(),
-        &["breaking", "--against", "git#branch=main", "test.idl"],
-    )
-    .exits(2)
-    .complains("there is no git repository to compare with: not a git repository");
+    let args = ["breaking", "--against", "git#branch=main", "test.idl"];
+    tce_in(folder.path(), &args)
+        .exits(2)
+        .complains("can't compare with git: not a git repository");
+    let mut without = command();
+    without
+        .args(args)
+        .current_dir(folder.path())
+        .env("PATH", "");
+    ran(&mut without)
+        .exits(2)
+        .complains("can't compare with git: can't run it: ");
 }
 
 #[test]

@@ -67,6 +67,8 @@ fn command() -> Command {
     ] {
         command.env_remove(variable);
     }
+    // What git complains is passed on, and it speaks many languages.
+    command.env("LC_ALL", "C");
     command
 }
 

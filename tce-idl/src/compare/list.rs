@@ -39,6 +39,9 @@ pub(super) struct Words {
     pub(super) reordered: Code,
 }
 
+/// How many names a help shows.
+const SHOWN: usize = 12;
+
 /// Parts by name.
 type ByName<'l, 'm> = HashMap<&'l str, (usize, &'l Part<'m>)>;
 
@@ -134,7 +137,10 @@ impl List<'_> {
         let diagnostic = Diagnostic::new(words.reordered, message)
             .at(first.span, "comes earlier than before")
             .note(old.span, "it was here");
-        let help = format!("keep the order {}", order.join(", "));
+        let help = match order.len() {
+            0..=SHOWN => format!("keep the order {}", order.join(", ")),
+            _ => "keep the order of the earlier version".to_owned(),
+        };
         Some(diagnostic.help(help).breaks(Breaks::BOTH))
     }
 }
