@@ -20,6 +20,7 @@ mod check;
 mod compare;
 pub mod describe;
 pub mod diagnostic;
+mod excerpt;
 mod format;
 pub mod lint;
 pub mod loader;
@@ -33,6 +34,7 @@ mod syntax;
 use std::path::{Path, PathBuf};
 
 pub use compare::compare;
+pub use excerpt::excerpt;
 pub use format::{Formatted, format, format_file};
 
 use diagnostic::{Diagnostic, Diagnostics};

@@ -39,7 +39,7 @@ static ON_MESSAGE: Operation = Operation::new("page::Terminal::onMessage", 3, 0)
 struct Desk(Arc<mpsc::Sender<String>>);
 
 impl Servant for Desk {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2]
     }
 

@@ -43,7 +43,7 @@ impl IAuthenticator for Oracle {
 struct Elsewhere(Arc<()>);
 
 impl Servant for Elsewhere {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[7]
     }
 

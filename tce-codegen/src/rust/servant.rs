@@ -12,6 +12,16 @@ use super::names::OperationNames;
 
 const SERVES: &str = "What a servant implements, each operation as an `async fn`, to serve";
 
+/// A text as a literal in which a reader can read it.
+fn raw(text: &str) -> TokenStream {
+    let mut hashes = "#".to_owned();
+    while text.contains(&format!("\"{hashes}")) {
+        hashes.push('#');
+    }
+    let literal = format!("r{hashes}\"{text}\"{hashes}");
+    literal.parse().unwrap_or_else(|_| quote!(#text))
+}
+
 impl Unit<'_> {
     /// The trait and the dispatch of an interface, and the servant struct where
     /// the IDL wants one. An interface that is wanted only by those that extend
@@ -66,6 +76,7 @@ impl Unit<'_> {
             format!("Serves an implementation of [`{servant_trait}`](trait@{servant_trait}).");
         let docs = Docs::sentence(place).attributes();
         let (indices, dispatches) = self.dispatches(id);
+        let idl = raw(&tce_idl::excerpt(self.model, id));
         quote! {
             #docs
             #[derive(Debug)]
@@ -81,8 +92,11 @@ impl Unit<'_> {
                 }
             }
             impl<T: #servant_trait> rt::Servant for #name<T> {
-                fn interfaces(&self) -> &'static [u16] {
+                fn interfaces(&self) -> &[u16] {
                     &[#(#indices),*]
+                }
+                fn idl(&self) -> Option<&str> {
+                    Some(#idl)
                 }
                 fn dispatch(&self, call: rt::IncomingCall<'_>) {
                     match call.ifidx() {

@@ -66,8 +66,20 @@ impl<T: ShelfLife> ShelfLifeServant<T> {
 }
 
 impl<T: ShelfLife> rt::Servant for ShelfLifeServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module MixedCase {
+	[index=0] interface shelfLife {
+		[index=0] int daysLEFT(int ShelfNumber);
+		[index=1] void XMLHttp_request2send();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

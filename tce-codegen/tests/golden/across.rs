@@ -52,8 +52,32 @@ impl<T: Courier> CourierServant<T> {
 }
 
 impl<T: Courier> rt::Servant for CourierServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module across_base {
+	struct Address {
+		string street;
+	};
+	sequence<Address> Addresses;
+	[index=0] interface Carrier {
+		[index=0] bool reaches(Address address, Addresses others);
+		[index=1] void refuse(string reason);
+	};
+};
+module across {
+	struct Envelope {
+		across_base::Address to;
+	};
+	[index=0] interface Courier extends across_base::Carrier {
+		[index=0] void deliver(Envelope envelope);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

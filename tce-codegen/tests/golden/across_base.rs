@@ -63,8 +63,24 @@ impl<T: Carrier> CarrierServant<T> {
 }
 
 impl<T: Carrier> rt::Servant for CarrierServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module across_base {
+	struct Address {
+		string street;
+	};
+	sequence<Address> Addresses;
+	[index=0] interface Carrier {
+		[index=0] bool reaches(Address address, Addresses others);
+		[index=1] void refuse(string reason);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

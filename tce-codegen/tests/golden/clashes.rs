@@ -459,8 +459,73 @@ impl<T: Server> ServerServant<T> {
 }
 
 impl<T: Server> rt::Servant for ServerServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	struct String {
+		string String;
+	};
+	struct Vec {
+		String text;
+	};
+	struct Option {
+		Vec vec;
+	};
+	struct Result {
+		Option option;
+	};
+	struct T {
+		Result result;
+	};
+	struct Send {
+		T t;
+	};
+	struct ServerPrx {
+		int a;
+		int A;
+		int a_;
+	};
+	struct Context {
+		Send send;
+	};
+	struct Fault {
+		int code;
+	};
+	struct Debug {
+		int level;
+	};
+	struct Marshal {
+		Debug debug;
+	};
+	struct UserName {
+		int x;
+	};
+	sequence<UserName> USER_NAME;
+	[index=0] interface Server {
+		[index=0] T echo(Context ctx, T t, int servant, int call, int result);
+		[index=1] void echo_async();
+		[index=2] void heartbeat();
+		[index=3] void heartbeat_oneway();
+		[index=4] void connect(string endpoint);
+		[index=5] void new();
+		[index=6] void with_timeout(int secs);
+		[index=7] void clone();
+		[index=8] int len();
+		[index=9] void into();
+		[index=10] Fault fromUser(string user);
+		[index=11] Marshal intoBox(Debug rt);
+		[index=12] void getName();
+		[index=13] void GetName();
+		[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
+		[index=15] void with_linger(int secs);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -1009,8 +1074,19 @@ impl<T: Server_> ServerServant_<T> {
 }
 
 impl<T: Server_> rt::Servant for ServerServant_<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	[index=1] interface server {
+		[index=0] void ping();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -1139,8 +1215,22 @@ impl<T: Clone> CloneServant<T> {
 }
 
 impl<T: Clone> rt::Servant for CloneServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	[index=2] interface Clone {
+		[index=0] Default twice(Default once);
+	};
+	struct Default {
+		int x;
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -1290,8 +1380,77 @@ impl<T: T_> TServant<T> {
 }
 
 impl<T: T_> rt::Servant for TServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[3, 0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	struct String {
+		string String;
+	};
+	struct Vec {
+		String text;
+	};
+	struct Option {
+		Vec vec;
+	};
+	struct Result {
+		Option option;
+	};
+	struct T {
+		Result result;
+	};
+	struct Send {
+		T t;
+	};
+	struct ServerPrx {
+		int a;
+		int A;
+		int a_;
+	};
+	struct Context {
+		Send send;
+	};
+	struct Fault {
+		int code;
+	};
+	struct Debug {
+		int level;
+	};
+	struct Marshal {
+		Debug debug;
+	};
+	struct UserName {
+		int x;
+	};
+	sequence<UserName> USER_NAME;
+	[index=0] interface Server {
+		[index=0] T echo(Context ctx, T t, int servant, int call, int result);
+		[index=1] void echo_async();
+		[index=2] void heartbeat();
+		[index=3] void heartbeat_oneway();
+		[index=4] void connect(string endpoint);
+		[index=5] void new();
+		[index=6] void with_timeout(int secs);
+		[index=7] void clone();
+		[index=8] int len();
+		[index=9] void into();
+		[index=10] Fault fromUser(string user);
+		[index=11] Marshal intoBox(Debug rt);
+		[index=12] void getName();
+		[index=13] void GetName();
+		[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
+		[index=15] void with_linger(int secs);
+	};
+	[index=3] interface T_ extends Server {
+		[index=0] void get_name();
+		[index=1] void echo_Async();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -72,8 +72,28 @@ impl<T: Library> LibraryServant<T> {
 }
 
 impl<T: Library> rt::Servant for LibraryServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module dictionaries {
+	/// How often each word was seen.
+	dictionary<string, int> Counts;
+	dictionary<byte, bool> Flags;
+	dictionary<bool, Counts> Halves;
+	struct Index {
+		Counts counts;
+		Halves halves;
+	};
+	dictionary<long, Index> Shelves;
+	[index=0] interface Library {
+		[index=0] Shelves sort(Shelves shelves, Counts counts, Flags flags);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

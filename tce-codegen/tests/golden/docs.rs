@@ -146,8 +146,24 @@ impl<T: Notes> NotesServant<T> {
 }
 
 impl<T: Notes> rt::Servant for NotesServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"/// Everything that documentation may hold.
+///
+/// With a [bracket] and a second paragraph.
+module docs {
+	/// Takes [notes].
+	[index=0] interface Notes {
+		/// Writes `text` & more: see notes::<read>.
+		[index=0] void write(string text);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

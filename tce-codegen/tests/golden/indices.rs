@@ -34,8 +34,20 @@ impl<T: Far> FarServant<T> {
 }
 
 impl<T: Far> rt::Servant for FarServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[100]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module indices {
+	[index=100] interface Far {
+		[index=65535] void last();
+		[index=1] void second();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -188,8 +200,23 @@ impl<T: Near> NearServant<T> {
 }
 
 impl<T: Near> rt::Servant for NearServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1, 100]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module indices {
+	[index=100] interface Far {
+		[index=65535] void last();
+		[index=1] void second();
+	};
+	[index=1] interface Near extends Far {
+		[index=7] void seventh();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

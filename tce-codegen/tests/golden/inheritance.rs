@@ -28,8 +28,19 @@ impl<T: Animal> AnimalServant<T> {
 }
 
 impl<T: Animal> rt::Servant for AnimalServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module inheritance {
+	[index=0] interface Animal {
+		[index=0] string name();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -153,8 +164,22 @@ impl<T: Dog> DogServant<T> {
 }
 
 impl<T: Dog> rt::Servant for DogServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1, 0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module inheritance {
+	[index=0] interface Animal {
+		[index=0] string name();
+	};
+	[index=1] interface Dog extends Animal {
+		[index=0] void bark(int times);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -294,8 +319,25 @@ impl<T: Puppy> PuppyServant<T> {
 }
 
 impl<T: Puppy> rt::Servant for PuppyServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2, 1, 0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module inheritance {
+	[index=0] interface Animal {
+		[index=0] string name();
+	};
+	[index=1] interface Dog extends Animal {
+		[index=0] void bark(int times);
+	};
+	[index=2] interface Puppy extends Dog {
+		[index=0] bool isAsleep();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -42,8 +42,23 @@ impl<T: Calculator> CalculatorServant<T> {
 }
 
 impl<T: Calculator> rt::Servant for CalculatorServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module interfaces {
+	/// Adds and forgets.
+	[index=0] interface Calculator {
+		/// The sum of both.
+		[index=0] long add(int left, int right);
+		/// Forgets everything.
+		[index=1] void reset();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -205,8 +220,19 @@ impl<T: Clock> ClockServant<T> {
 }
 
 impl<T: Clock> rt::Servant for ClockServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module interfaces {
+	[index=1] interface Clock {
+		[index=0] string timeOfDay();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -138,8 +138,34 @@ impl<T: Impl> ImplServant<T> {
 }
 
 impl<T: Impl> rt::Servant for ImplServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module keywords {
+	struct type {
+		int fn;
+		int self;
+		int Self;
+		int crate;
+		int super;
+		int gen;
+		int async;
+		int _;
+		int _1;
+		int union;
+	};
+	[index=0] interface impl {
+		[index=0] int loop(int move, int self, type ref, string gen);
+		[index=1] void await(int _, int _2);
+		[index=2] void self();
+		[index=3] void crate(int r, int super);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -36,8 +36,20 @@ impl<T: Log> LogServant<T> {
 }
 
 impl<T: Log> rt::Servant for LogServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module oneway {
+	[index=0] interface Log {
+		[index=0] void write(string line, int level);
+		[index=1] int flush();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -164,8 +164,24 @@ impl<T: Draw> DrawServant<T> {
 }
 
 impl<T: Draw> rt::Servant for DrawServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module parameters {
+	struct DrawFiveParams {
+		int x;
+	};
+	[index=0] interface Draw {
+		[index=0] int five(int a, int b, int c, int d, int e);
+		[index=1] int six(int a, string b, byte c, bool d, long e, DrawFiveParams type);
+		[index=2] void eight(int a, int b, int c, int d, int e, int f, int g, int ctx);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -350,8 +366,27 @@ impl<T: Paint> PaintServant<T> {
 }
 
 impl<T: Paint> rt::Servant for PaintServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1, 0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module parameters {
+	struct DrawFiveParams {
+		int x;
+	};
+	[index=0] interface Draw {
+		[index=0] int five(int a, int b, int c, int d, int e);
+		[index=1] int six(int a, string b, byte c, bool d, long e, DrawFiveParams type);
+		[index=2] void eight(int a, int b, int c, int d, int e, int f, int g, int ctx);
+	};
+	[index=1] interface Paint extends Draw {
+		[index=0] void none();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

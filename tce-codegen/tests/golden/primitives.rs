@@ -130,8 +130,26 @@ impl<T: Echo> EchoServant<T> {
 }
 
 impl<T: Echo> rt::Servant for EchoServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module primitives {
+	[index=0] interface Echo {
+		[index=0] byte echoByte(byte v);
+		[index=1] bool echoBool(bool v);
+		[index=2] short echoShort(short v);
+		[index=3] int echoInt(int v);
+		[index=4] long echoLong(long v);
+		[index=5] float echoFloat(float v);
+		[index=6] double echoDouble(double v);
+		[index=7] string echoString(string v);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

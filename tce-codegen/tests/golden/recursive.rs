@@ -66,8 +66,26 @@ impl<T: Forester> ForesterServant<T> {
 }
 
 impl<T: Forester> rt::Servant for ForesterServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module recursive {
+	sequence<Tree> Trees;
+	dictionary<string, Tree> Garden;
+	struct Tree {
+		string name;
+		Trees branches;
+		Garden grafted;
+	};
+	[index=0] interface Forester {
+		[index=0] Tree grow(Tree seed);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -77,8 +77,29 @@ impl<T: Store> StoreServant<T> {
 }
 
 impl<T: Store> rt::Servant for StoreServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module sequences {
+	/// Raw bytes.
+	sequence<byte> Bytes;
+	sequence<int> Ints;
+	sequence<Ints> Table;
+	sequence<string> Texts;
+	struct Holder {
+		Bytes raw;
+		Table table;
+	};
+	sequence<Holder> Holders;
+	[index=0] interface Store {
+		[index=0] Bytes put(Bytes raw, Ints ints, Table table, Texts texts, Holders holders);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

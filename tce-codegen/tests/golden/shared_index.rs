@@ -28,8 +28,24 @@ impl<T: Derived> DerivedServant<T> {
 }
 
 impl<T: Derived> rt::Servant for DerivedServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module shared_index_base {
+	[index=0] interface Base {
+		[index=0] void base();
+	};
+};
+module shared_index {
+	[index=0] interface Derived extends shared_index_base::Base {
+		[index=0] void derived();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

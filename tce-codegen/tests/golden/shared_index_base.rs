@@ -28,8 +28,19 @@ impl<T: Base> BaseServant<T> {
 }
 
 impl<T: Base> rt::Servant for BaseServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module shared_index_base {
+	[index=0] interface Base {
+		[index=0] void base();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

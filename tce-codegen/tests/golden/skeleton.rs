@@ -196,8 +196,22 @@ impl<T: Served> ServedServant<T> {
 }
 
 impl<T: Served> rt::Servant for ServedServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2, 1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module skeleton {
+	[index=1] interface Part {
+		[index=0] int size();
+	};
+	[index=2] interface Served extends Part {
+		[index=0] void grow();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -337,8 +351,19 @@ impl<T: Elsewhere> ElsewhereServant<T> {
 }
 
 impl<T: Elsewhere> rt::Servant for ElsewhereServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[3]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module skeleton {
+	[index=3] interface Elsewhere {
+		[index=0] void go();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -28,8 +28,19 @@ impl<T: BaseServer> BaseServerServant<T> {
 }
 
 impl<T: BaseServer> rt::Servant for BaseServerServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module test {
+	[index=0] interface BaseServer {
+		[index=0] string datetime();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -156,8 +167,19 @@ impl<T: ITerminalGatewayServer> ITerminalGatewayServerServant<T> {
 }
 
 impl<T: ITerminalGatewayServer> rt::Servant for ITerminalGatewayServerServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module test {
+	[index=1] interface ITerminalGatewayServer {
+		[index=0] void ping();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -310,8 +332,25 @@ impl<T: Server> ServerServant<T> {
 }
 
 impl<T: Server> rt::Servant for ServerServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2, 0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module test {
+	[index=0] interface BaseServer {
+		[index=0] string datetime();
+	};
+	[index=2] interface Server extends BaseServer {
+		[index=0] string echo(string text);
+		[index=1] void timeout(int secs);
+		[index=2] void heartbeat(string hello);
+		[index=3] void bidirection();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -530,8 +569,19 @@ impl<T: ITerminal> ITerminalServant<T> {
 }
 
 impl<T: ITerminal> rt::Servant for ITerminalServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[3]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module test {
+	[index=3] interface ITerminal {
+		[index=0] void onMessage(string message);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -55,8 +55,38 @@ impl<T: Shop> ShopServant<T> {
 }
 
 impl<T: Shop> rt::Servant for ShopServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module type {
+	struct Kind {
+		string name;
+	};
+};
+module uses_type {
+	struct Thing {
+		type::Kind kind;
+	};
+	[index=0] interface Shop extends MixedCase::shelfLife {
+		[index=0] type::Kind sell(Thing thing, MixedCase::HTTPRequest request);
+	};
+};
+module MixedCase {
+	struct HTTPRequest {
+		string requestURL;
+		int IPv6Port;
+		bool is_OK;
+	};
+	[index=0] interface shelfLife {
+		[index=0] int daysLEFT(int ShelfNumber);
+		[index=1] void XMLHttp_request2send();
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

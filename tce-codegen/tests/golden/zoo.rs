@@ -258,8 +258,53 @@ impl<T: Keeper> KeeperServant<T> {
 }
 
 impl<T: Keeper> rt::Servant for KeeperServant<T> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[0]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module zoo {
+	sequence<byte> Bytes;
+	sequence<int> IntList;
+	sequence<string> StrList;
+	sequence<IntList> IntTable;
+	dictionary<string, int> StrInt;
+	dictionary<int, string> IntStr;
+	struct Pet {
+		string name;
+		byte b;
+		bool flag;
+		short s;
+		int i;
+		long l;
+		float flt;
+		double dbl;
+		StrList tags;
+		Bytes blob;
+	};
+	sequence<Pet> PetList;
+	dictionary<string, Pet> PetsNamed;
+	struct Family {
+		string name;
+		PetList pets;
+		PetsNamed named;
+		Pet chief;
+	};
+	[index=0] interface Keeper {
+		[index=0] Family roundtrip(Family fam);
+		[index=1] IntTable table(IntTable t);
+		[index=2] Bytes blob(Bytes data);
+		[index=3] StrInt counts(StrInt c);
+		[index=4] IntStr names(IntStr c);
+		[index=5] void many(byte b, bool flag, short s, int i, long l, float flt, double dbl, string text);
+		[index=6] long big(long v);
+		[index=7] double real(double v);
+		[index=8] bool truth(bool v);
+	};
+};
+"#,
+        )
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -137,4 +137,16 @@ impl Proxy {
     pub async fn ping(&self) -> Result<(), RpcError> {
         self.call(&crate::server::PING, ()).await
     }
+
+    /// Asks the peer's adapter what it serves: texts of IDL, each of which
+    /// imports nothing and has every index written. By the built-in interface
+    /// 65535, which a server may keep silent about
+    /// ([`Options::describes`](crate::config::Options)).
+    ///
+    /// # Errors
+    /// As any twoway call; INTERFACE_NOTFOUND from an existing TCE server, or
+    /// one that keeps silent.
+    pub async fn describe(&self) -> Result<Vec<String>, RpcError> {
+        self.call(&crate::server::DESCRIBE, ()).await
+    }
 }

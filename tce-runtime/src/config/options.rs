@@ -103,6 +103,9 @@ pub struct Options {
     pub device_id: Option<String>,
     /// Certificates and keys for `ssl://` and `wss://`.
     pub tls: TlsConfig,
+    /// Whether adapters tell who asks which interfaces they serve, by the
+    /// built-in interface 65535. They do unless set.
+    pub describes: bool,
     /// Whom an adapter on `ws://` or `wss://` lets in.
     pub websocket: WebSocketOptions,
 }
@@ -115,6 +118,7 @@ impl Default for Options {
             connection: ConnectionLimits::default(),
             token: None,
             device_id: None,
+            describes: true,
             tls: TlsConfig::default(),
             websocket: WebSocketOptions::default(),
         }

@@ -1,7 +1,7 @@
 //! Who answers the calls that arrive.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
@@ -20,7 +20,13 @@ pub const BUILTIN_INTERFACE: u16 = 65535;
 pub trait Servant: Send + Sync + 'static {
     /// The indices of the interfaces that it answers, its own and those of
     /// its bases (`spec/idl.md`: an inherited operation keeps its base's).
-    fn interfaces(&self) -> &'static [u16];
+    fn interfaces(&self) -> &[u16];
+
+    /// Its interfaces as an IDL that imports nothing, for whoever asks the
+    /// built-in interface what is served; nothing where it does not say.
+    fn idl(&self) -> Option<&str> {
+        None
+    }
 
     /// Answers a call: [`IncomingCall::run`], or
     /// [`IncomingCall::unknown_operation`].
@@ -28,8 +34,12 @@ pub trait Servant: Send + Sync + 'static {
 }
 
 impl<S: Servant + ?Sized> Servant for Arc<S> {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         (**self).interfaces()
+    }
+
+    fn idl(&self) -> Option<&str> {
+        (**self).idl()
     }
 
     fn dispatch(&self, call: IncomingCall<'_>) {
@@ -100,6 +110,16 @@ impl Servants {
     /// Who decides about the messages of a queue.
     pub(crate) fn relay(&self) -> Option<&Arc<dyn Relay>> {
         self.relay.get()
+    }
+
+    /// What the servants say of their interfaces, each text once.
+    pub(crate) fn idls(&self) -> Vec<String> {
+        let servants = self
+            .by_interface
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let texts: BTreeSet<&str> = servants.values().filter_map(|it| it.idl()).collect();
+        texts.into_iter().map(str::to_owned).collect()
     }
 
     /// Whether somebody answers on an interface.

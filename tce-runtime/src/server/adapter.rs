@@ -135,7 +135,10 @@ impl Adapter {
             shared: Arc::new(shared),
             source: Mutex::new(Some(source)),
         };
-        adapter.add_servant(Builtin::default());
+        for servants in &adapter.shared.servants {
+            let builtin = Builtin::new(servants, communicator.options().describes);
+            servants.add(&(Arc::new(builtin) as Arc<dyn Servant>));
+        }
         adapter
     }
 

@@ -6,5 +6,5 @@ mod context;
 mod dispatch;
 
 pub use adapter::Adapter;
-pub(crate) use builtin::PING;
+pub(crate) use builtin::{DESCRIBE, PING};
 pub use context::Context;

@@ -122,7 +122,7 @@ fn fault(code: i32, text: String) -> Fault {
 }
 
 impl Servant for Probe {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[2]
     }
 

@@ -33,7 +33,7 @@ fn log(file: &Mutex<File>, line: &str) {
 }
 
 impl Servant for Logger {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[9]
     }
 

@@ -54,7 +54,7 @@ impl Records {
 }
 
 impl Servant for Recorder {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         &[9]
     }
 

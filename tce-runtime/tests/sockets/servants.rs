@@ -16,7 +16,7 @@ static BASE: Operation = Operation::new("t::Base::name", 41, 0);
 struct Named(Arc<String>, &'static [u16]);
 
 impl Servant for Named {
-    fn interfaces(&self) -> &'static [u16] {
+    fn interfaces(&self) -> &[u16] {
         self.1
     }
 
