@@ -20,9 +20,6 @@ pub enum GatewayError {
     /// The admin page, or a file that a property names.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The admin page can't be at this address.
-    #[error("{0}")]
-    Admin(#[from] crate::admin::NoPlace),
     /// The key for JWTs.
     #[error("auth_jwt_key or auth_jwt_secret: {0}")]
     JwtKey(#[from] BadJwtKey),

@@ -133,7 +133,7 @@ impl Gateway {
             None => None,
         };
         let admin = match &self.server.properties.admin {
-            Some(at) => Some(admin::Server::bind(&at.to_string().parse()?, recorder).await?),
+            Some(at) => Some(admin::Server::bind(at, recorder).await?),
             None => None,
         };
         let queues = Queues::of(&self.services, &self.server, &[]);

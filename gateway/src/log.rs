@@ -12,9 +12,6 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// The environment variable that says what is logged where no flag does.
-pub const VARIABLE: &str = "TCE_GATEWAY_LOG";
-
 /// What is logged where nothing says so.
 pub const DEFAULT_FILTER: &str = "info";
 

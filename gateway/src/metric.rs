@@ -31,11 +31,7 @@ pub(crate) fn describe() {
 
 fn describe_clients() {
     let count = Unit::Count;
-    describe_gauge!(
-        CONNECTIONS,
-        count,
-        "Connections of clients that are open, by endpoint"
-    );
+    describe_gauge!(CONNECTIONS, count, "Connections of clients that are open");
     describe_counter!(
         CONNECTIONS_TOTAL,
         count,
@@ -60,7 +56,7 @@ fn describe_clients() {
     describe_counter!(
         BYTES,
         Unit::Bytes,
-        "Bytes of messages from (in) and to (out) clients, by endpoint and direction"
+        "Bytes of messages from (in) and to (out) clients, by direction"
     );
 }
 
@@ -94,7 +90,7 @@ fn describe_messages() {
     describe_counter!(
         PUSHES,
         count,
-        "Calls of servers that were passed to a client, by endpoint"
+        "Calls of servers that were passed to a client"
     );
     describe_counter!(DROPPED, count, "Messages that went nowhere, by reason");
 }

@@ -1,13 +1,12 @@
 //! What people and monitoring see of a gateway: health, metrics, one page.
 
-mod listen;
+mod host;
 mod pulse;
 mod recorder;
 mod server;
 mod site;
 mod snapshot;
 
-pub use listen::{Listen, NoPlace};
 pub use recorder::{Recorder, install_recorder};
 pub use server::Server;
 pub use snapshot::{

@@ -10,8 +10,10 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::config::HostPort;
+
 use super::{
-    Listen, Recorder, Source,
+    Recorder, Source,
     pulse::Pulse,
     site::{Site, router},
 };
@@ -32,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    listen: Listen,
+    host: String,
     recorder: Option<Recorder>,
 }
 
@@ -42,12 +44,12 @@ impl Server {
     ///
     /// # Errors
     /// Where the host is not ours or the port is taken.
-    pub async fn bind(listen: &Listen, recorder: Option<Recorder>) -> io::Result<Self> {
+    pub async fn bind(place: &HostPort, recorder: Option<Recorder>) -> io::Result<Self> {
         let failed = |error: io::Error| {
-            let text = format!("the admin page can't be at {listen}: {error}");
+            let text = format!("the admin page can't be at {place}: {error}");
             io::Error::new(error.kind(), text)
         };
-        let bound = TcpListener::bind(listen.host_and_port()).await;
+        let bound = TcpListener::bind((place.host.as_str(), place.port)).await;
         let listener = bound.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if !address.ip().is_loopback() {
@@ -56,7 +58,7 @@ impl Server {
         Ok(Self {
             listener,
             address,
-            listen: listen.clone(),
+            host: place.host.clone(),
             recorder,
         })
     }
@@ -75,7 +77,7 @@ impl Server {
         let router = router(Site {
             source,
             pulse,
-            listen: self.listen,
+            host: self.host,
             recorder: self.recorder,
         });
         // Ends with this function.

@@ -13,7 +13,7 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
-use super::{Listen, Query, Readiness, Recorder, Snapshot, Source, pulse::Pulse};
+use super::{Query, Readiness, Recorder, Snapshot, Source, host::is_ours, pulse::Pulse};
 
 /// The page's own files and nothing else: a text that a client sent does no harm
 /// even if it got into the page as markup, and no site can frame it.
@@ -40,7 +40,8 @@ struct Files;
 pub(super) struct Site {
     pub(super) source: Arc<dyn Source>,
     pub(super) pulse: Arc<Pulse>,
-    pub(super) listen: Listen,
+    /// The host that we were told to listen on.
+    pub(super) host: String,
     pub(super) recorder: Option<Recorder>,
 }
 
@@ -67,7 +68,7 @@ pub(super) fn router(site: Site) -> Router {
 async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if site.listen.answers_to(host) {
+    if is_ours(host, &site.host) {
         return next.run(request).await;
     }
     let text = "This is not the host that you asked for. Use an address, or name the host \

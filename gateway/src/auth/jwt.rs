@@ -232,7 +232,7 @@ fn refusal(kind: &ErrorKind) -> Refusal {
         ErrorKind::InvalidAlgorithm => not_accepted("it is signed by another algorithm"),
         ErrorKind::InvalidIssuer => not_accepted("another issuer"),
         ErrorKind::InvalidAudience => {
-            not_accepted("another audience; `jwt_audience` names the one that is accepted")
+            not_accepted("another audience; `auth_jwt_audience` names the one that is accepted")
         }
         ErrorKind::MissingRequiredClaim(claim) => {
             not_accepted(format!("the claim `{claim}` is missing"))

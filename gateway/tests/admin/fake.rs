@@ -5,9 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tce_gateway::admin::{
-    BackendRow, BackendState, ConnectionRow, DropRow, Listen, ListenerRow, Query, Readiness,
-    RouteRow, Server, Snapshot, Source, Totals, install_recorder,
+use tce_gateway::{
+    admin::{
+        BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
+        Server, Snapshot, Source, Totals, install_recorder,
+    },
+    config::HostPort,
 };
 use tokio::sync::oneshot;
 
@@ -104,13 +107,20 @@ pub(crate) struct Running {
 
 /// Serves on a free port of this machine.
 pub(crate) async fn serve(source: &Fake) -> Running {
-    serve_at("0", source).await
+    serve_at("127.0.0.1", source).await
 }
 
-pub(crate) async fn serve_at(listen: &str, source: &Fake) -> Running {
-    let listen: Listen = listen.parse().unwrap();
+/// Any free port of a host.
+pub(crate) fn place(host: &str) -> HostPort {
+    HostPort {
+        host: host.to_owned(),
+        port: 0,
+    }
+}
+
+pub(crate) async fn serve_at(host: &str, source: &Fake) -> Running {
     let recorder = install_recorder().unwrap();
-    let server = Server::bind(&listen, Some(recorder)).await.unwrap();
+    let server = Server::bind(&place(host), Some(recorder)).await.unwrap();
     let address = server.address();
     let (end, ending) = oneshot::channel();
     let serving = server.serve(source.clone(), async {

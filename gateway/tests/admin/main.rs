@@ -1,7 +1,11 @@
-//! The admin server, over real sockets.
+//! The admin server over real sockets, and its page in a real browser.
+//!
+//! It needs Debian's package `chromium`.
 
 #[cfg(test)]
 mod bounds;
+#[cfg(test)]
+mod browser;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
@@ -11,6 +15,12 @@ mod fake;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod monitoring;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod shown;

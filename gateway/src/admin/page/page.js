@@ -66,7 +66,7 @@ function fill(id, rows, key, cells) {
     });
     if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] ?? null);
   });
-  before.forEach((row) => row.remove());
+  while (body.rows.length > rows.length) body.lastElementChild.remove();
 }
 
 const question = { q: "", sort: "newest", offset: 0 };
@@ -95,10 +95,10 @@ function showConnections({ open, matched, rows }) {
 }
 
 function showTables({ backends, listeners, routes, drops }) {
-  fill("backends", backends, (row) => row.endpoint, (row) => [
+  fill("backends", backends, (row) => `${row.endpoint} ${row.address}`, (row) => [
     row.endpoint, row.address, state(row.state), number(count(row.queued)), row.detail,
   ]);
-  fill("listeners", listeners, (row) => row.endpoint, (row) => [
+  fill("listeners", listeners, (row) => `${row.endpoint} ${row.address}`, (row) => [
     row.endpoint, row.address, number(count(row.connections)),
   ]);
   fill("routes", routes, (row) => `${row.ifidx} ${row.from} ${row.to}`, (row) => [

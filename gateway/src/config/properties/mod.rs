@@ -119,7 +119,8 @@ properties! {
     auth_jwt_claim: String = "sub".to_owned();
     /// The issuer (`iss`) that a JWT must come from; any, unless set.
     auth_jwt_issuer: Option<String> = None;
-    /// The audience (`aud`) that a JWT must be meant for; any, unless set.
+    /// The audience (`aud`) that a JWT must be meant for; unless set, it must
+    /// be meant for nobody in particular.
     auth_jwt_audience: Option<String> = None;
     /// The endpoint by which the authenticator's servant is called.
     auth_endpoint: Option<EndpointId> = None;
@@ -162,8 +163,8 @@ properties! {
     origins: Sites = Sites::default();
     /// What carries the messages of MQ endpoints.
     mq: Broker = Broker::Broker;
-    /// Where health, metrics and connections are shown by HTTP; nowhere,
-    /// unless set.
+    /// Where health, metrics and connections are shown by HTTP: a port for this
+    /// machine alone, or a host and a port; nowhere, unless set.
     admin: Option<HostPort> = None;
     /// What is logged: a level, or a filter.
     log: LogFilter = LogFilter::default();

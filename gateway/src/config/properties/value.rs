@@ -6,9 +6,12 @@ use tce_runtime::config::problem::quoted;
 
 use crate::{
     auth::JwtAlgorithm,
-    config::{Endpoint, EndpointId, HostPort},
+    config::{Endpoint, EndpointId, HostPort, services::ANY_HOST},
     log::{DEFAULT_FILTER, Format, is_filter},
 };
+
+/// Where a port alone is.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// A year: timers of the system end somewhere, and nobody waits longer.
 const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
@@ -172,10 +175,17 @@ impl Value for Option<EndpointId> {
 }
 
 impl Value for Option<HostPort> {
-    const RIGHT: &'static str = "a host and a port, as 127.0.0.1:9100";
+    const RIGHT: &'static str = "a port for this machine alone, as 9100, or a host and a port, as 0.0.0.0:9100 for everybody";
 
     fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
-        expect(HostPort::read(text).map(Some), text)
+        if let Ok(port) = text.parse() {
+            let host = LOOPBACK.to_owned();
+            return Ok(Some(HostPort { host, port }));
+        }
+        // Everybody is let in only where that is written.
+        let place = HostPort::read(text);
+        let is_said = |place: &HostPort| place.host != ANY_HOST || text.starts_with(ANY_HOST);
+        expect(place.filter(is_said).map(Some), text)
     }
 
     fn show(&self, _: &[Endpoint]) -> String {

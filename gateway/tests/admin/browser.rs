@@ -170,3 +170,13 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+/// What stands in an element.
+pub(crate) fn text(id: &str) -> String {
+    format!("document.getElementById('{id}').textContent")
+}
+
+/// What stands in the first row of a table.
+pub(crate) fn first_row(id: &str) -> String {
+    format!("[...document.getElementById('{id}').rows[0]?.cells ?? []].map((c) => c.textContent)")
+}

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tce_gateway::admin::{
-    BackendRow, BackendState, ConnectionRow, DropRow, Listen, ListenerRow, Query, Readiness,
-    RouteRow, Server, Snapshot, Source,
+    BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
+    Server, Snapshot, Source,
 };
 
-use crate::browser::Browser;
+use crate::{
+    browser::{Browser, first_row, text},
+    fake::place,
+};
 
 /// A gateway whose state is what a test makes it.
 #[derive(Clone, Default)]
@@ -28,8 +31,7 @@ impl Told {
 
     /// Serves it, and opens the page.
     async fn shown(&self) -> Browser {
-        let listen: Listen = "0".parse().unwrap();
-        let server = Server::bind(&listen, None).await.unwrap();
+        let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
         let url = format!("http://{}/", server.address());
         tokio::spawn(server.serve(self.clone(), std::future::pending()));
         Browser::open(&url).await
@@ -64,16 +66,6 @@ fn row(id: u64) -> ConnectionRow {
         since_ms: 1_700_000_000_000,
         ..ConnectionRow::default()
     }
-}
-
-/// What stands in an element.
-fn text(id: &str) -> String {
-    format!("document.getElementById('{id}').textContent")
-}
-
-/// What stands in the first row of a table.
-fn first_row(id: &str) -> String {
-    format!("[...document.getElementById('{id}').rows[0]?.cells ?? []].map((c) => c.textContent)")
 }
 
 #[tokio::test]
