@@ -163,8 +163,8 @@ properties! {
     origins: Sites = Sites::default();
     /// What carries the messages of MQ endpoints.
     mq: Broker = Broker::Broker;
-    /// Where health, metrics and connections are shown by HTTP: a port for this
-    /// machine alone, or a host and a port; nowhere, unless set.
+    /// Where health, metrics and connections are shown by HTTP; nowhere,
+    /// unless set.
     admin: Option<HostPort> = None;
     /// What is logged: a level, or a filter.
     log: LogFilter = LogFilter::default();
