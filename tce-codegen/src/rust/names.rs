@@ -40,6 +40,7 @@ const RESERVED_METHODS: &[&str] = &[
     "len",
     "new",
     "to_caller",
+    "to_user",
     "try_into",
     "with_extra",
     "with_linger",

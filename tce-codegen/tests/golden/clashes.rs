@@ -778,6 +778,11 @@ impl ServerPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -1144,6 +1149,11 @@ impl ServerPrx_ {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -1286,6 +1296,11 @@ impl ClonePrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.
@@ -1573,6 +1588,11 @@ impl TPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.

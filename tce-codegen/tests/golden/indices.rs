@@ -115,6 +115,11 @@ impl FarPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -275,6 +280,11 @@ impl NearPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.

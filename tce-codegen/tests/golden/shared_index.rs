@@ -112,6 +112,11 @@ impl DerivedPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()

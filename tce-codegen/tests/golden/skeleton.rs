@@ -31,6 +31,11 @@ impl CalledPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -129,6 +134,11 @@ impl PartPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.
@@ -269,6 +279,11 @@ impl ServedPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.
@@ -419,6 +434,11 @@ impl ElsewherePrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.

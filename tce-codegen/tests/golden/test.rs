@@ -102,6 +102,11 @@ impl BaseServerPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -239,6 +244,11 @@ impl ITerminalGatewayServerPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.
@@ -448,6 +458,11 @@ impl ServerPrx {
         Self(rt::Proxy::to_caller(ctx))
     }
 
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
+    }
+
     /// The connection that carries the calls.
     pub fn connection(&self) -> &rt::Connection {
         self.0.connection()
@@ -641,6 +656,11 @@ impl ITerminalPrx {
     /// In a servant: a proxy to whoever called.
     pub fn to_caller(ctx: &rt::Context) -> Self {
         Self(rt::Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
+    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
+        Self(rt::Proxy::to_user(gateway, user))
     }
 
     /// The connection that carries the calls.

@@ -47,11 +47,27 @@ impl Proxy {
     /// through a gateway.
     #[must_use]
     pub fn to_caller(ctx: &Context) -> Self {
-        let proxy = Self::new(ctx.connection());
         match ctx.user_id() {
-            Some(user) => proxy.with_extra([(reserved::USER_ID, user)]),
-            None => proxy,
+            Some(user) => Self::to_user(ctx.connection(), user),
+            None => Self::new(ctx.connection()),
         }
+    }
+
+    /// A proxy to a user by `gateway`, a connection to the gateway where that
+    /// user is: its queue, or the connection on which it calls. Gateways pass
+    /// such calls on as oneway, and drop them where the user has gone.
+    ///
+    /// ```no_run
+    /// # use tce_runtime::{Communicator, Proxy, RpcError};
+    /// # async fn push(communicator: Communicator) -> Result<(), RpcError> {
+    /// let gateway = communicator.connect("mq:mq_gateway").await?;
+    /// let scott = Proxy::to_user(&gateway, "scott");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn to_user(gateway: &Connection, user: &str) -> Self {
+        Self::new(gateway).with_extra([(reserved::USER_ID, user)])
     }
 
     /// The connection that it calls on.
