@@ -39,7 +39,7 @@ Exit status: 0 stopped as asked, 1 mistakes in the file or no start, 2 wrong use
 impl GatewayCommand {
     /// Does what was asked for, until it is done.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn run(&self) -> ExitCode {
         match self.try_run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -49,7 +49,7 @@ impl GatewayCommand {
         }
     }
 
-    fn try_run(self) -> Result<(), GatewayError> {
+    fn try_run(&self) -> Result<(), GatewayError> {
         let mut overrides = Override::from_environment(std::env::vars_os());
         overrides.extend(self.set.iter().cloned());
         let loaded = Services::load(&self.file, &overrides)?;

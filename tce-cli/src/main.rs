@@ -1,5 +1,5 @@
-//! The `tce` command: compiles and checks IDL, pings servers, and shows all
-//! kinds of calls at work.
+//! The `tce` command: compiles and checks IDL, runs gateways, pings servers,
+//! and shows it all at work.
 
 mod breaking;
 mod check;
@@ -11,6 +11,7 @@ mod demo;
 mod describe;
 mod files;
 mod fmt;
+mod gateway;
 mod idl;
 mod lint;
 mod lock;
@@ -43,6 +44,7 @@ Examples:
   tce check test.idl                  say what is wrong with an IDL, write nothing
   tce fmt test.idl                    give an IDL its canonical layout
   tce lint test.idl                   say what is right in an IDL and yet better otherwise
+  tce gateway services.xml gwserver   pass the calls of many clients on to servers
   tce ping --host example.org         see whether a server is there
 
 `tce <COMMAND> --help` says more about each.
@@ -72,6 +74,7 @@ enum Command {
     Breaking(breaking::Args),
     Lock(lock::Args),
     Describe(describe::Args),
+    Gateway(gateway::Args),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -88,6 +91,7 @@ impl Command {
             Self::Breaking(args) => breaking::run(args, console)?,
             Self::Lock(args) => lock::run(args, console)?,
             Self::Describe(args) => describe::run(args, console)?,
+            Self::Gateway(args) => gateway::run(args),
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(_) => demo::run(console)?,
             Self::Completions(args) => completions::run(args, console)?,
