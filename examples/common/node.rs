@@ -75,7 +75,7 @@ fn spawn(home: &Path, port: u16) -> Child {
     let output = File::create(home.join("output")).unwrap();
     Command::new(PROGRAM)
         .env("HOME", home)
-        .env("RABBITMQ_NODENAME", format!("base_mq{port}@localhost"))
+        .env("RABBITMQ_NODENAME", format!("tce{port}@localhost"))
         .env("RABBITMQ_DIST_PORT", free_port().to_string())
         .env("RABBITMQ_MNESIA_BASE", home.join("data"))
         .env("RABBITMQ_LOG_BASE", home.join("log"))

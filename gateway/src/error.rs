@@ -1,11 +1,13 @@
 //! Why a gateway does not start, or is not loaded anew.
 
+use std::fmt;
+
 use tce_runtime::{RpcError, config::problem::Problems};
 
 use crate::{auth::BadJwtKey, config::UnknownServer};
 
 /// Why a gateway does not start, or is not loaded anew.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
     /// The file has mistakes.
@@ -46,4 +48,15 @@ pub enum GatewayError {
         "`listen` or its endpoints have changed: that takes effect when the gateway is started again"
     )]
     OtherListeners,
+}
+
+impl fmt::Debug for GatewayError {
+    /// As for people, with advice where there is some: it is what `main` prints
+    /// of an error that it returns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rpc(error) => write!(f, "{error:?}"),
+            other => write!(f, "{other}"),
+        }
+    }
 }

@@ -3,21 +3,25 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that can't run its programs fails"
 )]
 
+#[path = "../../common/node.rs"]
 mod node;
+#[path = "../../common/program.rs"]
+mod program;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output},
     time::Duration,
 };
 
 use example_base_mq::test::ServerPrx;
 use node::Node;
+use program::Program;
 use tce_runtime::{Communicator, config::MqConfig};
 
 /// What the client prints.
@@ -46,45 +50,11 @@ fn configuration(folder: &Path, port: u16) -> PathBuf {
     path
 }
 
-/// A server that runs; it is killed where a test ends early.
-struct Server {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Server {
-    fn start(config: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_base-mq-server"))
-            .arg("--config")
-            .arg(config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, "listening on mq:mq_server\n");
-        Self { process, stdout }
-    }
-
-    /// Stops it by SIGTERM, and gives the rest of what it printed.
-    fn stop(mut self) -> String {
-        let id = self.process.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(status.success());
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        assert!(self.process.wait().unwrap().success());
-        rest
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn server(config: &Path) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_base-mq-server"));
+    let mut server = Program::start(command.arg("--config").arg(config));
+    assert_eq!(server.endpoint(), "mq:mq_server");
+    server
 }
 
 fn client(config: &Path) -> Command {
@@ -115,7 +85,7 @@ async fn both_talk_by_a_broker() {
     early.heartbeat_oneway("early").await.unwrap();
     communicator.shutdown(Duration::from_secs(5)).await;
 
-    let server = Server::start(&config);
+    let server = server(&config);
     assert_printed(&client(&config).output().unwrap(), CLIENT);
     let printed = server.stop();
     assert_eq!(printed, format!("heartbeat: early\n{SERVER}stopped\n"));

@@ -73,7 +73,7 @@ impl fmt::Display for Problem {
 /// Every mistake of a file, in the order of its lines: shown, each takes a
 /// line of its own. Of a file with more than a hundred, a hundred are told and
 /// the rest counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
@@ -95,6 +95,13 @@ impl fmt::Display for Problems {
             write!(f, "{border}{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Problems {
+    /// As for people: it is what `main` prints of an error that it returns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

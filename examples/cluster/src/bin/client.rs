@@ -1,0 +1,75 @@
+//! The client: logs in at a gateway, calls the server behind it in every way, and is called back.
+
+use std::{error::Error, time::Duration};
+
+use clap::Parser;
+use example_cluster::test::{ITerminal, ITerminalGatewayServerPrx, ITerminalServant, ServerPrx};
+use tce_runtime::{Communicator, Context, Fault};
+use tokio::sync::mpsc;
+
+/// The client of the cluster example
+#[derive(Parser)]
+struct Args {
+    /// Where the gateway is: tcp://host:port or ws://host:port
+    #[arg(long, default_value = "tcp://localhost:12002")]
+    endpoint: String,
+    /// Who calls: name:password
+    #[arg(long, default_value = "scott:tiger")]
+    token: String,
+}
+
+/// What the server calls back.
+struct TerminalImpl(mpsc::Sender<String>);
+
+impl ITerminal for TerminalImpl {
+    async fn on_message(&self, message: String, _ctx: &Context) -> Result<(), Fault> {
+        self.0.send(message).await?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let communicator = Communicator::new();
+    let server = ServerPrx::connect(&communicator, &args.endpoint).await?;
+    // The gateway looks at the token of a connection's first call. It stands by all of them, since
+    // any may be the first when the connection is lost and made again.
+    let server = server.with_extra([("__token__", args.token)]);
+
+    // Twoway: an operation of the interface, and one of its base.
+    println!("twoway: {}", server.echo("hello").await?);
+    println!("inherited: {}", server.datetime().await?);
+
+    // Extra: pairs that travel beside the parameters.
+    let named = server.with_extra([("name", "scott.bo")]);
+    println!("extra: {}", named.echo("hello").await?);
+
+    // Async: sent now, the result whenever it is wanted.
+    let pending = server.echo_async("pingpang");
+    println!("async: {}", pending.await?);
+
+    // A call that takes longer than it may.
+    let hurried = server.with_timeout(Duration::from_secs(1));
+    if let Err(error) = hurried.timeout(3).await {
+        println!("timeout: {error}");
+    }
+
+    // Oneway: nobody answers.
+    server.heartbeat_oneway("hello world!").await?;
+
+    // The gateway answers this one itself, if it is ours: tce-gateway has no such servant.
+    let gateway = ITerminalGatewayServerPrx::new(server.connection());
+    match gateway.ping().await {
+        Ok(()) => println!("ping: the gateway is there"),
+        Err(error) => println!("ping: {error}"),
+    }
+
+    // Bidirectional: the server calls a servant of ours, through the gateway.
+    let (messages, mut message) = mpsc::channel(1);
+    let terminal = ITerminalServant::new(TerminalImpl(messages));
+    server.connection().add_servant(terminal);
+    server.bidirection_oneway().await?;
+    println!("onMessage: {}", message.recv().await.unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The server: answers `test::Server`, and calls the users back through their gateways.
+
+use std::{
+    error::Error,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use clap::Parser;
+use example_cluster::test::{BaseServer, ITerminalPrx, Server, ServerServant};
+use tce_runtime::{Adapter, Communicator, Context, Fault, config::MqConfig};
+
+/// The server of the cluster example
+#[derive(Parser)]
+struct Args {
+    /// Where calls come from: a queue of the configuration, or tcp://host:port for gateways
+    /// that connect to it
+    #[arg(long, default_value = "mq:mq_server")]
+    endpoint: String,
+    /// Which queues there are, and what the server does with them
+    #[arg(long, default_value = "config.yml")]
+    config: PathBuf,
+}
+
+struct ServerImpl;
+
+impl BaseServer for ServerImpl {
+    async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
+        Ok(humantime::format_rfc3339_seconds(SystemTime::now()).to_string())
+    }
+}
+
+impl Server for ServerImpl {
+    async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
+        let extra: Vec<_> = ctx.extra().iter().collect();
+        println!("extra oob data: {extra:?}");
+        Ok(format!("Yah! {text}"))
+    }
+
+    async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
+        println!("enter timeout: {secs}");
+        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        Ok(())
+    }
+
+    async fn heartbeat(&self, hello: String, _ctx: &Context) -> Result<(), Fault> {
+        println!("heartbeat: {hello}");
+        Ok(())
+    }
+
+    async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
+        println!("call back: {}", ctx.user_id().unwrap_or("nobody"));
+        // Through the gateway that the call came by, to the user who made it.
+        let client = ITerminalPrx::to_caller(ctx);
+        client.on_message_oneway("server push message!").await?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let communicator = Communicator::new();
+    if args.endpoint.starts_with("mq:") {
+        communicator
+            .open_mq(MqConfig::load(args.config, "server")?)
+            .await?;
+    }
+
+    let adapter = Adapter::listen(&communicator, &args.endpoint).await?;
+    adapter.add_servant(ServerServant::new(ServerImpl)).start();
+    println!("listening on {}", adapter.endpoint());
+
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    communicator
+        .wait_for_shutdown(Duration::from_secs(10))
+        .await?;
+    println!("stopped");
+    Ok(())
+}
