@@ -136,6 +136,17 @@ impl Gateway {
             Some(at) => Some(admin::Server::bind(at, recorder).await?),
             None => None,
         };
+        let name = self.server.name.clone();
+        let running = match &admin {
+            Some(admin) => admin.while_starting(&name, self.open()).await?,
+            None => self.open().await?,
+        };
+        running.serve(admin);
+        Ok(running)
+    }
+
+    /// All that there is to do before clients are served.
+    async fn open(self) -> Result<Running, GatewayError> {
         let queues = Queues::of(&self.services, &self.server, &[]);
         queues.open_in_time(self.memory.as_ref()).await;
         let core = self.core(&queues).await?;
@@ -155,7 +166,6 @@ impl Gateway {
         running
             .take_over(&self.services, &self.server, &queues, Backends::new())
             .await?;
-        running.serve(admin);
         Ok(running)
     }
 

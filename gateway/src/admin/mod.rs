@@ -9,6 +9,7 @@ mod snapshot;
 
 pub use recorder::{Recorder, install_recorder};
 pub use server::Server;
+use snapshot::Starting;
 pub use snapshot::{
     BackendRow, BackendState, ConnectionRow, Connections, DropRow, ListenerRow, Query, Readiness,
     RouteRow, Snapshot, Sort, Source, Totals,

@@ -7,13 +7,14 @@ use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinSet,
 };
 
 use crate::config::HostPort;
 
 use super::{
-    Recorder, Source,
+    Recorder, Source, Starting,
     pulse::Pulse,
     site::{Site, router},
 };
@@ -55,6 +56,7 @@ impl Server {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "whoever reaches the admin page sees users and addresses");
         }
+        tracing::info!(%address, "the admin page is there");
         Ok(Self {
             listener,
             address,
@@ -69,21 +71,37 @@ impl Server {
         self.address
     }
 
+    /// Says that the gateway `name` starts, to whoever asks until `starting` has
+    /// its result: whatever it waits for, it is alive.
+    pub async fn while_starting<T>(&self, name: &str, starting: impl Future<Output = T>) -> T {
+        let (started, end) = oneshot::channel();
+        let starting = async {
+            let result = starting.await;
+            // Nobody has stopped listening for it.
+            let _ = started.send(());
+            result
+        };
+        let serving = self.serve(Starting(name.to_owned()), async {
+            let _ = end.await;
+        });
+        let (result, ()) = tokio::join!(starting, serving);
+        result
+    }
+
     /// Answers until `shutdown` is ready.
-    pub async fn serve(self, source: impl Source, shutdown: impl Future<Output = ()>) {
+    pub async fn serve(&self, source: impl Source, shutdown: impl Future<Output = ()>) {
         let source: Arc<dyn Source> = Arc::new(source);
         let pulse = Arc::new(Pulse::new());
         let beating = Arc::clone(&pulse).beat(Arc::clone(&source), self.recorder.clone());
         let router = router(Site {
             source,
             pulse,
-            host: self.host,
-            recorder: self.recorder,
+            host: self.host.clone(),
+            recorder: self.recorder.clone(),
         });
         // Ends with this function.
         let mut heart = JoinSet::new();
         heart.spawn(beating);
-        tracing::info!(address = %self.address, "the admin page is there");
         answer_all(&self.listener, &router, shutdown).await;
     }
 }

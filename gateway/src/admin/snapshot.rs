@@ -18,6 +18,24 @@ pub trait Source: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
 }
 
+/// A gateway of this name that does not serve yet.
+pub(super) struct Starting(pub(super) String);
+
+impl Source for Starting {
+    fn snapshot(&self, _: &Query) -> Snapshot {
+        Snapshot {
+            gateway: self.0.clone(),
+            ..Snapshot::default()
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            reasons: vec!["starting".to_owned()],
+        }
+    }
+}
+
 /// Whether clients can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Readiness {

@@ -123,12 +123,12 @@ pub(crate) async fn serve_at(host: &str, source: &Fake) -> Running {
     let server = Server::bind(&place(host), Some(recorder)).await.unwrap();
     let address = server.address();
     let (end, ending) = oneshot::channel();
-    let serving = server.serve(source.clone(), async {
+    let (source, ending) = (source.clone(), async {
         let _ = ending.await;
     });
     Running {
         address,
         end,
-        ended: tokio::spawn(serving),
+        ended: tokio::spawn(async move { server.serve(source, ending).await }),
     }
 }

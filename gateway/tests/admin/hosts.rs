@@ -134,7 +134,7 @@ async fn a_port_that_is_taken_is_named() {
 async fn without_a_recorder_there_are_no_metrics() {
     let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
     let address = server.address();
-    tokio::spawn(server.serve(Fake::default(), std::future::pending()));
+    tokio::spawn(async move { server.serve(Fake::default(), std::future::pending()).await });
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
     assert_eq!(send(address, &request).await.status, 404);
 }

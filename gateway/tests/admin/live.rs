@@ -8,7 +8,7 @@ use tce_runtime::{Pending, Proxy, wire::Operation};
 use crate::{
     browser::{Browser, first_row, text},
     client::get,
-    program::{ECHO, Gateway, WAIT},
+    program::{ECHO, Gateway, Process, WAIT},
 };
 
 async fn echo(proxy: &Proxy, times: u32) {
@@ -26,7 +26,7 @@ fn column(number: usize) -> String {
 #[tokio::test]
 async fn a_client_comes_calls_and_goes() {
     let gateway = Gateway::start().await;
-    let mut page = Browser::open(&gateway.page()).await;
+    let mut page = Browser::open(&gateway.process.page()).await;
     page.until(&text("gateway"), "gwserver").await;
     page.until(&text("status"), "ready").await;
     page.until(&text("open"), "0").await;
@@ -57,19 +57,43 @@ async fn a_client_comes_calls_and_goes() {
 #[tokio::test]
 async fn a_server_that_is_away_is_told_of() {
     let gateway = Gateway::start().await;
-    let mut page = Browser::open(&gateway.page()).await;
+    let mut page = Browser::open(&gateway.process.page()).await;
     page.until(&text("status"), "ready").await;
     let state = format!("{}[2]", first_row("backends"));
     page.until(&state, "up").await;
-    assert_eq!(get(gateway.admin, "/readyz").await.status, 200);
+    assert_eq!(get(gateway.process.admin, "/readyz").await.status, 200);
 
     gateway.server.shutdown(Duration::ZERO).await;
     page.until(&text("status"), "not ready").await;
     page.until(&text("reasons"), "servers is away").await;
     page.until(&state, "down").await;
-    let answer = get(gateway.admin, "/readyz").await;
+    let answer = get(gateway.process.admin, "/readyz").await;
     assert_eq!((answer.status, &*answer.body), (503, "servers is away\n"));
-    assert_eq!(get(gateway.admin, "/healthz").await.status, 200);
+    assert_eq!(get(gateway.process.admin, "/healthz").await.status, 200);
+}
+
+/// Its queue is at a broker that is not there.
+const BROKERLESS: &str = r#"<SNS>
+    <InterfaceDef><if id="2" name="test.Server"/></InterfaceDef>
+    <EndPoints>
+        <ep name="clients" type="socket" host="127.0.0.1" port="0"/>
+        <ep name="mq_server" type="qpid" host="127.0.0.1" port="1" address="mq_server"/>
+    </EndPoints>
+    <servers><server name="gwserver" type="socket server">
+        <route if="test.Server"><call in="clients" out="mq_server"/></route>
+        <properties><property name="listen" value="clients"/></properties>
+    </server></servers>
+</SNS>"#;
+
+#[tokio::test]
+async fn a_gateway_that_waits_for_its_broker_is_alive_and_not_ready() {
+    let process = Process::start(BROKERLESS).await;
+    let answer = get(process.admin, "/readyz").await;
+    assert_eq!((answer.status, &*answer.body), (503, "starting\n"));
+    assert_eq!(get(process.admin, "/healthz").await.status, 200);
+    let state = get(process.admin, "/api/state").await.json();
+    assert_eq!(state["gateway"], "gwserver");
+    assert_eq!(state["readiness"]["reasons"], json!(["starting"]));
 }
 
 #[tokio::test]
@@ -80,7 +104,7 @@ async fn every_metric_is_described() {
     let elsewhere: Pending<()> = proxy.call(&Operation::new("test::None::none", 9, 0), ());
     elsewhere.await.unwrap_err();
 
-    let metrics = get(gateway.admin, "/metrics").await.body;
+    let metrics = get(gateway.process.admin, "/metrics").await.body;
     let named = |begin: &str| -> HashSet<String> {
         let lines = metrics.lines().filter_map(|line| line.strip_prefix(begin));
         lines

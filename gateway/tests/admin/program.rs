@@ -1,7 +1,7 @@
 //! A gateway as a process of its own, a server behind it, and a client.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -47,27 +47,22 @@ impl Servant for Server {
     }
 }
 
-/// All three, until it is dropped.
-pub(crate) struct Gateway {
-    process: Child,
-    _file: TempDir,
-    pub(crate) server: Communicator,
-    _adapter: Adapter,
-    /// Where clients connect to.
-    endpoint: String,
+/// A gateway's process, until it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    _folder: TempDir,
     /// Where the page is.
     pub(crate) admin: SocketAddr,
 }
 
-impl Gateway {
-    pub(crate) async fn start() -> Self {
-        let server = Communicator::new();
-        let adapter = Adapter::listen(&server, "tcp://127.0.0.1:0").await.unwrap();
-        adapter.add_servant(Server(Arc::default())).start();
+impl Process {
+    /// Starts it with a `services.xml`; its page is there then.
+    pub(crate) async fn start(services: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("services.xml");
-        std::fs::write(&file, services(adapter.endpoint().port)).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tce-gateway"))
+        std::fs::write(&file, services).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tce-gateway"))
             .arg(&file)
             .args(["gwserver", "--set", "admin=0", "--set", "log_format=json"])
             .stdin(Stdio::null())
@@ -75,23 +70,13 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the gateway starts");
-        let (admin, endpoint) = timeout(PATIENCE, places(&mut process)).await.unwrap();
-        let gateway = Self {
-            process,
-            _file: folder,
-            server,
-            _adapter: adapter,
-            endpoint,
-            admin: admin.parse().unwrap(),
-        };
-        timeout(PATIENCE, gateway.ready()).await.unwrap();
-        gateway
-    }
-
-    /// Waits until the server is connected.
-    async fn ready(&self) {
-        while get(self.admin, "/readyz").await.status != 200 {
-            sleep(PAUSE).await;
+        let mut log = lines(child.stderr.take().unwrap());
+        let there = logged(&mut log, "the admin page is there").await;
+        Self {
+            admin: there["address"].as_str().unwrap().parse().unwrap(),
+            child,
+            log,
+            _folder: folder,
         }
     }
 
@@ -99,19 +84,76 @@ impl Gateway {
     pub(crate) fn page(&self) -> String {
         format!("http://{}/", self.admin)
     }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads to the end, so that the gateway never waits to log.
+fn lines(log: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel(100);
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            let _ = tell.try_send(line);
+        }
+    });
+    told
+}
+
+/// The next line of the log with this message.
+async fn logged(log: &mut mpsc::Receiver<String>, message: &str) -> Value {
+    loop {
+        let line = timeout(PATIENCE, log.recv()).await;
+        let line = line.expect("it is logged").expect("the gateway runs");
+        let event: Value = serde_json::from_str(&line).expect(&line);
+        if event["message"] == message {
+            return event;
+        }
+    }
+}
+
+/// A gateway, and a server behind it.
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
+    pub(crate) server: Communicator,
+    _adapter: Adapter,
+    /// Where clients connect to.
+    endpoint: String,
+}
+
+impl Gateway {
+    pub(crate) async fn start() -> Self {
+        let server = Communicator::new();
+        let adapter = Adapter::listen(&server, "tcp://127.0.0.1:0").await.unwrap();
+        adapter.add_servant(Server(Arc::default())).start();
+        let mut process = Process::start(&services(adapter.endpoint().port)).await;
+        let serves = logged(&mut process.log, "serves clients").await;
+        let gateway = Self {
+            process,
+            server,
+            _adapter: adapter,
+            endpoint: serves["endpoint"].as_str().unwrap().to_owned(),
+        };
+        timeout(PATIENCE, gateway.ready()).await.unwrap();
+        gateway
+    }
+
+    /// Waits until the server is connected.
+    async fn ready(&self) {
+        while get(self.process.admin, "/readyz").await.status != 200 {
+            sleep(PAUSE).await;
+        }
+    }
 
     /// A client that has just connected.
     pub(crate) async fn client(&self) -> (Communicator, Proxy) {
         let communicator = Communicator::new();
         let proxy = Proxy::connect(&communicator, &self.endpoint).await;
         (communicator, proxy.unwrap())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -129,30 +171,4 @@ fn services(port: u16) -> String {
              </server></servers>
            </SNS>"#
     )
-}
-
-/// Where the page is and where clients connect to, as the log tells it.
-async fn places(process: &mut Child) -> (String, String) {
-    let log = BufReader::new(process.stderr.take().unwrap());
-    let (tell, mut told) = mpsc::channel(100);
-    // It reads to the end, so that the gateway never waits to log.
-    std::thread::spawn(move || {
-        for line in log.lines().map_while(Result::ok) {
-            let _ = tell.try_send(line);
-        }
-    });
-    let (mut admin, mut clients) = (None, None);
-    loop {
-        let line = told.recv().await.expect("the gateway runs");
-        let event: Value = serde_json::from_str(&line).expect(&line);
-        let text = |key: &str| event[key].as_str().map(str::to_owned);
-        match event["message"].as_str() {
-            Some("the admin page is there") => admin = text("address"),
-            Some("serves clients") => clients = text("endpoint"),
-            _ => {}
-        }
-        if let (Some(admin), Some(clients)) = (&admin, &clients) {
-            return (admin.clone(), clients.clone());
-        }
-    }
 }

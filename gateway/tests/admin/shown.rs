@@ -33,7 +33,8 @@ impl Told {
     async fn shown(&self) -> Browser {
         let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
         let url = format!("http://{}/", server.address());
-        tokio::spawn(server.serve(self.clone(), std::future::pending()));
+        let source = self.clone();
+        tokio::spawn(async move { server.serve(source, std::future::pending()).await });
         Browser::open(&url).await
     }
 }
