@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
 
-    /// Show the <InterfaceDef> of a services.xml instead
+    /// Show the InterfaceDef section of a services.xml instead
     #[arg(long, conflicts_with = "format")]
     interface_defs: bool,
 

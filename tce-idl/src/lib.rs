@@ -114,7 +114,7 @@ pub fn compile_with(
     compile_beside(SourceMap::default(), loader, files, options)
 }
 
-/// Compiles `.idl` files, and judges by the rules of [`lint`] what is right and yet better otherwise.
+/// Compiles `.idl` files, and judges by the rules of [`mod@lint`] what is right and yet better otherwise.
 pub fn lint(
     files: &[impl AsRef<Path>],
     options: &Options,
