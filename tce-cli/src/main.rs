@@ -2,6 +2,7 @@
 //! and shows it all at work.
 
 mod breaking;
+mod call;
 mod check;
 mod compile;
 mod completions;
@@ -45,6 +46,7 @@ Examples:
   tce fmt test.idl                    give an IDL its canonical layout
   tce lint test.idl                   say what is right in an IDL and yet better otherwise
   tce gateway services.xml gwserver   pass the calls of many clients on to servers
+  tce call tcp://localhost:12002      list what a server serves; with an operation, call it
   tce ping --host example.org         see whether a server is there
 
 `tce <COMMAND> --help` says more about each.
@@ -75,6 +77,7 @@ enum Command {
     Lock(lock::Args),
     Describe(describe::Args),
     Gateway(gateway::Args),
+    Call(Box<call::Args>),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -92,6 +95,7 @@ impl Command {
             Self::Lock(args) => lock::run(args, console)?,
             Self::Describe(args) => describe::run(args, console)?,
             Self::Gateway(args) => gateway::run(args),
+            Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(_) => demo::run(console)?,
             Self::Completions(args) => completions::run(args, console)?,

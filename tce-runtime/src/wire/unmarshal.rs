@@ -116,7 +116,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what lies one level deeper.
-    fn nested<T>(
+    ///
+    /// # Errors
+    /// [`DecodeError::Depth`] where that is deeper than allowed, or what `read`
+    /// says.
+    pub fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {

@@ -1,0 +1,253 @@
+//! JSON to marshalled values, and back, as an IDL says.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Map, Number, Value};
+use tce_idl::{
+    diagnostic::nearest,
+    model::{Member, Model, Type},
+};
+use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
+
+/// Why a JSON value is none of its type, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub(super) struct Mismatch {
+    place: String,
+    problem: String,
+}
+
+/// Appends `value` as a `ty`; `place` names it for errors.
+pub(super) fn encode(
+    model: &Model,
+    ty: Type,
+    value: &Value,
+    place: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Mismatch> {
+    let wrong = || Mismatch {
+        place: place.to_owned(),
+        problem: format!("{} can't be {}", expected(model, ty), shown(value)),
+    };
+    let mut put = |value: &dyn Fn(&mut Writer<'_>)| value(&mut Writer::new(out));
+    match ty {
+        Type::Byte => whole(value)
+            .and_then(|it| u8::try_from(it).ok())
+            .map(|it| put(&|w| it.marshal(w))),
+        Type::Bool => value.as_bool().map(|it| put(&|w| it.marshal(w))),
+        Type::Short => whole(value)
+            .and_then(|it| i16::try_from(it).ok())
+            .map(|it| put(&|w| it.marshal(w))),
+        Type::Int => whole(value)
+            .and_then(|it| i32::try_from(it).ok())
+            .map(|it| put(&|w| it.marshal(w))),
+        Type::Long => whole(value).map(|it| put(&|w| it.marshal(w))),
+        Type::Float => number(value).map(|it| put(&|w| single(it).marshal(w))),
+        Type::Double => number(value).map(|it| put(&|w| it.marshal(w))),
+        Type::String => value.as_str().map(|it| put(&|w| it.marshal(w))),
+        Type::Sequence(id) => {
+            let element = model.sequence(id).element;
+            return match (element, value) {
+                (Type::Byte, Value::String(text)) => {
+                    let bytes = BASE64.decode(text).map_err(|_| wrong())?;
+                    put(&|w| bytes.marshal(w));
+                    Ok(())
+                }
+                (_, Value::Array(values)) => {
+                    put(&|w| w.put_len(values.len()));
+                    let mut values = values.iter().enumerate();
+                    values.try_for_each(|(number, value)| {
+                        encode(model, element, value, &format!("{place}[{number}]"), out)
+                    })
+                }
+                _ => Err(wrong()),
+            };
+        }
+        Type::Dictionary(id) => {
+            let it = model.dictionary(id);
+            let Value::Object(pairs) = value else {
+                return Err(wrong());
+            };
+            put(&|w| w.put_len(pairs.len()));
+            return pairs.iter().try_for_each(|(key, value)| {
+                encode(
+                    model,
+                    it.key,
+                    &key_value(it.key, key),
+                    &format!("{place}: the key {key:?}"),
+                    out,
+                )?;
+                encode(model, it.value, value, &format!("{place}[{key:?}]"), out)
+            });
+        }
+        Type::Struct(id) => {
+            let Value::Object(fields) = value else {
+                return Err(wrong());
+            };
+            return encode_struct(model, &model.struct_(id).members, fields, place, out);
+        }
+    }
+    .ok_or_else(wrong)
+}
+
+fn encode_struct(
+    model: &Model,
+    members: &[Member],
+    fields: &Map<String, Value>,
+    place: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Mismatch> {
+    let problem = |problem: String| Mismatch {
+        place: place.to_owned(),
+        problem,
+    };
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    if let Some(stranger) = fields.keys().find(|key| !names.contains(&key.as_str())) {
+        let near = nearest(stranger, &names);
+        let near = near.map_or(String::new(), |near| format!(": did you mean `{near}`?"));
+        return Err(problem(format!("there is no member `{stranger}`{near}")));
+    }
+    for member in members {
+        let value = fields
+            .get(&member.name)
+            .ok_or_else(|| problem(format!("the member `{}` is missing", member.name)))?;
+        encode(
+            model,
+            member.ty,
+            value,
+            &format!("{place}.{}", member.name),
+            out,
+        )?;
+    }
+    Ok(())
+}
+
+/// The key of a JSON object, as the value that it stands for.
+fn key_value(ty: Type, key: &str) -> Value {
+    match ty {
+        Type::String => Value::String(key.to_owned()),
+        // A key that is none stays a text, and is told to be no number.
+        _ => serde_json::from_str(key).unwrap_or_else(|_| Value::String(key.to_owned())),
+    }
+}
+
+/// Whole numbers may stand in quotes: not every JSON writer has 64 bits.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_i64(),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value.as_str() {
+        None => value.as_f64(),
+        Some("NaN") => Some(f64::NAN),
+        Some("Infinity") => Some(f64::INFINITY),
+        Some("-Infinity") => Some(f64::NEG_INFINITY),
+        Some(_) => None,
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float has fewer digits: it is rounded"
+)]
+fn single(number: f64) -> f32 {
+    number as f32
+}
+
+/// What a value of a type looks like in JSON.
+fn expected(model: &Model, ty: Type) -> String {
+    let text = match ty {
+        Type::Byte => "a byte (0 to 255)",
+        Type::Bool => "a bool (true or false)",
+        Type::Short => "a short (-32768 to 32767)",
+        Type::Int => "an int (32 bits)",
+        Type::Long => "a long (64 bits)",
+        Type::Float | Type::Double => "a number (or \"NaN\", \"Infinity\", \"-Infinity\")",
+        Type::String => "a string (in double quotes)",
+        Type::Sequence(id) if model.sequence(id).element == Type::Byte => {
+            "bytes (base64 in double quotes, or an array)"
+        }
+        Type::Sequence(id) => return format!("a {} (an array)", model.sequence(id).name),
+        Type::Dictionary(id) => return format!("a {} (an object)", model.dictionary(id).name),
+        Type::Struct(id) => return format!("a {} (an object)", model.struct_(id).name),
+    };
+    text.to_owned()
+}
+
+/// The start of a value, for a message.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Reads a value of a type.
+pub(super) fn decode(
+    model: &Model,
+    ty: Type,
+    input: &mut Reader<'_>,
+) -> Result<Value, DecodeError> {
+    Ok(match ty {
+        Type::Byte => u8::unmarshal(input)?.into(),
+        Type::Bool => bool::unmarshal(input)?.into(),
+        Type::Short => i16::unmarshal(input)?.into(),
+        Type::Int => i32::unmarshal(input)?.into(),
+        Type::Long => i64::unmarshal(input)?.into(),
+        Type::Float => {
+            let number = f32::unmarshal(input)?;
+            // The shortest text that is this float, not the double's long tail.
+            float(number.to_string().parse().unwrap_or(f64::NAN))
+        }
+        Type::Double => float(f64::unmarshal(input)?),
+        Type::String => String::unmarshal(input)?.into(),
+        Type::Sequence(id) => match model.sequence(id).element {
+            Type::Byte => BASE64.encode(Vec::<u8>::unmarshal(input)?).into(),
+            element => {
+                let count = input.take_len()?;
+                let values =
+                    std::iter::repeat_with(|| input.nested(|input| decode(model, element, input)));
+                Value::Array(values.take(count).collect::<Result<_, _>>()?)
+            }
+        },
+        Type::Dictionary(id) => {
+            let it = model.dictionary(id);
+            let mut pairs = Map::new();
+            for _ in 0..input.take_len()? {
+                let key = match decode(model, it.key, input)? {
+                    Value::String(key) => key,
+                    key => key.to_string(),
+                };
+                let value = input.nested(|input| decode(model, it.value, input))?;
+                pairs.insert(key, value);
+            }
+            Value::Object(pairs)
+        }
+        Type::Struct(id) => {
+            let mut fields = Map::new();
+            for member in &model.struct_(id).members {
+                let value = input.nested(|input| decode(model, member.ty, input))?;
+                fields.insert(member.name.clone(), value);
+            }
+            Value::Object(fields)
+        }
+    })
+}
+
+fn float(number: f64) -> Value {
+    Number::from_f64(number).map_or_else(
+        || {
+            let text = match () {
+                () if number.is_nan() => "NaN",
+                () if number > 0.0 => "Infinity",
+                () => "-Infinity",
+            };
+            text.into()
+        },
+        Value::Number,
+    )
+}
