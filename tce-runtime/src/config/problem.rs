@@ -199,8 +199,25 @@ fn problem(file: &str, place: Place, message: String) -> Problem {
     Problem {
         file: file.escape_debug().to_string(),
         place,
-        message,
+        message: on_one_line(message),
     }
+}
+
+/// A message may have in it what stands in the file, and what a reader of the
+/// format said of that: neither breaks the line, or speaks to a terminal.
+fn on_one_line(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// `text` in backticks, cut to a length that a line can bear, and with what

@@ -131,20 +131,22 @@ properties! {
     /// The queue or topic that hears of users who come and go; nobody does,
     /// unless set.
     user_events: Option<EndpointId> = None;
-    /// The connections of clients at once; further ones wait.
+    /// The connections of clients at once; further ones are turned away.
     max_connections: usize = 16_384;
-    /// The connections at once from one IP address.
+    /// The connections at once from one IP address; further ones are turned
+    /// away.
     max_connections_per_address: Option<usize> = None;
-    /// The frames a second that a connection may send; past them nothing more
-    /// is read from it until the second is over.
+    /// The frames a second that a connection may send; one that sends more is
+    /// read more slowly.
     max_frames_per_second: Option<usize> = None;
-    /// The calls of a connection under way at once; nothing more is read from
-    /// it until one ends.
+    /// The twoway calls of a connection under way at once; further ones get
+    /// CONNECT_REJECT.
     max_calls_in_flight: usize = 1024;
-    /// How long a connection may take to say who it is, in seconds; counts
-    /// only with `userid_check`.
+    /// How long a connection may take to say who it is, in seconds; then it is
+    /// closed. It counts only with `userid_check`.
     first_message_time: Option<Duration> = Some(secs(30));
-    /// How long a connection may be silent, in seconds.
+    /// How long a connection may be silent with no call under way, in seconds;
+    /// then it is closed.
     idle_time: Option<Duration> = None;
     /// After how many seconds of silence TCP asks whether the peer still lives.
     keepalive_time: Option<Duration> = Some(secs(60));
