@@ -1,9 +1,10 @@
 //! `// tce-lint: allow(rule, …)`: findings that an author knows of.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Settings, Subject, switchable};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
+use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::source::{FileId, Source, Span};
 use crate::syntax::{self, Token};
 
@@ -11,7 +12,16 @@ const MARK: &str = "tce-lint:";
 
 /// The findings that comments allow.
 pub(super) struct Allowed {
-    list: Vec<(Code, FileId, Range<usize>)>,
+    /// By code and file: places in order of their starts.
+    places: HashMap<(Code, FileId), Vec<Place>>,
+}
+
+/// Bytes of a file in which a rule is off.
+struct Place {
+    start: usize,
+    /// The furthest end of this place and those before it: then one look tells
+    /// whether any of them reaches a byte.
+    end: usize,
 }
 
 impl Allowed {
@@ -20,39 +30,59 @@ impl Allowed {
         let Some(span) = finding.primary.as_ref().map(|label| label.span) else {
             return false;
         };
-        self.list.iter().any(|(code, file, range)| {
-            (*code, *file) == (finding.code, span.file) && range.contains(&(span.start as usize))
-        })
+        let Some(places) = self.places.get(&(finding.code, span.file)) else {
+            return false;
+        };
+        let at = span.start as usize;
+        let before = places.partition_point(|place| place.start <= at);
+        before > 0 && at < places[before - 1].end
+    }
+
+    fn add(&mut self, code: Code, file: FileId, range: Range<usize>) {
+        let places = self.places.entry((code, file)).or_default();
+        let (latest, furthest) = places
+            .last()
+            .map_or((0, 0), |place| (place.start, place.end));
+        places.push(Place {
+            // A line begins before a comment that stands first on it; nothing is between.
+            start: range.start.max(latest),
+            end: range.end.max(furthest),
+        });
     }
 }
 
-/// Reads the comments of all files that are judged; what is wrong with them goes to `sink`.
-pub(super) fn comments(subject: &Subject<'_>, sink: &mut Diagnostics) -> Allowed {
-    let mut allowed = Allowed { list: Vec::new() };
+/// Reads the comments of all files that are judged, and says what is wrong with them.
+pub(super) fn comments(subject: &Subject<'_>) -> (Allowed, Vec<Diagnostic>) {
+    let places = HashMap::new();
+    let (mut allowed, mut odd) = (Allowed { places }, Vec::new());
     for file in subject.files() {
         let source = subject.sources.get(file.id);
-        if !source.text().contains(MARK) {
-            continue;
+        if source.text().contains(MARK) {
+            in_file(file.id, source, &mut allowed, &mut odd);
         }
-        let tokens = syntax::tokens(file.id, source);
-        for (at, token) in tokens.iter().enumerate().filter(|(_, it)| it.is_comment) {
-            let Some(said) = instruction(text(source, token)) else {
-                continue;
-            };
-            match codes(said) {
-                Ok(codes) => {
-                    let range = covered(source, &tokens, at);
-                    let entry = |code| (code, file.id, range.clone());
-                    allowed.list.extend(codes.into_iter().map(entry));
+    }
+    (allowed, odd)
+}
+
+fn in_file(id: FileId, source: &Source, allowed: &mut Allowed, odd: &mut Vec<Diagnostic>) {
+    let tokens = syntax::tokens(id, source);
+    for (at, token) in tokens.iter().enumerate().filter(|(_, it)| it.is_comment) {
+        let Some(said) = instruction(text(source, token)) else {
+            continue;
+        };
+        match codes(said) {
+            Ok(codes) => {
+                let range = covered(source, &tokens, at);
+                for code in codes {
+                    allowed.add(code, id, range.clone());
                 }
-                Err((message, help)) => {
-                    let diagnostic = Diagnostic::new(Code::LintComment, message);
-                    sink.push(diagnostic.at(token.span, "").help(help));
-                }
+            }
+            Err((message, help)) => {
+                let diagnostic = Diagnostic::new(Code::LintComment, message);
+                odd.push(diagnostic.at(token.span, "").help(help));
             }
         }
     }
-    allowed
 }
 
 fn text<'s>(source: &'s Source, token: &Token) -> &'s str {
@@ -97,28 +127,26 @@ fn covered(source: &Source, tokens: &[Token], at: usize) -> Range<usize> {
     if !is_alone {
         return line;
     }
-    let following: Vec<(&str, Span)> = tokens[at + 1..]
-        .iter()
-        .filter(|token| !token.is_comment)
-        .map(|token| (text(source, token), token.span))
-        .collect();
-    let end = declaration_end(&following).unwrap_or(start);
+    let following = tokens[at + 1..].iter().filter(|token| !token.is_comment);
+    let following = following.map(|token| (text(source, token), token.span.end));
+    let end = declaration_end(following).unwrap_or(start);
     start as usize..end as usize
 }
 
-/// Where the declaration at the start of `tokens` ends; `None` where the list ends that it was in.
-fn declaration_end(tokens: &[(&str, Span)]) -> Option<u32> {
+/// Where the declaration ends that `tokens` begin with; `None` where the list ends that it was in.
+fn declaration_end<'s>(tokens: impl Iterator<Item = (&'s str, u32)>) -> Option<u32> {
     let mut depth = 0_usize;
-    for (at, (text, span)) in tokens.iter().enumerate() {
-        match *text {
+    let mut tokens = tokens.peekable();
+    while let Some((text, end)) = tokens.next() {
+        match text {
             "{" | "(" | "<" | "[" => depth += 1,
             "}" | ")" | ">" | "]" => depth = depth.checked_sub(1)?,
             _ => {}
         }
-        let is_module_end = *text == "}" && tokens.get(at + 1).is_none_or(|next| next.0 != ";");
-        if depth == 0 && (matches!(*text, ";" | ",") || is_module_end) {
-            return Some(span.end);
+        let is_module_end = text == "}" && tokens.peek().is_none_or(|next| next.0 != ";");
+        if depth == 0 && (matches!(text, ";" | ",") || is_module_end) {
+            return Some(end);
         }
     }
-    tokens.last().map(|(_, span)| span.end)
+    None
 }

@@ -18,6 +18,7 @@ pub use settings::{Level, Settings};
 pub(crate) use subject::{Subject, given};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use allow::Allowed;
 
 /// One rule of the linter.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Rule {
     /// The same, as the rule wants it.
     pub good: &'static str,
     /// Reports what it finds.
-    check: fn(&Subject<'_>, &mut Diagnostics),
+    check: fn(&Subject<'_>, &mut Findings<'_>),
 }
 
 /// The rules of the linter, by code.
@@ -52,38 +53,42 @@ pub fn switchable() -> impl Iterator<Item = Code> {
 
 /// The rules' findings beside what the compiler has said, at the levels of `settings`.
 pub(crate) fn judge(subject: &Subject<'_>, settings: &Settings, said: Diagnostics) -> Diagnostics {
-    let mut judged = Diagnostics::default();
-    let mut comments = Diagnostics::default();
-    let allowed = allow::comments(subject, &mut comments);
-    let mut keep = |found: Diagnostics| {
-        for finding in found.into_list() {
-            if !allowed.covers(&finding) {
-                at_level(finding, settings)
-                    .into_iter()
-                    .for_each(|finding| judged.push(finding));
-            }
-        }
+    let (allowed, odd) = allow::comments(subject);
+    let mut found = Findings {
+        settings,
+        allowed,
+        judged: Diagnostics::default(),
     };
-    keep(said);
-    keep(comments);
+    for diagnostic in said.into_list().into_iter().chain(odd) {
+        found.push(diagnostic);
+    }
     let wanted = |rule: &&&Rule| settings.level(rule.code) != Level::Allow;
     for rule in rules().iter().filter(wanted) {
-        let mut found = Diagnostics::default();
         (rule.check)(subject, &mut found);
-        keep(found);
     }
-    judged
+    found.judged
 }
 
-/// A finding as severe as `settings` want it; `None` where they allow it.
-fn at_level(finding: Diagnostic, settings: &Settings) -> Option<Diagnostic> {
-    let severity = match settings.level(finding.code) {
-        Level::Allow => return None,
-        Level::Warn => Severity::Warning,
-        Level::Deny => Severity::Error,
-    };
-    Some(Diagnostic {
-        severity,
-        ..finding
-    })
+/// What the rules have found, but for what is allowed.
+struct Findings<'s> {
+    settings: &'s Settings,
+    allowed: Allowed,
+    judged: Diagnostics,
+}
+
+impl Findings<'_> {
+    /// Adds a finding, as severe as the settings want it.
+    fn push(&mut self, finding: Diagnostic) {
+        let severity = match self.settings.level(finding.code) {
+            Level::Allow => return,
+            Level::Warn => Severity::Warning,
+            Level::Deny => Severity::Error,
+        };
+        if !self.allowed.covers(&finding) {
+            self.judged.push(Diagnostic {
+                severity,
+                ..finding
+            });
+        }
+    }
 }

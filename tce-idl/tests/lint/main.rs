@@ -198,6 +198,16 @@ module M {
 }
 
 #[test]
+fn what_is_allowed_does_not_hide_what_is_not() {
+    let allowed = "// tce-lint: allow(member-case)\nint AAA;\n";
+    let members: String = (0..300)
+        .map(|at| allowed.replace("AAA", &format!("A{at}")))
+        .collect();
+    let text = format!("module m {{\nstruct S {{\n{members}int LAST;\n}};\n}}");
+    assert_eq!(found(&text, Code::MemberCase, &Settings::new()), ["LAST"]);
+}
+
+#[test]
 fn only_the_given_files_are_judged() {
     let text = "import common;\nmodule m { interface I { void f(common::Name name); }; }";
     assert!(lint(text, &Settings::new()).diagnostics.is_empty());

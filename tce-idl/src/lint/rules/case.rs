@@ -1,6 +1,7 @@
 //! How names are spelt.
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::Findings;
 use crate::lint::subject::{Kind, Subject};
 
 /// A way to spell names.
@@ -53,7 +54,7 @@ pub(super) fn check(
     case: &Case,
     kinds: &[Kind],
     subject: &Subject<'_>,
-    sink: &mut Diagnostics,
+    found: &mut Findings<'_>,
 ) {
     for (kind, name) in subject.names() {
         if !kinds.contains(&kind) || (case.holds)(&name.text) {
@@ -62,7 +63,7 @@ pub(super) fn check(
         let message = format!("{} `{}` is not in {}", kind.noun(), name.text, case.title);
         let diagnostic = Diagnostic::new(code, message).at(name.span, "");
         let spelt = (case.spell)(&name.text);
-        sink.push(if (case.holds)(&spelt) {
+        found.push(if (case.holds)(&spelt) {
             diagnostic.help(format!("call it `{spelt}`"))
         } else {
             diagnostic

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
     code: Code::DuplicateImport,
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     for file in subject.files() {
         let mut seen = HashMap::new();
         for name in &file.imports {
@@ -23,7 +23,7 @@ fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
             };
             let message = format!("`{}` is imported twice", name.text);
             let diagnostic = Diagnostic::new(Code::DuplicateImport, message).at(name.span, "");
-            sink.push(
+            found.push(
                 diagnostic
                     .note(first, "imported here already")
                     .help("remove one of them"),

@@ -1,7 +1,7 @@
 //! `module m {}`
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
     code: Code::EmptyModule,
@@ -13,13 +13,13 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     for module in subject
         .modules()
         .filter(|module| module.elements.is_empty())
     {
         let message = format!("module `{}` has nothing in it", module.name.text);
         let diagnostic = Diagnostic::new(Code::EmptyModule, message).at(module.name.span, "");
-        sink.push(diagnostic.help("remove it"));
+        found.push(diagnostic.help("remove it"));
     }
 }

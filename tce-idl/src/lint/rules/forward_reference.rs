@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 use crate::model::{Model, Type};
 use crate::source::Span;
 use crate::syntax::ast::TypeName;
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     let mut seen = HashSet::new();
     for (used, declared) in uses(subject) {
         let is_forward = declared.file == used.span.file && declared.start > used.span.start;
@@ -29,7 +29,7 @@ fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
             let message = format!("`{name}` is used before it is declared");
             let diagnostic = Diagnostic::new(Code::ForwardReference, message).at(used.span, "");
             let diagnostic = diagnostic.note(declared, "declared here");
-            sink.push(
+            found.push(
                 diagnostic.help("declare it first: legacy compilers read from top to bottom"),
             );
         }

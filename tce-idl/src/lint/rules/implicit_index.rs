@@ -1,7 +1,7 @@
 //! Interfaces whose index is their position
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Repair};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic, Repair};
+use crate::lint::{Findings, Level, Rule, Subject};
 use crate::model::{Element, IndexPlace, Interface, Model, Module};
 
 pub(super) const RULE: Rule = Rule {
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     if subject.has_lock {
         return;
     }
@@ -27,7 +27,7 @@ fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
         let is_alone = interfaces.len() < 2;
         for it in interfaces.iter().filter(is_counted) {
             if !is_alone && subject.is_given(it.span) {
-                sink.push(finding(it));
+                found.push(finding(it));
             }
         }
     }

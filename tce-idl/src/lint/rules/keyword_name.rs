@@ -1,7 +1,7 @@
 //! `string class`
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
     code: Code::KeywordName,
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     for (kind, name) in subject.names() {
         let languages = subject.languages.iter();
         let titles: Vec<&str> = languages
@@ -29,6 +29,6 @@ fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
         };
         let message = format!("{} `{}` is a keyword in {places}", kind.noun(), name.text);
         let diagnostic = Diagnostic::new(Code::KeywordName, message).at(name.span, "");
-        sink.push(diagnostic.help("call it otherwise: generated code has to"));
+        found.push(diagnostic.help("call it otherwise: generated code has to"));
     }
 }

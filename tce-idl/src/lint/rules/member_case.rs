@@ -11,13 +11,13 @@ pub(super) const RULE: Rule = Rule {
     why: "As with operations, lowerCamelCase and snake_case are both fine, and mixing them in one name is not.",
     bad: include_str!("../examples/member_case.bad.idl"),
     good: include_str!("../examples/member_case.good.idl"),
-    check: |subject, sink| {
+    check: |subject, found| {
         case::check(
             Code::MemberCase,
             &case::CAMEL_OR_SNAKE,
             &[Kind::Member, Kind::Parameter],
             subject,
-            sink,
+            found,
         );
     },
 };

@@ -11,13 +11,13 @@ pub(super) const RULE: Rule = Rule {
     why: "A module becomes a module, package or namespace, and often a file. Where the file system knows no case, two spellings are one file.",
     bad: include_str!("../examples/module_case.bad.idl"),
     good: include_str!("../examples/module_case.good.idl"),
-    check: |subject, sink| {
+    check: |subject, found| {
         case::check(
             Code::ModuleCase,
             &case::LOWER,
             &[Kind::Module],
             subject,
-            sink,
+            found,
         );
     },
 };

@@ -11,13 +11,13 @@ pub(super) const RULE: Rule = Rule {
     why: "Both ways are common in TCE, so both are fine. A name that mixes them, or begins with a capital, reads as a type, and becomes yet another name in languages that spell operations in one way.",
     bad: include_str!("../examples/operation_case.bad.idl"),
     good: include_str!("../examples/operation_case.good.idl"),
-    check: |subject, sink| {
+    check: |subject, found| {
         case::check(
             Code::OperationCase,
             &case::CAMEL_OR_SNAKE,
             &[Kind::Operation],
             subject,
-            sink,
+            found,
         );
     },
 };

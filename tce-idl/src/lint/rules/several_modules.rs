@@ -1,8 +1,9 @@
 //! Files that open more than one module
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
-use crate::syntax::ast::Name;
+use std::collections::HashSet;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 
 pub(super) const RULE: Rule = Rule {
     code: Code::SeveralModules,
@@ -15,22 +16,21 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     for file in subject.files() {
-        let mut seen: Vec<&Name> = Vec::new();
-        for module in &file.modules {
-            let name = &module.name;
-            if seen.iter().any(|other| other.text == name.text) {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let first = file.modules.first().map(|module| &module.name);
+        for name in file.modules.iter().map(|module| &module.name) {
+            if !seen.insert(&name.text) {
                 continue;
             }
-            if let Some(first) = seen.first() {
+            if let Some(first) = first.filter(|first| first.text != name.text) {
                 let message = format!("this file opens module `{}` too", name.text);
                 let diagnostic = Diagnostic::new(Code::SeveralModules, message).at(name.span, "");
                 let diagnostic =
                     diagnostic.note(first.span, format!("the first is `{}`", first.text));
-                sink.push(diagnostic.help("give each module a file, and import it"));
+                found.push(diagnostic.help("give each module a file, and import it"));
             }
-            seen.push(name);
         }
     }
 }

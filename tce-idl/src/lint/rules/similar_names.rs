@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::lint::{Level, Rule, Subject};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, Rule, Subject};
 use crate::model::{Element, InterfaceId, Model};
 use crate::source::Span;
 
@@ -18,11 +18,11 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     let model = &subject.program.model;
     let mut scopes = Scopes {
         subject,
-        sink,
+        found,
         reported: HashSet::new(),
     };
     for module in &model.modules {
@@ -56,14 +56,14 @@ fn element(model: &Model, element: Element) -> (&str, Span) {
     }
 }
 
-struct Scopes<'c> {
+struct Scopes<'c, 'f> {
     subject: &'c Subject<'c>,
-    sink: &'c mut Diagnostics,
+    found: &'c mut Findings<'f>,
     /// Operations of a base are in the scope of each interface that extends it.
     reported: HashSet<Span>,
 }
 
-impl Scopes<'_> {
+impl Scopes<'_, '_> {
     /// Reports names of one scope that are alike.
     fn check<'a>(&mut self, names: impl Iterator<Item = (&'a str, Span)>) {
         let mut seen: HashMap<String, (&str, Span)> = HashMap::new();
@@ -77,7 +77,7 @@ impl Scopes<'_> {
                 let message = format!("`{name}` and `{first}` differ in case or underscores alone");
                 let diagnostic = Diagnostic::new(Code::SimilarNames, message).at(span, "");
                 let diagnostic = diagnostic.note(*there, format!("`{first}` is declared here"));
-                self.sink
+                self.found
                     .push(diagnostic.help("call one of them otherwise"));
             }
         }

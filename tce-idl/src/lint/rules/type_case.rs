@@ -11,7 +11,7 @@ pub(super) const RULE: Rule = Rule {
     why: "Types begin with a capital in every language that code is generated for. A back end that has to change the case makes a second name, which nobody finds by searching for the first.",
     bad: include_str!("../examples/type_case.bad.idl"),
     good: include_str!("../examples/type_case.good.idl"),
-    check: |subject, sink| {
+    check: |subject, found| {
         case::check(
             Code::TypeCase,
             &case::UPPER_CAMEL,
@@ -22,7 +22,7 @@ pub(super) const RULE: Rule = Rule {
                 Kind::Interface,
             ],
             subject,
-            sink,
+            found,
         );
     },
 };

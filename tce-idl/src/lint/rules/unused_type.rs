@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::lint::subject::{Kind, Subject};
-use crate::lint::{Level, Rule};
+use crate::lint::{Findings, Level, Rule};
 use crate::model::{DictionaryId, Model, ModuleId, SequenceId, StructId, Type};
 use crate::source::Span;
 
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
+fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     let model = &subject.program.model;
     let homes: HashSet<ModuleId> = model.interfaces.iter().map(|it| it.module).collect();
     let used = used(model, &homes);
@@ -28,7 +28,7 @@ fn check(subject: &Subject<'_>, sink: &mut Diagnostics) {
         }
         let message = format!("no call can carry {} `{name}`", kind.noun());
         let diagnostic = Diagnostic::new(Code::UnusedType, message).at(span, "");
-        sink.push(diagnostic.help("use it, or leave it out"));
+        found.push(diagnostic.help("use it, or leave it out"));
     }
 }
 
