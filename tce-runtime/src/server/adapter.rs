@@ -307,8 +307,11 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
             None => return,
         },
     };
+    // In a box, since it is over soon and needs many times the memory that the
+    // connection does.
+    let handshake = Box::pin(accepted.handshake());
     let shaken = tokio::select! {
-        shaken = accepted.handshake() => shaken,
+        shaken = handshake => shaken,
         () = reached(&mut stop, Stop::Drain) => return,
     };
     let stream = match shaken {

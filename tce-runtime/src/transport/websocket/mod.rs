@@ -33,9 +33,9 @@ use crate::{
 
 pub(crate) use gate::Gate;
 
-/// The library clears as much as this before each read: more costs time, also
-/// where little comes in.
-const READ_BUFFER: usize = 16 << 10;
+/// What the library keeps for each connection, also an idle one, and clears
+/// before each read; larger reads are [`Watched`]'s.
+const READ_BUFFER: usize = 4 << 10;
 /// What gathers before it leaves without being flushed.
 const WRITE_BUFFER: usize = 64 << 10;
 /// What a message may have beyond the largest frame: it may hold several.

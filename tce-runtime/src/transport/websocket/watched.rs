@@ -1,12 +1,22 @@
-//! A socket that knows whether something came.
+//! A socket that knows whether something came, and reads much at a time.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much one read takes at most. It lies in one buffer for all connections
+/// of a thread: the WebSocket's own is never given back, and is small.
+const READ_SIZE: usize = 64 << 10;
+
+thread_local! {
+    static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
 
 /// A socket under a WebSocket. The WebSocket keeps to itself what it has of a
 /// message that is not complete; that bytes came and no message did tells.
@@ -15,6 +25,8 @@ pub(super) struct Watched<S> {
     socket: S,
     /// Whether bytes came since this was last set to false.
     pub(super) has_read: bool,
+    /// What was read and the WebSocket has had no room for yet.
+    rest: Bytes,
 }
 
 impl<S> Watched<S> {
@@ -22,7 +34,25 @@ impl<S> Watched<S> {
         Self {
             socket,
             has_read: false,
+            rest: Bytes::new(),
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    fn poll_socket(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = READ_BUFFER
+            .take()
+            .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
+        let mut chunk = ReadBuf::new(&mut buffer);
+        let read = Pin::new(&mut self.socket).poll_read(cx, &mut chunk);
+        let bytes = chunk.filled();
+        let (now, later) = bytes.split_at(bytes.len().min(out.remaining()));
+        out.put_slice(now);
+        self.rest = Bytes::copy_from_slice(later);
+        self.has_read |= !bytes.is_empty();
+        READ_BUFFER.set(Some(buffer));
+        read
     }
 }
 
@@ -32,10 +62,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, out));
-        self.has_read |= out.filled().len() > before;
-        Poll::Ready(read)
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            return this.poll_socket(cx, out);
+        }
+        let count = this.rest.len().min(out.remaining());
+        out.put_slice(&this.rest.split_to(count));
+        this.has_read = true;
+        Poll::Ready(Ok(()))
     }
 }
 

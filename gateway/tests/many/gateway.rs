@@ -1,0 +1,150 @@
+//! The program `tce-gateway` before a server, as a process of its own.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tce_runtime::{
+    Adapter, Communicator, IncomingCall, Proxy, RpcError, Servant, config::Options, wire::Operation,
+};
+
+pub(crate) static ECHO: Operation = Operation::new("test::Server::echo", 2, 0);
+
+#[derive(Clone)]
+struct Server;
+
+impl Servant for Server {
+    fn interfaces(&self) -> &'static [u16] {
+        &[2]
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        let this = std::sync::Arc::new(());
+        call.run(&this, |_, (text,): (String,), context| async move {
+            (context, Ok(text))
+        });
+    }
+}
+
+/// A gateway, and the server behind it; both end with this.
+pub(crate) struct Gateway {
+    process: Child,
+    /// What clients connect to.
+    pub(crate) endpoint: String,
+    _server: Adapter,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.process.kill().expect("it is a process of ours");
+        self.process.wait().expect("it is a process of ours");
+    }
+}
+
+impl Gateway {
+    /// Starts it, with an endpoint for clients of that type and scheme, and
+    /// waits until a client's call is answered.
+    pub(crate) async fn start(kind: &str, scheme: &str, options: &Options) -> Self {
+        let communicator = Communicator::new();
+        let server = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await;
+        let server = server.expect("a port is free");
+        server.add_servant(Server).start();
+
+        let folder = tempfile::tempdir().expect("there is room for a file");
+        let port = free_port();
+        let services = folder.path().join("services.xml");
+        let text = services_xml(kind, port, server.endpoint().port, options);
+        fs::write(&services, text).expect("the folder is writable");
+        let mut gateway = Self {
+            process: spawn(&services),
+            endpoint: format!("{scheme}://127.0.0.1:{port}"),
+            _server: server,
+            _folder: folder,
+        };
+        while gateway.call_once(options).await.is_err() {
+            let ended = gateway.process.try_wait().expect("it is a process of ours");
+            assert_eq!(ended, None, "the gateway has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        gateway
+    }
+
+    async fn call_once(&self, options: &Options) -> Result<String, RpcError> {
+        let communicator = Communicator::with_options(options.clone());
+        let client = Proxy::connect(&communicator, &self.endpoint).await?;
+        client.call(&ECHO, ("hello",)).await
+    }
+
+    /// The memory that it has of the machine, in bytes.
+    pub(crate) fn resident(&self) -> usize {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        let kilobytes: usize = number
+            .and_then(|number| number.parse().ok())
+            .expect("the system tells the memory of its processes");
+        kilobytes * 1024
+    }
+}
+
+fn spawn(services: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tce-gateway"));
+    let command = command.arg(services).args(["gateway", "--set", "log=warn"]);
+    command.spawn().expect("the program was built")
+}
+
+fn services_xml(kind: &str, own: u16, server: u16, options: &Options) -> String {
+    let file = |name, path: &Option<std::path::PathBuf>| match path {
+        Some(path) => format!(r#" {name}="{}""#, path.display()),
+        None => String::new(),
+    };
+    // The client trusts this very certificate; the key lies beside it.
+    let certificate = &options.tls.authority;
+    let key = certificate.as_ref().map(|path| path.with_extension("key"));
+    format!(
+        r#"<services>
+  <InterfaceDef><if id="2" name="test.Server"/></InterfaceDef>
+  <EndPoints>
+    <ep name="clients" type="{kind}" host="127.0.0.1" port="{own}"{}{}/>
+    <ep name="servers" type="socket" host="127.0.0.1" port="{server}"/>
+  </EndPoints>
+  <servers>
+    <server name="gateway" type="{kind} server">
+      <route if="test.Server">
+        <call in="clients" out="servers"/>
+        <return in="servers" out="clients"/>
+      </route>
+      <properties><property name="listen" value="clients"/></properties>
+    </server>
+  </servers>
+</services>
+"#,
+        file("certfile", certificate),
+        file("keyfile", &key),
+    )
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it listens").port()
+}
+
+/// Lets this process, and those that it starts, have so many files open.
+pub(crate) fn allow_files(count: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let maximum = limit.maximum.map(|maximum| maximum.max(count));
+        let raised = Rlimit {
+            current: Some(count),
+            maximum,
+        };
+        setrlimit(Resource::Nofile, raised).expect("so many open files are allowed: `ulimit -Hn`");
+    }
+}
