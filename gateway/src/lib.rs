@@ -4,6 +4,9 @@
 
 mod metric;
 
+pub mod auth;
+pub mod log;
+
 pub mod config;
 pub mod route;
 
@@ -12,8 +15,6 @@ mod places;
 mod slots;
 
 pub mod admin;
-pub mod auth;
-pub mod log;
 
 mod command;
 mod core;

@@ -5,6 +5,7 @@
 //! ```
 //! Every mistake is told with its line and column, all of them at once.
 
+mod endpoint;
 mod file;
 mod overrides;
 mod print;
@@ -18,16 +19,13 @@ use tce_runtime::config::{
     text,
 };
 
-pub use overrides::{Origin, Override, Source};
+pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
+pub use overrides::{ENVIRONMENT_PREFIX, Origin, Override, Source};
 pub use print::{print_config, properties_table};
 pub use properties::{
-    Auth, Broker, ENVIRONMENT_PREFIX, LogFilter, PROPERTIES, Properties, Property, SecondLogin,
-    Secret, Sites,
+    Auth, Broker, LogFilter, PROPERTIES, Properties, Property, SecondLogin, Secret, Sites,
 };
-pub use services::{
-    Endpoint, EndpointId, EndpointKind, Hop, HostPort, Interface, Route, Server, Services,
-    UnknownServer,
-};
+pub use services::{Hop, Interface, Route, Server, Services, UnknownServer};
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use tce_runtime::config::problem::{Place, quoted};
 
-use super::properties::ENVIRONMENT_PREFIX;
+/// What begins the name of a property in the environment:
+/// `TCE_GATEWAY_MAX_CONNECTIONS`.
+pub const ENVIRONMENT_PREFIX: &str = "TCE_GATEWAY_";
 
 /// Where the value of a property comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

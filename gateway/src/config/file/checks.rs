@@ -2,12 +2,7 @@
 
 use tce_runtime::config::problem::quoted;
 
-use super::{
-    endpoints::{Endpoints, Family},
-    settings::Settings,
-    uses::Uses,
-    xml::Sink,
-};
+use super::{endpoints::Endpoints, fields::Family, settings::Settings, uses::Uses, xml::Sink};
 use crate::{
     auth::JwtAlgorithm,
     config::{Auth, EndpointId, PROPERTIES},

@@ -5,19 +5,11 @@ use std::collections::HashMap;
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    fields::Fields,
+    fields::{Family, Fields},
     variables::Variables,
     xml::{Attribute, Element, Sink},
 };
 use crate::config::{Endpoint, EndpointId, EndpointKind};
-
-/// What kind of endpoint a `type` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Socket,
-    WebSocket,
-    Mq,
-}
 
 /// An endpoint where it is named.
 #[derive(Debug, Clone, Copy)]

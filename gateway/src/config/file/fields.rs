@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    endpoints::Family,
     variables::Variables,
     xml::{Element, Sink},
 };
@@ -15,6 +14,14 @@ const KNOWN: [&str; 16] = [
     "name", "type", "address", "host", "port", "keyfile", "certfile", "cafile", "compress", "path",
     "user", "password", "vhost", "batch", "prefetch", "tls",
 ];
+
+/// What kind of endpoint a `type` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Socket,
+    WebSocket,
+    Mq,
+}
 
 const TYPES: [(&str, Family); 5] = [
     ("socket", Family::Socket),

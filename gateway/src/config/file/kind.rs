@@ -2,11 +2,14 @@
 
 use tce_runtime::config::{Address, MqEndpoint, TlsConfig, problem::quoted};
 
-use super::{endpoints::Family, fields::Fields, xml::Sink};
+use super::{
+    fields::{Family, Fields},
+    xml::Sink,
+};
 use crate::config::{
     EndpointKind, HostPort,
+    endpoint::{ANY_HOST, read_host},
     properties::split,
-    services::{ANY_HOST, read_host},
 };
 
 /// What only an endpoint at a broker has.

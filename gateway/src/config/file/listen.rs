@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use tce_runtime::config::{TlsConfig, problem::quoted};
 
 use super::{
-    endpoints::{Endpoints, Family},
+    endpoints::Endpoints,
+    fields::Family,
     rows::{Direction, Row},
     uses::Uses,
     xml::{Element, Sink},

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    endpoints::{Endpoints, Family, Named},
+    endpoints::{Endpoints, Named},
+    fields::Family,
     rows::{Direction, Row},
     uses::Uses,
     xml::{Attribute, Sink},

@@ -2,6 +2,7 @@
 //! them.
 
 mod checks;
+mod definitions;
 mod endpoints;
 mod fields;
 mod interfaces;
@@ -20,18 +21,12 @@ use std::collections::HashMap;
 use tce_runtime::config::problem::{Report, quoted};
 
 use super::{Override, Server, Services};
+use definitions::Definitions;
 use endpoints::Endpoints;
 use interfaces::Interfaces;
 use server::read_server;
 use variables::Variables;
 use xml::{Element, Sink};
-
-/// What the servers of a file are made of.
-struct Definitions<'a> {
-    interfaces: Interfaces<'a>,
-    endpoints: Endpoints,
-    overrides: &'a [Override],
-}
 
 /// The configuration, as far as it is right; what is wrong is reported.
 pub(super) fn read(text: &str, overrides: &[Override], report: &mut Report) -> Services {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    Definitions,
+    definitions::Definitions,
     endpoints::Named,
     xml::{Element, Sink},
 };

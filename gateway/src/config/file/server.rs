@@ -3,8 +3,8 @@
 use tce_runtime::config::{NodeType, problem::quoted};
 
 use super::{
-    Definitions,
     checks::check_settings,
+    definitions::Definitions,
     endpoints::Endpoints,
     listen::check_listen,
     loopback::Loopback,

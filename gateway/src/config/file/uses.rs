@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    endpoints::{Endpoints, Family},
+    endpoints::Endpoints,
+    fields::Family,
     rows::{Direction, Row},
     xml::{Attribute, Element, Sink},
 };

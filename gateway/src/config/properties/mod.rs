@@ -1,20 +1,18 @@
 //! The properties of a gateway: one table, out of which come their types,
 //! defaults, reading, names in the environment and documentation.
 
+mod choice;
 mod value;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use value::{Auth, Broker, LogFilter, SecondLogin, Secret, Sites};
+pub use choice::{Auth, Broker, SecondLogin};
 pub(super) use value::{Find, read_flag, split};
+pub use value::{LogFilter, Secret, Sites};
 
 use super::{Endpoint, EndpointId, HostPort, Source};
 use crate::{auth::JwtAlgorithm, log::Format};
 use value::Value;
-
-/// What begins the name of a property in the environment:
-/// `TCE_GATEWAY_MAX_CONNECTIONS`.
-pub const ENVIRONMENT_PREFIX: &str = "TCE_GATEWAY_";
 
 /// A row of the table of properties.
 #[derive(Debug, Clone, Copy)]

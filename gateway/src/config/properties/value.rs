@@ -6,7 +6,7 @@ use tce_runtime::config::problem::quoted;
 
 use crate::{
     auth::JwtAlgorithm,
-    config::{Endpoint, EndpointId, HostPort, services::ANY_HOST},
+    config::{Endpoint, EndpointId, HostPort, endpoint::ANY_HOST},
     log::{DEFAULT_FILTER, Format, is_filter},
 };
 
@@ -32,7 +32,7 @@ pub(crate) trait Value: Sized {
     fn show(&self, endpoints: &[Endpoint]) -> String;
 }
 
-fn expect<T: Value>(value: Option<T>, text: &str) -> Result<T, String> {
+pub(super) fn expect<T: Value>(value: Option<T>, text: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("can't be {}; write {}", quoted(text), T::RIGHT))
 }
 
@@ -285,63 +285,5 @@ impl Value for Option<Secret> {
 
     fn show(&self, _: &[Endpoint]) -> String {
         self.as_ref().map_or("", |_| "(not shown)").to_owned()
-    }
-}
-
-/// Declares types whose values are one of a few words.
-macro_rules! choices {
-    ($($(#[doc = $doc:literal])+ $name:ident ($right:literal) {
-        $($(#[doc = $choice_doc:literal])+ $choice:ident = $word:literal,)+
-    })+) => {$(
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[doc = $choice_doc])+ $choice,)+
-        }
-
-        impl Value for $name {
-            const RIGHT: &'static str = $right;
-
-            fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
-                let choices = [$(($word, Self::$choice)),+];
-                let choice = choices.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
-                expect(choice.map(|(_, choice)| choice), text)
-            }
-
-            fn show(&self, _: &[Endpoint]) -> String {
-                match self {
-                    $(Self::$choice => $word,)+
-                }
-                .to_owned()
-            }
-        }
-    )+};
-}
-
-choices! {
-    /// Who turns a connection's `__token__` into a user id.
-    Auth ("none, token, jwt or interface") {
-        /// Nobody but what the program brings along.
-        None = "none",
-        /// The token is the user id: for closed networks.
-        Token = "token",
-        /// A signed JSON Web Token, one claim of which is the user id.
-        Jwt = "jwt",
-        /// A servant behind `auth_endpoint`.
-        Interface = "interface",
-    }
-    /// What the second login of a user does.
-    SecondLogin ("replace or refuse") {
-        /// It closes the first connection.
-        Replace = "replace",
-        /// It is refused while the first connection lives.
-        Refuse = "refuse",
-    }
-    /// What carries the messages of MQ endpoints.
-    Broker ("broker or memory") {
-        /// The broker that each endpoint names.
-        Broker = "broker",
-        /// Queues within the process: for tests, and servants in the same program.
-        Memory = "memory",
     }
 }
