@@ -7,6 +7,10 @@ use peak_alloc::PeakAlloc;
 use proptest::{collection, prelude::*};
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 use tce_tests::zoo::{Family, IntStr, IntTable, KeeperManyParams, Pet, PetList, PetsNamed, StrInt};
+use values::families;
+
+#[path = "../values.rs"]
+mod values;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -56,29 +60,6 @@ fn decode_as_all(bytes: &[u8]) {
     let _ = decode::<IntStr>(bytes);
     let _ = decode::<KeeperManyParams>(bytes);
     let _ = decode::<(String, bool, i16)>(bytes);
-}
-
-prop_compose! {
-    fn pets()(
-        name in ".*",
-        (b, flag, s, i, l) in any::<(u8, bool, i16, i32, i64)>(),
-        (flt, dbl) in any::<(f32, f64)>(),
-        tags in collection::vec(".{0,8}", 0..4),
-        blob in collection::vec(any::<u8>(), 0..40),
-    ) -> Pet {
-        Pet { name, b, flag, s, i, l, flt, dbl, tags, blob }
-    }
-}
-
-prop_compose! {
-    fn families()(
-        name in ".{0,10}",
-        pets in collection::vec(pets(), 0..3),
-        named in collection::btree_map(".{0,4}", pets(), 0..3),
-        chief in pets(),
-    ) -> Family {
-        Family { name, pets, named, chief }
-    }
 }
 
 fn properties() {

@@ -1,4 +1,4 @@
-//! What must be so whatever carries the calls.
+//! Every kind of call, and what can become of it.
 
 use std::{collections::BTreeMap, time::Duration};
 
