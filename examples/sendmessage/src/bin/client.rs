@@ -1,0 +1,60 @@
+//! A user: logs in at a gateway, sends what is typed, and shows what comes.
+
+use std::error::Error;
+
+use clap::Parser;
+use example_sendmessage::sendmessage::{IMessageServerPrx, ITerminal, ITerminalServant};
+use tce_runtime::{Communicator, Context, Fault};
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+/// A user of the sendmessage example
+#[derive(Parser)]
+struct Args {
+    /// Who it is
+    user: String,
+    /// Where the gateway is: tcp://host:port or ws://host:port
+    #[arg(long, default_value = "tcp://localhost:12002")]
+    endpoint: String,
+}
+
+struct TerminalImpl;
+
+impl ITerminal for TerminalImpl {
+    async fn on_message(&self, from: String, text: String, _ctx: &Context) -> Result<(), Fault> {
+        println!("{from}: {text}");
+        Ok(())
+    }
+
+    async fn on_user(&self, user: String, is_on_line: bool, _ctx: &Context) -> Result<(), Fault> {
+        println!("{user} {}", if is_on_line { "is here" } else { "has gone" });
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let communicator = Communicator::new();
+    let server = IMessageServerPrx::connect(&communicator, &args.endpoint).await?;
+    // Added before the login: the server may call as soon as it knows of us.
+    let terminal = ITerminalServant::new(TerminalImpl);
+    server.connection().add_servant(terminal);
+
+    // The first call of a connection logs in. All carry the token, since any may be the first when
+    // the connection is lost and made again.
+    let server = server.with_extra([("__token__", args.user.as_str())]);
+    server.login().await?;
+    println!("logged in as {}", args.user);
+
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let Some((to, text)) = line.split_once(' ') else {
+            println!("write a user's name, a space and the message");
+            continue;
+        };
+        if let Err(error) = server.send_message(to, text).await {
+            println!("not sent: {}", error.text());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The server: knows at which gateway each user is, and passes messages on.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tce_runtime::{Adapter, Communicator, Context, Fault, RpcError};
+
+use crate::{
+    gateway::{IUserEventListener, IUserEventListenerServant},
+    sendmessage::{IMessageServer, IMessageServerServant, ITerminalPrx},
+};
+
+/// Where a user is, and how to call there.
+#[derive(Clone)]
+struct Place {
+    gateway: String,
+    terminal: ITerminalPrx,
+}
+
+/// The users who are on line.
+#[derive(Clone, Default)]
+struct Users(Arc<Mutex<HashMap<String, Place>>>);
+
+impl Users {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, user: &str) -> Option<Place> {
+        self.lock().get(user).cloned()
+    }
+
+    fn except(&self, user: &str) -> Vec<(String, Place)> {
+        let mut users: Vec<_> = self.lock().clone().into_iter().collect();
+        users.retain(|(other, _)| other != user);
+        users
+    }
+}
+
+struct MessageServerImpl(Users);
+
+impl IMessageServer for MessageServerImpl {
+    async fn login(&self, _ctx: &Context) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn send_message(&self, to: String, text: String, ctx: &Context) -> Result<(), Fault> {
+        // The gateway's word, not the client's.
+        let from = ctx.user_id().unwrap_or_default();
+        let Some(place) = self.0.get(&to) else {
+            return Err(Fault::new(format!("{to} is not on line")));
+        };
+        println!("{from} to {to} at {}", place.gateway);
+        place.terminal.on_message_oneway(from, &text).await?;
+        Ok(())
+    }
+}
+
+/// Hears of users who come and go at any gateway.
+struct UserEventListenerImpl {
+    users: Users,
+    communicator: Communicator,
+}
+
+impl IUserEventListener for UserEventListenerImpl {
+    async fn on_user_on_line(
+        &self,
+        user_id: String,
+        gateway: String,
+        _ctx: &Context,
+    ) -> Result<(), Fault> {
+        println!("{user_id} is at {gateway}");
+        // Each gateway reads the queue that bears its name.
+        let endpoint = format!("mq:mq_{gateway}");
+        let queue = self.communicator.connect(&endpoint).await?;
+        let terminal = ITerminalPrx::to_user(&queue, &user_id);
+        let place = Place {
+            gateway,
+            terminal: terminal.clone(),
+        };
+        self.users.lock().insert(user_id.clone(), place);
+        for (name, other) in self.users.except(&user_id) {
+            other.terminal.on_user_oneway(&user_id, true).await?;
+            terminal.on_user_oneway(&name, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_user_off_line(
+        &self,
+        user_id: String,
+        gateway: String,
+        _ctx: &Context,
+    ) -> Result<(), Fault> {
+        // Who has come to another gateway meanwhile is still there.
+        let is_there = |place: Place| place.gateway == gateway;
+        if !self.users.get(&user_id).is_some_and(is_there) {
+            return Ok(());
+        }
+        println!("{user_id} has left {gateway}");
+        self.users.lock().remove(&user_id);
+        for (_, other) in self.users.except(&user_id) {
+            other.terminal.on_user_oneway(&user_id, false).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Answers users and gateways, by the queues that the communicator has open.
+///
+/// # Errors
+/// A queue that is not open, or can't be read.
+pub async fn serve(communicator: &Communicator) -> Result<(), RpcError> {
+    let users = Users::default();
+    let listener = UserEventListenerImpl {
+        users: users.clone(),
+        communicator: communicator.clone(),
+    };
+    let events = Adapter::listen(communicator, "mq:mq_user_events").await?;
+    events
+        .add_servant(IUserEventListenerServant::new(listener))
+        .start();
+    let calls = Adapter::listen(communicator, "mq:mq_server").await?;
+    calls
+        .add_servant(IMessageServerServant::new(MessageServerImpl(users)))
+        .start();
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Users of two gateways, as processes: by a RabbitMQ node, and without one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't run its programs fails"
+)]
+
+#[path = "../../common/node.rs"]
+mod node;
+#[path = "../../common/program.rs"]
+mod program;
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use node::Node;
+use program::Program;
+use tce_gateway::{Gateway, Running};
+use tempfile::TempDir;
+
+/// A folder with the example's files, where gateways listen on free ports.
+fn files(broker_port: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["services.xml", "config.yml"] {
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let text = fs::read_to_string(original).unwrap();
+        let text = text
+            .replace("localhost", "127.0.0.1")
+            .replace("5672", broker_port)
+            .replace("12001", "0")
+            .replace("12002", "0");
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn user(name: &str, endpoint: &str) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sendmessage-client"));
+    command.args([name, "--endpoint", endpoint]);
+    let mut user = Program::start(command.stdin(Stdio::piped()));
+    assert_eq!(user.line(), format!("logged in as {name}"));
+    user
+}
+
+fn types(user: &mut Program, line: &str) {
+    let stdin = user.process.stdin.as_mut().unwrap();
+    writeln!(stdin, "{line}").unwrap();
+}
+
+/// Closes what a user types by, and waits until the program has ended.
+fn leaves(mut user: Program) {
+    drop(user.process.stdin.take());
+    assert!(user.process.wait().unwrap().success());
+}
+
+/// Users at two gateways talk.
+fn talk(tcp: &str, ws: &str) {
+    let mut scott = user("scott", tcp);
+    types(&mut scott, "bob too early");
+    assert_eq!(scott.line(), "not sent: bob is not on line");
+    types(&mut scott, "hello?");
+    assert_eq!(scott.line(), "write a user's name, a space and the message");
+
+    let mut bob = user("bob", ws);
+    assert_eq!(scott.line(), "bob is here");
+    assert_eq!(bob.line(), "scott is here");
+
+    types(&mut scott, "bob how are you?");
+    assert_eq!(bob.line(), "scott: how are you?");
+    types(&mut bob, "scott well, thank you");
+    assert_eq!(scott.line(), "bob: well, thank you");
+
+    leaves(bob);
+    assert_eq!(scott.line(), "bob has gone");
+    leaves(scott);
+}
+
+async fn gateway(folder: &Path, name: &str) -> (Running, String) {
+    let gateway = Gateway::load(folder.join("services.xml"), name, &[]).unwrap();
+    let gateway = gateway.start().await.unwrap();
+    let address = gateway.addresses().next().unwrap().to_string();
+    (gateway, address)
+}
+
+#[tokio::test]
+async fn users_of_two_gateways_talk_by_a_broker() {
+    let node = Node::start();
+    let folder = files(&node.port().to_string());
+    let mut server =
+        Program::start(Command::new(env!("CARGO_BIN_EXE_sendmessage-server")).current_dir(&folder));
+    assert_eq!(server.endpoint(), "mq:mq_server");
+    let (socket, tcp) = gateway(folder.path(), "gwserver").await;
+    let (websocket, ws) = gateway(folder.path(), "gwserver_ws").await;
+
+    let talking = tokio::task::spawn_blocking(move || talk(&tcp, &ws));
+    talking.await.unwrap();
+    // Two gateways tell of them: either may be the first.
+    let mut came = [server.line(), server.line()];
+    came.sort();
+    assert_eq!(came, ["bob is at gwserver_ws", "scott is at gwserver"]);
+    for expected in [
+        "scott to bob at gwserver_ws",
+        "bob to scott at gwserver",
+        "bob has left gwserver_ws",
+        "scott has left gwserver",
+    ] {
+        assert_eq!(server.line(), expected);
+    }
+    assert!(socket.shutdown().await);
+    assert!(websocket.shutdown().await);
+    assert_eq!(server.stop(), "stopped\n");
+}
+
+#[test]
+fn users_of_two_gateways_talk_without_a_broker() {
+    let folder = files("5672");
+    let mut all = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_sendmessage-in-memory")).current_dir(&folder),
+    );
+    let (tcp, ws) = (all.endpoint(), all.endpoint());
+    talk(&tcp, &ws);
+    let printed = all.stop();
+    assert!(printed.contains("scott is at gwserver\n"), "{printed}");
+    assert!(printed.ends_with("stopped\n"), "{printed}");
+}
