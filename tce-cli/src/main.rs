@@ -97,7 +97,7 @@ impl Command {
             Self::Gateway(args) => gateway::run(args),
             Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
-            Self::Demo(_) => demo::run(console)?,
+            Self::Demo(args) => demo::run(args, console)?,
             Self::Completions(args) => completions::run(args, console)?,
             Self::Man(args) => man::run(args, console)?,
         })

@@ -1,8 +1,12 @@
-//! `tce demo`: an IDL compiled, served and called in every way, in one process.
+//! `tce demo`: an IDL compiled, served through gateways and called in every
+//! way, in one process.
 
+mod broker;
+mod cluster;
 mod play;
 mod servants;
 mod stage;
+mod surprise;
 
 use std::{
     io::{self, Write},
@@ -16,29 +20,44 @@ use tce_idl::{
     render,
 };
 
+use lapin::uri::AMQPUri;
+use tokio::sync::mpsc;
+
 use crate::console::Console;
-use stage::{Stage, Surprise};
+use cluster::Cluster;
+use stage::Stage;
+use surprise::Surprise;
 
 /// What is compiled, served and called.
 const IDL: &str = include_str!("../../idl/test.idl");
 
-/// See every kind of call at work: compile an IDL, serve it, call it
+/// Who calls: one user at each gateway.
+const USERS: [&str; 2] = ["scott", "bob"];
+
+/// See every kind of call at work: a server, two gateways, a client at each
 ///
-/// Everything happens in this one process, over a port of the loopback interface:
-/// nothing else has to be installed or running.
+/// Everything happens in this one process, over free ports of the loopback interface, with
+/// the message queues in memory: nothing else has to be installed or running. The files are
+/// those of examples/cluster.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce demo
+  tce demo --amqp amqp://guest:guest@localhost:5672
 
-Exit status: 0 every call did what it should, 1 one did not.")]
-pub(crate) struct Args {}
+At a broker the demo declares three queues, whose names begin with `tce_demo.`; they stay.
+Exit status: 0 every call did what it should, 1 one did not, 2 the command line is wrong.")]
+pub(crate) struct Args {
+    /// The broker that carries the messages instead, RabbitMQ as a rule
+    #[arg(long, value_name = "URL")]
+    amqp: Option<AMQPUri>,
+}
 
-pub(crate) fn run(console: &mut Console) -> io::Result<ExitCode> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let played = compile(console).and_then(|()| runtime.block_on(serve_and_call(console)));
+    let played = compile(console).and_then(|()| runtime.block_on(serve_and_call(args, console)));
     match played {
         Ok(()) => {
             writeln!(
@@ -95,7 +114,15 @@ fn outline(model: &Model, interface: &Interface) -> String {
     }
 }
 
-async fn serve_and_call(console: &mut Console) -> Result<(), Surprise> {
-    let mut stage = Stage::set(console).await?;
-    play::all(&mut stage).await
+async fn serve_and_call(args: &Args, console: &mut Console) -> Result<(), Surprise> {
+    let (told, happened) = mpsc::channel(16);
+    let cluster = Cluster::start(console, args.amqp.as_ref(), &told).await?;
+    let mut stage = Stage::new(console, told, happened);
+    for (user, (name, gateway)) in USERS.into_iter().zip(&cluster.gateways) {
+        for endpoint in gateway.addresses() {
+            let client = stage.enter(user, name, &endpoint.to_string()).await?;
+            play::all(&mut stage, &client).await?;
+        }
+    }
+    cluster.end().await
 }

@@ -7,35 +7,46 @@ use tokio::sync::oneshot;
 
 use super::{
     servants::Terminal,
-    stage::{Stage, Surprise},
+    stage::{Client, Stage},
+    surprise::Surprise,
 };
 use crate::test::{ITerminalGatewayServerPrx, ITerminalServant};
 
-/// A deadline that `timeout(3)` can't keep.
-const DEADLINE: Duration = Duration::from_millis(500);
+/// A deadline that `timeout(1)` can't keep.
+const DEADLINE: Duration = Duration::from_millis(300);
 
-pub(super) async fn all(stage: &mut Stage<'_>) -> Result<(), Surprise> {
-    twoway(stage).await?;
-    inherited(stage).await?;
-    extra(stage).await?;
-    callback(stage).await?;
-    awaited_later(stage).await?;
-    oneway(stage).await?;
-    timeout(stage).await?;
-    fault(stage).await?;
-    bidirectional(stage).await?;
-    second_interface(stage).await
+pub(super) async fn all(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+    login(stage, client).await?;
+    inherited(stage, client).await?;
+    extra(stage, client).await?;
+    callback(stage, client).await?;
+    awaited_later(stage, client).await?;
+    oneway(stage, client).await?;
+    timeout(stage, client).await?;
+    fault(stage, client).await?;
+    bidirectional(stage, client).await?;
+    second_interface(stage, client).await?;
+    leave(stage, client).await
 }
 
-async fn twoway(stage: &mut Stage<'_>) -> Result<(), Surprise> {
-    stage.call("twoway", r#"server.echo("hello")"#)?;
-    let got = stage.server.echo("hello").await?;
+async fn login(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+    let (user, gateway) = (client.user, &client.gateway);
+    stage.call(
+        "twoway",
+        &format!(r#"server.echo("hello"), the first call: with __token__={user}"#),
+    )?;
+    let got = client.server.echo("hello").await?;
+    stage
+        .tells(&format!("{gateway}: {user} is on line"))
+        .await?;
+    stage.heard(client, r#"echo("hello")"#).await?;
     stage.result(&got, &"hello".to_owned())
 }
 
-async fn inherited(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn inherited(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("inherited", "server.datetime()")?;
-    let got = stage.server.datetime().await?;
+    let got = client.server.datetime().await?;
+    stage.heard(client, "datetime()").await?;
     stage.came(&format!("{got:?}"))?;
     match humantime::parse_rfc3339(&got) {
         Ok(_) => Ok(()),
@@ -43,76 +54,91 @@ async fn inherited(stage: &mut Stage<'_>) -> Result<(), Surprise> {
     }
 }
 
-async fn extra(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn extra(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("extra", r#"server.echo("hello") with name=scott.bo"#)?;
-    let server = stage.server.with_extra([("name", "scott.bo")]);
+    let server = client.server.with_extra([("name", "scott.bo")]);
     let got = server.echo("hello").await?;
-    stage.tells("server: extra name=scott.bo").await?;
+    let expected = format!(r#"server: echo("hello") of {}, name=scott.bo"#, client.user);
+    stage.tells(&expected).await?;
     stage.result(&got, &"hello".to_owned())
 }
 
-async fn callback(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn callback(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("async", r#"server.echo("pingpang") with a callback"#)?;
     let (called_back, result) = oneshot::channel();
-    stage.server.echo_async("pingpang").on_return(|result| {
+    client.server.echo_async("pingpang").on_return(|result| {
         // The demo has ended with an error if nobody waits any more.
         let _ = called_back.send(result);
     });
+    stage.heard(client, r#"echo("pingpang")"#).await?;
     match result.await {
         Ok(got) => stage.result(&got?, &"pingpang".to_owned()),
         Err(_) => Err(different("the callback", "nothing")),
     }
 }
 
-async fn awaited_later(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn awaited_later(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call(
         "async",
         r#"server.echo("first"), echo("second"), both sent before either is awaited"#,
     )?;
-    let first = stage.server.echo_async("first");
-    let second = stage.server.echo_async("second");
+    let first = client.server.echo_async("first");
+    let second = client.server.echo_async("second");
+    stage.heard(client, r#"echo("first")"#).await?;
+    stage.heard(client, r#"echo("second")"#).await?;
     let got = second.await?;
     stage.result(&got, &"second".to_owned())?;
     let got = first.await?;
     stage.result(&got, &"first".to_owned())
 }
 
-async fn oneway(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn oneway(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("oneway", r#"server.heartbeat("hello world!")"#)?;
-    stage.server.heartbeat_oneway("hello world!").await?;
-    stage.tells(r#"server: heartbeat "hello world!""#).await
+    client.server.heartbeat_oneway("hello world!").await?;
+    stage.heard(client, r#"heartbeat("hello world!")"#).await
 }
 
-async fn timeout(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn timeout(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call(
         "timeout",
-        &format!("server.timeout(3) with a deadline of {DEADLINE:?}"),
+        &format!("server.timeout(1) with a deadline of {DEADLINE:?}"),
     )?;
-    let got = stage.server.with_timeout(DEADLINE).timeout(3).await;
+    let got = client.server.with_timeout(DEADLINE).timeout(1).await;
+    stage.heard(client, "timeout(1)").await?;
     fails(stage, got, ErrorCode::Timeout)
 }
 
-async fn fault(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn fault(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("error", "server.timeout(-1)")?;
-    let got = stage.server.timeout(-1).await;
+    let got = client.server.timeout(-1).await;
+    stage.heard(client, "timeout(-1)").await?;
     fails(stage, got, ErrorCode::RemoteException)
 }
 
-async fn bidirectional(stage: &mut Stage<'_>) -> Result<(), Surprise> {
+async fn bidirectional(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("bidirectional", "server.bidirection(), which calls back")?;
     let terminal = ITerminalServant::new(Terminal(stage.told.clone()));
-    stage.server.connection().add_servant(terminal);
-    stage.server.bidirection_oneway().await?;
+    client.server.connection().add_servant(terminal);
+    client.server.bidirection_oneway().await?;
+    stage.heard(client, "bidirection()").await?;
     stage
-        .tells(r#"client: onMessage "server push message!""#)
+        .tells(r#"client: onMessage("server push message!")"#)
         .await
 }
 
-async fn second_interface(stage: &mut Stage<'_>) -> Result<(), Surprise> {
-    stage.call("twoway", "gateway.ping() on the connection of server")?;
-    let gateway = ITerminalGatewayServerPrx::new(stage.server.connection());
+async fn second_interface(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+    let (user, name) = (client.user, &client.gateway);
+    stage.call("twoway", "gateway.ping() on the same connection")?;
+    let gateway = ITerminalGatewayServerPrx::new(client.server.connection());
     gateway.ping().await?;
-    stage.tells("server: ping").await
+    stage.tells(&format!("{name}: ping() of {user}")).await
+}
+
+async fn leave(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+    let (user, gateway) = (client.user, &client.gateway);
+    stage.call("close", "the connection")?;
+    client.server.connection().close();
+    stage.tells(&format!("{gateway}: {user} is off line")).await
 }
 
 /// Shows an error, which has to have the expected code.

@@ -1,71 +1,62 @@
-//! The server and the client of the demo, and what is shown of them.
+//! One client of the demo, and what is shown of it.
 
-use std::{
-    fmt::Debug,
-    io::{self, Write},
-    time::Duration,
+use std::{fmt::Debug, io::Write};
+
+use tce_runtime::{Communicator, config::Options};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    servants::Told,
+    surprise::{PATIENCE, Surprise},
 };
+use crate::{console::Console, test::ServerPrx};
 
-use tce_runtime::{Adapter, Communicator, RpcError, config::Options};
-use tokio::sync::mpsc;
-
-use super::servants::{Gateway, Server, Told};
-use crate::{
-    console::Console,
-    test::{ITerminalGatewayServerServant, ServerPrx, ServerServant},
-};
-
-/// How long anything may take that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why the demo did not go as it should.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Surprise {
-    #[error("the IDL does not compile:\n{0}")]
-    Idl(String),
-    #[error("there is no code: {0}")]
-    Codegen(#[from] tce_codegen::Error),
-    #[error("{0}\nTry this: {advice}", advice = .0.advice())]
-    Call(#[from] RpcError),
-    #[error("expected {expected}, got {got}")]
-    Different { expected: String, got: String },
-    #[error("expected `{0}`, and it did not happen within {PATIENCE:?}")]
-    NotTold(&'static str),
-    #[error("can't write: {0}")]
-    Console(#[from] io::Error),
-}
-
-/// The server that runs, a proxy to it, and what its servants tell.
+/// Where everything happens that is shown.
 pub(super) struct Stage<'a> {
-    pub(super) server: ServerPrx,
+    console: &'a mut Console,
     pub(super) told: Told,
     happened: mpsc::Receiver<String>,
-    console: &'a mut Console,
+}
+
+/// A user at a gateway.
+pub(super) struct Client {
+    pub(super) user: &'static str,
+    /// The name of the gateway.
+    pub(super) gateway: String,
+    /// The server, through the gateway.
+    pub(super) server: ServerPrx,
 }
 
 impl<'a> Stage<'a> {
-    /// Starts the server on a free port, and connects to it.
-    pub(super) async fn set(console: &'a mut Console) -> Result<Self, Surprise> {
+    pub(super) fn new(
+        console: &'a mut Console,
+        told: Told,
+        happened: mpsc::Receiver<String>,
+    ) -> Self {
+        Self {
+            console,
+            told,
+            happened,
+        }
+    }
+
+    /// Connects a client to a gateway.
+    pub(super) async fn enter(
+        &mut self,
+        user: &'static str,
+        gateway: &str,
+        endpoint: &str,
+    ) -> Result<Client, Surprise> {
+        writeln!(self.console.out, "\n{user} at {gateway}, {endpoint}\n")?;
         let communicator = Communicator::with_options(Options {
             timeout: PATIENCE,
             ..Options::default()
         });
-        let (told, happened) = mpsc::channel(16);
-        let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
-        adapter
-            .add_servant(ServerServant::new(Server(told.clone())))
-            .add_servant(ITerminalGatewayServerServant::new(Gateway(told.clone())))
-            .start();
-        let endpoint = adapter.endpoint().to_string();
-        writeln!(
-            console.out,
-            "serve    {endpoint}: Server, ITerminalGatewayServer\n"
-        )?;
-        Ok(Self {
-            server: ServerPrx::connect(&communicator, &endpoint).await?,
-            told,
-            happened,
-            console,
+        let server = ServerPrx::connect(&communicator, endpoint).await?;
+        Ok(Client {
+            user,
+            gateway: gateway.to_owned(),
+            server: server.with_extra([("__token__", user)]),
         })
     }
 
@@ -91,11 +82,17 @@ impl<'a> Stage<'a> {
         same(got, expected)
     }
 
-    /// Shows what a servant tells next, which has to be the expected words.
-    pub(super) async fn tells(&mut self, expected: &'static str) -> Result<(), Surprise> {
-        let next = tokio::time::timeout(PATIENCE, self.happened.recv()).await;
+    /// Shows that the server has heard a call of this client.
+    pub(super) async fn heard(&mut self, client: &Client, call: &str) -> Result<(), Surprise> {
+        self.tells(&format!("server: {call} of {}", client.user))
+            .await
+    }
+
+    /// Shows what is told next, which has to be the expected words.
+    pub(super) async fn tells(&mut self, expected: &str) -> Result<(), Surprise> {
+        let next = timeout(PATIENCE, self.happened.recv()).await;
         let Ok(Some(got)) = next else {
-            return Err(Surprise::NotTold(expected));
+            return Err(Surprise::NotInTime(expected.to_owned()));
         };
         self.came(&got)?;
         same(got.as_str(), expected)

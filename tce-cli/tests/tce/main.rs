@@ -13,11 +13,15 @@ mod compile;
 mod demo;
 mod describe;
 mod fmt;
+mod gateway;
 mod lint;
 mod lock;
 mod output;
 mod ping;
 mod settings;
+
+#[path = "../../../examples/common/node.rs"]
+mod node;
 
 use std::{path::Path, process::Command};
 
