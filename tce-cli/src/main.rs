@@ -10,6 +10,7 @@ mod config;
 mod console;
 mod demo;
 mod describe;
+mod doc;
 mod files;
 mod fmt;
 mod gateway;
@@ -45,6 +46,7 @@ Examples:
   tce check test.idl                  say what is wrong with an IDL, write nothing
   tce fmt test.idl                    give an IDL its canonical layout
   tce lint test.idl                   say what is right in an IDL and yet better otherwise
+  tce doc test.idl -o site            write its documentation, to be read in a browser
   tce gateway services.xml gwserver   pass the calls of many clients on to servers
   tce call tcp://localhost:12002      list what a server serves; with an operation, call it
   tce ping --host example.org         see whether a server is there
@@ -76,6 +78,7 @@ enum Command {
     Breaking(breaking::Args),
     Lock(lock::Args),
     Describe(describe::Args),
+    Doc(doc::Args),
     Gateway(gateway::Args),
     Call(Box<call::Args>),
     Ping(ping::Args),
@@ -94,6 +97,7 @@ impl Command {
             Self::Breaking(args) => breaking::run(args, console)?,
             Self::Lock(args) => lock::run(args, console)?,
             Self::Describe(args) => describe::run(args, console)?,
+            Self::Doc(args) => doc::run(args, console)?,
             Self::Gateway(args) => gateway::run(args),
             Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,

@@ -12,6 +12,7 @@ fn help_of_every_subcommand_has_examples() {
         "breaking",
         "lock",
         "describe",
+        "doc",
         "gateway",
         "ping",
         "demo",

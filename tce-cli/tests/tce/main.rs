@@ -12,6 +12,7 @@ mod command;
 mod compile;
 mod demo;
 mod describe;
+mod doc;
 mod fmt;
 mod gateway;
 mod lint;

@@ -30,7 +30,8 @@ impl Model {
     }
 
     /// The module and name of a type that an IDL declares.
-    pub(crate) fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
+    #[must_use]
+    pub fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
         match ty {
             Type::Struct(id) => Some((self.struct_(id).module, &self.struct_(id).name)),
             Type::Sequence(id) => Some((self.sequence(id).module, &self.sequence(id).name)),

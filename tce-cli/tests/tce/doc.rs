@@ -1,0 +1,221 @@
+//! `tce doc`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use super::{BAD, folder, tce_in};
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Two modules, an inherited operation, every kind of type, and a comment that
+/// would rather be a script.
+const SHOP: &str = r#"
+/// All that can be bought.
+module goods {
+    sequence<byte> Picture;
+    struct Item {
+        /// What it costs, in cents.
+        long price;
+        Picture picture;
+    };
+};
+
+module shop {
+    dictionary<string, goods::Item> Shelf;
+
+    interface Base { string datetime(); };
+
+    /// Takes orders. <script>alert("!")</script> [x](javascript:alert(1))
+    [index=7]
+    interface Desk extends Base {
+        /// Places an order, and gives its *number*.
+        long place(goods::Item item);
+        [comment="takes it back"]
+        void cancel(long number);
+        Shelf shelf();
+    };
+};
+"#;
+
+/// The texts of the pages and of everything beside them.
+fn site(folder: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read_to_string(entry.path()).unwrap())
+    });
+    files.collect()
+}
+
+fn shop() -> (tempfile::TempDir, BTreeMap<String, String>) {
+    let folder = folder(&[("shop.idl", SHOP)]);
+    let ran = tce_in(folder.path(), &["doc", "shop.idl", "-o", "site"]).exits(0);
+    assert_eq!(
+        ran.out,
+        "wrote 7 files; open site/index.html in a browser\n"
+    );
+    let pages = site(&folder.path().join("site"));
+    (folder, pages)
+}
+
+/// The values of an attribute.
+fn values<'p>(page: &'p str, attribute: &str) -> Vec<&'p str> {
+    let start = format!(" {attribute}=\"");
+    let parts = page.split(&start).skip(1);
+    parts.map(|part| part.split('"').next().unwrap()).collect()
+}
+
+/// The text of a page, as one line of words.
+fn words(page: &str) -> String {
+    let texts = page
+        .split('<')
+        .map(|part| part.split_once('>').map_or("", |it| it.1));
+    let text: Vec<&str> = texts.collect();
+    text.join(" ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let (_folder, pages) = shop();
+    let mut targets = BTreeSet::new();
+    for (name, page) in &pages {
+        targets.insert(name.clone());
+        targets.extend(values(page, "id").iter().map(|id| format!("{name}#{id}")));
+    }
+    let mut seen = BTreeSet::new();
+    for (name, page) in pages.iter().filter(|(name, _)| name.ends_with(".html")) {
+        for href in values(page, "href").into_iter().chain(values(page, "src")) {
+            let target = match href.strip_prefix('#') {
+                Some(id) => format!("{name}#{id}"),
+                None => href.to_owned(),
+            };
+            assert!(targets.contains(&target), "{name} has a link to {href}");
+            seen.insert(target);
+        }
+    }
+    // From a signature and a member to the types of another module.
+    assert!(seen.contains("module.goods.html#Item"));
+    assert!(seen.contains("module.shop.html#Desk.place"));
+    let entries = pages["entries.js"]
+        .lines()
+        .filter(|line| line.starts_with('['));
+    for entry in entries {
+        let entry: Vec<String> = serde_json::from_str(entry.trim_end_matches(',')).unwrap();
+        assert!(targets.contains(&entry[2]), "the search leads to {entry:?}");
+    }
+}
+
+#[test]
+fn the_wire_index_has_every_operation_in_order() {
+    let (_folder, pages) = shop();
+    let text = words(&pages["wire.html"]);
+    let rows = "0 0 string datetime () shop.Base twoway, async \
+                7 0 long place ( goods::Item item) shop.Desk twoway, async \
+                7 1 void cancel ( long number) shop.Desk twoway, async, oneway \
+                7 2 Shelf shelf () shop.Desk twoway, async";
+    assert!(text.ends_with(rows), "{text}");
+}
+
+#[test]
+fn comments_are_shown_and_do_nothing() {
+    let (_folder, pages) = shop();
+    let page = &pages["module.shop.html"];
+    assert!(page.contains("gives its <em>number</em>"), "{page}");
+    assert!(page.contains("takes it back"), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;alert(\"!\")&lt;/script&gt;"),
+        "{page}"
+    );
+    assert!(!page.contains("javascript:"), "{page}");
+    assert_eq!(page.matches("<script").count(), 2, "{page}");
+}
+
+#[test]
+fn the_same_idl_gives_the_same_bytes_and_what_is_gone_goes() {
+    let (folder, pages) = shop();
+    let args = ["doc", "shop.idl", "-o", "site"];
+    tce_in(folder.path(), &args).exits(0);
+    let site_folder = folder.path().join("site");
+    assert_eq!(site(&site_folder), pages);
+
+    fs::write(folder.path().join("shop.idl"), "module shop {};").unwrap();
+    tce_in(folder.path(), &args).exits(0);
+    let names: Vec<_> = site(&site_folder).into_keys().collect();
+    let left = [
+        "entries.js",
+        "index.html",
+        "module.shop.html",
+        "search.js",
+        "style.css",
+        "wire.html",
+    ];
+    assert_eq!(names, left);
+}
+
+#[test]
+fn what_somebody_else_wrote_stays() {
+    let folder = folder(&[("shop.idl", SHOP), ("site/style.css", "body {}")]);
+    tce_in(folder.path(), &["doc", "shop.idl", "-o", "site"])
+        .exits(2)
+        .complains("error: `site/style.css` was not written by tce doc: choose another folder");
+    assert_eq!(site(&folder.path().join("site")).len(), 1);
+}
+
+#[test]
+fn errors_are_shown_and_nothing_is_written() {
+    let folder = folder(&[("bad.idl", BAD)]);
+    tce_in(folder.path(), &["doc", "bad.idl", "-o", "site"])
+        .exits(1)
+        .complains("1 error in 1 file");
+    assert!(!folder.path().join("site").exists());
+    tce_in(folder.path(), &["doc", "bad.idl"])
+        .exits(2)
+        .complains("--out");
+    tce_in(folder.path(), &["doc", "bad.idl", "-o", "bad.idl/site"]).exits(1);
+}
+
+/// What a browser makes of a page that it opens from the folder.
+fn opened(site: &Path, page: &str) -> String {
+    assert!(
+        Path::new(CHROMIUM).exists(),
+        "{CHROMIUM} is missing; on Debian: apt-get install --yes chromium"
+    );
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(CHROMIUM)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--dump-dom",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}/{page}", site.display()))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_browser_searches_in_the_folder() {
+    let (folder, _pages) = shop();
+    let site = folder.path().join("site");
+    let by_name = words(&opened(&site, "index.html?q=place"));
+    let found =
+        "“place”: 1 result operation shop.Desk.place 7.0 Places an order, and gives its number.";
+    assert!(by_name.contains(found), "{by_name}");
+    let by_index = words(&opened(&site, "wire.html?q=7.1"));
+    assert!(
+        by_index.contains("“7.1”: 1 result operation shop.Desk.cancel 7.1"),
+        "{by_index}"
+    );
+    let nothing = words(&opened(&site, "index.html?q=%3Cb%3E"));
+    assert!(nothing.contains("“&lt;b&gt;”: 0 results"), "{nothing}");
+}
