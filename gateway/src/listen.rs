@@ -117,8 +117,20 @@ pub(crate) fn address(endpoint: &Endpoint, host: &HostPort) -> Address {
     }
 }
 
-/// What holds for the connections of clients and of servers alike.
-pub(crate) fn options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
+/// What holds for the way to servers. It carries the messages of all clients:
+/// an answer that is too large for one costs its call, not the connection, and
+/// one client's room is no measure for it.
+pub(crate) fn back_options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
+    let mut options = options(properties, tls);
+    let usual = Options::default();
+    let (limits, connection) = (&mut options.limits, &mut options.connection);
+    limits.max_frame = limits.max_frame.max(usual.limits.max_frame);
+    connection.send_buffer = connection.send_buffer.max(usual.connection.send_buffer);
+    options
+}
+
+/// What holds for the connections of clients.
+fn options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
     Options {
         timeout: properties.call_time,
         limits: Limits {

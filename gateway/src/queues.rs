@@ -11,6 +11,7 @@ use crate::{
     config::{EndpointId, EndpointKind, Server, Services},
     core::Core,
     endpoint::{Arrivals, Backend, Queue},
+    listen::back_options,
     table::Backends,
 };
 
@@ -47,7 +48,7 @@ impl Queues {
         });
         Self {
             endpoints: endpoints.collect(),
-            communicator: Communicator::new(),
+            communicator: Communicator::with_options(back_options(&server.properties, None)),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     core::{Core, Phase},
     endpoint::{Backend, Direct},
     error::GatewayError,
-    listen::{Listening, address, options},
+    listen::{Listening, address, back_options},
     queues::Queues,
     signals,
     state::State,
@@ -103,7 +103,7 @@ impl Running {
             | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
             EndpointKind::Mq(_) => (&[][..], None),
         };
-        let communicator = Communicator::with_options(options(&self.core.properties, tls));
+        let communicator = Communicator::with_options(back_options(&self.core.properties, tls));
         let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());
         let direct = Direct::connect(&self.core, &communicator, &endpoint.name, hosts);
         let mut backs = self.backs.lock().unwrap_or_else(PoisonError::into_inner);

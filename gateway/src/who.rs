@@ -8,7 +8,7 @@ use crate::{
     auth::{AUTHENTICATOR_INDEX, ByInterface, Guard, Jwt, JwtOptions, TokenIsUser},
     config::{Auth, EndpointKind, Properties, Server, Services},
     error::GatewayError,
-    listen::{address, options},
+    listen::{address, back_options},
     queues::Queues,
 };
 
@@ -81,7 +81,7 @@ async fn reach(
             format!("mq:{}", endpoint.name),
         ),
         EndpointKind::Socket { hosts, tls, .. } | EndpointKind::WebSocket { hosts, tls, .. } => {
-            let options = options(&server.properties, tls.clone());
+            let options = back_options(&server.properties, tls.clone());
             let host = hosts
                 .first()
                 .map(|host| address(endpoint, host).to_string());
