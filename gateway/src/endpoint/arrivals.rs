@@ -13,6 +13,10 @@ use crate::{
     slots::Slot,
 };
 
+/// What becomes of a call to a server that has gone.
+pub(crate) const SERVER_GONE: &str =
+    "the server's connection to the gateway ended before it answered";
+
 /// Passes what comes by one endpoint, or one of its hosts, to the clients.
 pub(crate) struct Arrivals {
     core: Arc<Core>,
@@ -113,8 +117,7 @@ impl Relay for Arrivals {
         };
         tracing::warn!(server = connection.peer(), "a server has gone: {reason}");
         self.core.for_each_session(|session| {
-            let text = "the server's connection to the gateway ended before it answered";
-            session.fail_calls(ErrorCode::ConnectionLost, text, |call| {
+            session.fail_calls(ErrorCode::ConnectionLost, SERVER_GONE, |call| {
                 call.via == Some(via)
             });
         });

@@ -10,7 +10,7 @@ use tce_runtime::{
     wire::{Header, PatchedExtra},
 };
 
-pub(crate) use arrivals::Arrivals;
+pub(crate) use arrivals::{Arrivals, SERVER_GONE};
 pub(crate) use direct::Direct;
 
 use crate::{session::Via, slots::Slot};
@@ -43,6 +43,18 @@ impl Backend {
         match self {
             Self::Queue(queue) => queue.connection.is_connected(),
             Self::Direct(direct) => direct.hosts().iter().any(direct::Host::is_up),
+        }
+    }
+
+    /// Whether the server by which a call went has gone. Of a queue nobody
+    /// knows: its server may come again.
+    pub(crate) fn has_lost(&self, via: Via) -> bool {
+        match self {
+            Self::Queue(_) => false,
+            Self::Direct(direct) => !direct
+                .hosts()
+                .get(via.host)
+                .is_some_and(direct::Host::is_up),
         }
     }
 

@@ -1,10 +1,6 @@
 //! The calls of one client that wait for their RETURN.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tce_runtime::wire::Header;
 
@@ -52,16 +48,9 @@ impl Call {
 pub(crate) struct CallsInFlight(HashMap<u32, Call>);
 
 impl CallsInFlight {
-    /// Enters a call; false where so many are in flight already.
-    pub(crate) fn enter(&mut self, sequence: u32, call: Call, limit: usize) -> bool {
-        let has_room = self.0.len() < limit;
-        match self.0.entry(sequence) {
-            Entry::Vacant(place) if has_room => {
-                place.insert(call);
-                true
-            }
-            _ => false,
-        }
+    /// Enters a call. Sequences come round again long after any call's time.
+    pub(crate) fn enter(&mut self, sequence: u32, call: Call) {
+        self.0.insert(sequence, call);
     }
 
     /// Says by which way a call has left.

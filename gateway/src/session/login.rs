@@ -44,11 +44,6 @@ impl Login {
     pub(super) fn is_awaited(&self) -> bool {
         matches!(self, Self::Awaited)
     }
-
-    /// Whether messages may be read.
-    pub(super) fn is_open(&self) -> bool {
-        !matches!(self, Self::UnderWay | Self::Over)
-    }
 }
 
 impl Session {
@@ -80,7 +75,11 @@ impl Session {
             device_id: message.extra.get(reserved::DEVICE_ID).map(str::to_owned),
             peer: self.address.to_string(),
         };
-        self.lock().login = Login::UnderWay;
+        {
+            let mut state = self.lock();
+            state.login = Login::UnderWay;
+            state.first_waits = true;
+        }
         self.is_held.store(true, Ordering::Release);
         let Some(connection) = self.connection() else {
             return Relayed::Taken;
@@ -114,7 +113,7 @@ impl Session {
         }
         // The first message is handled before any other is read.
         first.connection.resume(&first.payload);
-        self.is_held.store(false, Ordering::Release);
+        self.lock().first_waits = false;
         self.changed.notify_one();
     }
 

@@ -60,6 +60,8 @@ struct Traffic {
 
 struct State {
     login: Login,
+    /// Whether the first message waits for the login, and all others behind it.
+    first_waits: bool,
     calls: CallsInFlight,
     pace: Pace,
     /// When the client has last sent something, or has come.
@@ -76,6 +78,7 @@ impl Session {
         let properties = &core.properties;
         let state = State {
             login: Login::new(core),
+            first_waits: false,
             calls: CallsInFlight::default(),
             pace: Pace::new(properties.max_frames_per_second),
             heard_at: Instant::now(),
@@ -139,9 +142,16 @@ impl Session {
         }
     }
 
+    /// Takes a call that ends.
+    fn take_call(&self, sequence: u32) -> Option<Call> {
+        let call = self.lock().calls.take(sequence);
+        self.changed.notify_one();
+        call
+    }
+
     /// Answers one call with an error.
     fn fail_call(&self, sequence: u32, code: ErrorCode, text: &str) {
-        let call = self.lock().calls.take(sequence);
+        let call = self.take_call(sequence);
         if let (Some(call), Some(connection)) = (call, self.connection()) {
             call.meter.failed(code);
             connection.refuse(call.header, code, text);
@@ -152,6 +162,7 @@ impl Session {
     /// lost, with an error.
     pub(crate) fn fail_calls(&self, code: ErrorCode, text: &str, is_lost: impl Fn(&Call) -> bool) {
         let lost = self.lock().calls.take_where(is_lost);
+        self.changed.notify_one();
         let Some(connection) = self.connection() else {
             return;
         };

@@ -8,7 +8,7 @@ use tce_runtime::{
 };
 
 use super::{Session, calls::Call};
-use crate::metric;
+use crate::{endpoint::SERVER_GONE, metric};
 
 /// The keys that no client sends to a server: each is the gateway's to set, or
 /// meant for the gateway alone.
@@ -43,10 +43,10 @@ impl Session {
         if !is_oneway {
             header.sequence = self.core.next_sequence();
             let call = Call::new(&message.header, passing.read_at(), way.meter());
-            let limit = self.core.properties.max_calls_in_flight;
-            if !self.lock().calls.enter(header.sequence, call, limit) {
-                let text = format!("more than {limit} calls of this connection are in flight");
-                return self.refuse(passing, ErrorCode::ConnectReject, "calls_in_flight", &text);
+            let mut state = self.lock();
+            state.calls.enter(header.sequence, call);
+            if state.calls.len() >= self.core.properties.max_calls_in_flight {
+                self.is_held.store(true, Ordering::Release);
             }
         }
         let to_servers = [
@@ -71,10 +71,16 @@ impl Session {
             self.core.properties.call_time,
         );
         match passed {
-            Ok(via) if !is_oneway => self.lock().calls.went(header.sequence, via),
+            Ok(via) if !is_oneway => {
+                self.lock().calls.went(header.sequence, via);
+                if way.backend().has_lost(via) {
+                    // It may have gone before the call was known to be there.
+                    self.fail_call(header.sequence, ErrorCode::ConnectionLost, SERVER_GONE);
+                }
+            }
             Ok(_) => {}
             Err(error) => {
-                self.lock().calls.take(header.sequence);
+                self.take_call(header.sequence);
                 way.meter().failed(ErrorCode::SendFailed);
                 let text = format!("endpoint `{}`: {error}", way.backend().name());
                 self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
@@ -103,7 +109,7 @@ impl Session {
     /// dropped.
     pub(crate) fn returned(&self, passing: &mut Passing<'_>) {
         let message = passing.message();
-        let Some(call) = self.lock().calls.take(message.header.sequence) else {
+        let Some(call) = self.take_call(message.header.sequence) else {
             return self.core.drops.count("late_return");
         };
         call.returned(message.header.errcode, passing.read_at());

@@ -83,10 +83,8 @@ impl Relay for Session {
             let changed = self.changed.notified();
             let free_at = {
                 let state = self.lock();
-                match state.login.is_open() {
-                    true => Some(state.pace.free_at()),
-                    false => None,
-                }
+                let has_room = state.calls.len() < self.core.properties.max_calls_in_flight;
+                (has_room && !state.first_waits).then(|| state.pace.free_at())
             };
             match free_at {
                 // Too fast: until it is not.
