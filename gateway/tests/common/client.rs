@@ -1,0 +1,63 @@
+//! Clients of a gateway.
+
+use std::path::Path;
+
+use tce_runtime::{
+    Communicator, RpcError,
+    config::{Options, TlsConfig},
+};
+use tce_tests::test::{ITerminalServant, ServerPrx};
+use tokio::sync::mpsc;
+
+use super::{seed::Terminal, watching::within};
+
+/// More pushes than any test leaves unread.
+const PUSHES: usize = 1024;
+
+/// A client, and what servers push to it.
+pub(crate) struct Client {
+    pub(crate) server: ServerPrx,
+    pub(crate) pushed: mpsc::Receiver<String>,
+}
+
+impl Client {
+    /// A client that trusts the certificate in `folder`.
+    pub(crate) async fn connect(
+        address: &str,
+        folder: &Path,
+        options: Options,
+    ) -> Result<Self, RpcError> {
+        let communicator = Communicator::with_options(Options {
+            tls: TlsConfig {
+                authority: Some(folder.join("server.pem")),
+                ..TlsConfig::default()
+            },
+            ..options
+        });
+        let server = within(ServerPrx::connect(&communicator, address)).await?;
+        let (sender, pushed) = mpsc::channel(PUSHES);
+        let terminal = ITerminalServant::new(Terminal(sender));
+        server.connection().add_servant(terminal);
+        Ok(Self { server, pushed })
+    }
+
+    /// That its calls get their answers.
+    pub(crate) async fn works(&self) {
+        let answer = within(self.server.echo("works")).await;
+        assert_eq!(answer.expect("the server answers"), "Yah! works");
+    }
+
+    /// Its user id, as servers see it.
+    pub(crate) async fn who(&self) -> String {
+        within(self.server.echo("who"))
+            .await
+            .expect("the server answers")
+    }
+
+    /// What is pushed next.
+    pub(crate) async fn next_push(&mut self) -> String {
+        within(self.pushed.recv())
+            .await
+            .expect("the connection lives")
+    }
+}

@@ -1,0 +1,17 @@
+//! What the test programs of the gateway share: gateways of their own, servers
+//! behind them, clients before them, and a broker.
+
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+#[path = "../../../tce-runtime/tests/mq/node.rs"]
+pub(crate) mod node;
+#[path = "../../../tce-runtime/tests/common/raw.rs"]
+pub(crate) mod raw;
+#[path = "../../../tce-runtime/tests/common/watching.rs"]
+pub(crate) mod watching;
+
+pub(crate) mod client;
+pub(crate) mod house;
+pub(crate) mod plan;
+pub(crate) mod process;
+pub(crate) mod seed;

@@ -1,0 +1,290 @@
+//! The services.xml and config.yml of a test: gateways, each with all kinds of
+//! endpoints for clients, and servers behind them.
+
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tce_runtime::MemoryBroker;
+
+use super::node::Node;
+
+/// What clients come to, in the order in which a gateway listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    Socket,
+    WebSocket,
+    Ssl,
+    Wss,
+}
+
+pub(crate) const FRONTS: [Front; 4] = [Front::Socket, Front::WebSocket, Front::Ssl, Front::Wss];
+
+/// How messages get from gateways to servers and back.
+#[derive(Debug, Clone)]
+pub(crate) enum By {
+    /// Queues at a broker on this port, in batches or not.
+    Broker { port: u16, in_batches: bool },
+    /// Queues within the process.
+    Memory(MemoryBroker),
+    /// Sockets.
+    Direct,
+}
+
+/// What a test starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) by: By,
+    pub(crate) gateways: usize,
+    pub(crate) servers: usize,
+    /// Of every gateway.
+    properties: Vec<(&'static str, String)>,
+    /// What no other test has in the names of its queues.
+    tag: String,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Plan {
+    /// One gateway and one server.
+    pub(crate) fn by(by: By) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            by,
+            gateways: 1,
+            servers: 1,
+            properties: Vec::new(),
+            tag: format!("_{}_{number}", std::process::id()),
+        }
+    }
+
+    pub(crate) fn rabbitmq() -> Self {
+        let port = Node::shared().port();
+        Self::at_broker(port)
+    }
+
+    pub(crate) fn at_broker(port: u16) -> Self {
+        let in_batches = false;
+        Self::by(By::Broker { port, in_batches })
+    }
+
+    pub(crate) fn rabbitmq_in_batches() -> Self {
+        let port = Node::shared().port();
+        let in_batches = true;
+        Self::by(By::Broker { port, in_batches })
+    }
+
+    pub(crate) fn memory() -> Self {
+        Self::by(By::Memory(MemoryBroker::new()))
+    }
+
+    pub(crate) fn direct() -> Self {
+        Self::by(By::Direct)
+    }
+
+    pub(crate) fn gateways(self, gateways: usize) -> Self {
+        Self { gateways, ..self }
+    }
+
+    pub(crate) fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    pub(crate) fn property(mut self, name: &'static str, value: &str) -> Self {
+        self.properties.push((name, value.to_owned()));
+        self
+    }
+
+    /// The name of a queue or topic of this test.
+    pub(crate) fn queue(&self, name: &str) -> String {
+        format!("{name}{}", self.tag)
+    }
+
+    /// Where the RETURNs of a gateway come, and the pushes for its users.
+    pub(crate) fn returns(&self, gateway: usize) -> String {
+        self.queue(&format!("gw{gateway}_returns"))
+    }
+
+    /// Writes the services.xml, and the certificate that it names.
+    pub(crate) fn write(&self, folder: &Path, ports: &[u16]) -> PathBuf {
+        let names = vec!["127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("the name is one");
+        let write = |name: &str, text: &str| {
+            let file = folder.join(name);
+            std::fs::write(&file, text).expect("the folder is writable");
+            file
+        };
+        write("server.pem", &made.cert.pem());
+        write("server.key", &made.signing_key.serialize_pem());
+        write("services.xml", &self.services(folder, ports))
+    }
+
+    /// The services.xml, with servers on these ports where they are reached
+    /// directly; `folder` has `server.pem` and `server.key`.
+    pub(crate) fn services(&self, folder: &Path, ports: &[u16]) -> String {
+        let gateways = (0..self.gateways).map(|gateway| self.gateway(gateway));
+        let gateways: String = gateways.collect();
+        format!(
+            r#"<SNS>
+    <InterfaceDef>
+        <if id="0" name="test.BaseServer"/>
+        <if id="1" name="test.ITerminalGatewayServer"/>
+        <if id="2" name="test.Server"/>
+        <if id="3" name="test.ITerminal"/>
+    </InterfaceDef>
+    <EndPoints>
+{}{}    </EndPoints>
+    <servers>
+{gateways}    </servers>
+</SNS>
+"#,
+            self.fronts(folder),
+            self.backs(ports),
+        )
+    }
+
+    fn fronts(&self, folder: &Path) -> String {
+        let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+        let tls = format!(
+            r#" certfile="{}" keyfile="{}""#,
+            certificate.display(),
+            key.display()
+        );
+        let mut text = String::new();
+        for gateway in 0..self.gateways {
+            for (name, kind, tls) in [
+                ("socket", "socket", ""),
+                ("websocket", "websocket", ""),
+                ("ssl", "socket", &tls),
+                ("wss", "websocket", &tls),
+            ] {
+                let name = format!("gw{gateway}_{name}");
+                line(
+                    &mut text,
+                    &format!(r#"<ep name="{name}" type="{kind}" host="127.0.0.1" port="0"{tls}/>"#),
+                );
+            }
+        }
+        text
+    }
+
+    fn backs(&self, ports: &[u16]) -> String {
+        let mut text = String::new();
+        let (port, batch) = match &self.by {
+            By::Direct => {
+                let hosts: Vec<_> = ports
+                    .iter()
+                    .map(|port| format!("127.0.0.1:{port}"))
+                    .collect();
+                let hosts = hosts.join(",");
+                let name = self.queue("calls");
+                line(
+                    &mut text,
+                    &format!(r#"<ep name="{name}" type="socket" host="{hosts}"/>"#),
+                );
+                return text;
+            }
+            By::Broker { port, in_batches } => (*port, u8::from(*in_batches)),
+            By::Memory(_) => (1, 0),
+        };
+        for (name, node) in self.nodes() {
+            line(
+                &mut text,
+                &format!(
+                    r#"<ep name="{name}" type="qpid" host="127.0.0.1" port="{port}" batch="{batch}" address="{name};{{create:always,node:{{type:{node},durable:true}}}}"/>"#
+                ),
+            );
+        }
+        text
+    }
+
+    /// The queues and topics of this test.
+    fn nodes(&self) -> Vec<(String, &'static str)> {
+        let mut nodes = vec![
+            (self.queue("calls"), "queue"),
+            (self.queue("all"), "topic"),
+            (self.queue("events"), "queue"),
+        ];
+        nodes.extend((0..self.gateways).map(|gateway| (self.returns(gateway), "queue")));
+        nodes
+    }
+
+    fn gateway(&self, gateway: usize) -> String {
+        let fronts =
+            ["socket", "websocket", "ssl", "wss"].map(|name| format!("gw{gateway}_{name}"));
+        let (calls, returns, all) = (
+            self.queue("calls"),
+            self.returns(gateway),
+            self.queue("all"),
+        );
+        let mut rows = String::new();
+        for front in &fronts {
+            line(&mut rows, &format!(r#"<call in="{front}" out="{calls}"/>"#));
+        }
+        // As in TCE's own example: broadcasts of one gateway reach its sockets,
+        // those of the next one its WebSockets.
+        let heard = &fronts[gateway % 2];
+        let mut listen = fronts.join(",");
+        let mut terminal = String::new();
+        let mut extra = String::new();
+        if !matches!(self.by, By::Direct) {
+            line(
+                &mut rows,
+                &format!(r#"<return in="{returns}" out="{heard}"/>"#),
+            );
+            terminal = format!(
+                r#"<route if="test.ITerminal"><call in="{returns}" out="{heard}"/><call in="{all}" out="{heard}"/></route>"#
+            );
+            let _ = write!(listen, ",{returns},{all}");
+            extra = format!(r#"<property name="loopback" value="{calls}#{returns}"/>"#);
+        }
+        for (name, value) in &self.properties {
+            let _ = write!(extra, r#"<property name="{name}" value="{value}"/>"#);
+        }
+        format!(
+            r#"<server name="gw{gateway}" type="socket server">
+<route if="test.Server">
+{rows}</route>
+<route if="test.BaseServer">
+{rows}</route>
+{terminal}
+<properties><property name="listen" value="{listen}"/>{extra}</properties>
+</server>
+"#
+        )
+    }
+
+    /// The config.yml of a server, as process `server`, and of one that hears
+    /// of users who come and go, as process `listener`.
+    pub(crate) fn config(&self) -> String {
+        let (port, in_batches) = match &self.by {
+            By::Broker { port, in_batches } => (*port, *in_batches),
+            By::Memory(_) | By::Direct => (1, false),
+        };
+        let mut text = "common_defs:\n  endpoints:\n".to_owned();
+        let mut server = String::new();
+        for (name, node) in self.nodes() {
+            line(
+                &mut text,
+                &format!(
+                    "- {{name: {name}, host: 127.0.0.1, port: {port}, type: qpid, batch: {in_batches}, address: '{name};{{create:always,node:{{type:{node},durable:true}}}}'}}"
+                ),
+            );
+            let mode = match name == self.queue("calls") {
+                true => "AF_READ",
+                false => "AF_WRITE",
+            };
+            line(&mut server, &format!("- {{name: {name}, af_mode: {mode}}}"));
+        }
+        let events = self.queue("events");
+        format!(
+            "{text}server:\n  endpoints:\n{server}listener:\n  endpoints:\n    - {{name: {events}, af_mode: AF_READ}}\n"
+        )
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    let _ = writeln!(text, "    {line}");
+}

@@ -1,0 +1,172 @@
+//! The broker goes away, and comes again.
+
+use tce_runtime::{ErrorCode, Proxy};
+
+use crate::{
+    common::{
+        client::Client,
+        house::House,
+        node::Node,
+        plan::{Front, Plan},
+        watching::{eventually, soon, within},
+    },
+    wire::Wire,
+};
+
+/// Calls until one succeeds; those before fail at once, and say why.
+async fn works_again(client: &Client) {
+    within(async {
+        loop {
+            match soon(client.server.echo("again")).await {
+                Ok(answer) => return assert_eq!(answer, "Yah! again"),
+                Err(error) => assert!(error.can_retry(), "{error}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+async fn is_away(house: &House) {
+    eventually("the gateway knows that the broker is away", || {
+        let backends = house.snapshot().backends;
+        backends
+            .iter()
+            .all(|row| row.state != tce_gateway::admin::BackendState::Up)
+    })
+    .await;
+}
+
+/// Calls fail at once, and the gateway says whose fault it is.
+async fn fails_at_once(client: &Client) {
+    let error = soon(client.server.echo("away")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SendFailed);
+    assert!(error.to_string().contains("calls"), "{error}");
+}
+
+/// The same socket still serves what needs no broker.
+async fn is_still_connected(client: &Client) {
+    let proxy = Proxy::new(client.server.connection());
+    soon(proxy.ping())
+        .await
+        .expect("the gateway itself answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_killed_and_comes_again_is_survived() {
+    let mut node = Node::start();
+    let house = House::start(Plan::at_broker(node.port())).await;
+    let mut clients = [
+        house.client(Front::Socket).await,
+        house.client(Front::WebSocket).await,
+        house.client(Front::Ssl).await,
+    ];
+    let seen = &house.server().seen;
+    let waiting = clients[0].server.echo_async("gate");
+    seen.gate_reached(1).await;
+    let mut first_numbers: Vec<_> = numbers(&house);
+    first_numbers.sort_unstable();
+
+    tokio::task::block_in_place(|| node.kill());
+    is_away(&house).await;
+    for client in &clients {
+        fails_at_once(client).await;
+        is_still_connected(client).await;
+    }
+    tokio::task::block_in_place(|| node.restart());
+    for client in &mut clients {
+        works_again(client).await;
+        within(client.server.bidirection()).await.unwrap();
+        assert_eq!(client.next_push().await, "server push message!");
+    }
+    // It was durable, and nobody had answered it: it is executed again.
+    seen.open_gate();
+    match within(waiting).await {
+        Ok(answer) => assert_eq!(answer, "through"),
+        Err(error) => assert_eq!(error.code(), ErrorCode::ConnectionLost, "{error}"),
+    }
+    let mut numbers = numbers(&house);
+    numbers.sort_unstable();
+    assert_eq!(numbers, first_numbers, "the same connections");
+    drop(clients);
+    house.end().await;
+}
+
+/// The numbers of the clients' connections.
+fn numbers(house: &House) -> Vec<u64> {
+    let rows = house.snapshot().connections.rows;
+    rows.iter().map(|row| row.id).collect()
+}
+
+/// A house whose gateway reaches the broker by a wire, and the server without.
+async fn behind_wire() -> (Wire, House) {
+    let wire = Wire::to(Node::shared().port()).await;
+    let plan = Plan::at_broker(wire.port());
+    let mut house = House::before(plan, &[], |it| it).await;
+    let mut at_broker = house.plan.clone();
+    at_broker.by = Plan::rabbitmq().by;
+    let server = crate::common::house::Server::start(&at_broker, "server0").await;
+    house.servers.push(server);
+    (wire, house)
+}
+
+#[tokio::test]
+async fn what_is_answered_while_the_way_is_cut_arrives_later() {
+    let (wire, house) = behind_wire().await;
+    let client = house.client(Front::Socket).await;
+    let call = client.server.echo_async("gate");
+    house.server().seen.gate_reached(1).await;
+    // The broker has confirmed what came before this was answered.
+    client.works().await;
+    wire.close().await;
+    is_away(&house).await;
+    fails_at_once(&client).await;
+    house.server().seen.open_gate();
+    wire.open();
+    assert_eq!(within(call).await.unwrap(), "through");
+    works_again(&client).await;
+    drop(client);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn oneway_calls_wait_for_the_broker() {
+    let (wire, house) = behind_wire().await;
+    let client = house.client(Front::Socket).await;
+    client.works().await;
+    wire.close().await;
+    is_away(&house).await;
+    for number in 0..3 {
+        let sent = client.server.heartbeat_oneway(&format!("{number}")).await;
+        sent.unwrap();
+    }
+    fails_at_once(&client).await;
+    wire.open();
+    for number in 0..3 {
+        assert_eq!(house.server().next_heard().await, format!("{number}"));
+    }
+    works_again(&client).await;
+    drop(client);
+    house.end().await;
+}
+
+/// A gateway that is started before its broker serves once that is there.
+#[tokio::test]
+async fn a_broker_that_is_late_is_waited_for() {
+    let wire = Wire::to(Node::shared().port()).await;
+    wire.close().await;
+    let plan = Plan::at_broker(wire.port());
+    let starting = House::before(plan, &[], |it| it);
+    let mut starting = std::pin::pin!(starting);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut starting).await;
+    assert!(early.is_err(), "nobody is served by a gateway that can't");
+    wire.open();
+    let house = within(starting).await;
+    let mut at_broker = house.plan.clone();
+    at_broker.by = Plan::rabbitmq().by;
+    let server = crate::common::house::Server::start(&at_broker, "server0").await;
+    let client = house.client(Front::Socket).await;
+    client.works().await;
+    drop((client, server));
+    house.end().await;
+}

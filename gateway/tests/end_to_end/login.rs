@@ -1,0 +1,300 @@
+//! Who a client is, before anything that it says reaches a server.
+
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use tce_gateway::{
+    auth::{Login, Refusal},
+    idl::gateway::{IUserEventListener, IUserEventListenerServant},
+};
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::common::{
+    house::{House, open_queues},
+    plan::{Front, Plan},
+    raw::{Message, Raw, string},
+    watching::{eventually, within},
+};
+
+const ECHO: u16 = 0;
+const HEARTBEAT: u16 = 2;
+const CONNECT_REJECT: u32 = 103;
+
+fn by_token(plan: Plan) -> Plan {
+    plan.property("userid_check", "true")
+        .property("auth", "token")
+}
+
+fn echo(sequence: u32, text: &str) -> Message {
+    Message::call(sequence, ECHO, string(text))
+}
+
+fn heartbeat(text: &str) -> Message {
+    Message {
+        calltype: 0x21,
+        ..Message::call(0, HEARTBEAT, string(text))
+    }
+}
+
+fn logging_in(message: Message, token: &str) -> Message {
+    message.with_extra(&[("__token__", token), ("__device_id__", "phone")])
+}
+
+#[tokio::test]
+async fn the_first_message_says_who_the_client_is() {
+    for plan in [Plan::direct(), Plan::memory(), Plan::rabbitmq()] {
+        let house = House::start(by_token(plan)).await;
+        let mut anna = house.user("anna").await;
+        let ben = house.user("ben").await;
+        assert_eq!(anna.who().await, "anna");
+        assert_eq!(ben.who().await, "ben");
+        let seen = within(anna.server.echo("extra")).await.unwrap();
+        assert!(!seen.contains("__token__"), "{seen}");
+        within(ben.server.echo("push anna hello")).await.unwrap();
+        assert_eq!(anna.next_push().await, "hello");
+        drop((anna, ben));
+        house.end().await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_say_so_is_turned_away() {
+    let house = House::start(by_token(Plan::direct())).await;
+    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let answer = stranger.call(&echo(7, "hello")).await;
+    assert_eq!((answer.sequence, answer.errcode), (7, CONNECT_REJECT));
+    stranger.closed().await;
+
+    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    stranger.send(&heartbeat("hello").frame()).await;
+    stranger.closed().await;
+
+    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let empty = logging_in(echo(9, "hello"), "");
+    let all = [empty.frame(), echo(10, "behind it").frame()].concat();
+    stranger.send(&all).await;
+    let answer = stranger.message().await;
+    assert_eq!((answer.sequence, answer.errcode), (9, CONNECT_REJECT));
+    assert!(stranger.next().await.is_none(), "nothing else is answered");
+
+    assert_eq!(house.server().seen.echoed.load(Ordering::Relaxed), 0);
+    house.end().await;
+}
+
+/// What comes behind the first message waits for the login, and stays behind
+/// it.
+#[tokio::test]
+async fn calls_behind_the_first_wait_and_keep_their_order() {
+    let (gate, asked) = (Arc::new(Semaphore::new(0)), mpsc::channel(1));
+    let (asked, mut asks) = asked;
+    let house = House::start_with(Plan::direct(), |gateway| {
+        let (gate, asked) = (Arc::clone(&gate), asked.clone());
+        gateway.authenticator(move |login: Login| {
+            let (gate, asked) = (Arc::clone(&gate), asked.clone());
+            async move {
+                asked.send(login.device_id).await.unwrap();
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Refusal>(login.token)
+            }
+        })
+    })
+    .await;
+    let mut client = Raw::connect(house.address(Front::Socket)).await;
+    let mut bytes = logging_in(heartbeat("0"), "anna").frame();
+    for number in 1..50 {
+        bytes.extend(heartbeat(&format!("{number}")).frame());
+    }
+    client.send(&bytes).await;
+    assert_eq!(within(asks.recv()).await.unwrap().as_deref(), Some("phone"));
+    client.send(&echo(50, "who").frame()).await;
+    assert_eq!(house.snapshot().users, 0);
+    assert_eq!(house.snapshot().totals.calls, 0);
+    gate.add_permits(1);
+    for number in 0..50 {
+        assert_eq!(house.server().next_heard().await, format!("{number}"));
+    }
+    let answer = client.message().await;
+    assert_eq!((answer.sequence, answer.params), (50, string("anna")));
+    drop(client);
+    house.end().await;
+}
+
+/// The same where the login takes no time, and tasks run side by side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_quick_a_login_is_its_message_comes_first() {
+    let house = House::start(by_token(Plan::direct())).await;
+    for user in 0..200 {
+        let mut client = Raw::connect(house.address(Front::Socket)).await;
+        let first = logging_in(echo(1, "first"), &format!("user{user}"));
+        let mut bytes = first.frame();
+        for number in 2..10 {
+            bytes.extend(echo(number, "later").frame());
+        }
+        client.send(&bytes).await;
+        for number in 1..10 {
+            assert_eq!(client.message().await.sequence, number, "of user {user}");
+        }
+    }
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_second_login_replaces_the_first() {
+    for plan in [Plan::direct(), Plan::memory()] {
+        let house = House::start(by_token(plan)).await;
+        let mut first = Raw::connect(house.address(Front::Socket)).await;
+        let gate = logging_in(echo(1, "gate"), "anna");
+        first.send(&gate.frame()).await;
+        house.server().seen.gate_reached(1).await;
+        // The same sequence again: the first one's answer is none of this one's.
+        let mut second = Raw::connect(house.address(Front::Socket)).await;
+        second
+            .send(&logging_in(echo(1, "gate"), "anna").frame())
+            .await;
+        house.server().seen.gate_reached(2).await;
+        first.closed().await;
+        house.server().seen.gate.add_permits(1);
+        house.dropped("late_return", 1).await;
+        house.server().seen.open_gate();
+        let answer = second.message().await;
+        assert_eq!((answer.sequence, answer.params), (1, string("through")));
+        let ben = house.user("ben").await;
+        within(ben.server.echo("push anna hello")).await.unwrap();
+        let push = second.message().await;
+        assert_eq!((push.ifidx, push.calltype), (3, 0x21));
+        assert_eq!(house.snapshot().users, 2);
+        drop((ben, second));
+        house.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_login_is_refused_while_the_first_lives() {
+    let plan = by_token(Plan::direct()).property("second_login", "refuse");
+    let house = House::start(plan).await;
+    let first = house.user("anna").await;
+    first.works().await;
+    let second = house.user("anna").await;
+    let refused = within(second.server.echo("who")).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::ConnectReject);
+    assert!(
+        refused.to_string().contains("logged in already"),
+        "{refused}"
+    );
+    first.works().await;
+    drop(first);
+    eventually("the first has gone", || house.snapshot().users == 0).await;
+    let third = house.user("anna").await;
+    assert_eq!(third.who().await, "anna");
+    drop((second, third));
+    house.end().await;
+}
+
+const SECRET: &str = "a secret that is long enough for everybody";
+
+fn jwt(user: &str, lives: i64, secret: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let expires = i64::try_from(now.as_secs()).unwrap() + lives;
+    let claims = json!({ "sub": user, "exp": expires });
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    encode(&Header::default(), &claims, &key).unwrap()
+}
+
+#[tokio::test]
+async fn a_jwt_says_who_the_client_is() {
+    let plan = Plan::memory()
+        .property("userid_check", "true")
+        .property("auth", "jwt")
+        .property("auth_jwt_secret", SECRET);
+    let house = House::start(plan).await;
+    let anna = house.user(&jwt("anna", 600, SECRET)).await;
+    assert_eq!(anna.who().await, "anna");
+    for token in [
+        jwt("anna", -600, SECRET),
+        jwt("anna", 600, "another secret, as long as the first one"),
+        "anna".to_owned(),
+    ] {
+        let stranger = house.user(&token).await;
+        let refused = within(stranger.server.echo("who")).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::ConnectReject, "{refused}");
+    }
+    anna.works().await;
+    drop(anna);
+    house.end().await;
+}
+
+/// Hears of users.
+struct Listener(mpsc::Sender<String>);
+
+impl IUserEventListener for Listener {
+    async fn on_user_on_line(
+        &self,
+        user_id: String,
+        gateway: String,
+        _: &Context,
+    ) -> Result<(), Fault> {
+        Ok(self.0.send(format!("{user_id} on at {gateway}")).await?)
+    }
+
+    async fn on_user_off_line(
+        &self,
+        user_id: String,
+        gateway: String,
+        _: &Context,
+    ) -> Result<(), Fault> {
+        Ok(self.0.send(format!("{user_id} off at {gateway}")).await?)
+    }
+}
+
+#[tokio::test]
+async fn a_servant_hears_of_users_who_come_and_go() {
+    for plan in [Plan::memory(), Plan::rabbitmq()] {
+        let events = plan.queue("events");
+        let plan = by_token(plan).property("user_events", &events);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let house = House::start_with(plan, |gateway| {
+            let seen = Arc::clone(&seen);
+            gateway.on_user(move |user, is_there| {
+                seen.lock().unwrap().push((user.to_owned(), is_there));
+            })
+        })
+        .await;
+        let communicator = Communicator::new();
+        open_queues(&house.plan, "listener", &communicator).await;
+        let (sender, mut heard) = mpsc::channel(16);
+        let adapter = Adapter::listen(&communicator, &format!("mq:{events}")).await;
+        let adapter = adapter.expect("the queue is there");
+        adapter
+            .add_servant(IUserEventListenerServant::new(Listener(sender)))
+            .start();
+        let anna = house.user("anna").await;
+        anna.works().await;
+        assert_eq!(within(heard.recv()).await.unwrap(), "anna on at gw0");
+        // Who comes again, by another connection, has never been away.
+        let again = house.user("anna").await;
+        again.works().await;
+        drop(anna);
+        let ben = house.user("ben").await;
+        ben.works().await;
+        assert_eq!(within(heard.recv()).await.unwrap(), "ben on at gw0");
+        drop(again);
+        assert_eq!(within(heard.recv()).await.unwrap(), "anna off at gw0");
+        drop(ben);
+        assert_eq!(within(heard.recv()).await.unwrap(), "ben off at gw0");
+        let expected = [
+            ("anna", true),
+            ("ben", true),
+            ("anna", false),
+            ("ben", false),
+        ];
+        let expected = expected.map(|(user, is_there)| (user.to_owned(), is_there));
+        assert_eq!(*seen.lock().unwrap(), expected);
+        assert!(communicator.shutdown(Duration::from_secs(10)).await);
+        house.end().await;
+    }
+}

@@ -1,0 +1,50 @@
+//! Clients, gateways and servers together: over every transport, under load,
+//! against hostile clients, and when brokers, servers and gateways go away.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "numbers are cut to bytes on purpose"
+)]
+
+// The attribute tells clippy that the helpers in these are tests too.
+#[cfg(test)]
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+#[path = "../../../tce-runtime/tests/websocket/peer.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod peer;
+#[cfg(test)]
+#[path = "../../../tce-runtime/tests/mq/raw.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod queue;
+#[cfg(test)]
+#[path = "../../../tests/recorded/vectors.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod vectors;
+#[cfg(test)]
+#[path = "../../../tce-runtime/tests/mq/wire.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod wire;
+
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod forgery;
+#[cfg(test)]
+mod legacy;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod table;
