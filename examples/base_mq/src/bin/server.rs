@@ -23,8 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
 
     let adapter = Adapter::listen(&communicator, "mq:mq_server").await?;
-    adapter.add_servant(ServerServant::new(ServerImpl)).start();
+    adapter.add_servant(ServerServant::new(ServerImpl));
     println!("listening on {}", adapter.endpoint());
+    adapter.start();
 
     // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end. What is
     // in the queue stays there for the next server.

@@ -68,8 +68,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let adapter = Adapter::listen(&communicator, &args.endpoint).await?;
-    adapter.add_servant(ServerServant::new(ServerImpl)).start();
+    adapter.add_servant(ServerServant::new(ServerImpl));
     println!("listening on {}", adapter.endpoint());
+    adapter.start();
 
     // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
     communicator
