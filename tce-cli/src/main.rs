@@ -18,6 +18,7 @@ mod idl;
 mod lint;
 mod lock;
 mod man;
+mod new;
 mod output;
 mod ping;
 
@@ -42,6 +43,7 @@ tce_runtime::include_idl!(test);
     after_help = "\
 Examples:
   tce demo                            see every kind of call at work, nothing else needed
+  tce new hello                       begin a project that builds and runs
   tce compile -i test.idl -o src/gen  write code for an IDL
   tce check test.idl                  say what is wrong with an IDL, write nothing
   tce fmt test.idl                    give an IDL its canonical layout
@@ -71,6 +73,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::Args),
     Compile(compile::Args),
     Check(check::Args),
     Fmt(fmt::Args),
@@ -90,6 +93,7 @@ enum Command {
 impl Command {
     fn run(&self, console: &mut Console) -> Result<ExitCode, Failure> {
         Ok(match self {
+            Self::New(args) => new::run(args, console)?,
             Self::Compile(args) => compile::run(args, console)?,
             Self::Check(args) => check::run(args, console)?,
             Self::Fmt(args) => fmt::run(args, console)?,

@@ -5,6 +5,7 @@ use super::{command, tce};
 #[test]
 fn help_of_every_subcommand_has_examples() {
     for subcommand in [
+        "new",
         "compile",
         "check",
         "fmt",

@@ -17,6 +17,7 @@ mod fmt;
 mod gateway;
 mod lint;
 mod lock;
+mod new;
 mod output;
 mod ping;
 mod settings;

@@ -1,0 +1,5 @@
+//! Compiles the IDL to Rust whenever it changes.
+
+fn main() -> Result<(), tce_codegen::Error> {
+    tce_codegen::configure().compile(&["idl/{{module}}.idl"])
+}

@@ -1,0 +1,24 @@
+//! The server: listens, and answers until Ctrl-C.
+
+use std::{error::Error, time::Duration};
+
+use tce_runtime::{Adapter, Communicator};
+
+use {{module}}::{GreeterImpl, {{module}}::GreeterServant};
+
+const ENDPOINT: &str = "tcp://localhost:12002";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let endpoint = std::env::args().nth(1);
+    let communicator = Communicator::new();
+    let adapter = Adapter::listen(&communicator, endpoint.as_deref().unwrap_or(ENDPOINT)).await?;
+    let servant = GreeterServant::new(GreeterImpl::default());
+    adapter.add_servant(servant).start();
+    println!("listening on {}", adapter.endpoint());
+    // Then calls in flight have 10 s to end.
+    communicator
+        .wait_for_shutdown(Duration::from_secs(10))
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The server and a client of it, in one program.
+
+use std::error::Error;
+
+use tce_runtime::{Adapter, Communicator};
+
+use {{module}}::{
+    GreeterImpl,
+    {{module}}::{GreeterPrx, GreeterServant},
+};
+
+#[tokio::test]
+async fn who_has_a_name_is_greeted() -> Result<(), Box<dyn Error>> {
+    let communicator = Communicator::new();
+    // Port 0 is any that is free.
+    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
+    let servant = GreeterServant::new(GreeterImpl::default());
+    adapter.add_servant(servant).start();
+    let greeter = GreeterPrx::connect(&communicator, &adapter.endpoint().to_string()).await?;
+
+    assert_eq!(greeter.greet("Ann").await?, "Hello, Ann!");
+    let refused = greeter.greet("").await;
+    assert!(refused.is_err(), "{refused:?}");
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `tce new`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use super::{Ran, folder, ran, tce_in};
+
+/// The repository, whose crates a project is built with.
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().unwrap()
+}
+
+/// Cargo as the tests themselves are built: the same crates in the same
+/// versions, most of which are there already.
+fn cargo(project: &Path, args: &[&str]) -> Command {
+    let built = Path::new(env!("CARGO_BIN_EXE_tce")).parent().unwrap();
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(args)
+        .current_dir(project)
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_TARGET_DIR", built.parent().unwrap())
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only");
+    cargo
+}
+
+fn run_cargo(project: &Path, args: &[&str]) -> Ran {
+    ran(&mut cargo(project, args))
+}
+
+/// A server that runs until it is dropped.
+struct Server(Child);
+
+impl Server {
+    /// Gives the endpoint too.
+    fn start(project: &Path) -> (Self, String) {
+        // Built apart, so that what is killed is the server and not cargo.
+        let args = ["build", "--bin", "server", "--message-format", "json"];
+        let built = run_cargo(project, &args).exits(0);
+        let program = built.out.lines().find_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).unwrap();
+            message["executable"].as_str().map(str::to_owned)
+        });
+        let mut command = Command::new(program.unwrap());
+        let mut child = command
+            .arg("tcp://127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out: ChildStdout = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let endpoint = line.trim_end().strip_prefix("listening on ").unwrap();
+        (Self(child), endpoint.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_new_project_builds_runs_and_has_nothing_to_mend() {
+    let folder = folder(&[]);
+    tce_in(folder.path(), &["new", "hello-world"])
+        .exits(0)
+        .prints("created hello-world: a server, a client")
+        .prints("cargo run --bin server");
+    let project = folder.path().join("hello-world");
+    fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+
+    run_cargo(&project, &["fmt", "--check"]).exits(0);
+    let clippy = ["clippy", "--all-targets", "--", "-D", "warnings"];
+    run_cargo(&project, &clippy).exits(0);
+    run_cargo(&project, &["test"]).exits(0);
+    tce_in(&project, &["fmt", "--check", "idl"]).exits(0);
+    let ran = tce_in(&project, &["lint", "idl"]).exits(0);
+    assert_eq!(ran.err, "no errors in 1 file\n");
+
+    let (_server, endpoint) = Server::start(&project);
+    let ran = run_cargo(&project, &["run", "--bin", "client", "--", &endpoint]).exits(0);
+    assert_eq!(ran.out, "Ann was greeted\nHello, Ann!\n");
+    let readme = fs::read_to_string(project.join("README.md")).unwrap();
+    assert!(readme.contains(&ran.out), "{readme}");
+    let ran = tce_in(&project, &["call", &endpoint, "Greeter.greet", "Bob"]).exits(0);
+    assert_eq!(ran.out, "\"Hello, Bob!\"\n");
+}
+
+#[test]
+fn the_crates_come_from_where_the_user_says() {
+    let folder = folder(&[]);
+    let manifest = |name: &str| {
+        let path = folder.path().join(name).join("Cargo.toml");
+        fs::read_to_string(path).unwrap()
+    };
+    let root = root();
+    let root = root.to_str().unwrap();
+    tce_in(folder.path(), &["new", "one", "--tce", root]).exits(0);
+    let path = format!("tce-runtime = {{ path = \"{root}/tce-runtime\" }}");
+    assert!(manifest("one").contains(&path), "{}", manifest("one"));
+
+    let url = "https://git.example.org/tce.git";
+    tce_in(folder.path(), &["new", "two", "--tce", url]).exits(0);
+    let git = format!("tce-codegen = {{ git = \"{url}\" }}");
+    assert!(manifest("two").contains(&git), "{}", manifest("two"));
+
+    tce_in(folder.path(), &["new", "three", "--tce", "one"])
+        .exits(2)
+        .complains("`one` is no checkout of tce: there is no tce-runtime/Cargo.toml in it");
+    assert!(!folder.path().join("three").exists());
+}
+
+#[test]
+fn a_project_in_a_workspace_stays_apart_until_it_is_a_member() {
+    let folder = folder(&[("Cargo.toml", "[workspace]\nmembers = []\n")]);
+    tce_in(folder.path(), &["new", "apps/hello"]).exits(0);
+    let metadata = ["metadata", "--no-deps", "--format-version", "1"];
+    run_cargo(&folder.path().join("apps/hello"), &metadata).exits(0);
+}
+
+#[test]
+fn nothing_is_overwritten_and_a_name_has_to_be_one() {
+    let folder = folder(&[("there/file", "")]);
+    tce_in(folder.path(), &["new", "there"])
+        .exits(2)
+        .complains("error: `there` is there already");
+    for (name, complaint) in [
+        ("Hello", "lower case letters"),
+        ("fn", "a word of Rust"),
+        ("sequence", "a word of the IDL"),
+        ("tokio", "a crate that every project uses"),
+        ("..", "the project needs a name"),
+    ] {
+        tce_in(folder.path(), &["new", name])
+            .exits(2)
+            .complains(complaint);
+    }
+    tce_in(folder.path(), &["new", "there/file/hello"])
+        .exits(1)
+        .complains("can't write");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
