@@ -101,12 +101,11 @@ impl Queues {
     }
 
     /// Those that are written, to pass calls on to.
-    pub(crate) async fn backends(&self, core: &Core) -> Result<Backends, RpcError> {
+    pub(crate) async fn backends(&self) -> Result<Backends, RpcError> {
         let mut backends = Backends::new();
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
             let name = &endpoint.name;
             let queue = Queue {
-                slot: core.slots.of(name),
                 name: name.clone(),
                 address: format!("amqp://{}:{}", endpoint.host, endpoint.port),
                 connection: self.communicator.connect(&format!("mq:{name}")).await?,

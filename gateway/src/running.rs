@@ -82,7 +82,7 @@ impl Running {
     ) -> Result<(), GatewayError> {
         let core = &self.core;
         let mut backends = kept;
-        backends.append(&mut opened.backends(core).await?);
+        backends.append(&mut opened.backends().await?);
         for id in &server.backends {
             let endpoint = services.endpoint(*id);
             if !backends.contains_key(&endpoint.name) {
@@ -143,6 +143,7 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(opened);
+        tokio::spawn(outlive(Arc::clone(&self.core), table));
         tracing::info!(file = %file.display(), "loaded anew");
         Ok(())
     }
@@ -198,6 +199,15 @@ impl Running {
 /// How long what leaves for brokers and servers may take at the end, when no
 /// client waits any more.
 const BACK_TIME: Duration = Duration::from_secs(2);
+
+/// Keeps what calls under way have left by, though it is not used any more.
+async fn outlive(core: Arc<Core>, table: Arc<Table>) {
+    tokio::select! {
+        () = tokio::time::sleep(core.properties.call_time) => {}
+        () = Arc::clone(&core).reached(Phase::Ended) => {}
+    }
+    drop(table);
+}
 
 fn listens<'a>(services: &'a Services, server: &Server) -> Vec<&'a Endpoint> {
     let ids = server.listen.iter();

@@ -14,7 +14,6 @@ use super::Arrivals;
 use crate::{
     core::{Core, Phase},
     session::Via,
-    slots::Slot,
 };
 
 /// The pauses between attempts to reach a server that has never been there.
@@ -23,13 +22,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// The servers behind one endpoint.
 pub(crate) struct Direct {
-    slot: Slot,
     name: String,
     hosts: Vec<Host>,
 }
 
 /// One of them.
 pub(crate) struct Host {
+    via: Via,
     /// `tcp://host:port`
     pub(crate) endpoint: String,
     /// Once it has been reached; from then on it is kept.
@@ -51,14 +50,11 @@ impl Direct {
         endpoints: impl IntoIterator<Item = String>,
     ) -> Self {
         let slot = core.slots.of(name);
-        let hosts = endpoints.into_iter().enumerate();
-        let hosts = hosts.map(|(number, endpoint)| {
-            let via = Via {
-                endpoint: slot,
-                host: number,
-            };
+        let hosts = endpoints.into_iter().map(|endpoint| {
+            let via = Via::new();
             let relay = Arc::new(Arrivals::new(core, slot, Some(via)));
             let host = Host {
+                via,
                 endpoint,
                 connection: Arc::default(),
             };
@@ -72,7 +68,6 @@ impl Direct {
             host
         });
         Self {
-            slot,
             name: name.to_owned(),
             hosts: hosts.collect(),
         }
@@ -86,6 +81,12 @@ impl Direct {
         &self.hosts
     }
 
+    /// Whether a server has gone.
+    pub(super) fn has_lost(&self, via: Via) -> bool {
+        let host = self.hosts.iter().find(|host| host.via == via);
+        host.is_none_or(|host| !host.is_up())
+    }
+
     /// Passes a CALL on to the session's host, or the next one that takes it.
     pub(super) fn pass(
         &self,
@@ -97,18 +98,12 @@ impl Direct {
         let count = self.hosts.len();
         let first = usize::try_from(session).unwrap_or(0) % count.max(1);
         let mut failure = NotPassed::Detached;
-        for host in (first..count).chain(0..first) {
-            let Some(connection) = self.hosts.get(host).and_then(|host| host.connection.get())
-            else {
+        for host in self.hosts.iter().cycle().skip(first).take(count) {
+            let Some(connection) = host.connection.get() else {
                 continue;
             };
             match passing.pass(connection, header, extra, None) {
-                Ok(()) => {
-                    return Ok(Via {
-                        endpoint: self.slot,
-                        host,
-                    });
-                }
+                Ok(()) => return Ok(host.via),
                 Err(NotPassed::Detached) => {}
                 Err(error) => failure = error,
             }

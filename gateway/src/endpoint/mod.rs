@@ -13,7 +13,7 @@ use tce_runtime::{
 pub(crate) use arrivals::{Arrivals, SERVER_GONE};
 pub(crate) use direct::Direct;
 
-use crate::{session::Via, slots::Slot};
+use crate::session::Via;
 
 /// What calls are passed on to.
 pub(crate) enum Backend {
@@ -23,7 +23,6 @@ pub(crate) enum Backend {
 
 /// A queue or topic at a broker.
 pub(crate) struct Queue {
-    pub(crate) slot: Slot,
     pub(crate) name: String,
     /// `amqp://host:port`
     pub(crate) address: String,
@@ -51,10 +50,7 @@ impl Backend {
     pub(crate) fn has_lost(&self, via: Via) -> bool {
         match self {
             Self::Queue(_) => false,
-            Self::Direct(direct) => !direct
-                .hosts()
-                .get(via.host)
-                .is_some_and(direct::Host::is_up),
+            Self::Direct(direct) => direct.has_lost(via),
         }
     }
 
@@ -66,7 +62,7 @@ impl Backend {
         }
     }
 
-    /// Passes a CALL on, and says by which way. Calls of one session keep to
+    /// Passes a CALL on, and says by which server, where that is known. Calls of one session keep to
     /// one host while it is there, so that they stay in order.
     pub(crate) fn pass(
         &self,
@@ -75,16 +71,13 @@ impl Backend {
         header: Header,
         extra: &PatchedExtra<'_>,
         expires_in: Duration,
-    ) -> Result<Via, NotPassed> {
+    ) -> Result<Option<Via>, NotPassed> {
         match self {
             Self::Queue(queue) => {
                 passing.pass(&queue.connection, header, extra, Some(expires_in))?;
-                Ok(Via {
-                    endpoint: queue.slot,
-                    host: 0,
-                })
+                Ok(None)
             }
-            Self::Direct(direct) => direct.pass(session, passing, header, extra),
+            Self::Direct(direct) => direct.pass(session, passing, header, extra).map(Some),
         }
     }
 }

@@ -1,16 +1,28 @@
 //! The calls of one client that wait for their RETURN.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use tce_runtime::wire::Header;
 
-use crate::{meter::Meter, slots::Slot};
+use crate::meter::Meter;
 
-/// By which endpoint, and there by which of its hosts, a call has left.
+/// A server by which calls leave, where it is reached directly: a number that
+/// no other has, nor the same one after it was loaded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Via {
-    pub(crate) endpoint: Slot,
-    pub(crate) host: usize,
+pub(crate) struct Via(u64);
+
+impl Via {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// A call that was passed on.
@@ -19,7 +31,7 @@ pub(crate) struct Call {
     /// As the client sent it: what its RETURN repeats.
     pub(crate) header: Header,
     pub(crate) since: Instant,
-    /// Not known until it has been sent.
+    /// Not known until it has been sent, and never of a queue.
     pub(crate) via: Option<Via>,
     pub(crate) meter: Arc<Meter>,
 }

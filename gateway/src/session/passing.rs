@@ -71,7 +71,7 @@ impl Session {
             self.core.properties.call_time,
         );
         match passed {
-            Ok(via) if !is_oneway => {
+            Ok(Some(via)) if !is_oneway => {
                 self.lock().calls.went(header.sequence, via);
                 if way.backend().has_lost(via) {
                     // It may have gone before the call was known to be there.
