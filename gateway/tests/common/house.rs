@@ -14,7 +14,7 @@ use tce_runtime::{
     Adapter, Communicator,
     config::{Endpoint, MqConfig, Options},
 };
-use tce_tests::test::ServerServant;
+use tce_tests::test::{ITerminalPrx, ServerServant};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -47,7 +47,7 @@ impl Server {
         open_queues(plan, "server", &communicator).await;
         let endpoint = match &plan.by {
             By::Direct => format!("tcp://127.0.0.1:{port}"),
-            By::Broker { .. } | By::Memory(_) => format!("mq:{}", plan.queue("calls")),
+            By::Broker { .. } | By::Memory(_) => format!("mq:{}", plan.calls()),
         };
         let adapter = Adapter::listen(&communicator, &endpoint).await;
         let adapter = adapter.expect("the endpoint is free");
@@ -70,6 +70,15 @@ impl Server {
     /// Where it is reached directly.
     pub(crate) fn port(&self) -> u16 {
         self.adapter.endpoint().port
+    }
+
+    /// Pushes a message to all clients of all gateways.
+    pub(crate) async fn tell_all(&self, plan: &Plan, text: &str) {
+        let topic = format!("mq:{}", plan.queue("all"));
+        let connection = self.communicator.connect(&topic).await;
+        let all = ITerminalPrx::new(&connection.expect("it is open for writing"));
+        let told = within(all.on_message_oneway(text)).await;
+        told.expect("the broker takes it");
     }
 
     /// What `heartbeat` was told next.

@@ -14,4 +14,5 @@ pub(crate) mod client;
 pub(crate) mod house;
 pub(crate) mod plan;
 pub(crate) mod process;
+pub(crate) mod scene;
 pub(crate) mod seed;

@@ -41,8 +41,11 @@ pub(crate) struct Plan {
     pub(crate) servers: usize,
     /// Of every gateway.
     properties: Vec<(&'static str, String)>,
+    /// Rows of `EndPoints` beside those that every test has.
+    endpoints: String,
     /// What no other test has in the names of its queues.
     tag: String,
+    calls: &'static str,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -56,7 +59,9 @@ impl Plan {
             gateways: 1,
             servers: 1,
             properties: Vec::new(),
+            endpoints: String::new(),
             tag: format!("_{}_{number}", std::process::id()),
+            calls: "calls",
         }
     }
 
@@ -97,9 +102,26 @@ impl Plan {
         self
     }
 
+    /// Adds a socket that gateways connect to.
+    pub(crate) fn socket(mut self, name: &str, port: u16) -> Self {
+        let row = format!(r#"<ep name="{name}" type="socket" host="127.0.0.1" port="{port}"/>"#);
+        line(&mut self.endpoints, &row);
+        self
+    }
+
     /// The name of a queue or topic of this test.
     pub(crate) fn queue(&self, name: &str) -> String {
         format!("{name}{}", self.tag)
+    }
+
+    /// Where calls go.
+    pub(crate) fn calls(&self) -> String {
+        self.queue(self.calls)
+    }
+
+    /// Has them go elsewhere.
+    pub(crate) fn name_calls(&mut self, calls: &'static str) {
+        self.calls = calls;
     }
 
     /// Where the RETURNs of a gateway come, and the pushes for its users.
@@ -135,13 +157,14 @@ impl Plan {
         <if id="3" name="test.ITerminal"/>
     </InterfaceDef>
     <EndPoints>
-{}{}    </EndPoints>
+{}{}{}    </EndPoints>
     <servers>
 {gateways}    </servers>
 </SNS>
 "#,
             self.fronts(folder),
             self.backs(ports),
+            self.endpoints,
         )
     }
 
@@ -179,7 +202,7 @@ impl Plan {
                     .map(|port| format!("127.0.0.1:{port}"))
                     .collect();
                 let hosts = hosts.join(",");
-                let name = self.queue("calls");
+                let name = self.calls();
                 line(
                     &mut text,
                     &format!(r#"<ep name="{name}" type="socket" host="{hosts}"/>"#),
@@ -203,9 +226,10 @@ impl Plan {
     /// The queues and topics of this test.
     fn nodes(&self) -> Vec<(String, &'static str)> {
         let mut nodes = vec![
-            (self.queue("calls"), "queue"),
+            (self.calls(), "queue"),
             (self.queue("all"), "topic"),
             (self.queue("events"), "queue"),
+            (self.queue("logins"), "queue"),
         ];
         nodes.extend((0..self.gateways).map(|gateway| (self.returns(gateway), "queue")));
         nodes
@@ -214,11 +238,7 @@ impl Plan {
     fn gateway(&self, gateway: usize) -> String {
         let fronts =
             ["socket", "websocket", "ssl", "wss"].map(|name| format!("gw{gateway}_{name}"));
-        let (calls, returns, all) = (
-            self.queue("calls"),
-            self.returns(gateway),
-            self.queue("all"),
-        );
+        let (calls, returns, all) = (self.calls(), self.returns(gateway), self.queue("all"));
         let mut rows = String::new();
         for front in &fronts {
             line(&mut rows, &format!(r#"<call in="{front}" out="{calls}"/>"#));
@@ -256,8 +276,9 @@ impl Plan {
         )
     }
 
-    /// The config.yml of a server, as process `server`, and of one that hears
-    /// of users who come and go, as process `listener`.
+    /// The config.yml of a server, as process `server`; of one that hears of
+    /// users who come and go, as `events`; and of one that knows them, as
+    /// `logins`.
     pub(crate) fn config(&self) -> String {
         let (port, in_batches) = match &self.by {
             By::Broker { port, in_batches } => (*port, *in_batches),
@@ -272,16 +293,21 @@ impl Plan {
                     "- {{name: {name}, host: 127.0.0.1, port: {port}, type: qpid, batch: {in_batches}, address: '{name};{{create:always,node:{{type:{node},durable:true}}}}'}}"
                 ),
             );
-            let mode = match name == self.queue("calls") {
+            let mode = match name == self.calls() {
                 true => "AF_READ",
                 false => "AF_WRITE",
             };
             line(&mut server, &format!("- {{name: {name}, af_mode: {mode}}}"));
         }
-        let events = self.queue("events");
-        format!(
-            "{text}server:\n  endpoints:\n{server}listener:\n  endpoints:\n    - {{name: {events}, af_mode: AF_READ}}\n"
-        )
+        let mut text = format!("{text}server:\n  endpoints:\n{server}");
+        for process in ["events", "logins"] {
+            let queue = self.queue(process);
+            let _ = write!(
+                text,
+                "{process}:\n  endpoints:\n    - {{name: {queue}, af_mode: AF_READ}}\n"
+            );
+        }
+        text
     }
 }
 

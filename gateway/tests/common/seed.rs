@@ -108,8 +108,7 @@ impl Server for Seed {
                 Ok("through".to_owned())
             }
             "push" => {
-                let terminal = ITerminalPrx::new(ctx.connection());
-                let terminal = terminal.with_extra([("__user_id__", word())]);
+                let terminal = ITerminalPrx::to_user(ctx.connection(), word());
                 terminal.on_message_oneway(word()).await?;
                 Ok("pushed".to_owned())
             }

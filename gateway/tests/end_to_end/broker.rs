@@ -1,5 +1,7 @@
 //! The broker goes away, and comes again.
 
+use std::time::Duration;
+
 use tce_runtime::{ErrorCode, Proxy};
 
 use crate::{
@@ -21,7 +23,7 @@ async fn works_again(client: &Client) {
                 Ok(answer) => return assert_eq!(answer, "Yah! again"),
                 Err(error) => assert!(error.can_retry(), "{error}"),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
@@ -79,6 +81,8 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
         within(client.server.bidirection()).await.unwrap();
         assert_eq!(client.next_push().await, "server push message!");
     }
+    // Only sockets hear broadcasts; they heard nothing else meanwhile.
+    hears_broadcasts(&house, &mut clients[0]).await;
     // It was durable, and nobody had answered it: it is executed again.
     seen.open_gate();
     match within(waiting).await {
@@ -90,6 +94,21 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
     assert_eq!(numbers, first_numbers, "the same connections");
     drop(clients);
     house.end().await;
+}
+
+/// Broadcasts until one is heard: those before the gateway reads the topic
+/// again are for nobody.
+async fn hears_broadcasts(house: &House, client: &mut Client) {
+    within(async {
+        loop {
+            house.server().tell_all(&house.plan, "to all").await;
+            let next = tokio::time::timeout(Duration::from_millis(50), client.pushed.recv());
+            if let Ok(heard) = next.await {
+                return assert_eq!(heard.as_deref(), Some("to all"));
+            }
+        }
+    })
+    .await;
 }
 
 /// The numbers of the clients' connections.
@@ -150,6 +169,20 @@ async fn oneway_calls_wait_for_the_broker() {
     house.end().await;
 }
 
+/// What can't be sent any more does not keep the gateway.
+#[tokio::test]
+async fn a_gateway_ends_though_its_broker_is_away() {
+    let (wire, house) = behind_wire().await;
+    let client = house.client(Front::Socket).await;
+    client.works().await;
+    wire.close().await;
+    is_away(&house).await;
+    client.server.heartbeat_oneway("lost").await.unwrap();
+    assert!(soon(house.gateway().shutdown()).await);
+    drop(client);
+    house.end().await;
+}
+
 /// A gateway that is started before its broker serves once that is there.
 #[tokio::test]
 async fn a_broker_that_is_late_is_waited_for() {
@@ -158,7 +191,7 @@ async fn a_broker_that_is_late_is_waited_for() {
     let plan = Plan::at_broker(wire.port());
     let starting = House::before(plan, &[], |it| it);
     let mut starting = std::pin::pin!(starting);
-    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut starting).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut starting).await;
     assert!(early.is_err(), "nobody is served by a gateway that can't");
     wire.open();
     let house = within(starting).await;

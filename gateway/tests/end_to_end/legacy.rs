@@ -236,7 +236,7 @@ async fn an_error_of_a_server_of_old_reaches_the_caller_by_queue() {
     let house = House::before(Plan::rabbitmq(), &[], |it| it).await;
     let port = crate::common::node::Node::shared().port();
     let broker = RawQueue::connect(port).await;
-    let mut server = broker.read(&house.plan.queue("calls")).await;
+    let mut server = broker.read(&house.plan.calls()).await;
     let mut client = Raw::connect(house.address(Front::Socket)).await;
     for recorded in vectors::all("python-client") {
         client.send(&recorded.frame()).await;

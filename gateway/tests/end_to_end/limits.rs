@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use tce_runtime::{ErrorCode, wire::Limits};
 
-use crate::common::{
-    house::House,
-    plan::{Front, Plan},
-    process::GatewayProcess,
-    raw::{MAGIC, Message, Raw, frame, string},
-    watching::{eventually, within},
+use crate::{
+    common::{
+        house::House,
+        plan::{Front, Plan},
+        raw::{MAGIC, Message, Raw, frame, string},
+        scene::Scene,
+        watching::{eventually, within},
+    },
+    peer::Peer,
 };
 
 const ECHO: u16 = 0;
@@ -164,6 +167,23 @@ async fn a_client_that_is_silent_for_too_long_is_disconnected() {
     house.end().await;
 }
 
+/// Nobody is left to whom the answer could go.
+#[tokio::test]
+async fn answers_to_a_client_that_has_gone_are_dropped() {
+    for plan in [Plan::direct(), Plan::memory()] {
+        let house = House::start(plan).await;
+        let mut client = raw(&house).await;
+        client.send(&echo(1, "gate").frame()).await;
+        house.server().seen.gate_reached(1).await;
+        drop(client);
+        eventually("it has gone", || house.gateway().connections() == 0).await;
+        assert_eq!(house.snapshot().totals.in_flight, 0);
+        house.server().seen.open_gate();
+        house.dropped("user_gone", 1).await;
+        house.end().await;
+    }
+}
+
 /// The gateway answers for a server that does not; what the server says later
 /// is dropped.
 #[tokio::test]
@@ -189,12 +209,13 @@ async fn a_frame_that_is_too_large_ends_the_connection_that_sent_it() {
     let house = House::start(Plan::direct().property("max_frame", "65536")).await;
     let mut bystander = raw(&house).await;
     works(&mut bystander).await;
-    for front in [Front::Socket] {
-        let mut client = Raw::connect(house.address(front)).await;
-        let header = [&MAGIC[..], &((1_u32 << 16) + 1).to_be_bytes(), &[0; 6]].concat();
-        client.send(&header).await;
-        client.closed().await;
-    }
+    let header = [&MAGIC[..], &((1_u32 << 16) + 1).to_be_bytes(), &[0; 6]].concat();
+    let mut client = raw(&house).await;
+    client.send(&header).await;
+    client.closed().await;
+    let mut client = Peer::connect(house.address(Front::WebSocket)).await;
+    client.send_bytes(header).await;
+    client.ended().await;
     // One that is too large only by what the gateway adds.
     let mut client = raw(&house).await;
     let room = (1 << 16) - frame(0, &echo(1, "").bytes()).len();
@@ -251,6 +272,9 @@ async fn bytes_that_are_no_frames_end_the_connection_that_sent_them() {
         let mut client = raw(&house).await;
         client.send(&bytes).await;
         client.closed().await;
+        let mut client = Peer::connect(house.address(Front::WebSocket)).await;
+        client.send_bytes(bytes).await;
+        client.ended().await;
     }
     works(&mut bystander).await;
     eventually("only one is left", || house.gateway().connections() == 1).await;
@@ -294,39 +318,40 @@ async fn a_message_that_makes_no_sense_costs_itself() {
 
 /// More than all buffers between take, asked for by a client that does not
 /// read: it is not read any more either, then it is disconnected.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_costs_little_and_only_itself() {
-    let plan = Plan::direct()
+async fn a_client_that_does_not_read(plan: Plan) {
+    let plan = plan
         .property("send_buffer", "1048576")
         .property("stall_time", "1.5");
-    let house = House::start(plan).await;
-    let file = house.plan.write(house.folder(), &[house.server().port()]);
-    let gateway = GatewayProcess::start(&file, &["gw0"], 4).await;
-    let addresses = gateway.addresses();
-    let mut bystander = Raw::connect(&addresses[0]).await;
-    within(async {
-        // Its server may not be there yet.
-        while bystander.call(&echo(1, "large 65536")).await.errcode != 0 {}
-    })
-    .await;
+    let scene = Scene::start(plan, &["gw0"]).await;
+    let gateway = &scene.gateway;
+    let bystander = scene.client(1).await;
+    within(bystander.server.echo("large 65536")).await.unwrap();
     let before = gateway.resident();
-    let mut slow = Raw::connect(&addresses[0]).await;
+    let mut slow = Raw::connect(&gateway.addresses()[0]).await;
     let asking = (0..4096).map(|number| echo(number, "large 65536").frame());
     slow.send(&asking.collect::<Vec<_>>().concat()).await;
     let mut most = before;
     within(async {
         while !gateway.has_ended_a_connection() {
-            works(&mut bystander).await;
+            bystander.works().await;
             most = most.max(gateway.resident());
         }
     })
     .await;
     slow.closed().await;
-    works(&mut bystander).await;
+    bystander.works().await;
     let grown = most.saturating_sub(before) >> 20;
     assert!(grown < 32, "{grown} MiB, of 256 that were asked for");
-    drop((bystander, gateway));
-    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_costs_little_and_only_itself() {
+    a_client_that_does_not_read(Plan::direct()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_costs_little_by_queue() {
+    a_client_that_does_not_read(Plan::rabbitmq()).await;
 }
 
 /// What is pushed to a client that does not read is dropped once its buffer is

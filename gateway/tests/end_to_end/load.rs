@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use tce_runtime::config::Options;
-use tce_tests::test::{ITerminalPrx, ServerPrx};
+use tce_tests::test::ServerPrx;
 use tokio::task::JoinSet;
 
 use crate::common::{
@@ -69,12 +69,7 @@ async fn push_to_one(clients: &mut [Client], from: usize, to: usize) {
 
 /// Tells all clients of all gateways; each hears it next.
 async fn broadcast(house: &House, clients: &mut [Client], text: &str) {
-    let topic = format!("mq:{}", house.plan.queue("all"));
-    let connection = house.server().communicator.connect(&topic).await;
-    let all = ITerminalPrx::new(&connection.expect("it is open for writing"));
-    within(all.on_message_oneway(text))
-        .await
-        .expect("the broker takes it");
+    house.server().tell_all(&house.plan, text).await;
     for client in clients {
         assert_eq!(client.next_push().await, text);
     }

@@ -265,7 +265,7 @@ async fn a_servant_hears_of_users_who_come_and_go() {
         })
         .await;
         let communicator = Communicator::new();
-        open_queues(&house.plan, "listener", &communicator).await;
+        open_queues(&house.plan, "events", &communicator).await;
         let (sender, mut heard) = mpsc::channel(16);
         let adapter = Adapter::listen(&communicator, &format!("mq:{events}")).await;
         let adapter = adapter.expect("the queue is there");

@@ -33,6 +33,8 @@ mod broker;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod legacy;
@@ -44,6 +46,8 @@ mod load;
 mod login;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

@@ -1,62 +1,19 @@
 //! The program `tce-gateway`: signals, and changes of its file.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tce_runtime::{ErrorCode, config::Options};
-use tempfile::TempDir;
 
 use crate::common::{
     client::Client,
-    house::Server,
     plan::Plan,
     process::GatewayProcess,
-    watching::{soon, within},
+    scene::Scene,
+    watching::{eventually, soon, within},
 };
-
-/// A gateway in a process of its own, and its server in this one.
-struct Scene {
-    gateway: GatewayProcess,
-    server: Server,
-    file: PathBuf,
-    folder: TempDir,
-}
-
-impl Scene {
-    async fn start(plan: Plan, arguments: &[&str]) -> Self {
-        let server = Server::start(&plan, "server0").await;
-        let folder = tempfile::tempdir().unwrap();
-        let file = plan.write(folder.path(), &[server.port()]);
-        let addresses = 4 * plan.gateways;
-        Self {
-            gateway: GatewayProcess::start(&file, arguments, addresses).await,
-            server,
-            file,
-            folder,
-        }
-    }
-
-    /// A client at one of the addresses, once the server is reached.
-    async fn client(&self, address: usize) -> Client {
-        let address = self.gateway.addresses()[address].to_string();
-        let client = Client::connect(&address, self.folder.path(), Options::default()).await;
-        let client = client.expect("the gateway listens");
-        within(async { while client.server.echo("hello").await.is_err() {} }).await;
-        client
-    }
-
-    fn change(&self, from: &str, to: &str) {
-        let text = std::fs::read_to_string(&self.file).unwrap();
-        let changed = text.replace(from, to);
-        assert_ne!(text, changed, "{from}");
-        std::fs::write(&self.file, changed).unwrap();
-    }
-}
 
 /// Calls again and again until told to stop or refused; how many were answered.
 async fn keep_calling(client: Client, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
@@ -92,8 +49,7 @@ async fn sigterm_under_load(plan: Plan) {
     let client = scene.client(0).await;
     let calls: Vec<_> = (0..20).map(|_| client.server.echo_async("gate")).collect();
     scene.server.seen.gate_reached(20).await;
-    crate::common::watching::eventually("there is load", || answered.load(Ordering::Relaxed) > 100)
-        .await;
+    eventually("there is load", || answered.load(Ordering::Relaxed) > 100).await;
     scene.gateway.signal("TERM");
     // All that were under way are answered, and the next ones refused.
     within(load.join_all()).await;
@@ -158,17 +114,8 @@ async fn is_loaded_anew(scene: &Scene, load: impl Fn(&GatewayProcess)) {
 
 /// A scene whose file lacks the route of the server's base.
 async fn without_base(plan: Plan, arguments: &[&str]) -> Scene {
-    let server = Server::start(&plan, "server0").await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = plan.write(folder.path(), &[server.port()]);
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace(ROUTE, OTHER_ROUTE)).unwrap();
-    Scene {
-        gateway: GatewayProcess::start(&file, arguments, 4).await,
-        server,
-        file,
-        folder,
-    }
+    let edit = |text: String| text.replace(ROUTE, OTHER_ROUTE);
+    Scene::start_with(plan, arguments, edit).await
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ async fn calls_of_a_server_that_is_killed_go_to_the_next_by_queue() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.yml");
     std::fs::write(&config, plan.config()).unwrap();
-    let queue = format!("mq:{}", plan.queue("calls"));
+    let queue = format!("mq:{}", plan.calls());
     let (mut process, _) = far(&queue, &config.display().to_string()).await;
     let mut house = House::before(plan, &[], |it| it).await;
     let client = house.client(Front::Socket).await;

@@ -1,0 +1,93 @@
+//! The configuration changes while clients call.
+
+use std::time::Duration;
+
+use tce_gateway::GatewayError;
+use tce_runtime::ErrorCode;
+
+use crate::common::{
+    house::{House, Server},
+    plan::{Front, Plan},
+    watching::{eventually, soon, within},
+};
+
+fn change(house: &House, from: &str, to: &str) {
+    let text = std::fs::read_to_string(house.file()).unwrap();
+    let changed = text.replace(from, to);
+    assert_ne!(text, changed, "{from}");
+    std::fs::write(house.file(), changed).unwrap();
+}
+
+/// Calls go to another server; those under way are answered by the old one,
+/// and what becomes of it is nothing to the new one's.
+#[tokio::test]
+async fn calls_move_to_another_server() {
+    let mut house = House::start(Plan::direct()).await;
+    let next = Server::start(&house.plan, "server1").await;
+    let client = house.client(Front::Socket).await;
+    let at_old = [(); 2].map(|()| client.server.echo_async("gate"));
+    house.server().seen.gate_reached(2).await;
+    let port = |server: &Server| format!("127.0.0.1:{}\"", server.port());
+    change(&house, &port(house.server()), &port(&next));
+    house.servers.push(next);
+    within(house.gateway().reload()).await.unwrap();
+    house.is_ready().await;
+    assert_eq!(within(client.server.datetime()).await.unwrap(), "server1");
+    let at_new = client.server.echo_async("gate");
+    house.servers[1].seen.gate_reached(1).await;
+
+    let [answered, lost] = at_old;
+    house.server().seen.gate.add_permits(1);
+    assert_eq!(within(answered).await.unwrap(), "through");
+    let old = house.servers.remove(0);
+    old.communicator.shutdown(Duration::ZERO).await;
+    let error = soon(lost).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ConnectionLost);
+    house.server().seen.open_gate();
+    assert_eq!(within(at_new).await.unwrap(), "through");
+    drop(client);
+    house.end().await;
+}
+
+/// A queue that was not known before is opened, and the others stay open.
+#[tokio::test]
+async fn calls_move_to_another_queue() {
+    for plan in [Plan::memory(), Plan::rabbitmq()] {
+        let mut house = House::start(plan).await;
+        let mut client = house.client(Front::Socket).await;
+        let mut moved = house.plan.clone();
+        moved.name_calls("moved");
+        let next = Server::start(&moved, "server1").await;
+        let call = client.server.echo_async("gate");
+        house.server().seen.gate_reached(1).await;
+        std::fs::write(house.file(), moved.services(house.folder(), &[])).unwrap();
+        within(house.gateway().reload()).await.unwrap();
+        assert_eq!(within(client.server.datetime()).await.unwrap(), "server1");
+        within(client.server.bidirection()).await.unwrap();
+        assert_eq!(client.next_push().await, "server push message!");
+        house.server().seen.open_gate();
+        assert_eq!(within(call).await.unwrap(), "through");
+        house.servers.push(next);
+        drop(client);
+        house.end().await;
+    }
+}
+
+/// What clients connect to stays, and all else with it.
+#[tokio::test]
+async fn other_listeners_need_a_new_start() {
+    let house = House::start(Plan::direct()).await;
+    let client = house.client(Front::Socket).await;
+    let other = r#"name="gw0_socket" compress="1" type"#;
+    change(&house, r#"name="gw0_socket" type"#, other);
+    let refused = house.gateway().reload().await.unwrap_err();
+    assert!(matches!(refused, GatewayError::OtherListeners), "{refused}");
+    client.works().await;
+    change(&house, r#"<server name="gw0""#, r#"<server name="gw9""#);
+    let refused = house.gateway().reload().await.unwrap_err();
+    assert!(refused.to_string().contains("gw0"), "{refused}");
+    client.works().await;
+    drop(client);
+    eventually("it has gone", || house.gateway().connections() == 0).await;
+    house.end().await;
+}
