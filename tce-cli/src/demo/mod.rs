@@ -46,6 +46,7 @@ Examples:
   tce demo --amqp amqp://guest:guest@localhost:5672
 
 At a broker the demo declares three queues, whose names begin with `tce_demo.`; they stay.
+Two demos at the same broker at the same time take each other's messages.
 Exit status: 0 every call did what it should, 1 one did not, 2 the command line is wrong.")]
 pub(crate) struct Args {
     /// The broker that carries the messages instead, RabbitMQ as a rule

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{command, folder, ran, tce};
+use super::{command, folder, ran, tce, tce_in};
 
 /// A file of the examples.
 fn example(name: &str) -> PathBuf {
@@ -27,6 +27,17 @@ fn the_files_of_the_examples_are_all_right() {
         let ran = ran.prints("all right (gwserver, gwserver_ws)\n");
         assert_eq!(ran.out.lines().count(), 1, "{name}");
     }
+}
+
+#[test]
+fn the_file_in_the_readme_is_all_right() {
+    let readme = include_str!("../../../README.md");
+    let (_, begin) = readme.split_once("```xml\n").unwrap();
+    let (text, _) = begin.split_once("```").unwrap();
+    let folder = folder(&[("services.xml", text)]);
+    let ran = tce_in(folder.path(), &["gateway", "services.xml", "--check"]).exits(0);
+    assert_eq!(ran.err, "");
+    assert_eq!(ran.out, "services.xml: all right (gwserver)\n");
 }
 
 #[test]
