@@ -1,17 +1,16 @@
 //! A RabbitMQ node for one run, on free ports and in a directory of its own.
 
 use std::{
-    fs::{self, File},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use tempfile::TempDir;
+use anyhow::{Context, Result};
+
+use crate::program::{Program, free_port, write};
 
 /// Not the one in the search path, which becomes another user where root starts it.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -19,65 +18,38 @@ const START_TIME: Duration = Duration::from_secs(120);
 
 /// A running node; killed when dropped.
 pub(crate) struct Broker {
-    process: Child,
+    _program: Program,
     address: SocketAddr,
-    home: TempDir,
 }
 
 impl Broker {
     /// Starts a node and waits until it speaks AMQP.
     ///
     /// # Errors
-    /// It is not installed, or does not come up.
+    /// It does not come up.
     pub(crate) fn start() -> Result<Self> {
-        ensure!(
-            Path::new(PROGRAM).exists(),
-            "message queues are measured against RabbitMQ, and there is no {PROGRAM}: \
-             `apt-get install rabbitmq-server`, or leave them out with --peers sockets,websocket"
-        );
         let home = tempfile::tempdir()?;
         let address = free_port()?;
-        let process = spawn(home.path(), address)?;
-        let mut broker = Self {
-            process,
+        let command = command(home.path(), address)?;
+        let mut program = Program::start(home, command, None)?;
+        program
+            .wait_until(START_TIME, || speaks_amqp(address))
+            .context("RabbitMQ")?;
+        Ok(Self {
+            _program: program,
             address,
-            home,
-        };
-        broker.wait_until_up()?;
-        Ok(broker)
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
-
-    fn wait_until_up(&mut self) -> Result<()> {
-        let started = Instant::now();
-        while !speaks_amqp(self.address) {
-            let ended = self.process.try_wait()?;
-            if ended.is_some() || started.elapsed() > START_TIME {
-                let output = fs::read_to_string(self.home.path().join("output"))?;
-                bail!("RabbitMQ did not come up:\n{output}");
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // There is nothing to be done about a process that can't be killed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn spawn(home: &Path, address: SocketAddr) -> Result<Child> {
+fn command(home: &Path, address: SocketAddr) -> Result<Command> {
     let config = home.join("rabbitmq.conf");
     let settings = format!("listeners.tcp.1 = {address}\nlog.console = false\n");
-    fs::write(&config, settings)?;
-    let output = File::create(home.join("output"))?;
+    write(&config, &settings)?;
     let mut command = Command::new(PROGRAM);
     command
         .env("HOME", home)
@@ -98,13 +70,8 @@ fn spawn(home: &Path, address: SocketAddr) -> Result<Child> {
         .env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "+sbwt none +sbwtdcpu none +sbwtdio none",
-        )
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    command
-        .spawn()
-        .with_context(|| format!("starting {PROGRAM}"))
+        );
+    Ok(command)
 }
 
 /// Whether somebody answers AMQP's greeting.
@@ -116,9 +83,4 @@ fn speaks_amqp(address: SocketAddr) -> bool {
         socket.read_exact(&mut [0; 8])
     };
     greet().is_ok()
-}
-
-fn free_port() -> Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?)
 }

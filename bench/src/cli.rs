@@ -3,11 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, value_parser};
+use tce_gateway::GatewayCommand;
 
 use crate::{
     peers::{Chosen, Peer},
     process::{ClientJob, ServerJob},
-    shape::Shape,
+    shape::{Shape, Transport},
 };
 
 /// Measures tce, its peers and the floor under them, side by side, in one run.
@@ -27,6 +28,12 @@ pub(crate) enum Role {
     Serve { job: ServerJob },
     #[command(hide = true)]
     Drive { job: ClientJob },
+    /// What the program `tce-gateway` is, too.
+    #[command(hide = true)]
+    Gateway {
+        #[command(flatten)]
+        command: GatewayCommand,
+    },
 }
 
 #[derive(Args)]
@@ -47,8 +54,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Shape::ALL)]
     pub(crate) shapes: Vec<Shape>,
 
-    /// The peers to measure, or all over one transport; the floors they are compared with always
-    /// run
+    /// The peers to measure, or all over one transport; what they are compared with always runs
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Chosen::ALL_TRANSPORTS)]
     peers: Vec<Chosen>,
 
@@ -59,6 +65,10 @@ pub(crate) struct Options {
     /// The core that servers are pinned to
     #[arg(long, default_value_t = 0)]
     pub(crate) server_core: usize,
+
+    /// The core that gateways and proxies are pinned to; the servers' one unless set
+    #[arg(long)]
+    gateway_core: Option<usize>,
 
     /// The core that clients are pinned to
     #[arg(long, default_value_t = 1)]
@@ -74,18 +84,23 @@ impl Options {
         if self.quick { 1 } else { self.rounds }
     }
 
-    /// The chosen peers and the floors they need, in their usual order, each once.
-    pub(crate) fn peers(&self) -> Vec<Peer> {
-        let is_chosen = |peer: Peer| self.peers.iter().any(|chosen| chosen.holds(peer));
-        let is_floor = |peer: Peer| {
-            Peer::ALL
-                .into_iter()
-                .any(|other| other.floor() == peer && is_chosen(other))
+    /// The chosen peers over a transport and those they are compared with, in their usual order,
+    /// each once.
+    pub(crate) fn peers(&self, transport: Transport) -> Vec<Peer> {
+        let all = Peer::over(transport).iter().copied();
+        let is_chosen =
+            |peer: Peer| (self.peers.iter()).any(|chosen| chosen.holds(peer, transport));
+        let is_needed = |peer: Peer| {
+            let mut chosen = all.clone().filter(|&other| is_chosen(other));
+            chosen.any(|other| other.floor() == peer || other.direct() == Some(peer))
         };
-        Peer::ALL
-            .into_iter()
-            .filter(|&peer| is_chosen(peer) || is_floor(peer))
+        all.clone()
+            .filter(|&peer| is_chosen(peer) || is_needed(peer))
             .collect()
+    }
+
+    pub(crate) fn gateway_core(&self) -> usize {
+        self.gateway_core.unwrap_or(self.server_core)
     }
 
     /// How long one measurement counts calls.

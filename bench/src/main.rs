@@ -2,9 +2,10 @@
 //!
 //! The program starts itself again for every measurement: once as a server, once as a client, each
 //! pinned to a core of its own ([`process`]). A peer ([`peers`]) is a server and a client of one
-//! RPC system; [`load`] drives the clients, [`run`] orders the measurements, [`report`] turns them
-//! into rows.
+//! RPC system, perhaps with a gateway or proxy [`between`] them; [`load`] drives the clients,
+//! [`run`] orders the measurements, [`report`] turns them into rows.
 
+mod between;
 mod broker;
 mod cli;
 mod control;
@@ -12,24 +13,30 @@ mod disturbance;
 mod load;
 mod machine;
 mod meter;
+mod package;
 mod payload;
 mod peers;
 mod process;
+mod program;
 mod report;
 mod run;
 mod shape;
 mod table;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
 use crate::cli::{Cli, Role};
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.role {
-        Some(Role::Serve { job }) => process::serve(&job),
-        Some(Role::Drive { job }) => process::drive(&job),
-        None => run::benchmark(&cli.options),
+        Some(Role::Serve { job }) => process::serve(&job)?,
+        Some(Role::Drive { job }) => process::drive(&job)?,
+        Some(Role::Gateway { command }) => return Ok(command.run()),
+        None => run::benchmark(&cli.options)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

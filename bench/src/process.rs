@@ -206,14 +206,14 @@ pub(crate) fn drive(job: &ClientJob) -> Result<()> {
 }
 
 /// Pins this thread, and all that it starts, to one core.
-fn pin(core: usize) -> Result<()> {
+pub(crate) fn pin(core: usize) -> Result<()> {
     let core = CoreId { id: core };
     // Asked for a core that is not there, `set_for_current` may panic.
     let exists = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
     ensure!(
         exists && core_affinity::set_for_current(core),
         "this process can't be pinned to core {}: choose cores with --server-core and \
-         --client-core",
+         --client-core and --gateway-core",
         core.id
     );
     Ok(())

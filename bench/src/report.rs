@@ -33,6 +33,9 @@ pub(crate) struct Row {
     pub(crate) p99_us: Option<f64>,
     pub(crate) to_floor: Option<Ratio>,
     pub(crate) to_tarpc: Option<Ratio>,
+    /// To the same client and server with nothing between them.
+    pub(crate) to_direct: Option<Ratio>,
+    pub(crate) to_glacier2: Option<Ratio>,
     pub(crate) rounds: Vec<Measurement>,
 }
 
@@ -83,6 +86,8 @@ impl Row {
             p99_us: median_of(|round| round.p99_us),
             to_floor: ratio_to(own.peer.floor()),
             to_tarpc: ratio_to(Peer::Tarpc),
+            to_direct: own.peer.direct().and_then(ratio_to),
+            to_glacier2: ratio_to(Peer::IceGlacier2),
             rounds: own.rounds.clone(),
         }
     }

@@ -5,13 +5,15 @@ use std::{fs, time::Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    between::Middle,
     broker::Broker,
     cli::Options,
     disturbance::Usage,
     machine::Machine,
     meter::Measurement,
+    package,
     peers::Peer,
-    process::{ClientJob, Server, ServerJob, run_client},
+    process::{Address, ClientJob, Server, ServerJob, run_client},
     report::{CaseReport, Report, Series},
     shape::{Case, Transport},
     table,
@@ -23,9 +25,10 @@ use crate::{
 /// Anything went wrong in any measurement: a table with a hole in it is none.
 pub(crate) fn benchmark(options: &Options) -> Result<()> {
     let (started, before) = (Instant::now(), Usage::now());
-    let mut cases = cases(options, &options.peers());
+    let mut cases = cases(options);
     ensure!(!cases.is_empty(), "no chosen peer offers a chosen shape");
-    let uses_queues = |(case, _): &(Case, _)| case.transport == Transport::Queues;
+    prepare(&cases)?;
+    let uses_queues = |(case, _): &(Case, _)| case.transport.uses_queues();
     let broker = cases.iter().any(uses_queues).then(Broker::start);
     let broker = broker.transpose()?;
     let measurements = cases.iter().map(|(_, series)| series.len()).sum::<usize>();
@@ -68,10 +71,29 @@ fn publish(report: &Report, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Finds what has to be installed, and builds what is not there.
+fn prepare(cases: &[(Case, Vec<Series>)]) -> Result<()> {
+    let peers = || {
+        cases
+            .iter()
+            .flat_map(|(_, series)| series)
+            .map(|one| one.peer)
+    };
+    package::ensure_installed(peers().flat_map(Peer::packages))?;
+    for peer in Peer::ALL
+        .into_iter()
+        .filter(|&peer| peers().any(|one| one == peer))
+    {
+        peer.build()?;
+    }
+    Ok(())
+}
+
 /// The cases, and in each the peers that offer it.
-fn cases(options: &Options, peers: &[Peer]) -> Vec<(Case, Vec<Series>)> {
+fn cases(options: &Options) -> Vec<(Case, Vec<Series>)> {
     let mut cases = Vec::new();
     for transport in Transport::ALL {
+        let peers = options.peers(transport);
         for &shape in &options.shapes {
             for &payload in &options.payloads {
                 let case = Case {
@@ -103,14 +125,21 @@ fn measure(
         core: options.server_core,
         broker: broker.map(Broker::address),
     })?;
-    let measurement = run_client(&ClientJob {
-        peer,
-        case,
-        core: options.client_core,
-        warm_up: options.warm_up(),
-        measured: options.measured(),
-        server: server.address().clone(),
-    });
+    let drive = |server: Address| {
+        run_client(&ClientJob {
+            peer,
+            case,
+            core: options.client_core,
+            warm_up: options.warm_up(),
+            measured: options.measured(),
+            server,
+        })
+    };
+    let measurement = match peer.between() {
+        None => drive(server.address().clone()),
+        Some(between) => Middle::start(between, server.address(), options.gateway_core())
+            .and_then(|middle| drive(middle.address().clone())),
+    };
     // A server's failure is why its client failed, so it is told first.
     server.stop().and(measurement)
 }

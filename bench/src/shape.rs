@@ -10,16 +10,34 @@ pub(crate) enum Transport {
     Sockets,
     WebSocket,
     Queues,
+    /// Sockets, and a gateway or proxy between the two ends.
+    Gateway,
+    /// A socket to a gateway, and message queues behind it.
+    #[serde(rename = "gateway-mq")]
+    GatewayQueues,
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 3] = [Self::Sockets, Self::WebSocket, Self::Queues];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Sockets,
+        Self::WebSocket,
+        Self::Queues,
+        Self::Gateway,
+        Self::GatewayQueues,
+    ];
+
+    /// Whether messages pass the broker.
+    pub(crate) const fn uses_queues(self) -> bool {
+        matches!(self, Self::Queues | Self::GatewayQueues)
+    }
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Sockets => "sockets",
             Self::WebSocket => "WebSocket",
             Self::Queues => "message queues",
+            Self::Gateway => "gateway to a server",
+            Self::GatewayQueues => "gateway to message queues",
         }
     }
 }
@@ -111,6 +129,13 @@ impl Case {
             }
             (Transport::Queues, _) => {
                 "mq-raw keeps 256 publishes under way, without confirmations."
+            }
+            (Transport::GatewayQueues, _) => {
+                "mq-raw goes to the broker without a gateway, all its callers over one connection."
+            }
+            (Transport::Gateway, _) => {
+                "a proxy's share is of what its own client and server do without it; both it and \
+                 the server have one core together."
             }
             (Transport::WebSocket, Shape::Oneway) => {
                 "ws-raw flushes whenever 64 KiB have gathered."

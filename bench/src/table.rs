@@ -35,36 +35,45 @@ impl Display for Tables<'_> {
 
 struct Table<'a>(&'a CaseReport);
 
+/// A column's title and what stands in it.
+type RatioColumn = (&'static str, fn(&Row) -> Option<Ratio>);
+
+/// Each is shown where any row has it.
+const RATIOS: [RatioColumn; 4] = [
+    ("to the floor", |row| row.to_floor),
+    ("to tarpc", |row| row.to_tarpc),
+    ("share of direct", |row| row.to_direct),
+    ("to Glacier2", |row| row.to_glacier2),
+];
+
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let case = self.0.case;
+        let is_shown = |ratio: &RatioColumn| self.0.rows.iter().any(|row| ratio.1(row).is_some());
+        let ratios: Vec<_> = RATIOS.iter().filter(|ratio| is_shown(ratio)).collect();
         writeln!(f, "{}", case.title())?;
-        writeln!(
+        write!(
             f,
-            "{:<13}{:>12}{:>10}{:>10}{:>26}{:>26}",
-            "", "calls/s", "p50 µs", "p99 µs", "to the floor", "to tarpc"
+            "{:<21}{:>12}{:>10}{:>10}",
+            "", "calls/s", "p50 µs", "p99 µs"
         )?;
-        for row in &self.0.rows {
-            let Row {
-                peer,
-                calls_per_second,
-                p50_us,
-                p99_us,
-                to_floor,
-                to_tarpc,
-                ..
-            } = row;
-            writeln!(
-                f,
-                "{:<13}{:>12}{:>10}{:>10}{:>26}{:>26}",
-                peer.name(),
-                grouped(*calls_per_second),
-                microseconds(*p50_us),
-                microseconds(*p99_us),
-                ratio(*to_floor),
-                ratio(*to_tarpc),
-            )?;
+        for (title, _) in &ratios {
+            write!(f, "{title:>26}")?;
         }
+        for row in &self.0.rows {
+            write!(
+                f,
+                "\n{:<21}{:>12}{:>10}{:>10}",
+                row.peer.name(),
+                grouped(row.calls_per_second),
+                microseconds(row.p50_us),
+                microseconds(row.p99_us),
+            )?;
+            for (_, of) in &ratios {
+                write!(f, "{:>26}", ratio(of(row)))?;
+            }
+        }
+        writeln!(f)?;
         writeln!(f, "({})", case.footnote())
     }
 }

@@ -81,6 +81,27 @@ fn queues_are_measured_at_a_broker_of_their_own() {
     assert_rows(&cases("mq"), &shapes.map(|shape| (shape, all)));
 }
 
+#[test]
+fn a_gateway_brings_its_own_direct_calls() {
+    let rows = ["raw", "tce", "tce-gateway"].as_slice();
+    let cases = cases("tce-gateway");
+    assert_rows(
+        &cases,
+        &["single", "pipelined", "fan"].map(|shape| (shape, rows)),
+    );
+    for case in &cases {
+        let share = &case["rows"][2]["to_direct"]["median"];
+        assert!(share.as_f64() > Some(0.0), "{case}");
+    }
+}
+
+#[test]
+fn a_gateway_to_queues_is_held_against_who_goes_without() {
+    let rows = ["mq-raw", "tce-gateway-mq", "tce-gateway-mq-batch"].as_slice();
+    let shapes = ["single", "pipelined", "fan"];
+    assert_rows(&cases("gateway-mq"), &shapes.map(|shape| (shape, rows)));
+}
+
 fn check_row(row: &Value, has_latency: bool) {
     assert!(row["calls_per_second"].as_f64() > Some(0.0), "{row}");
     assert!(row["to_floor"]["median"].as_f64() > Some(0.0), "{row}");

@@ -5,6 +5,8 @@ use clap::{ValueEnum, builder::PossibleValue};
 use super::Peer;
 use crate::shape::Transport;
 
+const TRANSPORTS: usize = Transport::ALL.len();
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Chosen {
     All(Transport),
@@ -12,16 +14,19 @@ pub(crate) enum Chosen {
 }
 
 impl Chosen {
-    pub(crate) const ALL_TRANSPORTS: [Self; 3] = [
+    pub(crate) const ALL_TRANSPORTS: [Self; TRANSPORTS] = [
         Self::All(Transport::Sockets),
         Self::All(Transport::WebSocket),
         Self::All(Transport::Queues),
+        Self::All(Transport::Gateway),
+        Self::All(Transport::GatewayQueues),
     ];
 
-    pub(crate) fn holds(self, peer: Peer) -> bool {
+    /// Whether `peer` is meant, in the cases over `transport`.
+    pub(crate) fn holds(self, peer: Peer, transport: Transport) -> bool {
         match self {
-            Self::All(transport) => peer.transport() == transport,
-            Self::One(one) => peer == one,
+            Self::All(chosen) => transport == chosen,
+            Self::One(one) => peer == one && transport == one.transport(),
         }
     }
 }
@@ -29,14 +34,14 @@ impl Chosen {
 impl ValueEnum for Chosen {
     fn value_variants<'a>() -> &'a [Self] {
         const ONES: usize = Peer::ALL.len();
-        const ALL: [Chosen; 3 + ONES] = {
-            let mut all = [Chosen::All(Transport::Sockets); 3 + ONES];
+        const ALL: [Chosen; TRANSPORTS + ONES] = {
+            let mut all = [Chosen::All(Transport::Sockets); TRANSPORTS + ONES];
             let mut nth = 0;
             while nth < all.len() {
-                all[nth] = if nth < 3 {
+                all[nth] = if nth < TRANSPORTS {
                     Chosen::ALL_TRANSPORTS[nth]
                 } else {
-                    Chosen::One(Peer::ALL[nth - 3])
+                    Chosen::One(Peer::ALL[nth - TRANSPORTS])
                 };
                 nth += 1;
             }
@@ -52,6 +57,13 @@ impl ValueEnum for Chosen {
                     Transport::Sockets => ("sockets", "All peers over sockets"),
                     Transport::WebSocket => ("websocket", "All peers over WebSocket"),
                     Transport::Queues => ("mq", "All peers over RabbitMQ"),
+                    Transport::Gateway => {
+                        ("gateway", "All gateways and proxies, and who goes without")
+                    }
+                    Transport::GatewayQueues => (
+                        "gateway-mq",
+                        "Through the gateway and RabbitMQ, and who goes without",
+                    ),
                 };
                 Some(PossibleValue::new(name).help(help))
             }

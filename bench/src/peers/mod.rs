@@ -2,11 +2,13 @@
 //! them needs is anywhere else.
 
 mod chosen;
+mod ice;
 mod mq_raw;
 mod queues;
 mod raw;
+mod streams;
 mod tarpc;
-mod tce;
+pub(crate) mod tce;
 mod tce_mq;
 mod tonic;
 mod ws_raw;
@@ -16,20 +18,19 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
 
 use crate::{
+    between::Between,
     control::Received,
     load::Load,
     meter::Measurement,
+    package::{self, Package},
     process::{Address, Ready},
     shape::{Case, Shape, Transport},
 };
 
 pub(crate) use chosen::Chosen;
+pub(crate) use queues::Queues;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +53,20 @@ pub(crate) enum Peer {
     TceMq,
     /// tce over RabbitMQ, with several messages in one of the broker's
     TceMqBatch,
+    /// The floor through nginx, which copies bytes
+    RawNginx,
+    /// The floor through haproxy, which copies bytes
+    RawHaproxy,
+    /// tce through the gateway to a server
+    TceGateway,
+    /// ZeroC Ice over TCP
+    Ice,
+    /// ZeroC Ice through its own gateway, Glacier2
+    IceGlacier2,
+    /// tce through the gateway and RabbitMQ
+    TceGatewayMq,
+    /// tce through the gateway and RabbitMQ, with several messages in one of the broker's
+    TceGatewayMqBatch,
 }
 
 /// What a server is given.
@@ -65,7 +80,7 @@ pub(crate) struct Stand {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Raw,
         Self::Tonic,
         Self::Tarpc,
@@ -75,22 +90,98 @@ impl Peer {
         Self::MqRaw,
         Self::TceMq,
         Self::TceMqBatch,
+        Self::RawNginx,
+        Self::RawHaproxy,
+        Self::TceGateway,
+        Self::Ice,
+        Self::IceGlacier2,
+        Self::TceGatewayMq,
+        Self::TceGatewayMqBatch,
     ];
 
+    /// The peers that are measured side by side, in the order of their rows.
+    pub(crate) const fn over(transport: Transport) -> &'static [Self] {
+        match transport {
+            Transport::Sockets => &[Self::Raw, Self::Tonic, Self::Tarpc, Self::Tce],
+            Transport::WebSocket => &[Self::WsRaw, Self::TceWs],
+            Transport::Queues => &[Self::MqRaw, Self::TceMq, Self::TceMqBatch],
+            Transport::Gateway => &[
+                Self::Raw,
+                Self::RawNginx,
+                Self::RawHaproxy,
+                Self::Tce,
+                Self::TceGateway,
+                Self::Ice,
+                Self::IceGlacier2,
+            ],
+            Transport::GatewayQueues => &[Self::MqRaw, Self::TceGatewayMq, Self::TceGatewayMqBatch],
+        }
+    }
+
+    /// Where it is at home; others are measured beside what goes through a gateway, too.
     pub(crate) const fn transport(self) -> Transport {
         match self {
             Self::Raw | Self::Tonic | Self::Tarpc | Self::Tce => Transport::Sockets,
             Self::WsRaw | Self::TceWs => Transport::WebSocket,
             Self::MqRaw | Self::TceMq | Self::TceMqBatch => Transport::Queues,
+            Self::RawNginx
+            | Self::RawHaproxy
+            | Self::TceGateway
+            | Self::Ice
+            | Self::IceGlacier2 => Transport::Gateway,
+            Self::TceGatewayMq | Self::TceGatewayMqBatch => Transport::GatewayQueues,
         }
     }
 
     /// What the same work costs without any RPC system.
     pub(crate) const fn floor(self) -> Self {
         match self.transport() {
-            Transport::Sockets => Self::Raw,
+            Transport::Sockets | Transport::Gateway => Self::Raw,
             Transport::WebSocket => Self::WsRaw,
-            Transport::Queues => Self::MqRaw,
+            Transport::Queues | Transport::GatewayQueues => Self::MqRaw,
+        }
+    }
+
+    /// The same client and server with nothing between them.
+    pub(crate) const fn direct(self) -> Option<Self> {
+        match self {
+            Self::RawNginx | Self::RawHaproxy => Some(Self::Raw),
+            Self::TceGateway => Some(Self::Tce),
+            Self::IceGlacier2 => Some(Self::Ice),
+            _ => None,
+        }
+    }
+
+    /// What stands between its client and its server.
+    pub(crate) const fn between(self) -> Option<Between> {
+        match self {
+            Self::RawNginx => Some(Between::Nginx),
+            Self::RawHaproxy => Some(Between::Haproxy),
+            Self::TceGateway => Some(Between::Gateway),
+            Self::IceGlacier2 => Some(Between::Glacier2),
+            Self::TceGatewayMq => Some(Between::GatewayToQueues { in_batches: false }),
+            Self::TceGatewayMqBatch => Some(Between::GatewayToQueues { in_batches: true }),
+            _ => None,
+        }
+    }
+
+    /// What has to be installed for it.
+    pub(crate) fn packages(self) -> &'static [Package] {
+        match self {
+            Self::RawNginx => &package::NGINX,
+            Self::RawHaproxy => &package::HAPROXY,
+            Self::Ice => &package::ICE,
+            Self::IceGlacier2 => &package::GLACIER2,
+            _ if self.transport().uses_queues() => &package::RABBITMQ,
+            _ => &[],
+        }
+    }
+
+    /// Builds what is not in this program, and not there yet.
+    pub(crate) fn build(self) -> Result<()> {
+        match self {
+            Self::Ice => ice::build(),
+            _ => Ok(()),
         }
     }
 
@@ -105,19 +196,27 @@ impl Peer {
             Self::MqRaw => "mq-raw",
             Self::TceMq => "tce-mq",
             Self::TceMqBatch => "tce-mq-batch",
+            Self::RawNginx => "raw-nginx",
+            Self::RawHaproxy => "raw-haproxy",
+            Self::TceGateway => "tce-gateway",
+            Self::Ice => "ice",
+            Self::IceGlacier2 => "ice-glacier2",
+            Self::TceGatewayMq => "tce-gateway-mq",
+            Self::TceGatewayMqBatch => "tce-gateway-mq-batch",
         }
     }
 
     /// Whether it has a way to do this at all.
     pub(crate) fn offers(self, case: Case) -> bool {
-        let shape = match (self, case.shape) {
+        use Transport::{Gateway, GatewayQueues, Queues};
+        match (self, case.shape) {
             (Self::Tonic | Self::Tarpc, Shape::Oneway) => false,
+            (_, Shape::Oneway) => !matches!(case.transport, Gateway | GatewayQueues),
             // All clients of a process share its connection to the broker.
-            (_, Shape::Fan) => case.transport != Transport::Queues,
-            (_, Shape::Confirmed) => case.transport == Transport::Queues,
+            (_, Shape::Fan) => case.transport != Queues,
+            (_, Shape::Confirmed) => case.transport == Queues,
             _ => true,
-        };
-        shape && self.transport() == case.transport
+        }
     }
 
     /// Serves until dropped.
@@ -126,15 +225,16 @@ impl Peer {
     /// It can't serve, or a connection broke.
     pub(crate) async fn server(self, stand: Stand) -> Result<()> {
         match self {
-            Self::Raw => raw::server(stand).await,
+            Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::server(stand).await,
             Self::Tonic => tonic::server(stand).await,
             Self::Tarpc => tarpc::server(stand).await,
-            Self::Tce => tce::server(stand, "tcp://127.0.0.1:0").await,
+            Self::Tce | Self::TceGateway => tce::server(stand, "tcp://127.0.0.1:0").await,
             Self::WsRaw => ws_raw::server(stand).await,
             Self::TceWs => tce::server(stand, "ws://127.0.0.1:0").await,
             Self::MqRaw => mq_raw::server(stand).await,
-            Self::TceMq => tce_mq::server(stand, false).await,
-            Self::TceMqBatch => tce_mq::server(stand, true).await,
+            Self::TceMq | Self::TceGatewayMq => tce_mq::server(stand, false).await,
+            Self::TceMqBatch | Self::TceGatewayMqBatch => tce_mq::server(stand, true).await,
+            Self::Ice | Self::IceGlacier2 => ice::server(stand).await,
         }
     }
 
@@ -144,45 +244,19 @@ impl Peer {
     /// A call failed, or an answer is not what was sent.
     pub(crate) async fn client(self, server: &Address, load: &Load) -> Result<Measurement> {
         match self {
-            Self::Raw => raw::client(server, load).await,
+            Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::client(server, load).await,
             Self::Tonic => tonic::client(server, load).await,
             Self::Tarpc => tarpc::client(server, load).await,
-            Self::Tce | Self::TceWs => tce::client(server, load).await,
+            Self::Tce
+            | Self::TceWs
+            | Self::TceGateway
+            | Self::TceGatewayMq
+            | Self::TceGatewayMqBatch => tce::client(server, load).await,
             Self::WsRaw => ws_raw::client(server, load).await,
             Self::MqRaw => mq_raw::client(server, load).await,
             Self::TceMq => tce_mq::client(server, load, false).await,
             Self::TceMqBatch => tce_mq::client(server, load, true).await,
-        }
-    }
-}
-
-/// A listener on a free port, and that port's address.
-async fn listen() -> Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-async fn connect(endpoint: &str) -> Result<TcpStream> {
-    let stream = TcpStream::connect(endpoint).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// Serves each connection in a task of its own, and fails with the first that fails.
-async fn serve_each<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F) -> Result<()>
-where
-    F: Future<Output = Result<()>> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (stream, _) = accepted?;
-                stream.set_nodelay(true)?;
-                connections.spawn(serve(stream));
-            }
-            Some(ended) = connections.join_next() => ended??,
+            Self::Ice | Self::IceGlacier2 => ice::client(server, load).await,
         }
     }
 }

@@ -139,7 +139,8 @@ pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement>
         Shape::Confirmed => send_confirmed(&queues, server, load).await,
         _ => {
             let caller = Caller::open(&queues).await?;
-            load.call(&[caller]).await
+            load.call(&vec![caller; load.case.shape.connections()])
+                .await
         }
     }
 }

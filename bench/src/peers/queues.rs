@@ -13,8 +13,8 @@ use super::Stand;
 
 /// A queue for calls and one for answers, of names that no other measurement uses; shown and read
 /// as the endpoint that a server announces.
-pub(super) struct Queues {
-    pub(super) broker: SocketAddr,
+pub(crate) struct Queues {
+    pub(crate) broker: SocketAddr,
     name: String,
 }
 
@@ -26,11 +26,11 @@ impl Queues {
         })
     }
 
-    pub(super) fn calls(&self) -> String {
+    pub(crate) fn calls(&self) -> String {
         format!("{}-calls", self.name)
     }
 
-    pub(super) fn answers(&self) -> String {
+    pub(crate) fn answers(&self) -> String {
         format!("{}-answers", self.name)
     }
 }

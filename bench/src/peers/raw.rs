@@ -10,7 +10,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Stand, connect, listen, serve_each};
+use super::{
+    Stand,
+    streams::{connect, listen, serve_each},
+};
 use crate::{
     control::Received,
     load::Load,

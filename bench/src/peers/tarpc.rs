@@ -12,7 +12,10 @@ use tarpc::{
 };
 use tokio::net::TcpStream;
 
-use super::{Stand, connect, listen, serve_each};
+use super::{
+    Stand,
+    streams::{connect, listen, serve_each},
+};
 use crate::{
     load::{Client, Load},
     meter::Measurement,

@@ -61,6 +61,21 @@ pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement>
     }
 }
 
+/// Whether somebody answers there.
+pub(crate) fn answers(endpoint: &str) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.is_ok_and(|runtime| {
+        runtime
+            .block_on(async {
+                let client = EchoPrx::connect(&Communicator::new(), endpoint).await?;
+                client.echo("").await
+            })
+            .is_ok()
+    })
+}
+
 impl Client for EchoPrx {
     async fn echo(&mut self, text: &str) -> Result<String> {
         Ok(EchoPrx::echo(self, text).await?)

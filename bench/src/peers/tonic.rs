@@ -7,7 +7,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 
-use super::{Stand, listen};
+use super::{Stand, streams::listen};
 use crate::{
     load::{Client, Load},
     meter::Measurement,

@@ -11,7 +11,10 @@ use tokio_tungstenite::{
     tungstenite::{Bytes, Message, protocol::WebSocketConfig},
 };
 
-use super::{Stand, connect, listen, serve_each};
+use super::{
+    Stand,
+    streams::{connect, listen, serve_each},
+};
 use crate::{
     control::Received,
     load::Load,
