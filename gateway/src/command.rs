@@ -8,6 +8,7 @@ use crate::{
     Gateway, GatewayError, Running,
     config::{Loaded, Override, Services, print_config},
     log,
+    route::explain,
 };
 
 /// Runs gateways: takes in clients and passes their calls to servers.
@@ -23,8 +24,11 @@ pub struct GatewayCommand {
     /// Tell every mistake in the file, and start nothing
     #[arg(long)]
     check: bool,
+    /// Print the way of a call to an interface, and of its RETURN and pushes
+    #[arg(long, value_name = "IF", conflicts_with = "check")]
+    explain: Option<String>,
     /// Print what is in force, and where it was said
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with_all = ["check", "explain"])]
     print_config: bool,
     /// Set a property over what the file and the environment say
     #[arg(long, value_name = "NAME=VALUE", value_parser = Override::from_flag)]
@@ -59,11 +63,13 @@ impl GatewayCommand {
         }
         for name in &names {
             let server = loaded.services.server(name)?;
-            if self.print_config {
+            if let Some(interface) = &self.explain {
+                print!("{}", explain(&loaded.services, server, interface)?);
+            } else if self.print_config {
                 print!("{}", print_config(&loaded.services, server));
             }
         }
-        if self.print_config {
+        if self.explain.is_some() || self.print_config {
             return Ok(());
         }
         let first = names.first().map_or("", String::as_str);
@@ -82,7 +88,7 @@ impl GatewayCommand {
         }
         match (self.names.as_slice(), services.servers.as_slice()) {
             ([], [only]) => Ok(vec![only.name.clone()]),
-            ([], all) if self.check || self.print_config => {
+            ([], all) if self.check || self.explain.is_some() || self.print_config => {
                 Ok(all.iter().map(|server| server.name.clone()).collect())
             }
             ([], all) => {

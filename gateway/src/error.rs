@@ -4,7 +4,7 @@ use std::fmt;
 
 use tce_runtime::{RpcError, config::problem::Problems};
 
-use crate::{auth::BadJwtKey, config::UnknownServer};
+use crate::{auth::BadJwtKey, config::UnknownServer, route::UnknownInterface};
 
 /// Why a gateway does not start, or is not loaded anew.
 #[derive(thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum GatewayError {
     /// Somebody has to know the users.
     #[error("userid_check needs somebody who knows the users: set auth to token, jwt or interface")]
     NoAuthenticator,
+    /// An interface that is not in the file.
+    #[error("{0}")]
+    UnknownInterface(#[from] UnknownInterface),
     /// The file has several servers, and none was named.
     #[error("name the servers to run: {0}")]
     WhichServer(String),

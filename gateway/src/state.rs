@@ -11,6 +11,7 @@ use crate::{
     endpoint::Backend,
     listen::Listening,
     session::Session,
+    table::interface,
 };
 
 /// A running gateway, to be looked at.
@@ -89,8 +90,8 @@ impl State {
 
     fn routes(&self) -> Vec<RouteRow> {
         let table = self.core.table.load();
-        let rows = table.ways().iter().map(|way| RouteRow {
-            interface: table.interface(way.ifidx()),
+        let rows = table.ways().map(|way| RouteRow {
+            interface: interface(&table.services, way.ifidx()),
             ifidx: way.ifidx(),
             from: self.core.slots.name(way.from()).to_string(),
             to: way.backend().name().to_owned(),

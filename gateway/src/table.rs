@@ -3,10 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tce_runtime::config::NodeType;
+
 use crate::{
-    config::{EndpointId, EndpointKind, Server, Services},
+    config::{EndpointId, EndpointKind, Hop, Server, Services},
     endpoint::Backend,
     meter::Meter,
+    route::Ways,
     slots::{Slot, Slots},
 };
 
@@ -29,10 +32,9 @@ pub(crate) struct Table {
     pub(crate) services: Arc<Services>,
     pub(crate) server: Arc<Server>,
     pub(crate) backends: Backends,
-    /// In the order of interface and endpoint.
-    ways: Vec<Way>,
+    ways: Ways<Slot, Way>,
     /// Calls from topics, to all clients of an endpoint.
-    broadcasts: Vec<(u16, Slot, Slot)>,
+    broadcasts: Ways<Slot, Slot>,
 }
 
 impl Table {
@@ -42,81 +44,87 @@ impl Table {
         backends: Backends,
         slots: &Slots,
     ) -> Self {
-        let mut table = Self {
+        let ends = Ends {
+            services,
+            server,
+            backends: &backends,
+        };
+        let hops: Vec<_> = server
+            .routes
+            .iter()
+            .flat_map(|route| route.calls.iter().map(|hop| (route.ifidx, *hop)))
+            .collect();
+        let slot = |id: EndpointId| slots.of(ends.name(id));
+        let ways = hops.iter().filter_map(|(ifidx, hop)| {
+            let way = ends.way(*ifidx, hop, slot(hop.from))?;
+            Some((*ifidx, slot(hop.from), way))
+        });
+        let broadcasts = hops.iter().filter(|(_, hop)| ends.is_broadcast(hop));
+        Self {
+            ways: Ways::new(ways),
+            broadcasts: Ways::new(
+                broadcasts.map(|(ifidx, hop)| (*ifidx, slot(hop.from), slot(hop.to))),
+            ),
             services: Arc::clone(services),
             server: Arc::clone(server),
             backends,
-            ways: Vec::new(),
-            broadcasts: Vec::new(),
-        };
-        let hops = server.routes.iter().flat_map(|route| {
-            let calls = route.calls.iter();
-            calls.map(|hop| (route.ifidx, hop.from, hop.to))
-        });
-        for (ifidx, from, to) in hops {
-            let slot = |id: EndpointId| slots.of(table.name(id));
-            if server.listen.contains(&to) && table.is_topic(from) {
-                let broadcast = (ifidx, slot(from), slot(to));
-                table.broadcasts.push(broadcast);
-            } else if let Some(way) = table.way(ifidx, from, to, slot(from)) {
-                table.ways.push(way);
-            }
         }
-        table.ways.sort_unstable_by_key(|way| (way.ifidx, way.from));
-        table
-    }
-
-    fn way(&self, ifidx: u16, from: EndpointId, to: EndpointId, slot: Slot) -> Option<Way> {
-        let backend = self.backends.get(self.name(to))?;
-        let back = self.server.loopback.iter().find(|(call, _)| *call == to);
-        Some(Way {
-            ifidx,
-            from: slot,
-            backend: Arc::clone(backend),
-            meter: Arc::new(Meter::new(&self.interface(ifidx), self.name(from))),
-            returns_by: back.map_or_else(String::new, |(_, back)| self.name(*back).to_owned()),
-        })
-    }
-
-    fn name(&self, id: EndpointId) -> &str {
-        &self.services.endpoint(id).name
-    }
-
-    fn is_topic(&self, id: EndpointId) -> bool {
-        use tce_runtime::config::NodeType;
-        matches!(
-            &self.services.endpoint(id).kind,
-            EndpointKind::Mq(mq) if mq.address.node == NodeType::Topic
-        )
-    }
-
-    pub(crate) fn interface(&self, ifidx: u16) -> String {
-        let mut interfaces = self.services.interfaces.iter();
-        interfaces
-            .find(|interface| interface.ifidx == ifidx)
-            .map_or_else(|| ifidx.to_string(), |interface| interface.name.clone())
     }
 
     /// The way of a call that a client makes.
     pub(crate) fn call(&self, ifidx: u16, from: Slot) -> Option<&Way> {
-        let place = self
-            .ways
-            .binary_search_by_key(&(ifidx, from), |way| (way.ifidx, way.from));
-        self.ways.get(place.ok()?)
+        self.ways.find(ifidx, from)
     }
 
     /// The endpoint whose clients all get a call that comes by a topic and names
     /// no user.
     pub(crate) fn broadcast(&self, ifidx: u16, from: Slot) -> Option<Slot> {
-        let mut broadcasts = self.broadcasts.iter();
-        broadcasts
-            .find(|(index, topic, _)| (*index, *topic) == (ifidx, from))
-            .map(|(.., to)| *to)
+        self.broadcasts.find(ifidx, from).copied()
     }
 
-    pub(crate) fn ways(&self) -> &[Way] {
-        &self.ways
+    pub(crate) fn ways(&self) -> impl Iterator<Item = &Way> {
+        self.ways.ends()
     }
+}
+
+/// What the ways of a table lead to.
+struct Ends<'a> {
+    services: &'a Services,
+    server: &'a Server,
+    backends: &'a Backends,
+}
+
+impl Ends<'_> {
+    fn name(&self, id: EndpointId) -> &str {
+        &self.services.endpoint(id).name
+    }
+
+    fn way(&self, ifidx: u16, hop: &Hop, from: Slot) -> Option<Way> {
+        let backend = self.backends.get(self.name(hop.to))?;
+        let mut pairs = self.server.loopback.iter();
+        let back = pairs.find(|(call, _)| *call == hop.to);
+        let interface = interface(self.services, ifidx);
+        Some(Way {
+            ifidx,
+            from,
+            backend: Arc::clone(backend),
+            meter: Arc::new(Meter::new(&interface, self.name(hop.from))),
+            returns_by: back.map_or_else(String::new, |(_, back)| self.name(*back).to_owned()),
+        })
+    }
+
+    fn is_broadcast(&self, hop: &Hop) -> bool {
+        let from = &self.services.endpoint(hop.from).kind;
+        let is_topic = matches!(from, EndpointKind::Mq(mq) if mq.address.node == NodeType::Topic);
+        is_topic && self.server.listen.contains(&hop.to)
+    }
+}
+
+/// The name of an interface, or its index where it has none.
+pub(crate) fn interface(services: &Services, ifidx: u16) -> String {
+    services
+        .interface(ifidx)
+        .map_or_else(|| ifidx.to_string(), |interface| interface.name.clone())
 }
 
 impl Way {

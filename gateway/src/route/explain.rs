@@ -178,7 +178,9 @@ impl Explained<'_> {
             });
         }
         if lines.len() == 1 {
-            lines.push("  no route: the CALL is dropped".to_owned());
+            let without =
+                "  no route: it goes to the connection of __user_id__, and is dropped without one";
+            lines.push(without.to_owned());
             lines.push(self.proposal(&self.missing_push()));
         }
         lines

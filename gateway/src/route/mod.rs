@@ -35,57 +35,73 @@ pub use explain::{UnknownInterface, explain};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
-    calls: Table,
-    returns: Table,
+    calls: Ways<EndpointId, EndpointId>,
+    returns: Ways<EndpointId, EndpointId>,
 }
 
 impl Routes {
     /// The ways of that server's messages.
     pub fn new(server: &Server) -> Self {
+        let ways = |hops_of: fn(&Route) -> &[Hop]| {
+            let routes = server.routes.iter();
+            let hops = routes.flat_map(|route| {
+                let hops = hops_of(route).iter();
+                hops.map(|hop| (route.ifidx, hop.from, hop.to))
+            });
+            Ways::new(hops)
+        };
         Self {
-            calls: Table::new(&server.routes, |route| &route.calls),
-            returns: Table::new(&server.routes, |route| &route.returns),
+            calls: ways(|route| &route.calls),
+            returns: ways(|route| &route.returns),
         }
     }
 
     /// The endpoint by which a CALL leaves.
     pub fn call(&self, ifidx: u16, from: EndpointId) -> Option<EndpointId> {
-        self.calls.find(ifidx, from)
+        self.calls.find(ifidx, from).copied()
     }
 
     /// The endpoint by which a RETURN leaves.
     pub fn returns(&self, ifidx: u16, from: EndpointId) -> Option<EndpointId> {
-        self.returns.find(ifidx, from)
+        self.returns.find(ifidx, from).copied()
     }
 }
 
-/// The hops of interface `i` are those from `starts[i]` to `starts[i + 1]`.
+/// What lies at the end of each way, by interface and the place where the way
+/// begins. Those of interface `i` are from `starts[i]` to `starts[i + 1]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Table {
+pub(crate) struct Ways<P, T> {
     starts: Box<[usize]>,
-    hops: Box<[Hop]>,
+    ends: Box<[(P, T)]>,
 }
 
-impl Table {
-    /// `routes` by rising index, as a [`Server`] has them.
-    fn new(routes: &[Route], hops_of: impl Fn(&Route) -> &[Hop]) -> Self {
+impl<P: Copy + PartialEq, T> Ways<P, T> {
+    /// `ways` by rising interface, as a [`Server`] has its routes.
+    pub(crate) fn new(ways: impl IntoIterator<Item = (u16, P, T)>) -> Self {
         let mut starts = vec![0];
-        let mut hops = Vec::new();
-        for route in routes {
-            starts.resize(usize::from(route.ifidx) + 1, hops.len());
-            hops.extend_from_slice(hops_of(route));
-            starts.push(hops.len());
+        let mut ends = Vec::new();
+        for (ifidx, place, end) in ways {
+            // Those without a way of their own begin and end here.
+            starts.resize(starts.len().max(usize::from(ifidx) + 1), ends.len());
+            ends.push((place, end));
         }
+        starts.push(ends.len());
         Self {
             starts: starts.into(),
-            hops: hops.into(),
+            ends: ends.into(),
         }
     }
 
-    fn find(&self, ifidx: u16, from: EndpointId) -> Option<EndpointId> {
-        let place = usize::from(ifidx);
-        let (start, end) = (self.starts.get(place)?, self.starts.get(place + 1)?);
-        let hops = self.hops.get(*start..*end)?;
-        hops.iter().find(|hop| hop.from == from).map(|hop| hop.to)
+    pub(crate) fn find(&self, ifidx: u16, from: P) -> Option<&T> {
+        let index = usize::from(ifidx);
+        let (start, end) = (self.starts.get(index)?, self.starts.get(index + 1)?);
+        let ends = self.ends.get(*start..*end)?;
+        ends.iter()
+            .find(|(place, _)| *place == from)
+            .map(|(_, end)| end)
+    }
+
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &T> {
+        self.ends.iter().map(|(_, end)| end)
     }
 }
