@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tce_runtime::config::Endpoint;
 use tokio::sync::watch;
@@ -80,10 +81,11 @@ impl GatewayProcess {
         lines.iter().any(|line| line["message"] == ENDED)
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let id = self.process.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(status.expect("kill runs").success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(id.expect("it is an id"), signal).expect("it runs");
     }
 
     /// The memory that it really has, in bytes.

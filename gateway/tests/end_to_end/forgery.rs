@@ -6,7 +6,7 @@ use crate::common::{
     client::Client,
     house::House,
     plan::{Front, Plan},
-    raw::{Message, Raw, string},
+    raw::{Message, Raw, RawServer, string},
     watching::within,
 };
 
@@ -208,6 +208,35 @@ by_queue_and_socket! {
     nobody_answers_anothers_call
     credentials_go_no_further
     sequences_are_each_clients_own
+}
+
+/// Which of two values a server of another make would believe, nobody knows.
+#[tokio::test]
+async fn what_a_client_claims_is_not_even_sent_on() {
+    let listening = RawServer::listen().await;
+    let ports = [listening.endpoint().port];
+    let house = House::before(Plan::direct(), &ports, |it| it).await;
+    let mut server = listening.accept().await;
+    house.is_ready().await;
+    let mut forger = Raw::connect(house.address(Front::Socket)).await;
+    let claims = [
+        ("__user_id__", "root"),
+        ("kept", "yes"),
+        ("__user_id__", "root"),
+        ("__mq_return__", "elsewhere"),
+        ("__token__", "secret"),
+        ("__device_id__", "phone"),
+        ("__error__", "forged"),
+    ];
+    let call = Message::call(1, ECHO, string("hello"));
+    forger.send(&call.with_extra(&claims).frame()).await;
+    let sent = server.message().await;
+    let keys: Vec<_> = sent.extra.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["kept", "__user_id__"]);
+    let user = sent.extra("__user_id__").unwrap();
+    assert!(user.starts_with("gw0-"), "{user}");
+    drop((forger, server));
+    house.end().await;
 }
 
 /// A server that has a connection of its own to the gateway's clients is a

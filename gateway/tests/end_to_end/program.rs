@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use rustix::process::Signal;
 use tce_runtime::{ErrorCode, config::Options};
 
 use crate::common::{
@@ -50,7 +51,7 @@ async fn sigterm_under_load(plan: Plan) {
     let calls: Vec<_> = (0..20).map(|_| client.server.echo_async("gate")).collect();
     scene.server.seen.gate_reached(20).await;
     eventually("there is load", || answered.load(Ordering::Relaxed) > 100).await;
-    scene.gateway.signal("TERM");
+    scene.gateway.signal(Signal::TERM);
     // All that were under way are answered, and the next ones refused.
     within(load.join_all()).await;
     let error = soon(client.server.echo("too late")).await.unwrap_err();
@@ -82,7 +83,7 @@ async fn sigterm_does_not_wait_for_ever() {
     let client = scene.client(0).await;
     let call = client.server.echo_async("gate");
     scene.server.seen.gate_reached(1).await;
-    scene.gateway.signal("TERM");
+    scene.gateway.signal(Signal::TERM);
     let error = soon(call).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::ConnectionLost, "{error}");
     assert!(scene.gateway.ended().await.success());
@@ -122,7 +123,7 @@ async fn without_base(plan: Plan, arguments: &[&str]) -> Scene {
 async fn sighup_loads_the_file_anew() {
     for plan in [Plan::direct(), Plan::rabbitmq()] {
         let scene = without_base(plan, &["gw0"]).await;
-        is_loaded_anew(&scene, |gateway| gateway.signal("HUP")).await;
+        is_loaded_anew(&scene, |gateway| gateway.signal(Signal::HUP)).await;
     }
 }
 
@@ -143,6 +144,6 @@ async fn one_process_runs_several_servers_of_a_file() {
         let gateway = format!("gw{}-", address / 4);
         assert!(client.who().await.starts_with(&gateway));
     }
-    scene.gateway.signal("TERM");
+    scene.gateway.signal(Signal::TERM);
     assert!(scene.gateway.ended().await.success());
 }
