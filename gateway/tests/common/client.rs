@@ -9,7 +9,11 @@ use tce_runtime::{
 use tce_tests::test::{ITerminalServant, ServerPrx};
 use tokio::sync::mpsc;
 
-use super::{seed::Terminal, watching::within};
+use super::{
+    raw::{Message, Raw, string},
+    seed::Terminal,
+    watching::within,
+};
 
 /// More pushes than any test leaves unread.
 const PUSHES: usize = 1024;
@@ -60,4 +64,15 @@ impl Client {
             .await
             .expect("the connection lives")
     }
+}
+
+/// A call of `echo`, byte for byte.
+pub(crate) fn echo(sequence: u32, text: &str) -> Message {
+    Message::call(sequence, 0, string(text))
+}
+
+/// That a client's calls get their answers, byte for byte.
+pub(crate) async fn works(client: &mut Raw) {
+    let answer = client.call(&echo(77, "works")).await;
+    assert_eq!((answer.sequence, answer.params), (77, string("Yah! works")));
 }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::{
     client::Client,
     plan::{By, Front, Plan},
+    raw::Raw,
     seed::{Seed, Seen},
     watching::{eventually, within},
 };
@@ -206,6 +207,11 @@ impl House {
         let address = self.address_of(gateway, front).to_string();
         let client = Client::connect(&address, self.folder(), options).await;
         client.expect("the gateway listens")
+    }
+
+    /// A client that writes bytes.
+    pub(crate) async fn raw(&self) -> Raw {
+        Raw::connect(self.address(Front::Socket)).await
     }
 
     /// A client who logs in.

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::common::{
     house::{House, open_queues},
-    plan::{By, FRONTS, Front, Plan},
-    raw::{Message, Raw, string},
+    plan::{By, FRONTS, Plan},
+    raw::{Message, string},
     watching::within,
 };
 
@@ -59,7 +59,7 @@ async fn a_gateway_s_own_servant_is_for_users_only() {
         gateway.servant(ITerminalGatewayServerServant::new(Pinged(sender.clone())))
     })
     .await;
-    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let mut stranger = house.raw().await;
     let ping = Message {
         ifidx: 1,
         ..Message::call(1, 0, Vec::new())
@@ -119,12 +119,12 @@ async fn a_servant_knows_the_users(plan: Plan) {
         .property("auth", "interface")
         .property("auth_endpoint", &logins);
     let house = House::start(plan).await;
-    let mut anna = Raw::connect(house.address(Front::Socket)).await;
+    let mut anna = house.raw().await;
     let hello = Message::call(1, 0, string("who"));
     let extra = [("__token__", "ticket of anna"), ("__device_id__", "phone")];
     let answer = anna.call(&hello.clone().with_extra(&extra)).await;
     assert_eq!(answer.params, string("anna by phone"));
-    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let mut stranger = house.raw().await;
     let answer = stranger
         .call(&hello.with_extra(&[("__token__", "please")]))
         .await;

@@ -28,7 +28,7 @@ impl Scene {
         Self {
             victims_id: victim.who().await,
             victim,
-            forger: Raw::connect(house.address(Front::Socket)).await,
+            forger: house.raw().await,
             house,
         }
     }
@@ -158,7 +158,7 @@ async fn credentials_go_no_further(plan: Plan) {
 /// Two clients number their calls alike, as all clients do.
 async fn sequences_are_each_clients_own(plan: Plan) {
     let mut scene = Scene::by(plan).await;
-    let mut other = Raw::connect(scene.house.address(Front::Socket)).await;
+    let mut other = scene.house.raw().await;
     let seen = scene.house.server().seen.clone();
     for sequence in [0, 1, 1, u32::MAX] {
         let gate = Message::call(sequence, ECHO, string("gate"));
@@ -218,7 +218,7 @@ async fn what_a_client_claims_is_not_even_sent_on() {
     let house = House::before(Plan::direct(), &ports, |it| it).await;
     let mut server = listening.accept().await;
     house.is_ready().await;
-    let mut forger = Raw::connect(house.address(Front::Socket)).await;
+    let mut forger = house.raw().await;
     let claims = [
         ("__user_id__", "root"),
         ("kept", "yes"),

@@ -15,23 +15,19 @@ use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::common::{
+    client::echo,
     house::{House, open_queues},
-    plan::{Front, Plan},
-    raw::{Message, Raw, string},
+    plan::Plan,
+    raw::{Message, string},
     watching::{eventually, within},
 };
 
-const ECHO: u16 = 0;
 const HEARTBEAT: u16 = 2;
 const CONNECT_REJECT: u32 = 103;
 
 fn by_token(plan: Plan) -> Plan {
     plan.property("userid_check", "true")
         .property("auth", "token")
-}
-
-fn echo(sequence: u32, text: &str) -> Message {
-    Message::call(sequence, ECHO, string(text))
 }
 
 fn heartbeat(text: &str) -> Message {
@@ -65,16 +61,16 @@ async fn the_first_message_says_who_the_client_is() {
 #[tokio::test]
 async fn who_does_not_say_so_is_turned_away() {
     let house = House::start(by_token(Plan::direct())).await;
-    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let mut stranger = house.raw().await;
     let answer = stranger.call(&echo(7, "hello")).await;
     assert_eq!((answer.sequence, answer.errcode), (7, CONNECT_REJECT));
     stranger.closed().await;
 
-    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let mut stranger = house.raw().await;
     stranger.send(&heartbeat("hello").frame()).await;
     stranger.closed().await;
 
-    let mut stranger = Raw::connect(house.address(Front::Socket)).await;
+    let mut stranger = house.raw().await;
     let empty = logging_in(echo(9, "hello"), "");
     let all = [empty.frame(), echo(10, "behind it").frame()].concat();
     stranger.send(&all).await;
@@ -104,7 +100,7 @@ async fn calls_behind_the_first_wait_and_keep_their_order() {
         })
     })
     .await;
-    let mut client = Raw::connect(house.address(Front::Socket)).await;
+    let mut client = house.raw().await;
     let mut bytes = logging_in(heartbeat("0"), "anna").frame();
     for number in 1..50 {
         bytes.extend(heartbeat(&format!("{number}")).frame());
@@ -129,7 +125,7 @@ async fn calls_behind_the_first_wait_and_keep_their_order() {
 async fn however_quick_a_login_is_its_message_comes_first() {
     let house = House::start(by_token(Plan::direct())).await;
     for user in 0..200 {
-        let mut client = Raw::connect(house.address(Front::Socket)).await;
+        let mut client = house.raw().await;
         let first = logging_in(echo(1, "first"), &format!("user{user}"));
         let mut bytes = first.frame();
         for number in 2..10 {
@@ -147,12 +143,12 @@ async fn however_quick_a_login_is_its_message_comes_first() {
 async fn a_second_login_replaces_the_first() {
     for plan in [Plan::direct(), Plan::memory()] {
         let house = House::start(by_token(plan)).await;
-        let mut first = Raw::connect(house.address(Front::Socket)).await;
+        let mut first = house.raw().await;
         let gate = logging_in(echo(1, "gate"), "anna");
         first.send(&gate.frame()).await;
         house.server().seen.gate_reached(1).await;
         // The same sequence again: the first one's answer is none of this one's.
-        let mut second = Raw::connect(house.address(Front::Socket)).await;
+        let mut second = house.raw().await;
         second
             .send(&logging_in(echo(1, "gate"), "anna").frame())
             .await;

@@ -37,7 +37,11 @@ mod custom;
 #[cfg(test)]
 mod forgery;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod legacy;
+#[cfg(test)]
+mod legacy_servers;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -50,5 +54,7 @@ mod program;
 mod reload;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod table;
