@@ -8,6 +8,9 @@ use tce_runtime::{
 
 use super::Session;
 
+/// `ping` of the built-in interface.
+const PING: u16 = 0;
+
 impl Relay for Session {
     fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
         if self.is_ending.load(Ordering::Acquire) {
@@ -31,9 +34,9 @@ impl Relay for Session {
             return Relayed::Ours;
         }
         let Some(user) = user else {
-            // Whether somebody is there may be asked by anybody.
-            return match header.ifidx {
-                BUILTIN_INTERFACE => Relayed::Ours,
+            // Whether somebody is there may be asked by anybody; what is served, not.
+            return match (header.ifidx, header.opidx) {
+                (BUILTIN_INTERFACE, PING) => Relayed::Ours,
                 _ => self.log_in(passing),
             };
         };
