@@ -175,3 +175,6 @@ impl Origin {
         self.finish();
     }
 }
+
+#[cfg(test)]
+mod tests;

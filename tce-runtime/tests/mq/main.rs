@@ -24,6 +24,8 @@ mod recorder;
 mod wire;
 
 #[cfg(test)]
+mod acknowledged;
+#[cfg(test)]
 mod batches;
 #[cfg(test)]
 mod bounds;
@@ -41,3 +43,5 @@ mod shutdown;
 mod steady;
 #[cfg(test)]
 mod topics;
+#[cfg(test)]
+mod unheard;
