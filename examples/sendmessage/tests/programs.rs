@@ -89,18 +89,8 @@ async fn gateway(folder: &Path, name: &str) -> (Running, String) {
     (gateway, address)
 }
 
-#[tokio::test]
-async fn users_of_two_gateways_talk_by_a_broker() {
-    let node = Node::start();
-    let folder = files(&node.port().to_string());
-    let mut server =
-        Program::start(Command::new(env!("CARGO_BIN_EXE_sendmessage-server")).current_dir(&folder));
-    assert_eq!(server.endpoint(), "mq:mq_server");
-    let (socket, tcp) = gateway(folder.path(), "gwserver").await;
-    let (websocket, ws) = gateway(folder.path(), "gwserver_ws").await;
-
-    let talking = tokio::task::spawn_blocking(move || talk(&tcp, &ws));
-    talking.await.unwrap();
+/// The server knows who was where, and who wrote to whom.
+fn hears_all(server: &mut Program) {
     // Two gateways tell of them: either may be the first.
     let mut came = [server.line(), server.line()];
     came.sort();
@@ -113,6 +103,25 @@ async fn users_of_two_gateways_talk_by_a_broker() {
     ] {
         assert_eq!(server.line(), expected);
     }
+}
+
+#[tokio::test]
+async fn users_of_two_gateways_talk_by_a_broker() {
+    let node = Node::start();
+    let folder = files(&node.port().to_string());
+    let mut server =
+        Program::start(Command::new(env!("CARGO_BIN_EXE_sendmessage-server")).current_dir(&folder));
+    assert_eq!(server.endpoint(), "mq:mq_server");
+    let (socket, tcp) = gateway(folder.path(), "gwserver").await;
+    let (websocket, ws) = gateway(folder.path(), "gwserver_ws").await;
+
+    // The gateways run on this thread: what waits for them may not keep it.
+    let talking = tokio::task::spawn_blocking(move || {
+        talk(&tcp, &ws);
+        hears_all(&mut server);
+        server
+    });
+    let server = talking.await.unwrap();
     assert!(socket.shutdown().await);
     assert!(websocket.shutdown().await);
     assert_eq!(server.stop(), "stopped\n");
