@@ -26,6 +26,7 @@ pub mod lint;
 pub mod loader;
 pub mod lock;
 pub mod model;
+pub mod names;
 pub mod render;
 mod resolve;
 pub mod source;
@@ -40,6 +41,9 @@ pub use format::{Formatted, format, format_file};
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};
 use model::Model;
+use names::Names;
+use resolve::Program;
+use resolve::imports::Loaded;
 use source::SourceMap;
 
 /// What a compilation may be told beside its files.
@@ -130,7 +134,26 @@ pub fn lint_with(
     options: &Options,
     settings: &lint::Settings,
 ) -> Compilation {
-    analyse(SourceMap::default(), loader, files, options, Some(settings))
+    let sources = SourceMap::default();
+    analyse(sources, loader, files, options, Some(settings), |_, _| ()).0
+}
+
+/// Like [`lint_with`], for editors: the names are told too, whether or not there are errors.
+pub fn inspect_with(
+    loader: &dyn Loader,
+    files: &[impl AsRef<Path>],
+    options: &Options,
+    settings: &lint::Settings,
+) -> (Compilation, Names) {
+    let sources = SourceMap::default();
+    analyse(
+        sources,
+        loader,
+        files,
+        options,
+        Some(settings),
+        names::collect,
+    )
 }
 
 /// Compiles another version of something: its files are added to `sources`, so
@@ -141,17 +164,18 @@ pub fn compile_beside(
     files: &[impl AsRef<Path>],
     options: &Options,
 ) -> Compilation {
-    analyse(sources, loader, files, options, None)
+    analyse(sources, loader, files, options, None, |_, _| ()).0
 }
 
-/// The pipeline, to the rules of `lint` if they are asked for.
-fn analyse(
+/// The pipeline, to the rules of `lint` if they are asked for, and what `look` sees at its end.
+fn analyse<T>(
     mut sources: SourceMap,
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
     options: &Options,
     lint: Option<&lint::Settings>,
-) -> Compilation {
+    look: impl FnOnce(&Program<'_>, &Loaded) -> T,
+) -> (Compilation, T) {
     let mut sink = Diagnostics::default();
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
     let loaded = resolve::imports::load(
@@ -187,9 +211,11 @@ fn analyse(
         };
         sink = lint::judge(&subject, settings, sink);
     }
-    Compilation {
+    let seen = look(&program, &loaded);
+    let compilation = Compilation {
         model: (!has_errors).then_some(program.model),
         diagnostics: sink.finish(),
         sources,
-    }
+    };
+    (compilation, seen)
 }

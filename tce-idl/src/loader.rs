@@ -1,6 +1,7 @@
 //! Where files come from: the one door to the file system.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -35,9 +36,7 @@ impl Loader for FileSystem {
         let mut bytes = Vec::new();
         // One byte more than the limit tells "too large" from "just fits".
         let limit = MAX_FILE_BYTES as u64 + 1;
-        std::fs::File::open(path)?
-            .take(limit)
-            .read_to_end(&mut bytes)?;
+        fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -51,7 +50,7 @@ impl Loader for FileSystem {
         } else {
             folder
         };
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect()
@@ -84,6 +83,35 @@ pub fn find_upwards(folder: &Path, name: &str) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// The `.idl` files in a folder and in those below, by name; any other path as
+/// it is. Links to folders and folders that can't be read are passed over, as
+/// are those whose names begin with a dot.
+#[must_use]
+pub fn idl_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && !is_hidden => folders.push(path),
+                Ok(kind) if !kind.is_dir() && is_idl(&path) => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn is_idl(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "idl")
 }
 
 /// A path without `.`, and without `..` where that is possible; nothing is looked up.
@@ -194,9 +222,9 @@ mod tests {
     fn the_nearest_file_above_is_found() {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("a/b");
-        std::fs::create_dir_all(&inner).unwrap();
-        std::fs::create_dir(root.path().join("a/name")).unwrap();
-        std::fs::write(root.path().join("name"), "").unwrap();
+        fs::create_dir_all(&inner).unwrap();
+        fs::create_dir(root.path().join("a/name")).unwrap();
+        fs::write(root.path().join("name"), "").unwrap();
         let found = Some(root.path().join("name"));
         assert_eq!(find_upwards(&inner, "name"), found, "a folder is none");
         assert_eq!(find_upwards(root.path(), "name"), found);

@@ -55,6 +55,15 @@ pub struct Position {
     pub column: u32,
 }
 
+/// A line and a column as editors count them: from 0, in UTF-16 code units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Utf16Position {
+    /// The line, from 0.
+    pub line: u32,
+    /// The column, from 0, in UTF-16 code units: a character beyond U+FFFF is two.
+    pub column: u32,
+}
+
 /// One file that was read.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -64,7 +73,9 @@ pub struct Source {
 }
 
 impl Source {
-    fn new(path: PathBuf, text: String) -> Self {
+    /// A file with this text, which has no byte-order mark.
+    #[must_use]
+    pub fn new(path: PathBuf, text: String) -> Self {
         let after_newline = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
         let line_starts = std::iter::once(0)
             .chain(after_newline.map(|(_, next)| next))
@@ -91,19 +102,53 @@ impl Source {
     /// The line and column of a byte of the text; the end of the text for one beyond it.
     #[must_use]
     pub fn position(&self, offset: u32) -> Position {
-        let line = self
-            .line_starts
-            .partition_point(|start| *start <= offset)
-            .max(1);
-        let start = self.line_starts[line - 1] as usize;
-        let before = self
-            .text
-            .get(start..offset as usize)
-            .unwrap_or(&self.text[start..]);
+        let (line, before) = self.before(offset);
         Position {
-            line: count(line),
+            line: count(line + 1),
             column: count(before.chars().count() + 1),
         }
+    }
+
+    /// The line and column of a byte of the text as editors count them; the end
+    /// of the text for one beyond it.
+    #[must_use]
+    pub fn utf16_position(&self, offset: u32) -> Utf16Position {
+        let (line, before) = self.before(offset);
+        Utf16Position {
+            line: count(line),
+            column: count(before.encode_utf16().count()),
+        }
+    }
+
+    /// The byte at a line and column as editors count them. A column past the
+    /// end of its line is that end, a line past the last one the end of the text.
+    #[must_use]
+    pub fn utf16_offset(&self, position: Utf16Position) -> u32 {
+        let line = position.line as usize;
+        let Some(start) = self.line_starts.get(line).copied() else {
+            return count(self.text.len());
+        };
+        let next = self.line_starts.get(line + 1);
+        let stop = next.map_or(self.text.len(), |next| *next as usize);
+        let text = self.text[start as usize..stop].trim_end_matches(['\r', '\n']);
+        let mut column = 0;
+        for (at, character) in text.char_indices() {
+            // Within a character of two units: where it begins.
+            column += character.len_utf16();
+            if column > position.column as usize {
+                return start + count(at);
+            }
+        }
+        start + count(text.len())
+    }
+
+    /// The number of the line of a byte, from 0, and the text of that line before the byte.
+    fn before(&self, offset: u32) -> (usize, &str) {
+        let after = self.line_starts.partition_point(|start| *start <= offset);
+        let line = after.max(1) - 1;
+        let start = self.line_starts[line] as usize;
+        let before = self.text.get(start..offset as usize);
+        (line, before.unwrap_or(&self.text[start..]))
     }
 
     /// The bytes of the lines from that of `start` to that of `end`, and the number of the first.

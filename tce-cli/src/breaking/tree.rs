@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tce_idl::loader::{FileSystem, Loader};
-
-use crate::files;
+use tce_idl::loader::{self, FileSystem, Loader};
 
 /// The files of a version.
 pub(super) trait Tree: Loader {
@@ -15,7 +13,7 @@ pub(super) trait Tree: Loader {
 impl Tree for FileSystem {
     fn idl(&self, path: &Path) -> Vec<PathBuf> {
         match path.exists() {
-            true => files::idl(path),
+            true => loader::idl_files(path),
             false => Vec::new(),
         }
     }

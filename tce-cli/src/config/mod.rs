@@ -39,11 +39,27 @@ impl Config {
         let Some(path) = found else {
             return Ok(Self::default());
         };
+        let read = Self::read(&path);
+        if read.mistakes.is_empty() {
+            return Ok(read.config);
+        }
+        console.show(&read.mistakes, &read.sources)?;
+        Err(Failure::Misused)
+    }
+
+    /// The `tce.toml` that goes with a file: in its folder, or in the nearest one above.
+    pub(crate) fn find(file: &Path) -> Option<PathBuf> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        find_upwards(folder, FILE_NAME)
+    }
+
+    /// Reads the settings in a file.
+    pub(crate) fn read(path: &Path) -> Read {
         let mut sources = SourceMap::default();
         let mut mistakes = Vec::new();
-        let config = match text(&path) {
+        let config = match text(path) {
             Ok(text) => {
-                let file = sources.add(path.clone(), text);
+                let file = sources.add(path.to_owned(), text);
                 let folder = path.parent().unwrap_or(Path::new(""));
                 read::config(file, sources.get(file).text(), folder, &mut mistakes)
             }
@@ -53,14 +69,24 @@ impl Config {
                 Self::default()
             }
         };
-        if mistakes.is_empty() {
-            return Ok(config);
-        }
         // The parser gives tables by name; people read by line.
         mistakes.sort_by_key(|mistake| mistake.primary.as_ref().map(|label| label.span));
-        console.show(&mistakes, &sources)?;
-        Err(Failure::Misused)
+        Read {
+            config,
+            mistakes,
+            sources,
+        }
     }
+}
+
+/// A `tce.toml` that was read.
+pub(crate) struct Read {
+    /// What was understood of it.
+    pub(crate) config: Config,
+    /// What is wrong with it.
+    pub(crate) mistakes: Vec<Diagnostic>,
+    /// The file itself.
+    pub(crate) sources: SourceMap,
 }
 
 /// The text of a file, without a byte-order mark, or why there is none.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Language;
 use crate::loader::Loader;
+use crate::names::Kind;
 use crate::resolve::Program;
 use crate::resolve::imports::Loaded;
 use crate::source::{FileId, SourceMap, Span};
@@ -35,35 +36,6 @@ pub(crate) fn given(
     let ids = loaded.files.iter().map(|file| file.id);
     ids.filter(|id| given.contains(&loader.identity(sources.get(*id).path())))
         .collect()
-}
-
-/// What a name is the name of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Module,
-    Struct,
-    Sequence,
-    Dictionary,
-    Interface,
-    Member,
-    Operation,
-    Parameter,
-}
-
-impl Kind {
-    /// Its name in a sentence.
-    pub(super) fn noun(self) -> &'static str {
-        match self {
-            Self::Module => "module",
-            Self::Struct => "struct",
-            Self::Sequence => "sequence",
-            Self::Dictionary => "dictionary",
-            Self::Interface => "interface",
-            Self::Member => "member",
-            Self::Operation => "operation",
-            Self::Parameter => "parameter",
-        }
-    }
 }
 
 impl<'a> Subject<'a> {

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::loader::{self, Loader};
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 use crate::syntax::{self, ast};
 
 /// The files of a compilation, each after those that it imports.
 pub(crate) struct Loaded {
     pub(crate) files: Vec<ast::File>,
+    /// The names in `import NAME`, and the files that they stand for.
+    pub(crate) imported: Vec<(Span, PathBuf)>,
     /// Whether an imported file could not be had.
     pub(crate) missing_import: bool,
 }
@@ -26,6 +28,7 @@ pub(crate) fn load(
 ) -> Loaded {
     let loaded = Loaded {
         files: Vec::new(),
+        imported: Vec::new(),
         missing_import: false,
     };
     let mut importer = Importer {
@@ -94,7 +97,10 @@ impl Importer<'_> {
         let candidates: Vec<PathBuf> = folders().map(|folder| folder.join(&file_name)).collect();
         for path in &candidates {
             match self.read(path) {
-                Ok(file) => return file,
+                Ok(file) => {
+                    self.loaded.imported.push((name.span, path.clone()));
+                    return file;
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let message = format!("can't read `{}`: {}", path.display(), reason(&error));

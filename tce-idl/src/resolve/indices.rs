@@ -39,7 +39,7 @@ fn declared(program: &mut Program<'_>, at: usize, position: usize, sink: &mut Di
     let from = program.origin.interfaces[at];
     let interface = &mut program.model.interfaces[at];
     let said = annotations::of_interface(&from.annotations, sink);
-    let counted = place(&from.annotations, from.start);
+    let counted = place(&from.annotations, from.whole.before());
     (interface.index, interface.index_place) =
         index(said.index, position, &from.name, counted, sink);
     interface.comment = said.comment;

@@ -18,6 +18,7 @@ use crate::source::SourceMap;
 use crate::syntax::ast;
 use imports::Loaded;
 use types::Types;
+pub(crate) use types::{Target, Use};
 
 /// The model in the making, with the places that its parts come from.
 ///
@@ -39,6 +40,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) broken: HashSet<&'a str>,
     /// Whether an imported file is missing: a module may be declared there.
     pub(crate) missing_import: bool,
+    /// Where names of types and of their modules are used.
+    pub(crate) uses: Vec<Use>,
 }
 
 /// Finds out what the names in `loaded` mean.
@@ -53,6 +56,7 @@ pub(crate) fn resolve<'a>(
         scope: &scope,
         origin,
         sink,
+        uses: Vec::new(),
     };
     for (it, from) in model.structs.iter_mut().zip(&origin.structs) {
         types.structure(it, from);
@@ -67,6 +71,7 @@ pub(crate) fn resolve<'a>(
     for (it, from) in model.interfaces.iter_mut().zip(&origin.interfaces) {
         types.interface(it, from);
     }
+    origin.uses = types.uses;
     inheritance::cut_circles(&mut program, sink);
     program
 }

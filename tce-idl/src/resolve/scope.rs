@@ -215,7 +215,7 @@ fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
         doc: from.doc.clone(),
         comment: None,
         index: 0,
-        index_place: IndexPlace::Counted(from.start),
+        index_place: IndexPlace::Counted(from.whole.before()),
         base: None,
         operations: Vec::new(),
         skeletons: BTreeMap::new(),

@@ -4,13 +4,30 @@ use super::scope::{Bound, Scope, UNKNOWN};
 use super::{Origin, suggest};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::model::{Element, InterfaceId, ModuleId, Type};
+use crate::source::Span;
 use crate::syntax::ast::TypeName;
+
+/// A name in the text that stands for something declared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use {
+    pub(crate) span: Span,
+    pub(crate) target: Target,
+}
+
+/// What a name can stand for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    Module(ModuleId),
+    Element(Element),
+}
 
 /// Looks types up.
 pub(super) struct Types<'a, 's> {
     pub(super) scope: &'s Scope<'a>,
     pub(super) origin: &'s Origin<'a>,
     pub(super) sink: &'s mut Diagnostics,
+    /// Every name that was found.
+    pub(super) uses: Vec<Use>,
 }
 
 impl Types<'_, '_> {
@@ -89,13 +106,23 @@ impl Types<'_, '_> {
         let found = match &ty.module {
             None => self.scope.element(module, name),
             Some(module) => match self.scope.module(&module.text) {
-                Some(id) => self.scope.element(id, name),
+                Some(id) => {
+                    self.uses.push(Use {
+                        span: module.span,
+                        target: Target::Module(id),
+                    });
+                    self.scope.element(id, name)
+                }
                 None => {
                     self.unknown_module(ty);
                     return None;
                 }
             },
         };
+        self.uses.extend(found.map(|bound| Use {
+            span: ty.name.span,
+            target: Target::Element(bound.element),
+        }));
         if found.is_none() && !self.origin.broken.contains(name) {
             let diagnostic = self.unknown(ty, module);
             self.sink.push(diagnostic);

@@ -26,6 +26,8 @@ pub(crate) struct File {
 #[derive(Debug)]
 pub(crate) struct Module {
     pub(crate) name: Name,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) elements: Vec<Element>,
 }
@@ -60,6 +62,8 @@ pub(crate) struct TypeName {
 #[derive(Debug)]
 pub(crate) struct Struct {
     pub(crate) name: Name,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) members: Vec<Member>,
     /// Whether a member was left out because it could not be understood.
@@ -76,6 +80,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(crate) name: Name,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) element: TypeName,
 }
@@ -83,6 +89,8 @@ pub(crate) struct Sequence {
 #[derive(Debug)]
 pub(crate) struct Dictionary {
     pub(crate) name: Name,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) key: TypeName,
     pub(crate) value: TypeName,
@@ -91,8 +99,8 @@ pub(crate) struct Dictionary {
 #[derive(Debug)]
 pub(crate) struct Interface {
     pub(crate) name: Name,
-    /// The place right before the keyword.
-    pub(crate) start: Span,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) base: Option<TypeName>,
@@ -104,6 +112,8 @@ pub(crate) struct Interface {
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) name: Name,
+    /// From the type that it returns to its end.
+    pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) returns: TypeName,

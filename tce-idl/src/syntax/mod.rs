@@ -12,6 +12,14 @@ pub(crate) fn read(id: FileId, source: &Source, sink: &mut Diagnostics) -> ast::
     lower::file(id, source.text(), sink)
 }
 
+/// Whether a text can be the name of a declaration.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_word = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word && parse::failure(parse::Rule::just_name, text).is_none()
+}
+
 /// A word, a sign or a comment of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {

@@ -2,7 +2,8 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lint::Findings;
-use crate::lint::subject::{Kind, Subject};
+use crate::lint::subject::Subject;
+use crate::names::Kind;
 
 /// A way to spell names.
 pub(super) struct Case {

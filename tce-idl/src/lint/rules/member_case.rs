@@ -2,8 +2,8 @@
 
 use super::case;
 use crate::diagnostic::Code;
-use crate::lint::subject::Kind;
 use crate::lint::{Level, Rule};
+use crate::names::Kind;
 
 pub(super) const RULE: Rule = Rule {
     code: Code::MemberCase,

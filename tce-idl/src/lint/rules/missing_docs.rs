@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lint::subject::{Kind, Subject, kind};
+use crate::lint::subject::{Subject, kind};
 use crate::lint::{Findings, Level, Rule};
+use crate::names::Kind;
 use crate::syntax::ast::{Annotation, Element, Interface, Module, Name};
 
 pub(super) const RULE: Rule = Rule {

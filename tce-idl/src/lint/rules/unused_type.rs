@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lint::subject::{Kind, Subject};
+use crate::lint::subject::Subject;
 use crate::lint::{Findings, Level, Rule};
 use crate::model::{DictionaryId, Model, ModuleId, SequenceId, StructId, Type};
+use crate::names::Kind;
 use crate::source::Span;
 
 pub(super) const RULE: Rule = Rule {

@@ -10,6 +10,7 @@ impl<'a> Lower<'a> {
         let (name, mut types) = self.container(node);
         Some(Sequence {
             name: name?,
+            whole: node.span(),
             doc,
             element: types.pop()?,
         })
@@ -26,6 +27,7 @@ impl<'a> Lower<'a> {
         let value = types.pop()?;
         Some(Dictionary {
             name: name?,
+            whole: node.span(),
             doc,
             key: types.pop()?,
             value,

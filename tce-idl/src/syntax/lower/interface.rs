@@ -46,7 +46,7 @@ impl<'a> Lower<'a> {
         self.braces(node, &what, head);
         Some(Interface {
             name: name?,
-            start: head.before(),
+            whole: node.span(),
             doc,
             annotations,
             base,
@@ -72,6 +72,7 @@ impl<'a> Lower<'a> {
         }
         Some(Operation {
             name,
+            whole: node.span(),
             doc,
             annotations,
             returns,

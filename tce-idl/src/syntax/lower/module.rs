@@ -38,6 +38,7 @@ impl<'a> Lower<'a> {
         }
         Some(Module {
             name: name?,
+            whole: node.span(),
             doc,
             elements,
         })

@@ -41,6 +41,7 @@ impl<'a> Lower<'a> {
         self.braces(node, &what, head);
         Some(Struct {
             name: name?,
+            whole: node.span(),
             doc,
             members,
             broken,
