@@ -17,6 +17,7 @@ mod gateway;
 mod idl;
 mod lint;
 mod lock;
+mod lsp;
 mod man;
 mod new;
 mod output;
@@ -82,6 +83,7 @@ enum Command {
     Lock(lock::Args),
     Describe(describe::Args),
     Doc(doc::Args),
+    Lsp(lsp::Args),
     Gateway(gateway::Args),
     Call(Box<call::Args>),
     Ping(ping::Args),
@@ -102,6 +104,7 @@ impl Command {
             Self::Lock(args) => lock::run(args, console)?,
             Self::Describe(args) => describe::run(args, console)?,
             Self::Doc(args) => doc::run(args, console)?,
+            Self::Lsp(_) => lsp::run(console)?,
             Self::Gateway(args) => gateway::run(args),
             Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,

@@ -1,0 +1,82 @@
+//! Diagnostics as somebody types.
+
+use serde_json::json;
+
+use crate::client::{Client, position, text_at};
+use crate::{BASE, SHOP};
+
+#[test]
+fn mistakes_are_told_where_they_are_with_the_repair() {
+    let mut client = Client::start(&[("base.idl", BASE)]);
+    client.open("shop.idl", SHOP);
+    let told = client.diagnostics("shop.idl");
+    let codes: Vec<_> = told.iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["TCE0002", "TCE0200", "TCE0101", "TCE0100"]);
+    let unknown = &told[1];
+    // Behind a character of two code units.
+    assert_eq!(text_at(SHOP, &unknown["range"]), "strng");
+    assert_eq!(unknown["severity"], 1);
+    assert_eq!(unknown["source"], "tce");
+    let message = unknown["message"].as_str().unwrap();
+    assert_eq!(message, "there is no type `strng`\ndid you mean `string`?");
+    client.end();
+}
+
+#[test]
+fn what_is_typed_counts_at_once_and_files_on_disk_do_not() {
+    let mut client = Client::start(&[("base.idl", "module base {}")]);
+    let text = "import base\nmodule m { struct S { /* 𝄞 */ base::Id a; strng b; }; }\n";
+    client.open("m.idl", text);
+    assert_eq!(client.codes("m.idl"), ["TCE0200", "TCE0200"]);
+    client.open("base.idl", BASE);
+    assert_eq!(client.codes("m.idl"), ["TCE0200"]);
+    let wrong = text.find("strng").unwrap();
+    let insertion = position(text, wrong + 3);
+    let changes = json!([
+        { "range": { "start": insertion, "end": insertion }, "text": "i" },
+        { "range": { "start": position(text, 0), "end": position(text, 0) }, "text": "// 𝄞\n" },
+    ]);
+    client.change("m.idl", &changes);
+    // What is left is of the linter: no operation takes it.
+    let left = client.diagnostics("m.idl");
+    let errors = left.iter().filter(|it| it["severity"] == 1);
+    assert_eq!(errors.count(), 0, "{left:?}");
+    client.end();
+}
+
+#[test]
+fn what_is_right_and_yet_better_otherwise_is_a_warning() {
+    let mut client = Client::start(&[]);
+    client.open("m.idl", "module m { interface i { void f(); }; }\n");
+    let told = client.diagnostics("m.idl");
+    let case = told.iter().find(|it| it["code"] == "TCE0510").unwrap();
+    assert_eq!(case["severity"], 2);
+    client.end();
+}
+
+#[test]
+fn mistakes_in_an_import_are_told_there_until_nothing_imports_it() {
+    let mut client = Client::start(&[("bad.idl", "module bad { struct S { strng a; }; }")]);
+    client.open(
+        "m.idl",
+        "import bad\nmodule m { interface I { void f(bad::S s); }; }",
+    );
+    let told = client.diagnostics("bad.idl");
+    assert_eq!(told.len(), 1);
+    client.close("m.idl");
+    assert!(client.diagnostics("bad.idl").is_empty());
+    assert!(client.diagnostics("m.idl").is_empty());
+    client.end();
+}
+
+#[test]
+fn a_second_place_is_told_too() {
+    let mut client = Client::start(&[]);
+    let text = "module m { struct S { int a; }; struct S { int b; }; }";
+    client.open("m.idl", text);
+    let told = client.diagnostics("m.idl");
+    let other = &told[0]["relatedInformation"][0];
+    assert_eq!(other["message"], "first defined here");
+    assert_eq!(text_at(text, &other["location"]["range"]), "S");
+    client.end();
+}

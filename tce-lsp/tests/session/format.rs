@@ -1,0 +1,36 @@
+//! The canonical layout.
+
+use serde_json::{Value, json};
+
+use crate::SHOP;
+use crate::client::{Client, edited};
+
+fn format(client: &mut Client, text: &str) -> Value {
+    client.open("m.idl", text);
+    let params = json!({
+        "textDocument": { "uri": client.uri("m.idl") },
+        "options": { "tabSize": 4, "insertSpaces": true },
+    });
+    client.ask("textDocument/formatting", &params)
+}
+
+#[test]
+fn a_text_is_laid_out_by_one_edit_of_the_lines_that_change() {
+    let mut client = Client::start(&[]);
+    let ugly = "module m {\n    // 𝄞\n  struct  S{int a;/* é𝄞 */};\n}\n";
+    let edits = format(&mut client, ugly);
+    assert_eq!(edits.as_array().unwrap().len(), 1);
+    assert_eq!(edits[0]["range"]["start"]["line"], 2);
+    let laid_out = edited(ugly, &edits);
+    assert_eq!(laid_out, tce_idl::format(ugly).unwrap());
+    assert_eq!(format(&mut client, &laid_out), json!([]));
+    assert_eq!(format(&mut client, ""), json!([]));
+    client.end();
+}
+
+#[test]
+fn a_text_with_mistakes_is_left_alone() {
+    let mut client = Client::start(&[]);
+    assert_eq!(format(&mut client, SHOP), Value::Null);
+    client.end();
+}
