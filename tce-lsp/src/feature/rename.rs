@@ -60,10 +60,7 @@ fn is_free(analysis: &Analysis, id: SymbolId, new: &str) -> Result<(), String> {
     let mut beside = names.symbols().filter(|(_, it)| it.parent == parent);
     match beside.find(|(_, it)| it.name == new) {
         None => Ok(()),
-        Some((other, it)) => {
-            let (noun, full) = (it.kind.noun(), names.full_name(other));
-            Err(format!("there is a {noun} `{full}` already"))
-        }
+        Some((other, _)) => Err(format!("there is `{}` already", names.full_name(other))),
     }
 }
 

@@ -7,10 +7,11 @@ use crate::{BASE, SHOP};
 
 /// The labels offered after a text that is typed at the end of a module with everything in it.
 fn offered(client: &mut Client, typed: &str) -> Vec<String> {
-    let text = SHOP.replace("interface Shop", &format!("{typed}\n    interface Shop"));
+    let (before, after) = SHOP.split_once("/// Where").unwrap();
+    let text = format!("{before}{typed}\n    /// Where{after}");
     let whole = serde_json::json!([{ "text": text }]);
     client.change("shop.idl", &whole);
-    let cursor = text.find(typed).unwrap() + typed.len();
+    let cursor = before.len() + typed.len();
     let params = serde_json::json!({
         "textDocument": { "uri": client.uri("shop.idl") }, "position": position(&text, cursor),
     });
@@ -42,7 +43,7 @@ fn what_can_stand_at_the_cursor_is_offered() {
     assert!(returned.iter().any(|it| it == "void"));
     assert_eq!(
         offered(&mut client, "interface New extends "),
-        ["Shop", "base::Root"]
+        ["base::Root", "Shop"]
     );
     assert_eq!(
         offered(&mut client, "interface New extends base::"),

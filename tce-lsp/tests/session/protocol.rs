@@ -27,7 +27,7 @@ fn anywhere(uri: &str, line: u64, character: u64) -> Value {
         "textDocument": { "uri": uri },
         "position": position,
         "range": { "start": position, "end": { "line": 0, "character": 0 } },
-        "context": { "diagnostics": [], "includeDeclaration": true },
+        "context": { "diagnostics": [], "includeDeclaration": true, "triggerKind": 1 },
         "options": { "tabSize": 4, "insertSpaces": true },
         "newName": "fine",
     })
