@@ -87,6 +87,15 @@ impl Direct {
         host.is_none_or(|host| !host.is_up())
     }
 
+    /// The session's host.
+    pub(super) fn first_via(&self, session: u64) -> Option<Via> {
+        Some(self.hosts.get(self.first(session))?.via)
+    }
+
+    fn first(&self, session: u64) -> usize {
+        usize::try_from(session).unwrap_or(0) % self.hosts.len().max(1)
+    }
+
     /// Passes a CALL on to the session's host, or the next one that takes it.
     pub(super) fn pass(
         &self,
@@ -96,9 +105,14 @@ impl Direct {
         extra: &PatchedExtra<'_>,
     ) -> Result<Via, NotPassed> {
         let count = self.hosts.len();
-        let first = usize::try_from(session).unwrap_or(0) % count.max(1);
         let mut failure = NotPassed::Detached;
-        for host in self.hosts.iter().cycle().skip(first).take(count) {
+        for host in self
+            .hosts
+            .iter()
+            .cycle()
+            .skip(self.first(session))
+            .take(count)
+        {
             let Some(connection) = host.connection.get() else {
                 continue;
             };

@@ -54,6 +54,15 @@ impl Backend {
         }
     }
 
+    /// The server that calls of a session go to while it is there; of a queue
+    /// nobody knows.
+    pub(crate) fn first_via(&self, session: u64) -> Option<Via> {
+        match self {
+            Self::Queue(_) => None,
+            Self::Direct(direct) => direct.first_via(session),
+        }
+    }
+
     /// How many messages wait for the broker.
     pub(crate) fn queued(&self) -> usize {
         match self {

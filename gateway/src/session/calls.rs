@@ -31,17 +31,22 @@ pub(crate) struct Call {
     /// As the client sent it: what its RETURN repeats.
     pub(crate) header: Header,
     pub(crate) since: Instant,
-    /// Not known until it has been sent, and never of a queue.
+    /// By which it leaves, as far as can be told before it has; never of a queue.
     pub(crate) via: Option<Via>,
     pub(crate) meter: Arc<Meter>,
 }
 
 impl Call {
-    pub(crate) fn new(header: &Header, since: Instant, meter: &Arc<Meter>) -> Self {
+    pub(crate) fn new(
+        header: &Header,
+        since: Instant,
+        via: Option<Via>,
+        meter: &Arc<Meter>,
+    ) -> Self {
         Self {
             header: *header,
             since,
-            via: None,
+            via,
             meter: Arc::clone(meter),
         }
     }
@@ -65,7 +70,7 @@ impl CallsInFlight {
         self.0.insert(sequence, call);
     }
 
-    /// Says by which way a call has left.
+    /// Says by which other way a call has left.
     pub(crate) fn went(&mut self, sequence: u32, via: Via) {
         if let Some(call) = self.0.get_mut(&sequence) {
             call.via = Some(via);

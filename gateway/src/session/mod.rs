@@ -145,7 +145,9 @@ impl Session {
     /// Takes a call that ends.
     fn take_call(&self, sequence: u32) -> Option<Call> {
         let call = self.lock().calls.take(sequence);
-        self.changed.notify_one();
+        if self.is_held.load(Ordering::Acquire) {
+            self.changed.notify_one();
+        }
         call
     }
 

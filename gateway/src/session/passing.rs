@@ -38,11 +38,12 @@ impl Session {
             return self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
         };
         let is_oneway = message.header.calltype.is_oneway();
+        let expected = way.backend().first_via(self.number);
         let mut header = message.header;
         header.call_id |= ROUTED;
         if !is_oneway {
             header.sequence = self.core.next_sequence();
-            let call = Call::new(&message.header, passing.read_at(), way.meter());
+            let call = Call::new(&message.header, passing.read_at(), expected, way.meter());
             let mut state = self.lock();
             state.calls.enter(header.sequence, call);
             if state.calls.len() >= self.core.properties.max_calls_in_flight {
@@ -71,7 +72,7 @@ impl Session {
             self.core.properties.call_time,
         );
         match passed {
-            Ok(Some(via)) if !is_oneway => {
+            Ok(Some(via)) if !is_oneway && expected != Some(via) => {
                 self.lock().calls.went(header.sequence, via);
                 if way.backend().has_lost(via) {
                     // It may have gone before the call was known to be there.
