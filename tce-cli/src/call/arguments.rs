@@ -45,9 +45,13 @@ pub(super) fn of_words(target: &Target<'_>, words: &[String]) -> Result<Vec<u8>,
     marshal(target, &values.collect::<Vec<_>>())
 }
 
-/// A value that stands for all arguments: an array of them, or an object by
-/// their names.
+/// The value of the only parameter, or one that stands for all arguments: an
+/// array of them, or an object by their names.
 pub(super) fn of_value(target: &Target<'_>, value: &Value) -> Result<Vec<u8>, BadArguments> {
+    // `[[]]` may be both: what is a value already is that value.
+    if let Ok(only) = marshal(target, std::slice::from_ref(value)) {
+        return Ok(only);
+    }
     match value {
         Value::Object(fields) if stands_for_all(target, value) => {
             let is_known = |key: &&String| target.parameters.iter().any(|it| it.name == **key);
@@ -69,7 +73,7 @@ pub(super) fn of_value(target: &Target<'_>, value: &Value) -> Result<Vec<u8>, Ba
     }
 }
 
-/// Whether an array or object holds the arguments, and is not the only one.
+/// Whether an array or object may hold the arguments, and not be the only one.
 fn stands_for_all(target: &Target<'_>, value: &Value) -> bool {
     match (value, target.parameters) {
         (Value::Array(values), [only]) => {

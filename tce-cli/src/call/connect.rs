@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tce_runtime::{
     Communicator, Proxy, RpcError,
-    config::{MqConfig, Options, TlsConfig, problem::Problems},
+    config::{Endpoint, EndpointError, MqConfig, Options, Scheme, TlsConfig, problem::Problems},
 };
 
 /// How the server is reached.
@@ -47,6 +47,12 @@ pub(super) struct ConnectArgs {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoWay {
     #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+    #[error(
+        "an mq: endpoint is one of a config.yml: name it with --mq-config, and the process with --process"
+    )]
+    NoQueues,
+    #[error("{0}")]
     Config(#[from] Problems),
     #[error("{0}")]
     Rpc(#[from] RpcError),
@@ -62,6 +68,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl ConnectArgs {
     /// Connects.
     pub(super) async fn connect(&self, endpoint: &str) -> Result<Proxy, NoWay> {
+        let scheme = endpoint.parse::<Endpoint>()?.scheme;
+        if scheme == Scheme::Mq && self.mq_config.is_none() {
+            return Err(NoWay::NoQueues);
+        }
         let communicator = Communicator::with_options(Options {
             timeout: self.timeout,
             token: self.token.clone(),

@@ -41,7 +41,9 @@ pub(super) fn encode(
             .and_then(|it| i32::try_from(it).ok())
             .map(|it| put(&|w| it.marshal(w))),
         Type::Long => whole(value).map(|it| put(&|w| it.marshal(w))),
-        Type::Float => number(value).map(|it| put(&|w| single(it).marshal(w))),
+        Type::Float => number(value)
+            .and_then(single)
+            .map(|it| put(&|w| it.marshal(w))),
         Type::Double => number(value).map(|it| put(&|w| it.marshal(w))),
         Type::String => value.as_str().map(|it| put(&|w| it.marshal(w))),
         Type::Sequence(id) => {
@@ -148,12 +150,11 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float has fewer digits: it is rounded"
-)]
-fn single(number: f64) -> f32 {
-    number as f32
+/// Rounded, since a float has fewer digits; nothing where it would become infinite.
+fn single(number: f64) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "it is meant to be rounded")]
+    let rounded = number as f32;
+    (rounded.is_finite() || !number.is_finite()).then_some(rounded)
 }
 
 /// What a value of a type looks like in JSON.
@@ -164,7 +165,8 @@ fn expected(model: &Model, ty: Type) -> String {
         Type::Short => "a short (-32768 to 32767)",
         Type::Int => "an int (32 bits)",
         Type::Long => "a long (64 bits)",
-        Type::Float | Type::Double => "a number (or \"NaN\", \"Infinity\", \"-Infinity\")",
+        Type::Float => "a float (a number up to 3.4e38, or \"NaN\", \"Infinity\", \"-Infinity\")",
+        Type::Double => "a double (a number, or \"NaN\", \"Infinity\", \"-Infinity\")",
         Type::String => "a string (in double quotes)",
         Type::Sequence(id) if model.sequence(id).element == Type::Byte => {
             "bytes (base64 in double quotes, or an array)"

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod connect;
+mod failure;
 mod json;
 mod listen;
 mod repeat;
@@ -17,7 +18,7 @@ use std::{
 use serde_json::Value;
 use tce_idl::model::Model;
 use tce_runtime::{
-    ErrorCode, Proxy, RpcError,
+    ErrorCode, Proxy,
     wire::{Marshal, Reader, Writer},
 };
 
@@ -25,7 +26,8 @@ use crate::{
     console::{Console, Failure},
     idl::IdlArgs,
 };
-use connect::ConnectArgs;
+use connect::{ConnectArgs, NoWay};
+use failure::{Ended, told};
 use listen::{Listener, Printer, Rest};
 use target::Target;
 
@@ -55,7 +57,7 @@ pub(crate) struct Args {
     operation: Option<String>,
 
     /// The arguments, as JSON
-    #[arg(conflicts_with = "data")]
+    #[arg(conflicts_with = "data", allow_negative_numbers = true)]
     arguments: Vec<String>,
 
     /// The IDL of the server; may be given several times
@@ -87,28 +89,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     idl: IdlArgs,
-}
-
-/// Why there is no result.
-enum Ended {
-    /// The command line is wrong.
-    Misused(String),
-    /// The server, or the way to it.
-    Failed(String),
-    /// All is said.
-    Said(Failure),
-}
-
-impl From<RpcError> for Ended {
-    fn from(error: RpcError) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Self {
-        Self::Said(error.into())
-    }
 }
 
 /// Parameters that are marshalled already.
@@ -146,7 +126,9 @@ impl Args {
         let from_files = self.models_of_files(console)?;
         let proxy = match self.connect.connect(&self.endpoint).await {
             Ok(proxy) => proxy,
-            Err(error) => return Err(Ended::Failed(error.to_string())),
+            Err(NoWay::Rpc(error)) => return Err(error.into()),
+            Err(error @ NoWay::Config(_)) => return Err(Ended::Failed(error.to_string())),
+            Err(error) => return Err(Ended::Misused(error.to_string())),
         };
         let models = match from_files {
             Some(models) => models,
@@ -274,7 +256,7 @@ impl Args {
                 Ok(true)
             }
             Err(error) => {
-                writeln!(console.err, "error: {error}")?;
+                writeln!(console.err, "error: {}", told(&error))?;
                 Ok(false)
             }
         }
@@ -312,7 +294,15 @@ async fn ask(proxy: &Proxy) -> Result<Vec<Model>, Ended> {
         _ => error.into(),
     })?;
     let models = texts.iter().map(|text| tce_idl::compile_str(text).model);
-    Ok(models.flatten().collect())
+    let models: Vec<_> = models.flatten().collect();
+    match (texts.is_empty(), models.is_empty()) {
+        (true, _) => Err(Ended::Failed("the server serves nothing".to_owned())),
+        (false, true) => Err(Ended::Failed(
+            "what the server tells of itself is no IDL: name the right one with --idl".to_owned(),
+        )),
+        // What one of them means does not depend on the others.
+        (false, false) => Ok(models),
+    }
 }
 
 /// Prints what can be called.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use tce_runtime::{Proxy, RpcError};
 
-use super::{Marshalled, listen::Rest, target::Target};
+use super::{Marshalled, failure::told, listen::Rest, target::Target};
 
 /// What came of it.
 pub(super) struct Summary {
@@ -100,7 +100,7 @@ impl std::fmt::Display for Summary {
             )?;
         }
         match &self.first_failure {
-            Some(error) => writeln!(f, "first failure: {error}"),
+            Some(error) => writeln!(f, "first failure: {}", told(error)),
             None => Ok(()),
         }
     }

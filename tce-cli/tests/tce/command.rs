@@ -15,6 +15,7 @@ fn help_of_every_subcommand_has_examples() {
         "describe",
         "doc",
         "gateway",
+        "call",
         "ping",
         "demo",
         "completions",

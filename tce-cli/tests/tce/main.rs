@@ -7,6 +7,7 @@
 )]
 
 mod breaking;
+mod call;
 mod check;
 mod command;
 mod compile;
@@ -20,12 +21,16 @@ mod lock;
 mod new;
 mod output;
 mod ping;
+mod servers;
 mod settings;
 
 #[path = "../../../examples/common/node.rs"]
 mod node;
 
 use std::{path::Path, process::Command};
+
+// At the root: generated items are public, and here that is what they are.
+tce_runtime::include_idl!(test, zoo);
 
 /// What a run of `tce` came to.
 #[derive(Debug)]

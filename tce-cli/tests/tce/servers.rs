@@ -1,0 +1,103 @@
+//! Servers for the commands to call, within the test's process.
+
+use std::time::Duration;
+
+use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
+
+use crate::{
+    test::{BaseServer, ITerminalPrx, Server, ServerServant},
+    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperServant, StrInt},
+};
+
+/// Does what the server of `examples/simple` does, and tells what came beside a call.
+pub(crate) struct Simple;
+
+impl BaseServer for Simple {
+    async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
+        Ok("2025-01-31T12:00:00Z".to_owned())
+    }
+}
+
+impl Server for Simple {
+    async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
+        let name = ctx.extra().get("name").map(|name| format!(", {name}"));
+        Ok(format!("Yah! {text}{}", name.unwrap_or_default()))
+    }
+
+    async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
+        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        Ok(())
+    }
+
+    async fn heartbeat(&self, hello: String, ctx: &Context) -> Result<(), Fault> {
+        // So that a caller who does not wait can see that it arrived.
+        ITerminalPrx::to_caller(ctx)
+            .on_message_oneway(&hello)
+            .await?;
+        Ok(())
+    }
+
+    async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
+        let client = ITerminalPrx::to_caller(ctx);
+        client.on_message_oneway("server push message!").await?;
+        Ok(())
+    }
+}
+
+/// Gives back what it gets.
+pub(crate) struct Echo;
+
+impl Keeper for Echo {
+    async fn roundtrip(&self, fam: Family, _ctx: &Context) -> Result<Family, Fault> {
+        Ok(fam)
+    }
+    async fn table(&self, t: IntTable, _ctx: &Context) -> Result<IntTable, Fault> {
+        Ok(t)
+    }
+    async fn blob(&self, data: Bytes, _ctx: &Context) -> Result<Bytes, Fault> {
+        Ok(data)
+    }
+    async fn counts(&self, c: StrInt, _ctx: &Context) -> Result<StrInt, Fault> {
+        Ok(c)
+    }
+    async fn names(&self, c: IntStr, _ctx: &Context) -> Result<IntStr, Fault> {
+        Ok(c)
+    }
+    async fn many(&self, params: KeeperManyParams, _ctx: &Context) -> Result<(), Fault> {
+        match params.text.as_str() {
+            "" => Ok(()),
+            _ => Err(Fault::new(format!("{params:?}"))),
+        }
+    }
+    async fn big(&self, v: i64, _ctx: &Context) -> Result<i64, Fault> {
+        Ok(v)
+    }
+    async fn real(&self, v: f64, _ctx: &Context) -> Result<f64, Fault> {
+        Ok(v)
+    }
+    async fn truth(&self, v: bool, _ctx: &Context) -> Result<bool, Fault> {
+        Ok(v)
+    }
+}
+
+/// `Simple` on a free port, and the endpoint; it runs until the adapter is dropped.
+pub(crate) async fn simple() -> (Adapter, String) {
+    listen(&Communicator::new(), ServerServant::new(Simple)).await
+}
+
+/// The same of `Echo`.
+pub(crate) async fn zoo() -> (Adapter, String) {
+    listen(&Communicator::new(), KeeperServant::new(Echo)).await
+}
+
+pub(crate) async fn listen(
+    communicator: &Communicator,
+    servant: impl Servant,
+) -> (Adapter, String) {
+    let adapter = Adapter::listen(communicator, "tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    adapter.add_servant(servant).start();
+    let endpoint = adapter.endpoint().to_string();
+    (adapter, endpoint)
+}
