@@ -212,7 +212,7 @@ pub(crate) fn pin(core: usize) -> Result<()> {
     let exists = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
     ensure!(
         exists && core_affinity::set_for_current(core),
-        "this process can't be pinned to core {}: choose cores with --server-core and \
+        "this process can't be pinned to core {}: choose cores with --server-core, \
          --client-core and --gateway-core",
         core.id
     );
