@@ -46,6 +46,8 @@ check_workspace() {
 
 step install_packages
 check_workspace .
+# How long an editor waits says something in an optimized build alone.
+step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
 # Workspaces of their own: what they depend on weighs on nobody's build.
 check_workspace bench

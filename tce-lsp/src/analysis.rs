@@ -11,7 +11,7 @@ use tce_idl::{
     source::{FileId, Source, SourceMap, Span},
 };
 
-use crate::{Project, world::Files};
+use crate::{files::Files, project::Project};
 
 /// A file that was compiled with its imports.
 #[derive(Debug)]

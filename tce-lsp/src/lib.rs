@@ -8,8 +8,10 @@
 mod analysis;
 mod convert;
 mod feature;
+mod files;
 mod frame;
 mod inbox;
+mod project;
 mod server;
 mod world;
 
@@ -20,35 +22,13 @@ use std::{
     thread,
 };
 
-use tce_idl::{Options, diagnostic::Diagnostic, lint, source::SourceMap};
-
 use frame::Frame;
+pub use project::Project;
+pub use server::Ended;
 use server::Server;
 
 /// How many frames the reader is ahead.
 const READ_AHEAD: usize = 64;
-
-/// What a project says of one of its files.
-#[derive(Debug, Default)]
-pub struct Project {
-    /// What the compiler is told.
-    pub options: Options,
-    /// What the linter is told.
-    pub lint: lint::Settings,
-    /// What is wrong with the project's own settings, to be shown where they are.
-    pub mistakes: Vec<Diagnostic>,
-    /// The files that [`Project::mistakes`] speak of.
-    pub sources: SourceMap,
-}
-
-/// How a client has ended its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// As the protocol wants it: `shutdown`, then `exit`.
-    Asked,
-    /// It is gone, or has said `exit` alone.
-    Abruptly,
-}
 
 /// Serves one client until it ends. `project` tells what goes with a file; it
 /// is asked again whenever that may have changed.

@@ -20,15 +20,25 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Ended, Project,
     feature::diagnostics::Board,
+    files::path_of,
     frame::Frame,
     inbox::{Event, Inbox},
-    world::{World, path_of},
+    project::Project,
+    world::World,
 };
 
 /// How long nothing must change before diagnostics are told: nobody reads them between two keys.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How a client has ended its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// As the protocol wants it: `shutdown`, then `exit`.
+    Asked,
+    /// It is gone, or has said `exit` alone.
+    Abruptly,
+}
 
 /// How far the session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

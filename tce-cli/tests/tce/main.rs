@@ -18,6 +18,7 @@ mod fmt;
 mod gateway;
 mod lint;
 mod lock;
+mod lsp;
 mod new;
 mod output;
 mod ping;

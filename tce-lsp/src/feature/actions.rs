@@ -16,12 +16,7 @@ pub(crate) fn actions(world: &mut World, params: &CodeActionParams) -> Option<Co
     if only.is_some_and(|kinds| !kinds.contains(&CodeActionKind::QUICKFIX)) {
         return None;
     }
-    let path = world
-        .buffer(&params.text_document.uri)?
-        .source
-        .path()
-        .to_owned();
-    let analysis = world.analysis(&path);
+    let analysis = world.opened(&params.text_document.uri)?;
     let root = analysis.root?;
     let touching = analysis
         .diagnostics()
@@ -46,7 +41,9 @@ fn touches(analysis: &Analysis, diagnostic: &Diagnostic, file: FileId, range: Ra
 fn action(world: &World, analysis: &Analysis, diagnostic: &Diagnostic) -> Option<CodeAction> {
     let repair = diagnostic.repair.as_ref()?;
     let edit = repair.edit.as_ref()?;
-    let uri = world.uri(analysis.sources().get(edit.span.file).path())?;
+    let uri = world
+        .files
+        .uri(analysis.sources().get(edit.span.file).path())?;
     let text_edit = TextEdit {
         range: convert::range(analysis.sources(), edit.span),
         new_text: edit.replacement.clone(),

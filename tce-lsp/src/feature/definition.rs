@@ -15,7 +15,7 @@ pub(crate) fn definition(
         offset,
     } = spot;
     if let Some((_, path)) = analysis.names.import_at(file, offset) {
-        let location = Location::new(world.uri(path)?, Range::default());
+        let location = Location::new(world.files.uri(path)?, Range::default());
         return Some(location.into());
     }
     let (_, id) = analysis.names.at(file, offset)?;

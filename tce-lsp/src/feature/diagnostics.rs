@@ -1,6 +1,6 @@
 //! What is wrong, as the client is told of it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use ls_types::{
     DiagnosticRelatedInformation, DiagnosticSeverity, NumberOrString, PublishDiagnosticsParams,
@@ -30,13 +30,8 @@ impl Board {
             .iter()
             .filter(|(uri, list)| self.told.get(*uri) != Some(*list));
         let changed = changed.map(|(uri, list)| (uri.clone(), list.clone()));
-        let versions: BTreeMap<Uri, i32> = world
-            .buffers()
-            .into_iter()
-            .map(|(_, uri, version)| (uri, version))
-            .collect();
         let news = changed.chain(gone).map(|(uri, diagnostics)| {
-            let version = versions.get(&uri).copied();
+            let version = world.files.buffer(&uri).map(|buffer| buffer.version);
             PublishDiagnosticsParams::new(uri, diagnostics, version)
         });
         let news = news.collect();
@@ -47,18 +42,20 @@ impl Board {
 
 /// What is to be said of each file; open files are all there.
 fn current(world: &mut World) -> BTreeMap<Uri, Vec<ls_types::Diagnostic>> {
-    let buffers = world.buffers();
-    let open: HashSet<Uri> = buffers.iter().map(|(_, uri, _)| uri.clone()).collect();
+    let buffers = world.files.buffers();
+    let open: Vec<Uri> = buffers.iter().map(|it| it.uri.clone()).collect();
     let mut all: BTreeMap<Uri, Vec<ls_types::Diagnostic>> = BTreeMap::new();
-    for (path, uri, _) in buffers {
+    for uri in &open {
         all.entry(uri.clone()).or_default();
-        let analysis = world.analysis(&path);
+        let Some(analysis) = world.opened(uri) else {
+            continue;
+        };
         let project = &analysis.project;
         let ours = analysis.diagnostics().map(|it| (it, analysis.sources()));
         let settings = project.mistakes.iter().map(|it| (it, &project.sources));
         for (diagnostic, sources) in ours.chain(settings) {
             let home = home(world, sources, diagnostic).unwrap_or_else(|| uri.clone());
-            if home != uri && open.contains(&home) {
+            if home != *uri && open.contains(&home) {
                 continue;
             }
             let told = told(world, sources, diagnostic);
@@ -75,7 +72,7 @@ fn current(world: &mut World) -> BTreeMap<Uri, Vec<ls_types::Diagnostic>> {
 /// The file that a diagnostic is about, if it has a place.
 fn home(world: &World, sources: &SourceMap, diagnostic: &Diagnostic) -> Option<Uri> {
     let label = diagnostic.primary.as_ref()?;
-    world.uri(sources.get(label.span.file).path())
+    world.files.uri(sources.get(label.span.file).path())
 }
 
 /// A diagnostic as the client shows it. Without a place it is at the top of the file.

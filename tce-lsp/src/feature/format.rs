@@ -11,7 +11,7 @@ pub(crate) fn format(
     world: &mut World,
     params: &DocumentFormattingParams,
 ) -> Option<Vec<TextEdit>> {
-    let source = &world.buffer(&params.text_document.uri)?.source;
+    let source = &world.files.buffer(&params.text_document.uri)?.source;
     let new = tce_idl::format(source.text()).ok()?;
     Some(difference(source, &new).into_iter().collect())
 }

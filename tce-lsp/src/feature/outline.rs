@@ -14,12 +14,7 @@ pub(crate) fn outline(
     world: &mut World,
     params: &DocumentSymbolParams,
 ) -> Option<DocumentSymbolResponse> {
-    let path = world
-        .buffer(&params.text_document.uri)?
-        .source
-        .path()
-        .to_owned();
-    let analysis = world.analysis(&path);
+    let analysis = world.opened(&params.text_document.uri)?;
     Some(DocumentSymbolResponse::Nested(symbols(
         &analysis,
         analysis.root?,

@@ -32,12 +32,7 @@ pub(crate) fn tokens(
     world: &mut World,
     params: &SemanticTokensParams,
 ) -> Option<SemanticTokensResult> {
-    let path = world
-        .buffer(&params.text_document.uri)?
-        .source
-        .path()
-        .to_owned();
-    let analysis = world.analysis(&path);
+    let analysis = world.opened(&params.text_document.uri)?;
     let mut data = Vec::new();
     let mut last = Position::default();
     for (span, id) in analysis.names.in_file(analysis.root?) {

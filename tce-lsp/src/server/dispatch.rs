@@ -20,7 +20,8 @@ use crate::{
         actions, completion, definition, format, highlight, hover, outline, references, rename,
         semantic_tokens,
     },
-    world::{World, path_of},
+    files::path_of,
+    world::World,
 };
 
 /// Answers a request.

@@ -117,8 +117,8 @@ impl Client {
         (error["code"].as_i64().unwrap(), message)
     }
 
-    /// The next message of the server.
-    pub(crate) fn read(&mut self) -> Value {
+    /// The next message of the server, as it comes.
+    pub(crate) fn frame(&mut self) -> Vec<u8> {
         let mut length = 0;
         loop {
             let mut line = String::new();
@@ -131,7 +131,12 @@ impl Client {
         }
         let mut bytes = vec![0; length];
         self.from_server.read_exact(&mut bytes).unwrap();
-        let message: Value = serde_json::from_slice(&bytes).unwrap();
+        bytes
+    }
+
+    /// The next message of the server.
+    pub(crate) fn read(&mut self) -> Value {
+        let message: Value = serde_json::from_slice(&self.frame()).unwrap();
         assert_eq!(message["jsonrpc"], "2.0");
         if message["method"] == "textDocument/publishDiagnostics" {
             let uri = message["params"]["uri"].as_str().unwrap();

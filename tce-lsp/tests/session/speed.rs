@@ -15,7 +15,7 @@ use crate::client::{Client, position};
 
 const LINES: usize = 10_000;
 
-/// How often each question is asked; the median counts.
+/// How often each question is asked.
 const ROUNDS: usize = 5;
 
 /// What is asked.
@@ -67,7 +67,7 @@ fn text(lines: usize) -> String {
     text + "}\n"
 }
 
-/// The median of the times from a key that is pressed to the answer of each feature.
+/// The shortest time from a key that is pressed to the answer of each feature.
 fn waits(client: &mut Client, text: &str) -> Vec<(&'static str, Duration)> {
     let cursor = position(text, text.rfind("Order").unwrap());
     let params = json!({
@@ -82,35 +82,40 @@ fn waits(client: &mut Client, text: &str) -> Vec<(&'static str, Duration)> {
     let key = json!([{ "range": { "start": end, "end": end }, "text": " " }]);
     let features = FEATURES.iter().map(|feature| {
         let method = format!("textDocument/{feature}");
-        let wait = median(|| {
+        let wait = shortest(|| {
             client.change("big.idl", &key);
-            client.ask(&method, &params);
+            let id = client.request(&method, &params);
+            // What the client makes of it is not the server's time.
+            let is_answer = |frame: &[u8]| frame.starts_with(br#"{"jsonrpc":"2.0","id":"#);
+            let answer = std::iter::repeat_with(|| client.frame()).find(|it| is_answer(it));
+            let expected = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#);
+            let is_fine = answer.is_some_and(|answer| answer.starts_with(expected.as_bytes()));
+            assert!(is_fine, "{method} was refused");
         });
         (*feature, wait)
     });
     features.collect()
 }
 
-/// The median of the times from a key that is pressed to diagnostics, the pause for other keys included.
+/// The shortest time from a key that is pressed to diagnostics, the pause for other keys included.
 fn wait_for_diagnostics(client: &mut Client) -> Duration {
     let start = json!({ "line": 0, "character": 0 });
     let key = json!([{ "range": { "start": start, "end": start }, "text": "\n" }]);
     client.codes("big.idl");
-    median(|| {
+    shortest(|| {
         client.change("big.idl", &key);
         assert_eq!(client.codes("big.idl"), ["TCE0200"]);
     })
 }
 
-fn median(mut run: impl FnMut()) -> Duration {
+/// What else the machine does makes some runs longer, and none shorter.
+fn shortest(mut run: impl FnMut()) -> Duration {
     let times = (0..ROUNDS).map(|_| {
         let start = Instant::now();
         run();
         start.elapsed()
     });
-    let mut times: Vec<Duration> = times.collect();
-    times.sort();
-    times[ROUNDS / 2]
+    times.min().unwrap_or_default()
 }
 
 #[test]
