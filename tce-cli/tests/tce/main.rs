@@ -16,6 +16,7 @@ mod describe;
 mod doc;
 mod fmt;
 mod gateway;
+mod guide;
 mod lint;
 mod lock;
 mod lsp;

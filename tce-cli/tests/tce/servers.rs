@@ -1,6 +1,9 @@
 //! Servers for the commands to call, within the test's process.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
 
@@ -9,8 +12,18 @@ use crate::{
     zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperServant, StrInt},
 };
 
-/// Does what the server of `examples/simple` does, and tells what came beside a call.
-pub(crate) struct Simple;
+/// Answers as the server of `examples/simple` does. What that one prints, it keeps.
+#[derive(Clone, Default)]
+pub(crate) struct Simple {
+    extras: Arc<Mutex<String>>,
+}
+
+impl Simple {
+    /// What came beside calls of `echo`.
+    pub(crate) fn extras(&self) -> String {
+        self.extras.lock().unwrap().clone()
+    }
+}
 
 impl BaseServer for Simple {
     async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
@@ -20,8 +33,12 @@ impl BaseServer for Simple {
 
 impl Server for Simple {
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
-        let name = ctx.extra().get("name").map(|name| format!(", {name}"));
-        Ok(format!("Yah! {text}{}", name.unwrap_or_default()))
+        let extra: Vec<_> = ctx.extra().iter().collect();
+        self.extras
+            .lock()
+            .unwrap()
+            .push_str(&format!("{extra:?}\n"));
+        Ok(format!("Yah! {text}"))
     }
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
@@ -82,7 +99,7 @@ impl Keeper for Echo {
 
 /// `Simple` on a free port, and the endpoint; it runs until the adapter is dropped.
 pub(crate) async fn simple() -> (Adapter, String) {
-    listen(&Communicator::new(), ServerServant::new(Simple)).await
+    listen(&Communicator::new(), ServerServant::new(Simple::default())).await
 }
 
 /// The same of `Echo`.

@@ -93,7 +93,8 @@ async fn a_server_that_keeps_silent_is_called_with_its_idl() {
         describes: false,
         ..Options::default()
     });
-    let (_adapter, endpoint) = servers::listen(&communicator, ServerServant::new(Simple)).await;
+    let (_adapter, endpoint) =
+        servers::listen(&communicator, ServerServant::new(Simple::default())).await;
     call(&endpoint, &["echo", "hello"])
         .exits(2)
         .complains("error: the server does not tell what it serves: name its IDL with --idl");
@@ -103,13 +104,19 @@ async fn a_server_that_keeps_silent_is_called_with_its_idl() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pairs_go_beside_the_call_and_no_answer_in_time_is_told() {
-    let (_adapter, endpoint) = servers::simple().await;
-    let named = call(
+    let simple = Simple::default();
+    let servant = ServerServant::new(simple.clone());
+    let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
+    call(
         &endpoint,
         &["echo", "hello", "-x", "name=ann", "-x", "a=b=c"],
     )
     .exits(0);
-    assert_eq!(named.out, "\"Yah! hello, ann\"\n");
+    assert_eq!(
+        simple.extras(),
+        "[(\"name\", \"ann\"), (\"a\", \"b=c\")]
+"
+    );
     call(&endpoint, &["timeout", "60", "--timeout", "50ms"])
         .exits(1)
         .complains("error: test::Server::timeout: TIMEOUT: no answer within 50ms")
@@ -269,7 +276,7 @@ async fn nobody_there_and_nothing_served_are_told() {
         .exits(1)
         .complains("test::Server::echo: INTERFACE_NOTFOUND")
         .complains("Try this: see that the servant is added to the adapter");
-    adapter.add_servant(ServerServant::new(Simple));
+    adapter.add_servant(ServerServant::new(Simple::default()));
     assert_eq!(call(&endpoint, &["echo", "a"]).exits(0).out, "\"Yah! a\"\n");
     call("tcp://127.0.0.1:1", &["echo", "a"])
         .exits(1)

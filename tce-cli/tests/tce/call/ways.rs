@@ -19,7 +19,9 @@ fn example(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_a_gateway_it_is_the_same() {
-    let (_adapter, endpoint) = servers::simple().await;
+    let simple = Simple::default();
+    let servant = ServerServant::new(simple.clone());
+    let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
     let (_, port) = endpoint.rsplit_once(':').unwrap();
     let services = example("cluster/services-direct.xml")
         .replace("localhost", "127.0.0.1")
@@ -33,8 +35,12 @@ async fn through_a_gateway_it_is_the_same() {
     let idl = idl("test.idl");
     let by = |args: &[&str]| call(&endpoint, &[args, &["--idl", &idl]].concat());
     assert_eq!(by(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
-    let named = by(&["echo", "hello", "-x", "name=ann", "--token", "A1001"]).exits(0);
-    assert_eq!(named.out, "\"Yah! hello, ann\"\n");
+    by(&["echo", "hello", "-x", "name=ann", "--token", "A1001"]).exits(0);
+    assert!(
+        simple
+            .extras()
+            .contains("(\"name\", \"ann\"), (\"__user_id__\", ")
+    );
     let inherited = by(&["Server.datetime"]).exits(0);
     assert_eq!(inherited.out, "\"2025-01-31T12:00:00Z\"\n");
     // No route leads there.
@@ -55,13 +61,15 @@ async fn over_message_queues_it_is_the_same() {
     let adapter = Adapter::listen(&communicator, "mq:mq_server")
         .await
         .unwrap();
-    adapter.add_servant(ServerServant::new(Simple)).start();
+    adapter
+        .add_servant(ServerServant::new(Simple::default()))
+        .start();
 
     let way = ["--mq-config", file.to_str().unwrap(), "--process", "client"];
     let over = |args: &[&str]| call("mq:mq_server", &[args, &way].concat());
     assert_eq!(over(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
-    let named = over(&["echo", "hello", "--idl", &idl("test.idl"), "-x", "name=ann"]).exits(0);
-    assert_eq!(named.out, "\"Yah! hello, ann\"\n");
+    let named = over(&["echo", "hello", "--idl", &idl("test.idl")]).exits(0);
+    assert_eq!(named.out, "\"Yah! hello\"\n");
     over(&["timeout", "0", "--oneway"]).exits(0);
     over(&["echo", "a", "--repeat", "20", "--concurrency", "4"])
         .exits(0)

@@ -1,0 +1,121 @@
+//! The user guide, `docs/`: every transcript in it is run, and what comes out
+//! has to be what stands there. `BLESS=1` writes what comes out.
+
+mod page;
+mod shell;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{folder, servers, tce};
+use page::Page;
+use shell::Shell;
+
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Files that a reader has at the start of each page, and where ours are.
+const FILES: &[(&str, &str)] = &[
+    ("test.idl", "tests/idl/test.idl"),
+    ("zoo.idl", "tests/idl/zoo.idl"),
+    ("services.xml", "examples/cluster/services.xml"),
+];
+
+/// The pages, by name.
+fn pages() -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_transcript_is_true() {
+    // The page says 12002 and 12003; here any ports serve.
+    let (_simple, simple) = servers::simple().await;
+    let (_zoo, zoo) = servers::zoo().await;
+    let port = |endpoint: &str| endpoint.rsplit(':').next().unwrap().to_owned();
+    let ports = [
+        ("12002".to_owned(), port(&simple)),
+        ("12003".to_owned(), port(&zoo)),
+    ];
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let files = FILES.iter().map(|(name, from)| {
+            let text = fs::read_to_string(Path::new(ROOT).join(from)).unwrap();
+            (*name, text)
+        });
+        let files: Vec<_> = files.collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        let folder = folder(&files);
+        let shell = Shell::new(folder.path(), &ports);
+        let written = fs::read_to_string(&path).unwrap();
+        let run = Page::new(&written).run(&shell);
+        if run == written {
+            continue;
+        }
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, run).unwrap();
+        } else {
+            wrong.push(difference(&path, &written, &run));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{}\nBLESS=1 records anew",
+        wrong.join("\n")
+    );
+}
+
+/// The first lines that differ.
+fn difference(path: &Path, written: &str, run: &str) -> String {
+    let lines = written.lines().zip(run.lines()).enumerate();
+    let mut different = lines.filter(|(_, (written, run))| written != run);
+    let (number, (written, run)) = different.next().unwrap_or((0, ("one", "another length")));
+    let name = path.file_name().unwrap().to_string_lossy();
+    format!("docs/{name}:{}: `{written}` is now `{run}`", number + 1)
+}
+
+#[test]
+fn every_command_has_its_transcript() {
+    let help = tce(&["--help"]).exits(0).out;
+    let commands = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/command-line.md")).unwrap();
+    for line in commands.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        assert!(
+            page.contains(&format!("$ tce {name}")),
+            "docs/command-line.md has no `tce {name}`"
+        );
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for path in pages() {
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap();
+            let target = path.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", path.display());
+        }
+    }
+}
