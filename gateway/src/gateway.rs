@@ -18,6 +18,7 @@ use crate::{
     listen::Listening,
     queues::Queues,
     running::Running,
+    session::Clients,
     slots::Slots,
     table::{Backends, Table},
     who,
@@ -149,10 +150,10 @@ impl Gateway {
     async fn open(self) -> Result<Running, GatewayError> {
         let queues = Queues::of(&self.services, &self.server, &[]);
         queues.open_in_time(self.memory.as_ref()).await;
-        let core = self.core(&queues).await?;
+        let clients = Clients::new(&self.core(&queues).await?);
         let mut listening = Vec::new();
         for id in &self.server.listen {
-            listening.push(Listening::bind(&core, self.services.endpoint(*id)).await?);
+            listening.push(Listening::bind(&clients, self.services.endpoint(*id)).await?);
         }
         let running = Running {
             listening: Arc::new(listening),
@@ -161,7 +162,7 @@ impl Gateway {
             loading: tokio::sync::Mutex::default(),
             file: self.file,
             memory: self.memory,
-            core,
+            clients,
         };
         running
             .take_over(&self.services, &self.server, &queues, Backends::new())

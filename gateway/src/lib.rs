@@ -11,28 +11,35 @@ pub mod config;
 pub mod route;
 
 mod drops;
+mod phase;
 mod places;
 mod slots;
 
 pub mod admin;
 
-mod command;
-mod core;
-mod endpoint;
 mod error;
 mod events;
-mod gateway;
-mod listen;
 mod meter;
-mod queues;
-mod running;
-mod session;
-mod signals;
-mod state;
+
+mod endpoint;
 mod table;
+
+mod core;
+mod session;
+
+mod arrivals;
+mod listen;
+mod queues;
+mod state;
 mod tend;
-mod users;
 mod who;
+
+mod running;
+mod signals;
+
+mod gateway;
+
+mod command;
 
 pub use command::GatewayCommand;
 pub use error::GatewayError;

@@ -10,9 +10,8 @@ use tce_runtime::{
 
 use crate::{
     config::{Endpoint, EndpointKind, HostPort, Properties},
-    core::Core,
     metric,
-    session::Session,
+    session::{Clients, Session},
     slots::Slot,
 };
 
@@ -26,7 +25,11 @@ pub(crate) struct Listening {
 impl Listening {
     /// Takes the addresses of an endpoint; nobody is served before
     /// [`Listening::start`].
-    pub(crate) async fn bind(core: &Arc<Core>, endpoint: &Endpoint) -> Result<Self, RpcError> {
+    pub(crate) async fn bind(
+        clients: &Arc<Clients>,
+        endpoint: &Endpoint,
+    ) -> Result<Self, RpcError> {
+        let core = &clients.core;
         let (hosts, tls) = match &endpoint.kind {
             EndpointKind::Socket { hosts, tls, .. }
             | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
@@ -41,8 +44,8 @@ impl Listening {
             for servant in &core.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            let core = Arc::clone(core);
-            adapter.relay_connections(move |peer| admit(&core, slot, peer));
+            let clients = Arc::clone(clients);
+            adapter.relay_connections(move |peer| admit(&clients, slot, peer));
             adapters.push(adapter);
         }
         Ok(Self {
@@ -74,12 +77,13 @@ impl Listening {
 }
 
 /// The relay of a connection that comes from `peer`, where it is let in.
-fn admit(core: &Arc<Core>, slot: Slot, peer: std::net::SocketAddr) -> Option<Arc<dyn Relay>> {
+fn admit(clients: &Arc<Clients>, slot: Slot, peer: std::net::SocketAddr) -> Option<Arc<dyn Relay>> {
     let refused = |reason: &'static str| {
         metrics::counter!(metric::ENDED, "reason" => reason).increment(1);
         tracing::info!(%peer, reason, "a connection is not let in");
     };
-    if core.connections() >= core.properties.max_connections {
+    let core = &clients.core;
+    if clients.connections() >= core.properties.max_connections {
         refused("max_connections");
         return None;
     }
@@ -89,7 +93,7 @@ fn admit(core: &Arc<Core>, slot: Slot, peer: std::net::SocketAddr) -> Option<Arc
     };
     metrics::counter!(metric::CONNECTIONS_TOTAL, "endpoint" => core.slots.name(slot).to_string())
         .increment(1);
-    let session: Arc<dyn Relay> = Session::new(core, slot, peer, place);
+    let session: Arc<dyn Relay> = Session::new(clients, slot, peer, place);
     Some(session)
 }
 

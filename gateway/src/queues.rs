@@ -8,10 +8,11 @@ use tce_runtime::{
 };
 
 use crate::{
+    arrivals::Arrivals,
     config::{EndpointId, EndpointKind, Server, Services},
-    core::Core,
-    endpoint::{Arrivals, Backend, Queue},
+    endpoint::{Backend, Queue},
     listen::back_options,
+    session::Clients,
     table::Backends,
 };
 
@@ -116,10 +117,11 @@ impl Queues {
     }
 
     /// Begins to read those that are read.
-    pub(crate) async fn read(&self, core: &Arc<Core>) -> Result<(), RpcError> {
+    pub(crate) async fn read(&self, clients: &Arc<Clients>) -> Result<(), RpcError> {
+        let core = &clients.core;
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.reads) {
             let name = &endpoint.name;
-            let relay: Arc<dyn Relay> = Arc::new(Arrivals::new(core, core.slots.of(name), None));
+            let relay: Arc<dyn Relay> = Arc::new(Arrivals::new(clients, core.slots.of(name), None));
             let adapter = Adapter::listen(&self.communicator, &format!("mq:{name}")).await?;
             for servant in &core.servants {
                 adapter.add_servant(Arc::clone(servant));

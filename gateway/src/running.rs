@@ -6,17 +6,19 @@ use std::{
     time::Duration,
 };
 
-use tce_runtime::{Communicator, MemoryBroker, config::Endpoint as Address};
+use tce_runtime::{Communicator, MemoryBroker, Relay, config::Endpoint as Address};
 
 use crate::{
     admin,
+    arrivals::Arrivals,
     config::{Endpoint, EndpointKind, Override, Server, Services},
-    core::{Core, Phase},
-    endpoint::{Backend, Direct},
+    core::Core,
+    endpoint::{Backend, Direct, Making},
     error::GatewayError,
     listen::{Listening, address, back_options},
+    phase::{Phase, reached},
     queues::Queues,
-    signals,
+    session::Clients,
     state::State,
     table::{Backends, Table},
     tend::tend,
@@ -24,7 +26,7 @@ use crate::{
 
 /// A gateway that runs. Dropped, it still does: [`Running::shutdown`] ends it.
 pub struct Running {
-    pub(crate) core: Arc<Core>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) listening: Arc<Vec<Listening>>,
     /// The connections to direct backends, by whom they are made.
     pub(crate) backs: Mutex<Vec<Communicator>>,
@@ -44,31 +46,31 @@ impl Running {
     /// How many clients are connected.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.core.connections()
+        self.clients.connections()
     }
 
     /// What the admin page shows.
     #[must_use]
     pub fn source(&self) -> impl admin::Source + use<> {
         State {
-            core: Arc::clone(&self.core),
+            clients: Arc::clone(&self.clients),
             listening: Arc::clone(&self.listening),
         }
     }
 
     /// Begins to serve clients.
     pub(crate) fn serve(&self, admin: Option<admin::Server>) {
-        tokio::spawn(tend(Arc::clone(&self.core)));
+        tokio::spawn(tend(Arc::clone(&self.clients)));
         if let Some(admin) = admin {
-            let (source, core) = (self.source(), Arc::clone(&self.core));
+            let (source, phase) = (self.source(), self.clients.core.progress());
             tokio::spawn(async move {
-                admin.serve(source, core.reached(Phase::Ended)).await;
+                admin.serve(source, reached(phase, Phase::Ended)).await;
             });
         }
         for listening in self.listening.iter() {
             listening.start();
         }
-        self.core.phase.send_replace(Phase::Serving);
+        self.clients.core.phase.send_replace(Phase::Serving);
     }
 
     /// Has calls take the ways of another configuration. Backends that are the
@@ -80,7 +82,7 @@ impl Running {
         opened: &Queues,
         kept: Backends,
     ) -> Result<(), GatewayError> {
-        let core = &self.core;
+        let core = &self.clients.core;
         let mut backends = kept;
         backends.append(&mut opened.backends().await?);
         for id in &server.backends {
@@ -93,7 +95,7 @@ impl Running {
         let table = Table::new(services, server, backends, &core.slots);
         core.table.store(Arc::new(table));
         // Read from only now that what comes finds its way.
-        opened.read(core).await?;
+        opened.read(&self.clients).await?;
         Ok(())
     }
 
@@ -103,9 +105,20 @@ impl Running {
             | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
             EndpointKind::Mq(_) => (&[][..], None),
         };
-        let communicator = Communicator::with_options(back_options(&self.core.properties, tls));
+        let communicator =
+            Communicator::with_options(back_options(&self.clients.core.properties, tls));
         let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());
-        let direct = Direct::connect(&self.core, &communicator, &endpoint.name, hosts);
+        let core = &self.clients.core;
+        let slot = core.slots.of(&endpoint.name);
+        let relay =
+            |via| -> Arc<dyn Relay> { Arc::new(Arrivals::new(&self.clients, slot, Some(via))) };
+        let making = Making {
+            communicator: &communicator,
+            servants: &core.servants,
+            relay: &relay,
+            phase: core.progress(),
+        };
+        let direct = Direct::connect(&endpoint.name, hosts, &making);
         let mut backs = self.backs.lock().unwrap_or_else(PoisonError::into_inner);
         backs.push(communicator);
         direct
@@ -122,8 +135,8 @@ impl Running {
         let _one_at_a_time = self.loading.lock().await;
         let (file, overrides) = self.file.as_ref().ok_or(GatewayError::NoFile)?;
         let services = Arc::new(Services::load(file, overrides)?.services);
-        let server = Arc::new(services.server(&self.core.name)?.clone());
-        let table = self.core.table.load_full();
+        let server = Arc::new(services.server(&self.clients.core.name)?.clone());
+        let table = self.clients.core.table.load_full();
         if listens(&services, &server) != listens(&table.services, &table.server) {
             return Err(GatewayError::OtherListeners);
         }
@@ -143,7 +156,7 @@ impl Running {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(opened);
-        tokio::spawn(outlive(Arc::clone(&self.core), table));
+        tokio::spawn(outlive(Arc::clone(&self.clients.core), table));
         tracing::info!(file = %file.display(), "loaded anew");
         Ok(())
     }
@@ -152,8 +165,8 @@ impl Running {
     /// `shutdown_time`, and closes everything. Returns whether all calls ended
     /// by themselves.
     pub async fn shutdown(&self) -> bool {
-        self.core.phase.send_replace(Phase::Stopping);
-        let time = self.core.properties.shutdown_time;
+        self.clients.core.phase.send_replace(Phase::Stopping);
+        let time = self.clients.core.properties.shutdown_time;
         let fronts = self.listening.iter().map(|front| front.shutdown(time));
         let ended = futures_util::future::join_all(fronts).await;
         let backs = std::mem::take(&mut *self.backs.lock().unwrap_or_else(PoisonError::into_inner));
@@ -166,33 +179,22 @@ impl Running {
         let backs: Vec<_> = backs.into_iter().chain(queues).collect();
         let backs = backs.iter().map(|back| back.shutdown(BACK_TIME));
         futures_util::future::join_all(backs).await;
-        self.core.phase.send_replace(Phase::Ended);
+        self.clients.core.phase.send_replace(Phase::Ended);
         // The table and the connections in it hold the core, and it them.
-        let table = self.core.table.load();
+        let table = self.clients.core.table.load();
         let end = Table::new(
             &table.services,
             &table.server,
             Backends::new(),
-            &self.core.slots,
+            &self.clients.core.slots,
         );
-        self.core.table.store(Arc::new(end));
+        self.clients.core.table.store(Arc::new(end));
         ended.into_iter().all(|ended| ended)
-    }
-
-    /// Serves until SIGTERM or Ctrl-C, then [shuts down](Running::shutdown). On
-    /// SIGHUP, and with the property `watch` when the file has changed, it is
-    /// loaded anew.
-    ///
-    /// # Errors
-    /// Where the system does not let a program hear of signals.
-    pub async fn wait_for_shutdown(&self) -> std::io::Result<bool> {
-        signals::until_told(self).await?;
-        Ok(self.shutdown().await)
     }
 
     pub(crate) fn watched_file(&self) -> Option<&Path> {
         let (file, _) = self.file.as_ref()?;
-        self.core.properties.watch.then_some(file)
+        self.clients.core.properties.watch.then_some(file)
     }
 }
 
@@ -204,7 +206,7 @@ const BACK_TIME: Duration = Duration::from_secs(2);
 async fn outlive(core: Arc<Core>, table: Arc<Table>) {
     tokio::select! {
         () = tokio::time::sleep(core.properties.call_time) => {}
-        () = Arc::clone(&core).reached(Phase::Ended) => {}
+        () = reached(core.progress(), Phase::Ended) => {}
     }
     drop(table);
 }

@@ -7,14 +7,27 @@ use tokio::{
     time::sleep,
 };
 
-use crate::Running;
+use crate::running::Running;
 
 /// How often a watched file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+impl Running {
+    /// Serves until SIGTERM or Ctrl-C, then [shuts down](Running::shutdown). On
+    /// SIGHUP, and with the property `watch` when the file has changed, it is
+    /// loaded anew.
+    ///
+    /// # Errors
+    /// Where the system does not let a program hear of signals.
+    pub async fn wait_for_shutdown(&self) -> io::Result<bool> {
+        until_told(self).await?;
+        Ok(self.shutdown().await)
+    }
+}
+
 /// Waits for SIGTERM or Ctrl-C; loads the configuration anew meanwhile, where
 /// that is asked for.
-pub(crate) async fn until_told(gateway: &Running) -> io::Result<()> {
+async fn until_told(gateway: &Running) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;

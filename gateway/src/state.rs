@@ -7,30 +7,31 @@ use crate::{
         BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
         Snapshot, Source,
     },
-    core::{Core, Phase},
     endpoint::Backend,
     listen::Listening,
-    session::Session,
+    phase::Phase,
+    session::{Clients, Session},
     table::interface,
 };
 
 /// A running gateway, to be looked at.
 pub(crate) struct State {
-    pub(crate) core: Arc<Core>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) listening: Arc<Vec<Listening>>,
 }
 
 impl Source for State {
     fn snapshot(&self, query: &Query) -> Snapshot {
-        let core = &self.core;
+        let clients = &self.clients;
+        let core = &clients.core;
         let mut rows = Vec::new();
-        core.for_each_session(|session| rows.push(self.connection(session)));
+        clients.for_each(|session| rows.push(self.connection(session)));
         let drops = core.drops.all().into_iter();
         Snapshot {
             gateway: core.name.clone(),
             uptime_ms: u64::try_from(core.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            users: core.users.count(),
-            totals: core.totals(),
+            users: clients.users.count(),
+            totals: clients.totals(),
             drops: drops
                 .map(|(reason, count)| DropRow {
                     reason: reason.to_owned(),
@@ -46,12 +47,12 @@ impl Source for State {
 
     fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
-        match *self.core.phase.borrow() {
+        match *self.clients.core.phase.borrow() {
             Phase::Starting => reasons.push("starting".to_owned()),
             Phase::Stopping | Phase::Ended => reasons.push("stopping".to_owned()),
             Phase::Serving => {}
         }
-        let table = self.core.table.load();
+        let table = self.clients.core.table.load();
         let away = table.backends.values().filter(|backend| !backend.is_up());
         reasons.extend(away.map(|backend| format!("{} is away", backend.name())));
         Readiness { reasons }
@@ -66,7 +67,7 @@ impl State {
             id: session.number,
             peer: session.address.to_string(),
             user: session.user().map(|user| user.to_string()),
-            endpoint: self.core.slots.name(session.endpoint).to_string(),
+            endpoint: self.clients.core.slots.name(session.endpoint).to_string(),
             since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             calls: totals.calls,
             in_flight: totals.in_flight,
@@ -77,7 +78,7 @@ impl State {
 
     fn listeners(&self) -> Vec<ListenerRow> {
         let listeners = self.listening.iter().flat_map(|listening| {
-            let endpoint = self.core.slots.name(listening.slot).to_string();
+            let endpoint = self.clients.core.slots.name(listening.slot).to_string();
             let addresses = listening.addresses();
             addresses.map(move |address| ListenerRow {
                 endpoint: endpoint.clone(),
@@ -89,11 +90,11 @@ impl State {
     }
 
     fn routes(&self) -> Vec<RouteRow> {
-        let table = self.core.table.load();
+        let table = self.clients.core.table.load();
         let rows = table.ways().map(|way| RouteRow {
             interface: interface(&table.services, way.ifidx()),
             ifidx: way.ifidx(),
-            from: self.core.slots.name(way.from()).to_string(),
+            from: self.clients.core.slots.name(way.from()).to_string(),
             to: way.backend().name().to_owned(),
             calls: way.meter().calls(),
         });
@@ -101,7 +102,7 @@ impl State {
     }
 
     fn backends(&self) -> Vec<BackendRow> {
-        let table = self.core.table.load();
+        let table = self.clients.core.table.load();
         let rows = table.backends.values().flat_map(|backend| rows_of(backend));
         rows.collect()
     }

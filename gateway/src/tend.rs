@@ -7,10 +7,7 @@ use std::{
 
 use metrics::gauge;
 
-use crate::{
-    core::{Core, Phase},
-    metric,
-};
+use crate::{metric, phase::Phase, session::Clients};
 
 /// How often connections are looked after: their times are kept about so
 /// exactly.
@@ -19,34 +16,34 @@ const TEND_EVERY: Duration = Duration::from_millis(200);
 const GAUGE_EVERY: u32 = 5;
 
 /// Looks after the connections until the gateway has ended.
-pub(crate) async fn tend(core: Arc<Core>) {
+pub(crate) async fn tend(clients: Arc<Clients>) {
     let mut ticks = tokio::time::interval(TEND_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut count = 0;
     loop {
         ticks.tick().await;
-        if *core.phase.borrow() == Phase::Ended {
+        if *clients.core.phase.borrow() == Phase::Ended {
             return;
         }
         let now = Instant::now();
-        core.for_each_session(|session| session.look_after(now));
+        clients.for_each(|session| session.look_after(now));
         count = (count + 1) % GAUGE_EVERY;
         if count == 0 {
-            show(&core);
+            show(&clients);
         }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating number")]
-fn show(core: &Core) {
-    let totals = core.totals();
-    gauge!(metric::CONNECTIONS).set(core.connections() as f64);
-    gauge!(metric::USERS).set(core.users.count() as f64);
+fn show(clients: &Clients) {
+    let totals = clients.totals();
+    gauge!(metric::CONNECTIONS).set(clients.connections() as f64);
+    gauge!(metric::USERS).set(clients.users.count() as f64);
     gauge!(metric::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
     metrics::counter!(metric::BYTES, "direction" => "in").absolute(totals.bytes_in);
     metrics::counter!(metric::BYTES, "direction" => "out").absolute(totals.bytes_out);
     metrics::counter!(metric::PUSHES).absolute(totals.pushes);
-    for backend in core.table.load().backends.values() {
+    for backend in clients.core.table.load().backends.values() {
         let endpoint = backend.name().to_owned();
         let is_up = if backend.is_up() { 1.0 } else { 0.0 };
         gauge!(metric::BACKEND_UP, "endpoint" => endpoint.clone()).set(is_up);

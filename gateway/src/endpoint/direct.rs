@@ -6,15 +6,13 @@ use std::{
 };
 
 use tce_runtime::{
-    Communicator, Connection, NotPassed, Passing, Relay,
+    Communicator, Connection, NotPassed, Passing, Relay, Servant,
     wire::{Header, PatchedExtra},
 };
+use tokio::sync::watch;
 
-use super::Arrivals;
-use crate::{
-    core::{Core, Phase},
-    session::Via,
-};
+use super::Via;
+use crate::phase::{Phase, reached};
 
 /// The pauses between attempts to reach a server that has never been there.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -41,30 +39,44 @@ impl Host {
     }
 }
 
+/// What the connections to servers are made with.
+pub(crate) struct Making<'a> {
+    pub(crate) communicator: &'a Communicator,
+    /// Who answers what the servers call here.
+    pub(crate) servants: &'a [Arc<dyn Servant>],
+    /// Who decides about what comes from a server.
+    pub(crate) relay: &'a dyn Fn(Via) -> Arc<dyn Relay>,
+    /// How far the gateway has come: at its end nobody is connected to any more.
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
 impl Direct {
     /// Begins to connect to all hosts, for as long as it takes.
     pub(crate) fn connect(
-        core: &Arc<Core>,
-        communicator: &Communicator,
         name: &str,
         endpoints: impl IntoIterator<Item = String>,
+        making: &Making<'_>,
     ) -> Self {
-        let slot = core.slots.of(name);
         let hosts = endpoints.into_iter().map(|endpoint| {
-            let via = Via::new();
-            let relay = Arc::new(Arrivals::new(core, slot, Some(via)));
             let host = Host {
-                via,
+                via: Via::new(),
                 endpoint,
                 connection: Arc::default(),
             };
-            tokio::spawn(reach(
-                Arc::clone(core),
-                communicator.clone(),
-                host.endpoint.clone(),
-                relay,
-                Arc::clone(&host.connection),
-            ));
+            let reaching = Reaching {
+                communicator: making.communicator.clone(),
+                endpoint: host.endpoint.clone(),
+                relay: (making.relay)(host.via),
+                servants: making.servants.to_vec(),
+                place: Arc::clone(&host.connection),
+            };
+            let stopping = reached(making.phase.clone(), Phase::Stopping);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = reaching.reach() => {}
+                    () = stopping => {}
+                }
+            });
             host
         });
         Self {
@@ -126,41 +138,46 @@ impl Direct {
     }
 }
 
-/// Connects to a server; once it has been there, its connection is made again
-/// by itself.
-async fn reach(
-    core: Arc<Core>,
+/// A server that is connected to; once it has been there, its connection is
+/// made again by itself.
+struct Reaching {
     communicator: Communicator,
     endpoint: String,
     relay: Arc<dyn Relay>,
+    servants: Vec<Arc<dyn Servant>>,
     place: Arc<OnceLock<Connection>>,
-) {
-    let mut pause = PAUSE_MIN;
-    loop {
-        let failure = match communicator
-            .connect_relayed(&endpoint, Arc::clone(&relay))
-            .await
-        {
-            Ok(connection) => {
-                for servant in &core.servants {
-                    connection.add_servant(Arc::clone(servant));
-                }
-                // Nobody else sets it.
-                let _ = place.set(connection);
-                return;
+}
+
+impl Reaching {
+    async fn reach(self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let relay = Arc::clone(&self.relay);
+            let failure = match self
+                .communicator
+                .connect_relayed(&self.endpoint, relay)
+                .await
+            {
+                Ok(connection) => return self.keep(connection),
+                Err(failure) => failure,
+            };
+            if pause == PAUSE_MIN {
+                let endpoint = &self.endpoint;
+                tracing::warn!(
+                    endpoint,
+                    "a server is not reached; it is tried again: {failure}"
+                );
             }
-            Err(failure) => failure,
-        };
-        if pause == PAUSE_MIN {
-            tracing::warn!(
-                endpoint,
-                "a server is not reached; it is tried again: {failure}"
-            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = Arc::clone(&core).reached(Phase::Stopping) => return,
+    }
+
+    fn keep(self, connection: Connection) {
+        for servant in self.servants {
+            connection.add_servant(servant);
         }
-        pause = (pause * 2).min(PAUSE_MAX);
+        // Nobody else sets it.
+        let _ = self.place.set(connection);
     }
 }

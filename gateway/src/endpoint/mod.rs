@@ -1,19 +1,34 @@
 //! The side away from the clients: queues, and sockets of servers.
 
-mod arrivals;
 mod direct;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tce_runtime::{
     Connection, NotPassed, Passing,
     wire::{Header, PatchedExtra},
 };
 
-pub(crate) use arrivals::{Arrivals, SERVER_GONE};
-pub(crate) use direct::Direct;
+pub(crate) use direct::{Direct, Making};
 
-use crate::session::Via;
+/// A server by which calls leave, where it is reached directly: a number that
+/// no other has, nor the same one after it was loaded anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Via(u64);
+
+impl Via {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What becomes of a call to a server that has gone.
+pub(crate) const SERVER_GONE: &str =
+    "the server's connection to the gateway ended before it answered";
 
 /// What calls are passed on to.
 pub(crate) enum Backend {

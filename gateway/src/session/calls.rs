@@ -1,29 +1,10 @@
 //! The calls of one client that wait for their RETURN.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tce_runtime::wire::Header;
 
-use crate::meter::Meter;
-
-/// A server by which calls leave, where it is reached directly: a number that
-/// no other has, nor the same one after it was loaded anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Via(u64);
-
-impl Via {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use crate::{endpoint::Via, meter::Meter};
 
 /// A call that was passed on.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use tce_runtime::{
     wire::{Header, reserved},
 };
 
-use super::Session;
-use crate::{auth, core::Core, users::Bound};
+use super::{Session, users::Bound};
+use crate::{auth, core::Core};
 
 /// How far a connection has come.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Session {
             if matches!(state.login, Login::Over) {
                 return false;
             }
-            let bound = self.core.users.bind(user, &this);
+            let bound = self.clients.users.bind(user, &this);
             if !matches!(bound, Bound::Refused) {
                 state.login = Login::Known(Arc::clone(user));
             }
@@ -152,7 +152,7 @@ impl Session {
     pub(super) fn log_out(&self) {
         let login = std::mem::replace(&mut self.lock().login, Login::Over);
         if let Login::Known(user) = login
-            && self.core.users.unbind(&user, self.number)
+            && self.clients.users.unbind(&user, self.number)
         {
             self.core.events.off_line(&user);
         }

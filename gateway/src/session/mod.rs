@@ -1,10 +1,12 @@
 //! One client connection: who its user is, what it has under way, what it may.
 
 mod calls;
+mod clients;
 mod login;
 mod pace;
 mod passing;
 mod relay;
+mod users;
 
 use std::{
     net::SocketAddr,
@@ -18,8 +20,8 @@ use std::{
 use tce_runtime::{Connection, ErrorCode, WeakConnection};
 use tokio::sync::Notify;
 
-use calls::CallsInFlight;
-pub(crate) use calls::{Call, Via};
+use calls::{Call, CallsInFlight};
+pub(crate) use clients::Clients;
 use login::Login;
 use pace::Pace;
 
@@ -28,6 +30,7 @@ use crate::{admin::Totals, core::Core, metric, places::Place, slots::Slot};
 /// One client connection.
 pub(crate) struct Session {
     pub(crate) core: Arc<Core>,
+    clients: Arc<Clients>,
     /// Grows with every connection of this process.
     pub(crate) number: u64,
     /// The endpoint that the client came to.
@@ -70,11 +73,12 @@ struct State {
 
 impl Session {
     pub(crate) fn new(
-        core: &Arc<Core>,
+        clients: &Arc<Clients>,
         endpoint: Slot,
         address: SocketAddr,
         place: Place,
     ) -> Arc<Self> {
+        let core = &clients.core;
         let properties = &core.properties;
         let state = State {
             login: Login::new(core),
@@ -85,6 +89,7 @@ impl Session {
         };
         Arc::new_cyclic(|this| Self {
             core: Arc::clone(core),
+            clients: Arc::clone(clients),
             number: core.next_number(),
             endpoint,
             address,

@@ -52,7 +52,7 @@ impl Relay for Session {
         // It is told once.
         let _ = self.connection.set(connection.downgrade());
         if let Some(this) = self.this.upgrade() {
-            self.core.join(this);
+            self.clients.join(this);
         }
         self.begin_login();
     }
@@ -64,7 +64,7 @@ impl Relay for Session {
             call.meter.failed(ErrorCode::ConnectionLost);
         }
         self.log_out();
-        self.core.leave(self);
+        self.clients.leave(self);
     }
 
     fn holds(&self, connection: &Connection) -> bool {

@@ -8,27 +8,23 @@ use tce_runtime::{
 };
 
 use crate::{
-    core::Core,
-    session::{Session, Via},
+    endpoint::{SERVER_GONE, Via},
+    session::{Clients, Session},
     slots::Slot,
 };
 
-/// What becomes of a call to a server that has gone.
-pub(crate) const SERVER_GONE: &str =
-    "the server's connection to the gateway ended before it answered";
-
 /// Passes what comes by one endpoint, or one of its hosts, to the clients.
 pub(crate) struct Arrivals {
-    core: Arc<Core>,
+    clients: Arc<Clients>,
     endpoint: Slot,
     /// The host, where it is none of a broker.
     host: Option<Via>,
 }
 
 impl Arrivals {
-    pub(crate) fn new(core: &Arc<Core>, endpoint: Slot, host: Option<Via>) -> Self {
+    pub(crate) fn new(clients: &Arc<Clients>, endpoint: Slot, host: Option<Via>) -> Self {
         Self {
-            core: Arc::clone(core),
+            clients: Arc::clone(clients),
             endpoint,
             host,
         }
@@ -37,7 +33,7 @@ impl Arrivals {
     /// The client whose user the message names.
     fn client(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
         let user = message.extra.get(reserved::USER_ID)?;
-        self.core.users.get(user)
+        self.clients.users.get(user)
     }
 
     fn returned(&self, passing: &mut Passing<'_>) -> Relayed {
@@ -48,7 +44,7 @@ impl Arrivals {
         }
         match self.client(&message) {
             Some(client) => client.returned(passing),
-            None => self.core.drops.count("user_gone"),
+            None => self.clients.core.drops.count("user_gone"),
         }
         Relayed::Taken
     }
@@ -58,7 +54,7 @@ impl Arrivals {
         if message.extra.get(reserved::USER_ID).is_some() {
             match self.client(&message) {
                 Some(client) => client.push(passing),
-                None => self.core.drops.count("user_gone"),
+                None => self.clients.core.drops.count("user_gone"),
             }
             passing.refuse(
                 ErrorCode::SendFailed,
@@ -70,7 +66,7 @@ impl Arrivals {
             return Relayed::Ours;
         }
         match self.audience(message.header.ifidx) {
-            Some(endpoint) => self.core.for_each_session(|session| {
+            Some(endpoint) => self.clients.for_each(|session| {
                 if session.endpoint == endpoint && session.user().is_some() {
                     session.push(passing);
                 }
@@ -83,15 +79,19 @@ impl Arrivals {
     /// The endpoint whose clients hear what comes without a user: only a topic
     /// speaks to everybody.
     fn audience(&self, ifidx: u16) -> Option<Slot> {
-        self.core.table.load().broadcast(ifidx, self.endpoint)
+        self.clients
+            .core
+            .table
+            .load()
+            .broadcast(ifidx, self.endpoint)
     }
 
     fn without_user(&self, passing: &Passing<'_>) -> Relayed {
-        if self.core.serves(passing.message().header.ifidx) {
+        if self.clients.core.serves(passing.message().header.ifidx) {
             return Relayed::Ours;
         }
         if passing.message().header.calltype.is_oneway() {
-            self.core.drops.count("no_user");
+            self.clients.core.drops.count("no_user");
             return Relayed::Taken;
         }
         // The runtime answers that nobody serves it.
@@ -116,7 +116,7 @@ impl Relay for Arrivals {
             return;
         };
         tracing::warn!(server = connection.peer(), "a server has gone: {reason}");
-        self.core.for_each_session(|session| {
+        self.clients.for_each(|session| {
             session.fail_calls(ErrorCode::ConnectionLost, SERVER_GONE, |call| {
                 call.via == Some(via)
             });

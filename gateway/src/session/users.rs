@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::{config::SecondLogin, session::Session};
+use super::Session;
+use crate::config::SecondLogin;
 
 /// What became of a login.
 pub(crate) enum Bound {
