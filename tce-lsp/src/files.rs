@@ -127,3 +127,40 @@ pub(crate) fn path_of(uri: &Uri) -> PathBuf {
     let path = uri.to_file_path().filter(|_| is_file);
     path.map_or_else(|| PathBuf::from(uri.as_str()), Cow::into_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use ls_types::{Position, Range, TextDocumentContentChangeEvent};
+    use tce_idl::source::Source;
+
+    use super::changed;
+
+    /// `𝄞 a\r\nb` with what is between two positions replaced by `+`.
+    fn edited(start: (u32, u32), end: (u32, u32)) -> String {
+        let position = |(line, character)| Position::new(line, character);
+        let source = Source::new("a.idl".into(), "𝄞 a\r\nb".to_owned());
+        let change = TextDocumentContentChangeEvent {
+            range: Some(Range::new(position(start), position(end))),
+            range_length: None,
+            text: "+".to_owned(),
+        };
+        changed(&source, change)
+    }
+
+    #[test]
+    fn changes_are_counted_in_code_units_and_never_out_of_the_text() {
+        for (start, end, expected) in [
+            ((0, 0), (0, 0), "+𝄞 a\r\nb"),
+            ((0, 2), (0, 3), "𝄞+a\r\nb"),
+            ((0, 4), (1, 0), "𝄞 a+b"),
+            ((1, 1), (1, 1), "𝄞 a\r\nb+"),
+            // Within a character, past a line, past the text, backwards.
+            ((0, 1), (0, 2), "+ a\r\nb"),
+            ((0, 9), (0, 99), "𝄞 a+\r\nb"),
+            ((7, 0), (9, 9), "𝄞 a\r\nb+"),
+            ((1, 0), (0, 0), "𝄞 a\r\n+b"),
+        ] {
+            assert_eq!(edited(start, end), expected, "{start:?} to {end:?}");
+        }
+    }
+}

@@ -37,12 +37,6 @@ impl Kind {
         }
     }
 
-    /// Whether it is an element of a module, which other declarations can name.
-    #[must_use]
-    pub fn is_element(self) -> bool {
-        self.is_value() || self == Self::Interface
-    }
-
     /// Whether it is a type of values.
     #[must_use]
     pub fn is_value(self) -> bool {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe},
+    ops::Range,
     path::Path,
     thread::{self, JoinHandle},
 };
@@ -223,9 +224,14 @@ fn byte(text: &str, position: &Value) -> usize {
     start + String::from_utf16(&rest).unwrap().len()
 }
 
+/// The bytes of a range.
+pub(crate) fn bytes(text: &str, range: &Value) -> Range<usize> {
+    byte(text, &range["start"])..byte(text, &range["end"])
+}
+
 /// The text at a range.
 pub(crate) fn text_at<'t>(text: &'t str, range: &Value) -> &'t str {
-    &text[byte(text, &range["start"])..byte(text, &range["end"])]
+    &text[bytes(text, range)]
 }
 
 /// A text with edits of the server in it.
@@ -234,8 +240,7 @@ pub(crate) fn edited(text: &str, edits: &Value) -> String {
     edits.sort_by_key(|edit| byte(text, &edit["range"]["start"]));
     let mut edited = text.to_owned();
     for edit in edits.iter().rev() {
-        let range = &edit["range"];
-        let range = byte(text, &range["start"])..byte(text, &range["end"]);
+        let range = bytes(text, &edit["range"]);
         edited.replace_range(range, edit["newText"].as_str().unwrap());
     }
     edited

@@ -1,8 +1,10 @@
 //! The outline of a file, and the kinds of its names.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, bytes};
 use crate::{BASE, SHOP};
 
 /// The names of an outline, indented.
@@ -15,6 +17,24 @@ fn names(symbols: &Value, depth: usize) -> String {
             format!("{}{name}\n{inside}", "  ".repeat(depth))
         })
         .collect()
+}
+
+/// Asserts what editors insist on: a name is within its declaration, and that within what it is in.
+fn assert_nested(symbols: &Value, text: &str, around: Range<usize>) {
+    for symbol in symbols.as_array().into_iter().flatten() {
+        let whole = bytes(text, &symbol["range"]);
+        let name = bytes(text, &symbol["selectionRange"]);
+        assert!(
+            around.start <= whole.start && whole.end <= around.end,
+            "{symbol}"
+        );
+        assert!(
+            whole.start <= name.start && name.end <= whole.end,
+            "{symbol}"
+        );
+        assert_eq!(text[name], *symbol["name"].as_str().unwrap());
+        assert_nested(&symbol["children"], text, whole);
+    }
 }
 
 #[test]
@@ -40,6 +60,7 @@ shop
   Book
 ";
     assert_eq!(names(&outline, 0), expected);
+    assert_nested(&outline, &text, 0..text.len());
     assert_eq!(outline[0]["children"][3]["detail"], "index 7");
     client.end();
 }

@@ -135,6 +135,48 @@ fn every_piece_of_a_text_can_be_asked_about() {
 }
 
 #[test]
+fn any_edits_and_questions_are_survived() {
+    let pieces = [
+        "",
+        "{",
+        "}",
+        ";",
+        "𝄞",
+        "\r\n",
+        "/*",
+        "[index=",
+        "module m {",
+        "base::",
+        "Order",
+        "\"",
+    ];
+    let mut client = Client::start(&[("base.idl", BASE)]);
+    client.open("shop.idl", SHOP);
+    let uri = client.uri("shop.idl");
+    // Numbers without a pattern, and the same in every run.
+    let mut state = 7_u64;
+    let mut number = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % below as u64
+    };
+    for _ in 0..500 {
+        let mut place = || json!({ "line": number(25), "character": number(50) });
+        let range = json!({ "start": place(), "end": place() });
+        let piece = usize::try_from(number(pieces.len())).unwrap();
+        client.change(
+            "shop.idl",
+            &json!([{ "range": range, "text": pieces[piece] }]),
+        );
+        let method = METHODS[usize::try_from(number(METHODS.len())).unwrap()];
+        let id = client.request(method, &anywhere(&uri, number(25), number(50)));
+        client.response(id);
+    }
+    client.end();
+}
+
+#[test]
 fn a_cancelled_request_is_answered_once() {
     let mut client = Client::start(&[]);
     client.open("shop.idl", SHOP);
