@@ -37,10 +37,14 @@ pub(super) enum NoSource {
 impl Source {
     /// What was asked for, or else where this program comes from.
     pub(super) fn find(asked: Option<&str>) -> Result<Self, NoSource> {
+        Self::find_or(asked, Path::new(BUILT_FROM))
+    }
+
+    fn find_or(asked: Option<&str>, built_from: &Path) -> Result<Self, NoSource> {
         match asked {
             Some(url) if url.contains("://") => Ok(Self::Git(url.to_owned())),
             Some(path) => checkout(Path::new(path)),
-            None => checkout(Path::new(BUILT_FROM)).map_err(|_| NoSource::Gone),
+            None => checkout(built_from).map_err(|_| NoSource::Gone),
         }
     }
 
@@ -84,4 +88,32 @@ fn checkout(path: &Path) -> Result<Source, NoSource> {
 /// A string as TOML writes it; JSON's escapes are all TOML's too.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_whose_checkout_is_gone_says_what_to_do() {
+        let gone = Path::new("no/such/folder");
+        let error = Source::find_or(None, gone).unwrap_err().to_string();
+        assert!(
+            error.contains("say where tce is, by `--tce PATH`"),
+            "{error}"
+        );
+        let url = "https://git.example.org/tce.git";
+        let source = Source::find_or(Some(url), gone).unwrap();
+        assert_eq!(
+            source.dependency("tce-runtime"),
+            format!("{{ git = \"{url}\" }}")
+        );
+    }
+
+    #[test]
+    fn a_path_may_have_any_characters() {
+        let source = Source::Checkout("/my \"tce\" \\".to_owned());
+        let expected = "{ path = \"/my \\\"tce\\\" \\\\/tce-runtime\" }";
+        assert_eq!(source.dependency("tce-runtime"), expected);
+    }
 }
