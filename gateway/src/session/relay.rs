@@ -67,22 +67,20 @@ impl Relay for Session {
         self.clients.leave(self);
     }
 
-    fn holds(&self, connection: &Connection) -> bool {
-        let is_stopped =
-            self.is_held.load(Ordering::Acquire) || self.is_ending.load(Ordering::Acquire);
-        is_stopped || connection.is_full()
+    fn holds(&self) -> bool {
+        self.is_held.load(Ordering::Acquire) || self.is_ending.load(Ordering::Acquire)
     }
 
-    fn released<'a>(
-        &'a self,
-        connection: &'a Connection,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn waits_for_room(&self) -> bool {
+        true
+    }
+
+    fn released(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if self.is_ending.load(Ordering::Acquire) {
                 // The end of the connection ends this, too.
                 return std::future::pending().await;
             }
-            connection.room().await;
             let changed = self.changed.notified();
             let free_at = {
                 let state = self.lock();

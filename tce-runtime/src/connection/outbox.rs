@@ -276,7 +276,10 @@ impl Outbox {
                 told = now;
                 on_change();
             }
-            state.writer = Some(cx.waker().clone());
+            match &state.writer {
+                Some(writer) if writer.will_wake(cx.waker()) => {}
+                _ => state.writer = Some(cx.waker().clone()),
+            }
             Poll::Pending
         })
         .await

@@ -121,10 +121,14 @@ impl<'a> Reading<'a> {
             if std::mem::take(&mut self.has_replied) && inner.outbox.is_full() {
                 inner.outbox.room().await;
             }
-            while let Some(relay) = &inner.relay
-                && relay.holds(self.connection)
-            {
-                relay.released(self.connection).await;
+            while let Some(relay) = &inner.relay {
+                if relay.waits_for_room() && inner.outbox.is_full() {
+                    inner.outbox.room().await;
+                } else if relay.holds() {
+                    relay.released().await;
+                } else {
+                    break;
+                }
             }
             if self.held.is_empty() {
                 return Ok(());
@@ -188,7 +192,7 @@ impl<'a> Reading<'a> {
 /// Whether the connection's relay wants no further message for now.
 fn is_held(connection: &Connection) -> bool {
     let relay = connection.inner.relay.as_ref();
-    relay.is_some_and(|relay| relay.holds(connection))
+    relay.is_some_and(|relay| relay.holds())
 }
 
 /// Handles a message that the connection's relay has kept.

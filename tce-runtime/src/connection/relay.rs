@@ -41,16 +41,21 @@ pub trait Relay: Send + Sync + 'static {
     /// The connection has ended.
     fn disconnected(&self, _connection: &Connection, _reason: &str) {}
 
-    /// Whether nothing more may be read from the connection for now.
-    fn holds(&self, _connection: &Connection) -> bool {
+    /// Whether nothing more may be read from the connection for now. Asked for
+    /// each message: it should cost nothing.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing more is read while too much waits to be sent to the
+    /// peer: right for one whose calls make us send, wrong for one whose
+    /// RETURNs others wait for.
+    fn waits_for_room(&self) -> bool {
         false
     }
 
     /// Waits until it may. Asked again afterwards.
-    fn released<'a>(
-        &'a self,
-        _connection: &'a Connection,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn released(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
 
@@ -198,14 +203,17 @@ const ROOM_FOR_EXTRA: usize = 160;
 /// Connections to which one read's messages were passed on: what has gathered
 /// for each leaves in one write, at the end at the latest.
 pub(crate) struct Leaving {
-    connections: Vec<Arc<Inner>>,
+    /// Mostly there is one.
+    first: Option<Arc<Inner>>,
+    others: Vec<Arc<Inner>>,
     read_at: Instant,
 }
 
 impl Leaving {
     pub(crate) fn new() -> Self {
         Self {
-            connections: Vec::new(),
+            first: None,
+            others: Vec::new(),
             read_at: Instant::now(),
         }
     }
@@ -226,7 +234,10 @@ impl Leaving {
                 })?;
         encoded.map_err(|_| NotPassed::TooLarge)?;
         if was_empty {
-            self.connections.push(Arc::clone(inner));
+            match &self.first {
+                None => self.first = Some(Arc::clone(inner)),
+                Some(_) => self.others.push(Arc::clone(inner)),
+            }
         }
         Ok(())
     }
@@ -234,7 +245,7 @@ impl Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        for inner in &self.connections {
+        for inner in self.first.iter().chain(&self.others) {
             inner.outbox.leave();
         }
     }
@@ -252,17 +263,5 @@ impl Connection {
     /// come now ([`Passing::payload`]).
     pub fn resume(&self, payload: &[u8]) {
         super::reading::resume(self, payload);
-    }
-
-    /// Whether more waits to be sent than the limit
-    /// ([`ConnectionLimits::send_buffer`](crate::config::ConnectionLimits)).
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.inner.outbox.is_full()
-    }
-
-    /// Waits until less waits to be sent than the limit.
-    pub async fn room(&self) {
-        self.inner.outbox.room().await;
     }
 }
