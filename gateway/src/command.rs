@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     Gateway, GatewayError, Running,
     config::{Loaded, Override, Services, print_config},
-    log,
+    files, log,
     route::explain,
 };
 
@@ -75,6 +75,7 @@ impl GatewayCommand {
         let first = names.first().map_or("", String::as_str);
         let properties = &loaded.services.server(first)?.properties;
         log::init(&properties.log.0, properties.log_format)?;
+        files::raise_limit();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

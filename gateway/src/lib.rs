@@ -39,6 +39,8 @@ mod signals;
 
 mod gateway;
 
+mod files;
+
 mod command;
 
 pub use command::GatewayCommand;
