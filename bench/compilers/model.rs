@@ -132,35 +132,8 @@ fn proto(out: &mut String, size: Size) -> fmt::Result {
     Ok(())
 }
 
+/// What this IDL took from Slice is Slice.
 fn slice(out: &mut String, size: Size) -> fmt::Result {
-    const TYPES: [&str; 5] = ["string", "int", "long", "double", "bool"];
-    writeln!(out, "#pragma once\nmodule model\n{{")?;
-    for of in 0..size.structs {
-        writeln!(
-            out,
-            "    /** Struct number {of}. */\n    struct S{of}\n    {{"
-        )?;
-        for number in 0..MEMBERS {
-            match is_struct(of, number) {
-                true => writeln!(out, "        S{} member{number};", of - 1)?,
-                false => writeln!(out, "        {} member{number};", TYPES[number % 5])?,
-            }
-        }
-        writeln!(out, "    }}\n    sequence<S{of}> S{of}List;")?;
-    }
-    for of in 0..size.interfaces {
-        writeln!(
-            out,
-            "    /** Interface number {of}. */\n    interface I{of}\n    {{"
-        )?;
-        for number in 0..OPERATIONS {
-            let it = of * STRUCTS_AN_INTERFACE + number % STRUCTS_AN_INTERFACE;
-            writeln!(
-                out,
-                "        S{it} operation{number}(string name, S{it}List values);"
-            )?;
-        }
-        writeln!(out, "    }}")?;
-    }
-    writeln!(out, "}}")
+    writeln!(out, "#pragma once")?;
+    idl(out, size)
 }

@@ -30,11 +30,7 @@ impl Listening {
         endpoint: &Endpoint,
     ) -> Result<Self, RpcError> {
         let core = &clients.core;
-        let (hosts, tls) = match &endpoint.kind {
-            EndpointKind::Socket { hosts, tls, .. }
-            | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
-            EndpointKind::Mq(_) => (&[][..], None),
-        };
+        let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator = Communicator::with_options(options(&core.properties, tls));
         let slot = core.slots.of(&endpoint.name);
         let mut adapters = Vec::new();
@@ -124,7 +120,7 @@ pub(crate) fn address(endpoint: &Endpoint, host: &HostPort) -> Address {
 /// What holds for the way to servers. It carries the messages of all clients:
 /// an answer that is too large for one costs its call, not the connection, and
 /// one client's room is no measure for it.
-pub(crate) fn back_options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
+pub(crate) fn back_options(properties: &Properties, tls: Option<&TlsConfig>) -> Options {
     let mut options = options(properties, tls);
     let usual = Options::default();
     let (limits, connection) = (&mut options.limits, &mut options.connection);
@@ -134,7 +130,7 @@ pub(crate) fn back_options(properties: &Properties, tls: Option<TlsConfig>) -> O
 }
 
 /// What holds for the connections of clients.
-fn options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
+fn options(properties: &Properties, tls: Option<&TlsConfig>) -> Options {
     Options {
         timeout: properties.call_time,
         limits: Limits {
@@ -149,7 +145,7 @@ fn options(properties: &Properties, tls: Option<TlsConfig>) -> Options {
             keepalive_time: properties.keepalive_time,
             ..ConnectionLimits::default()
         },
-        tls: tls.unwrap_or_default(),
+        tls: tls.cloned().unwrap_or_default(),
         websocket: WebSocketOptions {
             origins: properties.origins.0.clone(),
         },

@@ -11,7 +11,7 @@ use tce_runtime::{Communicator, MemoryBroker, Relay, config::Endpoint as Address
 use crate::{
     admin,
     arrivals::Arrivals,
-    config::{Endpoint, EndpointKind, Override, Server, Services},
+    config::{Endpoint, Override, Server, Services},
     core::Core,
     endpoint::{Backend, Direct, Making},
     error::GatewayError,
@@ -100,11 +100,7 @@ impl Running {
     }
 
     fn connect(&self, endpoint: &Endpoint) -> Direct {
-        let (hosts, tls) = match &endpoint.kind {
-            EndpointKind::Socket { hosts, tls, .. }
-            | EndpointKind::WebSocket { hosts, tls, .. } => (hosts.as_slice(), tls.clone()),
-            EndpointKind::Mq(_) => (&[][..], None),
-        };
+        let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator =
             Communicator::with_options(back_options(&self.clients.core.properties, tls));
         let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());

@@ -6,7 +6,7 @@ use tce_runtime::{Communicator, Connection};
 
 use crate::{
     auth::{AUTHENTICATOR_INDEX, ByInterface, Guard, Jwt, JwtOptions, TokenIsUser},
-    config::{Auth, EndpointKind, Properties, Server, Services},
+    config::{Auth, Properties, Server, Services},
     error::GatewayError,
     listen::{address, back_options},
     queues::Queues,
@@ -75,13 +75,13 @@ async fn reach(
         return Err(GatewayError::NoAuthEndpoint);
     };
     let endpoint = services.endpoint(id);
-    let (communicator, at) = match &endpoint.kind {
-        EndpointKind::Mq(_) => (
+    let (communicator, at) = match endpoint.kind.sockets() {
+        None => (
             queues.communicator().clone(),
             format!("mq:{}", endpoint.name),
         ),
-        EndpointKind::Socket { hosts, tls, .. } | EndpointKind::WebSocket { hosts, tls, .. } => {
-            let options = back_options(&server.properties, tls.clone());
+        Some((hosts, tls)) => {
+            let options = back_options(&server.properties, tls);
             let host = hosts
                 .first()
                 .map(|host| address(endpoint, host).to_string());

@@ -52,6 +52,18 @@ pub enum EndpointKind {
     Mq(MqEndpoint),
 }
 
+impl EndpointKind {
+    /// The hosts and certificates of a socket or WebSocket; a queue has neither.
+    pub fn sockets(&self) -> Option<(&[HostPort], Option<&TlsConfig>)> {
+        match self {
+            Self::Socket { hosts, tls, .. } | Self::WebSocket { hosts, tls, .. } => {
+                Some((hosts, tls.as_ref()))
+            }
+            Self::Mq(_) => None,
+        }
+    }
+}
+
 /// As a person would call it: what it is, and where.
 impl fmt::Display for EndpointKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

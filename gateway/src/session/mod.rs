@@ -158,22 +158,25 @@ impl Session {
 
     /// Answers one call with an error.
     fn fail_call(&self, sequence: u32, code: ErrorCode, text: &str) {
-        let call = self.take_call(sequence);
-        if let (Some(call), Some(connection)) = (call, self.connection()) {
-            call.meter.failed(code);
-            connection.refuse(call.header, code, text);
-        }
+        self.answer(self.take_call(sequence), code, text);
     }
 
     /// Answers the calls that have waited too long, or that `is_lost` says are
     /// lost, with an error.
     pub(crate) fn fail_calls(&self, code: ErrorCode, text: &str, is_lost: impl Fn(&Call) -> bool) {
         let lost = self.lock().calls.take_where(is_lost);
-        self.changed.notify_one();
+        if !lost.is_empty() {
+            self.changed.notify_one();
+            self.answer(lost, code, text);
+        }
+    }
+
+    /// Answers calls that were taken with an error.
+    fn answer(&self, calls: impl IntoIterator<Item = Call>, code: ErrorCode, text: &str) {
         let Some(connection) = self.connection() else {
             return;
         };
-        for call in lost {
+        for call in calls {
             call.meter.failed(code);
             connection.refuse(call.header, code, text);
         }

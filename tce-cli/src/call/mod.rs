@@ -19,7 +19,7 @@ use serde_json::Value;
 use tce_idl::model::Model;
 use tce_runtime::{
     ErrorCode, Proxy,
-    wire::{Marshal, Reader, Writer},
+    wire::{Raw, Reader},
 };
 
 use crate::{
@@ -89,15 +89,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     idl: IdlArgs,
-}
-
-/// Parameters that are marshalled already.
-struct Marshalled<'a>(&'a [u8]);
-
-impl Marshal for Marshalled<'_> {
-    fn marshal(&self, out: &mut Writer<'_>) {
-        out.put(self.0);
-    }
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
@@ -232,7 +223,7 @@ impl Args {
         params: &[u8],
         console: &mut Console,
     ) -> Result<bool, Ended> {
-        let params = Marshalled(params);
+        let params = Raw(params);
         let result = match self.oneway {
             true => proxy.oneway(&target.operation, params).await.map(|()| None),
             false => proxy

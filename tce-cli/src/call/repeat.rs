@@ -8,9 +8,9 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use tce_runtime::{Proxy, RpcError};
+use tce_runtime::{Proxy, RpcError, wire::Raw};
 
-use super::{Marshalled, failure::told, listen::Rest, target::Target};
+use super::{failure::told, listen::Rest, target::Target};
 
 /// What came of it.
 pub(super) struct Summary {
@@ -33,9 +33,7 @@ pub(super) async fn repeat(
     let began = Instant::now();
     let calls = stream::iter(0..count).map(|_| async {
         let began = Instant::now();
-        let called = proxy
-            .call::<_, Rest>(&target.operation, Marshalled(params))
-            .await;
+        let called = proxy.call::<_, Rest>(&target.operation, Raw(params)).await;
         bar.set_position(done.fetch_add(1, Ordering::Relaxed) + 1);
         called.map(|_| began.elapsed())
     });

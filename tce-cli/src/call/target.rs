@@ -1,7 +1,7 @@
 //! What is called: an operation, by its name.
 
 use tce_idl::{
-    diagnostic::nearest,
+    diagnostic::{is_end, nearest_end},
     model::{InterfaceId, Model, Operation, Parameter, Type},
 };
 use tce_runtime::wire;
@@ -95,22 +95,10 @@ fn target<'m>(
     }
 }
 
-/// Whether the last words of `full` are `name`.
-fn is_end(full: &str, name: &str) -> bool {
-    full.strip_suffix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
 fn unknown(what: &'static str, name: &str, names: &[String]) -> Unknown {
-    // What was meant is spelt with as many words as what was given.
-    let words = name.split('.').count();
-    let ends = names.iter().filter_map(|full| {
-        let skip = full.split('.').count().checked_sub(words)?;
-        full.splitn(skip + 1, '.').last()
-    });
     Unknown {
         what,
         name: name.to_owned(),
-        near: nearest(name, &ends.collect::<Vec<_>>()),
+        near: nearest_end(name, names),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Description, Interface, Module};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{is_end, nearest_end};
 
 /// Nothing is called so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,13 @@ pub(super) fn only(mut from: Description, given: &str) -> Result<Description, Un
     let is_whole = names.contains(&name);
     let chosen = |full: &str| match is_whole {
         true => full == name,
-        false => ends_with(full, &name),
+        false => is_end(full, &name),
     };
     if !names.iter().any(|full| chosen(full)) {
-        return Err(unknown(given, &name, &names));
+        return Err(UnknownName {
+            name: given.to_owned(),
+            near: nearest_end(&name, &names),
+        });
     }
     from.modules.retain_mut(|module| {
         let full = module.name.clone();
@@ -61,12 +64,6 @@ fn names(modules: &[Module]) -> Vec<String> {
         names.extend(module.dictionaries.iter().map(|it| full(&it.name)));
     }
     names
-}
-
-/// Whether the last words of `full` are `name`.
-fn ends_with(full: &str, name: &str) -> bool {
-    let rest = full.strip_suffix(name);
-    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// Keeps what is chosen of a module, and says whether that is anything.
@@ -98,18 +95,4 @@ fn select_operations(
         .retain(|it| chosen(&format!("{prefix}.{}", it.name)));
     interface.inherited.clear();
     !interface.operations.is_empty()
-}
-
-/// What was meant is spelt with as many words as what was given.
-fn unknown(given: &str, name: &str, names: &[String]) -> UnknownName {
-    let words = name.split('.').count();
-    let ends = names.iter().filter_map(|full| {
-        let skip = full.split('.').count().checked_sub(words)?;
-        full.splitn(skip + 1, '.').last()
-    });
-    let ends: Vec<&str> = ends.collect();
-    UnknownName {
-        name: given.to_owned(),
-        near: nearest(name, &ends),
-    }
 }

@@ -4,7 +4,7 @@ mod code;
 mod nearest;
 
 pub use code::{Code, Severity};
-pub use nearest::nearest;
+pub use nearest::{is_end, nearest, nearest_end};
 
 use crate::source::Span;
 

@@ -22,3 +22,27 @@ pub fn nearest<S: AsRef<str>>(name: &str, candidates: &[S]) -> Option<String> {
         });
     scored.min().map(|(_, candidate)| candidate.to_owned())
 }
+
+/// Whether the last words of `full`, which dots part, are `name`.
+#[must_use]
+pub fn is_end(full: &str, name: &str) -> bool {
+    full.strip_suffix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The end of one of `names` that is spelt most like `name`: what was meant is
+/// spelt with as many words as what was given.
+///
+/// ```
+/// let near = tce_idl::diagnostic::nearest_end("Server.ehco", &["test.Server.echo"]);
+/// assert_eq!(near.as_deref(), Some("Server.echo"));
+/// ```
+#[must_use]
+pub fn nearest_end<S: AsRef<str>>(name: &str, names: &[S]) -> Option<String> {
+    let words = name.split('.').count();
+    let ends = names.iter().map(AsRef::as_ref).filter_map(|full| {
+        let skip = full.split('.').count().checked_sub(words)?;
+        full.splitn(skip + 1, '.').last()
+    });
+    nearest(name, &ends.collect::<Vec<_>>())
+}

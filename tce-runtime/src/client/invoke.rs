@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::connect::ensure_up;
@@ -14,7 +13,7 @@ use crate::{
         Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge, after,
     },
     error::{ErrorCode, RpcError},
-    wire::{CallType, Extra, Header, Marshal, Operation, Writer, reserved},
+    wire::{CallType, Extra, Header, Marshal, Operation, Raw, reserved},
 };
 
 /// What a proxy adds to each of its calls.
@@ -177,16 +176,17 @@ fn encode(
     inner.encode(out, header, facets.extra(), params)
 }
 
-/// Sends a twoway call that could not be sent at once, when it can be.
+/// Sends a twoway call that could not be sent at once, when it can be; its
+/// parameters are marshalled already.
 pub(super) async fn send_later(
     connection: Connection,
     operation: Operation,
     facets: Facets,
     deadline: Instant,
-    params: Marshalled,
+    params: Vec<u8>,
 ) -> Result<u32, RpcError> {
     loop {
-        match send(&connection, &operation, &facets, deadline, &params) {
+        match send(&connection, &operation, &facets, deadline, Raw(&params)) {
             Ok(sequence) => return Ok(sequence),
             Err(NotSent::Ever(error)) => return Err(error),
             Err(NotSent::Yet) => {
@@ -308,23 +308,5 @@ pub(super) fn reply_of(outcome: Outcome, timeout: Duration) -> Result<Reply, Rpc
             let text = format!("the connection ended before the answer came: {reason}");
             Err(RpcError::new(ErrorCode::ConnectionLost, text))
         }
-    }
-}
-
-/// Parameters that are marshalled already.
-#[derive(Debug)]
-pub(super) struct Marshalled(Bytes);
-
-impl Marshalled {
-    pub(super) fn new(params: impl Marshal) -> Self {
-        let mut bytes = Vec::new();
-        params.marshal(&mut Writer::new(&mut bytes));
-        Self(bytes.into())
-    }
-}
-
-impl Marshal for Marshalled {
-    fn marshal(&self, out: &mut Writer<'_>) {
-        out.put(&self.0);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Pending,
-    invoke::{Facets, Marshalled, NotSent, send, send_later, send_oneway},
+    invoke::{Facets, NotSent, send, send_later, send_oneway},
     pending::State,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     connection::{Connection, after},
     error::RpcError,
     server::Context,
-    wire::{Marshal, Operation, Unmarshal, reserved},
+    wire::{Marshal, Operation, Unmarshal, Writer, reserved},
 };
 
 /// A peer's object, and the defaults of the calls to it. Cheap to clone.
@@ -117,9 +117,10 @@ impl Proxy {
             Err(NotSent::Ever(error)) => State::Over(Some(error)),
             Err(NotSent::Yet) => {
                 let (connection, facets) = (self.connection.clone(), self.facets.clone());
-                let params = Marshalled::new(params);
+                let mut marshalled = Vec::new();
+                params.marshal(&mut Writer::new(&mut marshalled));
                 State::Later(Box::pin(send_later(
-                    connection, *operation, facets, deadline, params,
+                    connection, *operation, facets, deadline, marshalled,
                 )))
             }
         };

@@ -23,6 +23,5 @@ pub use limits::Limits;
 pub use marshal::{Marshal, Writer};
 pub use message::{CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, ROUTED};
 pub use operation::Operation;
-pub(crate) use raw::Raw;
-pub use raw::{PatchedExtra, RawExtra, RawMessage};
+pub use raw::{PatchedExtra, Raw, RawExtra, RawMessage};
 pub use unmarshal::{Reader, Unmarshal};

@@ -124,7 +124,7 @@ impl Marshal for PatchedExtra<'_> {
 
 /// Bytes that are marshalled already.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
+pub struct Raw<'a>(pub &'a [u8]);
 
 impl Marshal for Raw<'_> {
     fn marshal(&self, out: &mut Writer<'_>) {

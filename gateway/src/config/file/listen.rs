@@ -74,14 +74,11 @@ fn check_type(
 fn check_addresses(uses: &Uses<'_>, endpoints: &Endpoints, sink: &mut Sink<'_, '_>) {
     let mut taken: HashMap<&HostPort, &str> = HashMap::new();
     for id in &uses.listen {
-        let Some(
-            EndpointKind::Socket { hosts, tls, .. } | EndpointKind::WebSocket { hosts, tls, .. },
-        ) = endpoints.kind(*id)
-        else {
+        let Some((hosts, tls)) = endpoints.kind(*id).and_then(EndpointKind::sockets) else {
             continue;
         };
         let (at, name) = (endpoints.defined(*id).at, endpoints.name(*id));
-        if tls.as_ref().is_some_and(lacks_certificate) {
+        if tls.is_some_and(lacks_certificate) {
             let name = quoted(name);
             let message = format!(
                 "clients connect to {name} under TLS, for which it has no certificate; write certfile=\"…\" and keyfile=\"…\""
