@@ -14,6 +14,7 @@ mod drops;
 mod phase;
 mod places;
 mod slots;
+mod ticks;
 
 pub mod admin;
 

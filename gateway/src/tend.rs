@@ -7,7 +7,7 @@ use std::{
 
 use metrics::gauge;
 
-use crate::{metric, phase::Phase, session::Clients};
+use crate::{metric, phase::Phase, session::Clients, ticks::Ticks};
 
 /// How often connections are looked after: their times are kept about so
 /// exactly.
@@ -17,8 +17,7 @@ const GAUGE_EVERY: u32 = 5;
 
 /// Looks after the connections until the gateway has ended.
 pub(crate) async fn tend(clients: Arc<Clients>) {
-    let mut ticks = tokio::time::interval(TEND_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = Ticks::every(TEND_EVERY);
     let mut count = 0;
     loop {
         ticks.tick().await;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Recorder, Source};
+use crate::ticks::Ticks;
 
 const BEAT: Duration = Duration::from_secs(1);
 /// A gateway without a beat for so long is stuck: not even a busy machine keeps
@@ -35,7 +36,7 @@ impl Pulse {
     /// Beats until it is dropped. Each beat takes the locks that serving a
     /// client takes: where those never come free, nor does the beat.
     pub(super) async fn beat(self: Arc<Self>, source: Arc<dyn Source>, recorder: Option<Recorder>) {
-        let mut ticks = tokio::time::interval(BEAT);
+        let mut ticks = Ticks::every(BEAT);
         let mut beats = 0_u32;
         loop {
             ticks.tick().await;
