@@ -1,6 +1,11 @@
 //! The calls of one client that wait for their RETURN.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+    time::Instant,
+};
 
 use tce_runtime::wire::Header;
 
@@ -43,7 +48,30 @@ impl Call {
 /// itself, also after another connection of the same user: a late RETURN must
 /// not meet another call.
 #[derive(Debug, Default)]
-pub(crate) struct CallsInFlight(HashMap<u32, Call>);
+pub(crate) struct CallsInFlight(HashMap<u32, Call, BuildHasherDefault<Spread>>);
+
+/// Spreads sequences over the table. Nobody but the gateway chooses those that
+/// are entered, so that nobody can have them meet in one place.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 << 8) | u64::from(byte);
+        }
+    }
+
+    fn write_u32(&mut self, sequence: u32) {
+        self.0 = u64::from(sequence);
+    }
+
+    /// By the golden ratio (Knuth, "The Art of Computer Programming", 6.4):
+    /// numbers that follow each other end far apart.
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
 
 impl CallsInFlight {
     /// Enters a call. Sequences come round again long after any call's time.
@@ -62,7 +90,7 @@ impl CallsInFlight {
         let call = self.0.remove(&sequence);
         if self.0.is_empty() && self.0.capacity() > KEEP {
             // One burst's memory is not kept by an idle connection.
-            self.0 = HashMap::new();
+            self.0 = HashMap::default();
         }
         call
     }
