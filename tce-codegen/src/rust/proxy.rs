@@ -180,7 +180,7 @@ fn facets() -> TokenStream {
         }
         /// The same proxy with entries for the extra of each of its calls.
         #[must_use]
-        pub fn with_extra<K: Into<String>, V: Into<String>>(&self, extra: impl IntoIterator<Item = (K, V)>) -> Self {
+        pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(&self, extra: impl IntoIterator<Item = (K, V)>) -> Self {
             Self(self.0.with_extra(extra))
         }
     }

@@ -804,7 +804,7 @@ impl ServerPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -1175,7 +1175,7 @@ impl ServerPrx_ {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -1324,7 +1324,7 @@ impl ClonePrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -1616,7 +1616,7 @@ impl TPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

@@ -148,7 +148,7 @@ impl ZerothPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -298,7 +298,7 @@ impl FirstPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -444,7 +444,7 @@ impl SecondPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

@@ -285,7 +285,7 @@ impl DrawPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -479,7 +479,7 @@ impl PaintPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

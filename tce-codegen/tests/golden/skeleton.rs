@@ -57,7 +57,7 @@ impl CalledPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -162,7 +162,7 @@ impl PartPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -307,7 +307,7 @@ impl ServedPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -462,7 +462,7 @@ impl ElsewherePrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

@@ -128,7 +128,7 @@ impl BaseServerPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -272,7 +272,7 @@ impl ITerminalGatewayServerPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -484,7 +484,7 @@ impl ServerPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -684,7 +684,7 @@ impl ITerminalPrx {
 
     /// The same proxy with entries for the extra of each of its calls.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

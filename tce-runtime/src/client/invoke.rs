@@ -1,9 +1,6 @@
 //! Sends calls, and waits where there is no room or no connection.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
@@ -21,18 +18,12 @@ use crate::{
 pub(super) struct Facets {
     pub(super) timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
-    pub(super) extra: Option<Arc<Extra>>,
+    pub(super) extra: Extra,
 }
-
-static NO_EXTRA: Extra = Extra::new();
 
 impl Facets {
     pub(super) fn timeout(&self, connection: &Connection) -> Duration {
         self.timeout.unwrap_or(connection.options().timeout)
-    }
-
-    fn extra(&self) -> &Extra {
-        self.extra.as_deref().unwrap_or(&NO_EXTRA)
     }
 }
 
@@ -122,7 +113,7 @@ fn encode_for_queue(
     facets: &Facets,
     params: impl Marshal,
 ) -> Result<Vec<u8>, RpcError> {
-    let mut extra = facets.extra().clone();
+    let mut extra = facets.extra.clone();
     if let Some(returns_by) = &link.returns_by {
         extra.set(reserved::MQ_RETURN, &**returns_by);
     }
@@ -170,10 +161,10 @@ fn encode(
     let inner = &connection.inner;
     if is_first && !inner.credentials.is_empty() {
         let mut extra = inner.credentials.clone();
-        extra.extend(facets.extra().iter());
+        extra.extend(facets.extra.iter());
         return inner.encode(out, header, &extra, params);
     }
-    inner.encode(out, header, facets.extra(), params)
+    inner.encode(out, header, &facets.extra, params)
 }
 
 /// Sends a twoway call that could not be sent at once, when it can be; its

@@ -1,9 +1,6 @@
 //! What every generated proxy wraps.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     Pending,
@@ -97,13 +94,12 @@ impl Proxy {
     /// The same proxy with pairs that travel beside each of its calls, added
     /// to those that it has.
     #[must_use]
-    pub fn with_extra<K: Into<String>, V: Into<String>>(
+    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let mut proxy = self.clone();
-        let pairs = proxy.facets.extra.get_or_insert_default();
-        Arc::make_mut(pairs).extend(extra);
+        proxy.facets.extra.extend(extra);
         proxy
     }
 

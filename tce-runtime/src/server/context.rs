@@ -66,7 +66,7 @@ impl Context {
     }
 
     /// Sends a pair back beside the result (or nothing, where the call fails).
-    pub fn return_extra(&self, key: impl Into<String>, value: impl Into<String>) {
+    pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

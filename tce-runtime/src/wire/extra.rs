@@ -1,5 +1,7 @@
 //! A call's context map (`spec/wire.md`, sections 2 and 5).
 
+use std::{fmt, sync::Arc};
+
 use super::{DecodeError, Limits, Marshal, RawExtra, Reader, Writer};
 
 /// The keys of [`Extra`] that have a meaning of their own
@@ -21,7 +23,7 @@ pub mod reserved {
 }
 
 /// A map of strings that travels beside a call's parameters, in the order in
-/// which it was sent.
+/// which it was sent. It is kept as it travels: a clone copies nothing.
 ///
 /// ```
 /// use tce_runtime::wire::Extra;
@@ -30,69 +32,73 @@ pub mod reserved {
 /// extra.set("name", "ann");
 /// assert_eq!(extra.get("name"), Some("ann"));
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Extra {
-    pairs: Vec<(String, String)>,
+    count: usize,
+    /// The pairs, marshalled; nothing where there is none.
+    pairs: Option<Arc<[u8]>>,
 }
 
 impl Extra {
     /// An empty map. Allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pairs: Vec::new() }
+        Self {
+            count: 0,
+            pairs: None,
+        }
+    }
+
+    /// The map as it lies in a message.
+    #[must_use]
+    pub fn raw(&self) -> RawExtra<'_> {
+        RawExtra::of_pairs(self.count, self.pairs.as_deref().unwrap_or_default())
     }
 
     /// The value of a key. Of a key that was sent twice it is the last, as in
     /// the maps of the existing implementations.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.raw().get(key)
     }
 
     /// Sets a key, in its old place if it has one; further pairs of that key
     /// are removed, so that no reader can see another value.
-    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        let key = key.into();
-        let mut value = Some(value.into());
-        self.pairs.retain_mut(|(name, old)| {
-            if *name != key {
-                return true;
+    pub fn set(&mut self, key: impl AsRef<str>, value: impl AsRef<str>) {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        let (mut count, mut is_set) = (0, false);
+        for (name, old) in self.iter().chain([(key, value)]) {
+            let is_it = name == key;
+            if !(is_it && is_set) {
+                name.marshal(&mut out);
+                if is_it { value } else { old }.marshal(&mut out);
+                count += 1;
             }
-            value.take().map(|new| *old = new).is_some()
-        });
-        if let Some(value) = value {
-            self.pairs.push((key, value));
+            is_set |= is_it;
         }
+        *self = Self {
+            count,
+            pairs: Some(bytes.into()),
+        };
     }
 
     /// The pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.raw().iter()
     }
 
     /// The number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pairs.len()
+        self.count
     }
 
     /// Whether there is no pair.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// The map of these pairs, as they were sent: a key may come twice.
-    pub(super) fn of_pairs(pairs: impl Iterator<Item = (String, String)>) -> Self {
-        Self {
-            pairs: pairs.collect(),
-        }
+        self.count == 0
     }
 
     /// Reads a map within `limits`.
@@ -104,7 +110,13 @@ impl Extra {
     }
 }
 
-impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Extra {
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Extra {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
         let mut extra = Self::new();
         extra.extend(pairs);
@@ -112,7 +124,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Extra {
     }
 }
 
-impl<K: Into<String>, V: Into<String>> Extend<(K, V)> for Extra {
+impl<K: AsRef<str>, V: AsRef<str>> Extend<(K, V)> for Extra {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         for (key, value) in pairs {
             self.set(key, value);
@@ -120,12 +132,17 @@ impl<K: Into<String>, V: Into<String>> Extend<(K, V)> for Extra {
     }
 }
 
+impl From<RawExtra<'_>> for Extra {
+    fn from(raw: RawExtra<'_>) -> Self {
+        Self {
+            count: raw.len(),
+            pairs: (!raw.is_empty()).then(|| raw.pairs().into()),
+        }
+    }
+}
+
 impl Marshal for Extra {
     fn marshal(&self, out: &mut Writer<'_>) {
-        out.put_len(self.pairs.len());
-        for (key, value) in &self.pairs {
-            key.marshal(out);
-            value.marshal(out);
-        }
+        self.raw().marshal(out);
     }
 }

@@ -1,6 +1,6 @@
 //! Messages that are passed on: looked at where they lie, not taken apart.
 
-use super::{DecodeError, Extra, Header, Limits, Marshal, Reader, Writer};
+use super::{DecodeError, Header, Limits, Marshal, Reader, Writer};
 
 /// A context map as it lies in a message, checked against the limits.
 ///
@@ -60,24 +60,37 @@ impl<'a> RawExtra<'a> {
         })
     }
 
+    /// A map of so many pairs, which were read or written before.
+    pub(super) fn of_pairs(count: usize, pairs: &'a [u8]) -> Self {
+        Self { count, pairs }
+    }
+
+    /// The pairs, marshalled, without their count.
+    pub(super) fn pairs(&self) -> &'a [u8] {
+        self.pairs
+    }
+
     /// The pairs, in order; a key may come twice.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        self.entries()
+            .map_while(move |(key, value)| Some((text(key)?, text(value)?)))
+    }
+
+    /// The same, without a look at what was found to be text before.
+    fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut input = Reader::new(self.pairs);
         // They were read once: they can be read again.
-        std::iter::from_fn(move || Some((input.take_str().ok()?, input.take_str().ok()?)))
+        std::iter::from_fn(move || Some((input.take_text().ok()?, input.take_text().ok()?)))
     }
 
     /// The value of a key. Of a key that was sent twice it is the last, as in
-    /// [`Extra::get`].
+    /// [`Extra::get`](super::Extra::get).
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        let mut found = None;
-        for (name, value) in self.iter() {
-            if name == key {
-                found = Some(value);
-            }
-        }
-        found
+        let found = self.entries().filter(|(name, _)| *name == key.as_bytes());
+        let (_, value) = found.last()?;
+        std::str::from_utf8(value).ok()
     }
 
     /// The number of pairs.
@@ -93,6 +106,13 @@ impl<'a> RawExtra<'a> {
     }
 }
 
+impl Marshal for RawExtra<'_> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.count);
+        out.put(self.pairs);
+    }
+}
+
 /// A map that is another's with some pairs taken out and some set.
 #[derive(Debug, Clone, Copy)]
 pub struct PatchedExtra<'a> {
@@ -105,17 +125,23 @@ pub struct PatchedExtra<'a> {
 }
 
 impl PatchedExtra<'_> {
-    fn kept(&self) -> impl Iterator<Item = (&str, &str)> {
-        let goes =
-            |key: &str| self.without.contains(&key) || self.with.iter().any(|(set, _)| *set == key);
-        self.of.iter().filter(move |(key, _)| !goes(key))
+    fn kept(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let set = self.with.iter().map(|(key, _)| key);
+        let gone = self.without.iter().chain(set);
+        self.of
+            .entries()
+            .filter(move |(key, _)| !gone.clone().any(|gone| gone.as_bytes() == *key))
     }
 }
 
 impl Marshal for PatchedExtra<'_> {
     fn marshal(&self, out: &mut Writer<'_>) {
         out.put_len(self.kept().count() + self.with.len());
-        for (key, value) in self.kept().chain(self.with.iter().copied()) {
+        for text in self.kept().flat_map(|(key, value)| [key, value]) {
+            out.put_len(text.len());
+            out.put(text);
+        }
+        for (key, value) in self.with {
             key.marshal(out);
             value.marshal(out);
         }
@@ -157,11 +183,5 @@ impl<'a> RawMessage<'a> {
             extra,
             params: input.remaining(),
         })
-    }
-}
-
-impl From<RawExtra<'_>> for Extra {
-    fn from(raw: RawExtra<'_>) -> Self {
-        Self::of_pairs(raw.iter().map(|(key, value)| (key.into(), value.into())))
     }
 }

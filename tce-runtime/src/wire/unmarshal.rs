@@ -99,8 +99,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Insufficient`] or [`DecodeError::Utf8`].
     pub fn take_str(&mut self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.take_text()?).map_err(|_| DecodeError::Utf8)
+    }
+
+    /// Takes a string's bytes, whatever they say.
+    pub(super) fn take_text(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.take_len()?;
-        std::str::from_utf8(self.take(len)?).map_err(|_| DecodeError::Utf8)
+        self.take(len)
     }
 
     /// Takes the count of elements of at least `min_size` bytes each.

@@ -93,6 +93,41 @@ proptest! {
         let message = Message { header, extra, params: &params };
         prop_assert_eq!(Message::parse(&bytes, &Limits::default()), Ok(message));
     }
+
+    /// As they come from peers that send a key twice.
+    #[test]
+    fn an_extra_is_a_map(
+        mut pairs in proptest::collection::vec(("[a-c]", ".{0,9}"), 0..6),
+        key in "[a-d]",
+        value in ".{0,9}",
+    ) {
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        out.put_len(pairs.len());
+        for pair in &pairs {
+            pair.marshal(&mut out);
+        }
+        let read = Extra::unmarshal(&mut Reader::new(&bytes), &Limits::default())?;
+        let last = pairs.iter().rev().find(|(name, _)| *name == key);
+        prop_assert_eq!(read.get(&key), last.map(|(_, value)| value.as_str()));
+
+        let mut set = read.clone();
+        set.set(&key, &value);
+        prop_assert_eq!(pairs.len(), read.iter().count());
+        let mut is_set = false;
+        pairs.retain_mut(|(name, old)| {
+            if *name == key {
+                old.clone_from(&value);
+            }
+            *name != key || !std::mem::replace(&mut is_set, true)
+        });
+        if !is_set {
+            pairs.push((key, value));
+        }
+        prop_assert_eq!(set.len(), pairs.len());
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
+        prop_assert_eq!(set.iter().collect::<Vec<_>>(), pairs);
+    }
 }
 
 #[test]
