@@ -10,7 +10,7 @@ use tce_runtime::{
 use crate::{
     arrivals::Arrivals,
     config::{EndpointId, EndpointKind, Server, Services},
-    endpoint::{Backend, Queue},
+    endpoint::{Backend, Kind, Queue},
     listen::back_options,
     session::Clients,
     table::Backends,
@@ -111,7 +111,7 @@ impl Queues {
                 address: format!("amqp://{}:{}", endpoint.host, endpoint.port),
                 connection: self.communicator.connect(&format!("mq:{name}")).await?,
             };
-            backends.insert(name.clone(), Arc::new(Backend::Queue(queue)));
+            backends.insert(name.clone(), Backend::new(Kind::Queue(queue)));
         }
         Ok(backends)
     }

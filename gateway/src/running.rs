@@ -13,7 +13,7 @@ use crate::{
     arrivals::Arrivals,
     config::{Endpoint, Override, Server, Services},
     core::Core,
-    endpoint::{Backend, Direct, Making},
+    endpoint::{Backend, Direct, Kind, Making},
     error::GatewayError,
     listen::{Listening, address, back_options},
     phase::{Phase, reached},
@@ -88,8 +88,8 @@ impl Running {
         for id in &server.backends {
             let endpoint = services.endpoint(*id);
             if !backends.contains_key(&endpoint.name) {
-                let direct = Backend::Direct(self.connect(endpoint));
-                backends.insert(endpoint.name.clone(), Arc::new(direct));
+                let direct = Kind::Direct(self.connect(endpoint));
+                backends.insert(endpoint.name.clone(), Backend::new(direct));
             }
         }
         let table = Table::new(services, server, backends, &core.slots);

@@ -7,7 +7,7 @@ use crate::{
         BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
         Snapshot, Source,
     },
-    endpoint::Backend,
+    endpoint::{Backend, Kind},
     listen::Listening,
     phase::Phase,
     session::{Clients, Session},
@@ -120,9 +120,9 @@ fn rows_of(backend: &Backend) -> Vec<BackendRow> {
         detail: String::new(),
         queued,
     };
-    match backend {
-        Backend::Queue(queue) => vec![row(&queue.address, backend.is_up(), backend.queued())],
-        Backend::Direct(direct) => {
+    match &backend.kind {
+        Kind::Queue(queue) => vec![row(&queue.address, backend.is_up(), backend.queued())],
+        Kind::Direct(direct) => {
             let hosts = direct.hosts().iter();
             hosts
                 .map(|host| row(&host.endpoint, host.is_up(), 0))

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::select_all;
 use tce_runtime::{
     Communicator, Connection, NotPassed, Passing, Relay, Servant,
     wire::{Header, PatchedExtra},
@@ -106,6 +107,18 @@ impl Direct {
 
     fn first(&self, session: u64) -> usize {
         usize::try_from(session).unwrap_or(0) % self.hosts.len().max(1)
+    }
+
+    /// Waits until one of the hosts that are there may have room, the session's
+    /// first; where none is there, nothing is waited for.
+    pub(super) async fn room(&self, session: u64) {
+        let hosts = self.hosts.iter().cycle().skip(self.first(session));
+        let there = hosts.take(self.hosts.len()).filter(|host| host.is_up());
+        let rooms = there.filter_map(|host| Some(Box::pin(host.connection.get()?.room())));
+        let rooms: Vec<_> = rooms.collect();
+        if !rooms.is_empty() {
+            select_all(rooms).await;
+        }
     }
 
     /// Passes a CALL on to the session's host, or the next one that takes it.

@@ -1,9 +1,13 @@
 //! The side away from the clients: queues, and sockets of servers.
 
+mod crowd;
 mod direct;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +16,8 @@ use tce_runtime::{
     wire::{Header, PatchedExtra},
 };
 
+use crowd::Crowd;
+pub(crate) use crowd::Place;
 pub(crate) use direct::{Direct, Making};
 
 /// A server by which calls leave, where it is reached directly: a number that
@@ -31,7 +37,13 @@ pub(crate) const SERVER_GONE: &str =
     "the server's connection to the gateway ended before it answered";
 
 /// What calls are passed on to.
-pub(crate) enum Backend {
+pub(crate) struct Backend {
+    pub(crate) kind: Kind,
+    crowd: Crowd,
+}
+
+/// How it is reached.
+pub(crate) enum Kind {
     Queue(Queue),
     Direct(Direct),
 }
@@ -45,44 +57,69 @@ pub(crate) struct Queue {
 }
 
 impl Backend {
+    pub(crate) fn new(kind: Kind) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            crowd: Crowd::default(),
+        })
+    }
+
     pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Queue(queue) => &queue.name,
-            Self::Direct(direct) => direct.name(),
+        match &self.kind {
+            Kind::Queue(queue) => &queue.name,
+            Kind::Direct(direct) => direct.name(),
         }
     }
 
     /// Whether the broker, or one of the servers, is there.
     pub(crate) fn is_up(&self) -> bool {
-        match self {
-            Self::Queue(queue) => queue.connection.is_connected(),
-            Self::Direct(direct) => direct.hosts().iter().any(direct::Host::is_up),
+        match &self.kind {
+            Kind::Queue(queue) => queue.connection.is_connected(),
+            Kind::Direct(direct) => direct.hosts().iter().any(direct::Host::is_up),
         }
     }
 
     /// Whether the server by which a call went has gone. Of a queue nobody
     /// knows: its server may come again.
     pub(crate) fn has_lost(&self, via: Via) -> bool {
-        match self {
-            Self::Queue(_) => false,
-            Self::Direct(direct) => direct.has_lost(via),
+        match &self.kind {
+            Kind::Queue(_) => false,
+            Kind::Direct(direct) => direct.has_lost(via),
         }
     }
 
     /// The server that calls of a session go to while it is there; of a queue
     /// nobody knows.
     pub(crate) fn first_via(&self, session: u64) -> Option<Via> {
-        match self {
-            Self::Queue(_) => None,
-            Self::Direct(direct) => direct.first_via(session),
+        match &self.kind {
+            Kind::Queue(_) => None,
+            Kind::Direct(direct) => direct.first_via(session),
         }
     }
 
     /// How many messages wait for the broker.
     pub(crate) fn queued(&self) -> usize {
-        match self {
-            Self::Queue(queue) => queue.connection.queued(),
-            Self::Direct(_) => 0,
+        match &self.kind {
+            Kind::Queue(queue) => queue.connection.queued(),
+            Kind::Direct(_) => 0,
+        }
+    }
+
+    /// Whether messages wait for room here: whatever comes now is behind them.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowd.is_there()
+    }
+
+    /// A place among those that wait for room.
+    pub(crate) fn queue_up(self: &Arc<Self>) -> Place {
+        Place::of(Arc::clone(self))
+    }
+
+    /// Waits until a message of a session may find room.
+    async fn room(&self, session: u64) {
+        match &self.kind {
+            Kind::Queue(queue) => queue.connection.room().await,
+            Kind::Direct(direct) => direct.room(session).await,
         }
     }
 
@@ -96,12 +133,12 @@ impl Backend {
         extra: &PatchedExtra<'_>,
         expires_in: Duration,
     ) -> Result<Option<Via>, NotPassed> {
-        match self {
-            Self::Queue(queue) => {
+        match &self.kind {
+            Kind::Queue(queue) => {
                 passing.pass(&queue.connection, header, extra, Some(expires_in))?;
                 Ok(None)
             }
-            Self::Direct(direct) => direct.pass(session, passing, header, extra).map(Some),
+            Kind::Direct(direct) => direct.pass(session, passing, header, extra).map(Some),
         }
     }
 }

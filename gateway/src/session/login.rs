@@ -1,13 +1,10 @@
 //! Who the user of a connection is.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use tce_runtime::{
-    Connection, ErrorCode, Passing, Relayed,
-    wire::{Header, reserved},
-};
+use tce_runtime::{ErrorCode, Passing, Relayed, wire::reserved};
 
-use super::{Session, users::Bound};
+use super::{Session, kept::Kept, users::Bound};
 use crate::{auth, core::Core};
 
 /// How far a connection has come.
@@ -75,20 +72,10 @@ impl Session {
             device_id: message.extra.get(reserved::DEVICE_ID).map(str::to_owned),
             peer: self.address.to_string(),
         };
-        {
-            let mut state = self.lock();
-            state.login = Login::UnderWay;
-            state.first_waits = true;
-        }
-        self.is_held.store(true, Ordering::Release);
-        let Some(connection) = self.connection() else {
+        let Some(first) = self.keep(passing) else {
             return Relayed::Taken;
         };
-        let first = First {
-            connection,
-            header: message.header,
-            payload: passing.payload().to_vec(),
-        };
+        self.lock().login = Login::UnderWay;
         let this = self.this.clone();
         tokio::spawn(async move {
             let admitted = guard.admit(login).await;
@@ -99,22 +86,22 @@ impl Session {
         Relayed::Taken
     }
 
-    fn logged_in(&self, admitted: Result<String, auth::Refusal>, first: &First) {
+    fn logged_in(&self, admitted: Result<String, auth::Refusal>, first: &Kept) {
         let user: Arc<str> = match admitted {
             Ok(user) => user.into(),
             Err(refusal) => {
-                first.refuse(refusal.text());
+                first.refuse(ErrorCode::ConnectReject, refusal.text());
                 return self.turn_away("not_admitted");
             }
         };
         if !self.bind(&user) {
-            first.refuse("this user is logged in already, on another connection");
+            let text = "this user is logged in already, on another connection";
+            first.refuse(ErrorCode::ConnectReject, text);
             return self.turn_away("second_login");
         }
         // The first message is handled before any other is read.
-        first.connection.resume(&first.payload);
-        self.lock().first_waits = false;
-        self.changed.notify_one();
+        self.resume(first);
+        self.read_on();
     }
 
     /// Makes the connection the user's. False where another one stays it.
@@ -155,22 +142,6 @@ impl Session {
             && self.clients.users.unbind(&user, self.number)
         {
             self.core.events.off_line(&user);
-        }
-    }
-}
-
-/// The message by which a client logs in.
-struct First {
-    connection: Connection,
-    header: Header,
-    payload: Vec<u8>,
-}
-
-impl First {
-    fn refuse(&self, text: &str) {
-        if !self.header.calltype.is_oneway() {
-            self.connection
-                .refuse(self.header, ErrorCode::ConnectReject, text);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod clients;
+mod kept;
 mod login;
 mod pace;
 mod passing;
@@ -63,8 +64,11 @@ struct Traffic {
 
 struct State {
     login: Login,
-    /// Whether the first message waits for the login, and all others behind it.
-    first_waits: bool,
+    /// How many messages are kept: one that waits, and for a moment the same
+    /// one again. All others of the client wait behind it.
+    kept: u32,
+    /// Whether the kept message is being handled, which was counted before.
+    resumes: bool,
     calls: CallsInFlight,
     pace: Pace,
     /// When the client has last sent something, or has come.
@@ -82,7 +86,8 @@ impl Session {
         let properties = &core.properties;
         let state = State {
             login: Login::new(core),
-            first_waits: false,
+            kept: 0,
+            resumes: false,
             calls: CallsInFlight::default(),
             pace: Pace::new(properties.max_frames_per_second),
             heard_at: Instant::now(),
@@ -121,6 +126,12 @@ impl Session {
 
     pub(crate) fn calls_in_flight(&self) -> usize {
         self.lock().calls.len()
+    }
+
+    /// Whether nothing of the client is under way.
+    fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.calls.len() == 0 && state.kept == 0
     }
 
     /// What it has seen so far.
@@ -185,15 +196,15 @@ impl Session {
     /// Looks at what the client may not: be silent, or idle, for too long.
     pub(crate) fn look_after(&self, now: Instant) {
         let properties = &self.core.properties;
-        let (is_awaited, silent, waiting) = {
+        let (is_awaited, silent) = {
             let state = self.lock();
             let silent = now.saturating_duration_since(state.heard_at);
-            (state.login.is_awaited(), silent, state.calls.len())
+            (state.login.is_awaited(), silent)
         };
         let is_over = |limit: Option<Duration>| limit.is_some_and(|limit| silent > limit);
         if is_awaited && is_over(properties.first_message_time) {
             self.end("first_message_time");
-        } else if !is_awaited && waiting == 0 && is_over(properties.idle_time) {
+        } else if !is_awaited && is_over(properties.idle_time) && self.is_idle() {
             self.end("idle_time");
         }
         let late = properties.call_time;

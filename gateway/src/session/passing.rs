@@ -28,15 +28,21 @@ const NOT_FOR_CLIENTS: [&str; 4] = [
 ];
 
 impl Session {
-    /// Passes a CALL on to whoever its route names.
-    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &Arc<str>) {
+    /// Passes a CALL on to whoever its route names. False where it waits, and
+    /// comes again.
+    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &Arc<str>) -> bool {
         let message = passing.message();
         let ifidx = message.header.ifidx;
         let table = self.core.table.load();
         let Some(way) = table.call(ifidx, self.endpoint) else {
             let text = format!("the gateway has no route for calls to interface {ifidx}");
-            return self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
+            self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
+            return true;
         };
+        if way.backend().is_crowded() && !self.lock().resumes {
+            self.wait_for_room(passing, way.backend());
+            return false;
+        }
         let is_oneway = message.header.calltype.is_oneway();
         let expected = way.backend().first_via(self.number);
         let mut header = message.header;
@@ -63,7 +69,6 @@ impl Session {
                 &to_servers
             },
         };
-        way.meter().called();
         let passed = way.backend().pass(
             self.number,
             passing,
@@ -80,6 +85,11 @@ impl Session {
                 }
             }
             Ok(_) => {}
+            Err(NotPassed::Full) => {
+                self.take_call(header.sequence);
+                self.wait_for_room(passing, way.backend());
+                return false;
+            }
             Err(error) => {
                 self.take_call(header.sequence);
                 way.meter().failed(ErrorCode::SendFailed);
@@ -87,6 +97,8 @@ impl Session {
                 self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
             }
         }
+        way.meter().called();
+        true
     }
 
     /// Answers a CALL with an error; a oneway one is dropped.
@@ -97,13 +109,18 @@ impl Session {
         reason: &'static str,
         text: &str,
     ) {
-        if passing.message().header.calltype.is_oneway() {
+        self.count_refused(passing.message().header, code, reason);
+        passing.refuse(code, text);
+    }
+
+    /// Counts a CALL that is answered with an error, or dropped.
+    pub(super) fn count_refused(&self, header: Header, code: ErrorCode, reason: &'static str) {
+        if header.calltype.is_oneway() {
             return self.core.drops.count(reason);
         }
         self.traffic.refused.fetch_add(1, Ordering::Relaxed);
         metrics::counter!(metric::CALLS_REFUSED, "code" => code.to_string(), "reason" => reason)
             .increment(1);
-        passing.refuse(code, text);
     }
 
     /// Passes a RETURN to the client; one that no call of its waits for is

@@ -18,14 +18,16 @@ impl Relay for Session {
         }
         let header = passing.message().header;
         let size = passing.payload().len() as u64;
-        self.traffic.bytes_in.fetch_add(size, Ordering::Relaxed);
         let user = {
             let mut state = self.lock();
             if !state.login.is_awaited() {
                 state.heard_at = passing.read_at();
             }
-            if state.pace.is_over(passing.read_at()) {
-                self.is_held.store(true, Ordering::Release);
+            if !state.resumes {
+                self.traffic.bytes_in.fetch_add(size, Ordering::Relaxed);
+                if state.pace.is_over(passing.read_at()) {
+                    self.is_held.store(true, Ordering::Release);
+                }
             }
             state.login.user().cloned()
         };
@@ -40,12 +42,14 @@ impl Relay for Session {
                 _ => self.log_in(passing),
             };
         };
-        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
-        if passing.has_servant() {
-            return Relayed::OursBy(user);
+        let is_ours = passing.has_servant();
+        if is_ours || self.pass_on(passing, &user) {
+            self.traffic.calls.fetch_add(1, Ordering::Relaxed);
         }
-        self.pass_on(passing, &user);
-        Relayed::Taken
+        match is_ours {
+            true => Relayed::OursBy(user),
+            false => Relayed::Taken,
+        }
     }
 
     fn connected(&self, connection: &Connection) {
@@ -85,7 +89,7 @@ impl Relay for Session {
             let free_at = {
                 let state = self.lock();
                 let has_room = state.calls.len() < self.core.properties.max_calls_in_flight;
-                (has_room && !state.first_waits).then(|| state.pace.free_at())
+                (has_room && state.kept == 0).then(|| state.pace.free_at())
             };
             match free_at {
                 // Too fast: until it is not.
@@ -99,7 +103,7 @@ impl Relay for Session {
     }
 
     fn is_idle(&self) -> bool {
-        self.calls_in_flight() == 0
+        Session::is_idle(self)
     }
 
     fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {

@@ -33,6 +33,8 @@ mod broker;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod custom;
 #[cfg(test)]
 mod forgery;

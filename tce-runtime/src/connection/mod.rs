@@ -217,6 +217,15 @@ impl Connection {
         }
     }
 
+    /// Waits until another message finds room among those that wait to be sent
+    /// (`send_buffer` of the options), or nothing can be sent any more.
+    pub async fn room(&self) {
+        match &self.inner.queue {
+            Some(link) => link.outlet.room().await,
+            None => self.inner.outbox.room().await,
+        }
+    }
+
     /// Ends the connection for good, once what waits to be sent is sent; calls
     /// in flight fail with CONNECTION_LOST.
     pub fn close(&self) {

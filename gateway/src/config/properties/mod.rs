@@ -137,8 +137,8 @@ properties! {
     /// The frames a second that a connection may send; one that sends more is
     /// read more slowly.
     max_frames_per_second: Option<usize> = None;
-    /// The twoway calls of a connection under way at once; further ones get
-    /// CONNECT_REJECT.
+    /// The twoway calls of a connection under way at once; further ones are
+    /// read when others have ended.
     max_calls_in_flight: usize = 1024;
     /// How long a connection may take to say who it is, in seconds; then it is
     /// closed. It counts only with `userid_check`.
@@ -150,7 +150,8 @@ properties! {
     keepalive_time: Option<Duration> = Some(secs(60));
     /// How long a call may take, in seconds; then the gateway answers TIMEOUT.
     call_time: Duration = secs(60);
-    /// The bytes that may wait for a connection that reads too slowly.
+    /// The bytes that may wait for a connection that reads too slowly. For a
+    /// server or a queue it is never less than the default.
     send_buffer: usize = 1 << 20;
     /// How long bytes may wait for a connection that reads none, in seconds;
     /// then it is closed.
