@@ -26,6 +26,9 @@ const KEEP_CAPACITY: usize = 64 << 10;
 const OVERLAP: usize = 32;
 /// Of more bytes than this the copies cost more than taking turns.
 const OVERLAP_SIZE: usize = 16 << 10;
+/// When so much that is passed on has gathered it leaves, before the buffer
+/// would have to grow: what was read at once may be several times as much.
+const PASSED: usize = KEEP_CAPACITY / 2;
 /// How long a larger one is kept that nobody needs.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 
@@ -328,7 +331,11 @@ impl State {
     fn send(&mut self, leave: Leave) {
         let now = match leave {
             Leave::Now => true,
-            Leave::Gathered | Leave::Soon => overlaps(self.gathered, self.pending()),
+            Leave::Gathered => overlaps(self.gathered, self.pending()),
+            Leave::Soon => {
+                let size = self.pending();
+                size >= PASSED || overlaps(self.gathered, size)
+            }
             Leave::Filled => self.pending() >= KEEP_CAPACITY,
         };
         // The writer's own waker takes over whatever is left; a failure is its
