@@ -33,8 +33,8 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn is_there(&self) -> bool {
-        self.size.load(Ordering::Relaxed) > 0
+    pub(super) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// Waits for room, unless that is in vain; whether there is some.

@@ -97,17 +97,18 @@ impl Backend {
         }
     }
 
-    /// How many messages wait for the broker.
+    /// How many messages wait: for the broker, or for room.
     pub(crate) fn queued(&self) -> usize {
-        match &self.kind {
+        let for_the_broker = match &self.kind {
             Kind::Queue(queue) => queue.connection.queued(),
             Kind::Direct(_) => 0,
-        }
+        };
+        for_the_broker + self.crowd.size()
     }
 
     /// Whether messages wait for room here: whatever comes now is behind them.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.crowd.is_there()
+        self.crowd.size() > 0
     }
 
     /// A place among those that wait for room.
