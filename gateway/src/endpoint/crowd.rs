@@ -46,6 +46,13 @@ impl Crowd {
         self.is_stuck.store(!has_room, Ordering::Relaxed);
         has_room
     }
+
+    /// The backend has taken a message.
+    pub(super) fn moves(&self) {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            self.is_stuck.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A message's place among those that wait, until it is dropped.
@@ -70,5 +77,31 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.crowd.size.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_what_is_stuck_until_it_moves() {
+        let crowd = Crowd::default();
+        let waits = async || {
+            let began = Instant::now();
+            assert!(!crowd.room(pending()).await);
+            began.elapsed() >= ROOM_TIME
+        };
+        assert!(waits().await);
+        assert!(!waits().await);
+        crowd.moves();
+        assert!(waits().await);
+        assert!(!waits().await);
+        assert!(crowd.room(ready(())).await);
+        assert!(waits().await);
     }
 }

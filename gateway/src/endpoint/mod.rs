@@ -134,12 +134,14 @@ impl Backend {
         extra: &PatchedExtra<'_>,
         expires_in: Duration,
     ) -> Result<Option<Via>, NotPassed> {
-        match &self.kind {
+        let via = match &self.kind {
             Kind::Queue(queue) => {
                 passing.pass(&queue.connection, header, extra, Some(expires_in))?;
-                Ok(None)
+                None
             }
-            Kind::Direct(direct) => direct.pass(session, passing, header, extra).map(Some),
-        }
+            Kind::Direct(direct) => Some(direct.pass(session, passing, header, extra)?),
+        };
+        self.crowd.moves();
+        Ok(via)
     }
 }
