@@ -1,6 +1,6 @@
 //! What goes through a session: calls out, RETURNs and pushes in.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use tce_runtime::{
     ErrorCode, NotPassed, Passing,
@@ -8,7 +8,11 @@ use tce_runtime::{
 };
 
 use super::{Session, calls::Call};
-use crate::{endpoint::SERVER_GONE, metric};
+use crate::{
+    endpoint::{SERVER_GONE, Via},
+    metric,
+    table::Way,
+};
 
 /// The keys that no client sends to a server: each is the gateway's to set, or
 /// meant for the gateway alone.
@@ -30,56 +34,25 @@ const NOT_FOR_CLIENTS: [&str; 4] = [
 impl Session {
     /// Passes a CALL on to whoever its route names. False where it waits, and
     /// comes again.
-    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &Arc<str>) -> bool {
-        let message = passing.message();
-        let ifidx = message.header.ifidx;
+    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &str) -> bool {
+        let ifidx = passing.message().header.ifidx;
         let table = self.core.table.load();
         let Some(way) = table.call(ifidx, self.endpoint) else {
             let text = format!("the gateway has no route for calls to interface {ifidx}");
             self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
             return true;
         };
-        if way.backend().is_crowded() && !self.lock().resumes {
-            self.wait_for_room(passing, way.backend());
+        let backend = way.backend();
+        if backend.is_crowded() && !self.lock().resumes {
+            self.wait_for_room(passing, backend);
             return false;
         }
-        let is_oneway = message.header.calltype.is_oneway();
-        let expected = way.backend().first_via(self.number);
-        let mut header = message.header;
-        header.call_id |= ROUTED;
-        if !is_oneway {
-            header.sequence = self.core.next_sequence();
-            let call = Call::new(&message.header, passing.read_at(), expected, way.meter());
-            let mut state = self.lock();
-            state.calls.enter(header.sequence, call);
-            if state.calls.len() >= self.core.properties.max_calls_in_flight {
-                self.is_held.store(true, Ordering::Release);
-            }
-        }
-        let to_servers = [
-            (reserved::USER_ID, &**user),
-            (reserved::MQ_RETURN, way.returns_by()),
-        ];
-        let extra = PatchedExtra {
-            of: message.extra,
-            without: &NOT_FROM_CLIENTS,
-            with: if way.returns_by().is_empty() {
-                &to_servers[..1]
-            } else {
-                &to_servers
-            },
-        };
-        let passed = way.backend().pass(
-            self.number,
-            passing,
-            header,
-            &extra,
-            self.core.properties.call_time,
-        );
-        match passed {
-            Ok(Some(via)) if !is_oneway && expected != Some(via) => {
+        let expected = backend.first_via(self.number);
+        let header = self.enter(passing, way, expected);
+        match self.send_on(passing, way, header, user) {
+            Ok(Some(via)) if expected != Some(via) && !header.calltype.is_oneway() => {
                 self.lock().calls.went(header.sequence, via);
-                if way.backend().has_lost(via) {
+                if backend.has_lost(via) {
                     // It may have gone before the call was known to be there.
                     self.fail_call(header.sequence, ErrorCode::ConnectionLost, SERVER_GONE);
                 }
@@ -87,18 +60,62 @@ impl Session {
             Ok(_) => {}
             Err(NotPassed::Full) => {
                 self.take_call(header.sequence);
-                self.wait_for_room(passing, way.backend());
+                self.wait_for_room(passing, backend);
                 return false;
             }
             Err(error) => {
                 self.take_call(header.sequence);
                 way.meter().failed(ErrorCode::SendFailed);
-                let text = format!("endpoint `{}`: {error}", way.backend().name());
+                let text = format!("endpoint `{}`: {error}", backend.name());
                 self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
             }
         }
         way.meter().called();
         true
+    }
+
+    /// Enters a CALL among those under way, if somebody waits for its RETURN.
+    /// Returns the header that it goes on with.
+    fn enter(&self, passing: &Passing<'_>, way: &Way, via: Option<Via>) -> Header {
+        let of_client = passing.message().header;
+        let mut header = of_client;
+        header.call_id |= ROUTED;
+        if !header.calltype.is_oneway() {
+            header.sequence = self.core.next_sequence();
+            let call = Call::new(&of_client, passing.read_at(), via, way.meter());
+            let mut state = self.lock();
+            state.calls.enter(header.sequence, call);
+            if state.calls.len() >= self.core.properties.max_calls_in_flight {
+                self.is_held.store(true, Ordering::Release);
+            }
+        }
+        header
+    }
+
+    /// Sends a CALL to a backend, with who calls and where the RETURN goes.
+    fn send_on(
+        &self,
+        passing: &mut Passing<'_>,
+        way: &Way,
+        header: Header,
+        user: &str,
+    ) -> Result<Option<Via>, NotPassed> {
+        let to_servers = [
+            (reserved::USER_ID, user),
+            (reserved::MQ_RETURN, way.returns_by()),
+        ];
+        let extra = PatchedExtra {
+            of: passing.message().extra,
+            without: &NOT_FROM_CLIENTS,
+            with: if way.returns_by().is_empty() {
+                &to_servers[..1]
+            } else {
+                &to_servers
+            },
+        };
+        let time = self.core.properties.call_time;
+        way.backend()
+            .pass(self.number, passing, header, &extra, time)
     }
 
     /// Answers a CALL with an error; a oneway one is dropped.
