@@ -2,7 +2,9 @@
 
 use std::{
     fs::{self, File},
+    hash::{BuildHasher, RandomState},
     net::{SocketAddr, TcpListener, TcpStream},
+    ops::Range,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -71,10 +73,20 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Ports that nobody gets who asks for any: those begin at 32768 on Linux. So nobody takes one of
+/// these between the look at it and its use, and hears what is meant for another.
+const PORTS: Range<u16> = 20_000..30_000;
+
 /// An address that nobody listens at.
 pub(crate) fn free_port() -> Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?)
+    let somewhere = usize::try_from(RandomState::new().hash_one(()) >> 32)? % PORTS.len();
+    PORTS
+        .cycle()
+        .skip(somewhere)
+        .take(PORTS.len())
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .context("no port is free")
 }
 
 /// Whether somebody listens there.
