@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use super::{Session, users::Users};
@@ -12,9 +12,22 @@ use crate::{admin::Totals, core::Core};
 pub(crate) struct Clients {
     pub(crate) core: Arc<Core>,
     pub(crate) users: Users,
-    sessions: RwLock<HashMap<u64, Arc<Session>>>,
+    known: RwLock<Known>,
+}
+
+/// Under one lock, so that each session is counted once.
+#[derive(Default)]
+struct Known {
+    sessions: HashMap<u64, Arc<Session>>,
     /// What the sessions that have ended have seen.
-    ended: Mutex<Totals>,
+    ended: Totals,
+}
+
+impl Known {
+    /// Clones, since a session that ends while it is looked at leaves the map.
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions.values().cloned().collect()
+    }
 }
 
 impl Clients {
@@ -22,42 +35,39 @@ impl Clients {
         Arc::new(Self {
             core: Arc::clone(core),
             users: Users::new(core.properties.second_login),
-            sessions: RwLock::default(),
-            ended: Mutex::default(),
+            known: RwLock::default(),
         })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection is up.
     pub(crate) fn join(&self, session: Arc<Session>) {
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(session.number, session);
+        self.write().sessions.insert(session.number, session);
     }
 
     /// A connection has ended.
     pub(crate) fn leave(&self, session: &Session) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        add(&mut ended, &session.totals());
-        drop(ended);
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        sessions.remove(&session.number);
+        let seen = session.totals();
+        let mut known = self.write();
+        if known.sessions.remove(&session.number).is_some() {
+            add(&mut known.ended, &seen);
+        }
     }
 
     pub(crate) fn connections(&self) -> usize {
-        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        sessions.len()
+        self.read().sessions.len()
     }
 
     /// Shows all connections to `look`.
     pub(crate) fn for_each(&self, mut look: impl FnMut(&Session)) {
-        // They are cloned, since one that ends by it leaves the map.
-        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let sessions: Vec<_> = sessions.values().cloned().collect();
+        let sessions = self.read().sessions();
         for session in sessions {
             look(&session);
         }
@@ -65,8 +75,13 @@ impl Clients {
 
     /// What all connections have seen, the ended ones too.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        self.for_each(|session| add(&mut totals, &session.totals()));
+        let (mut totals, sessions) = {
+            let known = self.read();
+            (known.ended, known.sessions())
+        };
+        for session in sessions {
+            add(&mut totals, &session.totals());
+        }
         totals
     }
 }
