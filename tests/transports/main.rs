@@ -9,10 +9,6 @@
 #[path = "../../tce-runtime/tests/common/mod.rs"]
 mod common;
 #[cfg(test)]
-#[path = "../../tce-runtime/tests/mq/node.rs"]
-#[allow(dead_code, reason = "each test program uses its own part of this")]
-mod node;
-#[cfg(test)]
 #[path = "../../tce-runtime/tests/mq/queues.rs"]
 #[allow(dead_code, reason = "each test program uses its own part of this")]
 mod queues;

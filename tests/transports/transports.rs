@@ -6,11 +6,11 @@ use tce_runtime::{
     Communicator, Proxy,
     config::{Options, TlsConfig},
 };
+use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
 use crate::{
     common::probe::{Server, connect, serve_at},
-    node::Node,
     queues::Queues,
 };
 

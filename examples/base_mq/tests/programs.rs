@@ -7,8 +7,6 @@
     reason = "a test that can't run its programs fails"
 )]
 
-#[path = "../../common/node.rs"]
-mod node;
 #[path = "../../common/program.rs"]
 mod program;
 
@@ -20,9 +18,9 @@ use std::{
 };
 
 use example_base_mq::test::ServerPrx;
-use node::Node;
 use program::Program;
 use tce_runtime::{Communicator, config::MqConfig};
+use tce_test_rabbitmq::Node;
 
 /// What the client prints.
 const CLIENT: &str = "\

@@ -6,8 +6,6 @@
     reason = "a test that can't run its programs fails"
 )]
 
-#[path = "../../common/node.rs"]
-mod node;
 #[path = "../../common/program.rs"]
 mod program;
 
@@ -17,8 +15,8 @@ use std::{
     process::{Command, Output},
 };
 
-use node::Node;
 use program::Program;
+use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
 /// What a client prints; `*` stands for what differs each time.

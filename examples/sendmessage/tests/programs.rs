@@ -6,8 +6,6 @@
     reason = "a test that can't run its programs fails"
 )]
 
-#[path = "../../common/node.rs"]
-mod node;
 #[path = "../../common/program.rs"]
 mod program;
 
@@ -18,9 +16,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use node::Node;
 use program::Program;
 use tce_gateway::{Gateway, Running};
+use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
 /// A folder with the example's files, where gateways listen on free ports.

@@ -3,8 +3,6 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
-#[path = "../../../tce-runtime/tests/mq/node.rs"]
-pub(crate) mod node;
 #[path = "../../../tce-runtime/tests/common/raw.rs"]
 pub(crate) mod raw;
 #[path = "../../../tce-runtime/tests/common/watching.rs"]

@@ -8,8 +8,7 @@ use std::{
 };
 
 use tce_runtime::MemoryBroker;
-
-use super::node::Node;
+use tce_test_rabbitmq::Node;
 
 /// What clients come to, in the order in which a gateway listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

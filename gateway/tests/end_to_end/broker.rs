@@ -6,6 +6,7 @@ use std::{
 };
 
 use tce_runtime::{ErrorCode, Proxy};
+use tce_test_rabbitmq::Node;
 use tce_tests::test::ServerPrx;
 use tokio::{sync::watch, task::JoinSet};
 
@@ -13,7 +14,6 @@ use crate::{
     common::{
         client::Client,
         house::House,
-        node::Node,
         plan::{Front, Plan},
         watching::{eventually, soon, within},
     },

@@ -1,9 +1,10 @@
 //! Servers of old, byte for byte, and what they say that nobody waits for.
 
+use tce_test_rabbitmq::Node;
+
 use crate::{
     common::{
         house::House,
-        node::Node,
         plan::{Front, Plan},
         raw::{Message, RawServer, int, string},
     },

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::Path,
     process::{Child, Command},
     time::Duration,
@@ -12,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tce_runtime::{
     Adapter, Communicator, IncomingCall, Proxy, RpcError, Servant, config::Options, wire::Operation,
 };
+use tce_test_rabbitmq::free_port;
 
 pub(crate) static ECHO: Operation = Operation::new("test::Server::echo", 2, 0);
 
@@ -129,11 +129,6 @@ fn services_xml(kind: &str, own: u16, server: u16, options: &Options) -> String 
         file("certfile", certificate),
         file("keyfile", &key),
     )
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it listens").port()
 }
 
 /// Lets this process, and those that it starts, have so many files open.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{node::Node, tce};
+use tce_test_rabbitmq::Node;
+
+use super::tce;
 
 /// Everything that the demo shows, as [`masked`] leaves it.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tce/demo.txt");

@@ -26,9 +26,6 @@ mod ping;
 mod servers;
 mod settings;
 
-#[path = "../../../examples/common/node.rs"]
-mod node;
-
 use std::{path::Path, process::Command};
 
 // At the root: generated items are public, and here that is what they are.

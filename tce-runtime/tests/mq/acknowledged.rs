@@ -6,9 +6,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use tce_runtime::{Adapter, Communicator, IncomingCall, Proxy, Servant, wire::Operation};
+use tce_test_rabbitmq::Node;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{common::watching::within, node::Node, queues::Queues, raw::Raw, wire::Wire};
+use crate::{common::watching::within, queues::Queues, raw::Raw, wire::Wire};
 
 /// `void work(int number)`: ends when the test says so
 static WORK: Operation = Operation::new("worker::Worker::work", 9, 0);

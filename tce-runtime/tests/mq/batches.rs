@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use lapin::{BasicProperties, options::QueueDeclareOptions};
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
@@ -10,7 +11,6 @@ use crate::{
         raw::{Message, int, string},
         watching::within,
     },
-    node::Node,
     queues::Queues,
     raw::Raw,
     recorder::{HANG, RECORD, record},

@@ -7,10 +7,10 @@ use tce_runtime::{
     ErrorCode, Proxy,
     config::{ConnectionLimits, Options},
 };
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{probe::NOTE, watching::within},
-    node::Node,
     queues::Queues,
     wire::Wire,
 };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lapin::{message::Delivery, options::QueueDeclareOptions};
 use tce_runtime::Proxy;
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
@@ -11,7 +12,6 @@ use crate::{
         raw::{Message, int, string},
         watching::within,
     },
-    node::Node,
     queues::Queues,
     raw::Raw,
 };

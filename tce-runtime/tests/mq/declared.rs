@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_test_rabbitmq::Node;
 
-use crate::{common::probe::works, node::Node, queues::Queues, raw::Raw};
+use crate::{common::probe::works, queues::Queues, raw::Raw};
 
 /// Durable, exclusive, auto-delete.
 type Flags = [bool; 3];

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use lapin::options::QueueDeclareOptions;
 use tce_runtime::{Communicator, ErrorCode, Proxy, config::MqConfig};
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
@@ -12,7 +13,6 @@ use crate::{
         raw::{Message, int},
         watching::{soon, within},
     },
-    node::Node,
     queues::Queues,
     raw::Raw,
     recorder::{HANG, RECORD, record},

@@ -11,8 +11,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(test)]
-mod node;
-#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod queues;

@@ -10,9 +10,10 @@ use std::{
 };
 
 use tce_runtime::{Adapter, IncomingCall, Servant};
+use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
-use crate::{common::watching::within, node::Node, queues::Queues, recorder::RECORD};
+use crate::{common::watching::within, queues::Queues, recorder::RECORD};
 
 /// What tells a process that it is a server: its queue, its port, its log.
 const SERVER: &str = "TCE_TEST_SERVER";

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tce_runtime::{ErrorCode, Proxy};
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
         probe::{ECHO, GATE, works},
         watching::{soon, within},
     },
-    node::Node,
     queues::Queues,
     raw::Raw,
     recorder::{RECORD, record},

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tce_runtime::ErrorCode;
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
         probe::{ECHO, GATE, NOTE, works},
         watching::{eventually, soon, within},
     },
-    node::Node,
     queues::Queues,
     wire::Wire,
 };

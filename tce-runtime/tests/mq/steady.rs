@@ -12,12 +12,12 @@ use std::{
 };
 
 use tce_runtime::Proxy;
+use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
     common::watching::within,
-    node::Node,
     process::{LONG, Line, Server},
     queues::Queues,
     recorder::RECORD,

@@ -1,10 +1,10 @@
 //! Broadcasts.
 
 use tce_runtime::{Adapter, Communicator, MemoryBroker, Proxy, config::MqConfig};
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::watching::within,
-    node::Node,
     recorder::{RECORD, Recorder, Records},
 };
 

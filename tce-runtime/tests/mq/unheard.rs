@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tce_runtime::{Communicator, Proxy};
+use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
@@ -12,7 +13,6 @@ use crate::{
         raw::int,
         watching::within,
     },
-    node::Node,
     queues::Queues,
     raw::Raw,
     wire::Wire,

@@ -2,11 +2,11 @@
 
 use tce_gateway::Gateway;
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_test_rabbitmq::Node;
 
 use super::{call, idl};
 use crate::{
     folder,
-    node::Node,
     servers::{self, Simple},
     test::ServerServant,
 };

@@ -1,14 +1,25 @@
 //! A private RabbitMQ node for one test program, on free ports and in a
 //! directory of its own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that has no node has failed"
+)]
+
 use std::{
-    io::Write,
+    hash::{BuildHasher, RandomState},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
+    ops::Range,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
-    thread::sleep,
+    sync::{
+        LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{panicking, sleep},
     time::{Duration, Instant},
 };
 
@@ -31,7 +42,8 @@ if [ -z "$again" ]; then rm -rf "$1"; fi
 static SHARED: OnceLock<Node> = OnceLock::new();
 
 /// A running node; killed when it is dropped or this process ends.
-pub(crate) struct Node {
+#[derive(Debug)]
+pub struct Node {
     home: TempDir,
     port: u16,
     dist_port: u16,
@@ -40,12 +52,18 @@ pub(crate) struct Node {
 
 impl Node {
     /// The node of all tests of this program that leave it alone.
-    pub(crate) fn shared() -> &'static Self {
+    ///
+    /// # Panics
+    /// As [`Node::start`] does.
+    pub fn shared() -> &'static Self {
         SHARED.get_or_init(Self::start)
     }
 
     /// A node that a test may kill.
-    pub(crate) fn start() -> Self {
+    ///
+    /// # Panics
+    /// RabbitMQ is not installed, or is not up after 90 seconds.
+    pub fn start() -> Self {
         assert!(
             Path::new(PROGRAMS).join("rabbitmq-server").exists(),
             "{PROGRAMS}/rabbitmq-server is missing: apt-get install -y rabbitmq-server"
@@ -60,7 +78,8 @@ impl Node {
         node
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Where it listens, at 127.0.0.1.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
@@ -73,7 +92,7 @@ impl Node {
     }
 
     /// Ends the node as a power failure would.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut keeper) = self.keeper.take() {
             if let Some(pipe) = &mut keeper.stdin {
                 let _ = pipe.write_all(b"end\n");
@@ -83,7 +102,10 @@ impl Node {
     }
 
     /// Starts the node, with what it had before.
-    pub(crate) fn restart(&mut self) {
+    ///
+    /// # Panics
+    /// As [`Node::start`] does.
+    pub fn restart(&mut self) {
         let config = self.path("rabbitmq.conf");
         let text = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = false\ndisk_free_limit.absolute = 1MB\n",
@@ -117,6 +139,15 @@ impl Node {
         self.wait_until_up();
     }
 
+    /// Shows what the node wrote, for whoever asks why a test failed.
+    fn tell(&self) {
+        let logs = std::fs::read_dir(self.path("log")).into_iter().flatten();
+        for log in logs.flatten() {
+            let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+            eprintln!("{}:\n{text}", log.path().display());
+        }
+    }
+
     fn wait_until_up(&self) {
         let give_up = Instant::now() + START_TIME;
         while !speaks_amqp(self.port) {
@@ -129,7 +160,10 @@ impl Node {
     }
 
     /// What `rabbitmqctl` says, line by line, word by word.
-    pub(crate) fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
         let output = Command::new(Path::new(PROGRAMS).join("rabbitmqctl"))
             .args(["-q", "-n", &self.name(), "--no-table-headers"])
             .args(arguments)
@@ -147,12 +181,14 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
+        if panicking() {
+            self.tell();
+        }
     }
 }
 
 /// Whether somebody answers AMQP's greeting.
 fn speaks_amqp(port: u16) -> bool {
-    use std::io::Read;
     let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
@@ -160,9 +196,28 @@ fn speaks_amqp(port: u16) -> bool {
     socket.write_all(b"AMQP\x00\x00\x09\x01").is_ok() && socket.read_exact(&mut [0; 8]).is_ok()
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+/// Ports that nobody is given who asks for any: those begin at 32768 on Linux.
+/// So nobody takes one of these between the look at it and its use, and hears
+/// what is meant for another.
+const PORTS: Range<u16> = 20_000..30_000;
+
+/// Where this program goes on looking for one. It begins somewhere, since
+/// other programs look too.
+static NEXT: LazyLock<AtomicU64> =
+    LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) >> 1));
+
+/// A port at which nobody listens, given once.
+///
+/// # Panics
+/// None is free.
+pub fn free_port() -> u16 {
+    let count = u64::from(PORTS.end - PORTS.start);
+    let mut ports = PORTS.map(|_| NEXT.fetch_add(1, Ordering::Relaxed) % count);
+    let port = ports.find_map(|place| {
+        let port = PORTS.start + u16::try_from(place).ok()?;
+        TcpListener::bind(("127.0.0.1", port))
+            .is_ok()
+            .then_some(port)
+    });
+    port.expect("a free port")
 }
