@@ -56,7 +56,7 @@ impl fmt::Display for Format {
 pub enum LogError {
     /// Neither a level nor a filter.
     #[error(
-        "`{0}` is no level (error, warn, info, debug, trace) and no filter (`info,lapin=warn`)"
+        "`{0}` is no level (error, warn, info, debug, trace) and no filter (`info,tce_runtime=warn`)"
     )]
     NoFilter(String),
     /// The program logs already.
@@ -64,7 +64,7 @@ pub enum LogError {
     Twice(#[from] TryInitError),
 }
 
-/// Begins to log. `filter` is a level, or a filter such as `info,lapin=warn`.
+/// Begins to log. `filter` is a level, or a filter such as `info,tce_runtime=warn`.
 ///
 /// # Errors
 /// Where the filter is none, or the program logs already.
@@ -81,7 +81,7 @@ pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Whether the text is a level, or a filter such as `info,lapin=warn`.
+/// Whether the text is a level, or a filter such as `info,tce_runtime=warn`.
 pub fn is_filter(text: &str) -> bool {
     parse(text).is_some()
 }
@@ -108,7 +108,7 @@ mod tests {
             "info",
             "debug",
             "trace",
-            "info,lapin=warn",
+            "info,tce_runtime=warn",
         ] {
             assert!(parse(filter).is_some(), "{filter}");
         }
@@ -116,7 +116,14 @@ mod tests {
 
     #[test]
     fn a_typing_error_does_not_silence_the_log() {
-        for filter in ["", "verbose", "inof", "info,lapin=loud", "=", "info;debug"] {
+        for filter in [
+            "",
+            "verbose",
+            "inof",
+            "info,tce_runtime=loud",
+            "=",
+            "info;debug",
+        ] {
             let error = init(filter, Format::Text).unwrap_err();
             let begin = format!("`{filter}` is no level");
             assert!(error.to_string().starts_with(&begin), "{error}");

@@ -78,7 +78,8 @@ impl Communicator {
     /// CONNECT_FAILED, where a broker can't be reached, refuses us, or the
     /// queues were opened before.
     pub async fn open_mq(&self, config: MqConfig) -> Result<(), RpcError> {
-        self.open_queues(config, Broker::amqp()).await
+        self.open_queues(config, Broker::amqp(&self.0.settings))
+            .await
     }
 
     /// The same, with all queues at a broker within the process, whatever

@@ -47,6 +47,7 @@ pub struct Node {
     home: TempDir,
     port: u16,
     dist_port: u16,
+    settings: String,
     keeper: Option<Child>,
 }
 
@@ -64,6 +65,14 @@ impl Node {
     /// # Panics
     /// RabbitMQ is not installed, or is not up after 90 seconds.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same, with more lines in its `rabbitmq.conf`.
+    ///
+    /// # Panics
+    /// As [`Node::start`] does.
+    pub fn start_with(settings: &str) -> Self {
         assert!(
             Path::new(PROGRAMS).join("rabbitmq-server").exists(),
             "{PROGRAMS}/rabbitmq-server is missing: apt-get install -y rabbitmq-server"
@@ -72,6 +81,7 @@ impl Node {
             home: tempfile::tempdir().expect("a directory for the node"),
             port: free_port(),
             dist_port: free_port(),
+            settings: settings.to_owned(),
             keeper: None,
         };
         node.restart();
@@ -108,8 +118,8 @@ impl Node {
     pub fn restart(&mut self) {
         let config = self.path("rabbitmq.conf");
         let text = format!(
-            "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = false\ndisk_free_limit.absolute = 1MB\n",
-            self.port
+            "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = false\ndisk_free_limit.absolute = 1MB\n{}",
+            self.port, self.settings
         );
         std::fs::write(&config, text).expect("the node's configuration");
         let log = std::fs::File::create(self.path("output")).expect("the node's output");

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use lapin::uri::{AMQPScheme, AMQPUri};
 use tce_gateway::Gateway;
 use tce_runtime::{
     Communicator, MemoryBroker, RpcError,
     config::{MqConfig, MqEndpoint},
 };
+
+use super::address::AmqpUrl;
 
 /// What begins the names of the demo's queues at a real broker, where others of
 /// the same names may be at work.
@@ -16,33 +17,22 @@ const PREFIX: &str = "tce_demo.";
 /// Where the queues are.
 pub(super) enum Broker {
     Memory(MemoryBroker),
-    Amqp(AMQPUri),
+    Amqp(AmqpUrl),
 }
 
 impl Broker {
     /// The broker of that address, or one in memory.
-    pub(super) fn new(amqp: Option<&AMQPUri>) -> Self {
+    pub(super) fn new(amqp: Option<&AmqpUrl>) -> Self {
         amqp.cloned()
             .map_or_else(|| Self::Memory(MemoryBroker::new()), Self::Amqp)
     }
 
     /// Has an endpoint lead to this broker, whatever its file says.
     pub(super) fn place(&self, endpoint: &mut MqEndpoint) {
-        let Self::Amqp(uri) = self else {
+        let Self::Amqp(url) = self else {
             return;
         };
-        let authority = &uri.authority;
-        endpoint.host.clone_from(&authority.host);
-        endpoint.port = authority.port;
-        endpoint.user.clone_from(&authority.userinfo.username);
-        endpoint.password.clone_from(&authority.userinfo.password);
-        endpoint.tls = uri.scheme == AMQPScheme::AMQPS;
-        // `amqp://host/` asks for the virtual host without a name, and nobody
-        // who writes it means that.
-        endpoint.vhost = match uri.vhost.as_str() {
-            "" => "/".to_owned(),
-            vhost => vhost.to_owned(),
-        };
+        url.place(endpoint);
         endpoint.address.name.insert_str(0, PREFIX);
     }
 
@@ -68,10 +58,7 @@ impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(_) => f.write_str("in memory"),
-            Self::Amqp(uri) => {
-                let (host, port) = (&uri.authority.host, uri.authority.port);
-                write!(f, "{}://{host}:{port}, queues {PREFIX}*", uri.scheme)
-            }
+            Self::Amqp(url) => write!(f, "{url}, queues {PREFIX}*"),
         }
     }
 }

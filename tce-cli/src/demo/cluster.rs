@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use lapin::uri::AMQPUri;
 use tce_gateway::{
     Gateway, Running,
     auth::TokenIsUser,
@@ -14,6 +13,7 @@ use tce_gateway::{
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
 
 use super::{
+    address::AmqpUrl,
     broker::Broker,
     servants::{self, Told},
     surprise::{PATIENCE, Surprise, in_time},
@@ -36,7 +36,7 @@ impl Cluster {
     /// Starts everything, and says what is where.
     pub(super) async fn start(
         console: &mut Console,
-        amqp: Option<&AMQPUri>,
+        amqp: Option<&AmqpUrl>,
         told: &Told,
     ) -> Result<Self, Surprise> {
         let broker = Broker::new(amqp);

@@ -1,6 +1,7 @@
 //! `tce demo`: an IDL compiled, served through gateways and called in every
 //! way, in one process.
 
+mod address;
 mod broker;
 mod cluster;
 mod play;
@@ -20,10 +21,10 @@ use tce_idl::{
     render,
 };
 
-use lapin::uri::AMQPUri;
 use tokio::sync::mpsc;
 
 use crate::console::Console;
+use address::AmqpUrl;
 use cluster::Cluster;
 use stage::Stage;
 use surprise::Surprise;
@@ -51,7 +52,7 @@ Exit status: 0 every call did what it should, 1 one did not, 2 the command line 
 pub(crate) struct Args {
     /// The broker that carries the messages instead, RabbitMQ as a rule
     #[arg(long, value_name = "URL")]
-    amqp: Option<AMQPUri>,
+    amqp: Option<AmqpUrl>,
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {

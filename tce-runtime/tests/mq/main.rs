@@ -34,11 +34,15 @@ mod declared;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod steady;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod topics;
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(crate) struct Queues {
     pub(crate) is_durable: bool,
     pub(crate) in_batches: bool,
     pub(crate) prefetch: u16,
+    pub(crate) is_tls: bool,
     pub(crate) memory: Option<MemoryBroker>,
 }
 
@@ -35,6 +36,7 @@ impl Queues {
             is_durable: true,
             in_batches: false,
             prefetch: 64,
+            is_tls: false,
             memory: None,
         }
     }
@@ -54,6 +56,7 @@ impl Queues {
             is_durable,
             in_batches,
             prefetch,
+            is_tls,
             ..
         } = self;
         let endpoint = |name: &str| {
@@ -65,6 +68,7 @@ impl Queues {
       type: qpid
       batch: {in_batches}
       prefetch: {prefetch}
+      tls: {is_tls}
 "
             )
         };
@@ -117,7 +121,11 @@ writer:
 
     /// A probe that answers calls, as `server` or `reader`.
     pub(crate) async fn serve(&self, process: &str) -> Server {
-        let communicator = self.open(process).await;
+        self.serve_with(process, Options::default()).await
+    }
+
+    pub(crate) async fn serve_with(&self, process: &str, options: Options) -> Server {
+        let communicator = self.open_with(process, options).await;
         let adapter = Adapter::listen(&communicator, &self.endpoint())
             .await
             .expect("the queue is there");

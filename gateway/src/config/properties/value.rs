@@ -217,7 +217,7 @@ impl Value for Format {
     }
 }
 
-/// What is logged: a level, or a filter such as `info,lapin=warn`.
+/// What is logged: a level, or a filter such as `info,tce_runtime=warn`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub String);
 
@@ -228,7 +228,8 @@ impl Default for LogFilter {
 }
 
 impl Value for LogFilter {
-    const RIGHT: &'static str = "error, warn, info, debug or trace, or a filter as info,lapin=warn";
+    const RIGHT: &'static str =
+        "error, warn, info, debug or trace, or a filter as info,tce_runtime=warn";
 
     fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
         let filter = is_filter(text).then(|| Self(text.to_owned()));

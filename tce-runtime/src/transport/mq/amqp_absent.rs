@@ -1,16 +1,20 @@
 //! What stands for AMQP in a program that is built without the feature `amqp`:
 //! a broker that none of its endpoints is ever open at.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use super::{BrokerError, Delivery, Parcel, PublishError, Reading, Settled};
-use crate::config::MqEndpoint;
+use crate::config::{MqEndpoint, Settings};
 
 /// Refuses every endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AmqpBroker(());
 
 impl AmqpBroker {
+    pub(super) fn new(_: &Arc<Settings>) -> Self {
+        Self(())
+    }
+
     pub(super) async fn publisher(&self, _: &MqEndpoint) -> Result<AmqpPublisher, BrokerError> {
         Err(absent())
     }

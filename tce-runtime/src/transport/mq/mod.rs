@@ -16,7 +16,7 @@ use memory::{MemoryConsumer, MemoryPublisher};
 
 pub use memory::MemoryBroker;
 
-use crate::config::MqEndpoint;
+use crate::config::{MqEndpoint, Settings};
 
 /// What a broker carries.
 #[derive(Debug, Clone)]
@@ -109,8 +109,8 @@ pub(crate) enum Broker {
 
 impl Broker {
     /// AMQP brokers, as each endpoint names its own.
-    pub(crate) fn amqp() -> Self {
-        Self::Amqp(AmqpBroker::default())
+    pub(crate) fn amqp(settings: &Arc<Settings>) -> Self {
+        Self::Amqp(AmqpBroker::new(settings))
     }
 
     /// Opens an endpoint for writing.

@@ -1,37 +1,43 @@
-//! AMQP 0-9-1 by lapin, against RabbitMQ 3.10 to 4.x.
+//! AMQP 0-9-1, against RabbitMQ 3.10 to 4.x.
 //!
 //! Publishing and consuming use separate connections, so that a broker that
 //! stops publishers does not stop acknowledgements.
-//!
-//! lapin's own recovery stays off. It replays channels and consumers as they
-//! were; a broker that comes back without its queues, or with a full disk,
-//! needs them declared and opened again with pauses in between, and unconfirmed
-//! messages sent again. Two that recover the same consumer would read twice.
 
+mod address;
+mod answer;
+mod channel;
+mod confirms;
+mod connect;
 mod consumer;
+mod dialog;
+mod error;
+mod frame;
 mod link;
+mod octets;
 mod publisher;
+mod request;
+mod session;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use address::AmqpAddress;
 pub(crate) use consumer::AmqpConsumer;
-use link::{AmqpAddress, Link, attempt};
+use link::{Link, attempt};
 pub(crate) use publisher::AmqpPublisher;
 
 use super::{BrokerError, Reading};
-use crate::config::MqEndpoint;
-
-/// AMQP's delivery modes.
-const TRANSIENT: u8 = 1;
-const PERSISTENT: u8 = 2;
+use crate::config::{MqEndpoint, Settings};
 
 /// The brokers that the endpoints name, each connected when first needed, and
 /// disconnected when nobody uses it any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AmqpBroker {
+    settings: Arc<Settings>,
     links: Mutex<HashMap<(AmqpAddress, Purpose), Weak<Link>>>,
 }
 
@@ -42,12 +48,19 @@ enum Purpose {
 }
 
 impl AmqpBroker {
+    pub(super) fn new(settings: &Arc<Settings>) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            links: Mutex::default(),
+        }
+    }
+
     fn link(&self, endpoint: &MqEndpoint, purpose: Purpose) -> Arc<Link> {
         let address = AmqpAddress::of(endpoint);
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let place = links.entry((address.clone(), purpose)).or_default();
         place.upgrade().unwrap_or_else(|| {
-            let link = Arc::new(Link::new(&address));
+            let link = Arc::new(Link::new(address, &self.settings));
             *place = Arc::downgrade(&link);
             link
         })
