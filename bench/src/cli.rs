@@ -66,7 +66,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0)]
     pub(crate) server_core: usize,
 
-    /// The core that gateways and proxies are pinned to; the servers' one unless set
+    /// The core that gateways and proxies are pinned to. Unless set, the servers' one; the
+    /// clients' one where a broker stands between gateway and server
     #[arg(long)]
     gateway_core: Option<usize>,
 
@@ -99,8 +100,13 @@ impl Options {
             .collect()
     }
 
-    pub(crate) fn gateway_core(&self) -> usize {
-        self.gateway_core.unwrap_or(self.server_core)
+    /// Where what stands between client and server runs. Beyond a broker there is another side,
+    /// which keeps its core, as in the floor.
+    pub(crate) fn gateway_core(&self, transport: Transport) -> usize {
+        self.gateway_core.unwrap_or(match transport {
+            Transport::GatewayQueues => self.client_core,
+            _ => self.server_core,
+        })
     }
 
     /// How long one measurement counts calls.

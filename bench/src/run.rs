@@ -137,8 +137,11 @@ fn measure(
     };
     let measurement = match peer.between() {
         None => drive(server.address().clone()),
-        Some(between) => Middle::start(between, server.address(), options.gateway_core())
-            .and_then(|middle| drive(middle.address().clone())),
+        Some(between) => {
+            let core = options.gateway_core(case.transport);
+            Middle::start(between, server.address(), core)
+                .and_then(|middle| drive(middle.address().clone()))
+        }
     };
     // A server's failure is why its client failed, so it is told first.
     server.stop().and(measurement)

@@ -131,7 +131,8 @@ impl Case {
                 "mq-raw keeps 256 publishes under way, without confirmations."
             }
             (Transport::GatewayQueues, _) => {
-                "mq-raw goes to the broker without a gateway, all its callers over one connection."
+                "mq-raw goes to the broker without a gateway, all its callers over one connection; the \
+                 gateway has one core together with its client."
             }
             (Transport::Gateway, _) => {
                 "a proxy's share is of what its own client and server do without it; both it and \
