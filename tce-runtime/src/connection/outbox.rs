@@ -23,7 +23,9 @@ const KEEP_CAPACITY: usize = 64 << 10;
 
 /// When so many messages have gathered they leave though more may come: the
 /// peer works on them meanwhile, and the two sides do not take turns.
-const OVERLAP: usize = 32;
+const OVERLAP: usize = 16;
+/// The same of messages that are passed on: the two sides overlap already.
+const PASSED_OVERLAP: usize = 32;
 /// Of more bytes than this the copies cost more than taking turns.
 const OVERLAP_SIZE: usize = 16 << 10;
 /// When so much that is passed on has gathered it leaves, before the buffer
@@ -334,7 +336,7 @@ impl State {
             Leave::Gathered => overlaps(self.gathered, self.pending()),
             Leave::Soon => {
                 let size = self.pending();
-                size >= PASSED || overlaps(self.gathered, size)
+                size >= PASSED || self.gathered >= PASSED_OVERLAP && size <= OVERLAP_SIZE
             }
             Leave::Filled => self.pending() >= KEEP_CAPACITY,
         };
