@@ -10,16 +10,24 @@ use std::{
 
 use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*};
-use tokio::io::AsyncWrite;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 
 use super::{
+    address::AmqpAddress,
     channel::Channel,
+    connect::connect,
     frame::{Content, Frame, Header, OVERHEAD, Way, put_message, put_request},
     octets::Octets,
     request::{Request, Tuning},
     session::Session,
 };
-use crate::transport::mq::Parcel;
+use crate::{
+    config::MqConfig,
+    transport::{Stream, mq::Parcel},
+};
 
 const FRAME_MAX: u32 = 4096;
 const PREFETCH: u16 = 4;
@@ -312,4 +320,49 @@ fn one_confirmation_settles_all_before_it_and_none_twice() {
     assert!(is_settled(2).is_err() && is_settled(4).is_err());
     confirms.settle(0, true, true);
     assert_eq!([2, 4].map(|which| is_settled(which).unwrap()), [true, true]);
+}
+
+/// "Start, by PLAIN", "nothing is limited", "it is open".
+const START: &[u8] = b"\0\x0a\0\x0a\0\x09\0\0\0\0\0\0\0\x05PLAIN\0\0\0\x05en_US";
+const TUNE: [u8; 12] = [0, 10, 0, 30, 0, 0, 0, 0, 0, 0, 0, 0];
+const OPEN: [u8; 5] = [0, 10, 0, 41, 0];
+
+fn address() -> AmqpAddress {
+    let config = "common_defs:
+  endpoints:
+    - name: calls
+      host: localhost
+      port: 5672
+      address: calls
+      type: qpid
+reader:
+  endpoints:
+    - {name: calls, af_mode: AF_READ}
+";
+    let config = MqConfig::parse(config, "config.yml", "reader").unwrap();
+    AmqpAddress::of(&config.endpoints[0])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_falls_silent_is_lost_and_has_heard_of_us_until_then() {
+    let (ours, mut broker) = tokio::io::duplex(64 << 10);
+    let answers = [START, &TUNE, &OPEN].map(|payload| frame(1, 0, payload));
+    broker.write_all(&answers.concat()).await.unwrap();
+    let (source, sink) = tokio::io::split(ours);
+    let stream = Stream {
+        source: Box::new(source),
+        sink: Box::new(sink),
+        peer: String::new(),
+    };
+    let (session, life) = connect(stream, &address()).await.unwrap();
+    let begun = Instant::now();
+    life.end().await;
+    assert!(session.has_ended());
+    // Twice the ten seconds that were agreed on, and what a look may be late.
+    let waited = begun.elapsed();
+    assert!((20..30).contains(&waited.as_secs()), "{waited:?}");
+    let mut said = Vec::new();
+    broker.read_to_end(&mut said).await.unwrap();
+    // One in ten seconds.
+    assert!(said.ends_with(&frame(8, 0, &[]).repeat(2)), "{said:?}");
 }
