@@ -65,7 +65,12 @@ impl Confirms {
         let first = if multiple { 0 } else { place.saturating_sub(1) };
         for place in first..through {
             if let Some(sender) = self.waiting[place].take() {
-                let returned = self.returned.pop_front();
+                // What came back is confirmed as taken, never refused.
+                let returned = if is_taken {
+                    self.returned.pop_front()
+                } else {
+                    None
+                };
                 // Who has given up does not care.
                 let _ = sender.send(Ok(Confirmation { is_taken, returned }));
             }

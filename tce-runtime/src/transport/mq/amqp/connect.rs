@@ -212,7 +212,7 @@ async fn keep(talk: Talk, session: &Session, heartbeat: u16) -> AmqpError {
                 let Beat { was_heard, is_closing } = session.beat();
                 silent = if was_heard { 0 } else { silent + 1 };
                 // Twice the time that was agreed on.
-                if silent >= 4 || is_closing && silent > 0 {
+                if silent >= 4 || is_closing && silent > 1 {
                     return AmqpError::Lost(format!("the broker was silent for {} s", heartbeat * 2));
                 }
             }

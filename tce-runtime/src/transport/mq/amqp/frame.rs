@@ -39,6 +39,8 @@ const PRIORITY: u16 = 1 << 11;
 const CORRELATION_ID: u16 = 1 << 10;
 const REPLY_TO: u16 = 1 << 9;
 const EXPIRATION: u16 = 1 << 8;
+/// RabbitMQ ends the channel of who asks for more milliseconds.
+const LONGEST: u128 = u32::MAX as u128;
 /// Says that more flags follow.
 const MORE_FLAGS: u16 = 1;
 
@@ -218,7 +220,7 @@ impl Properties {
             TRANSIENT
         });
         match self.expires_in {
-            Some(left) => put_shortstr(out, &left.as_millis().to_string()),
+            Some(left) => put_shortstr(out, &left.as_millis().min(LONGEST).to_string()),
             None => Ok(()),
         }
     }
@@ -231,12 +233,12 @@ impl Properties {
         }
         let has = |flag| flags & flag != 0;
         let mut properties = Self {
-            is_batch: has(CONTENT_TYPE) && octets.shortstr()? == batch::CONTENT_TYPE,
+            is_batch: has(CONTENT_TYPE) && octets.cut_text()? == batch::CONTENT_TYPE.as_bytes(),
             is_persistent: false,
             expires_in: None,
         };
         if has(CONTENT_ENCODING) {
-            octets.shortstr()?;
+            octets.cut_text()?;
         }
         if has(HEADERS) {
             octets.longstr()?;
@@ -247,11 +249,12 @@ impl Properties {
         }
         for flag in [CORRELATION_ID, REPLY_TO] {
             if has(flag) {
-                octets.shortstr()?;
+                octets.cut_text()?;
             }
         }
         if has(EXPIRATION) {
-            let millis = octets.shortstr()?.parse().ok();
+            let millis = std::str::from_utf8(octets.cut_text()?).ok();
+            let millis = millis.and_then(|text| text.parse().ok());
             properties.expires_in = millis.map(Duration::from_millis);
         }
         Ok(properties)

@@ -55,7 +55,8 @@ impl<'a> Octets<'a> {
         std::str::from_utf8(bytes).map_err(|_| Malformed("a name is not UTF-8"))
     }
 
-    /// A text for people, which its 255 bytes may have cut within a character.
+    /// A text that may be none: its 255 bytes may have cut it within a character,
+    /// and what strangers set as a property may be anything.
     pub(super) fn cut_text(&mut self) -> Result<&'a [u8], Malformed> {
         let size = self.octet()?;
         self.take(usize::from(size))

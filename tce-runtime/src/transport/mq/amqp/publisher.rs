@@ -8,7 +8,7 @@ use super::{
     connect::Life,
     error::AmqpError,
     frame::Way,
-    link::{Link, reopen},
+    link::{Link, attempt, reopen},
 };
 use crate::{
     config::{MqEndpoint, NodeType},
@@ -91,7 +91,8 @@ impl AmqpPublisher {
     }
 
     pub(crate) async fn redeclare(&self) -> bool {
-        self.endpoint.address.create && self.link.declare(&self.endpoint).await.is_ok()
+        let declaring = self.link.declare(&self.endpoint);
+        self.endpoint.address.create && attempt(&self.endpoint, declaring).await.is_ok()
     }
 }
 

@@ -190,7 +190,7 @@ proptest! {
             // All flags but that more follow.
             &0xFFFE_u16.to_be_bytes(),
             &text(&content),
-            &text("gzip"),
+            &[2, 0xFF, 0xFE],
             &size,
             &headers,
             &[2, 9],
@@ -225,6 +225,25 @@ fn a_name_that_does_not_fit_leaves_no_trace() {
     put_message(&mut bytes, 1, 4096, way, &parcel).unwrap_err();
     put_request(&mut bytes, 1, &Request::Cancel { tag: &name }).unwrap_err();
     assert_eq!(bytes, [7]);
+}
+
+#[test]
+fn no_message_outlives_what_a_broker_allows() {
+    let parcel = Parcel {
+        body: Vec::new(),
+        queue: None,
+        is_persistent: false,
+        expires_in: Some(Duration::MAX),
+        is_batch: false,
+    };
+    let way = Way {
+        exchange: "",
+        key: "calls",
+        is_mandatory: false,
+    };
+    let mut bytes = Vec::new();
+    put_message(&mut bytes, 1, 4096, way, &parcel).unwrap();
+    assert!(bytes.ends_with(b"\x0a4294967295\xCE"));
 }
 
 #[test]
@@ -318,6 +337,22 @@ fn one_confirmation_settles_all_before_it_and_none_twice() {
         [true, true, false]
     );
     assert!(is_settled(2).is_err() && is_settled(4).is_err());
+    confirms.came_back(super::confirms::Returned {
+        key: "gone".to_owned(),
+        properties: super::frame::Properties {
+            is_batch: false,
+            is_persistent: false,
+            expires_in: None,
+        },
+        body: Vec::new(),
+    });
+    let mut refused = confirms.next();
+    let mut came_back = confirms.next();
+    confirms.settle(6, false, false);
+    confirms.settle(7, false, true);
+    let refused = refused.try_recv().unwrap().unwrap();
+    assert!(!refused.is_taken && refused.returned.is_none());
+    assert!(came_back.try_recv().unwrap().unwrap().returned.is_some());
     confirms.settle(0, true, true);
     assert_eq!([2, 4].map(|which| is_settled(which).unwrap()), [true, true]);
 }
