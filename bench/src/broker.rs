@@ -1,14 +1,9 @@
 //! A RabbitMQ node for one run, on free ports and in a directory of its own.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
+use tce_test_rabbitmq::speaks_amqp;
 
 use crate::program::{Program, free_port, write};
 
@@ -33,7 +28,7 @@ impl Broker {
         let command = command(home.path(), address)?;
         let mut program = Program::start(home, command, None)?;
         program
-            .wait_until(START_TIME, || speaks_amqp(address))
+            .wait_until(START_TIME, || speaks_amqp(address.port()))
             .context("RabbitMQ")?;
         Ok(Self {
             _program: program,
@@ -72,15 +67,4 @@ fn command(home: &Path, address: SocketAddr) -> Result<Command> {
             "+sbwt none +sbwtdcpu none +sbwtdio none",
         );
     Ok(command)
-}
-
-/// Whether somebody answers AMQP's greeting.
-fn speaks_amqp(address: SocketAddr) -> bool {
-    let greet = || {
-        let mut socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        socket.write_all(b"AMQP\x00\x00\x09\x01")?;
-        socket.read_exact(&mut [0; 8])
-    };
-    greet().is_ok()
 }

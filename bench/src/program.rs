@@ -2,9 +2,7 @@
 
 use std::{
     fs::{self, File},
-    hash::{BuildHasher, RandomState},
-    net::{SocketAddr, TcpListener, TcpStream},
-    ops::Range,
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -73,20 +71,10 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Ports that nobody gets who asks for any: those begin at 32768 on Linux. So nobody takes one of
-/// these between the look at it and its use, and hears what is meant for another.
-const PORTS: Range<u16> = 20_000..30_000;
-
 /// An address that nobody listens at.
 pub(crate) fn free_port() -> Result<SocketAddr> {
-    let somewhere = usize::try_from(RandomState::new().hash_one(()) >> 32)? % PORTS.len();
-    PORTS
-        .cycle()
-        .skip(somewhere)
-        .take(PORTS.len())
-        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
-        .find(|address| TcpListener::bind(address).is_ok())
-        .context("no port is free")
+    let port = tce_test_rabbitmq::free_port().context("no port is free")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// Whether somebody listens there.

@@ -79,8 +79,8 @@ impl Node {
         );
         let mut node = Self {
             home: tempfile::tempdir().expect("a directory for the node"),
-            port: free_port(),
-            dist_port: free_port(),
+            port: free_port().expect("a port is free"),
+            dist_port: free_port().expect("a port is free"),
             settings: settings.to_owned(),
             keeper: None,
         };
@@ -197,8 +197,8 @@ impl Drop for Node {
     }
 }
 
-/// Whether somebody answers AMQP's greeting.
-fn speaks_amqp(port: u16) -> bool {
+/// Whether somebody at 127.0.0.1 answers AMQP's greeting.
+pub fn speaks_amqp(port: u16) -> bool {
     let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
@@ -216,18 +216,15 @@ const PORTS: Range<u16> = 20_000..30_000;
 static NEXT: LazyLock<AtomicU64> =
     LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) >> 1));
 
-/// A port at which nobody listens, given once.
-///
-/// # Panics
-/// None is free.
-pub fn free_port() -> u16 {
+/// A port of 127.0.0.1 at which nobody listens, given once; `None` where all
+/// are taken.
+pub fn free_port() -> Option<u16> {
     let count = u64::from(PORTS.end - PORTS.start);
     let mut ports = PORTS.map(|_| NEXT.fetch_add(1, Ordering::Relaxed) % count);
-    let port = ports.find_map(|place| {
+    ports.find_map(|place| {
         let port = PORTS.start + u16::try_from(place).ok()?;
         TcpListener::bind(("127.0.0.1", port))
             .is_ok()
             .then_some(port)
-    });
-    port.expect("a free port")
+    })
 }

@@ -57,7 +57,7 @@ impl Gateway {
         server.add_servant(Server).start();
 
         let folder = tempfile::tempdir().expect("there is room for a file");
-        let port = free_port();
+        let port = free_port().expect("a port is free");
         let services = folder.path().join("services.xml");
         let text = services_xml(kind, port, server.endpoint().port, options);
         fs::write(&services, text).expect("the folder is writable");

@@ -29,7 +29,7 @@ async fn calls_go_by_a_broker_under_tls_that_is_trusted() {
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
     std::fs::write(path("node.pem"), cert.pem()).unwrap();
     std::fs::write(path("node.key"), signing_key.serialize_pem()).unwrap();
-    let port = free_port();
+    let port = free_port().unwrap();
     let _node = Node::start_with(&format!(
         "listeners.ssl.1 = 127.0.0.1:{port}\n\
          ssl_options.certfile = {}\nssl_options.keyfile = {}\n",

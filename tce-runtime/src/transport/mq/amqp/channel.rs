@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
+use tokio::sync::oneshot;
+
 use super::{
     confirms::Confirmation,
     dialog::Message,
@@ -37,9 +39,7 @@ impl Channel {
     /// name.
     async fn ask(&self, request: Request<'_>) -> Result<Option<String>, AmqpError> {
         let asked = self.session.lock().ask(self.id, &request)?;
-        asked
-            .await
-            .unwrap_or_else(|_| Err(AmqpError::lost("the channel is gone")))
+        answered(asked).await
     }
 
     pub(super) async fn declare_topic(&self, name: &str) -> Result<(), AmqpError> {
@@ -148,15 +148,17 @@ impl Channel {
             .lock()
             .publish(self.id, way, parcel, is_confirmed);
         match published? {
-            Some(confirming) => confirming
-                .await
-                .unwrap_or_else(|_| Err(AmqpError::lost("the channel is gone")))
-                .map(Some),
+            Some(confirming) => answered(confirming).await.map(Some),
             None => {
                 self.session.room().await;
                 Ok(None)
             }
         }
+    }
+
+    /// Waits until its connection is lost.
+    pub(super) async fn lost(&self) {
+        self.session.ended().await;
     }
 
     /// Leaves, and waits until the broker has heard what it was told before.
@@ -169,6 +171,11 @@ impl Channel {
             }
         }
     }
+}
+
+/// What the broker says, unless the channel ends without a word.
+async fn answered<T>(answer: oneshot::Receiver<Result<T, AmqpError>>) -> Result<T, AmqpError> {
+    answer.await.unwrap_or_else(|_| Err(AmqpError::gone()))
 }
 
 impl Drop for Channel {

@@ -6,7 +6,6 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::watch,
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
@@ -32,36 +31,23 @@ const FRAME_MIN: u32 = 4096;
 /// What a read has room for.
 const READ_SIZE: usize = 64 << 10;
 
-/// Hears of the end of a connection.
-#[derive(Debug, Clone)]
-pub(super) struct Life(watch::Receiver<()>);
-
-impl Life {
-    /// Waits until the connection is lost.
-    pub(super) async fn end(mut self) {
-        while self.0.changed().await.is_ok() {}
-    }
-}
-
 /// Greets a broker, and keeps the connection in a task that ends with it.
 pub(super) async fn connect(
     stream: Stream,
     address: &AmqpAddress,
-) -> Result<(Arc<Session>, Life), AmqpError> {
+) -> Result<Arc<Session>, AmqpError> {
     let mut talk = Talk {
         stream,
         heard: BytesMut::with_capacity(READ_SIZE),
     };
     let tuning = talk.begin(address).await?;
     let session = Arc::new(Session::new(tuning));
-    let (ended, life) = watch::channel(());
     let kept = Arc::clone(&session);
     tokio::spawn(async move {
         let error = keep(talk, &kept, tuning.heartbeat).await;
         kept.fail(error);
-        drop(ended);
     });
-    Ok((session, Life(life)))
+    Ok(session)
 }
 
 /// A connection whose sides take turns.

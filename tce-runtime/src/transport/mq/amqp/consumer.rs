@@ -142,7 +142,7 @@ impl Source {
         if self.reading == Reading::Shared {
             self.link.declare(&self.endpoint).await?;
         }
-        let (channel, _) = self.link.channel().await?;
+        let channel = self.link.channel().await?;
         let queue = self.queue(&channel).await?;
         channel.consume(&queue, self.endpoint.prefetch).await?;
         Ok(AmqpConsumer {

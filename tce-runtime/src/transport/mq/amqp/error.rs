@@ -31,6 +31,11 @@ impl AmqpError {
         Self::Lost(text.to_owned())
     }
 
+    /// A channel of which nobody knows any more.
+    pub(super) fn gone() -> Self {
+        Self::lost("the channel is gone")
+    }
+
     /// A channel that the broker has ended.
     pub(super) fn refused(reason: Reason<'_>) -> Self {
         Self::Refused {

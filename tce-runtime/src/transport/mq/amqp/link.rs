@@ -7,13 +7,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::Mutex;
 
 use super::{
-    BrokerError,
-    address::AmqpAddress,
-    channel::Channel,
-    connect::{Life, connect},
-    error::AmqpError,
-    request::Owner,
-    session::Session,
+    BrokerError, address::AmqpAddress, channel::Channel, connect::connect, error::AmqpError,
+    request::Owner, session::Session,
 };
 use crate::{
     config::{MqEndpoint, NodeType, Settings},
@@ -25,6 +20,7 @@ const ATTEMPT_TIME: Duration = Duration::from_secs(5);
 /// The pauses between attempts to reach a broker that is away.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
+
 /// A connection that is made anew when it is lost.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -35,14 +31,11 @@ pub(super) struct Link {
 
 /// The connection of a link, closed when it is dropped.
 #[derive(Debug)]
-struct Current {
-    session: Arc<Session>,
-    life: Life,
-}
+struct Current(Arc<Session>);
 
 impl Drop for Current {
     fn drop(&mut self) {
-        self.session.close();
+        self.0.close();
     }
 }
 
@@ -56,22 +49,20 @@ impl Link {
     }
 
     /// A new channel, on a new connection where the old one is lost.
-    pub(super) async fn channel(&self) -> Result<(Channel, Life), AmqpError> {
+    pub(super) async fn channel(&self) -> Result<Channel, AmqpError> {
         let mut current = self.current.lock().await;
-        if let Some(Current { session, life }) = &*current {
+        if let Some(Current(session)) = &*current {
             match Channel::open(session).await {
                 Err(_) if session.has_ended() => {}
-                opened => return Ok((opened?, life.clone())),
+                opened => return opened,
             }
         }
         // Large, and rarely needed: it must not lie in all futures that may come here.
-        let (session, life) = Box::pin(self.connect()).await?;
-        let new = current.insert(Current { session, life });
-        let channel = Channel::open(&new.session).await?;
-        Ok((channel, new.life.clone()))
+        let new = Current(Box::pin(self.connect()).await?);
+        Channel::open(&current.insert(new).0).await
     }
 
-    async fn connect(&self) -> Result<(Arc<Session>, Life), AmqpError> {
+    async fn connect(&self) -> Result<Arc<Session>, AmqpError> {
         let connected = socket::connect(&self.address.endpoint(), &self.settings).await;
         let stream = connected.map_err(|error| AmqpError::lost(error.text()))?;
         connect(stream, &self.address).await
@@ -86,7 +77,7 @@ impl Link {
         if !address.create {
             return Ok(());
         }
-        let (channel, _) = self.channel().await?;
+        let channel = self.channel().await?;
         let name = address.name.as_str();
         let declared = match address.node {
             NodeType::Queue => channel.declare_queue(name, Owner::All).await.map(drop),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{
     channel::Channel,
     confirms::Returned,
-    connect::Life,
     error::AmqpError,
     frame::Way,
     link::{Link, attempt, reopen},
@@ -21,13 +20,12 @@ pub(crate) struct AmqpPublisher {
     link: Arc<Link>,
     endpoint: MqEndpoint,
     channel: Channel,
-    life: Life,
 }
 
 impl AmqpPublisher {
     pub(super) async fn open(link: Arc<Link>, endpoint: &MqEndpoint) -> Result<Self, AmqpError> {
         link.declare(endpoint).await?;
-        let (channel, life) = link.channel().await?;
+        let channel = link.channel().await?;
         if is_confirmed(endpoint) {
             channel.select_confirms().await?;
         }
@@ -35,7 +33,6 @@ impl AmqpPublisher {
             link,
             endpoint: endpoint.clone(),
             channel,
-            life,
         })
     }
 
@@ -82,7 +79,7 @@ impl AmqpPublisher {
 
     /// Waits until the broker is lost.
     pub(crate) async fn lost(&self) {
-        self.life.clone().end().await;
+        self.channel.lost().await;
     }
 
     pub(crate) async fn recovered(&mut self) {

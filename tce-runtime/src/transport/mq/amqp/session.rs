@@ -34,8 +34,8 @@ const KEEP_CAPACITY: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Session {
     state: Mutex<State>,
-    /// Told when what has waited to leave has left.
-    room: Notify,
+    /// Told when what has waited to leave has left, and when all is over.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Session {
         };
         Self {
             state: Mutex::new(state),
-            room: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -92,12 +92,21 @@ impl Session {
 
     /// Waits until not too much waits to leave.
     pub(super) async fn room(&self) {
+        self.until(|state| !state.is_crowded()).await;
+    }
+
+    /// Waits until the connection is lost.
+    pub(super) async fn ended(&self) {
+        self.until(|state| state.end.is_some()).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&State) -> bool) {
         loop {
-            let left = self.room.notified();
-            if !self.lock().is_crowded() {
+            let changed = self.changed.notified();
+            if is_so(&self.lock()) {
                 return;
             }
-            left.await;
+            changed.await;
         }
     }
 
@@ -111,7 +120,7 @@ impl Session {
         let was_crowded = state.is_crowded();
         let result = state.poll_write(context, sink);
         if was_crowded && !state.is_crowded() {
-            self.room.notify_waiters();
+            self.changed.notify_waiters();
         }
         result
     }
@@ -146,12 +155,8 @@ impl Session {
         state.fail(error);
         state.out = Vec::new();
         state.written = 0;
-        self.room.notify_waiters();
+        self.changed.notify_waiters();
     }
-}
-
-fn gone() -> AmqpError {
-    AmqpError::lost("the channel is gone")
 }
 
 /// What was seen of a connection since the last beat.
@@ -187,7 +192,7 @@ impl State {
 
     /// Sends a request on a channel that is in use.
     pub(super) fn ask(&mut self, channel: u16, request: &Request<'_>) -> Result<Asked, AmqpError> {
-        let dialog = self.dialogs.get_mut(&channel).ok_or_else(gone)?;
+        let dialog = self.dialogs.get_mut(&channel).ok_or_else(AmqpError::gone)?;
         dialog.is_open()?;
         put_request(&mut self.out, channel, request)?;
         let asked = dialog.ask(request);
@@ -204,7 +209,7 @@ impl State {
         is_confirmed: bool,
     ) -> Result<Option<Confirming>, AmqpError> {
         let max = self.frame_max();
-        let dialog = self.dialogs.get_mut(&channel).ok_or_else(gone)?;
+        let dialog = self.dialogs.get_mut(&channel).ok_or_else(AmqpError::gone)?;
         dialog.is_open()?;
         put_message(&mut self.out, channel, max, way, parcel)?;
         let confirming = is_confirmed.then(|| dialog.confirms.next());
