@@ -9,6 +9,7 @@ use tce_runtime::{
 
 use crate::{
     endpoint::{SERVER_GONE, Via},
+    polling::message_came,
     session::{Clients, Session},
     slots::Slot,
 };
@@ -101,6 +102,7 @@ impl Arrivals {
 
 impl Relay for Arrivals {
     fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
+        message_came();
         let calltype = passing.message().header.calltype;
         if calltype.is_return() {
             self.returned(passing)

@@ -13,6 +13,7 @@ pub mod route;
 mod drops;
 mod phase;
 mod places;
+mod polling;
 mod slots;
 mod ticks;
 
