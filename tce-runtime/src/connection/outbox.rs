@@ -24,7 +24,7 @@ const KEEP_CAPACITY: usize = 64 << 10;
 /// When so many messages have gathered they leave though more may come: the
 /// peer works on them meanwhile, and the two sides do not take turns.
 const OVERLAP: usize = 16;
-/// The same of messages that are passed on: the two sides overlap already.
+/// The same of messages that a gateway passes on: the two sides overlap already.
 const PASSED_OVERLAP: usize = 32;
 /// Of more bytes than this the copies cost more than taking turns.
 const OVERLAP_SIZE: usize = 16 << 10;
@@ -62,9 +62,10 @@ pub(crate) enum Refused {
 }
 
 /// Whether so many messages, of so many bytes, had better leave now than wait
-/// for more.
-pub(super) fn overlaps(count: usize, size: usize) -> bool {
-    count >= OVERLAP && size <= OVERLAP_SIZE
+/// for more; `is_passed` says whether a gateway passes them on.
+pub(super) fn overlaps(count: usize, size: usize, is_passed: bool) -> bool {
+    let enough = if is_passed { PASSED_OVERLAP } else { OVERLAP };
+    count >= enough && size <= OVERLAP_SIZE
 }
 
 pub(crate) struct Outbox {
@@ -333,10 +334,10 @@ impl State {
     fn send(&mut self, leave: Leave) {
         let now = match leave {
             Leave::Now => true,
-            Leave::Gathered => overlaps(self.gathered, self.pending()),
+            Leave::Gathered => overlaps(self.gathered, self.pending(), false),
             Leave::Soon => {
                 let size = self.pending();
-                size >= PASSED || self.gathered >= PASSED_OVERLAP && size <= OVERLAP_SIZE
+                size >= PASSED || overlaps(self.gathered, size, true)
             }
             Leave::Filled => self.pending() >= KEEP_CAPACITY,
         };

@@ -164,9 +164,9 @@ impl<'a> Reading<'a> {
         let mut rest = chunk;
         let mut gathered = 0;
         while let Some(frame) = self.deframer.next(&mut rest)? {
-            handle(self.connection, frame.payload, replies, leaving.as_mut());
+            let is_passed = handle(self.connection, frame.payload, replies, leaving.as_mut());
             gathered += 1;
-            if replies.len() >= REPLY_SIZE || overlaps(gathered, replies.len()) {
+            if replies.len() >= REPLY_SIZE || overlaps(gathered, replies.len(), is_passed) {
                 gathered = 0;
                 self.leave(replies);
                 if inner.outbox.is_full() {
@@ -204,20 +204,21 @@ pub(super) fn resume(connection: &Connection, payload: &[u8]) {
     connection.inner.outbox.append_all(&mut replies);
 }
 
-/// Handles one message. A message that makes no sense costs itself, not the
-/// connection: where the next one begins is known.
+/// Handles one message, and says whether it is a CALL that a gateway has passed
+/// on. A message that makes no sense costs itself, not the connection: where
+/// the next one begins is known.
 fn handle(
     connection: &Connection,
     payload: &[u8],
     replies: &mut Vec<u8>,
     leaving: Option<&mut Leaving>,
-) {
+) -> bool {
     let inner = &connection.inner;
     let limits = &inner.settings.options.limits;
     let user = match (&inner.relay, leaving) {
         (Some(relay), Some(leaving)) => {
             match pass_on(connection, relay, payload, replies, leaving) {
-                Relayed::Taken => return,
+                Relayed::Taken => return false,
                 Relayed::Ours => None,
                 Relayed::OursBy(user) => Some(user),
             }
@@ -226,7 +227,10 @@ fn handle(
     };
     let message = match Message::parse(payload, limits) {
         Ok(message) => message,
-        Err(error) => return handle_broken(connection, payload, &error.to_string(), replies),
+        Err(error) => {
+            handle_broken(connection, payload, &error.to_string(), replies);
+            return false;
+        }
     };
     let Message {
         header,
@@ -257,9 +261,11 @@ fn handle(
             origin: None,
         };
         if inner.is_draining.load(Ordering::Relaxed) {
-            return call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+            call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+        } else {
+            inner.servants.dispatch(call);
         }
-        inner.servants.dispatch(call);
+        return header.is_routed();
     } else {
         dropped(
             connection,
@@ -267,6 +273,7 @@ fn handle(
             "a message that is neither CALL nor RETURN",
         );
     }
+    false
 }
 
 /// Shows a message to the connection's relay; one that makes no sense is none
