@@ -8,7 +8,7 @@ use tce_gateway::GatewayCommand;
 use crate::{
     peers::{Chosen, Peer},
     process::{ClientJob, ServerJob},
-    shape::{Shape, Transport},
+    shape::{BusyPoll, Shape, Transport},
 };
 
 /// Measures tce, its peers and the floor under them, side by side, in one run.
@@ -61,6 +61,10 @@ pub(crate) struct Options {
     /// Bytes of text in a call
     #[arg(long, value_delimiter = ',', default_values_t = [16, 4096], value_parser = payload)]
     pub(crate) payloads: Vec<usize>,
+
+    /// Who of ours polls before its thread sleeps
+    #[arg(long, value_enum, default_value_t = BusyPoll::Usual)]
+    pub(crate) busy_poll: BusyPoll,
 
     /// The core that servers are pinned to
     #[arg(long, default_value_t = 0)]

@@ -162,6 +162,7 @@ pub(crate) fn serve(job: &ServerJob) -> Result<()> {
     };
     let stand = Stand {
         shape: job.case.shape,
+        busy_poll: job.case.busy_poll,
         broker: job.broker,
         received,
         ready,

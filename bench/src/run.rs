@@ -100,6 +100,7 @@ fn cases(options: &Options) -> Vec<(Case, Vec<Series>)> {
                     transport,
                     shape,
                     payload,
+                    busy_poll: options.busy_poll,
                 };
                 let offering = peers.iter().filter(|peer| peer.offers(case));
                 let series: Vec<_> = offering.map(|&peer| Series::new(peer)).collect();
@@ -139,7 +140,7 @@ fn measure(
         None => drive(server.address().clone()),
         Some(between) => {
             let core = options.gateway_core(case.transport);
-            Middle::start(between, server.address(), core)
+            Middle::start(between, case.busy_poll, server.address(), core)
                 .and_then(|middle| drive(middle.address().clone()))
         }
     };

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tce_runtime::config::Options;
 
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +95,37 @@ impl Shape {
     }
 }
 
+/// Who of ours looks for what comes before its thread sleeps. All others sleep at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BusyPoll {
+    /// Nobody
+    Never,
+    /// Clients and the gateway, as they do unless told otherwise
+    Usual,
+    /// Servers, too
+    Always,
+}
+
+impl BusyPoll {
+    /// The options of our clients.
+    pub(crate) fn options(self) -> Options {
+        let usual = Options::default();
+        Options {
+            busy_poll_time: usual.busy_poll_time.filter(|_| self != Self::Never),
+            ..usual
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Never => ", ours sleeps at once",
+            Self::Usual => "",
+            Self::Always => ", our server polls too",
+        }
+    }
+}
+
 /// One thing to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Case {
@@ -101,6 +133,7 @@ pub(crate) struct Case {
     pub(crate) shape: Shape,
     /// Bytes of text in a call.
     pub(crate) payload: usize,
+    pub(crate) busy_poll: BusyPoll,
 }
 
 impl Case {
@@ -109,8 +142,10 @@ impl Case {
             transport,
             shape,
             payload,
+            busy_poll,
         } = self;
-        format!("{}: {payload} bytes, {}", transport.title(), shape.title())
+        let (transport, shape, who) = (transport.title(), shape.title(), busy_poll.title());
+        format!("{transport}: {payload} bytes, {shape}{who}")
     }
 
     /// What a reader of the numbers has to know about the floor.

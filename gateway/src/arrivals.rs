@@ -9,7 +9,6 @@ use tce_runtime::{
 
 use crate::{
     endpoint::{SERVER_GONE, Via},
-    polling::message_came,
     session::{Clients, Session},
     slots::Slot,
 };
@@ -102,7 +101,6 @@ impl Arrivals {
 
 impl Relay for Arrivals {
     fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
-        message_came();
         let calltype = passing.message().header.calltype;
         if calltype.is_return() {
             self.returned(passing)

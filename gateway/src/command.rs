@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     Gateway, GatewayError, Running,
     config::{Loaded, Override, Services, print_config},
-    files, log, polling,
+    files, log,
     route::explain,
 };
 
@@ -76,7 +76,10 @@ impl GatewayCommand {
         let properties = &loaded.services.server(first)?.properties;
         log::init(&properties.log.0, properties.log_format)?;
         files::raise_limit();
-        polling::runtime(properties.busy_poll_time)?.block_on(self.serve(&names, &overrides))
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve(&names, &overrides))
     }
 
     /// The servers that are asked for; the only one, where there is only one.

@@ -13,7 +13,6 @@ pub mod route;
 mod drops;
 mod phase;
 mod places;
-mod polling;
 mod slots;
 mod ticks;
 

@@ -9,6 +9,7 @@ pub mod wire;
 pub mod config;
 mod error;
 
+mod polling;
 mod stop;
 mod transport;
 
@@ -31,6 +32,7 @@ pub use connection::{
     Relayed, Servant, WeakConnection,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
+pub use polling::busy_poll;
 pub use server::{Adapter, Context};
 pub use transport::mq::MemoryBroker;
 pub use wire::Extra;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use crate::{
     process::Address,
     program::{Program, free_port},
+    shape::BusyPoll,
 };
 
 const START_TIME: Duration = Duration::from_secs(20);
@@ -42,10 +43,15 @@ struct Setup {
 
 impl Middle {
     /// Starts one on a core, before the server at `address`, and waits until it can be used.
-    pub(crate) fn start(between: Between, server: &Address, core: usize) -> Result<Self> {
+    pub(crate) fn start(
+        between: Between,
+        busy_poll: BusyPoll,
+        server: &Address,
+        core: usize,
+    ) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let (own, endpoint) = (free_port()?, server.endpoint.as_str());
-        let setup = match between {
+        let mut setup = match between {
             Between::Nginx => nginx::setup(home.path(), own, endpoint)?,
             Between::Haproxy => haproxy::setup(home.path(), own, endpoint)?,
             Between::Gateway => gateway::to_server(home.path(), own, endpoint)?,
@@ -54,6 +60,10 @@ impl Middle {
             }
             Between::Glacier2 => glacier2::setup(own, endpoint),
         };
+        if busy_poll == BusyPoll::Never {
+            // Only ours asks for it.
+            setup.command.env("TCE_GATEWAY_BUSY_POLL_TIME", "0");
+        }
         let mut program = Program::start(home, setup.command, Some(core))?;
         program
             .wait_until(START_TIME, setup.is_up)

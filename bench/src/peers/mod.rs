@@ -26,7 +26,7 @@ use crate::{
     meter::Measurement,
     package::{self, Package},
     process::{Address, Ready},
-    shape::{Case, Shape, Transport},
+    shape::{BusyPoll, Case, Shape, Transport},
 };
 
 pub(crate) use chosen::Chosen;
@@ -72,6 +72,7 @@ pub(crate) enum Peer {
 /// What a server is given.
 pub(crate) struct Stand {
     pub(crate) shape: Shape,
+    pub(crate) busy_poll: BusyPoll,
     /// Where the broker listens, if there is one.
     pub(crate) broker: Option<SocketAddr>,
     /// To be told of each oneway message.

@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
-use tce_runtime::{Adapter, Communicator, Context, Fault};
+use tce_runtime::{Adapter, Communicator, Context, Fault, busy_poll, config::Options};
 use tokio::task::coop;
 
 use super::Stand;
@@ -13,7 +13,7 @@ use crate::{
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
+    shape::{BusyPoll, Shape},
 };
 
 #[expect(unreachable_pub, reason = "generated to fit any crate")]
@@ -25,6 +25,11 @@ pub(super) use generated::bench::EchoPrx;
 use generated::bench::{Echo, EchoServant};
 
 pub(super) async fn server(stand: Stand, endpoint: &str) -> Result<()> {
+    if stand.busy_poll == BusyPoll::Always
+        && let Some(longest) = Options::default().busy_poll_time
+    {
+        busy_poll(longest);
+    }
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, endpoint).await?;
     adapter.add_servant(servant(stand.received)).start();
@@ -50,7 +55,7 @@ impl Echo for Servant {
 }
 
 pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
-    let communicator = Communicator::new();
+    let communicator = Communicator::with_options(load.case.busy_poll.options());
     let mut clients = Vec::new();
     for _ in 0..load.case.shape.connections() {
         clients.push(EchoPrx::connect(&communicator, &server.endpoint).await?);

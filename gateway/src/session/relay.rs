@@ -7,14 +7,12 @@ use tce_runtime::{
 };
 
 use super::Session;
-use crate::polling::message_came;
 
 /// `ping` of the built-in interface.
 const PING: u16 = 0;
 
 impl Relay for Session {
     fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
-        message_came();
         if self.is_ending.load(Ordering::Acquire) {
             return Relayed::Taken;
         }

@@ -13,6 +13,7 @@ use crate::{
     config::{Endpoint, Scheme},
     connection::{Connection, Keep, Parts, Relay, Status, drive},
     error::{ErrorCode, RpcError},
+    polling::busy_poll,
     stop::{Stop, reached},
     transport::{Stream, socket},
     wire::{Extra, reserved},
@@ -64,6 +65,9 @@ impl Communicator {
         // Subscribed first: a shutdown from here on waits for this connection.
         let stop = self.subscribe();
         let stream = socket::connect(&endpoint, self.settings()).await?;
+        if let Some(longest) = self.options().busy_poll_time {
+            busy_poll(longest);
+        }
         let parts = Parts {
             peer: endpoint.to_string(),
             compression: endpoint.compression(),

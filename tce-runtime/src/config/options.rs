@@ -108,6 +108,11 @@ pub struct Options {
     pub describes: bool,
     /// Whom an adapter on `ws://` or `wss://` lets in.
     pub websocket: WebSocketOptions,
+    /// For how long a thread that made a connection looks for the next message
+    /// before it sleeps, while messages come as quickly as that
+    /// ([`busy_poll`](crate::busy_poll)). 50 µs unless set; not at all, where
+    /// it is nothing. Threads of a runtime that has several never do.
+    pub busy_poll_time: Option<Duration>,
 }
 
 impl Default for Options {
@@ -121,6 +126,7 @@ impl Default for Options {
             describes: true,
             tls: TlsConfig::default(),
             websocket: WebSocketOptions::default(),
+            busy_poll_time: Some(Duration::from_micros(50)),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::ErrorCode,
+    polling::bytes_came,
     wire::{
         Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, RawMessage, Reader, reserved,
     },
@@ -105,6 +106,9 @@ impl<'a> Reading<'a> {
             _ => Ok(()),
         };
         READ_BUFFER.set(Some(buffer));
+        if read.is_ready() {
+            bytes_came();
+        }
         ready!(read).map_err(Ended::Io)?;
         Poll::Ready(handled)
     }

@@ -160,10 +160,9 @@ properties! {
     max_frame: usize = 4 << 20;
     /// How long calls under way have to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
-    /// How long the program `tce-gateway` looks for the next message before its
-    /// thread sleeps, in seconds, while messages follow each other as quickly;
-    /// 0 to sleep at once. It makes answers faster and takes more of the
-    /// processor.
+    /// How long the gateway's thread looks for the next message before it
+    /// sleeps, in seconds, while messages come as quickly as that; 0 to sleep at
+    /// once. It makes answers faster and takes more of the processor.
     busy_poll_time: Option<Duration> = Some(Duration::from_micros(50));
     /// The sites whose pages may connect by WebSocket; any, unless set.
     origins: Sites = Sites::default();

@@ -18,7 +18,7 @@ use super::{
     request::{Request, Tuning},
     session::{Beat, Session},
 };
-use crate::transport::Stream;
+use crate::{polling::bytes_came, transport::Stream};
 
 /// What we ask for; a broker may want less.
 const WANTED: Tuning = Tuning {
@@ -189,9 +189,12 @@ async fn keep(talk: Talk, session: &Session, heartbeat: u16) -> AmqpError {
             error = poll_fn(|context| session.poll_write(context, &mut sink)) => return error,
             read = source.read_buf(&mut heard) => match read {
                 Ok(0) => return AmqpError::lost("the broker has hung up"),
-                Ok(_) => if let Err(error) = session.take(&mut heard) {
-                    return error;
-                },
+                Ok(_) => {
+                    bytes_came();
+                    if let Err(error) = session.take(&mut heard) {
+                        return error;
+                    }
+                }
                 Err(error) => return broken(error),
             },
             _ = beats.tick() => {
