@@ -12,7 +12,10 @@ mod eagerness;
 
 use std::{
     cell::RefCell,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -50,23 +53,44 @@ thread_local! {
 /// that lives; the longest time counts that was asked for. With a runtime of
 /// several threads it does nothing, and likewise outside of one.
 pub fn busy_poll(longest: Duration) {
-    let Ok(handle) = Handle::try_current() else {
-        return;
-    };
-    if handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
-        return;
+    // Counted among those who want it, for good.
+    let _ = poller(longest);
+}
+
+/// Who wants this thread to poll, until it is dropped.
+pub(crate) struct BusyPoll(Arc<Poller>);
+
+impl BusyPoll {
+    /// As [`busy_poll`]; nothing where that does nothing.
+    pub(crate) fn begin(longest: Duration) -> Option<Self> {
+        poller(longest).map(Self)
     }
-    POLLER.with_borrow_mut(|here| {
-        if let Some(poller) = here.upgrade() {
-            return poller.eagerness().extend(longest);
-        }
-        let poller = Arc::new(Poller {
-            eagerness: Mutex::new(Eagerness::new(longest, Instant::now())),
-            wanted: Notify::new(),
-        });
-        *here = Arc::downgrade(&poller);
-        handle.spawn(poller.run());
+}
+
+impl Drop for BusyPoll {
+    fn drop(&mut self) {
+        self.0.wanted_by.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
+    }
+}
+
+/// The poller of this thread's runtime, wanted by one more.
+fn poller(longest: Duration) -> Option<Arc<Poller>> {
+    let handle = Handle::try_current().ok()?;
+    if handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        return None;
+    }
+    let poller = POLLER.with_borrow_mut(|here| {
+        here.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Poller::new());
+            *here = Arc::downgrade(&new);
+            handle.spawn(Arc::clone(&new).run());
+            new
+        })
     });
+    poller.wanted_by.fetch_add(1, Ordering::AcqRel);
+    poller.eagerness().extend(longest);
+    Some(poller)
 }
 
 /// Tells this thread's poller that something has been read.
@@ -75,16 +99,26 @@ pub(crate) fn bytes_came() {
     if let Some(poller) = poller
         && poller.eagerness().came(Instant::now())
     {
-        poller.wanted.notify_one();
+        poller.changed.notify_one();
     }
 }
 
 struct Poller {
     eagerness: Mutex<Eagerness>,
-    wanted: Notify,
+    wanted_by: AtomicUsize,
+    /// Polling begins, or one fewer wants it.
+    changed: Notify,
 }
 
 impl Poller {
+    fn new() -> Self {
+        Self {
+            eagerness: Mutex::new(Eagerness::new(Instant::now())),
+            wanted_by: AtomicUsize::new(0),
+            changed: Notify::new(),
+        }
+    }
+
     fn eagerness(&self) -> MutexGuard<'_, Eagerness> {
         self.eagerness
             .lock()
@@ -95,22 +129,30 @@ impl Poller {
     /// does not sleep.
     async fn run(self: Arc<Self>) {
         loop {
-            self.wanted.notified().await;
-            loop {
-                let began = Instant::now();
-                let next = self.eagerness().next(began);
-                match next {
-                    Next::Sleep => break,
-                    Next::Work => {}
-                    Next::Poll => {
-                        // Who sends what we wait for may need this very core.
-                        thread::yield_now();
-                        self.eagerness().yielded(began, Instant::now());
-                    }
-                }
+            self.changed.notified().await;
+            while self.is_wanted() && self.turn() {
                 task::yield_now().await;
             }
+            if !self.is_wanted() {
+                return;
+            }
         }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted_by.load(Ordering::Acquire) > 0
+    }
+
+    /// Says whether to look once more.
+    fn turn(&self) -> bool {
+        let began = Instant::now();
+        let next = self.eagerness().next(began);
+        if next == Next::Poll {
+            // Who sends what we wait for may need this very core.
+            thread::yield_now();
+            self.eagerness().yielded(began, Instant::now());
+        }
+        next != Next::Sleep
     }
 }
 
@@ -159,6 +201,25 @@ mod tests {
             });
             assert_eq!(runtime.metrics().worker_park_count(0) == before, asks);
         }
+    }
+
+    #[test]
+    fn it_ends_with_the_last_who_wants_it() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let tasks = || runtime.metrics().num_alive_tasks();
+        runtime.block_on(async {
+            let (one, other) = (BusyPoll::begin(HOUR), BusyPoll::begin(HOUR));
+            bytes_came();
+            drop(one);
+            waits().await;
+            assert_eq!(tasks(), 1);
+            drop(other);
+            waits().await;
+            assert_eq!(tasks(), 0);
+            let again = BusyPoll::begin(HOUR);
+            assert_eq!(tasks(), 1);
+            drop(again);
+        });
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     config::{Endpoint, Scheme},
     connection::{Connection, Keep, Parts, Relay, Status, drive},
     error::{ErrorCode, RpcError},
-    polling::busy_poll,
+    polling::BusyPoll,
     stop::{Stop, reached},
     transport::{Stream, socket},
     wire::{Extra, reserved},
@@ -65,9 +65,6 @@ impl Communicator {
         // Subscribed first: a shutdown from here on waits for this connection.
         let stop = self.subscribe();
         let stream = socket::connect(&endpoint, self.settings()).await?;
-        if let Some(longest) = self.options().busy_poll_time {
-            busy_poll(longest);
-        }
         let parts = Parts {
             peer: endpoint.to_string(),
             compression: endpoint.compression(),
@@ -108,6 +105,8 @@ async fn supervise(
     stop: watch::Receiver<Stop>,
 ) {
     let inner = &connection.inner;
+    let longest = inner.settings.options.busy_poll_time;
+    let _polls = longest.and_then(BusyPoll::begin);
     let mut failures = 0;
     let mut stream = first;
     loop {

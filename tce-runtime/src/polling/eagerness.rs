@@ -27,9 +27,9 @@ pub(super) struct Eagerness {
 }
 
 impl Eagerness {
-    pub(super) fn new(longest: Duration, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            longest,
+            longest: Duration::ZERO,
             came_at: now,
             has_come: false,
             is_polling: false,
@@ -37,6 +37,7 @@ impl Eagerness {
         }
     }
 
+    /// Polls for as long as that, where it did not for longer.
     pub(super) fn extend(&mut self, longest: Duration) {
         self.longest = self.longest.max(longest);
     }
@@ -83,7 +84,9 @@ mod tests {
     impl Clock {
         fn new() -> Self {
             let now = Instant::now();
-            Self(now, Eagerness::new(Duration::from_micros(50), now))
+            let mut eagerness = Eagerness::new(now);
+            eagerness.extend(Duration::from_micros(50));
+            Self(now, eagerness)
         }
 
         fn at(&self, micros: u64) -> Instant {
