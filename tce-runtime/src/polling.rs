@@ -4,9 +4,8 @@
 //! a virtual machine, whose idle cores go back to the host, tens of them: more
 //! than all else that a call takes between two programs on one machine. So
 //! while messages come in quick succession the thread looks instead. Whether
-//! they do it learns from the last wait, as hypervisors do before they halt a
-//! core: waits too long to be looked through cost nothing from the second one
-//! on.
+//! they do it learns from the waits before, as hypervisors do before they halt
+//! a core: where many are too long to be looked through, it sleeps at once.
 
 mod eagerness;
 
@@ -164,6 +163,13 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// As much as makes it poll.
+    fn much_came() {
+        for _ in 0..100 {
+            bytes_came();
+        }
+    }
+
     async fn waits() {
         sleep(Duration::from_millis(5)).await;
     }
@@ -176,7 +182,7 @@ mod tests {
             busy_poll(HOUR);
             waits().await;
             assert!(slept() > 0);
-            bytes_came();
+            much_came();
             let before = slept();
             let other = tokio::spawn(waits());
             waits().await;
@@ -193,7 +199,7 @@ mod tests {
                 if asks {
                     busy_poll(HOUR);
                 }
-                bytes_came();
+                much_came();
                 task::yield_now().await;
                 let before = Handle::current().metrics().worker_park_count(0);
                 waits().await;
@@ -209,7 +215,7 @@ mod tests {
         let tasks = || runtime.metrics().num_alive_tasks();
         runtime.block_on(async {
             let (one, other) = (BusyPoll::begin(HOUR), BusyPoll::begin(HOUR));
-            bytes_came();
+            much_came();
             drop(one);
             waits().await;
             assert_eq!(tasks(), 1);
