@@ -117,6 +117,14 @@ impl BusyPoll {
         }
     }
 
+    /// What our servers do.
+    pub(crate) fn begin(self) -> Option<tce_runtime::BusyPoll> {
+        let longest = Options::default().busy_poll_time?;
+        (self == Self::Always)
+            .then(|| tce_runtime::BusyPoll::begin(longest))
+            .flatten()
+    }
+
     const fn title(self) -> &'static str {
         match self {
             Self::Never => ", ours sleeps at once",
@@ -144,7 +152,11 @@ impl Case {
             payload,
             busy_poll,
         } = self;
-        let (transport, shape, who) = (transport.title(), shape.title(), busy_poll.title());
+        let who = match transport {
+            Transport::Queues => "",
+            _ => busy_poll.title(),
+        };
+        let (transport, shape) = (transport.title(), shape.title());
         format!("{transport}: {payload} bytes, {shape}{who}")
     }
 

@@ -148,9 +148,6 @@ impl Gateway {
 
     /// All that there is to do before clients are served.
     async fn open(self) -> Result<Running, GatewayError> {
-        if let Some(longest) = self.server.properties.busy_poll_time {
-            tce_runtime::busy_poll(longest);
-        }
         let queues = Queues::of(&self.services, &self.server, &[]);
         queues.open_in_time(self.memory.as_ref()).await;
         let clients = Clients::new(&self.core(&queues).await?);

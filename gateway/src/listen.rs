@@ -149,7 +149,7 @@ fn options(properties: &Properties, tls: Option<&TlsConfig>) -> Options {
         websocket: WebSocketOptions {
             origins: properties.origins.0.clone(),
         },
-        busy_poll_time: properties.busy_poll_time,
+        busy_poll_time: properties.busy_poll_time.0,
         ..Options::default()
     }
 }

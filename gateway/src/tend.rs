@@ -6,6 +6,7 @@ use std::{
 };
 
 use metrics::gauge;
+use tce_runtime::BusyPoll;
 
 use crate::{metric, phase::Phase, session::Clients, ticks::Ticks};
 
@@ -15,8 +16,15 @@ const TEND_EVERY: Duration = Duration::from_millis(200);
 /// How often it is said how much there is of everything.
 const GAUGE_EVERY: u32 = 5;
 
-/// Looks after the connections until the gateway has ended.
+/// Looks after the connections, and keeps the thread polling, until the gateway
+/// has ended.
 pub(crate) async fn tend(clients: Arc<Clients>) {
+    let _polls = clients
+        .core
+        .properties
+        .busy_poll_time
+        .0
+        .and_then(BusyPoll::begin);
     let mut ticks = Ticks::every(TEND_EVERY);
     let mut count = 0;
     loop {

@@ -32,7 +32,7 @@ pub use connection::{
     Relayed, Servant, WeakConnection,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
-pub use polling::busy_poll;
+pub use polling::BusyPoll;
 pub use server::{Adapter, Context};
 pub use transport::mq::MemoryBroker;
 pub use wire::Extra;

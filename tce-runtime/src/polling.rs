@@ -20,7 +20,7 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Handle, RuntimeFlavor},
+    runtime::{Handle, Id, RuntimeFlavor},
     sync::Notify,
     task,
 };
@@ -28,41 +28,53 @@ use tokio::{
 use eagerness::{Eagerness, Next};
 
 thread_local! {
-    /// The poller of this thread's runtime, for as long as that lives.
-    static POLLER: RefCell<Weak<Poller>> = const { RefCell::new(Weak::new()) };
+    /// The poller of the runtime that this thread runs, for as long as that lives.
+    static POLLER: RefCell<Option<(Id, Weak<Poller>)>> = const { RefCell::new(None) };
 }
 
-/// Has this thread look for the next message for up to `longest` before it
-/// sleeps, while messages come as quickly as that (busy polling). Answers come
-/// sooner, and more of the processor is used; other programs that want the core
-/// get it.
+/// Has a thread look for the next message before it sleeps, while nearly all
+/// come at once (busy polling); until it is dropped. Answers come sooner, and
+/// more of the processor is used; other programs that want the core get it.
 ///
-/// Clients do it by themselves
+/// Clients do it by themselves, over sockets and WebSocket
 /// ([`Options::busy_poll_time`](crate::config::Options::busy_poll_time)). A
 /// server that others wait for, and that has a core of its own, may as well:
 ///
 /// ```
+/// # use std::time::Duration;
+/// # use tce_runtime::BusyPoll;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// tce_runtime::busy_poll(std::time::Duration::from_micros(50));
+/// let _polls = BusyPoll::begin(Duration::from_micros(50));
+/// // … listen, and wait for the shutdown.
 /// # }
 /// ```
 ///
-/// It holds for the current-thread runtime that it is called in, as long as
-/// that lives; the longest time counts that was asked for. With a runtime of
-/// several threads it does nothing, and likewise outside of one.
-pub fn busy_poll(longest: Duration) {
-    // Counted among those who want it, for good.
-    let _ = poller(longest);
-}
-
-/// Who wants this thread to poll, until it is dropped.
-pub(crate) struct BusyPoll(Arc<Poller>);
+/// The thread looks for all that its connections read, whoever asked for it,
+/// and for the longest time that was asked for.
+pub struct BusyPoll(Arc<Poller>);
 
 impl BusyPoll {
-    /// As [`busy_poll`]; nothing where that does nothing.
-    pub(crate) fn begin(longest: Duration) -> Option<Self> {
-        poller(longest).map(Self)
+    /// The most that is polled at a time: 10 ms.
+    pub const LONGEST: Duration = Duration::from_millis(10);
+
+    /// Begins to poll for up to `longest` at a time; of more than
+    /// [`BusyPoll::LONGEST`], that counts. Nothing, unless called in a runtime of one thread
+    /// (`current_thread`).
+    #[must_use]
+    pub fn begin(longest: Duration) -> Option<Self> {
+        Self::begin_for(longest.min(Self::LONGEST))
+    }
+
+    fn begin_for(longest: Duration) -> Option<Self> {
+        let handle = Handle::try_current().ok()?;
+        if handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return None;
+        }
+        let poller = Poller::of(&handle);
+        poller.wanted_by.fetch_add(1, Ordering::AcqRel);
+        poller.eagerness().extend(longest);
+        Some(Self(poller))
     }
 }
 
@@ -73,28 +85,9 @@ impl Drop for BusyPoll {
     }
 }
 
-/// The poller of this thread's runtime, wanted by one more.
-fn poller(longest: Duration) -> Option<Arc<Poller>> {
-    let handle = Handle::try_current().ok()?;
-    if handle.runtime_flavor() != RuntimeFlavor::CurrentThread {
-        return None;
-    }
-    let poller = POLLER.with_borrow_mut(|here| {
-        here.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Poller::new());
-            *here = Arc::downgrade(&new);
-            handle.spawn(Arc::clone(&new).run());
-            new
-        })
-    });
-    poller.wanted_by.fetch_add(1, Ordering::AcqRel);
-    poller.eagerness().extend(longest);
-    Some(poller)
-}
-
-/// Tells this thread's poller that something has been read.
+/// Tells this thread's poller that something has been read, and handled.
 pub(crate) fn bytes_came() {
-    let poller = POLLER.with_borrow(Weak::upgrade);
+    let poller = POLLER.with_borrow(|here| here.as_ref().and_then(|(_, poller)| poller.upgrade()));
     if let Some(poller) = poller
         && poller.eagerness().came(Instant::now())
     {
@@ -105,17 +98,28 @@ pub(crate) fn bytes_came() {
 struct Poller {
     eagerness: Mutex<Eagerness>,
     wanted_by: AtomicUsize,
-    /// Polling begins, or one fewer wants it.
+    /// Something has come, or one fewer wants it.
     changed: Notify,
 }
 
 impl Poller {
-    fn new() -> Self {
-        Self {
-            eagerness: Mutex::new(Eagerness::new(Instant::now())),
-            wanted_by: AtomicUsize::new(0),
-            changed: Notify::new(),
-        }
+    /// The one of a runtime, on the thread that runs it.
+    fn of(handle: &Handle) -> Arc<Self> {
+        let id = handle.id();
+        POLLER.with_borrow_mut(|here| {
+            let present = here.as_ref().filter(|(of, _)| *of == id);
+            if let Some(poller) = present.and_then(|(_, poller)| poller.upgrade()) {
+                return poller;
+            }
+            let new = Arc::new(Self {
+                eagerness: Mutex::new(Eagerness::new()),
+                wanted_by: AtomicUsize::new(0),
+                changed: Notify::new(),
+            });
+            *here = Some((id, Arc::downgrade(&new)));
+            handle.spawn(Arc::clone(&new).run());
+            new
+        })
     }
 
     fn eagerness(&self) -> MutexGuard<'_, Eagerness> {
@@ -124,8 +128,8 @@ impl Poller {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A runtime with a task that is about to run looks for what has come, but
-    /// does not sleep.
+    /// A task that is to run keeps its runtime from sleeping, but not from
+    /// looking for what has come.
     async fn run(self: Arc<Self>) {
         loop {
             self.changed.notified().await;
@@ -146,7 +150,7 @@ impl Poller {
     fn turn(&self) -> bool {
         let began = Instant::now();
         let next = self.eagerness().next(began);
-        if next == Next::Poll {
+        if next == Next::Yield {
             // Who sends what we wait for may need this very core.
             thread::yield_now();
             self.eagerness().yielded(began, Instant::now());
@@ -157,32 +161,40 @@ impl Poller {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{runtime::Builder, time::sleep};
+    use tokio::{
+        runtime::{Builder, Runtime},
+        time::sleep,
+    };
 
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// As much as makes it poll.
-    fn much_came() {
-        for _ in 0..100 {
-            bytes_came();
-        }
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
     }
 
     async fn waits() {
         sleep(Duration::from_millis(5)).await;
     }
 
+    /// As much as makes it poll.
+    async fn much_came() {
+        for _ in 0..100 {
+            bytes_came();
+            task::yield_now().await;
+        }
+    }
+
     #[test]
     fn while_it_polls_the_thread_does_not_sleep_and_all_else_goes_on() {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = runtime();
         let slept = || runtime.metrics().worker_park_count(0);
         runtime.block_on(async {
-            busy_poll(HOUR);
+            let _polls = BusyPoll::begin_for(HOUR);
             waits().await;
             assert!(slept() > 0);
-            much_came();
+            much_came().await;
             let before = slept();
             let other = tokio::spawn(waits());
             waits().await;
@@ -193,14 +205,13 @@ mod tests {
 
     #[test]
     fn each_runtime_of_a_thread_asks_for_itself() {
+        let earlier = runtime();
+        let _polls = earlier.block_on(async { BusyPoll::begin_for(HOUR) });
         for asks in [true, false, true] {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = runtime();
             let before = runtime.block_on(async {
-                if asks {
-                    busy_poll(HOUR);
-                }
-                much_came();
-                task::yield_now().await;
+                let _polls = asks.then(|| BusyPoll::begin_for(HOUR));
+                much_came().await;
                 let before = Handle::current().metrics().worker_park_count(0);
                 waits().await;
                 before
@@ -211,20 +222,19 @@ mod tests {
 
     #[test]
     fn it_ends_with_the_last_who_wants_it() {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = runtime();
         let tasks = || runtime.metrics().num_alive_tasks();
         runtime.block_on(async {
-            let (one, other) = (BusyPoll::begin(HOUR), BusyPoll::begin(HOUR));
-            much_came();
+            let (one, other) = (BusyPoll::begin_for(HOUR), BusyPoll::begin_for(HOUR));
+            much_came().await;
             drop(one);
             waits().await;
             assert_eq!(tasks(), 1);
             drop(other);
             waits().await;
             assert_eq!(tasks(), 0);
-            let again = BusyPoll::begin(HOUR);
+            let _again = BusyPoll::begin_for(HOUR);
             assert_eq!(tasks(), 1);
-            drop(again);
         });
     }
 
@@ -234,7 +244,7 @@ mod tests {
             .worker_threads(1)
             .build()
             .unwrap();
-        runtime.block_on(async { busy_poll(HOUR) });
-        assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+        assert!(runtime.block_on(async { BusyPoll::begin(HOUR) }).is_none());
+        assert!(BusyPoll::begin(HOUR).is_none());
     }
 }

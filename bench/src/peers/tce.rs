@@ -1,9 +1,10 @@
-//! tce over sockets and WebSocket, by generated proxies and servants; defaults throughout.
+//! tce over sockets and WebSocket, by generated proxies and servants; defaults, unless `--busy-poll` says
+//! otherwise.
 
 use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
-use tce_runtime::{Adapter, Communicator, Context, Fault, busy_poll, config::Options};
+use tce_runtime::{Adapter, Communicator, Context, Fault};
 use tokio::task::coop;
 
 use super::Stand;
@@ -13,7 +14,7 @@ use crate::{
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::{BusyPoll, Shape},
+    shape::Shape,
 };
 
 #[expect(unreachable_pub, reason = "generated to fit any crate")]
@@ -25,11 +26,7 @@ pub(super) use generated::bench::EchoPrx;
 use generated::bench::{Echo, EchoServant};
 
 pub(super) async fn server(stand: Stand, endpoint: &str) -> Result<()> {
-    if stand.busy_poll == BusyPoll::Always
-        && let Some(longest) = Options::default().busy_poll_time
-    {
-        busy_poll(longest);
-    }
+    let _polls = stand.busy_poll.begin();
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, endpoint).await?;
     adapter.add_servant(servant(stand.received)).start();

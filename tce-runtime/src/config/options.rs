@@ -108,10 +108,11 @@ pub struct Options {
     pub describes: bool,
     /// Whom an adapter on `ws://` or `wss://` lets in.
     pub websocket: WebSocketOptions,
-    /// For how long a thread that made a connection looks for the next message
-    /// before it sleeps, while messages come as quickly as that
-    /// ([`busy_poll`](crate::busy_poll)). 50 µs unless set; not at all, where
-    /// it is nothing. Threads of a runtime that has several never do.
+    /// For how long a thread that has connected to a socket or WebSocket looks
+    /// for the next message before it sleeps, while nearly all come within
+    /// about that time ([`BusyPoll`](crate::BusyPoll)). 50 µs unless set; the
+    /// connection does not ask for it, where it is nothing. Threads of a
+    /// runtime that has several never do.
     pub busy_poll_time: Option<Duration>,
 }
 

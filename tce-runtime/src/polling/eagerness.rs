@@ -2,48 +2,49 @@
 
 use std::time::{Duration, Instant};
 
-/// Who has the core for longer than that has more to do than to answer us.
-const TURN: Duration = Duration::from_micros(500);
+/// Polling pays where nearly every wait is short: one that is polled through in
+/// vain costs several times what a short one saves. So waits have points.
+const LONG: u32 = 4;
+const IN_VAIN: u32 = 8;
+const WORTH_IT: u32 = 8;
+const MOST: u32 = 16;
+
+/// Who has the core for so many times the longest wait has more to do than to
+/// answer us.
+const TURN: u32 = 10;
 /// For so long nobody looks on a core that somebody else has work for: who
 /// yields there gets it back only when the other's time is up.
 const REST: Duration = Duration::from_millis(100);
 
-/// Polling pays where nearly every wait is short: one that is polled through in
-/// vain costs several times what a short one saves.
-const LONG_WAIT: u32 = 4;
-const WORTH_IT: u32 = 8;
-const MOST: u32 = 16;
-
-/// What a thread does next.
+/// What a thread does that has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Something has come since it last looked: there is work.
-    Work,
-    Poll,
+    /// It looks whether something has come.
+    Look,
+    /// The same, after others could have the core.
+    Yield,
     Sleep,
 }
 
 /// What is known of how soon messages come.
 pub(super) struct Eagerness {
     longest: Duration,
-    came_at: Instant,
-    has_come: bool,
-    is_polling: bool,
-    /// Whether it has polled in vain since something came.
-    gave_up: bool,
-    /// How often waits were short of late, less [`LONG_WAIT`] for each long one.
+    /// Since when there is nothing to do.
+    waits_since: Option<Instant>,
+    has_polled: bool,
+    is_awake: bool,
+    /// A point for each short wait of late, less those that long ones cost.
     score: u32,
     rests_until: Option<Instant>,
 }
 
 impl Eagerness {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             longest: Duration::ZERO,
-            came_at: now,
-            has_come: false,
-            is_polling: false,
-            gave_up: false,
+            waits_since: None,
+            has_polled: false,
+            is_awake: false,
             score: 0,
             rests_until: None,
         }
@@ -54,41 +55,55 @@ impl Eagerness {
         self.longest = self.longest.max(longest);
     }
 
-    /// Something has come; says whether polling begins.
+    /// Something has come. Says whether [`Eagerness::next`] is to be asked once
+    /// what came is done with.
     pub(super) fn came(&mut self, now: Instant) -> bool {
-        // To be woken took its time: without a sleep the wait would have been shorter.
-        let is_short = now.duration_since(self.came_at) < 2 * self.longest;
-        self.score = if is_short && !self.gave_up {
-            MOST.min(self.score + 1)
-        } else {
-            self.score.saturating_sub(LONG_WAIT)
+        if let Some(since) = self.waits_since.take() {
+            self.learn(now.duration_since(since));
+        }
+        !std::mem::replace(&mut self.is_awake, true)
+    }
+
+    fn learn(&mut self, wait: Duration) {
+        let cost = match self.has_polled {
+            true if wait < self.longest => 0,
+            true => IN_VAIN,
+            // To be woken took its time: without a sleep it would have been shorter.
+            false if wait < 2 * self.longest => 0,
+            false => LONG,
         };
-        self.came_at = now;
-        self.has_come = true;
-        self.gave_up = false;
-        self.rests_until = self.rests_until.filter(|end| now < *end);
-        let is_worth_it = self.score >= WORTH_IT && self.rests_until.is_none();
-        let begins = is_worth_it && !self.is_polling;
-        self.is_polling |= begins;
-        begins
+        self.score = match cost {
+            0 => MOST.min(self.score + 1),
+            cost => self.score.saturating_sub(cost),
+        };
     }
 
+    /// There is nothing to do.
     pub(super) fn next(&mut self, now: Instant) -> Next {
-        if std::mem::take(&mut self.has_come) {
-            return Next::Work;
+        let is_resting = self.rests_until.is_some_and(|end| now < end);
+        let Some(since) = self.waits_since else {
+            self.waits_since = Some(now);
+            self.has_polled = false;
+            return match self.score >= WORTH_IT && !is_resting {
+                true => Next::Look,
+                false => self.sleep(),
+            };
+        };
+        if is_resting || now.duration_since(since) >= self.longest {
+            return self.sleep();
         }
-        let is_late = now.duration_since(self.came_at) >= self.longest;
-        if is_late || self.rests_until.is_some() {
-            self.is_polling = false;
-            self.gave_up = true;
-            return Next::Sleep;
-        }
-        Next::Poll
+        self.has_polled = true;
+        Next::Yield
     }
 
-    /// Others could have the core while it was polled.
+    fn sleep(&mut self) -> Next {
+        self.is_awake = false;
+        Next::Sleep
+    }
+
+    /// Others could have the core from `began` until now.
     pub(super) fn yielded(&mut self, began: Instant, now: Instant) {
-        if now.duration_since(began) > TURN {
+        if now.duration_since(began) > TURN * self.longest {
             self.rests_until = Some(now + REST);
         }
     }
@@ -103,10 +118,19 @@ mod tests {
 
     impl Clock {
         fn new() -> Self {
-            let now = Instant::now();
-            let mut eagerness = Eagerness::new(now);
+            let mut eagerness = Eagerness::new();
             eagerness.extend(Duration::from_micros(50));
-            Self(now, eagerness)
+            Self(Instant::now(), eagerness)
+        }
+
+        /// After so many waits of 90 µs; says when the last one ended.
+        fn after(waits: u64) -> (Self, u64) {
+            let mut clock = Self::new();
+            for nth in 0..waits {
+                clock.message(100 * nth);
+            }
+            clock.came(100 * waits);
+            (clock, 100 * waits)
         }
 
         fn at(&self, micros: u64) -> Instant {
@@ -122,70 +146,84 @@ mod tests {
             let at = self.at(micros);
             self.1.next(at)
         }
-    }
 
-    /// After as many short waits as make it poll; says when the last one ended.
-    fn eager() -> (Clock, u64) {
-        let mut clock = Clock::new();
-        for nth in 1..8 {
-            assert!(!clock.came(90 * nth));
+        /// A message that 10 µs are worked on; says what is done then.
+        fn message(&mut self, micros: u64) -> Next {
+            self.came(micros);
+            self.next(micros + 10)
         }
-        assert!(clock.came(720));
-        assert_eq!(clock.next(720), Next::Work);
-        (clock, 720)
     }
 
     #[test]
     fn after_short_waits_it_polls_until_the_longest_time_has_passed() {
-        let (mut clock, at) = eager();
-        assert_eq!(clock.next(at + 49), Next::Poll);
+        let (mut clock, at) = Clock::after(8);
+        // What came was worked on: the wait begins now.
+        assert_eq!(clock.next(at + 200), Next::Look);
+        assert_eq!(clock.next(at + 249), Next::Yield);
         // What comes begins the time anew.
-        assert!(!clock.came(at + 49));
-        assert_eq!(clock.next(at + 50), Next::Work);
-        assert_eq!(clock.next(at + 98), Next::Poll);
-        assert_eq!(clock.next(at + 99), Next::Sleep);
+        assert!(!clock.came(at + 249));
+        assert_eq!(clock.next(at + 250), Next::Look);
+        assert_eq!(clock.next(at + 299), Next::Yield);
+        assert_eq!(clock.next(at + 300), Next::Sleep);
     }
 
     #[test]
-    fn after_a_wait_that_was_polled_in_vain_it_sleeps_at_once() {
-        let (mut clock, at) = eager();
-        assert_eq!(clock.next(at + 50), Next::Sleep);
+    fn before_it_has_learnt_that_waits_are_short_it_sleeps() {
+        let (mut clock, at) = Clock::after(7);
+        assert_eq!(clock.next(at + 10), Next::Sleep);
+    }
+
+    #[test]
+    fn a_wait_that_was_polled_in_vain_must_be_made_good() {
+        let (mut clock, mut at) = Clock::after(8);
+        clock.next(at + 10);
+        assert_eq!(clock.next(at + 20), Next::Yield);
+        assert_eq!(clock.next(at + 60), Next::Sleep);
         // Polled and slept together are the wait.
-        assert!(!clock.came(at + 90));
-        assert!(!clock.came(at + 91));
+        at += 90;
+        for nth in 0..8 {
+            assert_eq!(clock.message(at + 50 * nth), Next::Sleep);
+        }
+        assert_eq!(clock.message(at + 400), Next::Look);
+    }
+
+    #[test]
+    fn what_comes_at_once_is_one_wait() {
+        let mut clock = Clock::new();
+        for nth in 1..100 {
+            for more in 0..20 {
+                clock.came(1000 * nth + more);
+            }
+            assert_eq!(clock.next(1000 * nth + 30), Next::Sleep);
+        }
     }
 
     #[test]
     fn where_short_and_long_waits_take_turns_it_never_polls() {
         let mut clock = Clock::new();
         for nth in 1..100 {
-            assert!(!clock.came(1000 * nth));
-            assert!(!clock.came(1000 * nth + 10));
+            assert_eq!(clock.message(1000 * nth), Next::Sleep);
+            assert_eq!(clock.message(1000 * nth + 50), Next::Sleep);
         }
     }
 
     #[test]
-    fn it_goes_on_after_a_few_long_waits_among_many_short_ones() {
-        let (mut clock, mut at) = eager();
-        for _ in 0..8 {
-            at += 10;
-            clock.came(at);
-        }
-        assert_eq!(clock.next(at), Next::Work);
-        assert_eq!(clock.next(at + 50), Next::Sleep);
-        assert!(clock.came(at + 1000));
+    fn a_long_wait_among_many_short_ones_changes_nothing() {
+        let (mut clock, at) = Clock::after(16);
+        assert_eq!(clock.next(at + 10), Next::Look);
+        assert_eq!(clock.next(at + 20), Next::Yield);
+        assert_eq!(clock.next(at + 60), Next::Sleep);
+        assert_eq!(clock.message(at + 5000), Next::Look);
     }
 
     #[test]
     fn it_rests_where_somebody_else_needs_the_core() {
-        let (mut clock, at) = eager();
+        let (mut clock, at) = Clock::after(16);
         let (began, now) = (clock.at(at), clock.at(at + 3000));
         clock.1.yielded(began, now);
         assert_eq!(clock.next(at + 3000), Next::Sleep);
-        for nth in 1..100 {
-            assert!(!clock.came(at + 3000 + 90 * nth));
-        }
-        assert!(!clock.came(at + 102_990));
-        assert!(clock.came(at + 103_000));
+        assert_eq!(clock.message(at + 3050), Next::Sleep);
+        assert_eq!(clock.message(at + 102_989), Next::Sleep);
+        assert_eq!(clock.message(at + 102_990), Next::Look);
     }
 }

@@ -39,6 +39,8 @@ mod lost;
 #[cfg(test)]
 mod oneway;
 #[cfg(test)]
+mod polling;
+#[cfg(test)]
 mod servants;
 #[cfg(test)]
 mod shutdown;

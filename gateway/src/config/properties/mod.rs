@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use choice::{Auth, Broker, SecondLogin};
 pub(super) use value::{Find, read_flag, split};
-pub use value::{LogFilter, Secret, Sites};
+pub use value::{LogFilter, PollTime, Secret, Sites};
 
 use super::{Endpoint, EndpointId, HostPort, Source};
 use crate::{auth::JwtAlgorithm, log::Format};
@@ -161,9 +161,9 @@ properties! {
     /// How long calls under way have to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
     /// How long the gateway's thread looks for the next message before it
-    /// sleeps, in seconds, while messages come as quickly as that; 0 to sleep at
-    /// once. It makes answers faster and takes more of the processor.
-    busy_poll_time: Option<Duration> = Some(Duration::from_micros(50));
+    /// sleeps, in seconds, while nearly all come within about that time; 0 to
+    /// sleep at once. It makes answers faster and takes more of the processor.
+    busy_poll_time: PollTime = PollTime::default();
     /// The sites whose pages may connect by WebSocket; any, unless set.
     origins: Sites = Sites::default();
     /// What carries the messages of MQ endpoints.

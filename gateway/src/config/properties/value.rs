@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use tce_runtime::config::problem::quoted;
+use tce_runtime::{
+    BusyPoll,
+    config::{Options, problem::quoted},
+};
 
 use crate::{
     auth::JwtAlgorithm,
@@ -118,6 +121,32 @@ impl Value for Option<Duration> {
 
     fn show(&self, endpoints: &[Endpoint]) -> String {
         self.unwrap_or_default().show(endpoints)
+    }
+}
+
+/// How long a thread looks for the next message before it sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollTime(pub Option<Duration>);
+
+impl Default for PollTime {
+    fn default() -> Self {
+        Self(Options::default().busy_poll_time)
+    }
+}
+
+impl Value for PollTime {
+    const RIGHT: &'static str = "seconds up to 0.01, as 0.00005, or 0 for off";
+
+    fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let time = seconds(text).filter(|time| *time <= BusyPoll::LONGEST);
+        expect(
+            time.map(|time| Self(Some(time).filter(|time| !time.is_zero()))),
+            text,
+        )
+    }
+
+    fn show(&self, endpoints: &[Endpoint]) -> String {
+        self.0.show(endpoints)
     }
 }
 

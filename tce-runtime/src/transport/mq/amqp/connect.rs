@@ -190,8 +190,9 @@ async fn keep(talk: Talk, session: &Session, heartbeat: u16) -> AmqpError {
             read = source.read_buf(&mut heard) => match read {
                 Ok(0) => return AmqpError::lost("the broker has hung up"),
                 Ok(_) => {
+                    let taken = session.take(&mut heard);
                     bytes_came();
-                    if let Err(error) = session.take(&mut heard) {
+                    if let Err(error) = taken {
                         return error;
                     }
                 }
