@@ -23,7 +23,7 @@ pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
 pub use overrides::{ENVIRONMENT_PREFIX, Origin, Override, Source};
 pub use print::{print_config, properties_table};
 pub use properties::{
-    Auth, Broker, LogFilter, PROPERTIES, Properties, Property, SecondLogin, Secret, Sites,
+    Auth, Broker, LogFilter, PROPERTIES, PollTime, Properties, Property, SecondLogin, Secret, Sites,
 };
 pub use services::{Hop, Interface, Route, Server, Services, UnknownServer};
 
