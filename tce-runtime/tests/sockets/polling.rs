@@ -43,7 +43,7 @@ fn it_polls_while_a_connection_is_there_that_asks_for_it() {
 #[test]
 fn whose_answers_come_soon_does_not_sleep() {
     const CALLS: u64 = 200;
-    let (tell, hear) = mpsc::channel();
+    let (tell, hear) = mpsc::sync_channel(1);
     let server = thread::spawn(move || {
         runtime().block_on(async {
             let server = serve(Options::default()).await;
