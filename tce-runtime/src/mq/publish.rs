@@ -119,10 +119,6 @@ async fn publish(
                 {
                     flights.push(fly(publisher, Flight { is_second_try: true, ..flight }));
                 }
-                Err(PublishError::OtherCameBack(other)) => {
-                    settle(outlet, calls, flight, Ok(()));
-                    flights.push(fly(publisher, Flight::of_nobody(*other)));
-                }
                 settled => settle(outlet, calls, flight, settled),
             },
             () = &mut gone => break,
@@ -144,6 +140,11 @@ async fn publish(
     while let Some((flight, result)) = flights.next().await {
         match result {
             Err(PublishError::Lost(_)) => lost.push(flight),
+            // What the broker has against one message ends the channel for all.
+            Err(PublishError::Refused(_)) if !flight.is_second_try => lost.push(Flight {
+                is_second_try: true,
+                ..flight
+            }),
             settled => settle(outlet, calls, flight, settled),
         }
     }
@@ -208,17 +209,6 @@ fn next_wanted(waiting: &mut VecDeque<Outgoing>, outlet: &Outlet) -> Option<Outg
 }
 
 impl Flight {
-    /// What came back when nobody waited for it any more.
-    fn of_nobody(parcel: Parcel) -> Self {
-        Self {
-            expires_at: parcel.expires_in.map(|left| Instant::now() + left),
-            parcel,
-            purposes: vec![Purpose::Unconfirmed],
-            bytes: 0,
-            is_second_try: false,
-        }
-    }
-
     /// Whether all of it are twoway calls, of which callers have only so many
     /// under way.
     fn is_answered(&self) -> bool {

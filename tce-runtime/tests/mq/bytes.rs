@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapin::{message::Delivery, options::QueueDeclareOptions};
+use lapin::{message::Delivery, options::QueueDeclareOptions, types::ShortString};
 use tce_runtime::Proxy;
 use tce_test_rabbitmq::Node;
 
@@ -21,14 +21,16 @@ fn millis(delivery: &Delivery) -> Option<u64> {
     Some(text.as_str().parse().expect("it is a number"))
 }
 
-/// What no message of ours carries: nothing but mode and expiration.
-fn assert_bare(delivery: &Delivery) {
+/// That a message carries nothing but mode, expiration and, where the broker
+/// confirms it, the number that it is known by when it comes back.
+fn assert_bare(delivery: &Delivery, number: Option<&str>) {
     let properties = &delivery.properties;
     assert!(properties.content_type().is_none());
     assert!(properties.headers().is_none());
     assert!(properties.reply_to().is_none());
     assert!(properties.correlation_id().is_none());
-    assert!(properties.message_id().is_none());
+    let id = properties.message_id().as_ref();
+    assert_eq!(id.map(ShortString::as_str), number);
 }
 
 #[tokio::test]
@@ -47,7 +49,7 @@ async fn a_twoway_call_expires_with_its_deadline_and_is_answered_by_a_program_of
     assert_eq!(*delivery.properties.delivery_mode(), Some(2));
     let left = millis(&delivery).expect("it expires");
     assert!((3_000..=5_000).contains(&left), "{left}");
-    assert_bare(&delivery);
+    assert_bare(&delivery, Some("1"));
     let came = Message::parse(&delivery.data);
     let expected = Message::call(came.sequence, 0, string("hello"))
         .with_extra(&[("name", "scott.bo"), ("__mq_return__", &queues.replies)]);
@@ -69,7 +71,7 @@ async fn a_oneway_call_never_expires() {
     let delivery = raw.get(&queues.calls).await;
     assert_eq!(*delivery.properties.delivery_mode(), Some(2));
     assert_eq!(millis(&delivery), None);
-    assert_bare(&delivery);
+    assert_bare(&delivery, Some("1"));
     let expected = Message {
         calltype: 0x21,
         ..Message::call(0, 5, int(7))
@@ -121,7 +123,7 @@ async fn answer_to(call: &Message, replies: &str) -> Message {
     let mut returns = raw.read(replies).await;
     raw.publish(&queues.calls, &call.bytes()).await;
     let delivery = returns.next().await;
-    assert_bare(&delivery);
+    assert_bare(&delivery, None);
     Message::parse(&delivery.data)
 }
 

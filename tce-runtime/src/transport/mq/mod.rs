@@ -70,10 +70,6 @@ pub(crate) enum PublishError {
     /// There is no such queue.
     #[error("there is no queue `{0}` at the broker")]
     Unroutable(String),
-    /// The parcel is with the broker. One that was published before it is not:
-    /// its queue does not exist, which nobody was told yet.
-    #[error("there is no queue for another message")]
-    OtherCameBack(Box<Parcel>),
     /// The broker has something against the parcel, such as a topic that does
     /// not exist or is not ours to write.
     #[error("the broker refused the message: {0}")]

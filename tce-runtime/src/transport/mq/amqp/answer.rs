@@ -34,9 +34,8 @@ pub(super) enum Answer<'a> {
         number: u64,
         is_redelivered: bool,
     },
-    Returned {
-        key: &'a str,
-    },
+    /// A message that no queue has taken follows.
+    Returned,
     Ack {
         number: u64,
         multiple: bool,
@@ -98,7 +97,7 @@ impl<'a> Answer<'a> {
                 Self::Done { name: None }
             }
             (60, 30) => Self::Cancelled,
-            (60, 50) => Self::returned(octets)?,
+            (60, 50) => Self::Returned,
             (60, 60) => Self::delivery(octets)?,
             (60, 80) => Self::Ack {
                 number: octets.longlong()?,
@@ -109,15 +108,6 @@ impl<'a> Answer<'a> {
                 multiple: octets.octet()? & 1 != 0,
             },
             _ => return Err(Malformed("a method that it has no reason to use")),
-        })
-    }
-
-    fn returned(mut octets: Octets<'a>) -> Result<Self, Malformed> {
-        let _code = octets.short()?;
-        let _text = octets.cut_text()?;
-        let _exchange = octets.shortstr()?;
-        Ok(Self::Returned {
-            key: octets.shortstr()?,
         })
     }
 

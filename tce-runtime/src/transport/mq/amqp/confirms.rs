@@ -5,26 +5,18 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::{error::AmqpError, frame::Properties};
+use super::error::AmqpError;
 
 /// Hears what the broker says of a message.
 pub(super) type Confirming = oneshot::Receiver<Result<Confirmation, AmqpError>>;
 
 /// What the broker says of a message.
-#[derive(Debug)]
-pub(super) struct Confirmation {
-    pub(super) is_taken: bool,
-    /// A message that nobody wanted: this one, or another that was confirmed
-    /// with it.
-    pub(super) returned: Option<Returned>,
-}
-
-/// A message that no queue has taken.
-#[derive(Debug)]
-pub(super) struct Returned {
-    pub(super) key: String,
-    pub(super) properties: Properties,
-    pub(super) body: Vec<u8>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Confirmation {
+    Taken,
+    Refused,
+    /// No queue wanted it.
+    CameBack,
 }
 
 /// The messages of a channel that are not confirmed yet.
@@ -33,23 +25,36 @@ pub(super) struct Confirms {
     /// How many left before the first of these. A message's number is its
     /// place, from 1 on.
     settled: u64,
-    waiting: VecDeque<Option<oneshot::Sender<Result<Confirmation, AmqpError>>>>,
-    returned: VecDeque<Returned>,
+    waiting: VecDeque<Option<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sender: oneshot::Sender<Result<Confirmation, AmqpError>>,
+    came_back: bool,
 }
 
 impl Confirms {
+    /// The number of the message that leaves next.
+    pub(super) fn next_number(&self) -> u64 {
+        self.settled + self.waiting.len() as u64 + 1
+    }
+
     /// Waits for the message that leaves next.
     pub(super) fn next(&mut self) -> Confirming {
         let (sender, receiver) = oneshot::channel();
-        self.waiting.push_back(Some(sender));
+        self.waiting.push_back(Some(Waiting {
+            sender,
+            came_back: false,
+        }));
         receiver
     }
 
-    /// A message came back, which its confirmation follows.
-    pub(super) fn came_back(&mut self, returned: Returned) {
-        // Without anybody who waits it belongs to one that asked for nothing.
-        if !self.waiting.is_empty() {
-            self.returned.push_back(returned);
+    /// The message of that number came back; its confirmation follows.
+    pub(super) fn came_back(&mut self, number: u64) {
+        let place = self.place(number).checked_sub(1);
+        if let Some(Some(waiting)) = place.and_then(|place| self.waiting.get_mut(place)) {
+            waiting.came_back = true;
         }
     }
 
@@ -58,21 +63,19 @@ impl Confirms {
     pub(super) fn settle(&mut self, number: u64, multiple: bool, is_taken: bool) {
         let place = match number {
             0 => self.waiting.len(),
-            // None is left of what was settled before.
-            _ => usize::try_from(number.saturating_sub(self.settled)).unwrap_or(usize::MAX),
+            _ => self.place(number),
         };
         let through = place.min(self.waiting.len());
         let first = if multiple { 0 } else { place.saturating_sub(1) };
         for place in first..through {
-            if let Some(sender) = self.waiting[place].take() {
-                // What came back is confirmed as taken, never refused.
-                let returned = if is_taken {
-                    self.returned.pop_front()
-                } else {
-                    None
+            if let Some(Waiting { sender, came_back }) = self.waiting[place].take() {
+                let confirmation = match (is_taken, came_back) {
+                    (true, true) => Confirmation::CameBack,
+                    (true, false) => Confirmation::Taken,
+                    (false, _) => Confirmation::Refused,
                 };
                 // Who has given up does not care.
-                let _ = sender.send(Ok(Confirmation { is_taken, returned }));
+                let _ = sender.send(Ok(confirmation));
             }
         }
         while let Some(None) = self.waiting.front() {
@@ -81,11 +84,16 @@ impl Confirms {
         }
     }
 
+    /// Where a message is among those that wait, from 1 on; 0 for one that was
+    /// settled before.
+    fn place(&self, number: u64) -> usize {
+        usize::try_from(number.saturating_sub(self.settled)).unwrap_or(usize::MAX)
+    }
+
     /// Nothing more is said of any.
     pub(super) fn fail(&mut self, error: &AmqpError) {
-        for sender in self.waiting.drain(..).flatten() {
-            let _ = sender.send(Err(error.clone()));
+        for waiting in self.waiting.drain(..).flatten() {
+            let _ = waiting.sender.send(Err(error.clone()));
         }
-        self.returned.clear();
     }
 }

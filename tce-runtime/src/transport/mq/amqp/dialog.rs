@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     answer::Answer,
-    confirms::{Confirms, Returned},
+    confirms::Confirms,
     error::AmqpError,
     frame::{Header, Properties},
     octets::{Malformed, Octets},
@@ -65,7 +65,7 @@ struct Incoming {
 #[derive(Debug)]
 enum Why {
     Delivered { number: u64, is_redelivered: bool },
-    Returned { key: String },
+    Returned,
 }
 
 impl Dialog {
@@ -132,9 +132,7 @@ impl Dialog {
                 number,
                 is_redelivered,
             }),
-            Answer::Returned { key } => self.begin(Why::Returned {
-                key: key.to_owned(),
-            }),
+            Answer::Returned => self.begin(Why::Returned),
             Answer::Ack { number, multiple } => self.confirms.settle(number, multiple, true),
             Answer::Nack { number, multiple } => self.confirms.settle(number, multiple, false),
             _ => return Err(Malformed("a method of a connection comes by a channel")),
@@ -193,11 +191,8 @@ impl Dialog {
         }
         let properties = header.properties;
         match why {
-            Why::Returned { key } => self.confirms.came_back(Returned {
-                key,
-                properties,
-                body,
-            }),
+            // One without a number is none of those that we wait for.
+            Why::Returned => self.confirms.came_back(properties.number.unwrap_or(0)),
             Why::Delivered { .. } if self.messages.len() >= self.prefetch => {
                 return Err(Malformed("more messages than were asked for"));
             }

@@ -39,6 +39,7 @@ const PRIORITY: u16 = 1 << 11;
 const CORRELATION_ID: u16 = 1 << 10;
 const REPLY_TO: u16 = 1 << 9;
 const EXPIRATION: u16 = 1 << 8;
+const MESSAGE_ID: u16 = 1 << 7;
 /// RabbitMQ ends the channel of who asks for more milliseconds.
 const LONGEST: u128 = u32::MAX as u128;
 /// Says that more flags follow.
@@ -128,13 +129,14 @@ pub(super) struct Way<'a> {
 }
 
 /// Appends a message; nothing where a name does not fit. `max` is the size of a
-/// frame.
+/// frame, `number` what it is told by when it comes back.
 pub(super) fn put_message(
     out: &mut Vec<u8>,
     channel: u16,
     max: usize,
     way: Way<'_>,
     parcel: &Parcel,
+    number: Option<u64>,
 ) -> Result<(), TooLong> {
     let start = out.len();
     out.reserve(parcel.body.len() + 128);
@@ -152,7 +154,7 @@ pub(super) fn put_message(
             put_short(out, BASIC);
             put_short(out, 0);
             put_longlong(out, parcel.body.len() as u64);
-            Properties::of(parcel).put(out)
+            Properties::of(parcel, number).put(out)
         })
     });
     put.inspect_err(|_| out.truncate(start))?;
@@ -191,11 +193,15 @@ pub(super) struct Properties {
     pub(super) is_batch: bool,
     pub(super) is_persistent: bool,
     pub(super) expires_in: Option<Duration>,
+    /// Its place among the messages of the channel that it was published on,
+    /// from 1 on.
+    pub(super) number: Option<u64>,
 }
 
 impl Properties {
-    fn of(parcel: &Parcel) -> Self {
+    fn of(parcel: &Parcel, number: Option<u64>) -> Self {
         Self {
+            number,
             is_batch: parcel.is_batch,
             is_persistent: parcel.is_persistent,
             expires_in: parcel.expires_in,
@@ -210,6 +216,9 @@ impl Properties {
         if self.expires_in.is_some() {
             flags |= EXPIRATION;
         }
+        if self.number.is_some() {
+            flags |= MESSAGE_ID;
+        }
         put_short(out, flags);
         if self.is_batch {
             put_shortstr(out, batch::CONTENT_TYPE)?;
@@ -219,8 +228,11 @@ impl Properties {
         } else {
             TRANSIENT
         });
-        match self.expires_in {
-            Some(left) => put_shortstr(out, &left.as_millis().min(LONGEST).to_string()),
+        if let Some(left) = self.expires_in {
+            put_shortstr(out, &left.as_millis().min(LONGEST).to_string())?;
+        }
+        match self.number {
+            Some(number) => put_shortstr(out, &number.to_string()),
             None => Ok(()),
         }
     }
@@ -236,6 +248,7 @@ impl Properties {
             is_batch: has(CONTENT_TYPE) && octets.cut_text()? == batch::CONTENT_TYPE.as_bytes(),
             is_persistent: false,
             expires_in: None,
+            number: None,
         };
         if has(CONTENT_ENCODING) {
             octets.cut_text()?;
@@ -253,10 +266,16 @@ impl Properties {
             }
         }
         if has(EXPIRATION) {
-            let millis = std::str::from_utf8(octets.cut_text()?).ok();
-            let millis = millis.and_then(|text| text.parse().ok());
-            properties.expires_in = millis.map(Duration::from_millis);
+            properties.expires_in = number(octets.cut_text()?).map(Duration::from_millis);
+        }
+        if has(MESSAGE_ID) {
+            properties.number = number(octets.cut_text()?);
         }
         Ok(properties)
     }
+}
+
+/// A number that is written as a text; others write there what they like.
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     channel::Channel,
-    confirms::Returned,
+    confirms::Confirmation,
     error::AmqpError,
     frame::Way,
     link::{Link, attempt, reopen},
@@ -40,12 +40,9 @@ impl AmqpPublisher {
         let way = self.way(parcel);
         let publishing = self.channel.publish(way, parcel, self.is_confirmed());
         match publishing.await.map_err(failure)? {
-            Some(confirmation) => match confirmation.returned {
-                Some(returned) => Err(came_back(returned, parcel, way)),
-                None if confirmation.is_taken => Ok(()),
-                None => Err(PublishError::Rejected),
-            },
-            None => Ok(()),
+            None | Some(Confirmation::Taken) => Ok(()),
+            Some(Confirmation::Refused) => Err(PublishError::Rejected),
+            Some(Confirmation::CameBack) => Err(PublishError::Unroutable(way.key.to_owned())),
         }
     }
 
@@ -110,27 +107,4 @@ fn failure(error: AmqpError) -> PublishError {
         AmqpError::Refused { text, .. } => PublishError::Refused(text),
         AmqpError::Lost(text) => PublishError::Lost(text),
     }
-}
-
-/// What a message that came back means for `parcel`, at whose confirmation it
-/// was found.
-///
-/// One acknowledgement may confirm many messages, and which of them came back
-/// is not told with it: a returned message is known by itself alone.
-fn came_back(returned: Returned, parcel: &Parcel, way: Way<'_>) -> PublishError {
-    let Returned {
-        key,
-        properties,
-        body,
-    } = returned;
-    if body == parcel.body && key == way.key {
-        return PublishError::Unroutable(key);
-    }
-    PublishError::OtherCameBack(Box::new(Parcel {
-        queue: Some(key.into()),
-        is_persistent: properties.is_persistent,
-        expires_in: properties.expires_in,
-        is_batch: properties.is_batch,
-        body,
-    }))
 }

@@ -211,7 +211,8 @@ impl State {
         let max = self.frame_max();
         let dialog = self.dialogs.get_mut(&channel).ok_or_else(AmqpError::gone)?;
         dialog.is_open()?;
-        put_message(&mut self.out, channel, max, way, parcel)?;
+        let number = is_confirmed.then(|| dialog.confirms.next_number());
+        put_message(&mut self.out, channel, max, way, parcel, number)?;
         let confirming = is_confirmed.then(|| dialog.confirms.next());
         self.wake();
         Ok(confirming)

@@ -84,6 +84,7 @@ proptest! {
         is_persistent: bool,
         is_batch: bool,
         millis in prop::option::of(any::<u32>()),
+        number in prop::option::of(any::<u64>()),
     ) {
         let parcel = Parcel {
             body,
@@ -94,7 +95,7 @@ proptest! {
         };
         let way = Way { exchange: "", key: &key, is_mandatory: true };
         let mut bytes = Vec::new();
-        put_message(&mut bytes, 1, FRAME_MAX as usize, way, &parcel).unwrap();
+        put_message(&mut bytes, 1, FRAME_MAX as usize, way, &parcel, number).unwrap();
         let (mut rest, mut body, mut header) = (bytes.as_slice(), Vec::new(), None);
         while let Some((frame, size)) = Frame::split(rest, FRAME_MAX as usize).unwrap() {
             prop_assert_eq!(frame.channel, 1);
@@ -112,13 +113,14 @@ proptest! {
         prop_assert_eq!(body, parcel.body);
         let said = (header.properties.is_persistent, header.properties.is_batch, header.properties.expires_in);
         prop_assert_eq!(said, (is_persistent, is_batch, parcel.expires_in));
+        prop_assert_eq!(header.properties.number, number);
     }
 
     #[test]
     fn properties_of_strangers_are_read_over(
         content in "[a-z]{0,20}",
         headers in vec(any::<u8>(), 0..20),
-        ids in ("[a-z]{0,20}", "[a-z]{0,20}"),
+        ids in ("[a-z]{0,20}", "[a-z]{0,20}", "[a-z]{0,20}"),
         expiration in 0..u64::MAX,
         rest in vec(any::<u8>(), 0..20),
     ) {
@@ -137,12 +139,14 @@ proptest! {
             &text(&ids.0),
             &text(&ids.1),
             &text(&expiration.to_string()),
+            &text(&ids.2),
             &rest,
         ]
         .concat();
         let properties = Header::parse(Octets(&header)).unwrap().properties;
         prop_assert!(properties.is_persistent && !properties.is_batch);
         prop_assert_eq!(properties.expires_in, Some(Duration::from_millis(expiration)));
+        prop_assert_eq!(properties.number, None);
     }
 }
 
@@ -162,7 +166,7 @@ fn a_name_that_does_not_fit_leaves_no_trace() {
         expires_in: None,
         is_batch: false,
     };
-    put_message(&mut bytes, 1, 4096, way, &parcel).unwrap_err();
+    put_message(&mut bytes, 1, 4096, way, &parcel, None).unwrap_err();
     put_request(&mut bytes, 1, &Request::Cancel { tag: &name }).unwrap_err();
     assert_eq!(bytes, [7]);
 }
@@ -182,7 +186,7 @@ fn no_message_outlives_what_a_broker_allows() {
         is_mandatory: false,
     };
     let mut bytes = Vec::new();
-    put_message(&mut bytes, 1, 4096, way, &parcel).unwrap();
+    put_message(&mut bytes, 1, 4096, way, &parcel, None).unwrap();
     assert!(bytes.ends_with(b"\x0a4294967295\xCE"));
 }
 

@@ -12,10 +12,9 @@ use super::{
     super::{
         address::AmqpAddress,
         channel::Channel,
-        confirms::{Confirms, Returned},
+        confirms::{Confirmation, Confirms},
         connect::connect,
         error::AmqpError,
-        frame::Properties,
         session::Session,
     },
     frame, said, session,
@@ -89,7 +88,11 @@ async fn who_leaves_while_the_broker_ends_the_channel_still_gets_an_answer() {
 fn one_confirmation_settles_all_before_it_and_none_twice() {
     let mut confirms = Confirms::default();
     let mut waiting: Vec<_> = (0..5).map(|_| confirms.next()).collect();
-    let mut is_settled = |which: usize| waiting[which].try_recv().map(|it| it.unwrap().is_taken);
+    let mut is_settled = |which: usize| {
+        waiting[which]
+            .try_recv()
+            .map(|it| it.unwrap() == Confirmation::Taken)
+    };
     confirms.settle(4, false, false);
     confirms.settle(2, true, true);
     confirms.settle(2, true, true);
@@ -99,22 +102,23 @@ fn one_confirmation_settles_all_before_it_and_none_twice() {
         [true, true, false]
     );
     assert!(is_settled(2).is_err() && is_settled(4).is_err());
-    confirms.came_back(Returned {
-        key: "gone".to_owned(),
-        properties: Properties {
-            is_batch: false,
-            is_persistent: false,
-            expires_in: None,
-        },
-        body: Vec::new(),
-    });
-    let mut refused = confirms.next();
-    let mut came_back = confirms.next();
+    // 6 and 7 come back; one acknowledgement tells of all.
+    let mut more: Vec<_> = (6..=9).map(|_| confirms.next()).collect();
+    for number in [7, 6, 2, 0, 99] {
+        confirms.came_back(number);
+    }
     confirms.settle(6, false, false);
-    confirms.settle(7, false, true);
-    let refused = refused.try_recv().unwrap().unwrap();
-    assert!(!refused.is_taken && refused.returned.is_none());
-    assert!(came_back.try_recv().unwrap().unwrap().returned.is_some());
+    confirms.settle(8, true, true);
+    let mut became = |which: usize| more[which].try_recv().map(|it| it.unwrap());
+    assert_eq!(
+        [0, 1, 2].map(|which| became(which).unwrap()),
+        [
+            Confirmation::Refused,
+            Confirmation::CameBack,
+            Confirmation::Taken
+        ]
+    );
+    assert!(became(3).is_err());
     confirms.settle(0, true, true);
     assert_eq!([2, 4].map(|which| is_settled(which).unwrap()), [true, true]);
 }
