@@ -161,8 +161,7 @@ pub(crate) fn serve(job: &ServerJob) -> Result<()> {
         control: control::answer_in_background(Arc::clone(&received))?,
     };
     let stand = Stand {
-        shape: job.case.shape,
-        busy_poll: job.case.busy_poll,
+        case: job.case,
         broker: job.broker,
         received,
         ready,

@@ -119,10 +119,10 @@ impl BusyPoll {
 
     /// What our servers do.
     pub(crate) fn begin(self) -> Option<tce_runtime::BusyPoll> {
-        let longest = Options::default().busy_poll_time?;
-        (self == Self::Always)
-            .then(|| tce_runtime::BusyPoll::begin(longest))
-            .flatten()
+        let usual = Options::default().busy_poll_time;
+        usual
+            .filter(|_| self == Self::Always)
+            .and_then(tce_runtime::BusyPoll::begin)
     }
 
     const fn title(self) -> &'static str {

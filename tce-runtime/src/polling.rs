@@ -59,8 +59,8 @@ impl BusyPoll {
     pub const LONGEST: Duration = Duration::from_millis(10);
 
     /// Begins to poll for up to `longest` at a time; of more than
-    /// [`BusyPoll::LONGEST`], that counts. Nothing, unless called in a runtime of one thread
-    /// (`current_thread`).
+    /// [`BusyPoll::LONGEST`], that counts. Nothing, unless called in a runtime
+    /// of one thread (`current_thread`).
     #[must_use]
     pub fn begin(longest: Duration) -> Option<Self> {
         Self::begin_for(longest.min(Self::LONGEST))

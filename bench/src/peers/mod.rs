@@ -26,7 +26,7 @@ use crate::{
     meter::Measurement,
     package::{self, Package},
     process::{Address, Ready},
-    shape::{BusyPoll, Case, Shape, Transport},
+    shape::{Case, Shape, Transport},
 };
 
 pub(crate) use chosen::Chosen;
@@ -71,8 +71,7 @@ pub(crate) enum Peer {
 
 /// What a server is given.
 pub(crate) struct Stand {
-    pub(crate) shape: Shape,
-    pub(crate) busy_poll: BusyPoll,
+    pub(crate) case: Case,
     /// Where the broker listens, if there is one.
     pub(crate) broker: Option<SocketAddr>,
     /// To be told of each oneway message.

@@ -105,7 +105,7 @@ pub(super) async fn server(stand: Stand) -> Result<()> {
     let publisher = Publisher::open(&queues, queues.answers(), TRANSIENT).await?;
     let calls = publisher.consume(queues.calls()).await?;
     stand.ready.announce(&queues.to_string())?;
-    let is_oneway = matches!(stand.shape, Shape::Oneway | Shape::Confirmed);
+    let is_oneway = matches!(stand.case.shape, Shape::Oneway | Shape::Confirmed);
     calls
         .err_into()
         .try_for_each_concurrent(None, async |call: Delivery| {

@@ -29,7 +29,7 @@ const PREFIX: usize = size_of::<u32>();
 pub(super) async fn server(stand: Stand) -> Result<()> {
     let (listener, address) = listen().await?;
     stand.ready.announce(&address.to_string())?;
-    match stand.shape {
+    match stand.case.shape {
         Shape::Oneway => {
             serve_each(listener, |stream| {
                 count(stream, Arc::clone(&stand.received))

@@ -1,5 +1,5 @@
-//! tce over sockets and WebSocket, by generated proxies and servants; defaults, unless `--busy-poll` says
-//! otherwise.
+//! tce over sockets and WebSocket, by generated proxies and servants; defaults, unless
+//! `--busy-poll` says otherwise.
 
 use std::{future::pending, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(super) use generated::bench::EchoPrx;
 use generated::bench::{Echo, EchoServant};
 
 pub(super) async fn server(stand: Stand, endpoint: &str) -> Result<()> {
-    let _polls = stand.busy_poll.begin();
+    let _polls = stand.case.busy_poll.begin();
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, endpoint).await?;
     adapter.add_servant(servant(stand.received)).start();

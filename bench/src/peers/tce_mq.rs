@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) async fn server(stand: Stand, in_batches: bool) -> Result<()> {
     let queues = Queues::new(&stand)?;
-    let communicator = open(&queues, stand.shape, in_batches, "server").await?;
+    let communicator = open(&queues, stand.case.shape, in_batches, "server").await?;
     let adapter = Adapter::listen(&communicator, "mq:calls").await?;
     adapter.add_servant(servant(stand.received)).start();
     stand.ready.announce(&queues.to_string())?;

@@ -99,6 +99,11 @@ fn seconds(text: &str) -> Option<Duration> {
         .then(|| Duration::from_secs_f64(number))
 }
 
+/// 0 is off.
+fn unless_zero(time: Duration) -> Option<Duration> {
+    Some(time).filter(|time| !time.is_zero())
+}
+
 impl Value for Duration {
     const RIGHT: &'static str = "seconds above 0, as 5 or 0.5";
 
@@ -115,8 +120,7 @@ impl Value for Option<Duration> {
     const RIGHT: &'static str = "seconds, as 5 or 0.5, or 0 for off";
 
     fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
-        let time = seconds(text).map(|time| Some(time).filter(|time| !time.is_zero()));
-        expect(time, text)
+        expect(seconds(text).map(unless_zero), text)
     }
 
     fn show(&self, endpoints: &[Endpoint]) -> String {
@@ -139,10 +143,7 @@ impl Value for PollTime {
 
     fn read(text: &str, _: Find<'_>) -> Result<Self, String> {
         let time = seconds(text).filter(|time| *time <= BusyPoll::LONGEST);
-        expect(
-            time.map(|time| Self(Some(time).filter(|time| !time.is_zero()))),
-            text,
-        )
+        expect(time.map(unless_zero).map(Self), text)
     }
 
     fn show(&self, endpoints: &[Endpoint]) -> String {
