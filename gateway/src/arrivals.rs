@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tce_runtime::{
-    Connection, ErrorCode, Passing, Relay, Relayed,
+    Connection, Disposition, ErrorCode, InboundMessage, MessageHandler,
     wire::{RawMessage, reserved},
 };
 
@@ -36,20 +36,20 @@ impl Arrivals {
         self.clients.users.get(user)
     }
 
-    fn returned(&self, passing: &mut Passing<'_>) -> Relayed {
+    fn returned(&self, passing: &mut InboundMessage<'_>) -> Disposition {
         let message = passing.message();
         // Servants of old leave the header's fields of an error empty.
         if !message.header.is_routed() && message.extra.get(reserved::USER_ID).is_none() {
-            return Relayed::Ours;
+            return Disposition::Local;
         }
         match self.client(&message) {
             Some(client) => client.returned(passing),
             None => self.clients.core.drops.count("user_gone"),
         }
-        Relayed::Taken
+        Disposition::Handled
     }
 
-    fn called(&self, passing: &mut Passing<'_>) -> Relayed {
+    fn called(&self, passing: &mut InboundMessage<'_>) -> Disposition {
         let message = passing.message();
         if message.extra.get(reserved::USER_ID).is_some() {
             match self.client(&message) {
@@ -60,10 +60,10 @@ impl Arrivals {
                 ErrorCode::SendFailed,
                 "the gateway passes calls to users oneway: nobody answers this one",
             );
-            return Relayed::Taken;
+            return Disposition::Handled;
         }
         if passing.has_servant() {
-            return Relayed::Ours;
+            return Disposition::Local;
         }
         match self.audience(message.header.ifidx) {
             Some(endpoint) => self.clients.for_each(|session| {
@@ -73,7 +73,7 @@ impl Arrivals {
             }),
             None => return self.without_user(passing),
         }
-        Relayed::Taken
+        Disposition::Handled
     }
 
     /// The endpoint whose clients hear what comes without a user: only a topic
@@ -86,28 +86,28 @@ impl Arrivals {
             .broadcast(ifidx, self.endpoint)
     }
 
-    fn without_user(&self, passing: &Passing<'_>) -> Relayed {
+    fn without_user(&self, passing: &InboundMessage<'_>) -> Disposition {
         if self.clients.core.serves(passing.message().header.ifidx) {
-            return Relayed::Ours;
+            return Disposition::Local;
         }
         if passing.message().header.calltype.is_oneway() {
             self.clients.core.drops.count("no_user");
-            return Relayed::Taken;
+            return Disposition::Handled;
         }
         // The runtime answers that nobody serves it.
-        Relayed::Ours
+        Disposition::Local
     }
 }
 
-impl Relay for Arrivals {
-    fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
+impl MessageHandler for Arrivals {
+    fn handle(&self, passing: &mut InboundMessage<'_>) -> Disposition {
         let calltype = passing.message().header.calltype;
         if calltype.is_return() {
             self.returned(passing)
         } else if calltype.is_call() {
             self.called(passing)
         } else {
-            Relayed::Ours
+            Disposition::Local
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tce_runtime::{
-    Adapter, Communicator, Relay, RpcError,
+    Adapter, Communicator, MessageHandler, RpcError,
     config::{ConnectionLimits, Endpoint as Address, Options, Scheme, TlsConfig, WebSocketOptions},
     wire::Limits,
 };
@@ -41,7 +41,7 @@ impl Listening {
                 adapter.add_servant(Arc::clone(servant));
             }
             let clients = Arc::clone(clients);
-            adapter.relay_connections(move |peer| admit(&clients, slot, peer));
+            adapter.handle_connections(move |peer| admit(&clients, slot, peer));
             adapters.push(adapter);
         }
         Ok(Self {
@@ -73,7 +73,11 @@ impl Listening {
 }
 
 /// The relay of a connection that comes from `peer`, where it is let in.
-fn admit(clients: &Arc<Clients>, slot: Slot, peer: std::net::SocketAddr) -> Option<Arc<dyn Relay>> {
+fn admit(
+    clients: &Arc<Clients>,
+    slot: Slot,
+    peer: std::net::SocketAddr,
+) -> Option<Arc<dyn MessageHandler>> {
     let refused = |reason: &'static str| {
         metrics::counter!(metric::ENDED, "reason" => reason).increment(1);
         tracing::info!(%peer, reason, "a connection is not let in");
@@ -89,7 +93,7 @@ fn admit(clients: &Arc<Clients>, slot: Slot, peer: std::net::SocketAddr) -> Opti
     };
     metrics::counter!(metric::CONNECTIONS_TOTAL, "endpoint" => core.slots.name(slot).to_string())
         .increment(1);
-    let session: Arc<dyn Relay> = Session::new(clients, slot, peer, place);
+    let session: Arc<dyn MessageHandler> = Session::new(clients, slot, peer, place);
     Some(session)
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tce_runtime::{
-    Adapter, Communicator, MemoryBroker, Relay, RpcError,
+    Adapter, Communicator, MemoryBroker, MessageHandler, RpcError,
     config::{MqConfig, MqEndpoint},
 };
 
@@ -121,12 +121,13 @@ impl Queues {
         let core = &clients.core;
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.reads) {
             let name = &endpoint.name;
-            let relay: Arc<dyn Relay> = Arc::new(Arrivals::new(clients, core.slots.of(name), None));
+            let relay: Arc<dyn MessageHandler> =
+                Arc::new(Arrivals::new(clients, core.slots.of(name), None));
             let adapter = Adapter::listen(&self.communicator, &format!("mq:{name}")).await?;
             for servant in &core.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            adapter.relay_queues(&relay).start();
+            adapter.handle_queues(&relay).start();
         }
         Ok(())
     }

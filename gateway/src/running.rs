@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tce_runtime::{Communicator, MemoryBroker, Relay, config::Endpoint as Address};
+use tce_runtime::{Communicator, MemoryBroker, MessageHandler, config::Endpoint as Address};
 
 use crate::{
     admin,
@@ -106,8 +106,9 @@ impl Running {
         let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());
         let core = &self.clients.core;
         let slot = core.slots.of(&endpoint.name);
-        let relay =
-            |via| -> Arc<dyn Relay> { Arc::new(Arrivals::new(&self.clients, slot, Some(via))) };
+        let relay = |via| -> Arc<dyn MessageHandler> {
+            Arc::new(Arrivals::new(&self.clients, slot, Some(via)))
+        };
         let making = Making {
             communicator: &communicator,
             servants: &core.servants,

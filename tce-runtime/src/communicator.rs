@@ -12,7 +12,7 @@ use crate::{
     config::{MqConfig, Options, Settings},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
-    stop::{Stop, end},
+    stop::{ShutdownPhase, end},
     transport::mq::{Broker, MemoryBroker},
 };
 
@@ -29,7 +29,7 @@ pub struct Communicator(Arc<Shared>);
 
 struct Shared {
     settings: Arc<Settings>,
-    stop: watch::Sender<Stop>,
+    stop: watch::Sender<ShutdownPhase>,
     queues: OnceLock<Arc<MessageQueues>>,
 }
 
@@ -43,7 +43,7 @@ impl Communicator {
     /// A communicator with settings of one's own.
     #[must_use]
     pub fn with_options(options: Options) -> Self {
-        let (stop, _) = watch::channel(Stop::Not);
+        let (stop, _) = watch::channel(ShutdownPhase::Running);
         Self(Arc::new(Shared {
             settings: Arc::new(Settings::new(options)),
             stop,
@@ -142,7 +142,7 @@ impl Communicator {
 
     /// Hears how far the shutdown has come. The shutdown waits for whoever
     /// holds the receiver.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Stop> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ShutdownPhase> {
         self.0.stop.subscribe()
     }
 }

@@ -28,8 +28,8 @@ pub mod codegen;
 pub use client::{Pending, Proxy, Returned};
 pub use communicator::Communicator;
 pub use connection::{
-    BUILTIN_INTERFACE, Connection, ConnectionEvent, IncomingCall, NotPassed, Passing, Relay,
-    Relayed, Servant, WeakConnection,
+    BUILTIN_INTERFACE, Connection, ConnectionEvent, Disposition, ForwardError, InboundMessage,
+    IncomingCall, MessageHandler, Servant, WeakConnection,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use polling::BusyPoll;

@@ -25,7 +25,7 @@ use tokio::{
     task,
 };
 
-use eagerness::{Eagerness, Next};
+use eagerness::{Next, PollLimit};
 
 thread_local! {
     /// The poller of the runtime that this thread runs, for as long as that lives.
@@ -96,7 +96,7 @@ pub(crate) fn bytes_came() {
 }
 
 struct Poller {
-    eagerness: Mutex<Eagerness>,
+    eagerness: Mutex<PollLimit>,
     wanted_by: AtomicUsize,
     /// Something has come, or one fewer wants it.
     changed: Notify,
@@ -112,7 +112,7 @@ impl Poller {
                 return poller;
             }
             let new = Arc::new(Self {
-                eagerness: Mutex::new(Eagerness::new()),
+                eagerness: Mutex::new(PollLimit::new()),
                 wanted_by: AtomicUsize::new(0),
                 changed: Notify::new(),
             });
@@ -122,7 +122,7 @@ impl Poller {
         })
     }
 
-    fn eagerness(&self) -> MutexGuard<'_, Eagerness> {
+    fn eagerness(&self) -> MutexGuard<'_, PollLimit> {
         self.eagerness
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -9,18 +9,18 @@ pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stop {
+pub(crate) enum ShutdownPhase {
     /// Not at all.
-    Not,
+    Running,
     /// Nothing new is taken; what is under way may end.
-    Drain,
+    Draining,
     /// Everything ends now.
-    Now,
+    Terminating,
 }
 
 /// Waits until a shutdown has come this far: for ever, where nobody is left
 /// who could begin one.
-pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, at: Stop) {
+pub(crate) async fn reached(stop: &mut watch::Receiver<ShutdownPhase>, at: ShutdownPhase) {
     if stop.wait_for(|stop| *stop >= at).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -28,12 +28,12 @@ pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, at: Stop) {
 
 /// Tells all receivers to end, waits for them, and cuts off who takes longer
 /// than `timeout`. Returns whether everyone ended by itself.
-pub(crate) async fn end(stop: &watch::Sender<Stop>, timeout: Duration) -> bool {
-    stop.send_replace(Stop::Drain);
+pub(crate) async fn end(stop: &watch::Sender<ShutdownPhase>, timeout: Duration) -> bool {
+    stop.send_replace(ShutdownPhase::Draining);
     if tokio::time::timeout(timeout, stop.closed()).await.is_ok() {
         return true;
     }
-    stop.send_replace(Stop::Now);
+    stop.send_replace(ShutdownPhase::Terminating);
     stop.closed().await;
     false
 }

@@ -38,7 +38,7 @@ impl Crowd {
     }
 
     /// Waits for room, unless that is in vain; whether there is some.
-    async fn room(&self, room: impl Future<Output = ()>) -> bool {
+    async fn capacity(&self, room: impl Future<Output = ()>) -> bool {
         let has_room = match self.is_stuck.load(Ordering::Relaxed) {
             true => room.now_or_never().is_some(),
             false => timeout(ROOM_TIME, room).await.is_ok(),
@@ -70,7 +70,10 @@ impl Place {
     pub(crate) async fn turn(&self, session: u64) -> Option<MutexGuard<'_, ()>> {
         let crowd = &self.0.crowd;
         let turn = crowd.turn.lock().await;
-        crowd.room(self.0.room(session)).await.then_some(turn)
+        crowd
+            .capacity(self.0.capacity(session))
+            .await
+            .then_some(turn)
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
         let crowd = Crowd::default();
         let waits = async || {
             let began = Instant::now();
-            assert!(!crowd.room(pending()).await);
+            assert!(!crowd.capacity(pending()).await);
             began.elapsed() >= ROOM_TIME
         };
         assert!(waits().await);
@@ -101,7 +104,7 @@ mod tests {
         crowd.moves();
         assert!(waits().await);
         assert!(!waits().await);
-        assert!(crowd.room(ready(())).await);
+        assert!(crowd.capacity(ready(())).await);
         assert!(waits().await);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::select_all;
 use tce_runtime::{
-    Communicator, Connection, NotPassed, Passing, Relay, Servant,
+    Communicator, Connection, ForwardError, InboundMessage, MessageHandler, Servant,
     wire::{Header, PatchedExtra},
 };
 use tokio::sync::watch;
@@ -46,7 +46,7 @@ pub(crate) struct Making<'a> {
     /// Who answers what the servers call here.
     pub(crate) servants: &'a [Arc<dyn Servant>],
     /// Who decides about what comes from a server.
-    pub(crate) relay: &'a dyn Fn(Via) -> Arc<dyn Relay>,
+    pub(crate) relay: &'a dyn Fn(Via) -> Arc<dyn MessageHandler>,
     /// How far the gateway has come: at its end nobody is connected to any more.
     pub(crate) phase: watch::Receiver<Phase>,
 }
@@ -111,10 +111,10 @@ impl Direct {
 
     /// Waits until one of the hosts that are there may have room, the session's
     /// first; where none is there, nothing is waited for.
-    pub(super) async fn room(&self, session: u64) {
+    pub(super) async fn capacity(&self, session: u64) {
         let hosts = self.hosts.iter().cycle().skip(self.first(session));
         let there = hosts.take(self.hosts.len()).filter(|host| host.is_up());
-        let rooms = there.filter_map(|host| Some(Box::pin(host.connection.get()?.room())));
+        let rooms = there.filter_map(|host| Some(Box::pin(host.connection.get()?.capacity())));
         let rooms: Vec<_> = rooms.collect();
         if !rooms.is_empty() {
             select_all(rooms).await;
@@ -125,12 +125,12 @@ impl Direct {
     pub(super) fn pass(
         &self,
         session: u64,
-        passing: &mut Passing<'_>,
+        passing: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
-    ) -> Result<Via, NotPassed> {
+    ) -> Result<Via, ForwardError> {
         let count = self.hosts.len();
-        let mut failure = NotPassed::Detached;
+        let mut failure = ForwardError::Disconnected;
         for host in self
             .hosts
             .iter()
@@ -143,7 +143,7 @@ impl Direct {
             };
             match passing.pass(connection, header, extra, None) {
                 Ok(()) => return Ok(host.via),
-                Err(NotPassed::Detached) => {}
+                Err(ForwardError::Disconnected) => {}
                 Err(error) => failure = error,
             }
         }
@@ -156,7 +156,7 @@ impl Direct {
 struct Reaching {
     communicator: Communicator,
     endpoint: String,
-    relay: Arc<dyn Relay>,
+    relay: Arc<dyn MessageHandler>,
     servants: Vec<Arc<dyn Servant>>,
     place: Arc<OnceLock<Connection>>,
 }
@@ -168,7 +168,7 @@ impl Reaching {
             let relay = Arc::clone(&self.relay);
             let failure = match self
                 .communicator
-                .connect_relayed(&self.endpoint, relay)
+                .connect_with_handler(&self.endpoint, relay)
                 .await
             {
                 Ok(connection) => return self.keep(connection),

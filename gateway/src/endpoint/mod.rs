@@ -12,7 +12,7 @@ use std::{
 };
 
 use tce_runtime::{
-    Connection, NotPassed, Passing,
+    Connection, ForwardError, InboundMessage,
     wire::{Header, PatchedExtra},
 };
 
@@ -117,10 +117,10 @@ impl Backend {
     }
 
     /// Waits until a message of a session may find room.
-    async fn room(&self, session: u64) {
+    async fn capacity(&self, session: u64) {
         match &self.kind {
-            Kind::Queue(queue) => queue.connection.room().await,
-            Kind::Direct(direct) => direct.room(session).await,
+            Kind::Queue(queue) => queue.connection.capacity().await,
+            Kind::Direct(direct) => direct.capacity(session).await,
         }
     }
 
@@ -129,11 +129,11 @@ impl Backend {
     pub(crate) fn pass(
         &self,
         session: u64,
-        passing: &mut Passing<'_>,
+        passing: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
         expires_in: Duration,
-    ) -> Result<Option<Via>, NotPassed> {
+    ) -> Result<Option<Via>, ForwardError> {
         let via = match &self.kind {
             Kind::Queue(queue) => {
                 passing.pass(&queue.connection, header, extra, Some(expires_in))?;

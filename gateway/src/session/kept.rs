@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use tce_runtime::{Connection, ErrorCode, NotPassed, Passing, wire::Header};
+use tce_runtime::{Connection, ErrorCode, ForwardError, InboundMessage, wire::Header};
 use tokio::time::timeout;
 
 use super::Session;
@@ -26,7 +26,7 @@ impl Kept {
 impl Session {
     /// Keeps a message; nothing more is read from the client until
     /// [`Session::read_on`]. Nothing where the client has gone.
-    pub(super) fn keep(&self, passing: &Passing<'_>) -> Option<Kept> {
+    pub(super) fn keep(&self, passing: &InboundMessage<'_>) -> Option<Kept> {
         let kept = Kept {
             connection: self.connection()?,
             header: passing.message().header,
@@ -52,7 +52,7 @@ impl Session {
 
     /// Has a CALL wait until its backend takes it, for no longer than a call
     /// may take.
-    pub(super) fn wait_for_room(&self, passing: &Passing<'_>, backend: &Arc<Backend>) {
+    pub(super) fn wait_for_room(&self, passing: &InboundMessage<'_>, backend: &Arc<Backend>) {
         let Some(kept) = self.keep(passing) else {
             return;
         };
@@ -65,7 +65,7 @@ impl Session {
                 return;
             };
             if turn.is_none() {
-                let text = format!("endpoint `{name}`: {}", NotPassed::Full);
+                let text = format!("endpoint `{name}`: {}", ForwardError::Full);
                 kept.refuse(ErrorCode::SendFailed, &text);
                 session.traffic.calls.fetch_add(1, Ordering::Relaxed);
                 session.count_refused(kept.header, ErrorCode::SendFailed, "not_sent");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tce_runtime::{ErrorCode, Passing, Relayed, wire::reserved};
+use tce_runtime::{Disposition, ErrorCode, InboundMessage, wire::reserved};
 
 use super::{Session, kept::Kept, users::Bound};
 use crate::{auth, core::Core};
@@ -54,18 +54,18 @@ impl Session {
 
     /// Begins to look at who the client is. Its message waits until that is
     /// known, and all later ones behind it.
-    pub(super) fn log_in(&self, passing: &mut Passing<'_>) -> Relayed {
+    pub(super) fn log_in(&self, passing: &mut InboundMessage<'_>) -> Disposition {
         let guard = match (&self.lock().login, &self.core.authenticator) {
             (Login::Awaited, Some(guard)) => guard.clone(),
             // What was on its way when the connection ended.
-            _ => return Relayed::Taken,
+            _ => return Disposition::Handled,
         };
         let message = passing.message();
         let Some(token) = message.extra.get(reserved::TOKEN) else {
             let text = "log in first: the first message has to carry `__token__`";
             self.refuse(passing, ErrorCode::ConnectReject, "no_token", text);
             self.turn_away("no_token");
-            return Relayed::Taken;
+            return Disposition::Handled;
         };
         let login = auth::Login {
             token: token.to_owned(),
@@ -73,7 +73,7 @@ impl Session {
             peer: self.address.to_string(),
         };
         let Some(first) = self.keep(passing) else {
-            return Relayed::Taken;
+            return Disposition::Handled;
         };
         self.lock().login = Login::UnderWay;
         let this = self.this.clone();
@@ -83,7 +83,7 @@ impl Session {
                 session.logged_in(admitted, &first);
             }
         });
-        Relayed::Taken
+        Disposition::Handled
     }
 
     fn logged_in(&self, admitted: Result<String, auth::Refusal>, first: &Kept) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use tce_runtime::{
-    ErrorCode, NotPassed, Passing,
+    ErrorCode, ForwardError, InboundMessage,
     wire::{CallType, Header, PatchedExtra, ROUTED, reserved},
 };
 
@@ -34,7 +34,7 @@ const NOT_FOR_CLIENTS: [&str; 4] = [
 impl Session {
     /// Passes a CALL on to whoever its route names. False where it waits, and
     /// comes again.
-    pub(super) fn pass_on(&self, passing: &mut Passing<'_>, user: &str) -> bool {
+    pub(super) fn pass_on(&self, passing: &mut InboundMessage<'_>, user: &str) -> bool {
         let ifidx = passing.message().header.ifidx;
         let table = self.core.table.load();
         let Some(way) = table.call(ifidx, self.endpoint) else {
@@ -58,7 +58,7 @@ impl Session {
                 }
             }
             Ok(_) => {}
-            Err(NotPassed::Full) => {
+            Err(ForwardError::Full) => {
                 self.take_call(header.sequence);
                 self.wait_for_room(passing, backend);
                 return false;
@@ -76,7 +76,7 @@ impl Session {
 
     /// Enters a CALL among those under way, if somebody waits for its RETURN.
     /// Returns the header that it goes on with.
-    fn enter(&self, passing: &Passing<'_>, way: &Way, via: Option<Via>) -> Header {
+    fn enter(&self, passing: &InboundMessage<'_>, way: &Way, via: Option<Via>) -> Header {
         let of_client = passing.message().header;
         let mut header = of_client;
         header.call_id |= ROUTED;
@@ -95,11 +95,11 @@ impl Session {
     /// Sends a CALL to a backend, with who calls and where the RETURN goes.
     fn send_on(
         &self,
-        passing: &mut Passing<'_>,
+        passing: &mut InboundMessage<'_>,
         way: &Way,
         header: Header,
         user: &str,
-    ) -> Result<Option<Via>, NotPassed> {
+    ) -> Result<Option<Via>, ForwardError> {
         let to_servers = [
             (reserved::USER_ID, user),
             (reserved::MQ_RETURN, way.returns_by()),
@@ -121,7 +121,7 @@ impl Session {
     /// Answers a CALL with an error; a oneway one is dropped.
     pub(super) fn refuse(
         &self,
-        passing: &mut Passing<'_>,
+        passing: &mut InboundMessage<'_>,
         code: ErrorCode,
         reason: &'static str,
         text: &str,
@@ -142,7 +142,7 @@ impl Session {
 
     /// Passes a RETURN to the client; one that no call of its waits for is
     /// dropped.
-    pub(crate) fn returned(&self, passing: &mut Passing<'_>) {
+    pub(crate) fn returned(&self, passing: &mut InboundMessage<'_>) {
         let message = passing.message();
         let Some(call) = self.take_call(message.header.sequence) else {
             return self.core.drops.count("late_return");
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Passes a server's CALL to the client, oneway.
-    pub(crate) fn push(&self, passing: &mut Passing<'_>) {
+    pub(crate) fn push(&self, passing: &mut InboundMessage<'_>) {
         let mut header = passing.message().header;
         header.call_id &= !ROUTED;
         header.calltype = CallType::ONEWAY;
@@ -165,7 +165,7 @@ impl Session {
         self.send(passing, header);
     }
 
-    fn send(&self, passing: &mut Passing<'_>, header: Header) {
+    fn send(&self, passing: &mut InboundMessage<'_>, header: Header) {
         let Some(connection) = self.connection() else {
             return self.core.drops.count("client_gone");
         };
@@ -179,13 +179,13 @@ impl Session {
                 let size = passing.payload().len() as u64;
                 self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
             }
-            Err(NotPassed::Detached) => self.core.drops.count("client_gone"),
-            Err(NotPassed::Full) if header.calltype.is_return() => {
+            Err(ForwardError::Disconnected) => self.core.drops.count("client_gone"),
+            Err(ForwardError::Full) if header.calltype.is_return() => {
                 // It had its chance: its calls were not read any more.
                 self.core.drops.count("slow_reader");
                 self.end("slow_reader");
             }
-            Err(NotPassed::Full) => self.core.drops.count("slow_reader"),
+            Err(ForwardError::Full) => self.core.drops.count("slow_reader"),
             Err(_) => {
                 self.core.drops.count("too_large");
                 if header.calltype.is_return() {

@@ -3,7 +3,8 @@
 use std::{pin::Pin, sync::atomic::Ordering};
 
 use tce_runtime::{
-    BUILTIN_INTERFACE, Connection, ErrorCode, Passing, Relay, Relayed, wire::Header,
+    BUILTIN_INTERFACE, Connection, Disposition, ErrorCode, InboundMessage, MessageHandler,
+    wire::Header,
 };
 
 use super::Session;
@@ -11,10 +12,10 @@ use super::Session;
 /// `ping` of the built-in interface.
 const PING: u16 = 0;
 
-impl Relay for Session {
-    fn relay(&self, passing: &mut Passing<'_>) -> Relayed {
+impl MessageHandler for Session {
+    fn handle(&self, passing: &mut InboundMessage<'_>) -> Disposition {
         if self.is_ending.load(Ordering::Acquire) {
-            return Relayed::Taken;
+            return Disposition::Handled;
         }
         let header = passing.message().header;
         let size = passing.payload().len() as u64;
@@ -33,12 +34,12 @@ impl Relay for Session {
         };
         if !header.calltype.is_call() {
             // Only calls of the gateway's own can be answered by a client.
-            return Relayed::Ours;
+            return Disposition::Local;
         }
         let Some(user) = user else {
             // Whether somebody is there may be asked by anybody; what is served, not.
             return match (header.ifidx, header.opidx) {
-                (BUILTIN_INTERFACE, PING) => Relayed::Ours,
+                (BUILTIN_INTERFACE, PING) => Disposition::Local,
                 _ => self.log_in(passing),
             };
         };
@@ -47,8 +48,8 @@ impl Relay for Session {
             self.traffic.calls.fetch_add(1, Ordering::Relaxed);
         }
         match is_ours {
-            true => Relayed::OursBy(user),
-            false => Relayed::Taken,
+            true => Disposition::LocalAs(user),
+            false => Disposition::Handled,
         }
     }
 
@@ -71,15 +72,15 @@ impl Relay for Session {
         self.clients.leave(self);
     }
 
-    fn holds(&self) -> bool {
+    fn should_pause(&self) -> bool {
         self.is_held.load(Ordering::Acquire) || self.is_ending.load(Ordering::Acquire)
     }
 
-    fn waits_for_room(&self) -> bool {
+    fn waits_for_capacity(&self) -> bool {
         true
     }
 
-    fn released(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn until_resumed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if self.is_ending.load(Ordering::Acquire) {
                 // The end of the connection ends this, too.

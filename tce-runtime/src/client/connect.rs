@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{Connection, Keep, Parts, Relay, Status, drive},
+    connection::{CloseOnDrop, Connection, MessageHandler, Parts, Status, drive},
     error::{ErrorCode, RpcError},
     polling::BusyPoll,
-    stop::{Stop, reached},
-    transport::{Stream, socket},
+    stop::{ShutdownPhase, reached},
+    transport::{ByteStream, socket},
     wire::{Extra, reserved},
 };
 
@@ -38,23 +38,23 @@ impl Communicator {
         self.connect_with(endpoint, None).await
     }
 
-    /// The same, with `relay` to decide about the messages that come by sockets.
+    /// The same, with `handler` to decide about the messages that come by sockets.
     /// Over a message queue none come by the way by which they leave.
     ///
     /// # Errors
     /// As [`Communicator::connect`].
-    pub async fn connect_relayed(
+    pub async fn connect_with_handler(
         &self,
         endpoint: &str,
-        relay: Arc<dyn Relay>,
+        handler: Arc<dyn MessageHandler>,
     ) -> Result<Connection, RpcError> {
-        self.connect_with(endpoint, Some(relay)).await
+        self.connect_with(endpoint, Some(handler)).await
     }
 
     async fn connect_with(
         &self,
         endpoint: &str,
-        relay: Option<Arc<dyn Relay>>,
+        handler: Option<Arc<dyn MessageHandler>>,
     ) -> Result<Connection, RpcError> {
         let endpoint: Endpoint = endpoint
             .parse()
@@ -70,12 +70,12 @@ impl Communicator {
             compression: endpoint.compression(),
             servants: Arc::default(),
             listeners: Arc::default(),
-            relay,
+            handler,
             credentials: credentials(self),
             queue: None,
         };
         let mut connection = Connection::new(self.settings(), parts);
-        connection.keep = Some(Arc::new(Keep(Arc::clone(&connection.inner))));
+        connection.keep = Some(Arc::new(CloseOnDrop(Arc::clone(&connection.inner))));
         let mut up = connection.inner.status.subscribe();
         tokio::spawn(supervise(connection.without_keep(), endpoint, stream, stop));
         // The task sets the status before it reads or writes; a peer that closes
@@ -101,8 +101,8 @@ fn credentials(communicator: &Communicator) -> Extra {
 async fn supervise(
     connection: Connection,
     endpoint: Endpoint,
-    first: Stream,
-    stop: watch::Receiver<Stop>,
+    first: ByteStream,
+    stop: watch::Receiver<ShutdownPhase>,
 ) {
     let inner = &connection.inner;
     let longest = inner.settings.options.busy_poll_time;
@@ -128,15 +128,15 @@ async fn supervise(
 }
 
 /// Ready when a connection must not be made any more.
-async fn ending(connection: &Connection, mut stop: watch::Receiver<Stop>) {
+async fn ending(connection: &Connection, mut stop: watch::Receiver<ShutdownPhase>) {
     let mut status = connection.inner.status.subscribe();
     tokio::select! {
         _ = status.wait_for(|status| matches!(status, Status::Closed)) => {}
-        () = reached(&mut stop, Stop::Drain) => {}
+        () = reached(&mut stop, ShutdownPhase::Draining) => {}
     }
 }
 
-async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut u64) -> Stream {
+async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut u64) -> ByteStream {
     let inner = &connection.inner;
     let builder = ExponentialBuilder::default()
         .with_min_delay(BACKOFF_MIN)

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use super::connect::ensure_up;
 use crate::{
     connection::{
-        Connection, Leave, Outcome, Outgoing, Purpose, QueueLink, Refused, Reply, TooLarge, after,
+        CallOutcome, Completion, Connection, FlushPolicy, OutgoingMessage, PushError, QueueChannel,
+        Reply, TooLarge, after,
     },
     error::{ErrorCode, RpcError},
     wire::{CallType, Extra, Header, Marshal, Operation, Raw, reserved},
@@ -15,13 +16,13 @@ use crate::{
 
 /// What a proxy adds to each of its calls.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facets {
+pub(super) struct CallOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
     pub(super) extra: Extra,
 }
 
-impl Facets {
+impl CallOptions {
     pub(super) fn timeout(&self, connection: &Connection) -> Duration {
         self.timeout.unwrap_or(connection.options().timeout)
     }
@@ -40,7 +41,7 @@ pub(super) enum NotSent {
 pub(super) fn send(
     connection: &Connection,
     operation: &Operation,
-    facets: &Facets,
+    options: &CallOptions,
     deadline: Instant,
     params: impl Marshal,
 ) -> Result<u32, NotSent> {
@@ -49,8 +50,8 @@ pub(super) fn send(
     let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
     let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
     let sent = match &connection.inner.queue {
-        Some(link) => send_by_queue(connection, link, header, facets, deadline, params),
-        None => send_on_stream(connection, entered.alone, header, facets, params),
+        Some(link) => send_by_queue(connection, link, header, options, deadline, params),
+        None => send_on_stream(connection, entered.alone, header, options, params),
     };
     if sent.is_err() {
         calls.forget(entered.sequence);
@@ -62,17 +63,20 @@ fn send_on_stream(
     connection: &Connection,
     is_alone: bool,
     header: Header,
-    facets: &Facets,
+    options: &CallOptions,
     params: impl Marshal,
 ) -> Result<(), NotSent> {
     let leave = if is_alone {
-        Leave::Now
+        FlushPolicy::Immediate
     } else {
-        Leave::Gathered
+        FlushPolicy::Batched
     };
-    let appended = connection.inner.outbox.append(leave, |out, is_first| {
-        encode(connection, out, header, facets, is_first, params)
-    });
+    let appended = connection
+        .inner
+        .write_buffer
+        .append(leave, |out, is_first| {
+            encode(connection, out, header, options, is_first, params)
+        });
     match appended {
         Ok(encoded) => encoded.map_err(|error| NotSent::Ever(too_large(error))),
         Err(_) => Err(NotSent::Yet),
@@ -81,21 +85,27 @@ fn send_on_stream(
 
 fn send_by_queue(
     connection: &Connection,
-    link: &QueueLink,
+    link: &QueueChannel,
     header: Header,
-    facets: &Facets,
+    options: &CallOptions,
     deadline: Instant,
     params: impl Marshal,
 ) -> Result<(), NotSent> {
     if link.returns_by.is_none() {
         return Err(NotSent::Ever(no_way_back()));
     }
-    let body = encode_for_queue(connection, link, header, facets, params).map_err(NotSent::Ever)?;
-    let message = outgoing(link, body, Some(deadline), Purpose::Call(header.sequence));
-    match link.outlet.push(message) {
+    let body =
+        encode_for_queue(connection, link, header, options, params).map_err(NotSent::Ever)?;
+    let message = outgoing(
+        link,
+        body,
+        Some(deadline),
+        Completion::Call(header.sequence),
+    );
+    match link.publish_queue.push(message) {
         Ok(()) => Ok(()),
-        Err(Refused::Full) => Err(NotSent::Yet),
-        Err(Refused::Detached) => Err(NotSent::Ever(link.outlet.absence())),
+        Err(PushError::Full) => Err(NotSent::Yet),
+        Err(PushError::Disconnected) => Err(NotSent::Ever(link.publish_queue.absence())),
     }
 }
 
@@ -108,16 +118,16 @@ fn no_way_back() -> RpcError {
 
 fn encode_for_queue(
     connection: &Connection,
-    link: &QueueLink,
+    link: &QueueChannel,
     header: Header,
-    facets: &Facets,
+    options: &CallOptions,
     params: impl Marshal,
 ) -> Result<Vec<u8>, RpcError> {
-    let mut extra = facets.extra.clone();
+    let mut extra = options.extra.clone();
     if let Some(returns_by) = &link.returns_by {
         extra.set(reserved::MQ_RETURN, &**returns_by);
     }
-    if let Some(linger) = facets.linger {
+    if let Some(linger) = options.linger {
         extra.set(reserved::LINGER_TIME, unix_seconds_in(linger).to_string());
     }
     let mut body = Vec::new();
@@ -137,16 +147,16 @@ fn unix_seconds_in(time: Duration) -> u64 {
 }
 
 fn outgoing(
-    link: &QueueLink,
+    link: &QueueChannel,
     body: Vec<u8>,
     expires_at: Option<Instant>,
-    purpose: Purpose,
-) -> Outgoing {
-    Outgoing {
+    completion: Completion,
+) -> OutgoingMessage {
+    OutgoingMessage {
         body,
         queue: link.queue.clone(),
         expires_at,
-        purpose,
+        completion,
     }
 }
 
@@ -154,17 +164,17 @@ fn encode(
     connection: &Connection,
     out: &mut Vec<u8>,
     header: Header,
-    facets: &Facets,
+    options: &CallOptions,
     is_first: bool,
     params: impl Marshal,
 ) -> Result<(), TooLarge> {
     let inner = &connection.inner;
     if is_first && !inner.credentials.is_empty() {
         let mut extra = inner.credentials.clone();
-        extra.extend(facets.extra.iter());
+        extra.extend(options.extra.iter());
         return inner.encode(out, header, &extra, params);
     }
-    inner.encode(out, header, &facets.extra, params)
+    inner.encode(out, header, &options.extra, params)
 }
 
 /// Sends a twoway call that could not be sent at once, when it can be; its
@@ -172,16 +182,16 @@ fn encode(
 pub(super) async fn send_later(
     connection: Connection,
     operation: Operation,
-    facets: Facets,
+    options: CallOptions,
     deadline: Instant,
     params: Vec<u8>,
 ) -> Result<u32, RpcError> {
     loop {
-        match send(&connection, &operation, &facets, deadline, Raw(&params)) {
+        match send(&connection, &operation, &options, deadline, Raw(&params)) {
             Ok(sequence) => return Ok(sequence),
             Err(NotSent::Ever(error)) => return Err(error),
             Err(NotSent::Yet) => {
-                room(&connection, deadline, || connection.inner.calls.room()).await?;
+                room(&connection, deadline, || connection.inner.calls.capacity()).await?;
             }
         }
     }
@@ -191,23 +201,23 @@ pub(super) async fn send_later(
 pub(super) async fn send_oneway(
     connection: &Connection,
     operation: &Operation,
-    facets: &Facets,
+    options: &CallOptions,
     params: impl Marshal,
 ) -> Result<(), RpcError> {
     if let Some(link) = &connection.inner.queue {
-        return send_oneway_by_queue(connection, link, operation, facets, params).await;
+        return send_oneway_by_queue(connection, link, operation, options, params).await;
     }
-    let outbox = &connection.inner.outbox;
+    let write_buffer = &connection.inner.write_buffer;
     // Nobody answers: any sequence does, and existing clients send one.
     let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
     loop {
-        let appended = outbox.append(Leave::Filled, |out, is_first| {
-            encode(connection, out, header, facets, is_first, &params)
+        let appended = write_buffer.append(FlushPolicy::WhenFull, |out, is_first| {
+            encode(connection, out, header, options, is_first, &params)
         });
         match appended {
             Ok(encoded) => return encoded.map_err(too_large),
-            Err(Refused::Full | Refused::Detached) => {
-                let deadline = after(Instant::now(), facets.timeout(connection));
+            Err(PushError::Full | PushError::Disconnected) => {
+                let deadline = after(Instant::now(), options.timeout(connection));
                 room(connection, deadline, || std::future::ready(())).await?;
             }
         }
@@ -219,14 +229,14 @@ pub(super) async fn send_oneway(
 /// more than that the time was too short.
 async fn send_oneway_by_queue(
     connection: &Connection,
-    link: &QueueLink,
+    link: &QueueChannel,
     operation: &Operation,
-    facets: &Facets,
+    options: &CallOptions,
     params: impl Marshal,
 ) -> Result<(), RpcError> {
-    let deadline = after(Instant::now(), facets.timeout(connection));
+    let deadline = after(Instant::now(), options.timeout(connection));
     let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
-    let body = encode_for_queue(connection, link, header, facets, params)?;
+    let body = encode_for_queue(connection, link, header, options, params)?;
     let late = |_| {
         RpcError::new(
             ErrorCode::SendFailed,
@@ -234,19 +244,21 @@ async fn send_oneway_by_queue(
         )
     };
     let sending = async {
-        link.outlet.room().await;
+        link.publish_queue.capacity().await;
         let (settled, confirmation) = oneshot::channel();
-        let purpose = if link.is_confirmed {
-            Purpose::Confirmed(settled)
+        let completion = if link.is_confirmed {
+            Completion::Confirmed(settled)
         } else {
-            Purpose::Unconfirmed
+            Completion::Unconfirmed
         };
-        let pushed = link.outlet.push_anyway(outgoing(link, body, None, purpose));
-        pushed.map_err(|_| link.outlet.absence())?;
+        let pushed = link
+            .publish_queue
+            .push_anyway(outgoing(link, body, None, completion));
+        pushed.map_err(|_| link.publish_queue.absence())?;
         if link.is_confirmed {
             return confirmation
                 .await
-                .unwrap_or_else(|_| Err(link.outlet.absence()));
+                .unwrap_or_else(|_| Err(link.publish_queue.absence()));
         }
         Ok(())
     };
@@ -267,8 +279,8 @@ async fn room<F: Future<Output = ()>>(
     }
     let room = async {
         match &inner.queue {
-            Some(link) => link.outlet.room().await,
-            None => inner.outbox.room().await,
+            Some(link) => link.publish_queue.capacity().await,
+            None => inner.write_buffer.capacity().await,
         }
         place().await;
     };
@@ -287,15 +299,15 @@ fn too_large(error: TooLarge) -> RpcError {
 }
 
 /// The RETURN behind an outcome.
-pub(super) fn reply_of(outcome: Outcome, timeout: Duration) -> Result<Reply, RpcError> {
+pub(super) fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> {
     match outcome {
-        Outcome::Returned(reply) => Ok(reply),
-        Outcome::TimedOut => Err(RpcError::new(
+        CallOutcome::Returned(reply) => Ok(reply),
+        CallOutcome::TimedOut => Err(RpcError::new(
             ErrorCode::Timeout,
             format!("no answer within {timeout:?}"),
         )),
-        Outcome::Failed(code, text) => Err(RpcError::new(code, text)),
-        Outcome::Lost(reason) => {
+        CallOutcome::Failed(code, text) => Err(RpcError::new(code, text)),
+        CallOutcome::Lost(reason) => {
             let text = format!("the connection ended before the answer came: {reason}");
             Err(RpcError::new(ErrorCode::ConnectionLost, text))
         }

@@ -1,4 +1,4 @@
-//! Calls whose RETURN is awaited.
+//! PendingCalls whose RETURN is awaited.
 
 use std::{
     fmt,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Pending,
-    invoke::{Facets, NotSent, send, send_later, send_oneway},
+    invoke::{CallOptions, NotSent, send, send_later, send_oneway},
     pending::State,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Proxy {
     connection: Connection,
-    facets: Facets,
+    options: CallOptions,
 }
 
 impl Proxy {
@@ -36,7 +36,7 @@ impl Proxy {
     pub fn new(connection: &Connection) -> Self {
         Self {
             connection: connection.clone(),
-            facets: Facets::default(),
+            options: CallOptions::default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Proxy {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         let mut proxy = self.clone();
-        proxy.facets.timeout = Some(timeout);
+        proxy.options.timeout = Some(timeout);
         proxy
     }
 
@@ -87,7 +87,7 @@ impl Proxy {
     #[must_use]
     pub fn with_linger(&self, linger: Duration) -> Self {
         let mut proxy = self.clone();
-        proxy.facets.linger = Some(linger);
+        proxy.options.linger = Some(linger);
         proxy
     }
 
@@ -99,31 +99,37 @@ impl Proxy {
         extra: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let mut proxy = self.clone();
-        proxy.facets.extra.extend(extra);
+        proxy.options.extra.extend(extra);
         proxy
     }
 
-    /// Calls twoway. The call is sent now; the result is awaited whenever it
+    /// PendingCalls twoway. The call is sent now; the result is awaited whenever it
     /// is needed.
     pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
-        let timeout = self.facets.timeout(&self.connection);
+        let timeout = self.options.timeout(&self.connection);
         let deadline = after(Instant::now(), timeout);
-        let state = match send(&self.connection, operation, &self.facets, deadline, &params) {
+        let state = match send(
+            &self.connection,
+            operation,
+            &self.options,
+            deadline,
+            &params,
+        ) {
             Ok(sequence) => State::Sent(sequence),
             Err(NotSent::Ever(error)) => State::Over(Some(error)),
             Err(NotSent::Yet) => {
-                let (connection, facets) = (self.connection.clone(), self.facets.clone());
+                let (connection, options) = (self.connection.clone(), self.options.clone());
                 let mut marshalled = Vec::new();
                 params.marshal(&mut Writer::new(&mut marshalled));
                 State::Later(Box::pin(send_later(
-                    connection, *operation, facets, deadline, marshalled,
+                    connection, *operation, options, deadline, marshalled,
                 )))
             }
         };
         Pending::new(state, *operation, self.connection.clone(), timeout)
     }
 
-    /// Calls oneway: done when the call is in the send buffer. Where the
+    /// PendingCalls oneway: done when the call is in the send buffer. Where the
     /// buffer is full it waits for room, until the proxy's timeout.
     ///
     /// # Errors
@@ -133,7 +139,7 @@ impl Proxy {
         operation: &Operation,
         params: P,
     ) -> Result<(), RpcError> {
-        send_oneway(&self.connection, operation, &self.facets, params)
+        send_oneway(&self.connection, operation, &self.options, params)
             .await
             .map_err(|error| {
                 error

@@ -15,11 +15,12 @@ use tokio::{
 };
 
 use super::{
-    Connection, ConnectionEvent, Status, after, ended::Ended, outbox::Sink, reading::Reading,
+    Connection, ConnectionEvent, Status, after, ended::CloseReason, reading::StreamReader,
+    write_buffer::Sink,
 };
 use crate::{
-    stop::{DRAIN_EVERY, Stop, reached},
-    transport::Stream,
+    stop::{DRAIN_EVERY, ShutdownPhase, reached},
+    transport::ByteStream,
 };
 
 /// How long what waits to be sent may take when a connection is closed.
@@ -45,7 +46,7 @@ impl Teardown<'_> {
         // connection must also find why, and a call that was entered before
         // the last step is failed by it.
         inner.set_status(after);
-        let sink = inner.outbox.detach();
+        let sink = inner.write_buffer.detach();
         inner.calls.lose_all(reason);
         sink
     }
@@ -61,9 +62,9 @@ impl Drop for Teardown<'_> {
 /// its status then.
 pub(crate) async fn drive(
     connection: &Connection,
-    stream: Stream,
+    stream: ByteStream,
     after: Status,
-    stop: watch::Receiver<Stop>,
+    stop: watch::Receiver<ShutdownPhase>,
 ) {
     connection.tell(&ConnectionEvent::Connected);
     let ended = run(connection, stream, after, stop).await;
@@ -75,12 +76,12 @@ pub(crate) async fn drive(
 
 async fn run(
     connection: &Connection,
-    stream: Stream,
+    stream: ByteStream,
     after: Status,
-    mut stop: watch::Receiver<Stop>,
-) -> Ended {
+    mut stop: watch::Receiver<ShutdownPhase>,
+) -> CloseReason {
     let inner = &connection.inner;
-    let Stream {
+    let ByteStream {
         mut source, sink, ..
     } = stream;
     let mut status = inner.status.subscribe();
@@ -88,12 +89,12 @@ async fn run(
         connection,
         after: Some(after),
     };
-    inner.outbox.attach(sink);
+    inner.write_buffer.attach(sink);
     inner.set_status(Status::Up);
-    let mut reading = Reading::new(connection);
+    let mut reading = StreamReader::new(connection);
     // What is rarely ready is looked at only when it has woken: most wakes are
     // for bytes, and there are many.
-    let rare: [Pin<Box<dyn Future<Output = Ended> + Send + '_>>; 3] = [
+    let rare: [Pin<Box<dyn Future<Output = CloseReason> + Send + '_>>; 3] = [
         Box::pin(watch_deadlines(connection)),
         Box::pin(closed(connection, &mut status)),
         Box::pin(stopped(connection, &mut stop)),
@@ -102,7 +103,7 @@ async fn run(
     let ended = tokio::select! {
         biased;
         ended = reading.read(&mut source) => ended,
-        error = inner.outbox.write(|| inner.calls.look_again()) => Ended::Io(error),
+        error = inner.write_buffer.write(|| inner.calls.look_again()) => CloseReason::Io(error),
         Some(ended) = rare.next() => ended,
     };
     drop(rare);
@@ -114,62 +115,68 @@ async fn run(
 
 /// Ends the stream as its protocol wants it, so that the peer knows that
 /// nothing is missing; without that, where there is no more time.
-async fn take_leave(mut sink: Sink, mut stop: watch::Receiver<Stop>) {
+async fn take_leave(mut sink: Sink, mut stop: watch::Receiver<ShutdownPhase>) {
     tokio::select! {
         biased;
         _ = timeout(LEAVE_TIME, sink.shutdown()) => {}
-        () = reached(&mut stop, Stop::Now) => {}
+        () = reached(&mut stop, ShutdownPhase::Terminating) => {}
     }
 }
 
 /// Waits until the connection is closed on this side and what waits is sent.
-async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) -> Ended {
+async fn closed(connection: &Connection, status: &mut watch::Receiver<Status>) -> CloseReason {
     let inner = &connection.inner;
     // The sender lives in the connection itself.
     let _ = status
         .wait_for(|status| matches!(status, Status::Closed))
         .await;
-    let _ = timeout(CLOSE_TIME, inner.outbox.drained()).await;
-    Ended::ByUs
+    let _ = timeout(CLOSE_TIME, inner.write_buffer.drained()).await;
+    CloseReason::ByUs
 }
 
 /// Waits until the communicator ends, and what is under way has ended.
-async fn stopped(connection: &Connection, stop: &mut watch::Receiver<Stop>) -> Ended {
+async fn stopped(
+    connection: &Connection,
+    stop: &mut watch::Receiver<ShutdownPhase>,
+) -> CloseReason {
     let inner = &connection.inner;
-    reached(stop, Stop::Drain).await;
+    reached(stop, ShutdownPhase::Draining).await;
     inner.is_draining.store(true, Ordering::Relaxed);
-    while *stop.borrow() == Stop::Drain {
+    while *stop.borrow() == ShutdownPhase::Draining {
         if inner.served.count() == 0
             && inner.calls.waiting() == 0
-            && inner.outbox.pending() == 0
-            && inner.relay.as_ref().is_none_or(|relay| relay.is_idle())
+            && inner.write_buffer.pending() == 0
+            && inner
+                .handler
+                .as_ref()
+                .is_none_or(|handler| handler.is_idle())
         {
             break;
         }
         sleep(DRAIN_EVERY).await;
     }
-    Ended::ByUs
+    CloseReason::ByUs
 }
 
 /// Fails calls at their deadlines, and the connection when its peer stalls.
 /// One timer serves them all.
-async fn watch_deadlines(connection: &Connection) -> Ended {
+async fn watch_deadlines(connection: &Connection) -> CloseReason {
     let inner = &connection.inner;
     let stall_time = inner.settings.options.connection.stall_time;
     loop {
         let stalls_at = |since: Instant| after(since, stall_time);
-        let stalls = inner.outbox.blocked_since().map(stalls_at);
-        let gives_back = inner.outbox.give_back(Instant::now());
+        let stalls = inner.write_buffer.blocked_since().map(stalls_at);
+        let gives_back = inner.write_buffer.give_back(Instant::now());
         inner
             .calls
             .watch_once([stalls, gives_back].into_iter().flatten().min())
             .await;
         if inner
-            .outbox
+            .write_buffer
             .blocked_since()
             .is_some_and(|since| stalls_at(since) <= Instant::now())
         {
-            return Ended::Stalled(stall_time);
+            return CloseReason::Stalled(stall_time);
         }
     }
 }

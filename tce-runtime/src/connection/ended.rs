@@ -6,7 +6,7 @@ use crate::wire::FrameError;
 
 /// Why a connection has ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum CloseReason {
     /// The peer closed it.
     ByPeer,
     /// It was closed here.
@@ -21,7 +21,7 @@ pub(crate) enum Ended {
     Stalled(Duration),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByPeer => f.write_str("closed by the peer"),

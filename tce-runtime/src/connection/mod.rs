@@ -4,19 +4,19 @@
 //! differs is who makes it: `client` connects, and connects again; `server`
 //! accepts.
 
-mod calls;
 mod drive;
 mod ended;
 mod events;
+mod forwarding;
 mod origin;
-mod outbox;
-mod outlet;
+mod pending_calls;
+mod publish_queue;
 mod reading;
-mod relay;
 mod returns;
 mod servants;
 mod served;
 mod wait;
+mod write_buffer;
 
 use std::{
     fmt,
@@ -25,20 +25,20 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-pub(crate) use calls::{Calls, Outcome, Reply};
 pub(crate) use drive::drive;
 pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
-pub(crate) use origin::{Acks, Origin, Parcel};
-pub(crate) use outbox::{Leave, Outbox, Refused};
-pub(crate) use outlet::{Outgoing, Outlet, Purpose, QueueLink};
-pub(crate) use relay::Leaving;
-pub use relay::{NotPassed, Passing, Relay, Relayed};
-pub(crate) use returns::Ticket;
-pub(crate) use servants::Servants;
+pub(crate) use forwarding::WriteBatch;
+pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
+pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
+pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
+pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue, QueueChannel};
+pub(crate) use returns::ReplyContext;
+pub(crate) use servants::ServantRegistry;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
-pub(crate) use served::{Served, Serving};
+pub(crate) use served::{InFlightCounter, InFlightGuard};
 pub(crate) use wait::after;
+pub(crate) use write_buffer::{FlushPolicy, PushError, WriteBuffer};
 
 use crate::{
     config::{Options, Settings},
@@ -73,7 +73,7 @@ pub(crate) enum Status {
 pub struct Connection {
     pub(crate) inner: Arc<Inner>,
     /// Ends a client's connection when nobody uses it any more.
-    pub(crate) keep: Option<Arc<Keep>>,
+    pub(crate) keep: Option<Arc<CloseOnDrop>>,
 }
 
 pub(crate) struct Inner {
@@ -81,15 +81,15 @@ pub(crate) struct Inner {
     /// The peer, for people: the endpoint, or the address it came from.
     pub(crate) peer: String,
     pub(crate) compression: Compression,
-    pub(crate) calls: Arc<Calls>,
-    pub(crate) outbox: Outbox,
+    pub(crate) calls: Arc<PendingCalls>,
+    pub(crate) write_buffer: WriteBuffer,
     /// The way over a message queue, where it is none over a stream.
-    pub(crate) queue: Option<QueueLink>,
-    pub(crate) servants: Arc<Servants>,
+    pub(crate) queue: Option<QueueChannel>,
+    pub(crate) servants: Arc<ServantRegistry>,
     pub(crate) listeners: Arc<Listeners>,
     /// Who decides about its messages, where they are passed on.
-    pub(crate) relay: Option<Arc<dyn Relay>>,
-    pub(crate) served: Served,
+    pub(crate) handler: Option<Arc<dyn MessageHandler>>,
+    pub(crate) served: InFlightCounter,
     pub(crate) status: watch::Sender<Status>,
     /// Asks for an attempt to connect now, rather than after the back-off.
     pub(crate) demand: Notify,
@@ -100,9 +100,9 @@ pub(crate) struct Inner {
 }
 
 /// Closes the connection when it is dropped.
-pub(crate) struct Keep(pub(crate) Arc<Inner>);
+pub(crate) struct CloseOnDrop(pub(crate) Arc<Inner>);
 
-impl Drop for Keep {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.status.send_replace(Status::Closed);
     }
@@ -112,9 +112,9 @@ impl Drop for Keep {
 pub(crate) struct Parts {
     pub(crate) peer: String,
     pub(crate) compression: Compression,
-    pub(crate) servants: Arc<Servants>,
+    pub(crate) servants: Arc<ServantRegistry>,
     pub(crate) listeners: Arc<Listeners>,
-    pub(crate) relay: Option<Arc<dyn Relay>>,
+    pub(crate) handler: Option<Arc<dyn MessageHandler>>,
     pub(crate) credentials: Extra,
     /// The way over a message queue, where it is none over a stream.
     pub(crate) queue: Option<ByQueue>,
@@ -122,11 +122,11 @@ pub(crate) struct Parts {
 
 /// What a connection over message queues shares with the others.
 pub(crate) struct ByQueue {
-    pub(crate) link: QueueLink,
+    pub(crate) link: QueueChannel,
     /// The calls that RETURNs belong to.
-    pub(crate) calls: Arc<Calls>,
+    pub(crate) calls: Arc<PendingCalls>,
     /// The servants' tasks that have a RETURN to send.
-    pub(crate) served: Served,
+    pub(crate) served: InFlightCounter,
 }
 
 impl Connection {
@@ -145,8 +145,8 @@ impl Connection {
             Some(by) => (Some(by.link), by.calls, by.served),
             None => (
                 None,
-                Arc::new(Calls::new(limits.calls_in_flight, 1)),
-                Served::default(),
+                Arc::new(PendingCalls::new(limits.calls_in_flight, 1)),
+                InFlightCounter::default(),
             ),
         };
         let inner = Inner {
@@ -154,11 +154,11 @@ impl Connection {
             peer: parts.peer,
             compression: parts.compression,
             calls,
-            outbox: Outbox::new(limits.send_buffer),
+            write_buffer: WriteBuffer::new(limits.send_buffer),
             queue,
             servants: parts.servants,
             listeners: parts.listeners,
-            relay: parts.relay,
+            handler: parts.handler,
             served,
             status,
             demand: Notify::new(),
@@ -187,7 +187,7 @@ impl Connection {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         if let Some(link) = &self.inner.queue
-            && !link.outlet.is_up()
+            && !link.publish_queue.is_up()
         {
             return false;
         }
@@ -202,7 +202,7 @@ impl Connection {
         self.inner.servants.add(&servant);
     }
 
-    /// Calls `listener` when the connection goes up or down. It runs in the
+    /// PendingCalls `listener` when the connection goes up or down. It runs in the
     /// connection's task: what takes long belongs into a task of its own.
     pub fn on_event(&self, listener: impl Fn(&Self, &ConnectionEvent) + Send + Sync + 'static) {
         self.inner.listeners.add(listener);
@@ -212,17 +212,17 @@ impl Connection {
     /// connection is lost.
     pub async fn flush(&self) {
         match &self.inner.queue {
-            Some(link) => link.outlet.drained().await,
-            None => self.inner.outbox.drained().await,
+            Some(link) => link.publish_queue.drained().await,
+            None => self.inner.write_buffer.drained().await,
         }
     }
 
     /// Waits until another message finds room among those that wait to be sent
     /// (`send_buffer` of the options), or nothing can be sent any more.
-    pub async fn room(&self) {
+    pub async fn capacity(&self) {
         match &self.inner.queue {
-            Some(link) => link.outlet.room().await,
-            None => self.inner.outbox.room().await,
+            Some(link) => link.publish_queue.capacity().await,
+            None => self.inner.write_buffer.capacity().await,
         }
     }
 
@@ -236,7 +236,7 @@ impl Connection {
     #[must_use]
     pub fn queued(&self) -> usize {
         let queue = self.inner.queue.as_ref();
-        queue.map_or(0, |link| link.outlet.waiting())
+        queue.map_or(0, |link| link.publish_queue.waiting())
     }
 
     /// How many calls on this connection wait for their RETURN.
@@ -261,10 +261,10 @@ impl Connection {
     }
 
     pub(crate) fn tell(&self, event: &ConnectionEvent) {
-        if let Some(relay) = &self.inner.relay {
+        if let Some(handler) = &self.inner.handler {
             match event {
-                ConnectionEvent::Connected => relay.connected(self),
-                ConnectionEvent::Disconnected { reason } => relay.disconnected(self, reason),
+                ConnectionEvent::Connected => handler.connected(self),
+                ConnectionEvent::Disconnected { reason } => handler.disconnected(self, reason),
             }
         }
         self.inner.listeners.tell(self, event);
@@ -280,7 +280,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A [`Connection`] that may be gone: for what its own [`Relay`] keeps.
+/// A [`Connection`] that may be gone: for what its own [`MessageHandler`] keeps.
 #[derive(Debug, Clone, Default)]
 pub struct WeakConnection(Weak<Inner>);
 

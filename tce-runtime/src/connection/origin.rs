@@ -10,8 +10,8 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::{Served, Serving};
-use crate::transport::mq::{Delivery, Settled, Tag};
+use super::{InFlightCounter, InFlightGuard};
+use crate::transport::mq::{Delivery, DeliveryTag, Settlement};
 
 /// How long an acknowledgement waits for others. Each one that leaves alone
 /// costs a reader, its I/O thread and the broker about a twentieth of a call.
@@ -21,7 +21,7 @@ const GATHERED: usize = 16;
 
 /// What is ready to be told the broker, by an endpoint's reader.
 #[derive(Debug)]
-pub(crate) struct Acks {
+pub(crate) struct AckBatcher {
     ready: Mutex<Ready>,
     /// How many there are at least before any is due; time makes fewer due.
     enough: usize,
@@ -30,13 +30,13 @@ pub(crate) struct Acks {
 
 #[derive(Debug, Default)]
 struct Ready {
-    settled: Vec<Settled>,
+    settled: Vec<Settlement>,
     /// When the first of them came.
     since: Option<Instant>,
     is_urgent: bool,
 }
 
-impl Acks {
+impl AckBatcher {
     /// Those of a reader that gets `prefetch` deliveries ahead of them; 0 is
     /// "without limit".
     pub(crate) fn new(prefetch: u16) -> Self {
@@ -57,12 +57,12 @@ impl Acks {
     }
 
     /// What is ready now, due or not.
-    pub(crate) fn take_ready(&self) -> Vec<Settled> {
+    pub(crate) fn take_ready(&self) -> Vec<Settlement> {
         std::mem::take(&mut *self.lock()).settled
     }
 
     /// What is ready, once it is due.
-    pub(crate) async fn take(&self) -> Vec<Settled> {
+    pub(crate) async fn take(&self) -> Vec<Settlement> {
         loop {
             let changed = self.changed.notified();
             match self.due_at() {
@@ -83,7 +83,7 @@ impl Acks {
         Some(if is_due { since } else { since + GATHER_TIME })
     }
 
-    fn push(&self, settled: Settled, is_urgent: bool) {
+    fn push(&self, settled: Settlement, is_urgent: bool) {
         let mut ready = self.lock();
         ready.settled.push(settled);
         ready.is_urgent |= is_urgent;
@@ -101,7 +101,7 @@ impl Acks {
 
 /// An MQ message, as long as something of it is not done.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel(Arc<Undone>);
+pub(crate) struct DeliveryTracker(Arc<Undone>);
 
 #[derive(Debug)]
 struct Undone {
@@ -113,13 +113,13 @@ struct Undone {
     /// Whether the broker shall hear at once: it may confirm a persistent
     /// message no earlier than that.
     is_urgent: bool,
-    tag: Tag,
-    acks: Arc<Acks>,
+    tag: DeliveryTag,
+    acks: Arc<AckBatcher>,
 }
 
-impl Parcel {
+impl DeliveryTracker {
     /// One with so many messages, each of which has to come to its end.
-    pub(crate) fn of(count: usize, delivery: &Delivery, acks: &Arc<Acks>) -> Self {
+    pub(crate) fn of(count: usize, delivery: &Delivery, acks: &Arc<AckBatcher>) -> Self {
         Self(Arc::new(Undone {
             left: AtomicUsize::new(count),
             is_given_back: AtomicBool::new(false),
@@ -132,8 +132,12 @@ impl Parcel {
 
     /// The origin of its next message, counted among those that `handling`
     /// counts.
-    pub(crate) fn origin(&self, handling: &Served, expires_in: Option<Duration>) -> Origin {
-        Origin {
+    pub(crate) fn ack_guard(
+        &self,
+        handling: &InFlightCounter,
+        expires_in: Option<Duration>,
+    ) -> AckGuard {
+        AckGuard {
             parcel: self.clone(),
             _handling: handling.begin(),
             is_redelivered: self.0.is_redelivered,
@@ -145,15 +149,15 @@ impl Parcel {
 /// Where a call came from. Dropped before it is finished, the whole MQ message
 /// is delivered again.
 #[derive(Debug)]
-pub(crate) struct Origin {
-    parcel: Parcel,
-    _handling: Serving,
+pub(crate) struct AckGuard {
+    parcel: DeliveryTracker,
+    _handling: InFlightGuard,
     pub(crate) is_redelivered: bool,
     /// After how long the caller waits for no RETURN any more.
     pub(crate) expires_in: Option<Duration>,
 }
 
-impl Origin {
+impl AckGuard {
     /// This message is done; the last one settles the MQ message.
     pub(crate) fn finish(self) {
         let undone = &self.parcel.0;
@@ -161,9 +165,9 @@ impl Origin {
             return;
         }
         let settled = if undone.is_given_back.load(Ordering::Acquire) {
-            Settled::GivenBack(undone.tag)
+            Settlement::GivenBack(undone.tag)
         } else {
-            Settled::Done(undone.tag)
+            Settlement::Done(undone.tag)
         };
         undone.acks.push(settled, undone.is_urgent);
     }

@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use super::{
-    Connection, IncomingCall, Leaving, Passing, Relay, Relayed, Reply, after, ended::Ended,
-    outbox::overlaps,
+    Connection, Disposition, InboundMessage, IncomingCall, MessageHandler, Reply, WriteBatch,
+    after, ended::CloseReason, write_buffer::overlaps,
 };
 use crate::{
     error::ErrorCode,
@@ -41,7 +41,7 @@ thread_local! {
 }
 
 /// The incoming side of a connection.
-pub(super) struct Reading<'a> {
+pub(super) struct StreamReader<'a> {
     connection: &'a Connection,
     deframer: Deframer,
     /// Whether replies have left since the reader last looked for room.
@@ -50,7 +50,7 @@ pub(super) struct Reading<'a> {
     held: Vec<u8>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> StreamReader<'a> {
     pub(super) fn new(connection: &'a Connection) -> Self {
         let limits = connection.inner.settings.options.limits;
         Self {
@@ -62,7 +62,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads until something ends the connection.
-    pub(super) async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Ended {
+    pub(super) async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> CloseReason {
         let limits = self.connection.inner.settings.options.connection;
         // The frame that is cut off, and when it has to be complete.
         let mut slow_frame: Option<(u64, Instant)> = None;
@@ -72,14 +72,14 @@ impl<'a> Reading<'a> {
                 None => chunk.await,
                 Some((_, at)) => match timeout_at(at.into(), chunk).await {
                     Ok(read) => read,
-                    Err(_) => return Ended::SlowFrame(limits.frame_time),
+                    Err(_) => return CloseReason::SlowFrame(limits.frame_time),
                 },
             };
             if let Err(ended) = read {
                 return ended;
             }
             if let Err(error) = self.catch_up().await {
-                return Ended::Frame(error);
+                return CloseReason::Frame(error);
             }
             slow_frame = match (slow_frame, self.deframer.partial()) {
                 (_, None) => None,
@@ -94,22 +94,22 @@ impl<'a> Reading<'a> {
         &mut self,
         source: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Ended>> {
+    ) -> Poll<Result<(), CloseReason>> {
         let mut buffer = READ_BUFFER
             .take()
             .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
         let mut chunk = ReadBuf::new(&mut buffer);
         let read = Pin::new(source).poll_read(cx, &mut chunk);
         let handled = match &read {
-            Poll::Ready(Ok(())) if chunk.filled().is_empty() => Err(Ended::ByPeer),
-            Poll::Ready(Ok(())) => self.receive(chunk.filled()).map_err(Ended::Frame),
+            Poll::Ready(Ok(())) if chunk.filled().is_empty() => Err(CloseReason::ByPeer),
+            Poll::Ready(Ok(())) => self.receive(chunk.filled()).map_err(CloseReason::Frame),
             _ => Ok(()),
         };
         READ_BUFFER.set(Some(buffer));
         if read.is_ready() {
             bytes_came();
         }
-        ready!(read).map_err(Ended::Io)?;
+        ready!(read).map_err(CloseReason::Io)?;
         Poll::Ready(handled)
     }
 
@@ -122,14 +122,14 @@ impl<'a> Reading<'a> {
             inner.served.fewer_than(limit).await;
             // Only who makes us reply has to wait for room. Two sides that both
             // stopped reading since their own calls wait would wait for ever.
-            if std::mem::take(&mut self.has_replied) && inner.outbox.is_full() {
-                inner.outbox.room().await;
+            if std::mem::take(&mut self.has_replied) && inner.write_buffer.is_full() {
+                inner.write_buffer.capacity().await;
             }
-            while let Some(relay) = &inner.relay {
-                if relay.waits_for_room() && inner.outbox.is_full() {
-                    inner.outbox.room().await;
-                } else if relay.holds() {
-                    relay.released().await;
+            while let Some(handler) = &inner.handler {
+                if handler.waits_for_capacity() && inner.write_buffer.is_full() {
+                    inner.write_buffer.capacity().await;
+                } else if handler.should_pause() {
+                    handler.until_resumed().await;
                 } else {
                     break;
                 }
@@ -146,7 +146,12 @@ impl<'a> Reading<'a> {
     /// write.
     fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
         let mut replies = REPLIES.take();
-        let mut leaving = self.connection.inner.relay.as_ref().map(|_| Leaving::new());
+        let mut leaving = self
+            .connection
+            .inner
+            .handler
+            .as_ref()
+            .map(|_| WriteBatch::new());
         let handled = self.handle_frames(chunk, &mut replies, &mut leaving);
         drop(leaving);
         self.leave(&mut replies);
@@ -161,7 +166,7 @@ impl<'a> Reading<'a> {
         &mut self,
         chunk: &'c [u8],
         replies: &mut Vec<u8>,
-        leaving: &mut Option<Leaving>,
+        leaving: &mut Option<WriteBatch>,
     ) -> Result<&'c [u8], FrameError> {
         let inner = &self.connection.inner;
         let limit = inner.settings.options.connection.served_calls;
@@ -173,7 +178,7 @@ impl<'a> Reading<'a> {
             if replies.len() >= REPLY_SIZE || overlaps(gathered, replies.len(), is_passed) {
                 gathered = 0;
                 self.leave(replies);
-                if inner.outbox.is_full() {
+                if inner.write_buffer.is_full() {
                     break;
                 }
             }
@@ -187,25 +192,25 @@ impl<'a> Reading<'a> {
     /// Sends the replies that are ready.
     fn leave(&mut self, replies: &mut Vec<u8>) {
         if !replies.is_empty() {
-            self.connection.inner.outbox.append_all(replies);
+            self.connection.inner.write_buffer.append_all(replies);
             self.has_replied = true;
         }
     }
 }
 
-/// Whether the connection's relay wants no further message for now.
+/// Whether the connection's handler wants no further message for now.
 fn is_held(connection: &Connection) -> bool {
-    let relay = connection.inner.relay.as_ref();
-    relay.is_some_and(|relay| relay.holds())
+    let handler = connection.inner.handler.as_ref();
+    handler.is_some_and(|handler| handler.should_pause())
 }
 
-/// Handles a message that the connection's relay has kept.
+/// Handles a message that the connection's handler has kept.
 pub(super) fn resume(connection: &Connection, payload: &[u8]) {
     let mut replies = Vec::new();
-    let mut leaving = connection.inner.relay.as_ref().map(|_| Leaving::new());
+    let mut leaving = connection.inner.handler.as_ref().map(|_| WriteBatch::new());
     handle(connection, payload, &mut replies, leaving.as_mut());
     drop(leaving);
-    connection.inner.outbox.append_all(&mut replies);
+    connection.inner.write_buffer.append_all(&mut replies);
 }
 
 /// Handles one message, and says whether it is a CALL that a gateway has passed
@@ -215,16 +220,16 @@ fn handle(
     connection: &Connection,
     payload: &[u8],
     replies: &mut Vec<u8>,
-    leaving: Option<&mut Leaving>,
+    leaving: Option<&mut WriteBatch>,
 ) -> bool {
     let inner = &connection.inner;
     let limits = &inner.settings.options.limits;
-    let user = match (&inner.relay, leaving) {
-        (Some(relay), Some(leaving)) => {
-            match pass_on(connection, relay, payload, replies, leaving) {
-                Relayed::Taken => return false,
-                Relayed::Ours => None,
-                Relayed::OursBy(user) => Some(user),
+    let user = match (&inner.handler, leaving) {
+        (Some(handler), Some(leaving)) => {
+            match pass_on(connection, handler, payload, replies, leaving) {
+                Disposition::Handled => return false,
+                Disposition::Local => None,
+                Disposition::LocalAs(user) => Some(user),
             }
         }
         _ => None,
@@ -262,7 +267,7 @@ fn handle(
             extra,
             params,
             replies,
-            origin: None,
+            ack_guard: None,
         };
         if inner.is_draining.load(Ordering::Relaxed) {
             call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
@@ -280,30 +285,30 @@ fn handle(
     false
 }
 
-/// Shows a message to the connection's relay; one that makes no sense is none
+/// Shows a message to the connection's handler; one that makes no sense is none
 /// of its business.
 fn pass_on(
     connection: &Connection,
-    relay: &Arc<dyn Relay>,
+    handler: &Arc<dyn MessageHandler>,
     payload: &[u8],
     replies: &mut Vec<u8>,
-    leaving: &mut Leaving,
-) -> Relayed {
+    leaving: &mut WriteBatch,
+) -> Disposition {
     let inner = &connection.inner;
     let Ok(message) = RawMessage::parse(payload, &inner.settings.options.limits) else {
-        return Relayed::Ours;
+        return Disposition::Local;
     };
     let is_call = message.header.calltype.is_call();
     if message.header.msgtype != MSGTYPE_RPC
         || (is_call && inner.is_draining.load(Ordering::Relaxed))
     {
-        return Relayed::Ours;
+        return Disposition::Local;
     }
-    relay.relay(&mut Passing {
+    handler.handle(&mut InboundMessage {
         message,
         payload,
         connection: Some(connection),
-        relay,
+        handler,
         replies,
         leaving,
         is_redelivered: false,
@@ -331,7 +336,7 @@ fn handle_broken(connection: &Connection, payload: &[u8], text: &str, replies: &
                 extra: Extra::new(),
                 params: &[],
                 replies,
-                origin: None,
+                ack_guard: None,
             };
             call.refuse(ErrorCode::DataDirty, text);
         }

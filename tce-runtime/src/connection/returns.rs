@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{IncomingCall, Inner, Leave, Origin, Outgoing, Purpose, Refused, TooLarge, after};
+use super::{
+    AckGuard, Completion, FlushPolicy, IncomingCall, Inner, OutgoingMessage, PushError, TooLarge,
+    after,
+};
 use crate::{
     error::ErrorCode,
     wire::{Extra, Header, Marshal, reserved},
@@ -14,15 +17,15 @@ const MAX_ERROR_TEXT: usize = 8 << 10;
 
 /// What a RETURN repeats of its CALL (`spec/wire.md`, section 2).
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct ReplyContext {
     header: Header,
     /// The call's extra, where a gateway needs it to route the RETURN.
     routed: Extra,
-    origin: Option<Box<Origin>>,
+    ack_guard: Option<Box<AckGuard>>,
 }
 
-impl Ticket {
-    pub(crate) fn new(header: Header, extra: &Extra, origin: Option<Box<Origin>>) -> Self {
+impl ReplyContext {
+    pub(crate) fn new(header: Header, extra: &Extra, ack_guard: Option<Box<AckGuard>>) -> Self {
         let routed = if header.is_routed() {
             extra.clone()
         } else {
@@ -31,7 +34,7 @@ impl Ticket {
         Self {
             header,
             routed,
-            origin,
+            ack_guard,
         }
     }
 
@@ -72,8 +75,8 @@ impl Ticket {
 
     /// The servant is done: an MQ message may be acknowledged.
     fn finish(self) {
-        if let Some(origin) = self.origin {
-            origin.finish();
+        if let Some(ack_guard) = self.ack_guard {
+            ack_guard.finish();
         }
     }
 
@@ -129,7 +132,7 @@ fn start_of(text: &str) -> &str {
 impl IncomingCall<'_> {
     /// Answers with an error.
     pub(crate) fn refuse(self, code: ErrorCode, text: &str) {
-        Ticket::new(self.header, &self.extra, self.origin).fail(
+        ReplyContext::new(self.header, &self.extra, self.ack_guard).fail(
             &self.connection.inner,
             code,
             text,
@@ -155,19 +158,19 @@ impl Inner {
     pub(crate) async fn send_return(
         &self,
         mut reply: Vec<u8>,
-        leave: Leave,
-        life: u64,
+        leave: FlushPolicy,
+        generation: u64,
         expires_in: Option<Duration>,
     ) {
         while !reply.is_empty() {
             let sent = match &self.queue {
                 Some(_) => return self.push_return(reply, expires_in),
-                None => self.outbox.append_reply(life, leave, &reply),
+                None => self.write_buffer.append_reply(generation, leave, &reply),
             };
             match sent {
                 Ok(()) => reply.clear(),
-                Err(Refused::Full) => self.outbox.room().await,
-                Err(Refused::Detached) => return caller_gone(),
+                Err(PushError::Full) => self.write_buffer.capacity().await,
+                Err(PushError::Disconnected) => return caller_gone(),
             }
         }
     }
@@ -177,13 +180,13 @@ impl Inner {
         let Some(link) = &self.queue else {
             return caller_gone();
         };
-        let message = Outgoing {
+        let message = OutgoingMessage {
             body,
             queue: link.queue.clone(),
             expires_at: expires_in.map(|left| after(Instant::now(), left)),
-            purpose: Purpose::Unconfirmed,
+            completion: Completion::Unconfirmed,
         };
-        if link.outlet.push_anyway(message).is_err() {
+        if link.publish_queue.push_anyway(message).is_err() {
             caller_gone();
         }
     }

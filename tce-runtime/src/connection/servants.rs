@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use super::{Connection, Origin, Relay};
+use super::{AckGuard, Connection, MessageHandler};
 use crate::{
     error::ErrorCode,
     wire::{Extra, Header},
@@ -56,7 +56,7 @@ pub struct IncomingCall<'a> {
     /// Where RETURNs of what one read brought gather.
     pub(crate) replies: &'a mut Vec<u8>,
     /// The MQ message that it came in.
-    pub(crate) origin: Option<Box<Origin>>,
+    pub(crate) ack_guard: Option<Box<AckGuard>>,
 }
 
 impl IncomingCall<'_> {
@@ -84,13 +84,13 @@ impl fmt::Debug for IncomingCall<'_> {
 
 /// The servants of an adapter or a connection, by interface index.
 #[derive(Default)]
-pub(crate) struct Servants {
+pub(crate) struct ServantRegistry {
     by_interface: RwLock<BTreeMap<u16, Arc<dyn Servant>>>,
     /// Who is asked first, where messages are read from a queue.
-    relay: OnceLock<Arc<dyn Relay>>,
+    handler: OnceLock<Arc<dyn MessageHandler>>,
 }
 
-impl Servants {
+impl ServantRegistry {
     /// Adds a servant; one that answered on the same index before is replaced.
     pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
         let mut servants = self
@@ -102,14 +102,14 @@ impl Servants {
         }
     }
 
-    /// Lets `relay` decide about the messages of a queue. The first one stays.
-    pub(crate) fn relay_to(&self, relay: &Arc<dyn Relay>) {
-        let _ = self.relay.set(Arc::clone(relay));
+    /// Lets `handler` decide about the messages of a queue. The first one stays.
+    pub(crate) fn set_handler(&self, handler: &Arc<dyn MessageHandler>) {
+        let _ = self.handler.set(Arc::clone(handler));
     }
 
     /// Who decides about the messages of a queue.
-    pub(crate) fn relay(&self) -> Option<&Arc<dyn Relay>> {
-        self.relay.get()
+    pub(crate) fn handler(&self) -> Option<&Arc<dyn MessageHandler>> {
+        self.handler.get()
     }
 
     /// What the servants say of their interfaces, each text once.
@@ -149,7 +149,7 @@ impl Servants {
     }
 }
 
-impl fmt::Debug for Servants {
+impl fmt::Debug for ServantRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servants = self
             .by_interface

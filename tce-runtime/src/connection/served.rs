@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Counts the servants' tasks of one connection.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Served(Arc<Count>);
+pub(crate) struct InFlightCounter(Arc<Count>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -19,12 +19,12 @@ struct Count {
 
 /// One call that is under way, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Serving(Arc<Count>);
+pub(crate) struct InFlightGuard(Arc<Count>);
 
-impl Served {
-    pub(crate) fn begin(&self) -> Serving {
+impl InFlightCounter {
+    pub(crate) fn begin(&self) -> InFlightGuard {
         self.0.running.fetch_add(1, Ordering::Relaxed);
-        Serving(Arc::clone(&self.0))
+        InFlightGuard(Arc::clone(&self.0))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -40,14 +40,14 @@ impl Served {
     }
 }
 
-impl Serving {
+impl InFlightGuard {
     /// Whether no other call of this connection is under way.
     pub(crate) fn is_last(&self) -> bool {
         self.0.running.load(Ordering::Relaxed) == 1
     }
 }
 
-impl Drop for Serving {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Release);
         // A permit is kept for a reader that has looked and not yet begun to

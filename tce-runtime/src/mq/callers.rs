@@ -9,7 +9,7 @@ use std::{
 use super::{MessageQueues, broker_of, replies::default_exchange};
 use crate::{
     config::MqEndpoint,
-    connection::{Connection, Outlet, QueueLink, Servants},
+    connection::{Connection, PublishQueue, QueueChannel, ServantRegistry},
     transport::mq::{Broker, Publisher},
 };
 
@@ -20,12 +20,12 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Ways back to callers, opened when they are first needed.
 #[derive(Debug, Default)]
-pub(super) struct Callers(Mutex<Ways>);
+pub(super) struct ReplyRoutes(Mutex<Ways>);
 
 #[derive(Debug, Default)]
 struct Ways {
-    /// By broker: the outlet to all queues that are no endpoints of ours.
-    outlets: HashMap<(String, u16, String), Arc<Outlet>>,
+    /// By broker: the publish_queue to all queues that are no endpoints of ours.
+    publish_queues: HashMap<(String, u16, String), Arc<PublishQueue>>,
     /// By the endpoint that a call came by, and what it named.
     connections: HashMap<(String, Option<String>), Connection>,
 }
@@ -38,7 +38,7 @@ impl MessageQueues {
         &self,
         queue: Option<&str>,
         endpoint: &str,
-        servants: &Arc<Servants>,
+        servants: &Arc<ServantRegistry>,
     ) -> Connection {
         let mut ways = self
             .callers
@@ -69,17 +69,17 @@ impl MessageQueues {
 
     /// A way to a queue that is no endpoint of ours, at the broker of
     /// `endpoint`.
-    fn link_to(&self, queue: &str, endpoint: &str, ways: &mut Ways) -> Option<QueueLink> {
+    fn link_to(&self, queue: &str, endpoint: &str, ways: &mut Ways) -> Option<QueueChannel> {
         let endpoint = self.endpoints.iter().find(|other| other.name == endpoint)?;
         let (host, port, vhost) = broker_of(endpoint);
         let broker = (host.to_owned(), port, vhost.to_owned());
-        let outlet = ways.outlets.entry(broker).or_insert_with(|| {
+        let publish_queue = ways.publish_queues.entry(broker).or_insert_with(|| {
             let exchange = default_exchange(endpoint);
             let opening = open_in_time(Arc::clone(&self.broker), exchange.clone());
             self.publish(&exchange, opening)
         });
-        Some(QueueLink {
-            outlet: Arc::clone(outlet),
+        Some(QueueChannel {
+            publish_queue: Arc::clone(publish_queue),
             queue: Some(queue.into()),
             returns_by: self.own_replies_at(endpoint),
             is_confirmed: false,

@@ -1,4 +1,4 @@
-//! Calls over message queues: the endpoints of a program's `config.yml`, and
+//! PendingCalls over message queues: the endpoints of a program's `config.yml`, and
 //! who sends and reads there.
 //!
 //! A CALL leaves by one queue and its RETURN comes by another, named in the
@@ -16,14 +16,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
-use callers::Callers;
+use callers::ReplyRoutes;
 use read::Reader;
 
 use crate::{
     config::{MqEndpoint, Settings},
-    connection::{Acks, ByQueue, Calls, Connection, Parts, QueueLink, Servants, Served},
+    connection::{
+        AckBatcher, ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel,
+        ServantRegistry,
+    },
     error::{ErrorCode, RpcError},
-    stop::Stop,
+    stop::ShutdownPhase,
     transport::mq::{Broker, Consumer},
     wire::{Compression, Extra, Limits},
 };
@@ -34,17 +37,17 @@ pub(crate) struct MessageQueues {
     settings: Arc<Settings>,
     broker: Arc<Broker>,
     endpoints: Vec<MqEndpoint>,
-    links: BTreeMap<String, QueueLink>,
+    links: BTreeMap<String, QueueChannel>,
     /// By endpoint that is read: who answers there.
-    servants: BTreeMap<String, Arc<Servants>>,
-    calls: Arc<Calls>,
+    servants: BTreeMap<String, Arc<ServantRegistry>>,
+    calls: Arc<PendingCalls>,
     /// The servants that have a RETURN to send.
-    served: Served,
+    served: InFlightCounter,
     /// The publishers that run.
-    publishing: Served,
+    publishing: InFlightCounter,
     /// Not a receiver: whoever holds one keeps the program from ending.
-    stop: watch::Sender<Stop>,
-    callers: Callers,
+    stop: watch::Sender<ShutdownPhase>,
+    callers: ReplyRoutes,
 }
 
 impl MessageQueues {
@@ -71,15 +74,15 @@ impl MessageQueues {
         self: &Arc<Self>,
         name: &str,
         consumer: Consumer,
-        stop: watch::Receiver<Stop>,
+        stop: watch::Receiver<ShutdownPhase>,
     ) {
         let reader = Reader {
             queues: Arc::clone(self),
             endpoint: name.to_owned(),
             servants: self.servants.get(name).cloned().unwrap_or_default(),
             brings_returns: self.is_read(name) || replies::is_own_name(name),
-            handling: Served::default(),
-            acks: Arc::new(Acks::new(consumer.prefetch())),
+            handling: InFlightCounter::default(),
+            acks: Arc::new(AckBatcher::new(consumer.prefetch())),
         };
         tokio::spawn(reader.run(consumer, stop));
     }
@@ -92,7 +95,7 @@ impl MessageQueues {
     }
 
     /// Who answers calls that come by an endpoint.
-    pub(crate) fn servants(&self, name: &str) -> Result<&Arc<Servants>, RpcError> {
+    pub(crate) fn servants(&self, name: &str) -> Result<&Arc<ServantRegistry>, RpcError> {
         let endpoint = self.endpoint(name)?;
         self.servants
             .get(&endpoint.name)
@@ -123,15 +126,15 @@ impl MessageQueues {
     fn connection(
         &self,
         peer: String,
-        link: Option<QueueLink>,
-        servants: Arc<Servants>,
+        link: Option<QueueChannel>,
+        servants: Arc<ServantRegistry>,
     ) -> Connection {
         let parts = Parts {
             peer,
             compression: Compression::None,
             servants,
             listeners: Arc::default(),
-            relay: None,
+            handler: None,
             credentials: Extra::new(),
             queue: link.map(|link| ByQueue {
                 link,
@@ -146,7 +149,7 @@ impl MessageQueues {
         &self.settings.options.limits
     }
 
-    fn calls(&self) -> &Calls {
+    fn calls(&self) -> &PendingCalls {
         &self.calls
     }
 }

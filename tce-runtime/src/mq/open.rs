@@ -6,16 +6,16 @@ use tokio::sync::watch;
 
 use super::{
     MessageQueues, broker_of,
-    callers::Callers,
+    callers::ReplyRoutes,
     replies::{is_own, random_32, reply_endpoint},
     running::watch_deadlines,
 };
 use crate::{
     config::{MqConfig, MqEndpoint, Settings},
-    connection::{Calls, QueueLink, Served},
+    connection::{InFlightCounter, PendingCalls, QueueChannel},
     error::{ErrorCode, RpcError},
-    stop::Stop,
-    transport::mq::{Broker, BrokerError, Consumer, Reading},
+    stop::ShutdownPhase,
+    transport::mq::{Broker, BrokerError, ConsumeMode, Consumer},
 };
 
 impl MessageQueues {
@@ -25,7 +25,7 @@ impl MessageQueues {
         settings: &Arc<Settings>,
         config: MqConfig,
         broker: Broker,
-        stop: watch::Sender<Stop>,
+        stop: watch::Sender<ShutdownPhase>,
     ) -> Result<Arc<Self>, RpcError> {
         let limit = settings.options.connection.calls_in_flight;
         let mut queues = Self {
@@ -34,11 +34,11 @@ impl MessageQueues {
             endpoints: config.endpoints,
             links: BTreeMap::new(),
             servants: BTreeMap::new(),
-            calls: Arc::new(Calls::new(limit, random_32())),
-            served: Served::default(),
-            publishing: Served::default(),
+            calls: Arc::new(PendingCalls::new(limit, random_32())),
+            served: InFlightCounter::default(),
+            publishing: InFlightCounter::default(),
             stop,
-            callers: Callers::default(),
+            callers: ReplyRoutes::default(),
         };
         let readers = queues.open_returns(&config.pairs).await?;
         queues.open_links(&config.pairs).await?;
@@ -71,7 +71,7 @@ impl MessageQueues {
             }
         }
         for endpoint in self.unanswered(pairs) {
-            let opening = self.broker.consumer(&endpoint, Reading::Exclusive);
+            let opening = self.broker.consumer(&endpoint, ConsumeMode::Exclusive);
             let consumer = opening.await.map_err(unreachable)?;
             self.servants.insert(endpoint.name.clone(), Arc::default());
             readers.push((endpoint.name.clone(), consumer));
@@ -98,10 +98,10 @@ impl MessageQueues {
         for endpoint in writable.cloned().collect::<Vec<_>>() {
             let opening = self.broker.publisher(&endpoint);
             let publisher = opening.await.map_err(unreachable)?;
-            let outlet = self.publish(&endpoint, std::future::ready(publisher));
+            let publish_queue = self.publish(&endpoint, std::future::ready(publisher));
             let pair = pairs.iter().find(|(call, _)| *call == endpoint.name);
-            let link = QueueLink {
-                outlet,
+            let link = QueueChannel {
+                publish_queue,
                 queue: None,
                 returns_by: match pair {
                     Some((_, returns)) => Some(returns.as_str().into()),
@@ -125,7 +125,7 @@ impl MessageQueues {
     /// Opens an endpoint for reading.
     pub(crate) async fn consumer(&self, name: &str) -> Result<Consumer, RpcError> {
         self.broker
-            .consumer(self.endpoint(name)?, Reading::Shared)
+            .consumer(self.endpoint(name)?, ConsumeMode::Shared)
             .await
             .map_err(unreachable)
     }

@@ -1,4 +1,4 @@
-//! An endpoint's publisher: from the outlet to the broker.
+//! An endpoint's publisher: from the publish_queue to the broker.
 
 use std::{
     collections::VecDeque,
@@ -9,9 +9,9 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
-    connection::{Calls, Outgoing, Outlet, Purpose},
+    connection::{Completion, OutgoingMessage, PendingCalls, PublishQueue},
     error::ErrorCode,
-    transport::mq::{Parcel, PublishError, Publisher, batch},
+    transport::mq::{Publication, PublishError, Publisher, batch},
 };
 
 /// The MQ messages that may be under way to the broker at once.
@@ -28,69 +28,78 @@ const BATCH_SIZE: usize = 256 << 10;
 
 /// How an endpoint publishes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct PublishOptions {
     pub(super) is_persistent: bool,
     pub(super) in_batches: bool,
 }
 
 /// One MQ message under way, with who waits for each message in it.
-struct Flight {
-    parcel: Parcel,
-    purposes: Vec<Purpose>,
+struct InFlight {
+    parcel: Publication,
+    purposes: Vec<Completion>,
     bytes: usize,
     expires_at: Option<Instant>,
     /// Whether its queue was declared again once.
     is_second_try: bool,
 }
 
-/// Publishes what comes through `outlet`, for ever.
-pub(super) async fn run(outlet: &Outlet, mut publisher: Publisher, calls: &Calls, manner: Manner) {
+/// Publishes what comes through `publish_queue`, for ever.
+pub(super) async fn run(
+    publish_queue: &PublishQueue,
+    mut publisher: Publisher,
+    calls: &PendingCalls,
+    manner: PublishOptions,
+) {
     let mut again = Vec::new();
     loop {
-        outlet.up();
-        let lost = publish(outlet, &publisher, calls, manner, again).await;
-        for purpose in outlet.away() {
+        publish_queue.up();
+        let lost = publish(publish_queue, &publisher, calls, manner, again).await;
+        for completion in publish_queue.away() {
             let text = "the broker went away before the call was sent";
-            purpose.fail(calls, ErrorCode::SendFailed, text);
+            completion.fail(calls, ErrorCode::SendFailed, text);
         }
-        let survivors = |flights: Vec<Flight>| -> Vec<_> {
+        let survivors = |flights: Vec<InFlight>| -> Vec<_> {
             let flights = flights.into_iter();
             flights
-                .filter_map(|flight| survive(outlet, calls, flight))
+                .filter_map(|flight| survive(publish_queue, calls, flight))
                 .collect()
         };
         again = survivors(lost);
         publisher.recovered().await;
-        // Callers may have given up in the meantime.
+        // ReplyRoutes may have given up in the meantime.
         again = survivors(again);
     }
 }
 
 /// What of a lost flight is sent again. A twoway call in it fails now: whether
 /// it will be answered nobody knows.
-fn survive(outlet: &Outlet, calls: &Calls, mut flight: Flight) -> Option<Flight> {
-    for purpose in flight
+fn survive(
+    publish_queue: &PublishQueue,
+    calls: &PendingCalls,
+    mut flight: InFlight,
+) -> Option<InFlight> {
+    for completion in flight
         .purposes
-        .extract_if(.., |purpose| purpose.is_answered())
+        .extract_if(.., |completion| completion.is_answered())
     {
         let text = "the broker went away while the call was sent";
-        purpose.fail(calls, ErrorCode::ConnectionLost, text);
+        completion.fail(calls, ErrorCode::ConnectionLost, text);
     }
-    if flight.purposes.iter().any(Purpose::is_wanted) {
+    if flight.purposes.iter().any(Completion::is_wanted) {
         return Some(flight);
     }
-    outlet.settled(flight.bytes);
+    publish_queue.settled(flight.bytes);
     None
 }
 
 /// Publishes until the broker is lost; returns what was not confirmed.
 async fn publish(
-    outlet: &Outlet,
+    publish_queue: &PublishQueue,
     publisher: &Publisher,
-    calls: &Calls,
-    manner: Manner,
-    again: Vec<Flight>,
-) -> Vec<Flight> {
+    calls: &PendingCalls,
+    manner: PublishOptions,
+    again: Vec<InFlight>,
+) -> Vec<InFlight> {
     let window = if manner.in_batches {
         BATCH_WINDOW
     } else {
@@ -117,22 +126,22 @@ async fn publish(
                 Err(PublishError::Unroutable(_) | PublishError::Refused(_))
                     if !flight.is_second_try && publisher.redeclare().await =>
                 {
-                    flights.push(fly(publisher, Flight { is_second_try: true, ..flight }));
+                    flights.push(fly(publisher, InFlight { is_second_try: true, ..flight }));
                 }
-                settled => settle(outlet, calls, flight, settled),
+                settled => settle(publish_queue, calls, flight, settled),
             },
             () = &mut gone => break,
             () = publisher.heard(), if unheard >= UNHEARD && flights.is_empty() => unheard = 0,
-            taken = outlet.take(), if flights.len() < window && unheard < UNHEARD => {
+            taken = publish_queue.take(), if flights.len() < window && unheard < UNHEARD => {
                 let mut waiting = taken;
                 while flights.len() < window && unheard < UNHEARD
-                    && let Some(flight) = next_flight(&mut waiting, outlet, manner)
+                    && let Some(flight) = next_flight(&mut waiting, publish_queue, manner)
                 {
                     unheard += usize::from(!publisher.is_confirmed() && !flight.is_answered());
                     flights.push(fly(publisher, flight));
                 }
                 if !waiting.is_empty() {
-                    outlet.put_back(waiting);
+                    publish_queue.put_back(waiting);
                 }
             }
         }
@@ -141,17 +150,17 @@ async fn publish(
         match result {
             Err(PublishError::Lost(_)) => lost.push(flight),
             // What the broker has against one message ends the channel for all.
-            Err(PublishError::Refused(_)) if !flight.is_second_try => lost.push(Flight {
+            Err(PublishError::Refused(_)) if !flight.is_second_try => lost.push(InFlight {
                 is_second_try: true,
                 ..flight
             }),
-            settled => settle(outlet, calls, flight, settled),
+            settled => settle(publish_queue, calls, flight, settled),
         }
     }
     lost
 }
 
-async fn fly(publisher: &Publisher, mut flight: Flight) -> (Flight, Result<(), PublishError>) {
+async fn fly(publisher: &Publisher, mut flight: InFlight) -> (InFlight, Result<(), PublishError>) {
     flight.parcel.expires_in = flight.expires_at.map(time_left);
     let result = publisher.publish(&flight.parcel).await;
     (flight, result)
@@ -165,16 +174,16 @@ fn time_left(at: Instant) -> Duration {
 
 /// The next MQ message: one message as it is, or several in a batch.
 fn next_flight(
-    waiting: &mut VecDeque<Outgoing>,
-    outlet: &Outlet,
-    manner: Manner,
-) -> Option<Flight> {
-    let first = next_wanted(waiting, outlet)?;
-    let mut flight = Flight {
+    waiting: &mut VecDeque<OutgoingMessage>,
+    publish_queue: &PublishQueue,
+    manner: PublishOptions,
+) -> Option<InFlight> {
+    let first = next_wanted(waiting, publish_queue)?;
+    let mut flight = InFlight {
         bytes: first.body.len(),
         expires_at: first.expires_at,
-        purposes: vec![first.purpose],
-        parcel: Parcel {
+        purposes: vec![first.completion],
+        parcel: Publication {
             body: first.body,
             queue: first.queue,
             is_persistent: manner.is_persistent,
@@ -190,7 +199,7 @@ fn next_flight(
         && waiting
             .front()
             .is_some_and(|next| next.queue == flight.parcel.queue)
-        && let Some(next) = next_wanted(waiting, outlet)
+        && let Some(next) = next_wanted(waiting, publish_queue)
     {
         flight.add(next);
     }
@@ -198,25 +207,28 @@ fn next_flight(
 }
 
 /// The next message whose caller has not given it up.
-fn next_wanted(waiting: &mut VecDeque<Outgoing>, outlet: &Outlet) -> Option<Outgoing> {
+fn next_wanted(
+    waiting: &mut VecDeque<OutgoingMessage>,
+    publish_queue: &PublishQueue,
+) -> Option<OutgoingMessage> {
     loop {
         let next = waiting.pop_front()?;
-        if !matches!(&next.purpose, Purpose::Confirmed(caller) if caller.is_closed()) {
+        if !matches!(&next.completion, Completion::Confirmed(caller) if caller.is_closed()) {
             return Some(next);
         }
-        outlet.settled(next.body.len());
+        publish_queue.settled(next.body.len());
     }
 }
 
-impl Flight {
+impl InFlight {
     /// Whether all of it are twoway calls, of which callers have only so many
     /// under way.
     fn is_answered(&self) -> bool {
-        self.purposes.iter().all(Purpose::is_answered)
+        self.purposes.iter().all(Completion::is_answered)
     }
 
     /// Adds a message; the first one becomes an entry of the batch then.
-    fn add(&mut self, message: Outgoing) {
+    fn add(&mut self, message: OutgoingMessage) {
         if !self.parcel.is_batch {
             let mut body =
                 Vec::with_capacity(BATCH_SIZE.min(2 * (self.bytes + message.body.len())));
@@ -230,7 +242,7 @@ impl Flight {
             message.expires_at.map(time_left),
         );
         self.bytes += message.body.len();
-        self.purposes.push(message.purpose);
+        self.purposes.push(message.completion);
         // The batch lives as long as its longest-lived message.
         self.expires_at = match (self.expires_at, message.expires_at) {
             (Some(one), Some(other)) => Some(one.max(other)),
@@ -240,21 +252,26 @@ impl Flight {
 }
 
 /// Tells everyone who waits what became of a flight.
-fn settle(outlet: &Outlet, calls: &Calls, flight: Flight, result: Result<(), PublishError>) {
-    outlet.settled(flight.bytes);
+fn settle(
+    publish_queue: &PublishQueue,
+    calls: &PendingCalls,
+    flight: InFlight,
+    result: Result<(), PublishError>,
+) {
+    publish_queue.settled(flight.bytes);
     let failure = result.err().map(|error| error.to_string());
-    for purpose in flight.purposes {
-        match (purpose, &failure) {
-            (Purpose::Confirmed(caller), None) => {
+    for completion in flight.purposes {
+        match (completion, &failure) {
+            (Completion::Confirmed(caller), None) => {
                 // Who no longer waits does not care.
                 let _ = caller.send(Ok(()));
             }
-            (Purpose::Unconfirmed, Some(text)) => {
+            (Completion::Unconfirmed, Some(text)) => {
                 metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
                     .increment(1);
                 tracing::warn!("a message was dropped: {text}");
             }
-            (purpose, Some(text)) => purpose.fail(calls, ErrorCode::SendFailed, text),
+            (completion, Some(text)) => completion.fail(calls, ErrorCode::SendFailed, text),
             (_, None) => {}
         }
     }

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use super::MessageQueues;
 use crate::{
     connection::{
-        Acks, IncomingCall, Leaving, Origin, Parcel, Passing, Relay, Relayed, Reply, Servants,
-        Served,
+        AckBatcher, AckGuard, DeliveryTracker, Disposition, InFlightCounter, InboundMessage,
+        IncomingCall, MessageHandler, Reply, ServantRegistry, WriteBatch,
     },
-    stop::{DRAIN_EVERY, Stop, reached},
+    stop::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::mq::{
         Consumer, Delivery,
         batch::{self, Batch},
@@ -28,26 +28,26 @@ pub(super) struct Reader {
     pub(super) queues: Arc<MessageQueues>,
     /// The endpoint that is read.
     pub(super) endpoint: String,
-    pub(super) servants: Arc<Servants>,
+    pub(super) servants: Arc<ServantRegistry>,
     /// Whether calls of ours are answered by this endpoint.
     pub(super) brings_returns: bool,
     /// The messages of this endpoint that are not done.
-    pub(super) handling: Served,
-    pub(super) acks: Arc<Acks>,
+    pub(super) handling: InFlightCounter,
+    pub(super) acks: Arc<AckBatcher>,
 }
 
 impl Reader {
     /// Reads until the program ends.
-    pub(super) async fn run(self, mut consumer: Consumer, stop: watch::Receiver<Stop>) {
+    pub(super) async fn run(self, mut consumer: Consumer, stop: watch::Receiver<ShutdownPhase>) {
         let (mut drain, mut now) = (stop.clone(), stop);
         tokio::select! {
             () = self.read(&mut consumer, &mut drain) => {}
-            () = reached(&mut now, Stop::Now) => {}
+            () = reached(&mut now, ShutdownPhase::Terminating) => {}
         }
     }
 
     /// Reads until the program ends and everything that was begun is done.
-    async fn read(&self, consumer: &mut Consumer, drain: &mut watch::Receiver<Stop>) {
+    async fn read(&self, consumer: &mut Consumer, drain: &mut watch::Receiver<ShutdownPhase>) {
         let (mut is_draining, mut is_open) = (false, true);
         loop {
             if is_draining && self.is_done(is_open) {
@@ -58,7 +58,7 @@ impl Reader {
             tokio::select! {
                 biased;
                 ready = self.acks.take() => consumer.tell(&ready),
-                () = reached(drain, Stop::Drain), if !is_draining => {
+                () = reached(drain, ShutdownPhase::Draining), if !is_draining => {
                     is_draining = true;
                     if !self.brings_returns {
                         consumer.cancel().await;
@@ -91,16 +91,16 @@ impl Reader {
         } = *delivery;
         let batch = if is_batch { Batch::parse(body) } else { None };
         // What is passed on leaves when all of it has been looked at.
-        let mut leaving = self.servants.relay().map(|_| Leaving::new());
+        let mut leaving = self.servants.handler().map(|_| WriteBatch::new());
         let count = batch.map_or(1, Batch::count);
-        let whole = Parcel::of(count, delivery, &self.acks);
+        let whole = DeliveryTracker::of(count, delivery, &self.acks);
         let Some(batch) = batch else {
-            let origin = whole.origin(&self.handling, expires_in);
+            let ack_guard = whole.ack_guard(&self.handling, expires_in);
             if is_batch {
                 let text = "an MQ message is no batch though it says so";
-                return self.drop_message("undecodable", text, origin);
+                return self.drop_message("undecodable", text, ack_guard);
             }
-            return self.handle(body, origin, is_draining, &mut leaving);
+            return self.handle(body, ack_guard, is_draining, &mut leaving);
         };
         let now = batch::unix_millis();
         for batch::Entry {
@@ -109,12 +109,12 @@ impl Reader {
         } in batch.entries()
         {
             let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
-            let origin = whole.origin(&self.handling, left.or(expires_in));
+            let ack_guard = whole.ack_guard(&self.handling, left.or(expires_in));
             if left == Some(Duration::ZERO) {
                 let text = "a message of a batch came after its deadline";
-                self.drop_message("expired", text, origin);
+                self.drop_message("expired", text, ack_guard);
             } else {
-                self.handle(message, origin, is_draining, &mut leaving);
+                self.handle(message, ack_guard, is_draining, &mut leaving);
             }
         }
     }
@@ -124,14 +124,14 @@ impl Reader {
     fn handle(
         &self,
         message: &[u8],
-        origin: Origin,
+        ack_guard: AckGuard,
         is_draining: bool,
-        leaving: &mut Option<Leaving>,
+        leaving: &mut Option<WriteBatch>,
     ) {
-        if let (Some(relay), Some(leaving)) = (self.servants.relay(), leaving)
-            && self.pass_on(relay, message, &origin, leaving) == Relayed::Taken
+        if let (Some(handler), Some(leaving)) = (self.servants.handler(), leaving)
+            && self.pass_on(handler, message, &ack_guard, leaving) == Disposition::Handled
         {
-            return origin.finish();
+            return ack_guard.finish();
         }
         let Message {
             header,
@@ -139,14 +139,16 @@ impl Reader {
             params,
         } = match Message::parse(message, self.queues.limits()) {
             Ok(message) if message.header.msgtype == MSGTYPE_RPC => message,
-            Ok(_) => return self.drop_message("msgtype", "a message of a reserved type", origin),
-            Err(error) => return self.drop_message("undecodable", &error.to_string(), origin),
+            Ok(_) => {
+                return self.drop_message("msgtype", "a message of a reserved type", ack_guard);
+            }
+            Err(error) => return self.drop_message("undecodable", &error.to_string(), ack_guard),
         };
         if has_lingered(extra.get(reserved::LINGER_TIME)) {
             return self.drop_message(
                 "lingered",
                 "a message came after its __linger_time__",
-                origin,
+                ack_guard,
             );
         }
         if header.calltype.is_return() {
@@ -159,17 +161,17 @@ impl Reader {
                 metrics::counter!("tce_messages_dropped_total", "reason" => "late_return")
                     .increment(1);
             }
-            return origin.finish();
+            return ack_guard.finish();
         }
         if !header.calltype.is_call() {
             return self.drop_message(
                 "calltype",
                 "a message that is neither CALL nor RETURN",
-                origin,
+                ack_guard,
             );
         }
         if is_draining {
-            return origin.give_back();
+            return ack_guard.give_back();
         }
         let connection = self.queues.connection_back(
             extra.get(reserved::MQ_RETURN),
@@ -179,15 +181,15 @@ impl Reader {
         // Until its RETURN is where it leaves from.
         let _serving = self.queues.served.begin();
         let mut reply = Vec::new();
-        let expires_in = origin.expires_in;
-        let origin = Some(Box::new(origin));
+        let expires_in = ack_guard.expires_in;
+        let ack_guard = Some(Box::new(ack_guard));
         let call = IncomingCall {
             connection: &connection,
             header,
             extra,
             params,
             replies: &mut reply,
-            origin,
+            ack_guard,
         };
         self.servants.dispatch(call);
         if !reply.is_empty() {
@@ -195,41 +197,41 @@ impl Reader {
         }
     }
 
-    /// Shows a message to the relay; one that makes no sense is none of its
+    /// Shows a message to the handler; one that makes no sense is none of its
     /// business.
     fn pass_on(
         &self,
-        relay: &Arc<dyn Relay>,
+        handler: &Arc<dyn MessageHandler>,
         payload: &[u8],
-        origin: &Origin,
-        leaving: &mut Leaving,
-    ) -> Relayed {
+        ack_guard: &AckGuard,
+        leaving: &mut WriteBatch,
+    ) -> Disposition {
         let message = match RawMessage::parse(payload, self.queues.limits()) {
             Ok(message) if message.header.msgtype == MSGTYPE_RPC => message,
-            _ => return Relayed::Ours,
+            _ => return Disposition::Local,
         };
         if has_lingered(message.extra.get(reserved::LINGER_TIME)) {
-            return Relayed::Ours;
+            return Disposition::Local;
         }
-        relay.relay(&mut Passing {
+        handler.handle(&mut InboundMessage {
             message,
             payload,
             connection: None,
-            relay,
+            handler,
             replies: &mut Vec::new(),
             leaving,
-            is_redelivered: origin.is_redelivered,
+            is_redelivered: ack_guard.is_redelivered,
         })
     }
 
-    fn drop_message(&self, reason: &'static str, text: &str, origin: Origin) {
+    fn drop_message(&self, reason: &'static str, text: &str, ack_guard: AckGuard) {
         metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
         tracing::warn!(
             endpoint = self.endpoint,
             reason,
             "dropped a message: {text}"
         );
-        origin.finish();
+        ack_guard.finish();
     }
 }
 

@@ -7,46 +7,46 @@ use tokio::sync::watch;
 
 use super::{
     MessageQueues,
-    publish::{self, Manner},
+    publish::{self, PublishOptions},
 };
 use crate::{
     config::MqEndpoint,
-    connection::{Calls, Outlet, Served, Serving},
-    stop::{DRAIN_EVERY, Stop, reached},
+    connection::{InFlightCounter, InFlightGuard, PendingCalls, PublishQueue},
+    stop::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::mq::Publisher,
 };
 
 impl MessageQueues {
-    /// Publishes what comes through the outlet that it returns, once the
+    /// Publishes what comes through the publish_queue that it returns, once the
     /// endpoint is open.
     pub(super) fn publish(
         &self,
         endpoint: &MqEndpoint,
         opening: impl Future<Output = Publisher> + Send + 'static,
-    ) -> Arc<Outlet> {
+    ) -> Arc<PublishQueue> {
         let limit = self.settings.options.connection.send_buffer;
-        let outlet = Arc::new(Outlet::new(limit));
-        let manner = Manner {
+        let publish_queue = Arc::new(PublishQueue::new(limit));
+        let manner = PublishOptions {
             is_persistent: endpoint.address.durable,
             in_batches: endpoint.batch,
         };
         let publishing = Publishing {
-            outlet: Arc::clone(&outlet),
+            publish_queue: Arc::clone(&publish_queue),
             calls: Arc::clone(&self.calls),
             served: self.served.clone(),
             _running: self.publishing.begin(),
         };
         tokio::spawn(publishing.run(opening, manner, self.stop.subscribe()));
-        outlet
+        publish_queue
     }
 }
 
 /// A publisher's task.
 struct Publishing {
-    outlet: Arc<Outlet>,
-    calls: Arc<Calls>,
-    served: Served,
-    _running: Serving,
+    publish_queue: Arc<PublishQueue>,
+    calls: Arc<PendingCalls>,
+    served: InFlightCounter,
+    _running: InFlightGuard,
 }
 
 impl Publishing {
@@ -54,29 +54,29 @@ impl Publishing {
     async fn run(
         self,
         opening: impl Future<Output = Publisher>,
-        manner: Manner,
-        stop: watch::Receiver<Stop>,
+        manner: PublishOptions,
+        stop: watch::Receiver<ShutdownPhase>,
     ) {
-        let outlet = &self.outlet;
+        let publish_queue = &self.publish_queue;
         let mut publishing = std::pin::pin!(async {
-            publish::run(outlet, opening.await, &self.calls, manner).await;
+            publish::run(publish_queue, opening.await, &self.calls, manner).await;
         });
         // A servant that is still at work has a RETURN to send.
-        let is_done = || self.served.count() == 0 && outlet.is_empty();
+        let is_done = || self.served.count() == 0 && publish_queue.is_empty();
         tokio::select! {
             () = &mut publishing => {}
             () = until_ended(stop, is_done) => {}
         }
-        outlet.leave();
+        publish_queue.leave();
     }
 }
 
 /// Fails calls at their deadlines, until the program ends and nobody can call
 /// any more.
 pub(super) async fn watch_deadlines(
-    calls: Arc<Calls>,
-    publishing: Served,
-    stop: watch::Receiver<Stop>,
+    calls: Arc<PendingCalls>,
+    publishing: InFlightCounter,
+    stop: watch::Receiver<ShutdownPhase>,
 ) {
     let watching = async {
         loop {
@@ -93,10 +93,10 @@ pub(super) async fn watch_deadlines(
 }
 
 /// Waits until the program ends, and `is_done` then.
-async fn until_ended(stop: watch::Receiver<Stop>, is_done: impl Fn() -> bool) {
+async fn until_ended(stop: watch::Receiver<ShutdownPhase>, is_done: impl Fn() -> bool) {
     let mut drain = stop.clone();
     let done = async {
-        reached(&mut drain, Stop::Drain).await;
+        reached(&mut drain, ShutdownPhase::Draining).await;
         while !is_done() {
             tokio::time::sleep(DRAIN_EVERY).await;
         }
@@ -104,6 +104,6 @@ async fn until_ended(stop: watch::Receiver<Stop>, is_done: impl Fn() -> bool) {
     let mut now = stop;
     tokio::select! {
         () = done => {}
-        () = reached(&mut now, Stop::Now) => {}
+        () = reached(&mut now, ShutdownPhase::Terminating) => {}
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Next {
 }
 
 /// What is known of how soon messages come.
-pub(super) struct Eagerness {
+pub(super) struct PollLimit {
     longest: Duration,
     /// Since when there is nothing to do.
     waits_since: Option<Instant>,
@@ -38,7 +38,7 @@ pub(super) struct Eagerness {
     rests_until: Option<Instant>,
 }
 
-impl Eagerness {
+impl PollLimit {
     pub(super) const fn new() -> Self {
         Self {
             longest: Duration::ZERO,
@@ -55,7 +55,7 @@ impl Eagerness {
         self.longest = self.longest.max(longest);
     }
 
-    /// Something has come. Says whether [`Eagerness::next`] is to be asked once
+    /// Something has come. Says whether [`PollLimit::next`] is to be asked once
     /// what came is done with.
     pub(super) fn came(&mut self, now: Instant) -> bool {
         if let Some(since) = self.waits_since.take() {
@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     /// Times in microseconds from a beginning, and at most 50 to be polled.
-    struct Clock(Instant, Eagerness);
+    struct Clock(Instant, PollLimit);
 
     impl Clock {
         fn new() -> Self {
-            let mut eagerness = Eagerness::new();
+            let mut eagerness = PollLimit::new();
             eagerness.extend(Duration::from_micros(50));
             Self(Instant::now(), eagerness)
         }

@@ -14,10 +14,11 @@ use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        Connection, ConnectionEvent, Listeners, Parts, Relay, Servant, Servants, Status, drive,
+        Connection, ConnectionEvent, Listeners, MessageHandler, Parts, Servant, ServantRegistry,
+        Status, drive,
     },
     error::{ErrorCode, RpcError},
-    stop::{Stop, end, reached},
+    stop::{ShutdownPhase, end, reached},
     transport::{
         mq::Consumer,
         socket::{Accepted, Listener},
@@ -44,28 +45,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// ```
 pub struct Adapter {
     shared: Arc<Shared>,
-    source: Mutex<Option<Source>>,
+    source: Mutex<Option<ListenSource>>,
 }
 
 /// Where calls come from.
-enum Source {
+enum ListenSource {
     Socket(Listener),
     Queues(Vec<(String, Consumer)>),
 }
 
-/// Makes the relay of a connection, by the address that it comes from; nothing
+/// Makes the handler of a connection, by the address that it comes from; nothing
 /// where it is not let in.
-type Relays = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn Relay>> + Send + Sync>;
+type HandlerFactory = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync>;
 
 struct Shared {
     communicator: Communicator,
     /// One for a socket; for message queues one each.
-    servants: Vec<Arc<Servants>>,
+    servants: Vec<Arc<ServantRegistry>>,
     listeners: Arc<Listeners>,
-    relays: OnceLock<Relays>,
+    handler_factory: OnceLock<HandlerFactory>,
     permits: Arc<Semaphore>,
     endpoint: Endpoint,
-    stop: watch::Sender<Stop>,
+    stop: watch::Sender<ShutdownPhase>,
 }
 
 impl Adapter {
@@ -88,7 +89,7 @@ impl Adapter {
         endpoint.port = listener.port().map_err(|error| {
             RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
         })?;
-        let source = Source::Socket(listener);
+        let source = ListenSource::Socket(listener);
         Ok(Self::new(
             communicator,
             endpoint,
@@ -110,23 +111,23 @@ impl Adapter {
                 consumers.push((name.to_owned(), queues.consumer(name).await?));
             }
         }
-        let source = Source::Queues(consumers);
+        let source = ListenSource::Queues(consumers);
         Ok(Self::new(communicator, endpoint, source, servants))
     }
 
     fn new(
         communicator: &Communicator,
         endpoint: Endpoint,
-        source: Source,
-        servants: Vec<Arc<Servants>>,
+        source: ListenSource,
+        servants: Vec<Arc<ServantRegistry>>,
     ) -> Self {
         let limits = communicator.options().connection;
-        let (stop, _) = watch::channel(Stop::Not);
+        let (stop, _) = watch::channel(ShutdownPhase::Running);
         let shared = Shared {
             communicator: communicator.clone(),
             servants,
             listeners: Arc::default(),
-            relays: OnceLock::new(),
+            handler_factory: OnceLock::new(),
             permits: Arc::new(Semaphore::new(limits.connections)),
             endpoint,
             stop,
@@ -158,7 +159,7 @@ impl Adapter {
         self
     }
 
-    /// Calls `listener` when a connection of this adapter goes up or down. It
+    /// PendingCalls `listener` when a connection of this adapter goes up or down. It
     /// runs in the connection's task: what takes long belongs into a task of
     /// its own.
     pub fn on_event(
@@ -169,24 +170,24 @@ impl Adapter {
         self
     }
 
-    /// Asks `relay` for who decides about the messages of each connection that
+    /// Asks `handler` for who decides about the messages of each connection that
     /// comes, by the address that it comes from; where there is nobody, the
     /// connection is closed before any handshake. Once for an adapter, on
     /// sockets.
-    pub fn relay_connections(
+    pub fn handle_connections(
         &self,
-        relay: impl Fn(SocketAddr) -> Option<Arc<dyn Relay>> + Send + Sync + 'static,
+        handler: impl Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync + 'static,
     ) -> &Self {
         // The first one stays.
-        let _ = self.shared.relays.set(Box::new(relay));
+        let _ = self.shared.handler_factory.set(Box::new(handler));
         self
     }
 
-    /// Lets `relay` decide about the messages of each queue that is read. Once
+    /// Lets `handler` decide about the messages of each queue that is read. Once
     /// for an adapter, on message queues.
-    pub fn relay_queues(&self, relay: &Arc<dyn Relay>) -> &Self {
+    pub fn handle_queues(&self, handler: &Arc<dyn MessageHandler>) -> &Self {
         for servants in &self.shared.servants {
-            servants.relay_to(relay);
+            servants.set_handler(handler);
         }
         self
     }
@@ -201,10 +202,10 @@ impl Adapter {
         // Subscribed here, so that a shutdown right after waits for it.
         let stop = shared.stop.subscribe();
         match source {
-            Source::Socket(listener) => {
+            ListenSource::Socket(listener) => {
                 tokio::spawn(accept_all(Arc::clone(shared), listener, stop));
             }
-            Source::Queues(consumers) => {
+            ListenSource::Queues(consumers) => {
                 for (name, consumer) in consumers {
                     // They were open when the adapter was made.
                     if let Ok(queues) = shared.communicator.queues() {
@@ -218,7 +219,7 @@ impl Adapter {
         self
     }
 
-    fn take_source(&self) -> Option<Source> {
+    fn take_source(&self) -> Option<ListenSource> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         source.take()
     }
@@ -249,7 +250,10 @@ impl fmt::Debug for Adapter {
 
 /// Passes the communicator's end on to an adapter. The communicator waits for
 /// this receiver, and it for the adapter.
-async fn follow(mut communicator: watch::Receiver<Stop>, adapter: watch::Sender<Stop>) {
+async fn follow(
+    mut communicator: watch::Receiver<ShutdownPhase>,
+    adapter: watch::Sender<ShutdownPhase>,
+) {
     loop {
         tokio::select! {
             () = adapter.closed() => return,
@@ -260,9 +264,13 @@ async fn follow(mut communicator: watch::Receiver<Stop>, adapter: watch::Sender<
     }
 }
 
-async fn accept_all(shared: Arc<Shared>, listener: Listener, mut stop: watch::Receiver<Stop>) {
+async fn accept_all(
+    shared: Arc<Shared>,
+    listener: Listener,
+    mut stop: watch::Receiver<ShutdownPhase>,
+) {
     let mut stopped = stop.clone();
-    let stopped = stopped.wait_for(|stop| *stop != Stop::Not);
+    let stopped = stopped.wait_for(|stop| *stop != ShutdownPhase::Running);
     tokio::select! {
         _ = stopped => {}
         () = async {
@@ -299,11 +307,11 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     }
 }
 
-async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<Stop>) {
-    let relay = match shared.relays.get() {
+async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<ShutdownPhase>) {
+    let handler = match shared.handler_factory.get() {
         None => None,
-        Some(relays) => match relays(accepted.address()) {
-            Some(relay) => Some(relay),
+        Some(handler_factory) => match handler_factory(accepted.address()) {
+            Some(handler) => Some(handler),
             None => return,
         },
     };
@@ -312,7 +320,7 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
     let handshake = Box::pin(accepted.handshake());
     let shaken = tokio::select! {
         shaken = handshake => shaken,
-        () = reached(&mut stop, Stop::Drain) => return,
+        () = reached(&mut stop, ShutdownPhase::Draining) => return,
     };
     let stream = match shaken {
         Ok(stream) => stream,
@@ -323,7 +331,7 @@ async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<St
         compression: shared.endpoint.compression(),
         servants: shared.servants.first().cloned().unwrap_or_default(),
         listeners: Arc::clone(&shared.listeners),
-        relay,
+        handler,
         credentials: Extra::new(),
         queue: None,
     };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::{
-    connection::{BUILTIN_INTERFACE, IncomingCall, Servant, Servants},
+    connection::{BUILTIN_INTERFACE, IncomingCall, Servant, ServantRegistry},
     wire::Operation,
 };
 
@@ -18,11 +18,11 @@ pub(crate) const DESCRIBE: Operation =
 pub(crate) struct Builtin {
     ping: Arc<()>,
     /// Those beside it; nothing where nobody shall know.
-    servants: Option<Arc<Weak<Servants>>>,
+    servants: Option<Arc<Weak<ServantRegistry>>>,
 }
 
 impl Builtin {
-    pub(crate) fn new(servants: &Arc<Servants>, describes: bool) -> Self {
+    pub(crate) fn new(servants: &Arc<ServantRegistry>, describes: bool) -> Self {
         Self {
             ping: Arc::default(),
             servants: describes.then(|| Arc::new(Arc::downgrade(servants))),

@@ -11,7 +11,7 @@ use std::{
 
 use super::Context;
 use crate::{
-    connection::{Connection, IncomingCall, Leave, Serving, Ticket},
+    connection::{Connection, FlushPolicy, InFlightGuard, IncomingCall, ReplyContext},
     error::{ErrorCode, Fault},
     wire::{Marshal, Reader, Unmarshal},
 };
@@ -43,11 +43,14 @@ impl IncomingCall<'_> {
             }
         };
         let is_redelivered = self
-            .origin
+            .ack_guard
             .as_ref()
-            .is_some_and(|origin| origin.is_redelivered);
-        let expires_in = self.origin.as_ref().and_then(|origin| origin.expires_in);
-        let ticket = Ticket::new(self.header, &self.extra, self.origin);
+            .is_some_and(|ack_guard| ack_guard.is_redelivered);
+        let expires_in = self
+            .ack_guard
+            .as_ref()
+            .and_then(|ack_guard| ack_guard.expires_in);
+        let ticket = ReplyContext::new(self.header, &self.extra, self.ack_guard);
         let context = Context::new(
             self.connection.without_keep(),
             self.header,
@@ -60,9 +63,9 @@ impl IncomingCall<'_> {
             Poll::Pending => {
                 let connection = self.connection.without_keep();
                 let serving = connection.inner.served.begin();
-                let life = connection.inner.outbox.life();
+                let generation = connection.inner.write_buffer.generation();
                 tokio::spawn(finish(
-                    connection, life, ticket, future, serving, expires_in,
+                    connection, generation, ticket, future, serving, expires_in,
                 ));
             }
         }
@@ -89,10 +92,10 @@ where
 /// be another call's.
 async fn finish<T, F>(
     connection: Connection,
-    life: u64,
-    ticket: Ticket,
+    generation: u64,
+    ticket: ReplyContext,
     mut future: Pin<Box<F>>,
-    serving: Serving,
+    serving: InFlightGuard,
     expires_in: Option<Duration>,
 ) where
     T: Marshal,
@@ -104,19 +107,19 @@ async fn finish<T, F>(
     let mut reply = Vec::new();
     answer(&connection, ticket, caught, &mut reply);
     let leave = if serving.is_last() {
-        Leave::Now
+        FlushPolicy::Immediate
     } else {
-        Leave::Gathered
+        FlushPolicy::Batched
     };
     connection
         .inner
-        .send_return(reply, leave, life, expires_in)
+        .send_return(reply, leave, generation, expires_in)
         .await;
 }
 
 fn answer<T: Marshal>(
     connection: &Connection,
-    ticket: Ticket,
+    ticket: ReplyContext,
     caught: Caught<T>,
     replies: &mut Vec<u8>,
 ) {

@@ -15,7 +15,7 @@ mod websocket;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A stream to a peer, whatever carries it.
-pub(crate) struct Stream {
+pub(crate) struct ByteStream {
     /// The half that is read.
     pub(crate) source: Box<dyn AsyncRead + Send + Unpin>,
     /// The half that is written.

@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::{
-    Stream,
-    websocket::{self, Gate},
+    ByteStream,
+    websocket::{self, UpgradePolicy},
 };
 use crate::{
     config::{Endpoint, Scheme, Settings},
@@ -20,7 +20,10 @@ use crate::{
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects within the communicator's `connect_time`.
-pub(crate) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Stream, RpcError> {
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    settings: &Settings,
+) -> Result<ByteStream, RpcError> {
     let limit = settings.options.connection.connect_time;
     match tokio::time::timeout(limit, connect_stream(endpoint, settings)).await {
         Ok(connected) => connected,
@@ -32,7 +35,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<
     .map_err(|error| error.at_peer(endpoint.to_string()))
 }
 
-async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Stream, RpcError> {
+async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<ByteStream, RpcError> {
     let addresses: Vec<_> = lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(unreachable)?
@@ -95,7 +98,7 @@ fn connect_error(error: io::Error) -> RpcError {
 pub(crate) struct Listener {
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<UpgradePolicy>>,
     handshake_time: Duration,
     keepalive_time: Option<Duration>,
 }
@@ -105,7 +108,7 @@ pub(crate) struct Accepted {
     socket: TcpStream,
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<UpgradePolicy>>,
     handshake_time: Duration,
     keepalive_time: Option<Duration>,
 }
@@ -118,7 +121,7 @@ impl Listener {
         let Endpoint { scheme, .. } = endpoint;
         let tls = scheme.is_tls().then(|| settings.server_tls());
         let tls = tls.transpose().map_err(|error| failed(error.to_string()))?;
-        let gate = || Arc::new(Gate::new(endpoint, &settings.options));
+        let gate = || Arc::new(UpgradePolicy::new(endpoint, &settings.options));
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| failed(format!("can't listen here: {error}")).caused_by(error))?;
@@ -153,7 +156,7 @@ impl Accepted {
         self.address
     }
 
-    pub(crate) async fn handshake(self) -> io::Result<Stream> {
+    pub(crate) async fn handshake(self) -> io::Result<ByteStream> {
         let limit = self.handshake_time;
         tokio::time::timeout(limit, self.shake_hands())
             .await
@@ -163,7 +166,7 @@ impl Accepted {
             })?
     }
 
-    async fn shake_hands(self) -> io::Result<Stream> {
+    async fn shake_hands(self) -> io::Result<ByteStream> {
         let peer = tune(&self.socket, self.keepalive_time)?;
         let Some(tls) = self.tls else {
             return match self.gate {
@@ -190,9 +193,9 @@ fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<SocketAdd
     socket.peer_addr()
 }
 
-fn plain(socket: TcpStream, peer: SocketAddr) -> Stream {
+fn plain(socket: TcpStream, peer: SocketAddr) -> ByteStream {
     let (source, sink) = socket.into_split();
-    Stream {
+    ByteStream {
         source: Box::new(source),
         sink: Box::new(sink),
         peer: peer.to_string(),
@@ -202,9 +205,9 @@ fn plain(socket: TcpStream, peer: SocketAddr) -> Stream {
 fn split(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
-) -> Stream {
+) -> ByteStream {
     let (source, sink) = tokio::io::split(stream);
-    Stream {
+    ByteStream {
         source: Box::new(source),
         sink: Box::new(sink),
         peer: peer.to_string(),

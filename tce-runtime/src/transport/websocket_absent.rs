@@ -3,16 +3,16 @@
 
 use std::{io, net::SocketAddr};
 
-use super::Stream;
+use super::ByteStream;
 use crate::{
     config::{Endpoint, Options, WITHOUT_WEBSOCKET},
     error::{ErrorCode, RpcError},
 };
 
 /// Lets nobody in.
-pub(crate) struct Gate;
+pub(crate) struct UpgradePolicy;
 
-impl Gate {
+impl UpgradePolicy {
     pub(crate) fn new(_: &Endpoint, _: &Options) -> Self {
         Self
     }
@@ -23,10 +23,10 @@ pub(super) async fn connect<S>(
     _: SocketAddr,
     _: &Endpoint,
     _: &Options,
-) -> Result<Stream, RpcError> {
+) -> Result<ByteStream, RpcError> {
     Err(RpcError::new(ErrorCode::ConnectFailed, WITHOUT_WEBSOCKET))
 }
 
-pub(super) async fn accept<S>(_: S, _: SocketAddr, _: &Gate) -> io::Result<Stream> {
+pub(super) async fn accept<S>(_: S, _: SocketAddr, _: &UpgradePolicy) -> io::Result<ByteStream> {
     Err(io::Error::other(WITHOUT_WEBSOCKET))
 }

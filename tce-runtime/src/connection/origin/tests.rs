@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{
     config::MqConfig,
-    transport::mq::{Broker, MemoryBroker, Parcel as Published, Reading},
+    transport::mq::{Broker, ConsumeMode, MemoryBroker, Publication as Published},
 };
 
 const PREFETCH: u16 = 64;
@@ -23,7 +23,7 @@ p:
     let endpoint = &config.endpoints[0];
     let broker = Broker::Memory(MemoryBroker::new());
     let publisher = broker.publisher(endpoint).await.expect("it is in memory");
-    let reading = broker.consumer(endpoint, Reading::Shared);
+    let reading = broker.consumer(endpoint, ConsumeMode::Shared);
     let mut consumer = reading.await.expect("it is in memory");
     let mut deliveries = Vec::new();
     for _ in 0..count {
@@ -41,18 +41,18 @@ p:
     deliveries
 }
 
-fn acks(prefetch: u16) -> Arc<Acks> {
-    Arc::new(Acks::new(prefetch))
+fn acks(prefetch: u16) -> Arc<AckBatcher> {
+    Arc::new(AckBatcher::new(prefetch))
 }
 
 /// Does all that a delivery of one message asks for.
-fn finish(delivery: &Delivery, acks: &Arc<Acks>) {
-    let parcel = Parcel::of(1, delivery, acks);
-    parcel.origin(&Served::default(), None).finish();
+fn finish(delivery: &Delivery, acks: &Arc<AckBatcher>) {
+    let parcel = DeliveryTracker::of(1, delivery, acks);
+    parcel.ack_guard(&InFlightCounter::default(), None).finish();
 }
 
 /// How many leave without waiting.
-fn leave_now(acks: &Acks) -> Option<usize> {
+fn leave_now(acks: &AckBatcher) -> Option<usize> {
     acks.take().now_or_never().map(|settled| settled.len())
 }
 
@@ -65,8 +65,8 @@ async fn enough_leave_together_at_once() {
     }
     let told = acks.take().now_or_never().expect("they are enough");
     let told = told.iter().map(|settled| match settled {
-        Settled::Done(tag) => *tag,
-        Settled::GivenBack(tag) => panic!("{tag:?}"),
+        Settlement::Done(tag) => *tag,
+        Settlement::GivenBack(tag) => panic!("{tag:?}"),
     });
     assert!(told.eq(deliveries.iter().map(|delivery| delivery.tag)));
 }
@@ -110,8 +110,8 @@ async fn a_batch_is_told_once_when_all_of_it_has_ended() {
     for is_given_back in [false, true] {
         let acks = acks(PREFETCH);
         let delivery = &deliveries(1, true).await[0];
-        let parcel = Parcel::of(3, delivery, &acks);
-        let mut origins = [(); 3].map(|()| parcel.origin(&Served::default(), None));
+        let parcel = DeliveryTracker::of(3, delivery, &acks);
+        let mut origins = [(); 3].map(|()| parcel.ack_guard(&InFlightCounter::default(), None));
         origins.reverse();
         let [last, second, first] = origins;
         if is_given_back {
@@ -123,11 +123,11 @@ async fn a_batch_is_told_once_when_all_of_it_has_ended() {
         assert_eq!(leave_now(&acks), None);
         last.finish();
         let told = acks.take_ready();
-        let [Settled::Done(tag) | Settled::GivenBack(tag)] = told[..] else {
+        let [Settlement::Done(tag) | Settlement::GivenBack(tag)] = told[..] else {
             panic!("{told:?}");
         };
         assert_eq!(tag, delivery.tag);
-        let was_given_back = matches!(told[..], [Settled::GivenBack(_)]);
+        let was_given_back = matches!(told[..], [Settlement::GivenBack(_)]);
         assert_eq!(was_given_back, is_given_back);
     }
 }

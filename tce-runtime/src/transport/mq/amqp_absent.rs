@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use super::{BrokerError, Delivery, Parcel, PublishError, Reading, Settled};
+use super::{BrokerError, ConsumeMode, Delivery, Publication, PublishError, Settlement};
 use crate::config::{MqEndpoint, Settings};
 
 /// Refuses every endpoint.
@@ -22,7 +22,7 @@ impl AmqpBroker {
     pub(super) async fn consumer(
         &self,
         _: &MqEndpoint,
-        _: Reading,
+        _: ConsumeMode,
     ) -> Result<AmqpConsumer, BrokerError> {
         Err(absent())
     }
@@ -39,7 +39,7 @@ fn absent() -> BrokerError {
 pub(crate) struct AmqpPublisher(Infallible);
 
 impl AmqpPublisher {
-    pub(super) async fn publish(&self, _: &Parcel) -> Result<(), PublishError> {
+    pub(super) async fn publish(&self, _: &Publication) -> Result<(), PublishError> {
         match self.0 {}
     }
 
@@ -81,7 +81,7 @@ impl AmqpConsumer {
         match self.0 {}
     }
 
-    pub(super) fn tell(&mut self, _: &[Settled]) {
+    pub(super) fn tell(&mut self, _: &[Settlement]) {
         match self.0 {}
     }
 

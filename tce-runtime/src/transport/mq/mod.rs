@@ -1,6 +1,6 @@
 //! Message queues: AMQP 0-9-1, or the same within the process.
 //!
-//! A broker carries parcels: one marshalled message (`spec/wire.md`, section 2,
+//! A broker carries publications: one marshalled message (`spec/wire.md`, section 2,
 //! without a frame header), or several as a [`batch`]. What a message means is
 //! not known here.
 
@@ -20,7 +20,7 @@ use crate::config::{MqEndpoint, Settings};
 
 /// What a broker carries.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct Publication {
     pub(crate) body: Vec<u8>,
     /// The queue, where it is not the endpoint's own.
     pub(crate) queue: Option<Arc<str>>,
@@ -32,7 +32,7 @@ pub(crate) struct Parcel {
     pub(crate) is_batch: bool,
 }
 
-/// A parcel that has come out of a queue.
+/// A publication that has come out of a queue.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) body: Vec<u8>,
@@ -42,12 +42,12 @@ pub(crate) struct Delivery {
     pub(crate) is_redelivered: bool,
     /// Whether it survives a restart of the broker.
     pub(crate) is_persistent: bool,
-    pub(crate) tag: Tag,
+    pub(crate) tag: DeliveryTag,
 }
 
 /// Names a delivery to the consumer that it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tag {
+pub(crate) struct DeliveryTag {
     /// Which of the consumer's channels it came by: numbers begin anew with
     /// each.
     channel: u64,
@@ -57,27 +57,27 @@ pub(crate) struct Tag {
 /// What became of a delivery. One of which nothing is told is delivered again
 /// to whoever reads the queue after this process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Settled {
+pub(crate) enum Settlement {
     /// All of it was executed, or will never be.
-    Done(Tag),
+    Done(DeliveryTag),
     /// It is for another reader.
-    GivenBack(Tag),
+    GivenBack(DeliveryTag),
 }
 
-/// Why a parcel was not taken.
+/// Why a publication was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum PublishError {
     /// There is no such queue.
     #[error("there is no queue `{0}` at the broker")]
     Unroutable(String),
-    /// The broker has something against the parcel, such as a topic that does
+    /// The broker has something against the publication, such as a topic that does
     /// not exist or is not ours to write.
     #[error("the broker refused the message: {0}")]
     Refused(String),
     /// The queue has no room.
     #[error("the broker's queue takes no more messages")]
     Rejected,
-    /// The broker is away; it may have taken the parcel or not.
+    /// The broker is away; it may have taken the publication or not.
     #[error("the connection to the broker was lost: {0}")]
     Lost(String),
 }
@@ -89,7 +89,7 @@ pub(crate) struct BrokerError(String);
 
 /// How a queue is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum ConsumeMode {
     /// Together with others: the endpoint's queue.
     Shared,
     /// Alone: a queue of this process, which ends with it.
@@ -121,7 +121,7 @@ impl Broker {
     pub(crate) async fn consumer(
         &self,
         endpoint: &MqEndpoint,
-        reading: Reading,
+        reading: ConsumeMode,
     ) -> Result<Consumer, BrokerError> {
         Ok(match self {
             Self::Amqp(broker) => {
@@ -140,12 +140,12 @@ pub(crate) enum Publisher {
 }
 
 impl Publisher {
-    /// Publishes, and waits for the broker to say that it has the parcel. Polled
+    /// Publishes, and waits for the broker to say that it has the publication. Polled
     /// once it has its place in the order of publishes.
-    pub(crate) async fn publish(&self, parcel: &Parcel) -> Result<(), PublishError> {
+    pub(crate) async fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
         match self {
-            Self::Amqp(publisher) => publisher.publish(parcel).await,
-            Self::Memory(publisher) => publisher.publish(parcel),
+            Self::Amqp(publisher) => publisher.publish(publication).await,
+            Self::Memory(publisher) => publisher.publish(publication),
         }
     }
 
@@ -201,7 +201,7 @@ pub(crate) enum Consumer {
 }
 
 impl Consumer {
-    /// The next parcel. Survives the broker: it waits until one comes. Nothing
+    /// The next publication. Survives the broker: it waits until one comes. Nothing
     /// comes after [`Consumer::cancel`] once all that was on its way has.
     ///
     /// A read that is given up loses nothing.
@@ -212,7 +212,7 @@ impl Consumer {
         }
     }
 
-    /// Asks for no more parcels.
+    /// Asks for no more publications.
     pub(crate) async fn cancel(&mut self) {
         match self {
             Self::Amqp(consumer) => consumer.cancel().await,
@@ -220,7 +220,7 @@ impl Consumer {
         }
     }
 
-    /// How many parcels may be here and not settled; 0 is "without limit".
+    /// How many publications may be here and not settled; 0 is "without limit".
     pub(crate) fn prefetch(&self) -> u16 {
         match self {
             Self::Amqp(consumer) => consumer.prefetch(),
@@ -229,7 +229,7 @@ impl Consumer {
     }
 
     /// Tells the broker what became of deliveries. It is on its way then.
-    pub(crate) fn tell(&mut self, settled: &[Settled]) {
+    pub(crate) fn tell(&mut self, settled: &[Settlement]) {
         match self {
             Self::Amqp(consumer) => consumer.tell(settled),
             Self::Memory(consumer) => consumer.tell(settled),

@@ -34,7 +34,7 @@ page with `new WebSocket(…)` and `binaryType = \"arraybuffer\"`.
 
 /// Who is let in to an adapter, and under which limits.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct UpgradePolicy {
     path: String,
     origins: Vec<String>,
     limits: Limits,
@@ -98,7 +98,7 @@ fn head_too_large() -> Refusal {
     )
 }
 
-impl Gate {
+impl UpgradePolicy {
     pub(crate) fn new(endpoint: &Endpoint, options: &Options) -> Self {
         Self {
             path: endpoint.path.clone(),

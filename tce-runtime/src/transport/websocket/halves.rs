@@ -18,14 +18,14 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{sink::Sink, source::Source, watched::Watched};
-use crate::transport::Stream;
+use super::{sink::WebSocketWriter, source::WebSocketReader, watched::Watched};
+use crate::transport::ByteStream;
 
 /// The most bytes that a close message has room for, beside its code.
 const MAX_REASON: usize = 123;
 
-/// What both halves share. A lock rather than the two halves of a `Stream` and
-/// `Sink`: those wait for each other by their wakers, and whoever sends may
+/// What both halves share. A lock rather than the two halves of a `ByteStream` and
+/// `WebSocketWriter`: those wait for each other by their wakers, and whoever sends may
 /// have none.
 #[derive(Debug)]
 pub(super) struct Shared<S>(Arc<Mutex<WebSocketStream<Watched<S>>>>);
@@ -42,15 +42,15 @@ pub(super) fn split<S>(
     socket: WebSocketStream<Watched<S>>,
     message_time: Duration,
     peer: SocketAddr,
-) -> Stream
+) -> ByteStream
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let socket = Arc::new(Mutex::new(socket));
     let shared = Shared(Arc::clone(&socket));
-    Stream {
-        source: Box::new(Source::new(shared, message_time)),
-        sink: Box::new(Sink::new(Shared(socket))),
+    ByteStream {
+        source: Box::new(WebSocketReader::new(shared, message_time)),
+        sink: Box::new(WebSocketWriter::new(Shared(socket))),
         peer: peer.to_string(),
     }
 }

@@ -24,14 +24,14 @@ use tokio_tungstenite::{
 };
 
 use self::watched::Watched;
-use super::Stream;
+use super::ByteStream;
 use crate::{
     config::{Endpoint, Options},
     error::{ErrorCode, RpcError},
     wire::Limits,
 };
 
-pub(crate) use gate::Gate;
+pub(crate) use gate::UpgradePolicy;
 
 /// What the library keeps for each connection, also an idle one, and clears
 /// before each read; larger reads are [`Watched`]'s.
@@ -58,7 +58,7 @@ pub(super) async fn connect<S>(
     peer: SocketAddr,
     endpoint: &Endpoint,
     options: &Options,
-) -> Result<Stream, RpcError>
+) -> Result<ByteStream, RpcError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -74,7 +74,11 @@ where
 }
 
 /// Shakes hands as a server over an accepted socket.
-pub(super) async fn accept<S>(mut socket: S, peer: SocketAddr, gate: &Gate) -> io::Result<Stream>
+pub(super) async fn accept<S>(
+    mut socket: S,
+    peer: SocketAddr,
+    gate: &UpgradePolicy,
+) -> io::Result<ByteStream>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

@@ -33,14 +33,14 @@ const PIECE: usize = 64 << 10;
 const SCRAP: usize = 4 << 10;
 
 /// Sends each frame as one binary message, which existing peers rely on.
-pub(super) struct Sink<S> {
+pub(super) struct WebSocketWriter<S> {
     shared: Shared<S>,
     /// How many bytes of the frame that has begun are still to come.
     rest: usize,
     has_parted: bool,
 }
 
-impl<S> Sink<S> {
+impl<S> WebSocketWriter<S> {
     pub(super) fn new(shared: Shared<S>) -> Self {
         Self {
             shared,
@@ -50,7 +50,7 @@ impl<S> Sink<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sink<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocketWriter<S> {
     /// Takes the next piece of a frame, and the whole frames behind it, from
     /// the front of `bytes`. They lie in the WebSocket's buffer until that is
     /// full or flushed.

@@ -31,7 +31,7 @@ enum End {
 
 /// The bytes that come. Where one message ends and the next begins is nobody's
 /// business.
-pub(super) struct Source<S> {
+pub(super) struct WebSocketReader<S> {
     shared: Shared<S>,
     /// What is left of the last message.
     message: Bytes,
@@ -42,7 +42,7 @@ pub(super) struct Source<S> {
     too_slow: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Source<S> {
+impl<S> WebSocketReader<S> {
     pub(super) fn new(shared: Shared<S>, message_time: Duration) -> Self {
         Self {
             shared,
@@ -54,7 +54,7 @@ impl<S> Source<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Source<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketReader<S> {
     /// Takes as many messages as are there, so that what answers them gathers
     /// too.
     fn poll_read(
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Source<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Source<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
     /// The next binary message, or why there is none any more.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let mut socket = self.shared.lock();

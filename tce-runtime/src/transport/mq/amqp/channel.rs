@@ -12,7 +12,7 @@ use super::{
     request::{Owner, Request},
     session::Session,
 };
-use crate::transport::mq::Parcel;
+use crate::transport::mq::Publication;
 
 /// What a consumer is called. Each has a channel of its own.
 const CONSUMER: &str = "tce";
@@ -140,17 +140,17 @@ impl Channel {
     pub(super) async fn publish(
         &self,
         way: Way<'_>,
-        parcel: &Parcel,
+        publication: &Publication,
         is_confirmed: bool,
     ) -> Result<Option<Confirmation>, AmqpError> {
         let published = self
             .session
             .lock()
-            .publish(self.id, way, parcel, is_confirmed);
+            .publish(self.id, way, publication, is_confirmed);
         match published? {
             Some(confirming) => answered(confirming).await.map(Some),
             None => {
-                self.session.room().await;
+                self.session.capacity().await;
                 Ok(None)
             }
         }

@@ -18,7 +18,7 @@ use super::{
     request::{Request, Tuning},
     session::{Beat, Session},
 };
-use crate::{polling::bytes_came, transport::Stream};
+use crate::{polling::bytes_came, transport::ByteStream};
 
 /// What we ask for; a broker may want less.
 const WANTED: Tuning = Tuning {
@@ -33,7 +33,7 @@ const READ_SIZE: usize = 64 << 10;
 
 /// Greets a broker, and keeps the connection in a task that ends with it.
 pub(super) async fn connect(
-    stream: Stream,
+    stream: ByteStream,
     address: &AmqpAddress,
 ) -> Result<Arc<Session>, AmqpError> {
     let mut talk = Talk {
@@ -52,7 +52,7 @@ pub(super) async fn connect(
 
 /// A connection whose sides take turns.
 struct Talk {
-    stream: Stream,
+    stream: ByteStream,
     heard: BytesMut,
 }
 
@@ -168,7 +168,7 @@ fn agreed(offer: Tuning) -> Result<Tuning, AmqpError> {
 /// Reads and writes until the connection is lost; says why.
 async fn keep(talk: Talk, session: &Session, heartbeat: u16) -> AmqpError {
     let Talk {
-        stream: Stream {
+        stream: ByteStream {
             mut source,
             mut sink,
             ..

@@ -1,4 +1,4 @@
-//! Reading, with acknowledgements.
+//! ConsumeMode, with acknowledgements.
 
 use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{MqEndpoint, NodeType},
-    transport::mq::{Delivery, Reading, Settled, Tag},
+    transport::mq::{ConsumeMode, Delivery, DeliveryTag, Settlement},
 };
 
 /// An endpoint that is open for reading.
@@ -30,7 +30,7 @@ pub(crate) struct AmqpConsumer {
 struct Source {
     link: Arc<Link>,
     endpoint: MqEndpoint,
-    reading: Reading,
+    reading: ConsumeMode,
     /// Which channel is opened.
     nth: u64,
 }
@@ -39,7 +39,7 @@ impl AmqpConsumer {
     pub(super) async fn open(
         link: Arc<Link>,
         endpoint: &MqEndpoint,
-        reading: Reading,
+        reading: ConsumeMode,
     ) -> Result<Self, AmqpError> {
         let source = Source {
             link,
@@ -94,14 +94,14 @@ impl AmqpConsumer {
 
     /// Of a channel that is lost nothing can be told, and nothing has to be: the
     /// broker delivers again.
-    pub(crate) fn tell(&mut self, settled: &[Settled]) {
+    pub(crate) fn tell(&mut self, settled: &[Settlement]) {
         let (mut done, mut given_back) = (Vec::new(), Vec::new());
         for settled in settled {
-            let (Settled::Done(tag) | Settled::GivenBack(tag)) = settled;
+            let (Settlement::Done(tag) | Settlement::GivenBack(tag)) = settled;
             if tag.channel == self.source.nth && self.unsettled.remove(&tag.number) {
                 match settled {
-                    Settled::Done(_) => done.push(tag.number),
-                    Settled::GivenBack(_) => given_back.push(tag.number),
+                    Settlement::Done(_) => done.push(tag.number),
+                    Settlement::GivenBack(_) => given_back.push(tag.number),
                 }
             }
         }
@@ -139,7 +139,7 @@ impl fmt::Debug for AmqpConsumer {
 
 impl Source {
     async fn open(&self) -> Result<AmqpConsumer, AmqpError> {
-        if self.reading == Reading::Shared {
+        if self.reading == ConsumeMode::Shared {
             self.link.declare(&self.endpoint).await?;
         }
         let channel = self.link.channel().await?;
@@ -160,10 +160,10 @@ impl Source {
         let address = &self.endpoint.address;
         let name = address.name.as_str();
         match (self.reading, address.node) {
-            (Reading::Shared, NodeType::Queue) => Ok(name.to_owned()),
+            (ConsumeMode::Shared, NodeType::Queue) => Ok(name.to_owned()),
             // The queue ends with its connection.
-            (Reading::Exclusive, _) => channel.declare_queue(name, Owner::Connection).await,
-            (Reading::Shared, NodeType::Topic) => {
+            (ConsumeMode::Exclusive, _) => channel.declare_queue(name, Owner::Connection).await,
+            (ConsumeMode::Shared, NodeType::Topic) => {
                 let queue = channel.declare_queue("", Owner::Connection).await?;
                 let key = address.subject.as_deref().unwrap_or("#");
                 channel.bind(&queue, name, key).await?;
@@ -186,6 +186,6 @@ fn received(message: Message, channel: u64) -> Delivery {
         is_batch: properties.is_batch,
         is_redelivered,
         is_persistent: properties.is_persistent,
-        tag: Tag { channel, number },
+        tag: DeliveryTag { channel, number },
     }
 }

@@ -6,7 +6,7 @@ use super::{
     octets::{Malformed, Octets, TooLong, put_counted, put_longlong, put_short, put_shortstr},
     request::Request,
 };
-use crate::transport::mq::{Parcel, batch};
+use crate::transport::mq::{Publication, batch};
 
 /// What a connection begins with.
 pub(super) const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -135,11 +135,11 @@ pub(super) fn put_message(
     channel: u16,
     max: usize,
     way: Way<'_>,
-    parcel: &Parcel,
+    publication: &Publication,
     number: Option<u64>,
 ) -> Result<(), TooLong> {
     let start = out.len();
-    out.reserve(parcel.body.len() + 128);
+    out.reserve(publication.body.len() + 128);
     let method = |out: &mut Vec<u8>| {
         put_short(out, BASIC);
         put_short(out, PUBLISH);
@@ -153,12 +153,12 @@ pub(super) fn put_message(
         put_frame(out, HEADER, channel, |out| {
             put_short(out, BASIC);
             put_short(out, 0);
-            put_longlong(out, parcel.body.len() as u64);
-            Properties::of(parcel, number).put(out)
+            put_longlong(out, publication.body.len() as u64);
+            Properties::of(publication, number).put(out)
         })
     });
     put.inspect_err(|_| out.truncate(start))?;
-    for part in parcel.body.chunks(max - OVERHEAD) {
+    for part in publication.body.chunks(max - OVERHEAD) {
         put_frame(out, BODY, channel, |out| {
             out.extend_from_slice(part);
             Ok(())
@@ -199,12 +199,12 @@ pub(super) struct Properties {
 }
 
 impl Properties {
-    fn of(parcel: &Parcel, number: Option<u64>) -> Self {
+    fn of(publication: &Publication, number: Option<u64>) -> Self {
         Self {
             number,
-            is_batch: parcel.is_batch,
-            is_persistent: parcel.is_persistent,
-            expires_in: parcel.expires_in,
+            is_batch: publication.is_batch,
+            is_persistent: publication.is_persistent,
+            expires_in: publication.expires_in,
         }
     }
 

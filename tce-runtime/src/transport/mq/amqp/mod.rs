@@ -30,7 +30,7 @@ pub(crate) use consumer::AmqpConsumer;
 use link::{Link, attempt};
 pub(crate) use publisher::AmqpPublisher;
 
-use super::{BrokerError, Reading};
+use super::{BrokerError, ConsumeMode};
 use crate::config::{MqEndpoint, Settings};
 
 /// The brokers that the endpoints name, each connected when first needed, and
@@ -77,7 +77,7 @@ impl AmqpBroker {
     pub(super) async fn consumer(
         &self,
         endpoint: &MqEndpoint,
-        reading: Reading,
+        reading: ConsumeMode,
     ) -> Result<AmqpConsumer, BrokerError> {
         let link = self.link(endpoint, Purpose::Consume);
         attempt(endpoint, AmqpConsumer::open(link, endpoint, reading)).await

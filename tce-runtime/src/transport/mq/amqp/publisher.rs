@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{MqEndpoint, NodeType},
-    transport::mq::{Parcel, PublishError},
+    transport::mq::{Publication, PublishError},
 };
 
 /// An endpoint that is open for writing.
@@ -36,9 +36,9 @@ impl AmqpPublisher {
         })
     }
 
-    pub(crate) async fn publish(&self, parcel: &Parcel) -> Result<(), PublishError> {
-        let way = self.way(parcel);
-        let publishing = self.channel.publish(way, parcel, self.is_confirmed());
+    pub(crate) async fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
+        let way = self.way(publication);
+        let publishing = self.channel.publish(way, publication, self.is_confirmed());
         match publishing.await.map_err(failure)? {
             None | Some(Confirmation::Taken) => Ok(()),
             Some(Confirmation::Refused) => Err(PublishError::Rejected),
@@ -46,9 +46,9 @@ impl AmqpPublisher {
         }
     }
 
-    fn way<'a>(&'a self, parcel: &'a Parcel) -> Way<'a> {
+    fn way<'a>(&'a self, publication: &'a Publication) -> Way<'a> {
         let address = &self.endpoint.address;
-        match (&parcel.queue, address.node) {
+        match (&publication.queue, address.node) {
             (None, NodeType::Topic) => Way {
                 exchange: &address.name,
                 key: address.subject.as_deref().unwrap_or_default(),

@@ -23,7 +23,7 @@ use super::{
     octets::Malformed,
     request::{Request, Tuning},
 };
-use crate::transport::mq::Parcel;
+use crate::transport::mq::Publication;
 
 /// So many bytes may wait to leave before who publishes has to wait too.
 const CROWDED: usize = 256 << 10;
@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// Waits until not too much waits to leave.
-    pub(super) async fn room(&self) {
+    pub(super) async fn capacity(&self) {
         self.until(|state| !state.is_crowded()).await;
     }
 
@@ -205,14 +205,14 @@ impl State {
         &mut self,
         channel: u16,
         way: Way<'_>,
-        parcel: &Parcel,
+        publication: &Publication,
         is_confirmed: bool,
     ) -> Result<Option<Confirming>, AmqpError> {
         let max = self.frame_max();
         let dialog = self.dialogs.get_mut(&channel).ok_or_else(AmqpError::gone)?;
         dialog.is_open()?;
         let number = is_confirmed.then(|| dialog.confirms.next_number());
-        put_message(&mut self.out, channel, max, way, parcel, number)?;
+        put_message(&mut self.out, channel, max, way, publication, number)?;
         let confirming = is_confirmed.then(|| dialog.confirms.next());
         self.wake();
         Ok(confirming)

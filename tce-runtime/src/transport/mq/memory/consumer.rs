@@ -1,4 +1,4 @@
-//! Reading within the process.
+//! ConsumeMode within the process.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use super::{
     MemoryBroker,
     queue::{Queue, Stored},
 };
-use crate::transport::mq::{Delivery, Settled, Tag};
+use crate::transport::mq::{Delivery, DeliveryTag, Settlement};
 
 /// An endpoint that is open for reading.
 pub(crate) struct MemoryConsumer {
@@ -56,28 +56,28 @@ impl MemoryConsumer {
         }
         let stored = self.queue.pop().await;
         self.last_number += 1;
-        let tag = Tag {
+        let tag = DeliveryTag {
             channel: 0,
             number: self.last_number,
         };
         self.taken.insert(tag.number, stored.clone());
         Some(Delivery {
-            body: stored.parcel.body.clone(),
+            body: stored.publication.body.clone(),
             expires_in: stored.expires_at.map(time_left),
-            is_batch: stored.parcel.is_batch,
+            is_batch: stored.publication.is_batch,
             is_redelivered: stored.is_redelivered,
-            is_persistent: stored.parcel.is_persistent,
+            is_persistent: stored.publication.is_persistent,
             tag,
         })
     }
 
-    pub(crate) fn tell(&mut self, settled: &[Settled]) {
+    pub(crate) fn tell(&mut self, settled: &[Settlement]) {
         for settled in settled {
             match settled {
-                Settled::Done(tag) => {
+                Settlement::Done(tag) => {
                     self.taken.remove(&tag.number);
                 }
-                Settled::GivenBack(tag) => {
+                Settlement::GivenBack(tag) => {
                     if let Some(stored) = self.taken.remove(&tag.number) {
                         self.queue.put_back(stored);
                     }

@@ -17,7 +17,7 @@ pub(crate) use consumer::MemoryConsumer;
 pub(crate) use publisher::MemoryPublisher;
 use queue::Queue;
 
-use super::{BrokerError, Reading};
+use super::{BrokerError, ConsumeMode};
 use crate::config::{Address, MqEndpoint, NodeType};
 
 /// Queues within this process. Clones are the same broker: the communicators
@@ -43,7 +43,7 @@ struct Topology {
     topics: HashMap<String, Vec<Binding>>,
 }
 
-/// A queue that a topic's parcels go to, with the pattern of the subjects that
+/// A queue that a topic's publications go to, with the pattern of the subjects that
 /// it wants.
 type Binding = (String, Arc<Queue>);
 
@@ -66,32 +66,34 @@ impl MemoryBroker {
     pub(super) fn consumer(
         &self,
         endpoint: &MqEndpoint,
-        reading: Reading,
+        reading: ConsumeMode,
     ) -> Result<MemoryConsumer, BrokerError> {
         let address = &endpoint.address;
         let mut topology = self.lock();
-        if reading == Reading::Shared {
+        if reading == ConsumeMode::Shared {
             topology.declare(address);
         }
         let Topology { queues, topics } = &mut *topology;
         let queue = match (reading, address.node) {
-            (Reading::Exclusive, _) => {
+            (ConsumeMode::Exclusive, _) => {
                 Some(Arc::clone(queues.entry(address.name.clone()).or_default()))
             }
-            (Reading::Shared, NodeType::Queue) => queues.get(&address.name).cloned(),
-            (Reading::Shared, NodeType::Topic) => topics.get_mut(&address.name).map(|readers| {
-                let queue = Arc::<Queue>::default();
-                let pattern = address.subject.as_deref().unwrap_or("#");
-                readers.push((pattern.to_owned(), Arc::clone(&queue)));
-                queue
-            }),
+            (ConsumeMode::Shared, NodeType::Queue) => queues.get(&address.name).cloned(),
+            (ConsumeMode::Shared, NodeType::Topic) => {
+                topics.get_mut(&address.name).map(|readers| {
+                    let queue = Arc::<Queue>::default();
+                    let pattern = address.subject.as_deref().unwrap_or("#");
+                    readers.push((pattern.to_owned(), Arc::clone(&queue)));
+                    queue
+                })
+            }
         };
         let queue = queue.ok_or_else(|| {
             let MqEndpoint { name, address, .. } = endpoint;
             let (node, missing) = (address.node, &address.name);
             BrokerError(format!("endpoint `{name}`: there is no {node} `{missing}`"))
         })?;
-        let is_own = reading == Reading::Exclusive || address.node == NodeType::Topic;
+        let is_own = reading == ConsumeMode::Exclusive || address.node == NodeType::Topic;
         let own_of = is_own.then(|| self.clone());
         Ok(MemoryConsumer::new(queue, endpoint.prefetch, own_of))
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{MemoryBroker, queue::Stored, subject};
 use crate::{
     config::{Address, NodeType},
-    transport::mq::{Parcel, PublishError},
+    transport::mq::{Publication, PublishError},
 };
 
 /// An endpoint that is open for writing.
@@ -20,13 +20,13 @@ impl MemoryPublisher {
         Self { broker, address }
     }
 
-    pub(crate) fn publish(&self, parcel: &Parcel) -> Result<(), PublishError> {
+    pub(crate) fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
         let stored = Stored {
-            expires_at: parcel.expires_in.map(|left| Instant::now() + left),
-            parcel: Arc::new(parcel.clone()),
+            expires_at: publication.expires_in.map(|left| Instant::now() + left),
+            publication: Arc::new(publication.clone()),
             is_redelivered: false,
         };
-        match (&parcel.queue, self.address.node) {
+        match (&publication.queue, self.address.node) {
             (None, NodeType::Topic) => self.broadcast(&stored),
             (queue, _) => self.put(queue.as_deref().unwrap_or(&self.address.name), stored),
         }

@@ -8,9 +8,9 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::transport::mq::{Parcel, PublishError};
+use crate::transport::mq::{Publication, PublishError};
 
-/// The bytes that a queue holds at most; past it parcels are refused, as by a
+/// The bytes that a queue holds at most; past it publications are refused, as by a
 /// broker with `x-overflow: reject-publish`.
 const MAX_QUEUE_BYTES: usize = 256 << 20;
 
@@ -26,11 +26,11 @@ struct State {
     bytes: usize,
 }
 
-/// A parcel in a queue.
+/// A publication in a queue.
 #[derive(Clone)]
 pub(super) struct Stored {
     /// Shared: a reader has it, and the broker until that acknowledges it.
-    pub(super) parcel: Arc<Parcel>,
+    pub(super) publication: Arc<Publication>,
     pub(super) expires_at: Option<Instant>,
     pub(super) is_redelivered: bool,
 }
@@ -42,7 +42,7 @@ impl Queue {
 
     pub(super) fn push(&self, stored: Stored) -> Result<(), PublishError> {
         let mut state = self.lock();
-        let size = stored.parcel.body.len();
+        let size = stored.publication.body.len();
         if state.bytes + size > MAX_QUEUE_BYTES {
             return Err(PublishError::Rejected);
         }
@@ -56,7 +56,7 @@ impl Queue {
     /// Puts back, as the next, what a reader took and has not done.
     pub(super) fn put_back(&self, stored: Stored) {
         let mut state = self.lock();
-        state.bytes += stored.parcel.body.len();
+        state.bytes += stored.publication.body.len();
         state.ready.push_front(Stored {
             is_redelivered: true,
             ..stored
@@ -65,7 +65,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// The next parcel; waits for one.
+    /// The next publication; waits for one.
     pub(super) async fn pop(&self) -> Stored {
         loop {
             if let Some(stored) = self.try_pop() {
@@ -79,7 +79,7 @@ impl Queue {
         let now = Instant::now();
         let mut state = self.lock();
         while let Some(stored) = state.ready.pop_front() {
-            state.bytes -= stored.parcel.body.len();
+            state.bytes -= stored.publication.body.len();
             if stored.expires_at.is_none_or(|at| now < at) {
                 let is_more = !state.ready.is_empty();
                 drop(state);

@@ -1,4 +1,4 @@
-//! That a parcel is acknowledged once or can be had again.
+//! That a publication is acknowledged once or can be had again.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::MqConfig,
-    transport::mq::{Delivery, Parcel, PublishError, Settled, Tag},
+    transport::mq::{Delivery, DeliveryTag, Publication, PublishError, Settlement},
 };
 
 const PREFETCH: u16 = 3;
@@ -31,8 +31,8 @@ fn queue() -> MqEndpoint {
     endpoint("q;{create:always,node:{type:queue}}")
 }
 
-fn parcel(number: u8, expires_in: Option<Duration>) -> Parcel {
-    Parcel {
+fn publication(number: u8, expires_in: Option<Duration>) -> Publication {
+    Publication {
         body: vec![number],
         queue: None,
         is_persistent: true,
@@ -41,7 +41,7 @@ fn parcel(number: u8, expires_in: Option<Duration>) -> Parcel {
     }
 }
 
-/// The next parcel that is there now.
+/// The next publication that is there now.
 fn now(consumer: &mut MemoryConsumer) -> Option<Delivery> {
     consumer.next().now_or_never().flatten()
 }
@@ -72,16 +72,16 @@ proptest! {
         steps in prop::collection::vec(step(), 0..100),
     ) {
         let (broker, endpoint) = (MemoryBroker::new(), queue());
-        let open = || broker.consumer(&endpoint, Reading::Shared).expect("it is there");
+        let open = || broker.consumer(&endpoint, ConsumeMode::Shared).expect("it is there");
         let publisher = broker.publisher(&endpoint);
         let mut readers = [open(), open()];
-        let mut held: [Vec<(u8, Tag)>; 2] = Default::default();
+        let mut held: [Vec<(u8, DeliveryTag)>; 2] = Default::default();
         let (mut published, mut taken, mut done) = (0, BTreeSet::new(), BTreeSet::new());
         let mut ready = 0_usize;
         for step in steps {
             match step {
                 Step::Publish => {
-                    publisher.publish(&parcel(published, None)).expect("there is room");
+                    publisher.publish(&publication(published, None)).expect("there is room");
                     published += 1;
                     ready += 1;
                 }
@@ -97,13 +97,13 @@ proptest! {
                 }
                 Step::Acknowledge(reader) => {
                     if let Some((number, tag)) = held[reader].pop() {
-                        readers[reader].tell(&[Settled::Done(tag)]);
+                        readers[reader].tell(&[Settlement::Done(tag)]);
                         prop_assert!(done.insert(number));
                     }
                 }
                 Step::GiveBack(reader) => {
                     if let Some((_, tag)) = held[reader].pop() {
-                        readers[reader].tell(&[Settled::GivenBack(tag)]);
+                        readers[reader].tell(&[Settlement::GivenBack(tag)]);
                         ready += 1;
                     }
                 }
@@ -116,7 +116,7 @@ proptest! {
         drop(readers);
         let mut last = open();
         while let Some(Delivery { body, tag, .. }) = now(&mut last) {
-            last.tell(&[Settled::Done(tag)]);
+            last.tell(&[Settlement::Done(tag)]);
             prop_assert!(done.insert(body[0]));
         }
         prop_assert!(done.into_iter().eq(0..published));
@@ -127,14 +127,14 @@ proptest! {
 async fn a_reader_that_is_full_goes_on_when_one_is_done() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
     let publisher = broker.publisher(&endpoint);
-    let mut reader = broker.consumer(&endpoint, Reading::Shared).unwrap();
+    let mut reader = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
     for number in 0..=3 {
-        publisher.publish(&parcel(number, None)).unwrap();
+        publisher.publish(&publication(number, None)).unwrap();
     }
     let first = reader.next().await.unwrap();
     let _held = [reader.next().await, reader.next().await];
     assert!(now(&mut reader).is_none());
-    reader.tell(&[Settled::Done(first.tag)]);
+    reader.tell(&[Settlement::Done(first.tag)]);
     assert_eq!(now(&mut reader).unwrap().body, [3]);
 }
 
@@ -142,10 +142,12 @@ async fn a_reader_that_is_full_goes_on_when_one_is_done() {
 fn what_expires_is_gone() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
     let publisher = broker.publisher(&endpoint);
-    let mut reader = broker.consumer(&endpoint, Reading::Shared).unwrap();
-    publisher.publish(&parcel(1, Some(Duration::ZERO))).unwrap();
+    let mut reader = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
     publisher
-        .publish(&parcel(2, Some(Duration::from_secs(60))))
+        .publish(&publication(1, Some(Duration::ZERO)))
+        .unwrap();
+    publisher
+        .publish(&publication(2, Some(Duration::from_secs(60))))
         .unwrap();
     let delivery = now(&mut reader).unwrap();
     assert_eq!(delivery.body, [2]);
@@ -158,20 +160,20 @@ fn what_nobody_made_is_missed() {
     let queue = endpoint("q;{node:{type:queue}}");
     let topic = endpoint("t;{node:{type:topic}}");
     for endpoint in [&queue, &topic] {
-        let error = broker.consumer(endpoint, Reading::Shared).unwrap_err();
+        let error = broker.consumer(endpoint, ConsumeMode::Shared).unwrap_err();
         let name = format!("`{}`", endpoint.address.name);
         assert!(error.to_string().contains(&name), "{error}");
     }
-    let unroutable = broker.publisher(&queue).publish(&parcel(1, None));
+    let unroutable = broker.publisher(&queue).publish(&publication(1, None));
     assert!(matches!(unroutable, Err(PublishError::Unroutable(name)) if name == "q"));
-    let refused = broker.publisher(&topic).publish(&parcel(1, None));
+    let refused = broker.publisher(&topic).publish(&publication(1, None));
     assert!(matches!(refused, Err(PublishError::Refused(text)) if text.contains("`t`")));
 }
 
 #[test]
 fn a_queue_of_ones_own_ends_with_its_reader() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
-    let reader = broker.consumer(&endpoint, Reading::Exclusive).unwrap();
+    let reader = broker.consumer(&endpoint, ConsumeMode::Exclusive).unwrap();
     assert_eq!(broker.lock().queues.len(), 1);
     drop(reader);
     assert!(broker.lock().queues.is_empty());

@@ -13,7 +13,7 @@ use super::{
     },
     FRAME_MAX, frame, said, session,
 };
-use crate::transport::mq::Parcel;
+use crate::transport::mq::Publication;
 
 const PREFETCH: u16 = 4;
 
@@ -86,7 +86,7 @@ proptest! {
         millis in prop::option::of(any::<u32>()),
         number in prop::option::of(any::<u64>()),
     ) {
-        let parcel = Parcel {
+        let publication = Publication {
             body,
             queue: None,
             is_persistent,
@@ -95,7 +95,7 @@ proptest! {
         };
         let way = Way { exchange: "", key: &key, is_mandatory: true };
         let mut bytes = Vec::new();
-        put_message(&mut bytes, 1, FRAME_MAX as usize, way, &parcel, number).unwrap();
+        put_message(&mut bytes, 1, FRAME_MAX as usize, way, &publication, number).unwrap();
         let (mut rest, mut body, mut header) = (bytes.as_slice(), Vec::new(), None);
         while let Some((frame, size)) = Frame::split(rest, FRAME_MAX as usize).unwrap() {
             prop_assert_eq!(frame.channel, 1);
@@ -109,10 +109,10 @@ proptest! {
         }
         let header = header.unwrap();
         prop_assert!(rest.is_empty());
-        prop_assert_eq!(header.body_size, parcel.body.len() as u64);
-        prop_assert_eq!(body, parcel.body);
+        prop_assert_eq!(header.body_size, publication.body.len() as u64);
+        prop_assert_eq!(body, publication.body);
         let said = (header.properties.is_persistent, header.properties.is_batch, header.properties.expires_in);
-        prop_assert_eq!(said, (is_persistent, is_batch, parcel.expires_in));
+        prop_assert_eq!(said, (is_persistent, is_batch, publication.expires_in));
         prop_assert_eq!(header.properties.number, number);
     }
 
@@ -159,21 +159,21 @@ fn a_name_that_does_not_fit_leaves_no_trace() {
         key: &name,
         is_mandatory: false,
     };
-    let parcel = Parcel {
+    let publication = Publication {
         body: vec![1],
         queue: None,
         is_persistent: false,
         expires_in: None,
         is_batch: false,
     };
-    put_message(&mut bytes, 1, 4096, way, &parcel, None).unwrap_err();
+    put_message(&mut bytes, 1, 4096, way, &publication, None).unwrap_err();
     put_request(&mut bytes, 1, &Request::Cancel { tag: &name }).unwrap_err();
     assert_eq!(bytes, [7]);
 }
 
 #[test]
 fn no_message_outlives_what_a_broker_allows() {
-    let parcel = Parcel {
+    let publication = Publication {
         body: Vec::new(),
         queue: None,
         is_persistent: false,
@@ -186,7 +186,7 @@ fn no_message_outlives_what_a_broker_allows() {
         is_mandatory: false,
     };
     let mut bytes = Vec::new();
-    put_message(&mut bytes, 1, 4096, way, &parcel, None).unwrap();
+    put_message(&mut bytes, 1, 4096, way, &publication, None).unwrap();
     assert!(bytes.ends_with(b"\x0a4294967295\xCE"));
 }
 

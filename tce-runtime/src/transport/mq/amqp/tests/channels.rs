@@ -19,7 +19,7 @@ use super::{
     },
     frame, said, session,
 };
-use crate::{config::MqConfig, transport::Stream};
+use crate::{config::MqConfig, transport::ByteStream};
 
 /// Has the broker say these frames.
 fn hear(session: &Session, frames: &[Vec<u8>]) {
@@ -150,7 +150,7 @@ async fn a_broker_that_falls_silent_is_lost_and_has_heard_of_us_until_then() {
     let answers = [START, &TUNE, &OPEN].map(|payload| frame(1, 0, payload));
     broker.write_all(&answers.concat()).await.unwrap();
     let (source, sink) = tokio::io::split(ours);
-    let stream = Stream {
+    let stream = ByteStream {
         source: Box::new(source),
         sink: Box::new(sink),
         peer: String::new(),

@@ -39,26 +39,26 @@ pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// When appended bytes are to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum FlushPolicy {
     /// Now, in this very call, unless the socket takes no more.
-    Now,
+    Immediate,
     /// When the writer runs, with what has gathered by then; now once it is
     /// enough for the peer to begin with.
-    Gathered,
+    Batched,
     /// When the writer runs; now once a whole buffer has gathered.
-    Filled,
-    /// When [`Outbox::leave`] is called, which is soon; now once it is enough
+    WhenFull,
+    /// When [`WriteBuffer::leave`] is called, which is soon; now once it is enough
     /// for the peer to begin with.
-    Soon,
+    Deferred,
 }
 
 /// Why nothing was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum PushError {
     /// Too many bytes wait for the peer to read.
     Full,
     /// There is no connection.
-    Detached,
+    Disconnected,
 }
 
 /// Whether so many messages, of so many bytes, had better leave now than wait
@@ -68,10 +68,10 @@ pub(super) fn overlaps(count: usize, size: usize, is_passed: bool) -> bool {
     count >= enough && size <= OVERLAP_SIZE
 }
 
-pub(crate) struct Outbox {
+pub(crate) struct WriteBuffer {
     state: Mutex<State>,
     limit: usize,
-    room: Notify,
+    capacity: Notify,
 }
 
 struct State {
@@ -79,7 +79,7 @@ struct State {
     frames: Vec<u8>,
     written: usize,
     /// Counts the sinks: what was meant for one must not leave by the next.
-    life: u64,
+    generation: u64,
     /// Whether no call has been sent on this sink yet.
     is_first: bool,
     /// How many calls have been appended since the last write.
@@ -94,13 +94,13 @@ struct State {
     writer: Option<Waker>,
 }
 
-impl Outbox {
+impl WriteBuffer {
     pub(crate) fn new(limit: usize) -> Self {
         let state = State {
             sink: None,
             frames: Vec::new(),
             written: 0,
-            life: 0,
+            generation: 0,
             is_first: true,
             gathered: 0,
             blocked_since: None,
@@ -110,7 +110,7 @@ impl Outbox {
         Self {
             state: Mutex::new(state),
             limit,
-            room: Notify::new(),
+            capacity: Notify::new(),
         }
     }
 
@@ -123,20 +123,20 @@ impl Outbox {
         let mut state = self.lock();
         state.reset();
         state.sink = Some(sink);
-        state.life += 1;
+        state.generation += 1;
         drop(state);
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
     }
 
     /// Gives the sink back, after a last try to send what waits: a program that
     /// ends right after a oneway call has no writer any more.
     pub(crate) fn detach(&self) -> Option<Sink> {
         let mut state = self.lock();
-        state.send(Leave::Now);
+        state.send(FlushPolicy::Immediate);
         let sink = state.sink.take();
         state.reset();
         drop(state);
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
         sink
     }
 
@@ -144,48 +144,48 @@ impl Outbox {
     /// first of the connection.
     pub(crate) fn append<T>(
         &self,
-        leave: Leave,
+        leave: FlushPolicy,
         encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, PushError> {
         self.append_within(self.limit, leave, encode)
     }
 
     /// Appends the message of another connection that `encode` writes;
-    /// [`Outbox::leave`] has to follow. A RETURN finds room where no call does:
+    /// [`WriteBuffer::leave`] has to follow. A RETURN finds room where no call does:
     /// the calls that are owed one are bounded.
     pub(crate) fn append_passing<T>(
         &self,
         is_return: bool,
         encode: impl FnOnce(&mut Vec<u8>) -> T,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, PushError> {
         let limit = if is_return {
             self.limit.saturating_mul(2)
         } else {
             self.limit
         };
-        self.append_within(limit, Leave::Soon, |out, _| encode(out))
+        self.append_within(limit, FlushPolicy::Deferred, |out, _| encode(out))
     }
 
     /// Sends what has gathered.
     pub(crate) fn leave(&self) {
         let mut state = self.lock();
         if !state.frames.is_empty() {
-            state.send(Leave::Now);
+            state.send(FlushPolicy::Immediate);
         }
     }
 
     fn append_within<T>(
         &self,
         limit: usize,
-        leave: Leave,
+        leave: FlushPolicy,
         encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, PushError> {
         let mut state = self.lock();
         if state.sink.is_none() {
-            return Err(Refused::Detached);
+            return Err(PushError::Disconnected);
         }
         if state.pending() >= limit {
-            return Err(Refused::Full);
+            return Err(PushError::Full);
         }
         let start = state.frames.len();
         let is_first = state.is_first;
@@ -199,23 +199,23 @@ impl Outbox {
     }
 
     /// Which sink it is that bytes leave by now.
-    pub(crate) fn life(&self) -> u64 {
-        self.lock().life
+    pub(crate) fn generation(&self) -> u64 {
+        self.lock().generation
     }
 
     /// Appends a reply to a call that came in `life`.
     pub(crate) fn append_reply(
         &self,
-        life: u64,
-        leave: Leave,
+        generation: u64,
+        leave: FlushPolicy,
         reply: &[u8],
-    ) -> Result<(), Refused> {
+    ) -> Result<(), PushError> {
         let mut state = self.lock();
-        if state.sink.is_none() || state.life != life {
-            return Err(Refused::Detached);
+        if state.sink.is_none() || state.generation != generation {
+            return Err(PushError::Disconnected);
         }
         if state.pending() >= self.limit {
-            return Err(Refused::Full);
+            return Err(PushError::Full);
         }
         state.frames.extend_from_slice(reply);
         state.send(leave);
@@ -232,15 +232,15 @@ impl Outbox {
             } else {
                 state.frames.extend_from_slice(frames);
             }
-            state.send(Leave::Now);
+            state.send(FlushPolicy::Immediate);
         }
         drop(state);
         frames.clear();
     }
 
     /// Waits until fewer bytes wait than the limit, or the sink is gone.
-    pub(crate) async fn room(&self) {
-        wait_until(&self.room, || {
+    pub(crate) async fn capacity(&self) {
+        wait_until(&self.capacity, || {
             let state = self.lock();
             state.sink.is_none() || state.pending() < self.limit
         })
@@ -250,7 +250,7 @@ impl Outbox {
     /// Waits until everything is sent, or the sink is gone.
     pub(crate) async fn drained(&self) {
         // Frames are kept until they are flushed.
-        wait_until(&self.room, || self.lock().frames.is_empty()).await;
+        wait_until(&self.capacity, || self.lock().frames.is_empty()).await;
     }
 
     /// Whether a caller would have to wait.
@@ -275,7 +275,7 @@ impl Outbox {
                 return Poll::Ready(error);
             }
             if state.pending() < self.limit {
-                self.room.notify_waiters();
+                self.capacity.notify_waiters();
             }
             let now = (state.blocked_since, state.large_since.is_some());
             if now != told {
@@ -331,15 +331,15 @@ impl State {
         }
     }
 
-    fn send(&mut self, leave: Leave) {
+    fn send(&mut self, leave: FlushPolicy) {
         let now = match leave {
-            Leave::Now => true,
-            Leave::Gathered => overlaps(self.gathered, self.pending(), false),
-            Leave::Soon => {
+            FlushPolicy::Immediate => true,
+            FlushPolicy::Batched => overlaps(self.gathered, self.pending(), false),
+            FlushPolicy::Deferred => {
                 let size = self.pending();
                 size >= PASSED || overlaps(self.gathered, size, true)
             }
-            Leave::Filled => self.pending() >= KEEP_CAPACITY,
+            FlushPolicy::WhenFull => self.pending() >= KEEP_CAPACITY,
         };
         // The writer's own waker takes over whatever is left; a failure is its
         // to report.
@@ -349,7 +349,7 @@ impl State {
                 self.poll_write(&mut Context::from_waker(Waker::noop())),
                 Poll::Ready(Ok(()))
             );
-        if !sent && (now || leave != Leave::Soon) {
+        if !sent && (now || leave != FlushPolicy::Deferred) {
             self.wake_writer();
         }
     }

@@ -9,31 +9,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, Inner, Outgoing, Purpose, Refused, after, returns};
+use super::{Completion, Connection, Inner, OutgoingMessage, PushError, after, returns};
 use crate::{
     error::ErrorCode,
     wire::{Header, PatchedExtra, Raw, RawMessage},
 };
 
-/// What a relay wants done with a message.
+/// What a handler wants done with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relayed {
+pub enum Disposition {
     /// Nothing: it is passed on, answered or dropped.
-    Taken,
+    Handled,
     /// It is for this process: a servant answers the CALL, a call of ours waits
     /// for the RETURN.
-    Ours,
+    Local,
     /// The same, for a call whose user is this one, whoever it says.
-    OursBy(Arc<str>),
+    LocalAs(Arc<str>),
 }
 
 /// Who decides about the messages of a connection, or of a message queue that
 /// is read.
 ///
 /// It runs in the connection's task, between two messages: it must not block.
-pub trait Relay: Send + Sync + 'static {
+pub trait MessageHandler: Send + Sync + 'static {
     /// Decides about one message.
-    fn relay(&self, message: &mut Passing<'_>) -> Relayed;
+    fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition;
 
     /// The connection is up.
     fn connected(&self, _connection: &Connection) {}
@@ -43,19 +43,19 @@ pub trait Relay: Send + Sync + 'static {
 
     /// Whether nothing more may be read from the connection for now. Asked for
     /// each message: it should cost nothing.
-    fn holds(&self) -> bool {
+    fn should_pause(&self) -> bool {
         false
     }
 
     /// Whether nothing more is read while too much waits to be sent to the
     /// peer: right for one whose calls make us send, wrong for one whose
     /// RETURNs others wait for.
-    fn waits_for_room(&self) -> bool {
+    fn waits_for_capacity(&self) -> bool {
         false
     }
 
     /// Waits until it may. Asked again afterwards.
-    fn released(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn until_resumed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
 
@@ -65,7 +65,7 @@ pub trait Relay: Send + Sync + 'static {
         true
     }
 
-    /// A CALL that was [passed on](Passing::pass) over a message queue was not
+    /// A CALL that was [passed on](InboundMessage::pass) over a message queue was not
     /// delivered.
     fn undelivered(&self, _header: Header, _code: ErrorCode, _text: &str) {}
 }
@@ -73,41 +73,41 @@ pub trait Relay: Send + Sync + 'static {
 /// Why a message was not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotPassed {
+pub enum ForwardError {
     /// Too much waits for the other side already.
     #[error("too much waits for the other side already")]
     Full,
     /// The other side is not connected.
     #[error("the other side is not connected")]
-    Detached,
+    Disconnected,
     /// With what is added to it, it is larger than may be sent.
     #[error("the message is larger than may be sent")]
     TooLarge,
 }
 
-impl From<Refused> for NotPassed {
-    fn from(refused: Refused) -> Self {
+impl From<PushError> for ForwardError {
+    fn from(refused: PushError) -> Self {
         match refused {
-            Refused::Full => Self::Full,
-            Refused::Detached => Self::Detached,
+            PushError::Full => Self::Full,
+            PushError::Disconnected => Self::Disconnected,
         }
     }
 }
 
-/// A message that has arrived, for a relay to decide about.
-pub struct Passing<'a> {
+/// A message that has arrived, for a handler to decide about.
+pub struct InboundMessage<'a> {
     pub(crate) message: RawMessage<'a>,
     pub(crate) payload: &'a [u8],
     /// Nothing where it came by a message queue.
     pub(crate) connection: Option<&'a Connection>,
-    pub(crate) relay: &'a Arc<dyn Relay>,
+    pub(crate) handler: &'a Arc<dyn MessageHandler>,
     /// Where answers on the same connection gather.
     pub(crate) replies: &'a mut Vec<u8>,
-    pub(crate) leaving: &'a mut Leaving,
+    pub(crate) leaving: &'a mut WriteBatch,
     pub(crate) is_redelivered: bool,
 }
 
-impl<'a> Passing<'a> {
+impl<'a> InboundMessage<'a> {
     /// The message.
     #[must_use]
     pub fn message(&self) -> RawMessage<'a> {
@@ -141,7 +141,7 @@ impl<'a> Passing<'a> {
 
     /// Passes the message on with another header and extra; its parameters'
     /// bytes are not looked at. Over a message queue a twoway CALL expires
-    /// after `expires_in`, and the relay hears if it is not delivered.
+    /// after `expires_in`, and the handler hears if it is not delivered.
     ///
     /// # Errors
     /// Where it can't be sent now. Nothing waits: the caller had better hear.
@@ -151,7 +151,7 @@ impl<'a> Passing<'a> {
         header: Header,
         extra: &PatchedExtra<'_>,
         expires_in: Option<Duration>,
-    ) -> Result<(), NotPassed> {
+    ) -> Result<(), ForwardError> {
         let inner = &to.inner;
         let params = Raw(self.message.params);
         let Some(link) = &inner.queue else {
@@ -160,24 +160,24 @@ impl<'a> Passing<'a> {
         let mut body = Vec::with_capacity(self.payload.len() + ROOM_FOR_EXTRA);
         inner
             .encode(&mut body, header, extra, params)
-            .map_err(|_| NotPassed::TooLarge)?;
+            .map_err(|_| ForwardError::TooLarge)?;
         let is_answered = header.calltype.is_call() && !header.calltype.is_oneway();
-        let message = Outgoing {
+        let message = OutgoingMessage {
             body,
             queue: link.queue.clone(),
             expires_at: expires_in.map(|left| after(self.read_at(), left)),
-            purpose: if is_answered {
-                Purpose::Relayed(Arc::clone(self.relay), header)
+            completion: if is_answered {
+                Completion::Forwarded(Arc::clone(self.handler), header)
             } else {
-                Purpose::Unconfirmed
+                Completion::Unconfirmed
             },
         };
-        Ok(link.outlet.push(message)?)
+        Ok(link.publish_queue.push(message)?)
     }
 
     /// Answers with an error; a oneway call gets no answer. Over a message
     /// queue it does nothing: who wants an answer there says
-    /// [`Relayed::Ours`].
+    /// [`Disposition::Local`].
     pub fn refuse(&mut self, code: ErrorCode, text: &str) {
         let header = self.message.header;
         if let Some(connection) = self.connection
@@ -189,9 +189,9 @@ impl<'a> Passing<'a> {
     }
 }
 
-impl fmt::Debug for Passing<'_> {
+impl fmt::Debug for InboundMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passing")
+        f.debug_struct("InboundMessage")
             .field("header", &self.message.header)
             .finish_non_exhaustive()
     }
@@ -202,14 +202,14 @@ const ROOM_FOR_EXTRA: usize = 160;
 
 /// Connections to which one read's messages were passed on: what has gathered
 /// for each leaves in one write, at the end at the latest.
-pub(crate) struct Leaving {
+pub(crate) struct WriteBatch {
     /// Mostly there is one.
     first: Option<Arc<Inner>>,
     others: Vec<Arc<Inner>>,
     read_at: Instant,
 }
 
-impl Leaving {
+impl WriteBatch {
     pub(crate) fn new() -> Self {
         Self {
             first: None,
@@ -224,15 +224,15 @@ impl Leaving {
         header: Header,
         extra: &PatchedExtra<'_>,
         params: Raw<'_>,
-    ) -> Result<(), NotPassed> {
+    ) -> Result<(), ForwardError> {
         let (encoded, was_empty) =
             inner
-                .outbox
+                .write_buffer
                 .append_passing(header.calltype.is_return(), |out| {
                     let was_empty = out.is_empty();
                     (inner.encode(out, header, extra, params), was_empty)
                 })?;
-        encoded.map_err(|_| NotPassed::TooLarge)?;
+        encoded.map_err(|_| ForwardError::TooLarge)?;
         if was_empty {
             match &self.first {
                 None => self.first = Some(Arc::clone(inner)),
@@ -243,10 +243,10 @@ impl Leaving {
     }
 }
 
-impl Drop for Leaving {
+impl Drop for WriteBatch {
     fn drop(&mut self) {
         for inner in self.first.iter().chain(&self.others) {
-            inner.outbox.leave();
+            inner.write_buffer.leave();
         }
     }
 }
@@ -256,11 +256,11 @@ impl Connection {
     pub fn refuse(&self, header: Header, code: ErrorCode, text: &str) {
         let mut reply = Vec::new();
         returns::append_error(&self.inner, header, code, text, &mut reply);
-        self.inner.outbox.append_all(&mut reply);
+        self.inner.write_buffer.append_all(&mut reply);
     }
 
-    /// Handles a message that this connection's relay has kept as if it had
-    /// come now ([`Passing::payload`]).
+    /// Handles a message that this connection's handler has kept as if it had
+    /// come now ([`InboundMessage::payload`]).
     pub fn resume(&self, payload: &[u8]) {
         super::reading::resume(self, payload);
     }

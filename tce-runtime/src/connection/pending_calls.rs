@@ -1,4 +1,4 @@
-//! Calls in flight: which caller a RETURN belongs to.
+//! PendingCalls in flight: which caller a RETURN belongs to.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,7 +20,7 @@ const KEEP_SLOTS: usize = 1024;
 
 /// What came back for a call.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     /// Its RETURN.
     Returned(Reply),
     /// Nothing until its deadline.
@@ -46,7 +46,7 @@ enum State {
         deadline: Instant,
         waker: Option<Waker>,
     },
-    Done(Outcome),
+    Done(CallOutcome),
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) struct Entered {
 /// after 2³² others, and a RETURN that comes after its caller's deadline can't
 /// meet another call.
 #[derive(Debug)]
-pub(crate) struct Calls {
+pub(crate) struct PendingCalls {
     table: Mutex<Table>,
     limit: usize,
     /// A call has left a table that was full.
@@ -87,11 +87,11 @@ struct Table {
     next: u32,
     taken: usize,
     waiting: usize,
-    /// When [`Calls::expire`] is due; no waiting call's deadline is before it.
+    /// When [`PendingCalls::expire`] is due; no waiting call's deadline is before it.
     watched: Option<Instant>,
 }
 
-impl Calls {
+impl PendingCalls {
     pub(crate) fn new(limit: usize, first: u32) -> Self {
         let table = Table {
             slots: Vec::new(),
@@ -135,10 +135,10 @@ impl Calls {
 
     /// Hands a RETURN to its caller; false where nobody waits for it.
     pub(crate) fn complete(&self, sequence: u32, reply: Reply) -> bool {
-        self.finish(sequence, Outcome::Returned(reply))
+        self.finish(sequence, CallOutcome::Returned(reply))
     }
 
-    fn finish(&self, sequence: u32, outcome: Outcome) -> bool {
+    fn finish(&self, sequence: u32, outcome: CallOutcome) -> bool {
         let mut table = self.lock();
         let Some(slot) = table.slot(sequence) else {
             return false;
@@ -158,7 +158,7 @@ impl Calls {
 
     /// The outcome of a call. Its slot is free once it has been taken; whoever
     /// asks again is told that the call is lost.
-    pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<Outcome> {
+    pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
         let mut table = self.lock();
         let Some(slot) = table.slot(sequence) else {
             return Poll::Ready(taken_before());
@@ -191,7 +191,7 @@ impl Calls {
         let mut table = self.lock();
         let mut next: Option<Instant> = None;
         let due = table.finish_where(
-            || Outcome::TimedOut,
+            || CallOutcome::TimedOut,
             |deadline| {
                 let due = deadline <= now;
                 if !due {
@@ -206,7 +206,7 @@ impl Calls {
     }
 
     /// Waits for the next deadline, for `also`, or until somebody calls
-    /// [`Calls::look_again`]; fails what is past its deadline.
+    /// [`PendingCalls::look_again`]; fails what is past its deadline.
     pub(crate) async fn watch_once(&self, also: Option<Instant>) {
         let watched = self.lock().watched;
         let changed = self.changed.notified();
@@ -227,14 +227,14 @@ impl Calls {
 
     /// Fails one call.
     pub(crate) fn fail(&self, sequence: u32, code: ErrorCode, text: &str) {
-        self.finish(sequence, Outcome::Failed(code, text.into()));
+        self.finish(sequence, CallOutcome::Failed(code, text.into()));
     }
 
     /// Fails all calls: the connection has ended.
     pub(crate) fn lose_all(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
         let mut table = self.lock();
-        let lost = table.finish_where(|| Outcome::Lost(Arc::clone(&reason)), |_| true);
+        let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_| true);
         table.watched = None;
         drop(table);
         lost.into_iter().for_each(Waker::wake);
@@ -246,7 +246,7 @@ impl Calls {
     }
 
     /// Waits until another call would find a place.
-    pub(crate) async fn room(&self) {
+    pub(crate) async fn capacity(&self) {
         wait_until(&self.left, || self.lock().taken < self.limit).await;
     }
 
@@ -317,7 +317,7 @@ impl Table {
     /// returns who is to be woken once the lock is released.
     fn finish_where(
         &mut self,
-        outcome: impl Fn() -> Outcome,
+        outcome: impl Fn() -> CallOutcome,
         mut ends: impl FnMut(Instant) -> bool,
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
@@ -345,6 +345,6 @@ fn free_slots(count: usize) -> Vec<Slot> {
 }
 
 /// What whoever asks for an outcome a second time is told.
-fn taken_before() -> Outcome {
-    Outcome::Lost("its outcome was taken before".into())
+fn taken_before() -> CallOutcome {
+    CallOutcome::Lost("its outcome was taken before".into())
 }

@@ -9,18 +9,18 @@ use super::*;
 
 const LIMIT: usize = 100;
 
-fn message(number: u32, size: usize, purpose: Purpose) -> Outgoing {
+fn message(number: u32, size: usize, completion: Completion) -> OutgoingMessage {
     let mut body = number.to_be_bytes().to_vec();
     body.resize(size, 0);
-    Outgoing {
+    OutgoingMessage {
         body,
         queue: None,
         expires_at: None,
-        purpose,
+        completion,
     }
 }
 
-fn number(message: &Outgoing) -> u32 {
+fn number(message: &OutgoingMessage) -> u32 {
     u32::from_be_bytes(*message.body.first_chunk().expect("it begins with it"))
 }
 
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What an outlet should hold: number, size, and whether it is a twoway call.
+/// What an publish_queue should hold: number, size, and whether it is a twoway call.
 #[derive(Debug, Default)]
 struct Model {
     waiting: VecDeque<(u32, usize, bool)>,
@@ -64,18 +64,18 @@ impl Model {
         waiting.chain(&self.under_way).sum()
     }
 
-    fn push(&mut self, outlet: &Outlet, size: usize, is_call: bool) {
+    fn push(&mut self, publish_queue: &PublishQueue, size: usize, is_call: bool) {
         self.next += 1;
-        let purpose = if is_call {
-            Purpose::Call(self.next)
+        let completion = if is_call {
+            Completion::Call(self.next)
         } else {
-            Purpose::Unconfirmed
+            Completion::Unconfirmed
         };
-        let pushed = outlet.push(message(self.next, size, purpose));
+        let pushed = publish_queue.push(message(self.next, size, completion));
         let expected = if is_call && self.is_away {
-            Err(Refused::Detached)
+            Err(PushError::Disconnected)
         } else if self.bytes() >= LIMIT {
-            Err(Refused::Full)
+            Err(PushError::Full)
         } else {
             self.waiting.push_back((self.next, size, is_call));
             Ok(())
@@ -83,34 +83,37 @@ impl Model {
         assert_eq!(format!("{pushed:?}"), format!("{expected:?}"));
     }
 
-    fn take(&mut self, outlet: &Outlet, keep: usize) {
-        let Some(mut taken) = outlet.take().now_or_never() else {
+    fn take(&mut self, publish_queue: &PublishQueue, keep: usize) {
+        let Some(mut taken) = publish_queue.take().now_or_never() else {
             return assert!(self.waiting.is_empty());
         };
         let numbers: Vec<_> = taken.iter().map(number).collect();
         let expected: Vec<_> = self.waiting.iter().map(|(number, ..)| *number).collect();
         assert_eq!(numbers, expected);
         let keep = keep.min(taken.len());
-        outlet.put_back(taken.split_off(keep));
+        publish_queue.put_back(taken.split_off(keep));
         let kept = self.waiting.drain(..keep);
         self.under_way.extend(kept.map(|(_, size, _)| size));
     }
 
-    fn settle(&mut self, outlet: &Outlet, count: usize) {
+    fn settle(&mut self, publish_queue: &PublishQueue, count: usize) {
         let count = count.min(self.under_way.len());
         self.under_way
             .drain(..count)
-            .for_each(|size| outlet.settled(size));
+            .for_each(|size| publish_queue.settled(size));
     }
 
-    fn away(&mut self, outlet: &Outlet) {
+    fn away(&mut self, publish_queue: &PublishQueue) {
         self.is_away = true;
         let calls = self.waiting.iter().filter(|(.., is_call)| *is_call);
         let expected: Vec<_> = calls.map(|(number, ..)| *number).collect();
-        let failed = outlet.away().into_iter().map(|purpose| match purpose {
-            Purpose::Call(sequence) => sequence,
-            other => panic!("{other:?} is not failed"),
-        });
+        let failed = publish_queue
+            .away()
+            .into_iter()
+            .map(|completion| match completion {
+                Completion::Call(sequence) => sequence,
+                other => panic!("{other:?} is not failed"),
+            });
         assert_eq!(failed.collect::<Vec<_>>(), expected);
         self.waiting.retain(|(.., is_call)| !is_call);
     }
@@ -121,29 +124,29 @@ proptest! {
     fn messages_leave_in_order_and_bytes_are_counted_once(
         steps in prop::collection::vec(step(), 0..60),
     ) {
-        let outlet = Outlet::new(LIMIT);
+        let publish_queue = PublishQueue::new(LIMIT);
         let mut model = Model::default();
         for step in steps {
             match step {
-                Step::Call(size) => model.push(&outlet, size, true),
-                Step::Oneway(size) => model.push(&outlet, size, false),
+                Step::Call(size) => model.push(&publish_queue, size, true),
+                Step::Oneway(size) => model.push(&publish_queue, size, false),
                 Step::Return(size) => {
                     model.next += 1;
-                    let message = message(model.next, size, Purpose::Unconfirmed);
-                    prop_assert!(outlet.push_anyway(message).is_ok());
+                    let message = message(model.next, size, Completion::Unconfirmed);
+                    prop_assert!(publish_queue.push_anyway(message).is_ok());
                     model.waiting.push_back((model.next, size, false));
                 }
-                Step::Take(keep) => model.take(&outlet, keep),
-                Step::Settle(count) => model.settle(&outlet, count),
-                Step::Away => model.away(&outlet),
+                Step::Take(keep) => model.take(&publish_queue, keep),
+                Step::Settle(count) => model.settle(&publish_queue, count),
+                Step::Away => model.away(&publish_queue),
                 Step::Up => {
                     model.is_away = false;
-                    outlet.up();
+                    publish_queue.up();
                 }
             }
-            prop_assert_eq!(outlet.lock().bytes, model.bytes());
-            prop_assert_eq!(outlet.is_empty(), model.bytes() == 0);
-            let has_room = outlet.room().now_or_never().is_some();
+            prop_assert_eq!(publish_queue.lock().bytes, model.bytes());
+            prop_assert_eq!(publish_queue.is_empty(), model.bytes() == 0);
+            let has_room = publish_queue.capacity().now_or_never().is_some();
             prop_assert_eq!(has_room, model.bytes() < LIMIT);
         }
     }
@@ -158,31 +161,31 @@ async fn ends_by(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
     assert!(ended.is_ok(), "nobody woke it");
 }
 
-fn full() -> Outlet {
-    let outlet = Outlet::new(LIMIT);
-    let pushed = outlet.push(message(1, LIMIT, Purpose::Call(1)));
+fn full() -> PublishQueue {
+    let publish_queue = PublishQueue::new(LIMIT);
+    let pushed = publish_queue.push(message(1, LIMIT, Completion::Call(1)));
     assert!(pushed.is_ok());
-    outlet
+    publish_queue
 }
 
 #[tokio::test]
 async fn whoever_waits_for_room_hears_of_it() {
-    let outlet = full();
-    ends_by(outlet.room(), || outlet.settled(LIMIT)).await;
-    let outlet = full();
-    ends_by(outlet.room(), || drop(outlet.away())).await;
-    let outlet = full();
-    ends_by(outlet.room(), || outlet.leave()).await;
-    let outlet = full();
-    ends_by(outlet.drained(), || outlet.leave()).await;
+    let publish_queue = full();
+    ends_by(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
+    let publish_queue = full();
+    ends_by(publish_queue.capacity(), || drop(publish_queue.away())).await;
+    let publish_queue = full();
+    ends_by(publish_queue.capacity(), || publish_queue.leave()).await;
+    let publish_queue = full();
+    ends_by(publish_queue.drained(), || publish_queue.leave()).await;
 }
 
 #[tokio::test]
 async fn the_publisher_hears_of_a_message() {
-    let outlet = Outlet::new(LIMIT);
-    let taking = outlet.take().map(|taken| assert_eq!(taken.len(), 1));
+    let publish_queue = PublishQueue::new(LIMIT);
+    let taking = publish_queue.take().map(|taken| assert_eq!(taken.len(), 1));
     ends_by(taking, || {
-        let pushed = outlet.push(message(1, 4, Purpose::Unconfirmed));
+        let pushed = publish_queue.push(message(1, 4, Completion::Unconfirmed));
         assert!(pushed.is_ok());
     })
     .await;
@@ -190,16 +193,16 @@ async fn the_publisher_hears_of_a_message() {
 
 #[tokio::test]
 async fn whoever_comes_after_the_publisher_has_left_is_told() {
-    let outlet = full();
+    let publish_queue = full();
     let (caller, confirmation) = oneshot::channel();
-    let confirmed = message(2, 4, Purpose::Confirmed(caller));
-    assert!(outlet.push_anyway(confirmed).is_ok());
-    outlet.leave();
+    let confirmed = message(2, 4, Completion::Confirmed(caller));
+    assert!(publish_queue.push_anyway(confirmed).is_ok());
+    publish_queue.leave();
     assert!(confirmation.await.is_err(), "its caller waits no longer");
-    for purpose in [Purpose::Call(3), Purpose::Unconfirmed] {
-        let pushed = outlet.push(message(3, 4, purpose));
-        assert!(matches!(pushed, Err(Refused::Detached)));
+    for completion in [Completion::Call(3), Completion::Unconfirmed] {
+        let pushed = publish_queue.push(message(3, 4, completion));
+        assert!(matches!(pushed, Err(PushError::Disconnected)));
     }
-    assert_eq!(outlet.absence().code(), ErrorCode::ConnectionLost);
-    assert!(outlet.is_empty());
+    assert_eq!(publish_queue.absence().code(), ErrorCode::ConnectionLost);
+    assert!(publish_queue.is_empty());
 }

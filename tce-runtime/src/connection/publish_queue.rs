@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Calls, Refused, Relay, wait::wait_until};
+use super::{MessageHandler, PendingCalls, PushError, wait::wait_until};
 use crate::{
     error::{ErrorCode, RpcError},
     wire::Header,
@@ -20,40 +20,40 @@ use crate::{
 
 /// One message on its way to a queue.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingMessage {
     pub(crate) body: Vec<u8>,
     /// The queue, where it is not the endpoint's own.
     pub(crate) queue: Option<Arc<str>>,
     /// When it is worthless.
     pub(crate) expires_at: Option<Instant>,
-    pub(crate) purpose: Purpose,
+    pub(crate) completion: Completion,
 }
 
 /// Who wants to know what became of a message.
-pub(crate) enum Purpose {
+pub(crate) enum Completion {
     /// A twoway call: its caller waits for the RETURN, and hears of a failure.
     Call(u32),
-    /// A twoway call that was passed on: its relay hears of a failure.
-    Relayed(Arc<dyn Relay>, Header),
+    /// A twoway call that was passed on: its handler hears of a failure.
+    Forwarded(Arc<dyn MessageHandler>, Header),
     /// A oneway call: its caller waits until the broker has it.
     Confirmed(oneshot::Sender<Result<(), RpcError>>),
     /// Nobody: a RETURN, or a oneway call that need not survive.
     Unconfirmed,
 }
 
-impl Purpose {
+impl Completion {
     /// Whether it is a twoway call: somebody had better hear at once that it
     /// was not sent.
     pub(crate) fn is_answered(&self) -> bool {
-        matches!(self, Self::Call(_) | Self::Relayed(..))
+        matches!(self, Self::Call(_) | Self::Forwarded(..))
     }
 
     /// Tells who waits that the message was not delivered; of a message that
     /// nobody waits for there is nothing to tell.
-    pub(crate) fn fail(self, calls: &Calls, code: ErrorCode, text: &str) {
+    pub(crate) fn fail(self, calls: &PendingCalls, code: ErrorCode, text: &str) {
         match self {
             Self::Call(sequence) => calls.fail(sequence, code, text),
-            Self::Relayed(relay, header) => relay.undelivered(header, code, text),
+            Self::Forwarded(handler, header) => handler.undelivered(header, code, text),
             Self::Confirmed(caller) => {
                 // Who no longer waits does not care.
                 let _ = caller.send(Err(RpcError::new(code, text)));
@@ -65,18 +65,18 @@ impl Purpose {
     /// Whether the message is worth sending again after the broker was away.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
-            Self::Call(_) | Self::Relayed(..) => false,
+            Self::Call(_) | Self::Forwarded(..) => false,
             Self::Confirmed(caller) => !caller.is_closed(),
             Self::Unconfirmed => true,
         }
     }
 }
 
-impl fmt::Debug for Purpose {
+impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Call(_) => "Call",
-            Self::Relayed(..) => "Relayed",
+            Self::Forwarded(..) => "Disposition",
             Self::Confirmed(_) => "Confirmed",
             Self::Unconfirmed => "Unconfirmed",
         })
@@ -85,16 +85,16 @@ impl fmt::Debug for Purpose {
 
 /// The messages that wait for an endpoint's publisher.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct PublishQueue {
     state: Mutex<State>,
     limit: usize,
     filled: Notify,
-    room: Notify,
+    capacity: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Outgoing>,
+    waiting: VecDeque<OutgoingMessage>,
     /// The bytes that wait or are not confirmed yet.
     bytes: usize,
     broker: Broker,
@@ -111,13 +111,13 @@ enum Broker {
     Left,
 }
 
-impl Outlet {
+impl PublishQueue {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             state: Mutex::default(),
             limit,
             filled: Notify::new(),
-            room: Notify::new(),
+            capacity: Notify::new(),
         }
     }
 
@@ -127,26 +127,30 @@ impl Outlet {
 
     /// Takes a message. A twoway call is refused while the broker is away: its
     /// caller had better hear of it at once.
-    pub(crate) fn push(&self, message: Outgoing) -> Result<(), Refused> {
+    pub(crate) fn push(&self, message: OutgoingMessage) -> Result<(), PushError> {
         let state = self.lock();
-        if state.broker == Broker::Away && message.purpose.is_answered() {
-            return Err(Refused::Detached);
+        if state.broker == Broker::Away && message.completion.is_answered() {
+            return Err(PushError::Disconnected);
         }
         if state.bytes >= self.limit && state.broker != Broker::Left {
-            return Err(Refused::Full);
+            return Err(PushError::Full);
         }
         self.append(state, message)
     }
 
     /// Takes a message whatever waits: a RETURN is owed, and the calls that owe
     /// them are bounded by the prefetch.
-    pub(crate) fn push_anyway(&self, message: Outgoing) -> Result<(), Refused> {
+    pub(crate) fn push_anyway(&self, message: OutgoingMessage) -> Result<(), PushError> {
         self.append(self.lock(), message)
     }
 
-    fn append(&self, mut state: MutexGuard<'_, State>, message: Outgoing) -> Result<(), Refused> {
+    fn append(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        message: OutgoingMessage,
+    ) -> Result<(), PushError> {
         if state.broker == Broker::Left {
-            return Err(Refused::Detached);
+            return Err(PushError::Disconnected);
         }
         state.bytes += message.body.len();
         state.waiting.push_back(message);
@@ -170,13 +174,13 @@ impl Outlet {
     }
 
     /// Waits until there is room.
-    pub(crate) async fn room(&self) {
-        wait_until(&self.room, || self.lock().bytes < self.limit).await;
+    pub(crate) async fn capacity(&self) {
+        wait_until(&self.capacity, || self.lock().bytes < self.limit).await;
     }
 
     /// Waits until all messages are with the broker.
     pub(crate) async fn drained(&self) {
-        wait_until(&self.room, || self.lock().bytes == 0).await;
+        wait_until(&self.capacity, || self.lock().bytes == 0).await;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -194,7 +198,7 @@ impl Outlet {
     }
 
     /// What waits, for the publisher; waits for something.
-    pub(crate) async fn take(&self) -> VecDeque<Outgoing> {
+    pub(crate) async fn take(&self) -> VecDeque<OutgoingMessage> {
         loop {
             let taken = std::mem::take(&mut self.lock().waiting);
             if !taken.is_empty() {
@@ -205,7 +209,7 @@ impl Outlet {
     }
 
     /// Puts back what the publisher could not take yet.
-    pub(crate) fn put_back(&self, mut messages: VecDeque<Outgoing>) {
+    pub(crate) fn put_back(&self, mut messages: VecDeque<OutgoingMessage>) {
         let mut state = self.lock();
         messages.append(&mut state.waiting);
         state.waiting = messages;
@@ -216,7 +220,7 @@ impl Outlet {
     /// So many bytes are with the broker, or given up.
     pub(crate) fn settled(&self, bytes: usize) {
         self.lock().bytes -= bytes;
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
     }
 
     /// The broker is there.
@@ -226,23 +230,23 @@ impl Outlet {
 
     /// The broker has gone for now. The twoway calls that wait are returned, to
     /// be failed.
-    pub(crate) fn away(&self) -> Vec<Purpose> {
+    pub(crate) fn away(&self) -> Vec<Completion> {
         let mut state = self.lock();
         state.broker = Broker::Away;
         let mut failed = Vec::new();
         let mut bytes = 0;
         let waiting = std::mem::take(&mut state.waiting);
         for message in waiting {
-            if message.purpose.is_answered() {
+            if message.completion.is_answered() {
                 bytes += message.body.len();
-                failed.push(message.purpose);
+                failed.push(message.completion);
             } else {
                 state.waiting.push_back(message);
             }
         }
         state.bytes -= bytes;
         drop(state);
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
         failed
     }
 
@@ -254,14 +258,14 @@ impl Outlet {
         state.broker = Broker::Left;
         drop(state);
         drop(lost);
-        self.room.notify_waiters();
+        self.capacity.notify_waiters();
     }
 }
 
 /// A way to one queue.
 #[derive(Debug, Clone)]
-pub(crate) struct QueueLink {
-    pub(crate) outlet: Arc<Outlet>,
+pub(crate) struct QueueChannel {
+    pub(crate) publish_queue: Arc<PublishQueue>,
     /// The queue, where it is not the endpoint's own.
     pub(crate) queue: Option<Arc<str>>,
     /// What our calls name in `__mq_return__`.
