@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Pending,
-    invoke::{CallOptions, NotSent, send, send_later, send_oneway},
+    call::{CallOptions, NotSent, send, send_later, send_oneway},
     pending::State,
 };
 use crate::{

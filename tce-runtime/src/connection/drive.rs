@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Connection, ConnectionEvent, Status, after, ended::CloseReason, reading::StreamReader,
+    Connection, ConnectionEvent, Status, after, ended::CloseReason, stream::StreamReader,
     write_buffer::Sink,
 };
 use crate::{

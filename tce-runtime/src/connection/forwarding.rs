@@ -262,6 +262,6 @@ impl Connection {
     /// Handles a message that this connection's handler has kept as if it had
     /// come now ([`InboundMessage::payload`]).
     pub fn resume(&self, payload: &[u8]) {
-        super::reading::resume(self, payload);
+        super::stream::resume(self, payload);
     }
 }

@@ -5,10 +5,10 @@
 //! CALL. So all endpoints share one table of calls in flight, whichever of them
 //! brings a RETURN.
 
-mod callers;
+mod reply_routes;
 mod open;
-mod publish;
-mod read;
+mod publisher;
+mod consumer;
 mod replies;
 mod running;
 
@@ -16,8 +16,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
-use callers::ReplyRoutes;
-use read::Reader;
+use reply_routes::ReplyRoutes;
+use consumer::Reader;
 
 use crate::{
     config::{MqEndpoint, Settings},

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     MessageQueues, broker_of,
-    callers::ReplyRoutes,
+    reply_routes::ReplyRoutes,
     replies::{is_own, random_32, reply_endpoint},
     running::watch_deadlines,
 };

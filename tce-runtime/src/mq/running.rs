@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{
     MessageQueues,
-    publish::{self, PublishOptions},
+    publisher::{self, PublishOptions},
 };
 use crate::{
     config::MqEndpoint,
@@ -59,7 +59,7 @@ impl Publishing {
     ) {
         let publish_queue = &self.publish_queue;
         let mut publishing = std::pin::pin!(async {
-            publish::run(publish_queue, opening.await, &self.calls, manner).await;
+            publisher::run(publish_queue, opening.await, &self.calls, manner).await;
         });
         // A servant that is still at work has a RETURN to send.
         let is_done = || self.served.count() == 0 && publish_queue.is_empty();
