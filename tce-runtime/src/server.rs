@@ -1,24 +1,25 @@
-//! Adapters: where servants meet connections.
+//! Adapters: they accept connections, and serve the calls that arrive there.
 
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
-use super::builtin::Builtin;
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        Connection, ConnectionEvent, Listeners, MessageHandler, Parts, Servant, ServantRegistry,
-        Status, drive,
+        BUILTIN_INTERFACE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, EventListeners,
+        IncomingCall, MessageHandler, PING, Servant, ServantRegistry, Status, run_stream,
     },
     error::{ErrorCode, RpcError},
-    stop::{ShutdownPhase, end, reached},
+    mq::QueueReceiver,
+    shutdown::{ShutdownPhase, end, reached},
     transport::{
         mq::Consumer,
         socket::{Accepted, Listener},
@@ -26,11 +27,12 @@ use crate::{
     wire::Extra,
 };
 
-/// How long an adapter rests when the system has no more sockets for it.
+/// The pause after a failed `accept`, for example when the process has no file
+/// descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// An endpoint that listens, and the servants that answer there. It lives
-/// until it or its communicator is shut down, or the runtime ends.
+/// An endpoint that listens, and the servants that serve the calls there. It
+/// lives until it or its communicator is shut down, or the runtime ends.
 ///
 /// ```no_run
 /// # use tce_runtime::{Adapter, Communicator, RpcError};
@@ -48,36 +50,36 @@ pub struct Adapter {
     source: Mutex<Option<ListenSource>>,
 }
 
-/// Where calls come from.
+/// Where calls arrive.
 enum ListenSource {
     Socket(Listener),
     Queues(Vec<(String, Consumer)>),
 }
 
-/// Makes the handler of a connection, by the address that it comes from; nothing
-/// where it is not let in.
+/// Creates the handler of a connection from the peer's address; `None` closes the
+/// connection.
 type HandlerFactory = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync>;
 
 struct Shared {
     communicator: Communicator,
     /// One for a socket; for message queues one each.
-    servants: Vec<Arc<ServantRegistry>>,
-    listeners: Arc<Listeners>,
+    receivers: Vec<Arc<QueueReceiver>>,
+    listeners: Arc<EventListeners>,
     handler_factory: OnceLock<HandlerFactory>,
     permits: Arc<Semaphore>,
     endpoint: Endpoint,
-    stop: watch::Sender<ShutdownPhase>,
+    phase: watch::Sender<ShutdownPhase>,
 }
 
 impl Adapter {
-    /// Takes an endpoint to listen on: `tcp://host:port`, `ssl://`, `ws://` or
-    /// `wss://`, with port 0 for any free one, or `mq:name` for message queues
-    /// that are open ([`Communicator::open_mq`]), several with commas between.
-    /// Nobody is served before [`Adapter::start`].
+    /// Binds an endpoint: `tcp://host:port`, `ssl://`, `ws://` or `wss://`, with
+    /// port 0 for any free one; or `mq:name` for a message queue of
+    /// [`Communicator::open_mq`], several separated by commas. Calls are served
+    /// from [`Adapter::start`] on.
     ///
     /// # Errors
-    /// Where the endpoint is none, the port is taken, certificate and key can't
-    /// be read, or the broker refuses.
+    /// CONNECT_FAILED if the endpoint is malformed, the port is taken,
+    /// certificate or key can't be read, or the broker refuses.
     pub async fn listen(communicator: &Communicator, endpoint: &str) -> Result<Self, RpcError> {
         let mut endpoint: Endpoint = endpoint
             .parse()
@@ -103,65 +105,65 @@ impl Adapter {
         endpoint: Endpoint,
     ) -> Result<Self, RpcError> {
         let queues = communicator.queues()?;
-        let (mut consumers, mut servants) = (Vec::new(), Vec::new());
+        let (mut consumers, mut receivers) = (Vec::new(), Vec::new());
         for name in endpoint.host.split(',').map(str::trim) {
-            servants.push(Arc::clone(queues.servants(name)?));
-            // One that brings RETURNs is read already.
-            if !queues.is_read(name) {
+            receivers.push(Arc::clone(queues.receiver(name)?));
+            // An endpoint by which RETURNs arrive is consumed already.
+            if !queues.is_consumed(name) {
                 consumers.push((name.to_owned(), queues.consumer(name).await?));
             }
         }
         let source = ListenSource::Queues(consumers);
-        Ok(Self::new(communicator, endpoint, source, servants))
+        Ok(Self::new(communicator, endpoint, source, receivers))
     }
 
     fn new(
         communicator: &Communicator,
         endpoint: Endpoint,
         source: ListenSource,
-        servants: Vec<Arc<ServantRegistry>>,
+        receivers: Vec<Arc<QueueReceiver>>,
     ) -> Self {
         let limits = communicator.options().connection;
-        let (stop, _) = watch::channel(ShutdownPhase::Running);
+        let (phase, _) = watch::channel(ShutdownPhase::Running);
         let shared = Shared {
             communicator: communicator.clone(),
-            servants,
+            receivers,
             listeners: Arc::default(),
             handler_factory: OnceLock::new(),
             permits: Arc::new(Semaphore::new(limits.connections)),
             endpoint,
-            stop,
+            phase,
         };
         let adapter = Self {
             shared: Arc::new(shared),
             source: Mutex::new(Some(source)),
         };
-        for servants in &adapter.shared.servants {
-            let builtin = Builtin::new(servants, communicator.options().describes);
+        for receiver in &adapter.shared.receivers {
+            let servants = &receiver.servants;
+            let builtin = BuiltinServant::new(servants, communicator.options().describes);
             servants.add(&(Arc::new(builtin) as Arc<dyn Servant>));
         }
         adapter
     }
 
-    /// The endpoint, its port the one that it really listens on.
+    /// The endpoint, with the port that was bound.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.shared.endpoint
     }
 
-    /// Adds a servant; one that answered on the same interface index before is
-    /// replaced.
+    /// Adds a servant; it replaces an earlier one with the same interface index.
     pub fn add_servant(&self, servant: impl Servant) -> &Self {
         let servant: Arc<dyn Servant> = Arc::new(servant);
-        for servants in &self.shared.servants {
-            servants.add(&servant);
+        for receiver in &self.shared.receivers {
+            receiver.servants.add(&servant);
         }
         self
     }
 
-    /// PendingCalls `listener` when a connection of this adapter goes up or down. It
-    /// runs in the connection's task: what takes long belongs into a task of
-    /// its own.
+    /// Calls `listener` when a connection of this adapter goes up or down. It
+    /// runs in the connection's task and must not block; spawn a task for long
+    /// work.
     pub fn on_event(
         &self,
         listener: impl Fn(&Connection, &ConnectionEvent) + Send + Sync + 'static,
@@ -170,24 +172,24 @@ impl Adapter {
         self
     }
 
-    /// Asks `handler` for who decides about the messages of each connection that
-    /// comes, by the address that it comes from; where there is nobody, the
-    /// connection is closed before any handshake. Once for an adapter, on
-    /// sockets.
+    /// Sets the function that creates the message handler of each accepted
+    /// connection from the peer's address. If it returns `None` the connection
+    /// is closed before any handshake. For sockets; the first call counts.
+    #[doc(hidden)]
     pub fn handle_connections(
         &self,
         handler: impl Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync + 'static,
     ) -> &Self {
-        // The first one stays.
         let _ = self.shared.handler_factory.set(Box::new(handler));
         self
     }
 
-    /// Lets `handler` decide about the messages of each queue that is read. Once
-    /// for an adapter, on message queues.
+    /// Sets the handler that decides first about the messages of each queue. For
+    /// message queues; the first call counts.
+    #[doc(hidden)]
     pub fn handle_queues(&self, handler: &Arc<dyn MessageHandler>) -> &Self {
-        for servants in &self.shared.servants {
-            servants.set_handler(handler);
+        for receiver in &self.shared.receivers {
+            let _ = receiver.handler.set(Arc::clone(handler));
         }
         self
     }
@@ -199,44 +201,42 @@ impl Adapter {
             return self;
         };
         let shared = &self.shared;
-        // Subscribed here, so that a shutdown right after waits for it.
-        let stop = shared.stop.subscribe();
+        // Subscribed here, so that a shutdown right afterwards waits for the tasks.
+        let phase = shared.phase.subscribe();
         match source {
             ListenSource::Socket(listener) => {
-                tokio::spawn(accept_all(Arc::clone(shared), listener, stop));
+                tokio::spawn(accept_all(Arc::clone(shared), listener, phase));
             }
             ListenSource::Queues(consumers) => {
                 for (name, consumer) in consumers {
-                    // They were open when the adapter was made.
+                    // Always open: the consumers come from them.
                     if let Ok(queues) = shared.communicator.queues() {
-                        queues.read(&name, consumer, stop.clone());
+                        queues.consume(&name, consumer, phase.clone());
                     }
                 }
             }
         }
         let communicator = shared.communicator.subscribe();
-        tokio::spawn(follow(communicator, shared.stop.clone()));
+        tokio::spawn(follow(communicator, shared.phase.clone()));
         self
     }
 
     fn take_source(&self) -> Option<ListenSource> {
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        source.take()
+        self.source.lock().take()
     }
 
-    /// How many connections there are at the moment.
+    /// How many connections are open or in their handshake.
     #[must_use]
     pub fn connections(&self) -> usize {
         let limit = self.shared.communicator.options().connection.connections;
         limit.saturating_sub(self.shared.permits.available_permits())
     }
 
-    /// Accepts nobody any more, lets calls in flight end for as long as
-    /// `timeout`, then cuts off what is left. Returns whether everything ended
-    /// by itself.
+    /// Stops accepting, waits at most `timeout` for calls in flight, then closes
+    /// the rest. Returns whether everything ended in time.
     pub async fn shutdown(&self, timeout: Duration) -> bool {
         drop(self.take_source());
-        end(&self.shared.stop, timeout).await
+        end(&self.shared.phase, timeout).await
     }
 }
 
@@ -248,8 +248,8 @@ impl fmt::Debug for Adapter {
     }
 }
 
-/// Passes the communicator's end on to an adapter. The communicator waits for
-/// this receiver, and it for the adapter.
+/// Carries the communicator's shutdown over to an adapter. The communicator waits
+/// for this receiver, and this task for the adapter.
 async fn follow(
     mut communicator: watch::Receiver<ShutdownPhase>,
     adapter: watch::Sender<ShutdownPhase>,
@@ -259,32 +259,29 @@ async fn follow(
             () = adapter.closed() => return,
             changed = communicator.changed() => if changed.is_err() { return },
         }
-        let stop = *communicator.borrow_and_update();
-        adapter.send_replace(stop);
+        let phase = *communicator.borrow_and_update();
+        adapter.send_replace(phase);
     }
 }
 
 async fn accept_all(
     shared: Arc<Shared>,
     listener: Listener,
-    mut stop: watch::Receiver<ShutdownPhase>,
+    mut phase: watch::Receiver<ShutdownPhase>,
 ) {
-    let mut stopped = stop.clone();
-    let stopped = stopped.wait_for(|stop| *stop != ShutdownPhase::Running);
     tokio::select! {
-        _ = stopped => {}
+        () = reached(&mut phase, ShutdownPhase::Draining) => {}
         () = async {
             loop {
                 accept_one(&shared, &listener).await;
             }
         } => {}
     }
-    stop.mark_unchanged();
 }
 
 async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
-    // Who is over the limit waits in the system's queue, and costs nothing
-    // here. Nobody else takes permits: one that is free now is free later.
+    // Connections above the limit wait in the system's backlog. This task alone
+    // takes permits, so one that is available now stays available.
     if shared.permits.acquire().await.is_err() {
         return;
     }
@@ -294,9 +291,9 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
                 return;
             };
             let shared = Arc::clone(shared);
-            let stop = shared.stop.subscribe();
+            let phase = shared.phase.subscribe();
             tokio::spawn(async move {
-                serve(&shared, accepted, stop).await;
+                serve(&shared, accepted, phase).await;
                 drop(permit);
             });
         }
@@ -307,39 +304,82 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     }
 }
 
-async fn serve(shared: &Shared, accepted: Accepted, mut stop: watch::Receiver<ShutdownPhase>) {
+async fn serve(shared: &Shared, accepted: Accepted, mut phase: watch::Receiver<ShutdownPhase>) {
     let handler = match shared.handler_factory.get() {
         None => None,
-        Some(handler_factory) => match handler_factory(accepted.address()) {
+        Some(create) => match create(accepted.address()) {
             Some(handler) => Some(handler),
             None => return,
         },
     };
-    // In a box, since it is over soon and needs many times the memory that the
-    // connection does.
+    // Boxed: it needs many times the memory of the connection, for a short time.
     let handshake = Box::pin(accepted.handshake());
-    let shaken = tokio::select! {
-        shaken = handshake => shaken,
-        () = reached(&mut stop, ShutdownPhase::Draining) => return,
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = reached(&mut phase, ShutdownPhase::Draining) => return,
     };
-    let stream = match shaken {
+    let stream = match accepted {
         Ok(stream) => stream,
         Err(error) => return report(&shared.endpoint, "handshake", &error),
     };
-    let parts = Parts {
-        peer: stream.peer.clone(),
-        compression: shared.endpoint.compression(),
-        servants: shared.servants.first().cloned().unwrap_or_default(),
+    let receiver = shared.receivers.first();
+    let parts = ConnectionParts {
+        servants: receiver.map(|it| Arc::clone(&it.servants)).unwrap_or_default(),
         listeners: Arc::clone(&shared.listeners),
         handler,
-        credentials: Extra::new(),
-        queue: None,
+        ..ConnectionParts::stream(
+            shared.communicator.settings(),
+            stream.peer.clone(),
+            shared.endpoint.compression(),
+            Extra::new(),
+        )
     };
     let connection = Connection::new(shared.communicator.settings(), parts);
-    drive(&connection, stream, Status::Closed, stop).await;
+    run_stream(&connection, stream, Status::Closed, phase).await;
 }
 
 fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
     metrics::counter!("tce_connections_failed_total", "reason" => what.to_owned()).increment(1);
     tracing::info!(%endpoint, what, "a connection failed: {error}");
+}
+
+/// The servant of the built-in interface.
+#[derive(Debug)]
+struct BuiltinServant {
+    ping: Arc<()>,
+    /// The servants beside it; `None` if `describes` is off.
+    servants: Option<Arc<Weak<ServantRegistry>>>,
+}
+
+impl BuiltinServant {
+    fn new(servants: &Arc<ServantRegistry>, describes: bool) -> Self {
+        Self {
+            ping: Arc::default(),
+            servants: describes.then(|| Arc::new(Arc::downgrade(servants))),
+        }
+    }
+}
+
+impl Servant for BuiltinServant {
+    fn interfaces(&self) -> &[u16] {
+        &[BUILTIN_INTERFACE]
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        const PING_INDEX: u16 = PING.opidx();
+        const DESCRIBE_INDEX: u16 = DESCRIBE.opidx();
+        match (call.opidx(), &self.servants) {
+            (PING_INDEX, _) => call.run(
+                &self.ping,
+                |_, (), context| async move { (context, Ok(())) },
+            ),
+            (DESCRIBE_INDEX, Some(servants)) => {
+                call.run(servants, |servants, (), context| async move {
+                    let texts = servants.upgrade().map(|servants| servants.idls());
+                    (context, Ok(texts.unwrap_or_default()))
+                });
+            }
+            _ => call.unknown_operation(),
+        }
+    }
 }

@@ -1,26 +1,14 @@
-//! Sends calls, and waits where there is no room or no connection.
+//! Outgoing calls: sent now, or once there is a connection and capacity.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
 use super::connect::ensure_up;
 use crate::{
-    connection::{
-        CallOutcome, Completion, Connection, FlushPolicy, OutgoingMessage, PushError, QueueChannel,
-        Reply, TooLarge, after,
-    },
+    connection::{CallOptions, CallOutcome, Connection, NotSent, Reply},
     error::{ErrorCode, RpcError},
-    wire::{CallType, Extra, Header, Marshal, Operation, Raw, reserved},
+    in_flight::after,
+    wire::{CallType, Header, Marshal, Operation, Raw},
 };
-
-/// What a proxy adds to each of its calls.
-#[derive(Debug, Clone, Default)]
-pub(super) struct CallOptions {
-    pub(super) timeout: Option<Duration>,
-    pub(super) linger: Option<Duration>,
-    pub(super) extra: Extra,
-}
 
 impl CallOptions {
     pub(super) fn timeout(&self, connection: &Connection) -> Duration {
@@ -28,16 +16,8 @@ impl CallOptions {
     }
 }
 
-/// Why a call was not sent.
-pub(super) enum NotSent {
-    /// It may be sent later.
-    Yet,
-    /// It never can be.
-    Ever(RpcError),
-}
-
-/// Sends a twoway call now, if there is room and a connection. Its caller
-/// takes the outcome by the sequence, or forgets it.
+/// Sends a twoway call now, if there are a connection and capacity. The outcome
+/// is under the returned sequence in the connection's pending calls.
 pub(super) fn send(
     connection: &Connection,
     operation: &Operation,
@@ -45,140 +25,23 @@ pub(super) fn send(
     deadline: Instant,
     params: impl Marshal,
 ) -> Result<u32, NotSent> {
-    let calls = &connection.inner.calls;
-    let entered = calls.enter(deadline).ok_or(NotSent::Yet)?;
+    let inner = &connection.inner;
+    let entered = inner.calls.enter(deadline).ok_or(NotSent::Later)?;
     let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
     let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
-    let sent = match &connection.inner.queue {
-        Some(link) => send_by_queue(connection, link, header, options, deadline, params),
-        None => send_on_stream(connection, entered.alone, header, options, params),
-    };
-    if sent.is_err() {
-        calls.forget(entered.sequence);
-    }
-    sent.map(|()| entered.sequence)
-}
-
-fn send_on_stream(
-    connection: &Connection,
-    is_alone: bool,
-    header: Header,
-    options: &CallOptions,
-    params: impl Marshal,
-) -> Result<(), NotSent> {
-    let leave = if is_alone {
-        FlushPolicy::Immediate
-    } else {
-        FlushPolicy::Batched
-    };
-    let appended = connection
-        .inner
-        .write_buffer
-        .append(leave, |out, is_first| {
-            encode(connection, out, header, options, is_first, params)
-        });
-    match appended {
-        Ok(encoded) => encoded.map_err(|error| NotSent::Ever(too_large(error))),
-        Err(_) => Err(NotSent::Yet),
+    let sent = inner
+        .channel
+        .send_call(header, options, entered.is_alone, deadline, params);
+    match sent {
+        Ok(()) => Ok(entered.sequence),
+        Err(error) => {
+            inner.calls.forget(entered.sequence);
+            Err(error)
+        }
     }
 }
 
-fn send_by_queue(
-    connection: &Connection,
-    link: &QueueChannel,
-    header: Header,
-    options: &CallOptions,
-    deadline: Instant,
-    params: impl Marshal,
-) -> Result<(), NotSent> {
-    if link.returns_by.is_none() {
-        return Err(NotSent::Ever(no_way_back()));
-    }
-    let body =
-        encode_for_queue(connection, link, header, options, params).map_err(NotSent::Ever)?;
-    let message = outgoing(
-        link,
-        body,
-        Some(deadline),
-        Completion::Call(header.sequence),
-    );
-    match link.publish_queue.push(message) {
-        Ok(()) => Ok(()),
-        Err(PushError::Full) => Err(NotSent::Yet),
-        Err(PushError::Disconnected) => Err(NotSent::Ever(link.publish_queue.absence())),
-    }
-}
-
-fn no_way_back() -> RpcError {
-    RpcError::new(
-        ErrorCode::SendFailed,
-        "no endpoint takes the RETURN; call oneway, or name one in `endpoint_pairs`",
-    )
-}
-
-fn encode_for_queue(
-    connection: &Connection,
-    link: &QueueChannel,
-    header: Header,
-    options: &CallOptions,
-    params: impl Marshal,
-) -> Result<Vec<u8>, RpcError> {
-    let mut extra = options.extra.clone();
-    if let Some(returns_by) = &link.returns_by {
-        extra.set(reserved::MQ_RETURN, &**returns_by);
-    }
-    if let Some(linger) = options.linger {
-        extra.set(reserved::LINGER_TIME, unix_seconds_in(linger).to_string());
-    }
-    let mut body = Vec::new();
-    connection
-        .inner
-        .encode(&mut body, header, &extra, params)
-        .map_err(too_large)?;
-    Ok(body)
-}
-
-/// Unix time in whole seconds, after at least `time`.
-fn unix_seconds_in(time: Duration) -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    now.saturating_add(time).as_secs().saturating_add(1)
-}
-
-fn outgoing(
-    link: &QueueChannel,
-    body: Vec<u8>,
-    expires_at: Option<Instant>,
-    completion: Completion,
-) -> OutgoingMessage {
-    OutgoingMessage {
-        body,
-        queue: link.queue.clone(),
-        expires_at,
-        completion,
-    }
-}
-
-fn encode(
-    connection: &Connection,
-    out: &mut Vec<u8>,
-    header: Header,
-    options: &CallOptions,
-    is_first: bool,
-    params: impl Marshal,
-) -> Result<(), TooLarge> {
-    let inner = &connection.inner;
-    if is_first && !inner.credentials.is_empty() {
-        let mut extra = inner.credentials.clone();
-        extra.extend(options.extra.iter());
-        return inner.encode(out, header, &extra, params);
-    }
-    inner.encode(out, header, &options.extra, params)
-}
-
-/// Sends a twoway call that could not be sent at once, when it can be; its
-/// parameters are marshalled already.
+/// Sends a twoway call that could not be sent at once; `params` are marshalled.
 pub(super) async fn send_later(
     connection: Connection,
     operation: Operation,
@@ -189,113 +52,63 @@ pub(super) async fn send_later(
     loop {
         match send(&connection, &operation, &options, deadline, Raw(&params)) {
             Ok(sequence) => return Ok(sequence),
-            Err(NotSent::Ever(error)) => return Err(error),
-            Err(NotSent::Yet) => {
-                room(&connection, deadline, || connection.inner.calls.capacity()).await?;
+            Err(NotSent::Never(error)) => return Err(error),
+            Err(NotSent::Later) => {
+                let calls = connection.inner.calls.capacity();
+                capacity(&connection, deadline, calls).await?;
             }
         }
     }
 }
 
-/// Sends a oneway call; waits only where there is no room or no connection.
+/// Sends a oneway call. Waits only if there is no connection or no capacity, or
+/// for the confirmation of a durable queue.
 pub(super) async fn send_oneway(
     connection: &Connection,
     operation: &Operation,
     options: &CallOptions,
     params: impl Marshal,
 ) -> Result<(), RpcError> {
-    if let Some(link) = &connection.inner.queue {
-        return send_oneway_by_queue(connection, link, operation, options, params).await;
-    }
-    let write_buffer = &connection.inner.write_buffer;
-    // Nobody answers: any sequence does, and existing clients send one.
+    // The sequence of a oneway call means nothing; existing clients send one.
     let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
+    let timeout = options.timeout(connection);
+    let mut deadline = None;
     loop {
-        let appended = write_buffer.append(FlushPolicy::WhenFull, |out, is_first| {
-            encode(connection, out, header, options, is_first, &params)
-        });
-        match appended {
-            Ok(encoded) => return encoded.map_err(too_large),
-            Err(PushError::Full | PushError::Disconnected) => {
-                let deadline = after(Instant::now(), options.timeout(connection));
-                room(connection, deadline, || std::future::ready(())).await?;
+        let channel = &connection.inner.channel;
+        match channel.send_oneway(header, options, timeout, &params).await {
+            Ok(()) => return Ok(()),
+            Err(NotSent::Never(error)) => return Err(error),
+            Err(NotSent::Later) => {
+                let deadline = *deadline.get_or_insert_with(|| after(Instant::now(), timeout));
+                capacity(connection, deadline, std::future::ready(())).await?;
             }
         }
     }
 }
 
-/// Sends a oneway call to a queue. One that is to survive the broker is done
-/// when the broker has it, and is sent again until then; its caller hears no
-/// more than that the time was too short.
-async fn send_oneway_by_queue(
-    connection: &Connection,
-    link: &QueueChannel,
-    operation: &Operation,
-    options: &CallOptions,
-    params: impl Marshal,
-) -> Result<(), RpcError> {
-    let deadline = after(Instant::now(), options.timeout(connection));
-    let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
-    let body = encode_for_queue(connection, link, header, options, params)?;
-    let late = |_| {
-        RpcError::new(
-            ErrorCode::SendFailed,
-            "the broker did not confirm the message in time",
-        )
-    };
-    let sending = async {
-        link.publish_queue.capacity().await;
-        let (settled, confirmation) = oneshot::channel();
-        let completion = if link.is_confirmed {
-            Completion::Confirmed(settled)
-        } else {
-            Completion::Unconfirmed
-        };
-        let pushed = link
-            .publish_queue
-            .push_anyway(outgoing(link, body, None, completion));
-        pushed.map_err(|_| link.publish_queue.absence())?;
-        if link.is_confirmed {
-            return confirmation
-                .await
-                .unwrap_or_else(|_| Err(link.publish_queue.absence()));
-        }
-        Ok(())
-    };
-    tokio::time::timeout_at(deadline.into(), sending)
-        .await
-        .map_err(late)?
-}
-
-/// Waits until a call may be tried again.
-async fn room<F: Future<Output = ()>>(
+/// Waits until a call may be tried again: for a connection, for capacity in its
+/// send buffer, and for `calls`.
+async fn capacity(
     connection: &Connection,
     deadline: Instant,
-    place: impl FnOnce() -> F,
+    calls: impl Future<Output = ()>,
 ) -> Result<(), RpcError> {
     let inner = &connection.inner;
-    if inner.queue.is_none() {
+    if inner.channel.is_stream() {
         ensure_up(connection, deadline).await?;
     }
-    let room = async {
-        match &inner.queue {
-            Some(link) => link.publish_queue.capacity().await,
-            None => inner.write_buffer.capacity().await,
-        }
-        place().await;
+    let waiting = async {
+        inner.channel.capacity().await;
+        calls.await;
     };
-    tokio::time::timeout_at(deadline.into(), room)
+    tokio::time::timeout_at(deadline.into(), waiting)
         .await
         .map_err(|_| {
             RpcError::new(
                 ErrorCode::SendFailed,
-                "no more bytes were taken until the deadline",
+                "the send buffer was full until the deadline",
             )
         })
-}
-
-fn too_large(error: TooLarge) -> RpcError {
-    RpcError::new(ErrorCode::SendFailed, error.to_string()).caused_by(error)
 }
 
 /// The RETURN behind an outcome.

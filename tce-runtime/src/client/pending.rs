@@ -1,4 +1,4 @@
-//! PendingCalls whose RETURN is awaited.
+//! Calls whose RETURN is awaited.
 
 use std::{
     fmt,

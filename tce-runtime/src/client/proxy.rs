@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::{
     Pending,
-    call::{CallOptions, NotSent, send, send_later, send_oneway},
+    call::{send, send_later, send_oneway},
     pending::State,
 };
 use crate::{
     communicator::Communicator,
-    connection::{Connection, after},
+    connection::{CallOptions, Connection, Context, NotSent},
     error::RpcError,
-    server::Context,
+    in_flight::after,
     wire::{Marshal, Operation, Unmarshal, Writer, reserved},
 };
 
@@ -103,7 +103,7 @@ impl Proxy {
         proxy
     }
 
-    /// PendingCalls twoway. The call is sent now; the result is awaited whenever it
+    /// Calls twoway. The call is sent now; the result is awaited whenever it
     /// is needed.
     pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
         let timeout = self.options.timeout(&self.connection);
@@ -116,8 +116,8 @@ impl Proxy {
             &params,
         ) {
             Ok(sequence) => State::Sent(sequence),
-            Err(NotSent::Ever(error)) => State::Over(Some(error)),
-            Err(NotSent::Yet) => {
+            Err(NotSent::Never(error)) => State::Over(Some(error)),
+            Err(NotSent::Later) => {
                 let (connection, options) = (self.connection.clone(), self.options.clone());
                 let mut marshalled = Vec::new();
                 params.marshal(&mut Writer::new(&mut marshalled));
@@ -129,7 +129,7 @@ impl Proxy {
         Pending::new(state, *operation, self.connection.clone(), timeout)
     }
 
-    /// PendingCalls oneway: done when the call is in the send buffer. Where the
+    /// Calls oneway: done when the call is in the send buffer. Where the
     /// buffer is full it waits for room, until the proxy's timeout.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl Proxy {
     /// # Errors
     /// As any twoway call.
     pub async fn ping(&self) -> Result<(), RpcError> {
-        self.call(&crate::server::PING, ()).await
+        self.call(&crate::connection::PING, ()).await
     }
 
     /// Asks the peer's adapter what it serves: texts of IDL, each of which
@@ -166,6 +166,6 @@ impl Proxy {
     /// As any twoway call; INTERFACE_NOTFOUND from an existing TCE server, or
     /// one that keeps silent.
     pub async fn describe(&self) -> Result<Vec<String>, RpcError> {
-        self.call(&crate::server::DESCRIBE, ()).await
+        self.call(&crate::connection::DESCRIBE, ()).await
     }
 }

@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What an publish_queue should hold: number, size, and whether it is a twoway call.
+/// What a publish queue should hold: number, size, and whether it is a twoway call.
 #[derive(Debug, Default)]
 struct Model {
     waiting: VecDeque<(u32, usize, bool)>,
