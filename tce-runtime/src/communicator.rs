@@ -12,7 +12,7 @@ use crate::{
     config::{MqConfig, Options, Settings},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
-    stop::{ShutdownPhase, end},
+    shutdown::{ShutdownPhase, end},
     transport::mq::{Broker, MemoryBroker},
 };
 

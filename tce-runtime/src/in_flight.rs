@@ -1,25 +1,34 @@
-//! The calls of a peer that are under way.
+//! Calls in flight: how many there are, waiting until fewer are, and the
+//! instants by which they must end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-/// Counts the servants' tasks of one connection.
+/// Stands for "never": clocks can't represent an instant that is
+/// [`Duration::MAX`] away.
+const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// Counts what one connection or queue has in flight: servants' tasks, or
+/// publications.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct InFlightCounter(Arc<Count>);
+pub(crate) struct InFlightCounter(Arc<InFlightCount>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct InFlightCount {
     running: AtomicUsize,
     ended: Notify,
 }
 
-/// One call that is under way, until it is dropped.
+/// Counts as one in flight until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlightGuard(Arc<Count>);
+pub(crate) struct InFlightGuard(Arc<InFlightCount>);
 
 impl InFlightCounter {
     pub(crate) fn begin(&self) -> InFlightGuard {
@@ -28,11 +37,13 @@ impl InFlightCounter {
     }
 
     pub(crate) fn count(&self) -> usize {
-        // Whoever finds a call ended also finds what it left behind.
+        // Pairs with the release in `drop`: a task that sees a call ended also
+        // sees what that call has written.
         self.0.running.load(Ordering::Acquire)
     }
 
-    /// Waits until fewer than `limit` are under way.
+    /// Waits until fewer than `limit` are in flight. Only one task at a time
+    /// may wait: the end of a call wakes one.
     pub(crate) async fn fewer_than(&self, limit: usize) {
         while self.count() >= limit {
             self.0.ended.notified().await;
@@ -41,7 +52,7 @@ impl InFlightCounter {
 }
 
 impl InFlightGuard {
-    /// Whether no other call of this connection is under way.
+    /// Whether this is the only one in flight.
     pub(crate) fn is_last(&self) -> bool {
         self.0.running.load(Ordering::Relaxed) == 1
     }
@@ -50,8 +61,31 @@ impl InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Release);
-        // A permit is kept for a reader that has looked and not yet begun to
-        // wait.
+        // `notify_one` stores a permit, so that a task that has read the count
+        // and does not wait yet is woken, too.
         self.0.ended.notify_one();
+    }
+}
+
+/// The instant that is `time` after `start`; 30 years after it where the clock
+/// can't represent that, as for [`Duration::MAX`].
+pub(crate) fn after(start: Instant, time: Duration) -> Instant {
+    start
+        .checked_add(time)
+        .unwrap_or_else(|| start + THIRTY_YEARS)
+}
+
+/// Waits until `is_done`, which is checked now and whenever `changed` notifies
+/// its waiters.
+pub(crate) async fn wait_until(changed: &Notify, is_done: impl Fn() -> bool) {
+    let mut notified = std::pin::pin!(changed.notified());
+    loop {
+        // Registered before the check, so that no notification is missed.
+        notified.as_mut().enable();
+        if is_done() {
+            return;
+        }
+        notified.as_mut().await;
+        notified.set(changed.notified());
     }
 }

@@ -1,39 +1,44 @@
-//! How a program ends: everything that runs is told, and waited for.
+//! The phases of a shutdown, and waiting for what still runs.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How often what ends looks whether it is done.
+/// How often a draining task checks whether it is done.
 pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
-/// How far a shutdown has come.
+/// How far a shutdown has progressed. A task holds a receiver of the phase
+/// until it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ShutdownPhase {
-    /// Not at all.
+    /// No shutdown has begun.
     Running,
-    /// Nothing new is taken; what is under way may end.
+    /// New calls and connections are refused; those in flight may end.
     Draining,
-    /// Everything ends now.
+    /// Everything that still runs is ended now.
     Terminating,
 }
 
-/// Waits until a shutdown has come this far: for ever, where nobody is left
-/// who could begin one.
-pub(crate) async fn reached(stop: &mut watch::Receiver<ShutdownPhase>, at: ShutdownPhase) {
-    if stop.wait_for(|stop| *stop >= at).await.is_err() {
+/// Waits until the shutdown has reached `phase`. Never returns once the sender
+/// is dropped: no shutdown can begin any more.
+pub(crate) async fn reached(shutdown: &mut watch::Receiver<ShutdownPhase>, phase: ShutdownPhase) {
+    let reached = |current: &ShutdownPhase| *current >= phase;
+    if shutdown.wait_for(reached).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Tells all receivers to end, waits for them, and cuts off who takes longer
-/// than `timeout`. Returns whether everyone ended by itself.
-pub(crate) async fn end(stop: &watch::Sender<ShutdownPhase>, timeout: Duration) -> bool {
-    stop.send_replace(ShutdownPhase::Draining);
-    if tokio::time::timeout(timeout, stop.closed()).await.is_ok() {
+/// Drains all receivers' tasks, and terminates those that take longer than
+/// `timeout`. Returns when all have ended, with true if none was terminated.
+pub(crate) async fn end(shutdown: &watch::Sender<ShutdownPhase>, timeout: Duration) -> bool {
+    shutdown.send_replace(ShutdownPhase::Draining);
+    if tokio::time::timeout(timeout, shutdown.closed())
+        .await
+        .is_ok()
+    {
         return true;
     }
-    stop.send_replace(ShutdownPhase::Terminating);
-    stop.closed().await;
+    shutdown.send_replace(ShutdownPhase::Terminating);
+    shutdown.closed().await;
     false
 }

@@ -9,12 +9,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
 
 use crate::{
+    busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{CloseOnDrop, Connection, MessageHandler, Parts, Status, drive},
     error::{ErrorCode, RpcError},
-    polling::BusyPoll,
-    stop::{ShutdownPhase, reached},
+    shutdown::{ShutdownPhase, reached},
     transport::{ByteStream, socket},
     wire::{Extra, reserved},
 };

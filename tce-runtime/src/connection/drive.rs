@@ -19,7 +19,7 @@ use super::{
     write_buffer::Sink,
 };
 use crate::{
-    stop::{DRAIN_EVERY, ShutdownPhase, reached},
+    shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::ByteStream,
 };
 

@@ -14,8 +14,6 @@ mod publish_queue;
 mod reading;
 mod returns;
 mod servants;
-mod served;
-mod wait;
 mod write_buffer;
 
 use std::{
@@ -36,9 +34,9 @@ pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue, QueueC
 pub(crate) use returns::ReplyContext;
 pub(crate) use servants::ServantRegistry;
 pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
-pub(crate) use served::{InFlightCounter, InFlightGuard};
-pub(crate) use wait::after;
 pub(crate) use write_buffer::{FlushPolicy, PushError, WriteBuffer};
+
+pub(crate) use crate::in_flight::{InFlightCounter, InFlightGuard, after};
 
 use crate::{
     config::{Options, Settings},

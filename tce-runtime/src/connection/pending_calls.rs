@@ -9,8 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::wait::wait_until;
-use crate::{error::ErrorCode, wire::Extra};
+use crate::{error::ErrorCode, in_flight::wait_until, wire::Extra};
 
 /// The slots of a table that was used. One that never was has none: most
 /// connections of a server never call.

@@ -12,9 +12,10 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{MessageHandler, PendingCalls, PushError, wait::wait_until};
+use super::{MessageHandler, PendingCalls, PushError};
 use crate::{
     error::{ErrorCode, RpcError},
+    in_flight::wait_until,
     wire::Header,
 };
 

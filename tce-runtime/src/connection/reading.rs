@@ -20,8 +20,8 @@ use super::{
     after, ended::CloseReason, write_buffer::overlaps,
 };
 use crate::{
+    busy_poll::bytes_received,
     error::ErrorCode,
-    polling::bytes_came,
     wire::{
         Deframer, Extra, FrameError, Header, MSGTYPE_RPC, Message, RawMessage, Reader, reserved,
     },
@@ -107,7 +107,7 @@ impl<'a> StreamReader<'a> {
         };
         READ_BUFFER.set(Some(buffer));
         if read.is_ready() {
-            bytes_came();
+            bytes_received();
         }
         ready!(read).map_err(CloseReason::Io)?;
         Poll::Ready(handled)

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{io::AsyncWrite, sync::Notify};
 
-use super::wait::wait_until;
+use crate::in_flight::wait_until;
 
 /// A buffer of at most this size is kept between writes.
 const KEEP_CAPACITY: usize = 64 << 10;

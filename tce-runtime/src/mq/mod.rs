@@ -26,7 +26,7 @@ use crate::{
         ServantRegistry,
     },
     error::{ErrorCode, RpcError},
-    stop::ShutdownPhase,
+    shutdown::ShutdownPhase,
     transport::mq::{Broker, Consumer},
     wire::{Compression, Extra, Limits},
 };

@@ -14,7 +14,7 @@ use crate::{
     config::{MqConfig, MqEndpoint, Settings},
     connection::{InFlightCounter, PendingCalls, QueueChannel},
     error::{ErrorCode, RpcError},
-    stop::ShutdownPhase,
+    shutdown::ShutdownPhase,
     transport::mq::{Broker, BrokerError, ConsumeMode, Consumer},
 };
 

@@ -14,7 +14,7 @@ use crate::{
         AckBatcher, AckGuard, DeliveryTracker, Disposition, InFlightCounter, InboundMessage,
         IncomingCall, MessageHandler, Reply, ServantRegistry, WriteBatch,
     },
-    stop::{DRAIN_EVERY, ShutdownPhase, reached},
+    shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::mq::{
         Consumer, Delivery,
         batch::{self, Batch},

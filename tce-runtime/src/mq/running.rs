@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::MqEndpoint,
     connection::{InFlightCounter, InFlightGuard, PendingCalls, PublishQueue},
-    stop::{DRAIN_EVERY, ShutdownPhase, reached},
+    shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::mq::Publisher,
 };
 

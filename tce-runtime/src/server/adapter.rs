@@ -18,7 +18,7 @@ use crate::{
         Status, drive,
     },
     error::{ErrorCode, RpcError},
-    stop::{ShutdownPhase, end, reached},
+    shutdown::{ShutdownPhase, end, reached},
     transport::{
         mq::Consumer,
         socket::{Accepted, Listener},
