@@ -3,8 +3,7 @@
 pub use crate::{
     client::{Pending, Proxy},
     communicator::Communicator,
-    connection::{Connection, IncomingCall, Servant},
+    connection::{Connection, Context, IncomingCall, Servant},
     error::{Fault, RpcError},
-    server::Context,
     wire::{DecodeError, Marshal, Operation, Reader, Unmarshal, Writer},
 };

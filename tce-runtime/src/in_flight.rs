@@ -1,4 +1,5 @@
-//! Counting what is in flight, and waiting for a condition.
+//! Calls in flight: how many there are, waiting until fewer are, and the
+//! instants by which they must end.
 
 use std::{
     sync::{
@@ -10,22 +11,24 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Stands for "never" where a clock can't represent it.
-const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+/// Stands for "never": clocks can't represent an instant that is
+/// [`Duration::MAX`] away.
+const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// Counts calls, tasks or messages in flight. Clones share the count.
+/// Counts what one connection or queue has in flight: servants' tasks, or
+/// publications.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct InFlightCounter(Arc<Count>);
+pub(crate) struct InFlightCounter(Arc<InFlightCount>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct InFlightCount {
     running: AtomicUsize,
     ended: Notify,
 }
 
-/// One counted call, until it is dropped.
+/// Counts as one in flight until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlightGuard(Arc<Count>);
+pub(crate) struct InFlightGuard(Arc<InFlightCount>);
 
 impl InFlightCounter {
     pub(crate) fn begin(&self) -> InFlightGuard {
@@ -34,11 +37,13 @@ impl InFlightCounter {
     }
 
     pub(crate) fn count(&self) -> usize {
-        // Pairs with the release of the drop: what an ended call wrote is visible.
+        // Pairs with the release in `drop`: a task that sees a call ended also
+        // sees what that call has written.
         self.0.running.load(Ordering::Acquire)
     }
 
-    /// Waits until fewer than `limit` are in flight.
+    /// Waits until fewer than `limit` are in flight. Only one task at a time
+    /// may wait: the end of a call wakes one.
     pub(crate) async fn fewer_than(&self, limit: usize) {
         while self.count() >= limit {
             self.0.ended.notified().await;
@@ -47,7 +52,7 @@ impl InFlightCounter {
 }
 
 impl InFlightGuard {
-    /// Whether nothing else is in flight.
+    /// Whether this is the only one in flight.
     pub(crate) fn is_last(&self) -> bool {
         self.0.running.load(Ordering::Relaxed) == 1
     }
@@ -56,21 +61,22 @@ impl InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Release);
-        // A permit is stored for a task that has read the count and does not
-        // wait yet.
+        // `notify_one` stores a permit, so that a task that has read the count
+        // and does not wait yet is woken, too.
         self.0.ended.notify_one();
     }
 }
 
-/// The instant `time` after `start`, also for [`Duration::MAX`] ("no limit").
+/// The instant that is `time` after `start`; 30 years after it where the clock
+/// can't represent that, as for [`Duration::MAX`].
 pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     start
         .checked_add(time)
-        .unwrap_or_else(|| start + FAR_FUTURE)
+        .unwrap_or_else(|| start + THIRTY_YEARS)
 }
 
-/// Waits until `is_done` returns true; checked now and after each
-/// `changed.notify_waiters()`.
+/// Waits until `is_done`, which is checked now and whenever `changed` notifies
+/// its waiters.
 pub(crate) async fn wait_until(changed: &Notify, is_done: impl Fn() -> bool) {
     let mut notified = std::pin::pin!(changed.notified());
     loop {

@@ -1,16 +1,22 @@
 //! The TCE runtime: what generated code and programs link.
 //!
-//! A call goes one way: proxy, marshal, message, transport; there transport,
-//! message, dispatch, servant; and its RETURN the same way back. The modules
-//! stand in that order, and each uses only those before it.
+//! A call goes from the proxy through marshalling and a message to the
+//! transport; at the peer from the transport to a message, dispatch and the
+//! servant; its RETURN goes the same way back. Modules are listed in the order
+//! of their imports: each imports only from modules before it.
 
 pub mod wire;
 
-pub mod config;
 mod error;
 
-mod polling;
-mod stop;
+mod in_flight;
+
+mod shutdown;
+
+mod busy_poll;
+
+pub mod config;
+
 mod transport;
 
 mod connection;
@@ -19,27 +25,42 @@ mod mq;
 
 mod communicator;
 
-mod server;
-
 mod client;
+
+mod server;
 
 pub mod codegen;
 
+pub use busy_poll::BusyPoll;
 pub use client::{Pending, Proxy, Returned};
 pub use communicator::Communicator;
 pub use connection::{
-    BUILTIN_INTERFACE, Connection, ConnectionEvent, Disposition, ForwardError, InboundMessage,
-    IncomingCall, MessageHandler, Servant, WeakConnection,
+    BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
-pub use polling::BusyPoll;
-pub use server::{Adapter, Context};
+pub use server::Adapter;
 pub use transport::mq::MemoryBroker;
 pub use wire::Extra;
 
+/// What a gateway needs beside calls and servants: it decides about each message
+/// of its connections, forwards most of them unread, and lets its own servants
+/// act for a user.
+///
+/// [`MessageHandler`](forwarding::MessageHandler) is installed by
+/// [`Communicator::connect_with_handler`], [`Adapter::handle_connections`] and
+/// [`Adapter::handle_queues`]. This module is for `tce-gateway` and may change
+/// with it.
+#[doc(hidden)]
+pub mod forwarding {
+    pub use crate::connection::{
+        Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
+    };
+}
+
 /// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,
-/// one Rust module for each IDL module that is named. A module whose name is
-/// none in Rust gets another: `mixed_case = "MixedCase"`.
+/// one Rust module for each IDL module that is named. Where the name of an IDL
+/// module is not a Rust name, or a keyword, another one is given:
+/// `mixed_case = "MixedCase"`.
 ///
 /// ```text
 /// tce_runtime::include_idl!(test, zoo, r#type = "type");

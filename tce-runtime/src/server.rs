@@ -324,7 +324,9 @@ async fn serve(shared: &Shared, accepted: Accepted, mut phase: watch::Receiver<S
     };
     let receiver = shared.receivers.first();
     let parts = ConnectionParts {
-        servants: receiver.map(|it| Arc::clone(&it.servants)).unwrap_or_default(),
+        servants: receiver
+            .map(|it| Arc::clone(&it.servants))
+            .unwrap_or_default(),
         listeners: Arc::clone(&shared.listeners),
         handler,
         ..ConnectionParts::stream(

@@ -9,11 +9,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
 
 use crate::{
+    busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{Connection, ConnectionParts, MessageHandler, Status, run_stream},
     error::{ErrorCode, RpcError},
-    polling::BusyPoll,
     shutdown::{ShutdownPhase, reached},
     transport::{ByteStream, socket},
     wire::{Extra, reserved},

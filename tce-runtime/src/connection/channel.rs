@@ -84,14 +84,12 @@ impl From<TooLarge> for ForwardError {
 }
 
 /// The way by which a connection's messages leave.
-#[derive(Debug)]
 pub(crate) enum Channel {
     Stream(StreamChannel),
     Queue(QueueChannel),
 }
 
 /// A byte stream; its messages are framed.
-#[derive(Debug)]
 pub(crate) struct StreamChannel {
     pub(super) buffer: WriteBuffer,
     compression: Compression,

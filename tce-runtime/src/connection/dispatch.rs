@@ -17,7 +17,6 @@ use super::{Connection, Inner, channel::TooLarge, origin::AckGuard, write_buffer
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
-
     wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
 };
 

@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     error::ErrorCode,
-
-    wire::{
-        Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader, reserved,
-    },
+    wire::{Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader, reserved},
 };
 
 /// The index of the built-in interface, which every adapter serves.

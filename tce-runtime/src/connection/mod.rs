@@ -6,22 +6,15 @@
 //!
 //! `Connection` holds the [`ServantRegistry`] and the [`MessageHandler`] of
 //! modules after it; it only stores them.
-
 mod pending_calls;
 mod write_buffer;
-
 mod publish_queue;
 
 mod origin;
-
 mod channel;
-
 mod dispatch;
-
 mod forwarding;
-
 mod inbound;
-
 mod stream;
 
 use std::{
@@ -35,14 +28,14 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
 pub use dispatch::{Context, IncomingCall};
-pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::WriteBatch;
+pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
 pub use inbound::{BUILTIN_INTERFACE, Servant};
 pub(crate) use inbound::{DESCRIBE, Inbound, InboundSource, PING, ServantRegistry};
+pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
-pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
 pub(crate) use stream::run_stream;
 
 use channel::StreamChannel;

@@ -26,7 +26,7 @@ use super::{
     write_buffer::{Sink, WriteBuffer, is_batch_full},
 };
 use crate::{
-    polling::bytes_came,
+    busy_poll::bytes_received,
     in_flight::after,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::ByteStream,
@@ -291,7 +291,7 @@ impl<'a> StreamReader<'a> {
         };
         READ_BUFFER.set(Some(buffer));
         if read.is_ready() {
-            bytes_came();
+            bytes_received();
         }
         ready!(read).map_err(CloseReason::Io)?;
         Poll::Ready(handled)

@@ -6,9 +6,7 @@ use tokio::sync::watch;
 
 use super::{MessageQueues, QueueReceiver};
 use crate::{
-    connection::{
-        AckBatcher, AckGuard, DeliveryTracker, Inbound, InboundSource, WriteBatch,
-    },
+    connection::{AckBatcher, AckGuard, DeliveryTracker, Inbound, InboundSource, WriteBatch},
     in_flight::InFlightCounter,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::mq::{

@@ -6,11 +6,8 @@
 //! RETURN arrives by.
 //!
 //! The modules extend [`MessageQueues`], each by one concern.
-
 mod reply_routes;
-
 mod publisher;
-
 mod consumer;
 
 use std::{
@@ -107,8 +104,7 @@ impl MessageQueues {
         pairs: &[(String, String)],
     ) -> Result<Vec<(String, Consumer)>, RpcError> {
         for endpoint in &self.endpoints {
-            self.receivers
-                .insert(endpoint.name.clone(), Arc::default());
+            self.receivers.insert(endpoint.name.clone(), Arc::default());
         }
         let mut consumers: Vec<(String, Consumer)> = Vec::new();
         for (_, returns) in pairs {
@@ -120,8 +116,7 @@ impl MessageQueues {
         for endpoint in self.missing_reply_queues(pairs) {
             let opening = self.broker.consumer(&endpoint, ConsumeMode::Exclusive);
             let consumer = opening.await.map_err(broker_failed)?;
-            self.receivers
-                .insert(endpoint.name.clone(), Arc::default());
+            self.receivers.insert(endpoint.name.clone(), Arc::default());
             consumers.push((endpoint.name.clone(), consumer));
             self.endpoints.push(endpoint);
         }

@@ -103,8 +103,7 @@ impl MessageQueues {
     /// calls to its caller fail at once.
     fn unreachable_caller(&self) -> Connection {
         let peer = "mq:(no reply queue)".to_owned();
-        let parts =
-            ConnectionParts::stream(&self.settings, peer, Compression::None, Extra::new());
+        let parts = ConnectionParts::stream(&self.settings, peer, Compression::None, Extra::new());
         let connection = Connection::new(&self.settings, parts);
         connection.close();
         connection
@@ -113,9 +112,10 @@ impl MessageQueues {
     /// This process's own reply queue at the broker of `endpoint`, if there is
     /// one.
     pub(super) fn own_reply_queue(&self, endpoint: &MqEndpoint) -> Option<Arc<str>> {
-        let own = self.endpoints.iter().find(|own| {
-            is_own_name(&own.name) && broker_of(own) == broker_of(endpoint)
-        })?;
+        let own = self
+            .endpoints
+            .iter()
+            .find(|own| is_own_name(&own.name) && broker_of(own) == broker_of(endpoint))?;
         Some(own.name.as_str().into())
     }
 

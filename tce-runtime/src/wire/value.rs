@@ -1,14 +1,14 @@
-//! Bytes to values (`spec/wire.md`, section 3).
+//! Values to bytes and back (`spec/wire.md`, section 3).
 //!
-//! No count and no length is believed: what the bytes that are left can't hold
-//! is an error before anything is allocated.
+//! Counts and lengths from a peer are checked against the bytes that are left
+//! before anything is allocated.
 
 use std::collections::BTreeMap;
 
-use super::{DecodeError, Limits};
+use super::error::{DecodeError, Limits};
 
-/// How many elements a sequence allocates room for at once: more only when
-/// that many have really come.
+/// The most elements that a sequence reserves memory for at once. A longer one
+/// grows as its elements are read.
 const MAX_RESERVE: usize = 4096;
 
 /// Reads values from the front of a byte slice.
@@ -28,13 +28,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader with the default nesting limit.
+    /// A reader of `bytes` with the default nesting limit.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self::with_limits(bytes, &Limits::default())
     }
 
-    /// A reader with the nesting limit of `limits`.
+    /// A reader of `bytes` with the nesting limit of `limits`.
     #[must_use]
     pub fn with_limits(bytes: &'a [u8], limits: &Limits) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     /// [`DecodeError::Insufficient`] where fewer than four bytes are left.
     pub fn take_len(&mut self) -> Result<usize, DecodeError> {
         let len = u32::from_be_bytes(self.take_array()?);
-        // Only a 16-bit machine could fail here; there, nothing so long exists.
+        // Fails only where a `usize` has fewer than 32 bits; no input is that long there.
         usize::try_from(len).map_err(|_| DecodeError::Insufficient {
             needed: usize::MAX,
             left: self.rest.len(),
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take_text()?).map_err(|_| DecodeError::Utf8)
     }
 
-    /// Takes a string's bytes, whatever they say.
+    /// Takes a string's bytes without checking that they are UTF-8.
     pub(super) fn take_text(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.take_len()?;
         self.take(len)
@@ -120,11 +120,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what lies one level deeper.
+    /// Calls `read` one nesting level deeper.
     ///
     /// # Errors
-    /// [`DecodeError::Depth`] where that is deeper than allowed, or what `read`
-    /// says.
+    /// [`DecodeError::Depth`] where that level exceeds the limit, or the error
+    /// of `read`.
     pub fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
@@ -138,18 +138,19 @@ impl<'a> Reader<'a> {
 
 /// A value that can be read from the wire.
 pub trait Unmarshal: Sized {
-    /// The fewest bytes that a value of this type takes. A count is held
-    /// against it before room is made for the elements.
+    /// The minimum encoded size of a value in bytes. The count of a sequence is
+    /// checked against it before memory is allocated.
     const MIN_SIZE: usize;
 
     /// Reads a value.
     ///
     /// # Errors
-    /// Where the bytes do not hold one; `input` is then of no more use.
+    /// Where the bytes do not decode; the position of `input` is then
+    /// unspecified.
     fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
-    /// Reads the elements of a sequence whose count has been checked. A type
-    /// whose elements lie in memory as on the wire does it in one copy.
+    /// Reads the elements of a sequence whose count has been checked.
+    /// Overridden for `u8`, whose elements are copied as one block.
     #[doc(hidden)]
     fn unmarshal_elements(count: usize, input: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
         let mut elements = Vec::with_capacity(count.min(MAX_RESERVE));
@@ -228,7 +229,7 @@ impl<K: Unmarshal + Ord, V: Unmarshal> Unmarshal for BTreeMap<K, V> {
     }
 }
 
-/// Nothing: no parameters, or what `void` returns.
+/// No parameters, or the result of a `void` operation.
 impl Unmarshal for () {
     const MIN_SIZE: usize = 0;
 
@@ -251,3 +252,158 @@ macro_rules! unmarshal_tuples {
 }
 
 unmarshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+
+/// Appends marshalled values to a buffer.
+///
+/// ```
+/// use tce_runtime::wire::{Marshal, Writer};
+///
+/// let mut bytes = Vec::new();
+/// "hi".marshal(&mut Writer::new(&mut bytes));
+/// assert_eq!(bytes, [0, 0, 0, 2, b'h', b'i']);
+/// ```
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    overflow: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer that appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self {
+            out,
+            overflow: false,
+        }
+    }
+
+    /// Appends bytes as they are.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Appends a length or a count. One that does not fit in 32 bits sets
+    /// [`Writer::overflowed`], and the message is refused when it is sent.
+    pub fn put_len(&mut self, len: usize) {
+        let len = u32::try_from(len).unwrap_or_else(|_| {
+            self.overflow = true;
+            u32::MAX
+        });
+        self.put(&len.to_be_bytes());
+    }
+
+    /// Whether a length did not fit in the wire's 32 bits, which makes the
+    /// written bytes invalid.
+    #[must_use]
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+}
+
+/// A value that can be written to the wire.
+pub trait Marshal {
+    /// Appends the value's bytes.
+    fn marshal(&self, out: &mut Writer<'_>);
+
+    /// Appends the elements of a sequence, without the count. Overridden for
+    /// `u8`, whose elements are copied as one block.
+    #[doc(hidden)]
+    fn marshal_elements(elements: &[Self], out: &mut Writer<'_>)
+    where
+        Self: Sized,
+    {
+        for element in elements {
+            element.marshal(out);
+        }
+    }
+}
+
+impl Marshal for u8 {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put(&[*self]);
+    }
+
+    fn marshal_elements(elements: &[Self], out: &mut Writer<'_>) {
+        out.put(elements);
+    }
+}
+
+impl Marshal for bool {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put(&[u8::from(*self)]);
+    }
+}
+
+macro_rules! marshal_numbers {
+    ($($number:ty),*) => { $(
+        impl Marshal for $number {
+            fn marshal(&self, out: &mut Writer<'_>) {
+                out.put(&self.to_be_bytes());
+            }
+        }
+    )* };
+}
+
+marshal_numbers!(i16, i32, i64, f32, f64);
+
+impl Marshal for str {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.len());
+        out.put(self.as_bytes());
+    }
+}
+
+impl Marshal for String {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        self.as_str().marshal(out);
+    }
+}
+
+impl<T: Marshal> Marshal for [T] {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.len());
+        T::marshal_elements(self, out);
+    }
+}
+
+impl<T: Marshal> Marshal for Vec<T> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        self.as_slice().marshal(out);
+    }
+}
+
+impl<K: Marshal, V: Marshal> Marshal for BTreeMap<K, V> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.len());
+        for (key, value) in self {
+            key.marshal(out);
+            value.marshal(out);
+        }
+    }
+}
+
+impl<T: Marshal + ?Sized> Marshal for &T {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        (**self).marshal(out);
+    }
+}
+
+/// No parameters, or the result of a `void` operation.
+impl Marshal for () {
+    fn marshal(&self, _: &mut Writer<'_>) {}
+}
+
+macro_rules! marshal_tuples {
+    ($(($($name:ident)+))*) => { $(
+        /// An operation's parameters, one after another.
+        impl<$($name: Marshal),+> Marshal for ($($name,)+) {
+            fn marshal(&self, out: &mut Writer<'_>) {
+                #[expect(non_snake_case, reason = "the fields of a tuple are named after their types")]
+                let ($($name,)+) = self;
+                $($name.marshal(out);)+
+            }
+        }
+    )* };
+}
+
+marshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }

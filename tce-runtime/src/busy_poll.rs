@@ -86,7 +86,7 @@ impl Drop for BusyPoll {
 }
 
 /// Tells this thread's poller that something has been read, and handled.
-pub(crate) fn bytes_came() {
+pub(crate) fn bytes_received() {
     let poller = POLLER.with_borrow(|here| here.as_ref().and_then(|(_, poller)| poller.upgrade()));
     if let Some(poller) = poller
         && poller.eagerness().came(Instant::now())
@@ -181,7 +181,7 @@ mod tests {
     /// As much as makes it poll.
     async fn much_came() {
         for _ in 0..100 {
-            bytes_came();
+            bytes_received();
             task::yield_now().await;
         }
     }
