@@ -18,7 +18,7 @@ mod idl;
 mod lint;
 mod lock;
 mod lsp;
-mod man;
+mod help;
 mod new;
 mod output;
 mod ping;
@@ -89,7 +89,7 @@ enum Command {
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(completions::Args),
-    Man(man::Args),
+    Man(help::Args),
 }
 
 impl Command {
@@ -110,7 +110,7 @@ impl Command {
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(args) => demo::run(args, console)?,
             Self::Completions(args) => completions::run(args, console)?,
-            Self::Man(args) => man::run(args, console)?,
+            Self::Man(args) => help::run(args, console)?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `tce breaking`: what a new version of an IDL breaks for peers that have the old one.
 
-mod against;
+mod version;
 mod git;
 mod home;
 mod tree;
@@ -19,7 +19,7 @@ use crate::{
     idl::{self, IdlArgs},
     output::{Count, ErrorFormat},
 };
-use against::{Against, Before};
+use version::{Against, Before};
 
 /// Say what breaks for peers that have an earlier version of IDL files
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,9 @@
 mod address;
 mod broker;
 mod cluster;
-mod play;
+mod calls;
 mod servants;
-mod stage;
+mod transcript;
 mod surprise;
 
 use std::{
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::console::Console;
 use address::AmqpUrl;
 use cluster::Cluster;
-use stage::Stage;
+use transcript::Stage;
 use surprise::Surprise;
 
 /// What is compiled, served and called.
@@ -123,7 +123,7 @@ async fn serve_and_call(args: &Args, console: &mut Console) -> Result<(), Surpri
     for (user, (name, gateway)) in USERS.into_iter().zip(&cluster.gateways) {
         for endpoint in gateway.addresses() {
             let client = stage.enter(user, name, &endpoint.to_string()).await?;
-            play::all(&mut stage, &client).await?;
+            calls::all(&mut stage, &client).await?;
         }
     }
     cluster.end().await

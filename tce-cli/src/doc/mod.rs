@@ -3,11 +3,11 @@
 mod folder;
 mod frame;
 mod links;
-mod module;
+mod pages;
 mod prose;
 mod search;
 mod site;
-mod users;
+mod usage;
 mod wire;
 
 use std::{

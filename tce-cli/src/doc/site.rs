@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use tce_idl::model::{Element, Model, Module, ModuleId};
 
-use super::{folder::MARK, frame, links::Links, module, prose, search, users::Users, wire};
+use super::{folder::MARK, frame, links::Links, pages, prose, search, usage::Users, wire};
 use crate::output::Count;
 
 /// The page to begin with.
@@ -36,7 +36,7 @@ pub(super) fn pages(model: &Model, title: &str) -> Vec<Page> {
         pages.push(page(
             &links.page(id),
             &heading,
-            &module::body(&links, &users, id),
+            &pages::body(&links, &users, id),
         ));
     }
     pages.push(asset("style.css", STYLE));

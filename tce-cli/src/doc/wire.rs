@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use tce_idl::model::{Interface, InterfaceId, Operation};
 
-use super::{links::Links, module::modes};
+use super::{links::Links, pages::modes};
 
 pub(super) fn body(links: &Links<'_>) -> Markup {
     let model = links.0;

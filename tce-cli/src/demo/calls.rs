@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     servants::Terminal,
-    stage::{Client, Stage},
+    transcript::{Client, Stage},
     surprise::Surprise,
 };
 use crate::test::{ITerminalGatewayServerPrx, ITerminalServant};

@@ -6,7 +6,7 @@ use tce_idl::model::{Element, InterfaceId, ModuleId, Operation, Type};
 use super::{
     links::{Links, anchor},
     prose,
-    users::{Place, Users},
+    usage::{Place, Users},
 };
 
 /// The page's body: interfaces first, then the types that they use.
