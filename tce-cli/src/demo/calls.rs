@@ -1,4 +1,4 @@
-//! The calls of the demo, one of each kind.
+//! The calls of the demo, one of each mode.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -6,150 +6,173 @@ use tce_runtime::{ErrorCode, RpcError};
 use tokio::sync::oneshot;
 
 use super::{
-    servants::Terminal,
-    transcript::{Client, Stage},
-    surprise::Surprise,
+    servants::TerminalImpl,
+    test::{ITerminalGatewayServerPrx, ITerminalServant},
+    transcript::{DemoClient, DemoError, Transcript},
 };
-use crate::test::{ITerminalGatewayServerPrx, ITerminalServant};
 
-/// A deadline that `timeout(1)` can't keep.
+/// Less than the second that `timeout(1)` takes.
 const DEADLINE: Duration = Duration::from_millis(300);
 
-pub(super) async fn all(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    login(stage, client).await?;
-    inherited(stage, client).await?;
-    extra(stage, client).await?;
-    callback(stage, client).await?;
-    awaited_later(stage, client).await?;
-    oneway(stage, client).await?;
-    timeout(stage, client).await?;
-    fault(stage, client).await?;
-    bidirectional(stage, client).await?;
-    second_interface(stage, client).await?;
-    leave(stage, client).await
+/// Makes all calls of a client, and checks what happens.
+pub(super) async fn make_all(
+    transcript: &mut Transcript<'_>,
+    client: &DemoClient,
+) -> Result<(), DemoError> {
+    login(transcript, client).await?;
+    inherited(transcript, client).await?;
+    extra(transcript, client).await?;
+    callback(transcript, client).await?;
+    awaited_later(transcript, client).await?;
+    oneway(transcript, client).await?;
+    timeout(transcript, client).await?;
+    fault(transcript, client).await?;
+    bidirectional(transcript, client).await?;
+    second_interface(transcript, client).await?;
+    close(transcript, client).await
 }
 
-async fn login(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+async fn login(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
     let (user, gateway) = (client.user, &client.gateway);
-    stage.call(
+    transcript.call(
         "twoway",
-        &format!(r#"server.echo("hello"), the first call: with __token__={user}"#),
+        &format!(r#"server.echo("hello"), the first call, with __token__={user}"#),
     )?;
     let got = client.server.echo("hello").await?;
-    stage
-        .tells(&format!("{gateway}: {user} is on line"))
+    transcript
+        .event(&format!("{gateway}: {user} logged in"))
         .await?;
-    stage.heard(client, r#"echo("hello")"#).await?;
-    stage.result(&got, &"hello".to_owned())
+    transcript.server_call(client, r#"echo("hello")"#).await?;
+    transcript.result(&got, "hello")
 }
 
-async fn inherited(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("inherited", "server.datetime()")?;
+async fn inherited(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call("inherited", "server.datetime()")?;
     let got = client.server.datetime().await?;
-    stage.heard(client, "datetime()").await?;
-    stage.came(&format!("{got:?}"))?;
+    transcript.server_call(client, "datetime()").await?;
+    transcript.outcome(&format!("{got:?}"))?;
     match humantime::parse_rfc3339(&got) {
         Ok(_) => Ok(()),
         Err(_) => Err(different("a date and time", &got)),
     }
 }
 
-async fn extra(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("extra", r#"server.echo("hello") with name=scott.bo"#)?;
+async fn extra(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call("extra", r#"server.echo("hello") with name=scott.bo"#)?;
     let server = client.server.with_extra([("name", "scott.bo")]);
     let got = server.echo("hello").await?;
-    let expected = format!(r#"server: echo("hello") of {}, name=scott.bo"#, client.user);
-    stage.tells(&expected).await?;
-    stage.result(&got, &"hello".to_owned())
+    let expected = format!(
+        r#"server: echo("hello") from {}, name=scott.bo"#,
+        client.user
+    );
+    transcript.event(&expected).await?;
+    transcript.result(&got, "hello")
 }
 
-async fn callback(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("async", r#"server.echo("pingpang") with a callback"#)?;
+async fn callback(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call("async", r#"server.echo("pingpang") with a callback"#)?;
     let (called_back, result) = oneshot::channel();
     client.server.echo_async("pingpang").on_return(|result| {
-        // The demo has ended with an error if nobody waits any more.
+        // Fails only after the demo has ended with an error.
         let _ = called_back.send(result);
     });
-    stage.heard(client, r#"echo("pingpang")"#).await?;
+    transcript
+        .server_call(client, r#"echo("pingpang")"#)
+        .await?;
     match result.await {
-        Ok(got) => stage.result(&got?, &"pingpang".to_owned()),
+        Ok(got) => transcript.result(&got?, "pingpang"),
         Err(_) => Err(different("the callback", "nothing")),
     }
 }
 
-async fn awaited_later(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call(
+async fn awaited_later(
+    transcript: &mut Transcript<'_>,
+    client: &DemoClient,
+) -> Result<(), DemoError> {
+    transcript.call(
         "async",
         r#"server.echo("first"), echo("second"), both sent before either is awaited"#,
     )?;
     let first = client.server.echo_async("first");
     let second = client.server.echo_async("second");
-    stage.heard(client, r#"echo("first")"#).await?;
-    stage.heard(client, r#"echo("second")"#).await?;
+    transcript.server_call(client, r#"echo("first")"#).await?;
+    transcript.server_call(client, r#"echo("second")"#).await?;
     let got = second.await?;
-    stage.result(&got, &"second".to_owned())?;
+    transcript.result(&got, "second")?;
     let got = first.await?;
-    stage.result(&got, &"first".to_owned())
+    transcript.result(&got, "first")
 }
 
-async fn oneway(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("oneway", r#"server.heartbeat("hello world!")"#)?;
+async fn oneway(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call("oneway", r#"server.heartbeat("hello world!")"#)?;
     client.server.heartbeat_oneway("hello world!").await?;
-    stage.heard(client, r#"heartbeat("hello world!")"#).await
+    transcript
+        .server_call(client, r#"heartbeat("hello world!")"#)
+        .await
 }
 
-async fn timeout(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call(
+async fn timeout(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call(
         "timeout",
         &format!("server.timeout(1) with a deadline of {DEADLINE:?}"),
     )?;
     let got = client.server.with_timeout(DEADLINE).timeout(1).await;
-    stage.heard(client, "timeout(1)").await?;
-    fails(stage, got, ErrorCode::Timeout)
+    transcript.server_call(client, "timeout(1)").await?;
+    expect_error(transcript, got, ErrorCode::Timeout)
 }
 
-async fn fault(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("error", "server.timeout(-1)")?;
+async fn fault(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
+    transcript.call("error", "server.timeout(-1)")?;
     let got = client.server.timeout(-1).await;
-    stage.heard(client, "timeout(-1)").await?;
-    fails(stage, got, ErrorCode::RemoteException)
+    transcript.server_call(client, "timeout(-1)").await?;
+    expect_error(transcript, got, ErrorCode::RemoteException)
 }
 
-async fn bidirectional(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
-    stage.call("bidirectional", "server.bidirection(), which calls back")?;
-    let terminal = ITerminalServant::new(Terminal(stage.told.clone()));
+async fn bidirectional(
+    transcript: &mut Transcript<'_>,
+    client: &DemoClient,
+) -> Result<(), DemoError> {
+    transcript.call("bidirectional", "server.bidirection(), which calls back")?;
+    let terminal = ITerminalServant::new(TerminalImpl(transcript.sender()));
     client.server.connection().add_servant(terminal);
     client.server.bidirection_oneway().await?;
-    stage.heard(client, "bidirection()").await?;
-    stage
-        .tells(r#"client: onMessage("server push message!")"#)
+    transcript.server_call(client, "bidirection()").await?;
+    transcript
+        .event(r#"client: onMessage("server push message!")"#)
         .await
 }
 
-async fn second_interface(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+async fn second_interface(
+    transcript: &mut Transcript<'_>,
+    client: &DemoClient,
+) -> Result<(), DemoError> {
     let (user, name) = (client.user, &client.gateway);
-    stage.call("twoway", "gateway.ping() on the same connection")?;
+    transcript.call("twoway", "gateway.ping() on the same connection")?;
     let gateway = ITerminalGatewayServerPrx::new(client.server.connection());
     gateway.ping().await?;
-    stage.tells(&format!("{name}: ping() of {user}")).await
+    transcript
+        .event(&format!("{name}: ping() from {user}"))
+        .await
 }
 
-async fn leave(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
+async fn close(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
     let (user, gateway) = (client.user, &client.gateway);
-    stage.call("close", "the connection")?;
+    transcript.call("close", "the connection")?;
     client.server.connection().close();
-    stage.tells(&format!("{gateway}: {user} is off line")).await
+    transcript
+        .event(&format!("{gateway}: {user} logged out"))
+        .await
 }
 
 /// Shows an error, which has to have the expected code.
-fn fails<T: Debug>(
-    stage: &mut Stage<'_>,
+fn expect_error<T: Debug>(
+    transcript: &mut Transcript<'_>,
     got: Result<T, RpcError>,
     expected: ErrorCode,
-) -> Result<(), Surprise> {
+) -> Result<(), DemoError> {
     match got {
         Err(error) => {
-            stage.came(&format!("{}: {}", error.code(), error.text()))?;
+            transcript.outcome(&format!("{}: {}", error.code(), error.text()))?;
             if error.code() == expected {
                 return Ok(());
             }
@@ -159,8 +182,8 @@ fn fails<T: Debug>(
     }
 }
 
-fn different(expected: &str, got: &str) -> Surprise {
-    Surprise::Different {
+fn different(expected: &str, got: &str) -> DemoError {
+    DemoError::Different {
         expected: expected.to_owned(),
         got: got.to_owned(),
     }
