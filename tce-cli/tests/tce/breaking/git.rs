@@ -207,10 +207,7 @@ fn an_unknown_earlier_version_is_a_usage_error() {
         "git#tag=v1.1",
         "there is no tag `v1.1`: did you mean `v1.0`?",
     );
-    wrong(
-        "git#branch=elsewhere",
-        "if a remote has it, fetch it first",
-    );
+    wrong("git#branch=elsewhere", "if a remote has it, fetch it first");
     wrong("git#commit=12345678", "git finds no commit `12345678`");
     wrong("git#branch=--all", "there is no branch `--all`");
     wrong("git#subdir=proto", "HEAD has no folder `proto`");
