@@ -6,8 +6,8 @@ use tce_runtime::{ErrorCode, RpcError};
 use tokio::sync::oneshot;
 
 use super::{
+    generated::test::{ITerminalGatewayServerPrx, ITerminalServant},
     servants::TerminalImpl,
-    test::{ITerminalGatewayServerPrx, ITerminalServant},
     transcript::{DemoClient, DemoError, Transcript},
 };
 

@@ -14,8 +14,8 @@ use tce_runtime::{Adapter, Communicator, config::MqConfig};
 
 use super::{
     broker::{AmqpUrl, DemoBroker},
+    generated::test::{ITerminalGatewayServerServant, ServerServant},
     servants::{EventSender, GatewayImpl, ServerImpl},
-    test::{ITerminalGatewayServerServant, ServerServant},
     transcript::{DemoError, STEP_TIMEOUT, in_time},
 };
 use crate::console::Console;

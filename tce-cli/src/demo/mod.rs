@@ -33,7 +33,6 @@ use tokio::sync::mpsc;
 use crate::console::Console;
 use broker::AmqpUrl;
 use cluster::Cluster;
-use generated::test;
 use transcript::{DemoError, Transcript};
 
 /// The IDL, from which the module `test` is generated too.

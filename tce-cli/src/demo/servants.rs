@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tce_runtime::{Context, Fault};
 use tokio::sync::mpsc;
 
-use super::test::{BaseServer, ITerminal, ITerminalGatewayServer, ITerminalPrx, Server};
+use super::generated::test::{BaseServer, ITerminal, ITerminalGatewayServer, ITerminalPrx, Server};
 
 /// Receives a line of text for each event: a call of a servant, a login or a logout.
 pub(super) type EventSender = mpsc::Sender<String>;

@@ -10,7 +10,7 @@ use tce_gateway::GatewayError;
 use tce_runtime::{Communicator, RpcError, config::Options, config::problem::Problems};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{servants::EventSender, test::ServerPrx};
+use super::{generated::test::ServerPrx, servants::EventSender};
 use crate::console::Console;
 
 /// Time limit of each step of the demo.
