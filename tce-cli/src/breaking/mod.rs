@@ -29,10 +29,10 @@ Examples:
   tce breaking --against released .
   tce breaking --against test.idl.orig test.idl
 
-The earlier version is a file, a folder or a git revision. A folder replaces this one:
-files, include folders and index files are read from the same relative paths. For git,
-`branch`, `tag` or `commit` select the version (default HEAD), and `subdir` the folder
-of the repository that corresponds to this one. A file that the earlier version does not
+The earlier version is a file, a folder or a git revision. From a folder, files, include
+folders and index files are read by their paths relative to this one. For git, `branch`,
+`tag` or `commit` select the version (default HEAD), and `subdir` the folder of the
+repository that corresponds to this one. A file that the earlier version does not
 have is new; files that are gone from a folder are reported.
 
 A change breaks the `wire`, for running programs, or the `source`, for programs that are
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH|git#branch=NAME[,subdir=DIR]", value_parser = VersionSpec::parse)]
     against: VersionSpec,
 
-    /// Report only changes that break the wire: all programs are compiled again
+    /// Report only changes that break the wire, for when all programs are compiled again
     #[arg(long)]
     wire_only: bool,
 
