@@ -1,16 +1,79 @@
-//! The page of a module.
+//! The contents of the pages: start page, modules, wire index.
 
 use maud::{Markup, html};
-use tce_idl::model::{Element, InterfaceId, ModuleId, Operation, Type};
+use tce_idl::model::{Element, Interface, InterfaceId, Module, ModuleId, Operation, Type};
 
 use super::{
     links::{Links, anchor},
     prose,
-    users::{Place, Users},
+    usage::{UsageIndex, UserLink},
 };
+use crate::console::Count;
 
-/// The page's body: interfaces first, then the types that they use.
-pub(super) fn body(links: &Links<'_>, users: &Users, id: ModuleId) -> Markup {
+/// The start page: every module with its interfaces and types.
+pub(super) fn start(links: &Links<'_>, title: &str) -> Markup {
+    html! {
+        h1 { (title) }
+        @for (id, it) in links.modules() {
+            section {
+                h2 { "module " a href=(links.page(id)) { (it.name) } }
+                (prose::summary(it.doc.as_deref()))
+                (interface_table(links, it))
+                (type_list(links, it))
+            }
+        }
+        @if links.0.modules.is_empty() {
+            p { "The IDL declares no modules." }
+        }
+    }
+}
+
+fn interface_table(links: &Links<'_>, module: &Module) -> Markup {
+    let interfaces = module.elements.iter().filter_map(|element| match element {
+        Element::Interface(id) => Some((*id, links.0.interface(*id))),
+        _ => None,
+    });
+    let interfaces: Vec<_> = interfaces.collect();
+    html! {
+        @if !interfaces.is_empty() {
+            table {
+                thead { tr { th { "Interface" } th { "Index" } th { "Operations" } th { "" } } }
+                tbody {
+                    @for (id, it) in interfaces {
+                        tr {
+                            td { (links.interface(id, it.module)) }
+                            td.number { (it.index) }
+                            td.number { (it.operations.len()) }
+                            td { (prose::summary(it.doc.as_deref().or(it.comment.as_deref()))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn type_list(links: &Links<'_>, module: &Module) -> Markup {
+    let types: Vec<_> = module
+        .elements
+        .iter()
+        .filter_map(Links::value_type)
+        .collect();
+    html! {
+        @if !types.is_empty() {
+            p {
+                (Count(types.len(), "type")) ": "
+                @for (number, ty) in types.iter().enumerate() {
+                    @if number > 0 { ", " }
+                    (links.own_type(*ty))
+                }
+            }
+        }
+    }
+}
+
+/// The page of a module: interfaces, then value types.
+pub(super) fn module(links: &Links<'_>, users: &UsageIndex, id: ModuleId) -> Markup {
     let module = links.0.module(id);
     let is_interface = |element: &&Element| matches!(element, Element::Interface(_));
     html! {
@@ -29,12 +92,12 @@ pub(super) fn body(links: &Links<'_>, users: &Users, id: ModuleId) -> Markup {
     }
 }
 
-fn interface(links: &Links<'_>, users: &Users, id: InterfaceId) -> Markup {
+fn interface(links: &Links<'_>, users: &UsageIndex, id: InterfaceId) -> Markup {
     let it = links.0.interface(id);
     html! {
         section #(it.name) {
             h2 {
-                (here(&it.name)) "interface " (it.name)
+                (self_link(&it.name)) "interface " (it.name)
                 @if let Some(base) = it.base { " extends " (links.interface(base, it.module)) }
                 span.index { "ifidx " (it.index) }
             }
@@ -60,15 +123,15 @@ fn operation(links: &Links<'_>, interface: InterfaceId, it: &Operation) -> Marku
     }
 }
 
-/// How an operation can be called.
-pub(super) fn modes(operation: &Operation) -> &'static str {
+/// The modes in which an operation can be called.
+fn modes(operation: &Operation) -> &'static str {
     match operation.returns {
         None => "twoway, async, oneway",
         Some(_) => "twoway, async",
     }
 }
 
-/// The operations of a base, spelt for a reader in module `from`.
+/// The operations of a base interface, with types as module `from` writes them.
 fn inherited(links: &Links<'_>, base: InterfaceId, from: ModuleId) -> Markup {
     let it = links.0.interface(base);
     html! {
@@ -84,7 +147,7 @@ fn inherited(links: &Links<'_>, base: InterfaceId, from: ModuleId) -> Markup {
     }
 }
 
-fn value_type(links: &Links<'_>, users: &Users, ty: Type) -> Markup {
+fn value_type(links: &Links<'_>, users: &UsageIndex, ty: Type) -> Markup {
     match ty {
         Type::Struct(id) => {
             let it = links.0.struct_(id);
@@ -141,11 +204,11 @@ fn declared(
     title: &Markup,
     doc: Option<&str>,
     inside: &Markup,
-    users: &[Place],
+    users: &[UserLink],
 ) -> Markup {
     html! {
         section #(name) {
-            h2 { (here(name)) (title) }
+            h2 { (self_link(name)) (title) }
             (prose::full(doc))
             (inside)
             (used_by("Used by", users))
@@ -153,7 +216,7 @@ fn declared(
     }
 }
 
-fn used_by(title: &str, users: &[Place]) -> Markup {
+fn used_by(title: &str, users: &[UserLink]) -> Markup {
     html! {
         @if !users.is_empty() {
             p.users {
@@ -167,7 +230,44 @@ fn used_by(title: &str, users: &[Place]) -> Markup {
     }
 }
 
-/// A link to where the reader is, to be passed on.
-fn here(anchor: &str) -> Markup {
+/// A link from a heading to itself, for copying its address.
+fn self_link(anchor: &str) -> Markup {
     html! { a.here href={ "#" (anchor) } aria-label={ "Link to " (anchor) } { "#" } }
+}
+
+/// The page of all operations by their indices, for reading frames, logs and routes.
+pub(super) fn wire_index(links: &Links<'_>) -> Markup {
+    let model = links.0;
+    let mut interfaces: Vec<_> = links.interfaces().collect();
+    interfaces.sort_by_key(|(id, it)| (it.index, *id));
+    html! {
+        h1 { "Wire index" }
+        p {
+            "A call names its operation by two numbers: " code { "ifidx" }
+            ", the index of the interface that declares it, and " code { "opidx" }
+            ", the index of the operation in that interface. An inherited operation is called by the numbers of its base."
+        }
+        div.wide {
+            table {
+                thead { tr { th { "ifidx" } th { "opidx" } th { "Operation" } th { "Interface" } th { "Modes" } } }
+                tbody { @for (id, it) in interfaces { @for operation in sorted(it) {
+                    tr {
+                        td.number { (it.index) }
+                        td.number { (operation.index) }
+                        td { code { (links.signature(id, operation, it.module)) } }
+                        td { a href=(links.element(it.module, &it.name)) {
+                            (model.full_name(it.module, &it.name))
+                        } }
+                        td.modes { (modes(operation)) }
+                    }
+                } } }
+            }
+        }
+    }
+}
+
+fn sorted(it: &Interface) -> Vec<&Operation> {
+    let mut operations: Vec<_> = it.operations.iter().collect();
+    operations.sort_by_key(|operation| operation.index);
+    operations
 }

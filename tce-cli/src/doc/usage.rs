@@ -1,4 +1,4 @@
-//! Who uses a type, and who extends an interface.
+//! Where types are used, and which interfaces extend which.
 
 use std::collections::HashMap;
 
@@ -6,56 +6,57 @@ use tce_idl::model::{InterfaceId, Model, Type};
 
 use super::links::{Links, anchor};
 
-/// A place in the site: what it is called, and its address.
+/// A link to a declaration that uses another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct UserLink {
     pub(super) name: String,
     pub(super) href: String,
 }
 
-/// The users of everything that can be used, in the order of their declaration.
+/// For each type the declarations that use it, for each interface those that extend it, in the
+/// order of declaration.
 #[derive(Default)]
-pub(super) struct Users {
-    of_types: HashMap<Type, Vec<Place>>,
-    of_interfaces: HashMap<InterfaceId, Vec<Place>>,
+pub(super) struct UsageIndex {
+    of_types: HashMap<Type, Vec<UserLink>>,
+    of_interfaces: HashMap<InterfaceId, Vec<UserLink>>,
 }
 
-impl Users {
-    pub(super) fn of(model: &Model) -> Self {
-        let mut users = Self::default();
-        users.values(model);
-        for (id, it) in (0..).map(InterfaceId).zip(&model.interfaces) {
-            let place = |inner: String, href| Place {
+impl UsageIndex {
+    pub(super) fn new(model: &Model) -> Self {
+        let mut index = Self::default();
+        index.add_value_types(model);
+        for (id, it) in Links(model).interfaces() {
+            let link = |inner: String, href| UserLink {
                 name: model.full_name(it.module, &inner),
                 href,
             };
             if let Some(base) = it.base {
                 let href = Links(model).element(it.module, &it.name);
-                let bases = users.of_interfaces.entry(base).or_default();
-                bases.push(place(it.name.clone(), href));
+                let bases = index.of_interfaces.entry(base).or_default();
+                bases.push(link(it.name.clone(), href));
             }
             for operation in &it.operations {
-                let user = place(
+                let user = link(
                     anchor(&it.name, &operation.name),
                     Links(model).operation(id, operation),
                 );
                 let parameters = operation.parameters.iter().map(|parameter| parameter.ty);
                 for ty in parameters.chain(operation.returns) {
-                    users.add(ty, &user);
+                    index.add(ty, &user);
                 }
             }
         }
-        users
+        index
     }
 
-    /// Structs, sequences and dictionaries use types as well.
-    fn values(&mut self, model: &Model) {
+    /// Adds the types that structs, sequences and dictionaries use.
+    fn add_value_types(&mut self, model: &Model) {
         for module in &model.modules {
             for ty in module.elements.iter().filter_map(Links::value_type) {
                 let Some((home, name)) = model.declared(ty) else {
                     continue;
                 };
-                let user = Place {
+                let user = UserLink {
                     name: model.full_name(home, name),
                     href: Links(model).element(home, name),
                 };
@@ -76,18 +77,18 @@ impl Users {
         }
     }
 
-    fn add(&mut self, ty: Type, user: &Place) {
+    fn add(&mut self, ty: Type, user: &UserLink) {
         let users = self.of_types.entry(ty).or_default();
         if users.last() != Some(user) {
             users.push(user.clone());
         }
     }
 
-    pub(super) fn of_type(&self, ty: Type) -> &[Place] {
+    pub(super) fn of_type(&self, ty: Type) -> &[UserLink] {
         self.of_types.get(&ty).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn of_interface(&self, id: InterfaceId) -> &[Place] {
+    pub(super) fn of_interface(&self, id: InterfaceId) -> &[UserLink] {
         self.of_interfaces.get(&id).map_or(&[], Vec::as_slice)
     }
 }

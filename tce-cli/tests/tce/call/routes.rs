@@ -7,7 +7,7 @@ use tce_test_rabbitmq::Node;
 use super::{call, idl};
 use crate::{
     folder,
-    servers::{self, Simple},
+    servers::{self, SimpleServer},
     test::ServerServant,
 };
 
@@ -18,8 +18,8 @@ fn example(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_gateway_it_is_the_same() {
-    let simple = Simple::default();
+async fn calls_through_a_gateway() {
+    let simple = SimpleServer::default();
     let servant = ServerServant::new(simple.clone());
     let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
     let (_, port) = endpoint.rsplit_once(':').unwrap();
@@ -43,14 +43,14 @@ async fn through_a_gateway_it_is_the_same() {
     );
     let inherited = by(&["Server.datetime"]).exits(0);
     assert_eq!(inherited.out, "\"2025-01-31T12:00:00Z\"\n");
-    // No route leads there.
+    // There is no route for this interface.
     by(&["ITerminalGatewayServer.ping"])
         .exits(1)
         .complains("INTERFACE_NOTFOUND");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_message_queues_it_is_the_same() {
+async fn calls_over_message_queues() {
     let node = Node::start();
     let config = example("base_mq/config.yml").replace("5672", &node.port().to_string());
     let folder = folder(&[("config.yml", &config)]);
@@ -62,11 +62,11 @@ async fn over_message_queues_it_is_the_same() {
         .await
         .unwrap();
     adapter
-        .add_servant(ServerServant::new(Simple::default()))
+        .add_servant(ServerServant::new(SimpleServer::default()))
         .start();
 
-    let way = ["--mq-config", file.to_str().unwrap(), "--process", "client"];
-    let over = |args: &[&str]| call("mq:mq_server", &[args, &way].concat());
+    let queues_args = ["--mq-config", file.to_str().unwrap(), "--process", "client"];
+    let over = |args: &[&str]| call("mq:mq_server", &[args, &queues_args].concat());
     assert_eq!(over(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
     let named = over(&["echo", "hello", "--idl", &idl("test.idl")]).exits(0);
     assert_eq!(named.out, "\"Yah! hello\"\n");
@@ -74,7 +74,7 @@ async fn over_message_queues_it_is_the_same() {
     over(&["echo", "a", "--repeat", "20", "--concurrency", "4"])
         .exits(0)
         .prints("20 answered, 0 failed");
-    call("mq:mq_sever", &[&["echo", "a"][..], &way].concat())
+    call("mq:mq_sever", &[&["echo", "a"][..], &queues_args].concat())
         .exits(1)
         .complains("mq_sever");
 }
