@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand, value_parser};
 use tce_gateway::GatewayCommand;
 
 use crate::{
+    case::{BusyPoll, Shape, Transport},
     peers::{Chosen, Peer},
     process::{ClientJob, ServerJob},
-    shape::{BusyPoll, Shape, Transport},
 };
 
 /// Measures tce, its peers and the floor under them, side by side, in one run.

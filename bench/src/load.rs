@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
+    case::Case,
     control::Counter,
     meter::{Measurement, Meter},
     payload::Payload,
-    shape::Case,
 };
 
 /// How long all that was sent oneway may take to arrive after the last of it was written.

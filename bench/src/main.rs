@@ -2,14 +2,16 @@
 //!
 //! The program starts itself again for every measurement: once as a server, once as a client, each
 //! pinned to a core of its own ([`process`]). A peer ([`peers`]) is a server and a client of one
-//! RPC system, perhaps with a gateway or proxy [`between`] them; [`load`] drives the clients,
+//! RPC system, perhaps with a gateway or proxy [`intermediary`] them; [`load`] drives the clients,
 //! [`run`] orders the measurements, [`report`] turns them into rows.
 
-mod between;
 mod broker;
+mod case;
 mod cli;
 mod control;
 mod disturbance;
+mod endpoint;
+mod intermediary;
 mod load;
 mod machine;
 mod meter;
@@ -20,7 +22,6 @@ mod process;
 mod program;
 mod report;
 mod run;
-mod shape;
 mod table;
 
 use std::process::ExitCode;

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{io::AsyncReadExt, runtime, time::timeout};
 
 use crate::{
+    case::Case,
     control::{self, Received},
     load::Load,
     meter::Measurement,
     payload::Payload,
     peers::{Peer, Stand},
-    shape::Case,
 };
 
 /// How much longer than it measures a client may take before it counts as hung.

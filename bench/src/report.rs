@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{machine::Machine, meter::Measurement, peers::Peer, shape::Case};
+use crate::{case::Case, machine::Machine, meter::Measurement, peers::Peer};
 
 /// All that a run found.
 #[derive(Debug, Serialize)]

@@ -5,17 +5,17 @@ use std::{fs, time::Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    between::Middle,
     broker::Broker,
+    case::{Case, Transport},
     cli::Options,
     disturbance::Usage,
+    intermediary::Middle,
     machine::Machine,
     meter::Measurement,
     package,
     peers::Peer,
     process::{Address, ClientJob, Server, ServerJob, run_client},
     report::{CaseReport, Report, Series},
-    shape::{Case, Transport},
     table,
 };
 

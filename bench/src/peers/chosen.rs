@@ -3,7 +3,7 @@
 use clap::{ValueEnum, builder::PossibleValue};
 
 use super::Peer;
-use crate::shape::Transport;
+use crate::case::Transport;
 
 const TRANSPORTS: usize = Transport::ALL.len();
 

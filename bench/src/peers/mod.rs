@@ -4,12 +4,11 @@
 mod chosen;
 mod ice;
 mod mq_raw;
-mod queues;
 mod raw;
-mod streams;
 mod tarpc;
 pub(crate) mod tce;
 mod tce_mq;
+mod tcp;
 mod tonic;
 mod ws_raw;
 
@@ -20,17 +19,16 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    between::Between,
+    case::{Case, Shape, Transport},
     control::Received,
+    intermediary::Between,
     load::Load,
     meter::Measurement,
     package::{self, Package},
     process::{Address, Ready},
-    shape::{Case, Shape, Transport},
 };
 
 pub(crate) use chosen::Chosen;
-pub(crate) use queues::Queues;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -26,13 +26,14 @@ use lapin::{
 };
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{Stand, queues::Queues, tce_mq::sum};
+use super::{Stand, tce_mq::sum};
 use crate::{
+    case::Shape,
+    endpoint::Queues,
     load::{Client, Load},
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
 };
 
 const PREFETCH: u16 = 64;

@@ -12,15 +12,15 @@ use tokio::{
 
 use super::{
     Stand,
-    streams::{connect, listen, serve_each},
+    tcp::{connect, listen, serve_each},
 };
 use crate::{
+    case::Shape,
     control::Received,
     load::Load,
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
 };
 
 const BUFFER: usize = 64 * 1024;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::{
     Stand,
-    streams::{connect, listen, serve_each},
+    tcp::{connect, listen, serve_each},
 };
 use crate::{
     load::{Client, Load},

@@ -9,12 +9,12 @@ use tokio::task::coop;
 
 use super::Stand;
 use crate::{
+    case::Shape,
     control::Received,
     load::{Client, Load},
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
 };
 
 #[expect(unreachable_pub, reason = "generated to fit any crate")]

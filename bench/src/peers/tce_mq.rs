@@ -9,15 +9,15 @@ use tokio::task::JoinSet;
 
 use super::{
     Stand,
-    queues::Queues,
     tce::{EchoPrx, send_oneway, servant},
 };
 use crate::{
+    case::Shape,
+    endpoint::Queues,
     load::Load,
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
 };
 
 pub(super) async fn server(stand: Stand, in_batches: bool) -> Result<()> {

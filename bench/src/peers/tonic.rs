@@ -7,7 +7,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 
-use super::{Stand, streams::listen};
+use super::{Stand, tcp::listen};
 use crate::{
     load::{Client, Load},
     meter::Measurement,

@@ -13,15 +13,15 @@ use tokio_tungstenite::{
 
 use super::{
     Stand,
-    streams::{connect, listen, serve_each},
+    tcp::{connect, listen, serve_each},
 };
 use crate::{
+    case::Shape,
     control::Received,
     load::Load,
     meter::{Measurement, Meter},
     payload::Payload,
     process::Address,
-    shape::Shape,
 };
 
 type Socket = WebSocketStream<TcpStream>;

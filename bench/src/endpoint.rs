@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Error, Result};
 
-use super::Stand;
+use crate::peers::Stand;
 
 /// A queue for calls and one for answers, of names that no other measurement uses; shown and read
 /// as the endpoint that a server announces.
@@ -19,7 +19,7 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(super) fn new(stand: &Stand) -> Result<Self> {
+    pub(crate) fn new(stand: &Stand) -> Result<Self> {
         Ok(Self {
             broker: stand.broker.context("no broker was started")?,
             name: format!("bench-{}", process::id()),

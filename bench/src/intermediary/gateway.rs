@@ -5,10 +5,7 @@ use std::{net::SocketAddr, path::Path, process::Command};
 use anyhow::{Context, Result};
 
 use super::Setup;
-use crate::{
-    peers::{Queues, tce},
-    program::write,
-};
+use crate::{endpoint::Queues, peers::tce, program::write};
 
 /// Before a server that is reached by a socket.
 pub(super) fn to_server(home: &Path, own: SocketAddr, server: &str) -> Result<Setup> {

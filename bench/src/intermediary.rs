@@ -10,9 +10,9 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 use anyhow::{Context, Result};
 
 use crate::{
+    case::BusyPoll,
     process::Address,
     program::{Program, free_port},
-    shape::BusyPoll,
 };
 
 const START_TIME: Duration = Duration::from_secs(20);
