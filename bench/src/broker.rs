@@ -7,7 +7,7 @@ use tce_test_rabbitmq::speaks_amqp;
 
 use crate::program::{ChildProgram, free_address, write};
 
-/// Not `rabbitmq-server` from the search path: that script switches to another user if root runs it.
+/// The script in the search path is not used: it switches to another user if root runs it.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const START_TIME: Duration = Duration::from_secs(120);
 

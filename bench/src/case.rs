@@ -165,7 +165,7 @@ impl Case {
     pub(crate) const fn footnote(self) -> &'static str {
         match (self.transport, self.shape) {
             (Transport::Sockets, LoadShape::Oneway) => {
-                "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway calls."
+                "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway."
             }
             (Transport::Queues, LoadShape::Single | LoadShape::Pipelined) => {
                 "mq-raw uses lapin directly: transient messages, published concurrently, each one \

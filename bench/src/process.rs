@@ -1,8 +1,8 @@
 //! The server and the client process of one measurement, each pinned to a core of its own.
 //!
-//! A process gets its job as JSON on its command line. A server prints its [`ServerAddress`] when it
-//! listens, and ends at the end of its standard input, so that it never outlives the process that
-//! started it. A client prints its [`Measurement`].
+//! A process gets its job as JSON on its command line. A server prints its [`ServerAddress`] when
+//! it listens, and exits at the end of its standard input, so that it never outlives the process
+//! that started it. A client prints its [`Measurement`].
 
 use std::{
     fmt::Debug,

@@ -101,7 +101,8 @@ impl Peer {
         }
     }
 
-    /// The transport that the peer belongs to. In cases of other transports it serves as a reference.
+    /// The transport that the peer belongs to. In cases of other transports the peer is a
+    /// reference.
     pub(crate) const fn transport(self) -> Transport {
         match self {
             Self::Raw | Self::Tonic | Self::Tarpc | Self::Tce => Transport::Sockets,

@@ -1,8 +1,8 @@
-//! The floor for message queues: calls over RabbitMQ with lapin used directly. The body of a message
-//! is a message number and the text; the number leads an answer to its caller.
+//! The floor for message queues: calls over RabbitMQ with lapin used directly. The body of a
+//! message is a message number and the text; the number leads an answer to its caller.
 //!
-//! As in tce, queues are durable, messages are persistent only in the confirmed case, the prefetch is
-//! 64, and each message is acknowledged on its own. Publishes and acknowledgements run
+//! As in tce, queues are durable, messages are persistent only in the confirmed case, and the
+//! prefetch is 64. Each message is acknowledged on its own. Publishes and acknowledgements run
 //! concurrently, so that lapin combines them into fewer writes.
 
 use std::{

@@ -1,5 +1,5 @@
-//! The floor for sockets: frames of a four-byte length and a text over tokio's TCP, as in the fastest
-//! straightforward program.
+//! The floor for sockets: frames of a four-byte length and a text over tokio's TCP, as in the
+//! fastest straightforward program.
 
 use std::{sync::Arc, time::Instant};
 

@@ -1,6 +1,6 @@
-//! tarpc over TCP with bincode, the faster of its two codecs. Each call is served in a task of its
-//! own, as in tarpc's documentation. Serving calls one after the other in the connection's task is a
-//! fifth faster with small texts, but then a slow call delays all others on the connection.
+//! tarpc over TCP with bincode, the faster of its two codecs. Each call is served in its own task, as
+//! in tarpc's documentation. Serving calls one after the other in the connection's task is a fifth
+//! faster with small texts, but then a slow call delays all later calls on the connection.
 
 use anyhow::Result;
 use futures::StreamExt;

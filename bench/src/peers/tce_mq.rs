@@ -1,5 +1,5 @@
-//! tce over RabbitMQ, by the same generated code. The queues are configured by text in the format of
-//! `config.yml`. Server and client have their own communicators.
+//! tce over RabbitMQ, by the same generated code. The queues are configured by text in the format
+//! of `config.yml`. Server and client have a communicator each.
 
 use std::future::pending;
 

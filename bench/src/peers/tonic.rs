@@ -1,5 +1,5 @@
-//! gRPC by tonic, with its defaults and `TCP_NODELAY`. The default flow-control windows hold more than
-//! is ever in flight here.
+//! gRPC by tonic, with its defaults and `TCP_NODELAY`. The default flow-control windows hold more
+//! than is ever in flight here.
 
 use anyhow::{Result, bail};
 use tonic::{

@@ -1,5 +1,5 @@
-//! The floor for WebSocket: one binary message for each text, by tungstenite over tokio's TCP, as in
-//! the fastest straightforward program.
+//! The floor for WebSocket: one binary message for each text, by tungstenite over tokio's TCP, as
+//! in the fastest straightforward program.
 
 use std::{sync::Arc, time::Instant};
 
