@@ -1,4 +1,4 @@
-//! Where a server is reached, and what a server is given to announce that.
+//! The addresses of a server, and how a server announces them.
 
 use std::{
     fmt::{Display, Formatter},
@@ -19,11 +19,11 @@ use crate::{case::Case, control::ReceiveCounter};
 pub(crate) struct ServerAddress {
     /// In the notation of the peer's clients.
     pub(crate) endpoint: String,
-    /// Where the server tells how many messages it has received.
+    /// For control connections, which read the server's count of received messages.
     pub(crate) control: SocketAddr,
 }
 
-/// What a server is given.
+/// What a server needs to run and to announce itself.
 pub(crate) struct ServerSetup {
     pub(crate) case: Case,
     /// The broker's address, in cases with a broker.

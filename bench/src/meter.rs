@@ -14,8 +14,8 @@ const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
 const STOPPED: u8 = 2;
 
-/// With more than one call in flight, only one call in this many is timed: two clock reads for each
-/// call would be a noticeable cost for fast peers alone.
+/// With more than one call in flight, only every 16th call of a caller is timed: two clock reads for
+/// each call would slow down the fast peers noticeably.
 const SAMPLING_INTERVAL: u64 = 16;
 
 /// Longer latencies count as this one.

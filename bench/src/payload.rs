@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-/// The content of the first this many answers is compared, and of every such answer after those;
-/// the length is always compared. This keeps the cost of checks negligible beside a call.
+/// The content is compared in the first 64 answers and in every 64th answer after those, the length
+/// in all answers. This keeps the cost of checks negligible beside a call.
 const COMPARE_INTERVAL: u64 = 64;
 
 /// The text of one caller's calls. Each caller has its own text, so that an answer delivered to the

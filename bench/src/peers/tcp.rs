@@ -1,4 +1,4 @@
-//! TCP listeners and connections of the peers that bring none of their own.
+//! TCP listeners and connections, for the peers whose library leaves them to the program.
 
 use std::net::SocketAddr;
 
