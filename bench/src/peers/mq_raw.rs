@@ -1,6 +1,5 @@
 //! The floor for message queues: calls over RabbitMQ with lapin used directly. The body of a
-//! message is a message number and the text; an answer is
-//! matched to its caller by the number.
+//! message is a message number and the text; an answer is matched to its caller by the number.
 //!
 //! As in tce, queues are durable, messages are persistent only in the confirmed case, and the
 //! prefetch is 64. Each message is acknowledged on its own. Publishes and acknowledgements run
