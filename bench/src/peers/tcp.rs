@@ -1,4 +1,4 @@
-//! TCP as all the hand-written peers use it.
+//! TCP listeners and connections, for the peers whose library leaves them to the program.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A listener on a free port, and that port's address.
+/// Listens on a free port; returns the listener and its address.
 pub(super) async fn listen() -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
@@ -21,7 +21,10 @@ pub(super) async fn connect(endpoint: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Serves each connection in a task of its own, and fails with the first that fails.
+/// Serves each connection in a task of its own.
+///
+/// # Errors
+/// The first error of any task.
 pub(super) async fn serve_each<F>(
     listener: TcpListener,
     serve: impl Fn(TcpStream) -> F,

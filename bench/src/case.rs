@@ -1,8 +1,8 @@
-//! The cases that are measured: over which transport, in which shape of load, with how much text.
+//! The cases that are measured: transport, load shape, payload size.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tce_runtime::config::Options;
+use tce_runtime::{BusyPoll, config::Options};
 
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +11,9 @@ pub(crate) enum Transport {
     Sockets,
     WebSocket,
     Queues,
-    /// Sockets, and a gateway or proxy between the two ends.
+    /// Sockets, with a gateway or proxy between client and server.
     Gateway,
-    /// A socket to a gateway, and message queues behind it.
+    /// A socket between client and gateway, message queues between gateway and server.
     #[serde(rename = "gateway-mq")]
     GatewayQueues,
 }
@@ -27,7 +27,7 @@ impl Transport {
         Self::GatewayQueues,
     ];
 
-    /// Whether messages pass the broker.
+    /// Whether messages pass through the broker.
     pub(crate) const fn uses_queues(self) -> bool {
         matches!(self, Self::Queues | Self::GatewayQueues)
     }
@@ -43,23 +43,23 @@ impl Transport {
     }
 }
 
-/// How many connections, and how much is under way on each.
+/// How many connections, and how many calls in flight on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Shape {
+pub(crate) enum LoadShape {
     /// One connection, one call in flight: latency
     Single,
-    /// One connection, 64 calls in flight: what gathering gains
+    /// One connection, 64 calls in flight: batching of reads and writes
     Pipelined,
-    /// 64 connections, 16 calls in flight on each: a server's day
+    /// 64 connections, 16 calls in flight on each: a server with many clients
     Fan,
-    /// One connection, oneway messages as fast as they leave, counted where they arrive
+    /// One connection, oneway messages as fast as the client can send, counted by the server
     Oneway,
-    /// Oneway messages that survive the broker, 64 callers waiting for its confirmations
+    /// Persistent oneway messages, 64 callers that each wait for the broker's confirmation
     Confirmed,
 }
 
-impl Shape {
+impl LoadShape {
     pub(crate) const ALL: [Self; 5] = [
         Self::Single,
         Self::Pipelined,
@@ -75,7 +75,7 @@ impl Shape {
         }
     }
 
-    /// Calls under way at once on each connection.
+    /// Calls in flight on each connection.
     pub(crate) const fn in_flight(self) -> usize {
         match self {
             Self::Pipelined | Self::Confirmed => 64,
@@ -95,53 +95,53 @@ impl Shape {
     }
 }
 
-/// Who of ours looks for what comes before its thread sleeps. All others sleep at once.
+/// Which processes of tce busy-poll before their thread sleeps. All other peers sleep at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum BusyPoll {
-    /// Nobody
+pub(crate) enum BusyPollMode {
+    /// No process
     Never,
-    /// Clients and the gateway, as they do unless told otherwise
+    /// Clients and the gateway, as is their default
     Usual,
-    /// Servers, too
+    /// Clients, the gateway and servers
     Always,
 }
 
-impl BusyPoll {
-    /// The options of our clients.
-    pub(crate) fn options(self) -> Options {
-        let usual = Options::default();
+impl BusyPollMode {
+    /// Options of tce's clients.
+    pub(crate) fn client_options(self) -> Options {
+        let defaults = Options::default();
         Options {
-            busy_poll_time: usual.busy_poll_time.filter(|_| self != Self::Never),
-            ..usual
+            busy_poll_time: defaults.busy_poll_time.filter(|_| self != Self::Never),
+            ..defaults
         }
     }
 
-    /// What our servers do.
-    pub(crate) fn begin(self) -> Option<tce_runtime::BusyPoll> {
-        let usual = Options::default().busy_poll_time;
-        usual
+    /// Lets this thread, of a server, busy-poll while the returned guard lives, in mode `Always`.
+    pub(crate) fn begin_in_server(self) -> Option<BusyPoll> {
+        let limit = Options::default().busy_poll_time;
+        limit
             .filter(|_| self == Self::Always)
-            .and_then(tce_runtime::BusyPoll::begin)
+            .and_then(BusyPoll::begin)
     }
 
     const fn title(self) -> &'static str {
         match self {
-            Self::Never => ", ours sleeps at once",
+            Self::Never => ", tce without busy polling",
             Self::Usual => "",
-            Self::Always => ", our server polls too",
+            Self::Always => ", tce's server busy-polls too",
         }
     }
 }
 
-/// One thing to measure.
+/// One combination to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Case {
     pub(crate) transport: Transport,
-    pub(crate) shape: Shape,
+    pub(crate) shape: LoadShape,
     /// Bytes of text in a call.
     pub(crate) payload: usize,
-    pub(crate) busy_poll: BusyPoll,
+    pub(crate) busy_poll: BusyPollMode,
 }
 
 impl Case {
@@ -152,45 +152,46 @@ impl Case {
             payload,
             busy_poll,
         } = self;
-        let who = match transport {
+        // Connections to a broker never busy-poll.
+        let busy_poll = match transport {
             Transport::Queues => "",
             _ => busy_poll.title(),
         };
         let (transport, shape) = (transport.title(), shape.title());
-        format!("{transport}: {payload} bytes, {shape}{who}")
+        format!("{transport}: {payload} bytes, {shape}{busy_poll}")
     }
 
     /// What a reader of the numbers has to know about the floor.
     pub(crate) const fn footnote(self) -> &'static str {
         match (self.transport, self.shape) {
-            (Transport::Sockets, Shape::Oneway) => {
+            (Transport::Sockets, LoadShape::Oneway) => {
                 "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway."
             }
-            (Transport::Queues, Shape::Single | Shape::Pipelined) => {
-                "mq-raw is lapin by hand: transient messages, published concurrently, each one \
+            (Transport::Queues, LoadShape::Single | LoadShape::Pipelined) => {
+                "mq-raw uses lapin directly: transient messages, published concurrently, each one \
                  acknowledged."
             }
-            (Transport::Queues, Shape::Confirmed) => {
+            (Transport::Queues, LoadShape::Confirmed) => {
                 "persistent messages; each of 64 callers waits until the broker has confirmed its \
-                 own."
+                 message."
             }
             (Transport::Queues, _) => {
-                "mq-raw keeps 256 publishes under way, without confirmations."
+                "mq-raw keeps up to 256 publishes in flight, without confirmations."
             }
             (Transport::GatewayQueues, _) => {
-                "mq-raw goes to the broker without a gateway, all its callers over one connection; the \
-                 gateway has one core together with its client."
+                "mq-raw has no gateway, and one connection to the broker for all callers; the \
+                 gateway shares a core with its client by default."
             }
             (Transport::Gateway, _) => {
-                "a proxy's share is of what its own client and server do without it; both it and \
-                 the server have one core together."
+                "\"share of direct\" compares with the same client and server without the proxy; \
+                 the proxy shares a core with the server by default."
             }
-            (Transport::WebSocket, Shape::Oneway) => {
-                "ws-raw flushes whenever 64 KiB have gathered."
+            (Transport::WebSocket, LoadShape::Oneway) => {
+                "ws-raw flushes whenever its buffer holds 64 KiB."
             }
-            (_, Shape::Pipelined | Shape::Fan) => {
-                "the floor goes in lockstep: it writes what is in flight on a connection in one \
-                 write and reads all of it back before the next; its latency is that of a whole \
+            (_, LoadShape::Pipelined | LoadShape::Fan) => {
+                "the floor works in lockstep: one write sends all calls in flight on a connection, \
+                 and all answers are read before the next write; its latency is that of a whole \
                  batch."
             }
             _ => "the floor writes one message and reads it back.",
