@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use tce_idl::{
-    Compilation,
+    Compilation, Options,
     diagnostic::{Code, Diagnostic},
-    inspect_with,
+    inspect_with, lint,
     loader::Loader,
-    names::Names,
+    symbols::SymbolTable,
     source::{FileId, Source, SourceMap, Span},
 };
 
-use crate::{files::Files, project::Project};
+use crate::documents::Files;
 
 /// A file that was compiled with its imports.
 #[derive(Debug)]
@@ -72,4 +72,17 @@ impl Analysis {
     pub(crate) fn place(&self, span: Span) -> (&Path, u32) {
         (&self.identities[span.file.0 as usize], span.start)
     }
+}
+
+/// What a project says of one of its files.
+#[derive(Debug, Default)]
+pub struct Project {
+    /// What the compiler is told.
+    pub options: Options,
+    /// What the linter is told.
+    pub lint: lint::Settings,
+    /// What is wrong with the project's own settings, to be shown where they are.
+    pub mistakes: Vec<Diagnostic>,
+    /// The files that [`Project::mistakes`] speak of.
+    pub sources: SourceMap,
 }

@@ -1,14 +1,13 @@
 //! What a model declares, to be read: as text, as JSON, as a gateway's list.
 
-mod from;
-mod select;
 mod text;
+
+use std::fmt;
 
 use serde::Serialize;
 
-pub use select::UnknownName;
-
-use crate::model::Model;
+use crate::diagnostic::{is_end, nearest_end};
+use crate::model::{self, Element, InterfaceId, Model, ModuleId, Type};
 
 /// Everything that a model declares, or a selection of it. Types are spelt as
 /// `string` and `module.Name`.
@@ -178,4 +177,204 @@ impl Description {
             rows.collect::<String>()
         )
     }
+}
+
+pub(super) fn modules(model: &Model) -> Vec<Module> {
+    let modules = model.modules.iter().map(|it| module(model, it));
+    modules.collect()
+}
+
+fn module(model: &Model, it: &model::Module) -> Module {
+    let mut module = Module {
+        name: it.name.clone(),
+        doc: it.doc.clone(),
+        files: it.files.clone(),
+        interfaces: Vec::new(),
+        structs: Vec::new(),
+        sequences: Vec::new(),
+        dictionaries: Vec::new(),
+    };
+    for element in &it.elements {
+        match *element {
+            Element::Interface(id) => module.interfaces.push(interface(model, id)),
+            Element::Struct(id) => module.structs.push(structure(model, model.struct_(id))),
+            Element::Sequence(id) => {
+                let it = model.sequence(id);
+                module.sequences.push(Sequence {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    element: ty(model, it.element),
+                });
+            }
+            Element::Dictionary(id) => {
+                let it = model.dictionary(id);
+                module.dictionaries.push(Dictionary {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    key: ty(model, it.key),
+                    value: ty(model, it.value),
+                });
+            }
+        }
+    }
+    module
+}
+
+/// A type as descriptions spell it.
+fn ty(model: &Model, ty: Type) -> String {
+    match model.declared(ty) {
+        Some((module, name)) => model.full_name(module, name),
+        // Builtin types are spelt the same everywhere.
+        None => model.spell(Some(ty), ModuleId(0)),
+    }
+}
+
+fn structure(model: &Model, it: &model::Struct) -> Struct {
+    let members = it.members.iter().map(|member| Member {
+        name: member.name.clone(),
+        r#type: ty(model, member.ty),
+        doc: member.doc.clone(),
+    });
+    Struct {
+        name: it.name.clone(),
+        doc: it.doc.clone(),
+        members: members.collect(),
+    }
+}
+
+fn interface(model: &Model, id: InterfaceId) -> Interface {
+    let it = model.interface(id);
+    let full_name = |it: &model::Interface| model.full_name(it.module, &it.name);
+    let bases = model.lineage(id).skip(1).map(|id| {
+        let base = model.interface(id);
+        Inherited {
+            from: full_name(base),
+            index: base.index,
+            operations: operations(model, base, it.module),
+        }
+    });
+    Interface {
+        name: it.name.clone(),
+        index: it.index,
+        doc: it.doc.clone(),
+        comment: it.comment.clone(),
+        extends: it.base.map(|base| full_name(model.interface(base))),
+        operations: operations(model, it, it.module),
+        inherited: bases.collect(),
+    }
+}
+
+/// The operations of an interface, spelt for a reader in module `from`.
+fn operations(model: &Model, interface: &model::Interface, from: ModuleId) -> Vec<Operation> {
+    let operations = interface.operations.iter().map(|it| Operation {
+        name: it.name.clone(),
+        index: it.index,
+        doc: it.doc.clone(),
+        comment: it.comment.clone(),
+        returns: it
+            .returns
+            .map_or("void".to_owned(), |returns| ty(model, returns)),
+        parameters: it
+            .parameters
+            .iter()
+            .map(|parameter| Parameter {
+                name: parameter.name.clone(),
+                r#type: ty(model, parameter.ty),
+            })
+            .collect(),
+        signature: model.signature(it, from),
+    });
+    operations.collect()
+}
+
+/// Nothing is called so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The name as it was given.
+    pub name: String,
+    /// The name that may be meant.
+    pub near: Option<String>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nothing is called `{}`", self.name)?;
+        match &self.near {
+            Some(near) => write!(f, ": did you mean `{near}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+pub(super) fn only(mut from: Description, given: &str) -> Result<Description, UnknownName> {
+    let name = given.replace("::", ".");
+    let names = names(&from.modules);
+    let is_whole = names.contains(&name);
+    let chosen = |full: &str| match is_whole {
+        true => full == name,
+        false => is_end(full, &name),
+    };
+    if !names.iter().any(|full| chosen(full)) {
+        return Err(UnknownName {
+            name: given.to_owned(),
+            near: nearest_end(&name, &names),
+        });
+    }
+    from.modules.retain_mut(|module| {
+        let full = module.name.clone();
+        chosen(&full) || select_module(module, &chosen)
+    });
+    Ok(from)
+}
+
+/// The full names of everything that can be asked for.
+fn names(modules: &[Module]) -> Vec<String> {
+    let mut names = Vec::new();
+    for module in modules {
+        names.push(module.name.clone());
+        let full = |name: &str| format!("{}.{name}", module.name);
+        for interface in &module.interfaces {
+            let interface_name = full(&interface.name);
+            let operations = interface.operations.iter();
+            names.extend(operations.map(|it| format!("{interface_name}.{}", it.name)));
+            names.push(interface_name);
+        }
+        names.extend(module.structs.iter().map(|it| full(&it.name)));
+        names.extend(module.sequences.iter().map(|it| full(&it.name)));
+        names.extend(module.dictionaries.iter().map(|it| full(&it.name)));
+    }
+    names
+}
+
+/// Keeps what is chosen of a module, and says whether that is anything.
+fn select_module(module: &mut Module, chosen: &impl Fn(&str) -> bool) -> bool {
+    let prefix = module.name.clone();
+    let keep = |name: &str| chosen(&format!("{prefix}.{name}"));
+    module
+        .interfaces
+        .retain_mut(|it| keep(&it.name) || select_operations(it, &prefix, chosen));
+    module.structs.retain(|it| keep(&it.name));
+    module.sequences.retain(|it| keep(&it.name));
+    module.dictionaries.retain(|it| keep(&it.name));
+    module.interfaces.len()
+        + module.structs.len()
+        + module.sequences.len()
+        + module.dictionaries.len()
+        > 0
+}
+
+/// Keeps the chosen operations of an interface, and says whether there are any.
+fn select_operations(
+    interface: &mut Interface,
+    module: &str,
+    chosen: &impl Fn(&str) -> bool,
+) -> bool {
+    let prefix = format!("{module}.{}", interface.name);
+    interface
+        .operations
+        .retain(|it| chosen(&format!("{prefix}.{}", it.name)));
+    interface.inherited.clear();
+    !interface.operations.is_empty()
 }

@@ -1,8 +1,6 @@
 //! Pieces to text.
 
-use super::comment;
-use super::gap::{self, Blank, Gap};
-use super::pieces::{Comment, Piece};
+use super::pieces::{Comment, Piece, is_idle};
 
 /// How many columns an operation may take on one line.
 const WIDTH: usize = 100;
@@ -182,4 +180,124 @@ fn trailing(piece: &Piece<'_>) -> usize {
 /// Whether a piece ends a list, or the file.
 fn is_end(piece: &Piece<'_>) -> bool {
     matches!(piece.text, "}" | ")" | "")
+}
+
+/// The space before a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    None,
+    Space,
+    /// A new line, with perhaps an empty one before.
+    Line(Blank),
+}
+
+/// Whether an empty line stands before a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blank {
+    Never,
+    /// Where there is one already.
+    Keep,
+    Always,
+}
+
+/// What stands between the pieces `at - 1` and `at`. `depth` is the number of
+/// open braces, and `last` the word that the declaration before begins with.
+pub(super) fn before(pieces: &[Piece<'_>], at: usize, depth: usize, last: &str) -> Gap {
+    let Some(previous) = at.checked_sub(1).map(|before| pieces[before].text) else {
+        return Gap::Line(Blank::Never);
+    };
+    let piece = &pieces[at];
+    match (previous, piece.text) {
+        ("{", "}") if piece.comments.is_empty() => Gap::None,
+        ("{" | "]", _) | (_, "}" | "") => Gap::Line(Blank::Never),
+        (";", _) => Gap::Line(between(last, head(pieces, at), depth)),
+        ("}", text) if text != ";" => Gap::Line(between(last, head(pieces, at), depth)),
+        ("}", _) if is_idle(previous, piece, depth) => Gap::Line(Blank::Keep),
+        ("(" | "[" | "<" | "::" | "=", _)
+        | (_, ";" | "," | ")" | "]" | ">" | "::" | "=" | "<" | "(") => Gap::None,
+        _ => Gap::Space,
+    }
+}
+
+/// The word that the declaration at `at` begins with, after its annotations.
+pub(super) fn head<'a>(pieces: &[Piece<'a>], mut at: usize) -> &'a str {
+    while pieces[at].text == "[" {
+        let length = pieces[at..].iter().position(|piece| piece.text == "]");
+        at = length.map_or(pieces.len() - 1, |length| at + length + 1);
+    }
+    pieces[at].text
+}
+
+/// What stands between two declarations that begin with these words.
+fn between(last: &str, next: &str, depth: usize) -> Blank {
+    let is_tall = |head| matches!(head, "struct" | "interface" | "module");
+    match depth {
+        // Members and operations, which may be of a type called `structure`, but not `struct`.
+        2.. => Blank::Keep,
+        _ if is_tall(last) || is_tall(next) => Blank::Always,
+        _ => Blank::Keep,
+    }
+}
+
+/// A comment whose lines after the first stand below it, at `indent` columns.
+/// A `*` before each line is lined up. Other lines keep their places to each
+/// other. Either way, documentation reads the same afterwards.
+pub(super) fn placed(comment: &str, indent: usize) -> String {
+    let mut lines = comment.lines().map(str::trim_end);
+    let mut placed = lines.next().unwrap_or_default().to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let is_framed = rest
+        .iter()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('*'));
+    let shared = shared_indent(&rest);
+    for line in &rest {
+        placed.push('\n');
+        let (margin, line) = match (line.trim(), is_framed) {
+            ("*/", _) => (" ", "*/"),
+            ("", true) => (" ", "*"),
+            ("", false) => continue,
+            (_, true) => (" ", line.trim_start()),
+            (_, false) => ("   ", line.get(shared..).unwrap_or(line)),
+        };
+        placed.extend(std::iter::repeat_n(' ', indent));
+        placed.push_str(margin);
+        placed.push_str(line);
+    }
+    placed
+}
+
+/// How many bytes of space all lines with words begin with.
+fn shared_indent(lines: &[&str]) -> usize {
+    let with_words = lines
+        .iter()
+        .filter(|line| !matches!(line.trim(), "" | "*/"));
+    let width = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    with_words.map(width).min().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::placed;
+
+    #[test]
+    fn a_frame_is_lined_up() {
+        assert_eq!(
+            placed("/**\n\t* a\n\n*  b\n      */", 4),
+            "/**\n     * a\n     *\n     *  b\n     */"
+        );
+    }
+
+    #[test]
+    fn lines_without_a_frame_keep_their_places_to_each_other() {
+        assert_eq!(
+            placed("/* a\n  b\n\n    c */", 0),
+            "/* a\n   b\n\n     c */"
+        );
+        assert_eq!(placed("/*\nb\n*/", 0), "/*\n   b\n */");
+    }
+
+    #[test]
+    fn one_line_stays() {
+        assert_eq!(placed("/*  a  */", 8), "/*  a  */");
+    }
 }

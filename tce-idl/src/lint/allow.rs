@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Settings, Subject, switchable};
+use super::{Level, Rule, Settings, Subject, switchable};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::source::{FileId, Source, Span};
 use crate::syntax::{self, Token};
@@ -150,3 +150,14 @@ fn declaration_end<'s>(tokens: impl Iterator<Item = (&'s str, u32)>) -> Option<u
     }
     None
 }
+
+pub(super) const RULE: Rule = Rule {
+    code: Code::LintComment,
+    level: Level::Warn,
+    why: "A misspelt name allows nothing. Write `// tce-lint: allow(rule, …)`, with names or codes \
+          of rules, on the line before a declaration or behind something on its line.",
+    bad: include_str!("../examples/lint_comment.bad.idl"),
+    good: include_str!("../examples/lint_comment.good.idl"),
+    // Whoever reads the comments, for every rule, reports them too.
+    check: |_, _| {},
+};

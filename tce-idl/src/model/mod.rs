@@ -4,13 +4,9 @@
 //! up. Whatever reaches it has passed every check, so a back end can't meet a
 //! struct that contains itself or two operations with one index.
 
-mod index_place;
-mod spell;
-
 use std::collections::BTreeMap;
 
-pub use index_place::IndexPlace;
-
+use crate::diagnostic::Edit;
 use crate::source::Span;
 
 /// A module, by its position in [`Model::modules`].
@@ -263,5 +259,94 @@ impl Model {
     /// An interface and its bases, the interface itself first.
     pub fn lineage(&self, id: InterfaceId) -> impl Iterator<Item = InterfaceId> + '_ {
         std::iter::successors(Some(id), |id| self.interface(*id).base)
+    }
+}
+
+/// Where an index comes from, which is where another one can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexPlace {
+    /// It is written: the number in an annotation or an index file.
+    Written(Span),
+    /// It is the position of a declaration without annotations, which starts here.
+    Counted(Span),
+    /// It is the position of a declaration whose annotations start here, and are about other things.
+    Annotated(Span),
+}
+
+impl IndexPlace {
+    /// What to point at: the number, or else `name`, whose position counts.
+    pub(crate) fn or_name(self, name: Span) -> Span {
+        match self {
+            Self::Written(span) => span,
+            Self::Counted(_) | Self::Annotated(_) => name,
+        }
+    }
+
+    /// The edit that makes the index `index`. It moves no other.
+    #[must_use]
+    pub fn write(self, index: u16) -> Edit {
+        let (span, replacement) = match self {
+            Self::Written(span) => (span, index.to_string()),
+            Self::Counted(start) => (start.before(), format!("[index={index}] ")),
+            Self::Annotated(first) => (first.before(), format!("index={index}, ")),
+        };
+        Edit { span, replacement }
+    }
+}
+
+impl Model {
+    /// A type as an element of module `from` would write it, `void` for none.
+    #[must_use]
+    pub fn spell(&self, ty: Option<Type>, from: ModuleId) -> String {
+        let builtin = match ty {
+            None => "void",
+            Some(Type::Byte) => "byte",
+            Some(Type::Bool) => "bool",
+            Some(Type::Short) => "short",
+            Some(Type::Int) => "int",
+            Some(Type::Long) => "long",
+            Some(Type::Float) => "float",
+            Some(Type::Double) => "double",
+            Some(Type::String) => "string",
+            Some(named) => return self.spell_named(named, from),
+        };
+        builtin.to_owned()
+    }
+
+    fn spell_named(&self, ty: Type, from: ModuleId) -> String {
+        match self.declared(ty) {
+            None => String::new(),
+            Some((module, name)) if module == from => name.to_owned(),
+            Some((module, name)) => format!("{}::{name}", self.module(module).name),
+        }
+    }
+
+    /// The module and name of a type that an IDL declares.
+    #[must_use]
+    pub fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
+        match ty {
+            Type::Struct(id) => Some((self.struct_(id).module, &self.struct_(id).name)),
+            Type::Sequence(id) => Some((self.sequence(id).module, &self.sequence(id).name)),
+            Type::Dictionary(id) => Some((self.dictionary(id).module, &self.dictionary(id).name)),
+            _ => None,
+        }
+    }
+
+    /// `module.name`, as services.xml, index files and the command line write it.
+    #[must_use]
+    pub fn full_name(&self, module: ModuleId, name: &str) -> String {
+        format!("{}.{name}", self.module(module).name)
+    }
+
+    /// An operation as an interface of module `from` would declare it: `string echo(string text)`.
+    #[must_use]
+    pub fn signature(&self, operation: &Operation, from: ModuleId) -> String {
+        let parameters = operation.parameters.iter().map(|parameter| {
+            let ty = self.spell(Some(parameter.ty), from);
+            format!("{ty} {}", parameter.name)
+        });
+        let parameters: Vec<String> = parameters.collect();
+        let returns = self.spell(operation.returns, from);
+        format!("{returns} {}({})", operation.name, parameters.join(", "))
     }
 }

@@ -1,6 +1,5 @@
 //! What annotations say of an interface or an operation.
 
-use super::number;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::source::Span;
 use crate::syntax::ast::{Annotation, Value};
@@ -141,4 +140,19 @@ fn unknown(annotation: &Annotation, interface: bool) -> Diagnostic {
         }
         None => diagnostic.help("known are `index` and `comment`"),
     }
+}
+
+/// The index that a text stands for, or what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<u16, String> {
+    if text.is_empty() {
+        return Err("there is no number".to_owned());
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is no whole number"));
+    }
+    text.parse().map_err(|_| match text.starts_with('-') {
+        true => format!("index {text} is negative"),
+        false => format!("index {text} is too large for the 16 bits that it has on the wire"),
+    })
 }

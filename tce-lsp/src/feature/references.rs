@@ -1,16 +1,20 @@
-//! Find references: every place where a name stands, in all files of the project.
+//! Where a name is declared and where it is used: definition, references, highlights.
 
 use std::{collections::HashSet, path::PathBuf, rc::Rc};
 
-use ls_types::{Location, ReferenceParams};
+use ls_types::{
+    DocumentHighlight, DocumentHighlightParams, GotoDefinitionParams, GotoDefinitionResponse,
+    Location, Range, ReferenceParams,
+};
 use tce_idl::{
     loader::Loader,
-    names::{Symbol, SymbolId},
+    symbols::{Symbol, SymbolId},
     source::Span,
 };
 
 use crate::{
     analysis::Analysis,
+    documents,
     world::{Spot, World},
 };
 
@@ -101,4 +105,39 @@ impl Search<'_> {
                 theirs.any(|place| analysis.place(place.name) == ours)
             })
     }
+}
+
+pub(crate) fn definition(
+    world: &mut World,
+    params: &GotoDefinitionParams,
+) -> Option<GotoDefinitionResponse> {
+    let spot = world.spot(&params.text_document_position_params)?;
+    let Spot {
+        analysis,
+        file,
+        offset,
+    } = spot;
+    if let Some((_, path)) = analysis.names.import_at(file, offset) {
+        let location = Location::new(world.files.uri(path)?, Range::default());
+        return Some(location.into());
+    }
+    let (_, id) = analysis.names.at(file, offset)?;
+    let places = analysis.names.get(id).places.iter();
+    let locations = places.filter_map(|place| world.location(analysis.sources(), place.name));
+    Some(GotoDefinitionResponse::Array(locations.collect()))
+}
+
+pub(crate) fn highlight(
+    world: &mut World,
+    params: &DocumentHighlightParams,
+) -> Option<Vec<DocumentHighlight>> {
+    let spot = world.spot(&params.text_document_position_params)?;
+    let names = &spot.analysis.names;
+    let (_, id) = names.at(spot.file, spot.offset)?;
+    let here = names.mentions(id).filter(|span| span.file == spot.file);
+    let highlights = here.map(|span| DocumentHighlight {
+        range: convert::range(spot.analysis.sources(), span),
+        kind: None,
+    });
+    Some(highlights.collect())
 }

@@ -7,13 +7,11 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use ls_types::{TextDocumentContentChangeEvent, TextDocumentItem, Uri};
+use ls_types::{Position, Range, TextDocumentContentChangeEvent, TextDocumentItem, Uri};
 use tce_idl::{
     loader::{FileSystem, Loader},
-    source::Source,
+    source::{Source, SourceMap, Span, Utf16Position},
 };
-
-use crate::convert;
 
 /// A text that is open in the editor.
 #[derive(Debug)]
@@ -126,6 +124,28 @@ pub(crate) fn path_of(uri: &Uri) -> PathBuf {
     let is_file = uri.scheme().as_str().eq_ignore_ascii_case("file");
     let path = uri.to_file_path().filter(|_| is_file);
     path.map_or_else(|| PathBuf::from(uri.as_str()), Cow::into_owned)
+}
+
+/// A place as the client counts it.
+pub(crate) fn range(sources: &SourceMap, span: Span) -> Range {
+    let source = sources.get(span.file);
+    Range {
+        start: position(source, span.start),
+        end: position(source, span.end),
+    }
+}
+
+pub(crate) fn position(source: &Source, offset: u32) -> Position {
+    let position = source.utf16_position(offset);
+    Position::new(position.line, position.column)
+}
+
+/// The byte of a text that a client means.
+pub(crate) fn offset(source: &Source, position: Position) -> u32 {
+    source.utf16_offset(Utf16Position {
+        line: position.line,
+        column: position.character,
+    })
 }
 
 #[cfg(test)]

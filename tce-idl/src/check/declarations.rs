@@ -1,0 +1,176 @@
+//! Rules about single declarations: not empty, no name twice, no operation of
+//! a base again, and keys that can be compared.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::model::{InterfaceId, Type};
+use crate::resolve::Program;
+use crate::source::Span;
+use crate::syntax::ast::Name;
+
+pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+    for from in &program.origin.structs {
+        if from.members.is_empty() && !from.broken {
+            let message = format!("struct `{}` has no members", from.name.text);
+            let diagnostic = Diagnostic::new(Code::EmptyStruct, message).at(from.name.span, "");
+            sink.push(diagnostic.help("give it one, or leave the struct out"));
+        }
+    }
+    for from in &program.origin.interfaces {
+        if from.operations.is_empty() && !from.broken {
+            let message = format!(
+                "interface `{}` has no operations of its own",
+                from.name.text
+            );
+            let diagnostic = Diagnostic::new(Code::EmptyInterface, message).at(from.name.span, "");
+            sink.push(diagnostic.help("give it one, or leave the interface out"));
+        }
+    }
+}
+
+pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+    for from in &program.origin.structs {
+        let what = format!("struct `{}` has two members", from.name.text);
+        unique(
+            from.members.iter().map(|it| &it.name),
+            Code::DuplicateMember,
+            &what,
+            sink,
+        );
+    }
+    for from in &program.origin.interfaces {
+        let what = format!("interface `{}` has two operations", from.name.text);
+        unique(
+            from.operations.iter().map(|it| &it.name),
+            Code::DuplicateOperation,
+            &what,
+            sink,
+        );
+        for operation in &from.operations {
+            let what = format!("operation `{}` has two parameters", operation.name.text);
+            unique(
+                operation.parameters.iter().map(|it| &it.name),
+                Code::DuplicateParameter,
+                &what,
+                sink,
+            );
+        }
+    }
+}
+
+fn unique<'a>(
+    names: impl Iterator<Item = &'a Name>,
+    code: Code,
+    what: &str,
+    sink: &mut Diagnostics,
+) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for name in names {
+        let Some(first) = seen.get(name.text.as_str()) else {
+            seen.insert(&name.text, name.span);
+            continue;
+        };
+        let diagnostic = Diagnostic::new(code, format!("{what} called `{}`", name.text));
+        let diagnostic = diagnostic
+            .at(name.span, "defined again here")
+            .note(*first, "first defined here");
+        sink.push(match code {
+            Code::DuplicateOperation => diagnostic
+                .help("rename one of them: operations are not told apart by their parameters"),
+            _ => diagnostic.help("rename one of them"),
+        });
+    }
+}
+
+/// Walks down from each interface without a base, so that a long line of bases
+/// is looked at once and not once for each of its interfaces.
+pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+    let interfaces = &program.model.interfaces;
+    let mut derived: Vec<Vec<usize>> = vec![Vec::new(); interfaces.len()];
+    let mut open = Vec::new();
+    for (at, interface) in interfaces.iter().enumerate() {
+        match interface.base {
+            Some(InterfaceId(base)) => derived[base as usize].push(at),
+            None => open.push(Step::Enter(at)),
+        }
+    }
+    let mut inherited: HashMap<&str, (usize, usize)> = HashMap::new();
+    while let Some(step) = open.pop() {
+        match step {
+            Step::Enter(at) => {
+                open.push(Step::Leave(at));
+                for (position, operation) in interfaces[at].operations.iter().enumerate() {
+                    match inherited.get(operation.name.as_str()) {
+                        Some((base, first)) if *base != at => {
+                            sink.push(again(program, (at, position), (*base, *first)));
+                        }
+                        Some(_) => {}
+                        None => {
+                            inherited.insert(&operation.name, (at, position));
+                        }
+                    }
+                }
+                open.extend(derived[at].iter().map(|derived| Step::Enter(*derived)));
+            }
+            Step::Leave(at) => {
+                let own = |name: &str| inherited.get(name).is_some_and(|(owner, _)| *owner == at);
+                let leaving = interfaces[at]
+                    .operations
+                    .iter()
+                    .map(|operation| operation.name.as_str());
+                for name in leaving.filter(|name| own(name)).collect::<Vec<_>>() {
+                    inherited.remove(name);
+                }
+            }
+        }
+    }
+}
+
+/// Into an interface and all that extend it, and out again.
+enum Step {
+    Enter(usize),
+    Leave(usize),
+}
+
+/// The operation `here` has the name of the one `there`: interface and position of each.
+fn again(program: &Program<'_>, here: (usize, usize), there: (usize, usize)) -> Diagnostic {
+    let operation = |(interface, position): (usize, usize)| {
+        &program.origin.interfaces[interface].operations[position]
+    };
+    let base = &program.origin.interfaces[there.0].name.text;
+    let name = &operation(here).name;
+    let message = format!(
+        "`{}` is inherited from `{base}` and can't be declared again",
+        name.text
+    );
+    let diagnostic =
+        Diagnostic::new(Code::InheritedOperation, message).at(name.span, "declared again here");
+    let diagnostic = diagnostic.note(
+        operation(there).name.span,
+        format!("declared in `{base}` here"),
+    );
+    diagnostic.help("leave it out: a servant of this interface serves it anyway")
+}
+
+pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+    for (it, from) in program
+        .model
+        .dictionaries
+        .iter()
+        .zip(&program.origin.dictionaries)
+    {
+        let why = match it.key {
+            Type::Byte | Type::Bool | Type::Short | Type::Int | Type::Long | Type::String => {
+                continue;
+            }
+            Type::Float | Type::Double => "two floating-point numbers are rarely equal",
+            Type::Struct(_) => "it is a struct",
+            Type::Sequence(_) => "it is a sequence",
+            Type::Dictionary(_) => "it is a dictionary",
+        };
+        let message = format!("`{}` can't be the key of a dictionary", from.key.name.text);
+        let diagnostic = Diagnostic::new(Code::DictionaryKey, message).at(from.key.span, why);
+        sink.push(diagnostic.help("a key is a `byte`, `bool`, `short`, `int`, `long` or `string`"));
+    }
+}
