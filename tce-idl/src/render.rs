@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::{FileId, SourceMap, Span};
 
-/// Longer lines are cut to the part around the place: one line can be a whole file.
+/// Longer lines are cut to the part around the label: one line can be a whole file.
 const MAX_CONTEXT_BYTES: usize = 2000;
 
 /// All diagnostics as text for a terminal, in colour if `color`. Ends with a
@@ -26,7 +26,7 @@ pub fn human(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> St
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// One diagnostic: its title, a snippet for each file that it names, its repair.
+/// One diagnostic: its title, a snippet for each file with a label, its repair.
 fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
@@ -75,7 +75,7 @@ fn snippets<'a>(
         .collect()
 }
 
-/// The lines of one file that the diagnostic's labels are on.
+/// The lines of one file that the labels of the diagnostic are on.
 fn snippet<'a>(
     diagnostic: &'a Diagnostic,
     file: FileId,
@@ -105,17 +105,17 @@ fn snippet<'a>(
         .annotations(annotations)
 }
 
-/// `lines` cut down to what stands around `place`, on character boundaries.
-fn clip(text: &str, lines: Range<usize>, place: Range<usize>) -> Range<usize> {
+/// `lines` cut to the part around `label`, on character boundaries.
+fn clip(text: &str, lines: Range<usize>, label: Range<usize>) -> Range<usize> {
     let newlines = text.as_bytes()[lines.clone()].split(|byte| *byte == b'\n');
     if newlines.map(<[u8]>::len).max().unwrap_or_default() <= MAX_CONTEXT_BYTES {
         return lines;
     }
-    let start = place
+    let start = label
         .start
         .saturating_sub(MAX_CONTEXT_BYTES / 2)
         .max(lines.start);
-    let end = (place.start + MAX_CONTEXT_BYTES).min(lines.end);
+    let end = (label.start + MAX_CONTEXT_BYTES).min(lines.end);
     let boundary = |mut at: usize| {
         while !text.is_char_boundary(at) {
             at -= 1;
@@ -126,23 +126,23 @@ fn clip(text: &str, lines: Range<usize>, place: Range<usize>) -> Range<usize> {
 }
 
 #[derive(Serialize)]
-struct Object<'a> {
+struct JsonDiagnostic<'a> {
     code: &'static str,
     name: &'static str,
     severity: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    primary: Option<Place<'a>>,
+    primary: Option<JsonSpan<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Place<'a>>,
+    notes: Vec<JsonSpan<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    repair: Option<Repair<'a>>,
+    repair: Option<JsonRepair<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     breaks: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
-struct Place<'a> {
+struct JsonSpan<'a> {
     file: String,
     line: u32,
     column: u32,
@@ -155,10 +155,10 @@ struct Place<'a> {
 }
 
 #[derive(Serialize)]
-struct Repair<'a> {
+struct JsonRepair<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<Place<'a>>,
+    at: Option<JsonSpan<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replacement: Option<&'a str>,
 }
@@ -172,24 +172,24 @@ struct Repair<'a> {
 /// ```
 ///
 /// Lines and columns count from 1, columns in characters, `end_column` is the
-/// one after the last; `start` and `end` are bytes of the file after a
-/// byte-order mark, if it has one. `primary`, `notes`, `repair`, `at` with
-/// `replacement`, `text` and `breaks` are left out where there is nothing to say.
+/// one after the last; `start` and `end` are byte offsets, not counting a
+/// byte-order mark. `primary`, `notes`, `repair`, `at` with `replacement`,
+/// `text` and `breaks` are left out if they are empty.
 #[must_use]
 pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let lines = diagnostics.iter().map(|diagnostic| {
-        // Strings and numbers alone: there is nothing here that JSON could not express.
-        serde_json::to_string(&object(diagnostic, sources)).unwrap_or_default() + "\n"
+        // Serialization can't fail: the object consists of strings and numbers.
+        serde_json::to_string(&json_diagnostic(diagnostic, sources)).unwrap_or_default() + "\n"
     });
     lines.collect()
 }
 
-fn object<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> Object<'a> {
-    let label = |label: &'a Label| Place {
+fn json_diagnostic<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> JsonDiagnostic<'a> {
+    let label = |label: &'a Label| JsonSpan {
         text: (!label.text.is_empty()).then_some(label.text.as_str()),
-        ..place(label.span, sources)
+        ..json_span(label.span, sources)
     };
-    Object {
+    JsonDiagnostic {
         code: diagnostic.code.id(),
         name: diagnostic.code.name(),
         severity: match diagnostic.severity {
@@ -199,19 +199,22 @@ fn object<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> Object<'a> {
         message: &diagnostic.message,
         primary: diagnostic.primary.as_ref().map(label),
         notes: diagnostic.notes.iter().map(label).collect(),
-        repair: diagnostic.repair.as_ref().map(|repair| Repair {
+        repair: diagnostic.repair.as_ref().map(|repair| JsonRepair {
             message: &repair.message,
-            at: repair.edit.as_ref().map(|edit| place(edit.span, sources)),
+            at: repair
+                .edit
+                .as_ref()
+                .map(|edit| json_span(edit.span, sources)),
             replacement: repair.edit.as_ref().map(|edit| edit.replacement.as_str()),
         }),
         breaks: diagnostic.breaks.names().collect(),
     }
 }
 
-fn place<'a>(span: Span, sources: &SourceMap) -> Place<'a> {
+fn json_span<'a>(span: Span, sources: &SourceMap) -> JsonSpan<'a> {
     let source = sources.get(span.file);
     let (start, end) = (source.position(span.start), source.position(span.end));
-    Place {
+    JsonSpan {
         file: source.path().to_string_lossy().into_owned(),
         line: start.line,
         column: start.column,
@@ -229,7 +232,7 @@ fn place<'a>(span: Span, sources: &SourceMap) -> Place<'a> {
 /// ::error file=a.idl,line=1,endLine=1,col=9,endColumn=14,title=TCE0200 unknown-type::…
 /// ```
 ///
-/// Other places that matter are left out: a command has room for one.
+/// The notes are left out: a command has one position.
 #[must_use]
 pub fn github(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let commands = diagnostics
@@ -243,10 +246,10 @@ fn command(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let place = diagnostic
+    let position = diagnostic
         .primary
         .as_ref()
-        .map(|label| place(label.span, sources))
+        .map(|label| position(label.span, sources))
         .unwrap_or_default();
     let title = format!("{} {}", diagnostic.code.id(), diagnostic.code.name());
     let label = diagnostic.primary.as_ref().map(|label| label.text.as_str());
@@ -264,19 +267,19 @@ fn command(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
         message.push_str(line);
     }
     format!(
-        "::{level} {place}title={}::{}",
+        "::{level} {position}title={}::{}",
         property(&title),
         data(&message)
     )
 }
 
-/// The properties that say where, with a comma behind each.
-fn place(span: Span, sources: &SourceMap) -> String {
+/// The properties for a range, with a comma after each.
+fn position(span: Span, sources: &SourceMap) -> String {
     let source = sources.get(span.file);
     let (start, end) = (source.position(span.start), source.position(span.end));
     let file = property(&source.path().to_string_lossy());
     let lines = format!("file={file},line={},endLine={},", start.line, end.line);
-    // Columns mean something only within one line.
+    // GitHub ignores columns of a range over several lines.
     if start.line == end.line {
         format!("{lines}col={},endColumn={},", start.column, end.column)
     } else {
@@ -284,14 +287,14 @@ fn place(span: Span, sources: &SourceMap) -> String {
     }
 }
 
-/// A message as a command takes it, which ends at the end of its line.
+/// Escapes a message: a line break would end the command.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// The value of a property as a command takes it.
+/// Escapes the value of a property, which `,` and `:` would end too.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -301,7 +304,7 @@ mod tests {
     use crate::compile_str;
 
     #[test]
-    fn a_command_stays_on_its_line_and_tells_where() {
+    fn a_command_is_one_line_with_a_position() {
         let compilation = compile_str("module m {\n struct S { strng a; };\n}");
         let text = super::github(&compilation.diagnostics, &compilation.sources);
         assert_eq!(
@@ -313,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_property_is_escaped() {
+    fn characters_that_end_a_property_are_escaped() {
         assert_eq!(super::property("a:b,c%\r\n"), "a%3Ab%2Cc%25%0D%0A");
         assert_eq!(super::data("a:b,c%\n"), "a:b,c%25%0A");
     }

@@ -1,93 +1,98 @@
-//! The names of a compilation for those who read and change texts: what each
-//! is the name of, where it is declared and where it is used. They are there
-//! when the text has errors, too: editors ask while somebody types.
+//! The symbols of a compilation, for editors: what each name refers to, where it
+//! is declared and where it is used. The table is built for files with errors
+//! too, since editors ask while the user types.
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{Element, IndexPlace, ModuleId, Operation};
-use crate::resolve::imports::Loaded;
-use crate::resolve::{Program, Target};
+use crate::model::{Element, IndexOrigin, ModuleId, Operation};
+use crate::resolve::imports::LoadedFiles;
+use crate::resolve::{Program, ReferenceTarget};
 use crate::source::{FileId, Span};
 use crate::syntax::{self, ast};
 
-/// A symbol, by its position in [`Names::symbols`].
+/// A symbol, by its position in [`SymbolTable::symbols`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SymbolId(u32);
 
-/// Something that has a name.
+/// A named declaration.
 #[derive(Debug, Clone)]
 pub struct Symbol {
-    /// What it is.
-    pub kind: Kind,
+    /// The kind of declaration.
+    pub kind: SymbolKind,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where it is declared: once, but for a module that is opened several times.
-    pub places: Vec<Place>,
-    /// What it is declared in; nothing for a module.
+    /// Where it is declared: once, except for a module that is opened several times.
+    pub declarations: Vec<DeclarationSpan>,
+    /// The declaration that contains it; `None` for a module.
     pub parent: Option<SymbolId>,
     /// Its documentation comment.
     pub doc: Option<String>,
-    /// The index of an interface or operation on the wire, and where that comes from.
-    pub index: Option<(u16, IndexPlace)>,
+    /// The index of an interface or operation on the wire, and how it is determined.
+    pub index: Option<(u16, IndexOrigin)>,
 }
 
-/// Where something is declared.
+/// The position of a declaration.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct DeclarationSpan {
     /// Its name.
     pub name: Span,
-    /// The declaration, without documentation and annotations before it.
+    /// The whole declaration, without the documentation and annotations before it.
     pub whole: Span,
 }
 
-/// The names of a compilation.
+/// The symbols of a compilation, with all their occurrences.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct SymbolTable {
     symbols: Vec<Symbol>,
-    /// Every place where a name stands, in the order of the text.
-    mentions: Vec<(Span, SymbolId)>,
+    /// Every occurrence of a name, in the order of the text.
+    occurrences: Vec<(Span, SymbolId)>,
     /// The names in `import NAME` and their files, in the order of the text.
     imports: Vec<(Span, PathBuf)>,
 }
 
-impl Names {
-    /// Everything that has a name. What is inside of something comes after it, in declared order.
+impl SymbolTable {
+    /// All symbols. A symbol comes after its parent; siblings are in declared order.
     pub fn symbols(&self) -> impl Iterator<Item = (SymbolId, &Symbol)> {
         (0..).map(SymbolId).zip(&self.symbols)
     }
 
-    /// The symbol behind an id.
+    /// The symbol with this id.
     #[must_use]
     pub fn get(&self, id: SymbolId) -> &Symbol {
         &self.symbols[id.0 as usize]
     }
 
-    /// The name at a byte of a file, or right before it, and what it stands for.
+    /// The name at a byte of a file, or ending there, and its symbol.
     #[must_use]
     pub fn at(&self, file: FileId, offset: u32) -> Option<(Span, SymbolId)> {
-        touched(&self.mentions, file, offset).copied()
+        entry_at(&self.occurrences, file, offset).copied()
     }
 
-    /// The name in an `import` at a byte of a file, or right before it, and the file that it stands for.
+    /// The name in an `import` at a byte of a file, or ending there, and the imported file.
     #[must_use]
     pub fn import_at(&self, file: FileId, offset: u32) -> Option<(Span, &Path)> {
-        touched(&self.imports, file, offset).map(|(span, path)| (*span, path.as_path()))
+        entry_at(&self.imports, file, offset).map(|(span, path)| (*span, path.as_path()))
     }
 
-    /// Every place where the name of a symbol stands, its declarations too.
-    pub fn mentions(&self, id: SymbolId) -> impl Iterator<Item = Span> + '_ {
-        let of_it = self.mentions.iter().filter(move |(_, other)| *other == id);
+    /// Every occurrence of a symbol's name, including its declarations.
+    pub fn occurrences(&self, id: SymbolId) -> impl Iterator<Item = Span> + '_ {
+        let of_it = self
+            .occurrences
+            .iter()
+            .filter(move |(_, other)| *other == id);
         of_it.map(|(span, _)| *span)
     }
 
-    /// The names of a file, in the order of its text.
+    /// The occurrences of names in a file, in the order of its text.
     pub fn in_file(&self, file: FileId) -> impl Iterator<Item = (Span, SymbolId)> + '_ {
-        let start = self.mentions.partition_point(|(span, _)| span.file < file);
-        let rest = self.mentions[start..].iter().copied();
+        let start = self
+            .occurrences
+            .partition_point(|(span, _)| span.file < file);
+        let rest = self.occurrences[start..].iter().copied();
         rest.take_while(move |(span, _)| span.file == file)
     }
 
-    /// The name with everything that it is in: `module.Interface.operation`.
+    /// The name with those of its parents: `module.Interface.operation`.
     #[must_use]
     pub fn full_name(&self, id: SymbolId) -> String {
         let symbol = self.get(id);
@@ -98,38 +103,38 @@ impl Names {
     }
 
     fn add(&mut self, symbol: Symbol) -> SymbolId {
-        // Symbols are fewer than bytes, and those fit.
+        // A file has fewer symbols than bytes, and at most 4 MiB.
         let id = SymbolId(u32::try_from(self.symbols.len()).unwrap_or(u32::MAX));
-        let mentions = symbol.places.iter().map(|place| (place.name, id));
-        self.mentions.extend(mentions);
+        let occurrences = symbol.declarations.iter().map(|span| (span.name, id));
+        self.occurrences.extend(occurrences);
         self.symbols.push(symbol);
         id
     }
 }
 
-/// Whether a text can be the name of a declaration: letters, digits and `_`,
-/// no digit first, and no word of the language.
+/// Whether a text is a valid name: letters, digits and `_`, not beginning with
+/// a digit, and not a keyword or builtin type.
 ///
 /// ```
-/// assert!(tce_idl::names::is_name("onMessage"));
-/// assert!(!tce_idl::names::is_name("struct"));
+/// assert!(tce_idl::symbols::is_name("onMessage"));
+/// assert!(!tce_idl::symbols::is_name("struct"));
 /// ```
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     syntax::is_name(text)
 }
 
-/// The entry whose span holds the byte at `offset`, or ends there. Spans don't
-/// overlap; of two that touch, the one that begins there counts.
-fn touched<T>(sorted: &[(Span, T)], file: FileId, offset: u32) -> Option<&(Span, T)> {
+/// The entry whose span contains the byte at `offset`, or ends there. Spans don't
+/// overlap; of two adjacent ones, the one that begins at `offset` is returned.
+fn entry_at<T>(sorted: &[(Span, T)], file: FileId, offset: u32) -> Option<&(Span, T)> {
     let next = sorted.partition_point(|(span, _)| (span.file, span.start) <= (file, offset));
     let entry = &sorted[next.checked_sub(1)?];
     (entry.0.file == file && offset <= entry.0.end).then_some(entry)
 }
 
-/// What a name is the name of.
+/// The kind of a declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SymbolKind {
     /// `module NAME { … }`
     Module,
     /// `struct NAME { … };`
@@ -148,8 +153,8 @@ pub enum Kind {
     Parameter,
 }
 
-impl Kind {
-    /// Its name in a sentence.
+impl SymbolKind {
+    /// The word for it in a sentence.
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {
@@ -164,18 +169,18 @@ impl Kind {
         }
     }
 
-    /// Whether it is a type of values.
+    /// Whether it is the type of a value.
     #[must_use]
     pub fn is_value(self) -> bool {
         matches!(self, Self::Struct | Self::Sequence | Self::Dictionary)
     }
 }
 
-/// Gathers the names of a program, be it right or wrong.
-pub(crate) fn collect(program: &Program<'_>, loaded: &Loaded) -> Names {
+/// Builds the symbol table of a program, with or without errors.
+pub(crate) fn collect(program: &Program<'_>, loaded: &LoadedFiles) -> SymbolTable {
     let mut collector = Collector {
         program,
-        names: Names::default(),
+        names: SymbolTable::default(),
         modules: Vec::new(),
         structs: Vec::new(),
         sequences: Vec::new(),
@@ -186,7 +191,7 @@ pub(crate) fn collect(program: &Program<'_>, loaded: &Loaded) -> Names {
     collector.structs();
     collector.containers();
     collector.interfaces();
-    let mut names = collector.with_uses();
+    let mut names = collector.with_references();
     names.imports.clone_from(&loaded.imported);
     names.imports.sort_by_key(|(span, _)| *span);
     names
@@ -194,8 +199,8 @@ pub(crate) fn collect(program: &Program<'_>, loaded: &Loaded) -> Names {
 
 struct Collector<'a> {
     program: &'a Program<'a>,
-    names: Names,
-    /// The symbols of the parts of the model, each at the position of its part.
+    names: SymbolTable,
+    /// The symbols of the model's declarations, each at the position of its declaration.
     modules: Vec<SymbolId>,
     structs: Vec<SymbolId>,
     sequences: Vec<SymbolId>,
@@ -204,14 +209,16 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    fn modules(&mut self, loaded: &Loaded) {
+    fn modules(&mut self, loaded: &LoadedFiles) {
         for module in &self.program.model.modules {
             let openings = loaded.files.iter().flat_map(|file| &file.modules);
             let ours = openings.filter(|opening| opening.name.text == module.name);
             let id = self.names.add(Symbol {
-                kind: Kind::Module,
+                kind: SymbolKind::Module,
                 name: module.name.clone(),
-                places: ours.map(|it| place(&it.name, it.whole)).collect(),
+                declarations: ours
+                    .map(|it| declaration_span(&it.name, it.whole))
+                    .collect(),
                 parent: None,
                 doc: module.doc.clone(),
                 index: None,
@@ -221,28 +228,40 @@ impl Collector<'_> {
     }
 
     fn structs(&mut self) {
-        let Program { model, origin } = self.program;
-        for (it, from) in model.structs.iter().zip(&origin.structs) {
-            let symbol = self.element(Kind::Struct, it.module, &from.name, from.whole, &from.doc);
+        let Program { model, ast } = self.program;
+        for (it, from) in model.structs.iter().zip(&ast.structs) {
+            let symbol = self.element(
+                SymbolKind::Struct,
+                it.module,
+                &from.name,
+                from.whole,
+                &from.doc,
+            );
             let id = self.names.add(symbol);
             self.structs.push(id);
             for member in &from.members {
                 let whole = member.ty.span.to(member.name.span);
-                let symbol = symbol_of(Kind::Member, id, &member.name, whole, &member.doc);
+                let symbol = symbol_of(SymbolKind::Member, id, &member.name, whole, &member.doc);
                 self.names.add(symbol);
             }
         }
     }
 
     fn containers(&mut self) {
-        let Program { model, origin } = self.program;
-        for (it, from) in model.sequences.iter().zip(&origin.sequences) {
-            let symbol = self.element(Kind::Sequence, it.module, &from.name, from.whole, &from.doc);
+        let Program { model, ast } = self.program;
+        for (it, from) in model.sequences.iter().zip(&ast.sequences) {
+            let symbol = self.element(
+                SymbolKind::Sequence,
+                it.module,
+                &from.name,
+                from.whole,
+                &from.doc,
+            );
             self.sequences.push(self.names.add(symbol));
         }
-        for (it, from) in model.dictionaries.iter().zip(&origin.dictionaries) {
+        for (it, from) in model.dictionaries.iter().zip(&ast.dictionaries) {
             let symbol = self.element(
-                Kind::Dictionary,
+                SymbolKind::Dictionary,
                 it.module,
                 &from.name,
                 from.whole,
@@ -253,17 +272,17 @@ impl Collector<'_> {
     }
 
     fn interfaces(&mut self) {
-        let Program { model, origin } = self.program;
-        for (it, from) in model.interfaces.iter().zip(&origin.interfaces) {
+        let Program { model, ast } = self.program;
+        for (it, from) in model.interfaces.iter().zip(&ast.interfaces) {
             let symbol = self.element(
-                Kind::Interface,
+                SymbolKind::Interface,
                 it.module,
                 &from.name,
                 from.whole,
                 &from.doc,
             );
             let id = self.names.add(Symbol {
-                index: Some((it.index, it.index_place)),
+                index: Some((it.index, it.index_origin)),
                 ..symbol
             });
             self.interfaces.push(id);
@@ -275,26 +294,26 @@ impl Collector<'_> {
 
     fn operation(&mut self, it: &Operation, from: &ast::Operation, interface: SymbolId) {
         let symbol = symbol_of(
-            Kind::Operation,
+            SymbolKind::Operation,
             interface,
             &from.name,
             from.whole,
             &from.doc,
         );
         let id = self.names.add(Symbol {
-            index: Some((it.index, it.index_place)),
+            index: Some((it.index, it.index_origin)),
             ..symbol
         });
         for parameter in &from.parameters {
             let whole = parameter.ty.span.to(parameter.name.span);
-            let symbol = symbol_of(Kind::Parameter, id, &parameter.name, whole, &None);
+            let symbol = symbol_of(SymbolKind::Parameter, id, &parameter.name, whole, &None);
             self.names.add(symbol);
         }
     }
 
     fn element(
         &self,
-        kind: Kind,
+        kind: SymbolKind,
         module: ModuleId,
         name: &ast::Name,
         whole: Span,
@@ -303,25 +322,27 @@ impl Collector<'_> {
         symbol_of(kind, self.modules[module.0 as usize], name, whole, doc)
     }
 
-    /// The names with the places where they are used, in order.
-    fn with_uses(mut self) -> Names {
-        for used in &self.program.origin.uses {
-            let symbol = match used.target {
-                Target::Module(id) => self.modules[id.0 as usize],
-                Target::Element(Element::Struct(id)) => self.structs[id.0 as usize],
-                Target::Element(Element::Sequence(id)) => self.sequences[id.0 as usize],
-                Target::Element(Element::Dictionary(id)) => self.dictionaries[id.0 as usize],
-                Target::Element(Element::Interface(id)) => self.interfaces[id.0 as usize],
+    /// Adds the references, and sorts the occurrences.
+    fn with_references(mut self) -> SymbolTable {
+        for reference in &self.program.ast.references {
+            let symbol = match reference.target {
+                ReferenceTarget::Module(id) => self.modules[id.0 as usize],
+                ReferenceTarget::Element(Element::Struct(id)) => self.structs[id.0 as usize],
+                ReferenceTarget::Element(Element::Sequence(id)) => self.sequences[id.0 as usize],
+                ReferenceTarget::Element(Element::Dictionary(id)) => {
+                    self.dictionaries[id.0 as usize]
+                }
+                ReferenceTarget::Element(Element::Interface(id)) => self.interfaces[id.0 as usize],
             };
-            self.names.mentions.push((used.span, symbol));
+            self.names.occurrences.push((reference.span, symbol));
         }
-        self.names.mentions.sort_unstable();
+        self.names.occurrences.sort_unstable();
         self.names
     }
 }
 
 fn symbol_of(
-    kind: Kind,
+    kind: SymbolKind,
     parent: SymbolId,
     name: &ast::Name,
     whole: Span,
@@ -330,15 +351,15 @@ fn symbol_of(
     Symbol {
         kind,
         name: name.text.clone(),
-        places: vec![place(name, whole)],
+        declarations: vec![declaration_span(name, whole)],
         parent: Some(parent),
         doc: doc.clone(),
         index: None,
     }
 }
 
-fn place(name: &ast::Name, whole: Span) -> Place {
-    Place {
+fn declaration_span(name: &ast::Name, whole: Span) -> DeclarationSpan {
+    DeclarationSpan {
         name: name.span,
         whole,
     }

@@ -166,7 +166,7 @@ fn real_files_are_found_beside_and_on_the_include_path() {
         .sources
         .files()
         .iter()
-        .map(tce_idl::source::Source::path)
+        .map(tce_idl::source::SourceFile::path)
         .collect();
     let expected = [
         path("main.idl"),

@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use tce_idl::loader::Memory;
-use tce_idl::names::{Kind, Names};
-use tce_idl::source::{FileId, Source, Utf16Position};
+use tce_idl::source::{FileId, SourceFile, Utf16Position};
+use tce_idl::symbols::{SymbolKind, SymbolTable};
 use tce_idl::{Compilation, Options, inspect_with, lint::Settings};
 
 const BASE: &str = "module base { interface Root { void ping(); }; struct Id { long value; }; }";
@@ -29,7 +29,7 @@ module shop {
 module shop { dictionary<string, Orders> Book; }
 ";
 
-fn inspect() -> (Compilation, Names) {
+fn inspect() -> (Compilation, SymbolTable) {
     let loader = Memory::new()
         .with("base.idl", BASE)
         .with("shop.idl", BROKEN);
@@ -37,15 +37,15 @@ fn inspect() -> (Compilation, Names) {
 }
 
 /// What stands at each mention of the name that stands at `text`, in its file.
-fn mentions(compilation: &Compilation, names: &Names, text: &str) -> Vec<usize> {
+fn occurrences(compilation: &Compilation, names: &SymbolTable, text: &str) -> Vec<usize> {
     let offset = u32::try_from(BROKEN.find(text).unwrap()).unwrap();
     let (_, id) = names.at(FileId(0), offset).unwrap();
-    let spans = names.mentions(id);
+    let spans = names.occurrences(id);
     spans
         .map(|span| {
             let text = compilation.sources.get(span.file).text();
-            let mentioned = &text[span.start as usize..span.end as usize];
-            assert_eq!(mentioned, names.get(id).name);
+            let text_there = &text[span.start as usize..span.end as usize];
+            assert_eq!(text_there, names.get(id).name);
             span.file.0 as usize
         })
         .collect()
@@ -56,11 +56,11 @@ fn names_are_found_in_files_with_errors() {
     let (compilation, names) = inspect();
     assert!(compilation.model.is_none());
     // Declared, in the sequence, and in what is right of the interface.
-    assert_eq!(mentions(&compilation, &names, "Order {"), [0, 0, 0]);
-    assert_eq!(mentions(&compilation, &names, "Orders;"), [0, 0]);
-    assert_eq!(mentions(&compilation, &names, "Root"), [0, 1]);
-    assert_eq!(mentions(&compilation, &names, "base::Id"), [0, 0, 1]);
-    assert_eq!(mentions(&compilation, &names, "shop"), [0, 0]);
+    assert_eq!(occurrences(&compilation, &names, "Order {"), [0, 0, 0]);
+    assert_eq!(occurrences(&compilation, &names, "Orders;"), [0, 0]);
+    assert_eq!(occurrences(&compilation, &names, "Root"), [0, 1]);
+    assert_eq!(occurrences(&compilation, &names, "base::Id"), [0, 0, 1]);
+    assert_eq!(occurrences(&compilation, &names, "shop"), [0, 0]);
 }
 
 #[test]
@@ -71,14 +71,14 @@ fn symbols_tell_what_they_are_and_where() {
         symbols.find(|(_, symbol)| symbol.name == name).unwrap()
     };
     let (id, place) = find("place");
-    assert_eq!(place.kind, Kind::Operation);
+    assert_eq!(place.kind, SymbolKind::Operation);
     assert_eq!(names.full_name(id), "shop.Shop.place");
     assert_eq!(find("Shop").1.index.unwrap().0, 7);
     let order = find("Order").1;
     assert_eq!(order.doc.as_deref(), Some("What is ordered."));
-    let whole = order.places[0].whole;
+    let whole = order.declarations[0].whole;
     assert!(BROKEN[whole.start as usize..whole.end as usize].starts_with("struct Order {"));
-    assert_eq!(find("shop").1.places.len(), 2);
+    assert_eq!(find("shop").1.declarations.len(), 2);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_name_is_found_from_its_first_byte_to_the_one_after_it() {
 
 #[test]
 fn editors_count_in_utf16() {
-    let source = Source::new("a.idl".into(), "// 𝄞é\r\nint a;".to_owned());
+    let source = SourceFile::new("a.idl".into(), "// 𝄞é\r\nint a;".to_owned());
     let at = |line, column| Utf16Position { line, column };
     for (position, offset) in [
         (at(0, 3), 3),

@@ -1,4 +1,5 @@
-//! Files, where texts that are open in the editor go before what is on disk.
+//! Files as the client sees them: texts that are open in the editor replace those
+//! on disk. Converts paths and positions between client and compiler.
 
 use std::{
     borrow::Cow,
@@ -10,28 +11,28 @@ use std::{
 use ls_types::{Position, Range, TextDocumentContentChangeEvent, TextDocumentItem, Uri};
 use tce_idl::{
     loader::{FileSystem, Loader},
-    source::{Source, SourceMap, Span, Utf16Position},
+    source::{SourceFile, SourceMap, Span, Utf16Position},
 };
 
 /// A text that is open in the editor.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub(crate) struct Document {
     pub(crate) uri: Uri,
     pub(crate) version: i32,
-    pub(crate) source: Source,
+    pub(crate) source: SourceFile,
 }
 
-/// The files of the project.
+/// The open documents, and the file system for all other files.
 #[derive(Debug, Default)]
-pub(crate) struct Files {
-    /// By identity.
-    buffers: HashMap<PathBuf, Buffer>,
+pub(crate) struct DocumentStore {
+    /// By the identity of the file.
+    documents: HashMap<PathBuf, Document>,
 }
 
-impl Loader for Files {
+impl Loader for DocumentStore {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        match self.buffers.get(&self.identity(path)) {
-            Some(buffer) => Ok(buffer.source.text().as_bytes().to_vec()),
+        match self.documents.get(&self.identity(path)) {
+            Some(document) => Ok(document.source.text().as_bytes().to_vec()),
             None => FileSystem.read(path),
         }
     }
@@ -45,19 +46,19 @@ impl Loader for Files {
     }
 }
 
-impl Files {
-    /// Takes in a text that was opened.
+impl DocumentStore {
+    /// Adds a document that the client has opened.
     pub(crate) fn open(&mut self, document: TextDocumentItem) {
         let path = path_of(&document.uri);
-        let buffer = Buffer {
+        let document = Document {
             uri: document.uri,
             version: document.version,
-            source: Source::new(path.clone(), document.text),
+            source: SourceFile::new(path.clone(), document.text),
         };
-        self.buffers.insert(self.identity(&path), buffer);
+        self.documents.insert(self.identity(&path), document);
     }
 
-    /// Changes an open text; a text that is not open stays so.
+    /// Applies changes to an open document; ignores changes to any other.
     pub(crate) fn change(
         &mut self,
         uri: &Uri,
@@ -66,67 +67,67 @@ impl Files {
     ) {
         let path = path_of(uri);
         let identity = self.identity(&path);
-        let Some(buffer) = self.buffers.get_mut(&identity) else {
+        let Some(document) = self.documents.get_mut(&identity) else {
             return;
         };
-        buffer.version = version;
+        document.version = version;
         for change in changes {
-            let text = changed(&buffer.source, change);
-            buffer.source = Source::new(path.clone(), text);
+            let text = changed(&document.source, change);
+            document.source = SourceFile::new(path.clone(), text);
         }
     }
 
     pub(crate) fn close(&mut self, uri: &Uri) {
-        self.buffers.remove(&self.identity(&path_of(uri)));
+        self.documents.remove(&self.identity(&path_of(uri)));
     }
 
-    /// The text that a client has open under this address.
-    pub(crate) fn buffer(&self, uri: &Uri) -> Option<&Buffer> {
-        self.buffers.get(&self.identity(&path_of(uri)))
+    /// The open document with this URI.
+    pub(crate) fn document(&self, uri: &Uri) -> Option<&Document> {
+        self.documents.get(&self.identity(&path_of(uri)))
     }
 
-    /// The open texts, by address.
-    pub(crate) fn buffers(&self) -> Vec<&Buffer> {
-        let mut buffers: Vec<&Buffer> = self.buffers.values().collect();
-        buffers.sort_by_key(|buffer| &buffer.uri);
-        buffers
+    /// The open documents, by URI.
+    pub(crate) fn documents(&self) -> Vec<&Document> {
+        let mut documents: Vec<&Document> = self.documents.values().collect();
+        documents.sort_by_key(|document| &document.uri);
+        documents
     }
 
     /// Whether the file with this identity is open.
     pub(crate) fn is_open(&self, identity: &Path) -> bool {
-        self.buffers.contains_key(identity)
+        self.documents.contains_key(identity)
     }
 
-    /// What the client calls a file.
+    /// The URI of a file: the one that the client uses, if the file is open.
     pub(crate) fn uri(&self, path: &Path) -> Option<Uri> {
-        match self.buffers.get(&self.identity(path)) {
-            Some(buffer) => Some(buffer.uri.clone()),
+        match self.documents.get(&self.identity(path)) {
+            Some(document) => Some(document.uri.clone()),
             None => Uri::from_file_path(absolute(path).ok()?),
         }
     }
 }
 
-/// A text with a change in it. Ends that come in the wrong order insert at the first.
-fn changed(source: &Source, change: TextDocumentContentChangeEvent) -> String {
+/// A text with one change applied. If the end is before the start, the new text is inserted at the start.
+fn changed(source: &SourceFile, change: TextDocumentContentChangeEvent) -> String {
     let Some(range) = change.range else {
         return change.text;
     };
-    let start = convert::offset(source, range.start) as usize;
-    let end = convert::offset(source, range.end) as usize;
+    let start = offset(source, range.start) as usize;
+    let end = offset(source, range.end) as usize;
     let mut text = source.text().to_owned();
     text.replace_range(start..end.max(start), &change.text);
     text
 }
 
-/// The path of a document. One that is no file has its address as path, by
-/// which nothing is found on disk.
+/// The path of a document. For a URI that is not a file, the URI itself, which
+/// does not exist on disk.
 pub(crate) fn path_of(uri: &Uri) -> PathBuf {
     let is_file = uri.scheme().as_str().eq_ignore_ascii_case("file");
     let path = uri.to_file_path().filter(|_| is_file);
     path.map_or_else(|| PathBuf::from(uri.as_str()), Cow::into_owned)
 }
 
-/// A place as the client counts it.
+/// A range as the client counts it: lines and UTF-16 code units, from 0.
 pub(crate) fn range(sources: &SourceMap, span: Span) -> Range {
     let source = sources.get(span.file);
     Range {
@@ -135,13 +136,13 @@ pub(crate) fn range(sources: &SourceMap, span: Span) -> Range {
     }
 }
 
-pub(crate) fn position(source: &Source, offset: u32) -> Position {
+pub(crate) fn position(source: &SourceFile, offset: u32) -> Position {
     let position = source.utf16_position(offset);
     Position::new(position.line, position.column)
 }
 
-/// The byte of a text that a client means.
-pub(crate) fn offset(source: &Source, position: Position) -> u32 {
+/// The byte offset of a position of the client.
+pub(crate) fn offset(source: &SourceFile, position: Position) -> u32 {
     source.utf16_offset(Utf16Position {
         line: position.line,
         column: position.character,
@@ -151,14 +152,14 @@ pub(crate) fn offset(source: &Source, position: Position) -> u32 {
 #[cfg(test)]
 mod tests {
     use ls_types::{Position, Range, TextDocumentContentChangeEvent};
-    use tce_idl::source::Source;
+    use tce_idl::source::SourceFile;
 
     use super::changed;
 
-    /// `𝄞 a\r\nb` with what is between two positions replaced by `+`.
+    /// `𝄞 a\r\nb` with the text between two positions replaced by `+`.
     fn edited(start: (u32, u32), end: (u32, u32)) -> String {
         let position = |(line, character)| Position::new(line, character);
-        let source = Source::new("a.idl".into(), "𝄞 a\r\nb".to_owned());
+        let source = SourceFile::new("a.idl".into(), "𝄞 a\r\nb".to_owned());
         let change = TextDocumentContentChangeEvent {
             range: Some(Range::new(position(start), position(end))),
             range_length: None,
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_counted_in_code_units_and_never_out_of_the_text() {
+    fn changes_count_code_units_and_stay_within_the_text() {
         for (start, end, expected) in [
             ((0, 0), (0, 0), "+𝄞 a\r\nb"),
             ((0, 2), (0, 3), "𝄞+a\r\nb"),

@@ -1,4 +1,4 @@
-//! What the server knows: files, and what was made of them.
+//! The state of the server: documents, and the analyses of files.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,33 +15,31 @@ use tce_idl::{
 };
 
 use crate::{
-    analysis::Analysis,
-    convert,
-    files::{Files, path_of},
-    project::Project,
+    analysis::{Analysis, Project},
+    documents::{self, DocumentStore, path_of},
 };
 
-/// A place that the client asks about.
-pub(crate) struct Spot {
+/// A position in an open document that a request refers to.
+pub(crate) struct Cursor {
     pub(crate) analysis: Rc<Analysis>,
     pub(crate) file: FileId,
     pub(crate) offset: u32,
 }
 
-/// Everything that the server knows.
-pub(crate) struct World {
-    pub(crate) files: Files,
+/// The documents, the folders and the cached analyses.
+pub(crate) struct Workspace {
+    pub(crate) documents: DocumentStore,
     /// The folders that the editor has open.
     pub(crate) folders: Vec<PathBuf>,
     project: Box<dyn Fn(&Path) -> Project>,
-    /// What is still true, by the identity of the file that it is about.
+    /// Analyses that are up to date, by the identity of their file.
     analyses: HashMap<PathBuf, Rc<Analysis>>,
 }
 
-impl World {
+impl Workspace {
     pub(crate) fn new(project: impl Fn(&Path) -> Project + 'static) -> Self {
         Self {
-            files: Files::default(),
+            documents: DocumentStore::default(),
             folders: Vec::new(),
             project: Box::new(project),
             analyses: HashMap::new(),
@@ -49,8 +47,8 @@ impl World {
     }
 
     pub(crate) fn open(&mut self, document: TextDocumentItem) {
-        self.forget(&document.uri);
-        self.files.open(document);
+        self.invalidate(&document.uri);
+        self.documents.open(document);
     }
 
     pub(crate) fn change(
@@ -59,76 +57,77 @@ impl World {
         version: i32,
         changes: Vec<TextDocumentContentChangeEvent>,
     ) {
-        self.forget(uri);
-        self.files.change(uri, version, changes);
+        self.invalidate(uri);
+        self.documents.change(uri, version, changes);
     }
 
     pub(crate) fn close(&mut self, uri: &Uri) {
-        self.forget(uri);
-        self.files.close(uri);
+        self.invalidate(uri);
+        self.documents.close(uri);
     }
 
-    /// Forgets what a change of a text may change.
-    fn forget(&mut self, uri: &Uri) {
-        let identity = self.files.identity(&path_of(uri));
+    /// Drops the analyses that a change of a document may change.
+    fn invalidate(&mut self, uri: &Uri) {
+        let identity = self.documents.identity(&path_of(uri));
         self.analyses
             .retain(|_, analysis| !analysis.depends_on(&identity));
     }
 
-    /// Forgets all that was made of files: they may be others now.
-    pub(crate) fn forget_all(&mut self) {
+    /// Drops all analyses: files on disk may have changed.
+    pub(crate) fn invalidate_all(&mut self) {
         self.analyses.clear();
     }
 
-    /// Forgets what was made of closed files: there may be many.
-    pub(crate) fn forget_closed(&mut self) {
-        let files = &self.files;
-        self.analyses.retain(|identity, _| files.is_open(identity));
+    /// Drops the analyses of closed files, of which there may be many.
+    pub(crate) fn drop_closed(&mut self) {
+        let documents = &self.documents;
+        self.analyses
+            .retain(|identity, _| documents.is_open(identity));
     }
 
-    /// What a file and its imports mean.
+    /// The analysis of a file and its imports.
     pub(crate) fn analysis(&mut self, path: &Path) -> Rc<Analysis> {
-        let identity = self.files.identity(path);
+        let identity = self.documents.identity(path);
         if let Some(analysis) = self.analyses.get(&identity) {
             return analysis.clone();
         }
-        let analysis = Rc::new(Analysis::new(&self.files, path, (self.project)(path)));
+        let analysis = Rc::new(Analysis::new(&self.documents, path, (self.project)(path)));
         self.analyses.insert(identity, analysis.clone());
         analysis
     }
 
-    /// What an open text means.
+    /// The analysis of an open document.
     pub(crate) fn opened(&mut self, uri: &Uri) -> Option<Rc<Analysis>> {
-        let path = self.files.buffer(uri)?.source.path().to_owned();
+        let path = self.documents.document(uri)?.source.path().to_owned();
         Some(self.analysis(&path))
     }
 
-    /// The place that a client means, if it is in an open text.
-    pub(crate) fn spot(&mut self, at: &TextDocumentPositionParams) -> Option<Spot> {
+    /// The position that a request refers to, if it is in an open document.
+    pub(crate) fn cursor(&mut self, at: &TextDocumentPositionParams) -> Option<Cursor> {
         let analysis = self.opened(&at.text_document.uri)?;
         let file = analysis.root?;
-        let offset = convert::offset(analysis.sources().get(file), at.position);
-        Some(Spot {
+        let offset = documents::offset(analysis.sources().get(file), at.position);
+        Some(Cursor {
             analysis,
             file,
             offset,
         })
     }
 
-    /// Every file that may name something: open ones, and those in the editor's folders.
+    /// Every file of the project: open documents, and files in the editor's folders.
     pub(crate) fn all_files(&self) -> Vec<PathBuf> {
-        let open = self.files.buffers().into_iter();
-        let open = open.map(|buffer| buffer.source.path().to_owned());
+        let open = self.documents.documents().into_iter();
+        let open = open.map(|document| document.source.path().to_owned());
         let on_disk = self.folders.iter().flat_map(|folder| idl_files(folder));
         let mut seen = HashSet::new();
         open.chain(on_disk)
-            .filter(|path| seen.insert(self.files.identity(path)))
+            .filter(|path| seen.insert(self.documents.identity(path)))
             .collect()
     }
 
-    /// A place as the client knows it.
+    /// A range as a location of the protocol.
     pub(crate) fn location(&self, sources: &SourceMap, span: Span) -> Option<Location> {
-        let uri = self.files.uri(sources.get(span.file).path())?;
-        Some(Location::new(uri, convert::range(sources, span)))
+        let uri = self.documents.uri(sources.get(span.file).path())?;
+        Some(Location::new(uri, documents::range(sources, span)))
     }
 }

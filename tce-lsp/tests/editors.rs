@@ -47,7 +47,7 @@ fn the_grammar_knows_every_word_of_the_language() {
     let words: Vec<&str> = words.split('"').skip(1).step_by(2).collect();
     assert_eq!(words.len(), 16);
     for word in words {
-        assert!(!tce_idl::names::is_name(word));
+        assert!(!tce_idl::symbols::is_name(word));
         let is_there =
             |around: [&str; 2]| grammar.contains(&format!("{}{word}{}", around[0], around[1]));
         let anywhere = [["|", "|"], ["(", "|"], ["|", ")"], ["(", ")"]];

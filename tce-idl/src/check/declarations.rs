@@ -1,5 +1,5 @@
-//! Rules about single declarations: not empty, no name twice, no operation of
-//! a base again, and keys that can be compared.
+//! Rules about single declarations: structs and interfaces are not empty, names
+//! are unique, operations are not redeclared, keys have a type that can be one.
 
 use std::collections::HashMap;
 
@@ -10,38 +10,45 @@ use crate::source::Span;
 use crate::syntax::ast::Name;
 
 pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
-    for from in &program.origin.structs {
+    check_not_empty(program, sink);
+    check_unique_names(program, sink);
+    check_not_redeclared(program, sink);
+    check_key_types(program, sink);
+}
+
+fn check_not_empty(program: &Program<'_>, sink: &mut Diagnostics) {
+    for from in &program.ast.structs {
         if from.members.is_empty() && !from.broken {
             let message = format!("struct `{}` has no members", from.name.text);
             let diagnostic = Diagnostic::new(Code::EmptyStruct, message).at(from.name.span, "");
-            sink.push(diagnostic.help("give it one, or leave the struct out"));
+            sink.push(diagnostic.help("add a member, or remove the struct"));
         }
     }
-    for from in &program.origin.interfaces {
+    for from in &program.ast.interfaces {
         if from.operations.is_empty() && !from.broken {
             let message = format!(
                 "interface `{}` has no operations of its own",
                 from.name.text
             );
             let diagnostic = Diagnostic::new(Code::EmptyInterface, message).at(from.name.span, "");
-            sink.push(diagnostic.help("give it one, or leave the interface out"));
+            sink.push(diagnostic.help("add an operation, or remove the interface"));
         }
     }
 }
 
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
-    for from in &program.origin.structs {
+fn check_unique_names(program: &Program<'_>, sink: &mut Diagnostics) {
+    for from in &program.ast.structs {
         let what = format!("struct `{}` has two members", from.name.text);
-        unique(
+        report_duplicates(
             from.members.iter().map(|it| &it.name),
             Code::DuplicateMember,
             &what,
             sink,
         );
     }
-    for from in &program.origin.interfaces {
+    for from in &program.ast.interfaces {
         let what = format!("interface `{}` has two operations", from.name.text);
-        unique(
+        report_duplicates(
             from.operations.iter().map(|it| &it.name),
             Code::DuplicateOperation,
             &what,
@@ -49,7 +56,7 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
         );
         for operation in &from.operations {
             let what = format!("operation `{}` has two parameters", operation.name.text);
-            unique(
+            report_duplicates(
                 operation.parameters.iter().map(|it| &it.name),
                 Code::DuplicateParameter,
                 &what,
@@ -59,7 +66,7 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-fn unique<'a>(
+fn report_duplicates<'a>(
     names: impl Iterator<Item = &'a Name>,
     code: Code,
     what: &str,
@@ -76,34 +83,36 @@ fn unique<'a>(
             .at(name.span, "defined again here")
             .note(*first, "first defined here");
         sink.push(match code {
-            Code::DuplicateOperation => diagnostic
-                .help("rename one of them: operations are not told apart by their parameters"),
+            Code::DuplicateOperation => {
+                diagnostic.help("rename one of them: TCE has no overloading")
+            }
             _ => diagnostic.help("rename one of them"),
         });
     }
 }
 
-/// Walks down from each interface without a base, so that a long line of bases
-/// is looked at once and not once for each of its interfaces.
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+/// Reports operations that a base declares too. Walks down from each interface
+/// without a base, so that a long chain of bases is visited once, not once for
+/// each of its interfaces.
+fn check_not_redeclared(program: &Program<'_>, sink: &mut Diagnostics) {
     let interfaces = &program.model.interfaces;
     let mut derived: Vec<Vec<usize>> = vec![Vec::new(); interfaces.len()];
     let mut open = Vec::new();
     for (at, interface) in interfaces.iter().enumerate() {
         match interface.base {
             Some(InterfaceId(base)) => derived[base as usize].push(at),
-            None => open.push(Step::Enter(at)),
+            None => open.push(TraversalStep::Enter(at)),
         }
     }
     let mut inherited: HashMap<&str, (usize, usize)> = HashMap::new();
     while let Some(step) = open.pop() {
         match step {
-            Step::Enter(at) => {
-                open.push(Step::Leave(at));
+            TraversalStep::Enter(at) => {
+                open.push(TraversalStep::Leave(at));
                 for (position, operation) in interfaces[at].operations.iter().enumerate() {
                     match inherited.get(operation.name.as_str()) {
                         Some((base, first)) if *base != at => {
-                            sink.push(again(program, (at, position), (*base, *first)));
+                            sink.push(redeclared(program, (at, position), (*base, *first)));
                         }
                         Some(_) => {}
                         None => {
@@ -111,9 +120,13 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
                         }
                     }
                 }
-                open.extend(derived[at].iter().map(|derived| Step::Enter(*derived)));
+                open.extend(
+                    derived[at]
+                        .iter()
+                        .map(|derived| TraversalStep::Enter(*derived)),
+                );
             }
-            Step::Leave(at) => {
+            TraversalStep::Leave(at) => {
                 let own = |name: &str| inherited.get(name).is_some_and(|(owner, _)| *owner == at);
                 let leaving = interfaces[at]
                     .operations
@@ -127,44 +140,44 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-/// Into an interface and all that extend it, and out again.
-enum Step {
+/// A step of the depth-first walk through interfaces and those that extend them.
+enum TraversalStep {
     Enter(usize),
     Leave(usize),
 }
 
-/// The operation `here` has the name of the one `there`: interface and position of each.
-fn again(program: &Program<'_>, here: (usize, usize), there: (usize, usize)) -> Diagnostic {
+/// The operation `here` has the name of the one `there`; both are an interface and a position in it.
+fn redeclared(program: &Program<'_>, here: (usize, usize), there: (usize, usize)) -> Diagnostic {
     let operation = |(interface, position): (usize, usize)| {
-        &program.origin.interfaces[interface].operations[position]
+        &program.ast.interfaces[interface].operations[position]
     };
-    let base = &program.origin.interfaces[there.0].name.text;
+    let base = &program.ast.interfaces[there.0].name.text;
     let name = &operation(here).name;
     let message = format!(
-        "`{}` is inherited from `{base}` and can't be declared again",
+        "`{}` is inherited from `{base}` and can't be redeclared",
         name.text
     );
     let diagnostic =
-        Diagnostic::new(Code::InheritedOperation, message).at(name.span, "declared again here");
+        Diagnostic::new(Code::InheritedOperation, message).at(name.span, "redeclared here");
     let diagnostic = diagnostic.note(
         operation(there).name.span,
         format!("declared in `{base}` here"),
     );
-    diagnostic.help("leave it out: a servant of this interface serves it anyway")
+    diagnostic.help("remove it: a servant of this interface implements the inherited operation")
 }
 
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_key_types(program: &Program<'_>, sink: &mut Diagnostics) {
     for (it, from) in program
         .model
         .dictionaries
         .iter()
-        .zip(&program.origin.dictionaries)
+        .zip(&program.ast.dictionaries)
     {
         let why = match it.key {
             Type::Byte | Type::Bool | Type::Short | Type::Int | Type::Long | Type::String => {
                 continue;
             }
-            Type::Float | Type::Double => "two floating-point numbers are rarely equal",
+            Type::Float | Type::Double => "floating-point numbers can't be compared reliably",
             Type::Struct(_) => "it is a struct",
             Type::Sequence(_) => "it is a sequence",
             Type::Dictionary(_) => "it is a dictionary",

@@ -1,28 +1,29 @@
-//! Which part of the new version is which of the old one.
+//! Which interface and operation of the new version corresponds to which of the
+//! old one, and whether types of both are the same, by name and on the wire.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::diagnostic::Breaks;
 use crate::model::{Interface, Model, ModuleId, Operation, Type};
 
-/// Two versions, and what in them belongs together.
-pub(super) struct Pairs<'m> {
+/// Two versions of an IDL, with their corresponding interfaces and operations.
+pub(super) struct Versions<'m> {
     pub(super) old: &'m Model,
     pub(super) new: &'m Model,
-    /// As the interfaces of the old model.
-    pub(super) interfaces: Vec<Option<Pair<'m>>>,
-    /// Interfaces and operations with a new name: both as `module.Interface[.operation]`.
+    /// For each interface of the old model the corresponding new one.
+    pub(super) interfaces: Vec<Option<InterfaceMatch<'m>>>,
+    /// The renamed interfaces and operations, old name to new name, as `module.Interface[.operation]`.
     renamed: BTreeMap<String, String>,
 }
 
-/// An interface that both versions have.
-pub(super) struct Pair<'m> {
+/// The new version of an interface.
+pub(super) struct InterfaceMatch<'m> {
     pub(super) new: &'m Interface,
-    /// As the operations of the old interface.
+    /// For each operation of the old interface the corresponding new one.
     pub(super) operations: Vec<Option<&'m Operation>>,
 }
 
-/// The operations of an interface.
+/// The operations of an interface, by name and by index.
 struct Operations<'m> {
     by_name: HashMap<&'m str, &'m Operation>,
     by_index: HashMap<u16, &'m Operation>,
@@ -42,24 +43,24 @@ fn full_name(model: &Model, interface: &Interface) -> String {
     model.full_name(interface.module, &interface.name)
 }
 
-impl<'m> Pairs<'m> {
+impl<'m> Versions<'m> {
     pub(super) fn new(old: &'m Model, new: &'m Model) -> Self {
-        let mut pairs = Self {
+        let mut versions = Self {
             old,
             new,
             interfaces: Vec::new(),
             renamed: BTreeMap::new(),
         };
-        let same = pairs.same_interfaces();
+        let same = versions.same_interfaces();
         for (before, after) in old.interfaces.iter().zip(same) {
-            let pair = after.map(|after| pairs.pair(before, after));
-            pairs.interfaces.push(pair);
+            let matched = after.map(|after| versions.match_operations(before, after));
+            versions.interfaces.push(matched);
         }
-        pairs
+        versions
     }
 
-    /// For each old interface the new one of the same name, or else a new name
-    /// for the same index and operations.
+    /// For each old interface the new one of the same name, or else one with a
+    /// new name and the same index and operations.
     fn same_interfaces(&self) -> Vec<Option<&'m Interface>> {
         let (old, new) = (self.old, self.new);
         let names =
@@ -70,34 +71,40 @@ impl<'m> Pairs<'m> {
         for (_, it) in names(new, &new.interfaces).filter(|(name, _)| !before.contains(name)) {
             fresh.entry(it.index).or_insert(it);
         }
-        let pairs = names(old, &old.interfaces).map(|(name, it)| {
+        let versions = names(old, &old.interfaces).map(|(name, it)| {
             after.get(&name).copied().or_else(|| {
-                let serves = fresh.get(&it.index).is_some_and(|new| self.serves(new, it));
-                serves.then(|| fresh.remove(&it.index)).flatten()
+                let is_renamed = fresh
+                    .get(&it.index)
+                    .is_some_and(|new| self.has_operations_of(new, it));
+                is_renamed.then(|| fresh.remove(&it.index)).flatten()
             })
         });
-        pairs.collect()
+        versions.collect()
     }
 
-    /// Whether callers of the interface `old` may call `new` without noticing.
-    fn serves(&self, new: &Interface, old: &Interface) -> bool {
+    /// Whether `new` has every operation of `old`, with the same index and layout.
+    fn has_operations_of(&self, new: &Interface, old: &Interface) -> bool {
         let new = Operations::of(new).by_index;
         old.operations.iter().all(|operation| {
             let candidate = new.get(&operation.index);
-            candidate.is_some_and(|candidate| self.answers(candidate, operation))
+            candidate.is_some_and(|candidate| self.is_compatible(candidate, operation))
         })
     }
 
-    /// Whether callers of the operation `old` may call `new` without noticing.
-    fn answers(&self, new: &Operation, old: &Operation) -> bool {
+    /// Whether `new` has the same parameters and result as `old` on the wire.
+    fn is_compatible(&self, new: &Operation, old: &Operation) -> bool {
         let parameters = || old.parameters.iter().zip(&new.parameters);
         old.parameters.len() == new.parameters.len()
-            && parameters().all(|(old, new)| types::same_layout(self, Some(old.ty), Some(new.ty)))
-            && types::same_layout(self, old.returns, new.returns)
+            && parameters().all(|(old, new)| same_layout(self, Some(old.ty), Some(new.ty)))
+            && same_layout(self, old.returns, new.returns)
     }
 
-    /// Pairs the operations, and notes what has a new name.
-    fn pair(&mut self, before: &'m Interface, after: &'m Interface) -> Pair<'m> {
+    /// Matches the operations of an interface, and records the renamed ones.
+    fn match_operations(
+        &mut self,
+        before: &'m Interface,
+        after: &'m Interface,
+    ) -> InterfaceMatch<'m> {
         let (old_name, new_name) = (full_name(self.old, before), full_name(self.new, after));
         let (old, new) = (Operations::of(before), Operations::of(after));
         let mut operations = Vec::new();
@@ -105,7 +112,7 @@ impl<'m> Pairs<'m> {
             let found = new.by_name.get(operation.name.as_str()).or_else(|| {
                 let other = new.by_index.get(&operation.index)?;
                 let is_fresh = !old.by_name.contains_key(other.name.as_str());
-                (is_fresh && self.answers(other, operation)).then_some(other)
+                (is_fresh && self.is_compatible(other, operation)).then_some(other)
             });
             operations.push(found.copied());
             if let Some(found) = found {
@@ -114,7 +121,7 @@ impl<'m> Pairs<'m> {
             }
         }
         self.rename(old_name, new_name);
-        Pair {
+        InterfaceMatch {
             new: after,
             operations,
         }
@@ -131,7 +138,7 @@ impl<'m> Pairs<'m> {
         if let Some(name) = self.renamed.get(old) {
             return name.clone();
         }
-        // An operation that is gone may be one of an interface with a new name.
+        // A removed operation may belong to a renamed interface.
         let interface = old.rsplit_once('.');
         let renamed = interface.and_then(|(interface, operation)| {
             let interface = self.renamed.get(interface)?;
@@ -141,40 +148,44 @@ impl<'m> Pairs<'m> {
     }
 }
 
-/// What it breaks that `old` has become `new`; `None` stands for `void`. A
-/// type that keeps its name breaks nothing here: what it holds is compared
-/// where it is declared.
-pub(super) fn change(pairs: &Pairs<'_>, old: Option<Type>, new: Option<Type>) -> Option<Breaks> {
-    if same_name(pairs, old, new) {
+/// What a change of a type from `old` to `new` breaks; `None` as a type means
+/// `void`. A type with the same name breaks nothing here: its content is
+/// compared at its declaration.
+pub(super) fn change(
+    versions: &Versions<'_>,
+    old: Option<Type>,
+    new: Option<Type>,
+) -> Option<Breaks> {
+    if same_name(versions, old, new) {
         return None;
     }
-    Some(match same_layout(pairs, old, new) {
+    Some(match same_layout(versions, old, new) {
         true => Breaks::SOURCE,
         false => Breaks::BOTH,
     })
 }
 
-fn same_name(pairs: &Pairs<'_>, old: Option<Type>, new: Option<Type>) -> bool {
+fn same_name(versions: &Versions<'_>, old: Option<Type>, new: Option<Type>) -> bool {
     let (Some(old), Some(new)) = (old, new) else {
         return old == new;
     };
-    match (pairs.old.declared(old), pairs.new.declared(new)) {
+    match (versions.old.declared(old), versions.new.declared(new)) {
         (None, None) => old == new,
         (Some((old_module, old)), Some((new_module, new))) => {
-            pairs.old.full_name(old_module, old) == pairs.new.full_name(new_module, new)
+            versions.old.full_name(old_module, old) == versions.new.full_name(new_module, new)
         }
         _ => false,
     }
 }
 
-/// Both types for a reader, in full where their short names are the same.
+/// Both types as text, with their modules if their short names are the same.
 pub(super) fn spelled(
-    pairs: &Pairs<'_>,
+    versions: &Versions<'_>,
     (old, old_module): (Option<Type>, ModuleId),
     (new, new_module): (Option<Type>, ModuleId),
 ) -> (String, String) {
-    let was = pairs.old.spell(old, old_module);
-    let is = pairs.new.spell(new, new_module);
+    let was = versions.old.spell(old, old_module);
+    let is = versions.new.spell(new, new_module);
     if was != is {
         return (was, is);
     }
@@ -183,21 +194,21 @@ pub(super) fn spelled(
         declared.map(|(module, name)| format!("{}::{name}", model.module(module).name))
     };
     (
-        in_full(pairs.old, old).unwrap_or(was),
-        in_full(pairs.new, new).unwrap_or(is),
+        in_full(versions.old, old).unwrap_or(was),
+        in_full(versions.new, new).unwrap_or(is),
     )
 }
 
-/// Whether values of both types are the same bytes, whatever they are called.
-pub(super) fn same_layout(pairs: &Pairs<'_>, old: Option<Type>, new: Option<Type>) -> bool {
+/// Whether values of both types have the same encoding, whatever the types are called.
+pub(super) fn same_layout(versions: &Versions<'_>, old: Option<Type>, new: Option<Type>) -> bool {
     let (Some(old), Some(new)) = (old, new) else {
         return old == new;
     };
-    // Types may contain themselves, deeply: this does not recurse.
+    // Iterative, since types may be nested deeply; `seen` ends the loop for types that contain themselves.
     let mut seen = HashSet::from([(old, new)]);
     let mut open = vec![(old, new)];
     while let Some((old, new)) = open.pop() {
-        let Some(parts) = parts(pairs, old, new) else {
+        let Some(parts) = parts(versions, old, new) else {
             return false;
         };
         open.extend(parts.into_iter().filter(|pair| seen.insert(*pair)));
@@ -205,9 +216,9 @@ pub(super) fn same_layout(pairs: &Pairs<'_>, old: Option<Type>, new: Option<Type
     true
 }
 
-/// The pairs of types that must have the same layout for these two to have it.
-fn parts(pairs: &Pairs<'_>, old: Type, new: Type) -> Option<Vec<(Type, Type)>> {
-    let (before, after) = (pairs.old, pairs.new);
+/// The pairs of inner types that must have the same layout; `None` if the two types differ already.
+fn parts(versions: &Versions<'_>, old: Type, new: Type) -> Option<Vec<(Type, Type)>> {
+    let (before, after) = (versions.old, versions.new);
     match (old, new) {
         (Type::Struct(old), Type::Struct(new)) => {
             let (old, new) = (&before.struct_(old).members, &after.struct_(new).members);

@@ -1,36 +1,36 @@
-//! What a file is made of: words and signs, each with the comments before it.
+//! The lexemes of a file: its words and punctuation marks, each with the comments before it.
 
 use crate::syntax::Token;
 
-/// A word or a sign.
+/// A word or a punctuation mark.
 #[derive(Debug, Clone)]
-pub(super) struct Piece<'a> {
+pub(super) struct Lexeme<'a> {
     /// Empty for the end of the file.
     pub(super) text: &'a str,
-    /// What stands between the piece before and this one.
+    /// The comments between the previous lexeme and this one.
     pub(super) comments: Vec<Comment<'a>>,
-    /// How many lines end right before it, two for more.
+    /// The number of line breaks right before it, at most 2.
     pub(super) newlines: usize,
 }
 
-impl Piece<'_> {
-    /// How many lines end before the first comment, or before the piece itself.
+impl Lexeme<'_> {
+    /// The number of line breaks before the first comment, or before the lexeme if it has no comments.
     fn first_newlines(&mut self) -> &mut usize {
         let first = self.comments.first_mut();
         first.map_or(&mut self.newlines, |comment| &mut comment.newlines)
     }
 }
 
-/// A comment, without space at its end.
+/// A comment, without trailing space.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Comment<'a> {
     pub(super) text: &'a str,
-    /// How many lines end right before it, two for more.
+    /// The number of line breaks right before it, at most 2.
     pub(super) newlines: usize,
 }
 
 impl Comment<'_> {
-    /// Whether it goes to the end of its line.
+    /// Whether it extends to the end of its line.
     pub(super) fn is_line(&self) -> bool {
         !self.text.starts_with("/*")
     }
@@ -41,17 +41,17 @@ impl Comment<'_> {
     }
 }
 
-/// The pieces of a text in their canonical order: an `import` with its `;`,
-/// and no `;` that ends nothing. The last piece is the end of the file.
-pub(super) fn pieces<'a>(text: &'a str, tokens: &[Token]) -> Vec<Piece<'a>> {
-    let mut pieces = with_semicolons(commented(text, tokens));
-    commas_before_remarks(&mut pieces);
-    without_idle_semicolons(pieces)
+/// The lexemes of a text in canonical form: with a `;` after every `import`, and
+/// without redundant `;`. The last lexeme is the end of the file.
+pub(super) fn lexemes<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
+    let mut lexemes = with_semicolons(commented(text, tokens));
+    separators_before_trailing_comments(&mut lexemes);
+    without_redundant_semicolons(lexemes)
 }
 
-/// The pieces as they stand in the text.
-fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Piece<'a>> {
-    let mut pieces = Vec::new();
+/// The lexemes in the order of the text.
+fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
+    let mut lexemes = Vec::new();
     let mut comments = Vec::new();
     let mut end = None;
     for token in tokens {
@@ -62,7 +62,7 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Piece<'a>> {
             comments.push(Comment { text, newlines });
         } else {
             let comments = std::mem::take(&mut comments);
-            pieces.push(Piece {
+            lexemes.push(Lexeme {
                 text,
                 comments,
                 newlines,
@@ -71,116 +71,121 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Piece<'a>> {
         end = Some(start + text.len());
     }
     let newlines = newlines(text, end, text.len());
-    pieces.push(Piece {
+    lexemes.push(Lexeme {
         text: "",
         comments,
         newlines,
     });
-    pieces
+    lexemes
 }
 
-/// How many lines end before `start`; the first thing of a file stands on a line of its own.
+/// The number of line breaks between `end` and `start`, at most 2; 1 at the start of the file.
 fn newlines(text: &str, end: Option<usize>, start: usize) -> usize {
     let Some(end) = end else { return 1 };
     text[end..start].matches('\n').count().min(2)
 }
 
-/// Adds the `;` that an import may lack.
-fn with_semicolons(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
-    let mut whole: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
-    for piece in pieces {
+/// Adds the optional `;` after imports.
+fn with_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut whole: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
+    for lexeme in lexemes {
         let is_imported = whole.len() > 1 && whole[whole.len() - 2].text == "import";
-        if is_imported && piece.text != ";" {
+        if is_imported && lexeme.text != ";" {
             let comments = Vec::new();
-            whole.push(Piece {
+            whole.push(Lexeme {
                 text: ";",
                 comments,
                 newlines: 0,
             });
         }
-        whole.push(piece);
+        whole.push(lexeme);
     }
     whole
 }
 
-/// `a // remark` and `, b` on the next line become `a, // remark` and `b`.
-/// The remark stays on the line of `a`, so it never becomes documentation.
-fn commas_before_remarks(pieces: &mut [Piece<'_>]) {
-    for at in 2..pieces.len() {
-        let (before, after) = pieces.split_at_mut(at);
-        let [.., previous, piece] = before else {
+/// Moves a separator before a trailing comment: `a // text` and `, b` on the next
+/// line become `a, // text` and `b`. The comment stays on the line of `a`, so
+/// that it never becomes documentation of `b`.
+fn separators_before_trailing_comments(lexemes: &mut [Lexeme<'_>]) {
+    for at in 2..lexemes.len() {
+        let (before, after) = lexemes.split_at_mut(at);
+        let [.., previous, lexeme] = before else {
             continue;
         };
-        // What stands before a `;` that ends nothing may be documentation.
+        // A comment before a redundant `;` may be documentation.
         let is_end =
-            matches!(piece.text, "," | ";") && !matches!(previous.text, "{" | "}" | ";" | "]");
-        if is_end && has_one_remark(piece) && !begins_with_remark(&after[0]) {
-            move_remark(piece, &mut after[0]);
+            matches!(lexeme.text, "," | ";") && !matches!(previous.text, "{" | "}" | ";" | "]");
+        if is_end && has_one_line_comment(lexeme) && !begins_with_trailing_comment(&after[0]) {
+            move_comment(lexeme, &mut after[0]);
         }
     }
 }
 
-fn has_one_remark(piece: &Piece<'_>) -> bool {
-    let lines = piece.comments.iter().filter(|comment| comment.is_line());
-    lines.count() == 1 && piece.comments.last().is_some_and(Comment::is_line)
+fn has_one_line_comment(lexeme: &Lexeme<'_>) -> bool {
+    let lines = lexeme.comments.iter().filter(|comment| comment.is_line());
+    lines.count() == 1 && lexeme.comments.last().is_some_and(Comment::is_line)
 }
 
-/// Whether a comment on the line of the piece before goes to the end of the line.
-fn begins_with_remark(piece: &Piece<'_>) -> bool {
-    let behind = piece.comments.iter().take_while(|it| it.newlines == 0);
+/// Whether a comment on the line of the previous lexeme extends to the end of the line.
+fn begins_with_trailing_comment(lexeme: &Lexeme<'_>) -> bool {
+    let behind = lexeme.comments.iter().take_while(|it| it.newlines == 0);
     behind.into_iter().any(Comment::is_line)
 }
 
-/// Moves the last comment before `piece` to the end of the line of `piece`.
-fn move_remark<'a>(piece: &mut Piece<'a>, next: &mut Piece<'a>) {
-    if let Some(remark) = piece.comments.pop() {
+/// Moves the last comment before `lexeme` behind it, to the end of its line.
+fn move_comment<'a>(lexeme: &mut Lexeme<'a>, next: &mut Lexeme<'a>) {
+    if let Some(comment) = lexeme.comments.pop() {
         let newlines = next.first_newlines();
         *newlines = (*newlines).max(1);
         next.comments.insert(
             0,
             Comment {
                 newlines: 0,
-                ..remark
+                ..comment
             },
         );
-        piece.newlines = 0;
+        lexeme.newlines = 0;
     }
 }
 
-/// Leaves out each `;` that ends nothing.
-fn without_idle_semicolons(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
-    let mut kept: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
+/// Removes redundant `;`.
+fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut kept: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
     let mut depth = 0_usize;
-    let mut pieces = pieces.into_iter().peekable();
-    while let Some(mut piece) = pieces.next() {
-        match piece.text {
+    let mut lexemes = lexemes.into_iter().peekable();
+    while let Some(mut lexeme) = lexemes.next() {
+        match lexeme.text {
             "{" => depth += 1,
             "}" => depth = depth.saturating_sub(1),
             _ => {}
         }
         let before = kept.last().map_or("", |last| last.text);
-        match pieces.peek_mut() {
-            Some(next) if is_idle(before, &piece, depth) && can_go(before, &piece, next) => {
+        match lexemes.peek_mut() {
+            Some(next)
+                if is_redundant(before, &lexeme, depth)
+                    && can_be_removed(before, &lexeme, next) =>
+            {
                 let newlines = next.first_newlines();
-                *newlines = (*newlines).max(piece.newlines);
-                piece.comments.append(&mut next.comments);
-                next.comments = piece.comments;
+                *newlines = (*newlines).max(lexeme.newlines);
+                lexeme.comments.append(&mut next.comments);
+                next.comments = lexeme.comments;
             }
-            _ => kept.push(piece),
+            _ => kept.push(lexeme),
         }
     }
     kept
 }
 
-/// Whether a piece after `before` is a `;` that the language does not ask for.
-pub(super) fn is_idle(before: &str, piece: &Piece<'_>, depth: usize) -> bool {
-    piece.text == ";" && (matches!(before, "{" | ";" | "]") || before == "}" && depth == 0)
+/// Whether a lexeme after `before` is a `;` that the language does not require.
+pub(super) fn is_redundant(before: &str, lexeme: &Lexeme<'_>, depth: usize) -> bool {
+    lexeme.text == ";" && (matches!(before, "{" | ";" | "]") || before == "}" && depth == 0)
 }
 
-/// A comment may hold a `;` that ends nothing: a remark that were alone on its
-/// line, or was between a module and its `;`, could become documentation.
-fn can_go(before: &str, semicolon: &Piece<'_>, next: &Piece<'_>) -> bool {
+/// Whether a redundant `;` can be removed. It stays if, without it, a comment
+/// around it would be on a line of its own or follow a module directly, and so
+/// could become documentation of the next declaration.
+fn can_be_removed(before: &str, semicolon: &Lexeme<'_>, next: &Lexeme<'_>) -> bool {
     let is_bare = semicolon.comments.is_empty();
     let is_behind = is_bare && semicolon.newlines == 0;
-    is_behind || !begins_with_remark(next) && (is_bare || before != "}")
+    is_behind || !begins_with_trailing_comment(next) && (is_bare || before != "}")
 }

@@ -1,35 +1,35 @@
-//! What the rules judge.
+//! The input of the rules.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Language;
 use crate::loader::Loader;
-use crate::names::Kind;
 use crate::resolve::Program;
-use crate::resolve::imports::Loaded;
+use crate::resolve::imports::LoadedFiles;
 use crate::source::{FileId, SourceMap, Span};
+use crate::symbols::SymbolKind;
 use crate::syntax::ast::{self, Element, Name};
 
-/// A compilation without errors. Only the files that were given are judged,
-/// not those that they import.
-pub(crate) struct Subject<'a> {
+/// A compilation without errors. The rules check the files of the command line,
+/// not their imports.
+pub(crate) struct LintContext<'a> {
     pub(crate) program: &'a Program<'a>,
     pub(crate) sources: &'a SourceMap,
     /// The languages whose keywords count.
     pub(crate) languages: &'a [Language],
-    /// Whether a file holds the indices to what they are.
+    /// Whether there is a lock file, which reports changed indices.
     pub(crate) has_lock: bool,
-    pub(crate) loaded: &'a Loaded,
-    /// The files that are judged.
-    pub(crate) given: HashSet<FileId>,
+    pub(crate) loaded: &'a LoadedFiles,
+    /// The files that are checked.
+    pub(crate) checked: HashSet<FileId>,
 }
 
-/// Those of the files that were loaded whose paths were given.
-pub(crate) fn given(
+/// The ids of the loaded files that are at `paths`.
+pub(crate) fn checked_files(
     loader: &dyn Loader,
     paths: &[&Path],
-    loaded: &Loaded,
+    loaded: &LoadedFiles,
     sources: &SourceMap,
 ) -> HashSet<FileId> {
     let given: HashSet<PathBuf> = paths.iter().map(|path| loader.identity(path)).collect();
@@ -38,28 +38,28 @@ pub(crate) fn given(
         .collect()
 }
 
-impl<'a> Subject<'a> {
-    /// Whether a place is in a file that is judged.
-    pub(super) fn is_given(&self, span: Span) -> bool {
-        self.given.contains(&span.file)
+impl<'a> LintContext<'a> {
+    /// Whether a range is in a file that is checked.
+    pub(super) fn is_checked(&self, span: Span) -> bool {
+        self.checked.contains(&span.file)
     }
 
-    /// The files that are judged.
+    /// The files that are checked.
     pub(super) fn files(&self) -> impl Iterator<Item = &'a ast::File> {
         let files = self.loaded.files.iter();
-        files.filter(|file| self.given.contains(&file.id))
+        files.filter(|file| self.checked.contains(&file.id))
     }
 
-    /// The openings of modules that are judged.
+    /// The openings of modules in the files that are checked.
     pub(super) fn modules(&self) -> impl Iterator<Item = &'a ast::Module> {
         self.files().flat_map(|file| &file.modules)
     }
 
-    /// Every name that is declared, in the order of the text.
-    pub(super) fn names(&self) -> Vec<(Kind, &'a Name)> {
+    /// Every declared name, in the order of the text.
+    pub(super) fn names(&self) -> Vec<(SymbolKind, &'a Name)> {
         let mut names = Vec::new();
         for module in self.modules() {
-            names.push((Kind::Module, &module.name));
+            names.push((SymbolKind::Module, &module.name));
             for element in &module.elements {
                 names.push((kind(element), element.name()));
                 add_inner(element, &mut names);
@@ -69,26 +69,30 @@ impl<'a> Subject<'a> {
     }
 }
 
-pub(super) fn kind(element: &Element) -> Kind {
+pub(super) fn kind(element: &Element) -> SymbolKind {
     match element {
-        Element::Struct(_) => Kind::Struct,
-        Element::Sequence(_) => Kind::Sequence,
-        Element::Dictionary(_) => Kind::Dictionary,
-        Element::Interface(_) => Kind::Interface,
+        Element::Struct(_) => SymbolKind::Struct,
+        Element::Sequence(_) => SymbolKind::Sequence,
+        Element::Dictionary(_) => SymbolKind::Dictionary,
+        Element::Interface(_) => SymbolKind::Interface,
     }
 }
 
 /// Adds the names inside of an element.
-fn add_inner<'a>(element: &'a Element, names: &mut Vec<(Kind, &'a Name)>) {
+fn add_inner<'a>(element: &'a Element, names: &mut Vec<(SymbolKind, &'a Name)>) {
     match element {
         Element::Struct(it) => {
-            names.extend(it.members.iter().map(|member| (Kind::Member, &member.name)));
+            names.extend(
+                it.members
+                    .iter()
+                    .map(|member| (SymbolKind::Member, &member.name)),
+            );
         }
         Element::Interface(it) => {
             for operation in &it.operations {
-                names.push((Kind::Operation, &operation.name));
+                names.push((SymbolKind::Operation, &operation.name));
                 let parameters = operation.parameters.iter();
-                names.extend(parameters.map(|parameter| (Kind::Parameter, &parameter.name)));
+                names.extend(parameters.map(|parameter| (SymbolKind::Parameter, &parameter.name)));
             }
         }
         Element::Sequence(_) | Element::Dictionary(_) => {}

@@ -1,67 +1,73 @@
-//! A model held against the indices that peers know.
+//! Compares the indices of a model with those that peers rely on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{Entry, Item, Lock, items, scope};
+use super::{IndexedItem, Lock, LockEntry, items, scope};
 use crate::diagnostic::{Breaks, Code, Diagnostic};
-use crate::model::{IndexPlace, Model};
+use crate::model::{IndexOrigin, Model};
 use crate::source::Span;
 
-/// Where the earlier indices come from, for the words of a diagnostic.
+/// Where the earlier indices come from; the wording of a diagnostic depends on it.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Before {
+pub(crate) enum Baseline {
     /// A lock file.
-    Locked,
+    LockFile,
     /// An earlier version of the IDL.
-    Declared,
+    EarlierVersion,
 }
 
-/// The entries of one scope, by index: what is known there, and by which name.
-type Known<'l> = BTreeMap<u16, (&'l str, Entry)>;
+/// The recorded names and entries of one scope, by index.
+type RecordedIndices<'l> = BTreeMap<u16, (&'l str, LockEntry)>;
 
-/// Each interface and operation whose index is not what peers know. With all
-/// of the edits made, every known one has its index, and no two have the same.
-pub(crate) fn hold(lock: &Lock, model: &Model, before: Before) -> Vec<Diagnostic> {
-    let mut known: HashMap<&str, Known<'_>> = HashMap::new();
+/// Reports each interface and operation whose index has changed, or was that of
+/// another one. After all suggested edits, every recorded declaration has its
+/// index again, and all indices are distinct.
+pub(crate) fn changed_indices(lock: &Lock, model: &Model, baseline: Baseline) -> Vec<Diagnostic> {
+    let mut recorded: HashMap<&str, RecordedIndices<'_>> = HashMap::new();
     for (name, entry) in lock.entries() {
-        let known = known.entry(scope(name)).or_default();
-        known.insert(entry.index, (name, *entry));
+        let recorded = recorded.entry(scope(name)).or_default();
+        recorded.insert(entry.index, (name, *entry));
     }
     let items = items(model);
-    let mut by_scope: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    let mut by_scope: BTreeMap<&str, Vec<&IndexedItem>> = BTreeMap::new();
     for item in &items {
         by_scope.entry(&item.scope).or_default().push(item);
     }
     let scopes = by_scope.into_iter().filter_map(|(scope, items)| {
-        let known = known.get(scope)?;
-        Some(hold_scope(lock, known, &items, before))
+        let recorded = recorded.get(scope)?;
+        Some(changed_in_scope(lock, recorded, &items, baseline))
     });
     scopes.flatten().collect()
 }
 
-fn hold_scope(lock: &Lock, known: &Known<'_>, items: &[&Item], before: Before) -> Vec<Diagnostic> {
-    let is_new = |item: &Item| !lock.entries().contains_key(&item.name);
+fn changed_in_scope(
+    lock: &Lock,
+    recorded: &RecordedIndices<'_>,
+    items: &[&IndexedItem],
+    baseline: Baseline,
+) -> Vec<Diagnostic> {
+    let is_new = |item: &IndexedItem| !lock.entries().contains_key(&item.name);
     let new = items.iter().filter(|item| is_new(item));
-    let mut taken: BTreeSet<u16> = known.keys().copied().collect();
+    let mut taken: BTreeSet<u16> = recorded.keys().copied().collect();
     taken.extend(new.map(|item| item.index));
     let names: HashSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
     let mut found = Vec::new();
     for item in items {
-        match (lock.entries().get(&item.name), known.get(&item.index)) {
+        match (lock.entries().get(&item.name), recorded.get(&item.index)) {
             (Some(entry), _) if entry.index != item.index => {
-                found.push(moved(item, *entry, before));
+                found.push(moved(item, *entry, baseline));
             }
             (None, Some((owner, entry))) => {
-                let label = match before {
-                    Before::Locked if !names.contains(owner) => {
-                        format!("if `{}` is its new name, write that here", item.name)
+                let label = match baseline {
+                    Baseline::LockFile if !names.contains(owner) => {
+                        format!("if `{}` is its new name, write that name here", item.name)
                     }
-                    _ => "it is this one's".to_owned(),
+                    _ => "its index is recorded here".to_owned(),
                 };
                 let free = free(&taken);
                 taken.extend(free);
                 let message = format!(
-                    "`{}` takes index {}, which peers know as `{owner}`",
+                    "`{}` has index {}, which peers use for `{owner}`",
                     item.name, item.index
                 );
                 found.push(reused(item, message, (entry.span, label), free));
@@ -72,28 +78,28 @@ fn hold_scope(lock: &Lock, known: &Known<'_>, items: &[&Item], before: Before) -
     found
 }
 
-/// An index for something new: after all others, or in a gap where there is no after.
+/// An unused index: after all others, or else in a gap.
 fn free(taken: &BTreeSet<u16>) -> Option<u16> {
-    // 65535 is the built-in interface's.
+    // 65535 is reserved for the built-in interface.
     let last = u16::MAX - 1;
     let next = taken.last().map_or(0, |last| last.saturating_add(1));
     let is_free = |index: &u16| !taken.contains(index);
     (next..=last).chain(0..next.min(last)).find(is_free)
 }
 
-fn moved(item: &Item, entry: Entry, before: Before) -> Diagnostic {
-    let Item { name, index, .. } = item;
+fn moved(item: &IndexedItem, entry: LockEntry, baseline: Baseline) -> Diagnostic {
+    let IndexedItem { name, index, .. } = item;
     let old = entry.index;
-    let message = format!("`{name}` moved from index {old} to {index}");
-    let there = match before {
-        Before::Locked => format!("locked at {old}"),
-        Before::Declared => format!("its index was {old}"),
+    let message = format!("the index of `{name}` changed from {old} to {index}");
+    let there = match baseline {
+        Baseline::LockFile => format!("the lock has index {old}"),
+        Baseline::EarlierVersion => format!("its index was {old}"),
     };
-    let edit = item.place.write(old);
-    let fix = format!("to keep its index, {}", advice(item.place, old));
+    let edit = item.origin.edit(old);
+    let fix = format!("to keep its index, {}", advice(item.origin, old));
     Diagnostic::new(Code::IndexMoved, message)
         .at(
-            item.place.or_name(item.span),
+            item.origin.label_span(item.span),
             format!("its index is {index}"),
         )
         .note(entry.span, there)
@@ -102,33 +108,33 @@ fn moved(item: &Item, entry: Entry, before: Before) -> Diagnostic {
 }
 
 fn reused(
-    item: &Item,
+    item: &IndexedItem,
     message: String,
     (there, label): (Span, String),
     free: Option<u16>,
 ) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::IndexReused, message)
         .at(
-            item.place.or_name(item.span),
+            item.origin.label_span(item.span),
             format!("its index is {}", item.index),
         )
         .note(there, label)
         .breaks(Breaks::WIRE);
     match free {
-        None => diagnostic.help("no index is free: split the interface, or the module"),
+        None => diagnostic.help("all indices are used: split the interface or the module"),
         Some(free) => {
-            let edit = item.place.write(free);
-            let fix = format!("{}: that index is free", advice(item.place, free));
+            let edit = item.origin.edit(free);
+            let fix = format!("{}, which is unused", advice(item.origin, free));
             diagnostic.fix(fix, edit.span, edit.replacement)
         }
     }
 }
 
-/// What to do to give something an index, for a person.
-fn advice(place: IndexPlace, index: u16) -> String {
-    match place {
-        IndexPlace::Written(_) => format!("write `{index}` here"),
-        IndexPlace::Counted(_) => format!("write `[index={index}]` before it"),
-        IndexPlace::Annotated(_) => format!("add `index={index}` to its annotations"),
+/// How to set an index, as advice.
+fn advice(origin: IndexOrigin, index: u16) -> String {
+    match origin {
+        IndexOrigin::Explicit(_) => format!("write `{index}` here"),
+        IndexOrigin::Implicit(_) => format!("write `[index={index}]` before it"),
+        IndexOrigin::ImplicitAnnotated(_) => format!("add `index={index}` to its annotations"),
     }
 }

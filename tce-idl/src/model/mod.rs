@@ -1,8 +1,8 @@
 //! The resolved model: what a set of `.idl` files means.
 //!
-//! It is immutable and refers by id, never by name: a back end looks nothing
-//! up. Whatever reaches it has passed every check, so a back end can't meet a
-//! struct that contains itself or two operations with one index.
+//! The model refers by id, never by name, so that a back end looks nothing up.
+//! A model without errors has passed every check: no struct contains itself, no
+//! two operations of an interface have the same index.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub enum Element {
     Interface(InterfaceId),
 }
 
-/// The type of a value. `void` is no value: see [`Operation::returns`].
+/// The type of a value. `void` is not a value: see [`Operation::returns`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `byte`: 8 bits, unsigned.
@@ -100,7 +100,7 @@ pub struct Struct {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -113,7 +113,7 @@ pub struct Struct {
 pub struct Member {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -128,7 +128,7 @@ pub struct Sequence {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -143,7 +143,7 @@ pub struct Dictionary {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -160,7 +160,7 @@ pub struct Interface {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -168,22 +168,23 @@ pub struct Interface {
     pub comment: Option<String>,
     /// Its index on the wire (ifidx).
     pub index: u16,
-    /// Where that comes from.
-    pub index_place: IndexPlace,
+    /// How the index is determined.
+    pub index_origin: IndexOrigin,
     /// Its base.
     pub base: Option<InterfaceId>,
-    /// Its own operations, in declared order, at least one. Inherited ones
-    /// are the base's: see [`Model::lineage`].
+    /// Its own operations, in declared order, at least one. For inherited
+    /// operations see [`Model::lineage`].
     pub operations: Vec<Operation>,
-    /// Whether servant code is wanted, by language (`skeleton_rust=false`,
-    /// an index file): see [`Interface::has_skeleton`].
+    /// Whether servant code is generated, by language (`skeleton_rust=false`):
+    /// see [`Interface::has_skeleton`].
     pub skeletons: BTreeMap<String, bool>,
-    /// Whether servant code is wanted where [`Interface::skeletons`] is silent.
+    /// Whether servant code is generated for languages without an entry in
+    /// [`Interface::skeletons`]; an index file can switch it off.
     pub skeleton_default: bool,
 }
 
 impl Interface {
-    /// Whether a back end for `language` (`rust`, `py`, …) writes servant code.
+    /// Whether a back end for `language` (`rust`, `py`, …) generates servant code.
     #[must_use]
     pub fn has_skeleton(&self, language: &str) -> bool {
         self.skeletons
@@ -198,7 +199,7 @@ impl Interface {
 pub struct Operation {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -206,11 +207,11 @@ pub struct Operation {
     pub comment: Option<String>,
     /// Its index on the wire (opidx), unique within the interface.
     pub index: u16,
-    /// Where that comes from.
-    pub index_place: IndexPlace,
+    /// How the index is determined.
+    pub index_origin: IndexOrigin,
     /// Its parameters, in declared order.
     pub parameters: Vec<Parameter>,
-    /// What it returns; nothing for `void`, which alone may be called oneway.
+    /// The type that it returns; `None` for `void`. Only `void` operations can be called oneway.
     pub returns: Option<Type>,
 }
 
@@ -219,38 +220,38 @@ pub struct Operation {
 pub struct Parameter {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its type.
     pub ty: Type,
 }
 
 impl Model {
-    /// The module behind an id.
+    /// The module with this id.
     #[must_use]
     pub fn module(&self, id: ModuleId) -> &Module {
         &self.modules[id.0 as usize]
     }
 
-    /// The struct behind an id.
+    /// The struct with this id.
     #[must_use]
     pub fn struct_(&self, id: StructId) -> &Struct {
         &self.structs[id.0 as usize]
     }
 
-    /// The sequence behind an id.
+    /// The sequence with this id.
     #[must_use]
     pub fn sequence(&self, id: SequenceId) -> &Sequence {
         &self.sequences[id.0 as usize]
     }
 
-    /// The dictionary behind an id.
+    /// The dictionary with this id.
     #[must_use]
     pub fn dictionary(&self, id: DictionaryId) -> &Dictionary {
         &self.dictionaries[id.0 as usize]
     }
 
-    /// The interface behind an id.
+    /// The interface with this id.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> &Interface {
         &self.interfaces[id.0 as usize]
@@ -262,40 +263,40 @@ impl Model {
     }
 }
 
-/// Where an index comes from, which is where another one can be written.
+/// How an index is determined, and where another one can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexPlace {
-    /// It is written: the number in an annotation or an index file.
-    Written(Span),
-    /// It is the position of a declaration without annotations, which starts here.
-    Counted(Span),
-    /// It is the position of a declaration whose annotations start here, and are about other things.
-    Annotated(Span),
+pub enum IndexOrigin {
+    /// The number in an annotation or an index file.
+    Explicit(Span),
+    /// The position of the declaration among its siblings. It has no annotations, and starts here.
+    Implicit(Span),
+    /// The position of the declaration among its siblings. Its annotations start here, without an index.
+    ImplicitAnnotated(Span),
 }
 
-impl IndexPlace {
-    /// What to point at: the number, or else `name`, whose position counts.
-    pub(crate) fn or_name(self, name: Span) -> Span {
+impl IndexOrigin {
+    /// The range to underline: the number, or `name` if the index is a position.
+    pub(crate) fn label_span(self, name: Span) -> Span {
         match self {
-            Self::Written(span) => span,
-            Self::Counted(_) | Self::Annotated(_) => name,
+            Self::Explicit(span) => span,
+            Self::Implicit(_) | Self::ImplicitAnnotated(_) => name,
         }
     }
 
-    /// The edit that makes the index `index`. It moves no other.
+    /// The edit that sets the index to `index`. Other indices stay as they are.
     #[must_use]
-    pub fn write(self, index: u16) -> Edit {
+    pub fn edit(self, index: u16) -> Edit {
         let (span, replacement) = match self {
-            Self::Written(span) => (span, index.to_string()),
-            Self::Counted(start) => (start.before(), format!("[index={index}] ")),
-            Self::Annotated(first) => (first.before(), format!("index={index}, ")),
+            Self::Explicit(span) => (span, index.to_string()),
+            Self::Implicit(start) => (start.before(), format!("[index={index}] ")),
+            Self::ImplicitAnnotated(first) => (first.before(), format!("index={index}, ")),
         };
         Edit { span, replacement }
     }
 }
 
 impl Model {
-    /// A type as an element of module `from` would write it, `void` for none.
+    /// A type as module `from` refers to it; `void` for `None`.
     #[must_use]
     pub fn spell(&self, ty: Option<Type>, from: ModuleId) -> String {
         let builtin = match ty {
@@ -321,7 +322,7 @@ impl Model {
         }
     }
 
-    /// The module and name of a type that an IDL declares.
+    /// The module and name of a declared type; `None` for a builtin one.
     #[must_use]
     pub fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
         match ty {
@@ -332,13 +333,13 @@ impl Model {
         }
     }
 
-    /// `module.name`, as services.xml, index files and the command line write it.
+    /// `module.name`, as in services.xml, index files and on the command line.
     #[must_use]
     pub fn full_name(&self, module: ModuleId, name: &str) -> String {
         format!("{}.{name}", self.module(module).name)
     }
 
-    /// An operation as an interface of module `from` would declare it: `string echo(string text)`.
+    /// An operation as module `from` declares it: `string echo(string text)`.
     #[must_use]
     pub fn signature(&self, operation: &Operation, from: ModuleId) -> String {
         let parameters = operation.parameters.iter().map(|parameter| {

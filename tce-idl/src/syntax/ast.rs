@@ -1,10 +1,10 @@
-//! One file as it was written: names are not resolved, and every part knows its place.
+//! One file as it is written: names are not resolved, and every node has its position.
 
 use std::collections::HashSet;
 
 use crate::source::{FileId, Span};
 
-/// A word, and where it stands.
+/// A word of the text, and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
     pub(crate) text: String,
@@ -17,8 +17,8 @@ pub(crate) struct File {
     pub(crate) id: FileId,
     pub(crate) imports: Vec<Name>,
     pub(crate) modules: Vec<Module>,
-    /// The words of declarations that could not be understood. A use of one is
-    /// not reported as unknown: its declaration was reported already.
+    /// The words of declarations that could not be parsed. Using one as a name
+    /// is not reported as unknown: its declaration was reported already.
     pub(crate) broken: HashSet<String>,
 }
 
@@ -51,7 +51,7 @@ impl Element {
     }
 }
 
-/// `Name` or `module::Name`, builtin types included.
+/// `Name` or `module::Name`, including builtin types.
 #[derive(Debug)]
 pub(crate) struct TypeName {
     pub(crate) module: Option<Name>,
@@ -66,7 +66,7 @@ pub(crate) struct Struct {
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) members: Vec<Member>,
-    /// Whether a member was left out because it could not be understood.
+    /// Whether a member was left out because it could not be parsed.
     pub(crate) broken: bool,
 }
 
@@ -105,14 +105,14 @@ pub(crate) struct Interface {
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) base: Option<TypeName>,
     pub(crate) operations: Vec<Operation>,
-    /// Whether an operation was left out because it could not be understood.
+    /// Whether an operation was left out because it could not be parsed.
     pub(crate) broken: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) name: Name,
-    /// From the type that it returns to its end.
+    /// From its result type to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
@@ -130,17 +130,17 @@ pub(crate) struct Parameter {
 #[derive(Debug)]
 pub(crate) struct Annotation {
     pub(crate) key: Name,
-    pub(crate) value: Value,
+    pub(crate) value: AnnotationValue,
     pub(crate) value_span: Span,
 }
 
 /// The value of an annotation.
 #[derive(Debug)]
-pub(crate) enum Value {
-    /// A number, as it is written: it may be too large for any type.
+pub(crate) enum AnnotationValue {
+    /// A number as it is written, which may be too large for an index.
     Number(String),
     /// A string, without its quotes.
     String(String),
-    /// A bare word, as `false`.
+    /// A word without quotes, such as `false`.
     Name(String),
 }

@@ -11,13 +11,13 @@ use std::{
 
 use serde_json::{Value, json};
 use tce_idl::Options;
-use tce_lsp::{Ended, Project, serve};
+use tce_lsp::{Project, SessionEnd, serve};
 
 pub(crate) struct Client {
     pub(crate) folder: tempfile::TempDir,
     to_server: Option<PipeWriter>,
     from_server: BufReader<PipeReader>,
-    server: JoinHandle<std::io::Result<Ended>>,
+    server: JoinHandle<std::io::Result<SessionEnd>>,
     last_id: i32,
     /// What the server has told of each file last, by name.
     diagnostics: BTreeMap<String, Value>,
@@ -198,11 +198,11 @@ impl Client {
     pub(crate) fn end(mut self) {
         assert_eq!(self.ask("shutdown", &Value::Null), Value::Null);
         self.notify("exit", &Value::Null);
-        assert_eq!(self.server.join().unwrap().unwrap(), Ended::Asked);
+        assert_eq!(self.server.join().unwrap().unwrap(), SessionEnd::Orderly);
     }
 
     /// Hangs up, and gives what the server makes of it.
-    pub(crate) fn hang_up(mut self) -> std::io::Result<Ended> {
+    pub(crate) fn hang_up(mut self) -> std::io::Result<SessionEnd> {
         self.to_server = None;
         self.server.join().unwrap()
     }

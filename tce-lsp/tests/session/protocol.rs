@@ -1,7 +1,7 @@
 //! Messages in any order, and what is none.
 
 use serde_json::{Value, json};
-use tce_lsp::Ended;
+use tce_lsp::SessionEnd;
 
 use crate::client::Client;
 use crate::{BASE, SHOP};
@@ -200,11 +200,11 @@ fn a_session_ends_as_it_is_ended() {
     assert_eq!(client.refused("shutdown", &Value::Null).0, -32600);
     let params = anywhere("file:///a.idl", 0, 0);
     assert_eq!(client.refused("textDocument/hover", &params).0, -32600);
-    assert_eq!(client.hang_up().unwrap(), Ended::Abruptly);
+    assert_eq!(client.hang_up().unwrap(), SessionEnd::Abrupt);
 
     let mut client = Client::start(&[]);
     client.notify("exit", &Value::Null);
-    assert_eq!(client.hang_up().unwrap(), Ended::Abruptly);
+    assert_eq!(client.hang_up().unwrap(), SessionEnd::Abrupt);
 
     let mut client = Client::connect(&[]);
     client.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

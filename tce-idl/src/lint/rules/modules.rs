@@ -3,21 +3,21 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lint::{Findings, Level, Rule, Subject};
+use crate::lint::{Findings, Level, LintContext, Rule};
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const SEVERAL_MODULES: Rule = Rule {
     code: Code::SeveralModules,
     level: Level::Warn,
-    why: "An import names a file, and a type names a module: where both have one name, a reader \
-          finds the one by the other. Legacy compilers write one file for each IDL, which holds \
-          one module.",
+    why: "An import names a file, a type its module: with one module a file, and the same name for \
+          both, a reader finds the file of a type. Legacy compilers write one file for each IDL, \
+          with a single module.",
     bad: include_str!("../examples/several_modules.bad.idl"),
     good: include_str!("../examples/several_modules.good.idl"),
-    check,
+    check: check_several_modules,
 };
 
-fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
-    for file in subject.files() {
+fn check_several_modules(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    for file in context.files() {
         let mut seen: HashSet<&str> = HashSet::new();
         let first = file.modules.first().map(|module| &module.name);
         for name in file.modules.iter().map(|module| &module.name) {
@@ -25,48 +25,48 @@ fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
                 continue;
             }
             if let Some(first) = first.filter(|first| first.text != name.text) {
-                let message = format!("this file opens module `{}` too", name.text);
+                let message = format!("this file also opens module `{}`", name.text);
                 let diagnostic = Diagnostic::new(Code::SeveralModules, message).at(name.span, "");
                 let diagnostic =
-                    diagnostic.note(first.span, format!("the first is `{}`", first.text));
-                found.push(diagnostic.help("give each module a file, and import it"));
+                    diagnostic.note(first.span, format!("the first module is `{}`", first.text));
+                found.push(diagnostic.help("move each module to its own file, and import it"));
             }
         }
     }
 }
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const EMPTY_MODULE: Rule = Rule {
     code: Code::EmptyModule,
     level: Level::Warn,
-    why: "An opening without elements adds nothing. It is often what is left of a module that \
-          moved, or one that somebody means to write.",
+    why: "A module without elements declares nothing. It is often the rest of a module that was \
+          moved, or a module that is not written yet.",
     bad: include_str!("../examples/empty_module.bad.idl"),
     good: include_str!("../examples/empty_module.good.idl"),
-    check,
+    check: check_empty_module,
 };
 
-fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
-    for module in subject
+fn check_empty_module(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    for module in context
         .modules()
         .filter(|module| module.elements.is_empty())
     {
-        let message = format!("module `{}` has nothing in it", module.name.text);
+        let message = format!("module `{}` is empty", module.name.text);
         let diagnostic = Diagnostic::new(Code::EmptyModule, message).at(module.name.span, "");
         found.push(diagnostic.help("remove it"));
     }
 }
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const DUPLICATE_IMPORT: Rule = Rule {
     code: Code::DuplicateImport,
     level: Level::Warn,
-    why: "A file is read once however often it is imported, so the second import does nothing.",
+    why: "A file is read once, however often it is imported, so that the second import has no effect.",
     bad: include_str!("../examples/duplicate_import.bad.idl"),
     good: include_str!("../examples/duplicate_import.good.idl"),
-    check,
+    check: check_duplicate_import,
 };
 
-fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
-    for file in subject.files() {
+fn check_duplicate_import(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    for file in context.files() {
         let mut seen = HashMap::new();
         for name in &file.imports {
             let Some(first) = seen.insert(&name.text, name.span) else {
@@ -76,7 +76,7 @@ fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
             let diagnostic = Diagnostic::new(Code::DuplicateImport, message).at(name.span, "");
             found.push(
                 diagnostic
-                    .note(first, "imported here already")
+                    .note(first, "first imported here")
                     .help("remove one of them"),
             );
         }

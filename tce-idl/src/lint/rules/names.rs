@@ -2,65 +2,61 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::diagnostic::{Code, Diagnostic};
-use crate::lint::{Findings, Level, Rule, Subject};
-use crate::model::{Element, InterfaceId, Model};
-use crate::symbols::Kind;
-use crate::source::Span;
+use heck::{ToLowerCamelCase, ToSnakeCase, ToUpperCamelCase};
 
-/// A way to spell names.
-pub(super) struct Case {
-    /// What it is called.
-    pub(super) title: &'static str,
-    pub(super) holds: fn(&str) -> bool,
-    /// A name spelt this way.
-    pub(super) spell: fn(&str) -> String,
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lint::{Findings, Level, LintContext, Rule};
+use crate::model::{Element, InterfaceId, Model};
+use crate::source::Span;
+use crate::symbols::SymbolKind;
+
+/// A naming convention.
+struct CaseStyle {
+    /// Its name.
+    title: &'static str,
+    holds: fn(&str) -> bool,
+    /// Converts a name to this convention.
+    spell: fn(&str) -> String,
 }
 
-pub(super) const UPPER_CAMEL: Case = Case {
+const UPPER_CAMEL: CaseStyle = CaseStyle {
     title: "UpperCamelCase",
     holds: |name| name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains('_'),
-    spell: |name| words(name).map(capitalized).collect(),
+    spell: |name| name.to_upper_camel_case(),
 };
 
-pub(super) const LOWER: Case = Case {
+const LOWER: CaseStyle = CaseStyle {
     title: "lower case",
-    holds: |name| !name.contains(|c: char| c.is_ascii_uppercase()) && is_parted(name),
-    spell: snake,
+    holds: |name| !name.contains(|c: char| c.is_ascii_uppercase()) && has_single_underscores(name),
+    spell: |name| name.to_snake_case(),
 };
 
-pub(super) const CAMEL_OR_SNAKE: Case = Case {
+const CAMEL_OR_SNAKE: CaseStyle = CaseStyle {
     title: "lowerCamelCase or snake_case",
     holds: |name| {
         name.starts_with(|c: char| c.is_ascii_lowercase())
-            && is_parted(name)
+            && has_single_underscores(name)
             && !(name.contains('_') && name.contains(|c: char| c.is_ascii_uppercase()))
     },
     spell: |name| {
         if name.trim_matches('_').contains('_') || !name.contains(|c: char| c.is_ascii_lowercase())
         {
-            return snake(name);
+            name.to_snake_case()
+        } else {
+            name.to_lower_camel_case()
         }
-        let mut words = words(name);
-        let first = words.next().unwrap_or_default();
-        let start = first
-            .find(|c: char| c.is_ascii_lowercase())
-            .unwrap_or(first.len());
-        // `HTTPPort` is `httpPort`: its last capital begins a word.
-        let (head, tail) = first.split_at(start.saturating_sub(1).max(1).min(first.len()));
-        head.to_ascii_lowercase() + tail
     },
 };
 
-/// Reports each name of `kinds` that is spelt otherwise.
-pub(super) fn check(
+/// Reports each name of these kinds that does not follow the convention.
+fn check_case(
     code: Code,
-    case: &Case,
-    kinds: &[Kind],
-    subject: &Subject<'_>,
+    case: &CaseStyle,
+    kinds: &[SymbolKind],
+    context: &LintContext<'_>,
     found: &mut Findings<'_>,
 ) {
-    for (kind, name) in subject.names() {
+    for (kind, name) in context.names() {
         if !kinds.contains(&kind) || (case.holds)(&name.text) {
             continue;
         }
@@ -68,141 +64,110 @@ pub(super) fn check(
         let diagnostic = Diagnostic::new(code, message).at(name.span, "");
         let spelt = (case.spell)(&name.text);
         found.push(if (case.holds)(&spelt) {
-            diagnostic.help(format!("call it `{spelt}`"))
+            diagnostic.help(format!("rename it to `{spelt}`"))
         } else {
             diagnostic
         });
     }
 }
 
-/// Whether underscores stand between words alone, one each.
-fn is_parted(name: &str) -> bool {
+/// Whether every underscore separates two words.
+fn has_single_underscores(name: &str) -> bool {
     !name.starts_with('_') && !name.ends_with('_') && !name.contains("__")
 }
 
-fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split('_').filter(|word| !word.is_empty())
-}
-
-/// `pet` and `PET` as `Pet`; `petList` as `PetList`.
-fn capitalized(word: &str) -> String {
-    let (first, rest) = word.split_at(1);
-    let is_shouted = word.len() > 1 && !word.contains(|c: char| c.is_ascii_lowercase());
-    let rest = if is_shouted {
-        rest.to_ascii_lowercase()
-    } else {
-        rest.to_owned()
-    };
-    first.to_ascii_uppercase() + &rest
-}
-
-/// `PetList` and `petList` as `pet_list`.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for word in words(name) {
-        let mut is_lower = false;
-        if !snake.is_empty() {
-            snake.push('_');
-        }
-        for c in word.chars() {
-            if is_lower && c.is_ascii_uppercase() {
-                snake.push('_');
-            }
-            is_lower = !c.is_ascii_uppercase();
-            snake.push(c.to_ascii_lowercase());
-        }
-    }
-    snake
-}
-
-pub(super) const RULE: Rule = Rule {
+pub(super) const TYPE_CASE: Rule = Rule {
     code: Code::TypeCase,
     level: Level::Warn,
-    why: "Types begin with a capital in every language that code is generated for. A back end that has to change the case makes a second name, which nobody finds by searching for the first.",
+    why: "Types begin with a capital letter in every target language. A back end that has to change \
+          the case generates a different name, which a search for the IDL's name does not find.",
     bad: include_str!("../examples/type_case.bad.idl"),
     good: include_str!("../examples/type_case.good.idl"),
-    check: |subject, found| {
-        case::check(
+    check: |context, found| {
+        check_case(
             Code::TypeCase,
-            &case::UPPER_CAMEL,
+            &UPPER_CAMEL,
             &[
-                Kind::Struct,
-                Kind::Sequence,
-                Kind::Dictionary,
-                Kind::Interface,
+                SymbolKind::Struct,
+                SymbolKind::Sequence,
+                SymbolKind::Dictionary,
+                SymbolKind::Interface,
             ],
-            subject,
+            context,
             found,
         );
     },
 };
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const MODULE_CASE: Rule = Rule {
     code: Code::ModuleCase,
     level: Level::Warn,
-    why: "A module becomes a module, package or namespace, and often a file. Where the file system knows no case, two spellings are one file.",
+    why: "A module becomes a module, package or namespace, and often a file. On a file system that \
+          ignores case, two names that differ only in case are the same file.",
     bad: include_str!("../examples/module_case.bad.idl"),
     good: include_str!("../examples/module_case.good.idl"),
-    check: |subject, found| {
-        case::check(
+    check: |context, found| {
+        check_case(
             Code::ModuleCase,
-            &case::LOWER,
-            &[Kind::Module],
-            subject,
+            &LOWER,
+            &[SymbolKind::Module],
+            context,
             found,
         );
     },
 };
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const OPERATION_CASE: Rule = Rule {
     code: Code::OperationCase,
     level: Level::Warn,
-    why: "Both ways are common in TCE, so both are fine. A name that mixes them, or begins with a capital, reads as a type, and becomes yet another name in languages that spell operations in one way.",
+    why: "Both conventions are common in TCE, so both are accepted. A name that mixes them, or begins \
+          with a capital letter, reads like a type, and is converted to a different name in \
+          languages with one convention for operations.",
     bad: include_str!("../examples/operation_case.bad.idl"),
     good: include_str!("../examples/operation_case.good.idl"),
-    check: |subject, found| {
-        case::check(
+    check: |context, found| {
+        check_case(
             Code::OperationCase,
-            &case::CAMEL_OR_SNAKE,
-            &[Kind::Operation],
-            subject,
+            &CAMEL_OR_SNAKE,
+            &[SymbolKind::Operation],
+            context,
             found,
         );
     },
 };
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const MEMBER_CASE: Rule = Rule {
     code: Code::MemberCase,
     level: Level::Warn,
-    why: "As with operations, lowerCamelCase and snake_case are both fine, and mixing them in one name is not.",
+    why: "As for operations, lowerCamelCase and snake_case are both accepted, but not mixed in one name.",
     bad: include_str!("../examples/member_case.bad.idl"),
     good: include_str!("../examples/member_case.good.idl"),
-    check: |subject, found| {
-        case::check(
+    check: |context, found| {
+        check_case(
             Code::MemberCase,
-            &case::CAMEL_OR_SNAKE,
-            &[Kind::Member, Kind::Parameter],
-            subject,
+            &CAMEL_OR_SNAKE,
+            &[SymbolKind::Member, SymbolKind::Parameter],
+            context,
             found,
         );
     },
 };
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const SIMILAR_NAMES: Rule = Rule {
     code: Code::SimilarNames,
     level: Level::Warn,
-    why: "Languages spell names in their own case, and some tools know no case at all: such names \
-          become one there, and one of them is given another that nobody expects. For an \
-          interface, the operations of its bases count too.",
+    why: "Code generators convert names to the case of the language, and some tools ignore case: \
+          names that differ only in case or underscores then collide, and one of them has to be \
+          renamed in the generated code. For an interface, this includes inherited operations.",
     bad: include_str!("../examples/similar_names.bad.idl"),
     good: include_str!("../examples/similar_names.good.idl"),
-    check,
+    check: check_similar_names,
 };
 
-fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
-    let model = &subject.program.model;
-    let mut scopes = Scopes {
-        subject,
+fn check_similar_names(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    let model = &context.program.model;
+    let mut scopes = SimilarNames {
+        context,
         found,
         reported: HashSet::new(),
     };
@@ -215,7 +180,7 @@ fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
     }
     for (id, it) in (0..).map(InterfaceId).zip(&model.interfaces) {
         let mut lineage: Vec<InterfaceId> = model.lineage(id).collect();
-        // What was there first is declared in the bases.
+        // Base first, so that the derived interface is reported.
         lineage.reverse();
         let operations = lineage
             .into_iter()
@@ -237,15 +202,15 @@ fn element(model: &Model, element: Element) -> (&str, Span) {
     }
 }
 
-struct Scopes<'c, 'f> {
-    subject: &'c Subject<'c>,
+struct SimilarNames<'c, 'f> {
+    context: &'c LintContext<'c>,
     found: &'c mut Findings<'f>,
-    /// Operations of a base are in the scope of each interface that extends it.
+    /// Names that were reported: an inherited operation is in the scope of every derived interface.
     reported: HashSet<Span>,
 }
 
-impl Scopes<'_, '_> {
-    /// Reports names of one scope that are alike.
+impl SimilarNames<'_, '_> {
+    /// Reports similar names in one scope.
     fn check<'a>(&mut self, names: impl Iterator<Item = (&'a str, Span)>) {
         let mut seen: HashMap<String, (&str, Span)> = HashMap::new();
         for (name, span) in names {
@@ -254,44 +219,46 @@ impl Scopes<'_, '_> {
                 seen.insert(key, (name, span));
                 continue;
             };
-            if self.subject.is_given(span) && self.reported.insert(span) {
-                let message = format!("`{name}` and `{first}` differ in case or underscores alone");
+            if self.context.is_checked(span) && self.reported.insert(span) {
+                let message = format!("`{name}` and `{first}` differ only in case or underscores");
                 let diagnostic = Diagnostic::new(Code::SimilarNames, message).at(span, "");
                 let diagnostic = diagnostic.note(*there, format!("`{first}` is declared here"));
-                self.found
-                    .push(diagnostic.help("call one of them otherwise"));
+                self.found.push(diagnostic.help("rename one of them"));
             }
         }
     }
 }
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const KEYWORD_NAME: Rule = Rule {
     code: Code::KeywordName,
     level: Level::Warn,
-    why: "Generated code can't use a keyword as it is: the name gets a mark or an underscore, \
-          another one in each language, or the code does not compile where a legacy compiler \
-          writes it. `languages` in the [lint] section of tce.toml says which languages count; \
-          without it, all do.",
+    why: "Generated code can't use a keyword as a name. A back end has to change it, in each language \
+          in another way; legacy compilers generate code that does not compile. `languages` in \
+          the [lint] section of tce.toml selects the languages to check; the default is all.",
     bad: include_str!("../examples/keyword_name.bad.idl"),
     good: include_str!("../examples/keyword_name.good.idl"),
-    check,
+    check: check_keyword_name,
 };
 
-fn check(subject: &Subject<'_>, found: &mut Findings<'_>) {
-    for (kind, name) in subject.names() {
-        let languages = subject.languages.iter();
+fn check_keyword_name(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    for (kind, name) in context.names() {
+        let languages = context.languages.iter();
         let titles: Vec<&str> = languages
             .filter(|language| language.has_keyword(&name.text))
             .map(|language| language.title())
             .collect();
-        let places = match titles.as_slice() {
+        let languages = match titles.as_slice() {
             [] => continue,
             [one] => (*one).to_owned(),
             [several @ .., last] => format!("{} and {last}", several.join(", ")),
         };
-        let message = format!("{} `{}` is a keyword in {places}", kind.noun(), name.text);
+        let message = format!(
+            "{} `{}` is a keyword in {languages}",
+            kind.noun(),
+            name.text
+        );
         let diagnostic = Diagnostic::new(Code::KeywordName, message).at(name.span, "");
-        found.push(diagnostic.help("call it otherwise: generated code has to"));
+        found.push(diagnostic.help("rename it, since generated code can't use this name"));
     }
 }
 
@@ -300,8 +267,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_spelt_as_their_case_wants_it() {
-        let spelt = |case: &Case, name| (case.spell)(name);
+    fn names_are_converted_to_a_convention() {
+        let spelt = |case: &CaseStyle, name| (case.spell)(name);
         for (name, wanted) in [
             ("pet", "Pet"),
             ("pet_list", "PetList"),
@@ -326,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_tce_uses_are_fine() {
+    fn names_that_tce_uses_are_accepted() {
         for name in ["ITerminal", "BaseServer", "Bytes", "X", "URL"] {
             assert!((UPPER_CAMEL.holds)(name), "{name}");
         }

@@ -1,20 +1,25 @@
 //! Imports, modules and the elements in them.
 
-use super::annotations::Pending;
-use super::{Lower, Node, Rule};
+use super::annotations::DeclarationPrefix;
+use super::{Lowering, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{
-    Dictionary, Element, Interface, Member, Module, Name, Operation, Parameter, Sequence, Struct, TypeName,
+    Dictionary, Element, Interface, Member, Module, Name, Operation, Parameter, Sequence, Struct,
+    TypeName,
 };
 
-impl<'a> Lower<'a> {
-    /// `None` where the module has no name that could be understood.
-    pub(super) fn module(&mut self, node: &Node<'a>, pending: &mut Pending) -> Option<Module> {
+impl<'a> Lowering<'a> {
+    /// `None` if the name of the module could not be parsed.
+    pub(super) fn module(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Module> {
         self.not_annotated(pending, "a module");
         let doc = pending.take_doc();
         let mut name = None;
         let mut elements = Vec::new();
-        let mut inner = Pending::default();
+        let mut inner = DeclarationPrefix::default();
         let mut head = node.span().before();
         for child in node.children() {
             match child.rule() {
@@ -34,7 +39,7 @@ impl<'a> Lower<'a> {
             format!("module `{}`", name.text)
         });
         self.braces(node, &what, head);
-        // Of a module without a name, everything inside is unreachable.
+        // The elements of a module without a name can't be referred to.
         if name.is_none() {
             self.broken
                 .extend(elements.iter().map(|element| element.name().text.clone()));
@@ -47,8 +52,13 @@ impl<'a> Lower<'a> {
         })
     }
 
-    /// One part of a module's body.
-    fn element(&mut self, node: &Node<'a>, pending: &mut Pending, elements: &mut Vec<Element>) {
+    /// Lowers one part of a module's body.
+    fn element(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+        elements: &mut Vec<Element>,
+    ) {
         match node.rule() {
             Rule::structure => elements.extend(self.structure(node, pending).map(Element::Struct)),
             Rule::interface => {
@@ -59,15 +69,19 @@ impl<'a> Lower<'a> {
                 elements.extend(self.dictionary(node, pending).map(Element::Dictionary));
             }
             Rule::broken_element => {
-                *pending = Pending::default();
+                *pending = DeclarationPrefix::default();
                 self.broken_element(node);
             }
             _ => self.prefix(node, pending),
         }
     }
 
-    /// An element at the top of a file: it is checked like any other, and told to move.
-    pub(super) fn outside_module(&mut self, node: &Node<'a>, pending: &mut Pending) {
+    /// Lowers an element outside of any module, and reports it.
+    pub(super) fn outside_module(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) {
         let mut elements = Vec::new();
         self.element(node, pending, &mut elements);
         for element in elements {
@@ -78,24 +92,29 @@ impl<'a> Lower<'a> {
                 Element::Sequence(_) => "sequence",
                 Element::Dictionary(_) => "dictionary",
             };
-            let message = format!("{what} `{}` stands outside of any module", name.text);
+            let message = format!("{what} `{}` is outside of any module", name.text);
             let diagnostic = Diagnostic::new(Code::OutsideModule, message).at(name.span, "");
-            self.sink
-                .push(diagnostic.help(format!("put it into one: `module NAME {{ {what} … }}`")));
+            self.sink.push(diagnostic.help(format!(
+                "put it into a module: `module NAME {{ {what} … }}`"
+            )));
             self.broken.insert(name.text.clone());
         }
     }
 }
 
-impl<'a> Lower<'a> {
-    /// `None` where the struct has no name that could be understood.
-    pub(super) fn structure(&mut self, node: &Node<'a>, pending: &mut Pending) -> Option<Struct> {
+impl<'a> Lowering<'a> {
+    /// `None` if the name of the struct could not be parsed.
+    pub(super) fn structure(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Struct> {
         self.not_annotated(pending, "a struct");
         let doc = pending.take_doc();
         let mut name = None;
         let mut members = Vec::new();
         let mut broken = false;
-        let mut inner = Pending::default();
+        let mut inner = DeclarationPrefix::default();
         let mut head = node.span();
         for child in node.children() {
             match child.rule() {
@@ -110,7 +129,7 @@ impl<'a> Lower<'a> {
                 Rule::member => members.extend(self.member(&child, &mut inner)),
                 Rule::broken_part => {
                     broken = true;
-                    inner = Pending::default();
+                    inner = DeclarationPrefix::default();
                     self.broken(&child, Rule::just_member);
                 }
                 _ => self.prefix(&child, &mut inner),
@@ -132,7 +151,7 @@ impl<'a> Lower<'a> {
         })
     }
 
-    fn member(&mut self, node: &Node<'a>, pending: &mut Pending) -> Option<Member> {
+    fn member(&mut self, node: &SyntaxNode<'a>, pending: &mut DeclarationPrefix) -> Option<Member> {
         self.not_annotated(pending, "a member of a struct");
         let doc = pending.take_doc();
         let ty = self.type_name(&node.child(Rule::r#type)?)?;
@@ -143,8 +162,8 @@ impl<'a> Lower<'a> {
         Some(Member { name, doc, ty })
     }
 
-    /// The name in a head that was understood.
-    pub(super) fn head(&mut self, node: &Node<'a>) -> Option<Name> {
+    /// The name in a valid head.
+    pub(super) fn head(&mut self, node: &SyntaxNode<'a>) -> Option<Name> {
         let mut name = None;
         for child in node.children() {
             match child.rule() {
@@ -159,8 +178,12 @@ impl<'a> Lower<'a> {
     }
 }
 
-impl<'a> Lower<'a> {
-    pub(super) fn sequence(&mut self, node: &Node<'a>, pending: &mut Pending) -> Option<Sequence> {
+impl<'a> Lowering<'a> {
+    pub(super) fn sequence(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Sequence> {
         self.not_annotated(pending, "a sequence");
         let doc = pending.take_doc();
         let (name, mut types) = self.container(node);
@@ -174,8 +197,8 @@ impl<'a> Lower<'a> {
 
     pub(super) fn dictionary(
         &mut self,
-        node: &Node<'a>,
-        pending: &mut Pending,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
     ) -> Option<Dictionary> {
         self.not_annotated(pending, "a dictionary");
         let doc = pending.take_doc();
@@ -191,7 +214,7 @@ impl<'a> Lower<'a> {
     }
 
     /// The name, and the types between `<` and `>`.
-    fn container(&mut self, node: &Node<'a>) -> (Option<Name>, Vec<TypeName>) {
+    fn container(&mut self, node: &SyntaxNode<'a>) -> (Option<Name>, Vec<TypeName>) {
         let mut name: Option<Name> = None;
         let mut types = Vec::new();
         for child in node.children() {
@@ -211,19 +234,19 @@ impl<'a> Lower<'a> {
     }
 }
 
-impl<'a> Lower<'a> {
-    /// `None` where the interface has no name that could be understood.
+impl<'a> Lowering<'a> {
+    /// `None` if the name of the interface could not be parsed.
     pub(super) fn interface(
         &mut self,
-        node: &Node<'a>,
-        pending: &mut Pending,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
     ) -> Option<Interface> {
         let doc = pending.take_doc();
         let annotations = pending.take_annotations();
         let (mut name, mut base) = (None, None);
         let mut operations = Vec::new();
         let mut broken = false;
-        let mut inner = Pending::default();
+        let mut inner = DeclarationPrefix::default();
         let mut head = node.span();
         for child in node.children() {
             match child.rule() {
@@ -239,7 +262,7 @@ impl<'a> Lower<'a> {
                 Rule::operation => operations.extend(self.operation(&child, &mut inner)),
                 Rule::broken_part => {
                     broken = true;
-                    inner = Pending::default();
+                    inner = DeclarationPrefix::default();
                     self.broken(&child, Rule::just_operation);
                 }
                 _ => self.prefix(&child, &mut inner),
@@ -263,7 +286,11 @@ impl<'a> Lower<'a> {
         })
     }
 
-    fn operation(&mut self, node: &Node<'a>, pending: &mut Pending) -> Option<Operation> {
+    fn operation(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Operation> {
         let doc = pending.take_doc();
         let annotations = pending.take_annotations();
         let returns = self.type_name(&node.child(Rule::r#type)?)?;
@@ -288,15 +315,15 @@ impl<'a> Lower<'a> {
         })
     }
 
-    fn parameter(&mut self, node: &Node<'a>) -> Option<Parameter> {
+    fn parameter(&mut self, node: &SyntaxNode<'a>) -> Option<Parameter> {
         let ty = self.type_name(&node.child(Rule::r#type)?)?;
         let name = self.name(&node.child(Rule::name)?);
         Some(Parameter { name, ty })
     }
 }
 
-impl<'a> Lower<'a> {
-    pub(super) fn import(&mut self, node: &Node<'a>) -> Option<Name> {
+impl<'a> Lowering<'a> {
+    pub(super) fn import(&mut self, node: &SyntaxNode<'a>) -> Option<Name> {
         let mut name = None;
         for child in node.children() {
             match child.rule() {
@@ -309,8 +336,8 @@ impl<'a> Lower<'a> {
     }
 }
 
-impl<'a> Lower<'a> {
-    pub(super) fn type_name(&mut self, node: &Node<'a>) -> Option<TypeName> {
+impl<'a> Lowering<'a> {
+    pub(super) fn type_name(&mut self, node: &SyntaxNode<'a>) -> Option<TypeName> {
         let mut words = node
             .children()
             .filter(|child| matches!(child.rule(), Rule::name | Rule::builtin));

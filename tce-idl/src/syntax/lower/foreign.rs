@@ -1,5 +1,5 @@
-//! What people bring from other interface languages, and characters that look
-//! like ours: each is told what TCE has instead.
+//! Constructs of other interface languages, and characters that look like those
+//! of the IDL: the diagnostic says what to write in TCE instead.
 
 mod part;
 
@@ -8,16 +8,19 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::Name;
 
-/// Words that begin a declaration elsewhere, and what to do here.
+/// Words that begin a declaration in other languages, and what to write in TCE.
 const ELEMENTS: &[(&[&str], &str)] = &[
-    (&["enum"], "use an `int`, and name its values in a comment"),
+    (
+        &["enum"],
+        "use an `int`, and document its values in a comment",
+    ),
     (
         &["class", "valuetype"],
         "declare a `struct` for data, an `interface` for operations",
     ),
     (
         &["typedef", "using", "type"],
-        "only sequences and dictionaries are named: `sequence<int> Numbers;`",
+        "TCE has no aliases; only sequences and dictionaries get a name: `sequence<int> Numbers;`",
     ),
     (
         &["const", "define"],
@@ -25,11 +28,11 @@ const ELEMENTS: &[(&[&str], &str)] = &[
     ),
     (
         &["exception", "error"],
-        "any operation can fail: the caller gets an error without a declaration for it",
+        "remove it: any operation can return an error, without a declaration",
     ),
     (
         &["union", "oneof", "variant"],
-        "declare a `struct` that holds each of the cases",
+        "declare a `struct` with a member for each case",
     ),
     (&["service", "protocol"], "declare an `interface`"),
     (&["message", "record"], "declare a `struct`"),
@@ -49,16 +52,16 @@ const ELEMENTS: &[(&[&str], &str)] = &[
         &["package", "namespace"],
         "open a module: `module NAME { … }`",
     ),
-    (&["option", "syntax", "pragma"], "leave it out"),
+    (&["option", "syntax", "pragma"], "remove it"),
 ];
 
-/// What is special about a broken piece; `None` for an ordinary slip.
-pub(super) fn explain(broken: &Broken) -> Option<Diagnostic> {
+/// Explains a part that is a construct of another language; `None` for an ordinary mistake.
+pub(super) fn explain(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at);
     found
-        .and_then(character::open_string)
-        .or_else(|| found.and_then(character::odd_character))
-        .or_else(|| unnamed::unnamed_type(broken))
+        .and_then(open_string)
+        .or_else(|| found.and_then(odd_character))
+        .or_else(|| part::unnamed_type(broken))
         .or_else(|| match broken.rule {
             Rule::file | Rule::element => element(broken),
             Rule::just_interface => base(broken),
@@ -77,8 +80,8 @@ fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
         .help(help)
 }
 
-/// The first word of something that is no element.
-fn element(broken: &Broken) -> Option<Diagnostic> {
+/// Explains the first word of a part that is not an element.
+fn element(broken: &BrokenPart) -> Option<Diagnostic> {
     let first = broken.tokens.first()?;
     let word = first.text.to_ascii_lowercase();
     if let Some((_, help)) = ELEMENTS
@@ -87,7 +90,7 @@ fn element(broken: &Broken) -> Option<Diagnostic> {
     {
         if word == "import" {
             let diagnostic =
-                Diagnostic::new(Code::Unexpected, "an import stands outside of modules");
+                Diagnostic::new(Code::Unexpected, "imports are not allowed inside a module");
             return Some(diagnostic.at(first.span, "").help(*help));
         }
         return Some(foreign(&first.text, first.span, help));
@@ -105,7 +108,7 @@ fn element(broken: &Broken) -> Option<Diagnostic> {
 }
 
 /// `interface A : B`, `interface A extends B, C`
-fn base(broken: &Broken) -> Option<Diagnostic> {
+fn base(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         ":" | "implements" | "inherits" | "<" => {
@@ -126,20 +129,20 @@ fn base(broken: &Broken) -> Option<Diagnostic> {
             let message = "an interface has at most one base";
             let diagnostic =
                 Diagnostic::new(Code::ForeignConstruct, message).at(span, "more than one");
-            Some(diagnostic.help("extend one of them; let that one extend the next, or let a servant serve several interfaces"))
+            Some(diagnostic.help("extend one of them, and let that one extend the next; or let one program serve several interfaces"))
         }
         _ => None,
     }
 }
 
 /// `struct A extends B`, `struct A;`
-fn structure(broken: &Broken) -> Option<Diagnostic> {
+fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         "extends" | ":" | "implements" => {
-            let diagnostic =
-                Diagnostic::new(Code::ForeignConstruct, "a struct has no base").at(found.span, "");
-            Some(diagnostic.help("give it a member of the other struct's type"))
+            let diagnostic = Diagnostic::new(Code::ForeignConstruct, "a struct can't have a base")
+                .at(found.span, "");
+            Some(diagnostic.help("add a member of the other struct's type"))
         }
         ";" => Some(forward(found)),
         _ => None,
@@ -149,11 +152,11 @@ fn structure(broken: &Broken) -> Option<Diagnostic> {
 fn forward(semicolon: &Name) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::ForeignConstruct, "TCE has no forward declarations")
         .at(semicolon.span, "expected `{` here");
-    diagnostic.help("leave it out: a type may be used before it is declared")
+    diagnostic.help("remove it: a type can be used before its declaration")
 }
 
 /// `import "x.idl"`, `import x.idl`
-fn import(broken: &Broken) -> Option<Diagnostic> {
+fn import(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken
         .tokens
         .get(broken.at)
@@ -170,7 +173,7 @@ fn import(broken: &Broken) -> Option<Diagnostic> {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let diagnostic = Diagnostic::new(
         Code::Unexpected,
-        "an import names a file without folder and ending",
+        "an import names a file without folder and extension",
     );
     Some(if plain && broken.at > 0 {
         diagnostic
@@ -183,18 +186,18 @@ fn import(broken: &Broken) -> Option<Diagnostic> {
     })
 }
 
-/// A broken piece, and how far it can be followed.
-pub(super) struct Broken {
-    /// What it should have been.
+/// A part that does not match a rule, and where.
+pub(super) struct BrokenPart {
+    /// The rule that it should match.
     pub(super) rule: Rule,
-    /// Its words and signs, at least one.
+    /// Its words and punctuation marks, at least one.
     pub(super) tokens: Vec<Name>,
-    /// The first of them that does not fit; their number where the text ends too early.
+    /// The first token that does not match; the number of tokens if the text ends too early.
     pub(super) at: usize,
     pub(super) expected: Vec<Rule>,
 }
 
-impl Broken {
+impl BrokenPart {
     /// The text of a token; empty beyond the last.
     pub(super) fn word(&self, index: usize) -> &str {
         self.tokens
@@ -203,7 +206,7 @@ impl Broken {
     }
 }
 
-pub(super) fn open_string(token: &Name) -> Option<Diagnostic> {
+fn open_string(token: &Name) -> Option<Diagnostic> {
     let open = token.text.starts_with('"') && (token.text.len() == 1 || !token.text.ends_with('"'));
     let diagnostic = Diagnostic::new(
         Code::UnterminatedString,
@@ -212,15 +215,15 @@ pub(super) fn open_string(token: &Name) -> Option<Diagnostic> {
     open.then(|| diagnostic.at(token.span, "").help("close it with `\"`"))
 }
 
-/// A character of no word, with the ASCII one that it resembles.
-pub(super) fn odd_character(token: &Name) -> Option<Diagnostic> {
+/// Explains a character that is not part of a word, with the ASCII character that it resembles.
+fn odd_character(token: &Name) -> Option<Diagnostic> {
     let odd = token
         .text
         .chars()
         .next()
         .filter(|c| !c.is_ascii() && !c.is_alphabetic())?;
     let like = match odd {
-        // The full-width forms repeat ASCII at a fixed distance.
+        // The full-width forms have a fixed distance from ASCII.
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(odd) - 0xfee0)?.to_string(),
         '“' | '”' | '„' | '«' | '»' | '‘' | '’' => "\"".to_owned(),
         '、' => ",".to_owned(),
@@ -232,7 +235,7 @@ pub(super) fn odd_character(token: &Name) -> Option<Diagnostic> {
         '–' | '—' | '−' => "-".to_owned(),
         odd if odd.is_whitespace() || is_invisible(odd) => " ".to_owned(),
         _ => {
-            let message = format!("the character `{odd}` has no meaning here");
+            let message = format!("unexpected character `{odd}`");
             return Some(Diagnostic::new(Code::BadCharacter, message).at(token.span, ""));
         }
     };
@@ -246,7 +249,7 @@ pub(super) fn odd_character(token: &Name) -> Option<Diagnostic> {
     } else {
         Diagnostic::new(
             Code::BadCharacter,
-            format!("`{odd}` ({name}) only looks like `{like}`"),
+            format!("`{odd}` ({name}) looks like `{like}`, but is another character"),
         )
         .fix(format!("write `{like}`"), token.span, like)
     };

@@ -1,9 +1,9 @@
-//! Where in a file the cursor is, from what stands before it. The file need
-//! not be right: only the brackets that are open count, and the last few words.
+//! What is expected at the cursor, from the text before it. The text may have
+//! errors: only open brackets and the last tokens matter.
 
-/// The words and signs of a text, without comments and strings; a string is an
-/// empty one. `None` where the text ends within a comment or a string.
-pub(super) fn scan(text: &str) -> Option<Vec<&str>> {
+/// The tokens of an unfinished text, without comments; each string is `""`.
+/// `None` if the text ends inside a comment or a string.
+fn scan(text: &str) -> Option<Vec<&str>> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -30,14 +30,14 @@ pub(super) fn scan(text: &str) -> Option<Vec<&str>> {
     Some(tokens)
 }
 
-pub(super) fn is_word(character: char) -> bool {
+fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// What can stand at the cursor.
+/// What is expected at the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// A name that only the author knows, or a sign.
+pub(super) enum Expected {
+    /// A new name or a punctuation mark: nothing to suggest.
     Nothing,
     /// `import` or `module`.
     TopLevel,
@@ -61,21 +61,21 @@ pub(super) enum Wanted {
     Returned,
 }
 
-/// Where the cursor is.
+/// The context of the cursor.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place<'a> {
-    pub(super) wanted: Wanted,
+pub(super) struct CursorContext<'a> {
+    pub(super) expected: Expected,
     /// The module around the cursor.
     pub(super) module: Option<&'a str>,
     /// The module that is written before `::`.
     pub(super) qualifier: Option<&'a str>,
 }
 
-/// The place after a text. The word that the text ends with is being typed, and does not count.
-pub(super) fn find(before: &str) -> Place<'_> {
+/// The context at the end of a text. Ignores the word that the text ends with, which is being typed.
+pub(super) fn context(before: &str) -> CursorContext<'_> {
     let Some(tokens) = scan(before.trim_end_matches(is_word)) else {
-        return Place {
-            wanted: Wanted::Nothing,
+        return CursorContext {
+            expected: Expected::Nothing,
             module: None,
             qualifier: None,
         };
@@ -86,37 +86,37 @@ pub(super) fn find(before: &str) -> Place<'_> {
     };
     let bodies = bodies(rest);
     let module = bodies.iter().find(|body| body.keyword == "module");
-    Place {
-        wanted: wanted(rest, bodies.last()),
+    CursorContext {
+        expected: expected(rest, bodies.last()),
         module: module.map(|body| body.name),
         qualifier,
     }
 }
 
-/// A `{` that is open, and what opened it.
-struct Body<'a> {
+/// An open `{`, and the declaration that it belongs to.
+struct OpenBody<'a> {
     keyword: &'a str,
     name: &'a str,
 }
 
-/// The bodies around the end of a text, the outermost first.
-fn bodies<'a>(tokens: &[&'a str]) -> Vec<Body<'a>> {
+/// The bodies around the end of a text, outermost first.
+fn bodies<'a>(tokens: &[&'a str]) -> Vec<OpenBody<'a>> {
     let mut bodies = Vec::new();
-    let mut head = Body {
+    let mut head = OpenBody {
         keyword: "",
         name: "",
     };
     for (at, token) in tokens.iter().enumerate() {
         match *token {
             "module" | "struct" | "interface" => {
-                head = Body {
+                head = OpenBody {
                     keyword: token,
                     name: tokens.get(at + 1).copied().unwrap_or_default(),
                 };
             }
             "{" => bodies.push(std::mem::replace(
                 &mut head,
-                Body {
+                OpenBody {
                     keyword: "",
                     name: "",
                 },
@@ -130,12 +130,12 @@ fn bodies<'a>(tokens: &[&'a str]) -> Vec<Body<'a>> {
     bodies
 }
 
-/// What can come after some words and signs, in a body.
-fn wanted(tokens: &[&str], body: Option<&Body<'_>>) -> Wanted {
+/// What is expected after some tokens, in a body.
+fn expected(tokens: &[&str], body: Option<&OpenBody<'_>>) -> Expected {
     let start = tokens
         .iter()
         .rposition(|token| matches!(*token, "{" | "}" | ";"));
-    // What has begun since the last declaration.
+    // The tokens since the last declaration.
     let begun = &tokens[start.map_or(0, |at| at + 1)..];
     if let Some(open) = begun.iter().rposition(|token| *token == "[")
         && !begun[open..].contains(&"]")
@@ -147,54 +147,54 @@ fn wanted(tokens: &[&str], body: Option<&Body<'_>>) -> Wanted {
     match body.map(|body| body.keyword) {
         None => at_top(begun),
         Some("module") => in_module(begun),
-        Some("struct") if begun.is_empty() => Wanted::Value,
+        Some("struct") if begun.is_empty() => Expected::Value,
         Some("interface") => in_interface(begun),
-        Some(_) => Wanted::Nothing,
+        Some(_) => Expected::Nothing,
     }
 }
 
-fn at_top(begun: &[&str]) -> Wanted {
+fn at_top(begun: &[&str]) -> Expected {
     match begun {
-        // A `;` after an import is the author's choice.
-        [] | ["import", _] | [.., "import", _] => Wanted::TopLevel,
-        [.., "import"] => Wanted::Import,
-        _ => Wanted::Nothing,
+        // The `;` after an import is optional.
+        [] | ["import", _] | [.., "import", _] => Expected::TopLevel,
+        [.., "import"] => Expected::Import,
+        _ => Expected::Nothing,
     }
 }
 
-fn in_annotations(list: &[&str]) -> Wanted {
+fn in_annotations(list: &[&str]) -> Expected {
     match list {
-        [.., "[" | ","] => Wanted::Annotation,
-        [.., key, "="] if key.starts_with("skeleton_") => Wanted::Flag,
-        _ => Wanted::Nothing,
+        [.., "[" | ","] => Expected::Annotation,
+        [.., key, "="] if key.starts_with("skeleton_") => Expected::Flag,
+        _ => Expected::Nothing,
     }
 }
 
-fn in_module(begun: &[&str]) -> Wanted {
+fn in_module(begun: &[&str]) -> Expected {
     match begun {
-        [] => Wanted::Element,
-        ["interface", _] => Wanted::Extends,
-        ["interface", _, "extends"] => Wanted::Base,
-        ["dictionary", "<"] => Wanted::Key,
-        ["sequence", "<"] | ["dictionary", "<", .., ","] => Wanted::Value,
-        _ => Wanted::Nothing,
+        [] => Expected::Element,
+        ["interface", _] => Expected::Extends,
+        ["interface", _, "extends"] => Expected::Base,
+        ["dictionary", "<"] => Expected::Key,
+        ["sequence", "<"] | ["dictionary", "<", .., ","] => Expected::Value,
+        _ => Expected::Nothing,
     }
 }
 
-fn in_interface(begun: &[&str]) -> Wanted {
+fn in_interface(begun: &[&str]) -> Expected {
     match begun {
-        [] => Wanted::Returned,
-        [.., "(" | ","] => Wanted::Value,
-        _ => Wanted::Nothing,
+        [] => Expected::Returned,
+        [.., "(" | ","] => Expected::Value,
+        _ => Expected::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::scan;
+    use super::{Expected, context, scan};
 
     #[test]
-    fn comments_and_strings_are_no_words() {
+    fn comments_and_strings_are_not_tokens() {
         let text = "a /* b */ :: c // d\n# e\n[f=\"g // h\"] é1";
         let tokens = ["a", "::", "c", "[", "f", "=", "\"\"", "]", "é1"];
         assert_eq!(scan(text).unwrap_or_default(), tokens);
@@ -202,52 +202,47 @@ mod tests {
             assert_eq!(scan(unfinished), None);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Wanted, find};
 
     #[test]
-    fn what_is_open_and_the_last_words_tell_what_can_come() {
-        for (before, wanted) in [
-            ("", Wanted::TopLevel),
-            ("imp", Wanted::TopLevel),
-            ("import ba", Wanted::Import),
-            ("import base\nmod", Wanted::TopLevel),
-            ("module m", Wanted::Nothing),
-            ("module m { str", Wanted::Element),
-            ("module m { struct S { in", Wanted::Value),
-            ("module m { struct S { int na", Wanted::Nothing),
-            ("module m { struct S { int a; ", Wanted::Value),
-            ("module m { struct S { int a; }; ", Wanted::Element),
-            ("module m { interface I ex", Wanted::Extends),
-            ("module m { interface I extends ", Wanted::Base),
-            ("module m { interface I { ", Wanted::Returned),
-            ("module m { interface I { void f(", Wanted::Value),
-            ("module m { interface I { void f(int a, St", Wanted::Value),
-            ("module m { interface I { void f(int a", Wanted::Nothing),
-            ("module m { interface I { [index=1] ", Wanted::Returned),
-            ("module m { [", Wanted::Annotation),
-            ("module m { [index=1, ", Wanted::Annotation),
-            ("module m { [index=", Wanted::Nothing),
-            ("module m { [skeleton_rust=f", Wanted::Flag),
-            ("module m { dictionary<", Wanted::Key),
-            ("module m { dictionary<string, ", Wanted::Value),
-            ("module m { sequence<", Wanted::Value),
-            ("module m { // str", Wanted::Nothing),
-            ("module m { } ", Wanted::TopLevel),
-            ("{ {", Wanted::Nothing),
-            ("} } ", Wanted::TopLevel),
+    fn open_brackets_and_the_last_tokens_tell_what_is_expected() {
+        for (before, expected) in [
+            ("", Expected::TopLevel),
+            ("imp", Expected::TopLevel),
+            ("import ba", Expected::Import),
+            ("import base\nmod", Expected::TopLevel),
+            ("module m", Expected::Nothing),
+            ("module m { str", Expected::Element),
+            ("module m { struct S { in", Expected::Value),
+            ("module m { struct S { int na", Expected::Nothing),
+            ("module m { struct S { int a; ", Expected::Value),
+            ("module m { struct S { int a; }; ", Expected::Element),
+            ("module m { interface I ex", Expected::Extends),
+            ("module m { interface I extends ", Expected::Base),
+            ("module m { interface I { ", Expected::Returned),
+            ("module m { interface I { void f(", Expected::Value),
+            ("module m { interface I { void f(int a, St", Expected::Value),
+            ("module m { interface I { void f(int a", Expected::Nothing),
+            ("module m { interface I { [index=1] ", Expected::Returned),
+            ("module m { [", Expected::Annotation),
+            ("module m { [index=1, ", Expected::Annotation),
+            ("module m { [index=", Expected::Nothing),
+            ("module m { [skeleton_rust=f", Expected::Flag),
+            ("module m { dictionary<", Expected::Key),
+            ("module m { dictionary<string, ", Expected::Value),
+            ("module m { sequence<", Expected::Value),
+            ("module m { // str", Expected::Nothing),
+            ("module m { } ", Expected::TopLevel),
+            ("{ {", Expected::Nothing),
+            ("} } ", Expected::TopLevel),
         ] {
-            assert_eq!(find(before).wanted, wanted, "after `{before}`");
+            assert_eq!(context(before).expected, expected, "after `{before}`");
         }
     }
 
     #[test]
     fn modules_around_and_before_the_cursor_are_known() {
-        let place = find("module a { struct S { b::Or");
-        assert_eq!(place.wanted, Wanted::Value);
-        assert_eq!((place.module, place.qualifier), (Some("a"), Some("b")));
+        let context = context("module a { struct S { b::Or");
+        assert_eq!(context.expected, Expected::Value);
+        assert_eq!((context.module, context.qualifier), (Some("a"), Some("b")));
     }
 }

@@ -1,13 +1,13 @@
-//! Members and operations as other languages write them.
+//! Members and operations with constructs of other languages.
 
-use super::{Broken, Rule, foreign};
+use super::{BrokenPart, Rule, foreign};
 use crate::diagnostic::{Code, Diagnostic};
 
-/// Words that stand before a member or an operation elsewhere.
+/// Words that other languages allow before a member or an operation.
 const MODIFIERS: &[(&[&str], &str)] = &[
     (
         &["optional", "required"],
-        "leave it out: every member is always sent",
+        "remove it: every member is always sent",
     ),
     (
         &["repeated"],
@@ -15,23 +15,23 @@ const MODIFIERS: &[(&[&str], &str)] = &[
     ),
     (
         &["const", "static", "readonly", "mutable", "final", "virtual"],
-        "leave it out",
+        "remove it",
     ),
     (
         &["public", "private", "protected"],
-        "leave it out: everything in an IDL is public",
+        "remove it: everything in an IDL is public",
     ),
     (
         &["unsigned", "signed"],
-        "leave it out: `byte` is unsigned; `short`, `int` and `long` are signed",
+        "remove it: `byte` is unsigned; `short`, `int` and `long` are signed",
     ),
     (
         &["oneway", "async", "twoway", "rpc"],
-        "leave it out: the caller chooses, by the generated methods `NAME_oneway` and `NAME_async`",
+        "remove it: the caller chooses, with the generated methods `NAME_oneway` and `NAME_async`",
     ),
     (
         &["idempotent"],
-        "leave it out: no call is repeated by itself, and the caller decides whether to repeat one",
+        "remove it: TCE never repeats a call; the caller decides whether to do so",
     ),
     (
         &["enum", "exception", "typedef", "union"],
@@ -39,18 +39,18 @@ const MODIFIERS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// A word that another language writes before a member or an operation.
-pub(super) fn modifier(broken: &Broken) -> Option<Diagnostic> {
+/// Explains a word that other languages allow before a member or an operation.
+pub(super) fn modifier(broken: &BrokenPart) -> Option<Diagnostic> {
     let first = broken.tokens.first()?;
     let (_, help) = MODIFIERS
         .iter()
         .find(|(words, _)| words.contains(&first.text.as_str()))?;
-    // A type or an operation may have such a name.
+    // A type may have such a name.
     (broken.at > 0).then(|| foreign(&first.text, first.span, help))
 }
 
-/// A member or an operation that comes apart at some sign.
-pub(super) fn part(broken: &Broken) -> Option<Diagnostic> {
+/// Explains a member or an operation with an unexpected token.
+pub(super) fn part(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     let before = broken.word(broken.at.wrapping_sub(1));
     let operation = broken.rule == Rule::just_operation;
@@ -61,12 +61,12 @@ pub(super) fn part(broken: &Broken) -> Option<Diagnostic> {
         "=" if operation => say(
             Code::ForeignConstruct,
             "TCE has no default values",
-            "leave it out: the caller gives every parameter",
+            "remove it: the caller passes every parameter",
         ),
         "=" => say(
             Code::ForeignConstruct,
             "TCE has no default values and no field numbers",
-            "leave it out: a member that was not set is sent as zero, false or empty",
+            "remove it: a member that was not set is sent as zero, false or empty",
         ),
         "[" => say(
             Code::ForeignConstruct,
@@ -76,32 +76,32 @@ pub(super) fn part(broken: &Broken) -> Option<Diagnostic> {
         "*" | "&" => say(
             Code::ForeignConstruct,
             "TCE has no pointers and no references",
-            "leave it out: values are sent whole",
+            "remove it: parameters are sent by value",
         ),
         "?" => say(
             Code::ForeignConstruct,
             "TCE has no optional members",
-            "leave it out: every member is always sent",
+            "remove it: every member is always sent",
         ),
         "throws" | "raises" => say(
             Code::ForeignConstruct,
             &format!("TCE has no `{}`", found.text),
-            "leave it out: any operation can fail, and its caller gets the error",
+            "remove it: any operation can return an error, without a declaration",
         ),
         "(" if !operation => say(
             Code::Unexpected,
-            "a struct has members, not operations",
+            "a struct can't have operations",
             "move the operation to an interface",
         ),
         "{" if operation => say(
             Code::Unexpected,
-            "an operation has no body in an IDL",
-            "end it with `;`: the servant's code is where its body is",
+            "an operation can't have a body in an IDL",
+            "end it with `;`: the body is in the servant's code",
         ),
         ";" if operation && !broken.tokens.iter().any(|token| token.text == "(") => {
             let diagnostic = Diagnostic::new(
                 Code::Unexpected,
-                "an operation needs its parameters, even if there are none",
+                "an operation needs a parameter list, even if it is empty",
             );
             Some(diagnostic.at(found.span, "expected `(` here").fix(
                 "write `();`",
@@ -111,39 +111,39 @@ pub(super) fn part(broken: &Broken) -> Option<Diagnostic> {
         }
         "," if !operation => say(
             Code::Unexpected,
-            "each member has a declaration of its own",
+            "each member needs its own declaration",
             "write `TYPE NAME;` for each",
         ),
         ":" => say(
             Code::ForeignConstruct,
-            "the type stands before the name, without `:`",
+            "the type comes before the name, without `:`",
             "write `TYPE NAME`",
         ),
         "," | ")" if operation => parameter(broken, before),
         _ if operation => direction(broken),
         _ if found.text.starts_with(|c: char| c.is_ascii_digit()) && broken.at == 0 => say(
             Code::ForeignConstruct,
-            "TCE does not number members",
-            "leave it out: members are sent in declared order",
+            "TCE has no field numbers",
+            "remove it: members are sent in declared order",
         ),
         _ => None,
     }
 }
 
 /// `f(void)`, `f(int)`, `f(int a,)`
-fn parameter(broken: &Broken, before: &str) -> Option<Diagnostic> {
+fn parameter(broken: &BrokenPart, before: &str) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     let last = broken.tokens.get(broken.at.checked_sub(1)?)?;
     match before {
         "," => {
             let diagnostic =
-                Diagnostic::new(Code::Unexpected, "there is no parameter after this `,`");
+                Diagnostic::new(Code::Unexpected, "a parameter is missing after this `,`");
             Some(diagnostic.at(last.span, "").fix("remove it", last.span, ""))
         }
         "void" => {
             let diagnostic = Diagnostic::new(
                 Code::ForeignConstruct,
-                "an operation without parameters is written with `()`",
+                "an empty parameter list is `()`, not `(void)`",
             )
             .at(last.span, "");
             Some(diagnostic.fix("remove `void`", last.span, ""))
@@ -154,7 +154,7 @@ fn parameter(broken: &Broken, before: &str) -> Option<Diagnostic> {
             Some(
                 diagnostic
                     .at(found.span.before(), "expected a name here")
-                    .help(format!("as `{before} value`")),
+                    .help(format!("write, for example, `{before} value`")),
             )
         }
         _ => None,
@@ -162,15 +162,15 @@ fn parameter(broken: &Broken, before: &str) -> Option<Diagnostic> {
 }
 
 /// `f(out string a)`
-fn direction(broken: &Broken) -> Option<Diagnostic> {
+fn direction(broken: &BrokenPart) -> Option<Diagnostic> {
     let at = (1..broken.tokens.len()).find(|at| {
         let opened = matches!(broken.word(at - 1), "(" | ",");
         opened && matches!(broken.word(*at), "out" | "in" | "inout" | "ref" | "const")
     })?;
     let token = &broken.tokens[at];
     let help = match token.text.as_str() {
-        "in" | "const" => "leave it out: every parameter goes to the servant only",
-        _ => "return the value; return a struct for more than one",
+        "in" | "const" => "remove it: parameters are only sent to the servant",
+        _ => "return the value, or a struct for several values",
     };
     (at < broken.at || at + 1 == broken.at).then(|| foreign(&token.text, token.span, help))
 }
@@ -188,8 +188,8 @@ const GENERICS: &[&str] = &[
     "hashmap",
 ];
 
-/// `list<int>` where the name of a type is expected.
-pub(super) fn unnamed_type(broken: &Broken) -> Option<Diagnostic> {
+/// Explains `list<int>` where the name of a type is expected.
+pub(super) fn unnamed_type(broken: &BrokenPart) -> Option<Diagnostic> {
     let inside = matches!(
         broken.rule,
         Rule::just_member | Rule::just_operation | Rule::just_sequence | Rule::just_dictionary
@@ -212,7 +212,7 @@ pub(super) fn unnamed_type(broken: &Broken) -> Option<Diagnostic> {
     let span = broken.tokens[at].span.to(broken.tokens[close].span);
     let diagnostic = Diagnostic::new(
         Code::UnnamedType,
-        format!("a {keyword} needs a name of its own"),
+        format!("a {keyword} type needs a declaration that names it"),
     )
     .at(span, "");
     let types: Vec<&str> = broken.tokens[at + 2..close]
@@ -228,11 +228,11 @@ pub(super) fn unnamed_type(broken: &Broken) -> Option<Diagnostic> {
     };
     let name = example.rsplit(' ').next().unwrap_or_default();
     Some(diagnostic.help(format!(
-        "declare it in the module, `{example};`, and write `{name}` here"
+        "declare `{example};` in the module, and write `{name}` here"
     )))
 }
 
-fn is_generic(broken: &Broken, at: usize) -> bool {
+fn is_generic(broken: &BrokenPart, at: usize) -> bool {
     broken.word(at + 1) == "<" && GENERICS.contains(&broken.word(at).to_ascii_lowercase().as_str())
 }
 
