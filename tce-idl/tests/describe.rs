@@ -148,23 +148,23 @@ fn an_unknown_name_gets_the_one_that_may_be_meant() {
     let near = |name: &str| description().only(name).unwrap_err().to_string();
     assert_eq!(
         near("Ordres"),
-        "nothing is called `Ordres`: did you mean `Orders`?"
+        "no module, type, interface or operation is called `Ordres`: did you mean `Orders`?"
     );
     assert_eq!(
         near("Orders.palce"),
-        "nothing is called `Orders.palce`: did you mean `Orders.place`?"
+        "no module, type, interface or operation is called `Orders.palce`: did you mean `Orders.place`?"
     );
     assert_eq!(
         near("shop.Orders.Place"),
-        "nothing is called `shop.Orders.Place`: did you mean `shop.Orders.place`?"
+        "no module, type, interface or operation is called `shop.Orders.Place`: did you mean `shop.Orders.place`?"
     );
     assert_eq!(
         near("quite.something.else.again"),
-        "nothing is called `quite.something.else.again`"
+        "no module, type, interface or operation is called `quite.something.else.again`"
     );
     assert_eq!(
         near("rders"),
-        "nothing is called `rders`: did you mean `Orders`?"
+        "no module, type, interface or operation is called `rders`: did you mean `Orders`?"
     );
 }
 

@@ -50,7 +50,7 @@ const GARBAGE: &[&str] = &[
 ];
 
 /// What is said of a text on which the parser gave up.
-const GAVE_UP: &str = "this file can't be understood";
+const GAVE_UP: &str = "this file can't be parsed";
 
 const STARTS: &[&str] = &[
     "",

@@ -32,7 +32,7 @@ fn errors_past_the_limit_are_counted() {
         (last.code, last.message.as_str()),
         (
             Code::MoreErrors,
-            "50 more errors not shown: mend these first"
+            "50 more errors not shown: fix these first"
         )
     );
 }

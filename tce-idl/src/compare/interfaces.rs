@@ -102,16 +102,27 @@ impl InterfaceComparison<'_> {
             true => Breaks::SOURCE,
             false => Breaks::BOTH,
         };
-        let words = |base: Option<String>| match base {
+        let name = &self.name;
+        let message = match (&was, &is) {
+            (Some(was), Some(is)) => {
+                format!("the base of interface `{name}` changed from `{was}` to `{is}`")
+            }
+            (Some(was), None) => format!("interface `{name}` no longer has the base `{was}`"),
+            (None, Some(is)) => format!("interface `{name}` now has the base `{is}`"),
+            (None, None) => return None,
+        };
+        let help = match &was {
+            Some(was) => format!("keep the base `{was}`, and declare a new interface"),
+            None => "keep the interface without a base, and declare a new one".to_owned(),
+        };
+        let label = |base: Option<String>| match base {
             Some(base) => format!("extends `{base}`"),
             None => "extends nothing".to_owned(),
         };
-        let (was, is) = (words(was), words(is));
-        let message = format!("interface `{}` now {is}; before, it {was}", self.name);
+        let (was, is) = (label(was), label(is));
         let diagnostic = Diagnostic::new(Code::BaseChanged, message)
             .at(self.new.span, format!("{is} now"))
             .note(self.old.span, format!("{was} before"));
-        let help = "keep the base, and declare a new interface for new operations";
         Some(diagnostic.help(help).breaks(breaks))
     }
 
@@ -176,7 +187,7 @@ impl InterfaceComparison<'_> {
         let inherited = bases.find(|base| base.operations.iter().any(|it| it.name == old.name));
         let help = match inherited {
             Some(base) => format!(
-                "it is now in the base `{}`, where calls use the index of the base: keep it here",
+                "`{}` declares it now, and calls of inherited operations use the index of the base: keep it here",
                 base.name
             ),
             None => format!(
@@ -212,7 +223,7 @@ impl InterfaceComparison<'_> {
         let diagnostic = Diagnostic::new(Code::ResultChanged, message)
             .at(new.span, format!("`{is}` now"))
             .note(old.span, format!("`{was}` before"));
-        let help = format!("keep `{was}`, or {}", PARAMETERS.instead);
+        let help = format!("keep `{was}`; or {}", PARAMETERS.instead);
         Some(diagnostic.help(help).breaks(breaks))
     }
 }

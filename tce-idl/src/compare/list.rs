@@ -122,7 +122,7 @@ impl ListComparison<'_> {
         let diagnostic = Diagnostic::new(self.terms.retyped, message)
             .at(new.span, format!("`{is}` now"))
             .note(old.span, format!("`{was}` before"));
-        let help = format!("keep `{was}`, or {}", self.terms.instead);
+        let help = format!("keep `{was}`; or {}", self.terms.instead);
         Some(diagnostic.help(help).breaks(breaks))
     }
 
@@ -138,7 +138,7 @@ impl ListComparison<'_> {
         let terms = self.terms;
         let message = format!("the {}s of `{}` are reordered", terms.noun, self.owner);
         let diagnostic = Diagnostic::new(terms.reordered, message)
-            .at(first.span, "moved up")
+            .at(first.span, "now comes earlier")
             .note(old.span, "it was declared here");
         let help = match order.len() {
             0..=SHOWN => format!("keep the order {}", order.join(", ")),

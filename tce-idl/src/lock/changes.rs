@@ -62,7 +62,7 @@ fn changed_in_scope(
                     Baseline::LockFile if !names.contains(owner) => {
                         format!("if `{}` is its new name, write that name here", item.name)
                     }
-                    _ => "its index is recorded here".to_owned(),
+                    _ => "has this index".to_owned(),
                 };
                 let free = free(&taken);
                 taken.extend(free);
@@ -124,7 +124,7 @@ fn reused(
         None => diagnostic.help("all indices are used: split the interface or the module"),
         Some(free) => {
             let edit = item.origin.edit(free);
-            let fix = format!("{}, which is unused", advice(item.origin, free));
+            let fix = format!("{}: index {free} is unused", advice(item.origin, free));
             diagnostic.fix(fix, edit.span, edit.replacement)
         }
     }

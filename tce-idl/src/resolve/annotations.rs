@@ -137,7 +137,7 @@ fn unknown(annotation: &Annotation, interface: bool) -> Diagnostic {
         ),
         false => ("an operation", &["index", "comment"]),
     };
-    let message = format!("unknown annotation `{}` of {what}", key.text);
+    let message = format!("`{}` is not an annotation of {what}", key.text);
     let diagnostic = Diagnostic::new(Code::UnknownAnnotation, message)
         .at(key.span, "this annotation is ignored");
     match nearest(&key.text, known) {

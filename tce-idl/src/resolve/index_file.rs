@@ -50,7 +50,7 @@ pub(super) fn apply(
                     .at(entry.name.span, "this one applies");
                 sink.push(
                     diagnostic
-                        .note(first, "this one is ignored")
+                        .note(first, "overridden")
                         .help("remove one of them"),
                 );
             }

@@ -190,7 +190,7 @@ warning[TCE0500]: `a.idl` is not in canonical layout
 2 |   sequence<int>  L; // é
   | ^^^^^^^^^^^^^^^^^^^^^^^^ should be `    sequence<int> L; // é`
   |
-  = help: `tce fmt` lays it out
+  = help: `tce fmt` formats it
 "
     );
 }

@@ -76,7 +76,7 @@ pub(super) fn part(broken: &BrokenPart) -> Option<Diagnostic> {
         "*" | "&" => say(
             Code::ForeignConstruct,
             "TCE has no pointers and no references",
-            "remove it: parameters are sent by value",
+            "remove it: values are copied, not referenced",
         ),
         "?" => say(
             Code::ForeignConstruct,
