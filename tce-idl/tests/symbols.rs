@@ -1,4 +1,4 @@
-//! What editors are told of the names in a text, be it right or wrong.
+//! The symbol table of files with errors.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use tce_idl::{Compilation, Options, inspect_with, lint::Settings};
 
 const BASE: &str = "module base { interface Root { void ping(); }; struct Id { long value; }; }";
 
-/// Unknown types, a broken operation, a missing `;`, and names that are fine for all that.
+/// A file with unknown types, a malformed operation and a missing `;`.
 const BROKEN: &str = "\
 import base
 module shop {
@@ -36,7 +36,7 @@ fn inspect() -> (Compilation, SymbolTable) {
     inspect_with(&loader, &["shop.idl"], &Options::new(), &Settings::new())
 }
 
-/// What stands at each mention of the name that stands at `text`, in its file.
+/// The files of all occurrences of the name at `text`.
 fn occurrences(compilation: &Compilation, names: &SymbolTable, text: &str) -> Vec<usize> {
     let offset = u32::try_from(BROKEN.find(text).unwrap()).unwrap();
     let (_, id) = names.at(FileId(0), offset).unwrap();
@@ -55,7 +55,7 @@ fn occurrences(compilation: &Compilation, names: &SymbolTable, text: &str) -> Ve
 fn names_are_found_in_files_with_errors() {
     let (compilation, names) = inspect();
     assert!(compilation.model.is_none());
-    // Declared, in the sequence, and in what is right of the interface.
+    // The declaration, the sequence, and the valid operation of the interface.
     assert_eq!(occurrences(&compilation, &names, "Order {"), [0, 0, 0]);
     assert_eq!(occurrences(&compilation, &names, "Orders;"), [0, 0]);
     assert_eq!(occurrences(&compilation, &names, "Root"), [0, 1]);
@@ -64,7 +64,7 @@ fn names_are_found_in_files_with_errors() {
 }
 
 #[test]
-fn symbols_tell_what_they_are_and_where() {
+fn symbols_have_kinds_and_positions() {
     let (_, names) = inspect();
     let find = |name: &str| {
         let mut symbols = names.symbols();
@@ -114,7 +114,7 @@ fn editors_count_in_utf16() {
         assert_eq!(source.utf16_offset(position), offset);
         assert_eq!(source.utf16_position(offset), position);
     }
-    // Within a character, past a line, past the text.
+    // Inside a character, past a line, past the text.
     for (position, offset) in [(at(0, 4), 3), (at(0, 99), 9), (at(9, 0), 17)] {
         assert_eq!(source.utf16_offset(position), offset);
     }

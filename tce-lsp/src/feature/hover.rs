@@ -44,10 +44,10 @@ pub(crate) fn describe(analysis: &Analysis, id: SymbolId) -> String {
     text += &format!("{} `{}`", symbol.kind.noun(), analysis.names.full_name(id));
     if let Some((index, origin)) = symbol.index {
         let how = match origin {
-            IndexOrigin::Explicit(_) => "set explicitly",
+            IndexOrigin::Explicit(_) => "explicit",
             IndexOrigin::Implicit(_) | IndexOrigin::ImplicitAnnotated(_) => "from its position",
         };
-        text += &format!(", index {index}, {how}");
+        text += &format!(", index {index} ({how})");
     }
     if let Some(doc) = &symbol.doc {
         text += &format!("\n\n---\n\n{doc}");
