@@ -55,7 +55,7 @@ pub use format::{Formatted, format, format_file};
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};
 use model::Model;
-use resolve::Program;
+use resolve::ResolvedProgram;
 use resolve::imports::LoadedFiles;
 use source::SourceMap;
 use symbols::SymbolTable;
@@ -191,7 +191,7 @@ fn run<T>(
     files: &[impl AsRef<Path>],
     options: &Options,
     lint: Option<&lint::Settings>,
-    inspect: impl FnOnce(&Program<'_>, &LoadedFiles) -> T,
+    inspect: impl FnOnce(&ResolvedProgram<'_>, &LoadedFiles) -> T,
 ) -> (Compilation, T) {
     let mut sink = Diagnostics::default();
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Element, IndexOrigin, ModuleId, Operation};
 use crate::resolve::imports::LoadedFiles;
-use crate::resolve::{Program, ReferenceTarget};
+use crate::resolve::{ReferenceTarget, ResolvedProgram};
 use crate::source::{FileId, Span};
 use crate::syntax::{self, ast};
 
@@ -177,7 +177,7 @@ impl SymbolKind {
 }
 
 /// Builds the symbol table of a program, with or without errors.
-pub(crate) fn collect(program: &Program<'_>, loaded: &LoadedFiles) -> SymbolTable {
+pub(crate) fn collect(program: &ResolvedProgram<'_>, loaded: &LoadedFiles) -> SymbolTable {
     let mut collector = Collector {
         program,
         names: SymbolTable::default(),
@@ -198,7 +198,7 @@ pub(crate) fn collect(program: &Program<'_>, loaded: &LoadedFiles) -> SymbolTabl
 }
 
 struct Collector<'a> {
-    program: &'a Program<'a>,
+    program: &'a ResolvedProgram<'a>,
     names: SymbolTable,
     /// The symbols of the model's declarations, each at the position of its declaration.
     modules: Vec<SymbolId>,
@@ -228,7 +228,7 @@ impl Collector<'_> {
     }
 
     fn structs(&mut self) {
-        let Program { model, ast } = self.program;
+        let ResolvedProgram { model, ast } = self.program;
         for (it, from) in model.structs.iter().zip(&ast.structs) {
             let symbol = self.element(
                 SymbolKind::Struct,
@@ -248,7 +248,7 @@ impl Collector<'_> {
     }
 
     fn containers(&mut self) {
-        let Program { model, ast } = self.program;
+        let ResolvedProgram { model, ast } = self.program;
         for (it, from) in model.sequences.iter().zip(&ast.sequences) {
             let symbol = self.element(
                 SymbolKind::Sequence,
@@ -272,7 +272,7 @@ impl Collector<'_> {
     }
 
     fn interfaces(&mut self) {
-        let Program { model, ast } = self.program;
+        let ResolvedProgram { model, ast } = self.program;
         for (it, from) in model.interfaces.iter().zip(&ast.interfaces) {
             let symbol = self.element(
                 SymbolKind::Interface,
@@ -315,7 +315,7 @@ impl Collector<'_> {
         &self,
         kind: SymbolKind,
         module: ModuleId,
-        name: &ast::Name,
+        name: &ast::Identifier,
         whole: Span,
         doc: &Option<String>,
     ) -> Symbol {
@@ -344,7 +344,7 @@ impl Collector<'_> {
 fn symbol_of(
     kind: SymbolKind,
     parent: SymbolId,
-    name: &ast::Name,
+    name: &ast::Identifier,
     whole: Span,
     doc: &Option<String>,
 ) -> Symbol {
@@ -358,7 +358,7 @@ fn symbol_of(
     }
 }
 
-fn declaration_span(name: &ast::Name, whole: Span) -> DeclarationSpan {
+fn declaration_span(name: &ast::Identifier, whole: Span) -> DeclarationSpan {
     DeclarationSpan {
         name: name.span,
         whole,

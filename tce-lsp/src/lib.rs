@@ -21,7 +21,7 @@ use std::{
 
 pub use analysis::Project;
 use frame::ClientFrame;
-use server::Server;
+use server::LanguageServer;
 pub use server::SessionEnd;
 
 /// The most frames that the reader queues for the server.
@@ -41,7 +41,7 @@ pub fn serve(
 ) -> io::Result<SessionEnd> {
     let (frames, received) = mpsc::sync_channel(READ_AHEAD);
     let reader = thread::Builder::new().spawn(move || read(input, &frames))?;
-    let ended = Server::new(output, project).run(received)?;
+    let ended = LanguageServer::new(output, project).run(received)?;
     match ended {
         // Not joined: the reader may be blocked in a read.
         Some(ended) => Ok(ended),

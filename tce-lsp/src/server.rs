@@ -49,7 +49,7 @@ enum SessionPhase {
 }
 
 /// The server side of a session.
-pub(crate) struct Server<W> {
+pub(crate) struct LanguageServer<W> {
     output: W,
     phase: SessionPhase,
     workspace: Workspace,
@@ -58,7 +58,7 @@ pub(crate) struct Server<W> {
     publish_at: Option<Instant>,
 }
 
-impl<W: Write> Server<W> {
+impl<W: Write> LanguageServer<W> {
     pub(crate) fn new(output: W, project: impl Fn(&Path) -> Project + 'static) -> Self {
         Self {
             output,

@@ -1,22 +1,22 @@
 //! Rules about single declarations: structs and interfaces are not empty, names
-//! are unique, operations are not redeclared, keys have a type that can be one.
+//! are unique, operations are not redeclared, dictionary keys have an allowed type.
 
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{InterfaceId, Type};
-use crate::resolve::Program;
+use crate::resolve::ResolvedProgram;
 use crate::source::Span;
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+pub(super) fn check(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     check_not_empty(program, sink);
     check_unique_names(program, sink);
     check_not_redeclared(program, sink);
     check_key_types(program, sink);
 }
 
-fn check_not_empty(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_not_empty(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     for from in &program.ast.structs {
         if from.members.is_empty() && !from.broken {
             let message = format!("struct `{}` has no members", from.name.text);
@@ -36,7 +36,7 @@ fn check_not_empty(program: &Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-fn check_unique_names(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_unique_names(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     for from in &program.ast.structs {
         let what = format!("struct `{}` has two members", from.name.text);
         report_duplicates(
@@ -67,7 +67,7 @@ fn check_unique_names(program: &Program<'_>, sink: &mut Diagnostics) {
 }
 
 fn report_duplicates<'a>(
-    names: impl Iterator<Item = &'a Name>,
+    names: impl Iterator<Item = &'a Identifier>,
     code: Code,
     what: &str,
     sink: &mut Diagnostics,
@@ -94,7 +94,7 @@ fn report_duplicates<'a>(
 /// Reports operations that a base declares too. Walks down from each interface
 /// without a base, so that a long chain of bases is visited once, not once for
 /// each of its interfaces.
-fn check_not_redeclared(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_not_redeclared(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let interfaces = &program.model.interfaces;
     let mut derived: Vec<Vec<usize>> = vec![Vec::new(); interfaces.len()];
     let mut open = Vec::new();
@@ -147,7 +147,11 @@ enum TraversalStep {
 }
 
 /// The operation `here` has the name of the one `there`; both are an interface and a position in it.
-fn redeclared(program: &Program<'_>, here: (usize, usize), there: (usize, usize)) -> Diagnostic {
+fn redeclared(
+    program: &ResolvedProgram<'_>,
+    here: (usize, usize),
+    there: (usize, usize),
+) -> Diagnostic {
     let operation = |(interface, position): (usize, usize)| {
         &program.ast.interfaces[interface].operations[position]
     };
@@ -166,7 +170,7 @@ fn redeclared(program: &Program<'_>, here: (usize, usize), there: (usize, usize)
     diagnostic.help("remove it: a servant of this interface implements the inherited operation")
 }
 
-fn check_key_types(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_key_types(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     for (it, from) in program
         .model
         .dictionaries

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{Interface, ModuleId};
-use crate::resolve::Program;
+use crate::resolve::ResolvedProgram;
 use crate::source::Span;
 
 /// The index of the built-in interface of every server.
@@ -13,7 +13,7 @@ const BUILT_IN: u16 = u16::MAX;
 /// The most modules with the same index that a diagnostic shows, beside the first two.
 const SHOWN: usize = 3;
 
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+pub(super) fn check(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     reserved(program, sink);
     operations(program, sink);
     // A declaration that could not be parsed may be an interface, and then the positions are wrong.
@@ -25,13 +25,13 @@ pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
 
 /// Every interface, with the position that determines its index.
 fn interfaces_with_spans<'p>(
-    program: &'p Program<'_>,
+    program: &'p ResolvedProgram<'_>,
 ) -> impl Iterator<Item = (&'p Interface, Span)> {
     let interfaces = program.model.interfaces.iter();
     interfaces.map(|it| (it, it.index_origin.label_span(it.span)))
 }
 
-fn reserved(program: &Program<'_>, sink: &mut Diagnostics) {
+fn reserved(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     for (interface, place) in
         interfaces_with_spans(program).filter(|(interface, _)| interface.index == BUILT_IN)
     {
@@ -42,7 +42,7 @@ fn reserved(program: &Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-fn operations(program: &Program<'_>, sink: &mut Diagnostics) {
+fn operations(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let origins = program.ast.interfaces.iter();
     let interfaces = program.model.interfaces.iter().zip(origins);
     for (interface, _) in interfaces.filter(|(_, from)| !from.broken) {
@@ -69,7 +69,7 @@ fn operations(program: &Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-fn interfaces(program: &Program<'_>, sink: &mut Diagnostics) {
+fn interfaces(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let mut seen: HashMap<(ModuleId, u16), (&str, Span)> = HashMap::new();
     for (interface, place) in interfaces_with_spans(program) {
         let name = interface.name.as_str();
@@ -95,7 +95,7 @@ fn with_rule(diagnostic: Diagnostic) -> Diagnostic {
 }
 
 /// One warning for each index that interfaces of several modules have.
-fn shared(program: &Program<'_>, sink: &mut Diagnostics) {
+fn shared(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let mut users: BTreeMap<u16, Vec<(&Interface, Span)>> = BTreeMap::new();
     for (interface, place) in interfaces_with_spans(program) {
         let users = users.entry(interface.index).or_default();

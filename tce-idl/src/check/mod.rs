@@ -5,10 +5,10 @@ mod recursion;
 mod indices;
 
 use crate::diagnostic::Diagnostics;
-use crate::resolve::Program;
+use crate::resolve::ResolvedProgram;
 
 /// Reports every rule that the program breaks.
-pub(crate) fn all(program: &Program<'_>, sink: &mut Diagnostics) {
+pub(crate) fn all(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     declarations::check(program, sink);
     recursion::check(program, sink);
     indices::check(program, sink);

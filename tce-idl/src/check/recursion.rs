@@ -3,13 +3,13 @@
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{DictionaryId, SequenceId, StructId, Type};
-use crate::resolve::Program;
-use crate::syntax::ast::{Name, TypeName};
+use crate::resolve::ResolvedProgram;
+use crate::syntax::ast::{Identifier, TypeName};
 
 /// The most types of a cycle that a diagnostic shows, beside the first.
 const SHOWN: usize = 4;
 
-pub(super) fn check(program: &Program<'_>, sink: &mut Diagnostics) {
+pub(super) fn check(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     check_structs(program, sink);
     check_containers(program, sink);
 }
@@ -22,7 +22,7 @@ enum VisitState {
 }
 
 /// Walks depth first with an explicit stack, since structs may be nested deeper than the thread's stack.
-fn check_structs(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_structs(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let structs = &program.model.structs;
     let mut visits = vec![VisitState::New; structs.len()];
     // Each struct on the current path, and its next member.
@@ -56,7 +56,11 @@ fn check_structs(program: &Program<'_>, sink: &mut Diagnostics) {
 }
 
 /// Reports the cycle that the end of `path`, from `start` on, closes.
-fn struct_cycle(program: &Program<'_>, start: usize, path: &[(usize, usize)]) -> Diagnostic {
+fn struct_cycle(
+    program: &ResolvedProgram<'_>,
+    start: usize,
+    path: &[(usize, usize)],
+) -> Diagnostic {
     let from = path
         .iter()
         .position(|(at, _)| *at == start)
@@ -87,7 +91,7 @@ fn struct_cycle(program: &Program<'_>, start: usize, path: &[(usize, usize)]) ->
 /// A sequence or dictionary, as it is declared.
 struct Container<'a> {
     kind: &'static str,
-    name: &'a Name,
+    name: &'a Identifier,
     /// Not followed: another rule reports a key that is a container.
     key: Option<&'a TypeName>,
     content: &'a TypeName,
@@ -97,7 +101,7 @@ struct Container<'a> {
 
 /// Follows each container to its content, until that is no container or was
 /// visited before. A container has one content type, so each is in at most one cycle.
-fn check_containers(program: &Program<'_>, sink: &mut Diagnostics) {
+fn check_containers(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     let containers = containers(program);
     // The start of the walk that visited each container.
     let mut visited_from = vec![None; containers.len()];
@@ -114,7 +118,7 @@ fn check_containers(program: &Program<'_>, sink: &mut Diagnostics) {
 }
 
 /// The sequences, and after them the dictionaries.
-fn containers<'a>(program: &Program<'a>) -> Vec<Container<'a>> {
+fn containers<'a>(program: &ResolvedProgram<'a>) -> Vec<Container<'a>> {
     let (model, ast) = (&program.model, &program.ast);
     let position = |ty| match ty {
         Type::Sequence(SequenceId(id)) => Some(id as usize),

@@ -94,7 +94,7 @@ impl InterfaceComparison<'_> {
         }
         let bases = std::iter::successors(self.new.base, |id| new.interface(*id).base);
         let mut bases = bases.map(|id| full(new.interface(id)));
-        // A servant of the new version still accepts the index of the old base if that is among its bases.
+        // A servant of the new version still accepts calls with the index of the old base if it extends that base.
         let breaks = match was
             .as_ref()
             .is_none_or(|was| bases.any(|base| base == *was))
@@ -127,22 +127,22 @@ impl InterfaceComparison<'_> {
     }
 
     fn servant(&self) -> Option<Diagnostic> {
-        let said = self.old.skeletons.keys().chain(self.new.skeletons.keys());
-        let languages: BTreeSet<&String> = said.collect();
-        let gone =
+        let keys = self.old.skeletons.keys().chain(self.new.skeletons.keys());
+        let languages: BTreeSet<&String> = keys.collect();
+        let is_dropped =
             |language: &str| self.old.has_skeleton(language) && !self.new.has_skeleton(language);
-        let mut gone: Vec<String> = languages
+        let mut dropped: Vec<String> = languages
             .into_iter()
-            .filter(|language| gone(language))
+            .filter(|language| is_dropped(language))
             .map(|language| format!("`{language}`"))
             .collect();
         if self.old.skeleton_default && !self.new.skeleton_default {
-            gone.push("all other languages".to_owned());
+            dropped.push("all other languages".to_owned());
         }
-        if gone.is_empty() {
+        if dropped.is_empty() {
             return None;
         }
-        let languages = gone.join(", ");
+        let languages = dropped.join(", ");
         let message = format!(
             "servant code of `{}` is no longer generated for {languages}",
             self.name

@@ -128,9 +128,9 @@ impl ListComparison<'_> {
 
     /// One diagnostic if the names that both versions have are in a different order.
     fn reorder(&self, before: &ByName<'_, '_>, after: &ByName<'_, '_>) -> Option<Diagnostic> {
-        let kept = self.old.iter().filter_map(|part| after.get(part.name));
-        let kept: Vec<_> = kept.collect();
-        let moved = kept.windows(2).find(|pair| pair[0].0 > pair[1].0)?;
+        let common = self.old.iter().filter_map(|part| after.get(part.name));
+        let common: Vec<_> = common.collect();
+        let moved = common.windows(2).find(|pair| pair[0].0 > pair[1].0)?;
         let first = moved[1].1;
         let (_, old) = before.get(first.name)?;
         let order = self.old.iter().map(|part| format!("`{}`", part.name));

@@ -5,7 +5,7 @@
 //! only, and a changed index or order breaks running programs.
 //!
 //! An operation or interface that is added at the end breaks nothing: no old
-//! caller uses it, and the compiler tells a server that has to implement it.
+//! caller uses it. A recompiled server has to implement it, as is intended.
 
 mod versions;
 mod list;

@@ -72,7 +72,7 @@ pub struct Label {
 /// How to fix a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
-    /// The advice, for a person.
+    /// The advice, as text.
     pub message: String,
     /// The change that an editor can make, if there is a definite one.
     pub edit: Option<Edit>,
@@ -122,7 +122,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the advice how to fix it.
+    /// Sets the advice on how to fix it.
     #[must_use]
     pub fn help(mut self, message: impl Into<String>) -> Self {
         self.repair = Some(Repair {
@@ -132,7 +132,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the advice how to fix it, with an edit that does so.
+    /// Sets the advice on how to fix it, with an edit that does so.
     #[must_use]
     pub fn fix(
         mut self,

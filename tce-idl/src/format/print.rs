@@ -10,7 +10,7 @@ const INDENT: usize = 4;
 
 /// Prints the lexemes of a file.
 pub(super) fn print(lexemes: &[Lexeme<'_>]) -> String {
-    let mut printer = Printer {
+    let mut printer = LayoutPrinter {
         lexemes,
         out: String::new(),
         depth: 0,
@@ -27,7 +27,7 @@ pub(super) fn print(lexemes: &[Lexeme<'_>]) -> String {
     out
 }
 
-struct Printer<'p> {
+struct LayoutPrinter<'p> {
     lexemes: &'p [Lexeme<'p>],
     out: String,
     /// The indentation level of the next line.
@@ -36,7 +36,7 @@ struct Printer<'p> {
     heads: [&'p str; 3],
 }
 
-impl<'p> Printer<'p> {
+impl<'p> LayoutPrinter<'p> {
     /// Prints the lexeme at `at`, or a parameter list. Returns the position of the next lexeme.
     fn statement_part(&mut self, at: usize) -> usize {
         let text = self.lexemes[at].text;

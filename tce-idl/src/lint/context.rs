@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::Language;
 use crate::loader::Loader;
-use crate::resolve::Program;
+use crate::resolve::ResolvedProgram;
 use crate::resolve::imports::LoadedFiles;
 use crate::source::{FileId, SourceMap, Span};
 use crate::symbols::SymbolKind;
-use crate::syntax::ast::{self, Element, Name};
+use crate::syntax::ast::{self, Element, Identifier};
 
 /// A compilation without errors. The rules check the files of the command line,
 /// not their imports.
 pub(crate) struct LintContext<'a> {
-    pub(crate) program: &'a Program<'a>,
+    pub(crate) program: &'a ResolvedProgram<'a>,
     pub(crate) sources: &'a SourceMap,
-    /// The languages whose keywords count.
+    /// The languages whose keywords are reported as names.
     pub(crate) languages: &'a [Language],
     /// Whether there is a lock file, which reports changed indices.
     pub(crate) has_lock: bool,
@@ -56,7 +56,7 @@ impl<'a> LintContext<'a> {
     }
 
     /// Every declared name, in the order of the text.
-    pub(super) fn names(&self) -> Vec<(SymbolKind, &'a Name)> {
+    pub(super) fn names(&self) -> Vec<(SymbolKind, &'a Identifier)> {
         let mut names = Vec::new();
         for module in self.modules() {
             names.push((SymbolKind::Module, &module.name));
@@ -79,7 +79,7 @@ pub(super) fn kind(element: &Element) -> SymbolKind {
 }
 
 /// Adds the names inside of an element.
-fn add_inner<'a>(element: &'a Element, names: &mut Vec<(SymbolKind, &'a Name)>) {
+fn add_inner<'a>(element: &'a Element, names: &mut Vec<(SymbolKind, &'a Identifier)>) {
     match element {
         Element::Struct(it) => {
             names.extend(

@@ -100,11 +100,11 @@ impl Findings<'_> {
 /// How the findings of a rule are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Not at all.
+    /// The findings are not reported.
     Allow,
-    /// As warnings.
+    /// The findings are warnings.
     Warn,
-    /// As errors.
+    /// The findings are errors.
     Deny,
 }
 

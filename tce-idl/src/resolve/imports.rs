@@ -91,7 +91,7 @@ impl Importer<'_> {
     }
 
     /// `None` if the file was read before, or can't be read.
-    fn import(&mut self, name: &ast::Name, folder: &Path) -> Option<ast::File> {
+    fn import(&mut self, name: &ast::Identifier, folder: &Path) -> Option<ast::File> {
         let folders =
             || std::iter::once(folder).chain(self.include_dirs.iter().map(PathBuf::as_path));
         let file_name = format!("{}.idl", name.text);
@@ -145,7 +145,7 @@ impl Importer<'_> {
     }
 }
 
-fn not_found(name: &ast::Name, candidates: &[PathBuf], near: Option<String>) -> Diagnostic {
+fn not_found(name: &ast::Identifier, candidates: &[PathBuf], near: Option<String>) -> Diagnostic {
     let searched: Vec<String> = candidates
         .iter()
         .map(|path| format!("`{}`", path.display()))

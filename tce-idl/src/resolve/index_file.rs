@@ -6,28 +6,28 @@ mod xml;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::Program;
+use super::ResolvedProgram;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::loader::{self, Loader};
 use crate::model::IndexOrigin;
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
 /// The entry of one interface in an index file.
 struct IndexFileEntry {
     /// `module.Interface`
-    name: Name,
+    name: Identifier,
     index: Option<(u16, Span)>,
     skeleton: bool,
-    operations: Vec<(Name, u16, Span)>,
+    operations: Vec<(Identifier, u16, Span)>,
 }
 
-/// SymbolTable of the program, as index files spell them.
+/// The positions of interfaces in the model, by `module.Interface`.
 type InterfacesByName = HashMap<String, usize>;
 
 /// Sets the indices of the interfaces and operations that the index files name.
 pub(super) fn apply(
-    program: &mut Program<'_>,
+    program: &mut ResolvedProgram<'_>,
     loader: &dyn Loader,
     paths: &[PathBuf],
     sources: &mut SourceMap,
@@ -60,7 +60,7 @@ pub(super) fn apply(
 }
 
 /// Interfaces by `module.Interface`; of two with the same name, which is an error, the first.
-fn interfaces(program: &Program<'_>) -> InterfacesByName {
+fn interfaces(program: &ResolvedProgram<'_>) -> InterfacesByName {
     let mut interfaces = InterfacesByName::new();
     for (at, interface) in program.model.interfaces.iter().enumerate() {
         let name = format!(
@@ -104,7 +104,12 @@ fn read(
     }
 }
 
-fn set(program: &mut Program<'_>, at: usize, entry: IndexFileEntry, sink: &mut Diagnostics) {
+fn set(
+    program: &mut ResolvedProgram<'_>,
+    at: usize,
+    entry: IndexFileEntry,
+    sink: &mut Diagnostics,
+) {
     let interface = &mut program.model.interfaces[at];
     if let Some((index, span)) = entry.index {
         (interface.index, interface.index_origin) = (index, IndexOrigin::Explicit(span));
@@ -137,8 +142,8 @@ fn set(program: &mut Program<'_>, at: usize, entry: IndexFileEntry, sink: &mut D
 /// similar to a known one: an index file may serve several programs, and name
 /// modules that are not part of this one.
 fn unknown_interface(
-    name: &Name,
-    program: &Program<'_>,
+    name: &Identifier,
+    program: &ResolvedProgram<'_>,
     interfaces: &InterfacesByName,
     sink: &mut Diagnostics,
 ) {
@@ -161,7 +166,7 @@ fn unknown_interface(
     }
 }
 
-fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Name, known: &[S]) -> Diagnostic {
+fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Identifier, known: &[S]) -> Diagnostic {
     let diagnostic = diagnostic.at(name.span, "this entry is ignored");
     match nearest(&name.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::{Program, annotations, index_file};
+use super::{ResolvedProgram, annotations, index_file};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::Loader;
 use crate::model::{Element, IndexOrigin, InterfaceId};
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{Annotation, Name};
+use crate::syntax::ast::{Annotation, Identifier};
 
 /// Sets the index of every interface and operation. An index file overrides
 /// annotations, and a later index file an earlier one.
 pub(crate) fn assign(
-    program: &mut Program<'_>,
+    program: &mut ResolvedProgram<'_>,
     loader: &dyn Loader,
     index_files: &[PathBuf],
     sources: &mut SourceMap,
@@ -35,7 +35,7 @@ pub(crate) fn assign(
 }
 
 /// Reads the annotations of an interface: number `at` of all, number `position` of its module.
-fn annotate(program: &mut Program<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
+fn annotate(program: &mut ResolvedProgram<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
     let from = program.ast.interfaces[at];
     let interface = &mut program.model.interfaces[at];
     let parsed = annotations::of_interface(&from.annotations, sink);
@@ -66,7 +66,7 @@ fn implicit_origin(annotations: &[Annotation], start: Span) -> IndexOrigin {
 fn index(
     explicit: Option<(u16, Span)>,
     position: usize,
-    name: &Name,
+    name: &Identifier,
     implicit: IndexOrigin,
     sink: &mut Diagnostics,
 ) -> (u16, IndexOrigin) {

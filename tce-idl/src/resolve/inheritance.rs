@@ -1,11 +1,11 @@
 //! Interfaces that extend themselves through their bases.
 
-use super::Program;
+use super::ResolvedProgram;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::InterfaceId;
 
 /// Reports each cycle of bases once, and removes one base of it, so that every lineage ends.
-pub(super) fn break_cycles(program: &mut Program<'_>, sink: &mut Diagnostics) {
+pub(super) fn break_cycles(program: &mut ResolvedProgram<'_>, sink: &mut Diagnostics) {
     // The start of the walk that visited each interface.
     let mut visited_from = vec![None; program.model.interfaces.len()];
     for start in 0..visited_from.len() {
@@ -29,7 +29,7 @@ pub(super) fn break_cycles(program: &mut Program<'_>, sink: &mut Diagnostics) {
 /// The most interfaces of a cycle that a diagnostic shows, beside the first.
 const SHOWN: usize = 4;
 
-fn cycle(program: &Program<'_>, start: usize) -> Diagnostic {
+fn cycle(program: &ResolvedProgram<'_>, start: usize) -> Diagnostic {
     let span = |at: usize| {
         let from = program.ast.interfaces[at];
         from.base.as_ref().map_or(from.name.span, |base| base.span)

@@ -23,7 +23,7 @@ pub(crate) use types::{Reference, ReferenceTarget};
 ///
 /// After an error the model still has every declaration, so that the checks find
 /// further errors: [`scope::UNKNOWN`] replaces an unknown type.
-pub(crate) struct Program<'a> {
+pub(crate) struct ResolvedProgram<'a> {
     pub(crate) model: Model,
     pub(crate) ast: AstNodes<'a>,
 }
@@ -48,9 +48,9 @@ pub(crate) fn resolve<'a>(
     loaded: &'a LoadedFiles,
     sources: &SourceMap,
     sink: &mut Diagnostics,
-) -> Program<'a> {
+) -> ResolvedProgram<'a> {
     let (mut program, scope) = scope::declare(loaded, sources, sink);
-    let Program { model, ast } = &mut program;
+    let ResolvedProgram { model, ast } = &mut program;
     let mut types = Types {
         scope: &scope,
         ast,

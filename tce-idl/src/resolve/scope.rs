@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::imports::LoadedFiles;
-use super::{AstNodes, Program};
+use super::{AstNodes, ResolvedProgram};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{
     Dictionary, DictionaryId, Element, IndexOrigin, Interface, InterfaceId, Model, Module,
@@ -17,24 +17,24 @@ pub(super) const UNKNOWN: Type = Type::Int;
 
 /// The modules of a compilation and the elements in each, by name.
 #[derive(Default)]
-pub(super) struct Scope<'a> {
+pub(super) struct ModuleScopes<'a> {
     modules: HashMap<&'a str, ModuleId>,
-    elements: Vec<BTreeMap<&'a str, Binding>>,
+    elements: Vec<BTreeMap<&'a str, NameBinding>>,
 }
 
 /// The element that a name refers to, and the position of its declaration.
 #[derive(Clone, Copy)]
-pub(super) struct Binding {
+pub(super) struct NameBinding {
     pub(super) element: Element,
     pub(super) span: Span,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> ModuleScopes<'a> {
     pub(super) fn module(&self, name: &str) -> Option<ModuleId> {
         self.modules.get(name).copied()
     }
 
-    pub(super) fn element(&self, module: ModuleId, name: &str) -> Option<Binding> {
+    pub(super) fn element(&self, module: ModuleId, name: &str) -> Option<NameBinding> {
         self.elements[module.0 as usize].get(name).copied()
     }
 
@@ -61,16 +61,16 @@ pub(super) fn declare<'a>(
     loaded: &'a LoadedFiles,
     sources: &SourceMap,
     sink: &mut Diagnostics,
-) -> (Program<'a>, Scope<'a>) {
+) -> (ResolvedProgram<'a>, ModuleScopes<'a>) {
     let ast = AstNodes {
         missing_import: loaded.missing_import,
         ..AstNodes::default()
     };
-    let mut program = Program {
+    let mut program = ResolvedProgram {
         model: Model::default(),
         ast,
     };
-    let mut scope = Scope::default();
+    let mut scope = ModuleScopes::default();
     for file in &loaded.files {
         program
             .ast
@@ -86,7 +86,7 @@ pub(super) fn declare<'a>(
                 scope.bind(
                     id,
                     name,
-                    Binding {
+                    NameBinding {
                         element,
                         span: name.span,
                     },
@@ -103,7 +103,7 @@ pub(super) fn declare<'a>(
 fn open<'a>(
     opening: &'a ast::Module,
     model: &mut Model,
-    scope: &mut Scope<'a>,
+    scope: &mut ModuleScopes<'a>,
     path: &str,
 ) -> ModuleId {
     let id = *scope.modules.entry(&opening.name.text).or_insert_with(|| {
@@ -130,12 +130,12 @@ fn last<T>(parts: &[T]) -> u32 {
     u32::try_from(parts.len() - 1).unwrap_or(u32::MAX)
 }
 
-impl<'a> Scope<'a> {
+impl<'a> ModuleScopes<'a> {
     fn bind(
         &mut self,
         module: ModuleId,
-        name: &'a ast::Name,
-        binding: Binding,
+        name: &'a ast::Identifier,
+        binding: NameBinding,
         module_name: &str,
         sink: &mut Diagnostics,
     ) {
@@ -158,7 +158,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-impl<'a> Program<'a> {
+impl<'a> ResolvedProgram<'a> {
     /// Adds an element to the model, without its types.
     fn declare(&mut self, element: &'a ast::Element, module: ModuleId) -> Element {
         let Self { model, ast } = self;

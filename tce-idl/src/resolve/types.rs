@@ -1,7 +1,7 @@
 //! Resolves the names of types and bases.
 
 use super::AstNodes;
-use super::scope::{Binding, Scope, UNKNOWN};
+use super::scope::{ModuleScopes, NameBinding, UNKNOWN};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::model::{Element, InterfaceId, ModuleId, Type};
 use crate::source::Span;
@@ -23,7 +23,7 @@ pub(crate) enum ReferenceTarget {
 
 /// Resolves the types of one compilation.
 pub(super) struct Types<'a, 's> {
-    pub(super) scope: &'s Scope<'a>,
+    pub(super) scope: &'s ModuleScopes<'a>,
     pub(super) ast: &'s AstNodes<'a>,
     pub(super) sink: &'s mut Diagnostics,
     /// Every name that was resolved.
@@ -48,7 +48,7 @@ impl Types<'_, '_> {
         }
         match self.lookup(ty, module) {
             None => UNKNOWN,
-            Some(Binding { element, span }) => match element {
+            Some(NameBinding { element, span }) => match element {
                 Element::Struct(id) => Type::Struct(id),
                 Element::Sequence(id) => Type::Sequence(id),
                 Element::Dictionary(id) => Type::Dictionary(id),
@@ -86,7 +86,7 @@ impl Types<'_, '_> {
             );
             return None;
         }
-        let Binding { element, span } = self.lookup(ty, module)?;
+        let NameBinding { element, span } = self.lookup(ty, module)?;
         let kind = match element {
             Element::Interface(id) => return Some(id),
             Element::Struct(_) => "struct",
@@ -102,7 +102,7 @@ impl Types<'_, '_> {
     }
 
     /// The element that a name refers to; reports an unknown name.
-    fn lookup(&mut self, ty: &TypeName, module: ModuleId) -> Option<Binding> {
+    fn lookup(&mut self, ty: &TypeName, module: ModuleId) -> Option<NameBinding> {
         let name = ty.name.text.as_str();
         let found = match &ty.module {
             None => self.scope.element(module, name),

@@ -6,7 +6,7 @@ use crate::source::{FileId, Span};
 
 /// A word of the text, and its position.
 #[derive(Debug, Clone)]
-pub(crate) struct Name {
+pub(crate) struct Identifier {
     pub(crate) text: String,
     pub(crate) span: Span,
 }
@@ -15,7 +15,7 @@ pub(crate) struct Name {
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) id: FileId,
-    pub(crate) imports: Vec<Name>,
+    pub(crate) imports: Vec<Identifier>,
     pub(crate) modules: Vec<Module>,
     /// The words of declarations that could not be parsed. Using one as a name
     /// is not reported as unknown: its declaration was reported already.
@@ -25,7 +25,7 @@ pub(crate) struct File {
 /// One opening of a module.
 #[derive(Debug)]
 pub(crate) struct Module {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) enum Element {
 }
 
 impl Element {
-    pub(crate) fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Identifier {
         match self {
             Self::Struct(it) => &it.name,
             Self::Sequence(it) => &it.name,
@@ -54,14 +54,14 @@ impl Element {
 /// `Name` or `module::Name`, including builtin types.
 #[derive(Debug)]
 pub(crate) struct TypeName {
-    pub(crate) module: Option<Name>,
-    pub(crate) name: Name,
+    pub(crate) module: Option<Identifier>,
+    pub(crate) name: Identifier,
     pub(crate) span: Span,
 }
 
 #[derive(Debug)]
 pub(crate) struct Struct {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -72,14 +72,14 @@ pub(crate) struct Struct {
 
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     pub(crate) doc: Option<String>,
     pub(crate) ty: TypeName,
 }
 
 #[derive(Debug)]
 pub(crate) struct Sequence {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) struct Sequence {
 
 #[derive(Debug)]
 pub(crate) struct Dictionary {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -98,7 +98,7 @@ pub(crate) struct Dictionary {
 
 #[derive(Debug)]
 pub(crate) struct Interface {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -111,7 +111,7 @@ pub(crate) struct Interface {
 
 #[derive(Debug)]
 pub(crate) struct Operation {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its result type to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -122,14 +122,14 @@ pub(crate) struct Operation {
 
 #[derive(Debug)]
 pub(crate) struct Parameter {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     pub(crate) ty: TypeName,
 }
 
 /// `key=value` of an annotation list.
 #[derive(Debug)]
 pub(crate) struct Annotation {
-    pub(crate) key: Name,
+    pub(crate) key: Identifier,
     pub(crate) value: AnnotationValue,
     pub(crate) value_span: Span,
 }

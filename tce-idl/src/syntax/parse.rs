@@ -4,7 +4,7 @@ use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-use super::ast::Name;
+use super::ast::Identifier;
 use crate::source::{FileId, Span};
 
 /// The generated parser, in its own module since the generated items have no documentation.
@@ -46,8 +46,8 @@ impl<'a> SyntaxNode<'a> {
         }
     }
 
-    pub(super) fn name(&self) -> Name {
-        Name {
+    pub(super) fn name(&self) -> Identifier {
+        Identifier {
             text: self.text().to_owned(),
             span: self.span(),
         }
@@ -86,7 +86,7 @@ impl<'a> SyntaxNode<'a> {
     }
 
     /// The first [`MAX_TOKENS`] words and punctuation marks inside the node.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = Name> + use<'a> {
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Identifier> + use<'a> {
         self.leaves()
             .filter(|leaf| leaf.rule() != Rule::COMMENT)
             .take(MAX_TOKENS)

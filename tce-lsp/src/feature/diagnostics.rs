@@ -25,16 +25,16 @@ impl PublishedDiagnostics {
     /// compilations that import it.
     pub(crate) fn update(&mut self, workspace: &mut Workspace) -> Vec<PublishDiagnosticsParams> {
         let current = current(workspace);
-        let gone = self
+        let outdated = self
             .by_file
             .keys()
             .filter(|uri| !current.contains_key(*uri));
-        let gone: Vec<_> = gone.map(|uri| (uri.clone(), Vec::new())).collect();
+        let outdated: Vec<_> = outdated.map(|uri| (uri.clone(), Vec::new())).collect();
         let changed = current
             .iter()
             .filter(|(uri, list)| self.by_file.get(*uri) != Some(*list));
         let changed = changed.map(|(uri, list)| (uri.clone(), list.clone()));
-        let updates = changed.chain(gone).map(|(uri, diagnostics)| {
+        let updates = changed.chain(outdated).map(|(uri, diagnostics)| {
             let version = workspace
                 .documents
                 .document(&uri)

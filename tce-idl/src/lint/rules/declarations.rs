@@ -8,7 +8,7 @@ use crate::lint::{Findings, Level, Rule};
 use crate::model::{self, DictionaryId, IndexOrigin, Model, ModuleId, SequenceId, StructId, Type};
 use crate::source::Span;
 use crate::symbols::SymbolKind;
-use crate::syntax::ast::{Annotation, Element, Interface, Module, Name, TypeName};
+use crate::syntax::ast::{Annotation, Element, Identifier, Interface, Module, TypeName};
 
 pub(super) const UNUSED_TYPE: Rule = Rule {
     code: Code::UnusedType,
@@ -265,7 +265,7 @@ fn missing_docs_of(it: &Interface, found: &mut Findings<'_>) {
     }
 }
 
-fn require_doc(has_doc: bool, kind: SymbolKind, name: &Name, found: &mut Findings<'_>) {
+fn require_doc(has_doc: bool, kind: SymbolKind, name: &Identifier, found: &mut Findings<'_>) {
     if !has_doc {
         let message = format!("{} `{}` has no documentation", kind.noun(), name.text);
         let diagnostic = Diagnostic::new(Code::MissingDocs, message).at(name.span, "");

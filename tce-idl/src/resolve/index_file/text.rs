@@ -4,7 +4,7 @@ use super::IndexFileEntry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::resolve::parse_index;
 use crate::source::{FileId, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
 /// The entries of a file. Skips empty lines and those that start with `#` or `//`.
 pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<IndexFileEntry> {
@@ -109,7 +109,7 @@ fn entry(line: Fragment<'_>) -> Result<IndexFileEntry, Box<Diagnostic>> {
     };
     let index = parse_index(number.text).map_err(|message| error(number, message))?;
     Ok(IndexFileEntry {
-        name: Name {
+        name: Identifier {
             text: name.text.to_owned(),
             span: name.span(),
         },

@@ -8,7 +8,7 @@ use super::IndexFileEntry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::resolve::parse_index;
 use crate::source::{FileId, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
 /// The entries of a file.
 pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<IndexFileEntry> {
@@ -80,7 +80,7 @@ impl XmlReader<'_> {
         })
     }
 
-    fn name(&mut self, node: Node<'_, '_>) -> Option<Name> {
+    fn name(&mut self, node: Node<'_, '_>) -> Option<Identifier> {
         let Some(attribute) = node.attribute_node("name") else {
             self.report(
                 name_range(node),
@@ -88,7 +88,7 @@ impl XmlReader<'_> {
             );
             return None;
         };
-        Some(Name {
+        Some(Identifier {
             text: attribute.value().to_owned(),
             span: span(self.file, attribute.range_value()),
         })

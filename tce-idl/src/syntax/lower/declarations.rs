@@ -4,8 +4,8 @@ use super::annotations::DeclarationPrefix;
 use super::{Lowering, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{
-    Dictionary, Element, Interface, Member, Module, Name, Operation, Parameter, Sequence, Struct,
-    TypeName,
+    Dictionary, Element, Identifier, Interface, Member, Module, Operation, Parameter, Sequence,
+    Struct, TypeName,
 };
 
 impl<'a> Lowering<'a> {
@@ -138,7 +138,7 @@ impl<'a> Lowering<'a> {
         self.annotates_nothing(&mut inner);
         let what = name
             .as_ref()
-            .map_or("this struct".to_owned(), |name: &Name| {
+            .map_or("this struct".to_owned(), |name: &Identifier| {
                 format!("struct `{}`", name.text)
             });
         self.braces(node, &what, head);
@@ -163,7 +163,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The name in a valid head.
-    pub(super) fn head(&mut self, node: &SyntaxNode<'a>) -> Option<Name> {
+    pub(super) fn head(&mut self, node: &SyntaxNode<'a>) -> Option<Identifier> {
         let mut name = None;
         for child in node.children() {
             match child.rule() {
@@ -214,8 +214,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// The name, and the types between `<` and `>`.
-    fn container(&mut self, node: &SyntaxNode<'a>) -> (Option<Name>, Vec<TypeName>) {
-        let mut name: Option<Name> = None;
+    fn container(&mut self, node: &SyntaxNode<'a>) -> (Option<Identifier>, Vec<TypeName>) {
+        let mut name: Option<Identifier> = None;
         let mut types = Vec::new();
         for child in node.children() {
             match child.rule() {
@@ -271,7 +271,7 @@ impl<'a> Lowering<'a> {
         self.annotates_nothing(&mut inner);
         let what = name
             .as_ref()
-            .map_or("this interface".to_owned(), |name: &Name| {
+            .map_or("this interface".to_owned(), |name: &Identifier| {
                 format!("interface `{}`", name.text)
             });
         self.braces(node, &what, head);
@@ -323,7 +323,7 @@ impl<'a> Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn import(&mut self, node: &SyntaxNode<'a>) -> Option<Name> {
+    pub(super) fn import(&mut self, node: &SyntaxNode<'a>) -> Option<Identifier> {
         let mut name = None;
         for child in node.children() {
             match child.rule() {

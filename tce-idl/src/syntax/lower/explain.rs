@@ -1,10 +1,10 @@
 //! Explains the parts that match a rule `broken_…` of the grammar.
 
 use super::foreign::{self, BrokenPart};
-use super::{Lowering, Rule, SyntaxNode};
+use super::{Lowering, Rule, SyntaxNode, foreign_members};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 use crate::syntax::parse::{self, ParseFailure};
 
 impl<'a> Lowering<'a> {
@@ -18,7 +18,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Reports the malformed head of a declaration, whose body may be valid. Returns its name if the second word is one.
-    pub(super) fn broken_head(&mut self, node: &SyntaxNode<'a>, rule: Rule) -> Option<Name> {
+    pub(super) fn broken_head(&mut self, node: &SyntaxNode<'a>, rule: Rule) -> Option<Identifier> {
         let end = node.span().end;
         let brace = self.text[end as usize..].find('{').map_or(0, |at| at + 1);
         self.explain(
@@ -72,7 +72,7 @@ impl<'a> Lowering<'a> {
             self.sink.push(Diagnostic::new(Code::Unexpected, ""));
             return;
         }
-        let tokens: Vec<Name> = node.tokens().collect();
+        let tokens: Vec<Identifier> = node.tokens().collect();
         if tokens.is_empty() {
             return;
         }
@@ -89,7 +89,7 @@ impl<'a> Lowering<'a> {
                 expected: Vec::new(),
             }),
         };
-        let reached = |token: &Name| (token.span.end - start) as usize <= failure.at;
+        let reached = |token: &Identifier| (token.span.end - start) as usize <= failure.at;
         let at = tokens.iter().take_while(|token| reached(token)).count();
         let broken = BrokenPart {
             rule,
@@ -97,7 +97,7 @@ impl<'a> Lowering<'a> {
             at,
             expected: failure.expected,
         };
-        let diagnostic = foreign::explain(&broken).unwrap_or_else(|| self.unexpected(&broken));
+        let diagnostic = explain_foreign(&broken).unwrap_or_else(|| self.unexpected(&broken));
         self.sink.push(diagnostic);
     }
 
@@ -146,6 +146,25 @@ impl<'a> Lowering<'a> {
             broken.rule,
         )
     }
+}
+
+/// Explains a part that is a construct of another language; `None` for an ordinary mistake.
+fn explain_foreign(broken: &BrokenPart) -> Option<Diagnostic> {
+    let found = broken.tokens.get(broken.at);
+    found
+        .and_then(foreign::open_string)
+        .or_else(|| found.and_then(foreign::odd_character))
+        .or_else(|| foreign_members::unnamed_type(broken))
+        .or_else(|| match broken.rule {
+            Rule::file | Rule::element => foreign::element(broken),
+            Rule::just_interface => foreign::base(broken),
+            Rule::just_struct => foreign::structure(broken),
+            Rule::just_import => foreign::import(broken),
+            Rule::just_member | Rule::just_operation => {
+                foreign_members::modifier(broken).or_else(|| foreign_members::part(broken))
+            }
+            _ => None,
+        })
 }
 
 /// Adds the complete form of the construct.

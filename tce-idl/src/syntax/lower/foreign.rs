@@ -1,12 +1,30 @@
 //! Constructs of other interface languages, and characters that look like those
 //! of the IDL: the diagnostic says what to write in TCE instead.
 
-mod part;
-
 use super::Rule;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
+
+/// A part that does not match a rule, and where.
+pub(super) struct BrokenPart {
+    /// The rule that it should match.
+    pub(super) rule: Rule,
+    /// Its words and punctuation marks, at least one.
+    pub(super) tokens: Vec<Identifier>,
+    /// The first token that does not match; the number of tokens if the text ends too early.
+    pub(super) at: usize,
+    pub(super) expected: Vec<Rule>,
+}
+
+impl BrokenPart {
+    /// The text of a token; empty beyond the last.
+    pub(super) fn word(&self, index: usize) -> &str {
+        self.tokens
+            .get(index)
+            .map_or("", |token| token.text.as_str())
+    }
+}
 
 /// Words that begin a declaration in other languages, and what to write in TCE.
 const ELEMENTS: &[(&[&str], &str)] = &[
@@ -55,33 +73,15 @@ const ELEMENTS: &[(&[&str], &str)] = &[
     (&["option", "syntax", "pragma"], "remove it"),
 ];
 
-/// Explains a part that is a construct of another language; `None` for an ordinary mistake.
-pub(super) fn explain(broken: &BrokenPart) -> Option<Diagnostic> {
-    let found = broken.tokens.get(broken.at);
-    found
-        .and_then(open_string)
-        .or_else(|| found.and_then(odd_character))
-        .or_else(|| part::unnamed_type(broken))
-        .or_else(|| match broken.rule {
-            Rule::file | Rule::element => element(broken),
-            Rule::just_interface => base(broken),
-            Rule::just_struct => structure(broken),
-            Rule::just_import => import(broken),
-            Rule::just_member | Rule::just_operation => {
-                part::modifier(broken).or_else(|| part::part(broken))
-            }
-            _ => None,
-        })
-}
-
-fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
+/// Reports a construct that TCE does not have.
+pub(super) fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
     Diagnostic::new(Code::ForeignConstruct, format!("TCE has no `{word}`"))
         .at(span, "")
         .help(help)
 }
 
 /// Explains the first word of a part that is not an element.
-fn element(broken: &BrokenPart) -> Option<Diagnostic> {
+pub(super) fn element(broken: &BrokenPart) -> Option<Diagnostic> {
     let first = broken.tokens.first()?;
     let word = first.text.to_ascii_lowercase();
     if let Some((_, help)) = ELEMENTS
@@ -107,8 +107,8 @@ fn element(broken: &BrokenPart) -> Option<Diagnostic> {
     Some(diagnostic.fix(format!("did you mean `{near}`?"), first.span, *near))
 }
 
-/// `interface A : B`, `interface A extends B, C`
-fn base(broken: &BrokenPart) -> Option<Diagnostic> {
+/// Explains `interface A : B` and `interface A extends B, C`.
+pub(super) fn base(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         ":" | "implements" | "inherits" | "<" => {
@@ -135,8 +135,8 @@ fn base(broken: &BrokenPart) -> Option<Diagnostic> {
     }
 }
 
-/// `struct A extends B`, `struct A;`
-fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
+/// Explains `struct A extends B` and `struct A;`.
+pub(super) fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         "extends" | ":" | "implements" => {
@@ -149,14 +149,14 @@ fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
     }
 }
 
-fn forward(semicolon: &Name) -> Diagnostic {
+fn forward(semicolon: &Identifier) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::ForeignConstruct, "TCE has no forward declarations")
         .at(semicolon.span, "expected `{` here");
     diagnostic.help("remove it: a type can be used before its declaration")
 }
 
-/// `import "x.idl"`, `import x.idl`
-fn import(broken: &BrokenPart) -> Option<Diagnostic> {
+/// Explains `import "x.idl"` and `import x.idl`.
+pub(super) fn import(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken
         .tokens
         .get(broken.at)
@@ -186,27 +186,7 @@ fn import(broken: &BrokenPart) -> Option<Diagnostic> {
     })
 }
 
-/// A part that does not match a rule, and where.
-pub(super) struct BrokenPart {
-    /// The rule that it should match.
-    pub(super) rule: Rule,
-    /// Its words and punctuation marks, at least one.
-    pub(super) tokens: Vec<Name>,
-    /// The first token that does not match; the number of tokens if the text ends too early.
-    pub(super) at: usize,
-    pub(super) expected: Vec<Rule>,
-}
-
-impl BrokenPart {
-    /// The text of a token; empty beyond the last.
-    pub(super) fn word(&self, index: usize) -> &str {
-        self.tokens
-            .get(index)
-            .map_or("", |token| token.text.as_str())
-    }
-}
-
-fn open_string(token: &Name) -> Option<Diagnostic> {
+pub(super) fn open_string(token: &Identifier) -> Option<Diagnostic> {
     let open = token.text.starts_with('"') && (token.text.len() == 1 || !token.text.ends_with('"'));
     let diagnostic = Diagnostic::new(
         Code::UnterminatedString,
@@ -216,7 +196,7 @@ fn open_string(token: &Name) -> Option<Diagnostic> {
 }
 
 /// Explains a character that is not part of a word, with the ASCII character that it resembles.
-fn odd_character(token: &Name) -> Option<Diagnostic> {
+pub(super) fn odd_character(token: &Identifier) -> Option<Diagnostic> {
     let odd = token
         .text
         .chars()

@@ -2,13 +2,14 @@
 //! diagnostics here.
 
 mod foreign;
+mod foreign_members;
 mod explain;
 mod annotations;
 mod declarations;
 
 use std::collections::HashSet;
 
-use super::ast::{File, Name};
+use super::ast::{File, Identifier};
 use super::parse::{self, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Span};
@@ -142,7 +143,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The name of a declaration. It must be ASCII, so that every target language can spell it.
-    fn name(&mut self, node: &SyntaxNode<'a>) -> Name {
+    fn name(&mut self, node: &SyntaxNode<'a>) -> Identifier {
         if let Some((at, odd)) = node.text().char_indices().find(|(_, c)| !c.is_ascii()) {
             let message = format!(
                 "`{}` is not a valid name: `{odd}` is not an ASCII letter, digit or `_`",

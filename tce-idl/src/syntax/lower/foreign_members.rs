@@ -1,6 +1,7 @@
 //! Members and operations with constructs of other languages.
 
-use super::{BrokenPart, Rule, foreign};
+use super::Rule;
+use super::foreign::{BrokenPart, foreign};
 use crate::diagnostic::{Code, Diagnostic};
 
 /// Words that other languages allow before a member or an operation.
@@ -130,7 +131,7 @@ pub(super) fn part(broken: &BrokenPart) -> Option<Diagnostic> {
     }
 }
 
-/// `f(void)`, `f(int)`, `f(int a,)`
+/// Explains `f(void)`, `f(int)` and `f(int a,)`.
 fn parameter(broken: &BrokenPart, before: &str) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     let last = broken.tokens.get(broken.at.checked_sub(1)?)?;
@@ -161,7 +162,7 @@ fn parameter(broken: &BrokenPart, before: &str) -> Option<Diagnostic> {
     }
 }
 
-/// `f(out string a)`
+/// Explains `f(out string a)`.
 fn direction(broken: &BrokenPart) -> Option<Diagnostic> {
     let at = (1..broken.tokens.len()).find(|at| {
         let opened = matches!(broken.word(at - 1), "(" | ",");
