@@ -3,7 +3,7 @@
 use std::{io, path::Path, process::ExitCode};
 
 use tce_idl::{Options, lock};
-use tce_lsp::{Ended, Project};
+use tce_lsp::{Project, SessionEnd};
 
 use crate::{config::ProjectConfig, console::Console};
 
@@ -24,8 +24,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(console: &mut Console) -> io::Result<ExitCode> {
     match tce_lsp::serve(io::stdin(), &mut console.out, project) {
-        Ok(Ended::Asked) => Ok(ExitCode::SUCCESS),
-        Ok(Ended::Abruptly) => Ok(ExitCode::FAILURE),
+        Ok(SessionEnd::Orderly) => Ok(ExitCode::SUCCESS),
+        Ok(SessionEnd::Abrupt) => Ok(ExitCode::FAILURE),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             console.fail(format!("invalid message on standard input: {error}"))
         }
