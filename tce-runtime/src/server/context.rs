@@ -1,4 +1,4 @@
-//! What a servant knows of the call that it answers.
+//! The context of a call that a servant executes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use crate::{
     wire::{Extra, Header, reserved},
 };
 
-/// The circumstances of one call.
+/// The context of one call: who called, by which connection, with which extra.
 #[derive(Debug)]
 pub struct Context {
     connection: Connection,
@@ -33,44 +33,55 @@ impl Context {
         }
     }
 
-    /// The context map that the caller sent along.
+    /// The entries that the caller sent with the call
+    /// ([`with_extra`](crate::TypedProxy::with_extra)), and those of gateways.
     #[must_use]
     pub fn extra(&self) -> &Extra {
         &self.extra
     }
 
-    /// The connection on which the call came. A proxy on it calls the caller
-    /// back, also long after this call has ended.
+    /// The connection on which the call came. A proxy on it calls back, also after
+    /// this call has ended: [`to_caller`](crate::TypedProxy::to_caller).
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The user who called, as a gateway tells it (`__user_id__`).
+    /// The user who called, if the call came through a gateway (`__user_id__`).
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.extra.get(reserved::USER_ID)
     }
 
-    /// Whether the caller waits for no RETURN.
+    /// Whether the call is oneway: the caller gets no RETURN.
     #[must_use]
     pub fn is_oneway(&self) -> bool {
         self.header.calltype.is_oneway()
     }
 
-    /// Whether the call may have been executed before: its message queue
-    /// delivers it again, since whoever took it first did not finish it.
+    /// Whether the call may have been executed before: its message queue delivered it
+    /// to a server that did not acknowledge it.
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
         self.is_redelivered
     }
 
-    /// Sends a pair back beside the result (or nothing, where the call fails).
+    /// Sets an entry in the extra of the RETURN. A call that fails returns none.
     pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .set(key, value);
+    }
+
+    /// Logs why the call failed, where the caller is not told.
+    pub(super) fn log_internal_error(&self, cause: &str) {
+        tracing::error!(
+            peer = self.connection.peer(),
+            interface = self.header.ifidx,
+            operation = self.header.opidx,
+            "a servant failed: {cause}"
+        );
     }
 
     pub(crate) fn into_returned(self) -> Extra {

@@ -128,7 +128,12 @@ fn answer<T: Marshal>(
         Some((context, Ok(result))) => {
             ticket.succeed(inner, &context.into_returned(), result, replies);
         }
-        Some((_, Err(fault))) => ticket.fail(inner, fault.code(), fault.text(), replies),
+        Some((context, Err(fault))) => {
+            if let Some(cause) = fault.internal_cause() {
+                context.log_internal_error(cause);
+            }
+            ticket.fail(inner, fault.code(), fault.text(), replies);
+        }
         // What the panic said stays in this side's log: the panic hook wrote it.
         None => ticket.fail(
             inner,

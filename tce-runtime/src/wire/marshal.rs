@@ -1,6 +1,9 @@
 //! Values to bytes (`spec/wire.md`, section 3).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasher,
+};
 
 /// Where marshalled bytes go: the end of a growing buffer.
 ///
@@ -130,6 +133,16 @@ impl<K: Marshal, V: Marshal> Marshal for BTreeMap<K, V> {
     }
 }
 
+impl<K: Marshal, V: Marshal, S: BuildHasher> Marshal for HashMap<K, V, S> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.len());
+        for (key, value) in self {
+            key.marshal(out);
+            value.marshal(out);
+        }
+    }
+}
+
 impl<T: Marshal + ?Sized> Marshal for &T {
     fn marshal(&self, out: &mut Writer<'_>) {
         (**self).marshal(out);
@@ -154,4 +167,7 @@ macro_rules! marshal_tuples {
     )* };
 }
 
-marshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+marshal_tuples! {
+    (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H)
+    (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L)
+}

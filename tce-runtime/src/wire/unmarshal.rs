@@ -3,7 +3,10 @@
 //! No count and no length is believed: what the bytes that are left can't hold
 //! is an error before anything is allocated.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hash},
+};
 
 use super::{DecodeError, Limits};
 
@@ -228,6 +231,26 @@ impl<K: Unmarshal + Ord, V: Unmarshal> Unmarshal for BTreeMap<K, V> {
     }
 }
 
+impl<K, V, S> Unmarshal for HashMap<K, V, S>
+where
+    K: Unmarshal + Eq + Hash,
+    V: Unmarshal,
+    S: BuildHasher + Default,
+{
+    const MIN_SIZE: usize = 4;
+
+    fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = input.take_count(K::MIN_SIZE + V::MIN_SIZE)?;
+        input.nested(|input| {
+            let mut entries = Self::with_capacity_and_hasher(count.min(MAX_RESERVE), S::default());
+            for _ in 0..count {
+                entries.insert(K::unmarshal(input)?, V::unmarshal(input)?);
+            }
+            Ok(entries)
+        })
+    }
+}
+
 /// Nothing: no parameters, or what `void` returns.
 impl Unmarshal for () {
     const MIN_SIZE: usize = 0;
@@ -250,4 +273,7 @@ macro_rules! unmarshal_tuples {
     )* };
 }
 
-unmarshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+unmarshal_tuples! {
+    (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H)
+    (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L)
+}
