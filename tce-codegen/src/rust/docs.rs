@@ -5,9 +5,10 @@
 //! test. Here such text is escaped and code is marked as `text`. Lists are
 //! indented as clippy wants them, and bare URLs become links.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use pulldown_cmark::{Event, LinkType, Parser, Tag, TagEnd, TextMergeWithOffset};
 use quote::quote;
+use syn::ext::IdentExt;
 
 use crate::source::printable;
 
@@ -39,6 +40,14 @@ impl Docs {
         self
     }
 
+    /// This, and the declaration in the IDL if `name` in Rust differs from its name there.
+    pub(super) fn then_declared(self, name: &Ident, idl_name: &str, declaration: &str) -> Self {
+        if name.unraw() == idl_name {
+            return self;
+        }
+        self.then(Self::sentence(format!("`{declaration}` in the IDL.")))
+    }
+
     /// The `#[doc]` attributes.
     pub(super) fn attributes(&self) -> TokenStream {
         let lines = self.0.iter().map(|line| match line.as_str() {
@@ -66,16 +75,34 @@ fn render(source: &str) -> Vec<String> {
     renderer.lines
 }
 
-/// A block that indents the lines of its content.
-enum Container {
-    Quote,
-    Item {
-        /// The marker and the space after it.
-        marker: String,
-        is_marker_written: bool,
-        /// Whether blank lines separate the items of its list.
-        is_loose: bool,
-    },
+/// A block quote or a list item, which indents the lines of its content.
+struct Container {
+    /// Stands before its first line.
+    marker: String,
+    /// Stands before its other lines.
+    indent: String,
+    is_started: bool,
+    /// Whether blank lines separate the items of its list.
+    is_loose: bool,
+}
+
+impl Container {
+    fn quote() -> Self {
+        Self::new("> ".to_owned(), "> ".to_owned())
+    }
+
+    fn item(marker: &str) -> Self {
+        Self::new(format!("{marker} "), " ".repeat(marker.len() + 1))
+    }
+
+    fn new(marker: String, indent: String) -> Self {
+        Self {
+            marker,
+            indent,
+            is_started: false,
+            is_loose: false,
+        }
+    }
 }
 
 /// Writes Markdown from the events of its parser.
@@ -148,13 +175,12 @@ impl Renderer<'_> {
                     Tag::Heading { level, .. } => {
                         self.put(&format!("{} ", "#".repeat(level as usize)));
                     }
-                    Tag::BlockQuote(_) => self.containers.push(Container::Quote),
+                    Tag::BlockQuote(_) => self.containers.push(Container::quote()),
                     Tag::CodeBlock(_) => self.code = Some(String::new()),
-                    Tag::Item => self.containers.push(Container::Item {
-                        marker: format!("{} ", raw.split_whitespace().next().unwrap_or("-")),
-                        is_marker_written: false,
-                        is_loose: false,
-                    }),
+                    Tag::Item => {
+                        let marker = raw.split_whitespace().next().unwrap_or("-");
+                        self.containers.push(Container::item(marker));
+                    }
                     _ => {}
                 }
             }
@@ -172,8 +198,8 @@ impl Renderer<'_> {
             }
             TagEnd::Paragraph => {
                 self.end_block();
-                if let Some(Container::Item { is_loose, .. }) = self.containers.last_mut() {
-                    *is_loose = true;
+                if let Some(container) = self.containers.last_mut() {
+                    container.is_loose = true;
                 }
             }
             TagEnd::BlockQuote(_) => {
@@ -182,17 +208,12 @@ impl Renderer<'_> {
             }
             TagEnd::CodeBlock => self.end_code(),
             TagEnd::Item => {
-                if let Some(Container::Item {
-                    is_marker_written: false,
-                    ..
-                }) = self.containers.last()
-                {
+                if self.containers.last().is_some_and(|item| !item.is_started) {
                     self.put("");
                 }
                 self.end_line();
-                if let Some(Container::Item { is_loose, .. }) = self.containers.pop() {
-                    self.needs_blank = is_loose;
-                }
+                let item = self.containers.pop();
+                self.needs_blank = item.is_some_and(|item| item.is_loose);
             }
             _ => self.end_block(),
         }
@@ -279,37 +300,20 @@ impl Renderer<'_> {
                 self.blank_line();
             }
             for container in &mut self.containers {
-                match container {
-                    Container::Quote => self.line.push_str("> "),
-                    Container::Item {
-                        marker,
-                        is_marker_written: true,
-                        ..
-                    } => self.line.push_str(&" ".repeat(marker.len())),
-                    Container::Item {
-                        marker,
-                        is_marker_written,
-                        ..
-                    } => {
-                        *is_marker_written = true;
-                        self.line.push_str(marker);
-                    }
-                }
+                let is_started = std::mem::replace(&mut container.is_started, true);
+                self.line.push_str(if is_started {
+                    &container.indent
+                } else {
+                    &container.marker
+                });
             }
         }
         self.line.push_str(text);
     }
 
     fn blank_line(&mut self) {
-        let is_quoted = |container: &Container| matches!(container, Container::Quote);
-        let quotes = self.containers.iter().rposition(is_quoted);
-        let mut line = String::new();
-        for container in &self.containers[..quotes.map_or(0, |last| last + 1)] {
-            match container {
-                Container::Quote => line.push_str("> "),
-                Container::Item { marker, .. } => line.push_str(&" ".repeat(marker.len())),
-            }
-        }
+        let started = self.containers.iter().filter(|it| it.is_started);
+        let line: String = started.map(|it| it.indent.as_str()).collect();
         self.lines.push(line.trim_end().to_owned());
     }
 
@@ -415,6 +419,7 @@ mod tests {
             ("- a\n\n  b\n- c", "- a\n\n  b\n\n- c"),
             ("- - a\n  - b", "- - a\n  - b"),
             ("> a\nb\n>\n> c", "> a\n> b\n>\n> c"),
+            ("a\n> b\n\n- > c", "a\n\n> b\n\n- > c"),
             ("-\n- b", "-\n- b"),
             ("a\n\n    b\n    ```", "a\n\n````text\nb\n```\n````"),
             ("`a\nb`", "`a b`"),

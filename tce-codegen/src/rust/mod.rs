@@ -110,23 +110,21 @@ impl Unit<'_> {
     }
 
     /// What the IDL says of an interface, then what the item does for it.
-    fn interface_docs(&self, id: InterfaceId, part: &str) -> Docs {
+    fn interface_docs(&self, id: InterfaceId, part: &str, rest: &str) -> Docs {
         let interface = self.model.interface(id);
         let spelled = self.spelled(interface.module, &interface.name);
         let index = interface.index;
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
         Docs::idl(text).then(Docs::sentence(format!(
-            "{part} `{spelled}`, interface {index} on the wire."
+            "{part} `{spelled}`, interface {index} on the wire{rest}"
         )))
     }
 
-    /// What the IDL says of an operation, and its indices.
-    fn operation_docs(&self, id: InterfaceId, operation: &Operation) -> Docs {
-        let spelled = self.spelled_operation(id, operation);
-        let (ifidx, opidx) = (self.model.interface(id).index, operation.index);
+    /// What the IDL says of an operation, and its declared name if Rust has another.
+    fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &Ident) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
-        let indices = format!("`{spelled}`, operation {opidx} of interface {ifidx} on the wire.");
-        Docs::idl(text).then(Docs::sentence(indices))
+        let spelled = self.spelled_operation(id, operation);
+        Docs::idl(text).then_declared(method, &operation.name, &spelled)
     }
 
     /// `module::Interface::operation`, as the IDL spells it.

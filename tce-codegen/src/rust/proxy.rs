@@ -1,5 +1,6 @@
-//! The client's side of an interface: a proxy with every operation, the
-//! inherited ones too.
+//! The client's side of an interface: a proxy with every operation. Those of a base
+//! interface are reached through `Deref`, as methods of base classes are in `web-sys`
+//! and `windows-rs`.
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
@@ -10,68 +11,81 @@ use super::Unit;
 use super::docs::Docs;
 use super::names::OperationNames;
 
-const TYPED_PROXY: &str =
-    "[`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.";
+const TYPED_PROXY: &str = ". [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.";
 
 impl Unit<'_> {
     pub(super) fn proxy(&self, id: InterfaceId) -> TokenStream {
         let name = &self.names.interface(id).proxy;
-        let docs = self
-            .interface_docs(id, "Calls")
-            .then(Docs::sentence(TYPED_PROXY))
-            .attributes();
-        let bases = self.model.lineage(id).skip(1);
-        let upcasts = bases.map(|base| self.upcast(name, base));
-        let operations: Vec<_> = self
-            .model
-            .lineage(id)
-            .flat_map(|id| {
-                let operations = &self.model.interface(id).operations;
-                let names = &self.names.interface(id).operations;
-                operations
-                    .iter()
-                    .zip(names)
-                    .map(move |(operation, names)| (id, operation, names))
-            })
-            .collect();
+        let docs = self.interface_docs(id, "Calls", TYPED_PROXY).attributes();
+        let proxy = self.proxy_struct(id);
+        let operations = &self.model.interface(id).operations;
+        let names = &self.names.interface(id).operations;
         let constants = operations
             .iter()
-            .map(|(id, operation, names)| self.constant(*id, operation, names));
+            .zip(names)
+            .map(|(operation, names)| self.constant(id, operation, names));
         let methods = operations
             .iter()
-            .map(|(id, operation, names)| self.methods(*id, operation, names));
+            .zip(names)
+            .map(|(operation, names)| self.methods(id, operation, names));
         let calls = (!operations.is_empty()).then(|| {
             quote!(impl #name {
                 #(#constants)*
                 #(#methods)*
             })
         });
+        quote!(#docs #proxy #calls)
+    }
+
+    /// The struct and its conversions: around the untyped proxy, or around the proxy of
+    /// the base interface.
+    fn proxy_struct(&self, id: InterfaceId) -> TokenStream {
+        let name = &self.names.interface(id).proxy;
+        let mut bases = self.model.lineage(id).skip(1).map(|base| {
+            let proxy = &self.names.interface(base).proxy;
+            self.path(self.model.interface(base).module, proxy)
+        });
+        let Some(base) = bases.next() else {
+            return quote! {
+                #[derive(Debug, Clone)]
+                pub struct #name(rt::Proxy);
+                impl rt::TypedProxy for #name {
+                    fn from_proxy(proxy: rt::Proxy) -> Self {
+                        Self(proxy)
+                    }
+                    fn as_proxy(&self) -> &rt::Proxy {
+                        &self.0
+                    }
+                }
+            };
+        };
         quote! {
-            #docs
             #[derive(Debug, Clone)]
-            pub struct #name(rt::Proxy);
+            pub struct #name(#base);
             impl rt::TypedProxy for #name {
                 fn from_proxy(proxy: rt::Proxy) -> Self {
-                    Self(proxy)
+                    Self(rt::TypedProxy::from_proxy(proxy))
                 }
                 fn as_proxy(&self) -> &rt::Proxy {
+                    rt::TypedProxy::as_proxy(&self.0)
+                }
+            }
+            impl ::std::ops::Deref for #name {
+                type Target = #base;
+                fn deref(&self) -> &Self::Target {
                     &self.0
                 }
             }
-            #(#upcasts)*
-            #calls
-        }
-    }
-
-    fn upcast(&self, derived: &Ident, base: InterfaceId) -> TokenStream {
-        let proxy = &self.names.interface(base).proxy;
-        let base = self.path(self.model.interface(base).module, proxy);
-        quote! {
-            impl ::std::convert::From<#derived> for #base {
-                fn from(derived: #derived) -> Self {
-                    rt::TypedProxy::from_proxy(derived.0)
+            impl ::std::convert::From<#name> for #base {
+                fn from(derived: #name) -> Self {
+                    derived.0
                 }
             }
+            #(impl ::std::convert::From<#name> for #bases {
+                fn from(derived: #name) -> Self {
+                    ::std::convert::From::from(derived.0)
+                }
+            })*
         }
     }
 
@@ -106,21 +120,25 @@ impl Unit<'_> {
             .collect();
         let marshalled = super::tuple(arguments);
         let returns = self.returns(operation);
-        let docs = self.operation_docs(id, operation).attributes();
+        let proxy = match self.model.interface(id).base {
+            Some(_) => quote!(rt::TypedProxy::as_proxy(self)),
+            None => quote!(self.0),
+        };
+        let docs = self.operation_docs(id, operation, method).attributes();
         let docs_async = refer(method, "under TCE's name for calls that are awaited later.");
         let oneway = names.method_oneway.as_ref().map(|method_oneway| {
             let docs = refer(method, "oneway: done when it is sent, without an answer.");
             quote! {
                 #docs
                 pub async fn #method_oneway(&self, #(#parameters),*) -> Result<(), rt::RpcError> {
-                    self.0.oneway(&Self::#constant, #marshalled).await
+                    #proxy.oneway(&Self::#constant, #marshalled).await
                 }
             }
         });
         quote! {
             #docs
             pub fn #method(&self, #(#parameters),*) -> rt::Pending<#returns> {
-                self.0.call(&Self::#constant, #marshalled)
+                #proxy.call(&Self::#constant, #marshalled)
             }
             #docs_async
             pub fn #method_async(&self, #(#parameters),*) -> rt::Pending<#returns> {

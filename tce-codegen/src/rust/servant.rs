@@ -42,7 +42,7 @@ impl Unit<'_> {
     fn servant_trait(&self, id: InterfaceId) -> TokenStream {
         let interface = self.model.interface(id);
         let names = self.names.interface(id);
-        let docs = self.interface_docs(id, SERVES).attributes();
+        let docs = self.interface_docs(id, SERVES, ".").attributes();
         let name = &names.servant_trait;
         let bounds = match interface.base {
             Some(base) => {
@@ -57,8 +57,8 @@ impl Unit<'_> {
                 .iter()
                 .zip(&names.operations)
                 .map(|(operation, names)| {
-                    let docs = self.operation_docs(id, operation).attributes();
                     let method = &names.method;
+                    let docs = self.operation_docs(id, operation, method).attributes();
                     let parameters = &names.parameters;
                     let types = operation.parameters.iter().map(|p| self.owned(p.ty));
                     let returns = self.returns(operation);

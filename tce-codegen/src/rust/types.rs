@@ -2,7 +2,6 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use syn::ext::IdentExt;
 use tce_idl::model::{DictionaryId, Member, ModuleId, SequenceId, StructId, Type};
 
 use super::Unit;
@@ -17,13 +16,9 @@ impl Unit<'_> {
         let module = &self.model.module(structure.module).name;
         let path = format!("{module}.{}", structure.name);
         let declared = self.spelled(structure.module, &structure.name);
-        let docs = declared_docs(
-            structure.doc.as_deref(),
-            name,
-            &structure.name,
-            &format!("struct {declared}"),
-        )
-        .attributes();
+        let docs = Docs::idl(structure.doc.as_deref())
+            .then_declared(name, &structure.name, &format!("struct {declared}"))
+            .attributes();
         let attributes = self.options.types.of(&path);
         let names = names::members(structure.members.iter().map(|member| member.name.as_str()));
         let fields: Vec<_> = structure
@@ -50,7 +45,7 @@ impl Unit<'_> {
     fn field(&self, structure: &str, member: &Member, name: Ident) -> Field {
         let declared = format!("{} {}", self.idl_type(member.ty), member.name);
         Field {
-            docs: declared_docs(member.doc.as_deref(), &name, &member.name, &declared),
+            docs: Docs::idl(member.doc.as_deref()).then_declared(&name, &member.name, &declared),
             attributes: self
                 .options
                 .fields
@@ -68,8 +63,9 @@ impl Unit<'_> {
             self.idl_type(sequence.element),
             self.spelled(sequence.module, &sequence.name)
         );
-        let docs = declared_docs(sequence.doc.as_deref(), name, &sequence.name, &declared);
-        let docs = docs.attributes();
+        let docs = Docs::idl(sequence.doc.as_deref())
+            .then_declared(name, &sequence.name, &declared)
+            .attributes();
         quote!(#docs pub type #name = Vec<#element>;)
     }
 
@@ -82,8 +78,9 @@ impl Unit<'_> {
             self.idl_type(dictionary.value),
             self.spelled(dictionary.module, &dictionary.name)
         );
-        let docs = declared_docs(dictionary.doc.as_deref(), name, &dictionary.name, &declared);
-        let docs = docs.attributes();
+        let docs = Docs::idl(dictionary.doc.as_deref())
+            .then_declared(name, &dictionary.name, &declared)
+            .attributes();
         let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
         let map = &self.options.map_type;
         quote!(#docs pub type #name = #map<#key, #value>;)
@@ -163,13 +160,4 @@ impl Unit<'_> {
         let module = self.names.module(module);
         quote!(super::#module::#item)
     }
-}
-
-/// The IDL's documentation, and the declaration where Rust has another name.
-fn declared_docs(doc: Option<&str>, name: &Ident, declared_name: &str, declared: &str) -> Docs {
-    let docs = Docs::idl(doc);
-    if name.unraw() == declared_name {
-        return docs;
-    }
-    docs.then(Docs::sentence(format!("`{declared}` in the IDL.")))
 }

@@ -37,14 +37,14 @@ impl rt::Unmarshal for HttpRequest {
 
 /// Implement each operation as an `async fn` to serve `MixedCase::shelfLife`, interface 0 on the wire.
 pub trait ShelfLife: Send + Sync + 'static {
-    /// `MixedCase::shelfLife::daysLEFT`, operation 0 of interface 0 on the wire.
+    /// `MixedCase::shelfLife::daysLEFT` in the IDL.
     fn days_left(
         &self,
         shelf_number: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `MixedCase::shelfLife::XMLHttp_request2send`, operation 1 of interface 0 on the wire.
+    /// `MixedCase::shelfLife::XMLHttp_request2send` in the IDL.
     fn xml_http_request2send(
         &self,
         ctx: &rt::Context,
@@ -119,9 +119,7 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
     }
 }
 
-/// Calls `MixedCase::shelfLife`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `MixedCase::shelfLife`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ShelfLifePrx(rt::Proxy);
 
@@ -147,7 +145,7 @@ impl ShelfLifePrx {
         1,
     );
 
-    /// `MixedCase::shelfLife::daysLEFT`, operation 0 of interface 0 on the wire.
+    /// `MixedCase::shelfLife::daysLEFT` in the IDL.
     pub fn days_left(&self, shelf_number: i32) -> rt::Pending<i32> {
         self.0.call(&Self::DAYS_LEFT, (shelf_number,))
     }
@@ -157,7 +155,7 @@ impl ShelfLifePrx {
         self.days_left(shelf_number)
     }
 
-    /// `MixedCase::shelfLife::XMLHttp_request2send`, operation 1 of interface 0 on the wire.
+    /// `MixedCase::shelfLife::XMLHttp_request2send` in the IDL.
     pub fn xml_http_request2send(&self) -> rt::Pending<()> {
         self.0.call(&Self::XML_HTTP_REQUEST2SEND, ())
     }

@@ -27,7 +27,6 @@ impl rt::Unmarshal for Envelope {
 
 /// Implement each operation as an `async fn` to serve `across::Courier`, interface 0 on the wire.
 pub trait Courier: super::across_base::Carrier {
-    /// `across::Courier::deliver`, operation 0 of interface 0 on the wire.
     fn deliver(
         &self,
         envelope: Envelope,
@@ -106,44 +105,39 @@ pub(super) fn dispatch_courier<T: Courier>(
     }
 }
 
-/// Calls `across::Courier`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `across::Courier`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct CourierPrx(rt::Proxy);
+pub struct CourierPrx(super::across_base::CarrierPrx);
 
 impl rt::TypedProxy for CourierPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for CourierPrx {
+    type Target = super::across_base::CarrierPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<CourierPrx> for super::across_base::CarrierPrx {
     fn from(derived: CourierPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl CourierPrx {
     const DELIVER: rt::Operation = rt::Operation::new("across::Courier::deliver", 0, 0);
-    const REACHES: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::reaches",
-        0,
-        0,
-    );
-    const REFUSE: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::refuse",
-        0,
-        1,
-    );
 
-    /// `across::Courier::deliver`, operation 0 of interface 0 on the wire.
     pub fn deliver(&self, envelope: &Envelope) -> rt::Pending<()> {
-        self.0.call(&Self::DELIVER, (envelope,))
+        rt::TypedProxy::as_proxy(self).call(&Self::DELIVER, (envelope,))
     }
 
     /// [`deliver`](Self::deliver) under TCE's name for calls that are awaited later.
@@ -153,39 +147,6 @@ impl CourierPrx {
 
     /// [`deliver`](Self::deliver) oneway: done when it is sent, without an answer.
     pub async fn deliver_oneway(&self, envelope: &Envelope) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::DELIVER, (envelope,)).await
-    }
-
-    /// `across_base::Carrier::reaches`, operation 0 of interface 0 on the wire.
-    pub fn reaches(
-        &self,
-        address: &super::across_base::Address,
-        others: &[super::across_base::Address],
-    ) -> rt::Pending<bool> {
-        self.0.call(&Self::REACHES, (address, others))
-    }
-
-    /// [`reaches`](Self::reaches) under TCE's name for calls that are awaited later.
-    pub fn reaches_async(
-        &self,
-        address: &super::across_base::Address,
-        others: &[super::across_base::Address],
-    ) -> rt::Pending<bool> {
-        self.reaches(address, others)
-    }
-
-    /// `across_base::Carrier::refuse`, operation 1 of interface 0 on the wire.
-    pub fn refuse(&self, reason: &str) -> rt::Pending<()> {
-        self.0.call(&Self::REFUSE, (reason,))
-    }
-
-    /// [`refuse`](Self::refuse) under TCE's name for calls that are awaited later.
-    pub fn refuse_async(&self, reason: &str) -> rt::Pending<()> {
-        self.refuse(reason)
-    }
-
-    /// [`refuse`](Self::refuse) oneway: done when it is sent, without an answer.
-    pub async fn refuse_oneway(&self, reason: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::REFUSE, (reason,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DELIVER, (envelope,)).await
     }
 }

@@ -29,7 +29,6 @@ pub type Addresses = Vec<Address>;
 
 /// Implement each operation as an `async fn` to serve `across_base::Carrier`, interface 0 on the wire.
 pub trait Carrier: Send + Sync + 'static {
-    /// `across_base::Carrier::reaches`, operation 0 of interface 0 on the wire.
     fn reaches(
         &self,
         address: Address,
@@ -37,7 +36,6 @@ pub trait Carrier: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 
-    /// `across_base::Carrier::refuse`, operation 1 of interface 0 on the wire.
     fn refuse(
         &self,
         reason: String,
@@ -117,9 +115,7 @@ pub(super) fn dispatch_carrier<T: Carrier>(
     }
 }
 
-/// Calls `across_base::Carrier`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `across_base::Carrier`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CarrierPrx(rt::Proxy);
 
@@ -145,7 +141,6 @@ impl CarrierPrx {
         1,
     );
 
-    /// `across_base::Carrier::reaches`, operation 0 of interface 0 on the wire.
     pub fn reaches(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
         self.0.call(&Self::REACHES, (address, others))
     }
@@ -159,7 +154,6 @@ impl CarrierPrx {
         self.reaches(address, others)
     }
 
-    /// `across_base::Carrier::refuse`, operation 1 of interface 0 on the wire.
     pub fn refuse(&self, reason: &str) -> rt::Pending<()> {
         self.0.call(&Self::REFUSE, (reason,))
     }

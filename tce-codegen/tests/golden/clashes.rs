@@ -316,7 +316,6 @@ pub type UserName__ = Vec<UserName_>;
 
 /// Implement each operation as an `async fn` to serve `clashes::Server`, interface 0 on the wire.
 pub trait Server: Send + Sync + 'static {
-    /// `clashes::Server::echo`, operation 0 of interface 0 on the wire.
     fn echo(
         &self,
         ctx_: Context,
@@ -327,89 +326,87 @@ pub trait Server: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<T__, rt::Fault>> + Send;
 
-    /// `clashes::Server::echo_async`, operation 1 of interface 0 on the wire.
+    /// `clashes::Server::echo_async` in the IDL.
     fn echo_async_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::heartbeat`, operation 2 of interface 0 on the wire.
     fn heartbeat(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::heartbeat_oneway`, operation 3 of interface 0 on the wire.
+    /// `clashes::Server::heartbeat_oneway` in the IDL.
     fn heartbeat_oneway_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::connect`, operation 4 of interface 0 on the wire.
+    /// `clashes::Server::connect` in the IDL.
     fn connect_(
         &self,
         endpoint: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::new`, operation 5 of interface 0 on the wire.
+    /// `clashes::Server::new` in the IDL.
     fn new_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::with_timeout`, operation 6 of interface 0 on the wire.
+    /// `clashes::Server::with_timeout` in the IDL.
     fn with_timeout_(
         &self,
         secs: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::clone`, operation 7 of interface 0 on the wire.
+    /// `clashes::Server::clone` in the IDL.
     fn clone_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::len`, operation 8 of interface 0 on the wire.
+    /// `clashes::Server::len` in the IDL.
     fn len_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `clashes::Server::into`, operation 9 of interface 0 on the wire.
+    /// `clashes::Server::into` in the IDL.
     fn into_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::fromUser`, operation 10 of interface 0 on the wire.
+    /// `clashes::Server::fromUser` in the IDL.
     fn call_from_user(
         &self,
         user: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Fault, rt::Fault>> + Send;
 
-    /// `clashes::Server::intoBox`, operation 11 of interface 0 on the wire.
+    /// `clashes::Server::intoBox` in the IDL.
     fn call_into_box(
         &self,
         rt: Debug,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Marshal, rt::Fault>> + Send;
 
-    /// `clashes::Server::getName`, operation 12 of interface 0 on the wire.
+    /// `clashes::Server::getName` in the IDL.
     fn get_name(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::GetName`, operation 13 of interface 0 on the wire.
+    /// `clashes::Server::GetName` in the IDL.
     fn get_name_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::give`, operation 14 of interface 0 on the wire.
     fn give(
         &self,
         s: String_,
@@ -419,7 +416,7 @@ pub trait Server: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<String_, rt::Fault>> + Send;
 
-    /// `clashes::Server::with_linger`, operation 15 of interface 0 on the wire.
+    /// `clashes::Server::with_linger` in the IDL.
     fn with_linger_(
         &self,
         secs: i32,
@@ -675,9 +672,7 @@ pub(super) fn dispatch_server<T: Server>(
     }
 }
 
-/// Calls `clashes::Server`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `clashes::Server`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ServerPrx(rt::Proxy);
 
@@ -745,7 +740,6 @@ impl ServerPrx {
         15,
     );
 
-    /// `clashes::Server::echo`, operation 0 of interface 0 on the wire.
     pub fn echo(
         &self,
         ctx_: &Context,
@@ -769,7 +763,7 @@ impl ServerPrx {
         self.echo(ctx_, t, servant_, call, result)
     }
 
-    /// `clashes::Server::echo_async`, operation 1 of interface 0 on the wire.
+    /// `clashes::Server::echo_async` in the IDL.
     pub fn echo_async_(&self) -> rt::Pending<()> {
         self.0.call(&Self::ECHO_ASYNC, ())
     }
@@ -784,7 +778,6 @@ impl ServerPrx {
         self.0.oneway(&Self::ECHO_ASYNC, ()).await
     }
 
-    /// `clashes::Server::heartbeat`, operation 2 of interface 0 on the wire.
     pub fn heartbeat(&self) -> rt::Pending<()> {
         self.0.call(&Self::HEARTBEAT, ())
     }
@@ -799,7 +792,7 @@ impl ServerPrx {
         self.0.oneway(&Self::HEARTBEAT, ()).await
     }
 
-    /// `clashes::Server::heartbeat_oneway`, operation 3 of interface 0 on the wire.
+    /// `clashes::Server::heartbeat_oneway` in the IDL.
     pub fn heartbeat_oneway_(&self) -> rt::Pending<()> {
         self.0.call(&Self::HEARTBEAT_ONEWAY, ())
     }
@@ -814,7 +807,7 @@ impl ServerPrx {
         self.0.oneway(&Self::HEARTBEAT_ONEWAY, ()).await
     }
 
-    /// `clashes::Server::connect`, operation 4 of interface 0 on the wire.
+    /// `clashes::Server::connect` in the IDL.
     pub fn connect_(&self, endpoint: &str) -> rt::Pending<()> {
         self.0.call(&Self::CONNECT, (endpoint,))
     }
@@ -829,7 +822,7 @@ impl ServerPrx {
         self.0.oneway(&Self::CONNECT, (endpoint,)).await
     }
 
-    /// `clashes::Server::new`, operation 5 of interface 0 on the wire.
+    /// `clashes::Server::new` in the IDL.
     pub fn new_(&self) -> rt::Pending<()> {
         self.0.call(&Self::NEW, ())
     }
@@ -844,7 +837,7 @@ impl ServerPrx {
         self.0.oneway(&Self::NEW, ()).await
     }
 
-    /// `clashes::Server::with_timeout`, operation 6 of interface 0 on the wire.
+    /// `clashes::Server::with_timeout` in the IDL.
     pub fn with_timeout_(&self, secs: i32) -> rt::Pending<()> {
         self.0.call(&Self::WITH_TIMEOUT, (secs,))
     }
@@ -859,7 +852,7 @@ impl ServerPrx {
         self.0.oneway(&Self::WITH_TIMEOUT, (secs,)).await
     }
 
-    /// `clashes::Server::clone`, operation 7 of interface 0 on the wire.
+    /// `clashes::Server::clone` in the IDL.
     pub fn clone_(&self) -> rt::Pending<()> {
         self.0.call(&Self::CLONE, ())
     }
@@ -874,7 +867,7 @@ impl ServerPrx {
         self.0.oneway(&Self::CLONE, ()).await
     }
 
-    /// `clashes::Server::len`, operation 8 of interface 0 on the wire.
+    /// `clashes::Server::len` in the IDL.
     pub fn len_(&self) -> rt::Pending<i32> {
         self.0.call(&Self::LEN, ())
     }
@@ -884,7 +877,7 @@ impl ServerPrx {
         self.len_()
     }
 
-    /// `clashes::Server::into`, operation 9 of interface 0 on the wire.
+    /// `clashes::Server::into` in the IDL.
     pub fn into_(&self) -> rt::Pending<()> {
         self.0.call(&Self::INTO, ())
     }
@@ -899,7 +892,7 @@ impl ServerPrx {
         self.0.oneway(&Self::INTO, ()).await
     }
 
-    /// `clashes::Server::fromUser`, operation 10 of interface 0 on the wire.
+    /// `clashes::Server::fromUser` in the IDL.
     pub fn call_from_user(&self, user: &str) -> rt::Pending<Fault> {
         self.0.call(&Self::CALL_FROM_USER, (user,))
     }
@@ -909,7 +902,7 @@ impl ServerPrx {
         self.call_from_user(user)
     }
 
-    /// `clashes::Server::intoBox`, operation 11 of interface 0 on the wire.
+    /// `clashes::Server::intoBox` in the IDL.
     pub fn call_into_box(&self, rt: &Debug) -> rt::Pending<Marshal> {
         self.0.call(&Self::CALL_INTO_BOX, (rt,))
     }
@@ -919,7 +912,7 @@ impl ServerPrx {
         self.call_into_box(rt)
     }
 
-    /// `clashes::Server::getName`, operation 12 of interface 0 on the wire.
+    /// `clashes::Server::getName` in the IDL.
     pub fn get_name(&self) -> rt::Pending<()> {
         self.0.call(&Self::GET_NAME, ())
     }
@@ -934,7 +927,7 @@ impl ServerPrx {
         self.0.oneway(&Self::GET_NAME, ()).await
     }
 
-    /// `clashes::Server::GetName`, operation 13 of interface 0 on the wire.
+    /// `clashes::Server::GetName` in the IDL.
     pub fn get_name_(&self) -> rt::Pending<()> {
         self.0.call(&Self::GET_NAME_, ())
     }
@@ -949,7 +942,6 @@ impl ServerPrx {
         self.0.oneway(&Self::GET_NAME_, ()).await
     }
 
-    /// `clashes::Server::give`, operation 14 of interface 0 on the wire.
     pub fn give(
         &self,
         s: &String_,
@@ -971,7 +963,7 @@ impl ServerPrx {
         self.give(s, v, prx, users)
     }
 
-    /// `clashes::Server::with_linger`, operation 15 of interface 0 on the wire.
+    /// `clashes::Server::with_linger` in the IDL.
     pub fn with_linger_(&self, secs: i32) -> rt::Pending<()> {
         self.0.call(&Self::WITH_LINGER, (secs,))
     }
@@ -989,7 +981,6 @@ impl ServerPrx {
 
 /// Implement each operation as an `async fn` to serve `clashes::server`, interface 1 on the wire.
 pub trait Server_: Send + Sync + 'static {
-    /// `clashes::server::ping`, operation 0 of interface 1 on the wire.
     fn ping(
         &self,
         ctx: &rt::Context,
@@ -1054,9 +1045,7 @@ pub(super) fn dispatch_server_<T: Server_>(
     }
 }
 
-/// Calls `clashes::server`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `clashes::server`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ServerPrx_(rt::Proxy);
 
@@ -1073,7 +1062,6 @@ impl rt::TypedProxy for ServerPrx_ {
 impl ServerPrx_ {
     const PING: rt::Operation = rt::Operation::new("clashes::server::ping", 1, 0);
 
-    /// `clashes::server::ping`, operation 0 of interface 1 on the wire.
     pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
     }
@@ -1091,7 +1079,6 @@ impl ServerPrx_ {
 
 /// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 2 on the wire.
 pub trait Clone: Send + Sync + 'static {
-    /// `clashes::Clone::twice`, operation 0 of interface 2 on the wire.
     fn twice(
         &self,
         once: Default,
@@ -1160,9 +1147,7 @@ pub(super) fn dispatch_clone<T: Clone>(
     }
 }
 
-/// Calls `clashes::Clone`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `clashes::Clone`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClonePrx(rt::Proxy);
 
@@ -1179,7 +1164,6 @@ impl rt::TypedProxy for ClonePrx {
 impl ClonePrx {
     const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 2, 0);
 
-    /// `clashes::Clone::twice`, operation 0 of interface 2 on the wire.
     pub fn twice(&self, once: &Default) -> rt::Pending<Default> {
         self.0.call(&Self::TWICE, (once,))
     }
@@ -1211,13 +1195,13 @@ impl rt::Unmarshal for Default {
 
 /// Implement each operation as an `async fn` to serve `clashes::T_`, interface 3 on the wire.
 pub trait T_: Server {
-    /// `clashes::T_::get_name`, operation 0 of interface 3 on the wire.
+    /// `clashes::T_::get_name` in the IDL.
     fn get_name__(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::T_::echo_Async`, operation 1 of interface 3 on the wire.
+    /// `clashes::T_::echo_Async` in the IDL.
     fn echo_async__(
         &self,
         ctx: &rt::Context,
@@ -1350,25 +1334,31 @@ pub(super) fn dispatch_t<T: T_>(
     }
 }
 
-/// Calls `clashes::T_`, interface 3 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `clashes::T_`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct TPrx(rt::Proxy);
+pub struct TPrx(ServerPrx);
 
 impl rt::TypedProxy for TPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for TPrx {
+    type Target = ServerPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<TPrx> for ServerPrx {
     fn from(derived: TPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
@@ -1379,62 +1369,10 @@ impl TPrx {
         3,
         1,
     );
-    const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
-    const ECHO_ASYNC: rt::Operation = rt::Operation::new(
-        "clashes::Server::echo_async",
-        0,
-        1,
-    );
-    const HEARTBEAT: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat",
-        0,
-        2,
-    );
-    const HEARTBEAT_ONEWAY: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat_oneway",
-        0,
-        3,
-    );
-    const CONNECT: rt::Operation = rt::Operation::new("clashes::Server::connect", 0, 4);
-    const NEW: rt::Operation = rt::Operation::new("clashes::Server::new", 0, 5);
-    const WITH_TIMEOUT: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_timeout",
-        0,
-        6,
-    );
-    const CLONE: rt::Operation = rt::Operation::new("clashes::Server::clone", 0, 7);
-    const LEN: rt::Operation = rt::Operation::new("clashes::Server::len", 0, 8);
-    const INTO: rt::Operation = rt::Operation::new("clashes::Server::into", 0, 9);
-    const CALL_FROM_USER: rt::Operation = rt::Operation::new(
-        "clashes::Server::fromUser",
-        0,
-        10,
-    );
-    const CALL_INTO_BOX: rt::Operation = rt::Operation::new(
-        "clashes::Server::intoBox",
-        0,
-        11,
-    );
-    const GET_NAME: rt::Operation = rt::Operation::new(
-        "clashes::Server::getName",
-        0,
-        12,
-    );
-    const GET_NAME_: rt::Operation = rt::Operation::new(
-        "clashes::Server::GetName",
-        0,
-        13,
-    );
-    const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
-    const WITH_LINGER: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_linger",
-        0,
-        15,
-    );
 
-    /// `clashes::T_::get_name`, operation 0 of interface 3 on the wire.
+    /// `clashes::T_::get_name` in the IDL.
     pub fn get_name__(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME__, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::GET_NAME__, ())
     }
 
     /// [`get_name__`](Self::get_name__) under TCE's name for calls that are awaited later.
@@ -1444,12 +1382,12 @@ impl TPrx {
 
     /// [`get_name__`](Self::get_name__) oneway: done when it is sent, without an answer.
     pub async fn get_name_oneway__(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME__, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GET_NAME__, ()).await
     }
 
-    /// `clashes::T_::echo_Async`, operation 1 of interface 3 on the wire.
+    /// `clashes::T_::echo_Async` in the IDL.
     pub fn echo_async__(&self) -> rt::Pending<()> {
-        self.0.call(&Self::ECHO_ASYNC_, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::ECHO_ASYNC_, ())
     }
 
     /// [`echo_async__`](Self::echo_async__) under TCE's name for calls that are awaited later.
@@ -1459,247 +1397,6 @@ impl TPrx {
 
     /// [`echo_async__`](Self::echo_async__) oneway: done when it is sent, without an answer.
     pub async fn echo_async_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ECHO_ASYNC_, ()).await
-    }
-
-    /// `clashes::Server::echo`, operation 0 of interface 0 on the wire.
-    pub fn echo(
-        &self,
-        ctx_: &Context,
-        t: &T__,
-        servant_: i32,
-        call: i32,
-        result: i32,
-    ) -> rt::Pending<T__> {
-        self.0.call(&Self::ECHO, (ctx_, t, servant_, call, result))
-    }
-
-    /// [`echo`](Self::echo) under TCE's name for calls that are awaited later.
-    pub fn echo_async(
-        &self,
-        ctx_: &Context,
-        t: &T__,
-        servant_: i32,
-        call: i32,
-        result: i32,
-    ) -> rt::Pending<T__> {
-        self.echo(ctx_, t, servant_, call, result)
-    }
-
-    /// `clashes::Server::echo_async`, operation 1 of interface 0 on the wire.
-    pub fn echo_async_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::ECHO_ASYNC, ())
-    }
-
-    /// [`echo_async_`](Self::echo_async_) under TCE's name for calls that are awaited later.
-    pub fn echo_async_async(&self) -> rt::Pending<()> {
-        self.echo_async_()
-    }
-
-    /// [`echo_async_`](Self::echo_async_) oneway: done when it is sent, without an answer.
-    pub async fn echo_async_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ECHO_ASYNC, ()).await
-    }
-
-    /// `clashes::Server::heartbeat`, operation 2 of interface 0 on the wire.
-    pub fn heartbeat(&self) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT, ())
-    }
-
-    /// [`heartbeat`](Self::heartbeat) under TCE's name for calls that are awaited later.
-    pub fn heartbeat_async(&self) -> rt::Pending<()> {
-        self.heartbeat()
-    }
-
-    /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
-    pub async fn heartbeat_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT, ()).await
-    }
-
-    /// `clashes::Server::heartbeat_oneway`, operation 3 of interface 0 on the wire.
-    pub fn heartbeat_oneway_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT_ONEWAY, ())
-    }
-
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_) under TCE's name for calls that are awaited later.
-    pub fn heartbeat_oneway_async(&self) -> rt::Pending<()> {
-        self.heartbeat_oneway_()
-    }
-
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_) oneway: done when it is sent, without an answer.
-    pub async fn heartbeat_oneway_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT_ONEWAY, ()).await
-    }
-
-    /// `clashes::Server::connect`, operation 4 of interface 0 on the wire.
-    pub fn connect_(&self, endpoint: &str) -> rt::Pending<()> {
-        self.0.call(&Self::CONNECT, (endpoint,))
-    }
-
-    /// [`connect_`](Self::connect_) under TCE's name for calls that are awaited later.
-    pub fn connect_async(&self, endpoint: &str) -> rt::Pending<()> {
-        self.connect_(endpoint)
-    }
-
-    /// [`connect_`](Self::connect_) oneway: done when it is sent, without an answer.
-    pub async fn connect_oneway(&self, endpoint: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CONNECT, (endpoint,)).await
-    }
-
-    /// `clashes::Server::new`, operation 5 of interface 0 on the wire.
-    pub fn new_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::NEW, ())
-    }
-
-    /// [`new_`](Self::new_) under TCE's name for calls that are awaited later.
-    pub fn new_async(&self) -> rt::Pending<()> {
-        self.new_()
-    }
-
-    /// [`new_`](Self::new_) oneway: done when it is sent, without an answer.
-    pub async fn new_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::NEW, ()).await
-    }
-
-    /// `clashes::Server::with_timeout`, operation 6 of interface 0 on the wire.
-    pub fn with_timeout_(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::WITH_TIMEOUT, (secs,))
-    }
-
-    /// [`with_timeout_`](Self::with_timeout_) under TCE's name for calls that are awaited later.
-    pub fn with_timeout_async(&self, secs: i32) -> rt::Pending<()> {
-        self.with_timeout_(secs)
-    }
-
-    /// [`with_timeout_`](Self::with_timeout_) oneway: done when it is sent, without an answer.
-    pub async fn with_timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_TIMEOUT, (secs,)).await
-    }
-
-    /// `clashes::Server::clone`, operation 7 of interface 0 on the wire.
-    pub fn clone_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::CLONE, ())
-    }
-
-    /// [`clone_`](Self::clone_) under TCE's name for calls that are awaited later.
-    pub fn clone_async(&self) -> rt::Pending<()> {
-        self.clone_()
-    }
-
-    /// [`clone_`](Self::clone_) oneway: done when it is sent, without an answer.
-    pub async fn clone_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CLONE, ()).await
-    }
-
-    /// `clashes::Server::len`, operation 8 of interface 0 on the wire.
-    pub fn len_(&self) -> rt::Pending<i32> {
-        self.0.call(&Self::LEN, ())
-    }
-
-    /// [`len_`](Self::len_) under TCE's name for calls that are awaited later.
-    pub fn len_async(&self) -> rt::Pending<i32> {
-        self.len_()
-    }
-
-    /// `clashes::Server::into`, operation 9 of interface 0 on the wire.
-    pub fn into_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::INTO, ())
-    }
-
-    /// [`into_`](Self::into_) under TCE's name for calls that are awaited later.
-    pub fn into_async(&self) -> rt::Pending<()> {
-        self.into_()
-    }
-
-    /// [`into_`](Self::into_) oneway: done when it is sent, without an answer.
-    pub async fn into_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::INTO, ()).await
-    }
-
-    /// `clashes::Server::fromUser`, operation 10 of interface 0 on the wire.
-    pub fn call_from_user(&self, user: &str) -> rt::Pending<Fault> {
-        self.0.call(&Self::CALL_FROM_USER, (user,))
-    }
-
-    /// [`call_from_user`](Self::call_from_user) under TCE's name for calls that are awaited later.
-    pub fn call_from_user_async(&self, user: &str) -> rt::Pending<Fault> {
-        self.call_from_user(user)
-    }
-
-    /// `clashes::Server::intoBox`, operation 11 of interface 0 on the wire.
-    pub fn call_into_box(&self, rt: &Debug) -> rt::Pending<Marshal> {
-        self.0.call(&Self::CALL_INTO_BOX, (rt,))
-    }
-
-    /// [`call_into_box`](Self::call_into_box) under TCE's name for calls that are awaited later.
-    pub fn call_into_box_async(&self, rt: &Debug) -> rt::Pending<Marshal> {
-        self.call_into_box(rt)
-    }
-
-    /// `clashes::Server::getName`, operation 12 of interface 0 on the wire.
-    pub fn get_name(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME, ())
-    }
-
-    /// [`get_name`](Self::get_name) under TCE's name for calls that are awaited later.
-    pub fn get_name_async(&self) -> rt::Pending<()> {
-        self.get_name()
-    }
-
-    /// [`get_name`](Self::get_name) oneway: done when it is sent, without an answer.
-    pub async fn get_name_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME, ()).await
-    }
-
-    /// `clashes::Server::GetName`, operation 13 of interface 0 on the wire.
-    pub fn get_name_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME_, ())
-    }
-
-    /// [`get_name_`](Self::get_name_) under TCE's name for calls that are awaited later.
-    pub fn get_name_async_(&self) -> rt::Pending<()> {
-        self.get_name_()
-    }
-
-    /// [`get_name_`](Self::get_name_) oneway: done when it is sent, without an answer.
-    pub async fn get_name_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME_, ()).await
-    }
-
-    /// `clashes::Server::give`, operation 14 of interface 0 on the wire.
-    pub fn give(
-        &self,
-        s: &String_,
-        v: &Vec_,
-        prx: &ServerPrx__,
-        users: &[UserName_],
-    ) -> rt::Pending<String_> {
-        self.0.call(&Self::GIVE, (s, v, prx, users))
-    }
-
-    /// [`give`](Self::give) under TCE's name for calls that are awaited later.
-    pub fn give_async(
-        &self,
-        s: &String_,
-        v: &Vec_,
-        prx: &ServerPrx__,
-        users: &[UserName_],
-    ) -> rt::Pending<String_> {
-        self.give(s, v, prx, users)
-    }
-
-    /// `clashes::Server::with_linger`, operation 15 of interface 0 on the wire.
-    pub fn with_linger_(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::WITH_LINGER, (secs,))
-    }
-
-    /// [`with_linger_`](Self::with_linger_) under TCE's name for calls that are awaited later.
-    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
-        self.with_linger_(secs)
-    }
-
-    /// [`with_linger_`](Self::with_linger_) oneway: done when it is sent, without an answer.
-    pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_LINGER, (secs,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::ECHO_ASYNC_, ()).await
     }
 }

@@ -39,7 +39,6 @@ pub type Shelves = ::std::collections::BTreeMap<i64, Index>;
 
 /// Implement each operation as an `async fn` to serve `dictionaries::Library`, interface 0 on the wire.
 pub trait Library: Send + Sync + 'static {
-    /// `dictionaries::Library::sort`, operation 0 of interface 0 on the wire.
     fn sort(
         &self,
         shelves: Shelves,
@@ -116,9 +115,7 @@ pub(super) fn dispatch_library<T: Library>(
     }
 }
 
-/// Calls `dictionaries::Library`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `dictionaries::Library`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct LibraryPrx(rt::Proxy);
 
@@ -135,7 +132,6 @@ impl rt::TypedProxy for LibraryPrx {
 impl LibraryPrx {
     const SORT: rt::Operation = rt::Operation::new("dictionaries::Library::sort", 0, 0);
 
-    /// `dictionaries::Library::sort`, operation 0 of interface 0 on the wire.
     pub fn sort(
         &self,
         shelves: &Shelves,

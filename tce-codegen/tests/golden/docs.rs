@@ -83,7 +83,7 @@ pub struct Fenced {
     /// - ```text
     ///
     ///   ```
-    /// >
+    ///
     /// > quoted
     /// > lazily, a (<https://example.com/x_(y)>) in brackets, *<https://example.com>*.
     pub html: i32,
@@ -123,8 +123,6 @@ impl rt::Unmarshal for Fenced {
 /// Implement each operation as an `async fn` to serve `docs::Notes`, interface 0 on the wire.
 pub trait Notes: Send + Sync + 'static {
     /// Writes `text` & more: see notes::\<read\>.
-    ///
-    /// `docs::Notes::write`, operation 0 of interface 0 on the wire.
     fn write(
         &self,
         text: String,
@@ -197,9 +195,7 @@ pub(super) fn dispatch_notes<T: Notes>(
 
 /// Takes \[notes\].
 ///
-/// Calls `docs::Notes`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `docs::Notes`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct NotesPrx(rt::Proxy);
 
@@ -217,8 +213,6 @@ impl NotesPrx {
     const WRITE: rt::Operation = rt::Operation::new("docs::Notes::write", 0, 0);
 
     /// Writes `text` & more: see notes::\<read\>.
-    ///
-    /// `docs::Notes::write`, operation 0 of interface 0 on the wire.
     pub fn write(&self, text: &str) -> rt::Pending<()> {
         self.0.call(&Self::WRITE, (text,))
     }

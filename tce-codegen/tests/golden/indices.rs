@@ -6,13 +6,11 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `indices::Far`, interface 100 on the wire.
 pub trait Far: Send + Sync + 'static {
-    /// `indices::Far::last`, operation 65535 of interface 100 on the wire.
     fn last(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `indices::Far::second`, operation 1 of interface 100 on the wire.
     fn second(
         &self,
         ctx: &rt::Context,
@@ -87,9 +85,7 @@ pub(super) fn dispatch_far<T: Far>(
     }
 }
 
-/// Calls `indices::Far`, interface 100 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `indices::Far`, interface 100 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct FarPrx(rt::Proxy);
 
@@ -107,7 +103,6 @@ impl FarPrx {
     const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
     const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
 
-    /// `indices::Far::last`, operation 65535 of interface 100 on the wire.
     pub fn last(&self) -> rt::Pending<()> {
         self.0.call(&Self::LAST, ())
     }
@@ -122,7 +117,6 @@ impl FarPrx {
         self.0.oneway(&Self::LAST, ()).await
     }
 
-    /// `indices::Far::second`, operation 1 of interface 100 on the wire.
     pub fn second(&self) -> rt::Pending<()> {
         self.0.call(&Self::SECOND, ())
     }
@@ -140,7 +134,6 @@ impl FarPrx {
 
 /// Implement each operation as an `async fn` to serve `indices::Near`, interface 1 on the wire.
 pub trait Near: Far {
-    /// `indices::Near::seventh`, operation 7 of interface 1 on the wire.
     fn seventh(
         &self,
         ctx: &rt::Context,
@@ -210,36 +203,39 @@ pub(super) fn dispatch_near<T: Near>(
     }
 }
 
-/// Calls `indices::Near`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `indices::Near`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct NearPrx(rt::Proxy);
+pub struct NearPrx(FarPrx);
 
 impl rt::TypedProxy for NearPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for NearPrx {
+    type Target = FarPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<NearPrx> for FarPrx {
     fn from(derived: NearPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl NearPrx {
     const SEVENTH: rt::Operation = rt::Operation::new("indices::Near::seventh", 1, 7);
-    const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
-    const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
 
-    /// `indices::Near::seventh`, operation 7 of interface 1 on the wire.
     pub fn seventh(&self) -> rt::Pending<()> {
-        self.0.call(&Self::SEVENTH, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::SEVENTH, ())
     }
 
     /// [`seventh`](Self::seventh) under TCE's name for calls that are awaited later.
@@ -249,36 +245,6 @@ impl NearPrx {
 
     /// [`seventh`](Self::seventh) oneway: done when it is sent, without an answer.
     pub async fn seventh_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SEVENTH, ()).await
-    }
-
-    /// `indices::Far::last`, operation 65535 of interface 100 on the wire.
-    pub fn last(&self) -> rt::Pending<()> {
-        self.0.call(&Self::LAST, ())
-    }
-
-    /// [`last`](Self::last) under TCE's name for calls that are awaited later.
-    pub fn last_async(&self) -> rt::Pending<()> {
-        self.last()
-    }
-
-    /// [`last`](Self::last) oneway: done when it is sent, without an answer.
-    pub async fn last_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::LAST, ()).await
-    }
-
-    /// `indices::Far::second`, operation 1 of interface 100 on the wire.
-    pub fn second(&self) -> rt::Pending<()> {
-        self.0.call(&Self::SECOND, ())
-    }
-
-    /// [`second`](Self::second) under TCE's name for calls that are awaited later.
-    pub fn second_async(&self) -> rt::Pending<()> {
-        self.second()
-    }
-
-    /// [`second`](Self::second) oneway: done when it is sent, without an answer.
-    pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SECOND, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::SEVENTH, ()).await
     }
 }

@@ -6,7 +6,6 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `inheritance::Animal`, interface 0 on the wire.
 pub trait Animal: Send + Sync + 'static {
-    /// `inheritance::Animal::name`, operation 0 of interface 0 on the wire.
     fn name(
         &self,
         ctx: &rt::Context,
@@ -71,9 +70,7 @@ pub(super) fn dispatch_animal<T: Animal>(
     }
 }
 
-/// Calls `inheritance::Animal`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `inheritance::Animal`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct AnimalPrx(rt::Proxy);
 
@@ -90,7 +87,6 @@ impl rt::TypedProxy for AnimalPrx {
 impl AnimalPrx {
     const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
-    /// `inheritance::Animal::name`, operation 0 of interface 0 on the wire.
     pub fn name(&self) -> rt::Pending<String> {
         self.0.call(&Self::NAME, ())
     }
@@ -103,7 +99,6 @@ impl AnimalPrx {
 
 /// Implement each operation as an `async fn` to serve `inheritance::Dog`, interface 1 on the wire.
 pub trait Dog: Animal {
-    /// `inheritance::Dog::bark`, operation 0 of interface 1 on the wire.
     fn bark(
         &self,
         times: i32,
@@ -173,35 +168,39 @@ pub(super) fn dispatch_dog<T: Dog>(
     }
 }
 
-/// Calls `inheritance::Dog`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `inheritance::Dog`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct DogPrx(rt::Proxy);
+pub struct DogPrx(AnimalPrx);
 
 impl rt::TypedProxy for DogPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for DogPrx {
+    type Target = AnimalPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<DogPrx> for AnimalPrx {
     fn from(derived: DogPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl DogPrx {
     const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
-    const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
-    /// `inheritance::Dog::bark`, operation 0 of interface 1 on the wire.
     pub fn bark(&self, times: i32) -> rt::Pending<()> {
-        self.0.call(&Self::BARK, (times,))
+        rt::TypedProxy::as_proxy(self).call(&Self::BARK, (times,))
     }
 
     /// [`bark`](Self::bark) under TCE's name for calls that are awaited later.
@@ -211,23 +210,13 @@ impl DogPrx {
 
     /// [`bark`](Self::bark) oneway: done when it is sent, without an answer.
     pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BARK, (times,)).await
-    }
-
-    /// `inheritance::Animal::name`, operation 0 of interface 0 on the wire.
-    pub fn name(&self) -> rt::Pending<String> {
-        self.0.call(&Self::NAME, ())
-    }
-
-    /// [`name`](Self::name) under TCE's name for calls that are awaited later.
-    pub fn name_async(&self) -> rt::Pending<String> {
-        self.name()
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BARK, (times,)).await
     }
 }
 
 /// Implement each operation as an `async fn` to serve `inheritance::Puppy`, interface 2 on the wire.
 pub trait Puppy: Dog {
-    /// `inheritance::Puppy::isAsleep`, operation 0 of interface 2 on the wire.
+    /// `inheritance::Puppy::isAsleep` in the IDL.
     fn is_asleep(
         &self,
         ctx: &rt::Context,
@@ -300,31 +289,37 @@ pub(super) fn dispatch_puppy<T: Puppy>(
     }
 }
 
-/// Calls `inheritance::Puppy`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `inheritance::Puppy`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct PuppyPrx(rt::Proxy);
+pub struct PuppyPrx(DogPrx);
 
 impl rt::TypedProxy for PuppyPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for PuppyPrx {
+    type Target = DogPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<PuppyPrx> for DogPrx {
     fn from(derived: PuppyPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl ::std::convert::From<PuppyPrx> for AnimalPrx {
     fn from(derived: PuppyPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        ::std::convert::From::from(derived.0)
     }
 }
 
@@ -334,41 +329,14 @@ impl PuppyPrx {
         2,
         0,
     );
-    const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
-    const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
-    /// `inheritance::Puppy::isAsleep`, operation 0 of interface 2 on the wire.
+    /// `inheritance::Puppy::isAsleep` in the IDL.
     pub fn is_asleep(&self) -> rt::Pending<bool> {
-        self.0.call(&Self::IS_ASLEEP, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::IS_ASLEEP, ())
     }
 
     /// [`is_asleep`](Self::is_asleep) under TCE's name for calls that are awaited later.
     pub fn is_asleep_async(&self) -> rt::Pending<bool> {
         self.is_asleep()
-    }
-
-    /// `inheritance::Dog::bark`, operation 0 of interface 1 on the wire.
-    pub fn bark(&self, times: i32) -> rt::Pending<()> {
-        self.0.call(&Self::BARK, (times,))
-    }
-
-    /// [`bark`](Self::bark) under TCE's name for calls that are awaited later.
-    pub fn bark_async(&self, times: i32) -> rt::Pending<()> {
-        self.bark(times)
-    }
-
-    /// [`bark`](Self::bark) oneway: done when it is sent, without an answer.
-    pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BARK, (times,)).await
-    }
-
-    /// `inheritance::Animal::name`, operation 0 of interface 0 on the wire.
-    pub fn name(&self) -> rt::Pending<String> {
-        self.0.call(&Self::NAME, ())
-    }
-
-    /// [`name`](Self::name) under TCE's name for calls that are awaited later.
-    pub fn name_async(&self) -> rt::Pending<String> {
-        self.name()
     }
 }

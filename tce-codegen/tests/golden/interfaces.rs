@@ -9,8 +9,6 @@ pub use rt::TypedProxy as _;
 /// Implement each operation as an `async fn` to serve `interfaces::Calculator`, interface 0 on the wire.
 pub trait Calculator: Send + Sync + 'static {
     /// The sum of both.
-    ///
-    /// `interfaces::Calculator::add`, operation 0 of interface 0 on the wire.
     fn add(
         &self,
         left: i32,
@@ -19,8 +17,6 @@ pub trait Calculator: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
     /// Forgets everything.
-    ///
-    /// `interfaces::Calculator::reset`, operation 1 of interface 0 on the wire.
     fn reset(
         &self,
         ctx: &rt::Context,
@@ -100,9 +96,7 @@ pub(super) fn dispatch_calculator<T: Calculator>(
 
 /// Adds and forgets.
 ///
-/// Calls `interfaces::Calculator`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `interfaces::Calculator`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CalculatorPrx(rt::Proxy);
 
@@ -125,8 +119,6 @@ impl CalculatorPrx {
     );
 
     /// The sum of both.
-    ///
-    /// `interfaces::Calculator::add`, operation 0 of interface 0 on the wire.
     pub fn add(&self, left: i32, right: i32) -> rt::Pending<i64> {
         self.0.call(&Self::ADD, (left, right))
     }
@@ -137,8 +129,6 @@ impl CalculatorPrx {
     }
 
     /// Forgets everything.
-    ///
-    /// `interfaces::Calculator::reset`, operation 1 of interface 0 on the wire.
     pub fn reset(&self) -> rt::Pending<()> {
         self.0.call(&Self::RESET, ())
     }
@@ -160,7 +150,7 @@ impl CalculatorPrx {
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, as `hh:mm`.
     ///
-    /// `interfaces::Clock::timeOfDay`, operation 0 of interface 1 on the wire.
+    /// `interfaces::Clock::timeOfDay` in the IDL.
     fn time_of_day(
         &self,
         ctx: &rt::Context,
@@ -227,9 +217,7 @@ pub(super) fn dispatch_clock<T: Clock>(
 
 /// Says the time.
 ///
-/// Calls `interfaces::Clock`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `interfaces::Clock`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClockPrx(rt::Proxy);
 
@@ -252,7 +240,7 @@ impl ClockPrx {
 
     /// The time of day, as `hh:mm`.
     ///
-    /// `interfaces::Clock::timeOfDay`, operation 0 of interface 1 on the wire.
+    /// `interfaces::Clock::timeOfDay` in the IDL.
     pub fn time_of_day(&self) -> rt::Pending<String> {
         self.0.call(&Self::TIME_OF_DAY, ())
     }

@@ -85,7 +85,6 @@ impl rt::Unmarshal for Self_ {
 
 /// Implement each operation as an `async fn` to serve `keywords::impl`, interface 0 on the wire.
 pub trait Impl: Send + Sync + 'static {
-    /// `keywords::impl::loop`, operation 0 of interface 0 on the wire.
     fn r#loop(
         &self,
         r#move: i32,
@@ -95,7 +94,6 @@ pub trait Impl: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `keywords::impl::await`, operation 1 of interface 0 on the wire.
     fn r#await(
         &self,
         n: i32,
@@ -103,13 +101,13 @@ pub trait Impl: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `keywords::impl::self`, operation 2 of interface 0 on the wire.
+    /// `keywords::impl::self` in the IDL.
     fn self_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `keywords::impl::crate`, operation 3 of interface 0 on the wire.
+    /// `keywords::impl::crate` in the IDL.
     fn crate_(
         &self,
         r: i32,
@@ -219,9 +217,7 @@ pub(super) fn dispatch_impl<T: Impl>(
     }
 }
 
-/// Calls `keywords::impl`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `keywords::impl`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ImplPrx(rt::Proxy);
 
@@ -241,7 +237,6 @@ impl ImplPrx {
     const SELF: rt::Operation = rt::Operation::new("keywords::impl::self", 0, 2);
     const CRATE: rt::Operation = rt::Operation::new("keywords::impl::crate", 0, 3);
 
-    /// `keywords::impl::loop`, operation 0 of interface 0 on the wire.
     pub fn r#loop(
         &self,
         r#move: i32,
@@ -263,7 +258,6 @@ impl ImplPrx {
         self.r#loop(r#move, self_, r#ref, r#gen)
     }
 
-    /// `keywords::impl::await`, operation 1 of interface 0 on the wire.
     pub fn r#await(&self, n: i32, n2: i32) -> rt::Pending<()> {
         self.0.call(&Self::AWAIT, (n, n2))
     }
@@ -278,7 +272,7 @@ impl ImplPrx {
         self.0.oneway(&Self::AWAIT, (n, n2)).await
     }
 
-    /// `keywords::impl::self`, operation 2 of interface 0 on the wire.
+    /// `keywords::impl::self` in the IDL.
     pub fn self_(&self) -> rt::Pending<()> {
         self.0.call(&Self::SELF, ())
     }
@@ -293,7 +287,7 @@ impl ImplPrx {
         self.0.oneway(&Self::SELF, ()).await
     }
 
-    /// `keywords::impl::crate`, operation 3 of interface 0 on the wire.
+    /// `keywords::impl::crate` in the IDL.
     pub fn crate_(&self, r: i32, super_: i32) -> rt::Pending<()> {
         self.0.call(&Self::CRATE, (r, super_))
     }

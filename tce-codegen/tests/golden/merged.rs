@@ -27,7 +27,6 @@ impl rt::Unmarshal for Shared {
 
 /// Implement each operation as an `async fn` to serve `merged::Zeroth`, interface 0 on the wire.
 pub trait Zeroth: Send + Sync + 'static {
-    /// `merged::Zeroth::zeroth`, operation 0 of interface 0 on the wire.
     fn zeroth(
         &self,
         ctx: &rt::Context,
@@ -93,9 +92,7 @@ pub(super) fn dispatch_zeroth<T: Zeroth>(
     }
 }
 
-/// Calls `merged::Zeroth`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `merged::Zeroth`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ZerothPrx(rt::Proxy);
 
@@ -112,7 +109,6 @@ impl rt::TypedProxy for ZerothPrx {
 impl ZerothPrx {
     const ZEROTH: rt::Operation = rt::Operation::new("merged::Zeroth::zeroth", 0, 0);
 
-    /// `merged::Zeroth::zeroth`, operation 0 of interface 0 on the wire.
     pub fn zeroth(&self) -> rt::Pending<()> {
         self.0.call(&Self::ZEROTH, ())
     }
@@ -130,7 +126,6 @@ impl ZerothPrx {
 
 /// Implement each operation as an `async fn` to serve `merged::First`, interface 1 on the wire.
 pub trait First: Send + Sync + 'static {
-    /// `merged::First::first`, operation 0 of interface 1 on the wire.
     fn first(
         &self,
         shared: Shared,
@@ -200,9 +195,7 @@ pub(super) fn dispatch_first<T: First>(
     }
 }
 
-/// Calls `merged::First`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `merged::First`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct FirstPrx(rt::Proxy);
 
@@ -219,7 +212,6 @@ impl rt::TypedProxy for FirstPrx {
 impl FirstPrx {
     const FIRST: rt::Operation = rt::Operation::new("merged::First::first", 1, 0);
 
-    /// `merged::First::first`, operation 0 of interface 1 on the wire.
     pub fn first(&self, shared: &Shared) -> rt::Pending<()> {
         self.0.call(&Self::FIRST, (shared,))
     }
@@ -237,7 +229,6 @@ impl FirstPrx {
 
 /// Implement each operation as an `async fn` to serve `merged::Second`, interface 2 on the wire.
 pub trait Second: Send + Sync + 'static {
-    /// `merged::Second::second`, operation 0 of interface 2 on the wire.
     fn second(
         &self,
         ctx: &rt::Context,
@@ -303,9 +294,7 @@ pub(super) fn dispatch_second<T: Second>(
     }
 }
 
-/// Calls `merged::Second`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `merged::Second`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct SecondPrx(rt::Proxy);
 
@@ -322,7 +311,6 @@ impl rt::TypedProxy for SecondPrx {
 impl SecondPrx {
     const SECOND: rt::Operation = rt::Operation::new("merged::Second::second", 2, 0);
 
-    /// `merged::Second::second`, operation 0 of interface 2 on the wire.
     pub fn second(&self) -> rt::Pending<()> {
         self.0.call(&Self::SECOND, ())
     }

@@ -6,7 +6,6 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `oneway::Log`, interface 0 on the wire.
 pub trait Log: Send + Sync + 'static {
-    /// `oneway::Log::write`, operation 0 of interface 0 on the wire.
     fn write(
         &self,
         line: String,
@@ -14,7 +13,6 @@ pub trait Log: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `oneway::Log::flush`, operation 1 of interface 0 on the wire.
     fn flush(
         &self,
         ctx: &rt::Context,
@@ -89,9 +87,7 @@ pub(super) fn dispatch_log<T: Log>(
     }
 }
 
-/// Calls `oneway::Log`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `oneway::Log`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct LogPrx(rt::Proxy);
 
@@ -109,7 +105,6 @@ impl LogPrx {
     const WRITE: rt::Operation = rt::Operation::new("oneway::Log::write", 0, 0);
     const FLUSH: rt::Operation = rt::Operation::new("oneway::Log::flush", 0, 1);
 
-    /// `oneway::Log::write`, operation 0 of interface 0 on the wire.
     pub fn write(&self, line: &str, level: i32) -> rt::Pending<()> {
         self.0.call(&Self::WRITE, (line, level))
     }
@@ -128,7 +123,6 @@ impl LogPrx {
         self.0.oneway(&Self::WRITE, (line, level)).await
     }
 
-    /// `oneway::Log::flush`, operation 1 of interface 0 on the wire.
     pub fn flush(&self) -> rt::Pending<i32> {
         self.0.call(&Self::FLUSH, ())
     }

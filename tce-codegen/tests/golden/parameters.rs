@@ -25,7 +25,6 @@ impl rt::Unmarshal for DrawFiveParams {
 
 /// Implement each operation as an `async fn` to serve `parameters::Draw`, interface 0 on the wire.
 pub trait Draw: Send + Sync + 'static {
-    /// `parameters::Draw::five`, operation 0 of interface 0 on the wire.
     fn five(
         &self,
         a: i32,
@@ -36,7 +35,6 @@ pub trait Draw: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `parameters::Draw::six`, operation 1 of interface 0 on the wire.
     fn six(
         &self,
         a: i32,
@@ -48,7 +46,6 @@ pub trait Draw: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `parameters::Draw::eight`, operation 2 of interface 0 on the wire.
     fn eight(
         &self,
         a: i32,
@@ -145,9 +142,7 @@ pub(super) fn dispatch_draw<T: Draw>(
     }
 }
 
-/// Calls `parameters::Draw`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `parameters::Draw`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct DrawPrx(rt::Proxy);
 
@@ -166,7 +161,6 @@ impl DrawPrx {
     const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
     const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
 
-    /// `parameters::Draw::five`, operation 0 of interface 0 on the wire.
     pub fn five(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
         self.0.call(&Self::FIVE, (a, b, c, d, e))
     }
@@ -183,7 +177,6 @@ impl DrawPrx {
         self.five(a, b, c, d, e)
     }
 
-    /// `parameters::Draw::six`, operation 1 of interface 0 on the wire.
     pub fn six(
         &self,
         a: i32,
@@ -209,7 +202,6 @@ impl DrawPrx {
         self.six(a, b, c, d, e, r#type)
     }
 
-    /// `parameters::Draw::eight`, operation 2 of interface 0 on the wire.
     pub fn eight(
         &self,
         a: i32,
@@ -257,7 +249,6 @@ impl DrawPrx {
 
 /// Implement each operation as an `async fn` to serve `parameters::Many`, interface 1 on the wire.
 pub trait Many: Send + Sync + 'static {
-    /// `parameters::Many::fourteen`, operation 0 of interface 1 on the wire.
     fn fourteen(
         &self,
         a: i32,
@@ -357,9 +348,7 @@ pub(super) fn dispatch_many<T: Many>(
     }
 }
 
-/// Calls `parameters::Many`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `parameters::Many`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ManyPrx(rt::Proxy);
 
@@ -380,7 +369,6 @@ impl ManyPrx {
         0,
     );
 
-    /// `parameters::Many::fourteen`, operation 0 of interface 1 on the wire.
     pub fn fourteen(
         &self,
         a: i32,
@@ -425,7 +413,6 @@ impl ManyPrx {
 
 /// Implement each operation as an `async fn` to serve `parameters::Paint`, interface 2 on the wire.
 pub trait Paint: Draw {
-    /// `parameters::Paint::none`, operation 0 of interface 2 on the wire.
     fn none(
         &self,
         ctx: &rt::Context,
@@ -499,37 +486,39 @@ pub(super) fn dispatch_paint<T: Paint>(
     }
 }
 
-/// Calls `parameters::Paint`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `parameters::Paint`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct PaintPrx(rt::Proxy);
+pub struct PaintPrx(DrawPrx);
 
 impl rt::TypedProxy for PaintPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for PaintPrx {
+    type Target = DrawPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<PaintPrx> for DrawPrx {
     fn from(derived: PaintPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl PaintPrx {
     const NONE: rt::Operation = rt::Operation::new("parameters::Paint::none", 2, 0);
-    const FIVE: rt::Operation = rt::Operation::new("parameters::Draw::five", 0, 0);
-    const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
-    const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
 
-    /// `parameters::Paint::none`, operation 0 of interface 2 on the wire.
     pub fn none(&self) -> rt::Pending<()> {
-        self.0.call(&Self::NONE, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::NONE, ())
     }
 
     /// [`none`](Self::none) under TCE's name for calls that are awaited later.
@@ -539,94 +528,6 @@ impl PaintPrx {
 
     /// [`none`](Self::none) oneway: done when it is sent, without an answer.
     pub async fn none_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::NONE, ()).await
-    }
-
-    /// `parameters::Draw::five`, operation 0 of interface 0 on the wire.
-    pub fn five(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
-        self.0.call(&Self::FIVE, (a, b, c, d, e))
-    }
-
-    /// [`five`](Self::five) under TCE's name for calls that are awaited later.
-    pub fn five_async(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-    ) -> rt::Pending<i32> {
-        self.five(a, b, c, d, e)
-    }
-
-    /// `parameters::Draw::six`, operation 1 of interface 0 on the wire.
-    pub fn six(
-        &self,
-        a: i32,
-        b: &str,
-        c: u8,
-        d: bool,
-        e: i64,
-        r#type: &DrawFiveParams,
-    ) -> rt::Pending<i32> {
-        self.0.call(&Self::SIX, (a, b, c, d, e, r#type))
-    }
-
-    /// [`six`](Self::six) under TCE's name for calls that are awaited later.
-    pub fn six_async(
-        &self,
-        a: i32,
-        b: &str,
-        c: u8,
-        d: bool,
-        e: i64,
-        r#type: &DrawFiveParams,
-    ) -> rt::Pending<i32> {
-        self.six(a, b, c, d, e, r#type)
-    }
-
-    /// `parameters::Draw::eight`, operation 2 of interface 0 on the wire.
-    pub fn eight(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-        f: i32,
-        g: i32,
-        ctx_: i32,
-    ) -> rt::Pending<()> {
-        self.0.call(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_))
-    }
-
-    /// [`eight`](Self::eight) under TCE's name for calls that are awaited later.
-    pub fn eight_async(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-        f: i32,
-        g: i32,
-        ctx_: i32,
-    ) -> rt::Pending<()> {
-        self.eight(a, b, c, d, e, f, g, ctx_)
-    }
-
-    /// [`eight`](Self::eight) oneway: done when it is sent, without an answer.
-    pub async fn eight_oneway(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-        f: i32,
-        g: i32,
-        ctx_: i32,
-    ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::NONE, ()).await
     }
 }

@@ -49,56 +49,56 @@ impl rt::Unmarshal for Every {
 
 /// Implement each operation as an `async fn` to serve `primitives::Echo`, interface 0 on the wire.
 pub trait Echo: Send + Sync + 'static {
-    /// `primitives::Echo::echoByte`, operation 0 of interface 0 on the wire.
+    /// `primitives::Echo::echoByte` in the IDL.
     fn echo_byte(
         &self,
         v: u8,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<u8, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoBool`, operation 1 of interface 0 on the wire.
+    /// `primitives::Echo::echoBool` in the IDL.
     fn echo_bool(
         &self,
         v: bool,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoShort`, operation 2 of interface 0 on the wire.
+    /// `primitives::Echo::echoShort` in the IDL.
     fn echo_short(
         &self,
         v: i16,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i16, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoInt`, operation 3 of interface 0 on the wire.
+    /// `primitives::Echo::echoInt` in the IDL.
     fn echo_int(
         &self,
         v: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoLong`, operation 4 of interface 0 on the wire.
+    /// `primitives::Echo::echoLong` in the IDL.
     fn echo_long(
         &self,
         v: i64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoFloat`, operation 5 of interface 0 on the wire.
+    /// `primitives::Echo::echoFloat` in the IDL.
     fn echo_float(
         &self,
         v: f32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f32, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoDouble`, operation 6 of interface 0 on the wire.
+    /// `primitives::Echo::echoDouble` in the IDL.
     fn echo_double(
         &self,
         v: f64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f64, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoString`, operation 7 of interface 0 on the wire.
+    /// `primitives::Echo::echoString` in the IDL.
     fn echo_string(
         &self,
         v: String,
@@ -234,9 +234,7 @@ pub(super) fn dispatch_echo<T: Echo>(
     }
 }
 
-/// Calls `primitives::Echo`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `primitives::Echo`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct EchoPrx(rt::Proxy);
 
@@ -292,7 +290,7 @@ impl EchoPrx {
         7,
     );
 
-    /// `primitives::Echo::echoByte`, operation 0 of interface 0 on the wire.
+    /// `primitives::Echo::echoByte` in the IDL.
     pub fn echo_byte(&self, v: u8) -> rt::Pending<u8> {
         self.0.call(&Self::ECHO_BYTE, (v,))
     }
@@ -302,7 +300,7 @@ impl EchoPrx {
         self.echo_byte(v)
     }
 
-    /// `primitives::Echo::echoBool`, operation 1 of interface 0 on the wire.
+    /// `primitives::Echo::echoBool` in the IDL.
     pub fn echo_bool(&self, v: bool) -> rt::Pending<bool> {
         self.0.call(&Self::ECHO_BOOL, (v,))
     }
@@ -312,7 +310,7 @@ impl EchoPrx {
         self.echo_bool(v)
     }
 
-    /// `primitives::Echo::echoShort`, operation 2 of interface 0 on the wire.
+    /// `primitives::Echo::echoShort` in the IDL.
     pub fn echo_short(&self, v: i16) -> rt::Pending<i16> {
         self.0.call(&Self::ECHO_SHORT, (v,))
     }
@@ -322,7 +320,7 @@ impl EchoPrx {
         self.echo_short(v)
     }
 
-    /// `primitives::Echo::echoInt`, operation 3 of interface 0 on the wire.
+    /// `primitives::Echo::echoInt` in the IDL.
     pub fn echo_int(&self, v: i32) -> rt::Pending<i32> {
         self.0.call(&Self::ECHO_INT, (v,))
     }
@@ -332,7 +330,7 @@ impl EchoPrx {
         self.echo_int(v)
     }
 
-    /// `primitives::Echo::echoLong`, operation 4 of interface 0 on the wire.
+    /// `primitives::Echo::echoLong` in the IDL.
     pub fn echo_long(&self, v: i64) -> rt::Pending<i64> {
         self.0.call(&Self::ECHO_LONG, (v,))
     }
@@ -342,7 +340,7 @@ impl EchoPrx {
         self.echo_long(v)
     }
 
-    /// `primitives::Echo::echoFloat`, operation 5 of interface 0 on the wire.
+    /// `primitives::Echo::echoFloat` in the IDL.
     pub fn echo_float(&self, v: f32) -> rt::Pending<f32> {
         self.0.call(&Self::ECHO_FLOAT, (v,))
     }
@@ -352,7 +350,7 @@ impl EchoPrx {
         self.echo_float(v)
     }
 
-    /// `primitives::Echo::echoDouble`, operation 6 of interface 0 on the wire.
+    /// `primitives::Echo::echoDouble` in the IDL.
     pub fn echo_double(&self, v: f64) -> rt::Pending<f64> {
         self.0.call(&Self::ECHO_DOUBLE, (v,))
     }
@@ -362,7 +360,7 @@ impl EchoPrx {
         self.echo_double(v)
     }
 
-    /// `primitives::Echo::echoString`, operation 7 of interface 0 on the wire.
+    /// `primitives::Echo::echoString` in the IDL.
     pub fn echo_string(&self, v: &str) -> rt::Pending<String> {
         self.0.call(&Self::ECHO_STRING, (v,))
     }

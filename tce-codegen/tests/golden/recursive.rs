@@ -37,7 +37,6 @@ impl rt::Unmarshal for Tree {
 
 /// Implement each operation as an `async fn` to serve `recursive::Forester`, interface 0 on the wire.
 pub trait Forester: Send + Sync + 'static {
-    /// `recursive::Forester::grow`, operation 0 of interface 0 on the wire.
     fn grow(
         &self,
         seed: Tree,
@@ -110,9 +109,7 @@ pub(super) fn dispatch_forester<T: Forester>(
     }
 }
 
-/// Calls `recursive::Forester`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `recursive::Forester`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ForesterPrx(rt::Proxy);
 
@@ -129,7 +126,6 @@ impl rt::TypedProxy for ForesterPrx {
 impl ForesterPrx {
     const GROW: rt::Operation = rt::Operation::new("recursive::Forester::grow", 0, 0);
 
-    /// `recursive::Forester::grow`, operation 0 of interface 0 on the wire.
     pub fn grow(&self, seed: &Tree) -> rt::Pending<Tree> {
         self.0.call(&Self::GROW, (seed,))
     }

@@ -41,7 +41,6 @@ pub type Holders = Vec<Holder>;
 
 /// Implement each operation as an `async fn` to serve `sequences::Store`, interface 0 on the wire.
 pub trait Store: Send + Sync + 'static {
-    /// `sequences::Store::put`, operation 0 of interface 0 on the wire.
     fn put(
         &self,
         raw: Bytes,
@@ -122,9 +121,7 @@ pub(super) fn dispatch_store<T: Store>(
     }
 }
 
-/// Calls `sequences::Store`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `sequences::Store`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct StorePrx(rt::Proxy);
 
@@ -141,7 +138,6 @@ impl rt::TypedProxy for StorePrx {
 impl StorePrx {
     const PUT: rt::Operation = rt::Operation::new("sequences::Store::put", 0, 0);
 
-    /// `sequences::Store::put`, operation 0 of interface 0 on the wire.
     pub fn put(
         &self,
         raw: &[u8],

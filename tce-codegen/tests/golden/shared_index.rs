@@ -6,7 +6,6 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `shared_index::Derived`, interface 0 on the wire.
 pub trait Derived: super::shared_index_base::Base {
-    /// `shared_index::Derived::derived`, operation 0 of interface 0 on the wire.
     fn derived(
         &self,
         ctx: &rt::Context,
@@ -76,25 +75,31 @@ pub(super) fn dispatch_derived<T: Derived>(
     }
 }
 
-/// Calls `shared_index::Derived`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `shared_index::Derived`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct DerivedPrx(rt::Proxy);
+pub struct DerivedPrx(super::shared_index_base::BasePrx);
 
 impl rt::TypedProxy for DerivedPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for DerivedPrx {
+    type Target = super::shared_index_base::BasePrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<DerivedPrx> for super::shared_index_base::BasePrx {
     fn from(derived: DerivedPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
@@ -104,15 +109,9 @@ impl DerivedPrx {
         0,
         0,
     );
-    const BASE: rt::Operation = rt::Operation::new(
-        "shared_index_base::Base::base",
-        0,
-        0,
-    );
 
-    /// `shared_index::Derived::derived`, operation 0 of interface 0 on the wire.
     pub fn derived(&self) -> rt::Pending<()> {
-        self.0.call(&Self::DERIVED, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::DERIVED, ())
     }
 
     /// [`derived`](Self::derived) under TCE's name for calls that are awaited later.
@@ -122,21 +121,6 @@ impl DerivedPrx {
 
     /// [`derived`](Self::derived) oneway: done when it is sent, without an answer.
     pub async fn derived_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::DERIVED, ()).await
-    }
-
-    /// `shared_index_base::Base::base`, operation 0 of interface 0 on the wire.
-    pub fn base(&self) -> rt::Pending<()> {
-        self.0.call(&Self::BASE, ())
-    }
-
-    /// [`base`](Self::base) under TCE's name for calls that are awaited later.
-    pub fn base_async(&self) -> rt::Pending<()> {
-        self.base()
-    }
-
-    /// [`base`](Self::base) oneway: done when it is sent, without an answer.
-    pub async fn base_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BASE, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DERIVED, ()).await
     }
 }

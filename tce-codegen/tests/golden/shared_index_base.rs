@@ -6,7 +6,6 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `shared_index_base::Base`, interface 0 on the wire.
 pub trait Base: Send + Sync + 'static {
-    /// `shared_index_base::Base::base`, operation 0 of interface 0 on the wire.
     fn base(
         &self,
         ctx: &rt::Context,
@@ -71,9 +70,7 @@ pub(super) fn dispatch_base<T: Base>(
     }
 }
 
-/// Calls `shared_index_base::Base`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `shared_index_base::Base`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct BasePrx(rt::Proxy);
 
@@ -94,7 +91,6 @@ impl BasePrx {
         0,
     );
 
-    /// `shared_index_base::Base::base`, operation 0 of interface 0 on the wire.
     pub fn base(&self) -> rt::Pending<()> {
         self.0.call(&Self::BASE, ())
     }

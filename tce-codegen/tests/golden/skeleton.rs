@@ -4,9 +4,7 @@ use ::tce_runtime::codegen as rt;
 
 pub use rt::TypedProxy as _;
 
-/// Calls `skeleton::Called`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `skeleton::Called`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CalledPrx(rt::Proxy);
 
@@ -23,7 +21,6 @@ impl rt::TypedProxy for CalledPrx {
 impl CalledPrx {
     const RING: rt::Operation = rt::Operation::new("skeleton::Called::ring", 0, 0);
 
-    /// `skeleton::Called::ring`, operation 0 of interface 0 on the wire.
     pub fn ring(&self) -> rt::Pending<()> {
         self.0.call(&Self::RING, ())
     }
@@ -41,7 +38,6 @@ impl CalledPrx {
 
 /// Implement each operation as an `async fn` to serve `skeleton::Part`, interface 1 on the wire.
 pub trait Part: Send + Sync + 'static {
-    /// `skeleton::Part::size`, operation 0 of interface 1 on the wire.
     fn size(
         &self,
         ctx: &rt::Context,
@@ -66,9 +62,7 @@ pub(super) fn dispatch_part<T: Part>(
     }
 }
 
-/// Calls `skeleton::Part`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `skeleton::Part`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct PartPrx(rt::Proxy);
 
@@ -85,7 +79,6 @@ impl rt::TypedProxy for PartPrx {
 impl PartPrx {
     const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
 
-    /// `skeleton::Part::size`, operation 0 of interface 1 on the wire.
     pub fn size(&self) -> rt::Pending<i32> {
         self.0.call(&Self::SIZE, ())
     }
@@ -98,7 +91,6 @@ impl PartPrx {
 
 /// Implement each operation as an `async fn` to serve `skeleton::Served`, interface 2 on the wire.
 pub trait Served: Part {
-    /// `skeleton::Served::grow`, operation 0 of interface 2 on the wire.
     fn grow(
         &self,
         ctx: &rt::Context,
@@ -167,35 +159,39 @@ pub(super) fn dispatch_served<T: Served>(
     }
 }
 
-/// Calls `skeleton::Served`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `skeleton::Served`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ServedPrx(rt::Proxy);
+pub struct ServedPrx(PartPrx);
 
 impl rt::TypedProxy for ServedPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for ServedPrx {
+    type Target = PartPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<ServedPrx> for PartPrx {
     fn from(derived: ServedPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl ServedPrx {
     const GROW: rt::Operation = rt::Operation::new("skeleton::Served::grow", 2, 0);
-    const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
 
-    /// `skeleton::Served::grow`, operation 0 of interface 2 on the wire.
     pub fn grow(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GROW, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::GROW, ())
     }
 
     /// [`grow`](Self::grow) under TCE's name for calls that are awaited later.
@@ -205,23 +201,12 @@ impl ServedPrx {
 
     /// [`grow`](Self::grow) oneway: done when it is sent, without an answer.
     pub async fn grow_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GROW, ()).await
-    }
-
-    /// `skeleton::Part::size`, operation 0 of interface 1 on the wire.
-    pub fn size(&self) -> rt::Pending<i32> {
-        self.0.call(&Self::SIZE, ())
-    }
-
-    /// [`size`](Self::size) under TCE's name for calls that are awaited later.
-    pub fn size_async(&self) -> rt::Pending<i32> {
-        self.size()
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GROW, ()).await
     }
 }
 
 /// Implement each operation as an `async fn` to serve `skeleton::Elsewhere`, interface 3 on the wire.
 pub trait Elsewhere: Send + Sync + 'static {
-    /// `skeleton::Elsewhere::go`, operation 0 of interface 3 on the wire.
     fn go(
         &self,
         ctx: &rt::Context,
@@ -286,9 +271,7 @@ pub(super) fn dispatch_elsewhere<T: Elsewhere>(
     }
 }
 
-/// Calls `skeleton::Elsewhere`, interface 3 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `skeleton::Elsewhere`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ElsewherePrx(rt::Proxy);
 
@@ -305,7 +288,6 @@ impl rt::TypedProxy for ElsewherePrx {
 impl ElsewherePrx {
     const GO: rt::Operation = rt::Operation::new("skeleton::Elsewhere::go", 3, 0);
 
-    /// `skeleton::Elsewhere::go`, operation 0 of interface 3 on the wire.
     pub fn go(&self) -> rt::Pending<()> {
         self.0.call(&Self::GO, ())
     }

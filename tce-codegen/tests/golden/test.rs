@@ -6,7 +6,6 @@ pub use rt::TypedProxy as _;
 
 /// Implement each operation as an `async fn` to serve `test::BaseServer`, interface 0 on the wire.
 pub trait BaseServer: Send + Sync + 'static {
-    /// `test::BaseServer::datetime`, operation 0 of interface 0 on the wire.
     fn datetime(
         &self,
         ctx: &rt::Context,
@@ -71,9 +70,7 @@ pub(super) fn dispatch_base_server<T: BaseServer>(
     }
 }
 
-/// Calls `test::BaseServer`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `test::BaseServer`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct BaseServerPrx(rt::Proxy);
 
@@ -94,7 +91,6 @@ impl BaseServerPrx {
         0,
     );
 
-    /// `test::BaseServer::datetime`, operation 0 of interface 0 on the wire.
     pub fn datetime(&self) -> rt::Pending<String> {
         self.0.call(&Self::DATETIME, ())
     }
@@ -107,7 +103,6 @@ impl BaseServerPrx {
 
 /// Implement each operation as an `async fn` to serve `test::ITerminalGatewayServer`, interface 1 on the wire.
 pub trait ITerminalGatewayServer: Send + Sync + 'static {
-    /// `test::ITerminalGatewayServer::ping`, operation 0 of interface 1 on the wire.
     fn ping(
         &self,
         ctx: &rt::Context,
@@ -172,9 +167,7 @@ pub(super) fn dispatch_i_terminal_gateway_server<T: ITerminalGatewayServer>(
     }
 }
 
-/// Calls `test::ITerminalGatewayServer`, interface 1 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `test::ITerminalGatewayServer`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ITerminalGatewayServerPrx(rt::Proxy);
 
@@ -195,7 +188,6 @@ impl ITerminalGatewayServerPrx {
         0,
     );
 
-    /// `test::ITerminalGatewayServer::ping`, operation 0 of interface 1 on the wire.
     pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
     }
@@ -213,28 +205,24 @@ impl ITerminalGatewayServerPrx {
 
 /// Implement each operation as an `async fn` to serve `test::Server`, interface 2 on the wire.
 pub trait Server: BaseServer {
-    /// `test::Server::echo`, operation 0 of interface 2 on the wire.
     fn echo(
         &self,
         text: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 
-    /// `test::Server::timeout`, operation 1 of interface 2 on the wire.
     fn timeout(
         &self,
         secs: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `test::Server::heartbeat`, operation 2 of interface 2 on the wire.
     fn heartbeat(
         &self,
         hello: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `test::Server::bidirection`, operation 3 of interface 2 on the wire.
     fn bidirection(
         &self,
         ctx: &rt::Context,
@@ -333,25 +321,31 @@ pub(super) fn dispatch_server<T: Server>(
     }
 }
 
-/// Calls `test::Server`, interface 2 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `test::Server`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ServerPrx(rt::Proxy);
+pub struct ServerPrx(BaseServerPrx);
 
 impl rt::TypedProxy for ServerPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for ServerPrx {
+    type Target = BaseServerPrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<ServerPrx> for BaseServerPrx {
     fn from(derived: ServerPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
@@ -364,15 +358,9 @@ impl ServerPrx {
         2,
         3,
     );
-    const DATETIME: rt::Operation = rt::Operation::new(
-        "test::BaseServer::datetime",
-        0,
-        0,
-    );
 
-    /// `test::Server::echo`, operation 0 of interface 2 on the wire.
     pub fn echo(&self, text: &str) -> rt::Pending<String> {
-        self.0.call(&Self::ECHO, (text,))
+        rt::TypedProxy::as_proxy(self).call(&Self::ECHO, (text,))
     }
 
     /// [`echo`](Self::echo) under TCE's name for calls that are awaited later.
@@ -380,9 +368,8 @@ impl ServerPrx {
         self.echo(text)
     }
 
-    /// `test::Server::timeout`, operation 1 of interface 2 on the wire.
     pub fn timeout(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::TIMEOUT, (secs,))
+        rt::TypedProxy::as_proxy(self).call(&Self::TIMEOUT, (secs,))
     }
 
     /// [`timeout`](Self::timeout) under TCE's name for calls that are awaited later.
@@ -392,12 +379,11 @@ impl ServerPrx {
 
     /// [`timeout`](Self::timeout) oneway: done when it is sent, without an answer.
     pub async fn timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::TIMEOUT, (secs,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::TIMEOUT, (secs,)).await
     }
 
-    /// `test::Server::heartbeat`, operation 2 of interface 2 on the wire.
     pub fn heartbeat(&self, hello: &str) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT, (hello,))
+        rt::TypedProxy::as_proxy(self).call(&Self::HEARTBEAT, (hello,))
     }
 
     /// [`heartbeat`](Self::heartbeat) under TCE's name for calls that are awaited later.
@@ -407,12 +393,11 @@ impl ServerPrx {
 
     /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
     pub async fn heartbeat_oneway(&self, hello: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT, (hello,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::HEARTBEAT, (hello,)).await
     }
 
-    /// `test::Server::bidirection`, operation 3 of interface 2 on the wire.
     pub fn bidirection(&self) -> rt::Pending<()> {
-        self.0.call(&Self::BIDIRECTION, ())
+        rt::TypedProxy::as_proxy(self).call(&Self::BIDIRECTION, ())
     }
 
     /// [`bidirection`](Self::bidirection) under TCE's name for calls that are awaited later.
@@ -422,23 +407,13 @@ impl ServerPrx {
 
     /// [`bidirection`](Self::bidirection) oneway: done when it is sent, without an answer.
     pub async fn bidirection_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BIDIRECTION, ()).await
-    }
-
-    /// `test::BaseServer::datetime`, operation 0 of interface 0 on the wire.
-    pub fn datetime(&self) -> rt::Pending<String> {
-        self.0.call(&Self::DATETIME, ())
-    }
-
-    /// [`datetime`](Self::datetime) under TCE's name for calls that are awaited later.
-    pub fn datetime_async(&self) -> rt::Pending<String> {
-        self.datetime()
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BIDIRECTION, ()).await
     }
 }
 
 /// Implement each operation as an `async fn` to serve `test::ITerminal`, interface 3 on the wire.
 pub trait ITerminal: Send + Sync + 'static {
-    /// `test::ITerminal::onMessage`, operation 0 of interface 3 on the wire.
+    /// `test::ITerminal::onMessage` in the IDL.
     fn on_message(
         &self,
         message: String,
@@ -504,9 +479,7 @@ pub(super) fn dispatch_i_terminal<T: ITerminal>(
     }
 }
 
-/// Calls `test::ITerminal`, interface 3 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `test::ITerminal`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ITerminalPrx(rt::Proxy);
 
@@ -527,7 +500,7 @@ impl ITerminalPrx {
         0,
     );
 
-    /// `test::ITerminal::onMessage`, operation 0 of interface 3 on the wire.
+    /// `test::ITerminal::onMessage` in the IDL.
     pub fn on_message(&self, message: &str) -> rt::Pending<()> {
         self.0.call(&Self::ON_MESSAGE, (message,))
     }

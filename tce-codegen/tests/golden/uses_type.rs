@@ -27,7 +27,6 @@ impl rt::Unmarshal for Thing {
 
 /// Implement each operation as an `async fn` to serve `uses_type::Shop`, interface 0 on the wire.
 pub trait Shop: super::mixed_case::ShelfLife {
-    /// `uses_type::Shop::sell`, operation 0 of interface 0 on the wire.
     fn sell(
         &self,
         thing: Thing,
@@ -115,48 +114,43 @@ pub(super) fn dispatch_shop<T: Shop>(
     }
 }
 
-/// Calls `uses_type::Shop`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `uses_type::Shop`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ShopPrx(rt::Proxy);
+pub struct ShopPrx(super::mixed_case::ShelfLifePrx);
 
 impl rt::TypedProxy for ShopPrx {
     fn from_proxy(proxy: rt::Proxy) -> Self {
-        Self(proxy)
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
     fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for ShopPrx {
+    type Target = super::mixed_case::ShelfLifePrx;
+
+    fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
 impl ::std::convert::From<ShopPrx> for super::mixed_case::ShelfLifePrx {
     fn from(derived: ShopPrx) -> Self {
-        rt::TypedProxy::from_proxy(derived.0)
+        derived.0
     }
 }
 
 impl ShopPrx {
     const SELL: rt::Operation = rt::Operation::new("uses_type::Shop::sell", 0, 0);
-    const DAYS_LEFT: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::daysLEFT",
-        0,
-        0,
-    );
-    const XML_HTTP_REQUEST2SEND: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::XMLHttp_request2send",
-        0,
-        1,
-    );
 
-    /// `uses_type::Shop::sell`, operation 0 of interface 0 on the wire.
     pub fn sell(
         &self,
         thing: &Thing,
         request: &super::mixed_case::HttpRequest,
     ) -> rt::Pending<super::r#type::Kind> {
-        self.0.call(&Self::SELL, (thing, request))
+        rt::TypedProxy::as_proxy(self).call(&Self::SELL, (thing, request))
     }
 
     /// [`sell`](Self::sell) under TCE's name for calls that are awaited later.
@@ -166,30 +160,5 @@ impl ShopPrx {
         request: &super::mixed_case::HttpRequest,
     ) -> rt::Pending<super::r#type::Kind> {
         self.sell(thing, request)
-    }
-
-    /// `MixedCase::shelfLife::daysLEFT`, operation 0 of interface 0 on the wire.
-    pub fn days_left(&self, shelf_number: i32) -> rt::Pending<i32> {
-        self.0.call(&Self::DAYS_LEFT, (shelf_number,))
-    }
-
-    /// [`days_left`](Self::days_left) under TCE's name for calls that are awaited later.
-    pub fn days_left_async(&self, shelf_number: i32) -> rt::Pending<i32> {
-        self.days_left(shelf_number)
-    }
-
-    /// `MixedCase::shelfLife::XMLHttp_request2send`, operation 1 of interface 0 on the wire.
-    pub fn xml_http_request2send(&self) -> rt::Pending<()> {
-        self.0.call(&Self::XML_HTTP_REQUEST2SEND, ())
-    }
-
-    /// [`xml_http_request2send`](Self::xml_http_request2send) under TCE's name for calls that are awaited later.
-    pub fn xml_http_request2send_async(&self) -> rt::Pending<()> {
-        self.xml_http_request2send()
-    }
-
-    /// [`xml_http_request2send`](Self::xml_http_request2send) oneway: done when it is sent, without an answer.
-    pub async fn xml_http_request2send_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ()).await
     }
 }

@@ -103,42 +103,36 @@ impl rt::Unmarshal for Family {
 
 /// Implement each operation as an `async fn` to serve `zoo::Keeper`, interface 0 on the wire.
 pub trait Keeper: Send + Sync + 'static {
-    /// `zoo::Keeper::roundtrip`, operation 0 of interface 0 on the wire.
     fn roundtrip(
         &self,
         fam: Family,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Family, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::table`, operation 1 of interface 0 on the wire.
     fn table(
         &self,
         t: IntTable,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<IntTable, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::blob`, operation 2 of interface 0 on the wire.
     fn blob(
         &self,
         data: Bytes,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Bytes, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::counts`, operation 3 of interface 0 on the wire.
     fn counts(
         &self,
         c: StrInt,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<StrInt, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::names`, operation 4 of interface 0 on the wire.
     fn names(
         &self,
         c: IntStr,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<IntStr, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::many`, operation 5 of interface 0 on the wire.
     fn many(
         &self,
         b: u8,
@@ -152,21 +146,18 @@ pub trait Keeper: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `zoo::Keeper::big`, operation 6 of interface 0 on the wire.
     fn big(
         &self,
         v: i64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::real`, operation 7 of interface 0 on the wire.
     fn real(
         &self,
         v: f64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f64, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::truth`, operation 8 of interface 0 on the wire.
     fn truth(
         &self,
         v: bool,
@@ -350,9 +341,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
     }
 }
 
-/// Calls `zoo::Keeper`, interface 0 on the wire.
-///
-/// [`TypedProxy`](rt::TypedProxy) connects it, and sets the timeout and the extra of its calls.
+/// Calls `zoo::Keeper`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct KeeperPrx(rt::Proxy);
 
@@ -377,7 +366,6 @@ impl KeeperPrx {
     const REAL: rt::Operation = rt::Operation::new("zoo::Keeper::real", 0, 7);
     const TRUTH: rt::Operation = rt::Operation::new("zoo::Keeper::truth", 0, 8);
 
-    /// `zoo::Keeper::roundtrip`, operation 0 of interface 0 on the wire.
     pub fn roundtrip(&self, fam: &Family) -> rt::Pending<Family> {
         self.0.call(&Self::ROUNDTRIP, (fam,))
     }
@@ -387,7 +375,6 @@ impl KeeperPrx {
         self.roundtrip(fam)
     }
 
-    /// `zoo::Keeper::table`, operation 1 of interface 0 on the wire.
     pub fn table(&self, t: &[IntList]) -> rt::Pending<IntTable> {
         self.0.call(&Self::TABLE, (t,))
     }
@@ -397,7 +384,6 @@ impl KeeperPrx {
         self.table(t)
     }
 
-    /// `zoo::Keeper::blob`, operation 2 of interface 0 on the wire.
     pub fn blob(&self, data: &[u8]) -> rt::Pending<Bytes> {
         self.0.call(&Self::BLOB, (data,))
     }
@@ -407,7 +393,6 @@ impl KeeperPrx {
         self.blob(data)
     }
 
-    /// `zoo::Keeper::counts`, operation 3 of interface 0 on the wire.
     pub fn counts(&self, c: &StrInt) -> rt::Pending<StrInt> {
         self.0.call(&Self::COUNTS, (c,))
     }
@@ -417,7 +402,6 @@ impl KeeperPrx {
         self.counts(c)
     }
 
-    /// `zoo::Keeper::names`, operation 4 of interface 0 on the wire.
     pub fn names(&self, c: &IntStr) -> rt::Pending<IntStr> {
         self.0.call(&Self::NAMES, (c,))
     }
@@ -427,7 +411,6 @@ impl KeeperPrx {
         self.names(c)
     }
 
-    /// `zoo::Keeper::many`, operation 5 of interface 0 on the wire.
     pub fn many(
         &self,
         b: u8,
@@ -472,7 +455,6 @@ impl KeeperPrx {
         self.0.oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text)).await
     }
 
-    /// `zoo::Keeper::big`, operation 6 of interface 0 on the wire.
     pub fn big(&self, v: i64) -> rt::Pending<i64> {
         self.0.call(&Self::BIG, (v,))
     }
@@ -482,7 +464,6 @@ impl KeeperPrx {
         self.big(v)
     }
 
-    /// `zoo::Keeper::real`, operation 7 of interface 0 on the wire.
     pub fn real(&self, v: f64) -> rt::Pending<f64> {
         self.0.call(&Self::REAL, (v,))
     }
@@ -492,7 +473,6 @@ impl KeeperPrx {
         self.real(v)
     }
 
-    /// `zoo::Keeper::truth`, operation 8 of interface 0 on the wire.
     pub fn truth(&self, v: bool) -> rt::Pending<bool> {
         self.0.call(&Self::TRUTH, (v,))
     }
