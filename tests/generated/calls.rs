@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tce_runtime::{Adapter, Communicator, Connection, Context, Fault, Proxy, codegen::Operation};
+use tce_runtime::{
+    Adapter, Communicator, Connection, Context, Fault, Proxy, TypedProxy, codegen::Operation,
+};
 use tce_tests::test::{
     BaseServer, BaseServerPrx, ITerminal, ITerminalPrx, ITerminalServant, Server, ServerPrx,
     ServerServant,

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tce_idl::model::{Model, Operation};
 use tce_runtime::{
-    Fault, IncomingCall, Servant,
+    ErrorCode, Fault, IncomingCall, Servant,
     wire::{DecodeError, Reader, Unmarshal},
 };
 
@@ -46,16 +46,15 @@ impl Printer {
             Ok((parameter.name.clone(), value))
         });
         let values: Result<serde_json::Map<String, Value>, DecodeError> = values.collect();
-        let arguments = values.map_err(|error| Fault::new(error.to_string()))?;
+        let arguments = values?;
         let line = json!({
             "interface": self.name,
             "operation": operation.name,
             "arguments": arguments,
         });
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}")
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::new(error.to_string()))
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
     }
 }
 
@@ -79,6 +78,7 @@ impl Servant for Listener {
             let answer = match operation.returns {
                 None => printed,
                 Some(_) => Err(Fault::new(
+                    ErrorCode::RemoteException,
                     "`tce call --listen` prints calls and answers none",
                 )),
             };

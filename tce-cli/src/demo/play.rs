@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use tce_runtime::{ErrorCode, RpcError};
+use tce_runtime::{ErrorCode, RpcError, TypedProxy};
 use tokio::sync::oneshot;
 
 use super::{
@@ -66,7 +66,7 @@ async fn extra(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
 async fn callback(stage: &mut Stage<'_>, client: &Client) -> Result<(), Surprise> {
     stage.call("async", r#"server.echo("pingpang") with a callback"#)?;
     let (called_back, result) = oneshot::channel();
-    client.server.echo_async("pingpang").on_return(|result| {
+    client.server.echo("pingpang").on_return(|result| {
         // The demo has ended with an error if nobody waits any more.
         let _ = called_back.send(result);
     });
@@ -82,8 +82,8 @@ async fn awaited_later(stage: &mut Stage<'_>, client: &Client) -> Result<(), Sur
         "async",
         r#"server.echo("first"), echo("second"), both sent before either is awaited"#,
     )?;
-    let first = client.server.echo_async("first");
-    let second = client.server.echo_async("second");
+    let first = client.server.echo("first");
+    let second = client.server.echo("second");
     stage.heard(client, r#"echo("first")"#).await?;
     stage.heard(client, r#"echo("second")"#).await?;
     let got = second.await?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::{Context, ErrorCode, Fault, TypedProxy};
 use tokio::sync::mpsc;
 
 use crate::test::{
@@ -43,8 +43,10 @@ impl ServerInterface for Server {
 
     async fn timeout(&self, secs: i32, ctx: &Context) -> Result<(), Fault> {
         self.hears(&format!("timeout({secs})"), ctx).await?;
-        let secs = u64::try_from(secs)
-            .map_err(|_| Fault::new(format!("nobody can wait {secs} seconds")))?;
+        let secs = u64::try_from(secs).map_err(|_| {
+            let text = format!("can't wait {secs} seconds");
+            Fault::new(ErrorCode::RemoteException, text)
+        })?;
         tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }

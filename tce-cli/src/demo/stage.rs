@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, io::Write};
 
-use tce_runtime::{Communicator, config::Options};
+use tce_runtime::{Communicator, TypedProxy, config::Options};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{

@@ -118,7 +118,7 @@ async fn reached(counter: &watch::Sender<usize>, count: usize) {
 pub(crate) struct Probe(pub(crate) Arc<State>);
 
 fn fault(code: i32, text: String) -> Fault {
-    Fault::with_code(ErrorCode::from_wire(code.unsigned_abs()), text)
+    Fault::new(ErrorCode::from_wire(code.unsigned_abs()), text)
 }
 
 impl Servant for Probe {

@@ -2,7 +2,7 @@
 //! exit status, soon.
 
 use tce_runtime::{
-    Adapter, Communicator, Fault, IncomingCall, Servant,
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Servant,
     wire::{Marshal, Writer},
 };
 
@@ -17,6 +17,10 @@ impl Marshal for Raw {
     }
 }
 
+fn failed(text: String) -> Fault {
+    Fault::new(ErrorCode::RemoteException, text)
+}
+
 /// Answers every call to interface 0 with the same.
 struct Liar(std::sync::Arc<Result<Vec<u8>, String>>);
 
@@ -28,7 +32,7 @@ impl Servant for Liar {
     fn dispatch(&self, call: IncomingCall<'_>) {
         call.run(&self.0, |answer, (), ctx| async move {
             let answer = answer.as_ref().clone();
-            (ctx, answer.map(Raw).map_err(Fault::new))
+            (ctx, answer.map(Raw).map_err(failed))
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 // Generated from idl/{{module}}.idl: a trait, a servant and a proxy for each interface.
 tce_runtime::include_idl!({{module}});
@@ -18,7 +18,7 @@ pub struct GreeterImpl {
 impl GreeterImpl {
     fn with_listeners<T>(&self, work: impl FnOnce(&mut Vec<ListenerPrx>) -> T) -> T {
         let listeners = self.listeners.lock();
-        // A panic elsewhere leaves a list that is still a list.
+        // The list is valid even if another thread panicked while it held the lock.
         work(&mut listeners.unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -26,11 +26,11 @@ impl GreeterImpl {
 impl Greeter for GreeterImpl {
     async fn greet(&self, name: String, _ctx: &Context) -> Result<String, Fault> {
         if name.is_empty() {
-            return Err(Fault::new("nobody has no name"));
+            return Err(Fault::new(ErrorCode::RemoteException, "the name is empty"));
         }
         let listeners = self.with_listeners(std::mem::take);
         for listener in listeners {
-            // Who is gone is not called again.
+            // A listener whose connection is lost is dropped.
             if listener.greeted_oneway(&name).await.is_ok() {
                 self.with_listeners(|listeners| listeners.push(listener));
             }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::prelude::*;
 
 use {{module}}::{
     GreeterImpl,
@@ -10,7 +10,7 @@ use {{module}}::{
 };
 
 #[tokio::test]
-async fn who_has_a_name_is_greeted() -> Result<(), Box<dyn Error>> {
+async fn a_greeting_needs_a_name() -> Result<(), Box<dyn Error>> {
     let communicator = Communicator::new();
     // Port 0 is any that is free.
     let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
