@@ -6,7 +6,10 @@
 tce_runtime::include_idl!(zoo);
 
 use tce_runtime::wire::{Marshal, Reader, Unmarshal, Writer};
-use zoo::{Family, IntStr, IntTable, KeeperManyParams, PetsNamed, StrInt};
+use zoo::{Family, IntStr, IntTable, PetsNamed, StrInt};
+
+/// The parameters of `Keeper::many`.
+type ManyParameters = (u8, bool, i16, i32, i64, f32, f64, String);
 
 fn encoded(value: &impl Marshal) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -30,5 +33,5 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     check::<IntTable>(input);
     check::<StrInt>(input);
     check::<IntStr>(input);
-    check::<KeeperManyParams>(input);
+    check::<ManyParameters>(input);
 });

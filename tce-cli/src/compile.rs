@@ -66,10 +66,11 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let stale = tce_codegen::generate(model, &args.lang).and_then(|files| {
-        let stale = tce_codegen::check(&files, &args.out)?;
-        Ok((files, stale))
-    });
+    let stale = tce_codegen::generate(model, &args.lang, &tce_codegen::Options::default())
+        .and_then(|files| {
+            let stale = tce_codegen::check(&files, &args.out)?;
+            Ok((files, stale))
+        });
     Ok(match stale {
         Ok((_, stale)) if args.check => report(args, &stale, console)?,
         Ok((files, stale)) => write(args, &files, &stale, console)?,

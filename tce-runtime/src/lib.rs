@@ -32,7 +32,7 @@ mod server;
 pub mod codegen;
 
 pub use busy_poll::BusyPoll;
-pub use client::{Pending, Proxy, Returned};
+pub use client::{Pending, Proxy, Returned, TypedProxy};
 pub use communicator::Communicator;
 pub use connection::{
     BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
@@ -57,15 +57,26 @@ pub mod forwarding {
     };
 }
 
-/// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,
-/// one Rust module for each IDL module that is named. Where the name of an IDL
-/// module is not a Rust name, or a keyword, another one is given:
-/// `mixed_case = "MixedCase"`.
+pub mod prelude {
+    //! The names that most servers and clients need: `use tce_runtime::prelude::*`.
+
+    pub use crate::{
+        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+    };
+}
+
+/// Includes the code that `tce_codegen::configure().compile(…)` wrote in a build
+/// script, one Rust module for each IDL module that is named. If a module's name is
+/// no Rust name, both are given: `mixed_case = "MixedCase"`.
 ///
 /// ```text
 /// tce_runtime::include_idl!(test, zoo, r#type = "type");
 /// use test::ServerPrx;
 /// ```
+///
+/// The modules allow lints that depend on the IDL alone: dead code, as a program
+/// rarely calls every operation, and missing documentation and long parameter
+/// lists, where the IDL has them. So the generated files need no `allow`.
 #[macro_export]
 macro_rules! include_idl {
     ($($module:ident $(= $file:literal)?),+ $(,)?) => { $(
@@ -79,7 +90,12 @@ macro_rules! include_idl {
     };
     (@file $module:ident, $file:expr) => {
         #[doc = concat!("Generated from the IDL module `", $file, "`.")]
-        #[allow(dead_code, reason = "a program rarely calls every operation of its IDL")]
+        #[allow(
+            dead_code,
+            missing_docs,
+            clippy::too_many_arguments,
+            reason = "the IDL decides which items exist, their documentation and their parameters"
+        )]
         pub mod $module {
             include!(concat!(env!("OUT_DIR"), "/", $file, ".rs"));
         }

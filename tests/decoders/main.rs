@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use peak_alloc::PeakAlloc;
 use proptest::{collection, prelude::*};
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
-use tce_tests::zoo::{Family, IntStr, IntTable, KeeperManyParams, Pet, PetList, PetsNamed, StrInt};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, IntStr, IntTable, Pet, PetList, PetsNamed, StrInt},
+};
 use values::families;
 
 #[path = "../values.rs"]
@@ -58,7 +61,7 @@ fn decode_as_all(bytes: &[u8]) {
     let _ = decode::<IntTable>(bytes);
     let _ = decode::<StrInt>(bytes);
     let _ = decode::<IntStr>(bytes);
-    let _ = decode::<KeeperManyParams>(bytes);
+    let _ = decode::<ManyParameters>(bytes);
     let _ = decode::<(String, bool, i16)>(bytes);
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use tce_runtime::{Adapter, Communicator, Connection, Context, Fault, Proxy, codegen::Operation};
+use tce_runtime::{
+    Adapter, Communicator, Connection, Context, Fault, Proxy, TypedProxy, codegen::Operation,
+};
 use tce_tests::test::{
-    BaseServer, BaseServerPrx, ITerminal, ITerminalPrx, ITerminalServant, Server, ServerPrx,
-    ServerServant,
+    BaseServer, BaseServerPrx, ITerminal, ITerminalGatewayServerPrx, ITerminalPrx,
+    ITerminalServant, Server, ServerPrx, ServerServant,
 };
 use tokio::sync::mpsc;
 
@@ -69,6 +71,37 @@ async fn an_inherited_operation_answers_to_its_bases_proxy_too() {
 }
 
 #[tokio::test]
+async fn a_proxy_becomes_one_of_its_base() {
+    let (connection, _heard) = connected().await;
+    let server = ServerPrx::new(&connection);
+    let base: BaseServerPrx = server.clone().into();
+    assert_eq!(base.datetime().await.unwrap(), "now");
+    let borrowed: &BaseServerPrx = &server;
+    assert_eq!(borrowed.datetime().await.unwrap(), "now");
+}
+
+#[tokio::test]
+async fn every_proxy_pings_the_adapter_unless_its_interface_has_a_ping() {
+    let (connection, _heard) = connected().await;
+    ServerPrx::new(&connection).ping().await.unwrap();
+    let gateway = ITerminalGatewayServerPrx::new(&connection);
+    let error = gateway.ping().await.unwrap_err();
+    assert_eq!(error.code(), tce_runtime::ErrorCode::InterfaceNotFound);
+    TypedProxy::ping(&gateway).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_leaves_before_it_is_awaited() {
+    let (connection, mut heard) = connected().await;
+    let server = ServerPrx::new(&connection);
+    let pending = server.heartbeat("first");
+    assert_eq!(heard.recv().await.unwrap(), "first");
+    pending.await.unwrap();
+    drop(server.heartbeat("its result is not wanted"));
+    assert_eq!(heard.recv().await.unwrap(), "its result is not wanted");
+}
+
+#[tokio::test]
 async fn an_inherited_operation_is_not_the_derived_interfaces_own() {
     static WRONG: Operation = Operation::new("test::Server::datetime", 2, 4);
     let (connection, _heard) = connected().await;
@@ -97,7 +130,7 @@ async fn a_result_is_awaited_later_or_handed_to_a_callback() {
     let later = server.echo_async("later");
     let (say, mut heard) = mpsc::channel(1);
     server
-        .echo_async("pingpang")
+        .echo("pingpang")
         .on_return(move |result| say.try_send(result.unwrap()).unwrap());
     assert_eq!(heard.recv().await.unwrap(), "pingpang");
     assert_eq!(later.await.unwrap(), "later");

@@ -5,7 +5,10 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 use tce_runtime::wire::{Marshal, Reader, Unmarshal, Writer};
-use tce_tests::zoo::{Family, KeeperManyParams, Pet};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, Pet},
+};
 
 use crate::vectors::{Recorded, number};
 
@@ -92,18 +95,18 @@ fn family(value: &Value) -> Family {
     }
 }
 
-fn many(values: &[Value]) -> KeeperManyParams {
+fn many(values: &[Value]) -> ManyParameters {
     let [b, flag, s, i, l, flt, dbl, text] = values else {
         panic!("there are eight");
     };
-    KeeperManyParams {
-        b: number(b),
-        flag: flag.as_bool().unwrap(),
-        s: number(s),
-        i: number(i),
-        l: number(l),
-        flt: float(flt),
-        dbl: dbl.as_f64().unwrap(),
-        text: string(text),
-    }
+    (
+        number(b),
+        flag.as_bool().unwrap(),
+        number(s),
+        number(i),
+        number(l),
+        float(flt),
+        dbl.as_f64().unwrap(),
+        string(text),
+    )
 }

@@ -1,8 +1,9 @@
 //! A keeper that gives back what it gets: at once, or by way of the caller's own.
 
-use tce_runtime::{Context, Fault};
-use tce_tests::zoo::{
-    Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperPrx, KeeperServant, StrInt,
+use tce_runtime::{Context, Fault, TypedProxy};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperPrx, KeeperServant, StrInt},
 };
 use tokio::sync::mpsc;
 
@@ -13,7 +14,7 @@ const BY_CALLER: &str = "by-caller";
 
 struct Echo {
     /// What `many` came with: it has no result.
-    seen: mpsc::Sender<KeeperManyParams>,
+    seen: mpsc::Sender<ManyParameters>,
 }
 
 /// The caller's own keeper, if that is to answer.
@@ -59,10 +60,21 @@ impl Keeper for Echo {
         }
     }
 
-    async fn many(&self, params: KeeperManyParams, ctx: &Context) -> Result<(), Fault> {
+    async fn many(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: String,
+        ctx: &Context,
+    ) -> Result<(), Fault> {
         match asked(ctx) {
-            Some(other) => Ok(other.many(&params).await?),
-            None => Ok(self.seen.send(params).await?),
+            Some(other) => Ok(other.many(b, flag, s, i, l, flt, dbl, &text).await?),
+            None => Ok(self.seen.send((b, flag, s, i, l, flt, dbl, text)).await?),
         }
     }
 
@@ -93,7 +105,7 @@ pub(crate) struct Keepers {
     /// One proxy for each direction.
     pub(crate) both: [KeeperPrx; 2],
     /// What `many` came with, in either.
-    pub(crate) seen: mpsc::Receiver<KeeperManyParams>,
+    pub(crate) seen: mpsc::Receiver<ManyParameters>,
 }
 
 impl Keepers {

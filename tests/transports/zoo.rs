@@ -7,8 +7,14 @@ use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
-use tce_runtime::wire::{Marshal, Writer};
-use tce_tests::zoo::{Family, KeeperManyParams, Pet};
+use tce_runtime::{
+    Pending,
+    wire::{Marshal, Writer},
+};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, KeeperPrx, Pet},
+};
 use tokio::sync::oneshot;
 
 use crate::{common::watching::within, keeper::Keepers, transports::Pair, values};
@@ -83,17 +89,22 @@ fn pet(n: usize) -> Pet {
     }
 }
 
-fn many(n: usize, text: String) -> KeeperManyParams {
-    KeeperManyParams {
-        b: n.wrapping_neg() as u8,
-        flag: n.is_multiple_of(2),
-        s: nth(&SHORTS, n),
-        i: nth(&INTS, n),
-        l: nth(&LONGS, n),
-        flt: nth(&FLOATS, n),
-        dbl: nth(&DOUBLES, n),
+fn many(n: usize, text: String) -> ManyParameters {
+    (
+        n.wrapping_neg() as u8,
+        n.is_multiple_of(2),
+        nth(&SHORTS, n),
+        nth(&INTS, n),
+        nth(&LONGS, n),
+        nth(&FLOATS, n),
+        nth(&DOUBLES, n),
         text,
-    }
+    )
+}
+
+fn call_many(keeper: &KeeperPrx, params: &ManyParameters) -> Pending<()> {
+    let (b, flag, s, i, l, flt, dbl, text) = params;
+    keeper.many(*b, *flag, *s, *i, *l, *flt, *dbl, text)
 }
 
 /// That what came is what was meant, by its bytes: a NaN is not equal to
@@ -129,7 +140,7 @@ pub(crate) async fn random_families_at_once(pair: &Pair) {
         .map(|_| values::families().new_tree(&mut runner).unwrap().current())
         .collect();
     for keeper in Keepers::of(pair).both {
-        let called = families.iter().map(|family| keeper.roundtrip_async(family));
+        let called = families.iter().map(|family| keeper.roundtrip(family));
         let called: Vec<_> = called.collect();
         for (answer, family) in called.into_iter().zip(&families) {
             same(&within(answer).await.unwrap(), family);
@@ -200,7 +211,7 @@ pub(crate) async fn many_parameters(pair: &Pair) {
     for keeper in both {
         for (n, text) in &all {
             let params = many(*n, text.clone());
-            within(keeper.many(&params)).await.unwrap();
+            within(call_many(&keeper, &params)).await.unwrap();
             same(&seen.recv().await.unwrap(), &params);
         }
     }
@@ -210,15 +221,18 @@ pub(crate) async fn many_parameters_in_every_mode(pair: &Pair) {
     let Keepers { both, mut seen } = Keepers::of(pair);
     let params = many(3, "in every mode".to_owned());
     for keeper in both {
-        within(keeper.many_oneway(&params)).await.unwrap();
+        let (b, flag, s, i, l, flt, dbl, text) = &params;
+        within(keeper.many_oneway(*b, *flag, *s, *i, *l, *flt, *dbl, text))
+            .await
+            .unwrap();
         same(&within(seen.recv()).await.unwrap(), &params);
 
-        let pending = keeper.many_async(&params);
+        let pending = call_many(&keeper, &params);
         same(&within(seen.recv()).await.unwrap(), &params);
         within(pending).await.unwrap();
 
         let (sender, returned) = oneshot::channel();
-        let pending = keeper.many_async(&params);
+        let pending = call_many(&keeper, &params);
         pending.on_return(|result| sender.send(result).expect("the test waits"));
         same(&within(seen.recv()).await.unwrap(), &params);
         within(returned).await.unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::test::{ITerminal, ITerminalServant, ServerPrx};
@@ -28,8 +28,8 @@ pub async fn call_in_every_way(server: &ServerPrx) -> Result<(), Box<dyn Error>>
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
-    // Async: sent now, the result whenever it is wanted.
-    let pending = server.echo_async("pingpang");
+    // Async: the call is sent here, its result awaited later.
+    let pending = server.echo("pingpang");
     println!("async: {}", pending.await?);
 
     // A call that takes longer than it may.

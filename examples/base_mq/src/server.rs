@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 use crate::test::{BaseServer, ITerminalPrx, Server};
 

@@ -19,7 +19,7 @@ use std::{
 
 use example_base_mq::test::ServerPrx;
 use program::Program;
-use tce_runtime::{Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 use tce_test_rabbitmq::Node;
 
 /// What the client prints.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tce_runtime::{Adapter, Communicator, Context, Fault, RpcError};
+use tce_runtime::prelude::*;
 
 use crate::{
     gateway::{IUserEventListener, IUserEventListenerServant},
@@ -50,7 +50,8 @@ impl IMessageServer for MessageServerImpl {
         // Set by the gateway: a client can't choose it.
         let from = ctx.user_id().unwrap_or_default();
         let Some(place) = self.0.get(&to) else {
-            return Err(Fault::new(format!("{to} is not online")));
+            let text = format!("{to} is not online");
+            return Err(Fault::new(ErrorCode::RemoteException, text));
         };
         println!("{from} to {to} at {}", place.gateway);
         place.terminal.on_message_oneway(from, &text).await?;

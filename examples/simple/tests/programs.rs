@@ -12,7 +12,7 @@ use std::{
 };
 
 use example_simple::test::ServerPrx;
-use tce_runtime::Communicator;
+use tce_runtime::{Communicator, TypedProxy};
 
 /// What the client prints; `*` stands for what differs each time.
 const CLIENT: &str = "\
@@ -149,7 +149,7 @@ async fn a_server_that_stops_ends_its_calls_first() {
     let prx = ServerPrx::connect(&communicator, &server.endpoint)
         .await
         .unwrap();
-    let slow = prx.timeout_async(1);
+    let slow = prx.timeout(1);
     // Its answer says that the slow call, which went first, has arrived.
     prx.echo("there").await.unwrap();
     server.terminate();

@@ -28,11 +28,11 @@ impl IAuthenticator for Oracle {
     ) -> Result<String, Fault> {
         match token.as_str() {
             "nobody" => Ok(String::new()),
-            "locked" => Err(Fault::with_code(
+            "locked" => Err(Fault::new(
                 ErrorCode::ConnectReject,
                 "the account is locked",
             )),
-            "broken" => Err(Fault::new("SELECT failed at db1.internal")),
+            "broken" => Err(Fault::internal("SELECT failed at db1.internal")),
             "silent" => std::future::pending().await,
             _ => Ok(format!("{token} on [{device_id}]")),
         }

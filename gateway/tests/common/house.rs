@@ -11,7 +11,7 @@ use tce_gateway::{
     admin::{BackendState, Query, Snapshot, Source},
 };
 use tce_runtime::{
-    Adapter, Communicator,
+    Adapter, Communicator, TypedProxy,
     config::{Endpoint, MqConfig, Options},
 };
 use tce_tests::test::{ITerminalPrx, ServerServant};

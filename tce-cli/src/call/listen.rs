@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tce_idl::model::{Model, Operation};
 use tce_runtime::{
-    Fault, IncomingCall, Servant,
+    ErrorCode, Fault, IncomingCall, Servant,
     wire::{DecodeError, Reader},
 };
 
@@ -59,16 +59,15 @@ impl CallPrinter {
             Ok((parameter.name.clone(), value))
         });
         let values: Result<serde_json::Map<String, Value>, DecodeError> = values.collect();
-        let arguments = values.map_err(|error| Fault::new(error.to_string()))?;
+        let arguments = values?;
         let line = json!({
             "interface": self.name,
             "operation": operation.name,
             "arguments": arguments,
         });
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}")
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::new(error.to_string()))
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
     }
 }
 
@@ -90,6 +89,7 @@ impl Servant for PrintServant {
                 let result = match operation.returns {
                     None => printed,
                     Some(_) => Err(Fault::new(
+                        ErrorCode::RemoteException,
                         "`tce call --listen` prints calls and returns no results",
                     )),
                 };

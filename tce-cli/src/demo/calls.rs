@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use tce_runtime::{ErrorCode, RpcError};
+use tce_runtime::{ErrorCode, RpcError, TypedProxy};
 use tokio::sync::oneshot;
 
 use super::{
@@ -72,7 +72,7 @@ async fn extra(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(
 async fn callback(transcript: &mut Transcript<'_>, client: &DemoClient) -> Result<(), DemoError> {
     transcript.call("async", r#"server.echo("pingpang") with a callback"#)?;
     let (called_back, result) = oneshot::channel();
-    client.server.echo_async("pingpang").on_return(|result| {
+    client.server.echo("pingpang").on_return(|result| {
         // Fails only after the demo has ended with an error.
         let _ = called_back.send(result);
     });
@@ -93,8 +93,8 @@ async fn awaited_later(
         "async",
         r#"server.echo("first"), echo("second"), both sent before either is awaited"#,
     )?;
-    let first = client.server.echo_async("first");
-    let second = client.server.echo_async("second");
+    let first = client.server.echo("first");
+    let second = client.server.echo("second");
     transcript.server_call(client, r#"echo("first")"#).await?;
     transcript.server_call(client, r#"echo("second")"#).await?;
     let got = second.await?;

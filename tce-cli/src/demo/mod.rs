@@ -88,7 +88,7 @@ fn compile(console: &mut Console) -> Result<(), DemoError> {
         let report = render::human(&compilation.diagnostics, &compilation.sources, false);
         DemoError::Idl(report)
     })?;
-    for file in tce_codegen::generate(&model, "rust")? {
+    for file in tce_codegen::generate(&model, "rust", &tce_codegen::Options::default())? {
         writeln!(
             console.out,
             "compile  test.idl -> {} ({} lines)",

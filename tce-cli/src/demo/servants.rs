@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::{Context, ErrorCode, Fault, TypedProxy};
 use tokio::sync::mpsc;
 
 use super::generated::test::{BaseServer, ITerminal, ITerminalGatewayServer, ITerminalPrx, Server};
@@ -41,8 +41,10 @@ impl Server for ServerImpl {
 
     async fn timeout(&self, secs: i32, ctx: &Context) -> Result<(), Fault> {
         self.report(&format!("timeout({secs})"), ctx).await?;
-        let secs = u64::try_from(secs)
-            .map_err(|_| Fault::new(format!("can't wait for {secs} seconds")))?;
+        let secs = u64::try_from(secs).map_err(|_| {
+            let text = format!("can't wait for {secs} seconds");
+            Fault::new(ErrorCode::RemoteException, text)
+        })?;
         tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }

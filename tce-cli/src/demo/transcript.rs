@@ -7,7 +7,7 @@ use std::{
 };
 
 use tce_gateway::GatewayError;
-use tce_runtime::{Communicator, RpcError, config::Options, config::problem::Problems};
+use tce_runtime::{Communicator, RpcError, TypedProxy, config::Options, config::problem::Problems};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{generated::test::ServerPrx, servants::EventSender};

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault, Servant, TypedProxy};
 
 use crate::{
     test::{BaseServer, ITerminalPrx, Server, ServerServant},
-    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperServant, StrInt},
+    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperServant, StrInt},
 };
 
 /// Behaves like the server of `examples/simple`, but records what that one prints.
@@ -80,11 +80,23 @@ impl Keeper for EchoKeeper {
     async fn names(&self, c: IntStr, _ctx: &Context) -> Result<IntStr, Fault> {
         Ok(c)
     }
-    async fn many(&self, params: KeeperManyParams, _ctx: &Context) -> Result<(), Fault> {
-        match params.text.as_str() {
-            "" => Ok(()),
-            _ => Err(Fault::new(format!("{params:?}"))),
+    async fn many(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: String,
+        _ctx: &Context,
+    ) -> Result<(), Fault> {
+        if text.is_empty() {
+            return Ok(());
         }
+        let came = format!("{:?}", (b, flag, s, i, l, flt, dbl, text));
+        Err(Fault::new(ErrorCode::RemoteException, came))
     }
     async fn big(&self, v: i64, _ctx: &Context) -> Result<i64, Fault> {
         Ok(v)

@@ -6,4 +6,4 @@ mod pending;
 mod proxy;
 
 pub use pending::{Pending, Returned};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, TypedProxy};

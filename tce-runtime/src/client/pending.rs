@@ -1,4 +1,4 @@
-//! Calls whose RETURN is awaited.
+//! A twoway call whose RETURN is awaited.
 
 use std::{
     fmt,
@@ -18,12 +18,30 @@ use crate::{
 
 type Later = Pin<Box<dyn Future<Output = Result<u32, RpcError>> + Send>>;
 
-/// A twoway call that was sent when it was made; await it whenever the result
-/// is needed. Dropping it gives the result up; the servant runs all the same.
+/// A twoway call, as proxies return it: a future of its result.
 ///
-/// A call that found no connection, or no room in the send buffer, is sent
-/// while it is awaited.
-#[must_use = "the result of the call is lost; await it, or call oneway"]
+/// The call is sent when the proxy's method is called, before this is first
+/// polled, unlike a lazy future. So calls run at the same time without
+/// `join!`, in the order in which the methods were called:
+///
+/// ```
+/// # use tce_runtime::{Pending, RpcError};
+/// # async fn both(echo: impl Fn(&str) -> Pending<String>) -> Result<(), RpcError> {
+/// let first = echo("first");
+/// let second = echo("second");
+/// println!("{} {}", first.await?, second.await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A call that finds no connection, or a full write buffer, is sent while it is
+/// awaited. The timeout of a call starts when the method is called. Dropping a
+/// `Pending` discards the result; the servant runs all the same.
+///
+/// # Errors
+/// An [`RpcError`], which names the operation and the peer, says on which side the
+/// call failed and whether a retry can succeed.
+#[must_use = "the call was sent, but its result is lost: await it, or call `…_oneway`"]
 pub struct Pending<T> {
     state: State,
     operation: Operation,
@@ -33,19 +51,21 @@ pub struct Pending<T> {
 }
 
 pub(super) enum State {
-    /// Its sequence.
+    /// Sent, with this sequence.
     Sent(u32),
+    /// Waiting to be sent.
     Later(Later),
-    /// It failed, or its outcome was taken.
+    /// Failed, or its result was taken.
     Over(Option<RpcError>),
 }
 
-/// A result with the context map that came beside it.
+/// A result with the extra of its RETURN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Returned<T> {
-    /// What the operation returned.
+    /// The result of the operation.
     pub value: T,
-    /// What the servant sent beside it.
+    /// The entries that the servant set with
+    /// [`Context::return_extra`](crate::Context::return_extra).
     pub extra: Extra,
 }
 
@@ -129,17 +149,18 @@ impl<T: Unmarshal> Pending<T> {
         })
     }
 
-    /// Awaits the result together with the context map that the servant sent
-    /// beside it.
+    /// Awaits the result together with the extra of its RETURN.
     ///
     /// # Errors
-    /// As the call itself.
+    /// Those of the call.
     pub async fn returned(mut self) -> Result<Returned<T>, RpcError> {
         std::future::poll_fn(|cx| self.poll_returned(cx)).await
     }
 
-    /// Hands the result to a callback, in a task of its own, whenever it
-    /// comes. Must be called within a tokio runtime.
+    /// Passes the result to `callback`, in a new task.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn on_return(self, callback: impl FnOnce(Result<T, RpcError>) + Send + 'static)
     where
         T: Send + 'static,

@@ -126,7 +126,7 @@ impl fmt::Debug for IncomingCall<'_> {
     }
 }
 
-/// The circumstances of one call, for the servant that serves it.
+/// The context of one call: who called, by which connection, with which extra.
 #[derive(Debug)]
 pub struct Context {
     connection: Connection,
@@ -137,42 +137,52 @@ pub struct Context {
 }
 
 impl Context {
-    /// The extra that the caller sent.
+    /// The entries that the caller sent with the call
+    /// ([`with_extra`](crate::TypedProxy::with_extra)), and those of gateways.
     #[must_use]
     pub fn extra(&self) -> &Extra {
         &self.extra
     }
 
-    /// The connection by which the call came. A proxy on it calls the caller
-    /// back, also after this call has ended.
+    /// The connection by which the call came. A proxy on it calls back, also after
+    /// this call has ended: [`to_caller`](crate::TypedProxy::to_caller).
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The user who called, if a gateway forwarded the call (`__user_id__`).
+    /// The user who called, if the call came through a gateway (`__user_id__`).
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.extra.get(reserved::USER_ID)
     }
 
-    /// Whether the caller waits for no RETURN.
+    /// Whether the call is oneway: the caller gets no RETURN.
     #[must_use]
     pub fn is_oneway(&self) -> bool {
         self.header.calltype.is_oneway()
     }
 
-    /// Whether the call may have been executed before: its message queue
-    /// delivers it again, since an earlier reader did not acknowledge it.
+    /// Whether the call may have been executed before: its message queue delivered
+    /// it to a server that did not acknowledge it.
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
         self.is_redelivered
     }
 
-    /// Adds an entry to the extra of the RETURN. It is not sent if the call
-    /// fails.
+    /// Sets an entry in the extra of the RETURN. A call that fails returns none.
     pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned.lock().set(key, value);
+    }
+
+    /// Logs the cause of an error that the caller is told as "internal error".
+    fn log_internal_error(&self, cause: &str) {
+        tracing::error!(
+            peer = self.connection.peer(),
+            ifidx = self.header.ifidx,
+            opidx = self.header.opidx,
+            "a servant failed: {cause}"
+        );
     }
 }
 
@@ -260,7 +270,12 @@ impl ReplyContext {
             Some((context, Ok(result))) => {
                 self.succeed(inner, &context.returned.into_inner(), result, replies);
             }
-            Some((_, Err(fault))) => self.fail(inner, fault.code(), fault.text(), replies),
+            Some((context, Err(fault))) => {
+                if let Some(cause) = fault.internal_cause() {
+                    context.log_internal_error(cause);
+                }
+                self.fail(inner, fault.code(), fault.text(), replies);
+            }
             // The panic hook has written the panic's text to this side's log.
             None => self.fail(
                 inner,

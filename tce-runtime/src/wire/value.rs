@@ -3,7 +3,10 @@
 //! Counts and lengths from a peer are checked against the bytes that are left
 //! before anything is allocated.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hash},
+};
 
 use super::error::{DecodeError, Limits};
 
@@ -229,6 +232,26 @@ impl<K: Unmarshal + Ord, V: Unmarshal> Unmarshal for BTreeMap<K, V> {
     }
 }
 
+impl<K, V, S> Unmarshal for HashMap<K, V, S>
+where
+    K: Unmarshal + Eq + Hash,
+    V: Unmarshal,
+    S: BuildHasher + Default,
+{
+    const MIN_SIZE: usize = 4;
+
+    fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = input.take_count(K::MIN_SIZE + V::MIN_SIZE)?;
+        input.nested(|input| {
+            let mut entries = Self::with_capacity_and_hasher(count.min(MAX_RESERVE), S::default());
+            for _ in 0..count {
+                entries.insert(K::unmarshal(input)?, V::unmarshal(input)?);
+            }
+            Ok(entries)
+        })
+    }
+}
+
 /// No parameters, or the result of a `void` operation.
 impl Unmarshal for () {
     const MIN_SIZE: usize = 0;
@@ -251,7 +274,10 @@ macro_rules! unmarshal_tuples {
     )* };
 }
 
-unmarshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+unmarshal_tuples! {
+    (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H)
+    (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L)
+}
 
 /// Appends marshalled values to a buffer.
 ///
@@ -382,6 +408,16 @@ impl<K: Marshal, V: Marshal> Marshal for BTreeMap<K, V> {
     }
 }
 
+impl<K: Marshal, V: Marshal, S: BuildHasher> Marshal for HashMap<K, V, S> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put_len(self.len());
+        for (key, value) in self {
+            key.marshal(out);
+            value.marshal(out);
+        }
+    }
+}
+
 impl<T: Marshal + ?Sized> Marshal for &T {
     fn marshal(&self, out: &mut Writer<'_>) {
         (**self).marshal(out);
@@ -406,4 +442,7 @@ macro_rules! marshal_tuples {
     )* };
 }
 
-marshal_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+marshal_tuples! {
+    (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H)
+    (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L)
+}

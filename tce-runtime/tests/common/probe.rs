@@ -7,7 +7,7 @@ use std::{
 };
 
 use tce_runtime::{
-    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, Servant,
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, RpcError, Servant,
     config::{Endpoint, Options},
     wire::Operation,
 };
@@ -40,6 +40,8 @@ pub(crate) static GROW: Operation = Operation::new("probe::Probe::grow", 2, 10);
 pub(crate) static SLOW_NOTE: Operation = Operation::new("probe::Probe::slowNote", 2, 11);
 /// `void pushBack(int number)`: calls the caller's own `note` oneway
 pub(crate) static PUSH_BACK: Operation = Operation::new("probe::Probe::pushBack", 2, 12);
+/// `void leak(int way, string secret)`: fails with an error that holds the secret
+pub(crate) static LEAK: Operation = Operation::new("probe::Probe::leak", 2, 13);
 /// An operation that is none.
 pub(crate) static NO_OPERATION: Operation = Operation::new("probe::Probe::none", 2, 99);
 /// An operation of an interface that nobody serves.
@@ -117,8 +119,22 @@ async fn reached(counter: &watch::Sender<usize>, count: usize) {
 #[derive(Default, Clone)]
 pub(crate) struct Probe(pub(crate) Arc<State>);
 
+/// An error as a servant's `?` or [`Fault::internal`] takes it.
+fn leak(way: i32, secret: &str) -> Result<(), Fault> {
+    match way {
+        0 => Err(std::io::Error::other(secret.to_owned()))?,
+        1 => Err(RpcError::new(ErrorCode::ConnectFailed, secret))?,
+        2 => secret.parse::<f32>().map(drop).map_err(|error| {
+            let error: Box<dyn std::error::Error> = format!("{secret}: {error}").into();
+            Fault::internal(error)
+        })?,
+        _ => Err(Fault::internal(secret))?,
+    }
+    Ok(())
+}
+
 fn fault(code: i32, text: String) -> Fault {
-    Fault::with_code(ErrorCode::from_wire(code.unsigned_abs()), text)
+    Fault::new(ErrorCode::from_wire(code.unsigned_abs()), text)
 }
 
 impl Servant for Probe {
@@ -196,6 +212,9 @@ impl Probe {
             12 => call.run(state, |_, (number,): (i32,), ctx| async move {
                 let pushed = Proxy::to_caller(&ctx).oneway(&NOTE, (number,)).await;
                 (ctx, pushed.map_err(Fault::from))
+            }),
+            13 => call.run(state, |_, (way, secret): (i32, String), ctx| async move {
+                (ctx, leak(way, &secret))
             }),
             _ => call.unknown_operation(),
         }

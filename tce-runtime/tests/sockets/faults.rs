@@ -1,13 +1,19 @@
 //! A call that fails tells its caller at once what failed, and hurts no other.
 
-use std::time::Duration;
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tce_runtime::{ErrorCode, Proxy, RpcError, Side, config::Options, wire::Operation};
 
 use crate::common::{
     probe::{
-        ECHO, FAIL, GATE, NO_INTERFACE, NO_OPERATION, PANIC_LATER, PANIC_NOW, SLEEP, serve, works,
+        ECHO, FAIL, GATE, LEAK, NO_INTERFACE, NO_OPERATION, PANIC_LATER, PANIC_NOW, SLEEP, serve,
+        works,
     },
+    raw::{Message, Raw, int, string},
     watching::{soon, within},
 };
 
@@ -67,6 +73,58 @@ async fn a_fault_arrives_with_its_code_and_text() {
             .unwrap_err();
         assert_eq!((error.code(), error.text()), (code, "no more 小猫"));
     }
+}
+
+#[tokio::test]
+async fn the_text_of_an_internal_error_stays_in_the_servers_log() {
+    let secret = "SELECT failed at db1.internal";
+    let server = serve(Options::default()).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    for way in 0..4 {
+        let log = Log::default();
+        let logging = tracing::subscriber::set_default(log.clone());
+        let params = [int(way), string(secret)].concat();
+        let answer = raw.call(&Message::call(1, LEAK.opidx(), params)).await;
+        drop(logging);
+        // All that crosses the socket: no text, no parameter and no entry has the secret.
+        let expected = Message {
+            errcode: ErrorCode::RemoteException.to_wire(),
+            ..Message::returning(1, 0, Vec::new())
+        };
+        let expected = Message {
+            ifidx: 2,
+            opidx: LEAK.opidx(),
+            ..expected.with_extra(&[("__error__", "internal error")])
+        };
+        assert_eq!(answer, expected, "{way}");
+        let lines = log.0.lock().unwrap();
+        let told = lines.iter().filter(|line| line.contains(secret)).count();
+        assert_eq!(told, 1, "{way}: {lines:?}");
+    }
+}
+
+/// The messages that are logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |_: &tracing::field::Field, value: &dyn Debug| {
+            line.push_str(&format!("{value:?} "));
+        });
+        self.0.lock().unwrap().push(line);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_base_mq::{call_in_every_way, test::ServerPrx};
-use tce_runtime::{Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The client of the message queue example
 #[derive(Parser)]

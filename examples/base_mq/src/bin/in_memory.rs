@@ -6,7 +6,7 @@ use example_base_mq::{
     ServerImpl, call_in_every_way,
     test::{ServerPrx, ServerServant},
 };
-use tce_runtime::{Adapter, Communicator, MemoryBroker, config::MqConfig};
+use tce_runtime::{MemoryBroker, config::MqConfig, prelude::*};
 
 /// The programs' own configuration; its hosts and ports mean nothing here.
 const CONFIG: &str = include_str!("../../config.yml");

@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_base_mq::{ServerImpl, test::ServerServant};
-use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the message queue example
 #[derive(Parser)]

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use clap::Parser;
 use example_cluster::test::{ITerminal, ITerminalGatewayServerPrx, ITerminalServant, ServerPrx};
-use tce_runtime::{Communicator, Context, Fault};
+use tce_runtime::prelude::*;
 use tokio::sync::mpsc;
 
 /// The client of the cluster example
@@ -45,8 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
-    // Async: sent now, the result whenever it is wanted.
-    let pending = server.echo_async("pingpang");
+    // Async: the call is sent here, its result awaited later.
+    let pending = server.echo("pingpang");
     println!("async: {}", pending.await?);
 
     // A call that takes longer than it may.

@@ -9,7 +9,7 @@ use tce_gateway::{
     auth::{Login, Refusal},
     log,
 };
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 /// The gateway of the cluster example
 #[derive(Parser)]

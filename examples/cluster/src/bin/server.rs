@@ -8,7 +8,7 @@ use std::{
 
 use clap::Parser;
 use example_cluster::test::{BaseServer, ITerminalPrx, Server, ServerServant};
-use tce_runtime::{Adapter, Communicator, Context, Fault, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the cluster example
 #[derive(Parser)]

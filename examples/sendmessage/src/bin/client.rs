@@ -4,7 +4,7 @@ use std::error::Error;
 
 use clap::Parser;
 use example_sendmessage::sendmessage::{IMessageServerPrx, ITerminal, ITerminalServant};
-use tce_runtime::{Communicator, Context, Fault};
+use tce_runtime::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 /// A user of the sendmessage example

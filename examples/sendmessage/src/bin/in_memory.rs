@@ -5,7 +5,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 use clap::Parser;
 use example_sendmessage::serve;
 use tce_gateway::{Gateway, log};
-use tce_runtime::{Communicator, MemoryBroker, config::MqConfig};
+use tce_runtime::{MemoryBroker, config::MqConfig, prelude::*};
 
 /// The server and both gateways of the sendmessage example, without a broker
 #[derive(Parser)]

@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_sendmessage::serve;
-use tce_runtime::{Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the sendmessage example
 #[derive(Parser)]

@@ -5,8 +5,8 @@ use std::{error::Error, path::PathBuf, time::Duration};
 use clap::Parser;
 use example_simple::test::{ITerminal, ITerminalServant, ServerPrx};
 use tce_runtime::{
-    Communicator, Context, Fault,
     config::{Options, TlsConfig},
+    prelude::*,
 };
 use tokio::sync::mpsc;
 
@@ -51,15 +51,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
-    // Async: sent now, the result whenever it is wanted…
-    let pending = server.echo_async("pingpang");
+    // Async: the call is sent here, its result awaited later …
+    let pending = server.echo("pingpang");
     println!("async: {}", pending.await?);
 
-    // … or handed to a callback.
+    // … or passed to a callback.
     let (results, mut result) = mpsc::channel(1);
-    server.echo_async("pingpang").on_return(move |result| {
+    server.echo("pingpang").on_return(move |result| {
         let text = result.unwrap_or_else(|error| error.to_string());
-        // Nobody waits for it where the program ends first.
+        // The receiver is gone only if the program ends first.
         let _ = results.try_send(text);
     });
     println!("callback: {}", result.recv().await.unwrap_or_default());

@@ -5,8 +5,8 @@ use std::{error::Error, path::PathBuf, time::Duration, time::SystemTime};
 use clap::Parser;
 use example_simple::test::{BaseServer, ITerminalPrx, Server, ServerServant};
 use tce_runtime::{
-    Adapter, Communicator, Context, Fault,
     config::{Options, TlsConfig},
+    prelude::*,
 };
 
 /// The server of the simple example

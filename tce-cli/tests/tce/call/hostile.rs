@@ -1,7 +1,7 @@
 //! Hostile servers: every answer of theirs gives an error message and an exit status in time.
 
 use tce_runtime::{
-    Adapter, Communicator, Fault, IncomingCall, Servant,
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Servant,
     wire::{Marshal, Writer},
 };
 
@@ -16,6 +16,10 @@ impl Marshal for RawResult {
     }
 }
 
+fn failed(text: String) -> Fault {
+    Fault::new(ErrorCode::RemoteException, text)
+}
+
 /// Answers every call to interface 0 with the same bytes or error.
 struct FixedAnswer(std::sync::Arc<Result<Vec<u8>, String>>);
 
@@ -27,7 +31,7 @@ impl Servant for FixedAnswer {
     fn dispatch(&self, call: IncomingCall<'_>) {
         call.run(&self.0, |answer, (), ctx| async move {
             let answer = answer.as_ref().clone();
-            (ctx, answer.map(RawResult).map_err(Fault::new))
+            (ctx, answer.map(RawResult).map_err(failed))
         });
     }
 }

@@ -1,7 +1,7 @@
 //! The generated code, and the servant that the server and the tests use.
 
 use parking_lot::Mutex;
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 // Generated from idl/{{module}}.idl: a trait, a servant and a proxy for each interface.
 tce_runtime::include_idl!({{module}});
@@ -17,7 +17,7 @@ pub struct GreeterImpl {
 impl Greeter for GreeterImpl {
     async fn greet(&self, name: String, _ctx: &Context) -> Result<String, Fault> {
         if name.is_empty() {
-            return Err(Fault::new("the name is empty"));
+            return Err(Fault::new(ErrorCode::RemoteException, "the name is empty"));
         }
         let listeners = {
             let mut listeners = self.listeners.lock();

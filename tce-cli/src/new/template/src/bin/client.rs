@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tce_runtime::{Communicator, Context, Fault};
+use tce_runtime::prelude::*;
 
 use {{module}}::{{module}}::{GreeterPrx, Listener, ListenerServant};
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::prelude::*;
 
 use {{module}}::{GreeterImpl, {{module}}::GreeterServant};
 
