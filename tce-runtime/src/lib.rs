@@ -34,7 +34,7 @@ pub use connection::{
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use polling::BusyPoll;
 pub use server::{Adapter, Context};
-pub use transport::mq::MemoryBroker;
+pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 
 /// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,

@@ -8,7 +8,6 @@ mod drive;
 mod ended;
 mod events;
 mod forwarding;
-mod origin;
 mod pending_calls;
 mod publish_queue;
 mod reading;
@@ -30,7 +29,6 @@ pub use events::ConnectionEvent;
 pub(crate) use events::Listeners;
 pub(crate) use forwarding::WriteBatch;
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
-pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue, QueueChannel};
 pub(crate) use returns::ReplyContext;
@@ -43,6 +41,7 @@ pub(crate) use write_buffer::{FlushPolicy, PushError, WriteBuffer};
 use crate::{
     config::{Options, Settings},
     error::ErrorCode,
+    transport::delivery::AckGuard,
     wire::{
         Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, VERSION, Writer, begin_frame,
         finish_frame,

@@ -10,7 +10,7 @@ use super::{MessageQueues, broker_of, replies::default_exchange};
 use crate::{
     config::MqEndpoint,
     connection::{Connection, PublishQueue, QueueChannel, ServantRegistry},
-    transport::mq::{Broker, Publisher},
+    transport::broker::{Broker, Publisher},
 };
 
 /// How many callers' queues are remembered; past it they are looked up anew.

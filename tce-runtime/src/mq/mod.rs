@@ -22,12 +22,15 @@ use read::Reader;
 use crate::{
     config::{MqEndpoint, Settings},
     connection::{
-        AckBatcher, ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel,
+        ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel,
         ServantRegistry,
     },
     error::{ErrorCode, RpcError},
     stop::ShutdownPhase,
-    transport::mq::{Broker, Consumer},
+    transport::{
+        broker::{Broker, Consumer},
+        delivery::AckBatcher,
+    },
     wire::{Compression, Extra, Limits},
 };
 

@@ -15,7 +15,10 @@ use crate::{
     connection::{InFlightCounter, PendingCalls, QueueChannel},
     error::{ErrorCode, RpcError},
     stop::ShutdownPhase,
-    transport::mq::{Broker, BrokerError, ConsumeMode, Consumer},
+    transport::{
+        broker::{Broker, Consumer},
+        delivery::{BrokerError, ConsumeMode},
+    },
 };
 
 impl MessageQueues {

@@ -11,7 +11,11 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use crate::{
     connection::{Completion, OutgoingMessage, PendingCalls, PublishQueue},
     error::ErrorCode,
-    transport::mq::{Publication, PublishError, Publisher, batch},
+    transport::{
+        batch,
+        broker::Publisher,
+        delivery::{Publication, PublishError},
+    },
 };
 
 /// The MQ messages that may be under way to the broker at once.
@@ -189,6 +193,7 @@ fn next_flight(
             is_persistent: manner.is_persistent,
             expires_in: None,
             is_batch: false,
+            user_id: None,
         },
         is_second_try: false,
     };

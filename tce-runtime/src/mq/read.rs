@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use super::MessageQueues;
 use crate::{
     connection::{
-        AckBatcher, AckGuard, DeliveryTracker, Disposition, InFlightCounter, InboundMessage,
+        Disposition, InFlightCounter, InboundMessage,
         IncomingCall, MessageHandler, Reply, ServantRegistry, WriteBatch,
     },
     stop::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::mq::{
-        Consumer, Delivery,
+    transport::{
         batch::{self, Batch},
+        broker::Consumer,
+        delivery::{AckBatcher, AckGuard, Delivery, DeliveryTracker},
     },
     wire::{MSGTYPE_RPC, Message, RawMessage, reserved},
 };

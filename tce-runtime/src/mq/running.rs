@@ -13,7 +13,7 @@ use crate::{
     config::MqEndpoint,
     connection::{InFlightCounter, InFlightGuard, PendingCalls, PublishQueue},
     stop::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::mq::Publisher,
+    transport::broker::Publisher,
 };
 
 impl MessageQueues {

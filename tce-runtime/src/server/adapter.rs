@@ -20,7 +20,7 @@ use crate::{
     error::{ErrorCode, RpcError},
     stop::{ShutdownPhase, end, reached},
     transport::{
-        mq::Consumer,
+        broker::Consumer,
         socket::{Accepted, Listener},
     },
     wire::Extra,
