@@ -13,7 +13,7 @@ use crate::{
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
     shutdown::{ShutdownPhase, end},
-    transport::mq::{Broker, MemoryBroker},
+    transport::{broker::Broker, memory::MemoryBroker},
 };
 
 /// The settings, and the end, of all connections and adapters of a program.
@@ -78,8 +78,10 @@ impl Communicator {
     /// CONNECT_FAILED, where a broker can't be reached, refuses us, or the
     /// queues were opened before.
     pub async fn open_mq(&self, config: MqConfig) -> Result<(), RpcError> {
-        self.open_queues(config, Broker::amqp(&self.0.settings))
-            .await
+        let broker = Broker::amqp(&self.0.settings).map_err(|error| {
+            RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+        })?;
+        self.open_queues(config, broker).await
     }
 
     /// The same, with all queues at a broker within the process, whatever

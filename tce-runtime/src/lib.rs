@@ -39,7 +39,7 @@ pub use connection::{
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use server::Adapter;
-pub use transport::mq::MemoryBroker;
+pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 
 /// What a gateway needs beside calls and servants: it decides about each message

@@ -21,7 +21,7 @@ use crate::{
     mq::QueueReceiver,
     shutdown::{ShutdownPhase, end, reached},
     transport::{
-        mq::Consumer,
+        broker::Consumer,
         socket::{Accepted, Listener},
     },
     wire::Extra,

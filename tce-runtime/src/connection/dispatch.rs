@@ -13,10 +13,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Connection, Inner, channel::TooLarge, origin::AckGuard, write_buffer::FlushPolicy};
+use super::{Connection, Inner, channel::TooLarge, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
+    transport::delivery::AckGuard,
     wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
 };
 

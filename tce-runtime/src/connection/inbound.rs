@@ -15,11 +15,11 @@ use super::{
     Connection,
     dispatch::IncomingCall,
     forwarding::{Disposition, InboundMessage, MessageHandler, WriteBatch},
-    origin::AckGuard,
     pending_calls::{PendingCalls, Reply},
 };
 use crate::{
     error::ErrorCode,
+    transport::delivery::AckGuard,
     wire::{Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader, reserved},
 };
 

@@ -10,7 +10,6 @@ mod pending_calls;
 mod write_buffer;
 mod publish_queue;
 
-mod origin;
 mod channel;
 mod dispatch;
 mod forwarding;
@@ -32,7 +31,6 @@ pub(crate) use forwarding::WriteBatch;
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
 pub use inbound::{BUILTIN_INTERFACE, Servant};
 pub(crate) use inbound::{DESCRIBE, Inbound, InboundSource, PING, ServantRegistry};
-pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};

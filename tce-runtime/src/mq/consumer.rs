@@ -6,12 +6,13 @@ use tokio::sync::watch;
 
 use super::{MessageQueues, QueueReceiver};
 use crate::{
-    connection::{AckBatcher, AckGuard, DeliveryTracker, Inbound, InboundSource, WriteBatch},
+    connection::{Inbound, InboundSource, WriteBatch},
     in_flight::InFlightCounter,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::mq::{
-        Consumer, Delivery,
+    transport::{
         batch::{self, Batch},
+        broker::Consumer,
+        delivery::{AckBatcher, AckGuard, Delivery, DeliveryTracker},
     },
 };
 

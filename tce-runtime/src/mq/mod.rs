@@ -20,13 +20,15 @@ use tokio::sync::watch;
 use crate::{
     config::{MqConfig, MqEndpoint, Settings},
     connection::{
-        AckBatcher, Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry,
-        max_message,
+        Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
     },
     error::{ErrorCode, RpcError},
     in_flight::InFlightCounter,
     shutdown::ShutdownPhase,
-    transport::mq::{Broker, BrokerError, ConsumeMode, Consumer},
+    transport::{
+        broker::{Broker, Consumer},
+        delivery::{AckBatcher, BrokerError, ConsumeMode},
+    },
 };
 use consumer::ConsumerTask;
 use publisher::watch_deadlines;

@@ -17,7 +17,11 @@ use crate::{
     error::ErrorCode,
     in_flight::{InFlightCounter, InFlightGuard},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::mq::{Publication, PublishError, Publisher, batch},
+    transport::{
+        batch,
+        broker::Publisher,
+        delivery::{Publication, PublishError},
+    },
 };
 
 /// How many MQ messages may be unconfirmed at once.
@@ -306,6 +310,7 @@ impl InFlight {
                 is_persistent,
                 expires_in: None,
                 is_batch: false,
+                user_id: None,
             },
             is_second_try: false,
         }

@@ -17,7 +17,7 @@ use crate::{
         Channel, Connection, ConnectionParts, PublishQueue, QueueChannel, ServantRegistry,
         max_message,
     },
-    transport::mq::{Broker, Publisher},
+    transport::broker::{Broker, Publisher},
     wire::{Compression, Extra},
 };
 

@@ -4,7 +4,7 @@
 //! Compression of whole messages (permessage-deflate) is never agreed on: a
 //! buffer of it for each connection costs more memory than the connection.
 
-mod gate;
+mod handshake;
 mod halves;
 mod sink;
 mod source;
@@ -31,7 +31,7 @@ use crate::{
     wire::Limits,
 };
 
-pub(crate) use gate::UpgradePolicy;
+pub(crate) use handshake::UpgradePolicy;
 
 /// What the library keeps for each connection, also an idle one, and clears
 /// before each read; larger reads are [`Watched`]'s.

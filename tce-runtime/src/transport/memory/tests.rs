@@ -1,15 +1,12 @@
-//! That a publication is acknowledged once or can be had again.
+//! That a message is acknowledged once or delivered again.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    config::MqConfig,
-    transport::mq::{Delivery, DeliveryTag, Publication, PublishError, Settlement},
-};
+use crate::config::MqConfig;
 
 const PREFETCH: u16 = 3;
 
@@ -38,10 +35,11 @@ fn publication(number: u8, expires_in: Option<Duration>) -> Publication {
         is_persistent: true,
         expires_in,
         is_batch: false,
+        user_id: None,
     }
 }
 
-/// The next publication that is there now.
+/// The next delivery, if one is ready.
 fn now(consumer: &mut MemoryConsumer) -> Option<Delivery> {
     consumer.next().now_or_never().flatten()
 }
@@ -51,9 +49,9 @@ enum Step {
     Publish,
     Take(usize),
     Acknowledge(usize),
-    GiveBack(usize),
-    /// A reader dies, and another takes its place.
-    Die(usize),
+    Requeue(usize),
+    /// Drops a consumer, and opens another.
+    Drop(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,62 +59,62 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Publish),
         (0..2_usize).prop_map(Step::Take),
         (0..2_usize).prop_map(Step::Acknowledge),
-        (0..2_usize).prop_map(Step::GiveBack),
-        (0..2_usize).prop_map(Step::Die),
+        (0..2_usize).prop_map(Step::Requeue),
+        (0..2_usize).prop_map(Step::Drop),
     ]
 }
 
 proptest! {
     #[test]
-    fn every_parcel_is_acknowledged_once_or_still_there(
+    fn every_message_is_acknowledged_once_or_still_queued(
         steps in prop::collection::vec(step(), 0..100),
     ) {
         let (broker, endpoint) = (MemoryBroker::new(), queue());
-        let open = || broker.consumer(&endpoint, ConsumeMode::Shared).expect("it is there");
+        let open = || broker.consumer(&endpoint, ConsumeMode::Shared).expect("the queue exists");
         let publisher = broker.publisher(&endpoint);
-        let mut readers = [open(), open()];
+        let mut consumers = [open(), open()];
         let mut held: [Vec<(u8, DeliveryTag)>; 2] = Default::default();
         let (mut published, mut taken, mut done) = (0, BTreeSet::new(), BTreeSet::new());
         let mut ready = 0_usize;
         for step in steps {
             match step {
                 Step::Publish => {
-                    publisher.publish(&publication(published, None)).expect("there is room");
+                    publisher.publish(&publication(published, None)).expect("the queue is not full");
                     published += 1;
                     ready += 1;
                 }
-                Step::Take(reader) => {
-                    let may = held[reader].len() < usize::from(PREFETCH) && ready > 0;
-                    let delivery = now(&mut readers[reader]);
+                Step::Take(consumer) => {
+                    let may = held[consumer].len() < usize::from(PREFETCH) && ready > 0;
+                    let delivery = now(&mut consumers[consumer]);
                     prop_assert_eq!(delivery.is_some(), may);
                     if let Some(Delivery { body, is_redelivered, tag, .. }) = delivery {
                         prop_assert_eq!(is_redelivered, !taken.insert(body[0]));
-                        held[reader].push((body[0], tag));
+                        held[consumer].push((body[0], tag));
                         ready -= 1;
                     }
                 }
-                Step::Acknowledge(reader) => {
-                    if let Some((number, tag)) = held[reader].pop() {
-                        readers[reader].tell(&[Settlement::Done(tag)]);
+                Step::Acknowledge(consumer) => {
+                    if let Some((number, tag)) = held[consumer].pop() {
+                        consumers[consumer].tell(&[Settlement::Acknowledge(tag)]);
                         prop_assert!(done.insert(number));
                     }
                 }
-                Step::GiveBack(reader) => {
-                    if let Some((_, tag)) = held[reader].pop() {
-                        readers[reader].tell(&[Settlement::GivenBack(tag)]);
+                Step::Requeue(consumer) => {
+                    if let Some((_, tag)) = held[consumer].pop() {
+                        consumers[consumer].tell(&[Settlement::Requeue(tag)]);
                         ready += 1;
                     }
                 }
-                Step::Die(reader) => {
-                    readers[reader] = open();
-                    ready += held[reader].drain(..).count();
+                Step::Drop(consumer) => {
+                    consumers[consumer] = open();
+                    ready += held[consumer].drain(..).count();
                 }
             }
         }
-        drop(readers);
+        drop(consumers);
         let mut last = open();
         while let Some(Delivery { body, tag, .. }) = now(&mut last) {
-            last.tell(&[Settlement::Done(tag)]);
+            last.tell(&[Settlement::Acknowledge(tag)]);
             prop_assert!(done.insert(body[0]));
         }
         prop_assert!(done.into_iter().eq(0..published));
@@ -124,38 +122,38 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_full_goes_on_when_one_is_done() {
+async fn a_full_consumer_continues_when_a_delivery_is_settled() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
     let publisher = broker.publisher(&endpoint);
-    let mut reader = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
+    let mut consumer = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
     for number in 0..=3 {
         publisher.publish(&publication(number, None)).unwrap();
     }
-    let first = reader.next().await.unwrap();
-    let _held = [reader.next().await, reader.next().await];
-    assert!(now(&mut reader).is_none());
-    reader.tell(&[Settlement::Done(first.tag)]);
-    assert_eq!(now(&mut reader).unwrap().body, [3]);
+    let first = consumer.next().await.unwrap();
+    let _held = [consumer.next().await, consumer.next().await];
+    assert!(now(&mut consumer).is_none());
+    consumer.tell(&[Settlement::Acknowledge(first.tag)]);
+    assert_eq!(now(&mut consumer).unwrap().body, [3]);
 }
 
 #[test]
-fn what_expires_is_gone() {
+fn expired_messages_are_not_delivered() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
     let publisher = broker.publisher(&endpoint);
-    let mut reader = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
+    let mut consumer = broker.consumer(&endpoint, ConsumeMode::Shared).unwrap();
     publisher
         .publish(&publication(1, Some(Duration::ZERO)))
         .unwrap();
     publisher
         .publish(&publication(2, Some(Duration::from_secs(60))))
         .unwrap();
-    let delivery = now(&mut reader).unwrap();
+    let delivery = now(&mut consumer).unwrap();
     assert_eq!(delivery.body, [2]);
     assert!(delivery.expires_in.unwrap() <= Duration::from_secs(60));
 }
 
 #[test]
-fn what_nobody_made_is_missed() {
+fn a_node_that_was_not_declared_is_an_error() {
     let broker = MemoryBroker::new();
     let queue = endpoint("q;{node:{type:queue}}");
     let topic = endpoint("t;{node:{type:topic}}");
@@ -171,10 +169,32 @@ fn what_nobody_made_is_missed() {
 }
 
 #[test]
-fn a_queue_of_ones_own_ends_with_its_reader() {
+fn an_exclusive_queue_ends_with_its_consumer() {
     let (broker, endpoint) = (MemoryBroker::new(), queue());
-    let reader = broker.consumer(&endpoint, ConsumeMode::Exclusive).unwrap();
-    assert_eq!(broker.lock().queues.len(), 1);
-    drop(reader);
-    assert!(broker.lock().queues.is_empty());
+    let consumer = broker.consumer(&endpoint, ConsumeMode::Exclusive).unwrap();
+    assert_eq!(broker.0.lock().queues.len(), 1);
+    drop(consumer);
+    assert!(broker.0.lock().queues.is_empty());
+}
+
+#[test]
+fn patterns_match_subjects_by_words() {
+    for (pattern, subject, expected) in [
+        ("#", "", true),
+        ("#", "a.b", true),
+        ("*", "", false),
+        ("*", "a", true),
+        ("*", "a.b", false),
+        ("a.*", "a.b", true),
+        ("a.#", "a", true),
+        ("a.#", "a.b.c", true),
+        ("a.#.d", "a.b.c.d", true),
+        ("a.#.d", "a.b.c", false),
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("", "", true),
+        ("", "a", false),
+    ] {
+        assert_eq!(is_match(pattern, subject), expected, "{pattern} {subject}");
+    }
 }

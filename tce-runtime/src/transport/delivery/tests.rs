@@ -1,16 +1,16 @@
-//! What is told the broker, and when.
+//! When settlements are due, and what they say.
 
 use futures_util::FutureExt;
 
 use super::*;
 use crate::{
     config::MqConfig,
-    transport::mq::{Broker, ConsumeMode, MemoryBroker, Publication as Published},
+    transport::{broker::Broker, memory::MemoryBroker},
 };
 
 const PREFETCH: u16 = 64;
 
-/// Deliveries as they come out of a queue.
+/// Deliveries of a queue within the process.
 async fn deliveries(count: usize, is_persistent: bool) -> Vec<Delivery> {
     let text = "common_defs:
   endpoints:
@@ -27,14 +27,15 @@ p:
     let mut consumer = reading.await.expect("it is in memory");
     let mut deliveries = Vec::new();
     for _ in 0..count {
-        let parcel = Published {
+        let publication = Publication {
             body: Vec::new(),
             queue: None,
             is_persistent,
             expires_in: None,
             is_batch: false,
+            user_id: None,
         };
-        let published = publisher.publish(&parcel).await;
+        let published = publisher.publish(&publication).await;
         published.expect("the queue is there");
         deliveries.push(consumer.next().await.expect("it was published"));
     }
@@ -45,53 +46,57 @@ fn acks(prefetch: u16) -> Arc<AckBatcher> {
     Arc::new(AckBatcher::new(prefetch))
 }
 
-/// Does all that a delivery of one message asks for.
+/// Finishes a delivery of one message.
 fn finish(delivery: &Delivery, acks: &Arc<AckBatcher>) {
-    let parcel = DeliveryTracker::of(1, delivery, acks);
-    parcel.ack_guard(&InFlightCounter::default(), None).finish();
+    let tracker = DeliveryTracker::of(1, delivery, acks);
+    tracker
+        .ack_guard(&InFlightCounter::default(), None)
+        .finish();
 }
 
-/// How many leave without waiting.
-fn leave_now(acks: &AckBatcher) -> Option<usize> {
-    acks.take().now_or_never().map(|settled| settled.len())
+/// The number of settlements that are due.
+fn due(acks: &AckBatcher) -> Option<usize> {
+    acks.take()
+        .now_or_never()
+        .map(|settlements| settlements.len())
 }
 
 #[tokio::test]
-async fn enough_leave_together_at_once() {
+async fn a_full_batch_is_due_at_once() {
     let acks = acks(PREFETCH);
     let deliveries = deliveries(GATHERED, false).await;
     for delivery in &deliveries {
         finish(delivery, &acks);
     }
-    let told = acks.take().now_or_never().expect("they are enough");
-    let told = told.iter().map(|settled| match settled {
-        Settlement::Done(tag) => *tag,
-        Settlement::GivenBack(tag) => panic!("{tag:?}"),
+    let settled = acks.take().now_or_never().expect("the batch is full");
+    let settled = settled.iter().map(|settlement| match settlement {
+        Settlement::Acknowledge(tag) => *tag,
+        Settlement::Requeue(tag) => panic!("{tag:?}"),
     });
-    assert!(told.eq(deliveries.iter().map(|delivery| delivery.tag)));
+    assert!(settled.eq(deliveries.iter().map(|delivery| delivery.tag)));
 }
 
 #[tokio::test]
-async fn a_persistent_one_takes_the_others_along_at_once() {
+async fn a_persistent_delivery_makes_the_others_due() {
     let acks = acks(PREFETCH);
     finish(&deliveries(1, false).await[0], &acks);
     finish(&deliveries(1, true).await[0], &acks);
-    assert_eq!(leave_now(&acks), Some(2));
+    assert_eq!(due(&acks), Some(2));
 }
 
 #[tokio::test]
-async fn none_gather_where_the_broker_would_stop_delivering() {
+async fn a_small_prefetch_makes_each_settlement_due() {
     let acks = acks(3);
     finish(&deliveries(1, false).await[0], &acks);
-    assert_eq!(leave_now(&acks), Some(1));
+    assert_eq!(due(&acks), Some(1));
 }
 
 #[tokio::test]
-async fn few_wait_for_others_a_while() {
+async fn a_few_settlements_are_due_after_the_gather_time() {
     let acks = acks(PREFETCH);
-    // What was urgent before says nothing of those that follow.
+    // An urgent settlement has no effect on those after it.
     finish(&deliveries(1, true).await[0], &acks);
-    assert_eq!(leave_now(&acks), Some(1));
+    assert_eq!(due(&acks), Some(1));
     let few = deliveries(2, false).await;
     let start = Instant::now();
     let finishing = async {
@@ -100,34 +105,34 @@ async fn few_wait_for_others_a_while() {
             finish(delivery, &acks);
         }
     };
-    let (told, ()) = tokio::join!(acks.take(), finishing);
-    assert_eq!(told.len(), 2);
+    let (settled, ()) = tokio::join!(acks.take(), finishing);
+    assert_eq!(settled.len(), 2);
     assert!(start.elapsed() >= GATHER_TIME);
 }
 
 #[tokio::test]
-async fn a_batch_is_told_once_when_all_of_it_has_ended() {
-    for is_given_back in [false, true] {
+async fn a_delivery_is_settled_once_when_all_of_its_messages_are_finished() {
+    for is_requeued in [false, true] {
         let acks = acks(PREFETCH);
         let delivery = &deliveries(1, true).await[0];
-        let parcel = DeliveryTracker::of(3, delivery, &acks);
-        let mut origins = [(); 3].map(|()| parcel.ack_guard(&InFlightCounter::default(), None));
-        origins.reverse();
-        let [last, second, first] = origins;
-        if is_given_back {
+        let tracker = DeliveryTracker::of(3, delivery, &acks);
+        let mut guards = [(); 3].map(|()| tracker.ack_guard(&InFlightCounter::default(), None));
+        guards.reverse();
+        let [last, second, first] = guards;
+        if is_requeued {
             first.give_back();
         } else {
             first.finish();
         }
         second.finish();
-        assert_eq!(leave_now(&acks), None);
+        assert_eq!(due(&acks), None);
         last.finish();
-        let told = acks.take_ready();
-        let [Settlement::Done(tag) | Settlement::GivenBack(tag)] = told[..] else {
-            panic!("{told:?}");
+        let settled = acks.take_ready();
+        let [Settlement::Acknowledge(tag) | Settlement::Requeue(tag)] = settled[..] else {
+            panic!("{settled:?}");
         };
         assert_eq!(tag, delivery.tag);
-        let was_given_back = matches!(told[..], [Settlement::GivenBack(_)]);
-        assert_eq!(was_given_back, is_given_back);
+        let was_requeued = matches!(settled[..], [Settlement::Requeue(_)]);
+        assert_eq!(was_requeued, is_requeued);
     }
 }
