@@ -251,7 +251,7 @@ async fn wrong_use_says_what_is_right() {
     }
     call("localhost", &["echo"])
         .exits(2)
-        .complains("`localhost` is no endpoint: it has no `://`");
+        .complains("`localhost` is not an endpoint: it has no `://`");
     call("mq:mq_server", &["echo"])
         .exits(2)
         .complains("name it with --mq-config, and the process with --process");
