@@ -251,7 +251,7 @@ async fn wrong_options_are_usage_errors() {
     }
     call("localhost", &["echo"])
         .exits(2)
-        .complains("`localhost` is no endpoint: it has no `://`");
+        .complains("`localhost` is not an endpoint: it has no `://`");
     call("mq:mq_server", &["echo"])
         .exits(2)
         .complains("an mq: endpoint needs --mq-config");
