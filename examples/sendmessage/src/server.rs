@@ -50,7 +50,7 @@ impl IMessageServer for MessageServerImpl {
         // The gateway's word, not the client's.
         let from = ctx.user_id().unwrap_or_default();
         let Some(place) = self.0.get(&to) else {
-            let text = format!("{to} is not connected");
+            let text = format!("{to} is not on line");
             return Err(Fault::new(ErrorCode::RemoteException, text));
         };
         println!("{from} to {to} at {}", place.gateway);
