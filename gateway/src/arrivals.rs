@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tce_runtime::{
-    Connection, Disposition, ErrorCode, InboundMessage, MessageHandler,
+    Connection, ErrorCode,
+    forwarding::{Disposition, InboundMessage, MessageHandler, Undelivered},
     wire::{RawMessage, reserved},
 };
 
@@ -98,6 +99,8 @@ impl Arrivals {
         Disposition::Local
     }
 }
+
+impl Undelivered for Arrivals {}
 
 impl MessageHandler for Arrivals {
     fn handle(&self, passing: &mut InboundMessage<'_>) -> Disposition {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tce_runtime::{
-    Adapter, Communicator, MessageHandler, RpcError,
+    Adapter, Communicator, RpcError,
     config::{ConnectionLimits, Endpoint as Address, Options, Scheme, TlsConfig, WebSocketOptions},
+    forwarding::MessageHandler,
     wire::Limits,
 };
 

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tce_runtime::{
-    Adapter, Communicator, MemoryBroker, MessageHandler, RpcError,
+    Adapter, Communicator, MemoryBroker, RpcError,
     config::{MqConfig, MqEndpoint},
+    forwarding::MessageHandler,
 };
 
 use crate::{

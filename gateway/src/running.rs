@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tce_runtime::{Communicator, MemoryBroker, MessageHandler, config::Endpoint as Address};
+use tce_runtime::{
+    Communicator, MemoryBroker, config::Endpoint as Address, forwarding::MessageHandler,
+};
 
 use crate::{
     admin,

@@ -148,7 +148,7 @@ impl Config {
             .sources
             .files()
             .iter()
-            .map(tce_idl::source::Source::path);
+            .map(tce_idl::source::SourceFile::path);
         let mut paths: Vec<_> = given.chain(indices).chain(read).collect();
         paths.sort_unstable();
         paths.dedup();

@@ -2,8 +2,7 @@
 
 pub use crate::{
     client::{Pending, Proxy, TypedProxy},
-    connection::{IncomingCall, Servant},
+    connection::{Context, IncomingCall, Servant},
     error::{Fault, RpcError},
-    server::Context,
     wire::{DecodeError, Marshal, Operation, Reader, Unmarshal, Writer},
 };

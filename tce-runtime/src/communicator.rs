@@ -12,7 +12,7 @@ use crate::{
     config::{MqConfig, Options, Settings},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
-    stop::{ShutdownPhase, end},
+    shutdown::{ShutdownPhase, end},
     transport::mq::{Broker, MemoryBroker},
 };
 
@@ -29,7 +29,7 @@ pub struct Communicator(Arc<Shared>);
 
 struct Shared {
     settings: Arc<Settings>,
-    stop: watch::Sender<ShutdownPhase>,
+    phase: watch::Sender<ShutdownPhase>,
     queues: OnceLock<Arc<MessageQueues>>,
 }
 
@@ -43,10 +43,10 @@ impl Communicator {
     /// A communicator with settings of one's own.
     #[must_use]
     pub fn with_options(options: Options) -> Self {
-        let (stop, _) = watch::channel(ShutdownPhase::Running);
+        let (phase, _) = watch::channel(ShutdownPhase::Running);
         Self(Arc::new(Shared {
             settings: Arc::new(Settings::new(options)),
-            stop,
+            phase,
             queues: OnceLock::new(),
         }))
     }
@@ -98,7 +98,7 @@ impl Communicator {
 
     async fn open_queues(&self, config: MqConfig, broker: Broker) -> Result<(), RpcError> {
         let queues =
-            MessageQueues::open(&self.0.settings, config, broker, self.0.stop.clone()).await?;
+            MessageQueues::open(&self.0.settings, config, broker, self.0.phase.clone()).await?;
         self.0.queues.set(queues).map_err(|_| {
             let text = "the message queues of this communicator are open already";
             RpcError::new(ErrorCode::ConnectFailed, text)
@@ -118,7 +118,7 @@ impl Communicator {
     /// flight have `timeout` to end, then what is left is cut off. Returns
     /// whether everything ended by itself.
     pub async fn shutdown(&self, timeout: Duration) -> bool {
-        end(&self.0.stop, timeout).await
+        end(&self.0.phase, timeout).await
     }
 
     /// Waits for SIGTERM or Ctrl-C, then [shuts down](Communicator::shutdown).
@@ -143,7 +143,7 @@ impl Communicator {
     /// Hears how far the shutdown has come. The shutdown waits for whoever
     /// holds the receiver.
     pub(crate) fn subscribe(&self) -> watch::Receiver<ShutdownPhase> {
-        self.0.stop.subscribe()
+        self.0.phase.subscribe()
     }
 }
 

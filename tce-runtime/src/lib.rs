@@ -1,16 +1,22 @@
 //! The TCE runtime: what generated code and programs link.
 //!
-//! A call goes one way: proxy, marshal, message, transport; there transport,
-//! message, dispatch, servant; and its RETURN the same way back. The modules
-//! stand in that order, and each uses only those before it.
+//! A call goes from the proxy through marshalling and a message to the
+//! transport; at the peer from the transport to a message, dispatch and the
+//! servant; its RETURN goes the same way back. Modules are listed in the order
+//! of their imports: each imports only from modules before it.
 
 pub mod wire;
 
-pub mod config;
 mod error;
 
-mod polling;
-mod stop;
+mod in_flight;
+
+mod shutdown;
+
+mod busy_poll;
+
+pub mod config;
+
 mod transport;
 
 mod connection;
@@ -19,21 +25,20 @@ mod mq;
 
 mod communicator;
 
-mod server;
-
 mod client;
+
+mod server;
 
 pub mod codegen;
 
+pub use busy_poll::BusyPoll;
 pub use client::{Pending, Proxy, Returned, TypedProxy};
 pub use communicator::Communicator;
 pub use connection::{
-    BUILTIN_INTERFACE, Connection, ConnectionEvent, Disposition, ForwardError, InboundMessage,
-    IncomingCall, MessageHandler, Servant, WeakConnection,
+    BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
-pub use polling::BusyPoll;
-pub use server::{Adapter, Context};
+pub use server::Adapter;
 pub use transport::mq::MemoryBroker;
 pub use wire::Extra;
 
@@ -42,6 +47,21 @@ pub mod prelude {
 
     pub use crate::{
         Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+    };
+}
+
+/// What a gateway needs beside calls and servants: it decides about each message
+/// of its connections, forwards most of them unread, and lets its own servants
+/// act for a user.
+///
+/// [`MessageHandler`](forwarding::MessageHandler) is installed by
+/// [`Communicator::connect_with_handler`], [`Adapter::handle_connections`] and
+/// [`Adapter::handle_queues`]. This module is for `tce-gateway` and may change
+/// with it.
+#[doc(hidden)]
+pub mod forwarding {
+    pub use crate::connection::{
+        Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
     };
 }
 

@@ -26,13 +26,13 @@ inherited: 20*Z
 extra: Yah! hello
 async: Yah! pingpang
 timeout: test::Server::timeout: TIMEOUT: no answer within 1s (*)
-ping: the gateway is there
+ping: the gateway answered
 onMessage: server push message!
 ";
 
-/// What a gateway prints of a user who comes, calls and goes.
+/// Output of a gateway for a user who logs in, calls and logs out.
 fn gateway_log(user: &str) -> String {
-    format!("{user} is on line\nping of {user}\n{user} is off line\nstopped\n")
+    format!("{user} logged in\nping from {user}\n{user} logged out\nstopped\n")
 }
 
 /// What the server prints of a user whose calls name a queue for their RETURNs, or none.

@@ -19,7 +19,7 @@ struct Place {
     terminal: ITerminalPrx,
 }
 
-/// The users who are on line.
+/// The users who are online.
 #[derive(Clone, Default)]
 struct Users(Arc<Mutex<HashMap<String, Place>>>);
 
@@ -47,10 +47,10 @@ impl IMessageServer for MessageServerImpl {
     }
 
     async fn send_message(&self, to: String, text: String, ctx: &Context) -> Result<(), Fault> {
-        // The gateway's word, not the client's.
+        // Set by the gateway: a client can't choose it.
         let from = ctx.user_id().unwrap_or_default();
         let Some(place) = self.0.get(&to) else {
-            let text = format!("{to} is not on line");
+            let text = format!("{to} is not online");
             return Err(Fault::new(ErrorCode::RemoteException, text));
         };
         println!("{from} to {to} at {}", place.gateway);

@@ -59,16 +59,16 @@ fn talk(tcp: &str, ws: &str) {
     let mut scott = user("scott", tcp);
     assert_eq!(scott.line(), "logged in as scott");
     types(&mut scott, "bob too early");
-    assert_eq!(scott.line(), "not sent: bob is not on line");
+    assert_eq!(scott.line(), "not sent: bob is not online");
     types(&mut scott, "hello?");
     assert_eq!(scott.line(), "write a user's name, a space and the message");
 
     let mut bob = user("bob", ws);
-    assert_eq!(scott.line(), "bob is here");
-    // The server may tell of Scott before its answer to the login is here.
+    assert_eq!(scott.line(), "bob is online");
+    // The call about Scott may arrive before the result of the login.
     let mut heard = [bob.line(), bob.line()];
     heard.sort();
-    assert_eq!(heard, ["logged in as bob", "scott is here"]);
+    assert_eq!(heard, ["logged in as bob", "scott is online"]);
 
     types(&mut scott, "bob how are you?");
     assert_eq!(bob.line(), "scott: how are you?");
@@ -76,7 +76,7 @@ fn talk(tcp: &str, ws: &str) {
     assert_eq!(scott.line(), "bob: well, thank you");
 
     leaves(bob);
-    assert_eq!(scott.line(), "bob has gone");
+    assert_eq!(scott.line(), "bob is offline");
     leaves(scott);
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use futures_util::future::select_all;
 use tce_runtime::{
-    Communicator, Connection, ForwardError, InboundMessage, MessageHandler, Servant,
+    Communicator, Connection, Servant,
+    forwarding::{ForwardError, InboundMessage, MessageHandler},
     wire::{Header, PatchedExtra},
 };
 use tokio::sync::watch;
@@ -141,7 +142,7 @@ impl Direct {
             let Some(connection) = host.connection.get() else {
                 continue;
             };
-            match passing.pass(connection, header, extra, None) {
+            match passing.forward(connection, header, extra, None) {
                 Ok(()) => return Ok(host.via),
                 Err(ForwardError::Disconnected) => {}
                 Err(error) => failure = error,

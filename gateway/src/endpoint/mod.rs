@@ -12,7 +12,8 @@ use std::{
 };
 
 use tce_runtime::{
-    Connection, ForwardError, InboundMessage,
+    Connection,
+    forwarding::{ForwardError, InboundMessage},
     wire::{Header, PatchedExtra},
 };
 
@@ -136,7 +137,7 @@ impl Backend {
     ) -> Result<Option<Via>, ForwardError> {
         let via = match &self.kind {
             Kind::Queue(queue) => {
-                passing.pass(&queue.connection, header, extra, Some(expires_in))?;
+                passing.forward(&queue.connection, header, extra, Some(expires_in))?;
                 None
             }
             Kind::Direct(direct) => Some(direct.pass(session, passing, header, extra)?),

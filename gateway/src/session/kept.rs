@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use tce_runtime::{Connection, ErrorCode, ForwardError, InboundMessage, wire::Header};
+use tce_runtime::{
+    Connection, ErrorCode,
+    forwarding::{ForwardError, InboundMessage},
+    wire::Header,
+};
 use tokio::time::timeout;
 
 use super::Session;

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tce_runtime::{Connection, ErrorCode, WeakConnection};
+use tce_runtime::{Connection, ErrorCode, forwarding::WeakConnection};
 use tokio::sync::Notify;
 
 use calls::{Call, CallsInFlight};

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use tce_runtime::{
-    ErrorCode, ForwardError, InboundMessage,
+    ErrorCode,
+    forwarding::{ForwardError, InboundMessage},
     wire::{CallType, Header, PatchedExtra, ROUTED, reserved},
 };
 
@@ -174,7 +175,7 @@ impl Session {
             without: &NOT_FOR_CLIENTS,
             with: &[],
         };
-        match passing.pass(&connection, header, &extra, None) {
+        match passing.forward(&connection, header, &extra, None) {
             Ok(()) => {
                 let size = passing.payload().len() as u64;
                 self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);

@@ -3,7 +3,8 @@
 use std::{pin::Pin, sync::atomic::Ordering};
 
 use tce_runtime::{
-    BUILTIN_INTERFACE, Connection, Disposition, ErrorCode, InboundMessage, MessageHandler,
+    BUILTIN_INTERFACE, Connection, ErrorCode,
+    forwarding::{Disposition, InboundMessage, MessageHandler, Undelivered},
     wire::Header,
 };
 
@@ -106,7 +107,9 @@ impl MessageHandler for Session {
     fn is_idle(&self) -> bool {
         Session::is_idle(self)
     }
+}
 
+impl Undelivered for Session {
     fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
         self.fail_call(header.sequence, code, text);
     }

@@ -5,7 +5,7 @@ use super::{BAD, GOOD, folder, json_lines, tce_in};
 const ODD: &str = "module odd { interface I { void Open(); }; }\n";
 
 #[test]
-fn findings_are_shown_counted_and_exit_with_1() {
+fn findings_are_shown_and_counted_and_the_status_is_1() {
     let folder = folder(&[("odd.idl", ODD), ("good.idl", GOOD), ("deep/odd.idl", ODD)]);
     tce_in(folder.path(), &["lint", "odd.idl"])
         .exits(1)
@@ -21,7 +21,7 @@ fn findings_are_shown_counted_and_exit_with_1() {
 }
 
 #[test]
-fn errors_of_the_compiler_are_shown_too() {
+fn compiler_errors_are_shown_too() {
     let folder = folder(&[("bad.idl", BAD)]);
     tce_in(folder.path(), &["lint", "bad.idl"])
         .exits(1)
@@ -54,7 +54,7 @@ fn settings_set_levels_and_languages() {
 }
 
 #[test]
-fn mistakes_in_the_settings_are_told() {
+fn mistakes_in_the_settings_are_reported() {
     let settings = "[lint]\nalow = []\nallow = [\"operation-cas\", \"unknown-type\"]\n\
         deny = [\"TCE0512\"]\nwarn = [\"operation-case\"]\nlanguages = [\"jva\"]\n";
     let folder = folder(&[("tce.toml", settings), ("odd.idl", ODD)]);
@@ -63,7 +63,7 @@ fn mistakes_in_the_settings_are_told() {
         .complains("there is no setting of [lint] called `alow`")
         .complains("did you mean `operation-case`?")
         .complains("there is no rule called `unknown-type`")
-        .complains("`tce lint --list` shows all")
+        .complains("`tce lint --list` shows all rules")
         .complains("is set twice")
         .complains("did you mean `java`?");
     assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
@@ -105,7 +105,7 @@ fn rules_and_codes_are_explained() {
 }
 
 #[test]
-fn wrong_use_exits_with_2() {
+fn usage_errors_have_status_2() {
     let folder = folder(&[("empty/readme.txt", "")]);
     tce_in(folder.path(), &["lint"])
         .exits(2)

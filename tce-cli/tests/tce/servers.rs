@@ -1,4 +1,4 @@
-//! Servers for the commands to call, within the test's process.
+//! Servers that the commands call, in the process of the test.
 
 use std::{
     sync::{Arc, Mutex},
@@ -12,26 +12,26 @@ use crate::{
     zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperServant, StrInt},
 };
 
-/// Answers as the server of `examples/simple` does. What that one prints, it keeps.
+/// Behaves like the server of `examples/simple`, but records what that one prints.
 #[derive(Clone, Default)]
-pub(crate) struct Simple {
+pub(crate) struct SimpleServer {
     extras: Arc<Mutex<String>>,
 }
 
-impl Simple {
-    /// What came beside calls of `echo`.
+impl SimpleServer {
+    /// The extras of all calls of `echo`.
     pub(crate) fn extras(&self) -> String {
         self.extras.lock().unwrap().clone()
     }
 }
 
-impl BaseServer for Simple {
+impl BaseServer for SimpleServer {
     async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
         Ok("2025-01-31T12:00:00Z".to_owned())
     }
 }
 
-impl Server for Simple {
+impl Server for SimpleServer {
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         let extra: Vec<_> = ctx.extra().iter().collect();
         self.extras
@@ -47,7 +47,7 @@ impl Server for Simple {
     }
 
     async fn heartbeat(&self, hello: String, ctx: &Context) -> Result<(), Fault> {
-        // So that a caller who does not wait can see that it arrived.
+        // Shows the arrival to a caller that does not wait for a result.
         ITerminalPrx::to_caller(ctx)
             .on_message_oneway(&hello)
             .await?;
@@ -61,10 +61,10 @@ impl Server for Simple {
     }
 }
 
-/// Gives back what it gets.
-pub(crate) struct Echo;
+/// Returns its arguments.
+pub(crate) struct EchoKeeper;
 
-impl Keeper for Echo {
+impl Keeper for EchoKeeper {
     async fn roundtrip(&self, fam: Family, _ctx: &Context) -> Result<Family, Fault> {
         Ok(fam)
     }
@@ -109,14 +109,18 @@ impl Keeper for Echo {
     }
 }
 
-/// `Simple` on a free port, and the endpoint; it runs until the adapter is dropped.
+/// Serves `SimpleServer` on a free port until the adapter is dropped; returns its endpoint too.
 pub(crate) async fn simple() -> (Adapter, String) {
-    listen(&Communicator::new(), ServerServant::new(Simple::default())).await
+    listen(
+        &Communicator::new(),
+        ServerServant::new(SimpleServer::default()),
+    )
+    .await
 }
 
-/// The same of `Echo`.
+/// Serves `EchoKeeper` likewise.
 pub(crate) async fn zoo() -> (Adapter, String) {
-    listen(&Communicator::new(), KeeperServant::new(Echo)).await
+    listen(&Communicator::new(), KeeperServant::new(EchoKeeper)).await
 }
 
 pub(crate) async fn listen(

@@ -1,7 +1,7 @@
 //! The side that calls: connections that are made, proxies, calls in flight.
 
 mod connect;
-mod invoke;
+mod call;
 mod pending;
 mod proxy;
 

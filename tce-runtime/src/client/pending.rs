@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::invoke::reply_of;
+use super::call::reply_of;
 use crate::{
     connection::{Connection, Reply},
     error::{ErrorCode, RpcError},

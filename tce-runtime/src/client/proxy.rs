@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::{
     Pending,
-    invoke::{CallOptions, NotSent, send, send_later, send_oneway},
+    call::{send, send_later, send_oneway},
     pending::State,
 };
 use crate::{
     communicator::Communicator,
-    connection::{Connection, after},
+    connection::{CallOptions, Connection, Context, NotSent},
     error::RpcError,
-    server::Context,
+    in_flight::after,
     wire::{Marshal, Operation, Unmarshal, Writer, reserved},
 };
 
@@ -227,8 +227,8 @@ impl Proxy {
             &params,
         ) {
             Ok(sequence) => State::Sent(sequence),
-            Err(NotSent::Ever(error)) => State::Over(Some(error)),
-            Err(NotSent::Yet) => {
+            Err(NotSent::Never(error)) => State::Over(Some(error)),
+            Err(NotSent::Later) => {
                 let (connection, options) = (self.connection.clone(), self.options.clone());
                 let mut marshalled = Vec::new();
                 params.marshal(&mut Writer::new(&mut marshalled));
@@ -263,7 +263,7 @@ impl Proxy {
     /// 65535. An existing TCE server has no such interface: the call then fails with
     /// INTERFACE_NOTFOUND.
     pub fn ping(&self) -> Pending<()> {
-        self.call(&crate::server::PING, ())
+        self.call(&crate::connection::PING, ())
     }
 
     /// Asks the peer's adapter what it serves: texts of IDL, each without imports and
@@ -272,6 +272,6 @@ impl Proxy {
     /// The call fails with INTERFACE_NOTFOUND at an existing TCE server, and at one
     /// with [`Options::describes`](crate::config::Options) switched off.
     pub fn describe(&self) -> Pending<Vec<String>> {
-        self.call(&crate::server::DESCRIBE, ())
+        self.call(&crate::connection::DESCRIBE, ())
     }
 }

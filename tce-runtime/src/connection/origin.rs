@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::{InFlightCounter, InFlightGuard};
+use crate::in_flight::{InFlightCounter, InFlightGuard};
 use crate::transport::mq::{Delivery, DeliveryTag, Settlement};
 
 /// How long an acknowledgement waits for others. Each one that leaves alone

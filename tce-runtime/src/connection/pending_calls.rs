@@ -1,33 +1,34 @@
-//! PendingCalls in flight: which caller a RETURN belongs to.
+//! Calls that wait for their RETURN: which caller a RETURN belongs to, and when
+//! a call times out.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::wait::wait_until;
-use crate::{error::ErrorCode, wire::Extra};
+use crate::{error::ErrorCode, in_flight::wait_until, wire::Extra};
 
-/// The slots of a table that was used. One that never was has none: most
+/// The number of slots after the first call. Before it there are none: most
 /// connections of a server never call.
 const MIN_SLOTS: usize = 64;
-/// An empty table of more slots than this is given back.
+/// A larger table shrinks when it is empty.
 const KEEP_SLOTS: usize = 1024;
 
-/// What came back for a call.
+/// How a call ended.
 #[derive(Debug)]
 pub(crate) enum CallOutcome {
     /// Its RETURN.
     Returned(Reply),
-    /// Nothing until its deadline.
+    /// No RETURN until its deadline.
     TimedOut,
-    /// The connection ended first, for this reason.
+    /// The connection ended first, with this reason.
     Lost(Arc<str>),
-    /// It could not be sent, or not be answered.
+    /// It could not be sent, or its RETURN can't arrive.
     Failed(ErrorCode, String),
 }
 
@@ -55,30 +56,29 @@ struct Slot {
     state: State,
 }
 
-/// A call that has its place in the table.
+/// A call that was entered in the table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entered {
-    /// What pairs its RETURN with it.
+pub(crate) struct EnteredCall {
+    /// Its RETURN carries the same number.
     pub(crate) sequence: u32,
     /// Whether no other call waits.
-    pub(crate) alone: bool,
+    pub(crate) is_alone: bool,
 }
 
-/// The calls of one connection, in a table whose slot is `sequence` modulo its
+/// The calls of one connection, in a table indexed by `sequence` modulo its
 /// size.
 ///
-/// Sequences count up, and one whose slot is taken is passed over: a call that
-/// waits for long costs its slot and nothing else. So a sequence returns only
-/// after 2³² others, and a RETURN that comes after its caller's deadline can't
-/// meet another call.
+/// Sequences count up; one whose slot is taken is skipped, so a call that waits
+/// for long costs its slot only. A sequence is used again after 2³² others: a
+/// RETURN that arrives after its caller's deadline can't meet another call.
 #[derive(Debug)]
 pub(crate) struct PendingCalls {
     table: Mutex<Table>,
     limit: usize,
-    /// A call has left a table that was full.
-    left: Notify,
-    /// Whoever watches the deadlines has to look again.
-    changed: Notify,
+    /// A call has left a full table.
+    capacity: Notify,
+    /// The earliest deadline has changed.
+    deadline_changed: Notify,
 }
 
 #[derive(Debug)]
@@ -87,8 +87,8 @@ struct Table {
     next: u32,
     taken: usize,
     waiting: usize,
-    /// When [`PendingCalls::expire`] is due; no waiting call's deadline is before it.
-    watched: Option<Instant>,
+    /// When [`PendingCalls::expire`] is due: not after the earliest deadline.
+    next_expiry: Option<Instant>,
 }
 
 impl PendingCalls {
@@ -98,23 +98,19 @@ impl PendingCalls {
             next: first,
             taken: 0,
             waiting: 0,
-            watched: None,
+            next_expiry: None,
         };
         Self {
             table: Mutex::new(table),
             limit,
-            left: Notify::new(),
-            changed: Notify::new(),
+            capacity: Notify::new(),
+            deadline_changed: Notify::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a place; none is left where the limit is reached.
-    pub(crate) fn enter(&self, deadline: Instant) -> Option<Entered> {
-        let mut table = self.lock();
+    /// Enters a call; `None` if the limit is reached.
+    pub(crate) fn enter(&self, deadline: Instant) -> Option<EnteredCall> {
+        let mut table = self.table.lock();
         if table.taken >= self.limit {
             return None;
         }
@@ -123,23 +119,23 @@ impl PendingCalls {
             waker: None,
         });
         table.waiting += 1;
-        if table.watched.is_none_or(|watched| deadline < watched) {
-            table.watched = Some(deadline);
-            self.changed.notify_one();
+        if table.next_expiry.is_none_or(|expiry| deadline < expiry) {
+            table.next_expiry = Some(deadline);
+            self.deadline_changed.notify_one();
         }
-        Some(Entered {
+        Some(EnteredCall {
             sequence,
-            alone: table.waiting == 1,
+            is_alone: table.waiting == 1,
         })
     }
 
-    /// Hands a RETURN to its caller; false where nobody waits for it.
+    /// Hands a RETURN to its caller; false if no call waits for it.
     pub(crate) fn complete(&self, sequence: u32, reply: Reply) -> bool {
         self.finish(sequence, CallOutcome::Returned(reply))
     }
 
     fn finish(&self, sequence: u32, outcome: CallOutcome) -> bool {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let Some(slot) = table.slot(sequence) else {
             return false;
         };
@@ -156,10 +152,10 @@ impl PendingCalls {
         true
     }
 
-    /// The outcome of a call. Its slot is free once it has been taken; whoever
-    /// asks again is told that the call is lost.
+    /// The outcome of a call, which frees its slot. Polled again, the call counts
+    /// as lost.
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let Some(slot) = table.slot(sequence) else {
             return Poll::Ready(taken_before());
         };
@@ -176,9 +172,9 @@ impl PendingCalls {
         }
     }
 
-    /// Forgets a call whose caller has gone.
+    /// Removes a call whose caller no longer waits.
     pub(crate) fn forget(&self, sequence: u32) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if table.slot(sequence).is_some()
             && matches!(self.free(&mut table, sequence), State::Waiting { .. })
         {
@@ -186,9 +182,9 @@ impl PendingCalls {
         }
     }
 
-    /// Fails what is past its deadline.
+    /// Fails the calls past their deadline.
     fn expire(&self, now: Instant) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let mut next: Option<Instant> = None;
         let due = table.finish_where(
             || CallOutcome::TimedOut,
@@ -200,17 +196,18 @@ impl PendingCalls {
                 due
             },
         );
-        table.watched = next;
+        table.next_expiry = next;
         drop(table);
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits for the next deadline, for `also`, or until somebody calls
-    /// [`PendingCalls::look_again`]; fails what is past its deadline.
-    pub(crate) async fn watch_once(&self, also: Option<Instant>) {
-        let watched = self.lock().watched;
-        let changed = self.changed.notified();
-        match [watched, also].into_iter().flatten().min() {
+    /// Waits for the next deadline, for `also`, or for
+    /// [`PendingCalls::recheck_deadlines`]; then fails the calls past their
+    /// deadline.
+    pub(crate) async fn await_deadline(&self, also: Option<Instant>) {
+        let expiry = self.table.lock().next_expiry;
+        let changed = self.deadline_changed.notified();
+        match [expiry, also].into_iter().flatten().min() {
             Some(next) => tokio::select! {
                 () = sleep_until(next.into()) => {}
                 () = changed => {}
@@ -220,9 +217,9 @@ impl PendingCalls {
         self.expire(Instant::now());
     }
 
-    /// Wakes whoever watches the deadlines.
-    pub(crate) fn look_again(&self) {
-        self.changed.notify_one();
+    /// Ends the wait of [`PendingCalls::await_deadline`].
+    pub(crate) fn recheck_deadlines(&self) {
+        self.deadline_changed.notify_one();
     }
 
     /// Fails one call.
@@ -233,27 +230,27 @@ impl PendingCalls {
     /// Fails all calls: the connection has ended.
     pub(crate) fn lose_all(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_| true);
-        table.watched = None;
+        table.next_expiry = None;
         drop(table);
         lost.into_iter().for_each(Waker::wake);
     }
 
     /// How many calls wait for their RETURN.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting
+        self.table.lock().waiting
     }
 
-    /// Waits until another call would find a place.
+    /// Waits until another call can be entered.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.left, || self.lock().taken < self.limit).await;
+        wait_until(&self.capacity, || self.table.lock().taken < self.limit).await;
     }
 
-    /// Frees a slot of the table, and tells those who wait for one.
+    /// Frees a slot, and wakes the callers that wait for one.
     fn free(&self, table: &mut Table, sequence: u32) -> State {
         if table.taken >= self.limit {
-            self.left.notify_waiters();
+            self.capacity.notify_waiters();
         }
         table.free_slot(sequence)
     }
@@ -261,11 +258,11 @@ impl PendingCalls {
 
 impl Table {
     fn position(&self, sequence: u32) -> usize {
-        // The number of slots is a power of two, or zero: then there is no place.
+        // The number of slots is zero or a power of two.
         sequence as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The slot of a call that is in the table.
+    /// The slot of a call, if it is in the table.
     fn slot(&mut self, sequence: u32) -> Option<&mut Slot> {
         let position = self.position(sequence);
         let slot = self.slots.get_mut(position)?;
@@ -273,7 +270,7 @@ impl Table {
     }
 
     fn take_slot(&mut self, state: State) -> u32 {
-        // At most half full, so that the next free slot is near.
+        // At most half full, so that a free slot is found after a few steps.
         if self.taken * 2 >= self.slots.len() {
             self.grow();
         }
@@ -291,8 +288,8 @@ impl Table {
         }
     }
 
-    /// Two calls that have different slots in a table have different slots in
-    /// one of twice its size, so that moving them needs no search.
+    /// Doubles the table. Calls with different slots have different slots in a
+    /// table of twice the size, so moving them needs no search.
     fn grow(&mut self) {
         let doubled = free_slots((self.slots.len() * 2).max(MIN_SLOTS));
         for slot in std::mem::replace(&mut self.slots, doubled) {
@@ -313,8 +310,8 @@ impl Table {
         state
     }
 
-    /// Gives an outcome to the waiting calls whose deadline passes the test;
-    /// returns who is to be woken once the lock is released.
+    /// Ends the waiting calls whose deadline passes `ends`; returns the wakers to
+    /// call once the lock is released.
     fn finish_where(
         &mut self,
         outcome: impl Fn() -> CallOutcome,
@@ -344,7 +341,7 @@ fn free_slots(count: usize) -> Vec<Slot> {
     .collect()
 }
 
-/// What whoever asks for an outcome a second time is told.
+/// The outcome of a call that is polled after its end.
 fn taken_before() -> CallOutcome {
-    CallOutcome::Lost("its outcome was taken before".into())
+    CallOutcome::Lost("the result was taken before".into())
 }

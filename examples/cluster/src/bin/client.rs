@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The gateway answers this one itself, if it is ours: tce-gateway has no such servant.
     let gateway = ITerminalGatewayServerPrx::new(server.connection());
     match gateway.ping().await {
-        Ok(()) => println!("ping: the gateway is there"),
+        Ok(()) => println!("ping: the gateway answered"),
         Err(error) => println!("ping: {error}"),
     }
 

@@ -25,7 +25,7 @@ struct GatewayImpl;
 
 impl ITerminalGatewayServer for GatewayImpl {
     async fn ping(&self, ctx: &Context) -> Result<(), Fault> {
-        println!("ping of {}", ctx.user_id().unwrap_or("nobody"));
+        println!("ping from {}", ctx.user_id().unwrap_or("unknown user"));
         Ok(())
     }
 }
@@ -46,11 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gateway = Gateway::load(args.services, &args.name, &[])?
         .servant(ITerminalGatewayServerServant::new(GatewayImpl))
         .authenticator(authenticate)
-        .on_user(|user, is_on_line| {
-            println!(
-                "{user} is {}",
-                if is_on_line { "on line" } else { "off line" }
-            );
+        .on_user(|user, is_online| {
+            println!("{user} logged {}", if is_online { "in" } else { "out" });
         })
         .start()
         .await?;

@@ -49,7 +49,7 @@ impl Server for ServerImpl {
     }
 
     async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
-        println!("call back: {}", ctx.user_id().unwrap_or("nobody"));
+        println!("call back: {}", ctx.user_id().unwrap_or("unknown user"));
         // Through the gateway that the call came by, to the user who made it.
         let client = ITerminalPrx::to_caller(ctx);
         client.on_message_oneway("server push message!").await?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::address_text::{self, Entry, Mistake, Term, TermKind};
+use super::address_parser::{self, Entry, Mistake, Term, TermKind};
 use crate::config::problem::quoted;
 
 /// What an AMQP 0-9-1 short string holds: names of queues, exchanges and
@@ -97,10 +97,10 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        address_text::write_part(f, &self.name, &['/', ';'])?;
+        address_parser::write_part(f, &self.name, &['/', ';'])?;
         if let Some(subject) = &self.subject {
             f.write_str("/")?;
-            address_text::write_part(f, subject, &[';'])?;
+            address_parser::write_part(f, subject, &[';'])?;
         }
         let create = if self.create { "create:always," } else { "" };
         let durable = if self.durable { ",durable:true" } else { "" };
@@ -128,7 +128,7 @@ impl AddressError {
 }
 
 fn interpret(text: &str) -> Result<(Address, Vec<String>), Mistake> {
-    let parts = address_text::read(text)?;
+    let parts = address_parser::read(text)?;
     short(&parts.name, "the name")?;
     if parts.name.1.is_empty() {
         return Err(Mistake::new(parts.name.0, "there is no name"));

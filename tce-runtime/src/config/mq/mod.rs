@@ -2,9 +2,9 @@
 //! and in `services.xml` (`spec/gateway.md`).
 
 mod address;
-mod address_text;
+mod address_parser;
+mod config_yml;
 mod endpoint;
-mod file;
 mod opened;
 mod yaml;
 
@@ -89,7 +89,7 @@ impl MqConfig {
         text::check_length(text, file_name)?;
         let mut report = Report::new(file_name);
         let config =
-            yaml::read(text, &mut report).map(|root| file::read(&root, process, &mut report));
+            yaml::read(text, &mut report).map(|root| config_yml::read(&root, process, &mut report));
         let warnings = report.finish()?;
         Ok(Self {
             warnings,

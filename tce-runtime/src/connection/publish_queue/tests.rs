@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What an publish_queue should hold: number, size, and whether it is a twoway call.
+/// What a publish queue should hold: number, size, and whether it is a twoway call.
 #[derive(Debug, Default)]
 struct Model {
     waiting: VecDeque<(u32, usize, bool)>,
@@ -107,13 +107,14 @@ impl Model {
         self.is_away = true;
         let calls = self.waiting.iter().filter(|(.., is_call)| *is_call);
         let expected: Vec<_> = calls.map(|(number, ..)| *number).collect();
-        let failed = publish_queue
-            .away()
-            .into_iter()
-            .map(|completion| match completion {
-                Completion::Call(sequence) => sequence,
-                other => panic!("{other:?} is not failed"),
-            });
+        let failed =
+            publish_queue
+                .set_reconnecting()
+                .into_iter()
+                .map(|completion| match completion {
+                    Completion::Call(sequence) => sequence,
+                    other => panic!("{other:?} is not failed"),
+                });
         assert_eq!(failed.collect::<Vec<_>>(), expected);
         self.waiting.retain(|(.., is_call)| !is_call);
     }
@@ -133,7 +134,7 @@ proptest! {
                 Step::Return(size) => {
                     model.next += 1;
                     let message = message(model.next, size, Completion::Unconfirmed);
-                    prop_assert!(publish_queue.push_anyway(message).is_ok());
+                    prop_assert!(publish_queue.push_unbounded(message).is_ok());
                     model.waiting.push_back((model.next, size, false));
                 }
                 Step::Take(keep) => model.take(&publish_queue, keep),
@@ -141,10 +142,10 @@ proptest! {
                 Step::Away => model.away(&publish_queue),
                 Step::Up => {
                     model.is_away = false;
-                    publish_queue.up();
+                    publish_queue.set_connected();
                 }
             }
-            prop_assert_eq!(publish_queue.lock().bytes, model.bytes());
+            prop_assert_eq!(publish_queue.state.lock().bytes, model.bytes());
             prop_assert_eq!(publish_queue.is_empty(), model.bytes() == 0);
             let has_room = publish_queue.capacity().now_or_never().is_some();
             prop_assert_eq!(has_room, model.bytes() < LIMIT);
@@ -173,11 +174,14 @@ async fn whoever_waits_for_room_hears_of_it() {
     let publish_queue = full();
     ends_by(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || drop(publish_queue.away())).await;
+    ends_by(publish_queue.capacity(), || {
+        drop(publish_queue.set_reconnecting());
+    })
+    .await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || publish_queue.leave()).await;
+    ends_by(publish_queue.capacity(), || publish_queue.close()).await;
     let publish_queue = full();
-    ends_by(publish_queue.drained(), || publish_queue.leave()).await;
+    ends_by(publish_queue.drained(), || publish_queue.close()).await;
 }
 
 #[tokio::test]
@@ -196,13 +200,16 @@ async fn whoever_comes_after_the_publisher_has_left_is_told() {
     let publish_queue = full();
     let (caller, confirmation) = oneshot::channel();
     let confirmed = message(2, 4, Completion::Confirmed(caller));
-    assert!(publish_queue.push_anyway(confirmed).is_ok());
-    publish_queue.leave();
+    assert!(publish_queue.push_unbounded(confirmed).is_ok());
+    publish_queue.close();
     assert!(confirmation.await.is_err(), "its caller waits no longer");
     for completion in [Completion::Call(3), Completion::Unconfirmed] {
         let pushed = publish_queue.push(message(3, 4, completion));
         assert!(matches!(pushed, Err(PushError::Disconnected)));
     }
-    assert_eq!(publish_queue.absence().code(), ErrorCode::ConnectionLost);
+    assert_eq!(
+        publish_queue.disconnected_error().code(),
+        ErrorCode::ConnectionLost
+    );
     assert!(publish_queue.is_empty());
 }

@@ -18,7 +18,7 @@ use super::{
     request::{Request, Tuning},
     session::{Beat, Session},
 };
-use crate::{polling::bytes_came, transport::ByteStream};
+use crate::{busy_poll::bytes_received, transport::ByteStream};
 
 /// What we ask for; a broker may want less.
 const WANTED: Tuning = Tuning {
@@ -191,7 +191,7 @@ async fn keep(talk: Talk, session: &Session, heartbeat: u16) -> AmqpError {
                 Ok(0) => return AmqpError::lost("the broker has hung up"),
                 Ok(_) => {
                     let taken = session.take(&mut heard);
-                    bytes_came();
+                    bytes_received();
                     if let Err(error) = taken {
                         return error;
                     }
