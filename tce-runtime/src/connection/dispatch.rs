@@ -175,16 +175,6 @@ impl Context {
     pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned.lock().set(key, value);
     }
-
-    /// Logs the cause of an error that the caller is told as "internal error".
-    fn log_internal_error(&self, cause: &str) {
-        tracing::error!(
-            peer = self.connection.peer(),
-            ifidx = self.header.ifidx,
-            opidx = self.header.opidx,
-            "a servant failed: {cause}"
-        );
-    }
 }
 
 /// What a servant's future returns: its context, and the result.
