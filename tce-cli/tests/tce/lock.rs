@@ -135,7 +135,7 @@ fn a_deleted_operation_keeps_its_index() {
     tce_in(folder.path(), &["check", "idl/m.idl"])
         .exits(1)
         .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
-        .complains("if `m.I.c` is its new name, write that here");
+        .complains("if `m.I.c` is its new name, write that name here");
 }
 
 #[test]
