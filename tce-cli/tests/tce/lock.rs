@@ -77,8 +77,8 @@ fn check_and_compile_refuse_a_different_index() {
             .complains("the index of `m.I.b` changed from 1 to 2: breaks wire")
             .complains("idl/tce.lock:5:1")
             .complains("to keep its index, write `[index=1]` before it")
-            .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-            .complains("write `[index=2]` before it: that index is free")
+            .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+            .complains("write `[index=2]` before it: index 2 is unused")
             .complains("2 errors in ");
     }
     assert!(!folder.path().join("gen").exists());
@@ -134,8 +134,8 @@ fn a_deleted_operation_keeps_its_index() {
     );
     tce_in(folder.path(), &["check", "idl/m.idl"])
         .exits(1)
-        .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-        .complains("if `m.I.c` is its new name, write that here");
+        .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+        .complains("if `m.I.c` is its new name, write that name here");
 }
 
 #[test]
