@@ -22,8 +22,7 @@ use read::Reader;
 use crate::{
     config::{MqEndpoint, Settings},
     connection::{
-        ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel,
-        ServantRegistry,
+        ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel, ServantRegistry,
     },
     error::{ErrorCode, RpcError},
     stop::ShutdownPhase,

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::MessageQueues;
 use crate::{
     connection::{
-        Disposition, InFlightCounter, InboundMessage,
-        IncomingCall, MessageHandler, Reply, ServantRegistry, WriteBatch,
+        Disposition, InFlightCounter, InboundMessage, IncomingCall, MessageHandler, Reply,
+        ServantRegistry, WriteBatch,
     },
     stop::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{

@@ -240,8 +240,8 @@ impl MemoryPublisher {
     fn broadcast(&self, message: &Message) -> Result<(), PublishError> {
         let name = &self.address.name;
         let bindings = self.broker.0.lock().topics.get(name).cloned();
-        let bindings = bindings
-            .ok_or_else(|| PublishError::Refused(format!("there is no topic `{name}`")))?;
+        let bindings =
+            bindings.ok_or_else(|| PublishError::Refused(format!("there is no topic `{name}`")))?;
         let subject = self.address.subject.as_deref().unwrap_or_default();
         for (pattern, queue) in bindings {
             if is_match(&pattern, subject) {
@@ -270,11 +270,9 @@ fn is_match(pattern: &str, subject: &str) -> bool {
             Some((&"#", rest)) => {
                 (0..=subject.len()).any(|count| is_match(rest, &subject[count..]))
             }
-            Some((word, rest)) => subject
-                .split_first()
-                .is_some_and(|(first, others)| {
-                    (*word == "*" || word == first) && is_match(rest, others)
-                }),
+            Some((word, rest)) => subject.split_first().is_some_and(|(first, others)| {
+                (*word == "*" || word == first) && is_match(rest, others)
+            }),
         }
     }
     is_match(&words(pattern), &words(subject))

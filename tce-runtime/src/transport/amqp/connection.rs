@@ -137,10 +137,12 @@ impl From<lapin::Error> for AmqpError {
                 }
             }
             ErrorKind::IOError(error) => Self::Lost(error.to_string()),
-            ErrorKind::InvalidProtocolVersion(version) => {
-                Self::Lost(format!("the broker speaks another version of AMQP: {version}"))
+            ErrorKind::InvalidProtocolVersion(version) => Self::Lost(format!(
+                "the broker speaks another version of AMQP: {version}"
+            )),
+            ErrorKind::ParsingError(_) => {
+                Self::Lost("the broker sends malformed frames".to_owned())
             }
-            ErrorKind::ParsingError(_) => Self::Lost("the broker sends malformed frames".to_owned()),
             _ => Self::Lost(error.to_string()),
         }
     }

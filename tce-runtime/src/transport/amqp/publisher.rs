@@ -80,8 +80,11 @@ impl AmqpPublisher {
             .is_confirmed()
             .then(|| self.last_number.fetch_add(1, Ordering::Relaxed) + 1);
         let confirmation = self.send(publication, route, number).await?;
-        let is_returned = number
-            .is_some_and(|number| self.channel.control.take_returned(self.channel.id(), number));
+        let is_returned = number.is_some_and(|number| {
+            self.channel
+                .control
+                .take_returned(self.channel.id(), number)
+        });
         if confirmation.is_nack() {
             Err(PublishError::Rejected)
         } else if is_returned {
@@ -136,7 +139,9 @@ impl AmqpPublisher {
     pub(crate) async fn heard(&self) {
         // The flow is active anyway; the broker answers in order. If the channel
         // is lost the next publication reports it.
-        let asking = self.channel.channel_flow(ChannelFlowOptions { active: true });
+        let asking = self
+            .channel
+            .channel_flow(ChannelFlowOptions { active: true });
         let _ = timeout(ATTEMPT_TIME, asking).await;
     }
 

@@ -54,7 +54,6 @@ const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
-
 /// The class and the number of `connection.start`.
 const CONNECTION_START: [u8; 4] = [0, 10, 0, 10];
 const CONNECTION_CLOSE: (u16, u16) = (10, 50);
@@ -173,7 +172,10 @@ impl StreamControl {
     }
 
     fn is_full(&self) -> bool {
-        self.unread.lock().values().any(|unread| *unread > UNREAD_MAX)
+        self.unread
+            .lock()
+            .values()
+            .any(|unread| *unread > UNREAD_MAX)
     }
 }
 
@@ -287,7 +289,7 @@ impl Drop for BrokerStream {
 /// What a broker sends that AMQP does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker breaks the protocol: {0}")]
-struct Violation(&'static str);
+pub(super) struct Violation(&'static str);
 
 /// The content that a channel receives.
 #[derive(Debug, Clone, Copy)]
@@ -304,7 +306,7 @@ enum Content {
 /// returned messages after it has recorded their numbers, and removes the
 /// properties and routing keys that nothing here uses.
 #[derive(Debug)]
-struct FrameFilter {
+pub(super) struct FrameFilter {
     has_begun: bool,
     /// By channel that receives content.
     content: HashMap<u16, Content>,
@@ -312,7 +314,7 @@ struct FrameFilter {
 }
 
 impl FrameFilter {
-    fn new(control: Arc<StreamControl>) -> Self {
+    pub(super) fn new(control: Arc<StreamControl>) -> Self {
         Self {
             has_begun: false,
             content: HashMap::new(),
@@ -321,7 +323,7 @@ impl FrameFilter {
     }
 
     /// Moves the whole frames of `received` to `passed`.
-    fn pass(
+    pub(super) fn pass(
         &mut self,
         received: &mut BytesMut,
         passed: &mut BytesMut,

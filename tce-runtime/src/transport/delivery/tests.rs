@@ -49,12 +49,16 @@ fn acks(prefetch: u16) -> Arc<AckBatcher> {
 /// Finishes a delivery of one message.
 fn finish(delivery: &Delivery, acks: &Arc<AckBatcher>) {
     let tracker = DeliveryTracker::of(1, delivery, acks);
-    tracker.ack_guard(&InFlightCounter::default(), None).finish();
+    tracker
+        .ack_guard(&InFlightCounter::default(), None)
+        .finish();
 }
 
 /// The number of settlements that are due.
 fn due(acks: &AckBatcher) -> Option<usize> {
-    acks.take().now_or_never().map(|settlements| settlements.len())
+    acks.take()
+        .now_or_never()
+        .map(|settlements| settlements.len())
 }
 
 #[tokio::test]
