@@ -30,7 +30,7 @@ fn the_files_of_the_examples_are_valid() {
 }
 
 #[test]
-fn the_file_in_the_readme_is_valid() {
+fn the_file_in_the_guide_is_valid() {
     let guide = include_str!("../../../docs/gateway.md");
     let (_, begin) = guide.split_once("```xml\n").unwrap();
     let (text, _) = begin.split_once("```").unwrap();
