@@ -275,11 +275,11 @@ async fn nobody_there_and_nothing_served_are_told() {
     call(&endpoint, &named)
         .exits(1)
         .complains("test::Server::echo: INTERFACE_NOTFOUND")
-        .complains("Try this: see that the servant is added to the adapter");
+        .complains("Try this: check that the servant is added to the adapter");
     adapter.add_servant(ServerServant::new(Simple::default()));
     assert_eq!(call(&endpoint, &["echo", "a"]).exits(0).out, "\"Yah! a\"\n");
     call("tcp://127.0.0.1:1", &["echo", "a"])
         .exits(1)
         .complains("error: CONNECT_FAILED")
-        .complains("Try this: see that the server runs and listens on this host and port");
+        .complains("Try this: check that the server runs and listens on this host and port");
 }
