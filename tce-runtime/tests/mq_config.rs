@@ -1,5 +1,5 @@
-//! `config.yml` as processes load it: what people wrote for TCE, what ours adds,
-//! and what each mistake is answered with.
+//! `config.yml` as processes load it: files written for the existing TCE, our own
+//! keys, and the message for each mistake.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ fn server(text: &str) -> Result<MqConfig, Problems> {
     MqConfig::parse(text, "config.yml", "server")
 }
 
-/// A file with one endpoint, `mq_server`, that has these lines beside the usual.
+/// A file with one endpoint, `mq_server`, that has these additional lines.
 fn with_lines(lines: &[&str]) -> Result<MqConfig, Problems> {
     let text = format!(
         "common_defs:\n  endpoints:\n    - name: mq_server\n      host: centos66\n      \
@@ -42,17 +42,17 @@ fn modes(config: &MqConfig) -> Vec<(&str, bool, bool)> {
         .collect()
 }
 
-/// Each `broken/*.yml` as `server`'s, held against the `.txt` beside it, which
-/// `BLESS=1` writes anew.
+/// Loads each `broken/*.yml` for process `server`, and compares the message with the
+/// `.txt` of the same name, which `BLESS=1` rewrites.
 #[test]
-fn every_mistake_is_told_with_its_line() {
+fn every_mistake_is_reported_with_its_line() {
     let broken = folder().join("broken");
     let files: BTreeSet<_> = fs::read_dir(&broken)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yml"))
         .collect();
-    assert!(files.len() >= 20, "the files are gone: {files:?}");
+    assert!(files.len() >= 20, "files are missing: {files:?}");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let told = format!(
@@ -107,8 +107,8 @@ fn a_file_written_for_tce_is_loaded_as_it_is() {
     );
 }
 
-/// TCE's manual shows one definition of three. What it leaves out can't be
-/// guessed: it is asked for by name and line.
+/// TCE's manual shows one definition of three. The other two are reported as
+/// missing, by name and line.
 #[test]
 fn the_manuals_excerpt_lacks_two_definitions() {
     let text = fs::read_to_string(folder().join("seed.yml")).unwrap();
@@ -121,7 +121,7 @@ fn the_manuals_excerpt_lacks_two_definitions() {
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn missing_keys_have_defaults() {
     let config = with_lines(&[]).unwrap();
     let endpoint = config.endpoint("mq_server").unwrap();
     assert_eq!(
@@ -134,7 +134,7 @@ fn what_is_not_said_has_its_default() {
 
 #[test]
 fn our_own_keys_are_read_as_they_are_written() {
-    // Unquoted, as people write them: YAML would take some for numbers or truths.
+    // Unquoted: a YAML parser would read some of them as numbers or booleans.
     let config = with_lines(&[
         "batch: 1",
         "prefetch: 8",
@@ -168,7 +168,7 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
-fn what_means_nothing_here_is_warned_of_and_passed_over() {
+fn unknown_keys_are_ignored_with_a_warning() {
     let config = with_lines(&[
         "prefech: 8",
         "comment: ours",
@@ -189,7 +189,7 @@ fn what_means_nothing_here_is_warned_of_and_passed_over() {
 }
 
 #[test]
-fn address_options_without_a_use_are_warned_of() {
+fn unused_address_options_are_ignored_with_a_warning() {
     let text = fs::read_to_string(folder().join("cluster.yml")).unwrap();
     let text = text.replace("type:queue,", "type:queue,x-declare:{a:[1]},");
     let config = MqConfig::parse(&text, "config.yml", "client").unwrap();
@@ -200,7 +200,7 @@ fn address_options_without_a_use_are_warned_of() {
 }
 
 #[test]
-fn modes_add_up_however_they_are_written() {
+fn modes_of_repeated_entries_are_combined() {
     for (first, second) in [
         ("AF_READ", "AF_WRITE"),
         ("AF_READ|AF_WRITE", "AF_WRITE"),
@@ -219,7 +219,7 @@ fn modes_add_up_however_they_are_written() {
 }
 
 #[test]
-fn a_process_may_say_it_again_or_otherwise() {
+fn a_process_may_override_a_definition() {
     let text = format!(
         "common_defs:\n  endpoints:\n    - &base\n      name: mq_server\n      host: centos66\n      \
          port: 5672\n      address: mq_server;{QUEUE}\n    - <<: *base\n      name: mq_client\n\
@@ -247,7 +247,7 @@ fn a_process_may_say_it_again_or_otherwise() {
 }
 
 #[test]
-fn endpoints_of_a_pair_are_opened_for_it() {
+fn endpoints_of_a_pair_are_opened_implicitly() {
     let text = fs::read_to_string(folder().join("cluster.yml")).unwrap();
     let text = format!(
         "{text}\nworker:\n  endpoint_pairs:\n    - {{call: mq_server, return: mq_gateway}}\n"
@@ -260,7 +260,7 @@ fn endpoints_of_a_pair_are_opened_for_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_so() {
+fn an_unreadable_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yml");
     let told = MqConfig::load(&path, "server").unwrap_err().to_string();
@@ -284,9 +284,9 @@ fn a_file_that_cannot_be_read_says_so() {
     );
 }
 
-/// Each of these would take memory, stack or hours from a reader without limits.
+/// Each of these exhausts memory, stack or time of a parser without limits.
 #[test]
-fn hostile_files_are_refused_in_no_time() {
+fn hostile_files_are_refused_quickly() {
     let mut aliases = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
         let again = vec![format!("*a{}", level - 1); 10].join(",");
@@ -336,7 +336,7 @@ fn hostile_files_are_refused_in_no_time() {
 }
 
 #[test]
-fn addresses_are_read_as_leniently_as_qpid_does() {
+fn addresses_are_parsed_as_leniently_as_by_qpid() {
     let address = |name: &str, subject: Option<&str>, node, create, durable| Address {
         name: name.to_owned(),
         subject: subject.map(str::to_owned),
@@ -380,7 +380,7 @@ fn addresses_are_read_as_leniently_as_qpid_does() {
 }
 
 #[test]
-fn a_bad_address_says_where_and_why() {
+fn a_malformed_address_is_refused_with_column_and_reason() {
     for (text, column, reason) in [
         ("", 1, "there is no name"),
         (" /sub", 2, "there is no name"),
@@ -443,7 +443,7 @@ fn a_bad_address_says_where_and_why() {
     assert!(told.contains("options don't nest this deep"), "{told}");
 }
 
-/// Text that gets past the first character of a file more often than chance.
+/// Text of YAML fragments, which the parser accepts further than random text.
 fn yaml_like() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("common_defs:\n  endpoints:\n".to_owned()),
@@ -464,13 +464,13 @@ fn yaml_like() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_is_a_panic(text in "(?s).{0,80}") {
+    fn arbitrary_text_causes_no_panic(text in "(?s).{0,80}") {
         let _ = server(&text);
         let _ = text.parse::<Address>();
     }
 
     #[test]
-    fn no_yaml_is_a_panic_and_every_mistake_is_one_line(text in yaml_like()) {
+    fn arbitrary_yaml_causes_no_panic_and_each_mistake_is_one_line(text in yaml_like()) {
         if let Err(errors) = server(&text) {
             prop_assert!(!errors.problems().is_empty());
             prop_assert_eq!(errors.to_string().lines().count(), errors.problems().len());
@@ -478,14 +478,14 @@ proptest! {
     }
 
     #[test]
-    fn no_options_are_a_panic(text in "mq(/[a-z'\" ]{0,4})?;[a-z{}:,\\[\\]'\" ]{0,40}") {
+    fn arbitrary_address_options_cause_no_panic(text in "mq(/[a-z'\" ]{0,4})?;[a-z{}:,\\[\\]'\" ]{0,40}") {
         if let Err(error) = text.parse::<Address>() {
             prop_assert!(error.column() >= 1 && error.column() <= text.chars().count() + 1);
         }
     }
 
     #[test]
-    fn an_address_shown_is_that_address(
+    fn a_displayed_address_parses_to_the_same_address(
         name in "\\PC{1,40}",
         subject in prop::option::of("\\PC{1,40}"),
         topic: bool,
