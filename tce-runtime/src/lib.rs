@@ -42,6 +42,14 @@ pub use server::Adapter;
 pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 
+pub mod prelude {
+    //! The names that most servers and clients need: `use tce_runtime::prelude::*`.
+
+    pub use crate::{
+        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+    };
+}
+
 /// What a gateway needs beside calls and servants: it decides about each message
 /// of its connections, forwards most of them unread, and lets its own servants
 /// act for a user.
@@ -54,14 +62,6 @@ pub use wire::Extra;
 pub mod forwarding {
     pub use crate::connection::{
         Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
-    };
-}
-
-pub mod prelude {
-    //! The names that most servers and clients need: `use tce_runtime::prelude::*`.
-
-    pub use crate::{
-        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
     };
 }
 

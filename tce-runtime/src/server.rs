@@ -349,7 +349,7 @@ fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
 #[derive(Debug)]
 struct BuiltinServant {
     ping: Arc<()>,
-    /// The servants beside it; `None` if `describes` is off.
+    /// The other servants of the adapter; `None` if `describes` is off.
     servants: Option<Arc<Weak<ServantRegistry>>>,
 }
 

@@ -14,10 +14,7 @@ mod services;
 
 use std::path::Path;
 
-use tce_runtime::config::{
-    problem::{Problem, Problems, Report, quoted},
-    text,
-};
+use tce_runtime::config::problem::{self, Problem, ProblemReport, Problems, quoted};
 
 pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
 pub use overrides::{ENVIRONMENT_PREFIX, Origin, Override, Source};
@@ -41,10 +38,10 @@ impl Services {
     ///
     /// # Errors
     /// Every mistake in the file and in the overrides; a file that can't be
-    /// read, is no UTF-8 or larger than 1 MiB.
+    /// read, is not UTF-8 or larger than 1 MiB.
     pub fn load(path: impl AsRef<Path>, overrides: &[Override]) -> Result<Loaded, Problems> {
         let path = path.as_ref();
-        let text = text::read(path)?;
+        let text = problem::read_text(path)?;
         Self::parse(&text, &path.display().to_string(), overrides)
     }
 
@@ -60,8 +57,8 @@ impl Services {
     /// # Errors
     /// As for [`Services::load`].
     pub fn parse(text: &str, file_name: &str, overrides: &[Override]) -> Result<Loaded, Problems> {
-        text::check_length(text, file_name)?;
-        let mut report = Report::new(file_name);
+        problem::check_size(text, file_name)?;
+        let mut report = ProblemReport::new(file_name);
         let services = file::read(text, overrides, &mut report);
         let warnings = report.finish()?;
         Ok(Loaded { services, warnings })
@@ -92,7 +89,7 @@ impl Services {
         found.ok_or_else(|| {
             let names = || self.servers.iter().map(|server| server.name.as_str());
             let listed: Vec<_> = names().take(10).map(quoted).collect();
-            let suggestion = Report::new("")
+            let suggestion = ProblemReport::new("")
                 .suggestion(name, names())
                 .unwrap_or_default();
             UnknownServer(format!(

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use tce_runtime::config::problem::{Place, quoted};
+use tce_runtime::config::problem::{Location, quoted};
 
 /// What begins the name of a property in the environment:
 /// `TCE_GATEWAY_MAX_CONNECTIONS`.
@@ -14,7 +14,7 @@ pub enum Origin {
     /// It was not set.
     Default,
     /// The file, at this place.
-    File(Place),
+    File(Location),
     /// An [`Override`].
     Over(Source),
 }

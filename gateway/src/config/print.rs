@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use tce_runtime::config::problem::Place;
+use tce_runtime::config::problem::Location;
 
 use super::{EndpointId, Hop, Origin, PROPERTIES, Server, Services, properties::SHAPE};
 
@@ -86,7 +86,7 @@ fn write_properties(out: &mut String, services: &Services, server: &Server) -> f
         let value = if value.is_empty() { "-" } else { &value };
         let origin = match origin {
             Origin::Default => "default".to_owned(),
-            Origin::File(Place { line, .. }) => format!("line {}", line.unwrap_or_default()),
+            Origin::File(Location { line, .. }) => format!("line {}", line.unwrap_or_default()),
             Origin::Over(source) => source.says(property.name),
         };
         writeln!(out, "  {:<28} {value:<24} {origin}", property.name)?;

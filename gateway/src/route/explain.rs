@@ -2,7 +2,7 @@
 
 use tce_runtime::config::{
     NodeType,
-    problem::{Report, quoted},
+    problem::{ProblemReport, quoted},
 };
 
 use super::Routes;
@@ -58,7 +58,7 @@ fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, Unknow
                 .iter()
                 .map(|interface| interface.name.as_str())
         };
-        let suggestion = Report::new("").suggestion(asked, names());
+        let suggestion = ProblemReport::new("").suggestion(asked, names());
         let right = suggestion.unwrap_or_else(|| "; InterfaceDef has it not".to_owned());
         UnknownInterface(format!("there is no interface {}{right}", quoted(asked)))
     })

@@ -50,7 +50,7 @@ fn an_unknown_name_is_a_usage_error_and_idl_errors_are_shown() {
     let ran = tce_in(folder.path(), &["describe", "test.idl", "Sever"]).exits(2);
     assert_eq!(
         ran.err,
-        "error: nothing is called `Sever`: did you mean `Server`?\n"
+        "error: no module, type, interface or operation is called `Sever`: did you mean `Server`?\n"
     );
     tce_in(folder.path(), &["describe", "bad.idl"])
         .exits(1)

@@ -11,7 +11,7 @@ fn findings_are_shown_and_counted_and_the_status_is_1() {
         .exits(1)
         .complains("warning[TCE0512]: operation `Open`")
         .complains("odd.idl:1:33")
-        .complains("call it `open`")
+        .complains("rename it to `open`")
         .complains("\n\nno errors and 1 warning in 1 file\n");
     let ran = tce_in(folder.path(), &["lint", "good.idl"]).exits(0);
     assert_eq!(ran.err, "no errors in 1 file\n");
@@ -98,7 +98,7 @@ fn rules_and_codes_are_explained() {
     );
     tce_in(folder.path(), &["lint", "--explain", "TCE0200"])
         .exits(0)
-        .prints("TCE0200 unknown-type\nA type that nothing declares.\n");
+        .prints("TCE0200 unknown-type\nA type is not declared.\n");
     tce_in(folder.path(), &["lint", "--explain", "type-cas"])
         .exits(2)
         .complains("did you mean `type-case`?");

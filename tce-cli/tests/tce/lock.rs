@@ -74,11 +74,11 @@ fn check_and_compile_refuse_a_different_index() {
     ] {
         tce_in(folder.path(), args)
             .exits(1)
-            .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+            .complains("the index of `m.I.b` changed from 1 to 2: breaks wire")
             .complains("idl/tce.lock:5:1")
             .complains("to keep its index, write `[index=1]` before it")
-            .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-            .complains("write `[index=2]` before it: that index is free")
+            .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+            .complains("write `[index=2]` before it: index 2 is unused")
             .complains("2 errors in ");
     }
     assert!(!folder.path().join("gen").exists());
@@ -120,7 +120,7 @@ fn a_deleted_operation_keeps_its_index() {
     tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
     lock(folder.path(), &["--check"])
         .exits(1)
-        .complains("`m.I.b` is locked, and gone from the IDL")
+        .complains("`m.I.b` is in the lock, but not in the IDL")
         .complains("idl/tce.lock:5:1");
     lock(folder.path(), &[]).exits(0);
     assert_eq!(
@@ -134,8 +134,8 @@ fn a_deleted_operation_keeps_its_index() {
     );
     tce_in(folder.path(), &["check", "idl/m.idl"])
         .exits(1)
-        .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-        .complains("if `m.I.c` is its new name, write that here");
+        .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+        .complains("if `m.I.c` is its new name, write that name here");
 }
 
 #[test]

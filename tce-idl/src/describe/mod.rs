@@ -110,6 +110,31 @@ struct Dictionary {
     value: String,
 }
 
+/// No declaration has this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The name that was asked for.
+    pub name: String,
+    /// The name that may be meant.
+    pub near: Option<String>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no module, type, interface or operation is called `{}`",
+            self.name
+        )?;
+        match &self.near {
+            Some(near) => write!(f, ": did you mean `{near}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
 impl Description {
     /// Describes all declarations of a model.
     #[must_use]
@@ -286,31 +311,6 @@ fn operations(model: &Model, interface: &model::Interface, from: ModuleId) -> Ve
     });
     operations.collect()
 }
-
-/// No declaration has this name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownName {
-    /// The name that was asked for.
-    pub name: String,
-    /// The name that may be meant.
-    pub near: Option<String>,
-}
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no module, type, interface or operation is called `{}`",
-            self.name
-        )?;
-        match &self.near {
-            Some(near) => write!(f, ": did you mean `{near}`?"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for UnknownName {}
 
 fn select(mut from: Description, given: &str) -> Result<Description, UnknownName> {
     let name = given.replace("::", ".");

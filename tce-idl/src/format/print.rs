@@ -8,180 +8,6 @@ const WIDTH: usize = 100;
 /// The columns of indentation of each level.
 const INDENT: usize = 4;
 
-/// Prints the lexemes of a file.
-pub(super) fn print(lexemes: &[Lexeme<'_>]) -> String {
-    let mut printer = LayoutPrinter {
-        lexemes,
-        out: String::new(),
-        depth: 0,
-        heads: [""; 3],
-    };
-    let mut at = 0;
-    while at < lexemes.len() {
-        at = printer.statement_part(at);
-    }
-    let mut out = printer.out;
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    out
-}
-
-struct LayoutPrinter<'p> {
-    lexemes: &'p [Lexeme<'p>],
-    out: String,
-    /// The indentation level of the next line.
-    depth: usize,
-    /// The first word of the previous declaration at each level.
-    heads: [&'p str; 3],
-}
-
-impl<'p> LayoutPrinter<'p> {
-    /// Prints the lexeme at `at`, or a parameter list. Returns the position of the next lexeme.
-    fn statement_part(&mut self, at: usize) -> usize {
-        let text = self.lexemes[at].text;
-        if text == "(" {
-            return self.parameters(at);
-        }
-        let level = self.depth.min(2);
-        match spacing_before(self.lexemes, at, self.depth, self.heads[level]) {
-            Spacing::Line(blank) => {
-                self.line(at, blank);
-                self.heads[level] = head(self.lexemes, at);
-            }
-            gap => {
-                self.inline(at, gap);
-                // Only for an empty body; otherwise `line` has decreased the depth.
-                self.depth -= usize::from(text == "}" && self.depth > 0);
-            }
-        }
-        self.depth += usize::from(text == "{");
-        at + 1
-    }
-
-    /// Prints `( … )` on one line if the operation fits, else one parameter a line.
-    fn parameters(&mut self, open: usize) -> usize {
-        let length = self.lexemes[open..]
-            .iter()
-            .position(|lexeme| lexeme.text == ")");
-        let close = length.map_or(open, |length| open + length);
-        let start = self.out.len();
-        for at in open..=close + 1 {
-            self.inline(at, spacing_before(self.lexemes, at, self.depth, ""));
-        }
-        let line = self.out.rsplit('\n').next().unwrap_or_default();
-        let is_fit = line.chars().count() <= WIDTH && !self.out[start..].contains('\n');
-        if !is_fit && close > open + 1 {
-            self.out.truncate(start);
-            self.wrapped(open, close);
-        }
-        close + 2
-    }
-
-    fn wrapped(&mut self, open: usize, close: usize) {
-        self.inline(open, Spacing::None);
-        self.depth += 1;
-        for at in open + 1..close {
-            match self.lexemes[at - 1].text {
-                "(" | "," => self.line(at, BlankLine::Never),
-                _ => self.inline(at, spacing_before(self.lexemes, at, self.depth, "")),
-            }
-        }
-        self.line(close, BlankLine::Never);
-        self.inline(close + 1, Spacing::None);
-    }
-
-    /// Prints a lexeme on the line of the previous one, unless a comment between them ends the line.
-    fn inline(&mut self, at: usize, gap: Spacing) {
-        let lexeme = &self.lexemes[at];
-        let mut is_line = false;
-        for comment in &lexeme.comments {
-            if is_line || comment.is_line() && comment.newlines > 0 {
-                self.new_line(self.depth + 1, false);
-            } else if comment.is_line() || !self.out.ends_with(['(', '[', '<']) {
-                self.out.push(' ');
-            }
-            self.comment(comment, self.depth + 1);
-            is_line = comment.is_line();
-        }
-        let is_closing = matches!(lexeme.text, "," | ";" | ")" | "]" | ">");
-        match gap {
-            _ if is_line => self.new_line(self.depth + 1, false),
-            _ if !lexeme.comments.is_empty() && !is_closing => self.out.push(' '),
-            Spacing::Space => self.out.push(' '),
-            _ => {}
-        }
-        self.out.push_str(lexeme.text);
-    }
-
-    /// Prints a lexeme at the start of a new line, or after a block comment on that line.
-    fn line(&mut self, at: usize, blank: BlankLine) {
-        let lexeme = &self.lexemes[at];
-        let (trailing, leading) = lexeme.comments.split_at(trailing(lexeme));
-        for comment in trailing {
-            self.out.push(' ');
-            self.comment(comment, self.depth);
-        }
-        let mut blank = blank;
-        for (position, comment) in leading.iter().enumerate() {
-            if position > 0 && comment.newlines == 0 {
-                self.out.push(' ');
-            } else {
-                self.new_line(self.depth, is_blank(blank, comment.newlines));
-            }
-            self.comment(comment, self.depth);
-            blank = BlankLine::Keep;
-        }
-        let is_end = is_end(lexeme);
-        if is_end {
-            blank = BlankLine::Never;
-            self.depth = self.depth.saturating_sub(1);
-        }
-        match leading.last() {
-            Some(last) if lexeme.newlines == 0 && !last.is_doc_block() && !is_end => {
-                self.out.push(' ');
-            }
-            _ if lexeme.text.is_empty() => {}
-            _ => self.new_line(self.depth, is_blank(blank, lexeme.newlines)),
-        }
-        self.out.push_str(lexeme.text);
-    }
-
-    fn new_line(&mut self, depth: usize, is_blank: bool) {
-        if self.out.is_empty() {
-            return;
-        }
-        self.out.push_str(if is_blank { "\n\n" } else { "\n" });
-        self.out.extend(std::iter::repeat_n(' ', depth * INDENT));
-    }
-
-    fn comment(&mut self, comment: &Comment<'_>, depth: usize) {
-        self.out
-            .push_str(&indented_comment(comment.text, depth * INDENT));
-    }
-}
-
-fn is_blank(blank: BlankLine, newlines: usize) -> bool {
-    match blank {
-        BlankLine::Never => false,
-        BlankLine::Keep => newlines > 1,
-        BlankLine::Always => true,
-    }
-}
-
-/// The number of comments that stay at the end of the previous line.
-fn trailing(lexeme: &Lexeme<'_>) -> usize {
-    let is_behind = |comment: &&Comment<'_>| comment.newlines == 0;
-    let behind = lexeme.comments.iter().take_while(is_behind).count();
-    let is_ended = behind < lexeme.comments.len() || lexeme.newlines > 0 || is_end(lexeme);
-    if is_ended { behind } else { 0 }
-}
-
-/// Whether a lexeme ends a list or the file.
-fn is_end(lexeme: &Lexeme<'_>) -> bool {
-    matches!(lexeme.text, "}" | ")" | "")
-}
-
 /// The space before a lexeme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spacing {
@@ -273,6 +99,180 @@ fn shared_indent(lines: &[&str]) -> usize {
         .filter(|line| !matches!(line.trim(), "" | "*/"));
     let width = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
     with_words.map(width).min().unwrap_or_default()
+}
+
+/// Prints the lexemes of a file.
+pub(super) fn print(lexemes: &[Lexeme<'_>]) -> String {
+    let mut printer = LayoutPrinter {
+        lexemes,
+        out: String::new(),
+        depth: 0,
+        heads: [""; 3],
+    };
+    let mut at = 0;
+    while at < lexemes.len() {
+        at = printer.statement_part(at);
+    }
+    let mut out = printer.out;
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+struct LayoutPrinter<'p> {
+    lexemes: &'p [Lexeme<'p>],
+    out: String,
+    /// The indentation level of the next line.
+    depth: usize,
+    /// The first word of the previous declaration at each level.
+    heads: [&'p str; 3],
+}
+
+impl<'p> LayoutPrinter<'p> {
+    /// Prints the lexeme at `at`, or a parameter list. Returns the position of the next lexeme.
+    fn statement_part(&mut self, at: usize) -> usize {
+        let text = self.lexemes[at].text;
+        if text == "(" {
+            return self.parameters(at);
+        }
+        let level = self.depth.min(2);
+        match spacing_before(self.lexemes, at, self.depth, self.heads[level]) {
+            Spacing::Line(blank) => {
+                self.line(at, blank);
+                self.heads[level] = head(self.lexemes, at);
+            }
+            spacing => {
+                self.inline(at, spacing);
+                // Only for an empty body; otherwise `line` has decreased the depth.
+                self.depth -= usize::from(text == "}" && self.depth > 0);
+            }
+        }
+        self.depth += usize::from(text == "{");
+        at + 1
+    }
+
+    /// Prints `( … )` on one line if the operation fits, else one parameter a line.
+    fn parameters(&mut self, open: usize) -> usize {
+        let length = self.lexemes[open..]
+            .iter()
+            .position(|lexeme| lexeme.text == ")");
+        let close = length.map_or(open, |length| open + length);
+        let start = self.out.len();
+        for at in open..=close + 1 {
+            self.inline(at, spacing_before(self.lexemes, at, self.depth, ""));
+        }
+        let line = self.out.rsplit('\n').next().unwrap_or_default();
+        let is_fit = line.chars().count() <= WIDTH && !self.out[start..].contains('\n');
+        if !is_fit && close > open + 1 {
+            self.out.truncate(start);
+            self.wrapped(open, close);
+        }
+        close + 2
+    }
+
+    fn wrapped(&mut self, open: usize, close: usize) {
+        self.inline(open, Spacing::None);
+        self.depth += 1;
+        for at in open + 1..close {
+            match self.lexemes[at - 1].text {
+                "(" | "," => self.line(at, BlankLine::Never),
+                _ => self.inline(at, spacing_before(self.lexemes, at, self.depth, "")),
+            }
+        }
+        self.line(close, BlankLine::Never);
+        self.inline(close + 1, Spacing::None);
+    }
+
+    /// Prints a lexeme on the line of the previous one, unless a comment between them ends the line.
+    fn inline(&mut self, at: usize, spacing: Spacing) {
+        let lexeme = &self.lexemes[at];
+        let mut is_line = false;
+        for comment in &lexeme.comments {
+            if is_line || comment.is_line() && comment.newlines > 0 {
+                self.new_line(self.depth + 1, false);
+            } else if comment.is_line() || !self.out.ends_with(['(', '[', '<']) {
+                self.out.push(' ');
+            }
+            self.comment(comment, self.depth + 1);
+            is_line = comment.is_line();
+        }
+        let is_closing = matches!(lexeme.text, "," | ";" | ")" | "]" | ">");
+        match spacing {
+            _ if is_line => self.new_line(self.depth + 1, false),
+            _ if !lexeme.comments.is_empty() && !is_closing => self.out.push(' '),
+            Spacing::Space => self.out.push(' '),
+            _ => {}
+        }
+        self.out.push_str(lexeme.text);
+    }
+
+    /// Prints a lexeme at the start of a new line, or after a block comment on that line.
+    fn line(&mut self, at: usize, blank: BlankLine) {
+        let lexeme = &self.lexemes[at];
+        let (trailing, leading) = lexeme.comments.split_at(trailing(lexeme));
+        for comment in trailing {
+            self.out.push(' ');
+            self.comment(comment, self.depth);
+        }
+        let mut blank = blank;
+        for (position, comment) in leading.iter().enumerate() {
+            if position > 0 && comment.newlines == 0 {
+                self.out.push(' ');
+            } else {
+                self.new_line(self.depth, is_blank(blank, comment.newlines));
+            }
+            self.comment(comment, self.depth);
+            blank = BlankLine::Keep;
+        }
+        let is_end = is_end(lexeme);
+        if is_end {
+            blank = BlankLine::Never;
+            self.depth = self.depth.saturating_sub(1);
+        }
+        match leading.last() {
+            Some(last) if lexeme.newlines == 0 && !last.is_doc_block() && !is_end => {
+                self.out.push(' ');
+            }
+            _ if lexeme.text.is_empty() => {}
+            _ => self.new_line(self.depth, is_blank(blank, lexeme.newlines)),
+        }
+        self.out.push_str(lexeme.text);
+    }
+
+    fn new_line(&mut self, depth: usize, is_blank: bool) {
+        if self.out.is_empty() {
+            return;
+        }
+        self.out.push_str(if is_blank { "\n\n" } else { "\n" });
+        self.out.extend(std::iter::repeat_n(' ', depth * INDENT));
+    }
+
+    fn comment(&mut self, comment: &Comment<'_>, depth: usize) {
+        self.out
+            .push_str(&indented_comment(comment.text, depth * INDENT));
+    }
+}
+
+fn is_blank(blank: BlankLine, newlines: usize) -> bool {
+    match blank {
+        BlankLine::Never => false,
+        BlankLine::Keep => newlines > 1,
+        BlankLine::Always => true,
+    }
+}
+
+/// The number of comments that stay at the end of the previous line.
+fn trailing(lexeme: &Lexeme<'_>) -> usize {
+    let is_behind = |comment: &&Comment<'_>| comment.newlines == 0;
+    let behind = lexeme.comments.iter().take_while(is_behind).count();
+    let is_ended = behind < lexeme.comments.len() || lexeme.newlines > 0 || is_end(lexeme);
+    if is_ended { behind } else { 0 }
+}
+
+/// Whether a lexeme ends a list or the file.
+fn is_end(lexeme: &Lexeme<'_>) -> bool {
+    matches!(lexeme.text, "}" | ")" | "")
 }
 
 #[cfg(test)]

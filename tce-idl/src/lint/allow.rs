@@ -40,13 +40,13 @@ impl Suppressions {
 
     fn add(&mut self, code: Code, file: FileId, range: Range<usize>) {
         let ranges = self.ranges.entry((code, file)).or_default();
-        let (latest, furthest) = ranges
+        let (last_start, last_end) = ranges
             .last()
             .map_or((0, 0), |range| (range.start, range.end));
         ranges.push(SuppressedRange {
             // Keeps the order by start: a line begins before a comment on it, with only space between.
-            start: range.start.max(latest),
-            end: range.end.max(furthest),
+            start: range.start.max(last_start),
+            end: range.end.max(last_end),
         });
     }
 }
@@ -72,7 +72,7 @@ fn read_file(
 ) {
     let tokens = syntax::tokens(id, source);
     for (at, token) in tokens.iter().enumerate().filter(|(_, it)| it.is_comment) {
-        let Some(text) = instruction(text(source, token)) else {
+        let Some(text) = instruction(text_of(source, token)) else {
             continue;
         };
         match codes(text) {
@@ -90,7 +90,7 @@ fn read_file(
     }
 }
 
-fn text<'s>(source: &'s SourceFile, token: &Token) -> &'s str {
+fn text_of<'s>(source: &'s SourceFile, token: &Token) -> &'s str {
     &source.text()[token.span.start as usize..token.span.end as usize]
 }
 
@@ -133,7 +133,7 @@ fn suppressed_range(source: &SourceFile, tokens: &[Token], at: usize) -> Range<u
         return line;
     }
     let following = tokens[at + 1..].iter().filter(|token| !token.is_comment);
-    let following = following.map(|token| (text(source, token), token.span.end));
+    let following = following.map(|token| (text_of(source, token), token.span.end));
     let end = declaration_end(following).unwrap_or(start);
     start as usize..end as usize
 }

@@ -19,6 +19,81 @@ pub use language::Language;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use allow::Suppressions;
 
+/// How the findings of a rule are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The findings are not reported.
+    Allow,
+    /// The findings are warnings.
+    Warn,
+    /// The findings are errors.
+    Deny,
+}
+
+impl Level {
+    /// `allow`, `warn` or `deny`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// The levels of the rules, and the parameters of some.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    levels: BTreeMap<Code, Level>,
+    pub(crate) languages: Vec<Language>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            levels: BTreeMap::new(),
+            languages: Language::ALL.to_vec(),
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule at its default level.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the level of a rule, or of a warning of the compiler.
+    #[must_use]
+    pub fn with(mut self, code: Code, level: Level) -> Self {
+        self.levels.insert(code, level);
+        self
+    }
+
+    /// Sets the languages whose keywords should not be used as names. By default all.
+    #[must_use]
+    pub fn with_languages(mut self, languages: impl Into<Vec<Language>>) -> Self {
+        self.languages = languages.into();
+        self
+    }
+
+    /// The level of a rule, or of a warning of the compiler.
+    #[must_use]
+    pub fn level(&self, code: Code) -> Level {
+        let own = || rules().iter().find(|rule| rule.code == code);
+        let set = self.levels.get(&code).copied();
+        set.unwrap_or_else(|| own().map_or(Level::Warn, |rule| rule.level))
+    }
+
+    /// The switchable code with this name or number.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Code> {
+        switchable().find(|code| code.name() == name || code.id() == name)
+    }
+}
+
 /// One rule of the linter.
 #[derive(Debug)]
 pub struct Rule {
@@ -94,80 +169,5 @@ impl Findings<'_> {
                 ..finding
             });
         }
-    }
-}
-
-/// How the findings of a rule are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// The findings are not reported.
-    Allow,
-    /// The findings are warnings.
-    Warn,
-    /// The findings are errors.
-    Deny,
-}
-
-impl Level {
-    /// `allow`, `warn` or `deny`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Warn => "warn",
-            Self::Deny => "deny",
-        }
-    }
-}
-
-/// The levels of the rules, and the parameters of some.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    levels: BTreeMap<Code, Level>,
-    pub(crate) languages: Vec<Language>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            levels: BTreeMap::new(),
-            languages: Language::ALL.to_vec(),
-        }
-    }
-}
-
-impl Settings {
-    /// Every rule at its default level.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the level of a rule, or of a warning of the compiler.
-    #[must_use]
-    pub fn with(mut self, code: Code, level: Level) -> Self {
-        self.levels.insert(code, level);
-        self
-    }
-
-    /// Sets the languages whose keywords should not be used as names. By default all.
-    #[must_use]
-    pub fn with_languages(mut self, languages: impl Into<Vec<Language>>) -> Self {
-        self.languages = languages.into();
-        self
-    }
-
-    /// The level of a rule, or of a warning of the compiler.
-    #[must_use]
-    pub fn level(&self, code: Code) -> Level {
-        let own = || rules().iter().find(|rule| rule.code == code);
-        let set = self.levels.get(&code).copied();
-        set.unwrap_or_else(|| own().map_or(Level::Warn, |rule| rule.level))
-    }
-
-    /// The switchable code with this name or number.
-    #[must_use]
-    pub fn find(name: &str) -> Option<Code> {
-        switchable().find(|code| code.name() == name || code.id() == name)
     }
 }

@@ -83,7 +83,7 @@ impl From<TooLarge> for ForwardError {
     }
 }
 
-/// The way by which a connection's messages leave.
+/// How a connection's messages leave.
 pub(crate) enum Channel {
     Stream(StreamChannel),
     Queue(QueueChannel),

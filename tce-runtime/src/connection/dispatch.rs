@@ -138,7 +138,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// The entries that the caller sent with the call
+    /// The extra of the call: the caller's entries
     /// ([`with_extra`](crate::TypedProxy::with_extra)), and those of gateways.
     #[must_use]
     pub fn extra(&self) -> &Extra {
@@ -174,16 +174,6 @@ impl Context {
     /// Sets an entry in the extra of the RETURN. A call that fails returns none.
     pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned.lock().set(key, value);
-    }
-
-    /// Logs the cause of an error that the caller is told as "internal error".
-    fn log_internal_error(&self, cause: &str) {
-        tracing::error!(
-            peer = self.connection.peer(),
-            ifidx = self.header.ifidx,
-            opidx = self.header.opidx,
-            "a servant failed: {cause}"
-        );
     }
 }
 
@@ -271,10 +261,8 @@ impl ReplyContext {
             Some((context, Ok(result))) => {
                 self.succeed(inner, &context.returned.into_inner(), result, replies);
             }
-            Some((context, Err(fault))) => {
-                if let Some(cause) = fault.internal_cause() {
-                    context.log_internal_error(cause);
-                }
+            Some((_, Err(fault))) => {
+                self.log_internal_error(inner, &fault);
                 self.fail(inner, fault.code(), fault.text(), replies);
             }
             // The panic hook has written the panic's text to this side's log.
@@ -284,6 +272,14 @@ impl ReplyContext {
                 "the servant panicked",
                 replies,
             ),
+        }
+    }
+
+    /// Logs what the caller of a failed call is not told.
+    fn log_internal_error(&self, inner: &Inner, fault: &Fault) {
+        if let Some(cause) = fault.internal_cause() {
+            let Header { ifidx, opidx, .. } = self.header;
+            tracing::error!(peer = inner.peer, ifidx, opidx, "a servant failed: {cause}");
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct OutgoingMessage {
     pub(crate) completion: Completion,
 }
 
-/// Who is told how the sending of a message ended.
+/// What is done when the sending of a message has ended.
 pub(crate) enum Completion {
     /// A twoway call, by its sequence: its caller waits for the RETURN and is
     /// told of a failure.
@@ -42,7 +42,7 @@ pub(crate) enum Completion {
     Forwarded(Arc<dyn Undelivered>, Header),
     /// A oneway call whose caller waits for the broker's confirmation.
     Confirmed(oneshot::Sender<Result<(), RpcError>>),
-    /// A RETURN, or a oneway call that is not confirmed: nobody waits.
+    /// A RETURN, or a oneway call that is not confirmed: a failure is logged.
     Unconfirmed,
 }
 

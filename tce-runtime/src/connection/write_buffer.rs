@@ -103,7 +103,7 @@ struct State {
     writer: Option<Waker>,
 }
 
-/// Room for one message at the end of the buffer, which is locked meanwhile.
+/// The end of the locked buffer, for one message.
 /// Dropping the guard applies the [`FlushPolicy`], if bytes were appended.
 pub(crate) struct FrameGuard<'a> {
     state: MutexGuard<'a, State>,

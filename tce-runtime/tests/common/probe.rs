@@ -196,7 +196,9 @@ impl Probe {
             8 => call.run(state, |_, (text,): (String,), ctx| async move {
                 let caller = Proxy::to_caller(&ctx);
                 let answer = caller.call::<_, String>(&ECHO, (text,)).await;
-                (ctx, answer.map_err(Fault::from))
+                let told =
+                    |error: RpcError| Fault::new(ErrorCode::RemoteException, error.to_string());
+                (ctx, answer.map_err(told))
             }),
             9 => call.run(state, |_, (data,): (Vec<u8>,), ctx| async move {
                 (ctx, Ok(data))

@@ -70,9 +70,9 @@ async fn a_peer_that_is_no_broker_is_told_from_one() {
             "larger than was agreed",
         ),
         (b"AMQP\x00\x00\x09\x00", "another version"),
-        (&frame(METHOD, 0, &[0, 10, 0, 10, 0]), "cut off"),
+        (&frame(METHOD, 0, &[0, 10, 0, 10, 0]), "malformed frames"),
         (&frame(9, 0, &[]), "unknown type"),
-        (&frame(METHOD, 0, &[0, 10, 0, 41]), "does not begin"),
+        (&frame(METHOD, 0, &[0, 10, 0, 41, 0]), "does not begin"),
     ];
     for (bytes, wanted) in peers {
         let queues = Queues::at(answering(bytes.to_vec()).await);
@@ -143,9 +143,10 @@ impl Fool {
                 (10, 11) => method(0, (10, 30), &[0, 0, 0, 1, 0, 0, 0, 60]),
                 (10, 31) => continue,
                 (10, 40) => method(0, (10, 41), &[0]),
+                (20, 10) => method(channel, (20, 11), &[0, 0, 0, 0]),
                 (50, 10) => method(channel, (50, 11), b"\x05calls\0\0\0\0\0\0\0\0"),
                 CONSUME => [method(channel, (60, 21), b"\x03tce"), nonsense(channel)].concat(),
-                (class, number) => method(channel, (class, number + 1), &[0, 0, 0, 0]),
+                (class, number) => method(channel, (class, number + 1), &[]),
             };
             if socket.write_all(&answers).await.is_err() {
                 return;

@@ -18,7 +18,7 @@ mod xml;
 
 use std::collections::HashMap;
 
-use tce_runtime::config::problem::{Report, quoted};
+use tce_runtime::config::problem::{ProblemReport, quoted};
 
 use super::{Override, Server, Services};
 use definitions::Definitions;
@@ -29,7 +29,7 @@ use variables::Variables;
 use xml::{Element, Sink};
 
 /// The configuration, as far as it is right; what is wrong is reported.
-pub(super) fn read(text: &str, overrides: &[Override], report: &mut Report) -> Services {
+pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemReport) -> Services {
     let mut sink = Sink::new(report, text);
     let Some(document) = xml::parse(text, &mut sink) else {
         return Services::default();

@@ -1,7 +1,7 @@
 //! XML text into elements that know their places.
 
 use roxmltree::{Document, Node, ParsingOptions};
-use tce_runtime::config::problem::{Place, Report, quoted};
+use tce_runtime::config::problem::{Location, ProblemReport, quoted};
 
 /// A place further down its line is told without its column, which nobody
 /// could count.
@@ -23,12 +23,12 @@ impl<'t> Lines<'t> {
         }
     }
 
-    pub(super) fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Location {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or_default();
         let counted = before.len() <= LONGEST_LINE;
-        Place {
+        Location {
             line: Some(line),
             column: counted.then(|| before.chars().count() + 1),
         }
@@ -38,12 +38,12 @@ impl<'t> Lines<'t> {
 /// Tells problems of a text by the byte where they are.
 #[derive(Debug)]
 pub(super) struct Sink<'r, 't> {
-    pub(super) report: &'r mut Report,
+    pub(super) report: &'r mut ProblemReport,
     lines: Lines<'t>,
 }
 
 impl<'r, 't> Sink<'r, 't> {
-    pub(super) fn new(report: &'r mut Report, text: &'t str) -> Self {
+    pub(super) fn new(report: &'r mut ProblemReport, text: &'t str) -> Self {
         Self {
             report,
             lines: Lines::new(text),
@@ -60,7 +60,7 @@ impl<'r, 't> Sink<'r, 't> {
         self.report.warn(place, message);
     }
 
-    pub(super) fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Location {
         self.lines.place(at)
     }
 
@@ -102,10 +102,10 @@ pub(super) fn parse<'t>(text: &'t str, sink: &mut Sink<'_, 't>) -> Option<Docume
 fn refuse(error: &roxmltree::Error, text: &str, sink: &mut Sink<'_, '_>) {
     use roxmltree::Error;
     let position = error.pos();
-    let mut place = Place::from((number(position.row), number(position.col)));
+    let mut place = Location::from((number(position.row), number(position.col)));
     let message = match error {
         Error::NoRootNode => {
-            place = Place::default();
+            place = Location::default();
             "the file is empty; write <SNS> with InterfaceDef, VariantDef, EndPoints and servers \
              in it"
                 .to_owned()
@@ -124,7 +124,7 @@ fn refuse(error: &roxmltree::Error, text: &str, sink: &mut Sink<'_, '_>) {
             "a DOCTYPE is not read; leave it out".to_owned()
         }
         Error::NodesLimitReached => {
-            place = Place::default();
+            place = Location::default();
             format!("the file has more than {MOST_NODES} elements")
         }
         other => {

@@ -63,7 +63,7 @@ fn branches_tags_and_commits_are_read() {
         against(old).exits(1).complains("TCE0701");
     }
     write(root, "idl/test.idl", OLD);
-    against("git#").exits(1).complains("`m.I.c` is gone");
+    against("git#").exits(1).complains("`m.I.c` is removed");
     against("git#branch=main").exits(0);
 }
 
@@ -84,8 +84,8 @@ fn imports_are_read_from_git_from_any_working_folder() {
         let args = [&["breaking", "--against"], args].concat();
         tce_in(folder, &args)
             .exits(1)
-            .complains("member `i` of `good.S` is now `long`, and was `int`")
-            .complains("member `i` of `beside.S` is now `byte`, and was `int`")
+            .complains("the type of member `i` of `good.S` changed from `int` to `long`")
+            .complains("the type of member `i` of `beside.S` changed from `int` to `byte`")
             .complains("2 breaking changes")
     };
     compare(
@@ -174,7 +174,7 @@ fn files_deleted_from_a_folder_are_reported() {
     for against in ["git#branch=main", "v1"] {
         let ran = tce_in(root, &["breaking", "--against", against, "idl"])
             .exits(1)
-            .complains("struct `o.S` is gone: breaks source")
+            .complains("struct `o.S` is removed: breaks source")
             .complains("1 breaking change for");
         assert!(ran.err.contains("idl/b/o.idl:1:"), "{}", ran.err);
     }

@@ -16,7 +16,7 @@ fn a_file_is_compared_with_a_file() {
     let against = |new: &str| tce_in(folder.path(), &["breaking", "--against", "old.idl", new]);
     let ran = against("new.idl")
         .exits(1)
-        .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+        .complains("the index of `m.I.b` changed from 1 to 2: breaks wire")
         .complains("--> new.idl:1:51")
         .complains("::: old.idl:1:41")
         .complains("help: to keep its index, write `[index=1]` before it")
@@ -43,9 +43,9 @@ fn a_folder_replaces_this_one_with_its_imports_and_indices() {
     args.extend(["--index-file", "indices.txt"]);
     tce_in(folder.path(), &args)
         .exits(1)
-        .complains("member `i` of `good.S` is now `int`, and was `long`: breaks wire and source")
+        .complains("the type of member `i` of `good.S` changed from `long` to `int`: breaks wire and source")
         .complains("::: v1/common/good.idl:1:")
-        .complains("`user.U` moved from index 8 to 7")
+        .complains("the index of `user.U` changed from 8 to 7")
         .complains("help: to keep its index, write `8` here")
         .complains("2 breaking changes for peers that have v1\n");
 }

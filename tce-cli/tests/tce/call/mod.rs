@@ -123,7 +123,7 @@ async fn extra_is_sent_and_errors_are_reported() {
         .complains("Try this: raise --timeout");
     call(&endpoint, &["timeout", "-1"])
         .exits(1)
-        .complains("test::Server::timeout: REMOTE_EXCEPTION: out of range");
+        .complains("test::Server::timeout: REMOTE_EXCEPTION: internal error");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +251,7 @@ async fn wrong_options_are_usage_errors() {
     }
     call("localhost", &["echo"])
         .exits(2)
-        .complains("`localhost` is no endpoint: it has no `://`");
+        .complains("`localhost` is not an endpoint: it has no `://`");
     call("mq:mq_server", &["echo"])
         .exits(2)
         .complains("an mq: endpoint needs --mq-config");
@@ -275,7 +275,7 @@ async fn no_server_and_no_interfaces_are_reported() {
     call(&endpoint, &named)
         .exits(1)
         .complains("test::Server::echo: INTERFACE_NOTFOUND")
-        .complains("Try this: see that the servant is added to the adapter");
+        .complains("Try this: check that the servant is added to the adapter");
     adapter.add_servant(ServerServant::new(SimpleServer::default()));
     assert_eq!(call(&endpoint, &["echo", "a"]).exits(0).out, "\"Yah! a\"\n");
     call("tcp://127.0.0.1:1", &["echo", "a"])

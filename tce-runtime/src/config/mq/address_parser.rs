@@ -1,31 +1,31 @@
-//! The grammar of Qpid addresses, without what the options mean.
+//! The grammar of Qpid addresses, without the meaning of their options.
 //!
 //! ```text
 //! address = part [ "/" part ] [ ";" [ map ] ]
 //! map     = "{" [ key ":" value { "," key ":" value } [ "," ] ] "}"
 //! value   = word | map | "[" [ value { "," value } [ "," ] ] "]"
 //! ```
-//! Parts, keys and words may be quoted by `'` or `"`, with `\` before a quote
-//! or a `\` that is meant itself.
+//! Parts, keys and words may be quoted by `'` or `"`; within quotes `\` escapes
+//! the next character.
 
 use std::fmt::{self, Write as _};
 
 use crate::config::problem::quoted;
 
-/// Qpid's own options nest three deep.
-const DEPTH: usize = 16;
+/// The deepest nesting of options; those that Qpid defines nest three levels.
+const MAX_DEPTH: usize = 16;
 
-/// An address is a line that somebody wrote.
-const LENGTH: usize = 4096;
+/// The most bytes of an address.
+const MAX_SIZE: usize = 4096;
 
-/// What is wrong, and at which byte.
+/// What is wrong, and the byte offset at which it is.
 #[derive(Debug)]
-pub(super) struct Mistake {
+pub(super) struct SyntaxError {
     pub(super) at: usize,
     pub(super) reason: String,
 }
 
-impl Mistake {
+impl SyntaxError {
     pub(super) fn new(at: usize, reason: impl Into<String>) -> Self {
         Self {
             at,
@@ -34,67 +34,75 @@ impl Mistake {
     }
 }
 
-/// An address taken apart; a part that is not there is empty.
+/// The parts of an address; absent ones are empty.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ParsedAddress {
+    /// The name and its byte offset.
     pub(super) name: (usize, String),
+    /// The subject and its byte offset.
     pub(super) subject: (usize, String),
-    pub(super) options: Vec<Entry>,
+    pub(super) options: Vec<AddressOption>,
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct AddressOption {
     pub(super) key: String,
-    pub(super) value: Term,
+    pub(super) value: OptionValue,
 }
 
 #[derive(Debug)]
-pub(super) struct Term {
+pub(super) struct OptionValue {
+    /// The byte offset.
     pub(super) at: usize,
-    pub(super) kind: TermKind,
+    pub(super) kind: OptionValueKind,
 }
 
 #[derive(Debug)]
-pub(super) enum TermKind {
+pub(super) enum OptionValueKind {
     Word(String),
-    Map(Vec<Entry>),
-    /// No option that we know is one: what it holds is checked, not kept.
+    Map(Vec<AddressOption>),
+    /// No option that is used has a list: its items are parsed, not kept.
     List,
 }
 
-pub(super) fn read(text: &str) -> Result<Parts, Mistake> {
-    if text.len() > LENGTH {
-        let reason = format!("it has {} bytes; {LENGTH} are allowed", text.len());
-        return Err(Mistake::new(0, reason));
+pub(super) fn parse(text: &str) -> Result<ParsedAddress, SyntaxError> {
+    if text.len() > MAX_SIZE {
+        let reason = format!("it has {} bytes; {MAX_SIZE} are allowed", text.len());
+        return Err(SyntaxError::new(0, reason));
     }
-    let mut reader = Reader { text, at: 0 };
-    let name = reader.part(&['/', ';'])?;
-    let subject = if reader.eat('/') {
-        reader.part(&[';'])?
+    let mut parser = AddressParser { text, at: 0 };
+    let name = parser.part(&['/', ';'])?;
+    let subject = if parser.eat('/') {
+        parser.part(&[';'])?
     } else {
-        (reader.at, String::new())
+        (parser.at, String::new())
     };
     let mut options = Vec::new();
-    if reader.eat(';') {
-        reader.space();
-        if reader.peek().is_some() {
-            options = reader.map(DEPTH)?;
+    if parser.eat(';') {
+        parser.space();
+        if parser.peek().is_some() {
+            options = parser.map(MAX_DEPTH)?;
         }
     }
-    reader.space();
-    match reader.peek() {
-        None => Ok(Parts {
+    parser.space();
+    match parser.peek() {
+        None => Ok(ParsedAddress {
             name,
             subject,
             options,
         }),
-        Some(_) => Err(reader.wanted("nothing more")),
+        Some(_) => Err(parser.expected("the end")),
     }
 }
 
-/// Writes a name or a subject so that [`read`] gives it back.
-pub(super) fn write_part(f: &mut fmt::Formatter<'_>, part: &str, borders: &[char]) -> fmt::Result {
-    let plain = |c: char| !c.is_whitespace() && !"'\"\\".contains(c) && !borders.contains(&c);
+/// Writes a name or a subject so that [`parse`] reads it back; it ends at one of
+/// `delimiters`.
+pub(super) fn write_part(
+    f: &mut fmt::Formatter<'_>,
+    part: &str,
+    delimiters: &[char],
+) -> fmt::Result {
+    let plain = |c: char| !c.is_whitespace() && !"'\"\\".contains(c) && !delimiters.contains(&c);
     if part.chars().all(plain) {
         return f.write_str(part);
     }
@@ -108,12 +116,12 @@ pub(super) fn write_part(f: &mut fmt::Formatter<'_>, part: &str, borders: &[char
     f.write_char('\'')
 }
 
-struct Reader<'a> {
+struct AddressParser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl AddressParser<'_> {
     fn peek(&self) -> Option<char> {
         self.text.get(self.at..)?.chars().next()
     }
@@ -138,33 +146,33 @@ impl Reader<'_> {
         }
     }
 
-    fn expect(&mut self, wanted: char) -> Result<(), Mistake> {
+    fn expect(&mut self, expected: char) -> Result<(), SyntaxError> {
         self.space();
-        if self.eat(wanted) {
+        if self.eat(expected) {
             return Ok(());
         }
-        Err(self.wanted(&format!("`{wanted}`")))
+        Err(self.expected(&format!("`{expected}`")))
     }
 
-    fn wanted(&self, what: &str) -> Mistake {
+    fn expected(&self, what: &str) -> SyntaxError {
         let found = self
             .peek()
             .map_or_else(|| "the end".to_owned(), |c| quoted(&c.to_string()));
-        Mistake::new(self.at, format!("{what} belongs here, not {found}"))
+        SyntaxError::new(self.at, format!("expected {what}, found {found}"))
     }
 
-    /// A name or a subject, up to one of `borders` or the end.
-    fn part(&mut self, borders: &[char]) -> Result<(usize, String), Mistake> {
+    /// A name or a subject, up to one of `delimiters` or the end.
+    fn part(&mut self, delimiters: &[char]) -> Result<(usize, String), SyntaxError> {
         self.space();
         let start = self.at;
         let mut part = String::new();
-        while let Some(c) = self.peek().filter(|c| !borders.contains(c)) {
+        while let Some(c) = self.peek().filter(|c| !delimiters.contains(c)) {
             if c.is_whitespace() {
                 let gap = self.at;
                 self.space();
-                if self.peek().is_some_and(|c| !borders.contains(&c)) {
-                    let reason = "a name with a space in it goes in quotes";
-                    return Err(Mistake::new(gap, reason));
+                if self.peek().is_some_and(|c| !delimiters.contains(&c)) {
+                    let reason = "put a name with spaces in quotes";
+                    return Err(SyntaxError::new(gap, reason));
                 }
             } else if matches!(c, '\'' | '"') {
                 part.push_str(&self.quoted()?);
@@ -176,7 +184,7 @@ impl Reader<'_> {
         Ok((start, part))
     }
 
-    fn quoted(&mut self) -> Result<String, Mistake> {
+    fn quoted(&mut self) -> Result<String, SyntaxError> {
         let start = self.at;
         let quote = self.next();
         let mut text = String::new();
@@ -187,10 +195,10 @@ impl Reader<'_> {
                 _ => text.push(c),
             }
         }
-        Err(Mistake::new(start, "the quote is never closed"))
+        Err(SyntaxError::new(start, "the quote is not closed"))
     }
 
-    fn word(&mut self, what: &str) -> Result<String, Mistake> {
+    fn word(&mut self, what: &str) -> Result<String, SyntaxError> {
         self.space();
         if matches!(self.peek(), Some('\'' | '"')) {
             return self.quoted();
@@ -204,53 +212,56 @@ impl Reader<'_> {
             self.next();
         }
         if word.is_empty() {
-            return Err(self.wanted(what));
+            return Err(self.expected(what));
         }
         Ok(word)
     }
 
-    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, Mistake> {
+    fn map(&mut self, depth: usize) -> Result<Vec<AddressOption>, SyntaxError> {
         self.expect('{')?;
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<AddressOption> = Vec::new();
         while !self.closed('}') {
             let at = self.at;
             let key = self.word("an option or `}`")?;
             if entries.iter().any(|entry| entry.key == key) {
                 let reason = format!("{} is given twice", quoted(&key));
-                return Err(Mistake::new(at, reason));
+                return Err(SyntaxError::new(at, reason));
             }
             self.expect(':')?;
             let value = self.value(depth)?;
-            entries.push(Entry { key, value });
-            self.border('}')?;
+            entries.push(AddressOption { key, value });
+            self.delimiter('}')?;
         }
         Ok(entries)
     }
 
-    fn list(&mut self, depth: usize) -> Result<(), Mistake> {
+    fn list(&mut self, depth: usize) -> Result<(), SyntaxError> {
         self.expect('[')?;
         while !self.closed(']') {
             self.value(depth)?;
-            self.border(']')?;
+            self.delimiter(']')?;
         }
         Ok(())
     }
 
-    fn value(&mut self, depth: usize) -> Result<Term, Mistake> {
+    fn value(&mut self, depth: usize) -> Result<OptionValue, SyntaxError> {
         self.space();
         let at = self.at;
         let Some(inner) = depth.checked_sub(1) else {
-            return Err(Mistake::new(at, "options don't nest this deep"));
+            return Err(SyntaxError::new(
+                at,
+                format!("options nest deeper than {MAX_DEPTH} levels"),
+            ));
         };
         let kind = match self.peek() {
-            Some('{') => TermKind::Map(self.map(inner)?),
+            Some('{') => OptionValueKind::Map(self.map(inner)?),
             Some('[') => {
                 self.list(inner)?;
-                TermKind::List
+                OptionValueKind::List
             }
-            _ => TermKind::Word(self.word("a value")?),
+            _ => OptionValueKind::Word(self.word("a value")?),
         };
-        Ok(Term { at, kind })
+        Ok(OptionValue { at, kind })
     }
 
     fn closed(&mut self, close: char) -> bool {
@@ -258,12 +269,12 @@ impl Reader<'_> {
         self.eat(close)
     }
 
-    /// After an entry: a comma, or what closes the collection (left to be read).
-    fn border(&mut self, close: char) -> Result<(), Mistake> {
+    /// After an item: takes a comma, or leaves `close` to be read next.
+    fn delimiter(&mut self, close: char) -> Result<(), SyntaxError> {
         self.space();
         if self.eat(',') || self.peek() == Some(close) {
             return Ok(());
         }
-        Err(self.wanted(&format!("`,` or `{close}`")))
+        Err(self.expected(&format!("`,` or `{close}`")))
     }
 }

@@ -1,4 +1,4 @@
-//! That no byte is counted twice or forgotten, and no waiter either.
+//! The queue against a model: every byte is counted once, every waiter woken.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,7 +21,12 @@ fn message(number: u32, size: usize, completion: Completion) -> OutgoingMessage 
 }
 
 fn number(message: &OutgoingMessage) -> u32 {
-    u32::from_be_bytes(*message.body.first_chunk().expect("it begins with it"))
+    u32::from_be_bytes(
+        *message
+            .body
+            .first_chunk()
+            .expect("the body begins with its number"),
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -29,9 +34,9 @@ enum Step {
     Call(usize),
     Oneway(usize),
     Return(usize),
-    /// Takes all, keeps so many of them under way and puts back the others.
+    /// Takes all, keeps this many in flight and puts the others back.
     Take(usize),
-    /// So many of those under way are with the broker.
+    /// The broker has this many of those in flight.
     Settle(usize),
     Away,
     Up,
@@ -53,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Default)]
 struct Model {
     waiting: VecDeque<(u32, usize, bool)>,
-    under_way: VecDeque<usize>,
+    in_flight: VecDeque<usize>,
     is_away: bool,
     next: u32,
 }
@@ -61,7 +66,7 @@ struct Model {
 impl Model {
     fn bytes(&self) -> usize {
         let waiting = self.waiting.iter().map(|(_, size, _)| size);
-        waiting.chain(&self.under_way).sum()
+        waiting.chain(&self.in_flight).sum()
     }
 
     fn push(&mut self, publish_queue: &PublishQueue, size: usize, is_call: bool) {
@@ -93,12 +98,12 @@ impl Model {
         let keep = keep.min(taken.len());
         publish_queue.put_back(taken.split_off(keep));
         let kept = self.waiting.drain(..keep);
-        self.under_way.extend(kept.map(|(_, size, _)| size));
+        self.in_flight.extend(kept.map(|(_, size, _)| size));
     }
 
     fn settle(&mut self, publish_queue: &PublishQueue, count: usize) {
-        let count = count.min(self.under_way.len());
-        self.under_way
+        let count = count.min(self.in_flight.len());
+        self.in_flight
             .drain(..count)
             .for_each(|size| publish_queue.settled(size));
     }
@@ -153,8 +158,8 @@ proptest! {
     }
 }
 
-/// Runs `then` while `waiting` waits, which it ends.
-async fn ends_by(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
+/// Checks that `waiting` ends after `then`, and not before.
+async fn ends_after(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
     let mut waiting = std::pin::pin!(waiting);
     assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
     then();
@@ -170,25 +175,25 @@ fn full() -> PublishQueue {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_room_hears_of_it() {
+async fn waiting_for_capacity_ends_when_there_is_some() {
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
+    ends_after(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || {
+    ends_after(publish_queue.capacity(), || {
         drop(publish_queue.set_reconnecting());
     })
     .await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || publish_queue.close()).await;
+    ends_after(publish_queue.capacity(), || publish_queue.close()).await;
     let publish_queue = full();
-    ends_by(publish_queue.drained(), || publish_queue.close()).await;
+    ends_after(publish_queue.drained(), || publish_queue.close()).await;
 }
 
 #[tokio::test]
-async fn the_publisher_hears_of_a_message() {
+async fn the_publisher_is_woken_by_a_message() {
     let publish_queue = PublishQueue::new(LIMIT);
     let taking = publish_queue.take().map(|taken| assert_eq!(taken.len(), 1));
-    ends_by(taking, || {
+    ends_after(taking, || {
         let pushed = publish_queue.push(message(1, 4, Completion::Unconfirmed));
         assert!(pushed.is_ok());
     })
@@ -196,7 +201,7 @@ async fn the_publisher_hears_of_a_message() {
 }
 
 #[tokio::test]
-async fn whoever_comes_after_the_publisher_has_left_is_told() {
+async fn a_closed_queue_refuses_messages() {
     let publish_queue = full();
     let (caller, confirmation) = oneshot::channel();
     let confirmed = message(2, 4, Completion::Confirmed(caller));

@@ -137,6 +137,12 @@ impl From<lapin::Error> for AmqpError {
                 }
             }
             ErrorKind::IOError(error) => Self::Lost(error.to_string()),
+            ErrorKind::InvalidProtocolVersion(version) => Self::Lost(format!(
+                "the broker speaks another version of AMQP: {version}"
+            )),
+            ErrorKind::ParsingError(_) => {
+                Self::Lost("the broker sends malformed frames".to_owned())
+            }
             _ => Self::Lost(error.to_string()),
         }
     }
@@ -235,11 +241,10 @@ impl BrokerConnection {
         let properties = ConnectionProperties::default().with_connection_name("tce".into());
         let runtime = BrokerRuntime::current();
         let connection = Connection::connector(self.address.uri(), runtime, take, properties).await;
-        let connection =
-            connection.map_err(|error| match (error.into(), control.lost_reason()) {
-                (AmqpError::Lost(_), Some(reason)) => AmqpError::Lost(reason),
-                (error, _) => error,
-            })?;
+        let connection = connection.map_err(|error| match control.lost_reason() {
+            Some(reason) if error.is_io_error() => AmqpError::Lost(reason),
+            _ => error.into(),
+        })?;
         handshake.0 = None;
         Ok(OpenConnection {
             connection,

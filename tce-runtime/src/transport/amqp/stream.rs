@@ -54,6 +54,8 @@ const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 
+/// The class and the number of `connection.start`.
+const CONNECTION_START: [u8; 4] = [0, 10, 0, 10];
 const CONNECTION_CLOSE: (u16, u16) = (10, 50);
 const CONNECTION_BLOCKED: (u16, u16) = (10, 60);
 const CONNECTION_UNBLOCKED: (u16, u16) = (10, 61);
@@ -185,6 +187,9 @@ pub(super) struct BrokerStream {
     filter: FrameFilter,
     /// The frames that lapin has not read yet.
     passed: BytesMut,
+    /// What the broker sent after them.
+    violation: Option<Violation>,
+    is_violation_due: bool,
     control: Arc<StreamControl>,
 }
 
@@ -195,6 +200,8 @@ impl BrokerStream {
             received: BytesMut::new(),
             filter: FrameFilter::new(Arc::clone(&control)),
             passed: BytesMut::new(),
+            violation: None,
+            is_violation_due: false,
             control,
         }
     }
@@ -211,6 +218,15 @@ impl BrokerStream {
     /// connection.
     fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.passed.is_empty() {
+            if let Some(violation) = self.violation {
+                if !std::mem::replace(&mut self.is_violation_due, true) {
+                    // lapin parses what it has read once nothing more is ready.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let error = io::Error::new(io::ErrorKind::InvalidData, violation);
+                return Poll::Ready(Err(error));
+            }
             self.received.reserve(READ_SIZE);
             let read = pin!(self.stream.source.read_buf(&mut self.received)).poll(cx);
             if ready!(read)? == 0 {
@@ -218,7 +234,7 @@ impl BrokerStream {
                 return Poll::Ready(Ok(()));
             }
             let filtered = self.filter.pass(&mut self.received, &mut self.passed);
-            filtered.map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation))?;
+            self.violation = filtered.err();
         }
         Poll::Ready(Ok(()))
     }
@@ -326,7 +342,7 @@ impl FrameFilter {
             if received.len() < size {
                 return Ok(());
             }
-            self.has_begun = true;
+            let is_first = !std::mem::replace(&mut self.has_begun, true);
             let frame = received.split_to(size);
             if frame[size - 1] != FRAME_END {
                 return Err(Violation("a frame does not end where it says"));
@@ -334,6 +350,11 @@ impl FrameFilter {
             let channel = u16::from_be_bytes([c1, c2]);
             let payload = Octets(&frame[FRAME_OVERHEAD - 1..size - 1]);
             let is_rewritten = match kind {
+                METHOD | HEADER | BODY | HEARTBEAT
+                    if is_first && !payload.0.starts_with(&CONNECTION_START) =>
+                {
+                    return Err(Violation("it does not begin with connection.start"));
+                }
                 METHOD => self.method(channel, payload, passed)?,
                 HEADER => self.header(channel, payload, passed)?,
                 BODY => self.body(channel, payload)?,
