@@ -1,5 +1,5 @@
-//! Generated decoders: what decodes gives the same value when it is encoded
-//! and decoded again.
+//! Generated decoders: a decoded value is the same after it is encoded and decoded
+//! again.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ fn encoded(value: &impl Marshal) -> Vec<u8> {
     bytes
 }
 
-/// Compares bytes: a NaN is not equal to itself.
+/// Compares bytes, since a NaN is not equal to itself.
 fn check<T: Marshal + Unmarshal>(input: &[u8]) {
     let Ok(value) = T::unmarshal(&mut Reader::new(input)) else {
         return;

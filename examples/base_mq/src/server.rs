@@ -1,4 +1,4 @@
-//! What the server does when it is called.
+//! The server's servant.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use tce_runtime::prelude::*;
 
 use crate::test::{BaseServer, ITerminalPrx, Server};
 
-/// Answers `test::Server`, and calls its clients back.
+/// Implements `test::Server`, and calls clients back.
 pub struct ServerImpl;
 
 impl BaseServer for ServerImpl {
@@ -38,7 +38,7 @@ impl Server for ServerImpl {
     }
 
     async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
-        // By the queue that the caller named for its answers.
+        // Through the queue that the call names for its RETURN.
         let client = ITerminalPrx::to_caller(ctx);
         client.on_message_oneway("server push message!").await?;
         Ok(())

@@ -5,7 +5,7 @@
     reason = "numbers are cut to bytes on purpose"
 )]
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 mod common;

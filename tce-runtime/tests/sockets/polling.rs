@@ -1,4 +1,4 @@
-//! Threads that look for what comes before they sleep.
+//! Busy polling: threads that poll for I/O before they sleep.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -22,7 +22,7 @@ fn polling_for(busy_poll_time: Option<Duration>) -> Communicator {
 }
 
 #[test]
-fn it_polls_while_a_connection_is_there_that_asks_for_it() {
+fn a_runtime_polls_while_a_connection_asks_for_it() {
     runtime().block_on(async {
         let tasks = || Handle::current().metrics().num_alive_tasks();
         let server = serve(Options::default()).await;
@@ -33,26 +33,32 @@ fn it_polls_while_a_connection_is_there_that_asks_for_it() {
             works(&connect(&communicator, server.endpoint()).await).await;
             more.push(tasks() - before);
             communicator.shutdown(Duration::from_secs(5)).await;
-            eventually("nothing is left", || tasks() == before).await;
+            eventually("no further task is left", || tasks() == before).await;
         }
-        // The connection's two ends; and the poller.
+        // A task for each end of the connection; and the poller.
         assert_eq!(more, [2, 3]);
     });
 }
 
 #[test]
-fn whose_answers_come_soon_does_not_sleep() {
+fn a_client_whose_answers_arrive_quickly_does_not_sleep() {
     const CALLS: u64 = 200;
-    let (tell, hear) = mpsc::sync_channel(1);
+    let (sender, receiver) = mpsc::sync_channel(1);
     let server = thread::spawn(move || {
         runtime().block_on(async {
             let server = serve(Options::default()).await;
-            tell.send(server.endpoint().clone()).unwrap();
-            eventually("somebody has come", || server.adapter.connections() > 0).await;
-            eventually("nobody is left", || server.adapter.connections() == 0).await;
+            sender.send(server.endpoint().clone()).unwrap();
+            eventually("the client is connected", || {
+                server.adapter.connections() > 0
+            })
+            .await;
+            eventually("the client is disconnected", || {
+                server.adapter.connections() == 0
+            })
+            .await;
         });
     });
-    let endpoint = hear.recv().unwrap();
+    let endpoint = receiver.recv().unwrap();
     runtime().block_on(async {
         let proxy = connect(&polling_for(Some(BusyPoll::LONGEST)), &endpoint).await;
         let slept = || Handle::current().metrics().worker_park_count(0);

@@ -1,4 +1,5 @@
-//! The gateway: what `services.xml` says, and a servant, an authenticator and a listener of its own.
+//! The gateway: as `services.xml` configures it, with its own servant, authenticator and listener
+//! for logins.
 
 use std::{error::Error, path::PathBuf};
 
@@ -14,9 +15,9 @@ use tce_runtime::prelude::*;
 /// The gateway of the cluster example
 #[derive(Parser)]
 struct Args {
-    /// Which server of the file to run: gwserver or gwserver_ws
+    /// The server of the file to run: gwserver or gwserver_ws
     name: String,
-    /// Where clients connect to, and where their calls go
+    /// The file that defines the gateway's endpoints and routes
     #[arg(long, default_value = "services.xml")]
     services: PathBuf,
 }
@@ -30,7 +31,7 @@ impl ITerminalGatewayServer for GatewayImpl {
     }
 }
 
-/// Knows users by `name:password`; one for the real world asks whoever keeps the passwords.
+/// Accepts `name:password` with one fixed password; a real one asks a user database.
 async fn authenticate(login: Login) -> Result<String, Refusal> {
     match login.token.split_once(':') {
         Some((name, "tiger")) => Ok(name.to_owned()),
@@ -55,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("listening on {address}");
     }
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     gateway.wait_for_shutdown().await?;
     println!("stopped");
     Ok(())

@@ -1,4 +1,4 @@
-//! A user: logs in at a gateway, sends what is typed, and shows what comes.
+//! A user's program: logs in at a gateway, sends typed messages, and prints received ones.
 
 use std::error::Error;
 
@@ -10,9 +10,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 /// A user of the sendmessage example
 #[derive(Parser)]
 struct Args {
-    /// Who it is
+    /// The user's name
     user: String,
-    /// Where the gateway is: tcp://host:port or ws://host:port
+    /// The gateway's endpoint: tcp://host:port or ws://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
 }

@@ -1,4 +1,4 @@
-//! The client: calls the server in every way, and is called back.
+//! The client: makes every kind of call to the server, and is called back.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 /// The client of the simple example
 #[derive(Parser)]
 struct Args {
-    /// Where the server is: tcp://host:port or ssl://host:port
+    /// The server's endpoint: tcp://host:port or ssl://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
     /// For ssl://, the PEM file of the authority that signed the server's certificate
@@ -21,7 +21,7 @@ struct Args {
     ca: Option<PathBuf>,
 }
 
-/// What the server calls back.
+/// The servant that the server calls back.
 struct TerminalImpl(mpsc::Sender<String>);
 
 impl ITerminal for TerminalImpl {
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("twoway: {}", server.echo("hello").await?);
     println!("inherited: {}", server.datetime().await?);
 
-    // Extra: pairs that travel beside the parameters.
+    // Extra: string pairs, sent with the parameters.
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
@@ -59,21 +59,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (results, mut result) = mpsc::channel(1);
     server.echo("pingpang").on_return(move |result| {
         let text = result.unwrap_or_else(|error| error.to_string());
-        // The receiver is gone only if the program ends first.
+        // Fails only if the program has ended first.
         let _ = results.try_send(text);
     });
     println!("callback: {}", result.recv().await.unwrap_or_default());
 
-    // A call that takes longer than it may.
-    let hurried = server.with_timeout(Duration::from_secs(1));
-    if let Err(error) = hurried.timeout(3).await {
+    // Timeout: a call that takes longer than its proxy allows.
+    let impatient = server.with_timeout(Duration::from_secs(1));
+    if let Err(error) = impatient.timeout(3).await {
         println!("timeout: {error}");
     }
 
-    // Oneway: nobody answers.
+    // Oneway: no answer.
     server.heartbeat_oneway("hello world!").await?;
 
-    // Bidirectional: the server calls a servant of ours, on the same connection.
+    // Bidirectional: the server calls our servant, on the same connection.
     let (messages, mut message) = mpsc::channel(1);
     let terminal = ITerminalServant::new(TerminalImpl(messages));
     server.connection().add_servant(terminal);

@@ -1,4 +1,4 @@
-//! The server: answers `test::Server`, and calls its clients back.
+//! The server: implements `test::Server`, and calls its clients back.
 
 use std::{error::Error, path::PathBuf, time::Duration, time::SystemTime};
 
@@ -12,7 +12,7 @@ use tce_runtime::{
 /// The server of the simple example
 #[derive(Parser)]
 struct Args {
-    /// Where to listen: tcp://host:port or ssl://host:port
+    /// The endpoint to listen on: tcp://host:port or ssl://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
     /// For ssl://, the PEM file of the server's certificate
@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     adapter.add_servant(ServerServant::new(ServerImpl)).start();
     println!("listening on {}", adapter.endpoint());
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;
