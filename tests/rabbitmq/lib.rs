@@ -174,7 +174,9 @@ impl Node {
     /// # Panics
     /// The command fails.
     pub fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
-        let is_table = arguments.first().is_some_and(|name| name.starts_with("list_"));
+        let is_table = arguments
+            .first()
+            .is_some_and(|name| name.starts_with("list_"));
         let output = Command::new(Path::new(PROGRAMS).join("rabbitmqctl"))
             .args(["-q", "-n", &self.name()])
             .args(arguments)

@@ -339,7 +339,7 @@ impl FrameFilter {
                 return Ok(());
             }
             let size = u32::from_be_bytes([s1, s2, s3, s4]);
-            if size > FRAME_MAX - FRAME_OVERHEAD as u32 {
+            if size as usize > FRAME_MAX as usize - FRAME_OVERHEAD {
                 return Err(Violation("a frame is larger than was agreed on"));
             }
             let size = size as usize + FRAME_OVERHEAD;
