@@ -32,6 +32,10 @@ install_packages() {
     fi
 }
 
+install_cargo_deny() {
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+}
+
 step() {
     printf '\n== %s\n' "$*"
     "$@"
@@ -45,6 +49,9 @@ check_workspace() {
 }
 
 step install_packages
+step install_cargo_deny
+# Without advisories, whose database is downloaded.
+step cargo deny --log-level error check licenses bans sources
 check_workspace .
 # Latency limits of the language server hold for optimized builds only.
 step cargo test --locked --release -p tce-lsp --test session speed

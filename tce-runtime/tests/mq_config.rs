@@ -199,7 +199,7 @@ fn unsupported_address_options_are_ignored_with_a_warning() {
 }
 
 #[test]
-fn modes_add_up_however_they_are_written() {
+fn modes_of_repeated_entries_are_combined() {
     for (first, second) in [
         ("AF_READ", "AF_WRITE"),
         ("AF_READ|AF_WRITE", "AF_WRITE"),
@@ -273,7 +273,7 @@ fn maps_are_merged_as_in_yaml_1_1() {
 }
 
 #[test]
-fn keys_are_texts() {
+fn scalar_keys_are_read_as_text() {
     let error = server("server: {}\n[a, b]: 1\n{c: d}: 2\n~: 3\n").unwrap_err();
     let lines = [2, 3, 4]
         .map(|line| format!("config.yml:{line}: a key is a text, not a list, a map or nothing"));
@@ -281,7 +281,7 @@ fn keys_are_texts() {
 }
 
 #[test]
-fn endpoints_of_a_pair_are_opened_for_it() {
+fn endpoints_of_a_pair_are_opened_implicitly() {
     let text = fs::read_to_string(folder().join("cluster.yml")).unwrap();
     let text = format!(
         "{text}\nworker:\n  endpoint_pairs:\n    - {{call: mq_server, return: mq_gateway}}\n"
@@ -294,7 +294,7 @@ fn endpoints_of_a_pair_are_opened_for_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_so() {
+fn an_unreadable_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yml");
     let told = MqConfig::load(&path, "server").unwrap_err().to_string();
@@ -408,7 +408,7 @@ fn hostile_files_are_refused_quickly() {
 }
 
 #[test]
-fn addresses_are_read_as_leniently_as_qpid_does() {
+fn addresses_are_parsed_as_leniently_as_by_qpid() {
     let address = |name: &str, subject: Option<&str>, node, create, durable| Address {
         name: name.to_owned(),
         subject: subject.map(str::to_owned),
@@ -452,7 +452,7 @@ fn addresses_are_read_as_leniently_as_qpid_does() {
 }
 
 #[test]
-fn a_bad_address_says_where_and_why() {
+fn a_malformed_address_is_refused_with_column_and_reason() {
     for (text, column, reason) in [
         ("", 1, "the name is missing"),
         (" /sub", 2, "the name is missing"),
@@ -539,13 +539,13 @@ fn yaml_like() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_is_a_panic(text in "(?s).{0,80}") {
+    fn arbitrary_text_causes_no_panic(text in "(?s).{0,80}") {
         let _ = server(&text);
         let _ = text.parse::<Address>();
     }
 
     #[test]
-    fn no_yaml_is_a_panic_and_every_mistake_is_one_line(text in yaml_like()) {
+    fn arbitrary_yaml_causes_no_panic_and_each_error_is_one_line(text in yaml_like()) {
         if let Err(errors) = server(&text) {
             prop_assert!(!errors.problems().is_empty());
             prop_assert_eq!(errors.to_string().lines().count(), errors.problems().len());
@@ -553,14 +553,14 @@ proptest! {
     }
 
     #[test]
-    fn no_options_are_a_panic(text in "mq(/[a-z'\" ]{0,4})?;[a-z{}:,\\[\\]'\" ]{0,40}") {
+    fn arbitrary_address_options_cause_no_panic(text in "mq(/[a-z'\" ]{0,4})?;[a-z{}:,\\[\\]'\" ]{0,40}") {
         if let Err(error) = text.parse::<Address>() {
             prop_assert!(error.column() >= 1 && error.column() <= text.chars().count() + 1);
         }
     }
 
     #[test]
-    fn an_address_shown_is_that_address(
+    fn a_displayed_address_parses_to_the_same_address(
         name in "\\PC{1,40}",
         subject in prop::option::of("\\PC{1,40}"),
         topic: bool,

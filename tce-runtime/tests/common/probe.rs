@@ -196,9 +196,9 @@ impl Probe {
             8 => call.run(state, |_, (text,): (String,), ctx| async move {
                 let caller = Proxy::to_caller(&ctx);
                 let answer = caller.call::<_, String>(&ECHO, (text,)).await;
-                let told =
+                let to_fault =
                     |error: RpcError| Fault::new(ErrorCode::RemoteException, error.to_string());
-                (ctx, answer.map_err(told))
+                (ctx, answer.map_err(to_fault))
             }),
             9 => call.run(state, |_, (data,): (Vec<u8>,), ctx| async move {
                 (ctx, Ok(data))
