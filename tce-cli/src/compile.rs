@@ -61,16 +61,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let compilation = args.idl.compile(&args.input, console)?;
+    let config = args.idl.config(console)?;
+    let compilation = args.idl.compile_with(&config, &args.input, console)?;
     let Some(model) = &compilation.model else {
         idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let stale = tce_codegen::generate(model, &args.lang, &tce_codegen::Options::default())
-        .and_then(|files| {
-            let stale = tce_codegen::check(&files, &args.out)?;
-            Ok((files, stale))
-        });
+    let generated = tce_codegen::generate(model, &args.lang, &config.codegen);
+    let stale = generated.and_then(|files| {
+        let stale = tce_codegen::check(&files, &args.out)?;
+        Ok((files, stale))
+    });
     Ok(match stale {
         Ok((_, stale)) if args.check => report(args, &stale, console)?,
         Ok((files, stale)) => write(args, &files, &stale, console)?,

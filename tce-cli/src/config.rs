@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tce_codegen::{MapType, RustOptions};
 use tce_idl::{
     diagnostic::{Code, Diagnostic, nearest},
     lint::{self, Language, Level},
@@ -29,6 +30,8 @@ pub(crate) struct ProjectConfig {
     pub(crate) index_files: Vec<PathBuf>,
     /// `lint`: levels of rules, and the languages whose keywords are reported.
     pub(crate) lint: lint::Settings,
+    /// Options of the back ends, each in a section named as its language: `rust`.
+    pub(crate) codegen: tce_codegen::Options,
 }
 
 /// The result of reading a `tce.toml`.
@@ -136,7 +139,8 @@ impl ConfigParser<'_> {
             match key.get_ref().as_ref() {
                 "compile" => self.section(key, value, Self::compile),
                 "lint" => self.section(key, value, Self::lint),
-                _ => self.unknown("section", key, &["compile", "lint"]),
+                "rust" => self.section(key, value, Self::rust),
+                _ => self.unknown("section", key, &["compile", "lint", "rust"]),
             }
         }
     }
@@ -186,6 +190,70 @@ impl ConfigParser<'_> {
         }
     }
 
+    fn rust(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {
+        match *key.get_ref() {
+            "runtime" => {
+                if let Some(path) = self.string(value) {
+                    self.rust_option(path.span(), |rust| rust.runtime(*path.get_ref()));
+                }
+            }
+            "map-type" => {
+                let Some(name) = self.string(value) else {
+                    return;
+                };
+                let mut all = MapType::ALL.iter();
+                match all.find(|map_type| map_type.name() == *name.get_ref()) {
+                    Some(map_type) => {
+                        self.rust_option(name.span(), |rust| rust.map_type(*map_type));
+                    }
+                    None => {
+                        let known: Vec<&str> = MapType::ALL.iter().map(|it| it.name()).collect();
+                        self.unknown("map type", &name, &known);
+                    }
+                }
+            }
+            "type-attributes" => self.attributes(value, RustOptions::type_attribute),
+            "field-attributes" => self.attributes(value, RustOptions::field_attribute),
+            _ => self.unknown(
+                "setting of [rust]",
+                key,
+                &["runtime", "map-type", "type-attributes", "field-attributes"],
+            ),
+        }
+    }
+
+    /// Adds the attributes of a table: a path and one attribute, or a list of them, on each line.
+    fn attributes(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        add: fn(RustOptions, String, String) -> RustOptions,
+    ) {
+        let DeValue::Table(rules) = value.get_ref() else {
+            let message = "this setting must be a table: `{ \"path\" = \"#[…]\" }`".to_owned();
+            return self.mistake(Code::SettingValue, message, value.span());
+        };
+        for (path, value) in rules {
+            let attributes = match value.get_ref() {
+                DeValue::Array(_) => self.strings(value),
+                _ => self.string(value).into_iter().collect(),
+            };
+            for attribute in attributes {
+                let (path, text) = (path.get_ref().as_ref(), *attribute.get_ref());
+                self.rust_option(attribute.span(), |rust| {
+                    add(rust, path.to_owned(), text.to_owned())
+                });
+            }
+        }
+    }
+
+    fn rust_option(&mut self, range: Range<usize>, set: impl FnOnce(RustOptions) -> RustOptions) {
+        let rust = set(self.config.codegen.rust.clone());
+        match rust.validate() {
+            Ok(()) => self.config.codegen.rust = rust,
+            Err(error) => self.mistake(Code::SettingValue, error.to_string(), range),
+        }
+    }
+
     /// Sets each rule of a list to a level.
     fn levels(&mut self, value: &Spanned<DeValue<'_>>, level: Level) {
         for name in self.strings(value) {
@@ -229,18 +297,20 @@ impl ConfigParser<'_> {
             self.mistake(Code::SettingValue, message, value.span());
             return Vec::new();
         };
-        let mut strings = Vec::new();
-        for value in values {
-            match value.get_ref() {
-                DeValue::String(text) => strings.push(Spanned::new(value.span(), text.as_ref())),
-                _ => self.mistake(
-                    Code::SettingValue,
-                    "this value must be a string in quotes".to_owned(),
-                    value.span(),
-                ),
-            }
+        values
+            .iter()
+            .filter_map(|value| self.string(value))
+            .collect()
+    }
+
+    /// A string with its span.
+    fn string<'v>(&mut self, value: &'v Spanned<DeValue<'_>>) -> Option<Spanned<&'v str>> {
+        if let DeValue::String(text) = value.get_ref() {
+            return Some(Spanned::new(value.span(), text.as_ref()));
         }
-        strings
+        let message = "this value must be a string in quotes".to_owned();
+        self.mistake(Code::SettingValue, message, value.span());
+        None
     }
 
     /// Reports a name that is not one of `known`.

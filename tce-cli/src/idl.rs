@@ -56,7 +56,17 @@ impl IdlArgs {
         console: &mut Console,
     ) -> Result<Compilation, CommandError> {
         let config = self.config(console)?;
-        let compilation = tce_idl::compile(files, &self.locked_options(&config, files));
+        self.compile_with(&config, files, console)
+    }
+
+    /// The same, with settings that are loaded already.
+    pub(crate) fn compile_with(
+        &self,
+        config: &ProjectConfig,
+        files: &[PathBuf],
+        console: &mut Console,
+    ) -> Result<Compilation, CommandError> {
+        let compilation = tce_idl::compile(files, &self.locked_options(config, files));
         console.show(&compilation.diagnostics, &compilation.sources)?;
         Ok(compilation)
     }

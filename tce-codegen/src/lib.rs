@@ -28,9 +28,11 @@
 //! ```
 
 mod naming;
-mod output;
-mod rust;
 mod source;
+
+mod output;
+
+mod rust;
 
 mod build;
 

@@ -1,4 +1,4 @@
-//! What a call can fail with.
+//! The errors of calls, and what a servant answers instead of a result.
 
 use std::fmt;
 
@@ -10,23 +10,24 @@ pub enum ErrorCode {
     SendFailed,
     /// TIMEOUT: no RETURN in time.
     Timeout,
-    /// DATADIRTY: the bytes are no valid message.
+    /// DATADIRTY: the bytes received are invalid.
     DataDirty,
-    /// INTERFACE_NOTFOUND: no servant for the interface, or no such operation.
+    /// INTERFACE_NOTFOUND: no servant has the interface, or it has no such
+    /// operation.
     InterfaceNotFound,
-    /// UNSERIALIZE_FAILED: parameters or result don't decode.
+    /// UNSERIALIZE_FAILED: the parameters or the result do not decode.
     UnserializeFailed,
-    /// REMOTEMETHOD_EXCEPTION: the servant failed.
+    /// REMOTEMETHOD_EXCEPTION: the servant failed unexpectedly.
     RemoteMethodException,
-    /// DATA_INSUFFICIENT: fewer bytes than the type needs.
+    /// DATA_INSUFFICIENT: there are fewer bytes than the type needs.
     DataInsufficient,
     /// REMOTE_EXCEPTION: the servant raised an application error.
     RemoteException,
-    /// CONNECT_UNREACHABLE: no route to the peer's address.
+    /// CONNECT_UNREACHABLE: the peer's address can't be reached.
     ConnectUnreachable,
-    /// CONNECT_FAILED: the peer did not take the connection.
+    /// CONNECT_FAILED: the peer did not accept the connection.
     ConnectFailed,
-    /// CONNECT_REJECT: refused by authentication or a limit.
+    /// CONNECT_REJECT: the peer refused by authentication or by a limit.
     ConnectReject,
     /// CONNECTION_LOST: the connection ended with calls in flight.
     ConnectionLost,
@@ -34,7 +35,7 @@ pub enum ErrorCode {
     Other(u32),
 }
 
-/// The codes, their numbers on the wire and their names there.
+/// The codes, their numbers on the wire and their names in `spec/wire.md`.
 const CODES: [(ErrorCode, u32, &str); 12] = [
     (ErrorCode::SendFailed, 1, "SENDFAILED"),
     (ErrorCode::Timeout, 2, "TIMEOUT"),
@@ -67,7 +68,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code behind a number on the wire.
+    /// The code of a number on the wire.
     #[must_use]
     pub fn from_wire(number: u32) -> Self {
         CODES
@@ -76,10 +77,11 @@ impl ErrorCode {
             .map_or(Self::Other(number), |(code, ..)| *code)
     }
 
-    /// Whether the same call may succeed when it is made again later.
+    /// Whether the same call may succeed when it is repeated later.
     ///
-    /// It does not say whether the failed call was executed: after
-    /// [`ErrorCode::Timeout`] and [`ErrorCode::ConnectionLost`] it may have been.
+    /// After [`ErrorCode::Timeout`] and [`ErrorCode::ConnectionLost`] the call
+    /// may already have been executed: repeat it only if the operation is
+    /// idempotent.
     #[must_use]
     pub fn can_retry(self) -> bool {
         matches!(
@@ -93,13 +95,13 @@ impl ErrorCode {
         )
     }
 
-    /// What the caller can do about it.
+    /// What the caller can do about the error.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::SendFailed => "wait for calls in flight to end, or send less at once",
+            Self::SendFailed => "wait until calls in flight have ended, or send smaller messages",
             Self::Timeout => {
-                "give the call more time with `with_timeout`, or find out why the servant takes so long"
+                "raise the timeout with `with_timeout`, or find out why the servant is slow"
             }
             Self::DataDirty | Self::UnserializeFailed | Self::DataInsufficient => {
                 "compile both sides from the same .idl"
@@ -112,7 +114,7 @@ impl ErrorCode {
             Self::ConnectFailed => "check that the server runs and listens on this host and port",
             Self::ConnectReject => "check the token, and the limits of the server",
             Self::ConnectionLost => {
-                "call again if the operation can be repeated: the connection is restored"
+                "repeat the call if the operation is idempotent: the client reconnects by itself"
             }
             Self::RemoteException | Self::Other(_) => {
                 "read the text of the error, or the server's log"
@@ -199,19 +201,19 @@ impl RpcError {
         self
     }
 
-    /// The code, as it stands on the wire.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// The side on which it failed.
+    /// The side on which the call failed.
     #[must_use]
     pub fn side(&self) -> Side {
         self.0.side
     }
 
-    /// The operation that was called, as the IDL names it
+    /// The operation that was called, by its name in the IDL
     /// (`test::Server::echo`).
     #[must_use]
     pub fn operation(&self) -> Option<&str> {
@@ -231,14 +233,14 @@ impl RpcError {
         &self.0.text
     }
 
-    /// Whether the same call, made again, may succeed:
+    /// Whether the same call may succeed when it is repeated:
     /// [`ErrorCode::can_retry`].
     #[must_use]
     pub fn can_retry(&self) -> bool {
         self.code().can_retry()
     }
 
-    /// What the caller can do about it.
+    /// What the caller can do about the error.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         self.code().advice()
@@ -269,8 +271,8 @@ impl fmt::Display for RpcError {
 }
 
 impl fmt::Debug for RpcError {
-    /// As for people, with the advice: it is what `main` prints of an error
-    /// that it returns.
+    /// As displayed, followed by the advice, since `main` prints an error that it
+    /// returns by its `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}; {}", self.advice())
     }

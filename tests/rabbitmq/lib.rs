@@ -174,9 +174,13 @@ impl Node {
     /// # Panics
     /// The command fails.
     pub fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
+        let is_table = arguments
+            .first()
+            .is_some_and(|name| name.starts_with("list_"));
         let output = Command::new(Path::new(PROGRAMS).join("rabbitmqctl"))
-            .args(["-q", "-n", &self.name(), "--no-table-headers"])
+            .args(["-q", "-n", &self.name()])
             .args(arguments)
+            .args(is_table.then_some("--no-table-headers"))
             .env("HOME", self.home.path())
             .output()
             .expect("rabbitmqctl runs");

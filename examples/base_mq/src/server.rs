@@ -24,7 +24,11 @@ impl Server for ServerImpl {
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
         println!("enter timeout: {secs}");
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 

@@ -30,9 +30,9 @@ fn the_files_of_the_examples_are_valid() {
 }
 
 #[test]
-fn the_file_in_the_readme_is_valid() {
-    let readme = include_str!("../../../README.md");
-    let (_, begin) = readme.split_once("```xml\n").unwrap();
+fn the_file_in_the_guide_is_valid() {
+    let guide = include_str!("../../../docs/gateway.md");
+    let (_, begin) = guide.split_once("```xml\n").unwrap();
     let (text, _) = begin.split_once("```").unwrap();
     let folder = folder(&[("services.xml", text)]);
     let ran = tce_in(folder.path(), &["gateway", "services.xml", "--check"]).exits(0);

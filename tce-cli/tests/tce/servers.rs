@@ -42,7 +42,11 @@ impl Server for SimpleServer {
     }
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 

@@ -86,3 +86,45 @@ fn commands_without_idl_do_not_read_settings() {
     let folder = folder(&[("tce.toml", "nonsense")]);
     tce_in(folder.path(), &["completions", "bash"]).exits(0);
 }
+#[test]
+fn a_section_of_a_language_sets_what_is_generated() {
+    let settings = r##"
+[rust]
+runtime = "my_tce"
+map-type = "HashMap"
+field-attributes = { "Pet.name" = "#[serde(default)]" }
+[rust.type-attributes]
+"." = "#[derive(serde::Serialize)]"
+".shop" = ["#[derive(Eq)]", "#[derive(Hash)]"]
+"##;
+    let idl = "module shop { struct Pet { string name; }; dictionary<string, Pet> Pets; };";
+    let folder = folder(&[("tce.toml", settings), ("shop.idl", idl)]);
+    tce_in(folder.path(), &["compile", "-i", "shop.idl"]).exits(0);
+    let code = std::fs::read_to_string(folder.path().join("shop.rs")).unwrap();
+    for part in [
+        "use ::my_tce::codegen as rt;",
+        "#[derive(serde::Serialize)]\n#[derive(Eq)]\n#[derive(Hash)]\npub struct Pet {",
+        "    #[serde(default)]\n    pub name: String,",
+        "pub type Pets = ::std::collections::HashMap<String, Pet>;",
+    ] {
+        assert!(code.contains(part), "no {part} in {code}");
+    }
+}
+
+#[test]
+fn a_wrong_option_of_a_language_is_reported_with_its_line() {
+    let settings = "[rust]\nruntime = \"my tce\"\nmap-type = \"Map\"\nmap = 1\n\
+         type-attributes = { \".\" = \"derive(Eq)\" }\nfield-attributes = \"#[x]\"\n";
+    let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
+    let ran = tce_in(folder.path(), &["compile", "-i", "good.idl"])
+        .exits(2)
+        .complains("tce.toml:2:11")
+        .complains("`my tce` is not the path of a crate")
+        .complains("tce.toml:3:12")
+        .complains("there is no map type called `Map`")
+        .complains("tce.toml:4:1")
+        .complains("tce.toml:5:27")
+        .complains("`derive(Eq)` is not an attribute")
+        .complains("tce.toml:6:20");
+    assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
+}

@@ -9,6 +9,7 @@ use self::zoo::{Family, Pet};
 #[expect(
     dead_code,
     unreachable_pub,
+    clippy::too_many_arguments,
     reason = "these tests only marshal, and export nothing"
 )]
 mod zoo {

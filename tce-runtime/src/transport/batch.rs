@@ -1,8 +1,8 @@
 //! Several messages in one MQ message.
 //!
-//! A broker's cost is per message. So an endpoint with `batch="1"` sends what
-//! has gathered as one, told apart by the content type [`CONTENT_TYPE`]; its
-//! body is, for each message:
+//! Most of a broker's cost is per message. So an endpoint with `batch="1"` sends
+//! all waiting messages as one, with the content type [`CONTENT_TYPE`]. Its body
+//! contains, for each message:
 //!
 //! | size | field |
 //! | --- | --- |
@@ -10,17 +10,22 @@
 //! | 4 | length |
 //! | n | the message |
 //!
-//! all big-endian. Readers of ours take both forms always; programs that know
-//! the bare form alone never see another unless their endpoint asks for it.
+//! Integers are big-endian. Every reader of this runtime accepts single messages
+//! and batches; programs that read single messages only are safe unless an
+//! endpoint asks for batches.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The AMQP content type of a batch.
+#[cfg_attr(
+    not(feature = "amqp"),
+    allow(dead_code, reason = "the broker within the process needs none")
+)]
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.tce.batch";
 
 const ENTRY_HEADER_SIZE: usize = 12;
 
-/// Milliseconds since 1970, in 64 bits.
+/// The Unix time in milliseconds.
 pub(crate) fn unix_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -28,8 +33,8 @@ pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Appends a message; nothing where it is too long for its length field, which
-/// none is that may be sent ([`Limits`](crate::wire::Limits)).
+/// Appends a message. [`Limits`](crate::wire::Limits) exclude one that exceeds
+/// its length field; it would be left out.
 pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Duration>) {
     let Ok(len) = u32::try_from(message.len()) else {
         return;
@@ -46,12 +51,12 @@ pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Dura
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     pub(crate) message: &'a [u8],
-    /// When it is worthless, in Unix milliseconds.
+    /// When it expires, as Unix time in milliseconds.
     pub(crate) expires_at: Option<u64>,
 }
 
-/// The messages of a batch, looked through once, so that none of one that is cut
-/// off or otherwise no batch is executed.
+/// The messages of a batch. The whole batch is checked first, so that no message
+/// of a malformed one is executed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch<'a> {
     body: &'a [u8],
@@ -59,7 +64,8 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Nothing where the body is no batch. No entry is empty: no message is.
+    /// Returns `None` if the body is not a batch. No entry is empty, because no
+    /// message is.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
         let (mut rest, mut count) = (body, 0);
         while !rest.is_empty() {
@@ -69,7 +75,7 @@ impl<'a> Batch<'a> {
         (count > 0).then_some(Self { body, count })
     }
 
-    /// How many there are: one at least.
+    /// The number of messages: at least 1.
     pub(crate) fn count(self) -> usize {
         self.count
     }
@@ -112,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_appended_comes_out(
+        fn appended_messages_are_read_back(
             messages in prop::collection::vec(
                 (prop::collection::vec(any::<u8>(), 1..50), prop::option::of(1_u64..100_000)),
                 1..20,
@@ -124,7 +130,7 @@ mod tests {
                 append(&mut body, message, left.map(Duration::from_millis));
             }
             let after = unix_millis();
-            let entries = entries(&body).expect("it is a batch");
+            let entries = entries(&body).expect("a batch");
             prop_assert_eq!(entries.len(), messages.len());
             for (entry, (message, left)) in entries.iter().zip(&messages) {
                 prop_assert_eq!(entry.message, &message[..]);
@@ -136,7 +142,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_comes_is_a_batch_or_not(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_a_batch_or_not(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let size = |entries: &[Entry<'_>]| -> usize {
                 entries.iter().map(|entry| ENTRY_HEADER_SIZE + entry.message.len()).sum()
             };
@@ -145,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_cut_off_is_no_batch() {
+    fn a_truncated_body_is_not_a_batch() {
         let mut body = Vec::new();
         append(&mut body, b"message", None);
         for end in 0..body.len() {
@@ -154,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_messages_are_no_batch() {
+    fn empty_messages_are_not_a_batch() {
         assert_eq!(entries(&[0; ENTRY_HEADER_SIZE * 1000]), None);
     }
 }

@@ -35,6 +35,10 @@ pub(crate) struct Publication {
     pub(crate) is_batch: bool,
     /// The AMQP property `user-id`. The broker refuses the message unless it
     /// names the user of the connection.
+    #[cfg_attr(
+        not(feature = "amqp"),
+        allow(dead_code, reason = "only an AMQP broker checks it")
+    )]
     pub(crate) user_id: Option<Arc<str>>,
 }
 
@@ -72,6 +76,10 @@ pub(crate) enum Settlement {
 
 /// Why a publication failed.
 #[derive(Debug, Clone, thiserror::Error)]
+#[cfg_attr(
+    not(feature = "amqp"),
+    allow(dead_code, reason = "only an AMQP broker blocks, or is lost")
+)]
 pub(crate) enum PublishError {
     /// The queue does not exist.
     #[error("there is no queue `{0}` at the broker")]

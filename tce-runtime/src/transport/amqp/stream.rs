@@ -289,7 +289,7 @@ impl Drop for BrokerStream {
 /// What a broker sends that AMQP does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker breaks the protocol: {0}")]
-struct Violation(&'static str);
+pub(super) struct Violation(&'static str);
 
 /// The content that a channel receives.
 #[derive(Debug, Clone, Copy)]
@@ -306,7 +306,7 @@ enum Content {
 /// returned messages after it has recorded their numbers, and removes the
 /// properties and routing keys that nothing here uses.
 #[derive(Debug)]
-struct FrameFilter {
+pub(super) struct FrameFilter {
     has_begun: bool,
     /// By channel that receives content.
     content: HashMap<u16, Content>,
@@ -314,7 +314,7 @@ struct FrameFilter {
 }
 
 impl FrameFilter {
-    fn new(control: Arc<StreamControl>) -> Self {
+    pub(super) fn new(control: Arc<StreamControl>) -> Self {
         Self {
             has_begun: false,
             content: HashMap::new(),
@@ -323,7 +323,11 @@ impl FrameFilter {
     }
 
     /// Moves the whole frames of `received` to `passed`.
-    fn pass(&mut self, received: &mut BytesMut, passed: &mut BytesMut) -> Result<(), Violation> {
+    pub(super) fn pass(
+        &mut self,
+        received: &mut BytesMut,
+        passed: &mut BytesMut,
+    ) -> Result<(), Violation> {
         loop {
             let Some(&[kind, c1, c2, s1, s2, s3, s4]) = received.first_chunk() else {
                 return Ok(());
@@ -335,7 +339,7 @@ impl FrameFilter {
                 return Ok(());
             }
             let size = u32::from_be_bytes([s1, s2, s3, s4]);
-            if size > FRAME_MAX - FRAME_OVERHEAD as u32 {
+            if size as usize > FRAME_MAX as usize - FRAME_OVERHEAD {
                 return Err(Violation("a frame is larger than was agreed on"));
             }
             let size = size as usize + FRAME_OVERHEAD;

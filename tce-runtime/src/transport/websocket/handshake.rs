@@ -1,5 +1,5 @@
-//! The server's side of the opening handshake (RFC 6455, section 4.2): who is
-//! let in, and what those hear who are not.
+//! The server's side of the opening handshake (RFC 6455, section 4.2): which
+//! clients are accepted, and how the others are answered.
 
 use std::{io, time::Duration};
 
@@ -22,17 +22,17 @@ use crate::{
     wire::Limits,
 };
 
-/// The most bytes of a request's head, and of what came behind it.
+/// The most bytes of a request's head together with what follows it.
 const HEAD_SIZE: usize = 8 << 10;
-/// How long a client that was refused may take to hear it.
+/// The most time that a refused client may take to read the answer.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-const WHAT_LIVES_HERE: &str = "\
+const ABOUT: &str = "\
 This is a TCE server. It speaks WebSocket: connect with a TCE client, or in a
 page with `new WebSocket(…)` and `binaryType = \"arraybuffer\"`.
 ";
 
-/// Who is let in to an adapter, and under which limits.
+/// Which clients an adapter accepts, and under which limits.
 #[derive(Debug)]
 pub(crate) struct UpgradePolicy {
     path: String,
@@ -41,7 +41,7 @@ pub(crate) struct UpgradePolicy {
     connection: ConnectionLimits,
 }
 
-/// Why a client is not let in.
+/// Why a client is not accepted.
 struct Refusal {
     status: StatusCode,
     text: String,
@@ -56,7 +56,7 @@ impl Refusal {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        // Whom an upgrade would help is told to which protocol.
+        // Tells the client which protocol to upgrade to.
         let upgrade = if self.status == StatusCode::UPGRADE_REQUIRED {
             "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         } else {
@@ -82,10 +82,10 @@ impl From<Error> for Refusal {
                 | ProtocolError::MissingConnectionUpgradeHeader
                 | ProtocolError::MissingUpgradeWebSocketHeader
                 | ProtocolError::MissingSecWebSocketVersionHeader,
-            ) => Self::new(StatusCode::UPGRADE_REQUIRED, WHAT_LIVES_HERE),
+            ) => Self::new(StatusCode::UPGRADE_REQUIRED, ABOUT),
             other => Self::new(
                 StatusCode::BAD_REQUEST,
-                format!("This is no WebSocket handshake: {other}.\n"),
+                format!("This is not a WebSocket handshake: {other}.\n"),
             ),
         }
     }
@@ -94,7 +94,7 @@ impl From<Error> for Refusal {
 fn head_too_large() -> Refusal {
     Refusal::new(
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        format!("The request's head is too large: {HEAD_SIZE} bytes are taken.\n"),
+        format!("The request's head is too large: at most {HEAD_SIZE} bytes are accepted.\n"),
     )
 }
 
@@ -116,7 +116,7 @@ impl UpgradePolicy {
         self.connection.frame_time
     }
 
-    /// Answers a client's request; returns what came behind it.
+    /// Answers a client's request; returns the bytes that followed it.
     pub(super) async fn shake_hands<S>(&self, socket: &mut S) -> io::Result<Vec<u8>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -134,7 +134,7 @@ impl UpgradePolicy {
                 Ok(rest)
             }
             Err(refusal) => {
-                // Nobody is waited for who does not want to hear it.
+                // Bounded: the client may never read it.
                 let _ = timeout(REFUSAL_TIME, refuse(socket, &refusal)).await;
                 let Refusal { status, text } = refusal;
                 Err(io::Error::new(
@@ -156,7 +156,7 @@ impl UpgradePolicy {
                 ),
             ));
         }
-        if !self.lets_in(request) {
+        if !self.is_allowed_origin(request) {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "Pages of this origin may not connect here.\n",
@@ -165,8 +165,9 @@ impl UpgradePolicy {
         Ok(response)
     }
 
-    /// Whether the page that asks may; a client without an origin is no page.
-    fn lets_in(&self, request: &Request) -> bool {
+    /// Whether a page of this origin may connect. A client without an origin is
+    /// not a page, and may.
+    fn is_allowed_origin(&self, request: &Request) -> bool {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
         self.origins.is_empty()
             || origins.all(|origin| {
@@ -176,7 +177,7 @@ impl UpgradePolicy {
     }
 }
 
-/// Reads a request's head, and what has come behind it.
+/// Reads a request's head, and the bytes that followed it.
 async fn read_request<S>(socket: &mut S) -> io::Result<Result<(Request, Vec<u8>), Refusal>>
 where
     S: AsyncRead + Unpin,
@@ -196,8 +197,8 @@ where
     }
 }
 
-/// Says why, and waits until it is heard: bytes that were not read turn the
-/// end into a reset, which may overtake the answer.
+/// Sends the answer, and reads to the end: unread bytes would turn the end into a
+/// reset, which may overtake the answer.
 async fn refuse<S>(socket: &mut S, refusal: &Refusal) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
