@@ -55,16 +55,16 @@ fn every_error_names_its_line() {
     assert!(files.len() >= 20, "the files are gone: {files:?}");
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        let told = format!(
+        let report = format!(
             "{}\n",
             server(&text).expect_err(&file.display().to_string())
         );
         let golden = file.with_extension("txt");
         if env::var_os("BLESS").is_some() {
-            fs::write(&golden, told).unwrap();
+            fs::write(&golden, report).unwrap();
         } else {
             let agreed = fs::read_to_string(&golden).unwrap_or_default();
-            assert_eq!(told, agreed, "{}", file.display());
+            assert_eq!(report, agreed, "{}", file.display());
         }
     }
 }
@@ -273,7 +273,7 @@ fn maps_are_merged_as_in_yaml_1_1() {
 }
 
 #[test]
-fn scalar_keys_are_read_as_text() {
+fn keys_other_than_text_are_refused() {
     let error = server("server: {}\n[a, b]: 1\n{c: d}: 2\n~: 3\n").unwrap_err();
     let lines = [2, 3, 4]
         .map(|line| format!("config.yml:{line}: a key is a text, not a list, a map or nothing"));
@@ -297,24 +297,24 @@ fn endpoints_of_a_pair_are_opened_implicitly() {
 fn an_unreadable_file_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yml");
-    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    let report = MqConfig::load(&path, "server").unwrap_err().to_string();
     assert!(
-        told.contains("config.yml: the file can't be read: "),
-        "{told}"
+        report.contains("config.yml: the file can't be read: "),
+        "{report}"
     );
 
     fs::write(&path, b"common_defs:\n  x: \xff\n").unwrap();
-    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    let report = MqConfig::load(&path, "server").unwrap_err().to_string();
     assert!(
-        told.ends_with("config.yml:2: this is not UTF-8; save the file as UTF-8"),
-        "{told}"
+        report.ends_with("config.yml:2: this is not UTF-8; save the file as UTF-8"),
+        "{report}"
     );
 
     fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
-    let told = MqConfig::load(&path, "server").unwrap_err().to_string();
+    let report = MqConfig::load(&path, "server").unwrap_err().to_string();
     assert!(
-        told.ends_with("config.yml: the file has more than 1048576 bytes"),
-        "{told}"
+        report.ends_with("config.yml: the file has more than 1048576 bytes"),
+        "{report}"
     );
 }
 
@@ -390,19 +390,20 @@ fn hostile_files_are_refused_quickly() {
     ];
     for file in files {
         let begun = Instant::now();
-        let told = server(&file).unwrap_err();
+        let report = server(&file).unwrap_err();
         let start: String = file.chars().take(30).collect();
         assert!(
             begun.elapsed() < Duration::from_secs(5),
             "{start}: {:?}",
             begun.elapsed()
         );
-        assert!(told.problems().len() <= 101, "{start}");
+        assert!(report.problems().len() <= 101, "{start}");
         assert!(
-            told.problems()
+            report
+                .problems()
                 .iter()
                 .all(|problem| problem.message.len() < 1000),
-            "{told}"
+            "{report}"
         );
     }
 }
@@ -497,24 +498,27 @@ fn a_malformed_address_is_refused_with_column_and_reason() {
     ] {
         let error = text.parse::<Address>().expect_err(text);
         assert_eq!(error.column(), column, "{error}");
-        let told = error.to_string();
+        let report = error.to_string();
         assert!(
-            told.contains(&format!("column {column}: {reason}")),
-            "{told}"
+            report.contains(&format!("column {column}: {reason}")),
+            "{report}"
         );
-        assert!(told.contains("write it like name;{create:always"), "{told}");
+        assert!(
+            report.contains("write it like name;{create:always"),
+            "{report}"
+        );
     }
     let long = format!("{};{{}}", "x".repeat(256));
-    let told = long.parse::<Address>().unwrap_err().to_string();
+    let report = long.parse::<Address>().unwrap_err().to_string();
     assert!(
-        told.contains("the name has 256 bytes; 255 are allowed"),
-        "{told}"
+        report.contains("the name has 256 bytes; 255 are allowed"),
+        "{report}"
     );
     let deep = format!("mq;{{x:{}", "[".repeat(4000));
-    let told = deep.parse::<Address>().unwrap_err().to_string();
+    let report = deep.parse::<Address>().unwrap_err().to_string();
     assert!(
-        told.contains("options nest deeper than 16 levels"),
-        "{told}"
+        report.contains("options nest deeper than 16 levels"),
+        "{report}"
     );
 }
 

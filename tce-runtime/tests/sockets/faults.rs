@@ -105,8 +105,8 @@ async fn the_text_of_an_internal_error_stays_in_the_servers_log() {
         };
         assert_eq!(answer, expected, "{kind}");
         let lines = log.0.lock().unwrap();
-        let told = lines.iter().filter(|line| line.contains(secret)).count();
-        assert_eq!(told, 1, "{kind}: {lines:?}");
+        let logged = lines.iter().filter(|line| line.contains(secret)).count();
+        assert_eq!(logged, 1, "{kind}: {lines:?}");
     }
 }
 

@@ -94,7 +94,7 @@ async fn a_peer_that_accepts_and_closes_fails_calls_at_once() {
     }
 }
 
-/// Sequences start anew on each connection: an answer to a call of the old one
+/// Sequences restart on each connection: an answer to a call of the old one
 /// would match another call on the new one.
 #[tokio::test]
 async fn an_answer_never_goes_to_the_next_connection() {
