@@ -1,11 +1,11 @@
-//! The deframer: the same frames, or the same refusal, in whatever pieces the
-//! stream comes.
+//! The deframer: the same frames, or the same error, in whatever chunks the
+//! stream is read.
 
 #![no_main]
 
 use tce_runtime::wire::{Deframer, FrameError, Limits};
 
-/// Small, so that inputs that reach them are soon found.
+/// Small limits, which random inputs reach soon.
 fn limits() -> Limits {
     Limits {
         max_frame: 4096,

@@ -1,4 +1,4 @@
-//! Values there and back, and what existing implementations may send.
+//! Values marshalled and unmarshalled, and what other implementations send.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -13,8 +13,8 @@ fn encoded(value: &impl Marshal) -> Vec<u8> {
     bytes
 }
 
-/// There and back, with bytes of something else behind.
-fn same<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
+/// Marshals and unmarshals `value`, followed by other bytes.
+fn assert_round_trip<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
     let mut bytes = encoded(value);
     let length = bytes.len();
     assert!(T::MIN_SIZE <= length);
@@ -46,9 +46,9 @@ fn headers() -> impl Strategy<Value = Header> {
 proptest! {
     #[test]
     fn numbers((a, b, c, d) in any::<(u8, i16, i32, i64)>(), truth: bool) {
-        same(&a);
-        same(&(b, c));
-        same(&(d, truth));
+        assert_round_trip(&a);
+        assert_round_trip(&(b, c));
+        assert_round_trip(&(d, truth));
     }
 
     #[test]
@@ -61,9 +61,9 @@ proptest! {
 
     #[test]
     fn texts_and_bytes(text: String, bytes: Vec<u8>) {
-        same(&text);
-        same(&bytes);
-        same(&(text, bytes));
+        assert_round_trip(&text);
+        assert_round_trip(&bytes);
+        assert_round_trip(&(text, bytes));
     }
 
     #[test]
@@ -72,10 +72,10 @@ proptest! {
         texts: Vec<String>,
         map: BTreeMap<String, Vec<bool>>,
     ) {
-        same(&table);
-        same(&texts);
-        same(&map);
-        same(&((), table, texts, map));
+        assert_round_trip(&table);
+        assert_round_trip(&texts);
+        assert_round_trip(&map);
+        assert_round_trip(&((), table, texts, map));
     }
 
     #[test]
@@ -94,7 +94,7 @@ proptest! {
         prop_assert_eq!(Message::parse(&bytes, &Limits::default()), Ok(message));
     }
 
-    /// As they come from peers that send a key twice.
+    /// Peers may send a key twice.
     #[test]
     fn an_extra_is_a_map(
         mut pairs in proptest::collection::vec(("[a-c]", ".{0,9}"), 0..6),
@@ -149,7 +149,7 @@ fn any_byte_but_zero_is_true() {
 }
 
 #[test]
-fn a_string_that_is_no_text_is_refused() {
+fn a_string_that_is_not_utf8_is_refused() {
     let bytes = [0, 0, 0, 2, 0xC3, 0x28];
     assert_eq!(
         String::unmarshal(&mut Reader::new(&bytes)),
@@ -157,8 +157,8 @@ fn a_string_that_is_no_text_is_refused() {
     );
 }
 
-/// The existing implementations write dictionaries in any order, and a key
-/// twice where they please: the last one counts, as in theirs.
+/// Other implementations write dictionaries in any order, and a key possibly
+/// twice: the last one counts, as in theirs.
 #[test]
 fn a_dictionary_comes_in_any_order() {
     let mut bytes = 3_u32.to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! Threads that look for what comes before they sleep.
+//! Threads that poll for messages before they sleep.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -22,34 +22,40 @@ fn polling_for(busy_poll_time: Option<Duration>) -> Communicator {
 }
 
 #[test]
-fn it_polls_while_a_connection_is_there_that_asks_for_it() {
+fn a_thread_polls_while_a_connection_requests_it() {
     runtime().block_on(async {
         let tasks = || Handle::current().metrics().num_alive_tasks();
         let server = serve(Options::default()).await;
         let before = tasks();
         let mut more = Vec::new();
-        for asks in [None, Some(BusyPoll::LONGEST)] {
-            let communicator = polling_for(asks);
+        for busy_poll_time in [None, Some(BusyPoll::LONGEST)] {
+            let communicator = polling_for(busy_poll_time);
             works(&connect(&communicator, server.endpoint()).await).await;
             more.push(tasks() - before);
             communicator.shutdown(Duration::from_secs(5)).await;
-            eventually("nothing is left", || tasks() == before).await;
+            eventually("all tasks have ended", || tasks() == before).await;
         }
-        // The connection's two ends; and the poller.
+        // The two ends of the connection, and the poller.
         assert_eq!(more, [2, 3]);
     });
 }
 
 #[test]
-fn whose_answers_come_soon_does_not_sleep() {
+fn a_thread_with_fast_answers_does_not_sleep() {
     const CALLS: u64 = 200;
     let (tell, hear) = mpsc::sync_channel(1);
     let server = thread::spawn(move || {
         runtime().block_on(async {
             let server = serve(Options::default()).await;
             tell.send(server.endpoint().clone()).unwrap();
-            eventually("somebody has come", || server.adapter.connections() > 0).await;
-            eventually("nobody is left", || server.adapter.connections() == 0).await;
+            eventually("the client has connected", || {
+                server.adapter.connections() > 0
+            })
+            .await;
+            eventually("the client has disconnected", || {
+                server.adapter.connections() == 0
+            })
+            .await;
         });
     });
     let endpoint = hear.recv().unwrap();
