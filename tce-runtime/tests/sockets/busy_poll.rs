@@ -28,8 +28,8 @@ fn a_runtime_polls_while_a_connection_asks_for_it() {
         let server = serve(Options::default()).await;
         let before = tasks();
         let mut more = Vec::new();
-        for asks in [None, Some(BusyPoll::LONGEST)] {
-            let communicator = polling_for(asks);
+        for busy_poll_time in [None, Some(BusyPoll::LONGEST)] {
+            let communicator = polling_for(busy_poll_time);
             works(&connect(&communicator, server.endpoint()).await).await;
             more.push(tasks() - before);
             communicator.shutdown(Duration::from_secs(5)).await;
