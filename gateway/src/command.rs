@@ -8,7 +8,7 @@ use crate::{
     Gateway, GatewayError, Running,
     config::{Loaded, Override, Services, print_config},
     files, log,
-    route::explain,
+    routing::explain,
 };
 
 /// Runs gateways: takes in clients and passes their calls to servers.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::metric;
+use crate::metrics as metric;
 
 /// Counts the messages that went nowhere, by reason. Clones count together.
 #[derive(Debug, Clone, Default)]

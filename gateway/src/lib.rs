@@ -2,13 +2,13 @@
 //! servers, by message queues or sockets; RETURNs and pushes find their way
 //! back to the right client (`spec/gateway.md`).
 
-mod metric;
+mod metrics;
 
 pub mod auth;
 pub mod log;
 
 pub mod config;
-pub mod route;
+pub mod routing;
 
 mod drops;
 mod phase;
@@ -18,36 +18,27 @@ mod ticks;
 
 pub mod admin;
 
-mod error;
 mod events;
 mod meter;
 
-mod endpoint;
 mod table;
+mod upstream;
 
-mod core;
 mod session;
 
-mod arrivals;
-mod listen;
-mod queues;
-mod state;
+mod listener;
 mod tend;
 mod who;
 
-mod running;
+mod lifecycle;
 mod signals;
-
-mod gateway;
 
 mod files;
 
 mod command;
 
 pub use command::GatewayCommand;
-pub use error::GatewayError;
-pub use gateway::Gateway;
-pub use running::Running;
+pub use lifecycle::{error::GatewayError, gateway::Gateway, running::Running};
 
 /// What gateways and servers say to each other: `idl/gateway.idl`.
 pub mod idl {

@@ -8,7 +8,7 @@ use std::{
 use metrics::{Counter, Histogram, counter, histogram};
 use tce_runtime::ErrorCode;
 
-use crate::metric;
+use crate::metrics as metric;
 
 /// Counts the calls that take one way: an interface, from one endpoint.
 pub(crate) struct Meter {

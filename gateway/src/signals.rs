@@ -7,7 +7,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::running::Running;
+use crate::lifecycle::running::Running;
 
 /// How often a watched file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

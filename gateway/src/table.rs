@@ -7,10 +7,10 @@ use tce_runtime::config::NodeType;
 
 use crate::{
     config::{EndpointId, EndpointKind, Hop, Server, Services},
-    endpoint::Backend,
     meter::Meter,
-    route::Ways,
+    routing::Ways,
     slots::{Slot, Slots},
+    upstream::Backend,
 };
 
 /// Backends by the names of their endpoints.

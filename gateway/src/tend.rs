@@ -8,7 +8,7 @@ use std::{
 use metrics::gauge;
 use tce_runtime::BusyPoll;
 
-use crate::{metric, phase::Phase, session::Clients, ticks::Ticks};
+use crate::{metrics as metric, phase::Phase, session::Clients, ticks::Ticks};
 
 /// How often connections are looked after: their times are kept about so
 /// exactly.

@@ -7,9 +7,9 @@ use tce_runtime::{Communicator, Connection};
 use crate::{
     auth::{AUTHENTICATOR_INDEX, ByInterface, Guard, Jwt, JwtOptions, TokenIsUser},
     config::{Auth, Properties, Server, Services},
-    error::GatewayError,
-    listen::{address, back_options},
-    queues::Queues,
+    lifecycle::error::GatewayError,
+    listener::{address, back_options},
+    upstream::queue::Queues,
 };
 
 /// How long to wait before a servant that knows users is tried again.

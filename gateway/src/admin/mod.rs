@@ -1,11 +1,11 @@
 //! What people and monitoring see of a gateway: health, metrics, one page.
 
 mod host;
-mod pulse;
 mod recorder;
 mod server;
 mod site;
 mod snapshot;
+mod watchdog;
 
 pub use recorder::{Recorder, install_recorder};
 pub use server::Server;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::metric;
+use crate::metrics as metric;
 
 /// The upper bounds of latencies, in seconds: from a local socket to a servant
 /// that takes its time.

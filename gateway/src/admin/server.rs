@@ -15,8 +15,8 @@ use crate::config::HostPort;
 
 use super::{
     Recorder, Source, Starting,
-    pulse::Pulse,
     site::{Site, router},
+    watchdog::Pulse,
 };
 
 /// Requests at once; further ones wait in the system's queue.

@@ -13,7 +13,7 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
-use super::{Query, Readiness, Recorder, Snapshot, Source, host::is_ours, pulse::Pulse};
+use super::{Query, Readiness, Recorder, Snapshot, Source, host::is_ours, watchdog::Pulse};
 
 /// The page's own files and nothing else: a text that a client sent does no harm
 /// even if it got into the page as markup, and no site can frame it.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Authenticator, Login, Refusal};
-use crate::metric;
+use crate::metrics as metric;
 
 /// The bytes that a user id may have.
 pub const MAX_USER_ID: usize = 256;

@@ -5,12 +5,14 @@
 //! ```
 //! Every mistake is told with its line and column, all of them at once.
 
+mod choice;
 mod endpoint;
 mod file;
 mod overrides;
 mod print;
 mod properties;
 mod services;
+mod value;
 
 use std::path::Path;
 
@@ -19,13 +21,13 @@ use tce_runtime::config::{
     text,
 };
 
+pub use choice::{Auth, Broker, SecondLogin};
 pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
 pub use overrides::{ENVIRONMENT_PREFIX, Origin, Override, Source};
 pub use print::{print_config, properties_table};
-pub use properties::{
-    Auth, Broker, LogFilter, PROPERTIES, PollTime, Properties, Property, SecondLogin, Secret, Sites,
-};
+pub use properties::{PROPERTIES, Properties, Property};
 pub use services::{Hop, Interface, Route, Server, Services, UnknownServer};
+pub use value::{LogFilter, PollTime, Secret, Sites};
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use std::{
 
 use tce_runtime::wire::Header;
 
-use crate::{endpoint::Via, meter::Meter};
+use crate::{meter::Meter, upstream::Via};
 
 /// A call that was passed on.
 #[derive(Debug)]

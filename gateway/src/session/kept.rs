@@ -6,7 +6,7 @@ use tce_runtime::{Connection, ErrorCode, ForwardError, InboundMessage, wire::Hea
 use tokio::time::timeout;
 
 use super::Session;
-use crate::endpoint::Backend;
+use crate::upstream::Backend;
 
 /// A message of a client that is handled later.
 pub(super) struct Kept {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tce_runtime::{Disposition, ErrorCode, InboundMessage, wire::reserved};
 
 use super::{Session, kept::Kept, users::Bound};
-use crate::{auth, core::Core};
+use crate::{auth, session::context::Core};
 
 /// How far a connection has come.
 #[derive(Debug)]

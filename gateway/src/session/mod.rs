@@ -1,11 +1,13 @@
 //! One client connection: who its user is, what it has under way, what it may.
 
 mod calls;
-mod clients;
+pub(crate) mod context;
+pub(crate) mod deliver;
+mod forward;
 mod kept;
 mod login;
 mod pace;
-mod passing;
+mod registry;
 mod relay;
 mod users;
 
@@ -22,11 +24,11 @@ use tce_runtime::{Connection, ErrorCode, WeakConnection};
 use tokio::sync::Notify;
 
 use calls::{Call, CallsInFlight};
-pub(crate) use clients::Clients;
 use login::Login;
 use pace::Pace;
+pub(crate) use registry::Clients;
 
-use crate::{admin::Totals, core::Core, metric, places::Place, slots::Slot};
+use crate::{admin::Totals, metrics as metric, places::Place, session::context::Core, slots::Slot};
 
 /// One client connection.
 pub(crate) struct Session {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use tce_gateway::{
     config::{Loaded, print_config, properties_table},
-    route::explain,
+    routing::explain,
 };
 
 use crate::{folder, parse};

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use proptest::{collection::vec, prelude::*};
-use tce_gateway::{config::Services, route::Routes};
+use tce_gateway::{config::Services, routing::Routes};
 
 use crate::parse;
 
@@ -140,7 +140,7 @@ fn an_interface_is_explained_by_name_or_index() {
     let text = crate::with_properties("");
     let services = parse(&text).unwrap().services;
     let server = &services.servers[0];
-    let explain = |interface| tce_gateway::route::explain(&services, server, interface);
+    let explain = |interface| tce_gateway::routing::explain(&services, server, interface);
     assert_eq!(explain("2"), explain("test.Server"));
     assert_eq!(
         explain("test.Sever").unwrap_err().to_string(),

@@ -1,154 +1,157 @@
-//! Properties that only make sense together.
+//! `loopback`: by which queue the RETURN of a CALL comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use tce_runtime::config::problem::quoted;
 
-use super::{endpoints::Endpoints, fields::Family, settings::Settings, uses::Uses, xml::Sink};
-use crate::{
-    auth::JwtAlgorithm,
-    config::{Auth, EndpointId, PROPERTIES},
+use super::{
+    definitions::{Endpoints, Named},
+    endpoint::Family,
+    routes::{Direction, Row},
+    uses::Uses,
+    xml::{Attribute, Sink},
 };
+use crate::config::{EndpointId, EndpointKind};
 
-/// Reports properties that don't go together, and opens the endpoints that
-/// they name.
-pub(super) fn check_settings(
-    settings: &Settings<'_>,
-    uses: &mut Uses<'_>,
-    endpoints: &Endpoints,
-    sink: &mut Sink<'_, '_>,
-) {
-    check_auth(settings, sink);
-    check_origins(settings, uses, endpoints, sink);
-    if let Some(id) = settings.properties.user_events {
-        open_events(id, settings, uses, endpoints, sink);
-    }
-    if let Some(id) = settings.properties.auth_endpoint {
-        open_authenticator(id, settings, uses, endpoints, sink);
-    }
+/// For calls sent to the first endpoint, the second gets their RETURN.
+#[derive(Debug, Default)]
+pub(super) struct Loopback {
+    pub(super) pairs: BTreeMap<EndpointId, EndpointId>,
+    /// Whether something in it is wrong, so that what is missing may be that.
+    broken: bool,
 }
 
-fn check_auth(settings: &Settings<'_>, sink: &mut Sink<'_, '_>) {
-    let properties = &settings.properties;
-    match properties.auth {
-        Auth::None if properties.userid_check => {
-            let message = "with `userid_check` nobody can call before an authenticator knows the \
-                           user, and `auth` names none: set it to token, jwt or interface, unless \
-                           the program brings its own";
-            settings.warn("userid_check", message, sink);
+impl Loopback {
+    pub(super) fn read(
+        text: Option<Attribute<'_>>,
+        endpoints: &Endpoints,
+        uses: &Uses<'_>,
+        sink: &mut Sink<'_, '_>,
+    ) -> Self {
+        let mut loopback = Self::default();
+        for pair in text.into_iter().flat_map(Attribute::list) {
+            match read_pair(pair, endpoints, sink) {
+                Some((call, back)) => loopback.add(&call, &back, endpoints, uses, sink),
+                None => loopback.broken = true,
+            }
         }
-        Auth::None => {}
-        _ if !properties.userid_check => {
-            let message = "`auth` does nothing while `userid_check` is false; set it to true";
-            settings.warn("auth", message, sink);
-        }
-        Auth::Interface if properties.auth_endpoint.is_none() => {
-            let message = "`auth` is interface, but `auth_endpoint` does not say by which \
-                           endpoint its servant is called; name a queue or a socket";
-            settings.error("auth", message, sink);
-        }
-        _ => {}
+        loopback
     }
-    if properties.auth == Auth::Jwt {
-        check_jwt(settings, sink);
-    }
-    for (prefix, auth) in [("auth_jwt_", Auth::Jwt), ("auth_endpoint", Auth::Interface)] {
-        let mut rows = PROPERTIES.iter().filter(|row| row.name.starts_with(prefix));
-        if properties.auth != auth
-            && let Some(row) = rows.find(|row| settings.says(row.name))
-        {
-            let word = if auth == Auth::Jwt {
-                "jwt"
-            } else {
-                "interface"
-            };
-            let message = format!("`{}` does nothing unless `auth` is {word}", row.name);
-            settings.warn(row.name, &message, sink);
-        }
-    }
-}
 
-fn check_jwt(settings: &Settings<'_>, sink: &mut Sink<'_, '_>) {
-    let properties = &settings.properties;
-    let has_secret = properties.auth_jwt_secret.is_some();
-    let takes_secret = properties.auth_jwt_algorithm == JwtAlgorithm::HS256;
-    match (has_secret, properties.auth_jwt_key.is_some()) {
-        (false, false) => {
-            let message = "`auth` is jwt, but nothing says what tokens are signed with; set \
-                           `auth_jwt_key` (a PEM file) or `auth_jwt_secret`";
-            settings.error("auth", message, sink);
-        }
-        (true, true) => {
-            let message = "`auth_jwt_key` and `auth_jwt_secret` are both set; leave one: a token \
-                           is signed by a key pair or with a secret";
-            settings.error("auth_jwt_secret", message, sink);
-        }
-        (true, false) if !takes_secret => {
-            let message = "this goes with `auth_jwt_key`, but it is `auth_jwt_secret` that is \
-                           set; write HS256, or set the key instead";
-            settings.error("auth_jwt_algorithm", message, sink);
-        }
-        (false, true) if takes_secret => {
-            let message = "a key is nothing to HS256, which is `auth_jwt_algorithm` unless set; \
-                           set that to RS256, ES256 or EdDSA, as the key is";
-            settings.error("auth_jwt_key", message, sink);
-        }
-        _ => {}
-    }
-}
-
-fn check_origins(
-    settings: &Settings<'_>,
-    uses: &Uses<'_>,
-    endpoints: &Endpoints,
-    sink: &mut Sink<'_, '_>,
-) {
-    let mut families = uses.listen.iter().map(|id| endpoints.family(*id));
-    let by_page = families.any(|family| family != Some(Family::Socket));
-    if settings.says("origins") && !by_page {
-        let message = "`origins` does nothing: `listen` names no WebSocket";
-        settings.warn("origins", message, sink);
-    }
-}
-
-fn open_events(
-    id: EndpointId,
-    settings: &Settings<'_>,
-    uses: &mut Uses<'_>,
-    endpoints: &Endpoints,
-    sink: &mut Sink<'_, '_>,
-) {
-    if matches!(endpoints.family(id), Some(Family::Mq) | None) {
-        uses.writes.insert(id);
-        return;
-    }
-    let name = quoted(endpoints.name(id));
-    let message =
-        format!("`user_events` can't be {name}, which is no queue; name an endpoint of type qpid");
-    settings.error("user_events", &message, sink);
-}
-
-fn open_authenticator(
-    id: EndpointId,
-    settings: &Settings<'_>,
-    uses: &mut Uses<'_>,
-    endpoints: &Endpoints,
-    sink: &mut Sink<'_, '_>,
-) {
-    if settings.properties.auth != Auth::Interface {
-        return;
-    }
-    match endpoints.family(id) {
-        Some(Family::Mq) => {
-            uses.writes.insert(id);
-        }
-        Some(Family::Socket) if !uses.listen.contains(&id) => uses.add_backend(id, sink),
-        Some(_) => {
-            let name = quoted(endpoints.name(id));
-            let message = format!(
-                "`auth_endpoint` can't be {name}, to which clients connect; name the queue or the \
-                 socket of the authenticator's server"
+    fn add(
+        &mut self,
+        call: &Named<'_>,
+        back: &Named<'_>,
+        endpoints: &Endpoints,
+        uses: &Uses<'_>,
+        sink: &mut Sink<'_, '_>,
+    ) {
+        if let Some((at, message)) = self.mistake(call, back, endpoints, uses) {
+            sink.error(at, message);
+            self.broken = true;
+        } else if !uses.writes.contains(&call.id) {
+            let name = quoted(call.name);
+            sink.warn(
+                call.at,
+                format!("this pair does nothing: no CALL goes to {name}"),
             );
-            settings.error("auth_endpoint", &message, sink);
         }
-        None => {}
+        self.pairs.insert(call.id, back.id);
     }
+
+    fn mistake(
+        &self,
+        call: &Named<'_>,
+        back: &Named<'_>,
+        endpoints: &Endpoints,
+        uses: &Uses<'_>,
+    ) -> Option<(usize, String)> {
+        for end in [call, back] {
+            if endpoints
+                .family(end.id)
+                .is_some_and(|family| family != Family::Mq)
+            {
+                let name = quoted(end.name);
+                let message = format!("{name} is no queue; `loopback` pairs those at a broker");
+                return Some((end.at, message));
+            }
+        }
+        let (call_name, back_name) = (quoted(call.name), quoted(back.name));
+        if call.id == back.id {
+            let message = format!(
+                "CALLs to {call_name} would come back as their own RETURN; name another queue"
+            );
+            return Some((back.at, message));
+        }
+        if self.pairs.contains_key(&call.id) {
+            let message = format!("{call_name} is the first of two pairs; leave one");
+            return Some((call.at, message));
+        }
+        let is_queue = endpoints.family(back.id).is_some();
+        let unread = is_queue && !uses.broken && !uses.reads.contains(&back.id);
+        unread.then(|| {
+            let message = format!(
+                "RETURNs would wait in {back_name} for ever: nothing reads it; add it to \
+                 `listen`, or write a `return` row from it"
+            );
+            (back.at, message)
+        })
+    }
+
+    /// Warns of CALLs whose RETURN can't come back.
+    pub(super) fn check(&self, rows: &[Row<'_>], endpoints: &Endpoints, sink: &mut Sink<'_, '_>) {
+        let returned: BTreeSet<_> = rows
+            .iter()
+            .filter(|row| row.direction == Direction::Return)
+            .map(|row| (row.ifidx, row.from.id))
+            .collect();
+        for row in rows.iter().filter(|row| row.direction == Direction::Call) {
+            if !matches!(endpoints.kind(row.to.id), Some(EndpointKind::Mq(_))) {
+                continue;
+            }
+            let to = quoted(row.to.name);
+            match self.pairs.get(&row.to.id) {
+                None if self.broken => {}
+                None => sink.warn(
+                    row.to.at,
+                    format!(
+                        "twoway CALLs to {to} get no RETURN: `loopback` names no queue for it; \
+                         add {}#<the queue that this gateway reads> to it",
+                        row.to.name
+                    ),
+                ),
+                Some(back) if returned.contains(&(row.ifidx, *back)) => {}
+                Some(back) => {
+                    let back = endpoints.name(*back);
+                    let (interface, from) = (quoted(row.interface), row.from.name);
+                    sink.warn(
+                        row.at,
+                        format!(
+                            "RETURNs of {interface} come by {}, from where no row routes them; \
+                             write <return in=\"{back}\" out=\"{from}\"/>",
+                            quoted(back)
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn read_pair<'a>(
+    pair: Attribute<'a>,
+    endpoints: &Endpoints,
+    sink: &mut Sink<'_, '_>,
+) -> Option<(Named<'a>, Named<'a>)> {
+    let mut ends = pair.split('#').filter(|end| !end.text.is_empty());
+    let (Some(call), Some(back), None) = (ends.next(), ends.next(), ends.next()) else {
+        let text = quoted(pair.text);
+        sink.error(
+            pair.at,
+            format!("{text} is no pair of queues; write it like mq_server#mq_gateway"),
+        );
+        return None;
+    };
+    let (call, back) = (endpoints.named(call, sink), endpoints.named(back, sink));
+    Some((call?, back?))
 }

@@ -3,13 +3,13 @@
 use tce_runtime::config::{Address, MqEndpoint, TlsConfig, problem::quoted};
 
 use super::{
-    fields::{Family, Fields},
+    endpoint::{Family, Fields},
     xml::Sink,
 };
 use crate::config::{
     EndpointKind, HostPort,
     endpoint::{ANY_HOST, read_host},
-    properties::split,
+    value::split,
 };
 
 /// What only an endpoint at a broker has.

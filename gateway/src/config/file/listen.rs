@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use tce_runtime::config::{TlsConfig, problem::quoted};
 
 use super::{
-    endpoints::Endpoints,
-    fields::Family,
-    rows::{Direction, Row},
+    definitions::Endpoints,
+    endpoint::Family,
+    routes::{Direction, Row},
     uses::Uses,
     xml::{Element, Sink},
 };

@@ -3,13 +3,13 @@
 
 mod checks;
 mod definitions;
-mod endpoints;
-mod fields;
+mod endpoint;
 mod interfaces;
 mod kind;
 mod listen;
-mod loopback;
-mod rows;
+mod names;
+mod routes;
+mod rules;
 mod server;
 mod settings;
 mod uses;
@@ -21,9 +21,9 @@ use std::collections::HashMap;
 use tce_runtime::config::problem::{Report, quoted};
 
 use super::{Override, Server, Services};
-use definitions::Definitions;
-use endpoints::Endpoints;
+use definitions::Endpoints;
 use interfaces::Interfaces;
+use names::Definitions;
 use server::read_server;
 use variables::Variables;
 use xml::{Element, Sink};

@@ -3,12 +3,12 @@
 use tce_runtime::config::{NodeType, problem::quoted};
 
 use super::{
-    checks::check_settings,
-    definitions::Definitions,
-    endpoints::Endpoints,
+    checks::Loopback,
+    definitions::Endpoints,
     listen::check_listen,
-    loopback::Loopback,
-    rows::{collect_routes, read_rows},
+    names::Definitions,
+    routes::{collect_routes, read_rows},
+    rules::check_settings,
     settings::Settings,
     uses::Uses,
     xml::{Element, Sink},

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    definitions::Definitions,
+    names::Definitions,
     xml::{Attribute, Element, Sink},
 };
 use crate::config::{Origin, Override, PROPERTIES, Properties, Source, properties::SHAPE};

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    endpoints::Endpoints,
-    fields::Family,
-    rows::{Direction, Row},
+    definitions::Endpoints,
+    endpoint::Family,
+    routes::{Direction, Row},
     xml::{Attribute, Element, Sink},
 };
 use crate::config::{EndpointId, EndpointKind};

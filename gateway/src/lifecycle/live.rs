@@ -7,11 +7,11 @@ use crate::{
         BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
         Snapshot, Source,
     },
-    endpoint::{Backend, Kind},
-    listen::Listening,
+    listener::Listening,
     phase::Phase,
     session::{Clients, Session},
     table::interface,
+    upstream::{Backend, Kind},
 };
 
 /// A running gateway, to be looked at.

@@ -10,7 +10,7 @@ pub use explain::{UnknownInterface, explain};
 /// an index by interface, and the few hops of one.
 ///
 /// ```
-/// # use tce_gateway::{config::Services, route::Routes};
+/// # use tce_gateway::{config::Services, routing::Routes};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let text = r#"<SNS>
 ///     <InterfaceDef><if id="2" name="test.Server"/></InterfaceDef>

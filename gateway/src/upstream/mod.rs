@@ -2,6 +2,7 @@
 
 mod crowd;
 mod direct;
+pub(crate) mod queue;
 
 use std::{
     sync::{

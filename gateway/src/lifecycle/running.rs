@@ -10,18 +10,18 @@ use tce_runtime::{Communicator, MemoryBroker, MessageHandler, config::Endpoint a
 
 use crate::{
     admin,
-    arrivals::Arrivals,
     config::{Endpoint, Override, Server, Services},
-    core::Core,
-    endpoint::{Backend, Direct, Kind, Making},
-    error::GatewayError,
-    listen::{Listening, address, back_options},
+    lifecycle::error::GatewayError,
+    lifecycle::live::State,
+    listener::{Listening, address, back_options},
     phase::{Phase, reached},
-    queues::Queues,
     session::Clients,
-    state::State,
+    session::context::Core,
+    session::deliver::Arrivals,
     table::{Backends, Table},
     tend::tend,
+    upstream::queue::Queues,
+    upstream::{Backend, Direct, Kind, Making},
 };
 
 /// A gateway that runs. Dropped, it still does: [`Running::shutdown`] ends it.

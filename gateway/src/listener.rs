@@ -10,7 +10,7 @@ use tce_runtime::{
 
 use crate::{
     config::{Endpoint, EndpointKind, HostPort, Properties},
-    metric,
+    metrics as metric,
     session::{Clients, Session},
     slots::Slot,
 };

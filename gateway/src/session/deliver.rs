@@ -8,9 +8,9 @@ use tce_runtime::{
 };
 
 use crate::{
-    endpoint::{SERVER_GONE, Via},
     session::{Clients, Session},
     slots::Slot,
+    upstream::{SERVER_GONE, Via},
 };
 
 /// Passes what comes by one endpoint, or one of its hosts, to the clients.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    definitions::Definitions,
-    endpoints::Named,
+    definitions::Named,
+    names::Definitions,
     xml::{Element, Sink},
 };
 use crate::config::{Hop, Route};

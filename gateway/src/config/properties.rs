@@ -1,18 +1,14 @@
 //! The properties of a gateway: one table, out of which come their types,
 //! defaults, reading, names in the environment and documentation.
 
-mod choice;
-mod value;
-
 use std::{path::PathBuf, time::Duration};
 
-pub use choice::{Auth, Broker, SecondLogin};
-pub(super) use value::{Find, read_flag, split};
-pub use value::{LogFilter, PollTime, Secret, Sites};
-
-use super::{Endpoint, EndpointId, HostPort, Source};
+use super::{
+    Auth, Broker, Endpoint, EndpointId, HostPort, LogFilter, PollTime, SecondLogin, Secret, Sites,
+    Source,
+    value::{Find, Value},
+};
 use crate::{auth::JwtAlgorithm, log::Format};
-use value::Value;
 
 /// A row of the table of properties.
 #[derive(Debug, Clone, Copy)]

@@ -8,12 +8,12 @@ use tce_runtime::{
 };
 
 use crate::{
-    arrivals::Arrivals,
     config::{EndpointId, EndpointKind, Server, Services},
-    endpoint::{Backend, Kind, Queue},
-    listen::back_options,
+    listener::back_options,
     session::Clients,
+    session::deliver::Arrivals,
     table::Backends,
+    upstream::{Backend, Kind, Queue},
 };
 
 /// The pauses between attempts to reach a broker at the start.

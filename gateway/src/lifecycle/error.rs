@@ -4,7 +4,7 @@ use std::fmt;
 
 use tce_runtime::{RpcError, config::problem::Problems};
 
-use crate::{auth::BadJwtKey, config::UnknownServer, route::UnknownInterface};
+use crate::{auth::BadJwtKey, config::UnknownServer, routing::UnknownInterface};
 
 /// Why a gateway does not start, or is not loaded anew.
 #[derive(thiserror::Error)]

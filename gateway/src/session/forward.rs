@@ -9,9 +9,9 @@ use tce_runtime::{
 
 use super::{Session, calls::Call};
 use crate::{
-    endpoint::{SERVER_GONE, Via},
-    metric,
+    metrics as metric,
     table::Way,
+    upstream::{SERVER_GONE, Via},
 };
 
 /// The keys that no client sends to a server: each is the gateway's to set, or

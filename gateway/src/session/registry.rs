@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Session, users::Users};
-use crate::{admin::Totals, core::Core};
+use crate::{admin::Totals, session::context::Core};
 
 /// All clients that are connected, by connection and by user.
 pub(crate) struct Clients {

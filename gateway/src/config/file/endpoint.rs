@@ -8,7 +8,7 @@ use super::{
     variables::Variables,
     xml::{Element, Sink},
 };
-use crate::config::properties::read_flag;
+use crate::config::value::read_flag;
 
 const KNOWN: [&str; 16] = [
     "name", "type", "address", "host", "port", "keyfile", "certfile", "cafile", "compress", "path",
