@@ -10,16 +10,12 @@ pub mod log;
 pub mod config;
 pub mod routing;
 
-mod drops;
 mod phase;
 mod places;
 mod slots;
 mod ticks;
 
 pub mod admin;
-
-mod events;
-mod meter;
 
 mod table;
 mod upstream;

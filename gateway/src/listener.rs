@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use tce_runtime::{
-    Adapter, Communicator, MessageHandler, RpcError,
-    config::{ConnectionLimits, Endpoint as Address, Options, Scheme, TlsConfig, WebSocketOptions},
-    wire::Limits,
-};
+use tce_runtime::{Adapter, Communicator, MessageHandler, RpcError, config::Endpoint as Address};
 
 use crate::{
-    config::{Endpoint, EndpointKind, HostPort, Properties},
+    config::Endpoint,
     metrics as metric,
     session::{Clients, Session},
     slots::Slot,
@@ -31,11 +27,11 @@ impl Listening {
     ) -> Result<Self, RpcError> {
         let core = &clients.core;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
-        let communicator = Communicator::with_options(options(&core.properties, tls));
+        let communicator = Communicator::with_options(core.properties.client_options(tls));
         let slot = core.slots.of(&endpoint.name);
         let mut adapters = Vec::new();
         for host in hosts {
-            let address = address(endpoint, host).to_string();
+            let address = endpoint.address(host).to_string();
             let adapter = Adapter::listen(&communicator, &address).await?;
             for servant in &core.servants {
                 adapter.add_servant(Arc::clone(servant));
@@ -95,65 +91,4 @@ fn admit(
         .increment(1);
     let session: Arc<dyn MessageHandler> = Session::new(clients, slot, peer, place);
     Some(session)
-}
-
-/// How `endpoint` is spoken to at one of its hosts.
-pub(crate) fn address(endpoint: &Endpoint, host: &HostPort) -> Address {
-    let (scheme, path, compress) = match &endpoint.kind {
-        EndpointKind::Socket {
-            tls: None,
-            compress,
-            ..
-        } => (Scheme::Tcp, "", *compress),
-        EndpointKind::Socket { compress, .. } => (Scheme::Ssl, "", *compress),
-        EndpointKind::WebSocket {
-            tls: None, path, ..
-        } => (Scheme::Ws, path.as_str(), false),
-        EndpointKind::WebSocket { path, .. } => (Scheme::Wss, path.as_str(), false),
-        EndpointKind::Mq(_) => (Scheme::Mq, "", false),
-    };
-    Address {
-        scheme,
-        host: host.host.clone(),
-        port: host.port,
-        path: path.to_owned(),
-        compress,
-    }
-}
-
-/// What holds for the way to servers. It carries the messages of all clients:
-/// an answer that is too large for one costs its call, not the connection, and
-/// one client's room is no measure for it.
-pub(crate) fn back_options(properties: &Properties, tls: Option<&TlsConfig>) -> Options {
-    let mut options = options(properties, tls);
-    let usual = Options::default();
-    let (limits, connection) = (&mut options.limits, &mut options.connection);
-    limits.max_frame = limits.max_frame.max(usual.limits.max_frame);
-    connection.send_buffer = connection.send_buffer.max(usual.connection.send_buffer);
-    options
-}
-
-/// What holds for the connections of clients.
-fn options(properties: &Properties, tls: Option<&TlsConfig>) -> Options {
-    Options {
-        timeout: properties.call_time,
-        limits: Limits {
-            max_frame: properties.max_frame,
-            ..Limits::default()
-        },
-        connection: ConnectionLimits {
-            send_buffer: properties.send_buffer,
-            stall_time: properties.stall_time,
-            connections: properties.max_connections,
-            served_calls: properties.max_calls_in_flight,
-            keepalive_time: properties.keepalive_time,
-            ..ConnectionLimits::default()
-        },
-        tls: tls.cloned().unwrap_or_default(),
-        websocket: WebSocketOptions {
-            origins: properties.origins.0.clone(),
-        },
-        busy_poll_time: properties.busy_poll_time.0,
-        ..Options::default()
-    }
 }

@@ -7,7 +7,7 @@ use tce_runtime::config::NodeType;
 
 use crate::{
     config::{EndpointId, EndpointKind, Hop, Server, Services},
-    meter::Meter,
+    metrics::RouteMetrics,
     routing::Ways,
     slots::{Slot, Slots},
     upstream::Backend,
@@ -21,7 +21,7 @@ pub(crate) struct Way {
     ifidx: u16,
     from: Slot,
     backend: Arc<Backend>,
-    meter: Arc<Meter>,
+    meter: Arc<RouteMetrics>,
     /// What is set as `__mq_return__`; empty where nothing is.
     returns_by: String,
 }
@@ -108,7 +108,7 @@ impl Ends<'_> {
             ifidx,
             from,
             backend: Arc::clone(backend),
-            meter: Arc::new(Meter::new(&interface, self.name(hop.from))),
+            meter: Arc::new(RouteMetrics::new(&interface, self.name(hop.from))),
             returns_by: back.map_or_else(String::new, |(_, back)| self.name(*back).to_owned()),
         })
     }
@@ -140,7 +140,7 @@ impl Way {
         &self.backend
     }
 
-    pub(crate) fn meter(&self) -> &Arc<Meter> {
+    pub(crate) fn meter(&self) -> &Arc<RouteMetrics> {
         &self.meter
     }
 

@@ -8,7 +8,9 @@ use std::{
 use metrics::gauge;
 use tce_runtime::BusyPoll;
 
-use crate::{metrics as metric, phase::Phase, session::Clients, ticks::Ticks};
+use crate::{
+    metrics as metric, metrics::TrafficTotals, phase::Phase, session::Clients, ticks::Ticks,
+};
 
 /// How often connections are looked after: their times are kept about so
 /// exactly.
@@ -27,6 +29,7 @@ pub(crate) async fn tend(clients: Arc<Clients>) {
         .and_then(BusyPoll::begin);
     let mut ticks = Ticks::every(TEND_EVERY);
     let mut count = 0;
+    let mut exported = TrafficTotals::default();
     loop {
         ticks.tick().await;
         if *clients.core.phase.borrow() == Phase::Ended {
@@ -36,24 +39,27 @@ pub(crate) async fn tend(clients: Arc<Clients>) {
         clients.for_each(|session| session.look_after(now));
         count = (count + 1) % GAUGE_EVERY;
         if count == 0 {
-            show(&clients);
+            show(&clients, &mut exported);
         }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating number")]
-fn show(clients: &Clients) {
+fn show(clients: &Clients, exported: &mut TrafficTotals) {
     let totals = clients.totals();
     gauge!(metric::CONNECTIONS).set(clients.connections() as f64);
     gauge!(metric::USERS).set(clients.users.count() as f64);
     gauge!(metric::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
-    metrics::counter!(metric::BYTES, "direction" => "in").absolute(totals.bytes_in);
-    metrics::counter!(metric::BYTES, "direction" => "out").absolute(totals.bytes_out);
-    metrics::counter!(metric::PUSHES).absolute(totals.pushes);
+    totals.export_since(exported);
+    *exported = totals;
+    clients.core.drops.export();
+    for way in clients.core.table.load().ways() {
+        way.meter().export();
+    }
     for backend in clients.core.table.load().backends.values() {
         let endpoint = backend.name().to_owned();
         let is_up = if backend.is_up() { 1.0 } else { 0.0 };
-        gauge!(metric::BACKEND_UP, "endpoint" => endpoint.clone()).set(is_up);
-        gauge!(metric::BACKEND_QUEUED, "endpoint" => endpoint).set(backend.queued() as f64);
+        gauge!(metric::UPSTREAM_UP, "endpoint" => endpoint.clone()).set(is_up);
+        gauge!(metric::UPSTREAM_QUEUED, "endpoint" => endpoint).set(backend.queued() as f64);
     }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tce_runtime::{Communicator, Connection};
 
 use crate::{
-    auth::{AUTHENTICATOR_INDEX, ByInterface, Guard, Jwt, JwtOptions, TokenIsUser},
+    auth::{
+        AUTHENTICATOR_INDEX, AuthGuard, InterfaceAuthenticator, JwtAuthenticator, JwtOptions,
+        TokenIsUser,
+    },
     config::{Auth, Properties, Server, Services},
     lifecycle::error::GatewayError,
-    listener::{address, back_options},
     upstream::queue::Queues,
 };
 
@@ -20,7 +22,7 @@ pub(crate) async fn guard(
     services: &Services,
     server: &Server,
     queues: &Queues,
-) -> Result<Option<Guard>, GatewayError> {
+) -> Result<Option<AuthGuard>, GatewayError> {
     let properties = &server.properties;
     if !properties.userid_check {
         return Ok(None);
@@ -28,12 +30,12 @@ pub(crate) async fn guard(
     let time = properties.auth_time;
     Ok(Some(match properties.auth {
         Auth::None => return Err(GatewayError::NoAuthenticator),
-        Auth::Token => Guard::new(TokenIsUser, time),
-        Auth::Jwt => Guard::new(jwt(properties)?, time),
+        Auth::Token => AuthGuard::new(TokenIsUser, time),
+        Auth::Jwt => AuthGuard::new(jwt(properties)?, time),
         Auth::Interface => {
             let ifidx = index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
             let connection = reach(services, server, queues).await?;
-            Guard::new(ByInterface::new(&connection, ifidx, time), time)
+            AuthGuard::new(InterfaceAuthenticator::new(&connection, ifidx, time), time)
         }
     }))
 }
@@ -47,7 +49,7 @@ pub(crate) fn index(services: &Services, name: &str, unless_named: u16) -> u16 {
 }
 
 /// Who signs tokens, and how.
-fn jwt(properties: &Properties) -> Result<Jwt, GatewayError> {
+fn jwt(properties: &Properties) -> Result<JwtAuthenticator, GatewayError> {
     let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
         (Some(secret), _) => secret.0.clone().into_bytes(),
         (None, Some(file)) => std::fs::read(file).map_err(|error| {
@@ -56,7 +58,7 @@ fn jwt(properties: &Properties) -> Result<Jwt, GatewayError> {
         })?,
         (None, None) => return Err(GatewayError::NoJwtKey),
     };
-    Ok(Jwt::new(JwtOptions {
+    Ok(JwtAuthenticator::new(JwtOptions {
         algorithm: properties.auth_jwt_algorithm,
         key,
         issuer: properties.auth_jwt_issuer.clone(),
@@ -81,10 +83,8 @@ async fn reach(
             format!("mq:{}", endpoint.name),
         ),
         Some((hosts, tls)) => {
-            let options = back_options(&server.properties, tls);
-            let host = hosts
-                .first()
-                .map(|host| address(endpoint, host).to_string());
+            let options = server.properties.upstream_options(tls);
+            let host = hosts.first().map(|host| endpoint.address(host).to_string());
             (
                 Communicator::with_options(options),
                 host.unwrap_or_default(),

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::TrafficTotals;
+
 /// The rows that a page of connections has unless asked for more or fewer.
 const LIMIT: usize = 100;
 /// The rows that it has at most.
@@ -61,7 +63,7 @@ pub struct Snapshot {
     /// Users who are logged in.
     pub users: usize,
     /// All connections together, the ended ones too.
-    pub totals: Totals,
+    pub totals: TrafficTotals,
     /// Messages that went nowhere, by reason.
     pub drops: Vec<DropRow>,
     /// Where clients connect to.
@@ -72,23 +74,6 @@ pub struct Snapshot {
     pub backends: Vec<BackendRow>,
     /// The connections that were asked for.
     pub connections: Connections,
-}
-
-/// Sums over all connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Totals {
-    /// Calls of clients.
-    pub calls: u64,
-    /// Calls of clients that wait for their RETURN now.
-    pub in_flight: u64,
-    /// Calls that the gateway answered with an error of its own.
-    pub refused: u64,
-    /// Calls of servers that were passed to clients.
-    pub pushes: u64,
-    /// Bytes from clients.
-    pub bytes_in: u64,
-    /// Bytes to clients.
-    pub bytes_out: u64,
 }
 
 /// Messages that went nowhere for one reason.

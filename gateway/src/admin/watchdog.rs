@@ -47,7 +47,7 @@ impl Pulse {
                 .as_ref()
                 .filter(|_| beats.is_multiple_of(TIDY_EVERY))
             {
-                recorder.tidy();
+                recorder.run_upkeep();
             }
         }
     }

@@ -1,64 +1,73 @@
-//! The properties of a gateway: one table, out of which come their types,
-//! defaults, reading, names in the environment and documentation.
+//! The properties of a gateway: one table, from which their types, defaults,
+//! parsers, environment variables and documentation are made; and the options
+//! of connections that follow from them.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    Auth, Broker, Endpoint, EndpointId, HostPort, LogFilter, PollTime, SecondLogin, Secret, Sites,
-    Source,
-    value::{Find, Value},
+use tce_runtime::{
+    config::{ConnectionLimits, Options, TlsConfig, WebSocketOptions},
+    wire::Limits,
 };
-use crate::{auth::JwtAlgorithm, log::Format};
+
+use super::{
+    endpoint::{Endpoint, EndpointId, HostPort},
+    overrides::OverrideSource,
+    value::{
+        Auth, Broker, Find, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, Value,
+    },
+};
+use crate::log::Format;
 
 /// A row of the table of properties.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
-    /// As in `<property name="max_connections" …/>` and `--set max_connections=…`.
+    /// The name, as in `<property name="max_connections" …/>` and
+    /// `--set max_connections=…`.
     pub name: &'static str,
-    /// What it does, its unit, and what holds unless it is set.
+    /// What it does, and its unit.
     pub doc: &'static str,
-    /// What its values are.
+    /// Its valid values.
     pub values: &'static str,
     pub(super) set: fn(&mut Properties, &str, Find<'_>) -> Result<(), String>,
     pub(super) show: fn(&Properties, &[Endpoint]) -> String,
 }
 
 impl Property {
-    /// The variable of the environment that sets it.
+    /// The environment variable that sets it.
     pub fn environment_name(&self) -> String {
-        Source::Environment.says(self.name)
+        OverrideSource::Environment.name_of(self.name)
     }
 
-    /// What holds unless it is set, as it would be written; empty for nothing.
+    /// The default, as it would be written; empty if there is none.
     pub fn default_value(&self) -> String {
         (self.show)(&Properties::default(), &[])
     }
 }
 
-/// What `properties` says of the server's shape, and the file alone can.
-pub(super) struct Shape {
+/// A property that only the file can set, since it names endpoints of it.
+pub(super) struct FileProperty {
     pub(super) name: &'static str,
     pub(super) values: &'static str,
     pub(super) doc: &'static str,
 }
 
-/// In the order in which a server's settings have them.
-pub(super) const SHAPE: [Shape; 2] = [
-    Shape {
+/// In the order of `ServerSettings::of_file`.
+pub(super) const FILE_PROPERTIES: [FileProperty; 2] = [
+    FileProperty {
         name: "listen",
-        values: "names of endpoints with commas between",
-        doc: "The sockets and WebSockets that clients connect to; queues and topics in it are read.",
+        values: "comma-separated names of endpoints",
+        doc: "The sockets and WebSockets that clients connect to. Queues and topics in the list are read.",
     },
-    Shape {
+    FileProperty {
         name: "loopback",
-        values: "pairs of queues with commas between, as mq_server#mq_gateway",
-        doc: "A CALL that goes to the first of a pair names the second for its RETURN.",
+        values: "comma-separated pairs of queues, for example mq_server#mq_gateway",
+        doc: "The RETURN of a CALL that is sent to the first queue of a pair comes back by the second.",
     },
 ];
 
 macro_rules! properties {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr;)+) => {
-        /// What the gateway does, beyond its routes: the `properties` of a
+        /// The settings of a gateway besides its routes: the `properties` of a
         /// `server`, or their defaults.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Properties {
@@ -77,12 +86,12 @@ macro_rules! properties {
         pub const PROPERTIES: &[Property] = &[$(Property {
             name: stringify!($name),
             doc: concat!($($doc),+).trim_ascii(),
-            values: <$kind as Value>::RIGHT,
+            values: <$kind as Value>::EXPECTED,
             set: |properties, text, find| {
                 properties.$name = if text.is_empty() {
                     $default
                 } else {
-                    <$kind as Value>::read(text, find)?
+                    <$kind as Value>::parse(text, find)?
                 };
                 Ok(())
             },
@@ -96,81 +105,124 @@ const fn secs(secs: u64) -> Duration {
 }
 
 properties! {
-    /// Whether a connection may call only once its user is known. Without it
-    /// each connection gets a user id of its own.
+    /// Whether a connection must log in before it may call. If false, each
+    /// connection gets a user id of its own.
     userid_check: bool = false;
-    /// Who knows users by their token.
+    /// The authenticator: how a token becomes a user id.
     auth: Auth = Auth::None;
-    /// The PEM file with the public key that JWTs are signed for.
+    /// The PEM file with the public key that verifies JWTs.
     auth_jwt_key: Option<PathBuf> = None;
-    /// The secret that JWTs are signed with, where it is no key pair. It is
-    /// better off in the environment than in the file.
+    /// The secret that verifies JWTs signed with HS256. Set it in the
+    /// environment rather than in the file.
     auth_jwt_secret: Option<Secret> = None;
-    /// The only algorithm that a JWT may be signed by: HS256 with the secret,
-    /// the others with the key.
+    /// The only signature algorithm that is accepted in a JWT: HS256 with the
+    /// secret, the others with the key.
     auth_jwt_algorithm: JwtAlgorithm = JwtAlgorithm::HS256;
-    /// The claim that is the user id.
+    /// The claim of a JWT that holds the user id.
     auth_jwt_claim: String = "sub".to_owned();
-    /// The issuer (`iss`) that a JWT must come from; any, unless set.
+    /// The required issuer (`iss`) of a JWT. If not set, any issuer is accepted.
     auth_jwt_issuer: Option<String> = None;
-    /// The audience (`aud`) that a JWT must be meant for; unless set, it must
-    /// be meant for nobody in particular.
+    /// The required audience (`aud`) of a JWT. If not set, a JWT that names an
+    /// audience is refused.
     auth_jwt_audience: Option<String> = None;
-    /// The endpoint by which the authenticator's servant is called.
+    /// The endpoint of the server that implements gateway.IAuthenticator.
     auth_endpoint: Option<EndpointId> = None;
-    /// How long an authenticator may take, in seconds.
+    /// Time limit of the authenticator for one login, in seconds.
     auth_time: Duration = secs(5);
-    /// What the second login of a user does to the first connection.
+    /// The effect of a second login of the same user: replace closes the first
+    /// connection, refuse closes the second.
     second_login: SecondLogin = SecondLogin::Replace;
-    /// The queue or topic that hears of users who come and go; nobody does,
-    /// unless set.
+    /// The queue or topic that receives an event when a user logs in or
+    /// disconnects. If not set, no events are sent.
     user_events: Option<EndpointId> = None;
-    /// The connections of clients at once; further ones are turned away.
+    /// The maximum number of client connections. Further ones are closed at
+    /// once.
     max_connections: usize = 16_384;
-    /// The connections at once from one IP address; further ones are turned
-    /// away.
+    /// The maximum number of connections from one IP address. Further ones are
+    /// closed at once.
     max_connections_per_address: Option<usize> = None;
-    /// The frames a second that a connection may send; one that sends more is
-    /// read more slowly.
+    /// The maximum number of frames that a connection may send per second. The
+    /// gateway reads a connection that sends more at this rate.
     max_frames_per_second: Option<usize> = None;
-    /// The twoway calls of a connection under way at once; further ones are
-    /// read when others have ended.
+    /// The maximum number of twoway calls of a connection that wait for their
+    /// RETURN. At the limit the gateway stops reading from the connection.
     max_calls_in_flight: usize = 1024;
-    /// How long a connection may take to say who it is, in seconds; then it is
-    /// closed. It counts only with `userid_check`.
+    /// Time within which a connection must send its first message, in seconds;
+    /// then it is closed. Applies only with `userid_check`.
     first_message_time: Option<Duration> = Some(secs(30));
-    /// How long a connection may be silent with no call under way, in seconds;
-    /// then it is closed.
+    /// Time after which a connection that sends nothing and waits for no RETURN
+    /// is closed, in seconds.
     idle_time: Option<Duration> = None;
-    /// After how many seconds of silence TCP asks whether the peer still lives.
+    /// Idle time before TCP keep-alive probes, in seconds.
     keepalive_time: Option<Duration> = Some(secs(60));
-    /// How long a call may take, in seconds; then the gateway answers TIMEOUT.
+    /// Time limit of a call, in seconds. Then the gateway answers TIMEOUT.
     call_time: Duration = secs(60);
-    /// The bytes that may wait for a connection that reads too slowly. For a
+    /// The maximum number of bytes that wait to be sent to a client. For a
     /// server or a queue it is never less than the default.
     send_buffer: usize = 1 << 20;
-    /// How long bytes may wait for a connection that reads none, in seconds;
-    /// then it is closed.
+    /// Time after which a connection that accepts none of the bytes that wait
+    /// for it is closed, in seconds.
     stall_time: Duration = secs(30);
-    /// The bytes that a frame may have.
+    /// The maximum size of a frame, in bytes.
     max_frame: usize = 4 << 20;
-    /// How long calls under way have to end at a shutdown, in seconds.
+    /// Time for calls in flight to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
-    /// How long the gateway's thread looks for the next message before it
-    /// sleeps, in seconds, while nearly all come within about that time; 0 to
-    /// sleep at once. It makes answers faster and takes more of the processor.
+    /// How long the thread of the gateway polls for the next message before it
+    /// sleeps, in seconds, while most messages arrive within about that time; 0
+    /// to sleep at once. Polling shortens latency and uses processor time.
     busy_poll_time: PollTime = PollTime::default();
-    /// The sites whose pages may connect by WebSocket; any, unless set.
+    /// The sites whose pages may connect by WebSocket. If not set, all may.
     origins: Sites = Sites::default();
-    /// What carries the messages of MQ endpoints.
+    /// The broker of MQ endpoints: the one that each endpoint names, or one
+    /// within the process.
     mq: Broker = Broker::Broker;
-    /// Where health, metrics and connections are shown by HTTP; nowhere,
-    /// unless set.
+    /// The address of the admin page, the health checks and the metrics, by
+    /// HTTP. If not set, there are none.
     admin: Option<HostPort> = None;
-    /// What is logged: a level, or a filter.
+    /// The log level, or a filter.
     log: LogFilter = LogFilter::default();
-    /// What log lines look like: for people, or an object a line.
+    /// The format of log lines: text, or one JSON object per line.
     log_format: Format = Format::Text;
-    /// Whether a change of the file is taken over while the gateway runs.
+    /// Whether the gateway reloads the file when it changes.
     watch: bool = false;
+}
+
+impl Properties {
+    /// The options of client connections.
+    pub(crate) fn client_options(&self, tls: Option<&TlsConfig>) -> Options {
+        Options {
+            timeout: self.call_time,
+            limits: Limits {
+                max_frame: self.max_frame,
+                ..Limits::default()
+            },
+            connection: ConnectionLimits {
+                send_buffer: self.send_buffer,
+                stall_time: self.stall_time,
+                connections: self.max_connections,
+                served_calls: self.max_calls_in_flight,
+                keepalive_time: self.keepalive_time,
+                ..ConnectionLimits::default()
+            },
+            tls: tls.cloned().unwrap_or_default(),
+            websocket: WebSocketOptions {
+                origins: self.origins.0.clone(),
+            },
+            busy_poll_time: self.busy_poll_time.0,
+            ..Options::default()
+        }
+    }
+
+    /// The options of connections to servers and brokers. These carry the
+    /// messages of all clients: an answer that is too large for a client must
+    /// fail its call, not the connection, and the send buffer of one client is
+    /// no limit for all.
+    pub(crate) fn upstream_options(&self, tls: Option<&TlsConfig>) -> Options {
+        let mut options = self.client_options(tls);
+        let default = Options::default();
+        let (limits, connection) = (&mut options.limits, &mut options.connection);
+        limits.max_frame = limits.max_frame.max(default.limits.max_frame);
+        connection.send_buffer = connection.send_buffer.max(default.connection.send_buffer);
+        options
+    }
 }

@@ -9,13 +9,12 @@ use tce_runtime::{MemoryBroker, Servant};
 
 use crate::{
     admin,
-    auth::{Authenticator, Guard},
+    auth::{AuthGuard, Authenticator, LISTENER_INDEX, UserEvents},
     config::{Broker, Override, Server, Services},
-    drops::Drops,
-    events::{LISTENER_INDEX, UserEvents},
     lifecycle::error::GatewayError,
     lifecycle::running::Running,
     listener::Listening,
+    metrics::DropCounters,
     session::Clients,
     session::context::{Core, Parts},
     slots::Slots,
@@ -46,7 +45,7 @@ pub struct Gateway {
     /// Where it was loaded from, to be loaded again.
     file: Option<(PathBuf, Vec<Override>)>,
     servants: Vec<Arc<dyn Servant>>,
-    authenticator: Option<Guard>,
+    authenticator: Option<AuthGuard>,
     events: UserEvents,
     memory: Option<MemoryBroker>,
 }
@@ -103,7 +102,7 @@ impl Gateway {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         let time = self.server.properties.auth_time;
-        self.authenticator = Some(Guard::new(authenticator, time));
+        self.authenticator = Some(AuthGuard::new(authenticator, time));
         self
     }
 
@@ -112,7 +111,7 @@ impl Gateway {
     /// of its own.
     #[must_use]
     pub fn on_user(mut self, listener: impl Fn(&str, bool) + Send + Sync + 'static) -> Self {
-        self.events.listen(listener);
+        self.events.add_listener(listener);
         self
     }
 
@@ -172,13 +171,13 @@ impl Gateway {
 
     /// The core, with nowhere to pass calls on to yet.
     async fn core(&self, queues: &Queues) -> Result<Arc<Core>, GatewayError> {
-        let (server, slots, drops) = (&self.server, Slots::default(), Drops::default());
+        let (server, slots, drops) = (&self.server, Slots::default(), DropCounters::default());
         let mut events = self.events.clone();
         if let Some(id) = server.properties.user_events {
             let endpoint = format!("mq:{}", self.services.endpoint(id).name);
             let connection = queues.communicator().connect(&endpoint).await?;
             let ifidx = who::index(&self.services, "gateway.IUserEventListener", LISTENER_INDEX);
-            events.send(&connection, ifidx, &server.name, &drops);
+            events.send_to(&connection, ifidx, &server.name, &drops);
         }
         let authenticator = match &self.authenticator {
             Some(guard) => Some(guard.clone()),

@@ -13,7 +13,7 @@ use crate::{
     config::{Endpoint, Override, Server, Services},
     lifecycle::error::GatewayError,
     lifecycle::live::State,
-    listener::{Listening, address, back_options},
+    listener::Listening,
     phase::{Phase, reached},
     session::Clients,
     session::context::Core,
@@ -85,7 +85,7 @@ impl Running {
         let core = &self.clients.core;
         let mut backends = kept;
         backends.append(&mut opened.backends().await?);
-        for id in &server.backends {
+        for id in &server.upstreams {
             let endpoint = services.endpoint(*id);
             if !backends.contains_key(&endpoint.name) {
                 let direct = Kind::Direct(self.connect(endpoint));
@@ -102,8 +102,8 @@ impl Running {
     fn connect(&self, endpoint: &Endpoint) -> Direct {
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator =
-            Communicator::with_options(back_options(&self.clients.core.properties, tls));
-        let hosts = hosts.iter().map(|host| address(endpoint, host).to_string());
+            Communicator::with_options(self.clients.core.properties.upstream_options(tls));
+        let hosts = hosts.iter().map(|host| endpoint.address(host).to_string());
         let core = &self.clients.core;
         let slot = core.slots.of(&endpoint.name);
         let relay = |via| -> Arc<dyn MessageHandler> {

@@ -6,7 +6,7 @@ use tce_runtime::config::{
 };
 
 use super::Routes;
-use crate::config::{EndpointId, EndpointKind, Hop, Interface, Route, Server, Services};
+use crate::config::{EndpointId, EndpointKind, Hop, Interface, InterfaceRoutes, Server, Services};
 
 /// A file has no interface of the name or index that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub fn explain(
         .routes
         .iter()
         .find(|route| route.ifidx == interface.ifidx);
-    let none = Route {
+    let none = InterfaceRoutes {
         ifidx: interface.ifidx,
         calls: Vec::new(),
         returns: Vec::new(),
@@ -59,7 +59,7 @@ fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, Unknow
                 .map(|interface| interface.name.as_str())
         };
         let suggestion = Report::new("").suggestion(asked, names());
-        let right = suggestion.unwrap_or_else(|| "; InterfaceDef has it not".to_owned());
+        let right = suggestion.unwrap_or_else(|| "; define it in InterfaceDef".to_owned());
         UnknownInterface(format!("there is no interface {}{right}", quoted(asked)))
     })
 }
@@ -68,7 +68,7 @@ struct Explained<'a> {
     services: &'a Services,
     server: &'a Server,
     interface: &'a Interface,
-    route: &'a Route,
+    route: &'a InterfaceRoutes,
     routes: Routes,
 }
 

@@ -2,7 +2,7 @@
 
 mod explain;
 
-use crate::config::{EndpointId, Hop, Route, Server};
+use crate::config::{EndpointId, Hop, InterfaceRoutes, Server};
 
 pub use explain::{UnknownInterface, explain};
 
@@ -42,7 +42,7 @@ pub struct Routes {
 impl Routes {
     /// The ways of that server's messages.
     pub fn new(server: &Server) -> Self {
-        let ways = |hops_of: fn(&Route) -> &[Hop]| {
+        let ways = |hops_of: fn(&InterfaceRoutes) -> &[Hop]| {
             let routes = server.routes.iter();
             let hops = routes.flat_map(|route| {
                 let hops = hops_of(route).iter();

@@ -9,7 +9,7 @@ use std::{
 
 use tce_runtime::wire::Header;
 
-use crate::{meter::Meter, upstream::Via};
+use crate::{metrics::RouteMetrics, upstream::Via};
 
 /// A call that was passed on.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Call {
     pub(crate) since: Instant,
     /// By which it leaves, as far as can be told before it has; never of a queue.
     pub(crate) via: Option<Via>,
-    pub(crate) meter: Arc<Meter>,
+    pub(crate) meter: Arc<RouteMetrics>,
 }
 
 impl Call {
@@ -27,7 +27,7 @@ impl Call {
         header: &Header,
         since: Instant,
         via: Option<Via>,
-        meter: &Arc<Meter>,
+        meter: &Arc<RouteMetrics>,
     ) -> Self {
         Self {
             header: *header,
@@ -40,7 +40,7 @@ impl Call {
     /// Its RETURN has come.
     pub(crate) fn returned(&self, errcode: u32, at: Instant) {
         self.meter
-            .returned(errcode, at.saturating_duration_since(self.since));
+            .count_return(errcode, at.saturating_duration_since(self.since));
     }
 }
 

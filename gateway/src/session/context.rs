@@ -14,7 +14,7 @@ use tce_runtime::Servant;
 use tokio::sync::watch;
 
 use crate::{
-    auth::Guard, config::Properties, drops::Drops, events::UserEvents, phase::Phase,
+    auth::AuthGuard, auth::UserEvents, config::Properties, metrics::DropCounters, phase::Phase,
     places::Places, slots::Slots, table::Table,
 };
 
@@ -27,11 +27,11 @@ pub(crate) struct Core {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) places: Places,
     /// Nobody where each connection has a user id of its own.
-    pub(crate) authenticator: Option<Guard>,
+    pub(crate) authenticator: Option<AuthGuard>,
     pub(crate) events: UserEvents,
     /// Who answers calls to the gateway itself.
     pub(crate) servants: Vec<Arc<dyn Servant>>,
-    pub(crate) drops: Drops,
+    pub(crate) drops: DropCounters,
     pub(crate) phase: watch::Sender<Phase>,
     /// Unlike that of any other gateway, and of this one's other lives.
     life: u64,
@@ -45,10 +45,10 @@ pub(crate) struct Parts {
     pub(crate) properties: Properties,
     pub(crate) slots: Slots,
     pub(crate) table: Table,
-    pub(crate) authenticator: Option<Guard>,
+    pub(crate) authenticator: Option<AuthGuard>,
     pub(crate) events: UserEvents,
     pub(crate) servants: Vec<Arc<dyn Servant>>,
-    pub(crate) drops: Drops,
+    pub(crate) drops: DropCounters,
 }
 
 impl Core {

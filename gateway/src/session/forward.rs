@@ -65,12 +65,12 @@ impl Session {
             }
             Err(error) => {
                 self.take_call(header.sequence);
-                way.meter().failed(ErrorCode::SendFailed);
+                way.meter().count_failure(ErrorCode::SendFailed);
                 let text = format!("endpoint `{}`: {error}", backend.name());
                 self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
             }
         }
-        way.meter().called();
+        way.meter().count_call();
         true
     }
 

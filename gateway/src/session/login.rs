@@ -125,7 +125,7 @@ impl Session {
         match bound {
             Bound::Refused => return false,
             Bound::Replaced(old) => old.end("second_login"),
-            Bound::New => self.core.events.on_line(user),
+            Bound::New => self.core.events.user_on_line(user),
         }
         true
     }
@@ -141,7 +141,7 @@ impl Session {
         if let Login::Known(user) = login
             && self.clients.users.unbind(&user, self.number)
         {
-            self.core.events.off_line(&user);
+            self.core.events.user_off_line(&user);
         }
     }
 }

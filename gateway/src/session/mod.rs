@@ -28,7 +28,9 @@ use login::Login;
 use pace::Pace;
 pub(crate) use registry::Clients;
 
-use crate::{admin::Totals, metrics as metric, places::Place, session::context::Core, slots::Slot};
+use crate::{
+    metrics as metric, metrics::TrafficTotals, places::Place, session::context::Core, slots::Slot,
+};
 
 /// One client connection.
 pub(crate) struct Session {
@@ -137,10 +139,10 @@ impl Session {
     }
 
     /// What it has seen so far.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> TrafficTotals {
         let traffic = &self.traffic;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Totals {
+        TrafficTotals {
             calls: count(&traffic.calls),
             in_flight: self.calls_in_flight() as u64,
             refused: count(&traffic.refused),
@@ -190,7 +192,7 @@ impl Session {
             return;
         };
         for call in calls {
-            call.meter.failed(code);
+            call.meter.count_failure(code);
             connection.refuse(call.header, code, text);
         }
     }

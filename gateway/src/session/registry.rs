@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Session, users::Users};
-use crate::{admin::Totals, session::context::Core};
+use crate::{metrics::TrafficTotals, session::context::Core};
 
 /// All clients that are connected, by connection and by user.
 pub(crate) struct Clients {
@@ -20,7 +20,7 @@ pub(crate) struct Clients {
 struct Known {
     sessions: HashMap<u64, Arc<Session>>,
     /// What the sessions that have ended have seen.
-    ended: Totals,
+    ended: TrafficTotals,
 }
 
 impl Known {
@@ -57,7 +57,7 @@ impl Clients {
         let seen = session.totals();
         let mut known = self.write();
         if known.sessions.remove(&session.number).is_some() {
-            add(&mut known.ended, &seen);
+            known.ended += seen;
         }
     }
 
@@ -74,23 +74,14 @@ impl Clients {
     }
 
     /// What all connections have seen, the ended ones too.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> TrafficTotals {
         let (mut totals, sessions) = {
             let known = self.read();
             (known.ended, known.sessions())
         };
         for session in sessions {
-            add(&mut totals, &session.totals());
+            totals += session.totals();
         }
         totals
     }
-}
-
-fn add(sum: &mut Totals, part: &Totals) {
-    sum.calls += part.calls;
-    sum.in_flight += part.in_flight;
-    sum.refused += part.refused;
-    sum.pushes += part.pushes;
-    sum.bytes_in += part.bytes_in;
-    sum.bytes_out += part.bytes_out;
 }

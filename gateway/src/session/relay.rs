@@ -66,7 +66,7 @@ impl MessageHandler for Session {
         tracing::debug!(session = self.number, address = %self.address, "a client has gone: {reason}");
         let lost = self.lock().calls.take_where(|_| true);
         for call in &lost {
-            call.meter.failed(ErrorCode::ConnectionLost);
+            call.meter.count_failure(ErrorCode::ConnectionLost);
         }
         self.log_out();
         self.clients.leave(self);

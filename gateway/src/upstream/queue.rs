@@ -9,7 +9,6 @@ use tce_runtime::{
 
 use crate::{
     config::{EndpointId, EndpointKind, Server, Services},
-    listener::back_options,
     session::Clients,
     session::deliver::Arrivals,
     table::Backends,
@@ -49,7 +48,7 @@ impl Queues {
         });
         Self {
             endpoints: endpoints.collect(),
-            communicator: Communicator::with_options(back_options(&server.properties, None)),
+            communicator: Communicator::with_options(server.properties.upstream_options(None)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use tce_gateway::{
     admin::{
         BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
-        Server, Snapshot, Source, Totals, install_recorder,
+        Server, Snapshot, Source, TrafficTotals, install_recorder,
     },
     config::HostPort,
 };
@@ -41,7 +41,7 @@ impl Source for Fake {
             gateway: "gwserver".to_owned(),
             uptime_ms: 61_000,
             users: 2,
-            totals: Totals {
+            totals: TrafficTotals {
                 calls: 10,
                 in_flight: 1,
                 refused: 2,

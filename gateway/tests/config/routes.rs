@@ -148,6 +148,6 @@ fn an_interface_is_explained_by_name_or_index() {
     );
     assert_eq!(
         explain("7").unwrap_err().to_string(),
-        "there is no interface `7`; InterfaceDef has it not"
+        "there is no interface `7`; define it in InterfaceDef"
     );
 }

@@ -1,75 +1,179 @@
-//! `EndPoints`: the names of endpoints, and what they stand for.
+//! The names that servers use: interfaces and endpoints.
 
 use std::collections::HashMap;
 
 use tce_runtime::config::problem::quoted;
 
 use super::{
-    endpoint::{Family, Fields},
-    variables::Variables,
-    xml::{Attribute, Element, Sink},
+    endpoint::{EndpointAttributes, Family, Variables},
+    xml::{Attribute, Element, Reporter},
 };
-use crate::config::{Endpoint, EndpointId, EndpointKind};
+use crate::config::{Endpoint, EndpointId, EndpointKind, Interface, Override};
 
-/// An endpoint where it is named.
+/// The names that servers use, and the overrides of their properties.
+pub(super) struct Definitions<'a> {
+    pub(super) interfaces: Interfaces<'a>,
+    pub(super) endpoints: Endpoints,
+    /// Overrides of the properties of every server.
+    pub(super) overrides: &'a [Override],
+}
+
+/// The index of the built-in interface, which every TCE program serves.
+const BUILTIN: u16 = u16::MAX;
+
+/// The interfaces of a file, by name.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces<'a> {
+    /// The index, if it is valid, and the offset of the definition.
+    by_name: HashMap<&'a str, (Option<u16>, usize)>,
+    by_index: HashMap<u16, usize>,
+}
+
+impl<'a> Interfaces<'a> {
+    /// Adds the interfaces of an `InterfaceDef`.
+    pub(super) fn read(&mut self, section: Element<'a>, reporter: &mut Reporter<'_, '_>) {
+        for element in section.children(&["if"], reporter) {
+            element.warn_unknown_attributes(&["id", "name"], reporter);
+            let name = element.require("name", "test.Server", reporter);
+            let ifidx = element
+                .require("id", "0", reporter)
+                .and_then(|id| self.index(id, reporter));
+            if let Some(name) = name {
+                self.insert(name, ifidx, reporter);
+            }
+        }
+    }
+
+    fn index(&mut self, id: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+        let text = quoted(id.text);
+        let Some(ifidx) = id.text.parse().ok().filter(|ifidx| *ifidx != BUILTIN) else {
+            let why = if id.text == "65535" {
+                " (reserved for the built-in interface)"
+            } else {
+                ""
+            };
+            reporter.error(
+                id.at,
+                format!("`id` can't be {text}{why}; write the interface's index in the IDL, a number from 0 to 65534"),
+            );
+            return None;
+        };
+        if let Some(first) = self.by_index.insert(ifidx, id.at) {
+            let line = reporter.line(first);
+            reporter.error(
+                id.at,
+                format!("interface id {text} is used twice; first on line {line}"),
+            );
+        }
+        Some(ifidx)
+    }
+
+    fn insert(&mut self, name: Attribute<'a>, ifidx: Option<u16>, reporter: &mut Reporter<'_, '_>) {
+        if let Some((_, first)) = self.by_name.get(name.text) {
+            let (name_text, line) = (quoted(name.text), reporter.line(*first));
+            reporter.error(
+                name.at,
+                format!("interface {name_text} is defined twice; first on line {line}"),
+            );
+            return;
+        }
+        self.by_name.insert(name.text, (ifidx, name.at));
+    }
+
+    /// The index of the interface that an attribute names; `None` after
+    /// reporting that it is not defined, or that its definition is wrong.
+    pub(super) fn find(&self, name: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+        if let Some((ifidx, _)) = self.by_name.get(name.text) {
+            return *ifidx;
+        }
+        let mut hint = reporter.suggest(name.text, self.by_name.keys().copied());
+        if hint.is_empty() {
+            hint = "; define it in InterfaceDef".to_owned();
+        }
+        let name_text = quoted(name.text);
+        reporter.error(
+            name.at,
+            format!("interface {name_text} is not defined{hint}"),
+        );
+        None
+    }
+
+    pub(super) fn finish(self) -> Vec<Interface> {
+        let mut interfaces: Vec<_> = self
+            .by_name
+            .into_iter()
+            .filter_map(|(name, (ifidx, _))| {
+                Some(Interface {
+                    ifidx: ifidx?,
+                    name: name.to_owned(),
+                })
+            })
+            .collect();
+        interfaces.sort_by_key(|interface| interface.ifidx);
+        interfaces
+    }
+}
+
+/// A reference to an endpoint by its name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named<'a> {
+pub(super) struct EndpointRef<'a> {
     pub(super) id: EndpointId,
     pub(super) name: &'a str,
     pub(super) at: usize,
 }
 
-/// An endpoint as far as its definition is right.
+/// What is known of an endpoint though its definition may have mistakes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Defined {
-    /// Where it is defined.
+pub(super) struct EndpointDefinition {
+    /// The offset of the definition.
     pub(super) at: usize,
-    /// None where its type is unknown, which is reported.
+    /// `None` after reporting an unknown type.
     pub(super) family: Option<Family>,
-    /// Whether it says where its server is: a listening one need not.
+    /// Whether it names a host: required of a server's socket, optional for
+    /// listening.
     pub(super) has_host: bool,
 }
 
 /// The endpoints of a file.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    defined: Vec<Defined>,
+    defined: Vec<EndpointDefinition>,
     names: Vec<String>,
-    /// None for what is not right.
+    /// `None` for a definition with reported mistakes.
     kinds: Vec<Option<EndpointKind>>,
     by_name: HashMap<String, EndpointId>,
 }
 
 impl Endpoints {
-    /// Adds those of an `EndPoints`.
+    /// Adds the endpoints of an `EndPoints`.
     pub(super) fn read<'a>(
         &mut self,
         section: Element<'a>,
         variables: &Variables<'a>,
-        sink: &mut Sink<'_, '_>,
+        reporter: &mut Reporter<'_, '_>,
     ) {
-        for element in section.children(&["ep"], sink) {
-            let fields = Fields::read(element, variables, sink);
-            let Some(name) = fields.name(sink) else {
+        for element in section.children(&["ep"], reporter) {
+            let fields = EndpointAttributes::read(element, variables, reporter);
+            let Some(name) = fields.name(reporter) else {
                 continue;
             };
             if let Some(first) = self.by_name.get(&name) {
-                let line = sink.line(self.defined(*first).at);
+                let line = reporter.line(self.defined(*first).at);
                 let name = quoted(&name);
-                sink.error(
+                reporter.error(
                     element.at(),
-                    format!("endpoint {name} is defined twice; line {line} has it"),
+                    format!("endpoint {name} is defined twice; first on line {line}"),
                 );
                 continue;
             }
-            let family = fields.family(sink);
+            let family = fields.family(reporter);
             let id = EndpointId(u16::try_from(self.defined.len()).unwrap_or(u16::MAX));
-            self.defined.push(Defined {
+            self.defined.push(EndpointDefinition {
                 at: element.at(),
                 family,
                 has_host: fields.has("host"),
             });
-            let kind = family.and_then(|family| fields.kind(family, &name, sink));
+            let kind = family.and_then(|family| fields.kind(family, &name, reporter));
             self.kinds.push(kind);
             self.by_name.insert(name.clone(), id);
             self.names.push(name);
@@ -80,7 +184,7 @@ impl Endpoints {
         self.defined(id).family
     }
 
-    pub(super) fn defined(&self, id: EndpointId) -> Defined {
+    pub(super) fn defined(&self, id: EndpointId) -> EndpointDefinition {
         self.defined[id.index()]
     }
 
@@ -88,37 +192,41 @@ impl Endpoints {
         &self.names[id.index()]
     }
 
-    /// The endpoint's definition, if nothing in it is wrong.
+    /// The endpoint, if its definition has no mistakes.
     pub(super) fn kind(&self, id: EndpointId) -> Option<&EndpointKind> {
         self.kinds[id.index()].as_ref()
     }
 
-    /// The endpoint of that name; else why there is none.
-    pub(super) fn find(&self, name: &str, sink: &Sink<'_, '_>) -> Result<EndpointId, String> {
+    /// The endpoint of that name, or the text of an error.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        reporter: &Reporter<'_, '_>,
+    ) -> Result<EndpointId, String> {
         if let Some(id) = self.by_name.get(name) {
             return Ok(*id);
         }
-        let mut right = sink.suggest(name, self.by_name.keys().map(String::as_str));
-        if right.is_empty() {
-            right = "; define it in EndPoints".to_owned();
+        let mut hint = reporter.suggest(name, self.by_name.keys().map(String::as_str));
+        if hint.is_empty() {
+            hint = "; define it in EndPoints".to_owned();
         }
-        Err(format!("endpoint {} is not defined{right}", quoted(name)))
+        Err(format!("endpoint {} is not defined{hint}", quoted(name)))
     }
 
-    /// The endpoint that an attribute names; that there is none is reported.
-    pub(super) fn named<'a>(
+    /// The endpoint that an attribute names; reports an error if there is none.
+    pub(super) fn resolve<'a>(
         &self,
         name: Attribute<'a>,
-        sink: &mut Sink<'_, '_>,
-    ) -> Option<Named<'a>> {
-        match self.find(name.text, sink) {
-            Ok(id) => Some(Named {
+        reporter: &mut Reporter<'_, '_>,
+    ) -> Option<EndpointRef<'a>> {
+        match self.find(name.text, reporter) {
+            Ok(id) => Some(EndpointRef {
                 id,
                 name: name.text,
                 at: name.at,
             }),
             Err(message) => {
-                sink.error(name.at, message);
+                reporter.error(name.at, message);
                 None
             }
         }
