@@ -1,47 +1,48 @@
-//! Where clients come in.
+//! The endpoints that clients connect to.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tce_runtime::{Adapter, Communicator, MessageHandler, RpcError, config::Endpoint as Address};
+use tce_runtime::{
+    Adapter, Communicator, MessageHandler, RpcError, config::Endpoint as EndpointAddress,
+};
 
 use crate::{
     config::Endpoint,
-    metrics as metric,
-    session::{Clients, Session},
-    slots::Slot,
+    metrics,
+    routing::EndpointKey,
+    session::{Session, SessionContext},
 };
 
 /// An endpoint that clients connect to.
-pub(crate) struct Listening {
-    pub(crate) slot: Slot,
+pub(crate) struct Listener {
+    pub(crate) endpoint: EndpointKey,
     communicator: Communicator,
     adapters: Vec<Adapter>,
 }
 
-impl Listening {
-    /// Takes the addresses of an endpoint; nobody is served before
-    /// [`Listening::start`].
+impl Listener {
+    /// Binds the addresses of an endpoint. Clients are accepted from
+    /// [`Listener::start`] on.
     pub(crate) async fn bind(
-        clients: &Arc<Clients>,
+        context: &Arc<SessionContext>,
         endpoint: &Endpoint,
     ) -> Result<Self, RpcError> {
-        let core = &clients.core;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
-        let communicator = Communicator::with_options(core.properties.client_options(tls));
-        let slot = core.slots.of(&endpoint.name);
+        let communicator = Communicator::with_options(context.properties.client_options(tls));
+        let key = context.endpoint_keys.key(&endpoint.name);
         let mut adapters = Vec::new();
         for host in hosts {
             let address = endpoint.address(host).to_string();
             let adapter = Adapter::listen(&communicator, &address).await?;
-            for servant in &core.servants {
+            for servant in &context.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            let clients = Arc::clone(clients);
-            adapter.handle_connections(move |peer| admit(&clients, slot, peer));
+            let context = Arc::clone(context);
+            adapter.handle_connections(move |peer| admit(&context, key, peer));
             adapters.push(adapter);
         }
         Ok(Self {
-            slot,
+            endpoint: key,
             communicator,
             adapters,
         })
@@ -50,11 +51,11 @@ impl Listening {
     pub(crate) fn start(&self) {
         for adapter in &self.adapters {
             adapter.start();
-            tracing::info!(endpoint = %adapter.endpoint(), "serves clients");
+            tracing::info!(endpoint = %adapter.endpoint(), "accepting clients");
         }
     }
 
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &EndpointAddress> {
         self.adapters.iter().map(Adapter::endpoint)
     }
 
@@ -62,33 +63,32 @@ impl Listening {
         self.adapters.iter().map(Adapter::connections).sum()
     }
 
-    /// Accepts nobody any more, and lets calls end.
-    pub(crate) async fn shutdown(&self, timeout: std::time::Duration) -> bool {
+    /// Stops accepting, and waits for calls in flight. Returns whether all ended
+    /// within `timeout`.
+    pub(crate) async fn shutdown(&self, timeout: Duration) -> bool {
         self.communicator.shutdown(timeout).await
     }
 }
 
-/// The relay of a connection that comes from `peer`, where it is let in.
+/// The session of a new connection, or `None` at a limit.
 fn admit(
-    clients: &Arc<Clients>,
-    slot: Slot,
-    peer: std::net::SocketAddr,
+    context: &Arc<SessionContext>,
+    endpoint: EndpointKey,
+    peer: SocketAddr,
 ) -> Option<Arc<dyn MessageHandler>> {
     let refused = |reason: &'static str| {
-        metrics::counter!(metric::ENDED, "reason" => reason).increment(1);
-        tracing::info!(%peer, reason, "a connection is not let in");
+        ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+        tracing::info!(%peer, reason, "refused a connection");
     };
-    let core = &clients.core;
-    if clients.connections() >= core.properties.max_connections {
+    if context.registry.connections() >= context.properties.max_connections {
         refused("max_connections");
         return None;
     }
-    let Some(place) = core.places.take(peer.ip()) else {
+    let Some(permit) = context.address_limit.acquire(peer.ip()) else {
         refused("max_connections_per_address");
         return None;
     };
-    metrics::counter!(metric::CONNECTIONS_TOTAL, "endpoint" => core.slots.name(slot).to_string())
-        .increment(1);
-    let session: Arc<dyn MessageHandler> = Session::new(clients, slot, peer, place);
-    Some(session)
+    let name = context.endpoint_keys.name(endpoint).to_string();
+    ::metrics::counter!(metrics::CONNECTIONS_TOTAL, "endpoint" => name).increment(1);
+    Some(Session::new(context, endpoint, peer, permit))
 }

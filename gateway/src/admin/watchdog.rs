@@ -1,4 +1,4 @@
-//! Whether the gateway still does anything.
+//! Liveness: whether the gateway's thread still serves clients.
 
 use std::{
     sync::{
@@ -8,44 +8,48 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Recorder, Source};
-use crate::ticks::Ticks;
+use tokio::time::{MissedTickBehavior, interval};
 
-const BEAT: Duration = Duration::from_secs(1);
-/// A gateway without a beat for so long is stuck: not even a busy machine keeps
-/// it waiting for ten beats.
-const STUCK: Duration = Duration::from_secs(10);
-/// Beats between two times that the recorder is tidied.
-const TIDY_EVERY: u32 = 5;
+use super::snapshot::SnapshotSource;
+use crate::metrics::Recorder;
 
-/// When the gateway last showed that it is not stuck.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
+/// Without a check for this long the gateway is stuck: even on a busy machine
+/// ten checks in a row are not late.
+const STUCK_TIME: Duration = Duration::from_secs(10);
+/// Checks between two upkeeps of the recorder.
+const UPKEEP_EVERY: u32 = 5;
+
+/// The time of the last check that succeeded.
 #[derive(Debug)]
-pub(super) struct Pulse {
-    began: Instant,
-    last_beat_ms: AtomicU64,
+pub(super) struct Watchdog {
+    start: Instant,
+    last_check_ms: AtomicU64,
 }
 
-impl Pulse {
+impl Watchdog {
     pub(super) fn new() -> Self {
         Self {
-            began: Instant::now(),
-            last_beat_ms: AtomicU64::new(0),
+            start: Instant::now(),
+            last_check_ms: AtomicU64::new(0),
         }
     }
 
-    /// Beats until it is dropped. Each beat takes the locks that serving a
-    /// client takes: where those never come free, nor does the beat.
-    pub(super) async fn beat(self: Arc<Self>, source: Arc<dyn Source>, recorder: Option<Recorder>) {
-        let mut ticks = Ticks::every(BEAT);
-        let mut beats = 0_u32;
-        loop {
+    /// Checks until it is dropped. Each check takes the locks that serving a
+    /// client takes, so that a deadlock stops the checks, too.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        source: Arc<dyn SnapshotSource>,
+        recorder: Option<Recorder>,
+    ) {
+        let mut ticks = interval(CHECK_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for check in 1_u32.. {
             ticks.tick().await;
             source.readiness();
-            self.mark(self.began.elapsed());
-            beats = beats.wrapping_add(1);
-            if let Some(recorder) = recorder
-                .as_ref()
-                .filter(|_| beats.is_multiple_of(TIDY_EVERY))
+            self.mark(self.start.elapsed());
+            if let Some(recorder) = &recorder
+                && check.is_multiple_of(UPKEEP_EVERY)
             {
                 recorder.run_upkeep();
             }
@@ -54,18 +58,18 @@ impl Pulse {
 
     fn mark(&self, at: Duration) {
         let at = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-        self.last_beat_ms.store(at, Ordering::Relaxed);
+        self.last_check_ms.store(at, Ordering::Relaxed);
     }
 
-    /// How long it has not beaten, where that is too long.
+    /// The time since the last check, if it is too long.
     pub(super) fn stuck_for(&self) -> Option<Duration> {
-        self.stuck_at(self.began.elapsed())
+        self.stuck_at(self.start.elapsed())
     }
 
     fn stuck_at(&self, now: Duration) -> Option<Duration> {
-        let last = Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed));
+        let last = Duration::from_millis(self.last_check_ms.load(Ordering::Relaxed));
         let silence = now.saturating_sub(last);
-        (silence > STUCK).then_some(silence)
+        (silence > STUCK_TIME).then_some(silence)
     }
 }
 
@@ -74,13 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_stuck_when_it_has_not_beaten_for_too_long() {
-        let pulse = Pulse::new();
-        pulse.mark(Duration::from_secs(100));
-        assert_eq!(pulse.stuck_at(Duration::from_secs(110)), None);
+    fn it_is_stuck_when_checks_are_late() {
+        let watchdog = Watchdog::new();
+        watchdog.mark(Duration::from_secs(100));
+        assert_eq!(watchdog.stuck_at(Duration::from_secs(110)), None);
         let silence = Duration::from_secs(11);
-        assert_eq!(pulse.stuck_at(Duration::from_secs(111)), Some(silence));
-        pulse.mark(Duration::from_secs(111));
-        assert_eq!(pulse.stuck_at(Duration::from_secs(111)), None);
+        assert_eq!(watchdog.stuck_at(Duration::from_secs(111)), Some(silence));
+        watchdog.mark(Duration::from_secs(111));
+        assert_eq!(watchdog.stuck_at(Duration::from_secs(111)), None);
     }
 }

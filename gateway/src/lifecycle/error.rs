@@ -1,4 +1,4 @@
-//! Why a gateway does not start, or is not loaded anew.
+//! The errors of starting and reloading a gateway.
 
 use std::fmt;
 
@@ -6,56 +6,57 @@ use tce_runtime::{RpcError, config::problem::Problems};
 
 use crate::{auth::BadJwtKey, config::UnknownServer, routing::UnknownInterface};
 
-/// Why a gateway does not start, or is not loaded anew.
+/// Why a gateway can't start or reload.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
     /// The file has mistakes.
     #[error("{0}")]
     Config(#[from] Problems),
-    /// The file has no such server.
+    /// The file does not define the server.
     #[error("{0}")]
     UnknownServer(#[from] UnknownServer),
-    /// An address is taken, a certificate can't be read, a broker is away.
+    /// An address is in use, a certificate can't be read, or a broker can't be
+    /// reached.
     #[error("{0}")]
     Rpc(#[from] RpcError),
-    /// The admin page, or a file that a property names.
+    /// The admin page can't listen, or the file of a property can't be read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The key for JWTs.
+    /// The key of JWTs can't be used.
     #[error("auth_jwt_key or auth_jwt_secret: {0}")]
     JwtKey(#[from] BadJwtKey),
-    /// JWTs are signed with something.
+    /// `auth` is jwt, and no key is set.
     #[error("auth=jwt needs auth_jwt_key or auth_jwt_secret")]
     NoJwtKey,
-    /// The servant that knows the users is somewhere.
-    #[error("auth=interface needs auth_endpoint: where gateway.IAuthenticator is served")]
+    /// `auth` is interface, and `auth_endpoint` is not set.
+    #[error(
+        "auth=interface needs auth_endpoint, the endpoint of the server of gateway.IAuthenticator"
+    )]
     NoAuthEndpoint,
-    /// Somebody has to know the users.
-    #[error("userid_check needs somebody who knows the users: set auth to token, jwt or interface")]
+    /// `userid_check` is set, and there is no authenticator.
+    #[error("userid_check needs an authenticator: set auth to token, jwt or interface")]
     NoAuthenticator,
-    /// An interface that is not in the file.
+    /// The file does not define the interface.
     #[error("{0}")]
     UnknownInterface(#[from] UnknownInterface),
-    /// The file has several servers, and none was named.
+    /// The file defines several servers, and none was named.
     #[error("name the servers to run: {0}")]
     WhichServer(String),
-    /// What is logged can't be said so.
+    /// The log can't be set up.
     #[error("{0}")]
     Log(#[from] crate::log::LogError),
-    /// A configuration that was not loaded from a file can't be loaded anew.
+    /// The configuration was not loaded from a file, so it can't be reloaded.
     #[error("this gateway was not loaded from a file")]
     NoFile,
-    /// Clients would have to connect elsewhere.
-    #[error(
-        "`listen` or its endpoints have changed: that takes effect when the gateway is started again"
-    )]
-    OtherListeners,
+    /// `listen` or its endpoints have changed, which takes a restart.
+    #[error("`listen` or its endpoints have changed: this takes effect at the next start")]
+    ListenersChanged,
 }
 
 impl fmt::Debug for GatewayError {
-    /// As for people, with advice where there is some: it is what `main` prints
-    /// of an error that it returns.
+    /// The readable text, with advice if there is some: `main` prints the `Debug`
+    /// form of the error that it returns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rpc(error) => write!(f, "{error:?}"),

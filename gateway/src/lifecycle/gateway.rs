@@ -1,30 +1,33 @@
-//! A gateway, from its configuration to its end.
+//! A gateway from its configuration to the first client.
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
+    time::Duration,
 };
 
-use tce_runtime::{MemoryBroker, Servant};
+use backon::{ConstantBuilder, Retryable};
+use tce_runtime::{Communicator, Connection, MemoryBroker, Servant};
 
+use super::{error::GatewayError, running::RunningGateway};
 use crate::{
     admin,
-    auth::{AuthGuard, Authenticator, LISTENER_INDEX, UserEvents},
-    config::{Broker, Override, Server, Services},
-    lifecycle::error::GatewayError,
-    lifecycle::running::Running,
-    listener::Listening,
-    metrics::DropCounters,
-    session::Clients,
-    session::context::{Core, Parts},
-    slots::Slots,
-    table::{Backends, Table},
-    upstream::queue::Queues,
-    who,
+    auth::{
+        AUTHENTICATOR_INDEX, AuthGuard, Authenticator, InterfaceAuthenticator, JwtAuthenticator,
+        JwtOptions, LISTENER_INDEX, TokenIsUser, UserEvents,
+    },
+    config::{Auth, Broker, Override, Properties, Server, Services},
+    listener::Listener,
+    metrics::{DropCounters, install_recorder},
+    session::SessionContext,
+    upstream::{QueueUpstreams, Upstreams},
 };
 
-/// A gateway that is not running yet: what a `services.xml` says, and what a
-/// program adds to it.
+/// The pause between attempts to connect to the authenticator's server.
+const AUTHENTICATOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// A gateway that is not running yet: the configuration of a `services.xml`, and
+/// what a program adds to it.
 ///
 /// ```no_run
 /// use tce_gateway::{Gateway, auth::{Login, Refusal}};
@@ -42,7 +45,7 @@ use crate::{
 pub struct Gateway {
     services: Arc<Services>,
     server: Arc<Server>,
-    /// Where it was loaded from, to be loaded again.
+    /// The file to reload, with its overrides.
     file: Option<(PathBuf, Vec<Override>)>,
     servants: Vec<Arc<dyn Servant>>,
     authenticator: Option<AuthGuard>,
@@ -51,11 +54,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Loads a `services.xml`, for the server of that name; `overrides` go
-    /// before what it says.
+    /// Loads a `services.xml` for the server of the given name. `overrides` take
+    /// precedence over the file.
     ///
     /// # Errors
-    /// Every mistake in the file; a server that it does not have.
+    /// Every mistake in the file, or a server that it does not define.
     pub fn load(
         file: impl AsRef<Path>,
         name: &str,
@@ -71,10 +74,10 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// The same, of a configuration that was loaded. It can't be loaded anew.
+    /// Takes a configuration that is already loaded. It can't be reloaded.
     ///
     /// # Errors
-    /// Where there is no server of that name.
+    /// The configuration does not define the server.
     pub fn new(services: Arc<Services>, name: &str) -> Result<Self, GatewayError> {
         let server = Arc::new(services.server(name)?.clone());
         let memory = (server.properties.mq == Broker::Memory).then(MemoryBroker::default);
@@ -89,16 +92,16 @@ impl Gateway {
         })
     }
 
-    /// Adds a servant: it answers calls to its interfaces, of clients and of
-    /// servers, instead of passing them on.
+    /// Adds a servant. It answers the calls of clients and servers to its
+    /// interfaces, which are not forwarded.
     #[must_use]
     pub fn servant(mut self, servant: impl Servant) -> Self {
         self.servants.push(Arc::new(servant));
         self
     }
 
-    /// Has `authenticator` decide who a client is, instead of what the property
-    /// `auth` names. Each connection has to log in then.
+    /// Sets the authenticator, instead of the property `auth`. Each connection
+    /// must log in then.
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         let time = self.server.properties.auth_time;
@@ -106,34 +109,30 @@ impl Gateway {
         self
     }
 
-    /// Tells `listener` of users who come and go: the user's id, and whether it
-    /// came. It runs between two messages: what takes long belongs into a task
-    /// of its own.
+    /// Calls `listener` when a user logs in (`true`) or disconnects (`false`),
+    /// with the user id. It must not block: the gateway handles no message
+    /// meanwhile.
     #[must_use]
     pub fn on_user(mut self, listener: impl Fn(&str, bool) + Send + Sync + 'static) -> Self {
         self.events.add_listener(listener);
         self
     }
 
-    /// Puts all message queues at a broker within this process.
+    /// Uses a broker within this process for all message queues.
     #[must_use]
     pub fn in_memory(mut self, broker: &MemoryBroker) -> Self {
         self.memory = Some(broker.clone());
         self
     }
 
-    /// Opens the queues, reaches for the servers, and serves clients. A broker
-    /// that is away is waited for.
+    /// Opens the queues, starts to connect to the servers, and accepts clients.
+    /// Waits until the broker can be reached.
     ///
     /// # Errors
-    /// An address that is taken, a certificate or key that can't be read.
-    pub async fn start(self) -> Result<Running, GatewayError> {
-        let recorder = match &self.server.properties.admin {
-            Some(_) => admin::install_recorder().ok(),
-            None => None,
-        };
+    /// An address is in use, or a certificate or key can't be read.
+    pub async fn start(self) -> Result<RunningGateway, GatewayError> {
         let admin = match &self.server.properties.admin {
-            Some(at) => Some(admin::Server::bind(at, recorder).await?),
+            Some(at) => Some(admin::Server::bind(at, install_recorder().ok()).await?),
             None => None,
         };
         let name = self.server.name.clone();
@@ -145,53 +144,125 @@ impl Gateway {
         Ok(running)
     }
 
-    /// All that there is to do before clients are served.
-    async fn open(self) -> Result<Running, GatewayError> {
-        let queues = Queues::of(&self.services, &self.server, &[]);
-        queues.open_in_time(self.memory.as_ref()).await;
-        let clients = Clients::new(&self.core(&queues).await?);
-        let mut listening = Vec::new();
+    /// Everything that must be ready before clients are accepted.
+    async fn open(self) -> Result<RunningGateway, GatewayError> {
+        let queues = QueueUpstreams::new(&self.services, &self.server, &[]);
+        queues.open_with_retry(self.memory.as_ref()).await?;
+        let context = self.context(&queues).await?;
+        let mut listeners = Vec::new();
         for id in &self.server.listen {
-            listening.push(Listening::bind(&clients, self.services.endpoint(*id)).await?);
+            listeners.push(Listener::bind(&context, self.services.endpoint(*id)).await?);
         }
-        let running = Running {
-            listening: Arc::new(listening),
-            backs: Mutex::default(),
-            queues: Mutex::new(vec![queues.clone()]),
-            loading: tokio::sync::Mutex::default(),
-            file: self.file,
-            memory: self.memory,
-            clients,
-        };
+        let running = RunningGateway::new(context, listeners, self.file, self.memory);
         running
-            .take_over(&self.services, &self.server, &queues, Backends::new())
+            .activate(&self.services, &self.server, queues, Upstreams::default())
             .await?;
         Ok(running)
     }
 
-    /// The core, with nowhere to pass calls on to yet.
-    async fn core(&self, queues: &Queues) -> Result<Arc<Core>, GatewayError> {
-        let (server, slots, drops) = (&self.server, Slots::default(), DropCounters::default());
+    async fn context(&self, queues: &QueueUpstreams) -> Result<Arc<SessionContext>, GatewayError> {
+        let (services, server) = (&self.services, &self.server);
+        let dropped = DropCounters::default();
         let mut events = self.events.clone();
         if let Some(id) = server.properties.user_events {
-            let endpoint = format!("mq:{}", self.services.endpoint(id).name);
+            let endpoint = format!("mq:{}", services.endpoint(id).name);
             let connection = queues.communicator().connect(&endpoint).await?;
-            let ifidx = who::index(&self.services, "gateway.IUserEventListener", LISTENER_INDEX);
-            events.send_to(&connection, ifidx, &server.name, &drops);
+            let ifidx = interface_index(services, "gateway.IUserEventListener", LISTENER_INDEX);
+            events.send_to(&connection, ifidx, &server.name, &dropped);
         }
         let authenticator = match &self.authenticator {
-            Some(guard) => Some(guard.clone()),
-            None => who::guard(&self.services, server, queues).await?,
+            Some(authenticator) => Some(authenticator.clone()),
+            None => authenticator(services, server, queues).await?,
         };
-        Ok(Core::new(Parts {
-            name: server.name.clone(),
-            properties: server.properties.clone(),
-            table: Table::new(&self.services, server, Backends::new(), &slots),
-            slots,
+        Ok(SessionContext::new(
+            services,
+            server,
             authenticator,
             events,
-            servants: self.servants.clone(),
-            drops,
-        }))
+            self.servants.clone(),
+            dropped,
+        ))
     }
+}
+
+/// The index of an interface between gateways and servers.
+fn interface_index(services: &Services, name: &str, default: u16) -> u16 {
+    let mut interfaces = services.interfaces.iter();
+    interfaces
+        .find(|interface| interface.name == name)
+        .map_or(default, |interface| interface.ifidx)
+}
+
+/// The authenticator of the property `auth`; `None` without `userid_check`.
+async fn authenticator(
+    services: &Services,
+    server: &Server,
+    queues: &QueueUpstreams,
+) -> Result<Option<AuthGuard>, GatewayError> {
+    let properties = &server.properties;
+    if !properties.userid_check {
+        return Ok(None);
+    }
+    let time = properties.auth_time;
+    Ok(Some(match properties.auth {
+        Auth::None => return Err(GatewayError::NoAuthenticator),
+        Auth::Token => AuthGuard::new(TokenIsUser, time),
+        Auth::Jwt => AuthGuard::new(jwt_authenticator(properties)?, time),
+        Auth::Interface => {
+            let ifidx = interface_index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
+            let connection = connect_authenticator(services, server, queues).await?;
+            AuthGuard::new(InterfaceAuthenticator::new(&connection, ifidx, time), time)
+        }
+    }))
+}
+
+fn jwt_authenticator(properties: &Properties) -> Result<JwtAuthenticator, GatewayError> {
+    let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
+        (Some(secret), _) => secret.0.clone().into_bytes(),
+        (None, Some(file)) => std::fs::read(file).map_err(|error| {
+            let text = format!("auth_jwt_key: can't read {}: {error}", file.display());
+            std::io::Error::new(error.kind(), text)
+        })?,
+        (None, None) => return Err(GatewayError::NoJwtKey),
+    };
+    Ok(JwtAuthenticator::new(JwtOptions {
+        algorithm: properties.auth_jwt_algorithm,
+        key,
+        issuer: properties.auth_jwt_issuer.clone(),
+        audience: properties.auth_jwt_audience.clone(),
+        claim: properties.auth_jwt_claim.clone(),
+    })?)
+}
+
+/// Connects to the authenticator's server, and retries until it can be reached.
+async fn connect_authenticator(
+    services: &Services,
+    server: &Server,
+    queues: &QueueUpstreams,
+) -> Result<Connection, GatewayError> {
+    let Some(id) = server.properties.auth_endpoint else {
+        return Err(GatewayError::NoAuthEndpoint);
+    };
+    let endpoint = services.endpoint(id);
+    let (communicator, address) = match endpoint.kind.sockets() {
+        None => (
+            queues.communicator().clone(),
+            format!("mq:{}", endpoint.name),
+        ),
+        Some((hosts, tls)) => {
+            let host = hosts.first();
+            let address = host.map(|host| endpoint.address(host).to_string());
+            (
+                Communicator::with_options(server.properties.upstream_options(tls)),
+                address.unwrap_or_default(),
+            )
+        }
+    };
+    let backoff = ConstantBuilder::default()
+        .with_delay(AUTHENTICATOR_PAUSE)
+        .without_max_times();
+    let connecting = (|| communicator.connect(&address))
+        .retry(backoff)
+        .notify(|error, _| tracing::warn!("can't connect to the authenticator, retrying: {error}"));
+    Ok(connecting.await?)
 }

@@ -1,38 +1,38 @@
-//! What the admin page shows of a running gateway.
+//! The state of a running gateway for the admin page.
 
 use std::{sync::Arc, time::UNIX_EPOCH};
 
 use crate::{
     admin::{
-        BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
-        Snapshot, Source,
+        ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot, SnapshotSource,
+        UpstreamRow, UpstreamState,
     },
-    listener::Listening,
-    phase::Phase,
-    session::{Clients, Session},
-    table::interface,
-    upstream::{Backend, Kind},
+    listener::Listener,
+    routing::{RouteTarget, interface_name},
+    session::{GatewayPhase, Session, SessionContext},
+    upstream::{Upstream, UpstreamKind},
 };
 
-/// A running gateway, to be looked at.
-pub(crate) struct State {
-    pub(crate) clients: Arc<Clients>,
-    pub(crate) listening: Arc<Vec<Listening>>,
+/// Takes snapshots of a running gateway.
+pub(super) struct LiveSource {
+    pub(super) context: Arc<SessionContext>,
+    pub(super) listeners: Arc<Vec<Listener>>,
 }
 
-impl Source for State {
+impl SnapshotSource for LiveSource {
     fn snapshot(&self, query: &Query) -> Snapshot {
-        let clients = &self.clients;
-        let core = &clients.core;
+        let context = &self.context;
         let mut rows = Vec::new();
-        clients.for_each(|session| rows.push(self.connection(session)));
-        let drops = core.drops.all().into_iter();
+        context
+            .registry
+            .for_each(|session| rows.push(self.connection(session)));
+        let dropped = context.dropped.all().into_iter();
         Snapshot {
-            gateway: core.name.clone(),
-            uptime_ms: u64::try_from(core.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            users: clients.users.count(),
-            totals: clients.totals(),
-            drops: drops
+            gateway: context.name.clone(),
+            uptime_ms: u64::try_from(context.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            users: context.registry.users(),
+            totals: context.registry.totals(),
+            drops: dropped
                 .map(|(reason, count)| DropRow {
                     reason: reason.to_owned(),
                     count,
@@ -40,34 +40,35 @@ impl Source for State {
                 .collect(),
             listeners: self.listeners(),
             routes: self.routes(),
-            backends: self.backends(),
+            upstreams: self.upstreams(),
             connections: query.select(rows),
         }
     }
 
     fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
-        match *self.clients.core.phase.borrow() {
-            Phase::Starting => reasons.push("starting".to_owned()),
-            Phase::Stopping | Phase::Ended => reasons.push("stopping".to_owned()),
-            Phase::Serving => {}
+        match *self.context.phase.borrow() {
+            GatewayPhase::Starting => reasons.push("starting".to_owned()),
+            GatewayPhase::Stopping | GatewayPhase::Ended => reasons.push("stopping".to_owned()),
+            GatewayPhase::Serving => {}
         }
-        let table = self.clients.core.table.load();
-        let away = table.backends.values().filter(|backend| !backend.is_up());
-        reasons.extend(away.map(|backend| format!("{} is away", backend.name())));
+        let routes = self.context.routes.load();
+        let down = routes.upstreams.iter().filter(|upstream| !upstream.is_up());
+        reasons.extend(down.map(|upstream| format!("{} is away", upstream.name())));
         Readiness { reasons }
     }
 }
 
-impl State {
+impl LiveSource {
     fn connection(&self, session: &Session) -> ConnectionRow {
         let totals = session.totals();
         let since = session.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let endpoint = self.context.endpoint_keys.name(session.endpoint);
         ConnectionRow {
             id: session.number,
             peer: session.address.to_string(),
             user: session.user().map(|user| user.to_string()),
-            endpoint: self.clients.core.slots.name(session.endpoint).to_string(),
+            endpoint: endpoint.to_string(),
             since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             calls: totals.calls,
             in_flight: totals.in_flight,
@@ -77,55 +78,64 @@ impl State {
     }
 
     fn listeners(&self) -> Vec<ListenerRow> {
-        let listeners = self.listening.iter().flat_map(|listening| {
-            let endpoint = self.clients.core.slots.name(listening.slot).to_string();
-            let addresses = listening.addresses();
-            addresses.map(move |address| ListenerRow {
-                endpoint: endpoint.clone(),
+        let rows = self.listeners.iter().flat_map(|listener| {
+            let endpoint = self.context.endpoint_keys.name(listener.endpoint);
+            listener.addresses().map(move |address| ListenerRow {
+                endpoint: endpoint.to_string(),
                 address: address.to_string(),
-                connections: listening.connections(),
+                connections: listener.connections(),
             })
         });
-        listeners.collect()
+        rows.collect()
     }
 
+    /// The routes of clients' calls.
     fn routes(&self) -> Vec<RouteRow> {
-        let table = self.clients.core.table.load();
-        let rows = table.ways().map(|way| RouteRow {
-            interface: interface(&table.services, way.ifidx()),
-            ifidx: way.ifidx(),
-            from: self.clients.core.slots.name(way.from()).to_string(),
-            to: way.backend().name().to_owned(),
-            calls: way.meter().calls(),
+        let routes = self.context.routes.load();
+        let keys = &self.context.endpoint_keys;
+        let to_servers = routes
+            .table
+            .calls()
+            .filter(|route| route.target() == RouteTarget::Servers);
+        let rows = to_servers.map(|route| RouteRow {
+            interface: interface_name(&routes.services, route.ifidx()),
+            ifidx: route.ifidx(),
+            from: keys.name(route.from()).to_string(),
+            to: keys.name(route.to()).to_string(),
+            calls: route.metrics().calls(),
         });
         rows.collect()
     }
 
-    fn backends(&self) -> Vec<BackendRow> {
-        let table = self.clients.core.table.load();
-        let rows = table.backends.values().flat_map(|backend| rows_of(backend));
-        rows.collect()
+    /// The upstreams, by name.
+    fn upstreams(&self) -> Vec<UpstreamRow> {
+        let routes = self.context.routes.load();
+        let rows = routes.upstreams.iter();
+        let mut rows: Vec<_> = rows.flat_map(|upstream| upstream_rows(upstream)).collect();
+        rows.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        rows
     }
 }
 
-fn rows_of(backend: &Backend) -> Vec<BackendRow> {
-    let row = |address: &str, is_up: bool, queued: usize| BackendRow {
-        endpoint: backend.name().to_owned(),
+fn upstream_rows(upstream: &Upstream) -> Vec<UpstreamRow> {
+    let row = |address: &str, is_up: bool, queued: usize| UpstreamRow {
+        endpoint: upstream.name().to_owned(),
         address: address.to_owned(),
         state: if is_up {
-            BackendState::Up
+            UpstreamState::Up
         } else {
-            BackendState::Down
+            UpstreamState::Down
         },
-        detail: String::new(),
         queued,
     };
-    match &backend.kind {
-        Kind::Queue(queue) => vec![row(&queue.address, backend.is_up(), backend.queued())],
-        Kind::Direct(direct) => {
+    match upstream.kind() {
+        UpstreamKind::Queue(queue) => {
+            vec![row(&queue.broker, upstream.is_up(), upstream.queued())]
+        }
+        UpstreamKind::Direct(direct) => {
             let hosts = direct.hosts().iter();
             hosts
-                .map(|host| row(&host.endpoint, host.is_up(), 0))
+                .map(|host| row(&host.address, host.is_up(), 0))
                 .collect()
         }
     }

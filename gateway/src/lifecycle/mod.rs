@@ -1,7 +1,13 @@
-//! A gateway from its configuration to its end.
+//! The life of a gateway: loaded, started, reloaded, observed and shut down.
 
-pub(crate) mod error;
+mod error;
+
 mod live;
-pub(crate) mod running;
 
-pub(crate) mod gateway;
+mod running;
+
+mod gateway;
+
+pub use error::GatewayError;
+pub use gateway::Gateway;
+pub use running::RunningGateway;

@@ -1,21 +1,18 @@
-//! The ways of one interface's messages, for people.
+//! The routes of one interface as text.
 
-use tce_runtime::config::{
-    NodeType,
-    problem::{Report, quoted},
-};
+use tce_runtime::config::problem::{Report, quoted};
 
-use super::Routes;
-use crate::config::{EndpointId, EndpointKind, Hop, Interface, InterfaceRoutes, Server, Services};
+use super::{EndpointKey, EndpointKeys, Route, RouteTarget, RoutingTable};
+use crate::config::{EndpointId, EndpointKind, Interface, Server, Services};
 
-/// A file has no interface of the name or index that was asked for.
+/// The file has no interface of the given name or index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnknownInterface(String);
 
-/// How a CALL to an interface goes through the gateway, how its RETURN comes
-/// back, and how servers call it at clients; what has no way, and what would
-/// give it one. `interface` is a name or an index.
+/// Describes the routes of an interface: of CALLs and their RETURNs, and of CALLs
+/// from servers to clients. Proposes a row for each missing route. `interface` is
+/// a name or an index.
 ///
 /// # Errors
 /// The file has no such interface.
@@ -25,23 +22,15 @@ pub fn explain(
     interface: &str,
 ) -> Result<String, UnknownInterface> {
     let interface = find(services, interface)?;
-    let found = server
-        .routes
-        .iter()
-        .find(|route| route.ifidx == interface.ifidx);
-    let none = InterfaceRoutes {
-        ifidx: interface.ifidx,
-        calls: Vec::new(),
-        returns: Vec::new(),
-    };
-    let explained = Explained {
+    let keys = EndpointKeys::default();
+    let explanation = Explanation {
+        table: RoutingTable::new(services, server, &keys),
+        keys,
         services,
         server,
         interface,
-        route: found.unwrap_or(&none),
-        routes: Routes::new(server),
     };
-    Ok(explained.text())
+    Ok(explanation.text())
 }
 
 fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, UnknownInterface> {
@@ -59,20 +48,20 @@ fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, Unknow
                 .map(|interface| interface.name.as_str())
         };
         let suggestion = Report::new("").suggestion(asked, names());
-        let right = suggestion.unwrap_or_else(|| "; define it in InterfaceDef".to_owned());
-        UnknownInterface(format!("there is no interface {}{right}", quoted(asked)))
+        let hint = suggestion.unwrap_or_else(|| "; define it in InterfaceDef".to_owned());
+        UnknownInterface(format!("there is no interface {}{hint}", quoted(asked)))
     })
 }
 
-struct Explained<'a> {
+struct Explanation<'a> {
     services: &'a Services,
     server: &'a Server,
     interface: &'a Interface,
-    route: &'a InterfaceRoutes,
-    routes: Routes,
+    keys: EndpointKeys,
+    table: RoutingTable,
 }
 
-impl Explained<'_> {
+impl Explanation<'_> {
     fn text(&self) -> String {
         let Interface { ifidx, name } = self.interface;
         let mut lines = vec![format!(
@@ -93,20 +82,30 @@ impl Explained<'_> {
         &self.services.endpoint(id).name
     }
 
-    fn title(&self, id: EndpointId) -> String {
-        let endpoint = self.services.endpoint(id);
-        format!("{} ({})", endpoint.name, endpoint.kind)
+    /// The name, transport and address of an endpoint.
+    fn title(&self, name: &str) -> String {
+        let mut endpoints = self.services.endpoints.iter();
+        let kind = endpoints
+            .find(|endpoint| endpoint.name == name)
+            .map(|endpoint| endpoint.kind.to_string());
+        format!("{name} ({})", kind.unwrap_or_default())
     }
 
-    /// The way of a client's CALL, and of its RETURN.
+    fn title_of(&self, key: EndpointKey) -> String {
+        self.title(&self.keys.name(key))
+    }
+
+    /// The route of a client's CALL, and of its RETURN.
     fn call(&self, from: EndpointId) -> Vec<String> {
-        let mut lines = vec![format!("A client calls it by {}", self.title(from))];
+        let name = self.name(from);
+        let mut lines = vec![format!("A client calls it by {}", self.title(name))];
         if self.server.properties.userid_check {
             lines.push(
                 "  before its user is known: CONNECT_REJECT (a oneway call is dropped)".to_owned(),
             );
         }
-        let Some(to) = self.routes.call(self.interface.ifidx, from) else {
+        let key = self.keys.key(name);
+        let Some(route) = self.table.call(self.interface.ifidx, key) else {
             lines.push(
                 "  no route: INTERFACE_NOTFOUND (a oneway call is dropped), unless the program \
                  itself serves it"
@@ -119,56 +118,65 @@ impl Explained<'_> {
             "  the gateway sets the top bit of call_id, and __user_id__ over what the client sent"
                 .to_owned(),
         );
-        lines.push(format!("  the CALL leaves by {}", self.title(to)));
-        lines.extend(self.way_back(from, to));
+        lines.push(format!(
+            "  the CALL leaves by {}",
+            self.title_of(route.to())
+        ));
+        lines.extend(self.return_of(name, route));
         lines
     }
 
-    fn way_back(&self, from: EndpointId, to: EndpointId) -> Vec<String> {
-        let back = match &self.services.endpoint(to).kind {
-            EndpointKind::Mq(_) => self.server.loopback.iter().find(|(call, _)| *call == to),
-            _ => Some(&(to, to)),
-        };
-        let Some((_, back)) = back else {
-            return vec![
-                format!(
-                    "  no RETURN: `loopback` names no queue for {}, so that __mq_return__ is not \
-                     set; a twoway call ends by TIMEOUT after {} s",
-                    self.name(to),
-                    self.server.properties.call_time.as_secs_f64(),
-                ),
-                format!("  a way back would be {}#… in `loopback`", self.name(to)),
-            ];
-        };
+    /// The route of the RETURN to a CALL that arrived by `from`.
+    fn return_of(&self, from: &str, route: &Route) -> Vec<String> {
+        let call_time = self.server.properties.call_time.as_secs_f64();
         let mut lines = Vec::new();
-        if *back == to {
-            lines.push("  the RETURN comes back on the same connection".to_owned());
-        } else {
-            lines.push(format!("    with __mq_return__ = {}", self.name(*back)));
-            lines.push(format!("  the RETURN comes by {}", self.title(*back)));
-            if self.routes.returns(self.interface.ifidx, *back).is_none() {
-                let row = row("return", self.name(*back), self.name(from));
+        if !route.mq_return().is_empty() {
+            let back = route.mq_return();
+            lines.push(format!("    with __mq_return__ = {back}"));
+            lines.push(format!("  the RETURN comes by {}", self.title(back)));
+            let key = self.keys.key(back);
+            if self.table.returns(route.ifidx(), key).is_none() {
+                let row = row("return", back, from);
                 lines.push(format!(
                     "    from where no row routes it; that would be {row}"
                 ));
             }
+        } else if self.is_queue(route.to()) {
+            let to = self.keys.name(route.to());
+            return vec![
+                format!(
+                    "  no RETURN: `loopback` names no queue for {to}, so that __mq_return__ is not \
+                     set; a twoway call ends by TIMEOUT after {call_time} s"
+                ),
+                format!("  a way back would be {to}#… in `loopback`"),
+            ];
+        } else {
+            lines.push("  the RETURN comes back on the same connection".to_owned());
         }
         lines.push(format!(
-            "  and goes to the connection of __user_id__, if it still is there; none after {} s \
-             is TIMEOUT",
-            self.server.properties.call_time.as_secs_f64(),
+            "  and goes to the connection of __user_id__, if it still is there; none after \
+             {call_time} s is TIMEOUT"
         ));
         lines
     }
 
-    /// The ways of servers' CALLs to clients.
+    fn is_queue(&self, key: EndpointKey) -> bool {
+        let name = self.keys.name(key);
+        let mut endpoints = self.services.endpoints.iter();
+        endpoints
+            .any(|endpoint| endpoint.name == *name && matches!(endpoint.kind, EndpointKind::Mq(_)))
+    }
+
+    /// The routes of CALLs from servers to clients.
     fn pushes(&self) -> Vec<String> {
         let mut lines = vec!["A server calls it at clients, oneway".to_owned()];
-        let is_clients = |hop: &&Hop| self.server.listen.contains(&hop.to);
-        for hop in self.route.calls.iter().filter(is_clients) {
-            lines.push(format!("  by {}", self.title(hop.from)));
-            let to = self.name(hop.to);
-            lines.push(if self.is_topic(hop.from) {
+        let routes = self.table.calls().filter(|route| {
+            route.ifidx() == self.interface.ifidx && route.target() != RouteTarget::Servers
+        });
+        for route in routes {
+            lines.push(format!("  by {}", self.title_of(route.from())));
+            let to = self.keys.name(route.to());
+            lines.push(if route.target() == RouteTarget::AllClients {
                 format!(
                     "    to the connection of __user_id__ at {to}; without __user_id__ to every \
                      connection there"
@@ -186,19 +194,15 @@ impl Explained<'_> {
         lines
     }
 
-    fn is_topic(&self, id: EndpointId) -> bool {
-        let kind = &self.services.endpoint(id).kind;
-        matches!(kind, EndpointKind::Mq(queue) if queue.address.node == NodeType::Topic)
-    }
-
     fn proposal(&self, row: &str) -> String {
         let name = &self.interface.name;
         format!("  a route would be <route if=\"{name}\">{row}</route>")
     }
 
-    /// A row for a client's CALL, to where others go from there.
+    /// A row for a client's CALL, with the `out` of another interface's row.
     fn missing_call(&self, from: EndpointId) -> String {
-        let mut hops = self.server.routes.iter().flat_map(|route| &route.calls);
+        let routes = self.server.routes.iter();
+        let mut hops = routes.flat_map(|routes| &routes.calls);
         let other = hops.find(|hop| hop.from == from);
         row(
             "call",
@@ -207,11 +211,11 @@ impl Explained<'_> {
         )
     }
 
-    /// A row for a server's CALL, from where others come.
+    /// A row for a server's CALL, with the `in` of another row to clients.
     fn missing_push(&self) -> String {
         let listen = self.server.listen.first();
-        let ways = self.server.routes.iter();
-        let mut hops = ways.flat_map(|route| route.returns.iter().chain(&route.calls));
+        let routes = self.server.routes.iter();
+        let mut hops = routes.flat_map(|routes| routes.returns.iter().chain(&routes.calls));
         let other = hops.find(|hop| Some(&hop.to) == listen);
         let from = other.map_or("…", |hop| self.name(hop.from));
         row("call", from, listen.map_or("…", |id| self.name(*id)))

@@ -1,7 +1,9 @@
-//! What all parts of a running gateway share.
+//! What all sessions of a gateway share.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -10,93 +12,188 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tce_runtime::Servant;
 use tokio::sync::watch;
 
+use super::registry::SessionRegistry;
 use crate::{
-    auth::AuthGuard, auth::UserEvents, config::Properties, metrics::DropCounters, phase::Phase,
-    places::Places, slots::Slots, table::Table,
+    auth::{AuthGuard, UserEvents},
+    config::{Properties, Server, Services},
+    metrics::DropCounters,
+    routing::{EndpointKeys, RoutingTable},
+    upstream::Upstreams,
 };
 
-/// What all parts of a running gateway share.
-pub(crate) struct Core {
+/// The phases of a gateway, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GatewayPhase {
+    Starting,
+    Serving,
+    /// New connections and calls are refused; calls in flight end.
+    Stopping,
+    Ended,
+}
+
+/// The configuration in force, with its routes and the upstreams at their ends.
+/// A reload swaps it as a whole.
+pub(crate) struct ActiveRoutes {
+    pub(crate) services: Arc<Services>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) table: RoutingTable,
+    pub(crate) upstreams: Upstreams,
+}
+
+impl ActiveRoutes {
+    pub(crate) fn new(
+        services: &Arc<Services>,
+        server: &Arc<Server>,
+        keys: &EndpointKeys,
+        upstreams: Upstreams,
+    ) -> Self {
+        Self {
+            table: RoutingTable::new(services, server, keys),
+            services: Arc::clone(services),
+            server: Arc::clone(server),
+            upstreams,
+        }
+    }
+}
+
+/// What all sessions of a gateway share.
+pub(crate) struct SessionContext {
+    /// The name of the gateway.
     pub(crate) name: String,
-    pub(crate) began: Instant,
+    pub(crate) start: Instant,
     pub(crate) properties: Properties,
-    pub(crate) slots: Slots,
-    pub(crate) table: ArcSwap<Table>,
-    pub(crate) places: Places,
-    /// Nobody where each connection has a user id of its own.
+    pub(crate) endpoint_keys: EndpointKeys,
+    pub(crate) routes: ArcSwap<ActiveRoutes>,
+    pub(crate) registry: SessionRegistry,
+    pub(crate) address_limit: PerAddressLimit,
+    /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
     pub(crate) events: UserEvents,
-    /// Who answers calls to the gateway itself.
+    /// Answer calls to the gateway itself.
     pub(crate) servants: Vec<Arc<dyn Servant>>,
-    pub(crate) drops: DropCounters,
-    pub(crate) phase: watch::Sender<Phase>,
-    /// Unlike that of any other gateway, and of this one's other lives.
-    life: u64,
-    number: AtomicU64,
+    pub(crate) dropped: DropCounters,
+    pub(crate) phase: watch::Sender<GatewayPhase>,
+    /// Random, chosen at the start, so that the user ids of two runs or two
+    /// gateways never collide.
+    run_id: u64,
+    session_number: AtomicU64,
     sequence: AtomicU32,
 }
 
-/// What a core is made of.
-pub(crate) struct Parts {
-    pub(crate) name: String,
-    pub(crate) properties: Properties,
-    pub(crate) slots: Slots,
-    pub(crate) table: Table,
-    pub(crate) authenticator: Option<AuthGuard>,
-    pub(crate) events: UserEvents,
-    pub(crate) servants: Vec<Arc<dyn Servant>>,
-    pub(crate) drops: DropCounters,
-}
-
-impl Core {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let life = RandomState::new().hash_one(&parts.name);
-        // Any 32 of its bits do.
-        let [a, b, c, d, ..] = life.to_be_bytes();
+impl SessionContext {
+    /// The context of a gateway without upstreams.
+    pub(crate) fn new(
+        services: &Arc<Services>,
+        server: &Arc<Server>,
+        authenticator: Option<AuthGuard>,
+        events: UserEvents,
+        servants: Vec<Arc<dyn Servant>>,
+        dropped: DropCounters,
+    ) -> Arc<Self> {
+        let properties = server.properties.clone();
+        let endpoint_keys = EndpointKeys::default();
+        let routes = ActiveRoutes::new(services, server, &endpoint_keys, Upstreams::default());
+        let run_id = RandomState::new().hash_one(&server.name);
+        // The first sequence is random, too: any 32 bits of the id.
+        let [a, b, c, d, ..] = run_id.to_be_bytes();
         Arc::new(Self {
-            places: Places::new(parts.properties.max_connections_per_address),
-            name: parts.name,
-            began: Instant::now(),
-            properties: parts.properties,
-            slots: parts.slots,
-            table: ArcSwap::from_pointee(parts.table),
-            authenticator: parts.authenticator,
-            events: parts.events,
-            servants: parts.servants,
-            drops: parts.drops,
-            phase: watch::channel(Phase::Starting).0,
-            life,
-            number: AtomicU64::new(0),
+            name: server.name.clone(),
+            start: Instant::now(),
+            endpoint_keys,
+            routes: ArcSwap::from_pointee(routes),
+            registry: SessionRegistry::new(properties.second_login),
+            address_limit: PerAddressLimit::new(properties.max_connections_per_address),
+            properties,
+            authenticator,
+            events,
+            servants,
+            dropped,
+            phase: watch::channel(GatewayPhase::Starting).0,
+            run_id,
+            session_number: AtomicU64::new(0),
             sequence: AtomicU32::new(u32::from_be_bytes([a, b, c, d])),
         })
     }
 
-    /// The number of the next connection.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn next_session_number(&self) -> u64 {
+        self.session_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The sequence of the next call that is passed on.
-    pub(crate) fn next_sequence(&self) -> u32 {
+    /// The sequence of the next forwarded call.
+    pub(super) fn next_sequence(&self) -> u32 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The user id of a connection that names no user.
-    pub(crate) fn anonymous(&self, number: u64) -> Arc<str> {
-        format!("{}-{:016x}-{number}", self.name, self.life).into()
+    /// The user id of a session that does not log in.
+    pub(super) fn anonymous_user(&self, session: u64) -> Arc<str> {
+        format!("{}-{:016x}-{session}", self.name, self.run_id).into()
     }
 
-    /// Whether a servant of the gateway answers on an interface.
-    pub(crate) fn serves(&self, ifidx: u16) -> bool {
+    /// Whether a servant of the gateway answers calls to an interface.
+    pub(super) fn has_servant(&self, ifidx: u16) -> bool {
         let mut servants = self.servants.iter();
         servants.any(|servant| servant.interfaces().contains(&ifidx))
     }
 
-    /// Hears how far the gateway comes.
-    pub(crate) fn progress(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    /// Waits until the gateway has reached a phase.
+    pub(crate) fn reached(&self, phase: GatewayPhase) -> impl Future<Output = ()> + use<> {
+        let mut phases = self.phase.subscribe();
+        async move {
+            // The sender is dropped with the gateway, which has then ended.
+            let _ = phases.wait_for(|current| *current >= phase).await;
+        }
+    }
+}
+
+/// Limits the connections of each IP address.
+#[derive(Debug, Clone)]
+pub(crate) struct PerAddressLimit {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    limit: Option<usize>,
+}
+
+/// Counts as a connection of an address until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AddressPermit(Option<(IpAddr, PerAddressLimit)>);
+
+impl PerAddressLimit {
+    fn new(limit: Option<usize>) -> Self {
+        Self {
+            counts: Arc::default(),
+            limit,
+        }
+    }
+
+    /// Returns `None` if the address has reached the limit.
+    pub(crate) fn acquire(&self, address: IpAddr) -> Option<AddressPermit> {
+        let Some(limit) = self.limit else {
+            return Some(AddressPermit(None));
+        };
+        let address = address.to_canonical();
+        let mut counts = self.counts.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPermit(Some((address, self.clone()))))
+    }
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let Some((address, limit)) = &self.0 else {
+            return;
+        };
+        if let Entry::Occupied(mut count) = limit.counts.lock().entry(*address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }

@@ -1,21 +1,28 @@
-//! What goes through a session: calls out, RETURNs and pushes in.
+//! Messages from clients to servers.
 
-use std::sync::atomic::Ordering;
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tce_runtime::{
-    ErrorCode, ForwardError, InboundMessage,
-    wire::{CallType, Header, PatchedExtra, ROUTED, reserved},
+    BUILTIN_INTERFACE, Connection, Disposition, ErrorCode, ForwardError, InboundMessage,
+    MessageHandler,
+    wire::{Header, PatchedExtra, ROUTED, reserved},
 };
+use tokio::time::timeout;
 
-use super::{Session, calls::Call};
+use super::{ForwardedCall, Session, deliver::SERVER_DISCONNECTED};
 use crate::{
-    metrics as metric,
-    table::Way,
-    upstream::{SERVER_GONE, Via},
+    routing::Route,
+    upstream::{Upstream, UpstreamId},
 };
 
-/// The keys that no client sends to a server: each is the gateway's to set, or
-/// meant for the gateway alone.
+/// The operation `ping` of the built-in interface.
+const PING: u16 = 0;
+
+/// The keys of an extra that clients can't set: the gateway sets them, or reads
+/// them itself.
 const NOT_FROM_CLIENTS: [&str; 5] = [
     reserved::TOKEN,
     reserved::DEVICE_ID,
@@ -23,176 +30,242 @@ const NOT_FROM_CLIENTS: [&str; 5] = [
     reserved::MQ_RETURN,
     reserved::ERROR,
 ];
-/// The keys that tell a client nothing.
-const NOT_FOR_CLIENTS: [&str; 4] = [
-    reserved::TOKEN,
-    reserved::DEVICE_ID,
-    reserved::USER_ID,
-    reserved::MQ_RETURN,
-];
+
+impl MessageHandler for Session {
+    fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Disposition::Handled;
+        }
+        let header = message.message().header;
+        let user = {
+            let mut state = self.state.lock();
+            if !state.login.is_awaited() {
+                state.last_read_at = message.read_at();
+            }
+            if !state.is_resuming {
+                let size = message.payload().len() as u64;
+                self.traffic.bytes_in.fetch_add(size, Ordering::Relaxed);
+                if state.rate.count_frame(message.read_at()) {
+                    self.is_paused.store(true, Ordering::Release);
+                }
+            }
+            state.login.user().cloned()
+        };
+        if !header.calltype.is_call() {
+            // A client sends RETURNs only for calls of the gateway itself.
+            return Disposition::Local;
+        }
+        let Some(user) = user else {
+            // Before the login only `ping` is answered.
+            return match (header.ifidx, header.opidx) {
+                (BUILTIN_INTERFACE, PING) => Disposition::Local,
+                _ => self.log_in(message),
+            };
+        };
+        let is_local = message.has_servant();
+        if is_local || self.forward_call(message, &user) {
+            self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        match is_local {
+            true => Disposition::LocalAs(user),
+            false => Disposition::Handled,
+        }
+    }
+
+    fn connected(&self, connection: &Connection) {
+        // The runtime calls this once per connection.
+        let _ = self.connection.set(connection.downgrade());
+        if let Some(this) = self.this.upgrade() {
+            self.context.registry.insert(this);
+        }
+        self.log_in_anonymous();
+    }
+
+    fn disconnected(&self, _connection: &Connection, reason: &str) {
+        tracing::debug!(session = self.number, address = %self.address, "a client has disconnected: {reason}");
+        let lost = self.state.lock().calls.take_where(|_| true);
+        for call in &lost {
+            call.metrics.count_failure(ErrorCode::ConnectionLost);
+        }
+        self.log_out();
+        self.context.registry.remove(self);
+    }
+
+    fn should_pause(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire) || self.is_closing.load(Ordering::Acquire)
+    }
+
+    fn waits_for_capacity(&self) -> bool {
+        true
+    }
+
+    fn until_resumed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.is_closing.load(Ordering::Acquire) {
+                // The end of the connection drops this future.
+                return std::future::pending().await;
+            }
+            let changed = self.changed.notified();
+            let free_at = {
+                let state = self.state.lock();
+                let has_capacity = state.calls.len() < self.context.properties.max_calls_in_flight;
+                (has_capacity && state.deferred == 0).then(|| state.rate.free_at())
+            };
+            match free_at {
+                Some(at) => {
+                    tokio::time::sleep_until(at.into()).await;
+                    self.is_paused.store(false, Ordering::Release);
+                }
+                None => changed.await,
+            }
+        })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.has_nothing_in_flight()
+    }
+
+    fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
+        self.fail_call(header.sequence, code, text);
+    }
+}
 
 impl Session {
-    /// Passes a CALL on to whoever its route names. False where it waits, and
-    /// comes again.
-    pub(super) fn pass_on(&self, passing: &mut InboundMessage<'_>, user: &str) -> bool {
-        let ifidx = passing.message().header.ifidx;
-        let table = self.core.table.load();
-        let Some(way) = table.call(ifidx, self.endpoint) else {
+    /// Forwards a CALL by its route, or refuses it. Returns false if the CALL is
+    /// deferred.
+    fn forward_call(&self, message: &mut InboundMessage<'_>, user: &str) -> bool {
+        let ifidx = message.message().header.ifidx;
+        let routes = self.context.routes.load();
+        let route = routes.table.call(ifidx, self.endpoint);
+        let upstream = route.and_then(|route| routes.upstreams.get(route.to()));
+        let (Some(route), Some(upstream)) = (route, upstream) else {
             let text = format!("the gateway has no route for calls to interface {ifidx}");
-            self.refuse(passing, ErrorCode::InterfaceNotFound, "no_route", &text);
+            self.refuse(message, ErrorCode::InterfaceNotFound, "no_route", &text);
             return true;
         };
-        let backend = way.backend();
-        if backend.is_crowded() && !self.lock().resumes {
-            self.wait_for_room(passing, backend);
+        if upstream.has_waiting() && !self.state.lock().is_resuming {
+            self.wait_for_capacity(message, upstream);
             return false;
         }
-        let expected = backend.first_via(self.number);
-        let header = self.enter(passing, way, expected);
-        match self.send_on(passing, way, header, user) {
-            Ok(Some(via)) if expected != Some(via) && !header.calltype.is_oneway() => {
-                self.lock().calls.went(header.sequence, via);
-                if backend.has_lost(via) {
-                    // It may have gone before the call was known to be there.
-                    self.fail_call(header.sequence, ErrorCode::ConnectionLost, SERVER_GONE);
+        let expected = upstream.preferred_id(self.number);
+        let header = self.enter_call(message, route, expected);
+        match self.send(message, route, upstream, header, user) {
+            Ok(Some(id)) if expected != Some(id) && !header.calltype.is_oneway() => {
+                self.state.lock().calls.set_upstream(header.sequence, id);
+                if upstream.has_lost(id) {
+                    // It may have disconnected before the call named it.
+                    self.fail_call(
+                        header.sequence,
+                        ErrorCode::ConnectionLost,
+                        SERVER_DISCONNECTED,
+                    );
                 }
             }
             Ok(_) => {}
             Err(ForwardError::Full) => {
                 self.take_call(header.sequence);
-                self.wait_for_room(passing, backend);
+                self.wait_for_capacity(message, upstream);
                 return false;
             }
             Err(error) => {
                 self.take_call(header.sequence);
-                way.meter().count_failure(ErrorCode::SendFailed);
-                let text = format!("endpoint `{}`: {error}", backend.name());
-                self.refuse(passing, ErrorCode::SendFailed, "not_sent", &text);
+                route.metrics().count_failure(ErrorCode::SendFailed);
+                let text = format!("endpoint `{}`: {error}", upstream.name());
+                self.refuse(message, ErrorCode::SendFailed, "not_sent", &text);
             }
         }
-        way.meter().count_call();
+        route.metrics().count_call();
         true
     }
 
-    /// Enters a CALL among those under way, if somebody waits for its RETURN.
-    /// Returns the header that it goes on with.
-    fn enter(&self, passing: &InboundMessage<'_>, way: &Way, via: Option<Via>) -> Header {
-        let of_client = passing.message().header;
-        let mut header = of_client;
+    /// Enters a twoway CALL among those that wait for their RETURN. Returns the
+    /// header to forward it with.
+    fn enter_call(
+        &self,
+        message: &InboundMessage<'_>,
+        route: &Route,
+        upstream: Option<UpstreamId>,
+    ) -> Header {
+        let client_header = message.message().header;
+        let mut header = client_header;
         header.call_id |= ROUTED;
         if !header.calltype.is_oneway() {
-            header.sequence = self.core.next_sequence();
-            let call = Call::new(&of_client, passing.read_at(), via, way.meter());
-            let mut state = self.lock();
-            state.calls.enter(header.sequence, call);
-            if state.calls.len() >= self.core.properties.max_calls_in_flight {
-                self.is_held.store(true, Ordering::Release);
+            header.sequence = self.context.next_sequence();
+            let call = ForwardedCall {
+                header: client_header,
+                since: message.read_at(),
+                upstream,
+                metrics: Arc::clone(route.metrics()),
+            };
+            let mut state = self.state.lock();
+            state.calls.insert(header.sequence, call);
+            if state.calls.len() >= self.context.properties.max_calls_in_flight {
+                self.is_paused.store(true, Ordering::Release);
             }
         }
         header
     }
 
-    /// Sends a CALL to a backend, with who calls and where the RETURN goes.
-    fn send_on(
+    /// Sends a CALL to its upstream, with the user and the queue for its RETURN.
+    fn send(
         &self,
-        passing: &mut InboundMessage<'_>,
-        way: &Way,
+        message: &mut InboundMessage<'_>,
+        route: &Route,
+        upstream: &Upstream,
         header: Header,
         user: &str,
-    ) -> Result<Option<Via>, ForwardError> {
+    ) -> Result<Option<UpstreamId>, ForwardError> {
         let to_servers = [
             (reserved::USER_ID, user),
-            (reserved::MQ_RETURN, way.returns_by()),
+            (reserved::MQ_RETURN, route.mq_return()),
         ];
         let extra = PatchedExtra {
-            of: passing.message().extra,
+            of: message.message().extra,
             without: &NOT_FROM_CLIENTS,
-            with: if way.returns_by().is_empty() {
+            with: if route.mq_return().is_empty() {
                 &to_servers[..1]
             } else {
                 &to_servers
             },
         };
-        let time = self.core.properties.call_time;
-        way.backend()
-            .pass(self.number, passing, header, &extra, time)
+        let call_time = self.context.properties.call_time;
+        upstream.forward(self.number, message, header, &extra, call_time)
     }
 
-    /// Answers a CALL with an error; a oneway one is dropped.
-    pub(super) fn refuse(
+    /// Answers a CALL with an error, or drops it if it is oneway.
+    fn refuse(
         &self,
-        passing: &mut InboundMessage<'_>,
+        message: &mut InboundMessage<'_>,
         code: ErrorCode,
         reason: &'static str,
         text: &str,
     ) {
-        self.count_refused(passing.message().header, code, reason);
-        passing.refuse(code, text);
+        self.count_refused(message.message().header, code, reason);
+        message.refuse(code, text);
     }
 
-    /// Counts a CALL that is answered with an error, or dropped.
-    pub(super) fn count_refused(&self, header: Header, code: ErrorCode, reason: &'static str) {
-        if header.calltype.is_oneway() {
-            return self.core.drops.count(reason);
-        }
-        self.traffic.refused.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!(metric::CALLS_REFUSED, "code" => code.to_string(), "reason" => reason)
-            .increment(1);
-    }
-
-    /// Passes a RETURN to the client; one that no call of its waits for is
-    /// dropped.
-    pub(crate) fn returned(&self, passing: &mut InboundMessage<'_>) {
-        let message = passing.message();
-        let Some(call) = self.take_call(message.header.sequence) else {
-            return self.core.drops.count("late_return");
+    /// Defers a CALL until its upstream has capacity, for `call_time` at most.
+    fn wait_for_capacity(&self, message: &InboundMessage<'_>, upstream: &Arc<Upstream>) {
+        let Some(deferred) = self.defer(message) else {
+            return;
         };
-        call.returned(message.header.errcode, passing.read_at());
-        let header = Header {
-            errcode: message.header.errcode,
-            paramsize: message.header.paramsize,
-            ..call.header.returning(0)
-        };
-        self.send(passing, header);
-    }
-
-    /// Passes a server's CALL to the client, oneway.
-    pub(crate) fn push(&self, passing: &mut InboundMessage<'_>) {
-        let mut header = passing.message().header;
-        header.call_id &= !ROUTED;
-        header.calltype = CallType::ONEWAY;
-        self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
-        self.send(passing, header);
-    }
-
-    fn send(&self, passing: &mut InboundMessage<'_>, header: Header) {
-        let Some(connection) = self.connection() else {
-            return self.core.drops.count("client_gone");
-        };
-        let extra = PatchedExtra {
-            of: passing.message().extra,
-            without: &NOT_FOR_CLIENTS,
-            with: &[],
-        };
-        match passing.pass(&connection, header, &extra, None) {
-            Ok(()) => {
-                let size = passing.payload().len() as u64;
-                self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+        let (this, number) = (self.this.clone(), self.number);
+        let (ticket, name) = (upstream.wait_ticket(), upstream.name().to_owned());
+        let call_time = self.context.properties.call_time;
+        tokio::spawn(async move {
+            let permit = timeout(call_time, ticket.permit(number)).await;
+            let Some(session) = this.upgrade() else {
+                return;
+            };
+            if !matches!(permit, Ok(Some(_))) {
+                let text = format!("endpoint `{name}`: {}", ForwardError::Full);
+                deferred.refuse(ErrorCode::SendFailed, &text);
+                session.traffic.calls.fetch_add(1, Ordering::Relaxed);
+                session.count_refused(deferred.header, ErrorCode::SendFailed, "not_sent");
+            } else if deferred.connection.is_connected() {
+                session.resume(&deferred);
             }
-            Err(ForwardError::Disconnected) => self.core.drops.count("client_gone"),
-            Err(ForwardError::Full) if header.calltype.is_return() => {
-                // It had its chance: its calls were not read any more.
-                self.core.drops.count("slow_reader");
-                self.end("slow_reader");
-            }
-            Err(ForwardError::Full) => self.core.drops.count("slow_reader"),
-            Err(_) => {
-                self.core.drops.count("too_large");
-                if header.calltype.is_return() {
-                    let text = "the answer is larger than the gateway may send";
-                    connection.refuse(header, ErrorCode::SendFailed, text);
-                }
-            }
-        }
+            session.end_deferral();
+        });
     }
 }

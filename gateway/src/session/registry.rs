@@ -1,87 +1,124 @@
-//! All clients that are connected.
+//! All sessions, by number and by user.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
 };
 
-use super::{Session, users::Users};
-use crate::{metrics::TrafficTotals, session::context::Core};
+use parking_lot::RwLock;
 
-/// All clients that are connected, by connection and by user.
-pub(crate) struct Clients {
-    pub(crate) core: Arc<Core>,
-    pub(crate) users: Users,
-    known: RwLock<Known>,
+use super::Session;
+use crate::{config::SecondLogin, metrics::TrafficTotals};
+
+/// The outcome of binding a user to a session.
+pub(crate) enum BindOutcome {
+    /// The user had no session.
+    New,
+    /// The user's earlier session, which is replaced.
+    Replaced(Arc<Session>),
+    /// The user stays bound to another session.
+    Refused,
 }
 
-/// Under one lock, so that each session is counted once.
+/// All sessions, by number and by user.
+pub(crate) struct SessionRegistry {
+    open: RwLock<OpenSessions>,
+    users: RwLock<HashMap<Arc<str>, Arc<Session>>>,
+    second_login: SecondLogin,
+}
+
+/// Under one lock, so that totals count each session once.
 #[derive(Default)]
-struct Known {
-    sessions: HashMap<u64, Arc<Session>>,
-    /// What the sessions that have ended have seen.
-    ended: TrafficTotals,
+struct OpenSessions {
+    by_number: HashMap<u64, Arc<Session>>,
+    /// The totals of closed sessions.
+    closed: TrafficTotals,
 }
 
-impl Known {
-    /// Clones, since a session that ends while it is looked at leaves the map.
+impl OpenSessions {
+    /// Clones, since a session that ends while it is visited removes itself.
     fn sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions.values().cloned().collect()
+        self.by_number.values().cloned().collect()
     }
 }
 
-impl Clients {
-    pub(crate) fn new(core: &Arc<Core>) -> Arc<Self> {
-        Arc::new(Self {
-            core: Arc::clone(core),
-            users: Users::new(core.properties.second_login),
-            known: RwLock::default(),
-        })
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection is up.
-    pub(crate) fn join(&self, session: Arc<Session>) {
-        self.write().sessions.insert(session.number, session);
-    }
-
-    /// A connection has ended.
-    pub(crate) fn leave(&self, session: &Session) {
-        let seen = session.totals();
-        let mut known = self.write();
-        if known.sessions.remove(&session.number).is_some() {
-            known.ended += seen;
+impl SessionRegistry {
+    pub(crate) fn new(second_login: SecondLogin) -> Self {
+        Self {
+            open: RwLock::default(),
+            users: RwLock::default(),
+            second_login,
         }
     }
 
+    pub(super) fn insert(&self, session: Arc<Session>) {
+        let mut open = self.open.write();
+        open.by_number.insert(session.number, session);
+    }
+
+    pub(super) fn remove(&self, session: &Session) {
+        let totals = session.totals();
+        let mut open = self.open.write();
+        if open.by_number.remove(&session.number).is_some() {
+            open.closed += totals;
+        }
+    }
+
+    /// The number of open sessions.
     pub(crate) fn connections(&self) -> usize {
-        self.read().sessions.len()
+        self.open.read().by_number.len()
     }
 
-    /// Shows all connections to `look`.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&Session)) {
-        let sessions = self.read().sessions();
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Session)) {
+        let sessions = self.open.read().sessions();
         for session in sessions {
-            look(&session);
+            visit(&session);
         }
     }
 
-    /// What all connections have seen, the ended ones too.
+    /// The totals of all sessions, closed ones included.
     pub(crate) fn totals(&self) -> TrafficTotals {
         let (mut totals, sessions) = {
-            let known = self.read();
-            (known.ended, known.sessions())
+            let open = self.open.read();
+            (open.closed, open.sessions())
         };
         for session in sessions {
             totals += session.totals();
         }
         totals
+    }
+
+    /// Binds a user to a session, as the property `second_login` says.
+    pub(super) fn bind(&self, user: &Arc<str>, session: &Arc<Session>) -> BindOutcome {
+        match self.users.write().entry(Arc::clone(user)) {
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(session));
+                BindOutcome::New
+            }
+            Entry::Occupied(_) if self.second_login == SecondLogin::Refuse => BindOutcome::Refused,
+            Entry::Occupied(mut entry) => BindOutcome::Replaced(entry.insert(Arc::clone(session))),
+        }
+    }
+
+    /// Unbinds a user from a session. Returns false if the user is bound to
+    /// another session.
+    pub(super) fn unbind(&self, user: &Arc<str>, session: u64) -> bool {
+        match self.users.write().entry(Arc::clone(user)) {
+            Entry::Occupied(entry) if entry.get().number == session => {
+                entry.remove();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The session of a user.
+    pub(crate) fn of_user(&self, user: &str) -> Option<Arc<Session>> {
+        self.users.read().get(user).cloned()
+    }
+
+    /// The number of users who are logged in.
+    pub(crate) fn users(&self) -> usize {
+        self.users.read().len()
     }
 }

@@ -1,148 +1,153 @@
-//! Servers that are reached by sockets, without a broker.
+//! Servers that the gateway connects to by sockets, without a broker.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use backon::{ExponentialBuilder, Retryable};
 use futures_util::future::select_all;
+use parking_lot::Mutex;
 use tce_runtime::{
     Communicator, Connection, ForwardError, InboundMessage, MessageHandler, Servant,
     wire::{Header, PatchedExtra},
 };
-use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::Via;
-use crate::phase::{Phase, reached};
+/// The pauses between attempts to connect for the first time.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// The pauses between attempts to reach a server that has never been there.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Identifies a server that is connected directly. Unique in the process; a
+/// reload that replaces the server gives it another id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UpstreamId(u64);
 
-/// The servers behind one endpoint.
-pub(crate) struct Direct {
-    name: String,
-    hosts: Vec<Host>,
+impl UpstreamId {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
-/// One of them.
-pub(crate) struct Host {
-    via: Via,
-    /// `tcp://host:port`
-    pub(crate) endpoint: String,
-    /// Once it has been reached; from then on it is kept.
+/// The servers behind one endpoint.
+pub(crate) struct DirectUpstream {
+    hosts: Vec<UpstreamHost>,
+    /// The tasks that connect for the first time. Dropping the set aborts them.
+    connecting: Mutex<JoinSet<()>>,
+}
+
+/// One server.
+pub(crate) struct UpstreamHost {
+    id: UpstreamId,
+    /// The address, for example `tcp://host:port`.
+    pub(crate) address: String,
+    /// Set by the first successful attempt; later the connection reconnects by
+    /// itself.
     connection: Arc<OnceLock<Connection>>,
 }
 
-impl Host {
+impl UpstreamHost {
     pub(crate) fn is_up(&self) -> bool {
         self.connection.get().is_some_and(Connection::is_connected)
     }
 }
 
-/// What the connections to servers are made with.
-pub(crate) struct Making<'a> {
-    pub(crate) communicator: &'a Communicator,
-    /// Who answers what the servers call here.
-    pub(crate) servants: &'a [Arc<dyn Servant>],
-    /// Who decides about what comes from a server.
-    pub(crate) relay: &'a dyn Fn(Via) -> Arc<dyn MessageHandler>,
-    /// How far the gateway has come: at its end nobody is connected to any more.
-    pub(crate) phase: watch::Receiver<Phase>,
-}
-
-impl Direct {
-    /// Begins to connect to all hosts, for as long as it takes.
+impl DirectUpstream {
+    /// Starts to connect to all hosts, and retries until it succeeds. `handler`
+    /// makes the handler of the messages from a host; `servants` answer the calls
+    /// from servers to the gateway itself.
     pub(crate) fn connect(
-        name: &str,
-        endpoints: impl IntoIterator<Item = String>,
-        making: &Making<'_>,
+        communicator: &Communicator,
+        addresses: impl IntoIterator<Item = String>,
+        servants: &[Arc<dyn Servant>],
+        handler: impl Fn(UpstreamId) -> Arc<dyn MessageHandler>,
     ) -> Self {
-        let hosts = endpoints.into_iter().map(|endpoint| {
-            let host = Host {
-                via: Via::new(),
-                endpoint,
+        let mut connecting = JoinSet::new();
+        let hosts = addresses.into_iter().map(|address| {
+            let host = UpstreamHost {
+                id: UpstreamId::new(),
+                address,
                 connection: Arc::default(),
             };
-            let reaching = Reaching {
-                communicator: making.communicator.clone(),
-                endpoint: host.endpoint.clone(),
-                relay: (making.relay)(host.via),
-                servants: making.servants.to_vec(),
-                place: Arc::clone(&host.connection),
-            };
-            let stopping = reached(making.phase.clone(), Phase::Stopping);
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = reaching.reach() => {}
-                    () = stopping => {}
-                }
-            });
+            connecting.spawn(connect_first(
+                communicator.clone(),
+                host.address.clone(),
+                handler(host.id),
+                servants.to_vec(),
+                Arc::clone(&host.connection),
+            ));
             host
         });
         Self {
-            name: name.to_owned(),
             hosts: hosts.collect(),
+            connecting: Mutex::new(connecting),
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// Gives up on hosts that have not been connected yet. A shutdown would wait
+    /// for an attempt in progress.
+    pub(super) fn stop_connecting(&self) {
+        self.connecting.lock().abort_all();
     }
 
-    pub(crate) fn hosts(&self) -> &[Host] {
+    pub(crate) fn hosts(&self) -> &[UpstreamHost] {
         &self.hosts
     }
 
-    /// Whether a server has gone.
-    pub(super) fn has_lost(&self, via: Via) -> bool {
-        let host = self.hosts.iter().find(|host| host.via == via);
+    /// Whether a server has been disconnected.
+    pub(super) fn has_lost(&self, id: UpstreamId) -> bool {
+        let host = self.hosts.iter().find(|host| host.id == id);
         host.is_none_or(|host| !host.is_up())
     }
 
-    /// The session's host.
-    pub(super) fn first_via(&self, session: u64) -> Option<Via> {
-        Some(self.hosts.get(self.first(session))?.via)
+    /// The host that the calls of a session go to while it is up.
+    pub(super) fn preferred_id(&self, session: u64) -> Option<UpstreamId> {
+        Some(self.hosts.get(self.preferred(session))?.id)
     }
 
-    fn first(&self, session: u64) -> usize {
+    fn preferred(&self, session: u64) -> usize {
         usize::try_from(session).unwrap_or(0) % self.hosts.len().max(1)
     }
 
-    /// Waits until one of the hosts that are there may have room, the session's
-    /// first; where none is there, nothing is waited for.
+    /// All hosts, the session's preferred one first.
+    fn hosts_from_preferred(&self, session: u64) -> impl Iterator<Item = &UpstreamHost> {
+        let hosts = self.hosts.iter().cycle().skip(self.preferred(session));
+        hosts.take(self.hosts.len())
+    }
+
+    /// Waits until a host that is up may have capacity; returns at once if none
+    /// is up.
     pub(super) async fn capacity(&self, session: u64) {
-        let hosts = self.hosts.iter().cycle().skip(self.first(session));
-        let there = hosts.take(self.hosts.len()).filter(|host| host.is_up());
-        let rooms = there.filter_map(|host| Some(Box::pin(host.connection.get()?.capacity())));
-        let rooms: Vec<_> = rooms.collect();
-        if !rooms.is_empty() {
-            select_all(rooms).await;
+        let hosts = self.hosts_from_preferred(session);
+        let capacities: Vec<_> = hosts
+            .filter(|host| host.is_up())
+            .filter_map(|host| Some(Box::pin(host.connection.get()?.capacity())))
+            .collect();
+        if !capacities.is_empty() {
+            select_all(capacities).await;
         }
     }
 
-    /// Passes a CALL on to the session's host, or the next one that takes it.
-    pub(super) fn pass(
+    /// Forwards a CALL to the session's preferred host, or to the next one that
+    /// takes it.
+    pub(super) fn forward(
         &self,
         session: u64,
-        passing: &mut InboundMessage<'_>,
+        message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
-    ) -> Result<Via, ForwardError> {
-        let count = self.hosts.len();
+    ) -> Result<UpstreamId, ForwardError> {
         let mut failure = ForwardError::Disconnected;
-        for host in self
-            .hosts
-            .iter()
-            .cycle()
-            .skip(self.first(session))
-            .take(count)
-        {
+        for host in self.hosts_from_preferred(session) {
             let Some(connection) = host.connection.get() else {
                 continue;
             };
-            match passing.pass(connection, header, extra, None) {
-                Ok(()) => return Ok(host.via),
+            match message.pass(connection, header, extra, None) {
+                Ok(()) => return Ok(host.id),
                 Err(ForwardError::Disconnected) => {}
                 Err(error) => failure = error,
             }
@@ -151,46 +156,33 @@ impl Direct {
     }
 }
 
-/// A server that is connected to; once it has been there, its connection is
-/// made again by itself.
-struct Reaching {
+/// Connects for the first time, and retries until it succeeds.
+async fn connect_first(
     communicator: Communicator,
-    endpoint: String,
-    relay: Arc<dyn MessageHandler>,
+    address: String,
+    handler: Arc<dyn MessageHandler>,
     servants: Vec<Arc<dyn Servant>>,
-    place: Arc<OnceLock<Connection>>,
-}
-
-impl Reaching {
-    async fn reach(self) {
-        let mut pause = PAUSE_MIN;
-        loop {
-            let relay = Arc::clone(&self.relay);
-            let failure = match self
-                .communicator
-                .connect_with_handler(&self.endpoint, relay)
-                .await
-            {
-                Ok(connection) => return self.keep(connection),
-                Err(failure) => failure,
-            };
-            if pause == PAUSE_MIN {
-                let endpoint = &self.endpoint;
-                tracing::warn!(
-                    endpoint,
-                    "a server is not reached; it is tried again: {failure}"
-                );
+    connected: Arc<OnceLock<Connection>>,
+) {
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(BACKOFF_MAX)
+        .with_jitter()
+        .without_max_times();
+    let mut is_reported = false;
+    let connecting = (|| communicator.connect_with_handler(&address, Arc::clone(&handler)))
+        .retry(backoff)
+        .notify(|error, _| {
+            if !std::mem::replace(&mut is_reported, true) {
+                tracing::warn!(address, "can't connect to a server, retrying: {error}");
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+        });
+    let Ok(connection) = connecting.await else {
+        return;
+    };
+    for servant in servants {
+        connection.add_servant(servant);
     }
-
-    fn keep(self, connection: Connection) {
-        for servant in self.servants {
-            connection.add_servant(servant);
-        }
-        // Nobody else sets it.
-        let _ = self.place.set(connection);
-    }
+    // Only this task sets it.
+    let _ = connected.set(connection);
 }

@@ -1,148 +1,257 @@
-//! The side away from the clients: queues, and sockets of servers.
+//! Upstreams: the servers that calls are forwarded to, by queues or sockets, and
+//! the calls that wait for their capacity.
 
-mod crowd;
 mod direct;
-pub(crate) mod queue;
+mod queue;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tce_runtime::{
-    Connection, ForwardError, InboundMessage,
+    ForwardError, InboundMessage,
     wire::{Header, PatchedExtra},
 };
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 
-use crowd::Crowd;
-pub(crate) use crowd::Place;
-pub(crate) use direct::{Direct, Making};
+pub(crate) use direct::{DirectUpstream, UpstreamHost, UpstreamId};
+pub(crate) use queue::{QueueUpstream, QueueUpstreams};
 
-/// A server by which calls leave, where it is reached directly: a number that
-/// no other has, nor the same one after it was loaded anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Via(u64);
+use crate::routing::EndpointKey;
 
-impl Via {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
+/// How long a message waits for capacity before the upstream counts as stuck and
+/// calls fail at once: long enough for bursts, short enough for a caller that
+/// gets an error (`spec/gateway.md`, "What the gateway does with a message", 1).
+const CAPACITY_TIME: Duration = Duration::from_millis(200);
+
+/// The servers behind one endpoint.
+pub(crate) struct Upstream {
+    name: String,
+    kind: UpstreamKind,
+    waiting: WaitQueue,
 }
 
-/// What becomes of a call to a server that has gone.
-pub(crate) const SERVER_GONE: &str =
-    "the server's connection to the gateway ended before it answered";
-
-/// What calls are passed on to.
-pub(crate) struct Backend {
-    pub(crate) kind: Kind,
-    crowd: Crowd,
+/// How the servers are reached.
+pub(crate) enum UpstreamKind {
+    Queue(QueueUpstream),
+    Direct(DirectUpstream),
 }
 
-/// How it is reached.
-pub(crate) enum Kind {
-    Queue(Queue),
-    Direct(Direct),
-}
-
-/// A queue or topic at a broker.
-pub(crate) struct Queue {
-    pub(crate) name: String,
-    /// `amqp://host:port`
-    pub(crate) address: String,
-    pub(crate) connection: Connection,
-}
-
-impl Backend {
-    pub(crate) fn new(kind: Kind) -> Arc<Self> {
+impl Upstream {
+    pub(crate) fn new(name: &str, kind: UpstreamKind) -> Arc<Self> {
         Arc::new(Self {
+            name: name.to_owned(),
             kind,
-            crowd: Crowd::default(),
+            waiting: WaitQueue::default(),
         })
     }
 
+    /// The name of the endpoint.
     pub(crate) fn name(&self) -> &str {
-        match &self.kind {
-            Kind::Queue(queue) => &queue.name,
-            Kind::Direct(direct) => direct.name(),
-        }
+        &self.name
     }
 
-    /// Whether the broker, or one of the servers, is there.
+    pub(crate) fn kind(&self) -> &UpstreamKind {
+        &self.kind
+    }
+
+    /// Whether the broker, or at least one of the servers, is connected.
     pub(crate) fn is_up(&self) -> bool {
         match &self.kind {
-            Kind::Queue(queue) => queue.connection.is_connected(),
-            Kind::Direct(direct) => direct.hosts().iter().any(direct::Host::is_up),
+            UpstreamKind::Queue(queue) => queue.connection.is_connected(),
+            UpstreamKind::Direct(direct) => direct.hosts().iter().any(UpstreamHost::is_up),
         }
     }
 
-    /// Whether the server by which a call went has gone. Of a queue nobody
-    /// knows: its server may come again.
-    pub(crate) fn has_lost(&self, via: Via) -> bool {
+    /// Whether the server that a call was sent to has been disconnected. Always
+    /// false for a queue: its server may come back and read the call.
+    pub(crate) fn has_lost(&self, id: UpstreamId) -> bool {
         match &self.kind {
-            Kind::Queue(_) => false,
-            Kind::Direct(direct) => direct.has_lost(via),
+            UpstreamKind::Queue(_) => false,
+            UpstreamKind::Direct(direct) => direct.has_lost(id),
         }
     }
 
-    /// The server that calls of a session go to while it is there; of a queue
-    /// nobody knows.
-    pub(crate) fn first_via(&self, session: u64) -> Option<Via> {
+    /// The server that the calls of a session go to while it is up; `None` for a
+    /// queue.
+    pub(crate) fn preferred_id(&self, session: u64) -> Option<UpstreamId> {
         match &self.kind {
-            Kind::Queue(_) => None,
-            Kind::Direct(direct) => direct.first_via(session),
+            UpstreamKind::Queue(_) => None,
+            UpstreamKind::Direct(direct) => direct.preferred_id(session),
         }
     }
 
-    /// How many messages wait: for the broker, or for room.
+    /// The number of messages that wait, for the broker or for capacity.
     pub(crate) fn queued(&self) -> usize {
-        let for_the_broker = match &self.kind {
-            Kind::Queue(queue) => queue.connection.queued(),
-            Kind::Direct(_) => 0,
+        let for_broker = match &self.kind {
+            UpstreamKind::Queue(queue) => queue.connection.queued(),
+            UpstreamKind::Direct(_) => 0,
         };
-        for_the_broker + self.crowd.size()
+        for_broker + self.waiting.size()
     }
 
-    /// Whether messages wait for room here: whatever comes now is behind them.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.crowd.size() > 0
+    /// Whether messages wait for capacity: later ones have to wait behind them.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.size() > 0
     }
 
-    /// A place among those that wait for room.
-    pub(crate) fn queue_up(self: &Arc<Self>) -> Place {
-        Place::of(Arc::clone(self))
+    /// Enters a message into the queue for capacity.
+    pub(crate) fn wait_ticket(self: &Arc<Self>) -> WaitTicket {
+        WaitTicket::new(Arc::clone(self))
     }
 
-    /// Waits until a message of a session may find room.
+    /// Waits until a message of a session may find capacity.
     async fn capacity(&self, session: u64) {
         match &self.kind {
-            Kind::Queue(queue) => queue.connection.capacity().await,
-            Kind::Direct(direct) => direct.capacity(session).await,
+            UpstreamKind::Queue(queue) => queue.connection.capacity().await,
+            UpstreamKind::Direct(direct) => direct.capacity(session).await,
         }
     }
 
-    /// Passes a CALL on, and says by which server, where that is known. Calls of one session keep to
-    /// one host while it is there, so that they stay in order.
-    pub(crate) fn pass(
+    /// Forwards a CALL, and returns the server that it was sent to, if known. The
+    /// calls of one session go to one host while it is up, so that they stay in
+    /// order.
+    pub(crate) fn forward(
         &self,
         session: u64,
-        passing: &mut InboundMessage<'_>,
+        message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
         expires_in: Duration,
-    ) -> Result<Option<Via>, ForwardError> {
-        let via = match &self.kind {
-            Kind::Queue(queue) => {
-                passing.pass(&queue.connection, header, extra, Some(expires_in))?;
+    ) -> Result<Option<UpstreamId>, ForwardError> {
+        let id = match &self.kind {
+            UpstreamKind::Queue(queue) => {
+                message.pass(&queue.connection, header, extra, Some(expires_in))?;
                 None
             }
-            Kind::Direct(direct) => Some(direct.pass(session, passing, header, extra)?),
+            UpstreamKind::Direct(direct) => Some(direct.forward(session, message, header, extra)?),
         };
-        self.crowd.moves();
-        Ok(via)
+        self.waiting.progressed();
+        Ok(id)
+    }
+
+    /// Gives up on servers that have not been connected yet.
+    pub(crate) fn stop_connecting(&self) {
+        if let UpstreamKind::Direct(direct) = &self.kind {
+            direct.stop_connecting();
+        }
+    }
+}
+
+/// The upstreams of one configuration, by endpoint key.
+#[derive(Default)]
+pub(crate) struct Upstreams(Vec<Option<Arc<Upstream>>>);
+
+impl Upstreams {
+    pub(crate) fn insert(&mut self, key: EndpointKey, upstream: Arc<Upstream>) {
+        let index = key.index();
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(upstream);
+    }
+
+    pub(crate) fn get(&self, key: EndpointKey) -> Option<&Arc<Upstream>> {
+        self.0.get(key.index())?.as_ref()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.0.iter().flatten()
+    }
+}
+
+/// The messages that found no capacity. They are forwarded in the order of their
+/// arrival, before later messages. One at a time waits for capacity, so that a
+/// message that leaves wakes one waiter.
+#[derive(Debug, Default)]
+struct WaitQueue {
+    size: AtomicUsize,
+    permit: Mutex<()>,
+    /// Set when there was no capacity for [`CAPACITY_TIME`]; cleared by the next
+    /// message that is sent.
+    is_stuck: AtomicBool,
+}
+
+impl WaitQueue {
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Waits for `capacity`, or only polls it if the upstream is stuck. Returns
+    /// whether there is capacity.
+    async fn wait(&self, capacity: impl Future<Output = ()>) -> bool {
+        let has_capacity = match self.is_stuck.load(Ordering::Relaxed) {
+            true => capacity.now_or_never().is_some(),
+            false => timeout(CAPACITY_TIME, capacity).await.is_ok(),
+        };
+        self.is_stuck.store(!has_capacity, Ordering::Relaxed);
+        has_capacity
+    }
+
+    /// The upstream has taken a message.
+    fn progressed(&self) {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            self.is_stuck.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A message's place in a [`WaitQueue`]; dropping it leaves the queue.
+pub(crate) struct WaitTicket(Arc<Upstream>);
+
+impl WaitTicket {
+    fn new(upstream: Arc<Upstream>) -> Self {
+        upstream.waiting.size.fetch_add(1, Ordering::Relaxed);
+        Self(upstream)
+    }
+
+    /// Waits for the messages before this one, and then for capacity. The permit
+    /// is held until the message is forwarded. Returns `None` if the upstream is
+    /// stuck.
+    pub(crate) async fn permit(&self, session: u64) -> Option<MutexGuard<'_, ()>> {
+        let waiting = &self.0.waiting;
+        let permit = waiting.permit.lock().await;
+        let has_capacity = waiting.wait(self.0.capacity(session)).await;
+        has_capacity.then_some(permit)
+    }
+}
+
+impl Drop for WaitTicket {
+    fn drop(&mut self) {
+        self.0.waiting.size.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_upstream_is_only_polled_until_it_takes_a_message() {
+        let queue = WaitQueue::default();
+        let waits = async || {
+            let start = Instant::now();
+            assert!(!queue.wait(pending()).await);
+            start.elapsed() >= CAPACITY_TIME
+        };
+        assert!(waits().await);
+        assert!(!waits().await);
+        queue.progressed();
+        assert!(waits().await);
+        assert!(!waits().await);
+        assert!(queue.wait(ready(())).await);
+        assert!(waits().await);
     }
 }

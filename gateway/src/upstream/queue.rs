@@ -1,38 +1,40 @@
-//! The message queues of a gateway.
+//! Servers behind message queues.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
+use backon::{ExponentialBuilder, Retryable};
 use tce_runtime::{
-    Adapter, Communicator, MemoryBroker, MessageHandler, RpcError,
+    Communicator, Connection, MemoryBroker, RpcError,
     config::{MqConfig, MqEndpoint},
 };
 
-use crate::{
-    config::{EndpointId, EndpointKind, Server, Services},
-    session::Clients,
-    session::deliver::Arrivals,
-    table::Backends,
-    upstream::{Backend, Kind, Queue},
-};
+use crate::config::{EndpointId, EndpointKind, Server, Services};
 
-/// The pauses between attempts to reach a broker at the start.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The pauses between attempts to open the queues at the start.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Message queues that were opened together.
+/// A queue or topic that calls are forwarded to.
+pub(crate) struct QueueUpstream {
+    /// The address of the broker, for example `amqp://host:port`.
+    pub(crate) broker: String,
+    pub(crate) connection: Connection,
+}
+
+/// Message queues that are opened together.
 #[derive(Clone)]
-pub(crate) struct Queues {
+pub(crate) struct QueueUpstreams {
     communicator: Communicator,
     endpoints: Vec<MqEndpoint>,
 }
 
-impl Queues {
-    /// Those that `server` reads and writes, without those that are open
-    /// already.
-    pub(crate) fn of(services: &Services, server: &Server, open: &[Self]) -> Self {
+impl QueueUpstreams {
+    /// The queues that `server` reads and writes, except those that are already
+    /// `open`.
+    pub(crate) fn new(services: &Services, server: &Server, open: &[Self]) -> Self {
         let (reads, writes) = (
-            by_name(services, &server.reads),
-            by_name(services, &server.writes),
+            names(services, &server.reads),
+            names(services, &server.writes),
         );
         let is_open = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.covers(endpoint));
         let endpoints = services.endpoints.iter().filter_map(|endpoint| {
@@ -46,37 +48,34 @@ impl Queues {
             };
             ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
         });
+        let options = server.properties.upstream_options(None);
         Self {
             endpoints: endpoints.collect(),
-            communicator: Communicator::with_options(server.properties.upstream_options(None)),
+            communicator: Communicator::with_options(options),
         }
     }
 
-    /// Whether an endpoint is open here for all that it is used for.
+    /// Whether an endpoint is open, for all that it is needed for.
     fn covers(&self, endpoint: &MqEndpoint) -> bool {
         self.endpoints.iter().any(|open| {
-            let used_alike = MqEndpoint {
+            let same_use = MqEndpoint {
                 reads: endpoint.reads,
                 writes: endpoint.writes,
                 ..open.clone()
             };
-            used_alike == *endpoint
+            same_use == *endpoint
                 && (open.reads || !endpoint.reads)
                 && (open.writes || !endpoint.writes)
         })
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.endpoints.is_empty()
     }
 
     pub(crate) fn communicator(&self) -> &Communicator {
         &self.communicator
     }
 
-    /// Opens them.
+    /// Opens the queues.
     pub(crate) async fn open(&self, memory: Option<&MemoryBroker>) -> Result<(), RpcError> {
-        if self.is_empty() {
+        if self.endpoints.is_empty() {
             return Ok(());
         }
         let config = MqConfig {
@@ -90,49 +89,44 @@ impl Queues {
         }
     }
 
-    /// The same, however long the broker is away.
-    pub(crate) async fn open_in_time(&self, memory: Option<&MemoryBroker>) {
-        let mut pause = PAUSE_MIN;
-        while let Err(error) = self.open(memory).await {
-            tracing::warn!("waits for the message queues: {error}");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
+    /// Opens the queues, and retries until the broker can be reached.
+    pub(crate) async fn open_with_retry(
+        &self,
+        memory: Option<&MemoryBroker>,
+    ) -> Result<(), RpcError> {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(BACKOFF_MAX)
+            .with_jitter()
+            .without_max_times();
+        (|| self.open(memory))
+            .retry(backoff)
+            .notify(|error, _| tracing::warn!("can't open the message queues, retrying: {error}"))
+            .await
     }
 
-    /// Those that are written, to pass calls on to.
-    pub(crate) async fn backends(&self) -> Result<Backends, RpcError> {
-        let mut backends = Backends::new();
+    /// The queues that calls are forwarded to, by name.
+    pub(crate) async fn connect(&self) -> Result<Vec<(String, QueueUpstream)>, RpcError> {
+        let mut upstreams = Vec::new();
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
             let name = &endpoint.name;
-            let queue = Queue {
-                name: name.clone(),
-                address: format!("amqp://{}:{}", endpoint.host, endpoint.port),
+            let queue = QueueUpstream {
+                broker: format!("amqp://{}:{}", endpoint.host, endpoint.port),
                 connection: self.communicator.connect(&format!("mq:{name}")).await?,
             };
-            backends.insert(name.clone(), Backend::new(Kind::Queue(queue)));
+            upstreams.push((name.clone(), queue));
         }
-        Ok(backends)
+        Ok(upstreams)
     }
 
-    /// Begins to read those that are read.
-    pub(crate) async fn read(&self, clients: &Arc<Clients>) -> Result<(), RpcError> {
-        let core = &clients.core;
-        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.reads) {
-            let name = &endpoint.name;
-            let relay: Arc<dyn MessageHandler> =
-                Arc::new(Arrivals::new(clients, core.slots.of(name), None));
-            let adapter = Adapter::listen(&self.communicator, &format!("mq:{name}")).await?;
-            for servant in &core.servants {
-                adapter.add_servant(Arc::clone(servant));
-            }
-            adapter.handle_queues(&relay).start();
-        }
-        Ok(())
+    /// The names of the queues that the gateway reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
+        let endpoints = self.endpoints.iter().filter(|endpoint| endpoint.reads);
+        endpoints.map(|endpoint| endpoint.name.as_str())
     }
 }
 
-fn by_name<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {
+fn names<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {
     ids.iter()
         .map(|id| services.endpoint(*id).name.as_str())
         .collect()

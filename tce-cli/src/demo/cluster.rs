@@ -6,7 +6,7 @@ use std::{
 };
 
 use tce_gateway::{
-    Gateway, Running,
+    Gateway, RunningGateway,
     auth::TokenIsUser,
     config::{EndpointKind, HostPort, Server, Services},
 };
@@ -29,7 +29,7 @@ const SERVICES: &str = include_str!("../../../examples/cluster/services.xml");
 /// The server's communicator, and the gateways by name.
 pub(super) struct Cluster {
     server: Communicator,
-    pub(super) gateways: Vec<(String, Running)>,
+    pub(super) gateways: Vec<(String, RunningGateway)>,
 }
 
 impl Cluster {
@@ -109,7 +109,7 @@ async fn start(
     name: &str,
     broker: &Broker,
     told: &Told,
-) -> Result<Running, Surprise> {
+) -> Result<RunningGateway, Surprise> {
     let servant = servants::Gateway(name.to_owned(), told.clone());
     let (heard, gateway) = (told.clone(), name.to_owned());
     let gateway = Gateway::new(Arc::clone(services), name)?
@@ -128,7 +128,7 @@ fn show(
     console: &mut Console,
     services: &Services,
     server: &Server,
-    gateway: &Running,
+    gateway: &RunningGateway,
 ) -> io::Result<()> {
     let name = &server.name;
     for address in gateway.addresses() {
