@@ -302,10 +302,10 @@ fn an_endpoint_reads_as_it_is_written() {
 }
 
 #[test]
-fn an_endpoint_that_is_none_says_why() {
+fn an_invalid_endpoint_says_why() {
     for (text, why) in [
-        ("http://localhost:1", "none of tcp, ssl, ws, wss"),
-        ("tcp://localhost:1/path", "only ws and wss have"),
+        ("http://localhost:1", "not one of tcp, ssl, ws, wss"),
+        ("tcp://localhost:1/path", "only ws and wss may have"),
         ("ws://localhost/path:1", "no port"),
     ] {
         let error = text.parse::<Endpoint>().unwrap_err().to_string();
