@@ -307,8 +307,8 @@ fn an_endpoint_is_displayed_as_it_was_parsed() {
 #[test]
 fn a_malformed_endpoint_is_refused_with_the_reason() {
     for (text, why) in [
-        ("http://localhost:1", "none of tcp, ssl, ws, wss"),
-        ("tcp://localhost:1/path", "only ws and wss have"),
+        ("http://localhost:1", "not one of tcp, ssl, ws, wss"),
+        ("tcp://localhost:1/path", "only ws and wss may have"),
         ("ws://localhost/path:1", "no port"),
     ] {
         let error = text.parse::<Endpoint>().unwrap_err().to_string();
