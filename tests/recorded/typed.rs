@@ -29,16 +29,16 @@ pub(crate) fn check(recorded: &Recorded, params: &[u8]) {
     let first = &values[0];
     match recorded.operation() {
         "test::Server::echo" | "test::Server::heartbeat" => {
-            assert_encodes(params, &(string(first),))
+            assert_encodes(params, &(string(first),));
         }
         "test::Server::timeout" => assert_encodes(params, &(number::<i32>(first),)),
         "zoo::Keeper::roundtrip" => assert_encodes(params, &(family(first),)),
         "zoo::Keeper::table" => {
-            assert_encodes(params, &(list(first, |row| list(row, number::<i32>)),))
+            assert_encodes(params, &(list(first, |row| list(row, number::<i32>)),));
         }
         "zoo::Keeper::blob" => assert_encodes(params, &(list(first, number::<u8>),)),
         "zoo::Keeper::counts" => {
-            assert_encodes(params, &(map(first, str::to_owned, number::<i32>),))
+            assert_encodes(params, &(map(first, str::to_owned, number::<i32>),));
         }
         "zoo::Keeper::names" => {
             assert_encodes(
