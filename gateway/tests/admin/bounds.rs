@@ -1,6 +1,6 @@
-//! What one who asks may take, and how it ends.
+//! The limits of HTTP connections, and the shutdown.
 //!
-//! The clock is tokio's: it moves on when nobody does anything.
+//! Tests use tokio's paused clock, which advances when all tasks are idle.
 
 use std::net::SocketAddr;
 

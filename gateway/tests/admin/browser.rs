@@ -1,5 +1,4 @@
-//! A browser that shows one page, and tells what is on it by the DevTools
-//! protocol.
+//! A browser with one page, controlled by the DevTools protocol.
 
 use std::{
     path::Path,
@@ -17,14 +16,14 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
-/// A browser that starts on a busy machine takes its time.
+/// Long enough for a browser to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// It ends when it is dropped.
+/// Dropping it ends the process.
 pub(crate) struct Browser {
     devtools: WebSocketStream<TcpStream>,
-    /// The page, as the protocol names it, once there is one.
+    /// The protocol's id of the page, once it is open.
     session: Option<String>,
     _process: Process,
 }
@@ -72,7 +71,7 @@ impl Browser {
         );
     }
 
-    /// It fails while the page is loading.
+    /// Fails while the page is loading.
     async fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
         let parameters = json!({
             "expression": expression, "returnByValue": true, "awaitPromise": true,
@@ -101,7 +100,7 @@ impl Browser {
                 continue;
             };
             let mut answer: Value = serde_json::from_str(&text).unwrap();
-            // Whatever else it has to tell is no answer.
+            // Other messages are events, not answers.
             if answer["id"] == 1 {
                 return match answer["error"].take() {
                     Value::Null => Ok(answer["result"].take()),
@@ -112,7 +111,7 @@ impl Browser {
     }
 }
 
-/// Connects, as soon as the browser has written down where.
+/// Connects as soon as the browser has written its port to a file.
 async fn connect(profile: &Path) -> WebSocketStream<TcpStream> {
     let file = profile.join("DevToolsActivePort");
     loop {
@@ -171,12 +170,12 @@ impl Drop for Process {
     }
 }
 
-/// What stands in an element.
+/// The text of an element.
 pub(crate) fn text(id: &str) -> String {
     format!("document.getElementById('{id}').textContent")
 }
 
-/// What stands in the first row of a table.
+/// The texts of the first row of a table.
 pub(crate) fn first_row(id: &str) -> String {
     format!("[...document.getElementById('{id}').rows[0]?.cells ?? []].map((c) => c.textContent)")
 }

@@ -1,4 +1,4 @@
-//! Asks by HTTP, as plainly as can be.
+//! A minimal HTTP client.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What came back.
+/// The answer to a request.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Each line in lower case.
@@ -31,7 +31,7 @@ impl Answer {
     }
 }
 
-/// `GET path`, by the server's address.
+/// Sends `GET path` with the server's address as `Host`.
 pub(crate) async fn get(server: SocketAddr, path: &str) -> Answer {
     send(
         server,
@@ -40,7 +40,7 @@ pub(crate) async fn get(server: SocketAddr, path: &str) -> Answer {
     .await
 }
 
-/// Sends a request as it is, and reads to the end.
+/// Sends the bytes of a request, and reads the answer to its end.
 pub(crate) async fn send(server: SocketAddr, request: &str) -> Answer {
     let mut socket = TcpStream::connect(server).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! `/api/state`: what the page shows, and which of ten thousand connections.
+//! `/api/state`: the JSON of a snapshot, and the selection of connections.
 
 use serde_json::{Value, json};
 use tce_gateway::admin::ConnectionRow;
@@ -8,7 +8,7 @@ use crate::{
     fake::{Fake, row, serve},
 };
 
-/// The ids of the rows that a query finds, and how many it matched.
+/// The ids of the rows that a query selects, and the number of matches.
 async fn found(fake: &Fake, query: &str) -> (Vec<u64>, u64) {
     let server = serve(fake).await;
     let answer = get(server.address, &format!("/api/state?{query}")).await;

@@ -1,4 +1,4 @@
-//! A gateway that is none.
+//! A source with fixed data.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ use tce_gateway::{
 };
 use tokio::sync::oneshot;
 
-/// The state is what a test makes it.
+/// A source whose rows and readiness a test sets.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     pub(crate) rows: Arc<Vec<ConnectionRow>>,
@@ -82,7 +82,7 @@ impl SnapshotSource for Fake {
     }
 }
 
-/// A row of its own for each number; the users' names repeat every ten.
+/// A different row for each number; the user names repeat every ten.
 pub(crate) fn row(id: u64) -> ConnectionRow {
     ConnectionRow {
         id,
@@ -97,14 +97,14 @@ pub(crate) fn row(id: u64) -> ConnectionRow {
     }
 }
 
-/// A server that ends with the test.
+/// An admin server that a test can shut down.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) end: oneshot::Sender<()>,
     pub(crate) ended: tokio::task::JoinHandle<()>,
 }
 
-/// Serves on a free port of this machine.
+/// Serves on a free port of localhost.
 pub(crate) async fn serve(source: &Fake) -> Running {
     serve_at("127.0.0.1", source).await
 }

@@ -1,4 +1,4 @@
-//! Where the page is, and by which names it answers.
+//! The address of the admin page, and the host names that it accepts.
 
 use tce_gateway::{
     admin::Server,
@@ -73,7 +73,7 @@ const SERVICES: &str = r#"<SNS>
     </properties></server></servers>
 </SNS>"#;
 
-/// The property as a flag would set it.
+/// The property `admin` as set by a flag.
 fn configured(text: &str) -> Result<Option<String>, String> {
     let flag = Override::from_flag(&format!("admin={text}")).unwrap();
     let loaded = Services::parse(SERVICES, "services.xml", &[flag]);
@@ -114,7 +114,7 @@ fn everybody_is_let_in_only_where_that_is_written() {
     ] {
         let error = configured(text).expect_err(text);
         assert!(error.contains("`admin` can't be"), "{error}");
-        assert!(error.contains("0.0.0.0:9100 for everybody"), "{error}");
+        assert!(error.contains("0.0.0.0:9100 for all addresses"), "{error}");
     }
 }
 
@@ -127,7 +127,10 @@ async fn a_port_that_is_taken_is_named() {
     };
     let error = Server::bind(&place, None).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains(&format!("can't be at {place}:")), "{text}");
+    assert!(
+        text.contains(&format!("can't serve the admin page at {place}:")),
+        "{text}"
+    );
 }
 
 #[tokio::test]

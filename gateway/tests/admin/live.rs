@@ -1,4 +1,4 @@
-//! What there is to see of a gateway that runs.
+//! The admin page and the metrics of a running gateway.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -18,7 +18,7 @@ async fn echo(proxy: &Proxy, times: u32) {
     }
 }
 
-/// A column of the only connection.
+/// A column of the first connection.
 fn column(number: usize) -> String {
     format!("{}[{number}]", first_row("connections"))
 }
@@ -72,7 +72,7 @@ async fn a_server_that_is_away_is_told_of() {
     assert_eq!(get(gateway.process.admin, "/healthz").await.status, 200);
 }
 
-/// Its queue is at a broker that is not there.
+/// A gateway whose broker can't be reached.
 const BROKERLESS: &str = r#"<SNS>
     <InterfaceDef><if id="2" name="test.Server"/></InterfaceDef>
     <EndPoints>

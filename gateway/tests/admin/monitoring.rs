@@ -1,4 +1,4 @@
-//! What is asked by machines: health, readiness, metrics.
+//! The endpoints for monitoring: health, readiness, metrics.
 
 use tce_gateway::{
     admin::install_recorder,

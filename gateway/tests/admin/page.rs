@@ -1,4 +1,4 @@
-//! The page's files, and what a browser is told about them.
+//! The files of the admin page, and their headers.
 
 use crate::{
     client::{get, send},

@@ -1,4 +1,4 @@
-//! A gateway as a process of its own, a server behind it, and a client.
+//! A gateway in a process of its own, a server behind it, and a client.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::client::get;
 
-/// A program that starts on a busy machine takes its time.
+/// Long enough for a program to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,12 +52,12 @@ pub(crate) struct Process {
     child: Child,
     log: mpsc::Receiver<String>,
     _folder: TempDir,
-    /// Where the page is.
+    /// The address of the admin page.
     pub(crate) admin: SocketAddr,
 }
 
 impl Process {
-    /// Starts it with a `services.xml`; its page is there then.
+    /// Starts it with a `services.xml`, and waits for its admin page.
     pub(crate) async fn start(services: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("services.xml");
@@ -80,7 +80,7 @@ impl Process {
         }
     }
 
-    /// Where a browser finds the page.
+    /// The URL of the page.
     pub(crate) fn page(&self) -> String {
         format!("http://{}/", self.admin)
     }
@@ -121,7 +121,7 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) server: Communicator,
     _adapter: Adapter,
-    /// Where clients connect to.
+    /// The address that clients connect to.
     endpoint: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the page makes of what it is told.
+//! The admin page in a browser, for given snapshots.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use crate::{
     fake::place,
 };
 
-/// A gateway whose state is what a test makes it.
+/// A source whose snapshot a test sets.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<State>>);
 
@@ -29,7 +29,7 @@ impl Told {
         change(&mut self.0.lock().unwrap());
     }
 
-    /// Serves it, and opens the page.
+    /// Serves the source, and opens the page.
     async fn shown(&self) -> Browser {
         let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
         let url = format!("http://{}/", server.address());
@@ -42,7 +42,7 @@ impl Told {
 impl SnapshotSource for Told {
     fn snapshot(&self, query: &Query) -> Snapshot {
         let mut state = self.0.lock().unwrap();
-        // Another answer is of another moment.
+        // Each snapshot is one second later.
         state.snapshot.uptime_ms += 1000;
         let rows = state.rows.clone();
         Snapshot {
@@ -144,7 +144,7 @@ async fn numbers_and_rates_follow_the_gateway() {
         });
         page.until(&text("calls"), format!("{step},000,000")).await;
     }
-    // The busiest second reaches the top.
+    // The second with the most calls reaches the top of the sparkline.
     let points = "document.querySelector('#sparkline polyline').getAttribute('points')";
     let peak = format!("{points}.split(' ').some((point) => point.endsWith(',1.0'))");
     page.until(&peak, true).await;
@@ -170,7 +170,7 @@ async fn what_clients_call_themselves_is_text() {
     page.until(&text("reasons"), evil).await;
     let elements = "document.querySelectorAll('main img, main script, h1 *, li *').length";
     page.until(elements, 0).await;
-    // Even where markup gets in, nothing runs.
+    // Even if markup gets into the page, its scripts do not run.
     let forced = format!(
         "(async () => {{
             const violated = new Promise((tell) =>

@@ -1,4 +1,4 @@
-//! What holds for every login, whoever decides.
+//! The checks of every login, for any authenticator.
 
 use std::{
     sync::{
@@ -79,7 +79,7 @@ async fn a_login_that_takes_too_long_may_be_tried_again() {
     );
 }
 
-/// Knows one device.
+/// An authenticator that accepts one device.
 struct ByDevice;
 
 impl Authenticator for ByDevice {

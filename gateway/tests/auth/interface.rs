@@ -1,4 +1,4 @@
-//! A servant says who the user is.
+//! `gateway.IAuthenticator` of a server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::login;
 const TIME: Duration = Duration::from_secs(30);
 const UNAVAILABLE: &str = "logins are not possible at the moment; try again later";
 
-/// Answers as the token says.
+/// A servant whose answer depends on the token.
 struct Oracle;
 
 impl IAuthenticator for Oracle {
@@ -39,7 +39,7 @@ impl IAuthenticator for Oracle {
     }
 }
 
-/// The same operation under an index of one's own.
+/// The same operation with another interface index.
 struct Elsewhere(Arc<()>);
 
 impl Servant for Elsewhere {
@@ -54,7 +54,7 @@ impl Servant for Elsewhere {
     }
 }
 
-/// A server with a servant, and who asks there.
+/// A server with a servant, and an authenticator that calls it.
 struct Asking {
     by_interface: InterfaceAuthenticator,
     server: Communicator,

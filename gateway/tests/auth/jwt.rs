@@ -1,4 +1,4 @@
-//! JSON Web Tokens that are let in, and those that must not be.
+//! JSON Web Tokens that are accepted, and those that must be refused.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,13 +42,13 @@ impl Signer {
         encode(&Header::new(self.algorithm), claims, &self.key).unwrap()
     }
 
-    /// What the gateway says to a token with these claims.
+    /// The result for a token with these claims.
     async fn says(&self, claims: &Value) -> Result<String, String> {
         answer(&self.options, &self.sign(claims)).await
     }
 }
 
-/// The user id, or what the client hears.
+/// The user id, or the text for the client.
 async fn answer(options: &JwtOptions, token: &str) -> Result<String, String> {
     let jwt = JwtAuthenticator::new(options.clone()).expect("the key is good");
     let user = jwt.authenticate(login(token)).await;
@@ -185,7 +185,7 @@ async fn an_issuer_that_is_asked_for_must_be_named() {
 async fn an_audience_is_ours_or_nobody_s() {
     let mut signer = hs256();
     let (ours, among) = (with("aud", json!("gw")), with("aud", json!(["web", "gw"])));
-    // A token for somebody is not for a gateway that has no name.
+    // A token with an audience is refused by a gateway without one.
     is_refused(&signer.options, &signer.sign(&ours)).await;
 
     signer.options.audience = Some("gw".to_owned());

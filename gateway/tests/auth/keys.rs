@@ -1,22 +1,22 @@
-//! Keys that tokens are signed with, and what is wrong with some.
+//! Keys of tokens, and the errors for unusable ones.
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use tce_gateway::auth::{BadJwtKey, JwtAuthenticator, JwtOptions};
 
-/// Made for these tests; nothing else trusts it.
+/// Generated for these tests only.
 pub(crate) const RSA_PRIVATE: &[u8] = include_bytes!("rsa_private.pem");
 pub(crate) const RSA_PUBLIC: &[u8] = include_bytes!("rsa_public.pem");
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-/// How tokens are signed, and how the gateway checks them.
+/// The key that signs tokens, and the options that verify them.
 pub(crate) struct Signer {
     pub(crate) algorithm: Algorithm,
     pub(crate) key: EncodingKey,
     pub(crate) options: JwtOptions,
 }
 
-/// Tokens with this algorithm and key, from anybody for anybody.
+/// Options with this algorithm and key, for any issuer and no audience.
 pub(crate) fn options(algorithm: &str, key: &[u8]) -> JwtOptions {
     JwtOptions {
         algorithm: algorithm.parse().expect("it is known"),

@@ -1,4 +1,4 @@
-//! What is written down of a login.
+//! What is logged about a login.
 
 use std::{
     io::{self, Write},
@@ -10,7 +10,7 @@ use tce_gateway::auth::{AuthGuard, Login, Refusal};
 
 use crate::login;
 
-/// Keeps what is logged.
+/// Collects log output.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

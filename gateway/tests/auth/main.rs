@@ -1,4 +1,4 @@
-//! Who is let in, and what is told to those who are not.
+//! Authenticators: accepted logins, and the texts of refusals.
 
 #[cfg(test)]
 mod guard;

@@ -15,10 +15,10 @@ use super::{
     watching::within,
 };
 
-/// More pushes than any test leaves unread.
+/// The capacity for pushes, more than any test leaves unread.
 const PUSHES: usize = 1024;
 
-/// A client, and what servers push to it.
+/// A client, and the pushes that it receives.
 pub(crate) struct Client {
     pub(crate) server: ServerPrx,
     pub(crate) pushed: mpsc::Receiver<String>,
@@ -45,7 +45,7 @@ impl Client {
         Ok(Self { server, pushed })
     }
 
-    /// That its calls get their answers.
+    /// Asserts that its calls are answered.
     pub(crate) async fn works(&self) {
         let answer = within(self.server.echo("works")).await;
         assert_eq!(answer.expect("the server answers"), "Yah! works");
@@ -58,7 +58,7 @@ impl Client {
             .expect("the server answers")
     }
 
-    /// What is pushed next.
+    /// The next push.
     pub(crate) async fn next_push(&mut self) -> String {
         within(self.pushed.recv())
             .await
@@ -71,7 +71,7 @@ pub(crate) fn echo(sequence: u32, text: &str) -> Message {
     Message::call(sequence, 0, string(text))
 }
 
-/// That a client's calls get their answers, byte for byte.
+/// Asserts that a client's calls are answered, byte for byte.
 pub(crate) async fn works(client: &mut Raw) {
     let answer = client.call(&echo(77, "works")).await;
     assert_eq!((answer.sequence, answer.params), (77, string("Yah! works")));

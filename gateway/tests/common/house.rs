@@ -1,4 +1,4 @@
-//! Gateways and servers at work.
+//! A house: the running gateways and servers of a plan.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +26,7 @@ use super::{
     watching::{eventually, within},
 };
 
-/// How long what is under way may take to end.
+/// The time limit of shutdowns.
 const END_TIME: Duration = Duration::from_secs(10);
 
 /// A server behind the gateways.
@@ -42,7 +42,7 @@ impl Server {
         Self::start_at(plan, name, 0).await
     }
 
-    /// The same, on a port of its own where it is reached directly.
+    /// The same, on a given port if it is connected directly.
     pub(crate) async fn start_at(plan: &Plan, name: &str, port: u16) -> Self {
         let communicator = Communicator::new();
         open_queues(plan, "server", &communicator).await;
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Where it is reached directly.
+    /// The port of direct connections.
     pub(crate) fn port(&self) -> u16 {
         self.adapter.endpoint().port
     }
@@ -82,7 +82,7 @@ impl Server {
         told.expect("the broker takes it");
     }
 
-    /// What `heartbeat` was told next.
+    /// The next text of `heartbeat`.
     pub(crate) async fn next_heard(&self) -> String {
         within(self.heard.lock().await.recv())
             .await
@@ -101,7 +101,7 @@ pub(crate) async fn open_queues(plan: &Plan, process: &str, communicator: &Commu
     .expect("the broker is there");
 }
 
-/// All that a plan asks for, at work.
+/// The running gateways and servers of a plan.
 pub(crate) struct House {
     pub(crate) plan: Plan,
     pub(crate) gateways: Vec<RunningGateway>,
@@ -114,7 +114,7 @@ impl House {
         Self::start_with(plan, |gateway| gateway).await
     }
 
-    /// The same, with what a program adds to a gateway.
+    /// The same, with additions to each gateway.
     pub(crate) async fn start_with(plan: Plan, add: impl Fn(Gateway) -> Gateway) -> Self {
         let mut servers = Vec::new();
         for number in 0..plan.servers {
@@ -127,7 +127,7 @@ impl House {
         house
     }
 
-    /// Gateways before servers that are somebody else's.
+    /// Gateways whose servers are started separately.
     pub(crate) async fn before(
         plan: Plan,
         ports: &[u16],
@@ -154,7 +154,7 @@ impl House {
         }
     }
 
-    /// Waits until the gateways have reached all servers.
+    /// Waits until the gateways are connected to all servers.
     pub(crate) async fn is_ready(&self) {
         for gateway in &self.gateways {
             let is_up = |snapshot: Snapshot| {
@@ -185,7 +185,7 @@ impl House {
         self.folder.path().join("services.xml")
     }
 
-    /// Where clients of a gateway connect to.
+    /// The address that clients of a gateway connect to.
     pub(crate) fn address_of(&self, gateway: usize, front: Front) -> &Endpoint {
         let mut addresses = self.gateways[gateway].addresses();
         addresses.nth(front as usize).expect("it listens there")
@@ -209,12 +209,12 @@ impl House {
         client.expect("the gateway listens")
     }
 
-    /// A client that writes bytes.
+    /// A client that sends raw bytes.
     pub(crate) async fn raw(&self) -> Raw {
         Raw::connect(self.address(Front::Socket)).await
     }
 
-    /// A client who logs in.
+    /// A client that logs in.
     pub(crate) async fn user(&self, token: &str) -> Client {
         let options = Options {
             token: Some(token.to_owned()),
@@ -227,7 +227,7 @@ impl House {
         self.gateway().source().snapshot(&Query::default())
     }
 
-    /// How many messages the gateway has dropped for a reason.
+    /// The number of messages that the gateway has dropped for a reason.
     pub(crate) fn drops(&self, reason: &str) -> u64 {
         let drops = self.snapshot().drops;
         drops
@@ -236,7 +236,7 @@ impl House {
             .map_or(0, |row| row.count)
     }
 
-    /// Waits until the gateway has dropped so many messages for a reason.
+    /// Waits until the gateway has dropped `count` messages for a reason.
     pub(crate) async fn dropped(&self, reason: &str, count: u64) {
         eventually(&format!("{count} dropped: {reason}"), || {
             self.drops(reason) == count
@@ -244,7 +244,7 @@ impl House {
         .await;
     }
 
-    /// Ends everything, which does so by itself.
+    /// Shuts everything down, and asserts that it ends in time.
     pub(crate) async fn end(self) {
         for gateway in &self.gateways {
             assert!(within(gateway.shutdown()).await, "the gateway ends");

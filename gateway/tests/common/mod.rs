@@ -1,5 +1,4 @@
-//! What the test programs of the gateway share: gateways of their own, servers
-//! behind them, clients before them, and a broker.
+//! Shared by the test programs: gateways, servers, clients, and a broker.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 

@@ -10,7 +10,7 @@ use std::{
 use tce_runtime::MemoryBroker;
 use tce_test_rabbitmq::Node;
 
-/// What clients come to, in the order in which a gateway listens.
+/// The kinds of client endpoints, in the order of `listen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Front {
     Socket,
@@ -21,7 +21,7 @@ pub(crate) enum Front {
 
 pub(crate) const FRONTS: [Front; 4] = [Front::Socket, Front::WebSocket, Front::Ssl, Front::Wss];
 
-/// How messages get from gateways to servers and back.
+/// The kind of upstream.
 #[derive(Debug, Clone)]
 pub(crate) enum By {
     /// Queues at a broker on this port, in batches or not.
@@ -32,17 +32,17 @@ pub(crate) enum By {
     Direct,
 }
 
-/// What a test starts.
+/// The gateways and servers of a test.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) by: By,
     pub(crate) gateways: usize,
     pub(crate) servers: usize,
-    /// Of every gateway.
+    /// The properties of every gateway.
     properties: Vec<(&'static str, String)>,
-    /// Rows of `EndPoints` beside those that every test has.
+    /// Additional rows of `EndPoints`.
     endpoints: String,
-    /// What no other test has in the names of its queues.
+    /// Makes the names of queues unique to a test.
     tag: String,
     calls: &'static str,
 }
@@ -113,17 +113,17 @@ impl Plan {
         format!("{name}{}", self.tag)
     }
 
-    /// Where calls go.
+    /// The endpoint that calls are forwarded to.
     pub(crate) fn calls(&self) -> String {
         self.queue(self.calls)
     }
 
-    /// Has them go elsewhere.
+    /// Changes the endpoint that calls are forwarded to.
     pub(crate) fn name_calls(&mut self, calls: &'static str) {
         self.calls = calls;
     }
 
-    /// Where the RETURNs of a gateway come, and the pushes for its users.
+    /// The endpoint of a gateway's RETURNs, and of pushes to its users.
     pub(crate) fn returns(&self, gateway: usize) -> String {
         self.queue(&format!("gw{gateway}_returns"))
     }
@@ -275,9 +275,8 @@ impl Plan {
         )
     }
 
-    /// The config.yml of a server, as process `server`; of one that hears of
-    /// users who come and go, as `events`; and of one that knows them, as
-    /// `logins`.
+    /// The config.yml of three processes: `server`; `events`, which receives the
+    /// events of users; and `logins`, the authenticator.
     pub(crate) fn config(&self) -> String {
         let (port, in_batches) = match &self.by {
             By::Broker { port, in_batches } => (*port, *in_batches),

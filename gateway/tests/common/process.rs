@@ -1,4 +1,4 @@
-//! Programs in processes of their own, which can be told to end, and killed.
+//! Programs in processes of their own, which tests stop or kill.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,15 +15,15 @@ use tokio::sync::watch;
 
 use super::watching::{eventually, within};
 
-/// The program `tce-gateway`, with what it logs.
+/// The program `tce-gateway`, with its log.
 pub(crate) struct GatewayProcess {
     process: Child,
     lines: Arc<watch::Sender<Vec<Value>>>,
 }
 
 impl GatewayProcess {
-    /// Runs gateways of a file, and waits until they serve clients at so many
-    /// addresses.
+    /// Runs gateways of a file, and waits until they accept clients at the given
+    /// number of addresses.
     pub(crate) async fn start(file: &Path, arguments: &[&str], addresses: usize) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tce-gateway"))
             .arg(file)
@@ -39,7 +39,7 @@ impl GatewayProcess {
         let sender = Arc::clone(&lines);
         thread::spawn(move || {
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
-                // What is no JSON is told as it is.
+                // Lines that are not JSON are printed as they are.
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 sender.send_modify(|lines| lines.push(line));
             }
@@ -70,12 +70,12 @@ impl GatewayProcess {
             .await;
     }
 
-    /// Where clients connect to, in the order in which it listens.
+    /// The addresses that clients connect to, in the order of `listen`.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
         addresses_in(&self.lines.borrow())
     }
 
-    /// Whether it has logged that it ended a connection.
+    /// Whether it has logged that it closed a connection.
     pub(crate) fn has_ended_a_connection(&self) -> bool {
         let lines = self.lines.borrow();
         lines.iter().any(|line| line["message"] == ENDED)
@@ -88,7 +88,7 @@ impl GatewayProcess {
         kill_process(id.expect("it is an id"), signal).expect("it runs");
     }
 
-    /// The memory that it really has, in bytes.
+    /// The resident memory, in bytes.
     pub(crate) fn resident(&self) -> usize {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id()));
         let statm = statm.expect("the memory of a process is only known on Linux");
@@ -162,7 +162,7 @@ impl ServerProcess {
         (Self(process), said)
     }
 
-    /// Ends it as a power failure would.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it ends");
@@ -178,7 +178,7 @@ impl Drop for ServerProcess {
 
 const READY: &str = "ready: ";
 
-/// Tells who has started this process that it serves.
+/// Reports to the parent process that the server is ready.
 pub(crate) fn say_ready(what: &str) {
     println!("{READY}{what}");
 }

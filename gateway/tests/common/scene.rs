@@ -39,7 +39,7 @@ impl Scene {
         }
     }
 
-    /// A client at one of the addresses, once the server is reached.
+    /// A client at one of the addresses, once the server is connected.
     pub(crate) async fn client(&self, address: usize) -> Client {
         let address = self.gateway.addresses()[address].to_string();
         let client = Client::connect(&address, self.folder.path(), Options::default()).await;

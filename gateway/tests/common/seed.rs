@@ -1,4 +1,4 @@
-//! The server of TCE's own example, whose `echo` also does what tests ask for.
+//! The server of TCE's example, whose `echo` also executes commands of tests.
 
 use std::sync::{
     Arc,
@@ -11,11 +11,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::watching::within;
 
-/// What has happened at a server, and what its servant waits for.
+/// What a server has received, and the gate that its servant waits at.
 pub(crate) struct Seen {
-    /// How many calls of `echo` there were.
+    /// The number of calls of `echo`.
     pub(crate) echoed: AtomicUsize,
-    /// How many calls have come to the gate.
+    /// The number of calls that have reached the gate.
     pub(crate) at_gate: watch::Sender<usize>,
     pub(crate) gate: Semaphore,
 }
@@ -31,7 +31,7 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Waits until so many calls have come to the gate.
+    /// Waits until `count` calls have reached the gate.
     pub(crate) async fn gate_reached(&self, count: usize) {
         let mut at_gate = self.at_gate.subscribe();
         within(at_gate.wait_for(|now| *now >= count))
@@ -39,7 +39,7 @@ impl Seen {
             .expect("the sender is in the caller's hand");
     }
 
-    /// Lets all through, now and later.
+    /// Opens the gate for all calls, current and later ones.
     pub(crate) fn open_gate(&self) {
         self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
     }
@@ -49,7 +49,7 @@ impl Seen {
 pub(crate) struct Seed {
     pub(crate) name: String,
     pub(crate) seen: Arc<Seen>,
-    /// Hears what `heartbeat` was told.
+    /// Receives the texts of `heartbeat`.
     pub(crate) heard: mpsc::Sender<String>,
 }
 
@@ -66,22 +66,22 @@ impl Seed {
 }
 
 impl BaseServer for Seed {
-    /// Says which server it is.
+    /// Returns the name of the server.
     async fn datetime(&self, _: &Context) -> Result<String, Fault> {
         Ok(self.name.clone())
     }
 }
 
 impl Server for Seed {
-    /// What the first word asks for:
+    /// The first word of the text is a command:
     ///
     /// - `who`: the user
-    /// - `extra`: what came along, sorted
+    /// - `extra`: the extra of the call, sorted
     /// - `fail CODE TEXT`
-    /// - `large SIZE`: so many bytes
+    /// - `large SIZE`: a text of SIZE bytes
     /// - `gate`: waits until the gate opens
     /// - `push USER TEXT`: calls that user back
-    /// - else what the example says
+    /// - otherwise the answer of the example
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         self.seen.echoed.fetch_add(1, Ordering::Relaxed);
         let mut words = text.splitn(3, ' ');
@@ -113,7 +113,7 @@ impl Server for Seed {
         }
     }
 
-    /// Takes until the gate opens, however many seconds that is.
+    /// Waits until the gate opens, whatever the parameter says.
     async fn timeout(&self, _: i32, _: &Context) -> Result<(), Fault> {
         self.wait_at_gate().await;
         Ok(())
@@ -129,7 +129,7 @@ impl Server for Seed {
     }
 }
 
-/// A client's servant: hears what servers push.
+/// A client's servant, which receives pushes.
 pub(crate) struct Terminal(pub(crate) mpsc::Sender<String>);
 
 impl ITerminal for Terminal {

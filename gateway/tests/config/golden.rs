@@ -1,4 +1,5 @@
-//! Files beside what comes of them. `BLESS=1` writes that anew.
+//! Golden files: the expected output is beside each input. `BLESS=1` rewrites
+//! it.
 
 use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
@@ -55,7 +56,7 @@ fn describe(Loaded { services, warnings }: &Loaded) -> String {
     }
     for server in &services.servers {
         let config = print_config(services, server);
-        // Those that nobody set are the same everywhere.
+        // Defaults are the same in all files.
         let config = config.lines().filter(|line| !line.ends_with(" default"));
         text += &"-".repeat(72);
         text.push('\n');

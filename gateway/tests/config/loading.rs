@@ -1,4 +1,4 @@
-//! What a file amounts to.
+//! The configuration that a file results in.
 
 use std::{fs, time::Duration};
 
@@ -105,7 +105,7 @@ fn properties_have_their_types() {
     assert_eq!(properties.mq, Broker::Memory);
     let host = "::1".to_owned();
     assert_eq!(properties.admin, Some(HostPort { host, port: 9100 }));
-    // What they name is opened.
+    // The endpoints that they name are opened.
     assert_eq!(names(&services, &server.upstreams), ["auth"]);
     assert_eq!(names(&services, &server.writes), ["mq_server"]);
 }

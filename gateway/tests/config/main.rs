@@ -1,5 +1,5 @@
-//! `services.xml` as gateways load it: what people wrote for TCE, what ours
-//! adds, what each mistake is answered with, and where messages go by it.
+//! `services.xml`: files written for TCE, additional properties, the message for
+//! each mistake, and the routes.
 
 #[cfg(test)]
 mod golden;
@@ -29,8 +29,8 @@ fn parse_with(text: &str, overrides: &[Override]) -> Result<Loaded, Problems> {
     Services::parse(text, "services.xml", overrides)
 }
 
-/// A file with one server that listens at a socket and passes calls to a
-/// queue, and these properties beside the usual.
+/// A file with one server that listens on a socket and forwards calls to a
+/// queue, with additional properties.
 fn with_properties(properties: &str) -> String {
     format!(
         r#"<SNS>

@@ -1,4 +1,4 @@
-//! Files that nobody would write.
+//! Random and mutated files, and hostile ones.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tce_gateway::{config::print_config, routing::explain};
 
 use crate::{folder, parse};
 
-/// Reads a text and uses what comes of it; each mistake is one line.
+/// Reads a text and uses the result; each mistake is one line.
 fn read(text: &str) -> Result<(), TestCaseError> {
     let loaded = match parse(text) {
         Ok(loaded) => loaded,
@@ -33,7 +33,7 @@ fn read(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The borders between which an attribute, a name or a tag stands.
+/// Splits a text at the separators of attributes, names and tags.
 fn pieces(text: &str) -> Vec<&str> {
     text.split_inclusive(['<', '>', '"', '=', ' ', ',', '#', '{', '}'])
         .collect()
@@ -75,7 +75,7 @@ proptest! {
         read(&text)?;
     }
 
-    /// Pieces of a real file go, come twice or stand elsewhere.
+    /// Pieces of a real file are removed, repeated or moved.
     #[test]
     fn no_slip_of_the_pen_is_a_panic(slips in vec((any::<Index>(), any::<Index>(), 0..4_u8), 1..8)) {
         let text = fs::read_to_string(folder().join("ok/cluster.xml")).unwrap();
@@ -93,7 +93,7 @@ proptest! {
     }
 }
 
-/// Each of these would take memory, stack or hours from a reader without limits.
+/// Without limits each of these would exhaust memory or stack, or take hours.
 #[test]
 fn hostile_files_are_refused() {
     let deep = "<a>".repeat(100_000);

@@ -1,4 +1,4 @@
-//! The environment and flags over the file.
+//! Overrides from the environment and flags.
 
 use tce_gateway::config::{Override, OverrideSource, PROPERTIES, Server, ValueOrigin};
 

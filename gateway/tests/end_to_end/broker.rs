@@ -1,4 +1,4 @@
-//! The broker goes away, and comes again.
+//! Outages of the broker.
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +20,8 @@ use crate::{
     wire::Wire,
 };
 
-/// Calls until one succeeds; those before fail, and say why. One that the
-/// broker has taken may wait for the server, which comes back by itself, too.
+/// Calls until one succeeds; earlier ones fail with a reason. A call that the
+/// broker has accepted may wait for the server, which reconnects by itself.
 async fn works_again(client: &Client) {
     within(async {
         loop {
@@ -45,14 +45,14 @@ async fn is_away(house: &House) {
     .await;
 }
 
-/// Calls fail at once, and the gateway says whose fault it is.
+/// Calls fail at once, and the gateway reports the broker.
 async fn fails_at_once(client: &Client) {
     let error = soon(client.server.echo("away")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::SendFailed);
     assert!(error.to_string().contains("calls"), "{error}");
 }
 
-/// The same socket still serves what needs no broker.
+/// The same connection still serves calls that need no broker.
 async fn is_still_connected(client: &Client) {
     let proxy = Proxy::new(client.server.connection());
     soon(proxy.ping())
@@ -60,8 +60,8 @@ async fn is_still_connected(client: &Client) {
         .expect("the gateway itself answers");
 }
 
-/// Calls again and again until told to stop; each call ends in time. How many
-/// were answered once the broker was back.
+/// Calls repeatedly until told to stop; each call ends in time. Returns the
+/// number of calls answered after the outage.
 async fn keep_calling(server: ServerPrx, told: watch::Receiver<Told>) -> usize {
     let mut answered = 0;
     loop {
@@ -90,7 +90,7 @@ async fn keep_calling(server: ServerPrx, told: watch::Receiver<Told>) -> usize {
     }
 }
 
-/// How far a test has come.
+/// The phase of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Begin,
@@ -98,7 +98,7 @@ enum Told {
     Stop,
 }
 
-/// How long a call may take here.
+/// The time limit of calls in this test.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,9 +136,9 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
         within(client.server.bidirection()).await.unwrap();
         assert_eq!(client.next_push().await, "server push message!");
     }
-    // Only sockets hear broadcasts; they heard nothing else meanwhile.
+    // Only sockets receive broadcasts; they received nothing else.
     hears_broadcasts(&house, &mut clients[0]).await;
-    // It was durable, and nobody had answered it: it is executed again.
+    // The message was durable and not acknowledged: it is executed again.
     seen.open_gate();
     match within(waiting).await {
         Ok(answer) => assert_eq!(answer, "through"),
@@ -155,8 +155,8 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
     house.end().await;
 }
 
-/// Broadcasts until one is heard: those before the gateway reads the topic
-/// again are for nobody.
+/// Broadcasts until one is received: a topic drops those that are sent before the
+/// gateway reads it again.
 async fn hears_broadcasts(house: &House, client: &mut Client) {
     within(async {
         loop {
@@ -176,7 +176,7 @@ fn numbers(house: &House) -> BTreeSet<u64> {
     rows.iter().map(|row| row.id).collect()
 }
 
-/// A house whose gateway reaches the broker by a wire, and the server without.
+/// A house whose gateway, unlike the server, reaches the broker through a proxy.
 async fn behind_wire() -> (Wire, House) {
     let wire = Wire::to(Node::shared().port()).await;
     let plan = Plan::at_broker(wire.port());
@@ -194,7 +194,7 @@ async fn what_is_answered_while_the_way_is_cut_arrives_later() {
     let client = house.client(Front::Socket).await;
     let call = client.server.echo("gate");
     house.server().seen.gate_reached(1).await;
-    // The broker has confirmed what came before this was answered.
+    // The broker has confirmed the messages before this answer.
     client.works().await;
     wire.close().await;
     is_away(&house).await;
@@ -228,7 +228,7 @@ async fn oneway_calls_wait_for_the_broker() {
     house.end().await;
 }
 
-/// What can't be sent any more does not keep the gateway.
+/// Messages that can't be sent do not delay the shutdown.
 #[tokio::test]
 async fn a_gateway_ends_though_its_broker_is_away() {
     let (wire, house) = behind_wire().await;
@@ -242,7 +242,7 @@ async fn a_gateway_ends_though_its_broker_is_away() {
     house.end().await;
 }
 
-/// A gateway that is started before its broker serves once that is there.
+/// A gateway that is started before its broker serves once the broker is up.
 #[tokio::test]
 async fn a_broker_that_is_late_is_waited_for() {
     let wire = Wire::to(Node::shared().port()).await;

@@ -1,4 +1,4 @@
-//! What a client sees of one call of each kind.
+//! One call of each kind, as a client sees it.
 
 use std::time::Duration;
 
@@ -25,8 +25,7 @@ pub(crate) async fn twoway(_: &House, client: Client) {
     assert_eq!(inherited.unwrap(), "server0");
 }
 
-/// The servant takes longer than the client waits; the late RETURN disturbs
-/// nobody.
+/// The servant takes longer than the client waits; the late RETURN is ignored.
 pub(crate) async fn timeout(house: &House, client: Client) {
     let hasty = client.server.with_timeout(Duration::from_millis(200));
     let answer = within(hasty.timeout(3)).await;
@@ -64,7 +63,7 @@ pub(crate) async fn oneway(house: &House, client: Client) {
     assert_eq!(house.server().next_heard().await, "hello world!");
 }
 
-/// The server pushes to whoever called, which has its own way back.
+/// The server pushes to the caller.
 pub(crate) async fn bidirection(_: &House, mut client: Client) {
     within(client.server.bidirection_oneway()).await.unwrap();
     assert_eq!(client.next_push().await, "server push message!");
@@ -94,7 +93,7 @@ pub(crate) async fn unknown_operation(_: &House, client: Client) {
     client.works().await;
 }
 
-/// The gateway itself answers, and says what is missing.
+/// The gateway answers with an error that names what is missing.
 pub(crate) async fn unknown_interface(house: &House, client: Client) {
     let proxy = Proxy::new(client.server.connection());
     let answer = soon(proxy.call::<_, ()>(&NO_INTERFACE, ())).await;

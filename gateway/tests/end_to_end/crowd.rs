@@ -1,4 +1,4 @@
-//! More than the way to the servers takes at once.
+//! More calls than an upstream has capacity for.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::common::{
     watching::within,
 };
 
-/// Of calls this large a backend takes a few at once.
+/// An upstream has capacity for only a few calls of this size.
 const LARGE: usize = 64 << 10;
 
 async fn calls_at_once(client: impl Future<Output = Client>, number: usize) {
@@ -29,7 +29,7 @@ async fn calls_at_once(client: impl Future<Output = Client>, number: usize) {
     join_all(calls).await;
 }
 
-/// Clients are read more slowly, and none of their calls fails.
+/// The gateway reads clients more slowly, and no call fails.
 async fn calls_wait_for_room(plan: Plan) {
     let house = House::start(plan).await;
     let clients = (0..12).map(|number| {
@@ -57,8 +57,8 @@ async fn calls_wait_for_room_by_queue() {
     calls_wait_for_room(Plan::rabbitmq()).await;
 }
 
-/// A server that does not read is not waited for: what it was sent times out,
-/// and all else is answered within a moment.
+/// Calls do not wait for a server that does not read: those that were sent to it
+/// time out, and later ones fail at once.
 #[tokio::test]
 async fn calls_do_not_wait_for_a_server_that_reads_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

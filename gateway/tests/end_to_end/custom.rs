@@ -1,5 +1,4 @@
-//! What a program adds to a gateway: servants of its own, and somebody who
-//! knows the users.
+//! What a program adds to a gateway: servants and an authenticator.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::common::{
     watching::within,
 };
 
-/// The servant of the seed's gateway; tells who called.
+/// The servant of the example's gateway; reports the caller.
 struct Pinged(mpsc::Sender<Option<String>>);
 
 impl ITerminalGatewayServer for Pinged {
@@ -80,7 +79,7 @@ async fn a_gateway_s_own_servant_is_for_users_only() {
     house.end().await;
 }
 
-/// Lets in who has a ticket.
+/// An authenticator that accepts tickets.
 struct Tickets;
 
 impl IAuthenticator for Tickets {

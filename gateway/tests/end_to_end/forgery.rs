@@ -1,4 +1,4 @@
-//! What a client says of things that are the gateway's to say.
+//! Clients that forge fields which the gateway sets.
 
 use tce_runtime::TypedProxy;
 use tce_tests::test::{ITerminalPrx, ServerPrx};
@@ -14,7 +14,7 @@ use crate::common::{
 const ECHO: u16 = 0;
 const TOP_BIT: u16 = 0x8000;
 
-/// A victim with its user id, and a client that writes what it likes.
+/// A victim with its user id, and a client that sends forged messages.
 struct Scene {
     house: House,
     victim: Client,
@@ -51,7 +51,7 @@ impl Scene {
         String::from_utf8(answer.params[4..].to_vec()).unwrap()
     }
 
-    /// Nothing but the next push has come to the victim.
+    /// Asserts that the victim has received only the next push.
     async fn victim_is_well(mut self) {
         within(self.victim.server.bidirection()).await.unwrap();
         assert_eq!(self.victim.next_push().await, "server push message!");
@@ -123,7 +123,7 @@ async fn nobody_answers_anothers_call(plan: Plan) {
     let seen = scene.house.server().seen.clone();
     let waiting = scene.victim.server.echo("gate");
     seen.gate_reached(1).await;
-    // Its sequence may be any, at the client and at the gateway.
+    // For any sequence, a client's or the gateway's.
     for sequence in 0..64 {
         let forged = Message {
             ifidx: 2,
@@ -139,7 +139,7 @@ async fn nobody_answers_anothers_call(plan: Plan) {
     scene.victim_is_well().await;
 }
 
-/// What is for the gateway alone, or comes from servers alone, goes no further.
+/// Keys that are meant for the gateway, or set by servers only, are removed.
 async fn credentials_go_no_further(plan: Plan) {
     let mut scene = Scene::by(plan).await;
     let extra = [
@@ -156,7 +156,7 @@ async fn credentials_go_no_further(plan: Plan) {
     scene.victim_is_well().await;
 }
 
-/// Two clients number their calls alike, as all clients do.
+/// Two clients use the same sequences, as all clients do.
 async fn sequences_are_each_clients_own(plan: Plan) {
     let mut scene = Scene::by(plan).await;
     let mut other = scene.house.raw().await;
@@ -211,7 +211,7 @@ by_queue_and_socket! {
     sequences_are_each_clients_own
 }
 
-/// Which of two values a server of another make would believe, nobody knows.
+/// Duplicate keys are removed, since servers may differ in which one they use.
 #[tokio::test]
 async fn what_a_client_claims_is_not_even_sent_on() {
     let listening = RawServer::listen().await;
@@ -240,8 +240,7 @@ async fn what_a_client_claims_is_not_even_sent_on() {
     house.end().await;
 }
 
-/// A server that has a connection of its own to the gateway's clients is a
-/// client like any other.
+/// A server that connects to a client endpoint is treated as a client.
 #[tokio::test]
 async fn a_client_with_a_servers_proxies_is_a_client() {
     let mut scene = Scene::by(Plan::direct()).await;

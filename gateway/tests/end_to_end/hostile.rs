@@ -1,5 +1,4 @@
-//! Bytes that no client should send: they cost whoever sent them something, and
-//! nobody else.
+//! Malformed messages: they affect only the client that sent them.
 
 use tce_runtime::{ErrorCode, wire::Limits};
 
@@ -29,7 +28,7 @@ async fn a_frame_that_is_too_large_ends_the_connection_that_sent_it() {
     let mut client = Peer::connect(house.address(Front::WebSocket)).await;
     client.send_bytes(header).await;
     client.ended().await;
-    // One that is too large only by what the gateway adds.
+    // A call that exceeds the limit only by what the gateway adds.
     let mut client = house.raw().await;
     let room = (1 << 16) - frame(0, &echo(1, "").bytes()).len();
     let call = echo(1, &"x".repeat(room));
@@ -41,7 +40,7 @@ async fn a_frame_that_is_too_large_ends_the_connection_that_sent_it() {
     house.end().await;
 }
 
-/// It costs the caller its answer, and nobody anything else.
+/// Only the call fails, not the connection.
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_an_error_to_its_caller() {
     for plan in [Plan::direct(), Plan::memory()] {
@@ -95,7 +94,7 @@ async fn bytes_that_are_no_frames_end_the_connection_that_sent_them() {
     house.end().await;
 }
 
-/// Where the next message begins is known.
+/// The framing is intact, so the connection stays open.
 #[tokio::test]
 async fn a_message_that_makes_no_sense_costs_itself() {
     let house = House::start(Plan::direct()).await;

@@ -1,4 +1,4 @@
-//! Clients of old, byte for byte.
+//! Recorded messages of old clients.
 
 use tce_runtime::{Adapter, Communicator, Context, Fault};
 use tce_tests::zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperServant, StrInt};
@@ -15,8 +15,8 @@ use crate::{
     vectors::{self, Recorded},
 };
 
-/// What the seed's server answers to a recorded call; nothing where it is
-/// oneway.
+/// The answer of the example's server to a recorded call; `None` for a oneway
+/// call.
 fn answer(recorded: &Recorded) -> Option<Vec<u8>> {
     let text = |index: usize| recorded.values()[index].as_str().unwrap();
     match recorded.operation() {
@@ -96,7 +96,7 @@ async fn a_javascript_client_gets_its_answers() {
     }
 }
 
-/// Gives back what it gets.
+/// Echoes its parameters.
 struct Giver;
 
 impl Keeper for Giver {
@@ -173,7 +173,7 @@ async fn a_java_client_gets_its_answers() {
     house.end().await;
 }
 
-/// A push reaches clients of old as they know it.
+/// A push arrives in the form that old clients expect.
 #[tokio::test]
 async fn a_push_is_what_clients_of_old_read() {
     let house = House::start(Plan::memory()).await;
@@ -201,8 +201,8 @@ async fn a_push_is_what_clients_of_old_read() {
     house.end().await;
 }
 
-/// An endpoint with `compress="1"` compresses what is worth it; without it
-/// nothing is.
+/// An endpoint with `compress="1"` compresses large messages; without it none
+/// is compressed.
 #[tokio::test]
 async fn answers_are_compressed_only_where_that_is_asked_for() {
     for compress in [0, 1] {

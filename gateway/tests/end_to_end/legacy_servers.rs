@@ -1,4 +1,4 @@
-//! Servers of old, byte for byte, and what they say that nobody waits for.
+//! Recorded messages of old servers, and messages without a receiver.
 
 use tce_test_rabbitmq::Node;
 
@@ -18,8 +18,7 @@ const TOP_BIT: u16 = 0x8000;
 const ONEWAY: u8 = 0x20;
 const REMOTEMETHOD_EXCEPTION: u32 = 6;
 
-/// What the gateway sends on: header and extra as they have to be, parameters
-/// as they came.
+/// The forwarded call: header and extra patched, parameters unchanged.
 fn is_sent_on(sent: &Message, recorded: &Recorded) {
     assert_eq!(sent.call_id, recorded.number::<u16>("call_id") | TOP_BIT);
     assert_eq!(sent.calltype, recorded.number::<u8>("calltype"));
@@ -35,8 +34,8 @@ fn is_sent_on(sent: &Message, recorded: &Recorded) {
     }
 }
 
-/// The RETURN of a servant of old that fails: nothing in it but the sequence
-/// and the extra tells whose it is.
+/// The RETURN of a failed call from an old server: only the sequence and the
+/// extra identify its caller.
 fn legacy_error(call: &Message) -> Message {
     Message {
         extra: call.extra.clone(),
@@ -68,7 +67,7 @@ async fn an_error_of_a_server_of_old_reaches_the_caller() {
         if recorded.number::<u8>("calltype") & ONEWAY == 0 {
             server.send(&legacy_error(&call).frame()).await;
             is_error_of(&client.message().await, &recorded);
-            // Once more is once too often.
+            // The second RETURN of a call is dropped.
             server.send(&legacy_error(&call).frame()).await;
         }
     }
@@ -99,8 +98,8 @@ async fn an_error_of_a_server_of_old_reaches_the_caller_by_queue() {
     house.end().await;
 }
 
-/// What comes by a queue for nobody, or too late, goes nowhere; what comes
-/// behind it does.
+/// Messages of a queue without a receiver are dropped; later messages are
+/// delivered.
 #[tokio::test]
 async fn what_nobody_waits_for_is_dropped() {
     let house = House::start(Plan::rabbitmq()).await;

@@ -1,4 +1,4 @@
-//! What a client may, and what becomes of one that wants more.
+//! The limits of client connections.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::common::{
 const ECHO: u16 = 0;
 const TIMEOUT: u32 = 2;
 
-/// Waits until a new client is let in.
+/// Waits until a new client is accepted.
 async fn is_let_in(house: &House) {
     within(async {
         loop {
@@ -61,8 +61,8 @@ async fn connections_over_the_limit_wait() {
     house.end().await;
 }
 
-/// A second's frames may come at once, further ones are read when they are
-/// due; none is lost.
+/// A burst of one second's frames is read at once, later frames at the limited
+/// rate; none is lost.
 #[tokio::test]
 async fn a_client_that_is_too_fast_is_read_more_slowly() {
     let house = House::start(Plan::direct().property("max_frames_per_second", "100")).await;
@@ -140,14 +140,14 @@ async fn a_client_that_is_silent_for_too_long_is_disconnected() {
     works(&mut idle).await;
     idle.closed().await;
     mute.closed().await;
-    // Who waits for an answer is not idle.
+    // A client that waits for an answer is not idle.
     seen.open_gate();
     assert_eq!(waiting.message().await.params, string("through"));
     waiting.closed().await;
     house.end().await;
 }
 
-/// Nobody is left to whom the answer could go.
+/// The caller has disconnected before the answer.
 #[tokio::test]
 async fn answers_to_a_client_that_has_gone_are_dropped() {
     for plan in [Plan::direct(), Plan::memory()] {
@@ -164,7 +164,7 @@ async fn answers_to_a_client_that_has_gone_are_dropped() {
     }
 }
 
-/// The gateway answers for a server that does not; what the server says later
+/// The gateway answers TIMEOUT for a server that does not answer; the late RETURN
 /// is dropped.
 #[tokio::test]
 async fn a_call_that_takes_too_long_is_answered_by_the_gateway() {

@@ -13,10 +13,10 @@ use crate::common::{
     watching::within,
 };
 
-/// The calls that a client has under way at once.
+/// The number of concurrent calls of a client.
 const AT_ONCE: usize = 10;
 
-/// Connects clients to all gateways in turn; each gateway has its kind.
+/// Connects clients to all gateways in turn, each with its kind of endpoint.
 async fn clients(house: &House, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for number in 0..count {
@@ -28,7 +28,7 @@ async fn clients(house: &House, count: usize) -> Vec<Client> {
     clients
 }
 
-/// So many calls of one client, each with an answer of its own.
+/// Makes `calls` calls of one client, each with a different answer.
 async fn call(server: ServerPrx, client: usize, calls: usize) {
     for round in 0..calls / AT_ONCE {
         let texts = (0..AT_ONCE).map(|place| format!("{client} {round} {place}"));
@@ -39,8 +39,7 @@ async fn call(server: ServerPrx, client: usize, calls: usize) {
     }
 }
 
-/// Each client makes so many calls, all at once; then every server has had its
-/// part in them.
+/// Each client makes `calls` concurrent calls; every server has handled some.
 async fn all_call(house: &House, clients: &[Client], calls: usize) {
     let mut calling = JoinSet::new();
     for (number, client) in clients.iter().enumerate() {
@@ -58,7 +57,7 @@ async fn all_call(house: &House, clients: &[Client], calls: usize) {
     assert!(shares.iter().all(|share| *share > fair / 4), "{shares:?}");
 }
 
-/// What is pushed to one user reaches it, and nobody else.
+/// A push to a user reaches this user only.
 async fn push_to_one(clients: &mut [Client], from: usize, to: usize) {
     let user = clients[to].who().await;
     let pushing = format!("push {user} for you alone");
@@ -67,7 +66,7 @@ async fn push_to_one(clients: &mut [Client], from: usize, to: usize) {
     assert_eq!(clients[to].next_push().await, "for you alone");
 }
 
-/// Tells all clients of all gateways; each hears it next.
+/// Broadcasts to all clients of all gateways; each receives it next.
 async fn broadcast(house: &House, clients: &mut [Client], text: &str) {
     house.server().tell_all(&house.plan, text).await;
     for client in clients {
@@ -83,7 +82,7 @@ async fn over_rabbitmq() {
     broadcast(&house, &mut clients, "to all").await;
     push_to_one(&mut clients, 0, 4).await;
     push_to_one(&mut clients, 1, 7).await;
-    // It would come behind what anybody heard twice, or by mistake.
+    // A duplicate or misdirected push would arrive before this one.
     broadcast(&house, &mut clients, "to all again").await;
     drop(clients);
     house.end().await;

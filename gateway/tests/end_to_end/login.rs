@@ -1,4 +1,4 @@
-//! Who a client is, before anything that it says reaches a server.
+//! Logins, which come before any call is forwarded.
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering},
@@ -82,8 +82,7 @@ async fn who_does_not_say_so_is_turned_away() {
     house.end().await;
 }
 
-/// What comes behind the first message waits for the login, and stays behind
-/// it.
+/// Messages after the first one wait for the login, in order.
 #[tokio::test]
 async fn calls_behind_the_first_wait_and_keep_their_order() {
     let (gate, asked) = (Arc::new(Semaphore::new(0)), mpsc::channel(1));
@@ -120,7 +119,7 @@ async fn calls_behind_the_first_wait_and_keep_their_order() {
     house.end().await;
 }
 
-/// The same where the login takes no time, and tasks run side by side.
+/// The same with an immediate login and several threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_quick_a_login_is_its_message_comes_first() {
     let house = House::start(by_token(Plan::direct())).await;
@@ -147,7 +146,7 @@ async fn a_second_login_replaces_the_first() {
         let gate = logging_in(echo(1, "gate"), "anna");
         first.send(&gate.frame()).await;
         house.server().seen.gate_reached(1).await;
-        // The same sequence again: the first one's answer is none of this one's.
+        // The same sequence again: the first answer must not reach this call.
         let mut second = house.raw().await;
         second
             .send(&logging_in(echo(1, "gate"), "anna").frame())
@@ -179,7 +178,7 @@ async fn a_second_login_is_refused_while_the_first_lives() {
     let refused = within(second.server.echo("who")).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::ConnectReject);
     assert!(
-        refused.to_string().contains("logged in already"),
+        refused.to_string().contains("already logged in"),
         "{refused}"
     );
     first.works().await;
@@ -224,7 +223,7 @@ async fn a_jwt_says_who_the_client_is() {
     house.end().await;
 }
 
-/// Hears of users.
+/// Receives events of users.
 struct Listener(mpsc::Sender<String>);
 
 impl IUserEventListener for Listener {
@@ -271,7 +270,7 @@ async fn a_servant_hears_of_users_who_come_and_go() {
         let anna = house.user("anna").await;
         anna.works().await;
         assert_eq!(within(heard.recv()).await.unwrap(), "anna on at gw0");
-        // Who comes again, by another connection, has never been away.
+        // A user who reconnects before the first connection ends stays on line.
         let again = house.user("anna").await;
         again.works().await;
         drop(anna);

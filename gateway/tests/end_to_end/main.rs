@@ -1,5 +1,5 @@
-//! Clients, gateways and servers together: over every transport, under load,
-//! against hostile clients, and when brokers, servers and gateways go away.
+//! Clients, gateways and servers together: over every transport, under load, with
+//! hostile clients, and with outages of brokers, servers and gateways.
 
 #![allow(
     clippy::cast_possible_truncation,

@@ -16,7 +16,7 @@ use crate::common::{
     watching::{eventually, soon, within},
 };
 
-/// Calls again and again until told to stop or refused; how many were answered.
+/// Calls repeatedly until told to stop or refused. Returns the number of answers.
 async fn keep_calling(client: Client, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
     while !stop.load(Ordering::Relaxed) {
         match soon(client.server.echo("busy")).await {
@@ -52,7 +52,7 @@ async fn sigterm_under_load(plan: Plan) {
     scene.server.seen.gate_reached(20).await;
     eventually("there is load", || answered.load(Ordering::Relaxed) > 100).await;
     scene.gateway.signal(Signal::TERM);
-    // All that were under way are answered, and the next ones refused.
+    // Calls in flight are answered, later ones refused.
     within(load.join_all()).await;
     let error = soon(client.server.echo("too late")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}");
@@ -92,8 +92,8 @@ async fn sigterm_does_not_wait_for_ever() {
 const ROUTE: &str = r#"<route if="test.BaseServer">"#;
 const OTHER_ROUTE: &str = r#"<route if="test.ITerminalGatewayServer">"#;
 
-/// A route is taken over, and one with a mistake is not; who is connected stays
-/// so, with its calls.
+/// A new route takes effect, a wrong one does not; connections stay open, with
+/// their calls.
 async fn is_loaded_anew(scene: &Scene, load: impl Fn(&GatewayProcess)) {
     let client = scene.client(1).await;
     let call = client.server.echo("gate");
@@ -107,13 +107,16 @@ async fn is_loaded_anew(scene: &Scene, load: impl Fn(&GatewayProcess)) {
     scene.change("</SNS>", "");
     load(&scene.gateway);
     scene.gateway.logs("services.xml:").await;
-    scene.gateway.logs("the old configuration holds").await;
+    scene
+        .gateway
+        .logs("the old configuration stays in force")
+        .await;
     assert_eq!(within(client.server.datetime()).await.unwrap(), "server0");
     scene.server.seen.open_gate();
     assert_eq!(within(call).await.unwrap(), "through");
 }
 
-/// A scene whose file lacks the route of the server's base.
+/// A scene whose file lacks the route of the server's base interface.
 async fn without_base(plan: Plan, arguments: &[&str]) -> Scene {
     let edit = |text: String| text.replace(ROUTE, OTHER_ROUTE);
     Scene::start_with(plan, arguments, edit).await

@@ -1,4 +1,4 @@
-//! The configuration changes while clients call.
+//! Reloads while clients call.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn change(house: &House, from: &str, to: &str) {
     std::fs::write(house.file(), changed).unwrap();
 }
 
-/// Calls go to another server; those under way are answered by the old one,
-/// and what becomes of it is nothing to the new one's.
+/// Calls go to another server; the old one answers calls in flight, and its
+/// disconnect does not affect calls to the new one.
 #[tokio::test]
 async fn calls_move_to_another_server() {
     let mut house = House::start(Plan::direct()).await;
@@ -49,7 +49,7 @@ async fn calls_move_to_another_server() {
     house.end().await;
 }
 
-/// A queue that was not known before is opened, and the others stay open.
+/// A new queue is opened, and the others stay open.
 #[tokio::test]
 async fn calls_move_to_another_queue() {
     for plan in [Plan::memory(), Plan::rabbitmq()] {
@@ -73,7 +73,7 @@ async fn calls_move_to_another_queue() {
     }
 }
 
-/// What clients connect to stays, and all else with it.
+/// A change of `listen` is refused, with the whole file.
 #[tokio::test]
 async fn other_listeners_need_a_new_start() {
     let house = House::start(Plan::direct()).await;

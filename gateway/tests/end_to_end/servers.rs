@@ -1,4 +1,4 @@
-//! Servers that go away, and come again.
+//! Servers that disconnect and reconnect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::common::{
     watching::{soon, within},
 };
 
-/// What tells a process that it is a server: its endpoint, and its config.yml.
+/// The environment variables of a server process: its endpoint, and its
+/// config.yml.
 const SERVER: &str = "TCE_TEST_SERVER";
 /// The name of a server in a process of its own.
 const FAR: &str = "far";
@@ -69,7 +70,7 @@ fn a_process_of_its_own_serves() {
     });
 }
 
-/// What the killed server had begun is done by another.
+/// Another server executes the calls that the killed one had started.
 #[tokio::test]
 async fn calls_of_a_server_that_is_killed_go_to_the_next_by_queue() {
     let plan = Plan::rabbitmq();
@@ -81,7 +82,7 @@ async fn calls_of_a_server_that_is_killed_go_to_the_next_by_queue() {
     let mut house = House::before(plan, &[], |it| it).await;
     let client = house.client(Front::Socket).await;
     let calls: Vec<_> = (0..5).map(|_| client.server.echo("gate")).collect();
-    // It comes behind them.
+    // This call is queued behind them.
     assert_eq!(within(client.server.datetime()).await.unwrap(), FAR);
     let near = Server::start(&house.plan, "near").await;
     near.seen.open_gate();
@@ -110,8 +111,8 @@ async fn clients_at(house: &House, name: &str) -> (Client, Client) {
     }
 }
 
-/// Calls that nobody can answer any more fail at once; the next ones go to
-/// another server, and to the same one when it is there again.
+/// Calls to a server that disconnects fail at once; later ones go to another
+/// server, and to the same one after it reconnects.
 #[tokio::test]
 async fn calls_of_a_server_that_is_killed_fail_at_once() {
     let (mut process, port) = far("tcp://127.0.0.1:0", "").await;

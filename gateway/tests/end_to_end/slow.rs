@@ -9,8 +9,8 @@ use crate::common::{
     watching::{eventually, within},
 };
 
-/// More than all buffers between take, asked for by a client that does not
-/// read: it is not read any more either, then it is disconnected.
+/// A client requests more than all buffers hold and does not read: the gateway
+/// stops reading from it, then disconnects it.
 async fn a_client_that_does_not_read(plan: Plan) {
     let plan = plan
         .property("send_buffer", "1048576")
@@ -47,8 +47,8 @@ async fn a_client_that_does_not_read_costs_little_by_queue() {
     a_client_that_does_not_read(Plan::rabbitmq()).await;
 }
 
-/// What is pushed to a client that does not read is dropped once its buffer is
-/// full: no call of its own owes it.
+/// Pushes to a client that does not read are dropped once its buffer is full; the
+/// connection stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pushes_to_a_client_that_does_not_read_are_dropped() {
     let plan = Plan::direct()

@@ -1,11 +1,11 @@
-//! Every case from every kind of client, by every way to the servers.
+//! Every case, for every kind of client and of upstream.
 
 use crate::common::{
     house::House,
     plan::{FRONTS, Plan},
 };
 
-/// A test for every case by every way; each tries every kind of client.
+/// A test for every case and kind of upstream; each tries every kind of client.
 macro_rules! table {
     ([$($by:ident)+] $cases:tt) => { $( table! { @ $by $cases } )+ };
     (@ $by:ident [$($case:ident)+]) => {

@@ -1,4 +1,4 @@
-//! The program `tce-gateway` before a server, as a process of its own.
+//! The program `tce-gateway` in a process of its own, with a server behind it.
 
 use std::{
     fs,
@@ -31,10 +31,10 @@ impl Servant for Server {
     }
 }
 
-/// A gateway, and the server behind it; both end with this.
+/// A gateway, and the server behind it; dropping it ends both.
 pub(crate) struct Gateway {
     process: Child,
-    /// What clients connect to.
+    /// The address that clients connect to.
     pub(crate) endpoint: String,
     _server: Adapter,
     _folder: tempfile::TempDir,
@@ -81,7 +81,7 @@ impl Gateway {
         client.call(&ECHO, ("hello",)).await
     }
 
-    /// The memory that it has of the machine, in bytes.
+    /// The resident memory, in bytes.
     pub(crate) fn resident(&self) -> usize {
         let path = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(path).expect("it runs");
@@ -131,7 +131,7 @@ fn services_xml(kind: &str, own: u16, server: u16, options: &Options) -> String 
     )
 }
 
-/// Lets this process, and those that it starts, have so many files open.
+/// Raises the limit of open files of this process and of those that it starts.
 pub(crate) fn allow_files(count: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < count) {

@@ -1,4 +1,4 @@
-//! Ten thousand connections that have called once and are silent since.
+//! Ten thousand connections that have called once and are idle.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tce_runtime::{Communicator, Proxy, RpcError, config::Options};
 use crate::gateway::{ECHO, Gateway, allow_files};
 
 const CONNECTIONS: usize = 10_000;
-/// Those that come before it is measured: what all connections share is there
-/// then.
+/// Connections before the measurement, which allocate what all connections
+/// share.
 const BEFORE: usize = 200;
-/// What the gateway may need for one, in bytes.
+/// The maximum memory of the gateway per connection, in bytes.
 const LIMIT: usize = 12 << 10;
-/// Longer than the gateway keeps large buffers that nobody needs.
+/// Longer than the gateway keeps unused large buffers.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// One after the other: both at once are more open files than some systems

@@ -1,5 +1,5 @@
-//! Many connections at once, at the program itself: what an idle one costs,
-//! and whether calls flow while others come.
+//! Many connections to the program: the memory of an idle one, and the latency of
+//! calls while others connect.
 
 #![expect(
     clippy::expect_used,

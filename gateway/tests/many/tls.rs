@@ -1,4 +1,4 @@
-//! Connections with TLS that come while others call.
+//! TLS handshakes while other connections call.
 
 use std::{
     fs,
@@ -54,7 +54,7 @@ async fn calls_flow_while_connections_with_tls_come() {
     assert!(calls > 0, "no call was answered while others connected");
 }
 
-/// Connects so many a second, each of which calls once and stays.
+/// Opens connections at a given rate, each of which calls once and stays open.
 async fn connect_evenly(gateway: &Gateway, options: &Options) -> Result<Duration, RpcError> {
     let began = Instant::now();
     let communicator = Communicator::with_options(options.clone());
@@ -73,8 +73,7 @@ async fn connect_evenly(gateway: &Gateway, options: &Options) -> Result<Duration
     Ok(began.elapsed())
 }
 
-/// Calls one by one; says how many were answered, and how long the slowest
-/// took.
+/// Calls one by one. Returns the number of answers, and the longest time.
 async fn call_until(
     gateway: &Gateway,
     options: &Options,

@@ -73,7 +73,7 @@ const question = { q: "", sort: "newest", offset: 0 };
 
 function showConnections({ open, matched, rows }) {
   if (rows.length === 0 && question.offset > 0) {
-    // So many connections have ended that this page is empty.
+    // Connections have ended, and this page is empty now.
     change({ offset: Math.max(0, Math.floor((matched - 1) / LIMIT)) * LIMIT });
     return;
   }
