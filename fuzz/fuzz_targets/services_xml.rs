@@ -5,7 +5,7 @@
 
 use tce_gateway::{
     config::{Services, print_config},
-    route::explain,
+    routing::explain,
 };
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

@@ -3,45 +3,46 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    Gateway, GatewayError, Running,
     config::{Loaded, Override, Services, print_config},
-    files, log,
-    route::explain,
+    lifecycle::{Gateway, GatewayError, RunningGateway},
+    log,
+    routing::explain,
 };
 
-/// Runs gateways: takes in clients and passes their calls to servers.
+/// Runs gateways, which accept clients and forward their calls to servers.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct GatewayCommand {
     /// The configuration
     #[arg(value_name = "SERVICES.XML")]
     file: PathBuf,
-    /// The servers of the file to run, all in this process; may be left out where it has one
+    /// The servers of the file to run, all in this process; optional if it has only one
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Tell every mistake in the file, and start nothing
+    /// ProblemReport all mistakes in the file and exit
     #[arg(long)]
     check: bool,
-    /// Print the way of a call to an interface, and of its RETURN and pushes
+    /// Print the routes of an interface's calls, their RETURNs and pushes
     #[arg(long, value_name = "IF", conflicts_with = "check")]
     explain: Option<String>,
-    /// Print what is in force, and where it was said
+    /// Print the configuration in force, and where each value is set
     #[arg(long, conflicts_with_all = ["check", "explain"])]
     print_config: bool,
-    /// Set a property over what the file and the environment say
+    /// Set a property, overriding the file and the environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = Override::from_flag)]
     set: Vec<Override>,
 }
 
 const AFTER_HELP: &str = "\
-Properties can be set in the environment, too: TCE_GATEWAY_MAX_CONNECTIONS=1000.
-SIGHUP loads the file anew; SIGTERM lets calls in flight end and stops.
-Exit status: 0 stopped as asked, 1 mistakes in the file or no start, 2 wrong use.";
+Properties can also be set in the environment: TCE_GATEWAY_MAX_CONNECTIONS=1000.
+SIGHUP reloads the file; SIGTERM waits for calls in flight and stops.
+Exit status: 0 stopped by a signal, 1 mistakes in the file or failed start, 2 wrong arguments.";
 
 impl GatewayCommand {
-    /// Does what was asked for, until it is done.
+    /// Runs the command until it is done.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         match self.try_run() {
@@ -75,14 +76,14 @@ impl GatewayCommand {
         let first = names.first().map_or("", String::as_str);
         let properties = &loaded.services.server(first)?.properties;
         log::init(&properties.log.0, properties.log_format)?;
-        files::raise_limit();
+        raise_open_file_limit();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(self.serve(&names, &overrides))
     }
 
-    /// The servers that are asked for; the only one, where there is only one.
+    /// The named servers, or the only one of the file.
     fn names(&self, services: &Services) -> Result<Vec<String>, GatewayError> {
         for name in &self.names {
             services.server(name)?;
@@ -118,8 +119,21 @@ impl GatewayCommand {
         for name in names {
             running.push(Gateway::load(&self.file, name, overrides)?.start().await?);
         }
-        let ends = running.iter().map(Running::wait_for_shutdown);
+        let ends = running.iter().map(RunningGateway::wait_for_shutdown);
         futures_util::future::try_join_all(ends).await?;
         Ok(())
+    }
+}
+
+/// Raises the limit of open files to the maximum: the default, often 1,024, is
+/// far below the number of connections that a gateway serves.
+fn raise_open_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(limit = ?limit.current, "can't raise the limit of open files: {error}");
     }
 }

@@ -1,55 +1,35 @@
-//! The TCE gateway: it takes in many clients and passes their calls to
-//! servers, by message queues or sockets; RETURNs and pushes find their way
-//! back to the right client (`spec/gateway.md`).
+//! The TCE gateway: it accepts many clients and forwards their calls to servers,
+//! by message queues or sockets, and delivers RETURNs and pushes to the right
+//! client (`spec/gateway.md`).
+//!
+//! A module imports only from the modules before it in this list.
 
-mod metric;
+mod metrics;
 
-pub mod auth;
 pub mod log;
 
 pub mod config;
-pub mod route;
 
-mod drops;
-mod phase;
-mod places;
-mod slots;
-mod ticks;
+pub mod auth;
 
 pub mod admin;
 
-mod error;
-mod events;
-mod meter;
+pub mod routing;
 
-mod endpoint;
-mod table;
+mod upstream;
 
-mod core;
 mod session;
 
-mod arrivals;
-mod listen;
-mod queues;
-mod state;
-mod tend;
-mod who;
+mod listener;
 
-mod running;
-mod signals;
-
-mod gateway;
-
-mod files;
+mod lifecycle;
 
 mod command;
 
 pub use command::GatewayCommand;
-pub use error::GatewayError;
-pub use gateway::Gateway;
-pub use running::Running;
+pub use lifecycle::{Gateway, GatewayError, RunningGateway};
 
-/// What gateways and servers say to each other: `idl/gateway.idl`.
+/// The interfaces between gateways and servers: `idl/gateway.idl`.
 pub mod idl {
     tce_runtime::include_idl!(gateway);
 }

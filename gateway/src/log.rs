@@ -1,4 +1,4 @@
-//! What the gateway says of itself, on standard error.
+//! The log, on standard error.
 
 use std::{
     fmt,
@@ -12,22 +12,22 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// What is logged where nothing says so.
+/// The default filter.
 pub const DEFAULT_FILTER: &str = "info";
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For people.
+    /// Readable text.
     #[default]
     Text,
-    /// One JSON object a line, for programs.
+    /// One JSON object per line.
     Json,
 }
 
-/// The name of no format.
+/// The text names no log format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no format for the log: text or json")]
+#[error("unknown log format `{0}`; write text or json")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -51,25 +51,26 @@ impl fmt::Display for Format {
     }
 }
 
-/// Why nothing can be logged.
+/// Why the log can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Neither a level nor a filter.
+    /// The text is neither a level nor a filter.
     #[error(
-        "`{0}` is no level (error, warn, info, debug, trace) and no filter (`info,tce_runtime=warn`)"
+        "`{0}` is neither a level (error, warn, info, debug, trace) nor a filter such as `info,tce_runtime=warn`"
     )]
-    NoFilter(String),
-    /// The program logs already.
-    #[error("the log is set up already: {0}")]
-    Twice(#[from] TryInitError),
+    InvalidFilter(String),
+    /// The program has set up a log.
+    #[error("the log is already set up: {0}")]
+    AlreadySet(#[from] TryInitError),
 }
 
-/// Begins to log. `filter` is a level, or a filter such as `info,tce_runtime=warn`.
+/// Sets up the log. `filter` is a level, or a filter such as
+/// `info,tce_runtime=warn`.
 ///
 /// # Errors
-/// Where the filter is none, or the program logs already.
+/// The filter is invalid, or the program has set up a log.
 pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
-    let filter = parse(filter).ok_or_else(|| LogError::NoFilter(filter.to_owned()))?;
+    let filter = parse(filter).ok_or_else(|| LogError::InvalidFilter(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -87,7 +88,8 @@ pub fn is_filter(text: &str) -> bool {
 }
 
 fn parse(filter: &str) -> Option<EnvFilter> {
-    // A word that is no level would be the name of a module, and the log empty.
+    // `EnvFilter` would take a misspelled level for a module's name, and log
+    // nothing.
     let is_plain = !filter.contains(['=', '[']);
     if filter.is_empty() || is_plain && filter.parse::<LevelFilter>().is_err() {
         return None;
@@ -125,7 +127,7 @@ mod tests {
             "info;debug",
         ] {
             let error = init(filter, Format::Text).unwrap_err();
-            let begin = format!("`{filter}` is no level");
+            let begin = format!("`{filter}` is neither a level");
             assert!(error.to_string().starts_with(&begin), "{error}");
         }
     }
@@ -138,7 +140,7 @@ mod tests {
         let error = "xml".parse::<Format>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`xml` is no format for the log: text or json"
+            "unknown log format `xml`; write text or json"
         );
     }
 }

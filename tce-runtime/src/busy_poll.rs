@@ -210,6 +210,9 @@ impl PollLimit {
     }
 
     fn adjust(&mut self, wait: Duration) {
+        if self.cap.is_zero() {
+            return;
+        }
         // A wait that ended asleep includes the time to wake up, here and often
         // at the peer, and would have been shorter if polled: up to twice the
         // cap it counts as short.
@@ -347,6 +350,16 @@ mod tests {
         clock.next(at + 70);
         clock.received(at + 5000);
         assert_eq!(clock.limit(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_cap_of_zero_never_polls() {
+        let mut limit = PollLimit::default();
+        let now = Instant::now();
+        for wait in [0, 0, 1, 1000] {
+            assert_eq!(limit.next(now), Next::Sleep);
+            limit.received(now + Duration::from_micros(wait));
+        }
     }
 
     #[test]

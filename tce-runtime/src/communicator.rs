@@ -25,9 +25,9 @@ use crate::{
 /// let communicator = Communicator::new();
 /// ```
 #[derive(Clone)]
-pub struct Communicator(Arc<Shared>);
+pub struct Communicator(Arc<CommunicatorInner>);
 
-struct Shared {
+struct CommunicatorInner {
     settings: Arc<Settings>,
     phase: watch::Sender<ShutdownPhase>,
     queues: OnceLock<Arc<MessageQueues>>,
@@ -44,7 +44,7 @@ impl Communicator {
     #[must_use]
     pub fn with_options(options: Options) -> Self {
         let (phase, _) = watch::channel(ShutdownPhase::Running);
-        Self(Arc::new(Shared {
+        Self(Arc::new(CommunicatorInner {
             settings: Arc::new(Settings::new(options)),
             phase,
             queues: OnceLock::new(),

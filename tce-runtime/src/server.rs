@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # }
 /// ```
 pub struct Adapter {
-    shared: Arc<Shared>,
+    shared: Arc<AdapterInner>,
     source: Mutex<Option<ListenSource>>,
 }
 
@@ -60,7 +60,7 @@ enum ListenSource {
 /// connection.
 type HandlerFactory = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync>;
 
-struct Shared {
+struct AdapterInner {
     communicator: Communicator,
     /// One for a socket; for message queues one each.
     receivers: Vec<Arc<QueueReceiver>>,
@@ -125,7 +125,7 @@ impl Adapter {
     ) -> Self {
         let limits = communicator.options().connection;
         let (phase, _) = watch::channel(ShutdownPhase::Running);
-        let shared = Shared {
+        let shared = AdapterInner {
             communicator: communicator.clone(),
             receivers,
             listeners: Arc::default(),
@@ -265,7 +265,7 @@ async fn follow(
 }
 
 async fn accept_all(
-    shared: Arc<Shared>,
+    shared: Arc<AdapterInner>,
     listener: Listener,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
@@ -279,7 +279,7 @@ async fn accept_all(
     }
 }
 
-async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
+async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
     // Connections above the limit wait in the system's backlog. This task alone
     // takes permits, so one that is available now stays available.
     if shared.permits.acquire().await.is_err() {
@@ -304,7 +304,11 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     }
 }
 
-async fn serve(shared: &Shared, accepted: Accepted, mut phase: watch::Receiver<ShutdownPhase>) {
+async fn serve(
+    shared: &AdapterInner,
+    accepted: Accepted,
+    mut phase: watch::Receiver<ShutdownPhase>,
+) {
     let handler = match shared.handler_factory.get() {
         None => None,
         Some(create) => match create(accepted.address()) {

@@ -343,6 +343,20 @@ fn hostile_files_are_refused_quickly() {
         "x".repeat(600_000),
         "*a,".repeat(140_000)
     );
+    let large_rows = format!(
+        "a: &a {}\nserver:\n  endpoints:\n{}",
+        "x".repeat(600_000),
+        (0..1200)
+            .map(|row| format!(
+                "  - {{name: e{row}, af_mode: AF_READ, host: *a, port: 1, address: a, user: *a}}\n"
+            ))
+            .collect::<String>()
+    );
+    let large_keys = format!(
+        "a: &a {}\nb: [{}]",
+        "x".repeat(600_000),
+        "{*a : 1},".repeat(40_000)
+    );
     let large_map: String = (0..5000).map(|index| format!("k{index}: 1, ")).collect();
     let rows_by_alias = format!(
         "a: &a {{{large_map}}}\ncommon_defs:\n  endpoints: [{}]",
@@ -357,6 +371,8 @@ fn hostile_files_are_refused_quickly() {
         format!("a0: &a0 [x]\n{chain}"),
         anchors,
         large_text,
+        large_rows,
+        large_keys,
         rows_by_alias,
         merges,
         "a: &a [*a]".to_owned(),

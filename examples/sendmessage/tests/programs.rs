@@ -17,7 +17,7 @@ use std::{
 };
 
 use program::Program;
-use tce_gateway::{Gateway, Running};
+use tce_gateway::{Gateway, RunningGateway};
 use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
@@ -80,7 +80,7 @@ fn exchange_messages(tcp: &str, ws: &str) {
     log_out(scott);
 }
 
-async fn gateway(folder: &Path, name: &str) -> (Running, String) {
+async fn gateway(folder: &Path, name: &str) -> (RunningGateway, String) {
     let gateway = Gateway::load(folder.join("services.xml"), name, &[]).unwrap();
     let gateway = gateway.start().await.unwrap();
     let address = gateway.addresses().next().unwrap().to_string();

@@ -1,16 +1,15 @@
-//! What people and monitoring see of a gateway: health, metrics, one page.
+//! The HTTP server for monitoring: health checks, metrics, and the admin page.
 
-mod host;
-mod pulse;
-mod recorder;
-mod server;
-mod site;
 mod snapshot;
+mod watchdog;
 
-pub use recorder::{Recorder, install_recorder};
+mod site;
+
+mod server;
+
+pub use crate::metrics::{Recorder, TrafficTotals, install_recorder};
 pub use server::Server;
-use snapshot::Starting;
 pub use snapshot::{
-    BackendRow, BackendState, ConnectionRow, Connections, DropRow, ListenerRow, Query, Readiness,
-    RouteRow, Snapshot, Sort, Source, Totals,
+    ConnectionPage, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
+    SnapshotSource, Sort, UpstreamRow, UpstreamState,
 };

@@ -1,4 +1,4 @@
-//! Takes requests, and bounds what they may take.
+//! The HTTP server, and the limits of its connections.
 
 use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -11,24 +11,26 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::config::HostPort;
+use crate::{config::HostPort, metrics::Recorder};
 
 use super::{
-    Recorder, Source, Starting,
-    pulse::Pulse,
     site::{Site, router},
+    snapshot::{SnapshotSource, StartingSource},
+    watchdog::Watchdog,
 };
 
-/// Requests at once; further ones wait in the system's queue.
-const REQUESTS: usize = 64;
-/// How long one request may take, from its first byte to the answer's last. A
-/// connection carries one request, so this bounds it too.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// A request's line and headers.
-const REQUEST_BYTES: usize = 16 * 1024;
-/// What is being answered when the end comes.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How long to rest when the system has no more sockets.
+/// The maximum number of connections; further ones wait in the system's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// The time limit of a connection, which carries one request: from accepting it
+/// to the last byte of the answer. A limit of the handler alone would not cover
+/// a client that sends its request slowly.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// The maximum size of a request's line and headers, in bytes.
+const MAX_REQUEST: usize = 16 * 1024;
+/// Time for requests in progress at the shutdown.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// The pause after a failed accept, for example when no file descriptor is
+/// left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The HTTP server of `/`, `/api/state`, `/healthz`, `/readyz` and `/metrics`.
@@ -40,23 +42,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens; nobody is answered before [`Server::serve`]. Without a recorder
-    /// there is no `/metrics`.
+    /// Listens. Requests are answered from [`Server::serve`] on. Without a
+    /// recorder there is no `/metrics`.
     ///
     /// # Errors
-    /// Where the host is not ours or the port is taken.
+    /// The host is not an address of this machine, or the port is taken.
     pub async fn bind(place: &HostPort, recorder: Option<Recorder>) -> io::Result<Self> {
         let failed = |error: io::Error| {
-            let text = format!("the admin page can't be at {place}: {error}");
+            let text = format!("can't serve the admin page at {place}: {error}");
             io::Error::new(error.kind(), text)
         };
         let bound = TcpListener::bind((place.host.as_str(), place.port)).await;
         let listener = bound.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if !address.ip().is_loopback() {
-            tracing::warn!(%address, "whoever reaches the admin page sees users and addresses");
+            tracing::warn!(%address, "the admin page shows users and addresses to everyone who can reach this port");
         }
-        tracing::info!(%address, "the admin page is there");
+        tracing::info!(%address, "serving the admin page");
         Ok(Self {
             listener,
             address,
@@ -65,79 +67,79 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Says that the gateway `name` starts, to whoever asks until `starting` has
-    /// its result: whatever it waits for, it is alive.
+    /// Runs `starting`, and meanwhile answers that the gateway `name` is alive
+    /// and starting.
     pub async fn while_starting<T>(&self, name: &str, starting: impl Future<Output = T>) -> T {
         let (started, end) = oneshot::channel();
         let starting = async {
             let result = starting.await;
-            // Nobody has stopped listening for it.
+            // The receiver lives as long as this function.
             let _ = started.send(());
             result
         };
-        let serving = self.serve(Starting(name.to_owned()), async {
+        let serving = self.serve(StartingSource(name.to_owned()), async {
             let _ = end.await;
         });
         let (result, ()) = tokio::join!(starting, serving);
         result
     }
 
-    /// Answers until `shutdown` is ready.
-    pub async fn serve(&self, source: impl Source, shutdown: impl Future<Output = ()>) {
-        let source: Arc<dyn Source> = Arc::new(source);
-        let pulse = Arc::new(Pulse::new());
-        let beating = Arc::clone(&pulse).beat(Arc::clone(&source), self.recorder.clone());
+    /// Answers requests until `shutdown` is ready.
+    pub async fn serve(&self, source: impl SnapshotSource, shutdown: impl Future<Output = ()>) {
+        let source: Arc<dyn SnapshotSource> = Arc::new(source);
+        let watchdog = Arc::new(Watchdog::new());
+        let watching = Arc::clone(&watchdog).run(Arc::clone(&source), self.recorder.clone());
         let router = router(Site {
             source,
-            pulse,
+            watchdog,
             host: self.host.clone(),
             recorder: self.recorder.clone(),
         });
-        // Ends with this function.
-        let mut heart = JoinSet::new();
-        heart.spawn(beating);
-        answer_all(&self.listener, &router, shutdown).await;
+        // The set aborts its task when this function ends.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watching);
+        accept_all(&self.listener, &router, shutdown).await;
     }
 }
 
-async fn answer_all(listener: &TcpListener, router: &Router, shutdown: impl Future<Output = ()>) {
+async fn accept_all(listener: &TcpListener, router: &Router, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
-    let mut requests = JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept(), if requests.len() < REQUESTS => match accepted {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    requests.spawn(answer(stream, router.clone()));
+                    connections.spawn(answer(stream, router.clone()));
                 }
                 Err(error) => {
                     tracing::warn!("can't accept a connection to the admin page: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = requests.join_next() => {}
+            Some(_) = connections.join_next() => {}
         }
     }
-    let rest = async { while requests.join_next().await.is_some() {} };
-    // What takes longer is cut off.
-    let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
+    let rest = async { while connections.join_next().await.is_some() {} };
+    // Dropping the set closes the connections that take longer.
+    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
 }
 
 async fn answer(stream: TcpStream, router: Router) {
     let connection = http1::Builder::new()
         .keep_alive(false)
-        .max_buf_size(REQUEST_BYTES)
+        .max_buf_size(MAX_REQUEST)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(REQUEST_TIME, connection).await {
+    match tokio::time::timeout(CONNECTION_TIME, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("a request to the admin page failed: {error}"),
-        Err(_) => tracing::debug!("a request to the admin page took more than {REQUEST_TIME:?}"),
+        Err(_) => tracing::debug!("a request to the admin page took more than {CONNECTION_TIME:?}"),
     }
 }
 

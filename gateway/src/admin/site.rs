@@ -1,6 +1,9 @@
-//! What is answered to whom.
+//! The answers to requests: pages, health checks, metrics, state.
 
-use std::sync::Arc;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use axum::{
     Json, Router,
@@ -13,14 +16,18 @@ use axum::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
-use super::{Query, Readiness, Recorder, Snapshot, Source, host::is_ours, pulse::Pulse};
+use super::{
+    snapshot::{Query, Readiness, Snapshot, SnapshotSource},
+    watchdog::Watchdog,
+};
+use crate::metrics::Recorder;
 
-/// The page's own files and nothing else: a text that a client sent does no harm
-/// even if it got into the page as markup, and no site can frame it.
+/// Only the page's own files may load: text that a client sent can't do harm even
+/// if it got into the page as markup, and no other site can frame the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What every answer says.
+/// The headers of every answer.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -36,11 +43,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
 #[folder = "src/admin/page/"]
 struct Files;
 
-/// What the answers are made from.
+/// The state that requests share.
 pub(super) struct Site {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) pulse: Arc<Pulse>,
-    /// The host that we were told to listen on.
+    pub(super) source: Arc<dyn SnapshotSource>,
+    pub(super) watchdog: Arc<Watchdog>,
+    /// The host of the property `admin`.
     pub(super) host: String,
     pub(super) recorder: Option<Recorder>,
 }
@@ -68,12 +75,39 @@ pub(super) fn router(site: Site) -> Router {
 async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_ours(host, &site.host) {
+    if is_valid_host(host, &site.host) {
         return next.run(request).await;
     }
-    let text = "This is not the host that you asked for. Use an address, or name the host \
-                where the gateway's configuration says `admin`.\n";
+    let text = "The gateway does not serve this host name. Use an IP address, or set the \
+                property `admin` to the host name and port.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
+}
+
+/// Whether `Host` names this server, which listens on `configured`. Other names
+/// are refused: another site can resolve its own name to this address (DNS
+/// rebinding), and its page could then read the answers. IP addresses are safe.
+fn is_valid_host(host: &str, configured: &str) -> bool {
+    let name = without_port(host);
+    name.eq_ignore_ascii_case("localhost")
+        || name.eq_ignore_ascii_case(configured)
+        || is_address(name)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_address(name: &str) -> bool {
+    let bracketed = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => name.parse::<Ipv4Addr>().is_ok(),
+    }
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {
@@ -85,7 +119,7 @@ async fn add_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// A file of the page.
+/// Serves a file of the page.
 fn file(name: &str) -> Response {
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -96,13 +130,13 @@ fn file(name: &str) -> Response {
     };
     match Files::get(name) {
         Some(file) => ([(header::CONTENT_TYPE, kind)], file.data).into_response(),
-        None => (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "Not found.\n").into_response(),
     }
 }
 
-/// Alive, and not stuck: what says no is restarted.
+/// Liveness: an orchestrator restarts a gateway that fails this check.
 async fn health(State(site): State<Arc<Site>>) -> Response {
-    match site.pulse.stuck_for() {
+    match site.watchdog.stuck_for() {
         None => "alive\n".into_response(),
         Some(silence) => {
             let text = format!("stuck for {} s\n", silence.as_secs());
@@ -111,7 +145,7 @@ async fn health(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
-/// Whether clients should be sent here.
+/// Readiness: a load balancer sends clients only to gateways that pass.
 async fn readiness(State(site): State<Arc<Site>>) -> Response {
     let readiness = site.source.readiness();
     if readiness.is_ready() {
@@ -124,16 +158,16 @@ async fn readiness(State(site): State<Arc<Site>>) -> Response {
 
 async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let Some(recorder) = site.recorder.clone() else {
-        let text = "This program counts elsewhere.\n";
+        let text = "This program has installed another metrics recorder.\n";
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    aside(move || ([(header::CONTENT_TYPE, kind)], recorder.render())).await
+    blocking(move || ([(header::CONTENT_TYPE, kind)], recorder.render())).await
 }
 
-/// What the page asks for every second.
+/// The answer of `/api/state`.
 #[derive(Serialize)]
-struct Now {
+struct StateAnswer {
     version: &'static str,
     readiness: Readiness,
     #[serde(flatten)]
@@ -141,8 +175,8 @@ struct Now {
 }
 
 async fn state(State(site): State<Arc<Site>>, UrlQuery(query): UrlQuery<Query>) -> Response {
-    aside(move || {
-        Json(Now {
+    blocking(move || {
+        Json(StateAnswer {
             version: env!("CARGO_PKG_VERSION"),
             readiness: site.source.readiness(),
             snapshot: site.source.snapshot(&query),
@@ -151,12 +185,12 @@ async fn state(State(site): State<Arc<Site>>, UrlQuery(query): UrlQuery<Query>) 
     .await
 }
 
-/// Makes an answer on a thread of its own: ten thousand connections are looked
-/// at while calls go on.
-async fn aside<T: IntoResponse>(make: impl FnOnce() -> T + Send + 'static) -> Response {
-    let made = tokio::task::spawn_blocking(|| make().into_response()).await;
-    made.unwrap_or_else(|error| {
-        tracing::error!("the admin page has no answer: {error}");
+/// Builds an answer on a thread of its own, so that a snapshot of ten thousand
+/// connections does not delay calls.
+async fn blocking<T: IntoResponse>(make: impl FnOnce() -> T + Send + 'static) -> Response {
+    let answer = tokio::task::spawn_blocking(|| make().into_response()).await;
+    answer.unwrap_or_else(|error| {
+        tracing::error!("can't build an answer of the admin page: {error}");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }

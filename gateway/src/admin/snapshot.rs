@@ -1,27 +1,28 @@
-//! What the page shows, and who tells it.
+//! The rows that the admin page shows, and the trait of their source.
 
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-/// The rows that a page of connections has unless asked for more or fewer.
-const LIMIT: usize = 100;
-/// The rows that it has at most.
+use crate::metrics::TrafficTotals;
+
+/// The default number of rows of a page of connections.
+const DEFAULT_LIMIT: usize = 100;
+/// The maximum number of rows of a page of connections.
 const MAX_LIMIT: usize = 1000;
 
-/// What knows the gateway's state. Both are asked from several threads, the
-/// readiness once a second.
-pub trait Source: Send + Sync + 'static {
-    /// The state at this moment, with the connections that `query` asks for.
+/// Provides the state of a gateway. Called on several threads.
+pub trait SnapshotSource: Send + Sync + 'static {
+    /// The current state, with the connections that `query` selects.
     fn snapshot(&self, query: &Query) -> Snapshot;
-    /// Whether clients can be served at this moment.
+    /// Whether clients can be served now.
     fn readiness(&self) -> Readiness;
 }
 
-/// A gateway of this name that does not serve yet.
-pub(super) struct Starting(pub(super) String);
+/// The source while a gateway starts: its name.
+pub(super) struct StartingSource(pub(super) String);
 
-impl Source for Starting {
+impl SnapshotSource for StartingSource {
     fn snapshot(&self, _: &Query) -> Snapshot {
         Snapshot {
             gateway: self.0.clone(),
@@ -39,64 +40,48 @@ impl Source for Starting {
 /// Whether clients can be served.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Readiness {
-    /// Why not: "starting", "the broker of mq_server is away". Empty: they can.
+    /// Why they can't: "starting", "mq_server is away". Empty if they can.
     pub reasons: Vec<String>,
 }
 
 impl Readiness {
-    /// Whether nothing speaks against it.
+    /// Whether clients can be served.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.reasons.is_empty()
     }
 }
 
-/// The gateway at one moment. Counts are since the start.
+/// The state of the gateway at one moment. Counts are since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Snapshot {
-    /// The name by which the gateway was started: `gwserver`.
+    /// The name of the gateway, for example `gwserver`.
     pub gateway: String,
-    /// How long it runs.
+    /// Time since the start, in milliseconds.
     pub uptime_ms: u64,
     /// Users who are logged in.
     pub users: usize,
-    /// All connections together, the ended ones too.
-    pub totals: Totals,
-    /// Messages that went nowhere, by reason.
+    /// Sums over all connections, closed ones included.
+    pub totals: TrafficTotals,
+    /// Dropped messages, by reason.
     pub drops: Vec<DropRow>,
-    /// Where clients connect to.
+    /// The endpoints that clients connect to.
     pub listeners: Vec<ListenerRow>,
-    /// Which call goes where.
+    /// The routes of calls.
     pub routes: Vec<RouteRow>,
-    /// Brokers and servers.
-    pub backends: Vec<BackendRow>,
-    /// The connections that were asked for.
-    pub connections: Connections,
+    /// Brokers and servers; `backends` in JSON.
+    #[serde(rename = "backends")]
+    pub upstreams: Vec<UpstreamRow>,
+    /// The selected connections.
+    pub connections: ConnectionPage,
 }
 
-/// Sums over all connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Totals {
-    /// Calls of clients.
-    pub calls: u64,
-    /// Calls of clients that wait for their RETURN now.
-    pub in_flight: u64,
-    /// Calls that the gateway answered with an error of its own.
-    pub refused: u64,
-    /// Calls of servers that were passed to clients.
-    pub pushes: u64,
-    /// Bytes from clients.
-    pub bytes_in: u64,
-    /// Bytes to clients.
-    pub bytes_out: u64,
-}
-
-/// Messages that went nowhere for one reason.
+/// Messages dropped for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DropRow {
-    /// As in `tce_gateway_messages_dropped_total`.
+    /// The reason, as in `tce_gateway_messages_dropped_total`.
     pub reason: String,
-    /// How many.
+    /// The number of messages.
     pub count: u64,
 }
 
@@ -105,136 +90,132 @@ pub struct DropRow {
 pub struct ListenerRow {
     /// Its name in services.xml.
     pub endpoint: String,
-    /// What clients connect to: `tcp://0.0.0.0:12002`.
+    /// Its address, for example `tcp://0.0.0.0:12002`.
     pub address: String,
-    /// How many are connected.
+    /// The number of open connections.
     pub connections: usize,
 }
 
-/// A way through the gateway.
+/// A route of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RouteRow {
-    /// The interface: `test.Server`.
+    /// The name of the interface, for example `test.Server`.
     pub interface: String,
     /// Its index.
     pub ifidx: u16,
-    /// The endpoint that a CALL arrives at.
+    /// The endpoint where CALLs arrive.
     pub from: String,
-    /// The endpoint that it leaves by.
+    /// The endpoint that they leave by.
     pub to: String,
-    /// How many did.
+    /// The number of calls.
     pub calls: u64,
 }
 
-/// A broker or servers behind one endpoint.
+/// A broker or a server behind an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BackendRow {
+pub struct UpstreamRow {
     /// Its name in services.xml.
     pub endpoint: String,
-    /// Where it is: `amqp://localhost:5672 mq_server`.
+    /// Its address, for example `amqp://localhost:5672`.
     pub address: String,
-    /// Whether it can be reached.
-    pub state: BackendState,
-    /// Why it can't, or anything else worth knowing; may be empty.
-    pub detail: String,
-    /// Messages that wait to leave for it.
+    /// Whether it is connected.
+    pub state: UpstreamState,
+    /// Messages that wait to be sent to it.
     pub queued: usize,
 }
 
-/// Whether a backend can be reached.
+/// Whether a broker or server is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BackendState {
-    /// It can.
+pub enum UpstreamState {
+    /// Connected.
     Up,
-    /// It is being connected to for the first time.
-    Connecting,
-    /// It can't; it is tried again.
+    /// Not connected; the gateway keeps trying.
     Down,
 }
 
 /// One connection of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ConnectionRow {
-    /// Grows with every connection of this process.
+    /// A number that grows with every connection of the gateway.
     pub id: u64,
-    /// The address that it came from.
+    /// The address of the client.
     pub peer: String,
-    /// The user, once there is one.
+    /// The user id, once it is known.
     pub user: Option<String>,
-    /// The endpoint that it came to.
+    /// The endpoint that the client connected to.
     pub endpoint: String,
-    /// When it came, as Unix time.
+    /// When it was accepted, as Unix time in milliseconds.
     pub since_ms: u64,
-    /// Its calls so far.
+    /// The number of its calls.
     pub calls: u64,
-    /// Those that wait for their RETURN now.
+    /// Its calls that wait for their RETURN now.
     pub in_flight: u64,
-    /// Bytes from the client.
+    /// Bytes of messages from the client.
     pub bytes_in: u64,
-    /// Bytes to it.
+    /// Bytes of messages to the client.
     pub bytes_out: u64,
 }
 
-/// Some of the connections.
+/// A page of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Connections {
-    /// How many there are.
+pub struct ConnectionPage {
+    /// The number of open connections.
     pub open: usize,
-    /// How many of them fit the question.
+    /// The number of those that match the query.
     pub matched: usize,
-    /// Those that were asked for, in the order that was asked for.
+    /// The selected rows, in the requested order.
     pub rows: Vec<ConnectionRow>,
 }
 
-/// Which connections to show.
+/// Selects connections.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
-    /// Those with this text in peer, user or endpoint, in whatever case; all
-    /// unless given.
+    /// A text that peer, user or endpoint must contain, ignoring case; an empty
+    /// text matches all.
     pub q: String,
-    /// How many at most: 100 unless given, and never more than 1,000.
+    /// The maximum number of rows: by default 100, never more than 1,000.
     pub limit: Option<usize>,
-    /// How many to pass over.
+    /// The number of rows to skip.
     pub offset: usize,
-    /// Which come first.
+    /// The order.
     pub sort: Sort,
 }
 
-/// Which connections come first.
+/// The order of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
-    /// The newest.
+    /// The newest first.
     #[default]
     Newest,
-    /// Those with the most calls.
+    /// The most calls first.
     Calls,
-    /// Those with the most calls that wait.
+    /// The most calls in flight first.
     InFlight,
-    /// Those with the most bytes, in and out together.
+    /// The most bytes first, in and out added.
     Bytes,
 }
 
 impl Query {
-    /// Picks from all connections those that are asked for.
-    pub fn select(&self, all: impl IntoIterator<Item = ConnectionRow>) -> Connections {
+    /// Selects from all connections.
+    pub fn select(&self, all: impl IntoIterator<Item = ConnectionRow>) -> ConnectionPage {
         let needle = self.q.to_lowercase();
         let mut open = 0;
-        let fits = |row: &ConnectionRow| {
+        let matches = |row: &ConnectionRow| {
             open += 1;
             needle.is_empty()
                 || row
                     .texts()
                     .any(|text| text.to_lowercase().contains(&needle))
         };
-        let mut rows: Vec<ConnectionRow> = all.into_iter().filter(fits).collect();
+        let mut rows: Vec<ConnectionRow> = all.into_iter().filter(matches).collect();
         let matched = rows.len();
         rows.sort_unstable_by_key(|row| Reverse((self.sort.weight(row), row.id)));
-        let limit = self.limit.unwrap_or(LIMIT).min(MAX_LIMIT);
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
         let rows = rows.into_iter().skip(self.offset).take(limit).collect();
-        Connections {
+        ConnectionPage {
             open,
             matched,
             rows,

@@ -1,44 +1,48 @@
-//! A servant says who the user is.
+//! The interfaces of `idl/gateway.idl` that servers implement: an authenticator,
+//! and a listener for users who log in and disconnect.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tce_runtime::{Connection, ErrorCode, Pending, Proxy, RpcError, Side, wire::Operation};
+use tokio::sync::mpsc;
 
 use super::{Authenticator, Login, Refusal};
+use crate::metrics::DropCounters;
 
-/// The interface index of `gateway.IAuthenticator` where services.xml gives it
-/// none.
+/// The interface index of `gateway.IAuthenticator` if services.xml does not
+/// define it.
 pub const AUTHENTICATOR_INDEX: u16 = 65001;
 
-/// The operation's name and index; `idl/gateway.idl` declares it.
-const NAME: &str = "gateway::IAuthenticator::authenticate";
-const OPIDX: u16 = 0;
+/// The interface index of `gateway.IUserEventListener` if services.xml does not
+/// define it.
+pub(crate) const LISTENER_INDEX: u16 = 65002;
 
-/// Asks a servant of `gateway.IAuthenticator` (`auth="interface"`).
+/// Calls `gateway.IAuthenticator` of a server (`auth="interface"`).
 #[derive(Debug)]
-pub struct ByInterface {
+pub struct InterfaceAuthenticator {
     proxy: Proxy,
     operation: Operation,
 }
 
-impl ByInterface {
-    /// Asks on `connection`, by the interface index of services.xml, for `time`.
+impl InterfaceAuthenticator {
+    /// Calls on `connection`, with the interface index of services.xml and a
+    /// time limit.
     #[must_use]
     pub fn new(connection: &Connection, ifidx: u16, time: Duration) -> Self {
         Self {
-            // Over a queue the question expires with its time: no servant works
-            // for a client that was sent away.
+            // Over a queue the call expires with its time limit, so that servants
+            // do not work for clients that were disconnected.
             proxy: Proxy::new(connection).with_timeout(time),
-            operation: Operation::new(NAME, ifidx, OPIDX),
+            operation: Operation::new("gateway::IAuthenticator::authenticate", ifidx, 0),
         }
     }
 }
 
-impl Authenticator for ByInterface {
+impl Authenticator for InterfaceAuthenticator {
     async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
         let device_id = login.device_id.unwrap_or_default();
-        let asked: Pending<String> = self.proxy.call(&self.operation, (login.token, device_id));
-        let user = asked.await.map_err(|error| refusal(&error))?;
+        let answer: Pending<String> = self.proxy.call(&self.operation, (login.token, device_id));
+        let user = answer.await.map_err(|error| refusal(&error))?;
         if user.is_empty() {
             return Err(Refusal::new("the token is not accepted"));
         }
@@ -46,11 +50,102 @@ impl Authenticator for ByInterface {
     }
 }
 
-/// A servant that means its words for the client says so by its code; any other
-/// error may tell of its insides.
+/// The text of CONNECT_REJECT is meant for the client. Any other error may
+/// disclose internals of the server.
 fn refusal(error: &RpcError) -> Refusal {
     match (error.side(), error.code()) {
         (Side::Remote, ErrorCode::ConnectReject) => Refusal::new(error.text().to_owned()),
         _ => Refusal::unavailable().because(error.to_string()),
+    }
+}
+
+/// The maximum number of events that wait to be sent; beyond it the newest are
+/// dropped and counted.
+const EVENT_CAPACITY: usize = 65_536;
+
+/// Called with a user id, and whether the user is on line.
+type UserListener = Arc<dyn Fn(&str, bool) + Send + Sync>;
+
+/// Reports users who log in and disconnect, in the order of the events.
+#[derive(Default, Clone)]
+pub(crate) struct UserEvents {
+    remote: Option<(mpsc::Sender<UserEvent>, DropCounters)>,
+    listeners: Vec<UserListener>,
+}
+
+#[derive(Debug)]
+struct UserEvent {
+    user: Arc<str>,
+    is_on_line: bool,
+}
+
+impl UserEvents {
+    /// Adds a listener within the program.
+    pub(crate) fn add_listener(&mut self, listener: impl Fn(&str, bool) + Send + Sync + 'static) {
+        self.listeners.push(Arc::new(listener));
+    }
+
+    /// Sends the events of `gateway` on `connection`, too, as oneway calls of
+    /// `gateway.IUserEventListener`.
+    pub(crate) fn send_to(
+        &mut self,
+        connection: &Connection,
+        ifidx: u16,
+        gateway: &str,
+        dropped: &DropCounters,
+    ) {
+        let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
+        let sending = send_events(
+            Proxy::new(connection),
+            ifidx,
+            gateway.to_owned(),
+            receiver,
+            dropped.clone(),
+        );
+        tokio::spawn(sending);
+        self.remote = Some((sender, dropped.clone()));
+    }
+
+    pub(crate) fn user_on_line(&self, user: &Arc<str>) {
+        self.report(user, true);
+    }
+
+    pub(crate) fn user_off_line(&self, user: &Arc<str>) {
+        self.report(user, false);
+    }
+
+    fn report(&self, user: &Arc<str>, is_on_line: bool) {
+        for listener in &self.listeners {
+            listener(user, is_on_line);
+        }
+        let Some((sender, dropped)) = &self.remote else {
+            return;
+        };
+        let event = UserEvent {
+            user: Arc::clone(user),
+            is_on_line,
+        };
+        if sender.try_send(event).is_err() {
+            dropped.count("user_event");
+        }
+    }
+}
+
+async fn send_events(
+    proxy: Proxy,
+    ifidx: u16,
+    gateway: String,
+    mut events: mpsc::Receiver<UserEvent>,
+    dropped: DropCounters,
+) {
+    let on_line = Operation::new("gateway::IUserEventListener::onUserOnLine", ifidx, 0);
+    let off_line = Operation::new("gateway::IUserEventListener::onUserOffLine", ifidx, 1);
+    while let Some(UserEvent { user, is_on_line }) = events.recv().await {
+        let operation = if is_on_line { &on_line } else { &off_line };
+        let sent = proxy.oneway(operation, (&*user, gateway.as_str())).await;
+        if let Err(error) = sent {
+            dropped.count("user_event");
+            tracing::warn!(%user, is_on_line, "can't send the event of a user: {error}");
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! The token is a JSON Web Token.
+//! JSON Web Tokens (`auth="jwt"`).
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt};
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, TokenData, Validation, crypto::rust_crypto, decode,
@@ -9,106 +9,71 @@ use jsonwebtoken::{
 use serde_json::{Map, Value};
 
 use super::{Authenticator, Login, Refusal};
+use crate::config::JwtAlgorithm;
 
-/// How far the clocks of issuer and gateway may be apart, in seconds.
+/// The tolerated difference between the clocks of issuer and gateway, in
+/// seconds.
 const LEEWAY: u64 = 30;
 
-/// RFC 7518, 3.2: a shorter secret is easier to find than the hash is to break.
+/// In bytes. RFC 7518, 3.2: the secret is at least as long as the hash.
 const MIN_SECRET: usize = 32;
-/// RFC 7518, 3.3: 2,048 bits.
+/// In bytes. RFC 7518, 3.3: 2,048 bits.
 const MIN_RSA_MODULUS: usize = 256;
+/// In bytes.
 const ED25519_KEY: usize = 32;
 
-/// The signatures that can be asked for.
-const ALGORITHMS: [(&str, Algorithm); 4] = [
-    ("HS256", Algorithm::HS256),
-    ("RS256", Algorithm::RS256),
-    ("ES256", Algorithm::ES256),
-    ("EdDSA", Algorithm::EdDSA),
-];
-
-/// How tokens are signed: `HS256`, `RS256`, `ES256` or `EdDSA` (Ed25519).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JwtAlgorithm(Algorithm);
-
-impl JwtAlgorithm {
-    /// With a secret, which who signs and who checks share.
-    pub const HS256: Self = Self(Algorithm::HS256);
-}
-
-/// The name of no algorithm that is known here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no algorithm for tokens: HS256, RS256, ES256 or EdDSA")]
-pub struct UnknownAlgorithm(String);
-
-impl FromStr for JwtAlgorithm {
-    type Err = UnknownAlgorithm;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = ALGORITHMS.iter().find(|(known, _)| *known == name);
-        found
-            .map(|(_, algorithm)| Self(*algorithm))
-            .ok_or_else(|| UnknownAlgorithm(name.to_owned()))
-    }
-}
-
-impl fmt::Display for JwtAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = ALGORITHMS.iter().find(|(_, known)| *known == self.0);
-        f.write_str(found.map_or("?", |(name, _)| name))
-    }
-}
-
-/// Which tokens are accepted.
+/// The requirements for tokens.
 #[derive(Clone)]
 pub struct JwtOptions {
-    /// The only algorithm that is accepted, whatever a token says of itself.
+    /// The only signature algorithm that is accepted, whatever the token names.
     pub algorithm: JwtAlgorithm,
-    /// The secret for `HS256`, at least 32 bytes; for the others the public key
+    /// For `HS256` the secret, at least 32 bytes; for the others the public key
     /// as PEM.
     pub key: Vec<u8>,
-    /// What `iss` must be. Anybody unless set.
+    /// The required `iss`. `None` accepts any issuer.
     pub issuer: Option<String>,
-    /// What `aud` must be, or hold. Unless set, a token that names an audience
-    /// is meant for somebody else (RFC 7519, 4.1.3).
+    /// The required `aud`. `None` refuses tokens that name an audience
+    /// (RFC 7519, 4.1.3).
     pub audience: Option<String>,
-    /// The claim that names the user: a string, or an integer. Usually `sub`.
+    /// The claim that holds the user id, a string or an integer; usually `sub`.
     pub claim: String,
 }
 
-/// Why a key can't be used. The key itself stands in no text.
+/// Why a key can't be used. No message contains the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadJwtKey {
-    /// Shorter than what it signs.
+    /// The secret is shorter than the hash.
     #[error("a secret for HS256 needs at least {MIN_SECRET} bytes; this one has {0}")]
     ShortSecret(usize),
-    /// A private key would do, but does not belong here.
-    #[error("this is a private key; the gateway checks signatures and takes the public key only")]
+    /// The key is a private key.
+    #[error("this is a private key; the gateway only verifies signatures, with the public key")]
     Private,
     /// Not PEM, or a key for another algorithm.
-    #[error("no public key for {0}: it begins with `-----BEGIN PUBLIC KEY-----` and has that kind")]
+    #[error(
+        "not a public key for {0}; a PEM file with one begins with `-----BEGIN PUBLIC KEY-----`"
+    )]
     NotPublic(&'static str),
-    /// An RSA key that can be broken.
+    /// The RSA key is too short to be secure.
     #[error("an RSA key needs at least 2048 bits; this one has {0}")]
     ShortRsa(usize),
 }
 
-/// Accepts JSON Web Tokens by signature, time, issuer and audience
+/// Verifies the signature, time, issuer and audience of JSON Web Tokens
 /// (`auth="jwt"`).
-pub struct Jwt {
+pub struct JwtAuthenticator {
     key: DecodingKey,
     validation: Validation,
     claim: String,
 }
 
-impl Jwt {
-    /// Takes the key and what is asked of tokens.
+impl JwtAuthenticator {
+    /// Checks the key.
     ///
     /// # Errors
-    /// Where the key is none for the algorithm, or too weak for it.
+    /// The key does not fit the algorithm, or is too short.
     pub fn new(options: JwtOptions) -> Result<Self, BadJwtKey> {
-        // Whatever else is linked into the program, it is this one. An error says
-        // that one is installed already.
+        // Selects one of the providers that may be linked into the program. An
+        // error means that one is already installed.
         let _ = rust_crypto::DEFAULT_PROVIDER.install_default();
         let JwtAlgorithm(algorithm) = options.algorithm;
         Ok(Self {
@@ -124,21 +89,21 @@ impl Jwt {
         match decoded.claims.get(&self.claim) {
             Some(Value::String(user)) => Ok(user.clone()),
             Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string()),
-            Some(_) => Err(not_accepted("the claim that names the user is no string")),
-            None => Err(not_accepted("it has no claim that names the user")),
+            Some(_) => Err(not_accepted("the claim with the user id is not a string")),
+            None => Err(not_accepted("it has no claim with the user id")),
         }
     }
 }
 
-impl Authenticator for Jwt {
+impl Authenticator for JwtAuthenticator {
     async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
         self.user(&login.token)
     }
 }
 
-impl fmt::Debug for Jwt {
+impl fmt::Debug for JwtAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwt")
+        f.debug_struct("JwtAuthenticator")
             .field("validation", &self.validation)
             .field("claim", &self.claim)
             .finish_non_exhaustive()
@@ -174,7 +139,7 @@ fn validation(algorithm: Algorithm, options: &JwtOptions) -> Validation {
     validation
 }
 
-/// Reads the key, so that a wrong one stops the start and not every login.
+/// Parses the key at the start, so that a wrong one does not fail every login.
 fn key(algorithm: Algorithm, bytes: &[u8]) -> Result<DecodingKey, BadJwtKey> {
     if algorithm == Algorithm::HS256 {
         return match bytes.len() {
@@ -218,26 +183,26 @@ fn public_key(algorithm: Algorithm, pem: &[u8]) -> Result<DecodingKey, BadJwtKey
 }
 
 fn not_public(algorithm: Algorithm) -> BadJwtKey {
-    let known = ALGORITHMS.iter().find(|(_, known)| *known == algorithm);
-    BadJwtKey::NotPublic(known.map_or("a token", |(name, _)| name))
+    BadJwtKey::NotPublic(JwtAlgorithm(algorithm).name())
 }
 
-/// A client hears that its token is old, since then it knows what to do; this is
-/// told only of a token with a good signature. Anything else helps who guesses.
+/// The client is told that a token has expired or is not valid yet, which is
+/// reported only after the signature is verified. Other details would help to
+/// guess tokens.
 fn refusal(kind: &ErrorKind) -> Refusal {
     match kind {
         ErrorKind::ExpiredSignature => Refusal::new("the token has expired"),
         ErrorKind::ImmatureSignature => Refusal::new("the token is not valid yet"),
         ErrorKind::InvalidSignature => not_accepted("the signature is wrong"),
-        ErrorKind::InvalidAlgorithm => not_accepted("it is signed by another algorithm"),
-        ErrorKind::InvalidIssuer => not_accepted("another issuer"),
+        ErrorKind::InvalidAlgorithm => not_accepted("it is signed with another algorithm"),
+        ErrorKind::InvalidIssuer => not_accepted("it has another issuer"),
         ErrorKind::InvalidAudience => {
-            not_accepted("another audience; `auth_jwt_audience` names the one that is accepted")
+            not_accepted("it has another audience than `auth_jwt_audience`")
         }
         ErrorKind::MissingRequiredClaim(claim) => {
             not_accepted(format!("the claim `{claim}` is missing"))
         }
-        _ => not_accepted("no JSON Web Token"),
+        _ => not_accepted("it is not a JSON Web Token"),
     }
 }
 

@@ -1,24 +1,27 @@
-//! Who a client is: an [`Authenticator`] turns the token of its first message
+//! Logins: an [`Authenticator`] turns the token of a connection's first message
 //! into a user id, or refuses it (`spec/gateway.md`, Users).
 
-mod guard;
 mod interface;
 mod jwt;
-mod refusal;
-mod token;
 
-use std::fmt;
+use std::{
+    borrow::Cow,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-pub use guard::{Guard, MAX_USER_ID};
-pub use interface::{AUTHENTICATOR_INDEX, ByInterface};
-pub use jwt::{BadJwtKey, Jwt, JwtAlgorithm, JwtOptions, UnknownAlgorithm};
-pub use refusal::Refusal;
-pub use token::TokenIsUser;
+pub use crate::config::{JwtAlgorithm, UnknownAlgorithm};
+use crate::metrics;
+pub use interface::{AUTHENTICATOR_INDEX, InterfaceAuthenticator};
+pub(crate) use interface::{LISTENER_INDEX, UserEvents};
+pub use jwt::{BadJwtKey, JwtAuthenticator, JwtOptions};
 
-/// What a client says of itself with its first message.
+/// The credentials in a connection's first message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// `__token__`; empty where the client sent none.
+    /// `__token__`.
     pub token: String,
     /// `__device_id__`.
     pub device_id: Option<String>,
@@ -27,7 +30,7 @@ pub struct Login {
 }
 
 impl fmt::Debug for Login {
-    /// Without the token: whoever reads a log must not log in with it.
+    /// Without the token, which must not be found in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login")
             .field("device_id", &self.device_id)
@@ -36,9 +39,9 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Decides who a client is.
+/// Turns the credentials of a client into a user id.
 ///
-/// An `async fn` in an `impl` does, and so does a closure:
+/// Implement it with an `async fn`, or pass a closure:
 ///
 /// ```
 /// use tce_gateway::auth::{Authenticator, Login, Refusal};
@@ -54,13 +57,16 @@ impl fmt::Debug for Login {
 ///     }
 /// }
 ///
-/// fn anybody() -> impl Authenticator {
+/// fn everyone() -> impl Authenticator {
 ///     |login: Login| async move { Ok(login.token) }
 /// }
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// The id of the user who logs in: 1 to [`MAX_USER_ID`] bytes without
-    /// control characters, or nobody is let in. The gateway gives it `auth_time`.
+    /// control characters. The time limit is `auth_time`.
+    ///
+    /// # Errors
+    /// The login is refused, or can't be decided now.
     fn authenticate(&self, login: Login) -> impl Future<Output = Result<String, Refusal>> + Send;
 }
 
@@ -71,5 +77,184 @@ where
 {
     fn authenticate(&self, login: Login) -> impl Future<Output = Result<String, Refusal>> + Send {
         self(login)
+    }
+}
+
+/// Why a login is refused: a text for the client, and a detail for the log.
+///
+/// ```
+/// use tce_gateway::auth::Refusal;
+///
+/// let refusal = Refusal::new("the token is not accepted").because("no such key");
+/// assert_eq!(refusal.text(), "the token is not accepted");
+/// assert_eq!(refusal.to_string(), "the token is not accepted (no such key)");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    text: Cow<'static, str>,
+    detail: Option<Cow<'static, str>>,
+    is_temporary: bool,
+}
+
+impl Refusal {
+    /// A refusal with a text that is sent to the client. It should not help to
+    /// guess tokens.
+    #[must_use]
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            text: text.into(),
+            detail: None,
+            is_temporary: false,
+        }
+    }
+
+    /// A refusal because the authenticator can't answer now.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self {
+            is_temporary: true,
+            ..Self::new("logins are not possible at the moment; try again later")
+        }
+    }
+
+    /// Adds a detail that is only logged. It must not contain a token.
+    #[must_use]
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+
+    /// The text for the client.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the same login may succeed later, since the authenticator could
+    /// not answer.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// For the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Uses the token as the user id (`auth="token"`): for closed networks, where
+/// clients are trusted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenIsUser;
+
+impl Authenticator for TokenIsUser {
+    async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
+        if login.token.is_empty() {
+            return Err(Refusal::new("the first message carries no token"));
+        }
+        Ok(login.token)
+    }
+}
+
+/// The maximum length of a user id, in bytes.
+pub const MAX_USER_ID: usize = 256;
+
+/// The maximum length of a token, in bytes; a longer one is refused unread.
+const MAX_TOKEN: usize = 8 * 1024;
+
+/// An [`Authenticator`] with a time limit, whose answers are checked. Clones
+/// share the authenticator.
+#[derive(Clone)]
+pub struct AuthGuard {
+    authenticator: Arc<dyn DynAuthenticator>,
+    time: Duration,
+}
+
+impl AuthGuard {
+    /// Limits each login to `time`.
+    pub fn new(authenticator: impl Authenticator, time: Duration) -> Self {
+        Self {
+            authenticator: Arc::new(authenticator),
+            time,
+        }
+    }
+
+    /// The id of the user who logs in. Refusals are logged and counted.
+    ///
+    /// # Errors
+    /// The authenticator refuses the login, does not answer in time, or answers
+    /// with an invalid user id.
+    pub async fn admit(&self, login: Login) -> Result<String, Refusal> {
+        let (began, peer) = (Instant::now(), login.peer.clone());
+        let admitted = self.decide(login).await;
+        let result = match &admitted {
+            Ok(_) => "admitted",
+            Err(refusal) if refusal.is_temporary() => "unavailable",
+            Err(_) => "refused",
+        };
+        ::metrics::counter!(metrics::LOGINS, "result" => result).increment(1);
+        ::metrics::histogram!(metrics::LOGIN_SECONDS).record(began.elapsed());
+        admitted.inspect_err(|refusal| tracing::info!(peer, result, "a login failed: {refusal}"))
+    }
+
+    async fn decide(&self, login: Login) -> Result<String, Refusal> {
+        if login.token.len() > MAX_TOKEN {
+            let detail = format!("it is longer than {MAX_TOKEN} bytes");
+            return Err(Refusal::new("the token is not accepted").because(detail));
+        }
+        let decided = self.authenticator.authenticate(login);
+        let decided = tokio::time::timeout(self.time, decided).await;
+        let user = decided.unwrap_or_else(|_| {
+            let detail = format!("no answer within {:?}", self.time);
+            Err(Refusal::unavailable().because(detail))
+        })?;
+        match invalid_reason(&user) {
+            Some(reason) => Err(Refusal::new("the token names an invalid user").because(reason)),
+            None => Ok(user),
+        }
+    }
+}
+
+impl fmt::Debug for AuthGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthGuard")
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a user id is invalid. User ids appear in logs, on the wire and on the
+/// admin page.
+fn invalid_reason(user: &str) -> Option<String> {
+    if user.is_empty() {
+        Some("the user id is empty".to_owned())
+    } else if user.len() > MAX_USER_ID {
+        Some(format!("the user id has more than {MAX_USER_ID} bytes"))
+    } else if user.contains(char::is_control) {
+        Some("the user id has control characters".to_owned())
+    } else {
+        None
+    }
+}
+
+type Decision<'a> = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send + 'a>>;
+
+/// The object-safe form of [`Authenticator`].
+trait DynAuthenticator: Send + Sync {
+    fn authenticate(&self, login: Login) -> Decision<'_>;
+}
+
+impl<T: Authenticator> DynAuthenticator for T {
+    fn authenticate(&self, login: Login) -> Decision<'_> {
+        Box::pin(Authenticator::authenticate(self, login))
     }
 }

@@ -1,59 +1,86 @@
-//! Where messages come from or go to.
+//! Endpoints: sockets, WebSockets and queues, by name.
 
 use std::fmt;
 
-use tce_runtime::config::{MqEndpoint, TlsConfig};
+use tce_runtime::config::{self as runtime, MqEndpoint, Scheme, TlsConfig};
 
-/// An endpoint of [`Services`](super::Services): its place in `endpoints`.
+/// The index of an endpoint in [`Services::endpoints`](super::Services::endpoints).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub(super) u16);
 
 impl EndpointId {
-    /// The place in [`Services::endpoints`](super::Services::endpoints).
+    /// The index in [`Services::endpoints`](super::Services::endpoints).
     pub fn index(self) -> usize {
         self.0.into()
     }
 }
 
-/// Where messages come from or go to.
+/// An endpoint that messages arrive at or leave by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The name by which the file speaks of it.
+    /// The name that the file refers to it by.
     pub name: String,
-    /// How it is spoken to.
+    /// The transport and the address.
     pub kind: EndpointKind,
 }
 
-/// How an endpoint is spoken to.
+/// The transport of an endpoint, and its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointKind {
-    /// A stream socket: listened on, or a direct backend.
+    /// A stream socket: the gateway listens on it, or connects to the server
+    /// behind it.
     Socket {
-        /// Where to listen, or the hosts that share the backend's work; at
+        /// Where to listen, or the hosts that share the calls to the server; at
         /// least one.
         hosts: Vec<HostPort>,
-        /// Certificates, where it is spoken to under TLS.
+        /// The certificates, if the endpoint uses TLS.
         tls: Option<TlsConfig>,
-        /// Whether what we send is compressed.
+        /// Whether sent messages are compressed.
         compress: bool,
     },
     /// A WebSocket to listen on.
     WebSocket {
         /// Where to listen; at least one.
         hosts: Vec<HostPort>,
-        /// Certificates, where it is spoken to under TLS.
+        /// The certificates, if the endpoint uses TLS.
         tls: Option<TlsConfig>,
-        /// The path that clients must ask for, with its leading `/`; empty for
-        /// any.
+        /// The path that clients must request, with its leading `/`; empty
+        /// accepts any path.
         path: String,
     },
-    /// A queue or topic at a broker. What a gateway does with it is said by
-    /// the [`Server`](super::Server): `reads` and `writes` are false here.
+    /// A queue or topic at a broker. `reads` and `writes` are false here: the
+    /// [`Server`](super::Server) lists what it reads and writes.
     Mq(MqEndpoint),
 }
 
+impl Endpoint {
+    /// The address of the endpoint at one of its hosts.
+    pub(crate) fn address(&self, host: &HostPort) -> runtime::Endpoint {
+        let (scheme, path, compress) = match &self.kind {
+            EndpointKind::Socket {
+                tls: None,
+                compress,
+                ..
+            } => (Scheme::Tcp, "", *compress),
+            EndpointKind::Socket { compress, .. } => (Scheme::Ssl, "", *compress),
+            EndpointKind::WebSocket {
+                tls: None, path, ..
+            } => (Scheme::Ws, path.as_str(), false),
+            EndpointKind::WebSocket { path, .. } => (Scheme::Wss, path.as_str(), false),
+            EndpointKind::Mq(_) => (Scheme::Mq, "", false),
+        };
+        runtime::Endpoint {
+            scheme,
+            host: host.host.clone(),
+            port: host.port,
+            path: path.to_owned(),
+            compress,
+        }
+    }
+}
+
 impl EndpointKind {
-    /// The hosts and certificates of a socket or WebSocket; a queue has neither.
+    /// The hosts and certificates of a socket or WebSocket; `None` for a queue.
     pub fn sockets(&self) -> Option<(&[HostPort], Option<&TlsConfig>)> {
         match self {
             Self::Socket { hosts, tls, .. } | Self::WebSocket { hosts, tls, .. } => {
@@ -64,7 +91,7 @@ impl EndpointKind {
     }
 }
 
-/// As a person would call it: what it is, and where.
+/// The transport and the address, as `--print-config` shows them.
 impl fmt::Display for EndpointKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tls = match self {
@@ -99,30 +126,30 @@ fn join(hosts: &[HostPort]) -> String {
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
-    /// A host name or an address, an IPv6 address without its brackets; never
+    /// A host name or an address, an IPv6 address without brackets; never
     /// empty.
     pub host: String,
-    /// The port; 0 to listen on any free one.
+    /// The port; 0 listens on any free port.
     pub port: u16,
 }
 
 impl HostPort {
-    /// Reads `host:port`; the host of `:port` is any of this machine's.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// Parses `host:port`; `:port` means all addresses of this machine.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Some(Self {
-            host: read_host(host)?,
+            host: parse_host(host)?,
             port: port.parse().ok()?,
         })
     }
 }
 
-/// The host of a listening endpoint that names none: all addresses.
+/// The default host of a listening endpoint: all addresses.
 pub(super) const ANY_HOST: &str = "0.0.0.0";
 
-/// A host name, or an address, which may stand in brackets; any where it is
-/// empty. None for what can't be a host, as a URL.
-pub(super) fn read_host(text: &str) -> Option<String> {
+/// Parses a host name, or an address with or without brackets; an empty text is
+/// [`ANY_HOST`]. Returns `None` for anything else, for example a URL.
+pub(super) fn parse_host(text: &str) -> Option<String> {
     let inner = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));

@@ -1,51 +1,56 @@
 //! `services.xml` to a checked configuration (`spec/gateway.md`).
 //!
 //! ```text
-//! text ─► elements with places ─► definitions ─► servers, with what the environment and flags say
+//! text ─► elements with places ─► definitions ─► servers ─► overrides from the environment and flags
 //! ```
-//! Every mistake is told with its line and column, all of them at once.
+//! All mistakes of a file are reported at once, each with its line and column.
 
 mod endpoint;
-mod file;
 mod overrides;
-mod print;
+mod value;
+
 mod properties;
 mod services;
+
+mod file;
+mod print;
 
 use std::path::Path;
 
 use tce_runtime::config::problem::{self, Problem, ProblemReport, Problems, quoted};
 
 pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
-pub use overrides::{ENVIRONMENT_PREFIX, Origin, Override, Source};
+pub use overrides::{ENVIRONMENT_PREFIX, Override, OverrideSource, ValueOrigin};
 pub use print::{print_config, properties_table};
-pub use properties::{
-    Auth, Broker, LogFilter, PROPERTIES, PollTime, Properties, Property, SecondLogin, Secret, Sites,
+pub use properties::{PROPERTIES, Properties, Property};
+pub use services::{Hop, Interface, InterfaceRoutes, Server, Services, UnknownServer};
+pub use value::{
+    Auth, Broker, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, UnknownAlgorithm,
 };
-pub use services::{Hop, Interface, Route, Server, Services, UnknownServer};
 
-/// A file that was read.
+/// A file without mistakes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The configuration.
     pub services: Services,
-    /// What was passed over, and what likely does not do what was meant.
+    /// What was ignored, and what probably is not meant.
     pub warnings: Vec<Problem>,
 }
 
 impl Services {
-    /// Reads the file; `overrides` go before what it says, the last first.
+    /// Reads a file. `overrides` take precedence over it, later ones over
+    /// earlier ones.
     ///
     /// # Errors
-    /// Every mistake in the file and in the overrides; a file that can't be
-    /// read, is not UTF-8 or larger than 1 MiB.
+    /// Every mistake in the file and in the overrides. The file can't be read,
+    /// is not UTF-8, or is larger than 1 MiB.
     pub fn load(path: impl AsRef<Path>, overrides: &[Override]) -> Result<Loaded, Problems> {
         let path = path.as_ref();
         let text = problem::read_text(path)?;
         Self::parse(&text, &path.display().to_string(), overrides)
     }
 
-    /// Reads the text of a file that messages call `file_name`.
+    /// Parses the text of a file; messages refer to it as `file_name`.
     ///
     /// ```
     /// use tce_gateway::config::Services;
@@ -55,7 +60,7 @@ impl Services {
     /// ```
     ///
     /// # Errors
-    /// As for [`Services::load`].
+    /// Every mistake in the text and in the overrides.
     pub fn parse(text: &str, file_name: &str, overrides: &[Override]) -> Result<Loaded, Problems> {
         problem::check_size(text, file_name)?;
         let mut report = ProblemReport::new(file_name);
@@ -67,7 +72,7 @@ impl Services {
     /// The endpoint of that id.
     ///
     /// # Panics
-    /// Of an id of other services that have more endpoints.
+    /// The id belongs to another `Services` with more endpoints.
     pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
         &self.endpoints[id.index()]
     }
@@ -77,13 +82,13 @@ impl Services {
         let found = self
             .interfaces
             .binary_search_by_key(&ifidx, |interface| interface.ifidx);
-        found.ok().and_then(|place| self.interfaces.get(place))
+        found.ok().and_then(|index| self.interfaces.get(index))
     }
 
-    /// The server that a process is started as.
+    /// The server of that name.
     ///
     /// # Errors
-    /// There is none of that name; the names that there are.
+    /// The file has no server of that name; the error lists those it has.
     pub fn server(&self, name: &str) -> Result<&Server, UnknownServer> {
         let found = self.servers.iter().find(|server| server.name == name);
         found.ok_or_else(|| {

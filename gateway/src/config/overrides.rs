@@ -1,36 +1,36 @@
-//! What the environment and flags say over the file.
+//! Properties set by the environment and by flags, which override the file.
 
 use std::ffi::OsString;
 
 use tce_runtime::config::problem::{Location, quoted};
 
-/// What begins the name of a property in the environment:
+/// The prefix of a property's name in the environment:
 /// `TCE_GATEWAY_MAX_CONNECTIONS`.
 pub const ENVIRONMENT_PREFIX: &str = "TCE_GATEWAY_";
 
 /// Where the value of a property comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// It was not set.
+pub enum ValueOrigin {
+    /// The property is not set.
     Default,
     /// The file, at this place.
     File(Location),
     /// An [`Override`].
-    Over(Source),
+    Override(OverrideSource),
 }
 
-/// Who says an [`Override`].
+/// Where an [`Override`] comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum OverrideSource {
     /// A variable of the environment.
     Environment,
     /// A flag, `--set name=value`.
     Flag,
 }
 
-impl Source {
-    /// The variable or the flag that says a property.
-    pub(super) fn says(self, property: &str) -> String {
+impl OverrideSource {
+    /// The variable or the flag that sets a property.
+    pub(super) fn name_of(self, property: &str) -> String {
         match self {
             Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", property.to_ascii_uppercase()),
             Self::Flag => format!("--set {property}"),
@@ -38,12 +38,12 @@ impl Source {
     }
 }
 
-/// The value of a property that goes before the file's, whichever server is
-/// started. An empty one stands for the default.
+/// A property's value that overrides the file, for every server in it. An empty
+/// value restores the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
-    /// Who says it.
-    pub source: Source,
+    /// Where it comes from.
+    pub source: OverrideSource,
     /// The property's name.
     pub name: String,
     /// Its value.
@@ -51,8 +51,8 @@ pub struct Override {
 }
 
 impl Override {
-    /// What variables of the environment say, as of [`std::env::vars_os`]:
-    /// those that begin with `TCE_GATEWAY_`.
+    /// The overrides among the variables of an environment
+    /// ([`std::env::vars_os`]): those that begin with `TCE_GATEWAY_`.
     ///
     /// ```
     /// use tce_gateway::config::Override;
@@ -64,28 +64,28 @@ impl Override {
     pub fn from_environment(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Vec<Self> {
-        let of_ours = variables.into_iter().filter_map(|(variable, value)| {
+        let overrides = variables.into_iter().filter_map(|(variable, value)| {
             let name = variable.to_str()?.strip_prefix(ENVIRONMENT_PREFIX)?;
             Some(Self {
-                source: Source::Environment,
+                source: OverrideSource::Environment,
                 name: name.to_ascii_lowercase(),
                 value: value.to_string_lossy().into_owned(),
             })
         });
-        of_ours.collect()
+        overrides.collect()
     }
 
-    /// What a flag says: `name=value`.
+    /// Parses the value of a flag: `name=value`.
     ///
     /// # Errors
-    /// A text without `=`, and how it would be right.
+    /// The text has no `=`.
     pub fn from_flag(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').ok_or_else(|| {
             let text = quoted(text);
-            format!("{text} sets nothing; write it like max_connections=1000")
+            format!("{text} has no `=`; write NAME=VALUE, for example max_connections=1000")
         })?;
         Ok(Self {
-            source: Source::Flag,
+            source: OverrideSource::Flag,
             name: name.trim().to_owned(),
             value: value.to_owned(),
         })

@@ -1,22 +1,27 @@
-//! What is in force, and who said it.
+//! The configuration in force, with the origin of each value.
 
 use std::fmt::{self, Write as _};
 
 use tce_runtime::config::problem::Location;
 
-use super::{EndpointId, Hop, Origin, PROPERTIES, Server, Services, properties::SHAPE};
+use super::{
+    endpoint::EndpointId,
+    overrides::ValueOrigin,
+    properties::{FILE_PROPERTIES, PROPERTIES},
+    services::{Hop, Server, Services},
+};
 
 /// All properties with their values, defaults and purposes, as a table in
 /// Markdown.
 pub fn properties_table() -> String {
-    let shape = SHAPE
+    let of_file = FILE_PROPERTIES
         .iter()
         .map(|row| (row.name, row.values, String::new(), row.doc));
     let others = PROPERTIES
         .iter()
         .map(|row| (row.name, row.values, row.default_value(), row.doc));
     let mut table = "| property | value | default | |\n| --- | --- | --- | --- |\n".to_owned();
-    for (name, values, default, doc) in shape.chain(others) {
+    for (name, values, default, doc) in of_file.chain(others) {
         let default = match default.as_str() {
             "" => default,
             default => format!("`{default}`"),
@@ -26,12 +31,12 @@ pub fn properties_table() -> String {
     table
 }
 
-/// The server's configuration for people: endpoints, routes, and each property
-/// with its value and where that comes from. Secrets and passwords are not
+/// The configuration of a server as text: endpoints, routes, and each property
+/// with its value and the origin of the value. Secrets and passwords are not
 /// shown.
 pub fn print_config(services: &Services, server: &Server) -> String {
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a `String` can't fail.
     let _ = write_config(&mut text, services, server);
     text
 }
@@ -42,7 +47,7 @@ fn write_config(out: &mut String, services: &Services, server: &Server) -> fmt::
         ("listen", &server.listen),
         ("read", &server.reads),
         ("write", &server.writes),
-        ("connect", &server.backends),
+        ("connect", &server.upstreams),
     ];
     for (title, ids) in lists {
         if !ids.is_empty() {
@@ -85,9 +90,11 @@ fn write_properties(out: &mut String, services: &Services, server: &Server) -> f
         let value = (property.show)(&server.properties, &services.endpoints);
         let value = if value.is_empty() { "-" } else { &value };
         let origin = match origin {
-            Origin::Default => "default".to_owned(),
-            Origin::File(Location { line, .. }) => format!("line {}", line.unwrap_or_default()),
-            Origin::Over(source) => source.says(property.name),
+            ValueOrigin::Default => "default".to_owned(),
+            ValueOrigin::File(Location { line, .. }) => {
+                format!("line {}", line.unwrap_or_default())
+            }
+            ValueOrigin::Override(source) => source.name_of(property.name),
         };
         writeln!(out, "  {:<28} {value:<24} {origin}", property.name)?;
     }

@@ -1,65 +1,69 @@
-//! The configuration as it is used: checked, immutable, ids instead of names.
+//! The checked configuration: immutable, with ids instead of names.
 
-use super::{Endpoint, EndpointId, Origin, Properties};
+use super::{
+    endpoint::{Endpoint, EndpointId},
+    overrides::ValueOrigin,
+    properties::Properties,
+};
 
 /// All of a `services.xml` (`spec/gateway.md`).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Services {
-    /// The interfaces that routes may name, by rising index.
+    /// The interfaces that routes may name, in ascending order of index.
     pub interfaces: Vec<Interface>,
-    /// All endpoints, in the order of the file: an [`EndpointId`] is a place
-    /// in it.
+    /// All endpoints, in the order of the file; an [`EndpointId`] is an index
+    /// into it.
     pub endpoints: Vec<Endpoint>,
-    /// The gateways that can be started with this file.
+    /// The gateways that the file configures.
     pub servers: Vec<Server>,
 }
 
-/// An interface that travels through the gateway.
+/// An interface whose messages the gateway routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its index on the wire; never 65535, which is the built-in interface's.
+    /// Its index on the wire; never 65535, the index of the built-in interface.
     pub ifidx: u16,
     /// `module.Interface`
     pub name: String,
 }
 
-/// One gateway's configuration: a process is started with its name.
+/// The configuration of one gateway, which is started by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// `gwserver`
+    /// The name, for example `gwserver`.
     pub name: String,
     /// The sockets and WebSockets that clients connect to; at least one.
     pub listen: Vec<EndpointId>,
-    /// Where messages go, an interface each.
-    pub routes: Vec<Route>,
-    /// What is sent to the first of a pair gets its RETURN by the second
-    /// (`__mq_return__`); one pair at most for each first.
+    /// The routes of each interface, in ascending order of index.
+    pub routes: Vec<InterfaceRoutes>,
+    /// Pairs of queues: a CALL sent to the first asks for its RETURN by the
+    /// second (`__mq_return__`). At most one pair for each first.
     pub loopback: Vec<(EndpointId, EndpointId)>,
     /// The MQ endpoints to read from.
     pub reads: Vec<EndpointId>,
     /// The MQ endpoints to write to.
     pub writes: Vec<EndpointId>,
-    /// The direct backends: sockets to connect to.
-    pub backends: Vec<EndpointId>,
-    /// Everything else.
+    /// The sockets of servers to connect to.
+    pub upstreams: Vec<EndpointId>,
+    /// All other settings.
     pub properties: Properties,
     /// Where each property's value comes from, in the order of
     /// [`PROPERTIES`](super::PROPERTIES).
-    pub origins: Vec<Origin>,
+    pub origins: Vec<ValueOrigin>,
 }
 
-/// The ways of one interface's messages.
+/// The routes of one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct InterfaceRoutes {
     /// The interface's index.
     pub ifidx: u16,
-    /// The ways of CALLs; one at most from each endpoint.
+    /// The routes of CALLs; at most one from each endpoint.
     pub calls: Vec<Hop>,
-    /// The ways of RETURNs; one at most from each endpoint.
+    /// The routes of RETURNs; at most one from each endpoint.
     pub returns: Vec<Hop>,
 }
 
-/// From the endpoint where a message arrives to the one by which it leaves.
+/// One route: the endpoint where a message arrives, and the one it leaves by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hop {
     /// `in`
@@ -68,7 +72,7 @@ pub struct Hop {
     pub to: EndpointId,
 }
 
-/// A file has no server of the name that a process was started with.
+/// The file has no server of the given name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnknownServer(pub(super) String);

@@ -1,4 +1,4 @@
-//! Who the user of a connection is.
+//! The login of a connection: from the token in its first message to a user.
 
 use std::sync::Arc;
 
@@ -8,144 +8,114 @@ use tce_runtime::{
     wire::reserved,
 };
 
-use super::{Session, kept::Kept, users::Bound};
-use crate::{auth, core::Core};
-
-/// How far a connection has come.
-#[derive(Debug)]
-pub(super) enum Login {
-    /// It is to have a user id of its own.
-    Anonymous,
-    /// Its first message says who it is.
-    Awaited,
-    /// That is being looked at.
-    UnderWay,
-    Known(Arc<str>),
-    /// It is not let in, or has ended.
-    Over,
-}
-
-impl Login {
-    pub(super) fn new(core: &Core) -> Self {
-        if core.authenticator.is_some() {
-            Self::Awaited
-        } else {
-            Self::Anonymous
-        }
-    }
-
-    pub(super) fn user(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Known(user) => Some(user),
-            _ => None,
-        }
-    }
-
-    /// Whether the client has yet to say who it is.
-    pub(super) fn is_awaited(&self) -> bool {
-        matches!(self, Self::Awaited)
-    }
-}
+use super::{DeferredMessage, LoginState, Session, registry::BindOutcome};
+use crate::auth;
 
 impl Session {
-    /// Gives a connection that has no user to name a user id of its own.
-    pub(super) fn begin_login(&self) {
-        if matches!(self.lock().login, Login::Anonymous) {
-            let user = self.core.anonymous(self.number);
+    /// Gives a connection that does not log in a user id of its own.
+    pub(super) fn log_in_anonymous(&self) {
+        if matches!(self.state.lock().login, LoginState::Anonymous) {
+            let user = self.context.anonymous_user(self.number);
             self.bind(&user);
         }
     }
 
-    /// Begins to look at who the client is. Its message waits until that is
-    /// known, and all later ones behind it.
-    pub(super) fn log_in(&self, passing: &mut InboundMessage<'_>) -> Disposition {
-        let guard = match (&self.lock().login, &self.core.authenticator) {
-            (Login::Awaited, Some(guard)) => guard.clone(),
-            // What was on its way when the connection ended.
+    /// Passes the token of the first message to the authenticator. The message is
+    /// deferred until the user is known, and later ones wait behind it.
+    pub(super) fn log_in(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        let authenticator = match (&self.state.lock().login, &self.context.authenticator) {
+            (LoginState::Awaited, Some(authenticator)) => authenticator.clone(),
+            // The message was read before the connection was closed.
             _ => return Disposition::Handled,
         };
-        let message = passing.message();
-        let Some(token) = message.extra.get(reserved::TOKEN) else {
-            let text = "log in first: the first message has to carry `__token__`";
-            self.refuse(passing, ErrorCode::ConnectReject, "no_token", text);
-            self.turn_away("no_token");
+        let extra = message.message().extra;
+        let Some(token) = extra.get(reserved::TOKEN) else {
+            let text = "log in first: the first message must carry `__token__`";
+            self.count_refused(
+                message.message().header,
+                ErrorCode::ConnectReject,
+                "no_token",
+            );
+            message.refuse(ErrorCode::ConnectReject, text);
+            self.reject("no_token");
             return Disposition::Handled;
         };
         let login = auth::Login {
             token: token.to_owned(),
-            device_id: message.extra.get(reserved::DEVICE_ID).map(str::to_owned),
+            device_id: extra.get(reserved::DEVICE_ID).map(str::to_owned),
             peer: self.address.to_string(),
         };
-        let Some(first) = self.keep(passing) else {
+        let Some(first) = self.defer(message) else {
             return Disposition::Handled;
         };
-        self.lock().login = Login::UnderWay;
+        self.state.lock().login = LoginState::InProgress;
         let this = self.this.clone();
         tokio::spawn(async move {
-            let admitted = guard.admit(login).await;
+            let result = authenticator.admit(login).await;
             if let Some(session) = this.upgrade() {
-                session.logged_in(admitted, &first);
+                session.finish_login(result, &first);
             }
         });
         Disposition::Handled
     }
 
-    fn logged_in(&self, admitted: Result<String, auth::Refusal>, first: &Kept) {
-        let user: Arc<str> = match admitted {
+    fn finish_login(&self, result: Result<String, auth::Refusal>, first: &DeferredMessage) {
+        let user: Arc<str> = match result {
             Ok(user) => user.into(),
             Err(refusal) => {
                 first.refuse(ErrorCode::ConnectReject, refusal.text());
-                return self.turn_away("not_admitted");
+                return self.reject("not_admitted");
             }
         };
         if !self.bind(&user) {
-            let text = "this user is logged in already, on another connection";
+            let text = "this user is already logged in, on another connection";
             first.refuse(ErrorCode::ConnectReject, text);
-            return self.turn_away("second_login");
+            return self.reject("second_login");
         }
         // The first message is handled before any other is read.
         self.resume(first);
-        self.read_on();
+        self.end_deferral();
     }
 
-    /// Makes the connection the user's. False where another one stays it.
+    /// Binds the user to this session. Returns false if the user stays bound to
+    /// another session, or the connection has ended.
     fn bind(&self, user: &Arc<str>) -> bool {
         let Some(this) = self.this.upgrade() else {
             return false;
         };
-        let bound = {
-            // Under the lock, so that the end of the connection comes before or
-            // after, and finds the user in both places or in none.
-            let mut state = self.lock();
-            if matches!(state.login, Login::Over) {
+        let outcome = {
+            // The session stays locked: it and the registry change together, so
+            // that a disconnect finds the user in both or in neither.
+            let mut state = self.state.lock();
+            if matches!(state.login, LoginState::Closed) {
                 return false;
             }
-            let bound = self.clients.users.bind(user, &this);
-            if !matches!(bound, Bound::Refused) {
-                state.login = Login::Known(Arc::clone(user));
+            let outcome = self.context.registry.bind(user, &this);
+            if !matches!(outcome, BindOutcome::Refused) {
+                state.login = LoginState::LoggedIn(Arc::clone(user));
             }
-            bound
+            outcome
         };
-        match bound {
-            Bound::Refused => return false,
-            Bound::Replaced(old) => old.end("second_login"),
-            Bound::New => self.core.events.on_line(user),
+        match outcome {
+            BindOutcome::Refused => return false,
+            BindOutcome::Replaced(old) => old.close("second_login"),
+            BindOutcome::New => self.context.events.user_on_line(user),
         }
         true
     }
 
-    fn turn_away(&self, reason: &'static str) {
-        self.lock().login = Login::Over;
-        self.end(reason);
+    fn reject(&self, reason: &'static str) {
+        self.state.lock().login = LoginState::Closed;
+        self.close(reason);
     }
 
     /// The connection has ended.
     pub(super) fn log_out(&self) {
-        let login = std::mem::replace(&mut self.lock().login, Login::Over);
-        if let Login::Known(user) = login
-            && self.clients.users.unbind(&user, self.number)
+        let login = std::mem::replace(&mut self.state.lock().login, LoginState::Closed);
+        if let LoginState::LoggedIn(user) = login
+            && self.context.registry.unbind(&user, self.number)
         {
-            self.core.events.off_line(&user);
+            self.context.events.user_off_line(&user);
         }
     }
 }

@@ -1,60 +1,69 @@
-//! One client connection: who its user is, what it has under way, what it may.
+//! Sessions: one for each client connection.
+//!
+//! `Session` and `SessionRegistry` name each other: the registry holds the
+//! sessions, and a session enters and leaves it through its context.
 
-mod calls;
-mod clients;
-mod kept;
+mod context;
+mod registry;
+
 mod login;
-mod pace;
-mod passing;
-mod relay;
-mod users;
+
+mod deliver;
+mod forward;
 
 use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
 
-use tce_runtime::{Connection, ErrorCode, forwarding::WeakConnection};
+use parking_lot::Mutex;
+use tce_runtime::{
+    Connection, ErrorCode,
+    forwarding::{InboundMessage, WeakConnection},
+    wire::Header,
+};
 use tokio::sync::Notify;
 
-use calls::{Call, CallsInFlight};
-pub(crate) use clients::Clients;
-use login::Login;
-use pace::Pace;
+pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
+pub(crate) use deliver::UpstreamHandler;
 
-use crate::{admin::Totals, core::Core, metric, places::Place, slots::Slot};
+use crate::{
+    metrics::{self, RouteMetrics, TrafficTotals},
+    routing::EndpointKey,
+    upstream::UpstreamId,
+};
 
-/// One client connection.
+/// The session of one client connection.
 pub(crate) struct Session {
-    pub(crate) core: Arc<Core>,
-    clients: Arc<Clients>,
-    /// Grows with every connection of this process.
+    context: Arc<SessionContext>,
+    /// Grows with every session of the gateway.
     pub(crate) number: u64,
-    /// The endpoint that the client came to.
-    pub(crate) endpoint: Slot,
+    /// The endpoint that the client connected to.
+    pub(crate) endpoint: EndpointKey,
     pub(crate) address: SocketAddr,
     pub(crate) since: SystemTime,
     connection: OnceLock<WeakConnection>,
-    state: Mutex<State>,
-    /// Whether nothing more is read from the client: it logs in, or is too fast.
-    is_held: AtomicBool,
-    /// Whether it is being ended: nothing of it is looked at any more.
-    is_ending: AtomicBool,
-    /// Something that held it has changed.
+    state: Mutex<SessionState>,
+    /// Set while nothing is read from the client: during the login, at a limit,
+    /// or while a message is deferred.
+    is_paused: AtomicBool,
+    /// Set when the gateway closes the connection: later messages are ignored.
+    is_closing: AtomicBool,
+    /// Notified when a reason to pause may be gone.
     changed: Notify,
-    traffic: Traffic,
-    /// Counted among the connections of its address as long as it lives.
-    _place: Place,
+    traffic: TrafficCounters,
+    _address_permit: AddressPermit,
     this: Weak<Self>,
 }
 
-/// What has gone by.
 #[derive(Debug, Default)]
-struct Traffic {
+struct TrafficCounters {
     calls: AtomicU64,
     pushes: AtomicU64,
     refused: AtomicU64,
@@ -62,85 +71,104 @@ struct Traffic {
     bytes_out: AtomicU64,
 }
 
-struct State {
-    login: Login,
-    /// How many messages are kept: one that waits, and for a moment the same
-    /// one again. All others of the client wait behind it.
-    kept: u32,
-    /// Whether the kept message is being handled, which was counted before.
-    resumes: bool,
-    calls: CallsInFlight,
-    pace: Pace,
-    /// When the client has last sent something, or has come.
-    heard_at: Instant,
+struct SessionState {
+    login: LoginState,
+    /// The number of deferred messages: one, or for a moment two when a message
+    /// that is resumed is deferred again. Later messages of the client wait
+    /// behind it.
+    deferred: u32,
+    /// Set while a deferred message is handled, which was counted before.
+    is_resuming: bool,
+    calls: ForwardedCalls,
+    rate: RateLimiter,
+    /// When the last message was read, or the connection was accepted.
+    last_read_at: Instant,
+}
+
+/// How far the login of a connection is.
+#[derive(Debug)]
+enum LoginState {
+    /// The connection will get a user id of its own.
+    Anonymous,
+    /// The first message must carry a token.
+    Awaited,
+    /// The authenticator decides.
+    InProgress,
+    LoggedIn(Arc<str>),
+    /// The login was refused, or the connection has ended.
+    Closed,
+}
+
+impl LoginState {
+    fn user(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::LoggedIn(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited)
+    }
 }
 
 impl Session {
     pub(crate) fn new(
-        clients: &Arc<Clients>,
-        endpoint: Slot,
+        context: &Arc<SessionContext>,
+        endpoint: EndpointKey,
         address: SocketAddr,
-        place: Place,
+        address_permit: AddressPermit,
     ) -> Arc<Self> {
-        let core = &clients.core;
-        let properties = &core.properties;
-        let state = State {
-            login: Login::new(core),
-            kept: 0,
-            resumes: false,
-            calls: CallsInFlight::default(),
-            pace: Pace::new(properties.max_frames_per_second),
-            heard_at: Instant::now(),
+        let state = SessionState {
+            login: match context.authenticator {
+                Some(_) => LoginState::Awaited,
+                None => LoginState::Anonymous,
+            },
+            deferred: 0,
+            is_resuming: false,
+            calls: ForwardedCalls::default(),
+            rate: RateLimiter::new(context.properties.max_frames_per_second),
+            last_read_at: Instant::now(),
         };
         Arc::new_cyclic(|this| Self {
-            core: Arc::clone(core),
-            clients: Arc::clone(clients),
-            number: core.next_number(),
+            context: Arc::clone(context),
+            number: context.next_session_number(),
             endpoint,
             address,
             since: SystemTime::now(),
             connection: OnceLock::new(),
             state: Mutex::new(state),
-            is_held: AtomicBool::new(false),
-            is_ending: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
             changed: Notify::new(),
-            traffic: Traffic::default(),
-            _place: place,
+            traffic: TrafficCounters::default(),
+            _address_permit: address_permit,
             this: Weak::clone(this),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The connection, unless it has ended.
-    pub(crate) fn connection(&self) -> Option<Connection> {
+    fn connection(&self) -> Option<Connection> {
         self.connection.get()?.upgrade()
     }
 
-    /// The user, once there is one.
+    /// The user id, once it is known.
     pub(crate) fn user(&self) -> Option<Arc<str>> {
-        self.lock().login.user().cloned()
+        self.state.lock().login.user().cloned()
     }
 
-    pub(crate) fn calls_in_flight(&self) -> usize {
-        self.lock().calls.len()
+    /// Whether no call waits for its RETURN and no message is deferred.
+    fn has_nothing_in_flight(&self) -> bool {
+        let state = self.state.lock();
+        state.calls.len() == 0 && state.deferred == 0
     }
 
-    /// Whether nothing of the client is under way.
-    fn is_idle(&self) -> bool {
-        let state = self.lock();
-        state.calls.len() == 0 && state.kept == 0
-    }
-
-    /// What it has seen so far.
-    pub(crate) fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> TrafficTotals {
         let traffic = &self.traffic;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Totals {
+        TrafficTotals {
             calls: count(&traffic.calls),
-            in_flight: self.calls_in_flight() as u64,
+            in_flight: self.state.lock().calls.len() as u64,
             refused: count(&traffic.refused),
             pushes: count(&traffic.pushes),
             bytes_in: count(&traffic.bytes_in),
@@ -148,70 +176,232 @@ impl Session {
         }
     }
 
-    /// Ends the connection, once what waits for the client is sent.
-    pub(crate) fn end(&self, reason: &'static str) {
-        metrics::counter!(metric::ENDED, "reason" => reason).increment(1);
-        tracing::info!(session = self.number, address = %self.address, reason, "ends a connection");
-        self.is_ending.store(true, Ordering::Release);
+    /// Closes the connection after what waits for the client has been sent.
+    fn close(&self, reason: &'static str) {
+        ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+        tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
+        self.is_closing.store(true, Ordering::Release);
         if let Some(connection) = self.connection() {
             connection.close();
         }
     }
 
-    /// Takes a call that ends.
-    fn take_call(&self, sequence: u32) -> Option<Call> {
-        let call = self.lock().calls.take(sequence);
-        if self.is_held.load(Ordering::Acquire) {
+    /// Removes a call that ends.
+    fn take_call(&self, sequence: u32) -> Option<ForwardedCall> {
+        let call = self.state.lock().calls.take(sequence);
+        if self.is_paused.load(Ordering::Acquire) {
             self.changed.notify_one();
         }
         call
     }
 
-    /// Answers one call with an error.
+    /// Answers a call with an error.
     fn fail_call(&self, sequence: u32, code: ErrorCode, text: &str) {
         self.answer(self.take_call(sequence), code, text);
     }
 
-    /// Answers the calls that have waited too long, or that `is_lost` says are
-    /// lost, with an error.
-    pub(crate) fn fail_calls(&self, code: ErrorCode, text: &str, is_lost: impl Fn(&Call) -> bool) {
-        let lost = self.lock().calls.take_where(is_lost);
+    /// Answers the calls that `is_lost` selects with an error.
+    fn fail_calls(&self, code: ErrorCode, text: &str, is_lost: impl Fn(&ForwardedCall) -> bool) {
+        let lost = self.state.lock().calls.take_where(is_lost);
         if !lost.is_empty() {
             self.changed.notify_one();
             self.answer(lost, code, text);
         }
     }
 
-    /// Answers calls that were taken with an error.
-    fn answer(&self, calls: impl IntoIterator<Item = Call>, code: ErrorCode, text: &str) {
+    fn answer(&self, calls: impl IntoIterator<Item = ForwardedCall>, code: ErrorCode, text: &str) {
         let Some(connection) = self.connection() else {
             return;
         };
         for call in calls {
-            call.meter.failed(code);
+            call.metrics.count_failure(code);
             connection.refuse(call.header, code, text);
         }
     }
 
-    /// Looks at what the client may not: be silent, or idle, for too long.
-    pub(crate) fn look_after(&self, now: Instant) {
-        let properties = &self.core.properties;
-        let (is_awaited, silent) = {
-            let state = self.lock();
-            let silent = now.saturating_duration_since(state.heard_at);
-            (state.login.is_awaited(), silent)
-        };
-        let is_over = |limit: Option<Duration>| limit.is_some_and(|limit| silent > limit);
-        if is_awaited && is_over(properties.first_message_time) {
-            self.end("first_message_time");
-        } else if !is_awaited && is_over(properties.idle_time) && self.is_idle() {
-            self.end("idle_time");
+    /// Counts a CALL that is answered with an error, or dropped if it is oneway.
+    fn count_refused(&self, header: Header, code: ErrorCode, reason: &'static str) {
+        if header.calltype.is_oneway() {
+            return self.context.dropped.count(reason);
         }
-        let late = properties.call_time;
+        self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+        ::metrics::counter!(metrics::CALLS_REFUSED, "code" => code.to_string(), "reason" => reason)
+            .increment(1);
+    }
+
+    /// Closes a connection that is silent for too long, and fails calls that have
+    /// exceeded their time.
+    pub(crate) fn check_times(&self, now: Instant) {
+        let properties = &self.context.properties;
+        let (is_awaited, silence) = {
+            let state = self.state.lock();
+            let silence = now.saturating_duration_since(state.last_read_at);
+            (state.login.is_awaited(), silence)
+        };
+        let is_exceeded = |limit: Option<Duration>| limit.is_some_and(|limit| silence > limit);
+        if is_awaited && is_exceeded(properties.first_message_time) {
+            self.close("first_message_time");
+        } else if !is_awaited && is_exceeded(properties.idle_time) && self.has_nothing_in_flight() {
+            self.close("idle_time");
+        }
+        let call_time = properties.call_time;
         self.fail_calls(
             ErrorCode::Timeout,
             "no server has answered the gateway in time",
-            |call| now.saturating_duration_since(call.since) > late,
+            |call| now.saturating_duration_since(call.since) > call_time,
         );
+    }
+
+    /// Keeps a message for later and pauses reading. Returns `None` if the client
+    /// has disconnected.
+    fn defer(&self, message: &InboundMessage<'_>) -> Option<DeferredMessage> {
+        let deferred = DeferredMessage {
+            connection: self.connection()?,
+            header: message.message().header,
+            payload: message.payload().to_vec(),
+        };
+        self.state.lock().deferred += 1;
+        self.is_paused.store(true, Ordering::Release);
+        Some(deferred)
+    }
+
+    /// Handles a deferred message as if it had just arrived.
+    fn resume(&self, deferred: &DeferredMessage) {
+        self.state.lock().is_resuming = true;
+        deferred.connection.resume(&deferred.payload);
+        self.state.lock().is_resuming = false;
+    }
+
+    /// A deferred message is handled, or deferred again: reading may continue.
+    fn end_deferral(&self) {
+        self.state.lock().deferred -= 1;
+        self.changed.notify_one();
+    }
+}
+
+/// A message of a client that is handled later.
+struct DeferredMessage {
+    connection: Connection,
+    header: Header,
+    payload: Vec<u8>,
+}
+
+impl DeferredMessage {
+    fn refuse(&self, code: ErrorCode, text: &str) {
+        if !self.header.calltype.is_oneway() {
+            self.connection.refuse(self.header, code, text);
+        }
+    }
+}
+
+/// A forwarded twoway call, which waits for its RETURN.
+#[derive(Debug)]
+struct ForwardedCall {
+    /// As the client sent it; the RETURN repeats its fields.
+    header: Header,
+    since: Instant,
+    /// The server that it was sent to; `None` for a queue.
+    upstream: Option<UpstreamId>,
+    metrics: Arc<RouteMetrics>,
+}
+
+/// The forwarded calls of a session, by the sequence that the gateway assigned.
+/// A client's own sequences may repeat, also on a later connection of the same
+/// user: a late RETURN must not answer another call.
+#[derive(Debug, Default)]
+struct ForwardedCalls(HashMap<u32, ForwardedCall, BuildHasherDefault<SequenceHasher>>);
+
+/// The number of calls that an idle session keeps memory for.
+const KEPT_CAPACITY: usize = 128;
+
+impl ForwardedCalls {
+    /// Sequences repeat only after 2^32 calls, long after `call_time`.
+    fn insert(&mut self, sequence: u32, call: ForwardedCall) {
+        self.0.insert(sequence, call);
+    }
+
+    /// Corrects the server that a call was sent to.
+    fn set_upstream(&mut self, sequence: u32, upstream: UpstreamId) {
+        if let Some(call) = self.0.get_mut(&sequence) {
+            call.upstream = Some(upstream);
+        }
+    }
+
+    fn take(&mut self, sequence: u32) -> Option<ForwardedCall> {
+        let call = self.0.remove(&sequence);
+        if self.0.is_empty() && self.0.capacity() > KEPT_CAPACITY {
+            // An idle connection does not keep the memory of a burst.
+            self.0 = HashMap::default();
+        }
+        call
+    }
+
+    fn take_where(&mut self, is_taken: impl Fn(&ForwardedCall) -> bool) -> Vec<ForwardedCall> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let taken = self.0.extract_if(|_, call| is_taken(call));
+        taken.map(|(_, call)| call).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Hashes sequences, which the gateway chooses: no peer can cause collisions.
+#[derive(Default)]
+struct SequenceHasher(u64);
+
+impl Hasher for SequenceHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 << 8) | u64::from(byte);
+        }
+    }
+
+    fn write_u32(&mut self, sequence: u32) {
+        self.0 = u64::from(sequence);
+    }
+
+    /// Multiplies by the golden ratio (Knuth, "The Art of Computer Programming",
+    /// 6.4), which spreads consecutive numbers.
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// How far a client may be ahead of its rate.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Limits the rate of frames, by the time at which the next frame is due.
+#[derive(Debug)]
+struct RateLimiter {
+    /// The time per frame; `None` without a limit.
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl RateLimiter {
+    fn new(frames_per_second: Option<usize>) -> Self {
+        let frames = frames_per_second.map(|frames| u32::try_from(frames).unwrap_or(u32::MAX));
+        Self {
+            interval: frames.and_then(|frames| Duration::from_secs(1).checked_div(frames)),
+            next: Instant::now(),
+        }
+    }
+
+    /// Counts a frame. Returns whether the limit is exceeded.
+    fn count_frame(&mut self, now: Instant) -> bool {
+        let Some(interval) = self.interval else {
+            return false;
+        };
+        self.next = self.next.max(now) + interval;
+        self.next.saturating_duration_since(now) > BURST
+    }
+
+    /// When the limit is no longer exceeded.
+    fn free_at(&self) -> Instant {
+        self.next.checked_sub(BURST).unwrap_or(self.next)
     }
 }

@@ -54,7 +54,7 @@ async fn the_state_is_told_whole() {
         }],
         "backends": [{
             "endpoint": "mq_server", "address": "amqp://localhost:5672",
-            "state": "down", "detail": "refused", "queued": 9,
+            "state": "down", "queued": 9,
         }],
         "connections": { "open": 2, "matched": 2, "rows": [
             connection(2, &Value::Null), connection(1, &json!("User1")),

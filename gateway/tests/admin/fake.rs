@@ -7,8 +7,8 @@ use std::{
 
 use tce_gateway::{
     admin::{
-        BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
-        Server, Snapshot, Source, Totals, install_recorder,
+        ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Server, Snapshot,
+        SnapshotSource, TrafficTotals, UpstreamRow, UpstreamState, install_recorder,
     },
     config::HostPort,
 };
@@ -35,13 +35,13 @@ impl Fake {
     }
 }
 
-impl Source for Fake {
+impl SnapshotSource for Fake {
     fn snapshot(&self, query: &Query) -> Snapshot {
         Snapshot {
             gateway: "gwserver".to_owned(),
             uptime_ms: 61_000,
             users: 2,
-            totals: Totals {
+            totals: TrafficTotals {
                 calls: 10,
                 in_flight: 1,
                 refused: 2,
@@ -65,11 +65,10 @@ impl Source for Fake {
                 to: "mq_server".to_owned(),
                 calls: 10,
             }],
-            backends: vec![BackendRow {
+            upstreams: vec![UpstreamRow {
                 endpoint: "mq_server".to_owned(),
                 address: "amqp://localhost:5672".to_owned(),
-                state: BackendState::Down,
-                detail: "refused".to_owned(),
+                state: UpstreamState::Down,
                 queued: 9,
             }],
             connections: query.select(self.rows.iter().cloned()),

@@ -2,7 +2,7 @@
 
 use tce_gateway::{
     admin::install_recorder,
-    auth::{Guard, Login, TokenIsUser},
+    auth::{AuthGuard, Login, TokenIsUser},
 };
 
 use crate::{
@@ -38,7 +38,7 @@ async fn readiness_comes_and_goes_with_its_reasons() {
 #[tokio::test]
 async fn metrics_are_counted_described_and_in_buckets() {
     let server = serve(&Fake::default()).await;
-    let guard = Guard::new(TokenIsUser, std::time::Duration::from_secs(60));
+    let guard = AuthGuard::new(TokenIsUser, std::time::Duration::from_secs(60));
     let login = |token: &str| Login {
         token: token.to_owned(),
         device_id: None,
@@ -54,7 +54,7 @@ async fn metrics_are_counted_described_and_in_buckets() {
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     for line in [
-        "# HELP tce_gateway_logins_total Logins, by result: admitted, refused, unavailable (nobody could decide)",
+        "# HELP tce_gateway_logins_total Logins, by result: admitted, refused, unavailable (the authenticator did not answer)",
         "# TYPE tce_gateway_logins_total counter",
         "tce_gateway_logins_total{result=\"admitted\"} 1",
         "tce_gateway_logins_total{result=\"refused\"} 1",

@@ -71,7 +71,7 @@ impl Process {
             .spawn()
             .expect("the gateway starts");
         let mut log = lines(child.stderr.take().unwrap());
-        let there = logged(&mut log, "the admin page is there").await;
+        let there = logged(&mut log, "serving the admin page").await;
         Self {
             admin: there["address"].as_str().unwrap().parse().unwrap(),
             child,
@@ -131,7 +131,7 @@ impl Gateway {
         let adapter = Adapter::listen(&server, "tcp://127.0.0.1:0").await.unwrap();
         adapter.add_servant(Server(Arc::default())).start();
         let mut process = Process::start(&services(adapter.endpoint().port)).await;
-        let serves = logged(&mut process.log, "serves clients").await;
+        let serves = logged(&mut process.log, "accepting clients").await;
         let gateway = Self {
             process,
             server,

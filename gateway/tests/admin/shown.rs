@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tce_gateway::admin::{
-    BackendRow, BackendState, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow,
-    Server, Snapshot, Source,
+    ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Server, Snapshot,
+    SnapshotSource, UpstreamRow, UpstreamState,
 };
 
 use crate::{
@@ -39,7 +39,7 @@ impl Told {
     }
 }
 
-impl Source for Told {
+impl SnapshotSource for Told {
     fn snapshot(&self, query: &Query) -> Snapshot {
         let mut state = self.0.lock().unwrap();
         // Another answer is of another moment.
@@ -82,11 +82,10 @@ async fn it_shows_all_there_is() {
             to: "mq_server".to_owned(),
             calls: 5678,
         });
-        state.snapshot.backends.push(BackendRow {
+        state.snapshot.upstreams.push(UpstreamRow {
             endpoint: "mq_server".to_owned(),
             address: "amqp://localhost:5672".to_owned(),
-            state: BackendState::Down,
-            detail: "connection refused".to_owned(),
+            state: UpstreamState::Down,
             queued: 9,
         });
         state.snapshot.listeners.push(ListenerRow {
@@ -114,14 +113,8 @@ async fn it_shows_all_there_is() {
     page.until(&text("dropped"), "7").await;
     let route = json!(["test.Server", "2", "socket_gateway", "mq_server", "5,678"]);
     page.until(&first_row("routes"), route).await;
-    let backend = [
-        "mq_server",
-        "amqp://localhost:5672",
-        "down",
-        "9",
-        "connection refused",
-    ];
-    page.until(&first_row("backends"), json!(backend)).await;
+    let upstream = ["mq_server", "amqp://localhost:5672", "down", "9"];
+    page.until(&first_row("backends"), json!(upstream)).await;
     let listener = ["socket_gateway", "tcp://0.0.0.0:12002", "1"];
     page.until(&first_row("listeners"), json!(listener)).await;
     page.until(&first_row("drops"), json!(["user_gone", "7"]))

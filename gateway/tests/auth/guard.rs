@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tce_gateway::auth::{Authenticator, Guard, Login, MAX_USER_ID, Refusal, TokenIsUser};
+use tce_gateway::auth::{AuthGuard, Authenticator, Login, MAX_USER_ID, Refusal, TokenIsUser};
 
 use crate::login;
 
@@ -22,34 +22,34 @@ fn refused(result: Result<String, Refusal>) -> String {
 
 #[tokio::test]
 async fn a_token_is_a_user_id() {
-    let guard = Guard::new(TokenIsUser, TIME);
+    let guard = AuthGuard::new(TokenIsUser, TIME);
     assert_eq!(guard.admit(login("A1001")).await.unwrap(), "A1001");
     assert_eq!(guard.admit(login("小猫")).await.unwrap(), "小猫");
 }
 
 #[tokio::test]
 async fn no_token_is_nobody() {
-    let guard = Guard::new(TokenIsUser, TIME);
+    let guard = AuthGuard::new(TokenIsUser, TIME);
     let text = refused(guard.admit(login("")).await);
     assert_eq!(text, "the first message carries no token");
 }
 
 #[tokio::test]
 async fn user_ids_are_bounded_and_printable() {
-    let guard = Guard::new(TokenIsUser, TIME);
+    let guard = AuthGuard::new(TokenIsUser, TIME);
     let longest = "u".repeat(MAX_USER_ID);
     assert_eq!(guard.admit(login(&longest)).await.unwrap(), longest);
     for bad in [&*format!("{longest}u"), "a\nb", "a\0", "a\u{85}b", "\u{7f}"] {
         let text = refused(guard.admit(login(bad)).await);
-        assert_eq!(text, "the token names no valid user", "{bad:?}");
+        assert_eq!(text, "the token names an invalid user", "{bad:?}");
     }
 }
 
 #[tokio::test]
 async fn an_authenticator_that_names_nobody_lets_nobody_in() {
-    let guard = Guard::new(|_| async { Ok(String::new()) }, TIME);
+    let guard = AuthGuard::new(|_| async { Ok(String::new()) }, TIME);
     let text = refused(guard.admit(login("x")).await);
-    assert_eq!(text, "the token names no valid user");
+    assert_eq!(text, "the token names an invalid user");
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn nobody_looks_at_a_token_that_is_too_long() {
         tell.store(true, Ordering::Relaxed);
         async { Ok("somebody".to_owned()) }
     };
-    let guard = Guard::new(authenticator, TIME);
+    let guard = AuthGuard::new(authenticator, TIME);
     let text = refused(guard.admit(login(&"x".repeat(8 * 1024 + 1))).await);
     assert_eq!(text, "the token is not accepted");
     assert!(!asked.load(Ordering::Relaxed));
@@ -70,12 +70,12 @@ async fn nobody_looks_at_a_token_that_is_too_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_takes_too_long_may_be_tried_again() {
-    let guard = Guard::new(|_| std::future::pending(), TIME);
+    let guard = AuthGuard::new(|_| std::future::pending(), TIME);
     let refusal = guard.admit(login("x")).await.unwrap_err();
     assert!(refusal.is_temporary());
     assert_eq!(
         refusal.text(),
-        "nobody can log in at the moment; try again later"
+        "logins are not possible at the moment; try again later"
     );
 }
 
@@ -93,7 +93,7 @@ impl Authenticator for ByDevice {
 
 #[tokio::test]
 async fn a_program_decides_by_itself() {
-    let guard = Guard::new(ByDevice, TIME);
+    let guard = AuthGuard::new(ByDevice, TIME);
     let from = |device: &str| Login {
         device_id: Some(device.to_owned()),
         ..login("A1001")

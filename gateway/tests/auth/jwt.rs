@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tce_gateway::auth::{Authenticator, Jwt, JwtOptions};
+use tce_gateway::auth::{Authenticator, JwtAuthenticator, JwtOptions};
 
 use crate::{
     keys::{RSA_PUBLIC, SECRET, Signer, eddsa, es256, hs256, options, rs256},
@@ -50,7 +50,7 @@ impl Signer {
 
 /// The user id, or what the client hears.
 async fn answer(options: &JwtOptions, token: &str) -> Result<String, String> {
-    let jwt = Jwt::new(options.clone()).expect("the key is good");
+    let jwt = JwtAuthenticator::new(options.clone()).expect("the key is good");
     let user = jwt.authenticate(login(token)).await;
     user.map_err(|refusal| refusal.text().to_owned())
 }

@@ -2,7 +2,7 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
-use tce_gateway::auth::{BadJwtKey, Jwt, JwtOptions};
+use tce_gateway::auth::{BadJwtKey, JwtAuthenticator, JwtOptions};
 
 /// Made for these tests; nothing else trusts it.
 pub(crate) const RSA_PRIVATE: &[u8] = include_bytes!("rsa_private.pem");
@@ -62,7 +62,7 @@ pub(crate) fn eddsa() -> Signer {
 }
 
 fn mistake(algorithm: &str, key: &[u8]) -> BadJwtKey {
-    Jwt::new(options(algorithm, key)).expect_err("the key is bad")
+    JwtAuthenticator::new(options(algorithm, key)).expect_err("the key is bad")
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_rsa_key_that_can_be_broken_is_none() {
 #[test]
 fn a_key_is_never_shown() {
     let options = options("HS256", SECRET);
-    let jwt = Jwt::new(options.clone()).unwrap();
+    let jwt = JwtAuthenticator::new(options.clone()).unwrap();
     let shown = format!("{options:?} {jwt:?}");
     assert!(!shown.contains("48, 49, 50"), "{shown}");
     assert!(!shown.contains("0123456789abcdef"), "{shown}");
@@ -136,6 +136,6 @@ fn algorithms_have_names() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`none` is no algorithm for tokens: HS256, RS256, ES256 or EdDSA"
+        "unknown signature algorithm `none`; write HS256, RS256, ES256 or EdDSA"
     );
 }

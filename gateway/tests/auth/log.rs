@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tce_gateway::auth::{Guard, Login, Refusal};
+use tce_gateway::auth::{AuthGuard, Login, Refusal};
 
 use crate::login;
 
@@ -37,7 +37,7 @@ async fn the_log_has_the_reason_and_the_peer_and_never_the_token() {
         tracing::info!(?login, "a program may log what it is given");
         Err(Refusal::new("no entry").because("the account is closed"))
     };
-    let guard = Guard::new(authenticator, Duration::from_secs(60));
+    let guard = AuthGuard::new(authenticator, Duration::from_secs(60));
     let refusal = guard.admit(login("TOP-SECRET")).await.unwrap_err();
     drop(logged);
 

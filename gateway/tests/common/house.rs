@@ -7,8 +7,8 @@ use std::{
 };
 
 use tce_gateway::{
-    Gateway, Running,
-    admin::{BackendState, Query, Snapshot, Source},
+    Gateway, RunningGateway,
+    admin::{Query, Snapshot, SnapshotSource, UpstreamState},
 };
 use tce_runtime::{
     Adapter, Communicator, TypedProxy,
@@ -104,7 +104,7 @@ pub(crate) async fn open_queues(plan: &Plan, process: &str, communicator: &Commu
 /// All that a plan asks for, at work.
 pub(crate) struct House {
     pub(crate) plan: Plan,
-    pub(crate) gateways: Vec<Running>,
+    pub(crate) gateways: Vec<RunningGateway>,
     pub(crate) servers: Vec<Server>,
     folder: TempDir,
 }
@@ -158,8 +158,8 @@ impl House {
     pub(crate) async fn is_ready(&self) {
         for gateway in &self.gateways {
             let is_up = |snapshot: Snapshot| {
-                let mut backends = snapshot.backends.into_iter();
-                backends.all(|backend| backend.state == BackendState::Up)
+                let mut upstreams = snapshot.upstreams.into_iter();
+                upstreams.all(|upstream| upstream.state == UpstreamState::Up)
             };
             let source = gateway.source();
             eventually("the gateway reaches its servers", || {
@@ -173,7 +173,7 @@ impl House {
         &self.servers[0]
     }
 
-    pub(crate) fn gateway(&self) -> &Running {
+    pub(crate) fn gateway(&self) -> &RunningGateway {
         &self.gateways[0]
     }
 

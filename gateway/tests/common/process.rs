@@ -113,12 +113,12 @@ impl GatewayProcess {
     }
 }
 
-const ENDED: &str = "ends a connection";
+const ENDED: &str = "closing a connection";
 
 fn addresses_in(lines: &[Value]) -> Vec<Endpoint> {
     let served = lines
         .iter()
-        .filter(|line| line["message"] == "serves clients");
+        .filter(|line| line["message"] == "accepting clients");
     let endpoints = served.filter_map(|line| line["endpoint"].as_str());
     endpoints
         .map(|endpoint| endpoint.parse().expect("it is an endpoint"))

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use tce_gateway::{
     config::{Loaded, print_config, properties_table},
-    route::explain,
+    routing::explain,
 };
 
 use crate::{folder, parse};
@@ -87,10 +87,10 @@ fn the_table_of_properties_is_what_the_documentation_has() {
     let page = folder().join("../../PROPERTIES.md");
     let text = format!(
         "# Properties of a gateway\n\n\
-         In `services.xml`: `<property name=\"call_time\" value=\"30\"/>` in the `properties` of \
-         a server. Over that goes the environment, `TCE_GATEWAY_CALL_TIME=30`, and over that the \
-         flag `--set call_time=30`; `listen` and `loopback` are said in the file alone. An empty \
-         value stands for the default.\n\n{}",
+         A property is set in `services.xml`, by `<property name=\"call_time\" value=\"30\"/>` in \
+         the `properties` of a server. The environment (`TCE_GATEWAY_CALL_TIME=30`) overrides the \
+         file, and the flag `--set call_time=30` overrides both. `listen` and `loopback` can only \
+         be set in the file. An empty value restores the default.\n\n{}",
         properties_table()
     );
     agree(&page, &text);

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use tce_gateway::config::{
-    Auth, Broker, EndpointId, EndpointKind, HostPort, Origin, Properties, SecondLogin, Server,
-    Services,
+    Auth, Broker, EndpointId, EndpointKind, HostPort, Properties, SecondLogin, Server, Services,
+    ValueOrigin,
 };
 use tce_runtime::config::NodeType;
 
@@ -39,13 +39,13 @@ fn a_file_written_for_tce_is_loaded_as_it_is() {
         names(&services, &server.writes),
         ["mq_server", "mq_user_event_listener"]
     );
-    assert_eq!(server.backends, []);
+    assert_eq!(server.upstreams, []);
     let [(call, back)] = server.loopback[..] else {
         panic!("{:?}", server.loopback);
     };
     assert_eq!(names(&services, &[call, back]), ["mq_server", "mq_gateway"]);
     assert_eq!(server.properties, Properties::default());
-    assert!(matches!(server.origins[0], Origin::File(_)));
+    assert!(matches!(server.origins[0], ValueOrigin::File(_)));
 
     let EndpointKind::Mq(queue) = &services.endpoint(call).kind else {
         panic!("it is a queue");
@@ -106,7 +106,7 @@ fn properties_have_their_types() {
     let host = "::1".to_owned();
     assert_eq!(properties.admin, Some(HostPort { host, port: 9100 }));
     // What they name is opened.
-    assert_eq!(names(&services, &server.backends), ["auth"]);
+    assert_eq!(names(&services, &server.upstreams), ["auth"]);
     assert_eq!(names(&services, &server.writes), ["mq_server"]);
 }
 

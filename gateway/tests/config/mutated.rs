@@ -3,7 +3,7 @@
 use std::fs;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use tce_gateway::{config::print_config, route::explain};
+use tce_gateway::{config::print_config, routing::explain};
 
 use crate::{folder, parse};
 

@@ -1,6 +1,6 @@
 //! The environment and flags over the file.
 
-use tce_gateway::config::{Origin, Override, PROPERTIES, Server, Source};
+use tce_gateway::config::{Override, OverrideSource, PROPERTIES, Server, ValueOrigin};
 
 use crate::{parse_with, with_properties};
 
@@ -12,7 +12,7 @@ fn variable(name: &str, value: &str) -> Vec<Override> {
     Override::from_environment([(name.into(), value.into())])
 }
 
-fn origin(server: &Server, name: &str) -> Origin {
+fn origin(server: &Server, name: &str) -> ValueOrigin {
     let row = PROPERTIES.iter().position(|row| row.name == name);
     server.origins[row.unwrap()]
 }
@@ -26,7 +26,7 @@ fn the_last_who_says_it_is_right() {
     assert_eq!(server.properties.max_connections, 2);
     assert_eq!(
         origin(server, "max_connections"),
-        Origin::Over(Source::Environment)
+        ValueOrigin::Override(OverrideSource::Environment)
     );
 
     overrides.push(flag("max_connections=3"));
@@ -35,14 +35,14 @@ fn the_last_who_says_it_is_right() {
     assert_eq!(server.properties.max_connections, 3);
     assert_eq!(
         origin(server, "max_connections"),
-        Origin::Over(Source::Flag)
+        ValueOrigin::Override(OverrideSource::Flag)
     );
 
     overrides.push(flag("max_connections="));
     let loaded = parse_with(&text, &overrides).unwrap();
     let server = &loaded.services.servers[0];
     assert_eq!(server.properties.max_connections, 16_384);
-    assert_eq!(origin(server, "max_connections"), Origin::Default);
+    assert_eq!(origin(server, "max_connections"), ValueOrigin::Default);
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn a_wrong_value_names_who_said_it() {
     let told = parse_with(&with_properties(""), &overrides).unwrap_err();
     assert_eq!(
         told.to_string(),
-        "--set listen: `listen` is said in the file alone\n\
-         --set max_conections: `max_conections` is no property; did you mean `max_connections`?\n\
+        "--set listen: `listen` can only be set in the file\n\
+         --set max_conections: unknown property `max_conections`; did you mean `max_connections`?\n\
          --set second_login: `second_login` can't be `maybe`; write replace or refuse\n\
-         --set user_events: `user_events` can't be this: endpoint `mq_sever` is not defined; \
+         --set user_events: `user_events` is not valid: endpoint `mq_sever` is not defined; \
          did you mean `mq_server`?\n\
-         TCE_GATEWAY_CALL_TIME: `call_time` can't be `soon`; write seconds above 0, as 5 or 0.5"
+         TCE_GATEWAY_CALL_TIME: `call_time` can't be `soon`; write seconds above 0, for example 5 or 0.5"
     );
 }
 
@@ -83,9 +83,9 @@ fn a_strangers_variable_stops_nobody() {
     assert_eq!(
         told,
         [
-            "TCE_GATEWAY_MAX_CONECTIONS: `max_conections` is no property; \
+            "TCE_GATEWAY_MAX_CONECTIONS: unknown property `max_conections`; \
              did you mean `max_connections`?",
-            "TCE_GATEWAY_SERVICE_HOST: `service_host` is no property",
+            "TCE_GATEWAY_SERVICE_HOST: unknown property `service_host`",
         ]
     );
 }
@@ -110,8 +110,8 @@ fn properties_that_do_not_go_together_are_told_where_they_are_said() {
     let told = parse_with(&with_properties(""), &overrides).unwrap_err();
     assert_eq!(
         told.to_string(),
-        "--set auth_jwt_key: a key is nothing to HS256, which is `auth_jwt_algorithm` unless \
-         set; set that to RS256, ES256 or EdDSA, as the key is"
+        "--set auth_jwt_key: `auth_jwt_key` can't be used with `auth_jwt_algorithm` HS256, the \
+         default; set that to RS256, ES256 or EdDSA, as the key requires"
     );
 }
 
@@ -119,6 +119,6 @@ fn properties_that_do_not_go_together_are_told_where_they_are_said() {
 fn a_flag_without_a_value_says_how_it_is_written() {
     assert_eq!(
         Override::from_flag("watch").unwrap_err(),
-        "`watch` sets nothing; write it like max_connections=1000"
+        "`watch` has no `=`; write NAME=VALUE, for example max_connections=1000"
     );
 }

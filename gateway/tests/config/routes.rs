@@ -1,22 +1,24 @@
-//! Where messages go: the table that is looked up, held against the file's
-//! rows.
+//! The routing table, compared with the rows of the file.
 
 use std::fmt::Write as _;
 
 use proptest::{collection::vec, prelude::*};
-use tce_gateway::{config::Services, route::Routes};
+use tce_gateway::{
+    config::Services,
+    routing::{EndpointKeys, Route, RoutingTable},
+};
 
 use crate::parse;
 
-/// Which interfaces there are, and rows: interface, whether it is a call, which
-/// `in`. The way out is where the other kind of endpoint is.
+/// The interfaces, and rows: interface, whether it is a call, and `in`. `out` is
+/// the endpoint of the other kind.
 #[derive(Debug, Clone)]
 struct Plan {
     ifidxs: Vec<u16>,
     rows: Vec<(usize, bool, usize)>,
 }
 
-/// Clients' endpoints, and as many queues.
+/// The number of clients' endpoints, and of queues.
 const EACH: usize = 4;
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -44,19 +46,20 @@ fn name(endpoint: usize) -> String {
     }
 }
 
-/// The first row for an `in` counts; what comes again, goes elsewhere or comes
-/// back from clients would be a mistake or do nothing, and is left out.
-fn ways(plan: &Plan) -> Vec<(u16, bool, usize, usize)> {
-    let mut ways: Vec<(u16, bool, usize, usize)> = Vec::new();
+/// The first row for an `in` counts. Repeated rows and RETURNs from clients would
+/// be mistakes or have no effect, and are left out.
+fn routes(plan: &Plan) -> Vec<(u16, bool, usize, usize)> {
+    let mut routes: Vec<(u16, bool, usize, usize)> = Vec::new();
     for (place, is_call, from) in &plan.rows {
         let (ifidx, to) = (plan.ifidxs[*place], (from + EACH) % (2 * EACH));
-        let known =
-            |way: &(u16, bool, usize, usize)| (way.0, way.1, way.2) == (ifidx, *is_call, *from);
-        if !ways.iter().any(known) && (*is_call || *from >= EACH) {
-            ways.push((ifidx, *is_call, *from, to));
+        let known = |route: &(u16, bool, usize, usize)| {
+            (route.0, route.1, route.2) == (ifidx, *is_call, *from)
+        };
+        if !routes.iter().any(known) && (*is_call || *from >= EACH) {
+            routes.push((ifidx, *is_call, *from, to));
         }
     }
-    ways
+    routes
 }
 
 fn file(plan: &Plan) -> String {
@@ -79,7 +82,7 @@ fn file(plan: &Plan) -> String {
         .unwrap();
     }
     text += "</EndPoints><servers><server name=\"gwserver\">";
-    for (ifidx, is_call, from, to) in ways(plan) {
+    for (ifidx, is_call, from, to) in routes(plan) {
         let element = if is_call { "call" } else { "return" };
         let (from, to) = (name(from), name(to));
         write!(
@@ -95,25 +98,17 @@ fn file(plan: &Plan) -> String {
     )
 }
 
-/// What the table gives for a question, by names.
+/// The name of the endpoint that the table routes a message to.
 fn looked_up(services: &Services, ifidx: u16, is_call: bool, from: usize) -> Option<String> {
-    let routes = Routes::new(&services.servers[0]);
-    let mut endpoints = services.endpoints.iter();
-    // The endpoints are in the file's order, as their ids are.
-    let place = endpoints.position(|endpoint| endpoint.name == name(from))?;
-    let server = &services.servers[0];
-    let ids = server
-        .listen
-        .iter()
-        .chain(&server.reads)
-        .chain(&server.writes);
-    let id = ids.copied().find(|id| id.index() == place)?;
+    let keys = EndpointKeys::default();
+    let table = RoutingTable::new(services, &services.servers[0], &keys);
+    let from = keys.key(&name(from));
     let to = if is_call {
-        routes.call(ifidx, id)
+        table.call(ifidx, from).map(Route::to)
     } else {
-        routes.returns(ifidx, id)
+        table.returns(ifidx, from)
     };
-    to.map(|id| services.endpoint(id).name.clone())
+    to.map(|to| keys.name(to).to_string())
 }
 
 proptest! {
@@ -122,12 +117,12 @@ proptest! {
         let services = parse(&file(&plan)).map_err(|error| {
             TestCaseError::fail(format!("{error}\n{}", file(&plan)))
         })?.services;
-        let ways = ways(&plan);
+        let routes = routes(&plan);
         for ifidx in plan.ifidxs.iter().chain(&others) {
             for from in 0..2 * EACH {
                 for is_call in [true, false] {
-                    let way = ways.iter().find(|way| (way.0, way.1, way.2) == (*ifidx, is_call, from));
-                    let wanted = way.map(|way| name(way.3));
+                    let route = routes.iter().find(|route| (route.0, route.1, route.2) == (*ifidx, is_call, from));
+                    let wanted = route.map(|route| name(route.3));
                     prop_assert_eq!(looked_up(&services, *ifidx, is_call, from), wanted);
                 }
             }
@@ -140,7 +135,7 @@ fn an_interface_is_explained_by_name_or_index() {
     let text = crate::with_properties("");
     let services = parse(&text).unwrap().services;
     let server = &services.servers[0];
-    let explain = |interface| tce_gateway::route::explain(&services, server, interface);
+    let explain = |interface| tce_gateway::routing::explain(&services, server, interface);
     assert_eq!(explain("2"), explain("test.Server"));
     assert_eq!(
         explain("test.Sever").unwrap_err().to_string(),
@@ -148,6 +143,6 @@ fn an_interface_is_explained_by_name_or_index() {
     );
     assert_eq!(
         explain("7").unwrap_err().to_string(),
-        "there is no interface `7`; InterfaceDef has it not"
+        "there is no interface `7`; define it in InterfaceDef"
     );
 }

@@ -37,10 +37,10 @@ async fn works_again(client: &Client) {
 
 async fn is_away(house: &House) {
     eventually("the gateway knows that the broker is away", || {
-        let backends = house.snapshot().backends;
-        backends
+        let upstreams = house.snapshot().upstreams;
+        upstreams
             .iter()
-            .all(|row| row.state != tce_gateway::admin::BackendState::Up)
+            .all(|row| row.state != tce_gateway::admin::UpstreamState::Up)
     })
     .await;
 }

@@ -101,7 +101,7 @@ async fn is_loaded_anew(scene: &Scene, load: impl Fn(&GatewayProcess)) {
     assert_eq!(missing.code(), ErrorCode::InterfaceNotFound);
     scene.change(OTHER_ROUTE, ROUTE);
     load(&scene.gateway);
-    scene.gateway.logs("loaded anew").await;
+    scene.gateway.logs("reloaded the configuration").await;
     assert_eq!(within(client.server.datetime()).await.unwrap(), "server0");
 
     scene.change("</SNS>", "");

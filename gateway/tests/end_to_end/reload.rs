@@ -81,7 +81,10 @@ async fn other_listeners_need_a_new_start() {
     let other = r#"name="gw0_socket" compress="1" type"#;
     change(&house, r#"name="gw0_socket" type"#, other);
     let refused = house.gateway().reload().await.unwrap_err();
-    assert!(matches!(refused, GatewayError::OtherListeners), "{refused}");
+    assert!(
+        matches!(refused, GatewayError::ListenersChanged),
+        "{refused}"
+    );
     client.works().await;
     change(&house, r#"<server name="gw0""#, r#"<server name="gw9""#);
     let refused = house.gateway().reload().await.unwrap_err();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tce_gateway::{
-    Gateway, Running,
+    Gateway, RunningGateway,
     auth::TokenIsUser,
     config::{EndpointKind, HostPort, Server, Services},
 };
@@ -26,7 +26,7 @@ const SERVICES: &str = include_str!("../../../examples/cluster/services.xml");
 /// The server's communicator, and the gateways by name.
 pub(super) struct Cluster {
     server: Communicator,
-    pub(super) gateways: Vec<(String, Running)>,
+    pub(super) gateways: Vec<(String, RunningGateway)>,
 }
 
 impl Cluster {
@@ -106,7 +106,7 @@ async fn start_gateway(
     name: &str,
     broker: &DemoBroker,
     events: &EventSender,
-) -> Result<Running, DemoError> {
+) -> Result<RunningGateway, DemoError> {
     let servant = GatewayImpl {
         name: name.to_owned(),
         events: events.clone(),
@@ -128,7 +128,7 @@ fn show(
     console: &mut Console,
     services: &Services,
     server: &Server,
-    gateway: &Running,
+    gateway: &RunningGateway,
 ) -> io::Result<()> {
     let name = &server.name;
     for address in gateway.addresses() {

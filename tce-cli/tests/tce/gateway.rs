@@ -84,7 +84,7 @@ fn it_serves_clients_until_sigterm() {
     let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
     let serves = log.find_map(|line| {
         let line = line.unwrap();
-        let (_, port) = line.split_once("serves clients endpoint=tcp://127.0.0.1:")?;
+        let (_, port) = line.split_once("accepting clients endpoint=tcp://127.0.0.1:")?;
         Some(port.to_owned())
     });
     tce(&["ping", "--host", "127.0.0.1", "--port", &serves.unwrap()]).exits(0);

@@ -2,11 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Pending,
-    call::{send, send_later, send_oneway},
-    pending::State,
-};
+use super::call::{Pending, PendingState, send, send_later, send_oneway};
 use crate::{
     communicator::Communicator,
     connection::{CallOptions, Connection, Context, NotSent},
@@ -226,13 +222,13 @@ impl Proxy {
             deadline,
             &params,
         ) {
-            Ok(sequence) => State::Sent(sequence),
-            Err(NotSent::Never(error)) => State::Over(Some(error)),
+            Ok(sequence) => PendingState::Sent(sequence),
+            Err(NotSent::Never(error)) => PendingState::Over(Some(error)),
             Err(NotSent::Later) => {
                 let (connection, options) = (self.connection.clone(), self.options.clone());
                 let mut marshalled = Vec::new();
                 params.marshal(&mut Writer::new(&mut marshalled));
-                State::Later(Box::pin(send_later(
+                PendingState::Later(Box::pin(send_later(
                     connection, *operation, options, deadline, marshalled,
                 )))
             }

@@ -41,7 +41,7 @@ pub(crate) struct Reply {
 }
 
 #[derive(Debug)]
-enum State {
+enum SlotState {
     Free,
     Waiting {
         deadline: Instant,
@@ -51,9 +51,9 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct CallSlot {
     sequence: u32,
-    state: State,
+    state: SlotState,
 }
 
 /// A call that was entered in the table.
@@ -73,7 +73,7 @@ pub(crate) struct EnteredCall {
 /// RETURN that arrives after its caller's deadline can't meet another call.
 #[derive(Debug)]
 pub(crate) struct PendingCalls {
-    table: Mutex<Table>,
+    table: Mutex<CallTable>,
     limit: usize,
     /// A call has left a full table.
     capacity: Notify,
@@ -82,8 +82,8 @@ pub(crate) struct PendingCalls {
 }
 
 #[derive(Debug)]
-struct Table {
-    slots: Vec<Slot>,
+struct CallTable {
+    slots: Vec<CallSlot>,
     next: u32,
     taken: usize,
     waiting: usize,
@@ -93,7 +93,7 @@ struct Table {
 
 impl PendingCalls {
     pub(crate) fn new(limit: usize, first: u32) -> Self {
-        let table = Table {
+        let table = CallTable {
             slots: Vec::new(),
             next: first,
             taken: 0,
@@ -114,7 +114,7 @@ impl PendingCalls {
         if table.taken >= self.limit {
             return None;
         }
-        let sequence = table.take_slot(State::Waiting {
+        let sequence = table.take_slot(SlotState::Waiting {
             deadline,
             waker: None,
         });
@@ -139,11 +139,11 @@ impl PendingCalls {
         let Some(slot) = table.slot(sequence) else {
             return false;
         };
-        let State::Waiting { waker, .. } = &mut slot.state else {
+        let SlotState::Waiting { waker, .. } = &mut slot.state else {
             return false;
         };
         let waker = waker.take();
-        slot.state = State::Done(outcome);
+        slot.state = SlotState::Done(outcome);
         table.waiting -= 1;
         drop(table);
         if let Some(waker) = waker {
@@ -159,7 +159,7 @@ impl PendingCalls {
         let Some(slot) = table.slot(sequence) else {
             return Poll::Ready(taken_before());
         };
-        if let State::Waiting { waker, .. } = &mut slot.state {
+        if let SlotState::Waiting { waker, .. } = &mut slot.state {
             match waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => *waker = Some(cx.waker().clone()),
@@ -167,7 +167,7 @@ impl PendingCalls {
             return Poll::Pending;
         }
         match self.free(&mut table, sequence) {
-            State::Done(outcome) => Poll::Ready(outcome),
+            SlotState::Done(outcome) => Poll::Ready(outcome),
             _ => Poll::Ready(taken_before()),
         }
     }
@@ -176,7 +176,7 @@ impl PendingCalls {
     pub(crate) fn forget(&self, sequence: u32) {
         let mut table = self.table.lock();
         if table.slot(sequence).is_some()
-            && matches!(self.free(&mut table, sequence), State::Waiting { .. })
+            && matches!(self.free(&mut table, sequence), SlotState::Waiting { .. })
         {
             table.waiting -= 1;
         }
@@ -248,7 +248,7 @@ impl PendingCalls {
     }
 
     /// Frees a slot, and wakes the callers that wait for one.
-    fn free(&self, table: &mut Table, sequence: u32) -> State {
+    fn free(&self, table: &mut CallTable, sequence: u32) -> SlotState {
         if table.taken >= self.limit {
             self.capacity.notify_waiters();
         }
@@ -256,20 +256,20 @@ impl PendingCalls {
     }
 }
 
-impl Table {
+impl CallTable {
     fn position(&self, sequence: u32) -> usize {
         // The number of slots is zero or a power of two.
         sequence as usize & self.slots.len().wrapping_sub(1)
     }
 
     /// The slot of a call, if it is in the table.
-    fn slot(&mut self, sequence: u32) -> Option<&mut Slot> {
+    fn slot(&mut self, sequence: u32) -> Option<&mut CallSlot> {
         let position = self.position(sequence);
         let slot = self.slots.get_mut(position)?;
-        (slot.sequence == sequence && !matches!(slot.state, State::Free)).then_some(slot)
+        (slot.sequence == sequence && !matches!(slot.state, SlotState::Free)).then_some(slot)
     }
 
-    fn take_slot(&mut self, state: State) -> u32 {
+    fn take_slot(&mut self, state: SlotState) -> u32 {
         // At most half full, so that a free slot is found after a few steps.
         if self.taken * 2 >= self.slots.len() {
             self.grow();
@@ -279,9 +279,9 @@ impl Table {
             self.next = self.next.wrapping_add(1);
             let position = self.position(sequence);
             if let Some(slot) = self.slots.get_mut(position)
-                && matches!(slot.state, State::Free)
+                && matches!(slot.state, SlotState::Free)
             {
-                *slot = Slot { sequence, state };
+                *slot = CallSlot { sequence, state };
                 self.taken += 1;
                 return sequence;
             }
@@ -293,16 +293,16 @@ impl Table {
     fn grow(&mut self) {
         let doubled = free_slots((self.slots.len() * 2).max(MIN_SLOTS));
         for slot in std::mem::replace(&mut self.slots, doubled) {
-            if !matches!(slot.state, State::Free) {
+            if !matches!(slot.state, SlotState::Free) {
                 let position = self.position(slot.sequence);
                 self.slots[position] = slot;
             }
         }
     }
 
-    fn free_slot(&mut self, sequence: u32) -> State {
+    fn free_slot(&mut self, sequence: u32) -> SlotState {
         let position = self.position(sequence);
-        let state = std::mem::replace(&mut self.slots[position].state, State::Free);
+        let state = std::mem::replace(&mut self.slots[position].state, SlotState::Free);
         self.taken -= 1;
         if self.taken == 0 && self.slots.len() > KEEP_SLOTS {
             self.slots = free_slots(MIN_SLOTS);
@@ -319,12 +319,12 @@ impl Table {
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for slot in &mut self.slots {
-            let State::Waiting { deadline, waker } = &mut slot.state else {
+            let SlotState::Waiting { deadline, waker } = &mut slot.state else {
                 continue;
             };
             if ends(*deadline) {
                 wakers.extend(waker.take());
-                slot.state = State::Done(outcome());
+                slot.state = SlotState::Done(outcome());
                 self.waiting -= 1;
             }
         }
@@ -332,10 +332,10 @@ impl Table {
     }
 }
 
-fn free_slots(count: usize) -> Vec<Slot> {
-    std::iter::repeat_with(|| Slot {
+fn free_slots(count: usize) -> Vec<CallSlot> {
+    std::iter::repeat_with(|| CallSlot {
         sequence: 0,
-        state: State::Free,
+        state: SlotState::Free,
     })
     .take(count)
     .collect()

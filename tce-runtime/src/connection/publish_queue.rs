@@ -90,22 +90,22 @@ impl fmt::Debug for Completion {
 /// The messages that wait for an endpoint's publisher, bounded by `send_buffer`.
 #[derive(Debug)]
 pub(crate) struct PublishQueue {
-    state: Mutex<State>,
+    state: Mutex<Waiting>,
     limit: usize,
     pushed: Notify,
     capacity: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     waiting: VecDeque<OutgoingMessage>,
     /// Bytes that wait or are not confirmed yet.
     bytes: usize,
-    broker: BrokerState,
+    broker: PublisherState,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum BrokerState {
+enum PublisherState {
     #[default]
     Connected,
     /// The connection to it is being made again.
@@ -128,10 +128,10 @@ impl PublishQueue {
     /// that its caller learns of it at once.
     pub(crate) fn push(&self, message: OutgoingMessage) -> Result<(), PushError> {
         let state = self.state.lock();
-        if state.broker == BrokerState::Reconnecting && message.completion.is_answered() {
+        if state.broker == PublisherState::Reconnecting && message.completion.is_answered() {
             return Err(PushError::Disconnected);
         }
-        if state.bytes >= self.limit && state.broker != BrokerState::Closed {
+        if state.bytes >= self.limit && state.broker != PublisherState::Closed {
             return Err(PushError::Full);
         }
         self.append(state, message)
@@ -145,10 +145,10 @@ impl PublishQueue {
 
     fn append(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, Waiting>,
         message: OutgoingMessage,
     ) -> Result<(), PushError> {
-        if state.broker == BrokerState::Closed {
+        if state.broker == PublisherState::Closed {
             return Err(PushError::Disconnected);
         }
         state.bytes += message.body.len();
@@ -161,11 +161,11 @@ impl PublishQueue {
     /// The error for [`PushError::Disconnected`].
     pub(crate) fn disconnected_error(&self) -> RpcError {
         match self.state.lock().broker {
-            BrokerState::Closed => RpcError::new(
+            PublisherState::Closed => RpcError::new(
                 ErrorCode::ConnectionLost,
                 "the message queues of this communicator are closed",
             ),
-            BrokerState::Connected | BrokerState::Reconnecting => RpcError::new(
+            PublisherState::Connected | PublisherState::Reconnecting => RpcError::new(
                 ErrorCode::SendFailed,
                 "the broker is away; the connection to it is being made again",
             ),
@@ -188,7 +188,7 @@ impl PublishQueue {
 
     /// Whether the broker is connected, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
-        self.state.lock().broker == BrokerState::Connected
+        self.state.lock().broker == PublisherState::Connected
     }
 
     /// How many messages wait for the publisher.
@@ -224,14 +224,14 @@ impl PublishQueue {
 
     /// The broker is connected.
     pub(crate) fn set_connected(&self) {
-        self.state.lock().broker = BrokerState::Connected;
+        self.state.lock().broker = PublisherState::Connected;
     }
 
     /// The connection to the broker is lost. Returns the waiting twoway calls,
     /// which fail.
     pub(crate) fn set_reconnecting(&self) -> Vec<Completion> {
         let mut state = self.state.lock();
-        state.broker = BrokerState::Reconnecting;
+        state.broker = PublisherState::Reconnecting;
         let mut failed = Vec::new();
         let mut bytes = 0;
         let waiting = std::mem::take(&mut state.waiting);
@@ -254,7 +254,7 @@ impl PublishQueue {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         let lost = std::mem::take(&mut *state);
-        state.broker = BrokerState::Closed;
+        state.broker = PublisherState::Closed;
         drop(state);
         drop(lost);
         self.capacity.notify_waiters();

@@ -77,12 +77,12 @@ pub(super) fn is_batch_full(count: usize, size: usize, is_forwarded: bool) -> bo
 
 /// The outgoing bytes of a stream connection, bounded by `send_buffer`.
 pub(crate) struct WriteBuffer {
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
     limit: usize,
     capacity: Notify,
 }
 
-struct State {
+struct BufferState {
     sink: Option<Sink>,
     frames: Vec<u8>,
     /// How many bytes of `frames` are written.
@@ -106,7 +106,7 @@ struct State {
 /// The end of the locked buffer, for one message.
 /// Dropping the guard applies the [`FlushPolicy`], if bytes were appended.
 pub(crate) struct FrameGuard<'a> {
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, BufferState>,
     start: usize,
     policy: FlushPolicy,
 }
@@ -140,7 +140,7 @@ impl Drop for FrameGuard<'_> {
 
 impl WriteBuffer {
     pub(crate) fn new(limit: usize) -> Self {
-        let state = State {
+        let state = BufferState {
             sink: None,
             frames: Vec::new(),
             written: 0,
@@ -332,7 +332,7 @@ impl WriteBuffer {
     }
 }
 
-impl State {
+impl BufferState {
     fn pending(&self) -> usize {
         self.frames.len() - self.written
     }

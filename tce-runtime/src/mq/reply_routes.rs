@@ -30,10 +30,10 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections to callers, opened when they are first needed.
 #[derive(Debug, Default)]
-pub(super) struct ReplyRoutes(Mutex<Routes>);
+pub(super) struct ReplyRoutes(Mutex<RouteCache>);
 
 #[derive(Debug, Default)]
-struct Routes {
+struct RouteCache {
     /// By broker: the publish queue for all queues that are not in the
     /// configuration.
     publish_queues: HashMap<(String, u16, String), Arc<PublishQueue>>,
@@ -80,7 +80,7 @@ impl MessageQueues {
         &self,
         queue: &str,
         endpoint: &str,
-        routes: &mut Routes,
+        routes: &mut RouteCache,
     ) -> Option<QueueChannel> {
         let endpoint = self.endpoints.iter().find(|other| other.name == endpoint)?;
         let (host, port, vhost) = broker_of(endpoint);

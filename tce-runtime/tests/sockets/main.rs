@@ -17,6 +17,8 @@ mod back_pressure;
 #[cfg(test)]
 mod bidirectional;
 #[cfg(test)]
+mod busy_poll;
+#[cfg(test)]
 mod compression;
 #[cfg(test)]
 mod deadlines;
@@ -38,8 +40,6 @@ mod limits;
 mod lost;
 #[cfg(test)]
 mod oneway;
-#[cfg(test)]
-mod polling;
 #[cfg(test)]
 mod servants;
 #[cfg(test)]

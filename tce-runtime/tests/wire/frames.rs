@@ -14,7 +14,7 @@ fn framed(payload: &[u8], compression: Compression) -> Vec<u8> {
     bytes
 }
 
-/// The payloads of a stream that is read piece by piece.
+/// The payloads of a stream that is read in `pieces`.
 fn payloads<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Vec<u8>>, FrameError> {
     let mut deframer = Deframer::new(Limits::default());
     let mut payloads = Vec::new();

@@ -1,8 +1,8 @@
-// Asks for the gateway's state every second and shows it. What clients and
-// servers named themselves gets onto the page as text and never as markup.
+// Requests the state of the gateway every second and shows it. Names that clients
+// and servers chose are inserted as text, never as markup.
 
 const PERIOD_MS = 1000;
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 const LIMIT = 100;
 const SPARKLINE_POINTS = 60;
 
@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 const show = (id, text) => setText(byId(id), text);
 
 function setText(node, text) {
-  // A text that is the same stays, and with it what somebody has selected.
+  // An unchanged text is not replaced, which would lose the user's selection.
   if (node.textContent !== text) node.textContent = text;
 }
 
@@ -49,7 +49,7 @@ function time(ms) {
 const number = (text) => ({ text, kind: "number" });
 const state = (text) => ({ text, kind: text === "up" ? "good" : "bad" });
 
-// Fills a table's body; a row that was there before stays the same row.
+// Fills the body of a table; rows with the same key are reused.
 function fill(id, rows, key, cells) {
   const body = byId(id);
   const before = new Map([...body.rows].map((row) => [row.dataset.key, row]));
@@ -73,7 +73,7 @@ const question = { q: "", sort: "newest", offset: 0 };
 
 function showConnections({ open, matched, rows }) {
   if (rows.length === 0 && question.offset > 0) {
-    // So many have gone that this page has.
+    // So many connections have ended that this page is empty.
     change({ offset: Math.max(0, Math.floor((matched - 1) / LIMIT)) * LIMIT });
     return;
   }
@@ -96,7 +96,7 @@ function showConnections({ open, matched, rows }) {
 
 function showTables({ backends, listeners, routes, drops }) {
   fill("backends", backends, (row) => `${row.endpoint} ${row.address}`, (row) => [
-    row.endpoint, row.address, state(row.state), number(count(row.queued)), row.detail,
+    row.endpoint, row.address, state(row.state), number(count(row.queued)),
   ]);
   fill("listeners", listeners, (row) => `${row.endpoint} ${row.address}`, (row) => [
     row.endpoint, row.address, number(count(row.connections)),
@@ -110,7 +110,7 @@ function showTables({ backends, listeners, routes, drops }) {
 let last = null;
 const history = [];
 
-// What happened between two answers, per second of the gateway's own clock.
+// The rates between two answers, per second of the gateway's clock.
 function showRates({ uptime_ms, totals }) {
   const passed = last === null ? 0 : uptime_ms - last.uptime_ms;
   if (passed > 0) {
@@ -169,7 +169,7 @@ function showAll(now) {
 
 async function ask() {
   const parameters = new URLSearchParams({ ...question, limit: LIMIT });
-  const answer = await fetch(`api/state?${parameters}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const answer = await fetch(`api/state?${parameters}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!answer.ok) throw new Error(`the gateway answers ${answer.status}`);
   return answer.json();
 }
@@ -177,7 +177,7 @@ async function ask() {
 let asked = 0;
 
 async function refresh() {
-  // An answer to a question that is no longer asked is not shown.
+  // The answer to an outdated query is not shown.
   asked += 1;
   const mine = asked;
   try {

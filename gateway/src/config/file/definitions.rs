@@ -1,12 +1,240 @@
-//! What the servers of a file are made of.
+//! The names that servers use: interfaces and endpoints.
 
-use super::{endpoints::Endpoints, interfaces::Interfaces};
-use crate::config::Override;
+use std::collections::HashMap;
 
-/// The names that servers use.
+use tce_runtime::config::problem::quoted;
+
+use super::{
+    endpoint::{EndpointAttributes, Family, Variables},
+    xml::{Attribute, Element, Reporter},
+};
+use crate::config::{Endpoint, EndpointId, EndpointKind, Interface, Override};
+
+/// The names that servers use, and the overrides of their properties.
 pub(super) struct Definitions<'a> {
     pub(super) interfaces: Interfaces<'a>,
     pub(super) endpoints: Endpoints,
-    /// What goes over their properties.
+    /// Overrides of the properties of every server.
     pub(super) overrides: &'a [Override],
+}
+
+/// The index of the built-in interface, which every TCE program serves.
+const BUILTIN: u16 = u16::MAX;
+
+/// The interfaces of a file, by name.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces<'a> {
+    /// The index, if it is valid, and the offset of the definition.
+    by_name: HashMap<&'a str, (Option<u16>, usize)>,
+    by_index: HashMap<u16, usize>,
+}
+
+impl<'a> Interfaces<'a> {
+    /// Adds the interfaces of an `InterfaceDef`.
+    pub(super) fn read(&mut self, section: Element<'a>, reporter: &mut Reporter<'_, '_>) {
+        for element in section.children(&["if"], reporter) {
+            element.warn_unknown_attributes(&["id", "name"], reporter);
+            let name = element.require("name", "test.Server", reporter);
+            let ifidx = element
+                .require("id", "0", reporter)
+                .and_then(|id| self.index(id, reporter));
+            if let Some(name) = name {
+                self.insert(name, ifidx, reporter);
+            }
+        }
+    }
+
+    fn index(&mut self, id: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+        let text = quoted(id.text);
+        let Some(ifidx) = id.text.parse().ok().filter(|ifidx| *ifidx != BUILTIN) else {
+            let why = if id.text == "65535" {
+                " (reserved for the built-in interface)"
+            } else {
+                ""
+            };
+            reporter.error(
+                id.at,
+                format!("`id` can't be {text}{why}; write the interface's index in the IDL, a number from 0 to 65534"),
+            );
+            return None;
+        };
+        if let Some(first) = self.by_index.insert(ifidx, id.at) {
+            let line = reporter.line(first);
+            reporter.error(
+                id.at,
+                format!("interface id {text} is used twice; first on line {line}"),
+            );
+        }
+        Some(ifidx)
+    }
+
+    fn insert(&mut self, name: Attribute<'a>, ifidx: Option<u16>, reporter: &mut Reporter<'_, '_>) {
+        if let Some((_, first)) = self.by_name.get(name.text) {
+            let (name_text, line) = (quoted(name.text), reporter.line(*first));
+            reporter.error(
+                name.at,
+                format!("interface {name_text} is defined twice; first on line {line}"),
+            );
+            return;
+        }
+        self.by_name.insert(name.text, (ifidx, name.at));
+    }
+
+    /// The index of the interface that an attribute names; `None` after
+    /// reporting that it is not defined, or that its definition is wrong.
+    pub(super) fn find(&self, name: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+        if let Some((ifidx, _)) = self.by_name.get(name.text) {
+            return *ifidx;
+        }
+        let mut hint = reporter.suggest(name.text, self.by_name.keys().copied());
+        if hint.is_empty() {
+            hint = "; define it in InterfaceDef".to_owned();
+        }
+        let name_text = quoted(name.text);
+        reporter.error(
+            name.at,
+            format!("interface {name_text} is not defined{hint}"),
+        );
+        None
+    }
+
+    pub(super) fn finish(self) -> Vec<Interface> {
+        let mut interfaces: Vec<_> = self
+            .by_name
+            .into_iter()
+            .filter_map(|(name, (ifidx, _))| {
+                Some(Interface {
+                    ifidx: ifidx?,
+                    name: name.to_owned(),
+                })
+            })
+            .collect();
+        interfaces.sort_by_key(|interface| interface.ifidx);
+        interfaces
+    }
+}
+
+/// A reference to an endpoint by its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndpointRef<'a> {
+    pub(super) id: EndpointId,
+    pub(super) name: &'a str,
+    pub(super) at: usize,
+}
+
+/// What is known of an endpoint though its definition may have mistakes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndpointDefinition {
+    /// The offset of the definition.
+    pub(super) at: usize,
+    /// `None` after reporting an unknown type.
+    pub(super) family: Option<Family>,
+    /// Whether it names a host: required of a server's socket, optional for
+    /// listening.
+    pub(super) has_host: bool,
+}
+
+/// The endpoints of a file.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    defined: Vec<EndpointDefinition>,
+    names: Vec<String>,
+    /// `None` for a definition with reported mistakes.
+    kinds: Vec<Option<EndpointKind>>,
+    by_name: HashMap<String, EndpointId>,
+}
+
+impl Endpoints {
+    /// Adds the endpoints of an `EndPoints`.
+    pub(super) fn read<'a>(
+        &mut self,
+        section: Element<'a>,
+        variables: &Variables<'a>,
+        reporter: &mut Reporter<'_, '_>,
+    ) {
+        for element in section.children(&["ep"], reporter) {
+            let fields = EndpointAttributes::read(element, variables, reporter);
+            let Some(name) = fields.name(reporter) else {
+                continue;
+            };
+            if let Some(first) = self.by_name.get(&name) {
+                let line = reporter.line(self.defined(*first).at);
+                let name = quoted(&name);
+                reporter.error(
+                    element.at(),
+                    format!("endpoint {name} is defined twice; first on line {line}"),
+                );
+                continue;
+            }
+            let family = fields.family(reporter);
+            let id = EndpointId(u16::try_from(self.defined.len()).unwrap_or(u16::MAX));
+            self.defined.push(EndpointDefinition {
+                at: element.at(),
+                family,
+                has_host: fields.has("host"),
+            });
+            let kind = family.and_then(|family| fields.kind(family, &name, reporter));
+            self.kinds.push(kind);
+            self.by_name.insert(name.clone(), id);
+            self.names.push(name);
+        }
+    }
+
+    pub(super) fn family(&self, id: EndpointId) -> Option<Family> {
+        self.defined(id).family
+    }
+
+    pub(super) fn defined(&self, id: EndpointId) -> EndpointDefinition {
+        self.defined[id.index()]
+    }
+
+    pub(super) fn name(&self, id: EndpointId) -> &str {
+        &self.names[id.index()]
+    }
+
+    /// The endpoint, if its definition has no mistakes.
+    pub(super) fn kind(&self, id: EndpointId) -> Option<&EndpointKind> {
+        self.kinds[id.index()].as_ref()
+    }
+
+    /// The endpoint of that name, or the text of an error.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        reporter: &Reporter<'_, '_>,
+    ) -> Result<EndpointId, String> {
+        if let Some(id) = self.by_name.get(name) {
+            return Ok(*id);
+        }
+        let mut hint = reporter.suggest(name, self.by_name.keys().map(String::as_str));
+        if hint.is_empty() {
+            hint = "; define it in EndPoints".to_owned();
+        }
+        Err(format!("endpoint {} is not defined{hint}", quoted(name)))
+    }
+
+    /// The endpoint that an attribute names; reports an error if there is none.
+    pub(super) fn resolve<'a>(
+        &self,
+        name: Attribute<'a>,
+        reporter: &mut Reporter<'_, '_>,
+    ) -> Option<EndpointRef<'a>> {
+        match self.find(name.text, reporter) {
+            Ok(id) => Some(EndpointRef {
+                id,
+                name: name.text,
+                at: name.at,
+            }),
+            Err(message) => {
+                reporter.error(name.at, message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Endpoint> {
+        let both = self.names.into_iter().zip(self.kinds);
+        both.filter_map(|(name, kind)| Some(Endpoint { name, kind: kind? }))
+            .collect()
+    }
 }

@@ -1,43 +1,40 @@
-//! The shape of `services.xml`: definitions first, then the servers that use
+//! The structure of `services.xml`: definitions first, then the servers that use
 //! them.
 
-mod checks;
-mod definitions;
-mod endpoints;
-mod fields;
-mod interfaces;
-mod kind;
-mod listen;
-mod loopback;
-mod rows;
-mod server;
-mod settings;
-mod uses;
-mod variables;
 mod xml;
+
+mod endpoint;
+
+mod definitions;
+
+mod settings;
+
+mod routes;
+
+mod checks;
 
 use std::collections::HashMap;
 
 use tce_runtime::config::problem::{ProblemReport, quoted};
 
 use super::{Override, Server, Services};
-use definitions::Definitions;
-use endpoints::Endpoints;
-use interfaces::Interfaces;
-use server::read_server;
-use variables::Variables;
-use xml::{Element, Sink};
+use checks::{Loopback, check_listen, check_read_and_written, check_settings};
+use definitions::{Definitions, Endpoints, Interfaces};
+use endpoint::Variables;
+use routes::{EndpointRoles, collect_routes, read_rows};
+use settings::ServerSettings;
+use xml::{Element, Reporter};
 
-/// The configuration, as far as it is right; what is wrong is reported.
+/// The configuration as far as it has no mistakes; reports mistakes.
 pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemReport) -> Services {
-    let mut sink = Sink::new(report, text);
-    let Some(document) = xml::parse(text, &mut sink) else {
+    let mut reporter = Reporter::new(report, text);
+    let Some(document) = xml::parse(text, &mut reporter) else {
         return Services::default();
     };
-    // Its name does not matter.
+    // The root may have any name.
     let root = Element::root(&document);
     let names = ["InterfaceDef", "VariantDef", "EndPoints", "servers"];
-    let sections = root.children(&names, &mut sink);
+    let sections = root.children(&names, &mut reporter);
     let [interface_defs, variant_defs, end_points, servers] = names.map(|name| {
         sections
             .iter()
@@ -47,7 +44,7 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
 
     let mut variables = Variables::default();
     for section in variant_defs {
-        variables.read(section, &mut sink);
+        variables.read(section, &mut reporter);
     }
     let mut definitions = Definitions {
         interfaces: Interfaces::default(),
@@ -55,15 +52,17 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
         overrides,
     };
     for section in interface_defs {
-        definitions.interfaces.read(section, &mut sink);
+        definitions.interfaces.read(section, &mut reporter);
     }
     for section in end_points {
-        definitions.endpoints.read(section, &variables, &mut sink);
+        definitions
+            .endpoints
+            .read(section, &variables, &mut reporter);
     }
-    let servers = read_servers(servers, &definitions, &mut sink);
+    let servers = read_servers(servers, &definitions, &mut reporter);
     if servers.is_empty() {
-        let right = "write <servers><server name=\"gwserver\" type=\"socket server\">…";
-        sink.error(root.at(), format!("the file has no server; {right}"));
+        let hint = "write <servers><server name=\"gwserver\" type=\"socket server\">…";
+        reporter.error(root.at(), format!("the file has no server; {hint}"));
     }
     Services {
         interfaces: definitions.interfaces.finish(),
@@ -75,25 +74,66 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
 fn read_servers<'a>(
     sections: impl Iterator<Item = Element<'a>>,
     definitions: &Definitions<'_>,
-    sink: &mut Sink<'_, '_>,
+    reporter: &mut Reporter<'_, '_>,
 ) -> Vec<Server> {
     let mut servers = Vec::new();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for section in sections {
-        for element in section.children(&["server"], sink) {
-            let name = element.demand("name", "gwserver", sink);
+        for element in section.children(&["server"], reporter) {
+            let name = element.require("name", "gwserver", reporter);
             if let Some(name) = name
                 && let Some(first) = names.insert(name.text, name.at)
             {
-                let (text, line) = (quoted(name.text), sink.line(first));
-                sink.error(
+                let (text, line) = (quoted(name.text), reporter.line(first));
+                reporter.error(
                     name.at,
-                    format!("server {text} is defined twice; line {line} has it"),
+                    format!("server {text} is defined twice; first on line {line}"),
                 );
             }
             let name = name.map_or("", |name| name.text);
-            servers.push(read_server(element, name, definitions, sink));
+            servers.push(read_server(element, name, definitions, reporter));
         }
     }
     servers
+}
+
+/// The server as far as it has no mistakes; reports mistakes.
+fn read_server(
+    element: Element<'_>,
+    name: &str,
+    definitions: &Definitions<'_>,
+    reporter: &mut Reporter<'_, '_>,
+) -> Server {
+    element.warn_unknown_attributes(&["name", "type", "id"], reporter);
+    let sections = element.children(&["route", "extra_mqs", "properties"], reporter);
+    let of = |name| {
+        let mut sections = sections.clone();
+        sections.retain(|section| section.is(name));
+        sections
+    };
+    let endpoints = &definitions.endpoints;
+    let settings = ServerSettings::read(element, &of("properties"), definitions, reporter);
+    let mut roles = EndpointRoles::listen(settings.listen(), endpoints, reporter);
+    for section in of("extra_mqs") {
+        roles.open(section, reporter);
+    }
+    let (rows, is_complete) = read_rows(&of("route"), definitions, reporter);
+    roles.is_incomplete |= !is_complete;
+    check_listen(element, &mut roles, &rows, endpoints, reporter);
+    let rows = roles.check_rows(rows, reporter);
+    let loopback = Loopback::read(settings.loopback(), endpoints, &roles, reporter);
+    loopback.check(&rows, endpoints, reporter);
+    check_settings(&settings, &mut roles, endpoints, reporter);
+    check_read_and_written(element, &roles, endpoints, reporter);
+    Server {
+        name: name.to_owned(),
+        listen: roles.listen,
+        routes: collect_routes(&rows),
+        loopback: loopback.pairs.into_iter().collect(),
+        reads: roles.reads.into_iter().collect(),
+        writes: roles.writes.into_iter().collect(),
+        upstreams: roles.upstreams.into_iter().collect(),
+        properties: settings.properties,
+        origins: settings.origins,
+    }
 }

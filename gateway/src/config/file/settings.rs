@@ -1,4 +1,4 @@
-//! The properties of a server: the file's, and what goes over them.
+//! The properties of a server, from the file and from overrides.
 
 use std::collections::HashMap;
 
@@ -6,106 +6,115 @@ use tce_runtime::config::problem::quoted;
 
 use super::{
     definitions::Definitions,
-    xml::{Attribute, Element, Sink},
+    xml::{Attribute, Element, Reporter},
 };
-use crate::config::{Origin, Override, PROPERTIES, Properties, Source, properties::SHAPE};
+use crate::config::{
+    Override, OverrideSource, PROPERTIES, Properties, ValueOrigin, properties::FILE_PROPERTIES,
+};
 
-/// What a name in the file stands for: a place in `SHAPE` or in `PROPERTIES`.
+/// A property by its name: an index into `FILE_PROPERTIES` or `PROPERTIES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Row {
-    Shape(usize),
+enum PropertyIndex {
+    OfFile(usize),
     Property(usize),
 }
 
-/// The properties of a server, and where each was said.
+/// The properties of a server, and the origin of each.
 #[derive(Debug)]
-pub(super) struct Settings<'a> {
+pub(super) struct ServerSettings<'a> {
     pub(super) properties: Properties,
     /// In the order of `PROPERTIES`.
-    pub(super) origins: Vec<Origin>,
-    /// `listen` and `loopback`, where they are said.
-    shape: [Option<Attribute<'a>>; 2],
-    /// Where the server is.
+    pub(super) origins: Vec<ValueOrigin>,
+    /// `listen` and `loopback`, if they are set.
+    of_file: [Option<Attribute<'a>>; 2],
+    /// The offset of the server.
     at: usize,
 }
 
-impl<'a> Settings<'a> {
+impl<'a> ServerSettings<'a> {
     pub(super) fn read(
         server: Element<'a>,
         sections: &[Element<'a>],
         definitions: &Definitions<'_>,
-        sink: &mut Sink<'_, '_>,
+        reporter: &mut Reporter<'_, '_>,
     ) -> Self {
         let mut settings = Self {
             properties: Properties::default(),
-            origins: vec![Origin::Default; PROPERTIES.len()],
-            shape: [None; 2],
+            origins: vec![ValueOrigin::Default; PROPERTIES.len()],
+            of_file: [None; 2],
             at: server.at(),
         };
         let mut seen = HashMap::new();
         for section in sections {
-            for element in section.children(&["property"], sink) {
-                element.know_attributes(&["name", "value"], sink);
-                let Some(name) = element.demand("name", "listen", sink) else {
+            for element in section.children(&["property"], reporter) {
+                element.warn_unknown_attributes(&["name", "value"], reporter);
+                let Some(name) = element.require("name", "listen", reporter) else {
                     continue;
                 };
-                let Some(row) = find_row(name, sink) else {
+                let Some(row) = find_row(name, reporter) else {
                     continue;
                 };
                 if let Some(first) = seen.insert(row, name.at) {
-                    let (text, line) = (quoted(name.text), sink.line(first));
-                    sink.error(
+                    let (text, line) = (quoted(name.text), reporter.line(first));
+                    reporter.error(
                         name.at,
-                        format!("property {text} is given twice; line {line} has it"),
+                        format!("property {text} is set twice; first on line {line}"),
                     );
                 }
-                // One without a value has its default.
+                // Without a value it keeps its default.
                 if let Some(value) = element.attribute("value") {
-                    settings.take(row, value, definitions, sink);
+                    settings.take(row, value, definitions, reporter);
                 }
             }
         }
-        for said in definitions.overrides {
-            settings.go_over(said, definitions, sink);
+        for over in definitions.overrides {
+            settings.override_with(over, definitions, reporter);
         }
         settings
     }
 
     pub(super) fn listen(&self) -> Option<Attribute<'a>> {
-        self.shape[0]
+        self.of_file[0]
     }
 
     pub(super) fn loopback(&self) -> Option<Attribute<'a>> {
-        self.shape[1]
+        self.of_file[1]
     }
 
     fn take(
         &mut self,
-        row: Row,
+        row: PropertyIndex,
         value: Attribute<'a>,
         definitions: &Definitions<'_>,
-        sink: &mut Sink<'_, '_>,
+        reporter: &mut Reporter<'_, '_>,
     ) {
         match row {
-            Row::Shape(place) => self.shape[place] = Some(value),
-            Row::Property(row) => {
-                let origin = Origin::File(sink.place(value.at));
-                if let Err(wrong) = self.set(row, value.text, origin, definitions, sink) {
-                    sink.error(value.at, wrong);
+            PropertyIndex::OfFile(place) => self.of_file[place] = Some(value),
+            PropertyIndex::Property(row) => {
+                let origin = ValueOrigin::File(reporter.place(value.at));
+                if let Err(wrong) = self.set(row, value.text, origin, definitions, reporter) {
+                    reporter.error(value.at, wrong);
                 }
             }
         }
     }
 
-    fn go_over(&mut self, said: &Override, definitions: &Definitions<'_>, sink: &mut Sink<'_, '_>) {
-        let found = PROPERTIES.iter().position(|row| row.name == said.name);
+    fn override_with(
+        &mut self,
+        over: &Override,
+        definitions: &Definitions<'_>,
+        reporter: &mut Reporter<'_, '_>,
+    ) {
+        let found = PROPERTIES.iter().position(|row| row.name == over.name);
         let Some(row) = found else {
-            refuse_unknown(said, sink);
+            report_unknown(over, reporter);
             return;
         };
-        let origin = Origin::Over(said.source);
-        if let Err(wrong) = self.set(row, said.value.trim(), origin, definitions, sink) {
-            sink.report.error_of(&said.source.says(&said.name), wrong);
+        let origin = ValueOrigin::Override(over.source);
+        if let Err(wrong) = self.set(row, over.value.trim(), origin, definitions, reporter) {
+            reporter
+                .report
+                .error_of(&over.source.name_of(&over.name), wrong);
         }
     }
 
@@ -113,86 +122,90 @@ impl<'a> Settings<'a> {
         &mut self,
         row: usize,
         text: &str,
-        origin: Origin,
+        origin: ValueOrigin,
         definitions: &Definitions<'_>,
-        sink: &Sink<'_, '_>,
+        reporter: &Reporter<'_, '_>,
     ) -> Result<(), String> {
-        let find = |name: &str| definitions.endpoints.find(name, sink);
+        let find = |name: &str| definitions.endpoints.find(name, reporter);
         let property = &PROPERTIES[row];
         (property.set)(&mut self.properties, text, &find)
             .map_err(|wrong| format!("`{}` {wrong}", property.name))?;
         self.origins[row] = if text.is_empty() {
-            Origin::Default
+            ValueOrigin::Default
         } else {
             origin
         };
         Ok(())
     }
 
-    /// Reports a mistake in a property where it is said.
-    pub(super) fn error(&self, name: &str, message: &str, sink: &mut Sink<'_, '_>) {
+    /// Reports an error in a property, located where it is set.
+    pub(super) fn error(&self, name: &str, message: &str, reporter: &mut Reporter<'_, '_>) {
         match self.origin(name) {
-            Origin::Default => sink.error(self.at, message),
-            Origin::File(place) => sink.report.error(place, message),
-            Origin::Over(source) => sink.report.error_of(&source.says(name), message),
+            ValueOrigin::Default => reporter.error(self.at, message),
+            ValueOrigin::File(place) => reporter.report.error(place, message),
+            ValueOrigin::Override(source) => {
+                reporter.report.error_of(&source.name_of(name), message);
+            }
         }
     }
 
-    /// Warns of a property where it is said.
-    pub(super) fn warn(&self, name: &str, message: &str, sink: &mut Sink<'_, '_>) {
+    /// Reports a warning about a property, located where it is set.
+    pub(super) fn warn(&self, name: &str, message: &str, reporter: &mut Reporter<'_, '_>) {
         match self.origin(name) {
-            Origin::Default => sink.warn(self.at, message),
-            Origin::File(place) => sink.report.warn(place, message),
-            Origin::Over(source) => sink.report.warn_of(&source.says(name), message),
+            ValueOrigin::Default => reporter.warn(self.at, message),
+            ValueOrigin::File(place) => reporter.report.warn(place, message),
+            ValueOrigin::Override(source) => {
+                reporter.report.warn_of(&source.name_of(name), message);
+            }
         }
     }
 
-    fn origin(&self, name: &str) -> Origin {
+    fn origin(&self, name: &str) -> ValueOrigin {
         let row = PROPERTIES.iter().position(|row| row.name == name);
-        row.map_or(Origin::Default, |row| self.origins[row])
+        row.map_or(ValueOrigin::Default, |row| self.origins[row])
     }
 
-    /// Whether the property is said anywhere.
-    pub(super) fn says(&self, name: &str) -> bool {
-        self.origin(name) != Origin::Default
+    /// Whether the property is set, by the file or an override.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.origin(name) != ValueOrigin::Default
     }
 }
 
-fn find_row(name: Attribute<'_>, sink: &mut Sink<'_, '_>) -> Option<Row> {
+fn find_row(name: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<PropertyIndex> {
     let is_it = |known: &str| known.eq_ignore_ascii_case(name.text);
-    let shape = SHAPE.iter().position(|row| is_it(row.name)).map(Row::Shape);
-    let found = shape.or_else(|| {
+    let mut of_file = FILE_PROPERTIES.iter();
+    let of_file = of_file
+        .position(|row| is_it(row.name))
+        .map(PropertyIndex::OfFile);
+    let found = of_file.or_else(|| {
         let place = PROPERTIES.iter().position(|row| is_it(row.name));
-        place.map(Row::Property)
+        place.map(PropertyIndex::Property)
     });
     if found.is_none() {
-        let names = SHAPE.iter().map(|row| row.name);
+        let names = FILE_PROPERTIES.iter().map(|row| row.name);
         let names = names.chain(PROPERTIES.iter().map(|row| row.name));
-        let suggestion = sink.suggest(name.text, names);
+        let suggestion = reporter.suggest(name.text, names);
         let name_text = quoted(name.text);
-        sink.warn(
-            name.at,
-            format!("property {name_text} means nothing here{suggestion}"),
-        );
+        reporter.warn(name.at, format!("unknown property {name_text}{suggestion}"));
     }
     found
 }
 
-/// A flag was meant; a variable of the environment may be another's, as those
-/// that Kubernetes sets for a service called `tce-gateway`.
-fn refuse_unknown(said: &Override, sink: &mut Sink<'_, '_>) {
-    let why = if SHAPE.iter().any(|row| row.name == said.name) {
-        "is said in the file alone".to_owned()
+/// An unknown flag is an error. An unknown variable is only a warning, since it
+/// may belong to another program: Kubernetes sets `TCE_GATEWAY_SERVICE_HOST` for a
+/// service called `tce-gateway`.
+fn report_unknown(over: &Override, reporter: &mut Reporter<'_, '_>) {
+    let name = quoted(&over.name);
+    let message = if FILE_PROPERTIES.iter().any(|row| row.name == over.name) {
+        format!("{name} can only be set in the file")
     } else {
-        let suggestion = sink.suggest(&said.name, PROPERTIES.iter().map(|row| row.name));
-        format!("is no property{suggestion}")
+        let names = PROPERTIES.iter().map(|row| row.name);
+        let suggestion = reporter.suggest(&over.name, names);
+        format!("unknown property {name}{suggestion}")
     };
-    let (origin, message) = (
-        said.source.says(&said.name),
-        format!("{} {why}", quoted(&said.name)),
-    );
-    match said.source {
-        Source::Flag => sink.report.error_of(&origin, message),
-        Source::Environment => sink.report.warn_of(&origin, message),
+    let origin = over.source.name_of(&over.name);
+    match over.source {
+        OverrideSource::Flag => reporter.report.error_of(&origin, message),
+        OverrideSource::Environment => reporter.report.warn_of(&origin, message),
     }
 }

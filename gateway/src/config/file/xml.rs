@@ -1,13 +1,13 @@
-//! XML text into elements that know their places.
+//! XML: elements and attributes with their places in the text.
 
 use roxmltree::{Document, Node, ParsingOptions};
 use tce_runtime::config::problem::{Location, ProblemReport, quoted};
 
-/// A place further down its line is told without its column, which nobody
-/// could count.
-const LONGEST_LINE: usize = 10_000;
+/// Beyond this many bytes into a line, a place has no column: it would take a
+/// scan of the line for each problem, and help no reader.
+const MAX_COLUMN: usize = 10_000;
 
-/// Where a byte of the text is, by line and column.
+/// Converts byte offsets into lines and columns.
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,
@@ -27,7 +27,7 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or_default();
-        let counted = before.len() <= LONGEST_LINE;
+        let counted = before.len() <= MAX_COLUMN;
         Location {
             line: Some(line),
             column: counted.then(|| before.chars().count() + 1),
@@ -35,14 +35,14 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// Tells problems of a text by the byte where they are.
+/// Reports problems of a text, located by byte offset.
 #[derive(Debug)]
-pub(super) struct Sink<'r, 't> {
+pub(super) struct Reporter<'r, 't> {
     pub(super) report: &'r mut ProblemReport,
     lines: Lines<'t>,
 }
 
-impl<'r, 't> Sink<'r, 't> {
+impl<'r, 't> Reporter<'r, 't> {
     pub(super) fn new(report: &'r mut ProblemReport, text: &'t str) -> Self {
         Self {
             report,
@@ -64,12 +64,12 @@ impl<'r, 't> Sink<'r, 't> {
         self.lines.place(at)
     }
 
-    /// The line, as a message mentions it.
+    /// The line of an offset, for a message that refers to it.
     pub(super) fn line(&self, at: usize) -> usize {
         self.place(at).line.unwrap_or_default()
     }
 
-    /// ``; did you mean `this`?``, or else nothing.
+    /// ``; did you mean `this`?``, or an empty text.
     pub(super) fn suggest<'a>(
         &self,
         name: &str,
@@ -80,26 +80,26 @@ impl<'r, 't> Sink<'r, 't> {
     }
 }
 
-/// More elements than a thousand endpoints and routes take: what has more is
-/// no configuration.
-const MOST_NODES: u32 = 50_000;
+/// Bounds the memory for a hostile file. A thousand endpoints and routes need
+/// far fewer nodes.
+const MAX_NODES: u32 = 50_000;
 
-/// The tree of `text`, or `None` where the mistake is reported.
-pub(super) fn parse<'t>(text: &'t str, sink: &mut Sink<'_, 't>) -> Option<Document<'t>> {
+/// Parses `text`; returns `None` after reporting why it can't.
+pub(super) fn parse<'t>(text: &'t str, reporter: &mut Reporter<'_, 't>) -> Option<Document<'t>> {
     let options = ParsingOptions {
-        nodes_limit: MOST_NODES,
+        nodes_limit: MAX_NODES,
         ..ParsingOptions::default()
     };
     match Document::parse_with_options(text, options) {
         Ok(document) => Some(document),
         Err(error) => {
-            refuse(&error, text, sink);
+            report_malformed(&error, text, reporter);
             None
         }
     }
 }
 
-fn refuse(error: &roxmltree::Error, text: &str, sink: &mut Sink<'_, '_>) {
+fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporter<'_, '_>) {
     use roxmltree::Error;
     let position = error.pos();
     let mut place = Location::from((number(position.row), number(position.col)));
@@ -115,24 +115,24 @@ fn refuse(error: &roxmltree::Error, text: &str, sink: &mut Sink<'_, '_>) {
             format!("this closes {actual}, but {expected} is open; close {expected} before it")
         }
         Error::UnclosedRootNode | Error::UnexpectedEndOfStream => {
-            place = sink.place(text.trim_end().len());
+            place = reporter.place(text.trim_end().len());
             "the file ends before its elements are closed".to_owned()
         }
         Error::DuplicatedAttribute(name, _) => format!("attribute {} is given twice", quoted(name)),
         Error::DtdDetected => {
-            place = sink.place(text.find("<!DOCTYPE").unwrap_or(0));
-            "a DOCTYPE is not read; leave it out".to_owned()
+            place = reporter.place(text.find("<!DOCTYPE").unwrap_or(0));
+            "DOCTYPE is not supported; remove it".to_owned()
         }
         Error::NodesLimitReached => {
             place = Location::default();
-            format!("the file has more than {MOST_NODES} elements")
+            format!("the file has more than {MAX_NODES} elements")
         }
         other => {
-            let told = other.to_string().replace(&format!(" at {position}"), "");
-            format!("this is no XML: {told}")
+            let text = other.to_string().replace(&format!(" at {position}"), "");
+            format!("not well-formed XML: {text}")
         }
     };
-    sink.report.error(place, message);
+    reporter.report.error(place, message);
 }
 
 fn number(number: u32) -> usize {
@@ -145,12 +145,12 @@ pub(super) struct Element<'a> {
     node: Node<'a, 'a>,
 }
 
-/// An attribute that is not empty.
+/// An attribute with a non-empty value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attribute<'a> {
-    /// Without the spaces around it.
+    /// The value, trimmed.
     pub(super) text: &'a str,
-    /// Where the value begins.
+    /// The offset of the value.
     pub(super) at: usize,
 }
 
@@ -163,17 +163,17 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// What stands between borders, without the spaces around it.
-    pub(super) fn split(self, border: char) -> impl Iterator<Item = Self> {
+    /// Splits the value at a separator; each part is trimmed.
+    pub(super) fn split(self, separator: char) -> impl Iterator<Item = Self> {
         let mut at = self.at;
-        self.text.split(border).map(move |text| {
+        self.text.split(separator).map(move |text| {
             let part = Self { text, at };
-            at += text.len() + border.len_utf8();
+            at += text.len() + separator.len_utf8();
             part.trim()
         })
     }
 
-    /// The names of a list with commas.
+    /// The items of a comma-separated list.
     pub(super) fn list(self) -> impl Iterator<Item = Self> {
         self.split(',').filter(|name| !name.text.is_empty())
     }
@@ -198,42 +198,38 @@ impl<'a> Element<'a> {
         self.node.tag_name().name()
     }
 
-    /// The elements in it that are called one of `known`; of others there is a
-    /// warning.
-    pub(super) fn children(self, known: &[&str], sink: &mut Sink<'_, '_>) -> Vec<Self> {
+    /// The child elements with a name of `known`; warns about others.
+    pub(super) fn children(self, known: &[&str], reporter: &mut Reporter<'_, '_>) -> Vec<Self> {
         let mut children = Vec::new();
         for node in self.node.children().filter(Node::is_element) {
             let child = Self { node };
             if known.iter().any(|known| child.is(known)) {
                 children.push(child);
             } else {
-                let suggestion = sink.suggest(child.name(), known.iter().copied());
+                let suggestion = reporter.suggest(child.name(), known.iter().copied());
                 let name = quoted(child.name());
-                sink.warn(
-                    child.at(),
-                    format!("element {name} means nothing here{suggestion}"),
-                );
+                reporter.warn(child.at(), format!("unknown element {name}{suggestion}"));
             }
         }
         children
     }
 
-    /// Warns of attributes that are none of `known`.
-    pub(super) fn know_attributes(self, known: &[&str], sink: &mut Sink<'_, '_>) {
+    /// Warns about attributes with a name other than `known`.
+    pub(super) fn warn_unknown_attributes(self, known: &[&str], reporter: &mut Reporter<'_, '_>) {
         for attribute in self.node.attributes() {
             let name = attribute.name();
             if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                let suggestion = sink.suggest(name, known.iter().copied());
+                let suggestion = reporter.suggest(name, known.iter().copied());
                 let name = quoted(name);
-                sink.warn(
+                reporter.warn(
                     attribute.range().start,
-                    format!("attribute {name} means nothing here{suggestion}"),
+                    format!("unknown attribute {name}{suggestion}"),
                 );
             }
         }
     }
 
-    /// The attribute of that name, unless it is empty.
+    /// The attribute of that name, if it is not empty.
     pub(super) fn attribute(self, name: &str) -> Option<Attribute<'a>> {
         let mut attributes = self.node.attributes();
         let attribute = attributes.find(|attribute| attribute.name().eq_ignore_ascii_case(name))?;
@@ -244,17 +240,17 @@ impl<'a> Element<'a> {
         Some(value.trim()).filter(|value| !value.text.is_empty())
     }
 
-    /// The attribute of that name; that there is none is reported.
-    pub(super) fn demand(
+    /// The attribute of that name; reports an error if there is none.
+    pub(super) fn require(
         self,
         name: &str,
         example: &str,
-        sink: &mut Sink<'_, '_>,
+        reporter: &mut Reporter<'_, '_>,
     ) -> Option<Attribute<'a>> {
         let attribute = self.attribute(name);
         if attribute.is_none() {
             let element = quoted(self.name());
-            sink.error(
+            reporter.error(
                 self.at(),
                 format!("{element} has no `{name}`; write {name}=\"{example}\""),
             );

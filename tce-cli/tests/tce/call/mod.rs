@@ -123,7 +123,7 @@ async fn extra_is_sent_and_errors_are_reported() {
         .complains("Try this: raise --timeout");
     call(&endpoint, &["timeout", "-1"])
         .exits(1)
-        .complains("test::Server::timeout: REMOTE_EXCEPTION: internal error");
+        .complains("test::Server::timeout: REMOTE_EXCEPTION: `secs` must not be negative");
 }
 
 #[tokio::test(flavor = "multi_thread")]

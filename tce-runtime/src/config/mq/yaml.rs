@@ -15,6 +15,10 @@ use crate::config::problem::{ProblemReport, quoted};
 /// endpoints have two thousand.
 const MAX_NODES: usize = 20_000;
 
+/// A text counts as one value more for each time it has this many bytes, so
+/// that aliases of long texts are limited, too.
+const COUNTED_TEXT_SIZE: usize = 1024;
+
 /// The deepest nesting of lists and maps; a `config.yml` has four levels.
 const MAX_DEPTH: usize = 32;
 
@@ -134,7 +138,7 @@ impl YamlEntry {
 }
 
 /// The tree of `text`; `None` where it is not YAML, which is reported.
-pub(super) fn read(text: &str, report: &mut ProblemReport) -> Option<YamlNode> {
+pub(super) fn read(text: &str, report: &mut ProblemReport) -> Option<Rc<YamlNode>> {
     let mut builder = TreeBuilder {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
@@ -199,7 +203,7 @@ struct TreeBuilder<'t, 'r> {
 }
 
 impl<'t> TreeBuilder<'t, '_> {
-    fn document(&mut self) -> Result<YamlNode, YamlError> {
+    fn document(&mut self) -> Result<Rc<YamlNode>, YamlError> {
         let mut root = None;
         loop {
             let (event, line) = self.next()?;
@@ -213,11 +217,11 @@ impl<'t> TreeBuilder<'t, '_> {
                 event => root = Some(self.node(event, line)?),
             }
         }
-        // Only the anchors shared the root, and no alias within it can.
-        self.anchors.clear();
-        Ok(root.and_then(Rc::into_inner).unwrap_or(YamlNode {
-            line: 1,
-            value: YamlValue::Null,
+        Ok(root.unwrap_or_else(|| {
+            Rc::new(YamlNode {
+                line: 1,
+                value: YamlValue::Null,
+            })
         }))
     }
 
@@ -236,6 +240,7 @@ impl<'t> TreeBuilder<'t, '_> {
         self.count(1, line)?;
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
+                self.count(text.len() / COUNTED_TEXT_SIZE, line)?;
                 let is_plain = style == ScalarStyle::Plain;
                 let value = match &*text {
                     "" | "~" | "null" | "Null" | "NULL" if is_plain => YamlValue::Null,

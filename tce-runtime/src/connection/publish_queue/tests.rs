@@ -30,7 +30,7 @@ fn number(message: &OutgoingMessage) -> u32 {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum QueueStep {
     Call(usize),
     Oneway(usize),
     Return(usize),
@@ -42,28 +42,28 @@ enum Step {
     Up,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = QueueStep> {
     prop_oneof![
-        (4..60_usize).prop_map(Step::Call),
-        (4..60_usize).prop_map(Step::Oneway),
-        (4..60_usize).prop_map(Step::Return),
-        (0..5_usize).prop_map(Step::Take),
-        (0..5_usize).prop_map(Step::Settle),
-        Just(Step::Away),
-        Just(Step::Up),
+        (4..60_usize).prop_map(QueueStep::Call),
+        (4..60_usize).prop_map(QueueStep::Oneway),
+        (4..60_usize).prop_map(QueueStep::Return),
+        (0..5_usize).prop_map(QueueStep::Take),
+        (0..5_usize).prop_map(QueueStep::Settle),
+        Just(QueueStep::Away),
+        Just(QueueStep::Up),
     ]
 }
 
 /// What a publish queue should hold: number, size, and whether it is a twoway call.
 #[derive(Debug, Default)]
-struct Model {
+struct QueueModel {
     waiting: VecDeque<(u32, usize, bool)>,
     in_flight: VecDeque<usize>,
     is_away: bool,
     next: u32,
 }
 
-impl Model {
+impl QueueModel {
     fn bytes(&self) -> usize {
         let waiting = self.waiting.iter().map(|(_, size, _)| size);
         waiting.chain(&self.in_flight).sum()
@@ -131,21 +131,21 @@ proptest! {
         steps in prop::collection::vec(step(), 0..60),
     ) {
         let publish_queue = PublishQueue::new(LIMIT);
-        let mut model = Model::default();
+        let mut model = QueueModel::default();
         for step in steps {
             match step {
-                Step::Call(size) => model.push(&publish_queue, size, true),
-                Step::Oneway(size) => model.push(&publish_queue, size, false),
-                Step::Return(size) => {
+                QueueStep::Call(size) => model.push(&publish_queue, size, true),
+                QueueStep::Oneway(size) => model.push(&publish_queue, size, false),
+                QueueStep::Return(size) => {
                     model.next += 1;
                     let message = message(model.next, size, Completion::Unconfirmed);
                     prop_assert!(publish_queue.push_unbounded(message).is_ok());
                     model.waiting.push_back((model.next, size, false));
                 }
-                Step::Take(keep) => model.take(&publish_queue, keep),
-                Step::Settle(count) => model.settle(&publish_queue, count),
-                Step::Away => model.away(&publish_queue),
-                Step::Up => {
+                QueueStep::Take(keep) => model.take(&publish_queue, keep),
+                QueueStep::Settle(count) => model.settle(&publish_queue, count),
+                QueueStep::Away => model.away(&publish_queue),
+                QueueStep::Up => {
                     model.is_away = false;
                     publish_queue.set_connected();
                 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::prelude::*;
 
 use {{module}}::{
     GreeterImpl,

@@ -1,0 +1,228 @@
+//! The properties of a gateway: one table, from which their types, defaults,
+//! parsers, environment variables and documentation are made; and the options
+//! of connections that follow from them.
+
+use std::{path::PathBuf, time::Duration};
+
+use tce_runtime::{
+    config::{ConnectionLimits, Options, TlsConfig, WebSocketOptions},
+    wire::Limits,
+};
+
+use super::{
+    endpoint::{Endpoint, EndpointId, HostPort},
+    overrides::OverrideSource,
+    value::{
+        Auth, Broker, Find, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, Value,
+    },
+};
+use crate::log::Format;
+
+/// A row of the table of properties.
+#[derive(Debug, Clone, Copy)]
+pub struct Property {
+    /// The name, as in `<property name="max_connections" …/>` and
+    /// `--set max_connections=…`.
+    pub name: &'static str,
+    /// What it does, and its unit.
+    pub doc: &'static str,
+    /// Its valid values.
+    pub values: &'static str,
+    pub(super) set: fn(&mut Properties, &str, Find<'_>) -> Result<(), String>,
+    pub(super) show: fn(&Properties, &[Endpoint]) -> String,
+}
+
+impl Property {
+    /// The environment variable that sets it.
+    pub fn environment_name(&self) -> String {
+        OverrideSource::Environment.name_of(self.name)
+    }
+
+    /// The default, as it would be written; empty if there is none.
+    pub fn default_value(&self) -> String {
+        (self.show)(&Properties::default(), &[])
+    }
+}
+
+/// A property that only the file can set, since it names endpoints of it.
+pub(super) struct FileProperty {
+    pub(super) name: &'static str,
+    pub(super) values: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// In the order of `ServerSettings::of_file`.
+pub(super) const FILE_PROPERTIES: [FileProperty; 2] = [
+    FileProperty {
+        name: "listen",
+        values: "comma-separated names of endpoints",
+        doc: "The sockets and WebSockets that clients connect to. Queues and topics in the list are read.",
+    },
+    FileProperty {
+        name: "loopback",
+        values: "comma-separated pairs of queues, for example mq_server#mq_gateway",
+        doc: "The RETURN of a CALL that is sent to the first queue of a pair comes back by the second.",
+    },
+];
+
+macro_rules! properties {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr;)+) => {
+        /// The settings of a gateway besides its routes: the `properties` of a
+        /// `server`, or their defaults.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Properties {
+            $($(#[doc = $doc])+ pub $name: $kind,)+
+        }
+
+        impl Default for Properties {
+            fn default() -> Self {
+                Self {
+                    $($name: $default,)+
+                }
+            }
+        }
+
+        /// All properties, in the order in which they are shown.
+        pub const PROPERTIES: &[Property] = &[$(Property {
+            name: stringify!($name),
+            doc: concat!($($doc),+).trim_ascii(),
+            values: <$kind as Value>::EXPECTED,
+            set: |properties, text, find| {
+                properties.$name = if text.is_empty() {
+                    $default
+                } else {
+                    <$kind as Value>::parse(text, find)?
+                };
+                Ok(())
+            },
+            show: |properties, endpoints| properties.$name.show(endpoints),
+        }),+];
+    };
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+properties! {
+    /// Whether a connection must log in before it may call. If false, each
+    /// connection gets a user id of its own.
+    userid_check: bool = false;
+    /// The authenticator: how a token becomes a user id.
+    auth: Auth = Auth::None;
+    /// The PEM file with the public key that verifies JWTs.
+    auth_jwt_key: Option<PathBuf> = None;
+    /// The secret that verifies JWTs signed with HS256. Set it in the
+    /// environment rather than in the file.
+    auth_jwt_secret: Option<Secret> = None;
+    /// The only signature algorithm that is accepted in a JWT: HS256 with the
+    /// secret, the others with the key.
+    auth_jwt_algorithm: JwtAlgorithm = JwtAlgorithm::HS256;
+    /// The claim of a JWT that holds the user id.
+    auth_jwt_claim: String = "sub".to_owned();
+    /// The required issuer (`iss`) of a JWT. If not set, any issuer is accepted.
+    auth_jwt_issuer: Option<String> = None;
+    /// The required audience (`aud`) of a JWT. If not set, a JWT that names an
+    /// audience is refused.
+    auth_jwt_audience: Option<String> = None;
+    /// The endpoint of the server that implements gateway.IAuthenticator.
+    auth_endpoint: Option<EndpointId> = None;
+    /// Time limit of the authenticator for one login, in seconds.
+    auth_time: Duration = secs(5);
+    /// The effect of a second login of the same user: replace closes the first
+    /// connection, refuse closes the second.
+    second_login: SecondLogin = SecondLogin::Replace;
+    /// The queue or topic that receives an event when a user logs in or
+    /// disconnects. If not set, no events are sent.
+    user_events: Option<EndpointId> = None;
+    /// The maximum number of client connections. Further ones are closed at
+    /// once.
+    max_connections: usize = 16_384;
+    /// The maximum number of connections from one IP address. Further ones are
+    /// closed at once.
+    max_connections_per_address: Option<usize> = None;
+    /// The maximum number of frames that a connection may send per second. The
+    /// gateway reads a connection that sends more at this rate.
+    max_frames_per_second: Option<usize> = None;
+    /// The maximum number of twoway calls of a connection that wait for their
+    /// RETURN. At the limit the gateway stops reading from the connection.
+    max_calls_in_flight: usize = 1024;
+    /// Time within which a connection must send its first message, in seconds;
+    /// then it is closed. Applies only with `userid_check`.
+    first_message_time: Option<Duration> = Some(secs(30));
+    /// Time after which a connection that sends nothing and waits for no RETURN
+    /// is closed, in seconds.
+    idle_time: Option<Duration> = None;
+    /// Idle time before TCP keep-alive probes, in seconds.
+    keepalive_time: Option<Duration> = Some(secs(60));
+    /// Time limit of a call, in seconds. Then the gateway answers TIMEOUT.
+    call_time: Duration = secs(60);
+    /// The maximum number of bytes that wait to be sent to a client. For a
+    /// server or a queue it is never less than the default.
+    send_buffer: usize = 1 << 20;
+    /// Time after which a connection that accepts none of the bytes that wait
+    /// for it is closed, in seconds.
+    stall_time: Duration = secs(30);
+    /// The maximum size of a frame, in bytes.
+    max_frame: usize = 4 << 20;
+    /// Time for calls in flight to end at a shutdown, in seconds.
+    shutdown_time: Duration = secs(10);
+    /// How long the thread of the gateway polls for the next message before it
+    /// sleeps, in seconds, while most messages arrive within about that time; 0
+    /// to sleep at once. Polling shortens latency and uses processor time.
+    busy_poll_time: PollTime = PollTime::default();
+    /// The sites whose pages may connect by WebSocket. If not set, all may.
+    origins: Sites = Sites::default();
+    /// The broker of MQ endpoints: the one that each endpoint names, or one
+    /// within the process.
+    mq: Broker = Broker::Broker;
+    /// The address of the admin page, the health checks and the metrics, by
+    /// HTTP. If not set, there are none.
+    admin: Option<HostPort> = None;
+    /// The log level, or a filter.
+    log: LogFilter = LogFilter::default();
+    /// The format of log lines: text, or one JSON object per line.
+    log_format: Format = Format::Text;
+    /// Whether the gateway reloads the file when it changes.
+    watch: bool = false;
+}
+
+impl Properties {
+    /// The options of client connections.
+    pub(crate) fn client_options(&self, tls: Option<&TlsConfig>) -> Options {
+        Options {
+            timeout: self.call_time,
+            limits: Limits {
+                max_frame: self.max_frame,
+                ..Limits::default()
+            },
+            connection: ConnectionLimits {
+                send_buffer: self.send_buffer,
+                stall_time: self.stall_time,
+                connections: self.max_connections,
+                served_calls: self.max_calls_in_flight,
+                keepalive_time: self.keepalive_time,
+                ..ConnectionLimits::default()
+            },
+            tls: tls.cloned().unwrap_or_default(),
+            websocket: WebSocketOptions {
+                origins: self.origins.0.clone(),
+            },
+            busy_poll_time: self.busy_poll_time.0,
+            ..Options::default()
+        }
+    }
+
+    /// The options of connections to servers and brokers. These carry the
+    /// messages of all clients: an answer that is too large for a client must
+    /// fail its call, not the connection, and the send buffer of one client is
+    /// no limit for all.
+    pub(crate) fn upstream_options(&self, tls: Option<&TlsConfig>) -> Options {
+        let mut options = self.client_options(tls);
+        let default = Options::default();
+        let (limits, connection) = (&mut options.limits, &mut options.connection);
+        limits.max_frame = limits.max_frame.max(default.limits.max_frame);
+        connection.send_buffer = connection.send_buffer.max(default.connection.send_buffer);
+        options
+    }
+}

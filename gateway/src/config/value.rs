@@ -1,0 +1,425 @@
+//! The types of properties, and their values as text.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use jsonwebtoken::Algorithm;
+use tce_runtime::{
+    BusyPoll,
+    config::{Options, problem::quoted},
+};
+
+use super::endpoint::{ANY_HOST, Endpoint, EndpointId, HostPort};
+use crate::log::{DEFAULT_FILTER, Format, is_filter};
+
+/// The host of an admin page that is configured by its port alone.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// A year, in seconds: within the range of the system's timers.
+const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+
+/// Finds an endpoint by its name, or returns what is wrong with the name.
+pub(crate) type Find<'a> = &'a dyn Fn(&str) -> Result<EndpointId, String>;
+
+/// A type that a property may have.
+pub(crate) trait Value: Sized {
+    /// The valid values, as messages and the documentation name them.
+    const EXPECTED: &'static str;
+
+    /// Parses a text that is not empty. The error continues a sentence that
+    /// begins with the property's name: what is wrong, and what is valid.
+    fn parse(text: &str, find: Find<'_>) -> Result<Self, String>;
+
+    /// The text that would be parsed to this value.
+    fn show(&self, endpoints: &[Endpoint]) -> String;
+}
+
+pub(super) fn expect<T: Value>(value: Option<T>, text: &str) -> Result<T, String> {
+    value.ok_or_else(|| format!("can't be {}; write {}", quoted(text), T::EXPECTED))
+}
+
+/// The words of a comma-separated list.
+pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+}
+
+/// Parses `1`, `true`, `yes`, `on` and their opposites.
+pub(crate) fn parse_flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+impl Value for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(parse_flag(text), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for usize {
+    const EXPECTED: &'static str = "a whole number, at least 1";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(text.parse().ok().filter(|number| *number > 0), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Option<usize> {
+    const EXPECTED: &'static str = "a whole number, or 0 for no limit";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let number: Option<usize> = text.parse().ok();
+        expect(number.map(|number| Some(number).filter(|n| *n > 0)), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.unwrap_or(0).to_string()
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let number: f64 = text.parse().ok()?;
+    (0.0..=MAX_SECONDS)
+        .contains(&number)
+        .then(|| Duration::from_secs_f64(number))
+}
+
+/// 0 switches a time limit off.
+fn unless_zero(time: Duration) -> Option<Duration> {
+    Some(time).filter(|time| !time.is_zero())
+}
+
+impl Value for Duration {
+    const EXPECTED: &'static str = "seconds above 0, for example 5 or 0.5";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(seconds(text).filter(|time| !time.is_zero()), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.as_secs_f64().to_string()
+    }
+}
+
+impl Value for Option<Duration> {
+    const EXPECTED: &'static str = "seconds, for example 5 or 0.5, or 0 to switch it off";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(seconds(text).map(unless_zero), text)
+    }
+
+    fn show(&self, endpoints: &[Endpoint]) -> String {
+        self.unwrap_or_default().show(endpoints)
+    }
+}
+
+/// How long a thread polls for the next message before it sleeps; `None` to
+/// sleep at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollTime(pub Option<Duration>);
+
+impl Default for PollTime {
+    fn default() -> Self {
+        Self(Options::default().busy_poll_time)
+    }
+}
+
+impl Value for PollTime {
+    const EXPECTED: &'static str = "seconds up to 0.01, for example 0.00005, or 0 to switch it off";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let time = seconds(text).filter(|time| *time <= BusyPoll::LONGEST);
+        expect(time.map(unless_zero).map(Self), text)
+    }
+
+    fn show(&self, endpoints: &[Endpoint]) -> String {
+        self.0.show(endpoints)
+    }
+}
+
+impl Value for String {
+    const EXPECTED: &'static str = "a text";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.clone()
+    }
+}
+
+impl Value for Option<String> {
+    const EXPECTED: &'static str = "a text";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
+impl Value for Option<PathBuf> {
+    const EXPECTED: &'static str = "the path of a file";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        Ok(Some(text.into()))
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.as_deref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    }
+}
+
+impl Value for Option<EndpointId> {
+    const EXPECTED: &'static str = "the name of an endpoint";
+
+    fn parse(text: &str, find: Find<'_>) -> Result<Self, String> {
+        let found = find(text).map(Some);
+        found.map_err(|why| format!("is not valid: {why}"))
+    }
+
+    fn show(&self, endpoints: &[Endpoint]) -> String {
+        self.and_then(|id| endpoints.get(id.index()))
+            .map(|endpoint| endpoint.name.clone())
+            .unwrap_or_default()
+    }
+}
+
+impl Value for Option<HostPort> {
+    const EXPECTED: &'static str = "a port on localhost, for example 9100, or a host and a port, for example 0.0.0.0:9100 for all addresses";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        if let Ok(port) = text.parse() {
+            let host = LOOPBACK.to_owned();
+            return Ok(Some(HostPort { host, port }));
+        }
+        // `:9100` must not open the page to all addresses: that takes an
+        // explicit 0.0.0.0.
+        let place = HostPort::parse(text);
+        let is_explicit = |place: &HostPort| place.host != ANY_HOST || text.starts_with(ANY_HOST);
+        expect(place.filter(is_explicit).map(Some), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// The names of the signature algorithms.
+const JWT_ALGORITHMS: [(&str, Algorithm); 4] = [
+    ("HS256", Algorithm::HS256),
+    ("RS256", Algorithm::RS256),
+    ("ES256", Algorithm::ES256),
+    ("EdDSA", Algorithm::EdDSA),
+];
+
+/// The signature algorithm of tokens: `HS256`, `RS256`, `ES256` or `EdDSA`
+/// (Ed25519).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JwtAlgorithm(pub(crate) Algorithm);
+
+impl JwtAlgorithm {
+    /// HMAC with a secret that the issuer and the gateway share.
+    pub const HS256: Self = Self(Algorithm::HS256);
+
+    pub(crate) fn name(self) -> &'static str {
+        let found = JWT_ALGORITHMS.iter().find(|(_, known)| *known == self.0);
+        found.map_or("?", |(name, _)| name)
+    }
+}
+
+/// The text names no supported signature algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown signature algorithm `{0}`; write HS256, RS256, ES256 or EdDSA")]
+pub struct UnknownAlgorithm(String);
+
+impl FromStr for JwtAlgorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = JWT_ALGORITHMS.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, algorithm)| Self(*algorithm))
+            .ok_or_else(|| UnknownAlgorithm(name.to_owned()))
+    }
+}
+
+impl fmt::Display for JwtAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Value for JwtAlgorithm {
+    const EXPECTED: &'static str = "HS256, RS256, ES256 or EdDSA";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(text.parse().ok(), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Format {
+    const EXPECTED: &'static str = "text or json";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        expect(text.parse().ok(), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.to_string()
+    }
+}
+
+/// A level, or a filter such as `info,tce_runtime=warn`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(pub String);
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self(DEFAULT_FILTER.to_owned())
+    }
+}
+
+impl Value for LogFilter {
+    const EXPECTED: &'static str =
+        "error, warn, info, debug or trace, or a filter such as info,tce_runtime=warn";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let filter = is_filter(text).then(|| Self(text.to_owned()));
+        expect(filter, text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.0.clone()
+    }
+}
+
+/// The sites whose pages may connect, as browsers send them in `Origin`: scheme,
+/// host, and the port unless it is the scheme's default. An empty list allows
+/// all sites.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sites(pub Vec<String>);
+
+fn site(text: &str) -> Option<String> {
+    let (scheme, host) = text.split_once("://")?;
+    let stray = |c: char| matches!(c, '/' | '*') || c.is_whitespace();
+    let is_valid = !scheme.is_empty() && !host.is_empty() && !host.contains(stray);
+    is_valid.then(|| text.to_owned())
+}
+
+impl Value for Sites {
+    const EXPECTED: &'static str =
+        "comma-separated sites, for example https://chat.example.org,http://localhost:8080";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let sites: Option<Vec<_>> = split(text).map(site).collect();
+        expect(sites.map(Self), text)
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.0.join(",")
+    }
+}
+
+/// A text that is not shown, in logs and `--print-config`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Value for Option<Secret> {
+    const EXPECTED: &'static str = "a text; never shown";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        Ok(Some(Secret(text.to_owned())))
+    }
+
+    fn show(&self, _: &[Endpoint]) -> String {
+        self.as_ref().map_or("", |_| "(not shown)").to_owned()
+    }
+}
+
+/// Declares enums whose values are words.
+macro_rules! choices {
+    ($($(#[doc = $doc:literal])+ $name:ident ($expected:literal) {
+        $($(#[doc = $choice_doc:literal])+ $choice:ident = $word:literal,)+
+    })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $choice_doc])+ $choice,)+
+        }
+
+        impl Value for $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+                let choices = [$(($word, Self::$choice)),+];
+                let choice = choices.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+                expect(choice.map(|(_, choice)| choice), text)
+            }
+
+            fn show(&self, _: &[Endpoint]) -> String {
+                match self {
+                    $(Self::$choice => $word,)+
+                }
+                .to_owned()
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// The authenticator, which turns a connection's `__token__` into a user id.
+    Auth ("none, token, jwt or interface") {
+        /// None, unless the program adds one of its own.
+        None = "none",
+        /// The token is the user id: for closed networks.
+        Token = "token",
+        /// A signed JSON Web Token, one claim of which is the user id.
+        Jwt = "jwt",
+        /// A servant of `gateway.IAuthenticator` behind `auth_endpoint`.
+        Interface = "interface",
+    }
+    /// The effect of a second login of the same user.
+    SecondLogin ("replace or refuse") {
+        /// It closes the first connection.
+        Replace = "replace",
+        /// It is refused while the first connection is open.
+        Refuse = "refuse",
+    }
+    /// The broker of MQ endpoints.
+    Broker ("broker or memory") {
+        /// The broker that each endpoint names.
+        Broker = "broker",
+        /// A broker within the process: for tests, and for servants in the same
+        /// program.
+        Memory = "memory",
+    }
+}

@@ -1,0 +1,268 @@
+//! A gateway from its configuration to the first client.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use backon::{ConstantBuilder, Retryable};
+use tce_runtime::{Communicator, Connection, MemoryBroker, Servant};
+
+use super::{error::GatewayError, running::RunningGateway};
+use crate::{
+    admin,
+    auth::{
+        AUTHENTICATOR_INDEX, AuthGuard, Authenticator, InterfaceAuthenticator, JwtAuthenticator,
+        JwtOptions, LISTENER_INDEX, TokenIsUser, UserEvents,
+    },
+    config::{Auth, Broker, Override, Properties, Server, Services},
+    listener::Listener,
+    metrics::{DropCounters, install_recorder},
+    session::SessionContext,
+    upstream::{QueueUpstreams, Upstreams},
+};
+
+/// The pause between attempts to connect to the authenticator's server.
+const AUTHENTICATOR_PAUSE: Duration = Duration::from_secs(1);
+
+/// A gateway that is not running yet: the configuration of a `services.xml`, and
+/// what a program adds to it.
+///
+/// ```no_run
+/// use tce_gateway::{Gateway, auth::{Login, Refusal}};
+///
+/// # async fn run(servant: impl tce_runtime::Servant) -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = Gateway::load("services.xml", "gwserver", &[])?
+///     .servant(servant)
+///     .authenticator(|login: Login| async move { Ok::<_, Refusal>(login.token) })
+///     .start()
+///     .await?;
+/// gateway.wait_for_shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Gateway {
+    services: Arc<Services>,
+    server: Arc<Server>,
+    /// The file to reload, with its overrides.
+    file: Option<(PathBuf, Vec<Override>)>,
+    servants: Vec<Arc<dyn Servant>>,
+    authenticator: Option<AuthGuard>,
+    events: UserEvents,
+    memory: Option<MemoryBroker>,
+}
+
+impl Gateway {
+    /// Loads a `services.xml` for the server of the given name. `overrides` take
+    /// precedence over the file.
+    ///
+    /// # Errors
+    /// Every mistake in the file, or a server that it does not define.
+    pub fn load(
+        file: impl AsRef<Path>,
+        name: &str,
+        overrides: &[Override],
+    ) -> Result<Self, GatewayError> {
+        let file = file.as_ref();
+        let loaded = Services::load(file, overrides)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut gateway = Self::new(Arc::new(loaded.services), name)?;
+        gateway.file = Some((file.to_owned(), overrides.to_vec()));
+        Ok(gateway)
+    }
+
+    /// Takes a configuration that is already loaded. It can't be reloaded.
+    ///
+    /// # Errors
+    /// The configuration does not define the server.
+    pub fn new(services: Arc<Services>, name: &str) -> Result<Self, GatewayError> {
+        let server = Arc::new(services.server(name)?.clone());
+        let memory = (server.properties.mq == Broker::Memory).then(MemoryBroker::default);
+        Ok(Self {
+            services,
+            server,
+            file: None,
+            servants: Vec::new(),
+            authenticator: None,
+            events: UserEvents::default(),
+            memory,
+        })
+    }
+
+    /// Adds a servant. It answers the calls of clients and servers to its
+    /// interfaces, which are not forwarded.
+    #[must_use]
+    pub fn servant(mut self, servant: impl Servant) -> Self {
+        self.servants.push(Arc::new(servant));
+        self
+    }
+
+    /// Sets the authenticator, instead of the property `auth`. Each connection
+    /// must log in then.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        let time = self.server.properties.auth_time;
+        self.authenticator = Some(AuthGuard::new(authenticator, time));
+        self
+    }
+
+    /// Calls `listener` when a user logs in (`true`) or disconnects (`false`),
+    /// with the user id. It must not block: the gateway handles no message
+    /// meanwhile.
+    #[must_use]
+    pub fn on_user(mut self, listener: impl Fn(&str, bool) + Send + Sync + 'static) -> Self {
+        self.events.add_listener(listener);
+        self
+    }
+
+    /// Uses a broker within this process for all message queues.
+    #[must_use]
+    pub fn in_memory(mut self, broker: &MemoryBroker) -> Self {
+        self.memory = Some(broker.clone());
+        self
+    }
+
+    /// Opens the queues, starts to connect to the servers, and accepts clients.
+    /// Waits until the broker can be reached.
+    ///
+    /// # Errors
+    /// An address is in use, or a certificate or key can't be read.
+    pub async fn start(self) -> Result<RunningGateway, GatewayError> {
+        let admin = match &self.server.properties.admin {
+            Some(at) => Some(admin::Server::bind(at, install_recorder().ok()).await?),
+            None => None,
+        };
+        let name = self.server.name.clone();
+        let running = match &admin {
+            Some(admin) => admin.while_starting(&name, self.open()).await?,
+            None => self.open().await?,
+        };
+        running.serve(admin);
+        Ok(running)
+    }
+
+    /// Everything that must be ready before clients are accepted.
+    async fn open(self) -> Result<RunningGateway, GatewayError> {
+        let queues = QueueUpstreams::new(&self.services, &self.server, &[]);
+        queues.open_with_retry(self.memory.as_ref()).await?;
+        let context = self.context(&queues).await?;
+        let mut listeners = Vec::new();
+        for id in &self.server.listen {
+            listeners.push(Listener::bind(&context, self.services.endpoint(*id)).await?);
+        }
+        let running = RunningGateway::new(context, listeners, self.file, self.memory);
+        running
+            .activate(&self.services, &self.server, queues, Upstreams::default())
+            .await?;
+        Ok(running)
+    }
+
+    async fn context(&self, queues: &QueueUpstreams) -> Result<Arc<SessionContext>, GatewayError> {
+        let (services, server) = (&self.services, &self.server);
+        let dropped = DropCounters::default();
+        let mut events = self.events.clone();
+        if let Some(id) = server.properties.user_events {
+            let endpoint = format!("mq:{}", services.endpoint(id).name);
+            let connection = queues.communicator().connect(&endpoint).await?;
+            let ifidx = interface_index(services, "gateway.IUserEventListener", LISTENER_INDEX);
+            events.send_to(&connection, ifidx, &server.name, &dropped);
+        }
+        let authenticator = match &self.authenticator {
+            Some(authenticator) => Some(authenticator.clone()),
+            None => authenticator(services, server, queues).await?,
+        };
+        Ok(SessionContext::new(
+            services,
+            server,
+            authenticator,
+            events,
+            self.servants.clone(),
+            dropped,
+        ))
+    }
+}
+
+/// The index of an interface between gateways and servers.
+fn interface_index(services: &Services, name: &str, default: u16) -> u16 {
+    let mut interfaces = services.interfaces.iter();
+    interfaces
+        .find(|interface| interface.name == name)
+        .map_or(default, |interface| interface.ifidx)
+}
+
+/// The authenticator of the property `auth`; `None` without `userid_check`.
+async fn authenticator(
+    services: &Services,
+    server: &Server,
+    queues: &QueueUpstreams,
+) -> Result<Option<AuthGuard>, GatewayError> {
+    let properties = &server.properties;
+    if !properties.userid_check {
+        return Ok(None);
+    }
+    let time = properties.auth_time;
+    Ok(Some(match properties.auth {
+        Auth::None => return Err(GatewayError::NoAuthenticator),
+        Auth::Token => AuthGuard::new(TokenIsUser, time),
+        Auth::Jwt => AuthGuard::new(jwt_authenticator(properties)?, time),
+        Auth::Interface => {
+            let ifidx = interface_index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
+            let connection = connect_authenticator(services, server, queues).await?;
+            AuthGuard::new(InterfaceAuthenticator::new(&connection, ifidx, time), time)
+        }
+    }))
+}
+
+fn jwt_authenticator(properties: &Properties) -> Result<JwtAuthenticator, GatewayError> {
+    let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
+        (Some(secret), _) => secret.0.clone().into_bytes(),
+        (None, Some(file)) => std::fs::read(file).map_err(|error| {
+            let text = format!("auth_jwt_key: can't read {}: {error}", file.display());
+            std::io::Error::new(error.kind(), text)
+        })?,
+        (None, None) => return Err(GatewayError::NoJwtKey),
+    };
+    Ok(JwtAuthenticator::new(JwtOptions {
+        algorithm: properties.auth_jwt_algorithm,
+        key,
+        issuer: properties.auth_jwt_issuer.clone(),
+        audience: properties.auth_jwt_audience.clone(),
+        claim: properties.auth_jwt_claim.clone(),
+    })?)
+}
+
+/// Connects to the authenticator's server, and retries until it can be reached.
+async fn connect_authenticator(
+    services: &Services,
+    server: &Server,
+    queues: &QueueUpstreams,
+) -> Result<Connection, GatewayError> {
+    let Some(id) = server.properties.auth_endpoint else {
+        return Err(GatewayError::NoAuthEndpoint);
+    };
+    let endpoint = services.endpoint(id);
+    let (communicator, address) = match endpoint.kind.sockets() {
+        None => (
+            queues.communicator().clone(),
+            format!("mq:{}", endpoint.name),
+        ),
+        Some((hosts, tls)) => {
+            let host = hosts.first();
+            let address = host.map(|host| endpoint.address(host).to_string());
+            (
+                Communicator::with_options(server.properties.upstream_options(tls)),
+                address.unwrap_or_default(),
+            )
+        }
+    };
+    let backoff = ConstantBuilder::default()
+        .with_delay(AUTHENTICATOR_PAUSE)
+        .without_max_times();
+    let connecting = (|| communicator.connect(&address))
+        .retry(backoff)
+        .notify(|error, _| tracing::warn!("can't connect to the authenticator, retrying: {error}"));
+    Ok(connecting.await?)
+}

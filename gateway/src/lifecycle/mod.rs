@@ -1,0 +1,13 @@
+//! The life of a gateway: loaded, started, reloaded, observed and shut down.
+
+mod error;
+
+mod live;
+
+mod running;
+
+mod gateway;
+
+pub use error::GatewayError;
+pub use gateway::Gateway;
+pub use running::RunningGateway;

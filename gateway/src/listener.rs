@@ -1,0 +1,95 @@
+//! The endpoints that clients connect to.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tce_runtime::{
+    Adapter, Communicator, RpcError, config::Endpoint as EndpointAddress,
+    forwarding::MessageHandler,
+};
+
+use crate::{
+    config::Endpoint,
+    metrics,
+    routing::EndpointKey,
+    session::{Session, SessionContext},
+};
+
+/// An endpoint that clients connect to.
+pub(crate) struct Listener {
+    pub(crate) endpoint: EndpointKey,
+    communicator: Communicator,
+    adapters: Vec<Adapter>,
+}
+
+impl Listener {
+    /// Binds the addresses of an endpoint. Clients are accepted from
+    /// [`Listener::start`] on.
+    pub(crate) async fn bind(
+        context: &Arc<SessionContext>,
+        endpoint: &Endpoint,
+    ) -> Result<Self, RpcError> {
+        let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
+        let communicator = Communicator::with_options(context.properties.client_options(tls));
+        let key = context.endpoint_keys.key(&endpoint.name);
+        let mut adapters = Vec::new();
+        for host in hosts {
+            let address = endpoint.address(host).to_string();
+            let adapter = Adapter::listen(&communicator, &address).await?;
+            for servant in &context.servants {
+                adapter.add_servant(Arc::clone(servant));
+            }
+            let context = Arc::clone(context);
+            adapter.handle_connections(move |peer| admit(&context, key, peer));
+            adapters.push(adapter);
+        }
+        Ok(Self {
+            endpoint: key,
+            communicator,
+            adapters,
+        })
+    }
+
+    pub(crate) fn start(&self) {
+        for adapter in &self.adapters {
+            adapter.start();
+            tracing::info!(endpoint = %adapter.endpoint(), "accepting clients");
+        }
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &EndpointAddress> {
+        self.adapters.iter().map(Adapter::endpoint)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.adapters.iter().map(Adapter::connections).sum()
+    }
+
+    /// Stops accepting, and waits for calls in flight. Returns whether all ended
+    /// within `timeout`.
+    pub(crate) async fn shutdown(&self, timeout: Duration) -> bool {
+        self.communicator.shutdown(timeout).await
+    }
+}
+
+/// The session of a new connection, or `None` at a limit.
+fn admit(
+    context: &Arc<SessionContext>,
+    endpoint: EndpointKey,
+    peer: SocketAddr,
+) -> Option<Arc<dyn MessageHandler>> {
+    let refused = |reason: &'static str| {
+        ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+        tracing::info!(%peer, reason, "refused a connection");
+    };
+    if context.registry.connections() >= context.properties.max_connections {
+        refused("max_connections");
+        return None;
+    }
+    let Some(permit) = context.address_limit.acquire(peer.ip()) else {
+        refused("max_connections_per_address");
+        return None;
+    };
+    let name = context.endpoint_keys.name(endpoint).to_string();
+    ::metrics::counter!(metrics::CONNECTIONS_TOTAL, "endpoint" => name).increment(1);
+    Some(Session::new(context, endpoint, peer, permit))
+}

@@ -1,0 +1,364 @@
+//! Metrics: the name of each, the counters that the gateway itself reads, and
+//! the recorder for Prometheus.
+
+use std::{
+    collections::BTreeMap,
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ::metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    histogram,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tce_runtime::ErrorCode;
+
+pub(crate) const CONNECTIONS: &str = "tce_gateway_connections";
+pub(crate) const CONNECTIONS_TOTAL: &str = "tce_gateway_connections_total";
+pub(crate) const ENDED: &str = "tce_gateway_connections_ended_total";
+pub(crate) const USERS: &str = "tce_gateway_users";
+pub(crate) const LOGINS: &str = "tce_gateway_logins_total";
+pub(crate) const LOGIN_SECONDS: &str = "tce_gateway_login_seconds";
+pub(crate) const BYTES: &str = "tce_gateway_bytes_total";
+
+pub(crate) const CALLS: &str = "tce_gateway_calls_total";
+pub(crate) const CALLS_IN_FLIGHT: &str = "tce_gateway_calls_in_flight";
+pub(crate) const CALLS_REFUSED: &str = "tce_gateway_calls_refused_total";
+pub(crate) const CALL_SECONDS: &str = "tce_gateway_call_seconds";
+pub(crate) const RETURNS: &str = "tce_gateway_returns_total";
+pub(crate) const PUSHES: &str = "tce_gateway_pushes_total";
+pub(crate) const DROPPED: &str = "tce_gateway_messages_dropped_total";
+
+pub(crate) const UPSTREAM_UP: &str = "tce_gateway_backend_up";
+pub(crate) const UPSTREAM_QUEUED: &str = "tce_gateway_backend_queued";
+
+/// A count that the gateway reads. Maintenance exports it, so that counting
+/// costs one addition.
+#[derive(Debug, Default)]
+struct ExportedCount {
+    value: AtomicU64,
+    exported: AtomicU64,
+}
+
+impl ExportedCount {
+    fn increment(&self) {
+        self.value.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Adds to `counter` what was counted since the last export.
+    fn export(&self, counter: &Counter) {
+        let value = self.get();
+        let exported = self.exported.fetch_max(value, Ordering::Relaxed);
+        counter.increment(value.saturating_sub(exported));
+    }
+}
+
+/// Counts the calls of one route: to an interface, from an endpoint.
+pub(crate) struct RouteMetrics {
+    interface: String,
+    calls: ExportedCount,
+    calls_total: Counter,
+    succeeded: Counter,
+    seconds: Histogram,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(interface: &str, endpoint: &str) -> Self {
+        let labels = [
+            ("interface", interface.to_owned()),
+            ("endpoint", endpoint.to_owned()),
+        ];
+        let success = ErrorCode::from_wire(0).to_string();
+        Self {
+            interface: interface.to_owned(),
+            calls: ExportedCount::default(),
+            calls_total: counter!(CALLS, &labels),
+            succeeded: counter!(RETURNS, "interface" => interface.to_owned(), "result" => success),
+            seconds: histogram!(CALL_SECONDS, "interface" => interface.to_owned()),
+        }
+    }
+
+    /// Counts a call that has a route.
+    pub(crate) fn count_call(&self) {
+        self.calls.increment();
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.get()
+    }
+
+    /// Counts a RETURN that arrived `time` after its CALL.
+    pub(crate) fn count_return(&self, errcode: u32, time: Duration) {
+        self.seconds.record(time);
+        match errcode {
+            0 => self.succeeded.increment(1),
+            _ => self.count_failure(ErrorCode::from_wire(errcode)),
+        }
+    }
+
+    /// Counts a call that failed, by a RETURN or without one.
+    pub(crate) fn count_failure(&self, code: ErrorCode) {
+        counter!(RETURNS, "interface" => self.interface.clone(), "result" => code.to_string())
+            .increment(1);
+    }
+
+    pub(crate) fn export(&self) {
+        self.calls.export(&self.calls_total);
+    }
+}
+
+impl Drop for RouteMetrics {
+    /// A reload replaces the routes between two exports.
+    fn drop(&mut self) {
+        self.export();
+    }
+}
+
+impl std::fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteMetrics")
+            .field("interface", &self.interface)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts dropped messages by reason. Clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DropCounters(Arc<Mutex<BTreeMap<&'static str, ExportedCount>>>);
+
+impl DropCounters {
+    pub(crate) fn count(&self, reason: &'static str) {
+        tracing::debug!(reason, "dropped a message");
+        self.0.lock().entry(reason).or_default().increment();
+    }
+
+    pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.lock();
+        counts
+            .iter()
+            .map(|(reason, count)| (*reason, count.get()))
+            .collect()
+    }
+
+    pub(crate) fn export(&self) {
+        for (reason, count) in &*self.0.lock() {
+            count.export(&counter!(DROPPED, "reason" => *reason));
+        }
+    }
+}
+
+/// Sums over all connections since the start, closed ones included; or the part
+/// of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TrafficTotals {
+    /// Calls of clients.
+    pub calls: u64,
+    /// Calls of clients that wait for their RETURN now.
+    pub in_flight: u64,
+    /// Calls that the gateway answered with an error of its own.
+    pub refused: u64,
+    /// Calls of servers that were forwarded to clients.
+    pub pushes: u64,
+    /// Bytes of messages from clients.
+    pub bytes_in: u64,
+    /// Bytes of messages to clients.
+    pub bytes_out: u64,
+}
+
+impl AddAssign for TrafficTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.in_flight += other.in_flight;
+        self.refused += other.refused;
+        self.pushes += other.pushes;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
+impl TrafficTotals {
+    /// Exports the difference from `before`: gateways of one process share
+    /// these counters.
+    pub(crate) fn export_since(&self, before: &Self) {
+        let add = |counter: Counter, now: u64, before: u64| {
+            counter.increment(now.saturating_sub(before));
+        };
+        add(
+            counter!(BYTES, "direction" => "in"),
+            self.bytes_in,
+            before.bytes_in,
+        );
+        add(
+            counter!(BYTES, "direction" => "out"),
+            self.bytes_out,
+            before.bytes_out,
+        );
+        add(counter!(PUSHES), self.pushes, before.pushes);
+    }
+}
+
+/// The upper bounds of the buckets of latencies, in seconds: from a call over a
+/// local socket to a servant that takes 10 s.
+const BUCKETS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// The recorder of this process, for Prometheus. Clones share it.
+#[derive(Clone)]
+pub struct Recorder(PrometheusHandle);
+
+/// Installs the recorder of this process at the first call; later calls return
+/// the same one.
+///
+/// # Errors
+/// The program has installed a recorder of its own.
+pub fn install_recorder() -> Result<Recorder, BuildError> {
+    static INSTALLED: Mutex<Option<Recorder>> = Mutex::new(None);
+    // Locked until the recorder is installed, so that two callers do not both
+    // install one.
+    let mut installed = INSTALLED.lock();
+    if let Some(recorder) = &*installed {
+        return Ok(recorder.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+        .install_recorder()?;
+    describe();
+    Ok(installed.insert(Recorder(handle)).clone())
+}
+
+impl Recorder {
+    /// All metrics in the text format of Prometheus.
+    pub(crate) fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Moves new samples into the buckets of histograms. Without it samples
+    /// take memory until the next scrape.
+    pub(crate) fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// Describes every metric to the recorder that is installed.
+fn describe() {
+    describe_clients();
+    describe_messages();
+    describe_upstreams();
+    describe_runtime();
+}
+
+fn describe_clients() {
+    let count = Unit::Count;
+    describe_gauge!(CONNECTIONS, count, "Open connections of clients");
+    describe_counter!(
+        CONNECTIONS_TOTAL,
+        count,
+        "Accepted connections of clients, by endpoint"
+    );
+    describe_counter!(
+        ENDED,
+        count,
+        "Connections that the gateway refused or closed, by reason"
+    );
+    describe_gauge!(USERS, count, "Users who are logged in");
+    describe_counter!(
+        LOGINS,
+        count,
+        "Logins, by result: admitted, refused, unavailable (the authenticator did not answer)"
+    );
+    describe_histogram!(
+        LOGIN_SECONDS,
+        Unit::Seconds,
+        "Time from a client's token to the authenticator's answer"
+    );
+    describe_counter!(
+        BYTES,
+        Unit::Bytes,
+        "Bytes of messages from (in) and to (out) clients, by direction"
+    );
+}
+
+fn describe_messages() {
+    let count = Unit::Count;
+    describe_counter!(
+        CALLS,
+        count,
+        "Calls of clients that have a route, by interface and endpoint"
+    );
+    describe_gauge!(
+        CALLS_IN_FLIGHT,
+        count,
+        "Calls of clients that wait for their RETURN"
+    );
+    describe_counter!(
+        CALLS_REFUSED,
+        count,
+        "Calls that the gateway did not forward, by code and reason"
+    );
+    describe_histogram!(
+        CALL_SECONDS,
+        Unit::Seconds,
+        "From the arrival of a call to the arrival of its RETURN, by interface"
+    );
+    describe_counter!(
+        RETURNS,
+        count,
+        "Results of forwarded calls, by interface and result"
+    );
+    describe_counter!(
+        PUSHES,
+        count,
+        "Calls of servers that were forwarded to a client"
+    );
+    describe_counter!(
+        DROPPED,
+        count,
+        "Messages that the gateway dropped, by reason"
+    );
+}
+
+fn describe_upstreams() {
+    describe_gauge!(
+        UPSTREAM_UP,
+        Unit::Count,
+        "Whether the broker or the servers of an endpoint can be reached: 1 or 0, by endpoint"
+    );
+    describe_gauge!(
+        UPSTREAM_QUEUED,
+        Unit::Count,
+        "Messages that wait for a broker or server, by endpoint"
+    );
+}
+
+/// The counters of `tce-runtime`.
+fn describe_runtime() {
+    let count = Unit::Count;
+    describe_counter!(
+        "tce_messages_dropped_total",
+        count,
+        "Messages that the runtime dropped, by reason"
+    );
+    describe_counter!(
+        "tce_oneway_failed_total",
+        count,
+        "Oneway calls whose servant failed, by code"
+    );
+    describe_counter!(
+        "tce_connections_failed_total",
+        count,
+        "Connections that failed, by reason"
+    );
+}

@@ -1,0 +1,204 @@
+//! Messages from servers to clients: RETURNs, and CALLs to users.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tce_runtime::{
+    Connection, ErrorCode,
+    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
+    wire::{CallType, Header, PatchedExtra, ROUTED, RawMessage, reserved},
+};
+
+use super::{Session, SessionContext};
+use crate::{
+    routing::{EndpointKey, RouteTarget},
+    upstream::UpstreamId,
+};
+
+/// The error of calls whose server has been disconnected.
+pub(super) const SERVER_DISCONNECTED: &str =
+    "the server's connection to the gateway ended before it answered";
+
+/// The keys of an extra that only servers and gateways need.
+const NOT_FOR_CLIENTS: [&str; 4] = [
+    reserved::TOKEN,
+    reserved::DEVICE_ID,
+    reserved::USER_ID,
+    reserved::MQ_RETURN,
+];
+
+/// Delivers the messages that arrive by a queue or from a server to the clients.
+pub(crate) struct UpstreamHandler {
+    context: Arc<SessionContext>,
+    endpoint: EndpointKey,
+    /// The server; `None` for a queue.
+    upstream: Option<UpstreamId>,
+}
+
+impl UpstreamHandler {
+    pub(crate) fn new(
+        context: &Arc<SessionContext>,
+        endpoint: EndpointKey,
+        upstream: Option<UpstreamId>,
+    ) -> Arc<dyn MessageHandler> {
+        Arc::new(Self {
+            context: Arc::clone(context),
+            endpoint,
+            upstream,
+        })
+    }
+
+    /// The session of the user whom the message names.
+    fn session(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
+        let user = message.extra.get(reserved::USER_ID)?;
+        self.context.registry.of_user(user)
+    }
+
+    fn handle_return(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        let raw = message.message();
+        // An error from an old server may lack the routed bit of its header.
+        if !raw.header.is_routed() && raw.extra.get(reserved::USER_ID).is_none() {
+            return Disposition::Local;
+        }
+        match self.session(&raw) {
+            Some(session) => session.deliver_return(message),
+            None => self.context.dropped.count("user_gone"),
+        }
+        Disposition::Handled
+    }
+
+    fn handle_call(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        let raw = message.message();
+        if raw.extra.get(reserved::USER_ID).is_some() {
+            match self.session(&raw) {
+                Some(session) => session.deliver_call(message),
+                None => self.context.dropped.count("user_gone"),
+            }
+            message.refuse(
+                ErrorCode::SendFailed,
+                "the gateway forwards calls to users oneway: this call gets no answer",
+            );
+            return Disposition::Handled;
+        }
+        if message.has_servant() {
+            return Disposition::Local;
+        }
+        let Some(endpoint) = self.broadcast_endpoint(raw.header.ifidx) else {
+            return self.handle_without_user(raw.header);
+        };
+        self.context.registry.for_each(|session| {
+            if session.endpoint == endpoint && session.user().is_some() {
+                session.deliver_call(message);
+            }
+        });
+        Disposition::Handled
+    }
+
+    /// The endpoint whose clients all receive a CALL without a user, which only
+    /// topics carry.
+    fn broadcast_endpoint(&self, ifidx: u16) -> Option<EndpointKey> {
+        let routes = self.context.routes.load();
+        let route = routes.table.call(ifidx, self.endpoint)?;
+        (route.target() == RouteTarget::AllClients).then(|| route.to())
+    }
+
+    fn handle_without_user(&self, header: Header) -> Disposition {
+        if !self.context.has_servant(header.ifidx) && header.calltype.is_oneway() {
+            self.context.dropped.count("no_user");
+            return Disposition::Handled;
+        }
+        // The runtime passes the call to the servant, or answers that there is
+        // none.
+        Disposition::Local
+    }
+}
+
+impl Undelivered for UpstreamHandler {}
+
+impl MessageHandler for UpstreamHandler {
+    fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        let calltype = message.message().header.calltype;
+        if calltype.is_return() {
+            self.handle_return(message)
+        } else if calltype.is_call() {
+            self.handle_call(message)
+        } else {
+            Disposition::Local
+        }
+    }
+
+    fn disconnected(&self, connection: &Connection, reason: &str) {
+        let Some(upstream) = self.upstream else {
+            return;
+        };
+        tracing::warn!(
+            server = connection.peer(),
+            "a server has been disconnected: {reason}"
+        );
+        self.context.registry.for_each(|session| {
+            session.fail_calls(ErrorCode::ConnectionLost, SERVER_DISCONNECTED, |call| {
+                call.upstream == Some(upstream)
+            });
+        });
+    }
+}
+
+impl Session {
+    /// Delivers a RETURN. Without a call that waits for it, it is dropped.
+    fn deliver_return(&self, message: &mut InboundMessage<'_>) {
+        let returned = message.message().header;
+        let Some(call) = self.take_call(returned.sequence) else {
+            return self.context.dropped.count("late_return");
+        };
+        let time = message.read_at().saturating_duration_since(call.since);
+        call.metrics.count_return(returned.errcode, time);
+        let header = Header {
+            errcode: returned.errcode,
+            paramsize: returned.paramsize,
+            ..call.header.returning(0)
+        };
+        self.deliver(message, header);
+    }
+
+    /// Delivers a server's CALL, oneway.
+    fn deliver_call(&self, message: &mut InboundMessage<'_>) {
+        let mut header = message.message().header;
+        header.call_id &= !ROUTED;
+        header.calltype = CallType::ONEWAY;
+        self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
+        self.deliver(message, header);
+    }
+
+    fn deliver(&self, message: &mut InboundMessage<'_>, header: Header) {
+        let Some(connection) = self.connection() else {
+            return self.context.dropped.count("client_gone");
+        };
+        let extra = PatchedExtra {
+            of: message.message().extra,
+            without: &NOT_FOR_CLIENTS,
+            with: &[],
+        };
+        match message.forward(&connection, header, &extra, None) {
+            Ok(()) => {
+                let size = message.payload().len() as u64;
+                self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+            }
+            Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
+            Err(ForwardError::Full) => {
+                self.context.dropped.count("slow_reader");
+                // The gateway stopped reading the client's calls when its send
+                // buffer was full. A RETURN that still does not fit means that
+                // the client reads nothing.
+                if header.calltype.is_return() {
+                    self.close("slow_reader");
+                }
+            }
+            Err(_) => {
+                self.context.dropped.count("too_large");
+                if header.calltype.is_return() {
+                    let text = "the answer is larger than the gateway may send";
+                    connection.refuse(header, ErrorCode::SendFailed, text);
+                }
+            }
+        }
+    }
+}

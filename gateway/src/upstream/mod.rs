@@ -1,0 +1,257 @@
+//! Upstreams: the servers that calls are forwarded to, by queues or sockets, and
+//! the calls that wait for their capacity.
+
+mod direct;
+mod queue;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tce_runtime::{
+    forwarding::{ForwardError, InboundMessage},
+    wire::{Header, PatchedExtra},
+};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
+
+pub(crate) use direct::{DirectUpstream, UpstreamHost, UpstreamId};
+pub(crate) use queue::{QueueUpstream, QueueUpstreams};
+
+use crate::routing::EndpointKey;
+
+/// How long a message waits for capacity before the upstream counts as stuck and
+/// calls fail at once: long enough for bursts, short enough for a caller that
+/// gets an error (`spec/gateway.md`, "What the gateway does with a message", 1).
+const CAPACITY_TIME: Duration = Duration::from_millis(200);
+
+/// The servers behind one endpoint.
+pub(crate) struct Upstream {
+    name: String,
+    kind: UpstreamKind,
+    waiting: WaitQueue,
+}
+
+/// How the servers are reached.
+pub(crate) enum UpstreamKind {
+    Queue(QueueUpstream),
+    Direct(DirectUpstream),
+}
+
+impl Upstream {
+    pub(crate) fn new(name: &str, kind: UpstreamKind) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            kind,
+            waiting: WaitQueue::default(),
+        })
+    }
+
+    /// The name of the endpoint.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn kind(&self) -> &UpstreamKind {
+        &self.kind
+    }
+
+    /// Whether the broker, or at least one of the servers, is connected.
+    pub(crate) fn is_up(&self) -> bool {
+        match &self.kind {
+            UpstreamKind::Queue(queue) => queue.connection.is_connected(),
+            UpstreamKind::Direct(direct) => direct.hosts().iter().any(UpstreamHost::is_up),
+        }
+    }
+
+    /// Whether the server that a call was sent to has been disconnected. Always
+    /// false for a queue: its server may come back and read the call.
+    pub(crate) fn has_lost(&self, id: UpstreamId) -> bool {
+        match &self.kind {
+            UpstreamKind::Queue(_) => false,
+            UpstreamKind::Direct(direct) => direct.has_lost(id),
+        }
+    }
+
+    /// The server that the calls of a session go to while it is up; `None` for a
+    /// queue.
+    pub(crate) fn preferred_id(&self, session: u64) -> Option<UpstreamId> {
+        match &self.kind {
+            UpstreamKind::Queue(_) => None,
+            UpstreamKind::Direct(direct) => direct.preferred_id(session),
+        }
+    }
+
+    /// The number of messages that wait, for the broker or for capacity.
+    pub(crate) fn queued(&self) -> usize {
+        let for_broker = match &self.kind {
+            UpstreamKind::Queue(queue) => queue.connection.queued(),
+            UpstreamKind::Direct(_) => 0,
+        };
+        for_broker + self.waiting.size()
+    }
+
+    /// Whether messages wait for capacity: later ones have to wait behind them.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.size() > 0
+    }
+
+    /// Enters a message into the queue for capacity.
+    pub(crate) fn wait_ticket(self: &Arc<Self>) -> WaitTicket {
+        WaitTicket::new(Arc::clone(self))
+    }
+
+    /// Waits until a message of a session may find capacity.
+    async fn capacity(&self, session: u64) {
+        match &self.kind {
+            UpstreamKind::Queue(queue) => queue.connection.capacity().await,
+            UpstreamKind::Direct(direct) => direct.capacity(session).await,
+        }
+    }
+
+    /// Forwards a CALL, and returns the server that it was sent to, if known. The
+    /// calls of one session go to one host while it is up, so that they stay in
+    /// order.
+    pub(crate) fn forward(
+        &self,
+        session: u64,
+        message: &mut InboundMessage<'_>,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        expires_in: Duration,
+    ) -> Result<Option<UpstreamId>, ForwardError> {
+        let id = match &self.kind {
+            UpstreamKind::Queue(queue) => {
+                message.forward(&queue.connection, header, extra, Some(expires_in))?;
+                None
+            }
+            UpstreamKind::Direct(direct) => Some(direct.forward(session, message, header, extra)?),
+        };
+        self.waiting.progressed();
+        Ok(id)
+    }
+
+    /// Gives up on servers that have not been connected yet.
+    pub(crate) fn stop_connecting(&self) {
+        if let UpstreamKind::Direct(direct) = &self.kind {
+            direct.stop_connecting();
+        }
+    }
+}
+
+/// The upstreams of one configuration, by endpoint key.
+#[derive(Default)]
+pub(crate) struct Upstreams(Vec<Option<Arc<Upstream>>>);
+
+impl Upstreams {
+    pub(crate) fn insert(&mut self, key: EndpointKey, upstream: Arc<Upstream>) {
+        let index = key.index();
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(upstream);
+    }
+
+    pub(crate) fn get(&self, key: EndpointKey) -> Option<&Arc<Upstream>> {
+        self.0.get(key.index())?.as_ref()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.0.iter().flatten()
+    }
+}
+
+/// The messages that found no capacity. They are forwarded in the order of their
+/// arrival, before later messages. One at a time waits for capacity, so that a
+/// message that leaves wakes one waiter.
+#[derive(Debug, Default)]
+struct WaitQueue {
+    size: AtomicUsize,
+    permit: Mutex<()>,
+    /// Set when there was no capacity for [`CAPACITY_TIME`]; cleared by the next
+    /// message that is sent.
+    is_stuck: AtomicBool,
+}
+
+impl WaitQueue {
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Waits for `capacity`, or only polls it if the upstream is stuck. Returns
+    /// whether there is capacity.
+    async fn wait(&self, capacity: impl Future<Output = ()>) -> bool {
+        let has_capacity = match self.is_stuck.load(Ordering::Relaxed) {
+            true => capacity.now_or_never().is_some(),
+            false => timeout(CAPACITY_TIME, capacity).await.is_ok(),
+        };
+        self.is_stuck.store(!has_capacity, Ordering::Relaxed);
+        has_capacity
+    }
+
+    /// The upstream has taken a message.
+    fn progressed(&self) {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            self.is_stuck.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A message's place in a [`WaitQueue`]; dropping it leaves the queue.
+pub(crate) struct WaitTicket(Arc<Upstream>);
+
+impl WaitTicket {
+    fn new(upstream: Arc<Upstream>) -> Self {
+        upstream.waiting.size.fetch_add(1, Ordering::Relaxed);
+        Self(upstream)
+    }
+
+    /// Waits for the messages before this one, and then for capacity. The permit
+    /// is held until the message is forwarded. Returns `None` if the upstream is
+    /// stuck.
+    pub(crate) async fn permit(&self, session: u64) -> Option<MutexGuard<'_, ()>> {
+        let waiting = &self.0.waiting;
+        let permit = waiting.permit.lock().await;
+        let has_capacity = waiting.wait(self.0.capacity(session)).await;
+        has_capacity.then_some(permit)
+    }
+}
+
+impl Drop for WaitTicket {
+    fn drop(&mut self) {
+        self.0.waiting.size.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_upstream_is_only_polled_until_it_takes_a_message() {
+        let queue = WaitQueue::default();
+        let waits = async || {
+            let start = Instant::now();
+            assert!(!queue.wait(pending()).await);
+            start.elapsed() >= CAPACITY_TIME
+        };
+        assert!(waits().await);
+        assert!(!waits().await);
+        queue.progressed();
+        assert!(waits().await);
+        assert!(!waits().await);
+        assert!(queue.wait(ready(())).await);
+        assert!(waits().await);
+    }
+}

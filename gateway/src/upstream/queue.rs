@@ -1,0 +1,133 @@
+//! Servers behind message queues.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use tce_runtime::{
+    Communicator, Connection, MemoryBroker, RpcError,
+    config::{MqConfig, MqEndpoint},
+};
+
+use crate::config::{EndpointId, EndpointKind, Server, Services};
+
+/// The pauses between attempts to open the queues at the start.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// A queue or topic that calls are forwarded to.
+pub(crate) struct QueueUpstream {
+    /// The address of the broker, for example `amqp://host:port`.
+    pub(crate) broker: String,
+    pub(crate) connection: Connection,
+}
+
+/// Message queues that are opened together.
+#[derive(Clone)]
+pub(crate) struct QueueUpstreams {
+    communicator: Communicator,
+    endpoints: Vec<MqEndpoint>,
+}
+
+impl QueueUpstreams {
+    /// The queues that `server` reads and writes, except those that are already
+    /// `open`.
+    pub(crate) fn new(services: &Services, server: &Server, open: &[Self]) -> Self {
+        let (reads, writes) = (
+            names(services, &server.reads),
+            names(services, &server.writes),
+        );
+        let is_open = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.covers(endpoint));
+        let endpoints = services.endpoints.iter().filter_map(|endpoint| {
+            let EndpointKind::Mq(mq) = &endpoint.kind else {
+                return None;
+            };
+            let endpoint = MqEndpoint {
+                reads: reads.contains(endpoint.name.as_str()),
+                writes: writes.contains(endpoint.name.as_str()),
+                ..mq.clone()
+            };
+            ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
+        });
+        let options = server.properties.upstream_options(None);
+        Self {
+            endpoints: endpoints.collect(),
+            communicator: Communicator::with_options(options),
+        }
+    }
+
+    /// Whether an endpoint is open, for all that it is needed for.
+    fn covers(&self, endpoint: &MqEndpoint) -> bool {
+        self.endpoints.iter().any(|open| {
+            let same_use = MqEndpoint {
+                reads: endpoint.reads,
+                writes: endpoint.writes,
+                ..open.clone()
+            };
+            same_use == *endpoint
+                && (open.reads || !endpoint.reads)
+                && (open.writes || !endpoint.writes)
+        })
+    }
+
+    pub(crate) fn communicator(&self) -> &Communicator {
+        &self.communicator
+    }
+
+    /// Opens the queues.
+    pub(crate) async fn open(&self, memory: Option<&MemoryBroker>) -> Result<(), RpcError> {
+        if self.endpoints.is_empty() {
+            return Ok(());
+        }
+        let config = MqConfig {
+            endpoints: self.endpoints.clone(),
+            pairs: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match memory {
+            Some(broker) => self.communicator.open_mq_in_memory(config, broker).await,
+            None => self.communicator.open_mq(config).await,
+        }
+    }
+
+    /// Opens the queues, and retries until the broker can be reached.
+    pub(crate) async fn open_with_retry(
+        &self,
+        memory: Option<&MemoryBroker>,
+    ) -> Result<(), RpcError> {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(BACKOFF_MAX)
+            .with_jitter()
+            .without_max_times();
+        (|| self.open(memory))
+            .retry(backoff)
+            .notify(|error, _| tracing::warn!("can't open the message queues, retrying: {error}"))
+            .await
+    }
+
+    /// The queues that calls are forwarded to, by name.
+    pub(crate) async fn connect(&self) -> Result<Vec<(String, QueueUpstream)>, RpcError> {
+        let mut upstreams = Vec::new();
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
+            let name = &endpoint.name;
+            let queue = QueueUpstream {
+                broker: format!("amqp://{}:{}", endpoint.host, endpoint.port),
+                connection: self.communicator.connect(&format!("mq:{name}")).await?,
+            };
+            upstreams.push((name.clone(), queue));
+        }
+        Ok(upstreams)
+    }
+
+    /// The names of the queues that the gateway reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
+        let endpoints = self.endpoints.iter().filter(|endpoint| endpoint.reads);
+        endpoints.map(|endpoint| endpoint.name.as_str())
+    }
+}
+
+fn names<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {
+    ids.iter()
+        .map(|id| services.endpoint(*id).name.as_str())
+        .collect()
+}
