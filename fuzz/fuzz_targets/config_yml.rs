@@ -10,7 +10,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         Ok(config) => {
             for endpoint in &config.endpoints {
                 assert!(endpoint.reads || endpoint.writes);
-                assert_eq!(endpoint.address.to_string().parse(), Ok(endpoint.address.clone()));
+                assert_eq!(
+                    endpoint.address.to_string().parse(),
+                    Ok(endpoint.address.clone())
+                );
             }
         }
         Err(problems) => {
