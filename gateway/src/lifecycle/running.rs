@@ -11,7 +11,8 @@ use ::metrics::gauge;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tce_runtime::{
-    Adapter, BusyPoll, Communicator, MemoryBroker, RpcError, config::Endpoint as EndpointAddress,
+    Adapter, BusyPoll, Communicator, MemoryBroker, MessageHandler, RpcError,
+    config::Endpoint as EndpointAddress,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -134,7 +135,7 @@ impl RunningGateway {
         let addresses = hosts.iter().map(|host| endpoint.address(host).to_string());
         let key = context.endpoint_keys.key(&endpoint.name);
         let upstream = DirectUpstream::connect(&communicator, addresses, &context.servants, |id| {
-            UpstreamHandler::new(context, key, Some(id))
+            Arc::new(UpstreamHandler::new(context, key, Some(id)))
         });
         self.direct.lock().push(communicator);
         upstream
@@ -149,7 +150,8 @@ impl RunningGateway {
             for servant in &context.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            let handler = UpstreamHandler::new(context, key, None);
+            let handler: Arc<dyn MessageHandler> =
+                Arc::new(UpstreamHandler::new(context, key, None));
             adapter.handle_queues(&handler).start();
         }
         Ok(())
@@ -215,10 +217,7 @@ impl RunningGateway {
             .iter()
             .map(|listener| listener.shutdown(time));
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
-        let mut communicators = std::mem::take(&mut *self.direct.lock());
-        let queues = self.queues.lock();
-        communicators.extend(queues.iter().map(|queues| queues.communicator().clone()));
-        drop(queues);
+        let communicators = self.upstream_communicators();
         let upstreams = communicators.iter();
         join_all(upstreams.map(|communicator| communicator.shutdown(UPSTREAM_SHUTDOWN_TIME))).await;
         self.context.phase.send_replace(GatewayPhase::Ended);
@@ -232,6 +231,13 @@ impl RunningGateway {
         );
         self.context.routes.store(Arc::new(empty));
         is_complete
+    }
+
+    fn upstream_communicators(&self) -> Vec<Communicator> {
+        let mut communicators = self.direct.lock().clone();
+        let queues = self.queues.lock();
+        communicators.extend(queues.iter().map(|queues| queues.communicator().clone()));
+        communicators
     }
 
     /// Serves until SIGTERM or Ctrl-C, then [shuts down](Self::shutdown). Reloads
