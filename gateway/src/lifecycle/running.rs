@@ -22,8 +22,8 @@ use tokio::{
 use super::{error::GatewayError, live::LiveSource};
 use crate::{
     admin,
-    config::{Endpoint, Override, Server, Services},
-    listener::Listener,
+    config::{Override, ServerConfig, ServiceEndpoint, Services},
+    listener::ClientListener,
     metrics::{self, TrafficTotals},
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
     upstream::{DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
@@ -37,7 +37,7 @@ const UPSTREAM_SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 /// stop it.
 pub struct RunningGateway {
     context: Arc<SessionContext>,
-    listeners: Arc<Vec<Listener>>,
+    listeners: Arc<Vec<ClientListener>>,
     /// The communicators of direct upstreams.
     direct: Mutex<Vec<Communicator>>,
     queues: Mutex<Vec<QueueUpstreams>>,
@@ -50,7 +50,7 @@ pub struct RunningGateway {
 impl RunningGateway {
     pub(super) fn new(
         context: Arc<SessionContext>,
-        listeners: Vec<Listener>,
+        listeners: Vec<ClientListener>,
         file: Option<(PathBuf, Vec<Override>)>,
         memory: Option<MemoryBroker>,
     ) -> Self {
@@ -67,7 +67,7 @@ impl RunningGateway {
 
     /// The addresses that clients connect to, with the ports in use.
     pub fn addresses(&self) -> impl Iterator<Item = &EndpointAddress> {
-        self.listeners.iter().flat_map(Listener::addresses)
+        self.listeners.iter().flat_map(ClientListener::addresses)
     }
 
     /// The number of open client connections.
@@ -86,7 +86,7 @@ impl RunningGateway {
     }
 
     /// Starts to serve clients.
-    pub(super) fn serve(&self, admin: Option<admin::Server>) {
+    pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
         tokio::spawn(maintain(Arc::clone(&self.context)));
         if let Some(admin) = admin {
             let (source, ended) = (self.source(), self.context.reached(GatewayPhase::Ended));
@@ -103,7 +103,7 @@ impl RunningGateway {
     pub(super) async fn activate(
         &self,
         services: &Arc<Services>,
-        server: &Arc<Server>,
+        server: &Arc<ServerConfig>,
         queues: QueueUpstreams,
         mut upstreams: Upstreams,
     ) -> Result<(), GatewayError> {
@@ -128,7 +128,7 @@ impl RunningGateway {
         Ok(())
     }
 
-    fn connect(&self, endpoint: &Endpoint) -> DirectUpstream {
+    fn connect(&self, endpoint: &ServiceEndpoint) -> DirectUpstream {
         let context = &self.context;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator = Communicator::with_options(context.properties.upstream_options(tls));
@@ -284,7 +284,7 @@ async fn keep_for_calls(context: Arc<SessionContext>, old: Arc<ActiveRoutes>) {
     drop(old);
 }
 
-fn listen_endpoints<'a>(services: &'a Services, server: &Server) -> Vec<&'a Endpoint> {
+fn listen_endpoints<'a>(services: &'a Services, server: &ServerConfig) -> Vec<&'a ServiceEndpoint> {
     let ids = server.listen.iter();
     ids.map(|id| services.endpoint(*id)).collect()
 }
