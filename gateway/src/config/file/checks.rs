@@ -12,7 +12,11 @@ use super::{
     settings::ServerSettings,
     xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{Auth, EndpointId, EndpointKind, HostPort, JwtAlgorithm, PROPERTIES};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind, HostPort},
+    properties::PROPERTIES,
+    value::{Auth, JwtAlgorithm},
+};
 
 /// Reports a server that clients can't connect to, and endpoints that the
 /// gateway can't listen on.

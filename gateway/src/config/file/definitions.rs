@@ -8,7 +8,11 @@ use super::{
     endpoint::{EndpointAttributes, Family, Variables},
     xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{EndpointId, EndpointKind, Override, ServiceEndpoint, ServiceInterface};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind, ServiceEndpoint},
+    overrides::Override,
+    services::ServiceInterface,
+};
 
 /// The names that servers use, and the overrides of their properties.
 pub(super) struct Definitions<'a> {

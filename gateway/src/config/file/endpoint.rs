@@ -7,8 +7,7 @@ use tce_runtime::config::{Address, MqEndpoint, TlsConfig, problem::quoted};
 
 use super::xml::{Reporter, XmlAttribute, XmlElement};
 use crate::config::{
-    EndpointKind, HostPort,
-    endpoint::{ANY_HOST, parse_host},
+    endpoint::{ANY_HOST, EndpointKind, HostPort, parse_host},
     value::{parse_flag, split},
 };
 

@@ -17,7 +17,10 @@ use std::collections::HashMap;
 
 use tce_runtime::config::problem::{Report, quoted};
 
-use super::{Override, ServerConfig, Services};
+use crate::config::{
+    overrides::Override,
+    services::{ServerConfig, Services},
+};
 use checks::{Loopback, check_listen, check_read_and_written, check_settings};
 use definitions::{Definitions, Endpoints, InterfaceDefinitions};
 use endpoint::Variables;

@@ -9,7 +9,10 @@ use super::{
     endpoint::Family,
     xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{EndpointId, EndpointKind, Hop, InterfaceRoutes};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind},
+    services::{Hop, InterfaceRoutes},
+};
 
 /// The kind of message that a row routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,8 @@ use super::{
     xml::{Reporter, XmlAttribute, XmlElement},
 };
 use crate::config::{
-    Override, OverrideSource, PROPERTIES, Properties, ValueOrigin, properties::FILE_PROPERTIES,
+    overrides::{Override, OverrideSource, ValueOrigin},
+    properties::{FILE_PROPERTIES, PROPERTIES, Properties},
 };
 
 /// A property by its name: an index into `FILE_PROPERTIES` or `PROPERTIES`.
