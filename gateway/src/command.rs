@@ -6,7 +6,7 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    config::{Loaded, Override, Services, print_config},
+    config::{LoadedServices, Override, Services, print_config},
     lifecycle::{Gateway, GatewayError, RunningGateway},
     log,
     routing::explain,
@@ -103,7 +103,7 @@ impl GatewayCommand {
         }
     }
 
-    fn report(&self, loaded: &Loaded, names: &[String]) -> Result<(), GatewayError> {
+    fn report(&self, loaded: &LoadedServices, names: &[String]) -> Result<(), GatewayError> {
         for warning in &loaded.warnings {
             eprintln!("{warning}");
         }

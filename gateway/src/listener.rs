@@ -8,25 +8,25 @@ use tce_runtime::{
 };
 
 use crate::{
-    config::Endpoint,
+    config::ServiceEndpoint,
     metrics,
     routing::EndpointKey,
     session::{Session, SessionContext},
 };
 
 /// An endpoint that clients connect to.
-pub(crate) struct Listener {
+pub(crate) struct ClientListener {
     pub(crate) endpoint: EndpointKey,
     communicator: Communicator,
     adapters: Vec<Adapter>,
 }
 
-impl Listener {
+impl ClientListener {
     /// Binds the addresses of an endpoint. Clients are accepted from
-    /// [`Listener::start`] on.
+    /// [`ClientListener::start`] on.
     pub(crate) async fn bind(
         context: &Arc<SessionContext>,
-        endpoint: &Endpoint,
+        endpoint: &ServiceEndpoint,
     ) -> Result<Self, RpcError> {
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator = Communicator::with_options(context.properties.client_options(tls));

@@ -17,7 +17,7 @@ pub const DEFAULT_FILTER: &str = "info";
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum LogFormat {
     /// Readable text.
     #[default]
     Text,
@@ -30,7 +30,7 @@ pub enum Format {
 #[error("unknown log format `{0}`; write text or json")]
 pub struct UnknownFormat(String);
 
-impl FromStr for Format {
+impl FromStr for LogFormat {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -42,7 +42,7 @@ impl FromStr for Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for LogFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Text => "text",
@@ -69,15 +69,15 @@ pub enum LogError {
 ///
 /// # Errors
 /// The filter is invalid, or the program has set up a log.
-pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
+pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = parse(filter).ok_or_else(|| LogError::InvalidFilter(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match format {
-        Format::Text => lines.finish().try_init()?,
-        Format::Json => lines.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Text => lines.finish().try_init()?,
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
 }
@@ -126,7 +126,7 @@ mod tests {
             "=",
             "info;debug",
         ] {
-            let error = init(filter, Format::Text).unwrap_err();
+            let error = init(filter, LogFormat::Text).unwrap_err();
             let begin = format!("`{filter}` is neither a level");
             assert!(error.to_string().starts_with(&begin), "{error}");
         }
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn formats_have_the_names_that_they_show() {
-        for format in [Format::Text, Format::Json] {
+        for format in [LogFormat::Text, LogFormat::Json] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
-        let error = "xml".parse::<Format>().unwrap_err();
+        let error = "xml".parse::<LogFormat>().unwrap_err();
         assert_eq!(
             error.to_string(),
             "unknown log format `xml`; write text or json"

@@ -8,7 +8,7 @@ mod site;
 mod server;
 
 pub use crate::metrics::{Recorder, TrafficTotals, install_recorder};
-pub use server::Server;
+pub use server::AdminServer;
 pub use snapshot::{
     ConnectionPage, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
     SnapshotSource, Sort, UpstreamRow, UpstreamState,

@@ -34,15 +34,15 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The HTTP server of `/`, `/api/state`, `/healthz`, `/readyz` and `/metrics`.
-pub struct Server {
+pub struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
     host: String,
     recorder: Option<Recorder>,
 }
 
-impl Server {
-    /// Listens. Requests are answered from [`Server::serve`] on. Without a
+impl AdminServer {
+    /// Listens. Requests are answered from [`AdminServer::serve`] on. Without a
     /// recorder there is no `/metrics`.
     ///
     /// # Errors
@@ -143,9 +143,9 @@ async fn answer(stream: TcpStream, router: Router) {
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for AdminServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("AdminServer")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }

@@ -41,7 +41,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 #[derive(RustEmbed)]
 #[folder = "src/admin/page/"]
-struct Files;
+struct PageFiles;
 
 /// The state that requests share.
 pub(super) struct Site {
@@ -128,7 +128,7 @@ fn file(name: &str) -> Response {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    match Files::get(name) {
+    match PageFiles::get(name) {
         Some(file) => ([(header::CONTENT_TYPE, kind)], file.data).into_response(),
         None => (StatusCode::NOT_FOUND, "Not found.\n").into_response(),
     }

@@ -17,7 +17,7 @@ impl EndpointId {
 
 /// An endpoint that messages arrive at or leave by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct ServiceEndpoint {
     /// The name that the file refers to it by.
     pub name: String,
     /// The transport and the address.
@@ -49,11 +49,11 @@ pub enum EndpointKind {
         path: String,
     },
     /// A queue or topic at a broker. `reads` and `writes` are false here: the
-    /// [`Server`](super::Server) lists what it reads and writes.
+    /// [`ServerConfig`](super::ServerConfig) lists what it reads and writes.
     Mq(MqEndpoint),
 }
 
-impl Endpoint {
+impl ServiceEndpoint {
     /// The address of the endpoint at one of its hosts.
     pub(crate) fn address(&self, host: &HostPort) -> runtime::Endpoint {
         let (scheme, path, compress) = match &self.kind {

@@ -19,18 +19,18 @@ use std::path::Path;
 
 use tce_runtime::config::problem::{self, Problem, ProblemReport, Problems, quoted};
 
-pub use endpoint::{Endpoint, EndpointId, EndpointKind, HostPort};
+pub use endpoint::{EndpointId, EndpointKind, HostPort, ServiceEndpoint};
 pub use overrides::{ENVIRONMENT_PREFIX, Override, OverrideSource, ValueOrigin};
 pub use print::{print_config, properties_table};
 pub use properties::{PROPERTIES, Properties, Property};
-pub use services::{Hop, Interface, InterfaceRoutes, Server, Services, UnknownServer};
+pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
     Auth, Broker, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, UnknownAlgorithm,
 };
 
 /// A file without mistakes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct LoadedServices {
     /// The configuration.
     pub services: Services,
     /// What was ignored, and what probably is not meant.
@@ -44,7 +44,10 @@ impl Services {
     /// # Errors
     /// Every mistake in the file and in the overrides. The file can't be read,
     /// is not UTF-8, or is larger than 1 MiB.
-    pub fn load(path: impl AsRef<Path>, overrides: &[Override]) -> Result<Loaded, Problems> {
+    pub fn load(
+        path: impl AsRef<Path>,
+        overrides: &[Override],
+    ) -> Result<LoadedServices, Problems> {
         let path = path.as_ref();
         let text = problem::read_text(path)?;
         Self::parse(&text, &path.display().to_string(), overrides)
@@ -61,24 +64,28 @@ impl Services {
     ///
     /// # Errors
     /// Every mistake in the text and in the overrides.
-    pub fn parse(text: &str, file_name: &str, overrides: &[Override]) -> Result<Loaded, Problems> {
+    pub fn parse(
+        text: &str,
+        file_name: &str,
+        overrides: &[Override],
+    ) -> Result<LoadedServices, Problems> {
         problem::check_size(text, file_name)?;
         let mut report = ProblemReport::new(file_name);
         let services = file::read(text, overrides, &mut report);
         let warnings = report.finish()?;
-        Ok(Loaded { services, warnings })
+        Ok(LoadedServices { services, warnings })
     }
 
     /// The endpoint of that id.
     ///
     /// # Panics
     /// The id belongs to another `Services` with more endpoints.
-    pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
+    pub fn endpoint(&self, id: EndpointId) -> &ServiceEndpoint {
         &self.endpoints[id.index()]
     }
 
     /// The interface of that index.
-    pub fn interface(&self, ifidx: u16) -> Option<&Interface> {
+    pub fn interface(&self, ifidx: u16) -> Option<&ServiceInterface> {
         let found = self
             .interfaces
             .binary_search_by_key(&ifidx, |interface| interface.ifidx);
@@ -89,7 +96,7 @@ impl Services {
     ///
     /// # Errors
     /// The file has no server of that name; the error lists those it has.
-    pub fn server(&self, name: &str) -> Result<&Server, UnknownServer> {
+    pub fn server(&self, name: &str) -> Result<&ServerConfig, UnknownServer> {
         let found = self.servers.iter().find(|server| server.name == name);
         found.ok_or_else(|| {
             let names = || self.servers.iter().map(|server| server.name.as_str());

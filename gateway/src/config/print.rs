@@ -8,7 +8,7 @@ use super::{
     endpoint::EndpointId,
     overrides::ValueOrigin,
     properties::{FILE_PROPERTIES, PROPERTIES},
-    services::{Hop, Server, Services},
+    services::{Hop, ServerConfig, Services},
 };
 
 /// All properties with their values, defaults and purposes, as a table in
@@ -34,14 +34,14 @@ pub fn properties_table() -> String {
 /// The configuration of a server as text: endpoints, routes, and each property
 /// with its value and the origin of the value. Secrets and passwords are not
 /// shown.
-pub fn print_config(services: &Services, server: &Server) -> String {
+pub fn print_config(services: &Services, server: &ServerConfig) -> String {
     let mut text = String::new();
     // Writing to a `String` can't fail.
     let _ = write_config(&mut text, services, server);
     text
 }
 
-fn write_config(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+fn write_config(out: &mut String, services: &Services, server: &ServerConfig) -> fmt::Result {
     writeln!(out, "server {}", server.name)?;
     let lists = [
         ("listen", &server.listen),
@@ -62,7 +62,7 @@ fn write_config(out: &mut String, services: &Services, server: &Server) -> fmt::
     write_properties(out, services, server)
 }
 
-fn write_routes(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+fn write_routes(out: &mut String, services: &Services, server: &ServerConfig) -> fmt::Result {
     let name = |id: EndpointId| services.endpoint(id).name.as_str();
     if !server.loopback.is_empty() {
         writeln!(out, "\nloopback")?;
@@ -84,7 +84,7 @@ fn write_routes(out: &mut String, services: &Services, server: &Server) -> fmt::
     Ok(())
 }
 
-fn write_properties(out: &mut String, services: &Services, server: &Server) -> fmt::Result {
+fn write_properties(out: &mut String, services: &Services, server: &ServerConfig) -> fmt::Result {
     writeln!(out, "\nproperties")?;
     for (property, origin) in PROPERTIES.iter().zip(&server.origins) {
         let value = (property.show)(&server.properties, &services.endpoints);

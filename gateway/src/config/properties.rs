@@ -10,13 +10,14 @@ use tce_runtime::{
 };
 
 use super::{
-    endpoint::{Endpoint, EndpointId, HostPort},
+    endpoint::{EndpointId, HostPort, ServiceEndpoint},
     overrides::OverrideSource,
     value::{
-        Auth, Broker, Find, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, Value,
+        Auth, Broker, Find, JwtAlgorithm, LogFilter, PollTime, PropertyValue, SecondLogin, Secret,
+        Sites,
     },
 };
-use crate::log::Format;
+use crate::log::LogFormat;
 
 /// A row of the table of properties.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ pub struct Property {
     /// Its valid values.
     pub values: &'static str,
     pub(super) set: fn(&mut Properties, &str, Find<'_>) -> Result<(), String>,
-    pub(super) show: fn(&Properties, &[Endpoint]) -> String,
+    pub(super) show: fn(&Properties, &[ServiceEndpoint]) -> String,
 }
 
 impl Property {
@@ -86,12 +87,12 @@ macro_rules! properties {
         pub const PROPERTIES: &[Property] = &[$(Property {
             name: stringify!($name),
             doc: concat!($($doc),+).trim_ascii(),
-            values: <$kind as Value>::EXPECTED,
+            values: <$kind as PropertyValue>::EXPECTED,
             set: |properties, text, find| {
                 properties.$name = if text.is_empty() {
                     $default
                 } else {
-                    <$kind as Value>::parse(text, find)?
+                    <$kind as PropertyValue>::parse(text, find)?
                 };
                 Ok(())
             },
@@ -182,7 +183,7 @@ properties! {
     /// The log level, or a filter.
     log: LogFilter = LogFilter::default();
     /// The format of log lines: text, or one JSON object per line.
-    log_format: Format = Format::Text;
+    log_format: LogFormat = LogFormat::Text;
     /// Whether the gateway reloads the file when it changes.
     watch: bool = false;
 }

@@ -1,7 +1,7 @@
 //! The checked configuration: immutable, with ids instead of names.
 
 use super::{
-    endpoint::{Endpoint, EndpointId},
+    endpoint::{EndpointId, ServiceEndpoint},
     overrides::ValueOrigin,
     properties::Properties,
 };
@@ -10,17 +10,17 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Services {
     /// The interfaces that routes may name, in ascending order of index.
-    pub interfaces: Vec<Interface>,
+    pub interfaces: Vec<ServiceInterface>,
     /// All endpoints, in the order of the file; an [`EndpointId`] is an index
     /// into it.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<ServiceEndpoint>,
     /// The gateways that the file configures.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerConfig>,
 }
 
 /// An interface whose messages the gateway routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
+pub struct ServiceInterface {
     /// Its index on the wire; never 65535, the index of the built-in interface.
     pub ifidx: u16,
     /// `module.Interface`
@@ -29,7 +29,7 @@ pub struct Interface {
 
 /// The configuration of one gateway, which is started by its name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Server {
+pub struct ServerConfig {
     /// The name, for example `gwserver`.
     pub name: String,
     /// The sockets and WebSockets that clients connect to; at least one.

@@ -8,8 +8,8 @@ use tce_runtime::{
     config::{Options, problem::quoted},
 };
 
-use super::endpoint::{ANY_HOST, Endpoint, EndpointId, HostPort};
-use crate::log::{DEFAULT_FILTER, Format, is_filter};
+use super::endpoint::{ANY_HOST, EndpointId, HostPort, ServiceEndpoint};
+use crate::log::{DEFAULT_FILTER, LogFormat, is_filter};
 
 /// The host of an admin page that is configured by its port alone.
 const LOOPBACK: &str = "127.0.0.1";
@@ -21,7 +21,7 @@ const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 pub(crate) type Find<'a> = &'a dyn Fn(&str) -> Result<EndpointId, String>;
 
 /// A type that a property may have.
-pub(crate) trait Value: Sized {
+pub(crate) trait PropertyValue: Sized {
     /// The valid values, as messages and the documentation name them.
     const EXPECTED: &'static str;
 
@@ -30,10 +30,10 @@ pub(crate) trait Value: Sized {
     fn parse(text: &str, find: Find<'_>) -> Result<Self, String>;
 
     /// The text that would be parsed to this value.
-    fn show(&self, endpoints: &[Endpoint]) -> String;
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String;
 }
 
-pub(super) fn expect<T: Value>(value: Option<T>, text: &str) -> Result<T, String> {
+pub(super) fn expect<T: PropertyValue>(value: Option<T>, text: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("can't be {}; write {}", quoted(text), T::EXPECTED))
 }
 
@@ -53,31 +53,31 @@ pub(crate) fn parse_flag(text: &str) -> Option<bool> {
     }
 }
 
-impl Value for bool {
+impl PropertyValue for bool {
     const EXPECTED: &'static str = "true or false";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(parse_flag(text), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.to_string()
     }
 }
 
-impl Value for usize {
+impl PropertyValue for usize {
     const EXPECTED: &'static str = "a whole number, at least 1";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(text.parse().ok().filter(|number| *number > 0), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.to_string()
     }
 }
 
-impl Value for Option<usize> {
+impl PropertyValue for Option<usize> {
     const EXPECTED: &'static str = "a whole number, or 0 for no limit";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
@@ -85,7 +85,7 @@ impl Value for Option<usize> {
         expect(number.map(|number| Some(number).filter(|n| *n > 0)), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.unwrap_or(0).to_string()
     }
 }
@@ -102,26 +102,26 @@ fn unless_zero(time: Duration) -> Option<Duration> {
     Some(time).filter(|time| !time.is_zero())
 }
 
-impl Value for Duration {
+impl PropertyValue for Duration {
     const EXPECTED: &'static str = "seconds above 0, for example 5 or 0.5";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(seconds(text).filter(|time| !time.is_zero()), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.as_secs_f64().to_string()
     }
 }
 
-impl Value for Option<Duration> {
+impl PropertyValue for Option<Duration> {
     const EXPECTED: &'static str = "seconds, for example 5 or 0.5, or 0 to switch it off";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(seconds(text).map(unless_zero), text)
     }
 
-    fn show(&self, endpoints: &[Endpoint]) -> String {
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
         self.unwrap_or_default().show(endpoints)
     }
 }
@@ -137,7 +137,7 @@ impl Default for PollTime {
     }
 }
 
-impl Value for PollTime {
+impl PropertyValue for PollTime {
     const EXPECTED: &'static str = "seconds up to 0.01, for example 0.00005, or 0 to switch it off";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
@@ -145,50 +145,50 @@ impl Value for PollTime {
         expect(time.map(unless_zero).map(Self), text)
     }
 
-    fn show(&self, endpoints: &[Endpoint]) -> String {
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
         self.0.show(endpoints)
     }
 }
 
-impl Value for String {
+impl PropertyValue for String {
     const EXPECTED: &'static str = "a text";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         Ok(text.to_owned())
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.clone()
     }
 }
 
-impl Value for Option<String> {
+impl PropertyValue for Option<String> {
     const EXPECTED: &'static str = "a text";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         Ok(Some(text.to_owned()))
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.clone().unwrap_or_default()
     }
 }
 
-impl Value for Option<PathBuf> {
+impl PropertyValue for Option<PathBuf> {
     const EXPECTED: &'static str = "the path of a file";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         Ok(Some(text.into()))
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.as_deref()
             .map(|path| path.display().to_string())
             .unwrap_or_default()
     }
 }
 
-impl Value for Option<EndpointId> {
+impl PropertyValue for Option<EndpointId> {
     const EXPECTED: &'static str = "the name of an endpoint";
 
     fn parse(text: &str, find: Find<'_>) -> Result<Self, String> {
@@ -196,14 +196,14 @@ impl Value for Option<EndpointId> {
         found.map_err(|why| format!("is not valid: {why}"))
     }
 
-    fn show(&self, endpoints: &[Endpoint]) -> String {
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
         self.and_then(|id| endpoints.get(id.index()))
             .map(|endpoint| endpoint.name.clone())
             .unwrap_or_default()
     }
 }
 
-impl Value for Option<HostPort> {
+impl PropertyValue for Option<HostPort> {
     const EXPECTED: &'static str = "a port on localhost, for example 9100, or a host and a port, for example 0.0.0.0:9100 for all addresses";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
@@ -218,7 +218,7 @@ impl Value for Option<HostPort> {
         expect(place.filter(is_explicit).map(Some), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 }
@@ -268,26 +268,26 @@ impl fmt::Display for JwtAlgorithm {
     }
 }
 
-impl Value for JwtAlgorithm {
+impl PropertyValue for JwtAlgorithm {
     const EXPECTED: &'static str = "HS256, RS256, ES256 or EdDSA";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(text.parse().ok(), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.to_string()
     }
 }
 
-impl Value for Format {
+impl PropertyValue for LogFormat {
     const EXPECTED: &'static str = "text or json";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         expect(text.parse().ok(), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.to_string()
     }
 }
@@ -302,7 +302,7 @@ impl Default for LogFilter {
     }
 }
 
-impl Value for LogFilter {
+impl PropertyValue for LogFilter {
     const EXPECTED: &'static str =
         "error, warn, info, debug or trace, or a filter such as info,tce_runtime=warn";
 
@@ -311,7 +311,7 @@ impl Value for LogFilter {
         expect(filter, text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.0.clone()
     }
 }
@@ -329,7 +329,7 @@ fn site(text: &str) -> Option<String> {
     is_valid.then(|| text.to_owned())
 }
 
-impl Value for Sites {
+impl PropertyValue for Sites {
     const EXPECTED: &'static str =
         "comma-separated sites, for example https://chat.example.org,http://localhost:8080";
 
@@ -338,7 +338,7 @@ impl Value for Sites {
         expect(sites.map(Self), text)
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.0.join(",")
     }
 }
@@ -353,14 +353,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Value for Option<Secret> {
+impl PropertyValue for Option<Secret> {
     const EXPECTED: &'static str = "a text; never shown";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         Ok(Some(Secret(text.to_owned())))
     }
 
-    fn show(&self, _: &[Endpoint]) -> String {
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.as_ref().map_or("", |_| "(not shown)").to_owned()
     }
 }
@@ -376,7 +376,7 @@ macro_rules! choices {
             $($(#[doc = $choice_doc])+ $choice,)+
         }
 
-        impl Value for $name {
+        impl PropertyValue for $name {
             const EXPECTED: &'static str = $expected;
 
             fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
@@ -385,7 +385,7 @@ macro_rules! choices {
                 expect(choice.map(|(_, choice)| choice), text)
             }
 
-            fn show(&self, _: &[Endpoint]) -> String {
+            fn show(&self, _: &[ServiceEndpoint]) -> String {
                 match self {
                     $(Self::$choice => $word,)+
                 }

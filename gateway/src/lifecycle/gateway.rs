@@ -16,8 +16,8 @@ use crate::{
         AUTHENTICATOR_INDEX, AuthGuard, Authenticator, InterfaceAuthenticator, JwtAuthenticator,
         JwtOptions, LISTENER_INDEX, TokenIsUser, UserEvents,
     },
-    config::{Auth, Broker, Override, Properties, Server, Services},
-    listener::Listener,
+    config::{Auth, Broker, Override, Properties, ServerConfig, Services},
+    listener::ClientListener,
     metrics::{DropCounters, install_recorder},
     session::SessionContext,
     upstream::{QueueUpstreams, Upstreams},
@@ -44,7 +44,7 @@ const AUTHENTICATOR_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 pub struct Gateway {
     services: Arc<Services>,
-    server: Arc<Server>,
+    server: Arc<ServerConfig>,
     /// The file to reload, with its overrides.
     file: Option<(PathBuf, Vec<Override>)>,
     servants: Vec<Arc<dyn Servant>>,
@@ -132,7 +132,7 @@ impl Gateway {
     /// An address is in use, or a certificate or key can't be read.
     pub async fn start(self) -> Result<RunningGateway, GatewayError> {
         let admin = match &self.server.properties.admin {
-            Some(at) => Some(admin::Server::bind(at, install_recorder().ok()).await?),
+            Some(at) => Some(admin::AdminServer::bind(at, install_recorder().ok()).await?),
             None => None,
         };
         let name = self.server.name.clone();
@@ -151,7 +151,7 @@ impl Gateway {
         let context = self.context(&queues).await?;
         let mut listeners = Vec::new();
         for id in &self.server.listen {
-            listeners.push(Listener::bind(&context, self.services.endpoint(*id)).await?);
+            listeners.push(ClientListener::bind(&context, self.services.endpoint(*id)).await?);
         }
         let running = RunningGateway::new(context, listeners, self.file, self.memory);
         running
@@ -196,7 +196,7 @@ fn interface_index(services: &Services, name: &str, default: u16) -> u16 {
 /// The authenticator of the property `auth`; `None` without `userid_check`.
 async fn authenticator(
     services: &Services,
-    server: &Server,
+    server: &ServerConfig,
     queues: &QueueUpstreams,
 ) -> Result<Option<AuthGuard>, GatewayError> {
     let properties = &server.properties;
@@ -237,7 +237,7 @@ fn jwt_authenticator(properties: &Properties) -> Result<JwtAuthenticator, Gatewa
 /// Connects to the authenticator's server, and retries until it can be reached.
 async fn connect_authenticator(
     services: &Services,
-    server: &Server,
+    server: &ServerConfig,
     queues: &QueueUpstreams,
 ) -> Result<Connection, GatewayError> {
     let Some(id) = server.properties.auth_endpoint else {

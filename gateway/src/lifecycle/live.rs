@@ -7,7 +7,7 @@ use crate::{
         ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot, SnapshotSource,
         UpstreamRow, UpstreamState,
     },
-    listener::Listener,
+    listener::ClientListener,
     routing::{RouteTarget, interface_name},
     session::{GatewayPhase, Session, SessionContext},
     upstream::{Upstream, UpstreamKind},
@@ -16,7 +16,7 @@ use crate::{
 /// Takes snapshots of a running gateway.
 pub(super) struct LiveSource {
     pub(super) context: Arc<SessionContext>,
-    pub(super) listeners: Arc<Vec<Listener>>,
+    pub(super) listeners: Arc<Vec<ClientListener>>,
 }
 
 impl SnapshotSource for LiveSource {

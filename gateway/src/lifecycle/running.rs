@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tce_runtime::{
     Adapter, BusyPoll, Communicator, MemoryBroker, RpcError, config::Endpoint as EndpointAddress,
+    forwarding::MessageHandler,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -21,8 +22,8 @@ use tokio::{
 use super::{error::GatewayError, live::LiveSource};
 use crate::{
     admin,
-    config::{Endpoint, Override, Server, Services},
-    listener::Listener,
+    config::{Override, ServerConfig, ServiceEndpoint, Services},
+    listener::ClientListener,
     metrics::{self, TrafficTotals},
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
     upstream::{DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
@@ -36,7 +37,7 @@ const UPSTREAM_SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 /// stop it.
 pub struct RunningGateway {
     context: Arc<SessionContext>,
-    listeners: Arc<Vec<Listener>>,
+    listeners: Arc<Vec<ClientListener>>,
     /// The communicators of direct upstreams.
     direct: Mutex<Vec<Communicator>>,
     queues: Mutex<Vec<QueueUpstreams>>,
@@ -49,7 +50,7 @@ pub struct RunningGateway {
 impl RunningGateway {
     pub(super) fn new(
         context: Arc<SessionContext>,
-        listeners: Vec<Listener>,
+        listeners: Vec<ClientListener>,
         file: Option<(PathBuf, Vec<Override>)>,
         memory: Option<MemoryBroker>,
     ) -> Self {
@@ -66,7 +67,7 @@ impl RunningGateway {
 
     /// The addresses that clients connect to, with the ports in use.
     pub fn addresses(&self) -> impl Iterator<Item = &EndpointAddress> {
-        self.listeners.iter().flat_map(Listener::addresses)
+        self.listeners.iter().flat_map(ClientListener::addresses)
     }
 
     /// The number of open client connections.
@@ -85,7 +86,7 @@ impl RunningGateway {
     }
 
     /// Starts to serve clients.
-    pub(super) fn serve(&self, admin: Option<admin::Server>) {
+    pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
         tokio::spawn(maintain(Arc::clone(&self.context)));
         if let Some(admin) = admin {
             let (source, ended) = (self.source(), self.context.reached(GatewayPhase::Ended));
@@ -102,7 +103,7 @@ impl RunningGateway {
     pub(super) async fn activate(
         &self,
         services: &Arc<Services>,
-        server: &Arc<Server>,
+        server: &Arc<ServerConfig>,
         queues: QueueUpstreams,
         mut upstreams: Upstreams,
     ) -> Result<(), GatewayError> {
@@ -127,14 +128,14 @@ impl RunningGateway {
         Ok(())
     }
 
-    fn connect(&self, endpoint: &Endpoint) -> DirectUpstream {
+    fn connect(&self, endpoint: &ServiceEndpoint) -> DirectUpstream {
         let context = &self.context;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator = Communicator::with_options(context.properties.upstream_options(tls));
         let addresses = hosts.iter().map(|host| endpoint.address(host).to_string());
         let key = context.endpoint_keys.key(&endpoint.name);
         let upstream = DirectUpstream::connect(&communicator, addresses, &context.servants, |id| {
-            UpstreamHandler::new(context, key, Some(id))
+            Arc::new(UpstreamHandler::new(context, key, Some(id)))
         });
         self.direct.lock().push(communicator);
         upstream
@@ -149,7 +150,8 @@ impl RunningGateway {
             for servant in &context.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            let handler = UpstreamHandler::new(context, key, None);
+            let handler: Arc<dyn MessageHandler> =
+                Arc::new(UpstreamHandler::new(context, key, None));
             adapter.handle_queues(&handler).start();
         }
         Ok(())
@@ -215,10 +217,7 @@ impl RunningGateway {
             .iter()
             .map(|listener| listener.shutdown(time));
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
-        let mut communicators = std::mem::take(&mut *self.direct.lock());
-        let queues = self.queues.lock();
-        communicators.extend(queues.iter().map(|queues| queues.communicator().clone()));
-        drop(queues);
+        let communicators = self.upstream_communicators();
         let upstreams = communicators.iter();
         join_all(upstreams.map(|communicator| communicator.shutdown(UPSTREAM_SHUTDOWN_TIME))).await;
         self.context.phase.send_replace(GatewayPhase::Ended);
@@ -232,6 +231,13 @@ impl RunningGateway {
         );
         self.context.routes.store(Arc::new(empty));
         is_complete
+    }
+
+    fn upstream_communicators(&self) -> Vec<Communicator> {
+        let mut communicators = self.direct.lock().clone();
+        let queues = self.queues.lock();
+        communicators.extend(queues.iter().map(|queues| queues.communicator().clone()));
+        communicators
     }
 
     /// Serves until SIGTERM or Ctrl-C, then [shuts down](Self::shutdown). Reloads
@@ -278,7 +284,7 @@ async fn keep_for_calls(context: Arc<SessionContext>, old: Arc<ActiveRoutes>) {
     drop(old);
 }
 
-fn listen_endpoints<'a>(services: &'a Services, server: &Server) -> Vec<&'a Endpoint> {
+fn listen_endpoints<'a>(services: &'a Services, server: &ServerConfig) -> Vec<&'a ServiceEndpoint> {
     let ids = server.listen.iter();
     ids.map(|id| services.endpoint(*id)).collect()
 }

@@ -3,7 +3,7 @@
 use tce_runtime::config::problem::{ProblemReport, quoted};
 
 use super::{EndpointKey, EndpointKeys, Route, RouteTarget, RoutingTable};
-use crate::config::{EndpointId, EndpointKind, Interface, Server, Services};
+use crate::config::{EndpointId, EndpointKind, ServerConfig, ServiceInterface, Services};
 
 /// The file has no interface of the given name or index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub struct UnknownInterface(String);
 /// The file has no such interface.
 pub fn explain(
     services: &Services,
-    server: &Server,
+    server: &ServerConfig,
     interface: &str,
 ) -> Result<String, UnknownInterface> {
     let interface = find(services, interface)?;
@@ -33,7 +33,7 @@ pub fn explain(
     Ok(explanation.text())
 }
 
-fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, UnknownInterface> {
+fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a ServiceInterface, UnknownInterface> {
     let by_index = asked
         .parse()
         .ok()
@@ -55,15 +55,15 @@ fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a Interface, Unknow
 
 struct Explanation<'a> {
     services: &'a Services,
-    server: &'a Server,
-    interface: &'a Interface,
+    server: &'a ServerConfig,
+    interface: &'a ServiceInterface,
     keys: EndpointKeys,
     table: RoutingTable,
 }
 
 impl Explanation<'_> {
     fn text(&self) -> String {
-        let Interface { ifidx, name } = self.interface;
+        let ServiceInterface { ifidx, name } = self.interface;
         let mut lines = vec![format!(
             "{name} (interface {ifidx}) at server {}",
             self.server.name

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tce_runtime::config::NodeType;
 
 use crate::{
-    config::{EndpointId, EndpointKind, Hop, InterfaceRoutes, Server, Services},
+    config::{EndpointId, EndpointKind, Hop, InterfaceRoutes, ServerConfig, Services},
     metrics::RouteMetrics,
 };
 
@@ -138,7 +138,7 @@ pub struct RoutingTable {
 
 impl RoutingTable {
     /// The routes of a server.
-    pub fn new(services: &Services, server: &Server, keys: &EndpointKeys) -> Self {
+    pub fn new(services: &Services, server: &ServerConfig, keys: &EndpointKeys) -> Self {
         let name = |id: EndpointId| services.endpoint(id).name.as_str();
         let key = |id: EndpointId| keys.key(name(id));
         let calls = hops(server, |routes| &routes.calls).map(|(ifidx, hop)| {
@@ -181,7 +181,7 @@ impl RoutingTable {
 }
 
 fn hops(
-    server: &Server,
+    server: &ServerConfig,
     hops: impl Fn(&InterfaceRoutes) -> &[Hop],
 ) -> impl Iterator<Item = (u16, Hop)> {
     server
@@ -190,7 +190,7 @@ fn hops(
         .flat_map(move |routes| hops(routes).iter().map(|hop| (routes.ifidx, *hop)))
 }
 
-fn target(services: &Services, server: &Server, hop: Hop) -> RouteTarget {
+fn target(services: &Services, server: &ServerConfig, hop: Hop) -> RouteTarget {
     if !server.listen.contains(&hop.to) {
         return RouteTarget::Servers;
     }
@@ -217,7 +217,7 @@ struct RouteIndex<T> {
 }
 
 impl<T> RouteIndex<T> {
-    /// Takes entries in ascending order of interface, as [`Server`] has them.
+    /// Takes entries in ascending order of interface, as [`ServerConfig`] has them.
     fn new(routes: impl IntoIterator<Item = (u16, EndpointKey, T)>) -> Self {
         let mut starts = vec![0];
         let mut entries = Vec::new();

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::registry::SessionRegistry;
 use crate::{
     auth::{AuthGuard, UserEvents},
-    config::{Properties, Server, Services},
+    config::{Properties, ServerConfig, Services},
     metrics::DropCounters,
     routing::{EndpointKeys, RoutingTable},
     upstream::Upstreams,
@@ -39,7 +39,7 @@ pub(crate) enum GatewayPhase {
 /// A reload swaps it as a whole.
 pub(crate) struct ActiveRoutes {
     pub(crate) services: Arc<Services>,
-    pub(crate) server: Arc<Server>,
+    pub(crate) server: Arc<ServerConfig>,
     pub(crate) table: RoutingTable,
     pub(crate) upstreams: Upstreams,
 }
@@ -47,7 +47,7 @@ pub(crate) struct ActiveRoutes {
 impl ActiveRoutes {
     pub(crate) fn new(
         services: &Arc<Services>,
-        server: &Arc<Server>,
+        server: &Arc<ServerConfig>,
         keys: &EndpointKeys,
         upstreams: Upstreams,
     ) -> Self {
@@ -88,7 +88,7 @@ impl SessionContext {
     /// The context of a gateway without upstreams.
     pub(crate) fn new(
         services: &Arc<Services>,
-        server: &Arc<Server>,
+        server: &Arc<ServerConfig>,
         authenticator: Option<AuthGuard>,
         events: UserEvents,
         servants: Vec<Arc<dyn Servant>>,

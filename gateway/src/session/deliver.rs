@@ -39,12 +39,12 @@ impl UpstreamHandler {
         context: &Arc<SessionContext>,
         endpoint: EndpointKey,
         upstream: Option<UpstreamId>,
-    ) -> Arc<dyn MessageHandler> {
-        Arc::new(Self {
+    ) -> Self {
+        Self {
             context: Arc::clone(context),
             endpoint,
             upstream,
-        })
+        }
     }
 
     /// The session of the user whom the message names.

@@ -8,7 +8,7 @@ use tce_runtime::{
     config::{MqConfig, MqEndpoint},
 };
 
-use crate::config::{EndpointId, EndpointKind, Server, Services};
+use crate::config::{EndpointId, EndpointKind, ServerConfig, Services};
 
 /// The pauses between attempts to open the queues at the start.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ pub(crate) struct QueueUpstreams {
 impl QueueUpstreams {
     /// The queues that `server` reads and writes, except those that are already
     /// `open`.
-    pub(crate) fn new(services: &Services, server: &Server, open: &[Self]) -> Self {
+    pub(crate) fn new(services: &Services, server: &ServerConfig, open: &[Self]) -> Self {
         let (reads, writes) = (
             names(services, &server.reads),
             names(services, &server.writes),

@@ -34,9 +34,9 @@ async fn who_does_not_finish_asking_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn silent_connections_keep_nobody_out() {
     let server = serve(&Fake::default()).await;
-    let mut crowd = Vec::new();
+    let mut silent_connections = Vec::new();
     for _ in 0..100 {
-        crowd.push(silent(server.address, "").await);
+        silent_connections.push(silent(server.address, "").await);
     }
     assert_eq!(get(server.address, "/healthz").await.status, 200);
 }

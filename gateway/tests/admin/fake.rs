@@ -7,7 +7,7 @@ use std::{
 
 use tce_gateway::{
     admin::{
-        ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Server, Snapshot,
+        AdminServer, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
         SnapshotSource, TrafficTotals, UpstreamRow, UpstreamState, install_recorder,
     },
     config::HostPort,
@@ -119,7 +119,9 @@ pub(crate) fn place(host: &str) -> HostPort {
 
 pub(crate) async fn serve_at(host: &str, source: &Fake) -> Running {
     let recorder = install_recorder().unwrap();
-    let server = Server::bind(&place(host), Some(recorder)).await.unwrap();
+    let server = AdminServer::bind(&place(host), Some(recorder))
+        .await
+        .unwrap();
     let address = server.address();
     let (end, ending) = oneshot::channel();
     let (source, ending) = (source.clone(), async {

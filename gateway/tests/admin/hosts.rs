@@ -1,7 +1,7 @@
 //! The address of the admin page, and the host names that it accepts.
 
 use tce_gateway::{
-    admin::Server,
+    admin::AdminServer,
     config::{HostPort, Override, Services},
 };
 
@@ -125,7 +125,7 @@ async fn a_port_that_is_taken_is_named() {
         port: server.address.port(),
         ..place("127.0.0.1")
     };
-    let error = Server::bind(&place, None).await.unwrap_err();
+    let error = AdminServer::bind(&place, None).await.unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains(&format!("can't serve the admin page at {place}:")),
@@ -135,7 +135,7 @@ async fn a_port_that_is_taken_is_named() {
 
 #[tokio::test]
 async fn without_a_recorder_there_are_no_metrics() {
-    let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
+    let server = AdminServer::bind(&place("127.0.0.1"), None).await.unwrap();
     let address = server.address();
     tokio::spawn(async move { server.serve(Fake::default(), std::future::pending()).await });
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tce_gateway::admin::{
-    ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Server, Snapshot,
+    AdminServer, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
     SnapshotSource, UpstreamRow, UpstreamState,
 };
 
@@ -31,7 +31,7 @@ impl Told {
 
     /// Serves the source, and opens the page.
     async fn shown(&self) -> Browser {
-        let server = Server::bind(&place("127.0.0.1"), None).await.unwrap();
+        let server = AdminServer::bind(&place("127.0.0.1"), None).await.unwrap();
         let url = format!("http://{}/", server.address());
         let source = self.clone();
         tokio::spawn(async move { server.serve(source, std::future::pending()).await });

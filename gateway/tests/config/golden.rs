@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use tce_gateway::{
-    config::{Loaded, print_config, properties_table},
+    config::{LoadedServices, print_config, properties_table},
     routing::explain,
 };
 
@@ -49,7 +49,7 @@ fn a_file_is_resolved_and_explained() {
     }
 }
 
-fn describe(Loaded { services, warnings }: &Loaded) -> String {
+fn describe(LoadedServices { services, warnings }: &LoadedServices) -> String {
     let mut text = String::new();
     for warning in warnings {
         writeln!(text, "warning: {warning}").unwrap();

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use tce_gateway::config::{
-    Auth, Broker, EndpointId, EndpointKind, HostPort, Properties, SecondLogin, Server, Services,
-    ValueOrigin,
+    Auth, Broker, EndpointId, EndpointKind, HostPort, Properties, SecondLogin, ServerConfig,
+    Services, ValueOrigin,
 };
 use tce_runtime::config::NodeType;
 
@@ -16,7 +16,7 @@ fn names(services: &Services, ids: &[EndpointId]) -> Vec<String> {
         .collect()
 }
 
-fn only_server(text: &str) -> (Services, Server) {
+fn only_server(text: &str) -> (Services, ServerConfig) {
     let services = parse(text)
         .unwrap_or_else(|error| panic!("{error}"))
         .services;

@@ -14,18 +14,18 @@ mod routes;
 
 use std::path::{Path, PathBuf};
 
-use tce_gateway::config::{Loaded, Override, Services};
+use tce_gateway::config::{LoadedServices, Override, Services};
 use tce_runtime::config::problem::Problems;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
 }
 
-fn parse(text: &str) -> Result<Loaded, Problems> {
+fn parse(text: &str) -> Result<LoadedServices, Problems> {
     parse_with(text, &[])
 }
 
-fn parse_with(text: &str, overrides: &[Override]) -> Result<Loaded, Problems> {
+fn parse_with(text: &str, overrides: &[Override]) -> Result<LoadedServices, Problems> {
     Services::parse(text, "services.xml", overrides)
 }
 

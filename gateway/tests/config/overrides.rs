@@ -1,6 +1,6 @@
 //! Overrides from the environment and flags.
 
-use tce_gateway::config::{Override, OverrideSource, PROPERTIES, Server, ValueOrigin};
+use tce_gateway::config::{Override, OverrideSource, PROPERTIES, ServerConfig, ValueOrigin};
 
 use crate::{parse_with, with_properties};
 
@@ -12,7 +12,7 @@ fn variable(name: &str, value: &str) -> Vec<Override> {
     Override::from_environment([(name.into(), value.into())])
 }
 
-fn origin(server: &Server, name: &str) -> ValueOrigin {
+fn origin(server: &ServerConfig, name: &str) -> ValueOrigin {
     let row = PROPERTIES.iter().position(|row| row.name == name);
     server.origins[row.unwrap()]
 }

@@ -31,9 +31,9 @@ mod wire;
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
-mod cases;
+mod capacity;
 #[cfg(test)]
-mod crowd;
+mod cases;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]

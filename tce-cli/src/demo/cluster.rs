@@ -8,7 +8,7 @@ use std::{
 use tce_gateway::{
     Gateway, RunningGateway,
     auth::TokenIsUser,
-    config::{EndpointKind, HostPort, Server, Services},
+    config::{EndpointKind, HostPort, ServerConfig, Services},
 };
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
 
@@ -127,7 +127,7 @@ async fn start_gateway(
 fn show(
     console: &mut Console,
     services: &Services,
-    server: &Server,
+    server: &ServerConfig,
     gateway: &RunningGateway,
 ) -> io::Result<()> {
     let name = &server.name;

@@ -8,18 +8,22 @@ use tce_runtime::config::{NodeType, TlsConfig, problem::quoted};
 use super::{
     definitions::{EndpointRef, Endpoints},
     endpoint::Family,
-    routes::{Direction, EndpointRoles, RouteRow},
+    routes::{Direction, EndpointRoles, RouteElement},
     settings::ServerSettings,
-    xml::{Attribute, Element, Reporter},
+    xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{Auth, EndpointId, EndpointKind, HostPort, JwtAlgorithm, PROPERTIES};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind, HostPort},
+    properties::PROPERTIES,
+    value::{Auth, JwtAlgorithm},
+};
 
 /// Reports a server that clients can't connect to, and endpoints that the
 /// gateway can't listen on.
 pub(super) fn check_listen(
-    server: Element<'_>,
+    server: XmlElement<'_>,
     roles: &mut EndpointRoles<'_>,
-    rows: &[RouteRow<'_>],
+    rows: &[RouteElement<'_>],
     endpoints: &Endpoints,
     reporter: &mut Reporter<'_, '_>,
 ) {
@@ -40,7 +44,7 @@ pub(super) fn check_listen(
 
 /// Warns about a `type` that does not agree with `listen`.
 fn check_server_type(
-    server: Element<'_>,
+    server: XmlElement<'_>,
     roles: &EndpointRoles<'_>,
     endpoints: &Endpoints,
     reporter: &mut Reporter<'_, '_>,
@@ -113,13 +117,13 @@ pub(super) struct Loopback {
 
 impl Loopback {
     pub(super) fn read(
-        text: Option<Attribute<'_>>,
+        text: Option<XmlAttribute<'_>>,
         endpoints: &Endpoints,
         roles: &EndpointRoles<'_>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Self {
         let mut loopback = Self::default();
-        for pair in text.into_iter().flat_map(Attribute::list) {
+        for pair in text.into_iter().flat_map(XmlAttribute::list) {
             match read_pair(pair, endpoints, reporter) {
                 Some((call, back)) => loopback.add(&call, &back, endpoints, roles, reporter),
                 None => loopback.is_incomplete = true,
@@ -191,7 +195,7 @@ impl Loopback {
     /// Warns about CALLs whose RETURN can't come back.
     pub(super) fn check(
         &self,
-        rows: &[RouteRow<'_>],
+        rows: &[RouteElement<'_>],
         endpoints: &Endpoints,
         reporter: &mut Reporter<'_, '_>,
     ) {
@@ -234,7 +238,7 @@ impl Loopback {
 }
 
 fn read_pair<'a>(
-    pair: Attribute<'a>,
+    pair: XmlAttribute<'a>,
     endpoints: &Endpoints,
     reporter: &mut Reporter<'_, '_>,
 ) -> Option<(EndpointRef<'a>, EndpointRef<'a>)> {
@@ -403,7 +407,7 @@ fn open_authenticator(
 /// Warns about queues that the gateway reads and writes: it would consume calls
 /// that are meant for servers.
 pub(super) fn check_read_and_written(
-    server: Element<'_>,
+    server: XmlElement<'_>,
     roles: &EndpointRoles<'_>,
     endpoints: &Endpoints,
     reporter: &mut Reporter<'_, '_>,

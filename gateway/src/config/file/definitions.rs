@@ -6,13 +6,17 @@ use tce_runtime::config::problem::quoted;
 
 use super::{
     endpoint::{EndpointAttributes, Family, Variables},
-    xml::{Attribute, Element, Reporter},
+    xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{Endpoint, EndpointId, EndpointKind, Interface, Override};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind, ServiceEndpoint},
+    overrides::Override,
+    services::ServiceInterface,
+};
 
 /// The names that servers use, and the overrides of their properties.
 pub(super) struct Definitions<'a> {
-    pub(super) interfaces: Interfaces<'a>,
+    pub(super) interfaces: InterfaceDefinitions<'a>,
     pub(super) endpoints: Endpoints,
     /// Overrides of the properties of every server.
     pub(super) overrides: &'a [Override],
@@ -23,15 +27,15 @@ const BUILTIN: u16 = u16::MAX;
 
 /// The interfaces of a file, by name.
 #[derive(Debug, Default)]
-pub(super) struct Interfaces<'a> {
+pub(super) struct InterfaceDefinitions<'a> {
     /// The index, if it is valid, and the offset of the definition.
     by_name: HashMap<&'a str, (Option<u16>, usize)>,
     by_index: HashMap<u16, usize>,
 }
 
-impl<'a> Interfaces<'a> {
+impl<'a> InterfaceDefinitions<'a> {
     /// Adds the interfaces of an `InterfaceDef`.
-    pub(super) fn read(&mut self, section: Element<'a>, reporter: &mut Reporter<'_, '_>) {
+    pub(super) fn read(&mut self, section: XmlElement<'a>, reporter: &mut Reporter<'_, '_>) {
         for element in section.children(&["if"], reporter) {
             element.warn_unknown_attributes(&["id", "name"], reporter);
             let name = element.require("name", "test.Server", reporter);
@@ -44,7 +48,7 @@ impl<'a> Interfaces<'a> {
         }
     }
 
-    fn index(&mut self, id: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+    fn index(&mut self, id: XmlAttribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
         let text = quoted(id.text);
         let Some(ifidx) = id.text.parse().ok().filter(|ifidx| *ifidx != BUILTIN) else {
             let why = if id.text == "65535" {
@@ -68,7 +72,12 @@ impl<'a> Interfaces<'a> {
         Some(ifidx)
     }
 
-    fn insert(&mut self, name: Attribute<'a>, ifidx: Option<u16>, reporter: &mut Reporter<'_, '_>) {
+    fn insert(
+        &mut self,
+        name: XmlAttribute<'a>,
+        ifidx: Option<u16>,
+        reporter: &mut Reporter<'_, '_>,
+    ) {
         if let Some((_, first)) = self.by_name.get(name.text) {
             let (name_text, line) = (quoted(name.text), reporter.line(*first));
             reporter.error(
@@ -82,7 +91,11 @@ impl<'a> Interfaces<'a> {
 
     /// The index of the interface that an attribute names; `None` after
     /// reporting that it is not defined, or that its definition is wrong.
-    pub(super) fn find(&self, name: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+    pub(super) fn find(
+        &self,
+        name: XmlAttribute<'_>,
+        reporter: &mut Reporter<'_, '_>,
+    ) -> Option<u16> {
         if let Some((ifidx, _)) = self.by_name.get(name.text) {
             return *ifidx;
         }
@@ -98,12 +111,12 @@ impl<'a> Interfaces<'a> {
         None
     }
 
-    pub(super) fn finish(self) -> Vec<Interface> {
+    pub(super) fn finish(self) -> Vec<ServiceInterface> {
         let mut interfaces: Vec<_> = self
             .by_name
             .into_iter()
             .filter_map(|(name, (ifidx, _))| {
-                Some(Interface {
+                Some(ServiceInterface {
                     ifidx: ifidx?,
                     name: name.to_owned(),
                 })
@@ -148,7 +161,7 @@ impl Endpoints {
     /// Adds the endpoints of an `EndPoints`.
     pub(super) fn read<'a>(
         &mut self,
-        section: Element<'a>,
+        section: XmlElement<'a>,
         variables: &Variables<'a>,
         reporter: &mut Reporter<'_, '_>,
     ) {
@@ -216,7 +229,7 @@ impl Endpoints {
     /// The endpoint that an attribute names; reports an error if there is none.
     pub(super) fn resolve<'a>(
         &self,
-        name: Attribute<'a>,
+        name: XmlAttribute<'a>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Option<EndpointRef<'a>> {
         match self.find(name.text, reporter) {
@@ -232,9 +245,9 @@ impl Endpoints {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Endpoint> {
+    pub(super) fn finish(self) -> Vec<ServiceEndpoint> {
         let both = self.names.into_iter().zip(self.kinds);
-        both.filter_map(|(name, kind)| Some(Endpoint { name, kind: kind? }))
+        both.filter_map(|(name, kind)| Some(ServiceEndpoint { name, kind: kind? }))
             .collect()
     }
 }

@@ -5,10 +5,9 @@ use std::{borrow::Cow, collections::HashMap};
 
 use tce_runtime::config::{Address, MqEndpoint, TlsConfig, problem::quoted};
 
-use super::xml::{Attribute, Element, Reporter};
+use super::xml::{Reporter, XmlAttribute, XmlElement};
 use crate::config::{
-    EndpointKind, HostPort,
-    endpoint::{ANY_HOST, parse_host},
+    endpoint::{ANY_HOST, EndpointKind, HostPort, parse_host},
     value::{parse_flag, split},
 };
 
@@ -18,7 +17,7 @@ pub(super) struct Variables<'a>(HashMap<&'a str, (&'a str, usize)>);
 
 impl<'a> Variables<'a> {
     /// Adds the variables of a `VariantDef`.
-    pub(super) fn read(&mut self, section: Element<'a>, reporter: &mut Reporter<'_, '_>) {
+    pub(super) fn read(&mut self, section: XmlElement<'a>, reporter: &mut Reporter<'_, '_>) {
         for element in section.children(&["var"], reporter) {
             element.warn_unknown_attributes(&["name", "value"], reporter);
             let Some(name) = element.require("name", "mq-host", reporter) else {
@@ -43,7 +42,7 @@ impl<'a> Variables<'a> {
     /// Returns `None` after reporting an undefined variable.
     pub(super) fn expand(
         &self,
-        attribute: Attribute<'a>,
+        attribute: XmlAttribute<'a>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Option<Cow<'a, str>> {
         if !attribute.text.contains('{') {
@@ -127,7 +126,7 @@ pub(super) struct AttributeText<'a> {
 
 impl<'a> EndpointAttributes<'a> {
     pub(super) fn read(
-        element: Element<'a>,
+        element: XmlElement<'a>,
         variables: &Variables<'a>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Self {

@@ -17,13 +17,16 @@ use std::collections::HashMap;
 
 use tce_runtime::config::problem::{ProblemReport, quoted};
 
-use super::{Override, Server, Services};
+use crate::config::{
+    overrides::Override,
+    services::{ServerConfig, Services},
+};
 use checks::{Loopback, check_listen, check_read_and_written, check_settings};
-use definitions::{Definitions, Endpoints, Interfaces};
+use definitions::{Definitions, Endpoints, InterfaceDefinitions};
 use endpoint::Variables;
 use routes::{EndpointRoles, collect_routes, read_rows};
 use settings::ServerSettings;
-use xml::{Element, Reporter};
+use xml::{Reporter, XmlElement};
 
 /// The configuration as far as it has no mistakes; reports mistakes.
 pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemReport) -> Services {
@@ -32,7 +35,7 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
         return Services::default();
     };
     // The root may have any name.
-    let root = Element::root(&document);
+    let root = XmlElement::root(&document);
     let names = ["InterfaceDef", "VariantDef", "EndPoints", "servers"];
     let sections = root.children(&names, &mut reporter);
     let [interface_defs, variant_defs, end_points, servers] = names.map(|name| {
@@ -47,7 +50,7 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
         variables.read(section, &mut reporter);
     }
     let mut definitions = Definitions {
-        interfaces: Interfaces::default(),
+        interfaces: InterfaceDefinitions::default(),
         endpoints: Endpoints::default(),
         overrides,
     };
@@ -72,10 +75,10 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
 }
 
 fn read_servers<'a>(
-    sections: impl Iterator<Item = Element<'a>>,
+    sections: impl Iterator<Item = XmlElement<'a>>,
     definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
-) -> Vec<Server> {
+) -> Vec<ServerConfig> {
     let mut servers = Vec::new();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for section in sections {
@@ -99,11 +102,11 @@ fn read_servers<'a>(
 
 /// The server as far as it has no mistakes; reports mistakes.
 fn read_server(
-    element: Element<'_>,
+    element: XmlElement<'_>,
     name: &str,
     definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
-) -> Server {
+) -> ServerConfig {
     element.warn_unknown_attributes(&["name", "type", "id"], reporter);
     let sections = element.children(&["route", "extra_mqs", "properties"], reporter);
     let of = |name| {
@@ -125,7 +128,7 @@ fn read_server(
     loopback.check(&rows, endpoints, reporter);
     check_settings(&settings, &mut roles, endpoints, reporter);
     check_read_and_written(element, &roles, endpoints, reporter);
-    Server {
+    ServerConfig {
         name: name.to_owned(),
         listen: roles.listen,
         routes: collect_routes(&rows),

@@ -7,9 +7,12 @@ use tce_runtime::config::problem::quoted;
 use super::{
     definitions::{Definitions, EndpointRef, Endpoints},
     endpoint::Family,
-    xml::{Attribute, Element, Reporter},
+    xml::{Reporter, XmlAttribute, XmlElement},
 };
-use crate::config::{EndpointId, EndpointKind, Hop, InterfaceRoutes};
+use crate::config::{
+    endpoint::{EndpointId, EndpointKind},
+    services::{Hop, InterfaceRoutes},
+};
 
 /// The kind of message that a row routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +23,7 @@ pub(super) enum Direction {
 
 /// A `call` or `return` row whose names are all defined.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RouteRow<'a> {
+pub(super) struct RouteElement<'a> {
     pub(super) direction: Direction,
     pub(super) ifidx: u16,
     /// The interface's name.
@@ -33,10 +36,10 @@ pub(super) struct RouteRow<'a> {
 /// The rows of these `route` elements that have no mistakes, and whether all
 /// have none; reports mistakes.
 pub(super) fn read_rows<'a>(
-    routes: &[Element<'a>],
+    routes: &[XmlElement<'a>],
     definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
-) -> (Vec<RouteRow<'a>>, bool) {
+) -> (Vec<RouteElement<'a>>, bool) {
     let mut rows = Vec::new();
     let mut is_complete = true;
     let mut seen = HashMap::new();
@@ -56,7 +59,7 @@ pub(super) fn read_rows<'a>(
             } else {
                 Direction::Return
             };
-            let row = RouteRow {
+            let row = RouteElement {
                 direction,
                 ifidx,
                 interface: interface.text,
@@ -64,7 +67,8 @@ pub(super) fn read_rows<'a>(
                 to,
                 at: element.at(),
             };
-            let first: &mut RouteRow<'_> = seen.entry((direction, ifidx, from.id)).or_insert(row);
+            let first: &mut RouteElement<'_> =
+                seen.entry((direction, ifidx, from.id)).or_insert(row);
             if first.at == row.at {
                 rows.push(row);
             } else {
@@ -76,7 +80,7 @@ pub(super) fn read_rows<'a>(
 }
 
 fn ends<'a>(
-    element: Element<'a>,
+    element: XmlElement<'a>,
     definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
 ) -> Option<(EndpointRef<'a>, EndpointRef<'a>)> {
@@ -93,7 +97,11 @@ fn ends<'a>(
     Some((ends.0?, ends.1?))
 }
 
-fn report_duplicate(row: &RouteRow<'_>, first: &RouteRow<'_>, reporter: &mut Reporter<'_, '_>) {
+fn report_duplicate(
+    row: &RouteElement<'_>,
+    first: &RouteElement<'_>,
+    reporter: &mut Reporter<'_, '_>,
+) {
     let messages = match row.direction {
         Direction::Call => "CALLs",
         Direction::Return => "RETURNs",
@@ -114,7 +122,7 @@ fn report_duplicate(row: &RouteRow<'_>, first: &RouteRow<'_>, reporter: &mut Rep
 }
 
 /// The routes of each interface, in ascending order of index.
-pub(super) fn collect_routes(rows: &[RouteRow<'_>]) -> Vec<InterfaceRoutes> {
+pub(super) fn collect_routes(rows: &[RouteElement<'_>]) -> Vec<InterfaceRoutes> {
     let mut routes: BTreeMap<u16, InterfaceRoutes> = BTreeMap::new();
     for row in rows {
         let route = routes.entry(row.ifidx).or_insert_with(|| InterfaceRoutes {
@@ -165,7 +173,7 @@ pub(super) struct EndpointRoles<'e> {
 impl<'e> EndpointRoles<'e> {
     /// The roles that `listen` gives: sockets for clients, and queues to read.
     pub(super) fn listen(
-        names: Option<Attribute<'_>>,
+        names: Option<XmlAttribute<'_>>,
         endpoints: &'e Endpoints,
         reporter: &mut Reporter<'_, '_>,
     ) -> Self {
@@ -178,7 +186,7 @@ impl<'e> EndpointRoles<'e> {
             writes: BTreeSet::new(),
             upstreams: BTreeSet::new(),
         };
-        for name in names.into_iter().flat_map(Attribute::list) {
+        for name in names.into_iter().flat_map(XmlAttribute::list) {
             let Some(named) = endpoints.resolve(name, reporter) else {
                 roles.is_listen_incomplete = true;
                 continue;
@@ -196,11 +204,11 @@ impl<'e> EndpointRoles<'e> {
     }
 
     /// Adds the queues that an `extra_mqs` opens.
-    pub(super) fn open(&mut self, element: Element<'_>, reporter: &mut Reporter<'_, '_>) {
+    pub(super) fn open(&mut self, element: XmlElement<'_>, reporter: &mut Reporter<'_, '_>) {
         element.warn_unknown_attributes(&["ins", "outs"], reporter);
         for (attribute, opened) in [("ins", &mut self.reads), ("outs", &mut self.writes)] {
             let names = element.attribute(attribute);
-            for name in names.into_iter().flat_map(Attribute::list) {
+            for name in names.into_iter().flat_map(XmlAttribute::list) {
                 let Some(named) = self.endpoints.resolve(name, reporter) else {
                     self.is_incomplete = true;
                     continue;
@@ -241,9 +249,9 @@ impl EndpointRoles<'_> {
     /// the others don't.
     pub(super) fn check_rows<'a>(
         &mut self,
-        rows: Vec<RouteRow<'a>>,
+        rows: Vec<RouteElement<'a>>,
         reporter: &mut Reporter<'_, '_>,
-    ) -> Vec<RouteRow<'a>> {
+    ) -> Vec<RouteElement<'a>> {
         // The calls of clients make a socket a server's. Only when all of them
         // are known is it clear whether a row may come from a socket.
         let (outwards, inwards): (Vec<_>, Vec<_>) = rows
@@ -262,7 +270,7 @@ impl EndpointRoles<'_> {
     }
 
     /// Checks a row from clients to servers.
-    fn check_outwards(&mut self, row: &RouteRow<'_>, reporter: &mut Reporter<'_, '_>) -> bool {
+    fn check_outwards(&mut self, row: &RouteElement<'_>, reporter: &mut Reporter<'_, '_>) -> bool {
         let to = quoted(row.to.name);
         if row.direction == Direction::Return {
             let why = "this row has no effect: calls of servers to clients are oneway, so clients send \
@@ -295,7 +303,7 @@ impl EndpointRoles<'_> {
     }
 
     /// Checks a row from servers to clients.
-    fn check_inwards(&mut self, row: &RouteRow<'_>, reporter: &mut Reporter<'_, '_>) -> bool {
+    fn check_inwards(&mut self, row: &RouteElement<'_>, reporter: &mut Reporter<'_, '_>) -> bool {
         let (from, to) = (quoted(row.from.name), quoted(row.to.name));
         match self.role(row.from.id) {
             Some(Role::Queue) => {

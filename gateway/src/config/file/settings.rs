@@ -6,10 +6,11 @@ use tce_runtime::config::problem::quoted;
 
 use super::{
     definitions::Definitions,
-    xml::{Attribute, Element, Reporter},
+    xml::{Reporter, XmlAttribute, XmlElement},
 };
 use crate::config::{
-    Override, OverrideSource, PROPERTIES, Properties, ValueOrigin, properties::FILE_PROPERTIES,
+    overrides::{Override, OverrideSource, ValueOrigin},
+    properties::{FILE_PROPERTIES, PROPERTIES, Properties},
 };
 
 /// A property by its name: an index into `FILE_PROPERTIES` or `PROPERTIES`.
@@ -26,15 +27,15 @@ pub(super) struct ServerSettings<'a> {
     /// In the order of `PROPERTIES`.
     pub(super) origins: Vec<ValueOrigin>,
     /// `listen` and `loopback`, if they are set.
-    of_file: [Option<Attribute<'a>>; 2],
+    of_file: [Option<XmlAttribute<'a>>; 2],
     /// The offset of the server.
     at: usize,
 }
 
 impl<'a> ServerSettings<'a> {
     pub(super) fn read(
-        server: Element<'a>,
-        sections: &[Element<'a>],
+        server: XmlElement<'a>,
+        sections: &[XmlElement<'a>],
         definitions: &Definitions<'_>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Self {
@@ -73,18 +74,18 @@ impl<'a> ServerSettings<'a> {
         settings
     }
 
-    pub(super) fn listen(&self) -> Option<Attribute<'a>> {
+    pub(super) fn listen(&self) -> Option<XmlAttribute<'a>> {
         self.of_file[0]
     }
 
-    pub(super) fn loopback(&self) -> Option<Attribute<'a>> {
+    pub(super) fn loopback(&self) -> Option<XmlAttribute<'a>> {
         self.of_file[1]
     }
 
     fn take(
         &mut self,
         row: PropertyIndex,
-        value: Attribute<'a>,
+        value: XmlAttribute<'a>,
         definitions: &Definitions<'_>,
         reporter: &mut Reporter<'_, '_>,
     ) {
@@ -171,7 +172,7 @@ impl<'a> ServerSettings<'a> {
     }
 }
 
-fn find_row(name: Attribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<PropertyIndex> {
+fn find_row(name: XmlAttribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<PropertyIndex> {
     let is_it = |known: &str| known.eq_ignore_ascii_case(name.text);
     let mut of_file = FILE_PROPERTIES.iter();
     let of_file = of_file

@@ -141,20 +141,20 @@ fn number(number: u32) -> usize {
 
 /// An element.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Element<'a> {
+pub(super) struct XmlElement<'a> {
     node: Node<'a, 'a>,
 }
 
 /// An attribute with a non-empty value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attribute<'a> {
+pub(super) struct XmlAttribute<'a> {
     /// The value, trimmed.
     pub(super) text: &'a str,
     /// The offset of the value.
     pub(super) at: usize,
 }
 
-impl<'a> Attribute<'a> {
+impl<'a> XmlAttribute<'a> {
     fn trim(self) -> Self {
         let start = self.text.trim_start();
         Self {
@@ -179,7 +179,7 @@ impl<'a> Attribute<'a> {
     }
 }
 
-impl<'a> Element<'a> {
+impl<'a> XmlElement<'a> {
     pub(super) fn root(document: &'a Document<'_>) -> Self {
         Self {
             node: document.root_element(),
@@ -230,10 +230,10 @@ impl<'a> Element<'a> {
     }
 
     /// The attribute of that name, if it is not empty.
-    pub(super) fn attribute(self, name: &str) -> Option<Attribute<'a>> {
+    pub(super) fn attribute(self, name: &str) -> Option<XmlAttribute<'a>> {
         let mut attributes = self.node.attributes();
         let attribute = attributes.find(|attribute| attribute.name().eq_ignore_ascii_case(name))?;
-        let value = Attribute {
+        let value = XmlAttribute {
             text: attribute.value(),
             at: attribute.range_value().start,
         };
@@ -246,7 +246,7 @@ impl<'a> Element<'a> {
         name: &str,
         example: &str,
         reporter: &mut Reporter<'_, '_>,
-    ) -> Option<Attribute<'a>> {
+    ) -> Option<XmlAttribute<'a>> {
         let attribute = self.attribute(name);
         if attribute.is_none() {
             let element = quoted(self.name());

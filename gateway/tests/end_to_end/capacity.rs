@@ -30,7 +30,7 @@ async fn calls_at_once(client: impl Future<Output = Client>, number: usize) {
 }
 
 /// The gateway reads clients more slowly, and no call fails.
-async fn calls_wait_for_room(plan: Plan) {
+async fn calls_wait_for_capacity(plan: Plan) {
     let house = House::start(plan).await;
     let clients = (0..12).map(|number| {
         let front = [Front::Socket, Front::WebSocket][number % 2];
@@ -43,18 +43,18 @@ async fn calls_wait_for_room(plan: Plan) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_wait_for_room_at_a_server() {
-    calls_wait_for_room(Plan::direct()).await;
+async fn calls_wait_for_capacity_at_a_server() {
+    calls_wait_for_capacity(Plan::direct()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_wait_for_room_in_memory() {
-    calls_wait_for_room(Plan::memory()).await;
+async fn calls_wait_for_capacity_in_memory() {
+    calls_wait_for_capacity(Plan::memory()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_wait_for_room_by_queue() {
-    calls_wait_for_room(Plan::rabbitmq()).await;
+async fn calls_wait_for_capacity_by_queue() {
+    calls_wait_for_capacity(Plan::rabbitmq()).await;
 }
 
 /// Calls do not wait for a server that does not read: those that were sent to it
