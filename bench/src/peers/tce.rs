@@ -4,7 +4,7 @@
 use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
-use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
+use tce_runtime::{Adapter, Communicator, Context, Fault, Servant, TypedProxy};
 use tokio::task::coop;
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::future::pending;
 
 use anyhow::Result;
-use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_runtime::{Adapter, Communicator, TypedProxy, config::MqConfig};
 
 use super::tce::{EchoPrx, send_oneway, servant};
 use crate::{
