@@ -271,7 +271,7 @@ async fn a_client_reports_an_answer_that_is_no_upgrade() {
             answering(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 7\r\n\r\nnothing").await,
             "HTTP 502 Bad Gateway (nothing)",
         ),
-        (answering(b"SSH-2.0-OpenSSH\r\n").await, "is no HTTP"),
+        (answering(b"SSH-2.0-OpenSSH\r\n").await, "is not HTTP"),
         (answering(b"").await, "ended the WebSocket handshake"),
         (
             answering(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: bm8=\r\n\r\n").await,
@@ -307,8 +307,8 @@ fn an_endpoint_is_displayed_as_it_was_parsed() {
 #[test]
 fn a_malformed_endpoint_is_refused_with_the_reason() {
     for (text, why) in [
-        ("http://localhost:1", "none of tcp, ssl, ws, wss"),
-        ("tcp://localhost:1/path", "only ws and wss have"),
+        ("http://localhost:1", "not one of tcp, ssl, ws, wss"),
+        ("tcp://localhost:1/path", "which only ws and wss may have"),
         ("ws://localhost/path:1", "no port"),
     ] {
         let error = text.parse::<Endpoint>().unwrap_err().to_string();
