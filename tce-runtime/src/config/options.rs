@@ -113,6 +113,7 @@ pub struct Options {
     /// The longest time for which a thread that has connected to a socket or
     /// WebSocket polls for the next message before it sleeps, while messages
     /// arrive within about that time ([`BusyPoll`](crate::BusyPoll)).
+    /// A thread that calls by queues polls four times as long.
     /// Default: 50 µs; with `None` the connections of this communicator do not
     /// poll. Threads of a runtime of several threads never poll.
     pub busy_poll_time: Option<Duration>,

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{MessageQueues, QueueReceiver};
 use crate::{
+    busy_poll::{BusyPoll, bytes_received},
     connection::{Inbound, InboundSource, WriteBatch},
     in_flight::InFlightCounter,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
@@ -15,6 +16,11 @@ use crate::{
         delivery::{AckBatcher, AckGuard, Delivery, DeliveryTracker},
     },
 };
+
+/// How many times [`Options::busy_poll_time`](crate::config::Options) a client of
+/// a queue polls: a RETURN passes the broker, as does its CALL. With one call in
+/// flight RabbitMQ answers within 200 µs, and polling gains 1.6 times the calls.
+const POLL_FACTOR: u32 = 4;
 
 /// What the consumer task of an endpoint works with.
 #[derive(Debug)]
@@ -32,6 +38,10 @@ pub(super) struct ConsumerTask {
 impl ConsumerTask {
     /// Consumes until the program ends.
     pub(super) async fn run(self, mut consumer: Consumer, phase: watch::Receiver<ShutdownPhase>) {
+        let longest = self.queues.settings.options.busy_poll_time;
+        let longest = longest.filter(|_| self.brings_returns);
+        let _polling =
+            longest.and_then(|longest| BusyPoll::begin(longest.saturating_mul(POLL_FACTOR)));
         let (mut draining, mut terminating) = (phase.clone(), phase);
         tokio::select! {
             () = self.consume(&mut consumer, &mut draining) => {}
@@ -59,7 +69,10 @@ impl ConsumerTask {
                 }
                 () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
                 delivery = consumer.next(), if is_open => match delivery {
-                    Some(delivery) => self.receive(&delivery, is_draining),
+                    Some(delivery) => {
+                        self.receive(&delivery, is_draining);
+                        bytes_received();
+                    }
                     None => is_open = false,
                 },
             }

@@ -1,5 +1,5 @@
-//! In whatever order calls end: what is acknowledged is what was done, and
-//! nothing else.
+//! Exactly the calls that have ended are acknowledged, whatever the order in
+//! which they end.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,11 +14,11 @@ use crate::{common::watching::within, queues::Queues, raw::Raw, wire::Wire};
 /// `void work(int number)`: ends when the test says so
 static WORK: Operation = Operation::new("worker::Worker::work", 9, 0);
 
-/// The calls that are at work at once: so many that some acknowledgements leave
-/// because enough have gathered, and others because they have waited.
+/// The calls that run at once: enough that some acknowledgements are sent because
+/// a batch is full, and others because the gather time has passed.
 const AT_WORK: usize = 64;
 
-/// A call that is at work.
+/// A call that is running.
 #[derive(Debug)]
 struct Begun {
     number: i32,
@@ -42,14 +42,14 @@ impl Servant for Worker {
                 is_redelivered,
                 end,
             };
-            begun.send(call).await.expect("the test is there");
-            ended.await.expect("the test says so");
+            begun.send(call).await.expect("the test receives");
+            ended.await.expect("the test ends it");
             (ctx, Ok(()))
         });
     }
 }
 
-/// A server behind a wire, with as many calls at work as it takes.
+/// A server behind a wire, with as many running calls as its prefetch allows.
 struct Bench {
     wire: Wire,
     raw: Raw,
@@ -60,7 +60,7 @@ struct Bench {
     _adapter: Adapter,
     begun: mpsc::Receiver<Begun>,
     at_work: Vec<Begun>,
-    /// Those at work that came by a connection that is lost: they come again.
+    /// The running calls of lost connections; they are delivered again.
     stale: Vec<Begun>,
 }
 
@@ -98,8 +98,8 @@ impl Bench {
         bench
     }
 
-    /// Publishes until there are as many calls at work as the server takes. The
-    /// broker gives it one more only for one that is acknowledged.
+    /// Publishes until the server runs as many calls as its prefetch allows. The
+    /// broker delivers another only when one is acknowledged.
     async fn fill_up(&mut self) {
         let numbers = self.published..;
         let numbers: Vec<_> = numbers.take(AT_WORK - self.at_work.len()).collect();
@@ -117,18 +117,18 @@ impl Bench {
         }
     }
 
-    /// Ends some of the calls at work, in that order and all at once.
+    /// Ends some of the running calls, in this order and all at once.
     fn end(&mut self, places: &[usize]) {
         let mut at_work: Vec<_> = self.at_work.drain(..).map(Some).collect();
         for &place in places {
-            let call = at_work[place].take().expect("each ends once");
-            call.end.send(()).expect("it waits");
+            let call = at_work[place].take().expect("each call ends once");
+            call.end.send(()).expect("the call is running");
         }
         self.at_work = at_work.into_iter().flatten().collect();
     }
 
-    /// Loses the connection. The broker gives the messages of those at work to
-    /// the next one.
+    /// Cuts the connection. The broker delivers the messages of the running calls
+    /// on the next one.
     async fn lose(&mut self) -> BTreeSet<i32> {
         self.wire.cut().await;
         let numbers = self.at_work.iter().map(|call| call.number).collect();
@@ -136,8 +136,8 @@ impl Bench {
         numbers
     }
 
-    /// The next call, which was delivered before.
-    async fn comes_again(&mut self) -> i32 {
+    /// Receives a call that was delivered before.
+    async fn redelivered(&mut self) -> i32 {
         let begun = within(self.begun.recv()).await.unwrap();
         assert!(begun.is_redelivered, "{}", begun.number);
         let number = begun.number;
@@ -145,35 +145,35 @@ impl Bench {
         number
     }
 
-    /// Ends the calls of lost connections, of which the broker must not hear:
-    /// the numbers of their deliveries are others' now.
+    /// Ends the calls of lost connections. They must not be acknowledged: the
+    /// current channel uses the same delivery numbers.
     fn end_stale(&mut self) {
         for call in self.stale.drain(..) {
-            call.end.send(()).expect("it waits");
+            call.end.send(()).expect("the call is running");
         }
     }
 
-    /// That nothing is left when all has ended.
+    /// Asserts that no message is left once all calls have ended.
     async fn ends(mut self) {
         self.end_stale();
         self.end(&(0..self.at_work.len()).collect::<Vec<_>>());
         assert!(self.server.shutdown(Duration::from_secs(10)).await);
-        assert!(self.begun.try_recv().is_err(), "something else came");
+        assert!(self.begun.try_recv().is_err(), "another call was delivered");
         self.raw.publish(&self.queues.calls, b"the last").await;
         let mut rest = self.raw.read(&self.queues.calls).await;
         assert_eq!(rest.next().await.data, b"the last");
     }
 }
 
-/// Which calls end, and in which order.
+/// Orders in which calls end.
 fn endings() -> Vec<Vec<usize>> {
     let mut endings = vec![
-        // One acknowledgement tells of all.
+        // One acknowledgement covers all.
         (0..AT_WORK / 2).collect(),
         (0..AT_WORK / 2).rev().collect(),
-        // The first is missing: each tells of itself.
+        // Without the first, each is acknowledged by itself.
         (1..AT_WORK).rev().collect(),
-        // Fewer than gather, with gaps.
+        // Fewer than a full batch, with gaps.
         vec![3, 1, 0, 5],
         (0..AT_WORK).filter(|place| place % 7 != 3).collect(),
     ];
@@ -181,7 +181,7 @@ fn endings() -> Vec<Vec<usize>> {
         Just((0..AT_WORK).collect::<Vec<_>>()).prop_shuffle(),
         1..AT_WORK,
     );
-    // The same ones in each run.
+    // The same orders in each run.
     let mut runner = TestRunner::deterministic();
     for _ in 0..3 {
         let tree = random.new_tree(&mut runner).expect("nothing is rejected");
@@ -192,16 +192,16 @@ fn endings() -> Vec<Vec<usize>> {
     endings
 }
 
-async fn what_has_not_ended_comes_again(is_durable: bool) {
+async fn unfinished_calls_are_redelivered(is_durable: bool) {
     let mut bench = Bench::new(is_durable).await;
     for ending in endings() {
-        // First, so that what must not be told would be told with the others.
+        // First, so that a wrong acknowledgement would be sent with the others.
         bench.end_stale();
         bench.end(&ending);
         bench.fill_up().await;
         let mut unended = bench.lose().await;
         while !unended.is_empty() {
-            let number = bench.comes_again().await;
+            let number = bench.redelivered().await;
             assert!(unended.remove(&number), "{number} had ended: {ending:?}");
         }
     }
@@ -209,25 +209,25 @@ async fn what_has_not_ended_comes_again(is_durable: bool) {
 }
 
 #[tokio::test]
-async fn exactly_what_has_not_ended_comes_again() {
-    what_has_not_ended_comes_again(true).await;
+async fn exactly_the_unfinished_calls_are_redelivered() {
+    unfinished_calls_are_redelivered(true).await;
 }
 
 #[tokio::test]
-async fn exactly_what_has_not_ended_comes_again_where_acknowledgements_gather() {
-    what_has_not_ended_comes_again(false).await;
+async fn exactly_the_unfinished_calls_are_redelivered_with_batched_acknowledgements() {
+    unfinished_calls_are_redelivered(false).await;
 }
 
 #[tokio::test]
-async fn what_has_not_ended_comes_again_though_acknowledgements_were_on_their_way() {
+async fn unfinished_calls_are_redelivered_if_acknowledgements_are_lost() {
     for is_durable in [true, false] {
         for ending in endings() {
             let mut bench = Bench::new(is_durable).await;
             bench.end(&ending);
-            // Of what has ended the broker may have heard or not.
+            // The broker may have received the acknowledgements or not.
             let mut unended = bench.lose().await;
             while !unended.is_empty() {
-                unended.remove(&bench.comes_again().await);
+                unended.remove(&bench.redelivered().await);
             }
         }
     }

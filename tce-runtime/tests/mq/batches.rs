@@ -27,7 +27,7 @@ fn unix_millis() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-/// An entry, by the format's description.
+/// An entry as the format describes it.
 fn entry(expires_at: u64, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [
@@ -63,7 +63,7 @@ fn note(number: i32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_gathers_leaves_together_with_a_deadline_for_each() {
+async fn waiting_messages_leave_as_a_batch_with_a_deadline_for_each() {
     let queues = Queues {
         in_batches: true,
         ..Queues::at(Node::shared().port())
@@ -85,7 +85,7 @@ async fn what_gathers_leaves_together_with_a_deadline_for_each() {
         let delivery = calls.next().await;
         assert_eq!(*delivery.properties.delivery_mode(), Some(2));
         let Some(kind) = delivery.properties.content_type() else {
-            // One that found nothing to go with is as ever.
+            // A single message is no batch.
             messages += 1;
             continue;
         };
@@ -113,7 +113,7 @@ async fn what_gathers_leaves_together_with_a_deadline_for_each() {
 }
 
 #[tokio::test]
-async fn readers_take_both_forms_and_each_deadline_counts() {
+async fn consumers_accept_both_forms_and_check_each_deadline() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
@@ -156,7 +156,7 @@ async fn a_return_expires_with_its_own_call_of_a_batch() {
 }
 
 #[tokio::test]
-async fn a_hostile_batch_costs_itself_alone() {
+async fn a_malformed_batch_affects_no_other_message() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let client = queues.open("writer").await;
@@ -176,7 +176,7 @@ async fn a_hostile_batch_costs_itself_alone() {
         longer,
         endless,
         vec![0; 12 * 1_000_000],
-        // A batch within a batch is a message that does not decode.
+        // A batch within a batch is an undecodable message.
         entry(0, &whole),
     ] {
         raw.publish_as(&queues.calls, &body, batch()).await;
@@ -189,7 +189,7 @@ async fn a_hostile_batch_costs_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_batch_is_acknowledged_when_all_of_it_is_done() {
+async fn a_batch_is_acknowledged_when_all_of_it_is_executed() {
     let queues = Queues::at(Node::shared().port());
     let first = record(&queues).await;
     let raw = Raw::connect(queues.port).await;

@@ -1,4 +1,4 @@
-//! What waits for a broker that is away is bounded, and told.
+//! The messages that wait for a lost broker are bounded, and their callers told.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::{
 };
 
 const CALLS: i32 = 500;
-/// Room for some of them only.
+/// Fewer bytes than all calls need.
 const ROOM: usize = 4 << 10;
 
-/// Waits until the client knows that its broker is away. What it sends on the
-/// way there is with nobody, and a transient call is not sent again.
+/// Waits until the client has noticed that its broker is lost. A transient call
+/// that is sent before is lost, and not sent again.
 async fn loss_is_noticed(proxy: &Proxy) {
     let hasty = proxy.with_timeout(Duration::from_millis(100));
     within(async {
@@ -31,8 +31,8 @@ async fn loss_is_noticed(proxy: &Proxy) {
     .await;
 }
 
-/// Calls while the broker is away: how many were taken, and what the server
-/// has executed when the broker is back and one more call has come through.
+/// Calls while the broker is away. Returns how many calls were accepted, and what
+/// the server has executed after the broker is back and one more call succeeded.
 async fn calls_while_away(is_durable: bool) -> (usize, Vec<i32>) {
     let wire = Wire::to(Node::shared().port()).await;
     let queues = Queues {
@@ -81,15 +81,15 @@ async fn calls_while_away(is_durable: bool) -> (usize, Vec<i32>) {
 }
 
 #[tokio::test]
-async fn no_durable_call_is_taken_that_no_broker_has() {
+async fn a_durable_call_is_accepted_only_by_the_broker() {
     let (taken, notes) = calls_while_away(true).await;
     assert_eq!(taken, 0);
-    // Whose callers were told that they failed did not come late.
+    // Calls whose failure was reported are not executed later.
     assert_eq!(notes, [-1]);
 }
 
 #[tokio::test]
-async fn calls_that_need_not_survive_wait_until_the_buffer_is_full() {
+async fn transient_calls_wait_until_the_buffer_is_full() {
     let (taken, notes) = calls_while_away(false).await;
     let all = usize::try_from(CALLS).unwrap();
     assert!(taken > 0 && taken < all / 2, "{taken}");

@@ -1,4 +1,4 @@
-//! What stands in a queue, byte by byte, and programs of old at the other end.
+//! The bytes of messages in queues, and legacy programs at the other end.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::{
 
 fn millis(delivery: &Delivery) -> Option<u64> {
     let text = delivery.properties.expiration().as_ref()?;
-    Some(text.as_str().parse().expect("it is a number"))
+    Some(text.as_str().parse().expect("a number"))
 }
 
-/// That a message carries nothing but mode, expiration and, where the broker
-/// confirms it, the number that it is known by when it comes back.
+/// Asserts that a message has no properties except mode, expiration and, if the
+/// broker confirms it, the number that identifies it when it is returned.
 fn assert_bare(delivery: &Delivery, is_confirmed: bool) {
     let properties = &delivery.properties;
     assert!(properties.content_type().is_none());
@@ -30,12 +30,12 @@ fn assert_bare(delivery: &Delivery, is_confirmed: bool) {
     assert!(properties.reply_to().is_none());
     assert!(properties.correlation_id().is_none());
     let number = properties.message_id().as_ref();
-    let number = number.map(|text| text.as_str().parse::<u64>().expect("it is a number"));
+    let number = number.map(|text| text.as_str().parse::<u64>().expect("a number"));
     assert_eq!(number.is_some(), is_confirmed);
 }
 
 #[tokio::test]
-async fn a_twoway_call_expires_with_its_deadline_and_is_answered_by_a_program_of_old() {
+async fn a_twoway_call_expires_with_its_deadline_and_a_legacy_program_answers_it() {
     let queues = Queues::at(Node::shared().port());
     let client = queues.open("client").await;
     let raw = Raw::connect(queues.port).await;
@@ -48,7 +48,7 @@ async fn a_twoway_call_expires_with_its_deadline_and_is_answered_by_a_program_of
 
     let delivery = calls.next().await;
     assert_eq!(*delivery.properties.delivery_mode(), Some(2));
-    let left = millis(&delivery).expect("it expires");
+    let left = millis(&delivery).expect("an expiration");
     assert!((3_000..=5_000).contains(&left), "{left}");
     assert_bare(&delivery, true);
     let came = Message::parse(&delivery.data);
@@ -67,7 +67,7 @@ async fn a_oneway_call_never_expires() {
     let client = queues.open("client").await;
     let proxy = queues.proxy(&client).await;
     within(proxy.oneway(&NOTE, (7,))).await.unwrap();
-    // The broker has it: that is what the call waited for.
+    // The call has waited for the confirmation of the broker.
     let raw = Raw::connect(queues.port).await;
     let delivery = raw.get(&queues.calls).await;
     assert_eq!(*delivery.properties.delivery_mode(), Some(2));
@@ -82,7 +82,7 @@ async fn a_oneway_call_never_expires() {
 }
 
 #[tokio::test]
-async fn what_is_not_durable_is_sent_as_transient() {
+async fn messages_to_transient_addresses_are_transient() {
     let queues = Queues {
         is_durable: false,
         ..Queues::at(Node::shared().port())
@@ -112,8 +112,8 @@ async fn a_linger_time_is_absolute_and_in_whole_seconds() {
     assert!((8..=11).contains(&left), "{left}");
 }
 
-/// Publishes a CALL as a program of old does, and reads its RETURN from a queue
-/// that no configuration names.
+/// Publishes a CALL as a legacy program does, and reads its RETURN from a queue
+/// that is not configured.
 async fn answer_to(call: &Message, replies: &str) -> Message {
     let queues = Queues::at(Node::shared().port());
     let _server = queues.serve("reader").await;
@@ -131,23 +131,23 @@ async fn answer_to(call: &Message, replies: &str) -> Message {
 #[tokio::test]
 async fn a_return_goes_to_the_queue_that_its_call_names() {
     let call = Message::call(0xFFFF_FFFE, 0, string("hi"))
-        .with_extra(&[("__mq_return__", "of_old_1"), ("name", "scott.bo")]);
-    let returned = answer_to(&call, "of_old_1").await;
+        .with_extra(&[("__mq_return__", "legacy_1"), ("name", "scott.bo")]);
+    let returned = answer_to(&call, "legacy_1").await;
     let expected = Message {
         ifidx: 2,
         ..Message::returning(0xFFFF_FFFE, 0, string("hi"))
     };
-    assert_eq!(returned, expected, "and repeats no extra");
+    assert_eq!(returned, expected, "a RETURN repeats no extra");
 }
 
 #[tokio::test]
 async fn a_return_to_a_gateway_repeats_call_id_and_extra() {
-    let extra = [("__mq_return__", "of_old_2"), ("__user_id__", "A1001")];
+    let extra = [("__mq_return__", "legacy_2"), ("__user_id__", "A1001")];
     let call = Message {
         call_id: 0x8001,
         ..Message::call(0, 0, string("hi"))
     };
-    let returned = answer_to(&call.with_extra(&extra), "of_old_2").await;
+    let returned = answer_to(&call.with_extra(&extra), "legacy_2").await;
     let expected = Message {
         ifidx: 2,
         call_id: 0x8001,
@@ -157,13 +157,13 @@ async fn a_return_to_a_gateway_repeats_call_id_and_extra() {
 }
 
 #[tokio::test]
-async fn an_error_finds_its_way_too() {
-    let extra = [("__mq_return__", "of_old_3"), ("__user_id__", "A1001")];
+async fn an_error_goes_to_the_queue_that_its_call_names() {
+    let extra = [("__mq_return__", "legacy_3"), ("__user_id__", "A1001")];
     let call = Message {
         call_id: 0x8001,
         ..Message::call(3, 99, Vec::new())
     };
-    let returned = answer_to(&call.with_extra(&extra), "of_old_3").await;
+    let returned = answer_to(&call.with_extra(&extra), "legacy_3").await;
     assert_eq!((returned.errcode, returned.call_id), (4, 0x8001));
     assert_eq!((returned.sequence, returned.opidx), (3, 99));
     assert_eq!(returned.extra("__user_id__"), Some("A1001"));
@@ -176,14 +176,14 @@ async fn a_return_expires_with_the_call_that_it_answers() {
     let _server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
     let options = QueueDeclareOptions::default();
-    raw.declare("of_old_4", options).await.unwrap();
-    let mut returns = raw.read("of_old_4").await;
-    let call = Message::call(1, 0, string("hi")).with_extra(&[("__mq_return__", "of_old_4")]);
+    raw.declare("legacy_4", options).await.unwrap();
+    let mut returns = raw.read("legacy_4").await;
+    let call = Message::call(1, 0, string("hi")).with_extra(&[("__mq_return__", "legacy_4")]);
     let expiring = lapin::BasicProperties::default().with_expiration("5000".into());
     raw.publish_as(&queues.calls, &call.bytes(), expiring).await;
-    let left = millis(&returns.next().await).expect("it expires");
+    let left = millis(&returns.next().await).expect("an expiration");
     assert!((1..=5_000).contains(&left), "{left}");
-    // A call that never expires is waited for without end.
+    // The RETURN of a call without a deadline does not expire.
     raw.publish(&queues.calls, &call.bytes()).await;
     assert_eq!(millis(&returns.next().await), None);
 }

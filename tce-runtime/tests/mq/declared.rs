@@ -1,4 +1,4 @@
-//! What is declared at the broker: nothing that RabbitMQ 4 refuses.
+//! Only nodes that RabbitMQ 4 accepts are declared.
 
 use std::collections::BTreeMap;
 
@@ -49,12 +49,12 @@ async fn queues_are_durable_or_exclusive() {
         .iter()
         .partition(|(name, _)| **name != queues.calls);
     assert_eq!(shared, [(&queues.calls, &DURABLE)]);
-    // The writer's replies, and the topic's reader.
+    // The writer's reply queue, and the queue of the topic's consumer.
     assert_eq!(own.len(), 2, "{declared:?}");
     assert!(own.iter().all(|(_, flags)| **flags == OWN), "{declared:?}");
     let exchanges = node.control(&["list_exchanges", "name", "type", "durable"]);
     assert!(exchanges.contains(&["news", "topic", "true"].map(str::to_owned).to_vec()));
-    // Prefetch is each consumer's, not the channel's.
+    // The prefetch is per consumer, not per channel.
     let columns = ["list_channels", "prefetch_count", "global_prefetch_count"];
     let channels = node.control(&columns);
     assert!(channels.iter().all(|row| row[1] == "0"), "{channels:?}");

@@ -1,5 +1,5 @@
-//! One message: taken once, acknowledged when it is done, dropped when it is
-//! good for nothing.
+//! Single messages: delivered once, acknowledged when executed, dropped when
+//! they can't be executed.
 
 use std::time::{Duration, SystemTime};
 
@@ -37,20 +37,20 @@ writer:
 
 #[tokio::test]
 async fn a_call_to_a_queue_that_does_not_exist_fails_at_once() {
-    let proxy = writer_to("nobodys_queue;{node:{type:queue,durable:true}}").await;
+    let proxy = writer_to("missing_queue;{node:{type:queue,durable:true}}").await;
     let twoway: Result<(), _> = soon(proxy.call(&NOTE, (1,))).await;
     for result in [twoway, soon(proxy.oneway(&NOTE, (1,))).await] {
         let error = result.unwrap_err();
         assert_eq!(error.code(), ErrorCode::SendFailed);
-        assert!(error.text().contains("`nobodys_queue`"), "{error}");
+        assert!(error.text().contains("`missing_queue`"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_call_to_a_topic_that_does_not_exist_fails_at_once() {
-    let proxy = writer_to("nobodys_topic;{node:{type:topic,durable:true}}").await;
+    let proxy = writer_to("missing_topic;{node:{type:topic,durable:true}}").await;
     for _ in 0..3 {
-        // The broker closes the channel each time, which is opened again.
+        // The broker closes the channel each time; it is opened again.
         let error = soon(proxy.oneway(&NOTE, (1,))).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::SendFailed, "{error}");
     }
@@ -73,7 +73,7 @@ async fn a_queue_that_was_deleted_is_declared_again() {
 }
 
 #[tokio::test]
-async fn poison_is_dropped_and_not_delivered_again() {
+async fn undecodable_messages_are_dropped_and_not_redelivered() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
@@ -106,7 +106,7 @@ async fn poison_is_dropped_and_not_delivered_again() {
 }
 
 #[tokio::test]
-async fn what_has_lingered_is_dropped() {
+async fn messages_past_their_linger_time_are_dropped() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
@@ -130,7 +130,7 @@ async fn what_has_lingered_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_any_more_expires_in_the_queue() {
+async fn a_call_that_timed_out_expires_in_the_queue() {
     for queues in [Queues::at(Node::shared().port()), Queues::in_memory()] {
         let client = queues.open("client").await;
         let proxy = queues.proxy(&client).await;
@@ -144,7 +144,7 @@ async fn a_call_that_nobody_waits_for_any_more_expires_in_the_queue() {
 }
 
 #[tokio::test]
-async fn the_prefetch_bounds_what_a_server_takes() {
+async fn the_prefetch_limits_the_deliveries_to_a_server() {
     let queues = Queues {
         prefetch: 2,
         ..Queues::at(Node::shared().port())
@@ -169,7 +169,7 @@ async fn the_prefetch_bounds_what_a_server_takes() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_begun_and_not_ended_is_delivered_again_and_marked() {
+async fn a_call_that_did_not_end_is_redelivered_and_marked() {
     for queues in [Queues::at(Node::shared().port()), Queues::in_memory()] {
         let first = record(&queues).await;
         let client = queues.open("writer").await;
@@ -178,20 +178,20 @@ async fn a_call_that_was_begun_and_not_ended_is_delivered_again_and_marked() {
         within(proxy.oneway(&HANG, (2,))).await.unwrap();
         assert_eq!(first.records.reached(2).await, [(1, false), (2, false)]);
         let ended = first.communicator.shutdown(Duration::ZERO).await;
-        assert!(!ended, "a call was under way");
+        assert!(!ended, "a call was running");
         let second = record(&queues).await;
         assert_eq!(second.records.reached(1).await, [(2, true)]);
     }
 }
 
 #[tokio::test]
-async fn nobody_answers_a_caller_that_names_no_queue() {
+async fn a_caller_that_names_no_queue_gets_no_answer() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
     raw.publish(&queues.calls, &Message::call(1, 6, Vec::new()).bytes())
         .await;
-    // `callBack`, to whom nothing leads: it fails at once.
+    // `callBack` to a caller without a queue fails at once.
     let back = Message::call(2, 12, int(7));
     raw.publish(&queues.calls, &back.bytes()).await;
     server.probe.gate_reached(1).await;
@@ -200,11 +200,11 @@ async fn nobody_answers_a_caller_that_names_no_queue() {
     let proxy = queues.proxy(&client).await;
     works(&proxy).await;
     let ended = soon(server.communicator.shutdown(Duration::from_secs(10))).await;
-    assert!(ended, "no call is under way");
+    assert!(ended, "no call is running");
 }
 
 #[tokio::test]
-async fn a_reply_to_a_queue_that_is_gone_stops_no_other() {
+async fn a_reply_to_a_missing_queue_does_not_stop_others() {
     let queues = Queues::at(Node::shared().port());
     let server = queues.serve("reader").await;
     let raw = Raw::connect(queues.port).await;
@@ -217,7 +217,7 @@ async fn a_reply_to_a_queue_that_is_gone_stops_no_other() {
             let call = Message::call(sequence, 6, Vec::new());
             let call = call.with_extra(&[("__mq_return__", name)]);
             raw.publish(&queues.calls, &call.bytes()).await;
-            // They end together, so that one confirmation may stand for many.
+            // They end together, so that one confirmation may cover many.
             server
                 .probe
                 .gate

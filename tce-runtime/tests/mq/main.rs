@@ -1,5 +1,4 @@
-//! Calls over message queues: at a real broker, at what goes wrong with one,
-//! and in memory.
+//! Calls over message queues: at RabbitMQ, at faulty brokers, and in memory.
 
 #![allow(
     clippy::cast_possible_truncation,

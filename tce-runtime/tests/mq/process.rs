@@ -1,4 +1,4 @@
-//! A server in a process of its own, which can be killed.
+//! A server in a separate process that a test can kill.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,12 +15,12 @@ use tempfile::TempDir;
 
 use crate::{common::watching::within, queues::Queues, recorder::RECORD};
 
-/// What tells a process that it is a server: its queue, its port, its log.
+/// The environment variable that makes this program a server: port, queues, log.
 const SERVER: &str = "TCE_TEST_SERVER";
 /// How long a call takes.
 const WORK: Duration = Duration::from_millis(4);
-/// The call in whose middle a server is killed: it ends only when it is
-/// executed again.
+/// The call during which a server is killed: it ends only when it is delivered
+/// again.
 pub(crate) const LONG: i32 = -1;
 
 /// Writes `begin number redelivered` and `end number` for each call.
@@ -51,7 +51,7 @@ impl Servant for Logger {
     }
 }
 
-/// What the server process does until its standard input ends.
+/// Runs the server process until its standard input ends.
 fn serve(what: &str) {
     let words: Vec<_> = what.split(' ').collect();
     let [port, calls, replies, path] = words[..] else {
@@ -80,7 +80,7 @@ fn serve(what: &str) {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-/// A server in a process of its own.
+/// A server in a separate process.
 pub(crate) struct Server {
     process: Child,
     log: PathBuf,
@@ -98,7 +98,7 @@ impl Server {
         } = queues;
         let what = format!("{port} {calls} {replies} {}", log.display());
         let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "process::a_process_of_its_own_serves"])
+            .args(["--exact", "process::a_separate_process_serves"])
             .env(SERVER, what)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -107,7 +107,7 @@ impl Server {
         Self { process, log }
     }
 
-    /// Ends it as a power failure would.
+    /// Kills it without a shutdown.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it ends");
@@ -115,7 +115,7 @@ impl Server {
 
     pub(crate) fn lines(&self) -> Vec<Line> {
         let text = std::fs::read_to_string(&self.log).unwrap();
-        // The last line may be written just now.
+        // The last line may be incomplete.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(Line::parse).collect()
     }
@@ -156,7 +156,7 @@ impl Line {
 }
 
 #[test]
-fn a_process_of_its_own_serves() {
+fn a_separate_process_serves() {
     if let Ok(what) = std::env::var(SERVER) {
         return serve(&what);
     }

@@ -1,4 +1,4 @@
-//! Two queues of a test's own: one for calls, one for their RETURNs.
+//! Two queues for one test: one for calls, one for their RETURNs.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,12 +9,12 @@ use tce_runtime::{
 
 use crate::common::probe::{Probe, Server};
 
-/// How the queues are used.
+/// The queues, and how endpoints use them.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     pub(crate) calls: String,
     pub(crate) replies: String,
-    /// Of the broker; 1 where it is in memory.
+    /// The broker's port; 1 for a broker in memory.
     pub(crate) port: u16,
     pub(crate) is_durable: bool,
     pub(crate) in_batches: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Queues {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Queues {
-    /// Queues that no other test has, at a broker on `port`.
+    /// Queues with unique names, at a broker on `port`.
     pub(crate) fn at(port: u16) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -99,11 +99,11 @@ writer:
     }
 
     pub(crate) fn config(&self, process: &str) -> MqConfig {
-        MqConfig::parse(&self.text(), "config.yml", process).expect("the text is right")
+        MqConfig::parse(&self.text(), "config.yml", process).expect("the text is valid")
     }
 
-    /// A communicator with the queues of `process` open: `server`, `client`,
-    /// and `reader` and `writer`, which know one queue alone.
+    /// A communicator with the queues of `process` open: `server` and `client` have
+    /// both, `reader` and `writer` only the one for calls.
     pub(crate) async fn open(&self, process: &str) -> Communicator {
         self.open_with(process, Options::default()).await
     }
@@ -115,11 +115,11 @@ writer:
             Some(broker) => communicator.open_mq_in_memory(config, broker).await,
             None => communicator.open_mq(config).await,
         }
-        .expect("the broker is there");
+        .expect("the broker is reachable");
         communicator
     }
 
-    /// A probe that answers calls, as `server` or `reader`.
+    /// Serves a probe as `server` or `reader`.
     pub(crate) async fn serve(&self, process: &str) -> Server {
         self.serve_with(process, Options::default()).await
     }
@@ -128,7 +128,7 @@ writer:
         let communicator = self.open_with(process, options).await;
         let adapter = Adapter::listen(&communicator, &self.endpoint())
             .await
-            .expect("the queue is there");
+            .expect("the queue exists");
         let probe = Probe::default();
         adapter.add_servant(probe.clone()).start();
         Server {
@@ -138,7 +138,7 @@ writer:
         }
     }
 
-    /// What is called.
+    /// The endpoint of the calls.
     pub(crate) fn endpoint(&self) -> String {
         format!("mq:{}", self.calls)
     }

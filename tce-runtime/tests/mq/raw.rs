@@ -1,4 +1,4 @@
-//! A program at the broker that knows nothing of this runtime.
+//! A program at the broker that does not use this runtime.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use lapin::{
 
 use crate::common::{raw::Message, watching::within};
 
-/// How long nothing has to come for "nothing comes".
+/// The time after which a queue counts as empty.
 const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) struct Raw {
@@ -23,19 +23,22 @@ pub(crate) struct Raw {
     channel: Channel,
 }
 
-/// One that reads a queue.
+/// A consumer of a queue.
 pub(crate) struct Reading(lapin::Consumer);
 
 impl Raw {
     pub(crate) async fn connect(port: u16) -> Self {
         let uri = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
         let connecting = Connection::connect(&uri, ConnectionProperties::default());
-        let connection = within(connecting).await.expect("the broker is there");
-        let channel = connection.create_channel().await.expect("it has room");
+        let connection = within(connecting).await.expect("the broker is reachable");
+        let channel = connection
+            .create_channel()
+            .await
+            .expect("a channel is free");
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await
-            .expect("it confirms");
+            .expect("the broker supports confirmations");
         Self {
             _connection: connection,
             channel,
@@ -53,16 +56,18 @@ impl Raw {
         within(declaring).await.map(|queue| queue.message_count())
     }
 
-    /// How many messages wait in a queue.
+    /// The number of messages in a queue.
     pub(crate) async fn waiting(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        self.declare(queue, passive).await.expect("it is there")
+        self.declare(queue, passive)
+            .await
+            .expect("the queue exists")
     }
 
-    /// Waits until so many messages wait in a queue.
+    /// Waits until a queue has this number of messages.
     pub(crate) async fn wait_for(&self, queue: &str, count: u32) {
         within(async {
             while self.waiting(queue).await != count {
@@ -75,7 +80,7 @@ impl Raw {
     pub(crate) async fn delete(&self, queue: &str) {
         let options = QueueDeleteOptions::default();
         let deleting = self.channel.queue_delete(queue.into(), options);
-        within(deleting).await.expect("it is there");
+        within(deleting).await.expect("the queue exists");
     }
 
     pub(crate) async fn read(&self, queue: &str) -> Reading {
@@ -85,18 +90,18 @@ impl Raw {
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
-        Reading(within(consuming).await.expect("the queue is there"))
+        Reading(within(consuming).await.expect("the queue exists"))
     }
 
-    /// Takes a message out of a queue, which has one.
+    /// Takes a message from a queue that is not empty.
     pub(crate) async fn get(&self, queue: &str) -> Delivery {
         let getting = self
             .channel
             .basic_get(queue.into(), BasicGetOptions { no_ack: true });
         within(getting)
             .await
-            .expect("the queue is there")
-            .expect("it has a message")
+            .expect("the queue exists")
+            .expect("the queue is not empty")
             .delivery
     }
 
@@ -115,19 +120,19 @@ impl Raw {
             properties.with_delivery_mode(2),
         );
         let confirmation = within(async { publishing.await?.await }).await;
-        let confirmation = confirmation.expect("the broker takes it");
+        let confirmation = confirmation.expect("the broker confirms it");
         assert_eq!(confirmation, Confirmation::Ack(None));
     }
 }
 
 impl Reading {
     pub(crate) async fn next(&mut self) -> Delivery {
-        let delivery = within(self.0.next()).await.expect("the queue stays");
-        let delivery = delivery.expect("the channel stays");
+        let delivery = within(self.0.next()).await.expect("the queue exists");
+        let delivery = delivery.expect("the channel is open");
         delivery
             .ack(BasicAckOptions::default())
             .await
-            .expect("the channel stays");
+            .expect("the channel is open");
         delivery
     }
 

@@ -1,5 +1,5 @@
-//! A servant that remembers what it executed, and whether it was told that it
-//! may not be the first.
+//! A servant that records the calls that it executes, and whether they were
+//! marked as delivered again.
 
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +39,7 @@ impl Records {
         self.count.send_modify(|count| *count += 1);
     }
 
-    /// Waits until so many calls have come; what came then.
+    /// Waits for this number of calls; returns all so far.
     pub(crate) async fn reached(&self, count: usize) -> Vec<Record> {
         let mut changes = self.count.subscribe();
         crate::common::watching::within(changes.wait_for(|now| *now >= count))
@@ -85,7 +85,7 @@ pub(crate) async fn record(queues: &Queues) -> Server {
     let communicator = queues.open("reader").await;
     let adapter = Adapter::listen(&communicator, &queues.endpoint())
         .await
-        .expect("the queue is there");
+        .expect("the queue exists");
     let recorder = Recorder::default();
     adapter.add_servant(recorder.clone()).start();
     Server {

@@ -1,4 +1,4 @@
-//! The way to the broker is lost and found.
+//! Connections to the broker are lost and re-established.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     wire::Wire,
 };
 
-/// A server right at the broker, and a client behind a wire that can be cut.
+/// A wire to the broker, and the queues directly at the broker and through the wire.
 async fn behind_wire() -> (Wire, Queues, Queues) {
     let wire = Wire::to(Node::shared().port()).await;
     let at_broker = Queues::at(Node::shared().port());
@@ -27,7 +27,8 @@ async fn behind_wire() -> (Wire, Queues, Queues) {
     (wire, at_broker, by_wire)
 }
 
-/// Calls until one succeeds; those before fail at once, and say why.
+/// Calls until one succeeds; the calls before fail at once, with an error that
+/// permits a retry.
 async fn works_again(proxy: &Proxy) {
     within(async {
         loop {
@@ -43,7 +44,7 @@ async fn works_again(proxy: &Proxy) {
 }
 
 #[tokio::test]
-async fn a_call_while_the_broker_is_away_fails_and_the_next_after_it_succeeds() {
+async fn a_call_without_a_broker_fails_and_later_calls_succeed() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let _server = at_broker.serve("server").await;
     let client = by_wire.open("client").await;
@@ -62,7 +63,7 @@ async fn a_call_while_the_broker_is_away_fails_and_the_next_after_it_succeeds() 
 }
 
 #[tokio::test]
-async fn who_calls_after_an_outage_that_nobody_noticed_meets_no_error() {
+async fn an_idle_client_recovers_from_outages() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let _server = at_broker.serve("server").await;
     let client = by_wire.open("client").await;
@@ -70,31 +71,31 @@ async fn who_calls_after_an_outage_that_nobody_noticed_meets_no_error() {
     works(&proxy).await;
     for _ in 0..3 {
         wire.cut().await;
-        // One to publish, one to consume: made again though nobody calls.
+        // One to publish, one to consume; both are re-established without a call.
         wire.connections(2).await;
-        // The connection is there before its channels are.
+        // The connections are open before their channels are.
         works_again(&proxy).await;
     }
 }
 
 #[tokio::test]
-async fn a_call_that_was_sent_is_answered_though_the_way_was_cut() {
+async fn a_call_that_was_sent_is_answered_after_a_cut() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let server = at_broker.serve("server").await;
     let client = by_wire.open("client").await;
     let proxy = by_wire.proxy(&client).await;
     let call = proxy.call::<_, ()>(&GATE, ());
     server.probe.gate_reached(1).await;
-    // The broker has confirmed it, so that it is known to be sent.
+    // The broker has confirmed the call.
     within(proxy.connection().flush()).await;
     wire.cut().await;
     server.probe.gate.add_permits(1);
-    // The RETURN waits in its queue, which outlives the connection.
+    // The RETURN waits in its queue, which survives the connection.
     within(call).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_was_cut_off_reads_on() {
+async fn a_server_continues_after_a_cut() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let server = by_wire.serve("server").await;
     let client = at_broker.open("client").await;
@@ -103,7 +104,7 @@ async fn a_server_that_was_cut_off_reads_on() {
     let call = proxy.call::<_, ()>(&GATE, ());
     server.probe.gate_reached(1).await;
     wire.cut().await;
-    // What it has begun and not acknowledged comes again.
+    // The call that was not acknowledged is delivered again.
     server.probe.gate_reached(2).await;
     server.probe.gate.add_permits(2);
     within(call).await.unwrap();
@@ -111,7 +112,7 @@ async fn a_server_that_was_cut_off_reads_on() {
 }
 
 #[tokio::test]
-async fn replies_of_ones_own_come_again_after_a_cut() {
+async fn an_own_reply_queue_works_again_after_a_cut() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let _server = at_broker.serve("reader").await;
     let client = by_wire.open("writer").await;
@@ -128,27 +129,27 @@ async fn replies_of_ones_own_come_again_after_a_cut() {
 }
 
 #[tokio::test]
-async fn a_oneway_call_without_confirmation_is_sent_again() {
+async fn an_unconfirmed_oneway_call_is_sent_again() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let client = by_wire.open("writer").await;
     let proxy = by_wire.proxy(&client).await;
     let raw = Raw::connect(at_broker.port).await;
     wire.hear(false);
     let calling = tokio::spawn(async move { proxy.oneway(&RECORD, (7,)).await });
-    // The broker has it, and nobody knows.
+    // The broker has it, and its confirmation is held back.
     raw.wait_for(&at_broker.calls, 1).await;
     assert!(!calling.is_finished());
     wire.cut().await;
     wire.hear(true);
     within(calling).await.unwrap().unwrap();
-    // Twice then, and not marked: for the broker they are two messages.
+    // Executed twice and not marked: to the broker they are two messages.
     let server = record(&at_broker).await;
     let records = server.records.reached(2).await;
     assert_eq!(records, [(7, false), (7, false)]);
 }
 
 #[tokio::test]
-async fn a_oneway_call_that_began_while_the_broker_was_away_comes_through() {
+async fn a_oneway_call_begun_without_a_broker_succeeds_later() {
     let (wire, at_broker, by_wire) = behind_wire().await;
     let server = record(&at_broker).await;
     let client = by_wire.open("writer").await;
@@ -161,7 +162,7 @@ async fn a_oneway_call_that_began_while_the_broker_was_away_comes_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_outlive_the_broker() {
+async fn client_and_server_survive_a_restart_of_the_broker() {
     let mut node = Node::start();
     let queues = Queues::at(node.port());
     let _server = queues.serve("server").await;

@@ -1,4 +1,4 @@
-//! How programs end that use message queues.
+//! Shutdown of programs that use message queues.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn both() -> [Queues; 2] {
 }
 
 #[tokio::test]
-async fn a_server_ends_its_calls_and_leaves_the_others_to_another() {
+async fn a_server_ends_its_running_calls_and_leaves_the_rest_to_others() {
     for queues in both() {
         let queues = Queues {
             prefetch: 2,
@@ -32,26 +32,26 @@ async fn a_server_ends_its_calls_and_leaves_the_others_to_another() {
         let proxy = queues.proxy(&client).await;
         let begun: Vec<_> = (0..2).map(|_| proxy.call::<_, ()>(&GATE, ())).collect();
         first.probe.gate_reached(2).await;
-        let waiting = proxy.call::<_, String>(&ECHO, ("for the other",));
+        let waiting = proxy.call::<_, String>(&ECHO, ("for another server",));
         within(proxy.oneway(&NOTE, (7,))).await.unwrap();
 
         let communicator = first.communicator.clone();
         let ending = tokio::spawn(async move { communicator.shutdown(END_TIME).await });
         let second = queues.serve("server").await;
-        assert_eq!(within(waiting).await.unwrap(), "for the other");
+        assert_eq!(within(waiting).await.unwrap(), "for another server");
         second.probe.notes_reached(1).await;
-        assert!(!ending.is_finished(), "two calls are under way");
+        assert!(!ending.is_finished(), "two calls are running");
         first.probe.gate.add_permits(2);
         for call in begun {
             within(call).await.unwrap();
         }
-        assert!(within(ending).await.unwrap(), "it ended by itself");
+        assert!(within(ending).await.unwrap(), "it ended in time");
         assert!(first.probe.notes.lock().unwrap().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_client_waits_for_its_answers() {
+async fn a_client_waits_for_its_returns() {
     for queues in both() {
         let server = queues.serve("server").await;
         let client = queues.open("client").await;
@@ -67,7 +67,7 @@ async fn a_client_waits_for_its_answers() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_now_tells_its_callers() {
+async fn a_client_that_ends_at_once_fails_its_calls() {
     for queues in both() {
         let server = queues.serve("server").await;
         let client = queues.open("client").await;
@@ -75,10 +75,10 @@ async fn a_client_that_ends_now_tells_its_callers() {
         let call = proxy.call::<_, ()>(&GATE, ());
         server.probe.gate_reached(1).await;
         let ended = within(client.shutdown(Duration::from_millis(50))).await;
-        assert!(!ended, "a call was under way");
+        assert!(!ended, "a call was running");
         let error = soon(call).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ConnectionLost);
-        // And who calls later hears of it at once.
+        // Later calls fail at once.
         let twoway: Result<String, _> = soon(proxy.call(&ECHO, ("late",))).await;
         assert_eq!(twoway.unwrap_err().code(), ErrorCode::ConnectionLost);
         let oneway = soon(proxy.oneway(&NOTE, (1,))).await;
@@ -87,7 +87,7 @@ async fn a_client_that_ends_now_tells_its_callers() {
 }
 
 #[tokio::test]
-async fn an_adapter_ends_alone() {
+async fn an_adapter_shuts_down_alone() {
     for queues in both() {
         let first = queues.serve("server").await;
         let client = queues.open("client").await;
@@ -119,7 +119,7 @@ async fn a_shutdown_while_the_broker_is_away_ends() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_behind() {
+async fn no_connection_or_task_is_left() {
     let wire = Wire::to(Node::shared().port()).await;
     let queues = [Queues::at(wire.port()), Queues::in_memory()];
     let tasks = || {

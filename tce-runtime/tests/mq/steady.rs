@@ -1,5 +1,5 @@
 //! Oneway calls at a steady rate from two senders to two servers, while the
-//! broker, a server and a sender's connection die. What was accepted is
+//! broker, a server and a sender's connection fail. Every accepted call is
 //! executed.
 
 use std::{
@@ -24,12 +24,12 @@ use crate::{
     wire::Wire,
 };
 
-/// How often a sender calls.
+/// The interval between the calls of a sender.
 const PACE: Duration = Duration::from_millis(5);
-/// How many calls are to be executed between two misfortunes.
+/// The number of calls that are executed between two failures.
 const ROUND: usize = 200;
 
-/// Waits until the servers have executed so many calls more.
+/// Waits until the servers have executed [`ROUND`] more calls.
 async fn progress(servers: &[&Server]) {
     let executed = || -> usize { servers.iter().map(|server| server.executed()).sum() };
     let goal = executed() + ROUND;
@@ -41,7 +41,7 @@ async fn progress(servers: &[&Server]) {
     .await;
 }
 
-/// A call that was accepted, and when it was under way.
+/// A call that was accepted, and when it began and ended.
 #[derive(Debug, Clone, Copy)]
 struct Accepted {
     number: i32,
@@ -49,7 +49,7 @@ struct Accepted {
     to: Instant,
 }
 
-/// Calls until it is told to stop; returns what was accepted.
+/// Calls until `stop` is set; returns the accepted calls.
 async fn send(proxy: Proxy, next: Arc<AtomicI32>, stop: Arc<AtomicBool>) -> Vec<Accepted> {
     let mut calls = JoinSet::new();
     let mut pace = tokio::time::interval(PACE);
@@ -72,7 +72,7 @@ async fn send(proxy: Proxy, next: Arc<AtomicI32>, stop: Arc<AtomicBool>) -> Vec<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_accepted_call_is_executed_whoever_dies() {
+async fn every_accepted_call_is_executed_whatever_fails() {
     let mut node = Node::start();
     let folder = TempDir::new().unwrap();
     let queues = Queues::at(node.port());
@@ -147,8 +147,8 @@ async fn every_accepted_call_is_executed_whoever_dies() {
     .await;
     assert!(accepted.len() > 4 * ROUND, "{}", accepted.len());
 
-    // A call that was begun twice is marked, or was under way when the way to
-    // the broker was lost, and sent again since nobody knew.
+    // A call that was executed twice is marked, or was sent again because its
+    // confirmation was lost with the connection.
     let calls: BTreeMap<_, _> = accepted.iter().map(|call| (call.number, call)).collect();
     let executed = executed();
     for (number, lines) in &executed {

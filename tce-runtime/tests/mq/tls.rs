@@ -1,4 +1,4 @@
-//! A broker under TLS.
+//! A broker with TLS.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn trusting(authority: &Path) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_go_by_a_broker_under_tls_that_is_trusted() {
+async fn calls_pass_a_trusted_broker_with_tls() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let names = vec!["127.0.0.1".to_owned()];

@@ -55,7 +55,7 @@ async fn listen(communicator: &Communicator, endpoint: &str) -> (Adapter, Arc<Re
     (adapter, recorder.0)
 }
 
-async fn every_reader_gets_what_it_wants(name: &str, memory: Option<MemoryBroker>) {
+async fn every_consumer_gets_the_subjects_that_it_wants(name: &str, memory: Option<MemoryBroker>) {
     let memory = memory.as_ref();
     let (one, other) = (
         open(name, "reader", memory).await,
@@ -80,17 +80,18 @@ async fn every_reader_gets_what_it_wants(name: &str, memory: Option<MemoryBroker
 }
 
 #[tokio::test]
-async fn every_reader_of_a_topic_at_a_broker_gets_what_it_wants() {
-    every_reader_gets_what_it_wants("topic_at_broker", None).await;
+async fn every_consumer_of_a_topic_at_a_broker_gets_the_subjects_that_it_wants() {
+    every_consumer_gets_the_subjects_that_it_wants("topic_at_broker", None).await;
 }
 
 #[tokio::test]
-async fn every_reader_of_a_topic_in_memory_gets_what_it_wants() {
-    every_reader_gets_what_it_wants("topic_in_memory", Some(MemoryBroker::new())).await;
+async fn every_consumer_of_a_topic_in_memory_gets_the_subjects_that_it_wants() {
+    every_consumer_gets_the_subjects_that_it_wants("topic_in_memory", Some(MemoryBroker::new()))
+        .await;
 }
 
 #[tokio::test]
-async fn a_broadcast_that_nobody_hears_is_no_error() {
+async fn a_broadcast_without_a_consumer_is_no_error() {
     for (name, memory) in [("unheard", None), ("unheard", Some(MemoryBroker::new()))] {
         let writer = open(name, "writer", memory.as_ref()).await;
         let rain = Proxy::connect(&writer, "mq:rain").await.unwrap();

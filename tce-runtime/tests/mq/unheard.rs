@@ -1,5 +1,5 @@
-//! Calls that leave with neither a confirmation nor a RETURN to come: so many,
-//! until the broker has read them.
+//! Calls that the broker neither confirms nor answers: a limited number is sent
+//! before the broker has read them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     wire::Wire,
 };
 
-/// How many leave before the broker has to have read them.
+/// The number of messages that are sent before the broker has read them.
 const UNHEARD: u32 = 32;
 const CALLS: i32 = 100;
 const END_TIME: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ async fn call(proxy: &Proxy, numbers: impl IntoIterator<Item = i32>) {
     }
 }
 
-/// A client behind a wire on which nobody hears the broker.
+/// A client that receives nothing of the broker.
 struct Deaf {
     wire: Wire,
     raw: Raw,
@@ -46,7 +46,7 @@ struct Deaf {
 }
 
 impl Deaf {
-    /// One that has called, as far as it gets.
+    /// A client that has sent as many calls as it may.
     async fn calling() -> Self {
         let port = Node::shared().port();
         let wire = Wire::to(port).await;
@@ -59,7 +59,7 @@ impl Deaf {
         let proxy = by_wire.proxy(&client).await;
         let raw = Raw::connect(port).await;
         wire.hear(false);
-        // Nobody waits for it: there is room for all.
+        // The calls do not wait: the buffer is large enough.
         call(&proxy, 0..CALLS).await;
         raw.wait_for(&queues.calls, UNHEARD).await;
         Self {
@@ -71,8 +71,8 @@ impl Deaf {
         }
     }
 
-    /// That these calls came, in this order, and no others.
-    async fn came(&self, numbers: impl IntoIterator<Item = i32>) {
+    /// Asserts that the broker has exactly these calls, in this order.
+    async fn has_received(&self, numbers: impl IntoIterator<Item = i32>) {
         let mut calls = self.raw.read(&self.queues.calls).await;
         for number in numbers {
             assert_eq!(calls.message().await.params, int(number));
@@ -91,11 +91,11 @@ async fn a_sender_waits_until_the_broker_has_read_what_it_sent() {
     deaf.wire.hear(true);
     let all = u32::try_from(CALLS).unwrap();
     deaf.raw.wait_for(&deaf.queues.calls, all).await;
-    deaf.came(0..CALLS).await;
+    deaf.has_received(0..CALLS).await;
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_goes_on_when_the_broker_is_lost() {
+async fn a_waiting_sender_continues_after_a_lost_connection() {
     let deaf = Deaf::calling().await;
     deaf.wire.close().await;
     deaf.wire.hear(true);
@@ -103,30 +103,30 @@ async fn a_sender_that_waits_goes_on_when_the_broker_is_lost() {
     call(&deaf.proxy, CALLS..2 * CALLS).await;
     let all = u32::try_from(2 * CALLS).unwrap();
     deaf.raw.wait_for(&deaf.queues.calls, all).await;
-    deaf.came(0..2 * CALLS).await;
+    deaf.has_received(0..2 * CALLS).await;
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_ends_when_all_is_sent() {
+async fn a_waiting_sender_shuts_down_when_all_is_sent() {
     let deaf = Deaf::calling().await;
     let client = deaf.client.clone();
     let ending = tokio::spawn(async move { client.shutdown(END_TIME).await });
     deaf.wire.hear(true);
     assert!(within(ending).await.unwrap());
-    deaf.came(0..CALLS).await;
+    deaf.has_received(0..CALLS).await;
 }
 
 #[tokio::test]
-async fn a_sender_whose_broker_stays_silent_ends_in_time() {
+async fn a_sender_with_a_silent_broker_shuts_down_in_time() {
     let deaf = Deaf::calling().await;
     let ended = within(deaf.client.shutdown(Duration::from_millis(50))).await;
     assert!(!ended, "calls were waiting");
     let sent = i32::try_from(UNHEARD).unwrap();
-    deaf.came(0..sent).await;
+    deaf.has_received(0..sent).await;
 }
 
 #[tokio::test]
-async fn calls_of_all_kinds_flow() {
+async fn calls_of_all_types_proceed() {
     let queues = transient(Node::shared().port());
     let server = queues.serve("server").await;
     let client = queues.open("client").await;
@@ -139,7 +139,7 @@ async fn calls_of_all_kinds_flow() {
             .map(|text| proxy.call::<_, String>(&ECHO, (text,)));
         let answers = within(join_all(calls)).await.into_iter();
         assert!(answers.map(Result::unwrap).eq(texts));
-        // They left before, in one queue.
+        // They were sent before, to the same queue.
         let count = usize::try_from((round + 1) * CALLS).unwrap();
         server.probe.notes_reached(count).await;
     }

@@ -1,4 +1,4 @@
-//! A wire to the broker that a test can cut.
+//! A TCP proxy to the broker that a test can cut.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use crate::common::watching::within;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
-    /// Connections end when it changes.
+    /// Incremented to end all connections.
     cuts: u32,
-    /// Whether there is a way to the broker.
+    /// Whether new connections are accepted.
     is_open: bool,
-    /// Whether what the broker says arrives.
+    /// Whether the broker's bytes are forwarded.
     is_heard: bool,
 }
 
 pub(crate) struct Wire {
     port: u16,
     state: watch::Sender<State>,
-    /// How many there are.
+    /// The number of open connections.
     connections: Arc<watch::Sender<u32>>,
 }
 
 impl Wire {
     pub(crate) async fn to(broker: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("there is a free port");
+        let listener = listener.expect("a port is free");
         let port = listener.local_addr().expect("it listens").port();
         let (state, _) = watch::channel(State {
             cuts: 0,
@@ -58,13 +58,13 @@ impl Wire {
         self.port
     }
 
-    /// Ends all connections; new ones are let through again.
+    /// Ends all connections; accepts new ones.
     pub(crate) async fn cut(&self) {
         self.close().await;
         self.open();
     }
 
-    /// Ends all connections, and new ones at once.
+    /// Ends all connections, and new ones as soon as they are accepted.
     pub(crate) async fn close(&self) {
         self.state.send_modify(|state| {
             state.cuts += 1;
@@ -77,12 +77,12 @@ impl Wire {
         self.state.send_modify(|state| state.is_open = true);
     }
 
-    /// What the broker says is kept back until it is heard again.
+    /// Forwards the broker's bytes, or holds them back.
     pub(crate) fn hear(&self, is_heard: bool) {
         self.state.send_modify(|state| state.is_heard = is_heard);
     }
 
-    /// Waits until there are so many connections.
+    /// Waits for this number of connections.
     pub(crate) async fn connections(&self, count: u32) {
         let mut connections = self.connections.subscribe();
         within(connections.wait_for(|now| *now == count))
@@ -106,7 +106,7 @@ async fn accept(
         connections.send_modify(|count| *count += 1);
         let connections = Arc::clone(&connections);
         tokio::spawn(async move {
-            // A broker that is away ends the connection too.
+            // Without the broker the connection ends, too.
             if let Ok(far) = TcpStream::connect(("127.0.0.1", broker)).await {
                 carry(near, far, changes, begun).await;
             }
