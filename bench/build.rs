@@ -1,4 +1,5 @@
-//! Generates tce's code, and tonic's without a `protoc`; notes which compiler builds the benchmark.
+//! Generates the code of the peers tce and tonic (the latter without `protoc`), and passes the
+//! compiler's version to the program.
 
 use std::process::Command;
 

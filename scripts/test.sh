@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests need, where it is missing, and runs every check there is.
+# Installs the packages that the tests need, if they are missing, and runs all checks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# RabbitMQ: tests start brokers of their own, on free ports; the service is not used.
-# Chromium: the browser that calls by WebSocket and shows the gateway's page.
-# g++: libFuzzer, under the fuzz targets.
-# git: earlier versions of an IDL come from it.
+# RabbitMQ: tests start brokers of their own on free ports; the system's service is not used.
+# Chromium: for calls over WebSocket from a page, and for the gateway's admin page.
+# g++: compiles libFuzzer for the fuzz targets.
+# git: `tce breaking` reads earlier versions of an IDL from it.
 PACKAGES=(rabbitmq-server chromium g++ git)
 
-# One folder for all workspaces, so that what they share is built once.
+# One folder for all workspaces, so that shared dependencies are built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 
 as_root() {
@@ -32,6 +32,10 @@ install_packages() {
     fi
 }
 
+install_cargo_deny() {
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+}
+
 step() {
     printf '\n== %s\n' "$*"
     "$@"
@@ -45,11 +49,14 @@ check_workspace() {
 }
 
 step install_packages
+step install_cargo_deny
+# Without advisories, whose database is downloaded.
+step cargo deny --log-level error check licenses bans sources
 check_workspace .
-# How long an editor waits says something in an optimized build alone.
+# Latency limits of the language server hold for optimized builds only.
 step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
-# Workspaces of their own: what they depend on weighs on nobody's build.
+# Workspaces of their own, so that their dependencies are not part of other builds.
 check_workspace bench
 check_workspace fuzz
 printf '\nAll checks passed.\n'

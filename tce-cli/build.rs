@@ -1,7 +1,7 @@
-//! Generates the code that `tce demo` and the servers of the tests run on.
+//! Generates the code that `tce demo` and the servers of the tests use.
 
 fn main() -> Result<(), tce_codegen::Error> {
-    // Apart from each other: both have an interface 0.
-    tce_codegen::configure().compile(&["idl/test.idl"])?;
+    // Two compilations: both files declare an interface with index 0.
+    tce_codegen::configure().compile(&["../tests/idl/test.idl"])?;
     tce_codegen::configure().compile(&["../tests/idl/zoo.idl"])
 }

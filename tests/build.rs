@@ -1,7 +1,7 @@
-//! Compiles the IDL that the existing implementations were recorded with.
+//! Compiles the IDL that the recorded frames of existing implementations use.
 
 fn main() -> Result<(), tce_codegen::Error> {
-    // Each on its own, as they were: both have an interface of index 0.
+    // Compiled separately, as for the recordings: both have an interface of index 0.
     tce_codegen::configure().compile(&["idl/test.idl"])?;
     tce_codegen::configure().compile(&["idl/zoo.idl"])
 }

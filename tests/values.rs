@@ -1,4 +1,4 @@
-//! Values of the types of `zoo.idl`, as a test may meet them.
+//! Random values of the types of `zoo.idl`.
 
 use proptest::{collection, num, prelude::*};
 use tce_tests::zoo::{Family, Pet};

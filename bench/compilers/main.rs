@@ -1,5 +1,5 @@
-//! Times `tce check` and `tce compile` beside `protoc` and `slice2cpp`, in one run, on the same
-//! declarations in each one's language; and again on ten times as many, to see how time grows.
+//! Times `tce check` and `tce compile` beside `protoc` and `slice2cpp`, in one run. All compile the
+//! same declarations, each in its own language; then ten times as many, to see how the time grows.
 
 mod model;
 mod timing;
@@ -12,25 +12,25 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use model::{Language, Size};
+use model::{ModelLanguage, ModelSize};
 use timing::{Sample, median};
 
 /// Times the IDL compiler beside protoc and slice2cpp.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// How often everything is timed; the table shows medians, and ratios within a round
+    /// Number of rounds; the tables show medians, and ratios computed within a round
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The tce to time; built from this checkout unless given
+    /// Path of the `tce` program to time. Default: built from this checkout
     #[arg(long)]
     tce: Option<PathBuf>,
 }
 
-/// A command that is timed.
-struct Contestant {
+/// A command to time.
+struct CompilerCommand {
     name: &'static str,
-    language: Language,
+    language: ModelLanguage,
     program: PathBuf,
     arguments: &'static [&'static str],
 }
@@ -41,80 +41,85 @@ fn main() -> Result<()> {
         Some(tce) => tce,
         None => build_tce()?,
     };
-    let mut contestants = contestants(&tce)?;
+    let mut commands = commands(&tce)?;
     let folder = tempfile::tempdir()?;
-    let sizes = [Size::of(1_000), Size::of(10_000)];
+    let sizes = [ModelSize::of(1_000), ModelSize::of(10_000)];
     for size in sizes {
-        for language in Language::ALL {
+        for language in ModelLanguage::ALL {
             let text = language.text(size);
             std::fs::write(folder.path().join(language.file(size)), text)?;
         }
     }
     println!(
-        "Medians of {} rounds; ratios are taken within a round.",
+        "Medians of {} rounds. Ratios are computed within a round: median (lowest-highest).",
         cli.rounds
     );
     let [few, many] = sizes;
-    let small = time_all(&contestants, few, folder.path(), cli.rounds)?;
-    print_table(&contestants, few, &small);
-    // slice2cpp's parser takes no file of the larger size: it runs out of its stack.
-    contestants.retain(|contestant| contestant.language != Language::Slice);
-    let large = time_all(&contestants, many, folder.path(), cli.rounds)?;
-    print_table(&contestants, many, &large);
+    let small = time_all(&commands, few, folder.path(), cli.rounds)?;
+    print_table(&commands, few, &small);
+    // slice2cpp's parser fails on the larger file: it exceeds its stack.
+    commands.retain(|command| command.language != ModelLanguage::Slice);
+    let large = time_all(&commands, many, folder.path(), cli.rounds)?;
+    print_table(&commands, many, &large);
     println!("\nTen times as many declarations take");
-    for ((contestant, small), large) in contestants.iter().zip(&small).zip(&large) {
+    for ((command, small), large) in commands.iter().zip(&small).zip(&large) {
         let growth = median(large) / median(small);
-        println!("{:<16}{growth:>8.1} times as long", contestant.name);
+        println!("{:<16}{growth:>8.1} times as long", command.name);
     }
     Ok(())
 }
 
-fn contestants(tce: &Path) -> Result<Vec<Contestant>> {
-    let contestant = |name, language, program: PathBuf, arguments| Contestant {
+fn commands(tce: &Path) -> Result<Vec<CompilerCommand>> {
+    let command = |name, language, program: PathBuf, arguments| CompilerCommand {
         name,
         language,
         program,
         arguments,
     };
     Ok(vec![
-        contestant("tce check", Language::Idl, tce.to_owned(), &["check"][..]),
-        contestant(
+        command(
+            "tce check",
+            ModelLanguage::Idl,
+            tce.to_owned(),
+            &["check"][..],
+        ),
+        command(
             "tce compile",
-            Language::Idl,
+            ModelLanguage::Idl,
             tce.to_owned(),
             &["compile", "-o", "out", "-i"],
         ),
-        contestant(
+        command(
             "protoc check",
-            Language::Proto,
+            ModelLanguage::Proto,
             installed("protoc", "protobuf-compiler")?,
             &["--descriptor_set_out=/dev/null"],
         ),
-        contestant(
+        command(
             "protoc C++",
-            Language::Proto,
+            ModelLanguage::Proto,
             installed("protoc", "protobuf-compiler")?,
             &["--cpp_out=out"],
         ),
-        contestant(
+        command(
             "slice2cpp",
-            Language::Slice,
+            ModelLanguage::Slice,
             installed("slice2cpp", "zeroc-ice-compilers")?,
             &["--output-dir", "out"],
         ),
     ])
 }
 
-/// The path of a program that Debian's `package` brings.
+/// The path of a program that the Debian package `package` contains.
 fn installed(program: &str, package: &str) -> Result<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths)
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
-        .with_context(|| format!("{program} is missing; `apt-get install {package}` brings it"))
+        .with_context(|| format!("{program} is not installed: run `apt-get install {package}`"))
 }
 
-/// Builds the tce of this checkout, as users get it.
+/// Builds the `tce` program of this checkout, in release mode.
 fn build_tce() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target =
@@ -132,23 +137,23 @@ fn build_tce() -> Result<PathBuf> {
         .current_dir(&root)
         .status()?;
     if !built.success() {
-        bail!("tce was not built");
+        bail!("building tce failed: {built}");
     }
     Ok(target.join("release/tce"))
 }
 
-/// Times everyone in turn, round by round: what disturbs a round disturbs all.
+/// Times all commands once in each round, so that a disturbance affects all of them alike.
 fn time_all(
-    contestants: &[Contestant],
-    size: Size,
+    commands: &[CompilerCommand],
+    size: ModelSize,
     folder: &Path,
     rounds: u32,
 ) -> Result<Vec<Sample>> {
-    let mut samples = vec![Sample::new(); contestants.len()];
-    // One round that does not count fills the caches.
+    let mut samples = vec![Sample::new(); commands.len()];
+    // The first round only fills the caches.
     for round in 0..=rounds {
-        for (contestant, sample) in contestants.iter().zip(&mut samples) {
-            let time = contestant.time(size, folder)?;
+        for (command, sample) in commands.iter().zip(&mut samples) {
+            let time = command.time(size, folder)?;
             if round > 0 {
                 sample.push(time);
             }
@@ -157,10 +162,10 @@ fn time_all(
     Ok(samples)
 }
 
-impl Contestant {
-    fn time(&self, size: Size, folder: &Path) -> Result<f64> {
+impl CompilerCommand {
+    fn time(&self, size: ModelSize, folder: &Path) -> Result<f64> {
         let out = folder.join("out");
-        // Each writes its files anew.
+        // Every run starts with an empty output folder.
         if out.exists() {
             std::fs::remove_dir_all(&out)?;
         }
@@ -174,23 +179,23 @@ impl Contestant {
     }
 }
 
-fn print_table(contestants: &[Contestant], size: Size, samples: &[Sample]) {
+fn print_table(commands: &[CompilerCommand], size: ModelSize, samples: &[Sample]) {
     println!("\n{size}");
     println!("{:<16}{:>10}{:>26}", "", "ms", "to tce check");
     let Some(check) = samples.first() else {
         return;
     };
-    for (contestant, sample) in contestants.iter().zip(samples) {
+    for (command, sample) in commands.iter().zip(samples) {
         let ratios: Sample = sample
             .iter()
             .zip(check)
-            .map(|(it, check)| it / check)
+            .map(|(time, check)| time / check)
             .collect();
         let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = ratios.iter().copied().fold(0.0, f64::max);
         println!(
             "{:<16}{:>10.1}{:>12.2} ({lowest:.2}-{highest:.2})",
-            contestant.name,
+            command.name,
             median(sample) * 1000.0,
             median(&ratios)
         );

@@ -1,29 +1,29 @@
-//! The same declarations in three languages.
+//! The same declarations in three interface languages.
 
 use std::fmt::{self, Write};
 
 const MEMBERS: usize = 6;
 const OPERATIONS: usize = 10;
-/// One interface to so many structs.
-const STRUCTS_AN_INTERFACE: usize = 5;
+/// There is one interface for each group of this many structs.
+const STRUCTS_PER_INTERFACE: usize = 5;
 
-/// How many declarations there are.
+/// The number of declarations.
 #[derive(Clone, Copy)]
-pub(crate) struct Size {
+pub(crate) struct ModelSize {
     structs: usize,
     interfaces: usize,
 }
 
-impl Size {
+impl ModelSize {
     pub(crate) fn of(structs: usize) -> Self {
         Self {
             structs,
-            interfaces: structs / STRUCTS_AN_INTERFACE,
+            interfaces: structs / STRUCTS_PER_INTERFACE,
         }
     }
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ModelSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             structs,
@@ -37,16 +37,16 @@ impl fmt::Display for Size {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Language {
+pub(crate) enum ModelLanguage {
     Idl,
     Proto,
     Slice,
 }
 
-impl Language {
+impl ModelLanguage {
     pub(crate) const ALL: [Self; 3] = [Self::Idl, Self::Proto, Self::Slice];
 
-    pub(crate) fn file(self, size: Size) -> String {
+    pub(crate) fn file(self, size: ModelSize) -> String {
         let ending = match self {
             Self::Idl => "idl",
             Self::Proto => "proto",
@@ -55,9 +55,9 @@ impl Language {
         format!("model{}.{ending}", size.structs)
     }
 
-    pub(crate) fn text(self, size: Size) -> String {
+    pub(crate) fn text(self, size: ModelSize) -> String {
         let mut out = String::new();
-        // A string has no errors to write.
+        // Writing to a `String` never fails.
         let _ = match self {
             Self::Idl => idl(&mut out, size),
             Self::Proto => proto(&mut out, size),
@@ -67,13 +67,13 @@ impl Language {
     }
 }
 
-/// Whether member `number` of struct `of` has the struct before as its type. Structs lie in one
-/// another ten deep, as people write them.
+/// Whether member `number` of struct `of` has the previous struct as its type. Structs are nested
+/// up to ten levels deep, as in practice.
 fn is_struct(of: usize, number: usize) -> bool {
     !of.is_multiple_of(10) && number == MEMBERS - 1
 }
 
-fn idl(out: &mut String, size: Size) -> fmt::Result {
+fn idl(out: &mut String, size: ModelSize) -> fmt::Result {
     const TYPES: [&str; 5] = ["string", "int", "long", "double", "bool"];
     writeln!(out, "module model {{")?;
     for of in 0..size.structs {
@@ -89,10 +89,10 @@ fn idl(out: &mut String, size: Size) -> fmt::Result {
     for of in 0..size.interfaces {
         writeln!(out, "\t/// Interface number {of}.\n\tinterface I{of} {{")?;
         for number in 0..OPERATIONS {
-            let it = of * STRUCTS_AN_INTERFACE + number % STRUCTS_AN_INTERFACE;
+            let target = of * STRUCTS_PER_INTERFACE + number % STRUCTS_PER_INTERFACE;
             writeln!(
                 out,
-                "\t\tS{it} operation{number}(string name, S{it}List values);"
+                "\t\tS{target} operation{number}(string name, S{target}List values);"
             )?;
         }
         writeln!(out, "\t}};")?;
@@ -100,7 +100,7 @@ fn idl(out: &mut String, size: Size) -> fmt::Result {
     writeln!(out, "}};")
 }
 
-fn proto(out: &mut String, size: Size) -> fmt::Result {
+fn proto(out: &mut String, size: ModelSize) -> fmt::Result {
     const TYPES: [&str; 5] = ["string", "int32", "int64", "double", "bool"];
     writeln!(out, "syntax = \"proto3\";\npackage model;")?;
     for of in 0..size.structs {
@@ -112,7 +112,7 @@ fn proto(out: &mut String, size: Size) -> fmt::Result {
                 false => writeln!(out, "  {} member{number} = {tag};", TYPES[number % 5])?,
             }
         }
-        // What an operation takes is a message of its own here.
+        // An rpc takes a single message, so that parameters need a message type.
         writeln!(
             out,
             "}}\nmessage S{of}Arguments {{\n  string name = 1;\n  repeated S{of} values = 2;\n}}"
@@ -121,10 +121,10 @@ fn proto(out: &mut String, size: Size) -> fmt::Result {
     for of in 0..size.interfaces {
         writeln!(out, "// Interface number {of}.\nservice I{of} {{")?;
         for number in 0..OPERATIONS {
-            let it = of * STRUCTS_AN_INTERFACE + number % STRUCTS_AN_INTERFACE;
+            let target = of * STRUCTS_PER_INTERFACE + number % STRUCTS_PER_INTERFACE;
             writeln!(
                 out,
-                "  rpc Operation{number}(S{it}Arguments) returns (S{it});"
+                "  rpc Operation{number}(S{target}Arguments) returns (S{target});"
             )?;
         }
         writeln!(out, "}}")?;
@@ -132,8 +132,8 @@ fn proto(out: &mut String, size: Size) -> fmt::Result {
     Ok(())
 }
 
-/// What this IDL took from Slice is Slice.
-fn slice(out: &mut String, size: Size) -> fmt::Result {
+/// The declarations in [`idl`] are valid Slice, too.
+fn slice(out: &mut String, size: ModelSize) -> fmt::Result {
     writeln!(out, "#pragma once")?;
     idl(out, size)
 }

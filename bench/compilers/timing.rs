@@ -1,4 +1,4 @@
-//! How long a command takes.
+//! Times commands, and summarizes the times.
 
 use std::{
     process::{Command, Stdio},
@@ -7,10 +7,13 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// One number a round.
+/// One number for each round.
 pub(crate) type Sample = Vec<f64>;
 
-/// Seconds from the start of a command to its end.
+/// Runs a command to its end and returns the seconds that it took.
+///
+/// # Errors
+/// The command failed; the error contains its standard error.
 pub(crate) fn run(command: &mut Command) -> Result<f64> {
     command
         .stdin(Stdio::null())
@@ -25,6 +28,7 @@ pub(crate) fn run(command: &mut Command) -> Result<f64> {
     Ok(time)
 }
 
+/// The middle value, or the mean of the two middle values; NaN if there are no values.
 pub(crate) fn median(sample: &[f64]) -> f64 {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -45,7 +49,7 @@ mod tests {
     use super::median;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn median_of_odd_and_even_counts() {
         assert_eq!(
             median(&[3.0, 1.0, 2.0]).total_cmp(&2.0),
             std::cmp::Ordering::Equal

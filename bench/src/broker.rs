@@ -1,32 +1,32 @@
-//! A RabbitMQ node for one run, on free ports and in a directory of its own.
+//! A RabbitMQ node for one run, on free ports, with its data in a temporary directory.
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use tce_test_rabbitmq::speaks_amqp;
 
-use crate::program::{Program, free_port, write};
+use crate::program::{ChildProgram, free_address, write};
 
-/// Not the one in the search path, which becomes another user where root starts it.
+/// The script in the search path is not used: it switches to another user if root runs it.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const START_TIME: Duration = Duration::from_secs(120);
 
 /// A running node; killed when dropped.
-pub(crate) struct Broker {
-    _program: Program,
+pub(crate) struct BrokerNode {
+    _program: ChildProgram,
     address: SocketAddr,
 }
 
-impl Broker {
-    /// Starts a node and waits until it speaks AMQP.
+impl BrokerNode {
+    /// Starts a node and waits until it accepts AMQP connections.
     ///
     /// # Errors
-    /// It does not come up.
+    /// The node can't be started, or is not ready in time.
     pub(crate) fn start() -> Result<Self> {
         let home = tempfile::tempdir()?;
-        let address = free_port()?;
+        let address = free_address()?;
         let command = command(home.path(), address)?;
-        let mut program = Program::start(home, command, None)?;
+        let mut program = ChildProgram::start(home, command, None)?;
         program
             .wait_until(START_TIME, || speaks_amqp(address.port()))
             .context("RabbitMQ")?;
@@ -52,16 +52,16 @@ fn command(home: &Path, address: SocketAddr) -> Result<Command> {
             "RABBITMQ_NODENAME",
             format!("bench{}@localhost", address.port()),
         )
-        .env("RABBITMQ_DIST_PORT", free_port()?.port().to_string())
+        .env("RABBITMQ_DIST_PORT", free_address()?.port().to_string())
         .env("RABBITMQ_MNESIA_BASE", home.join("data"))
         .env("RABBITMQ_LOG_BASE", home.join("log"))
         .env("RABBITMQ_CONFIG_FILE", &config)
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins"))
         .env("RABBITMQ_PID_FILE", home.join("pid"))
-        // The node instead of a script that waits for it: the process that is killed, and whose
-        // processor time is known.
+        // Has the script replace itself with the node, so that the child process is the node: it is
+        // the one to kill, and its processor time counts as the benchmark's.
         .env("RUNNING_UNDER_SYSTEMD", "true")
-        // Its waiting must not take the cores from who works.
+        // No busy waiting of the Erlang schedulers: server and client need the cores.
         .env(
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "+sbwt none +sbwtdcpu none +sbwtdio none",

@@ -2,33 +2,33 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue, value_parser};
 use tce_gateway::GatewayCommand;
 
 use crate::{
-    peers::{Chosen, Peer},
+    case::{BusyPollMode, LoadShape, Transport},
+    peers::Peer,
     process::{ClientJob, ServerJob},
-    shape::{BusyPoll, Shape, Transport},
 };
 
-/// Measures tce, its peers and the floor under them, side by side, in one run.
+/// Measures tce and other RPC systems side by side, in one run.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) role: Option<Role>,
+    pub(crate) role: Option<ProcessRole>,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) options: BenchmarkOptions,
 }
 
-/// What the program is when it has started itself again for one measurement.
+/// The role of a process that this program starts for one measurement.
 #[derive(Subcommand)]
-pub(crate) enum Role {
+pub(crate) enum ProcessRole {
     #[command(hide = true)]
     Serve { job: ServerJob },
     #[command(hide = true)]
     Drive { job: ClientJob },
-    /// What the program `tce-gateway` is, too.
+    /// The same as the program `tce-gateway`.
     #[command(hide = true)]
     Gateway {
         #[command(flatten)]
@@ -37,41 +37,42 @@ pub(crate) enum Role {
 }
 
 #[derive(Args)]
-pub(crate) struct Options {
-    /// How often everything is measured; the table shows medians of the rounds
+pub(crate) struct BenchmarkOptions {
+    /// Number of rounds, each of which measures everything; the tables show medians of the rounds
     #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
 
-    /// Seconds that one measurement counts; a quarter of it is spent before as warm-up
+    /// Duration of one measurement, in seconds; a warm-up of a quarter of it comes first
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
 
-    /// One short round: shows that everything runs, the numbers mean little
+    /// One round of 0.2 s: checks that everything works; the numbers mean little
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     quick: bool,
 
-    /// The shapes of load to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Shape::ALL)]
-    pub(crate) shapes: Vec<Shape>,
+    /// The load shapes to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = LoadShape::ALL)]
+    pub(crate) shapes: Vec<LoadShape>,
 
-    /// The peers to measure, or all over one transport; what they are compared with always runs
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Chosen::ALL_TRANSPORTS)]
-    peers: Vec<Chosen>,
+    /// The peers to measure, by name or by transport; the peers that they are compared with are
+    /// added
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = PeerSelector::ALL_TRANSPORTS)]
+    peers: Vec<PeerSelector>,
 
     /// Bytes of text in a call
     #[arg(long, value_delimiter = ',', default_values_t = [16, 4096], value_parser = payload)]
     pub(crate) payloads: Vec<usize>,
 
-    /// Who of ours polls before its thread sleeps
-    #[arg(long, value_enum, default_value_t = BusyPoll::Usual)]
-    pub(crate) busy_poll: BusyPoll,
+    /// Which processes of tce busy-poll before their thread sleeps
+    #[arg(long, value_enum, default_value_t = BusyPollMode::Usual)]
+    pub(crate) busy_poll: BusyPollMode,
 
     /// The core that servers are pinned to
     #[arg(long, default_value_t = 0)]
     pub(crate) server_core: usize,
 
-    /// The core that gateways and proxies are pinned to. Unless set, the servers' one; the
-    /// clients' one where a broker stands between gateway and server
+    /// The core that gateways and proxies are pinned to. Default: the server's core; with a broker
+    /// between gateway and server, the client's core
     #[arg(long)]
     gateway_core: Option<usize>,
 
@@ -79,33 +80,33 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     pub(crate) client_core: usize,
 
-    /// Also writes every round and the machine's facts to this file, as JSON
+    /// Also writes all rounds and a description of the machine to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
 
-impl Options {
+impl BenchmarkOptions {
     pub(crate) fn rounds(&self) -> u32 {
         if self.quick { 1 } else { self.rounds }
     }
 
-    /// The chosen peers over a transport and those they are compared with, in their usual order,
-    /// each once.
+    /// The selected peers over a transport and those that they are compared with, each once, in
+    /// the order of [`Peer::over`].
     pub(crate) fn peers(&self, transport: Transport) -> Vec<Peer> {
         let all = Peer::over(transport).iter().copied();
-        let is_chosen =
-            |peer: Peer| (self.peers.iter()).any(|chosen| chosen.holds(peer, transport));
-        let is_needed = |peer: Peer| {
-            let mut chosen = all.clone().filter(|&other| is_chosen(other));
-            chosen.any(|other| other.floor() == peer || other.direct() == Some(peer))
+        let is_selected =
+            |peer: Peer| (self.peers.iter()).any(|selector| selector.matches(peer, transport));
+        let is_reference = |peer: Peer| {
+            let mut selected = all.clone().filter(|&other| is_selected(other));
+            selected.any(|other| other.floor() == peer || other.direct() == Some(peer))
         };
         all.clone()
-            .filter(|&peer| is_chosen(peer) || is_needed(peer))
+            .filter(|&peer| is_selected(peer) || is_reference(peer))
             .collect()
     }
 
-    /// Where what stands between client and server runs. Beyond a broker there is another side,
-    /// which keeps its core, as in the floor.
+    /// The core for gateways and proxies. In front of a queue the default is the client's core, so
+    /// that the process that reads calls from the queue has a core to itself, as in `mq-raw`.
     pub(crate) fn gateway_core(&self, transport: Transport) -> usize {
         self.gateway_core.unwrap_or(match transport {
             Transport::GatewayQueues => self.client_core,
@@ -118,22 +119,86 @@ impl Options {
         Duration::from_secs_f64(if self.quick { 0.2 } else { self.seconds })
     }
 
-    /// How long calls run before they count: connections, buffers and caches settle.
+    /// How long calls run before they count, so that connections, buffers and caches settle.
     pub(crate) fn warm_up(&self) -> Duration {
         self.measured() / 4
+    }
+}
+
+const TRANSPORTS: usize = Transport::ALL.len();
+
+/// One value of `--peers`.
+#[derive(Debug, Clone, Copy)]
+enum PeerSelector {
+    All(Transport),
+    One(Peer),
+}
+
+impl PeerSelector {
+    const ALL_TRANSPORTS: [Self; TRANSPORTS] = [
+        Self::All(Transport::Sockets),
+        Self::All(Transport::WebSocket),
+        Self::All(Transport::Queues),
+        Self::All(Transport::Gateway),
+        Self::All(Transport::GatewayQueues),
+    ];
+
+    /// Whether this selects `peer` in the cases of `transport`.
+    fn matches(self, peer: Peer, transport: Transport) -> bool {
+        match self {
+            Self::All(selected) => transport == selected,
+            Self::One(selected) => peer == selected && transport == selected.transport(),
+        }
+    }
+}
+
+impl ValueEnum for PeerSelector {
+    fn value_variants<'a>() -> &'a [Self] {
+        const PEERS: usize = Peer::ALL.len();
+        const ALL: [PeerSelector; TRANSPORTS + PEERS] = {
+            let mut all = [PeerSelector::All(Transport::Sockets); TRANSPORTS + PEERS];
+            let mut nth = 0;
+            while nth < all.len() {
+                all[nth] = if nth < TRANSPORTS {
+                    PeerSelector::ALL_TRANSPORTS[nth]
+                } else {
+                    PeerSelector::One(Peer::ALL[nth - TRANSPORTS])
+                };
+                nth += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::One(peer) => return peer.to_possible_value(),
+            Self::All(Transport::Sockets) => ("sockets", "All peers over sockets"),
+            Self::All(Transport::WebSocket) => ("websocket", "All peers over WebSocket"),
+            Self::All(Transport::Queues) => ("mq", "All peers over RabbitMQ"),
+            Self::All(Transport::Gateway) => (
+                "gateway",
+                "All gateways and proxies to servers, and the same peers without them",
+            ),
+            Self::All(Transport::GatewayQueues) => {
+                ("gateway-mq", "tce-gateway to RabbitMQ, and mq-raw")
+            }
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.05..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds from 0.05 to 3600".to_owned()),
+        _ => Err("must be a number of seconds from 0.05 to 3600".to_owned()),
     }
 }
 
 fn payload(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if (1..=32 * 1024).contains(&bytes) => Ok(bytes),
-        _ => Err("a number of bytes from 1 to 32768".to_owned()),
+        _ => Err("must be a number of bytes from 1 to 32768".to_owned()),
     }
 }

@@ -1,5 +1,5 @@
-//! How many oneway messages a server has received: counted there, asked for by the client over a
-//! connection of its own.
+//! The number of oneway messages that a server has received: counted by the server, read by the
+//! client over a control connection.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -16,35 +16,37 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::payload::Payload;
 
-/// What a server has received. One thread writes it, the server's own, so plain loads and stores
-/// do where an atomic addition would cost as much as receiving a small message.
-pub(crate) struct Received {
+/// Counts the messages that a server receives. Only the server's own thread writes, so relaxed
+/// loads and stores suffice; an atomic addition costs as much as receiving a small message.
+pub(crate) struct ReceiveCounter {
     expected: Payload,
     count: AtomicU64,
     wrong: AtomicU64,
-    since: Instant,
+    started: Instant,
 }
 
-/// What a server had received at a time of its own clock.
+/// The state of a [`ReceiveCounter`] at a time of the server's clock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
+pub(crate) struct ReceiveCount {
     pub(crate) count: u64,
-    /// Messages that were not what is sent.
+    /// Messages whose text was not the one that clients send.
     wrong: u64,
+    /// Since the server's start.
     pub(crate) at: Duration,
 }
 
-impl Received {
+impl ReceiveCounter {
     pub(crate) fn new(expected: Payload) -> Self {
         Self {
             expected,
             count: AtomicU64::new(0),
             wrong: AtomicU64::new(0),
-            since: Instant::now(),
+            started: Instant::now(),
         }
     }
 
-    pub(crate) fn note(&self, text: &[u8]) {
+    /// Checks and counts one message.
+    pub(crate) fn record(&self, text: &[u8]) {
         let count = self.count.load(Ordering::Relaxed);
         if self.expected.check(count, text).is_err() {
             let wrong = self.wrong.load(Ordering::Relaxed);
@@ -53,27 +55,28 @@ impl Received {
         self.count.store(count + 1, Ordering::Relaxed);
     }
 
-    fn read(&self) -> Reading {
-        Reading {
+    fn read(&self) -> ReceiveCount {
+        ReceiveCount {
             count: self.count.load(Ordering::Relaxed),
             wrong: self.wrong.load(Ordering::Relaxed),
-            at: self.since.elapsed(),
+            at: self.started.elapsed(),
         }
     }
 }
 
-/// Answers questions for the count on a thread of its own, which sleeps while none is asked.
+/// Serves control connections on a thread of its own, which sleeps between requests. Returns the
+/// address to connect to.
 ///
 /// # Errors
-/// The operating system gives no port or no thread.
-pub(crate) fn answer_in_background(received: Arc<Received>) -> Result<SocketAddr> {
+/// The operating system provides no port or no thread.
+pub(crate) fn serve_in_background(counter: Arc<ReceiveCounter>) -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
     std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
-            for asker in listener.incoming() {
-                if let Err(error) = asker.and_then(|asker| answer(asker, &received)) {
+            for stream in listener.incoming() {
+                if let Err(error) = stream.and_then(|stream| serve(stream, &counter)) {
                     eprintln!("control connection: {error}");
                 }
             }
@@ -81,17 +84,18 @@ pub(crate) fn answer_in_background(received: Arc<Received>) -> Result<SocketAddr
     Ok(address)
 }
 
-fn answer(mut asker: TcpStream, received: &Received) -> std::io::Result<()> {
-    asker.set_nodelay(true)?;
+/// A request is any one byte, a response the three numbers of a [`ReceiveCount`].
+fn serve(mut stream: TcpStream, counter: &ReceiveCounter) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     loop {
-        match asker.read_exact(&mut [0]) {
+        match stream.read_exact(&mut [0]) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         }
-        let Reading { count, wrong, at } = received.read();
+        let ReceiveCount { count, wrong, at } = counter.read();
         let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-        asker.write_all(
+        stream.write_all(
             [count, wrong, nanoseconds]
                 .map(u64::to_le_bytes)
                 .as_flattened(),
@@ -99,12 +103,12 @@ fn answer(mut asker: TcpStream, received: &Received) -> std::io::Result<()> {
     }
 }
 
-/// The client's view of a server's [`Received`].
-pub(crate) struct Counter {
+/// The client's end of a control connection.
+pub(crate) struct ControlClient {
     stream: tokio::net::TcpStream,
 }
 
-impl Counter {
+impl ControlClient {
     pub(crate) async fn connect(control: SocketAddr) -> Result<Self> {
         let stream = tokio::net::TcpStream::connect(control)
             .await
@@ -113,7 +117,11 @@ impl Counter {
         Ok(Self { stream })
     }
 
-    pub(crate) async fn read(&mut self) -> Result<Reading> {
+    /// Reads the server's counter.
+    ///
+    /// # Errors
+    /// The server has received a message with a wrong text, or the connection failed.
+    pub(crate) async fn read(&mut self) -> Result<ReceiveCount> {
         self.stream.write_all(&[0]).await?;
         let count = self.stream.read_u64_le().await?;
         let wrong = self.stream.read_u64_le().await?;
@@ -122,13 +130,13 @@ impl Counter {
             wrong == 0,
             "{wrong} of {count} messages arrived with a text that was not sent"
         );
-        Ok(Reading { count, wrong, at })
+        Ok(ReceiveCount { count, wrong, at })
     }
 
     /// Returns when exactly `sent` messages have arrived.
     pub(crate) async fn wait_for(&mut self, sent: u64) -> Result<()> {
         loop {
-            let Reading { count, .. } = self.read().await?;
+            let ReceiveCount { count, .. } = self.read().await?;
             ensure!(count <= sent, "{count} messages arrived, {sent} were sent");
             if count == sent {
                 return Ok(());

@@ -1,21 +1,21 @@
-//! How much of the machine went to work that is not the benchmark's.
+//! Processor time that other processes used during a run.
 
 use std::fs;
 
-/// Processor time so far, in ticks. Interrupts are left out: the benchmark's own packets cause
-/// them, and no process is charged for them.
+/// Processor time since boot, in clock ticks. Interrupts are left out: the benchmark's own packets
+/// cause them, and no process is charged for them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    /// Of all cores, idle or not.
+pub(crate) struct CpuTime {
+    /// All cores, idle time included.
     total: u64,
-    /// Of all processes, and what the hypervisor withheld.
+    /// All processes, and time that the hypervisor gave to other guests (steal).
     busy: u64,
-    /// Of this process and of those it started and has waited for.
+    /// This process, and those of its children that it has waited for.
     own: u64,
 }
 
-impl Usage {
-    /// None where the system does not tell.
+impl CpuTime {
+    /// Returns `None` if the system has no readable `/proc`.
     pub(crate) fn now() -> Option<Self> {
         let machine = fs::read_to_string("/proc/stat").ok()?;
         let process = fs::read_to_string("/proc/self/stat").ok()?;
@@ -27,7 +27,7 @@ impl Usage {
         let &[user, nice, system, .., _irq, _softirq, steal] = cores.get(..8)? else {
             return None;
         };
-        // The second field is the program's name in brackets and may hold anything.
+        // The second field is the program's name in parentheses, which may itself contain `) `.
         let (_, fields) = process.rsplit_once(") ")?;
         let (_state, fields) = fields.split_once(' ')?;
         let own = numbers(fields).get(10..14)?.iter().sum();
@@ -38,9 +38,9 @@ impl Usage {
         })
     }
 
-    /// The share of the machine, 0 to 1, that others had from then to now.
+    /// The share of all processor time since `then`, 0 to 1, that other processes used.
     #[expect(clippy::cast_precision_loss, reason = "no machine runs for 2^53 ticks")]
-    pub(crate) fn of_others_since(self, then: Self) -> Option<f64> {
+    pub(crate) fn other_share_since(self, then: Self) -> Option<f64> {
         let total = self
             .total
             .checked_sub(then.total)
@@ -51,8 +51,8 @@ impl Usage {
     }
 }
 
-/// Numbers up to the first thing that is none; a negative one, which no field of interest is,
-/// counts as nothing.
+/// The numbers up to the first field that is not a number. A negative number reads as 0; no field
+/// used here is negative.
 fn numbers(fields: &str) -> Vec<u64> {
     fields
         .split_whitespace()
@@ -66,21 +66,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_have_what_is_not_ours() {
-        let then = Usage::parse(
+    fn busy_time_minus_own_time_is_the_share_of_others() {
+        let then = CpuTime::parse(
             "cpu  100 0 100 1000 0 0 50 0 0 0\ncpu0 1 2 3\n",
             "7 (a (b) c) R 1 7 7 0 -1 4194304 0 0 0 0 10 20 30 40 20 0 1\n",
         );
-        let now = Usage::parse(
+        let now = CpuTime::parse(
             "cpu  200 0 200 1250 0 0 100 0 0 0\ncpu0 1 2 3\n",
             "7 (a (b) c) R 1 7 7 0 -1 4194304 0 0 0 0 20 30 65 60 20 0 1\n",
         );
-        let others = now.unwrap().of_others_since(then.unwrap()).unwrap();
+        let others = now.unwrap().other_share_since(then.unwrap()).unwrap();
         assert!((others - 0.25).abs() < 1e-9, "{others}");
     }
 
     #[test]
-    fn this_machine_tells() {
-        assert!(Usage::now().is_some());
+    fn processor_time_is_readable_on_this_machine() {
+        assert!(CpuTime::now().is_some());
     }
 }

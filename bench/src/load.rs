@@ -1,4 +1,4 @@
-//! Drives clients: callers that each wait for their answers, or a sender that waits for none.
+//! Generates load: callers that wait for their answers, or senders of oneway messages.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,32 +6,38 @@ use anyhow::{Context, Result, ensure};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    control::Counter,
+    case::Case,
+    control::ControlClient,
     meter::{Measurement, Meter},
     payload::Payload,
-    shape::Case,
 };
 
-/// How long all that was sent oneway may take to arrive after the last of it was written.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long oneway messages may take to arrive after the last one was sent.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// A client of some peer; clones share its connection.
-pub(crate) trait Client: Clone + Send + 'static {
+/// A peer's client for calls; clones share its connection.
+pub(crate) trait EchoCaller: Clone + Send + 'static {
     fn echo(&mut self, text: &str) -> impl Future<Output = Result<String>> + Send;
 }
 
-/// What one client process has to do.
+/// A peer's client for confirmed oneway messages; clones share its connection.
+pub(crate) trait ConfirmedSender: Clone + Send + 'static {
+    /// Sends one message and waits until the broker has confirmed it.
+    fn send(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The load of one client process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
+pub(crate) struct LoadGenerator {
     pub(crate) case: Case,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
 }
 
-impl Load {
-    /// Calls over one client a connection: as many tasks as calls are in flight, each calling in a
+impl LoadGenerator {
+    /// Calls over `clients`, one for each connection. For each call in flight, a task calls in a
     /// loop over a clone.
-    pub(crate) async fn call<C: Client>(&self, clients: &[C]) -> Result<Measurement> {
+    pub(crate) async fn call<C: EchoCaller>(&self, clients: &[C]) -> Result<Measurement> {
         let in_flight = self.case.shape.in_flight();
         let meter = Arc::new(Meter::new(clients.len() * in_flight)?);
         let mut callers = JoinSet::new();
@@ -50,49 +56,72 @@ impl Load {
         self.measure(&meter, callers).await
     }
 
-    /// Runs the clock beside callers that already run, each of which returns how many of its calls
-    /// were complete while the meter measured.
+    /// Measures running callers. Each returns the number of its calls that completed while the
+    /// meter was measuring.
     pub(crate) async fn measure(
         &self,
         meter: &Meter,
-        mut callers: JoinSet<Result<u64>>,
+        callers: JoinSet<Result<u64>>,
     ) -> Result<Measurement> {
         let elapsed = meter.run(self.warm_up, self.measured).await;
-        let mut calls = 0;
-        while let Some(caller) = callers.join_next().await {
-            calls += caller??;
-        }
+        let calls = sum(callers).await?;
         Ok(meter.measurement(calls, elapsed))
     }
 
-    /// Runs the clock beside a sender that returns how many messages it sent in all; the rate is
-    /// what the server has received by its own clock, and nothing may be lost.
+    /// Measures a sender of oneway messages, which returns the number of all messages that it has
+    /// sent. The rate is what the server receives by its own clock.
+    ///
+    /// # Errors
+    /// The sender failed, or a message was lost, duplicated or changed.
     pub(crate) async fn measure_oneway(
         &self,
         control: SocketAddr,
         meter: &Meter,
         sender: impl Future<Output = Result<u64>>,
     ) -> Result<Measurement> {
-        let mut counter = Counter::connect(control).await?;
+        let mut server = ControlClient::connect(control).await?;
         let clock = async {
             tokio::time::sleep(self.warm_up).await;
-            let first = counter.read().await?;
+            let first = server.read().await?;
             tokio::time::sleep(self.measured).await;
-            let last = counter.read().await?;
+            let last = server.read().await?;
             meter.stop();
             Ok((first, last))
         };
         let ((first, last), sent) = tokio::try_join!(clock, sender)?;
-        timeout(DRAIN, counter.wait_for(sent))
+        timeout(DRAIN_TIME, server.wait_for(sent))
             .await
-            .with_context(|| format!("not all of {sent} messages arrived"))??;
+            .with_context(|| format!("not all of {sent} messages arrived in {DRAIN_TIME:?}"))??;
         let received = last.count - first.count;
-        ensure!(received > 0, "no message arrived while measuring");
+        ensure!(received > 0, "no message arrived during the measurement");
         Ok(Measurement::of_calls(received, last.at - first.at))
+    }
+
+    /// Sends confirmed oneway messages. For each message in flight, a task sends in a loop over a
+    /// clone of `sender`.
+    pub(crate) async fn send_confirmed<S: ConfirmedSender>(
+        &self,
+        control: SocketAddr,
+        sender: S,
+    ) -> Result<Measurement> {
+        let meter = Arc::new(Meter::new(1)?);
+        let mut senders = JoinSet::new();
+        for _ in 0..self.case.shape.in_flight() {
+            let (sender, meter) = (sender.clone(), Arc::clone(&meter));
+            senders.spawn(async move {
+                let mut sent = 0;
+                while !meter.is_stopped() {
+                    sender.send().await?;
+                    sent += 1;
+                }
+                Ok(sent)
+            });
+        }
+        self.measure_oneway(control, &meter, sum(senders)).await
     }
 }
 
-async fn call_in_a_loop<C: Client>(
+async fn call_in_a_loop<C: EchoCaller>(
     mut client: C,
     caller: u64,
     payload: Payload,
@@ -100,7 +129,7 @@ async fn call_in_a_loop<C: Client>(
 ) -> Result<u64> {
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_over() {
+    while !meter.is_stopped() {
         let started = meter.start(caller, nth);
         let answer = client.echo(payload.text()).await?;
         payload.check(nth, answer.as_bytes())?;
@@ -113,4 +142,13 @@ async fn call_in_a_loop<C: Client>(
         }
     }
     Ok(counted)
+}
+
+/// Waits for all tasks and adds up their counts.
+async fn sum(mut tasks: JoinSet<Result<u64>>) -> Result<u64> {
+    let mut sum = 0;
+    while let Some(count) = tasks.join_next().await {
+        sum += count??;
+    }
+    Ok(sum)
 }

@@ -1,4 +1,4 @@
-//! Where and when the numbers were made.
+//! The machine and the time of a run.
 
 use std::{fs, num::NonZero, thread, time::SystemTime};
 
@@ -14,6 +14,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// The machine that this process runs on, now.
     pub(crate) fn here() -> Self {
         Self {
             cores: thread::available_parallelism().map_or(0, NonZero::get),

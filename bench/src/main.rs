@@ -1,41 +1,49 @@
-//! Measures tce, its peers and the floor under them, side by side, in one run.
+//! Measures tce and other RPC systems side by side, in one run.
 //!
-//! The program starts itself again for every measurement: once as a server, once as a client, each
-//! pinned to a core of its own ([`process`]). A peer ([`peers`]) is a server and a client of one
-//! RPC system, perhaps with a gateway or proxy [`between`] them; [`load`] drives the clients,
-//! [`run`] orders the measurements, [`report`] turns them into rows.
+//! For every measurement the program starts itself again, once as a server and once as a client,
+//! each pinned to a core ([`process`]). A peer ([`peers`]) is a server and a client of one RPC
+//! system, in some cases with a gateway or proxy between them ([`intermediary`]). [`load`] drives
+//! the clients, [`run`] orders the measurements, [`report`] and [`table`] show the results.
+//!
+//! A module imports only from modules of the groups before it, or before it in its own group.
 
-mod between;
-mod broker;
-mod cli;
-mod control;
+mod case;
 mod disturbance;
-mod load;
 mod machine;
 mod meter;
 mod package;
 mod payload;
+mod program;
+
+mod control;
+mod endpoint;
+mod load;
+
+mod broker;
 mod peers;
 mod process;
-mod program;
+
+mod cli;
+mod intermediary;
+
 mod report;
-mod run;
-mod shape;
 mod table;
+
+mod run;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
-use crate::cli::{Cli, Role};
+use crate::cli::{Cli, ProcessRole};
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.role {
-        Some(Role::Serve { job }) => process::serve(&job)?,
-        Some(Role::Drive { job }) => process::drive(&job)?,
-        Some(Role::Gateway { command }) => return Ok(command.run()),
+        Some(ProcessRole::Serve { job }) => process::serve(&job)?,
+        Some(ProcessRole::Drive { job }) => process::drive(&job)?,
+        Some(ProcessRole::Gateway { command }) => return Ok(command.run()),
         None => run::benchmark(&cli.options)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,36 +1,39 @@
-//! The clock and the histogram of one measurement.
+//! The clock and the latency histogram of one measurement.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 const WARMING_UP: u8 = 0;
 const MEASURING: u8 = 1;
-const OVER: u8 = 2;
+const STOPPED: u8 = 2;
 
-/// With more than one call in flight, the latency of one call in so many is taken: reading the
-/// clock twice for each would be a cost that only fast peers feel.
-const SAMPLED: u64 = 16;
+/// With more than one call in flight, only every 16th call of a caller is timed: two clock reads for
+/// each call would slow down the fast peers noticeably.
+const SAMPLING_INTERVAL: u64 = 16;
 
-/// What one measurement found.
+/// Longer latencies count as this one.
+const MAX_LATENCY: Duration = Duration::from_secs(60);
+
+/// The result of one measurement.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Measurement {
     pub(crate) calls: u64,
     pub(crate) calls_per_second: f64,
-    /// Microseconds; absent where nothing comes back.
+    /// Microseconds; `None` for oneway messages.
     pub(crate) p50_us: Option<f64>,
+    /// Microseconds; `None` for oneway messages.
     pub(crate) p99_us: Option<f64>,
 }
 
 impl Measurement {
+    /// A measurement without latencies.
     #[expect(clippy::cast_precision_loss, reason = "no measurement sees 2^53 calls")]
     pub(crate) fn of_calls(calls: u64, elapsed: Duration) -> Self {
         let calls_per_second = calls as f64 / elapsed.as_secs_f64();
@@ -43,34 +46,36 @@ impl Measurement {
     }
 }
 
-/// Tells callers when to count and when to stop, and gathers their latencies.
+/// Tells callers when to count and when to stop, and records their latencies.
 pub(crate) struct Meter {
     phase: AtomicU8,
-    sampled: u64,
+    sampling_interval: u64,
+    /// Nanoseconds.
     latencies: Mutex<Histogram<u64>>,
 }
 
 impl Meter {
-    /// For so many callers in all.
+    /// A meter for `callers` concurrent callers.
     pub(crate) fn new(callers: usize) -> Result<Self> {
-        let sampled = if callers == 1 { 1 } else { SAMPLED };
-        let longest = u64::try_from(Duration::from_secs(60).as_nanos())?;
-        let latencies = Mutex::new(Histogram::new_with_max(longest, 3)?);
+        let sampling_interval = if callers == 1 { 1 } else { SAMPLING_INTERVAL };
+        let max_latency = u64::try_from(MAX_LATENCY.as_nanos())?;
+        let latencies = Mutex::new(Histogram::new_with_max(max_latency, 3)?);
         Ok(Self {
             phase: AtomicU8::new(WARMING_UP),
-            sampled,
+            sampling_interval,
             latencies,
         })
     }
 
-    /// Waits through warm-up and measurement; returns how long the latter really was: longer than
-    /// asked for where no call was complete by then, as with many callers of a slow peer.
+    /// Waits through warm-up and measurement. Returns the actual duration of the measurement, which
+    /// is extended until at least one latency is recorded: with many callers of a slow peer this
+    /// can take longer than `measured`.
     pub(crate) async fn run(&self, warm_up: Duration, measured: Duration) -> Duration {
         tokio::time::sleep(warm_up).await;
         let started = Instant::now();
         self.phase.store(MEASURING, Ordering::Relaxed);
         tokio::time::sleep(measured).await;
-        while self.latencies().is_empty() {
+        while self.latencies.lock().is_empty() {
             tokio::time::sleep(measured).await;
         }
         self.stop();
@@ -78,40 +83,35 @@ impl Meter {
     }
 
     pub(crate) fn stop(&self) {
-        self.phase.store(OVER, Ordering::Relaxed);
+        self.phase.store(STOPPED, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == OVER
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == STOPPED
     }
 
-    /// Whether a call that is complete now counts.
+    /// Whether a call that completes now counts.
     pub(crate) fn is_measuring(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == MEASURING
     }
 
-    /// The time, if the latency of a caller's `nth` call is to be taken.
+    /// The current time if the latency of this caller's `nth` call is to be recorded.
     ///
-    /// Callers take turns, so that even many slow ones give samples all the time.
+    /// Callers sample different calls, so that even many slow callers yield samples continuously.
     pub(crate) fn start(&self, caller: u64, nth: u64) -> Option<Instant> {
         (caller + nth)
-            .is_multiple_of(self.sampled)
+            .is_multiple_of(self.sampling_interval)
             .then(Instant::now)
     }
 
     pub(crate) fn record(&self, latency: Duration) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.latencies().saturating_record(nanoseconds);
+        self.latencies.lock().saturating_record(nanoseconds);
     }
 
-    fn latencies(&self) -> MutexGuard<'_, Histogram<u64>> {
-        self.latencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// The result for `calls` calls in `elapsed` time, with the recorded latencies.
     pub(crate) fn measurement(&self, calls: u64, elapsed: Duration) -> Measurement {
-        let latencies = self.latencies();
+        let latencies = self.latencies.lock();
         let microseconds = |quantile| {
             let nanoseconds = latencies.value_at_quantile(quantile);
             Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6

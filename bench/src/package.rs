@@ -1,61 +1,67 @@
-//! What has to be installed for the peers that are no part of this program.
+//! Debian packages that peers outside this program need.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-/// A package of Debian's, and a file that is there once it is installed.
+/// A package, and a file that exists if it is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Package {
+pub(crate) struct DebianPackage {
     name: &'static str,
     file: &'static str,
 }
 
-impl Package {
+impl DebianPackage {
     const fn new(name: &'static str, file: &'static str) -> Self {
         Self { name, file }
     }
 }
 
-pub(crate) const RABBITMQ: [Package; 1] = [Package::new(
+pub(crate) const RABBITMQ: [DebianPackage; 1] = [DebianPackage::new(
     "rabbitmq-server",
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
 )];
-pub(crate) const NGINX: [Package; 2] = [
-    Package::new("nginx-light", "/usr/sbin/nginx"),
-    Package::new(
+pub(crate) const NGINX: [DebianPackage; 2] = [
+    DebianPackage::new("nginx-light", "/usr/sbin/nginx"),
+    DebianPackage::new(
         "libnginx-mod-stream",
         "/usr/lib/nginx/modules/ngx_stream_module.so",
     ),
 ];
-pub(crate) const HAPROXY: [Package; 1] = [Package::new("haproxy", "/usr/sbin/haproxy")];
-pub(crate) const ICE: [Package; 2] = [
-    Package::new("zeroc-ice-all-dev", "/usr/include/Glacier2/Glacier2.h"),
-    Package::new("g++", "/usr/bin/g++"),
+pub(crate) const HAPROXY: [DebianPackage; 1] = [DebianPackage::new("haproxy", "/usr/sbin/haproxy")];
+pub(crate) const ICE: [DebianPackage; 2] = [
+    DebianPackage::new("zeroc-ice-all-dev", "/usr/include/Glacier2/Glacier2.h"),
+    DebianPackage::new("g++", "/usr/bin/g++"),
 ];
-pub(crate) const GLACIER2: [Package; 1] =
-    [Package::new("zeroc-glacier2", "/usr/bin/glacier2router")];
+pub(crate) const GLACIER2: [DebianPackage; 1] = [DebianPackage::new(
+    "zeroc-glacier2",
+    "/usr/bin/glacier2router",
+)];
 
+/// Checks that all `packages` are installed.
+///
 /// # Errors
-/// Names all packages that are missing.
-pub(crate) fn ensure_installed(packages: impl IntoIterator<Item = &'static Package>) -> Result<()> {
+/// Lists all missing packages.
+pub(crate) fn ensure_installed(
+    packages: impl IntoIterator<Item = &'static DebianPackage>,
+) -> Result<()> {
     let missing = missing(packages, |file| Path::new(file).exists());
     ensure!(
         missing.is_empty(),
-        "some chosen peers need what is not installed: `apt-get install {}`, or choose others \
-         with --peers",
+        "chosen peers need packages that are not installed: run `apt-get install {}`, or choose \
+         other peers with --peers",
         missing.join(" ")
     );
     Ok(())
 }
 
 fn missing(
-    packages: impl IntoIterator<Item = &'static Package>,
-    is_there: impl Fn(&str) -> bool,
+    packages: impl IntoIterator<Item = &'static DebianPackage>,
+    exists: impl Fn(&str) -> bool,
 ) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for package in packages {
-        if !is_there(package.file) && !missing.contains(&package.name) {
+        if !exists(package.file) && !missing.contains(&package.name) {
             missing.push(package.name);
         }
     }
@@ -67,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_missing_package_is_told_once() {
+    fn each_missing_package_is_listed_once() {
         let needed = [NGINX.as_slice(), &HAPROXY, &NGINX].concat().leak();
         let missing = missing(needed.iter(), |file| file == "/usr/sbin/nginx");
         assert_eq!(missing, ["libnginx-mod-stream", "haproxy"]);

@@ -1,12 +1,12 @@
-//! The two processes of one measurement, each on a core of its own: how they are started, what
-//! they are told, and what they tell.
+//! The server and the client process of one measurement, each pinned to a core of its own.
 //!
-//! A server prints its [`Address`] once it listens, and ends when its standard input does: so it
-//! outlives nobody who started it. A client prints its [`Measurement`].
+//! A process gets its job as JSON on its command line. A server prints its [`ServerAddress`] when
+//! it listens, and exits at the end of its standard input, so that it never outlives the process
+//! that started it. A client prints its [`Measurement`].
 
 use std::{
     fmt::Debug,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     str::FromStr,
@@ -15,31 +15,34 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use core_affinity::CoreId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{io::AsyncReadExt, runtime, time::timeout};
 
 use crate::{
-    control::{self, Received},
-    load::Load,
+    case::Case,
+    control::{self, ReceiveCounter},
+    endpoint::{ReadyNotifier, ServerAddress, ServerSetup, print_line},
+    load::LoadGenerator,
     meter::Measurement,
     payload::Payload,
-    peers::{Peer, Stand},
-    shape::Case,
+    peers::Peer,
+    program::pin,
 };
 
-/// How much longer than it measures a client may take before it counts as hung.
+/// How long a client may take beyond warm-up and measurement before it counts as hung.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// What a server process has to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerJob {
     pub(crate) peer: Peer,
     pub(crate) case: Case,
     pub(crate) core: usize,
-    /// Where the broker listens, if one was started.
+    /// The broker's address, if one was started.
     pub(crate) broker: Option<SocketAddr>,
 }
 
+/// What a client process has to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ClientJob {
     pub(crate) peer: Peer,
@@ -47,16 +50,7 @@ pub(crate) struct ClientJob {
     pub(crate) core: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
-    pub(crate) server: Address,
-}
-
-/// Where a server is reached.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Address {
-    /// As the peer's clients write it.
-    pub(crate) endpoint: String,
-    /// Where it is asked what it has received.
-    pub(crate) control: SocketAddr,
+    pub(crate) server: ServerAddress,
 }
 
 impl FromStr for ServerJob {
@@ -75,38 +69,42 @@ impl FromStr for ClientJob {
     }
 }
 
-/// A server that listens.
-pub(crate) struct Server {
+/// A running server process that listens.
+pub(crate) struct ServerProcess {
     child: Child,
-    address: Address,
+    address: ServerAddress,
 }
 
-impl Server {
+impl ServerProcess {
+    /// Starts a server and waits until it listens.
     pub(crate) fn start(job: &ServerJob) -> Result<Self> {
         let mut child = start("serve", job, Stdio::piped())?;
         let address = read_line(&mut child).with_context(|| format!("server of {job:?}"))?;
         Ok(Self { child, address })
     }
 
-    pub(crate) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &ServerAddress {
         &self.address
     }
 
-    /// Lets it end, and tells whether anything went wrong in it.
+    /// Ends the server and waits for its exit.
+    ///
+    /// # Errors
+    /// The server failed.
     pub(crate) fn stop(mut self) -> Result<()> {
         drop(self.child.stdin.take());
         let status = self.child.wait()?;
-        ensure!(status.success(), "the server failed: {status}");
+        ensure!(status.success(), "the server process failed: {status}");
         Ok(())
     }
 }
 
-/// Runs a client to its end.
+/// Runs a client process to its end.
 pub(crate) fn run_client(job: &ClientJob) -> Result<Measurement> {
     let mut child = start("drive", job, Stdio::null())?;
     let measurement = read_line(&mut child);
     let status = child.wait()?;
-    ensure!(status.success(), "the client failed: {status}");
+    ensure!(status.success(), "the client process failed: {status}");
     measurement
 }
 
@@ -127,40 +125,18 @@ fn read_line<T: DeserializeOwned>(child: &mut Child) -> Result<T> {
     let stdout = child
         .stdout
         .take()
-        .context("the process's output was read before")?;
+        .context("the output of the process is not piped")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
-    serde_json::from_str(&line).context("the process told no result")
+    serde_json::from_str(&line).context("the process printed no result")
 }
 
-fn print_line(value: &impl Serialize) -> Result<()> {
-    let mut line = serde_json::to_string(value)?;
-    line.push('\n');
-    Ok(std::io::stdout().write_all(line.as_bytes())?)
-}
-
-/// Lets a server say that it listens.
-pub(crate) struct Ready {
-    control: SocketAddr,
-}
-
-impl Ready {
-    pub(crate) fn announce(&self, endpoint: &str) -> Result<()> {
-        print_line(&Address {
-            endpoint: endpoint.to_owned(),
-            control: self.control,
-        })
-    }
-}
-
-/// The server process.
+/// Runs the server process.
 pub(crate) fn serve(job: &ServerJob) -> Result<()> {
     pin(job.core)?;
-    let received = Arc::new(Received::new(Payload::new(0, job.case.payload)));
-    let ready = Ready {
-        control: control::answer_in_background(Arc::clone(&received))?,
-    };
-    let stand = Stand {
+    let received = Arc::new(ReceiveCounter::new(Payload::new(0, job.case.payload)));
+    let ready = ReadyNotifier::new(control::serve_in_background(Arc::clone(&received))?);
+    let setup = ServerSetup {
         case: job.case,
         broker: job.broker,
         received,
@@ -171,11 +147,12 @@ pub(crate) fn serve(job: &ServerJob) -> Result<()> {
         .build()?;
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = job.peer.server(stand) => outcome,
+            outcome = job.peer.server(setup) => outcome,
             outcome = end_of_input() => outcome,
         }
     });
-    // Standard input is read on a thread of tokio's that no one can wake.
+    // Standard input is read by a blocking thread of tokio's, which an ordinary shutdown would
+    // wait for.
     runtime.shutdown_background();
     outcome.with_context(|| format!("server of {job:?}"))
 }
@@ -185,10 +162,10 @@ async fn end_of_input() -> Result<()> {
     Ok(())
 }
 
-/// The client process.
+/// Runs the client process.
 pub(crate) fn drive(job: &ClientJob) -> Result<()> {
     pin(job.core)?;
-    let load = Load {
+    let load = LoadGenerator {
         case: job.case,
         warm_up: job.warm_up,
         measured: job.measured,
@@ -199,22 +176,8 @@ pub(crate) fn drive(job: &ClientJob) -> Result<()> {
         .build()?;
     let measurement = runtime
         .block_on(async { timeout(limit, job.peer.client(&job.server, &load)).await })
-        .with_context(|| format!("hung for {limit:?}"))
+        .with_context(|| format!("no result after {limit:?}"))
         .flatten()
         .with_context(|| format!("client of {job:?}"))?;
     print_line(&measurement)
-}
-
-/// Pins this thread, and all that it starts, to one core.
-pub(crate) fn pin(core: usize) -> Result<()> {
-    let core = CoreId { id: core };
-    // Asked for a core that is not there, `set_for_current` may panic.
-    let exists = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
-    ensure!(
-        exists && core_affinity::set_for_current(core),
-        "this process can't be pinned to core {}: choose cores with --server-core, \
-         --client-core and --gateway-core",
-        core.id
-    );
-    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Programs that the benchmark starts beside its own processes, and kills in the end.
+//! Programs that the benchmark starts beside its own processes and kills when a measurement or run
+//! ends: the broker, gateways and proxies.
 
 use std::{
     fs::{self, File},
@@ -9,20 +10,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use core_affinity::CoreId;
 use tempfile::TempDir;
 
-use crate::process::pin;
+/// How often [`ChildProgram::wait_until`] checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running program; killed when dropped.
-pub(crate) struct Program {
+pub(crate) struct ChildProgram {
     process: Child,
     home: TempDir,
 }
 
-impl Program {
-    /// Starts a program with a directory of its own, which takes its output, too; on one core,
-    /// where one is given.
+impl ChildProgram {
+    /// Starts a program, pinned to `core` if one is given. Its output goes to a file in `home`,
+    /// which is deleted with the program.
+    ///
+    /// # Errors
+    /// The program can't be started, or not on that core.
     pub(crate) fn start(home: TempDir, mut command: Command, core: Option<usize>) -> Result<Self> {
         let output = File::create(home.path().join("output"))?;
         command
@@ -34,50 +40,71 @@ impl Program {
             core.map_or(Ok(()), pin)?;
             Ok(command.spawn()?)
         };
-        // It inherits the core of the thread that starts it.
-        let spawned = thread::spawn(spawn).join();
-        let process = spawned
-            .map_err(|_| anyhow!("the thread that starts it has ended"))
+        // A process inherits the affinity of the thread that starts it, so that a thread of its own
+        // leaves the affinity of this one as it is.
+        let process = thread::spawn(spawn)
+            .join()
+            .map_err(|_| anyhow!("the starting thread panicked"))
             .flatten()
             .with_context(|| format!("starting {}", name.display()))?;
         Ok(Self { process, home })
     }
 
-    /// Waits until `is_up`, and fails with the program's output when it has ended or takes longer.
+    /// Waits until `is_up` returns true.
+    ///
+    /// # Errors
+    /// The program has ended, or `limit` has passed; the error contains the program's output.
     pub(crate) fn wait_until(&mut self, limit: Duration, is_up: impl Fn() -> bool) -> Result<()> {
         let started = Instant::now();
         while !is_up() {
-            let ended = self.process.try_wait()?;
-            if ended.is_some() || started.elapsed() > limit {
+            let exit = self.process.try_wait()?;
+            if exit.is_some() || started.elapsed() > limit {
                 let output = fs::read_to_string(self.home.path().join("output"))?;
-                bail!("it did not come up:\n{output}");
+                bail!("the program did not become ready:\n{output}");
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(CHECK_INTERVAL);
         }
         Ok(())
     }
 }
 
-impl Drop for Program {
+impl Drop for ChildProgram {
     fn drop(&mut self) {
-        // There is nothing to be done about a process that can't be killed.
+        // Both fail only if the process has already been reaped.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Writes a file of that text.
+/// Pins this thread, and all threads and processes that it starts, to one core.
+///
+/// # Errors
+/// The core does not exist or is not available to this process.
+pub(crate) fn pin(core: usize) -> Result<()> {
+    let core = CoreId { id: core };
+    // `set_for_current` may panic for a core that does not exist.
+    let exists = core_affinity::get_core_ids().is_some_and(|cores| cores.contains(&core));
+    ensure!(
+        exists && core_affinity::set_for_current(core),
+        "this process can't be pinned to core {}: choose cores with --server-core, \
+         --client-core and --gateway-core",
+        core.id
+    );
+    Ok(())
+}
+
+/// Writes `text` to the file at `path`.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// An address that nobody listens at.
-pub(crate) fn free_port() -> Result<SocketAddr> {
+/// A loopback address with a port that is free at the moment.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let port = tce_test_rabbitmq::free_port().context("no port is free")?;
     Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-/// Whether somebody listens there.
+/// Whether a listener at `address` accepts connections.
 pub(crate) fn accepts(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }

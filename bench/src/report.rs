@@ -1,46 +1,48 @@
-//! From the measurements of all rounds to the rows of the tables.
+//! Turns the measurements of all rounds into rows with medians and ratios.
 
 use serde::Serialize;
 
-use crate::{machine::Machine, meter::Measurement, peers::Peer, shape::Case};
+use crate::{case::Case, machine::Machine, meter::Measurement, peers::Peer};
 
-/// All that a run found.
+/// The results of a run; serialized as the JSON report.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct BenchmarkReport {
     pub(crate) machine: Machine,
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) total_seconds: f64,
-    /// The share of the machine, 0 to 1, that other work had.
+    /// The share of all processor time, 0 to 1, that other processes used.
     pub(crate) other_work: Option<f64>,
     pub(crate) cases: Vec<CaseReport>,
 }
 
+/// The results of all peers in one case.
 #[derive(Debug, Serialize)]
 pub(crate) struct CaseReport {
     #[serde(flatten)]
     pub(crate) case: Case,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<PeerRow>,
 }
 
-/// One peer in one case: medians of the rounds.
+/// The results of one peer in one case: medians of the rounds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct PeerRow {
     pub(crate) peer: Peer,
     pub(crate) calls_per_second: f64,
     /// Microseconds.
     pub(crate) p50_us: Option<f64>,
+    /// Microseconds.
     pub(crate) p99_us: Option<f64>,
     pub(crate) to_floor: Option<Ratio>,
     pub(crate) to_tarpc: Option<Ratio>,
-    /// To the same client and server with nothing between them.
+    /// To the same client and server without the gateway or proxy.
     pub(crate) to_direct: Option<Ratio>,
     pub(crate) to_glacier2: Option<Ratio>,
     pub(crate) rounds: Vec<Measurement>,
 }
 
-/// How many calls one peer makes for each of another's. It is taken within a round, where both met
-/// the same machine, and only then over the rounds.
+/// The call rate of one peer divided by that of another. Ratios are computed within a round, where
+/// both ran under the same conditions, and then summarized over the rounds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -48,7 +50,7 @@ pub(crate) struct Ratio {
     pub(crate) highest: f64,
 }
 
-/// What one peer did in one case, round by round.
+/// The measurements of one peer in one case, one for each round.
 pub(crate) struct Series {
     pub(crate) peer: Peer,
     pub(crate) rounds: Vec<Measurement>,
@@ -65,12 +67,12 @@ impl Series {
 
 impl CaseReport {
     pub(crate) fn new(case: Case, series: &[Series]) -> Self {
-        let rows = series.iter().map(|one| Row::new(one, series)).collect();
+        let rows = series.iter().map(|one| PeerRow::new(one, series)).collect();
         Self { case, rows }
     }
 }
 
-impl Row {
+impl PeerRow {
     fn new(own: &Series, all: &[Series]) -> Self {
         let ratio_to = |peer| {
             let other = all.iter().find(|series| series.peer == peer)?;
@@ -108,7 +110,7 @@ impl Ratio {
     }
 }
 
-/// The middle value, or the mean of the two middle ones.
+/// The middle value, or the mean of the two middle values; `None` if there are no values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -142,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
-        // The machine was ten times slower in the second round: for both.
+    fn ratios_are_computed_within_a_round() {
+        // In the second round the machine was ten times slower, for both peers.
         let floor = series(Peer::Raw, &[1000, 100, 1000]);
         let tarpc = series(Peer::Tarpc, &[500, 50, 400]);
-        let row = Row::new(&tarpc, &[floor, series(Peer::Tarpc, &[500, 50, 400])]);
+        let row = PeerRow::new(&tarpc, &[floor, series(Peer::Tarpc, &[500, 50, 400])]);
         let ratio = row.to_floor.unwrap();
         assert!((ratio.median - 0.5).abs() < 1e-9);
         assert!((ratio.lowest - 0.4).abs() < 1e-9);
@@ -154,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_was_not_measured_gives_no_ratio() {
+    fn a_peer_that_was_not_measured_has_no_ratio() {
         let floor = series(Peer::Raw, &[1000]);
-        let row = Row::new(&floor, std::slice::from_ref(&floor));
+        let row = PeerRow::new(&floor, std::slice::from_ref(&floor));
         assert!(row.to_tarpc.is_none());
     }
 }

@@ -1,42 +1,46 @@
-//! One run: rounds of cases of peers.
+//! A benchmark run: in each round, each case, and in each case, each peer.
 
 use std::{fs, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    between::Middle,
-    broker::Broker,
-    cli::Options,
-    disturbance::Usage,
+    broker::BrokerNode,
+    case::{Case, Transport},
+    cli::BenchmarkOptions,
+    disturbance::CpuTime,
+    endpoint::ServerAddress,
+    intermediary::Intermediary,
     machine::Machine,
     meter::Measurement,
     package,
     peers::Peer,
-    process::{Address, ClientJob, Server, ServerJob, run_client},
-    report::{CaseReport, Report, Series},
-    shape::{Case, Transport},
-    table,
+    process::{ClientJob, ServerJob, ServerProcess, run_client},
+    report::{BenchmarkReport, CaseReport, Series},
+    table::ReportTables,
 };
 
-/// Measures all that is asked for, then prints the tables and writes the JSON.
+/// Measures everything that the options select, writes the JSON report and prints the tables.
 ///
 /// # Errors
-/// Anything went wrong in any measurement: a table with a hole in it is none.
-pub(crate) fn benchmark(options: &Options) -> Result<()> {
-    let (started, before) = (Instant::now(), Usage::now());
+/// Any measurement failed: there are no partial results.
+pub(crate) fn benchmark(options: &BenchmarkOptions) -> Result<()> {
+    let (started, before) = (Instant::now(), CpuTime::now());
     let mut cases = cases(options);
-    ensure!(!cases.is_empty(), "no chosen peer offers a chosen shape");
+    ensure!(
+        !cases.is_empty(),
+        "none of the chosen peers supports any of the chosen shapes"
+    );
     prepare(&cases)?;
     let uses_queues = |(case, _): &(Case, _)| case.transport.uses_queues();
-    let broker = cases.iter().any(uses_queues).then(Broker::start);
+    let broker = cases.iter().any(uses_queues).then(BrokerNode::start);
     let broker = broker.transpose()?;
     let measurements = cases.iter().map(|(_, series)| series.len()).sum::<usize>();
     let mut progress = Progress::new(measurements, options.rounds());
     for round in 0..options.rounds() {
         for (nth, (case, series)) in cases.iter_mut().enumerate() {
-            // All peers of a case run close together, and none always first or behind the same
-            // other one: what disturbs the machine meets all of them.
+            // All peers of a case run one after the other, and the first one changes with the
+            // round, so that a disturbance of the machine affects all peers alike.
             let first = (usize::try_from(round)? + nth) % series.len();
             let (late, early) = series.split_at_mut(first);
             for one in early.iter_mut().chain(late) {
@@ -46,32 +50,33 @@ pub(crate) fn benchmark(options: &Options) -> Result<()> {
             }
         }
     }
-    // Its processor time counts as ours once it has ended.
+    // The broker's processor time counts as the benchmark's only after its exit.
     drop(broker);
-    let report = Report {
+    let report = BenchmarkReport {
         machine: Machine::here(),
         rounds: options.rounds(),
         seconds: options.measured().as_secs_f64(),
         total_seconds: started.elapsed().as_secs_f64(),
-        other_work: before.and_then(|before| Usage::now()?.of_others_since(before)),
+        other_work: before.and_then(|before| CpuTime::now()?.other_share_since(before)),
         cases: cases
             .iter()
             .map(|(case, series)| CaseReport::new(*case, series))
             .collect(),
     };
-    publish(&report, options)
+    write(&report, options)
 }
 
-fn publish(report: &Report, options: &Options) -> Result<()> {
+/// Writes the report as JSON, if asked for, and as tables.
+fn write(report: &BenchmarkReport, options: &BenchmarkOptions) -> Result<()> {
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(report)?;
         fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
     }
-    print!("{}", table::Tables(report));
+    print!("{}", ReportTables(report));
     Ok(())
 }
 
-/// Finds what has to be installed, and builds what is not there.
+/// Checks that all packages that the peers need are installed, and builds the peers' programs.
 fn prepare(cases: &[(Case, Vec<Series>)]) -> Result<()> {
     let peers = || {
         cases
@@ -89,8 +94,8 @@ fn prepare(cases: &[(Case, Vec<Series>)]) -> Result<()> {
     Ok(())
 }
 
-/// The cases, and in each the peers that offer it.
-fn cases(options: &Options) -> Vec<(Case, Vec<Series>)> {
+/// The selected cases, each with the peers that support it.
+fn cases(options: &BenchmarkOptions) -> Vec<(Case, Vec<Series>)> {
     let mut cases = Vec::new();
     for transport in Transport::ALL {
         let peers = options.peers(transport);
@@ -102,8 +107,8 @@ fn cases(options: &Options) -> Vec<(Case, Vec<Series>)> {
                     payload,
                     busy_poll: options.busy_poll,
                 };
-                let offering = peers.iter().filter(|peer| peer.offers(case));
-                let series: Vec<_> = offering.map(|&peer| Series::new(peer)).collect();
+                let supporting = peers.iter().filter(|peer| peer.supports(case));
+                let series: Vec<_> = supporting.map(|&peer| Series::new(peer)).collect();
                 if !series.is_empty() {
                     cases.push((case, series));
                 }
@@ -113,20 +118,20 @@ fn cases(options: &Options) -> Vec<(Case, Vec<Series>)> {
     cases
 }
 
-/// One measurement, by fresh processes: nothing is left over from an earlier one.
+/// Makes one measurement, with new processes, so that no state remains from an earlier one.
 fn measure(
     peer: Peer,
     case: Case,
-    broker: Option<&Broker>,
-    options: &Options,
+    broker: Option<&BrokerNode>,
+    options: &BenchmarkOptions,
 ) -> Result<Measurement> {
-    let server = Server::start(&ServerJob {
+    let server = ServerProcess::start(&ServerJob {
         peer,
         case,
         core: options.server_core,
-        broker: broker.map(Broker::address),
+        broker: broker.map(BrokerNode::address),
     })?;
-    let drive = |server: Address| {
+    let drive = |server: ServerAddress| {
         run_client(&ClientJob {
             peer,
             case,
@@ -136,19 +141,20 @@ fn measure(
             server,
         })
     };
-    let measurement = match peer.between() {
+    let measurement = match Intermediary::of(peer) {
         None => drive(server.address().clone()),
-        Some(between) => {
+        Some(intermediary) => {
             let core = options.gateway_core(case.transport);
-            Middle::start(between, case.busy_poll, server.address(), core)
-                .and_then(|middle| drive(middle.address().clone()))
+            intermediary
+                .start(case.busy_poll, server.address(), core)
+                .and_then(|running| drive(running.address().clone()))
         }
     };
-    // A server's failure is why its client failed, so it is told first.
+    // If both failed, the server's failure caused the client's, so it is the one to report.
     server.stop().and(measurement)
 }
 
-/// Lines on standard error: a run takes minutes.
+/// Reports progress on standard error.
 struct Progress {
     done: usize,
     total: usize,

@@ -1,14 +1,15 @@
-//! The tables that are printed.
+//! The printed tables.
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::report::{CaseReport, Ratio, Report, Row};
+use crate::report::{BenchmarkReport, CaseReport, PeerRow, Ratio};
 
-pub(crate) struct Tables<'a>(pub(crate) &'a Report);
+/// A report as text: one table for each case.
+pub(crate) struct ReportTables<'a>(pub(crate) &'a BenchmarkReport);
 
-impl Display for Tables<'_> {
+impl Display for ReportTables<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let Report {
+        let BenchmarkReport {
             machine,
             rounds,
             seconds,
@@ -19,34 +20,38 @@ impl Display for Tables<'_> {
         writeln!(f, "{machine}")?;
         writeln!(
             f,
-            "Medians of {rounds} rounds of {seconds} s. Ratios are taken within a round; beside \
-             them the lowest and the highest."
+            "Medians of {rounds} rounds of {seconds} s. Ratios are computed within a round: median \
+             (lowest-highest)."
         )?;
         for case in cases {
-            write!(f, "\n{}", Table(case))?;
+            write!(f, "\n{}", CaseTable(case))?;
         }
-        write!(f, "\n{total_seconds:.0} s in all")?;
+        write!(f, "\nTotal time {total_seconds:.0} s")?;
         match other_work {
-            Some(share) => writeln!(f, "; other work had {:.0} % of the machine", share * 100.0),
+            Some(share) => writeln!(
+                f,
+                "; other processes used {:.0} % of the processor time",
+                share * 100.0
+            ),
             None => writeln!(f),
         }
     }
 }
 
-struct Table<'a>(&'a CaseReport);
+struct CaseTable<'a>(&'a CaseReport);
 
-/// A column's title and what stands in it.
-type RatioColumn = (&'static str, fn(&Row) -> Option<Ratio>);
+/// A column's title and its value in a row.
+type RatioColumn = (&'static str, fn(&PeerRow) -> Option<Ratio>);
 
-/// Each is shown where any row has it.
+/// The optional columns; a column is shown if any row has a value.
 const RATIOS: [RatioColumn; 4] = [
-    ("to the floor", |row| row.to_floor),
+    ("to floor", |row| row.to_floor),
     ("to tarpc", |row| row.to_tarpc),
     ("share of direct", |row| row.to_direct),
     ("to Glacier2", |row| row.to_glacier2),
 ];
 
-impl Display for Table<'_> {
+impl Display for CaseTable<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let case = self.0.case;
         let is_shown = |ratio: &RatioColumn| self.0.rows.iter().any(|row| ratio.1(row).is_some());
@@ -78,7 +83,7 @@ impl Display for Table<'_> {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with commas between groups of three digits.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();
@@ -111,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_apart() {
+    fn thousands_are_separated() {
         let shown = [7.0, 999.4, 1000.0, 54_321.0, 1_234_567.0].map(grouped);
         assert_eq!(shown, ["7", "999", "1,000", "54,321", "1,234,567"]);
     }

@@ -1,4 +1,4 @@
-//! Runs the whole benchmark, as short as it gets. Needs RabbitMQ: `apt-get install
+//! Runs the benchmark with very short measurements. Needs RabbitMQ: `apt-get install
 //! rabbitmq-server`.
 
 #![expect(
@@ -16,7 +16,7 @@ fn bench(arguments: &[&str]) -> Command {
     command
 }
 
-/// The cases that two short rounds with these peers report.
+/// Runs two short rounds with these peers and returns the reported cases.
 fn cases(peers: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("report.json");
@@ -35,7 +35,7 @@ fn cases(peers: &str) -> Vec<Value> {
     report["cases"].as_array().unwrap().clone()
 }
 
-/// Asserts which peers have rows in which shapes, and that the rows are whole.
+/// Asserts which peers have rows in which load shapes, and that the rows are complete.
 #[track_caller]
 fn assert_rows(cases: &[Value], expected: &[(&str, &[&str])]) {
     let shapes: Vec<_> = cases.iter().map(|case| &case["shape"]).collect();
@@ -54,7 +54,7 @@ fn assert_rows(cases: &[Value], expected: &[(&str, &[&str])]) {
 }
 
 #[test]
-fn every_peer_over_sockets_has_a_row_in_every_shape_it_offers() {
+fn every_peer_over_sockets_has_a_row_in_every_shape_it_supports() {
     let both_ways = ["raw", "tonic", "tarpc", "tce"].as_slice();
     assert_rows(
         &cases("sockets"),
@@ -68,21 +68,21 @@ fn every_peer_over_sockets_has_a_row_in_every_shape_it_offers() {
 }
 
 #[test]
-fn a_peer_brings_its_floor() {
+fn a_peer_is_measured_with_its_floor() {
     let both = ["ws-raw", "tce-ws"].as_slice();
     let shapes = ["single", "pipelined", "fan", "oneway"];
     assert_rows(&cases("tce-ws"), &shapes.map(|shape| (shape, both)));
 }
 
 #[test]
-fn queues_are_measured_at_a_broker_of_their_own() {
+fn queues_are_measured_with_a_broker_that_the_benchmark_starts() {
     let all = ["mq-raw", "tce-mq", "tce-mq-batch"].as_slice();
     let shapes = ["single", "pipelined", "oneway", "confirmed"];
     assert_rows(&cases("mq"), &shapes.map(|shape| (shape, all)));
 }
 
 #[test]
-fn a_gateway_brings_its_own_direct_calls() {
+fn a_gateway_is_measured_with_its_direct_peer() {
     let rows = ["raw", "tce", "tce-gateway"].as_slice();
     let cases = cases("tce-gateway");
     assert_rows(
@@ -96,7 +96,7 @@ fn a_gateway_brings_its_own_direct_calls() {
 }
 
 #[test]
-fn a_gateway_to_queues_is_held_against_who_goes_without() {
+fn a_gateway_to_queues_is_measured_with_the_floor_without_a_gateway() {
     let rows = ["mq-raw", "tce-gateway-mq", "tce-gateway-mq-batch"].as_slice();
     let shapes = ["single", "pipelined", "fan"];
     assert_rows(&cases("gateway-mq"), &shapes.map(|shape| (shape, rows)));
@@ -114,7 +114,7 @@ fn a_measurement_that_fails_fails_the_run() {
     let arguments = ["--quick", "--peers", "raw", "--client-core", "4095"];
     let output = bench(&arguments).output().unwrap();
     assert!(!output.status.success());
-    assert!(output.stdout.is_empty(), "no table with a hole in it");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("can't be pinned to core 4095"), "{told}");
+    assert!(output.stdout.is_empty(), "no partial table");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("can't be pinned to core 4095"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-// Starts `tce lsp`, which does everything else.
+// Starts the language server `tce lsp`.
 
 const { workspace } = require("vscode");
 const { LanguageClient } = require("vscode-languageclient/node");
@@ -10,7 +10,7 @@ async function activate() {
   const server = { command, args: ["lsp"] };
   client = new LanguageClient("tce", "TCE IDL", server, {
     documentSelector: [{ language: "tce-idl" }],
-    // What these say changes what is right in an .idl file.
+    // The files that the diagnostics of an .idl file depend on.
     synchronize: {
       fileEvents: workspace.createFileSystemWatcher(
         "**/{*.idl,tce.toml,tce.lock,ifx-index-list.txt,ifx-index-list.xml}",

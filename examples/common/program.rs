@@ -1,11 +1,11 @@
-//! A program of an example, as a test runs it.
+//! A program of an example, run by a test.
 
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-/// A program that runs; it is killed where a test ends early.
+/// A running program; killed when dropped.
 pub(crate) struct Program {
     pub(crate) process: Child,
     stdout: BufReader<ChildStdout>,
@@ -18,14 +18,14 @@ impl Program {
         Self { process, stdout }
     }
 
-    /// The next line that it prints, without its end.
+    /// The next line that it prints, without the line end.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it prints its endpoint, and returns that.
     #[track_caller]
     pub(crate) fn endpoint(&mut self) -> String {
         let line = self.line();
@@ -33,7 +33,7 @@ impl Program {
         endpoint.unwrap_or_else(|| panic!("{line}")).to_owned()
     }
 
-    /// Stops it by SIGTERM, and gives the rest of what it printed.
+    /// Stops it by SIGTERM, and returns the rest of its output.
     pub(crate) fn stop(mut self) -> String {
         let id = self.process.id().to_string();
         let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
@@ -47,7 +47,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has ended already where the test went well.
+        // Fails if the program has ended already, as it has when the test passes.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,11 +1,11 @@
-//! The deframer: the same frames, or the same refusal, in whatever pieces the
-//! stream comes.
+//! The deframer returns the same frames and the same error, however the stream is
+//! split.
 
 #![no_main]
 
 use tce_runtime::wire::{Deframer, FrameError, Limits};
 
-/// Small, so that inputs that reach them are soon found.
+/// Small limits, so that the fuzzer soon finds inputs that exceed them.
 fn limits() -> Limits {
     Limits {
         max_frame: 4096,

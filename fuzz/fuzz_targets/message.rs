@@ -1,5 +1,4 @@
-//! Messages: what can be taken apart is the same when it is put together
-//! again.
+//! A parsed message encodes to the same bytes.
 
 #![no_main]
 

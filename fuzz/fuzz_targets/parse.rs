@@ -1,5 +1,5 @@
-//! The compiler: any text gives a model or diagnostics that can be shown, and a
-//! layout that stays, unless its syntax is wrong.
+//! The compiler returns a model or diagnostics that can be rendered, and the
+//! formatter's output does not change when formatted again.
 
 #![no_main]
 

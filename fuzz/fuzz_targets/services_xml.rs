@@ -1,5 +1,5 @@
-//! The gateway's configuration: any text gives one that can be shown and
-//! explained, or mistakes, each of which is a line.
+//! The gateway's configuration: any text gives one that can be printed and
+//! explained, or errors of one line each.
 
 #![no_main]
 

@@ -22,7 +22,7 @@ pub struct GatewayCommand {
     /// The servers of the file to run, all in this process; optional if it has only one
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Report all mistakes in the file and exit
+    /// ProblemReport all mistakes in the file and exit
     #[arg(long)]
     check: bool,
     /// Print the routes of an interface's calls, their RETURNs and pushes

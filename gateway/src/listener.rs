@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tce_runtime::{
-    Adapter, Communicator, MessageHandler, RpcError, config::Endpoint as EndpointAddress,
+    Adapter, Communicator, RpcError, config::Endpoint as EndpointAddress,
+    forwarding::MessageHandler,
 };
 
 use crate::{

@@ -1,13 +1,13 @@
-//! `tce check`: diagnostics alone.
+//! `tce check`: reports diagnostics and writes no files.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
-    console::{Console, Failure},
+    console::{CommandError, Console, exit_code},
     idl::{self, IdlArgs},
 };
 
-/// Say what is wrong with IDL files, and write nothing
+/// Report errors in IDL files; writes no files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -15,10 +15,10 @@ Examples:
   tce check -I common --index-file ifx-index-list.txt orders.idl users.idl
   tce check --error-format json test.idl 2>diagnostics.jsonl
 
-Exit status: 0 no errors (there may be warnings), 1 there are errors,
-2 the command line or a tce.toml is wrong.")]
+Exit status: 0 no errors (warnings are possible), 1 errors, 2 the command line or a
+tce.toml is wrong.")]
 pub(crate) struct Args {
-    /// The IDL files; what they import is checked too
+    /// IDL files; the files that they import are checked too
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -26,11 +26,8 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let compilation = args.idl.compile(&args.files, console)?;
     idl::summarize(&args.files, &compilation, console)?;
-    Ok(match compilation.model {
-        Some(_) => ExitCode::SUCCESS,
-        None => ExitCode::FAILURE,
-    })
+    Ok(exit_code(compilation.model.is_some()))
 }

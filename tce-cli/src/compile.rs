@@ -1,4 +1,4 @@
-//! `tce compile`: IDL to source code.
+//! `tce compile`: generates source code from IDL files.
 
 use std::{
     io::{self, Write},
@@ -10,27 +10,26 @@ use clap::builder::PossibleValuesParser;
 use tce_codegen::{GeneratedFile, StaleFile, Staleness};
 
 use crate::{
-    console::{Console, Failure},
+    console::{CommandError, Console},
     idl::{self, IdlArgs},
 };
 
 const DEFAULT_LANGUAGE: &str = "rust";
 
-/// Write source code for IDL files
+/// Generate source code from IDL files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce compile -i test.idl -o src/gen
   tce compile -i orders.idl,users.idl -I common -o src/gen
-  tce compile -i test.idl -o src/gen --check     in CI: is the code up to date?
+  tce compile -i test.idl -o src/gen --check     for CI: is the code up to date?
 
-One file is written for each IDL module. A file that holds the right code already
-is left as it is.
+One file is written per IDL module. A file that is up to date is not written again.
 
-Exit status: 0 all is written or up to date, 1 the IDL has errors or, with --check,
-the code is stale, 2 the command line or a tce.toml is wrong.")]
+Exit status: 0 the code is written or up to date, 1 the IDL has errors or, with
+--check, the code is stale, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
-    /// An IDL file, or several with commas between them; may be repeated
+    /// IDL file, or several separated by commas; can be repeated
     #[arg(
         short,
         long = "input",
@@ -40,11 +39,11 @@ pub(crate) struct Args {
     )]
     input: Vec<PathBuf>,
 
-    /// The folder to write to; it is made where it is missing
+    /// Folder to write to; created if missing
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     out: PathBuf,
 
-    /// The language to write
+    /// Language of the generated code
     #[arg(
         short,
         long,
@@ -53,7 +52,7 @@ pub(crate) struct Args {
     )]
     lang: String,
 
-    /// Write nothing; fail if the code in the folder is not what would be written
+    /// Write nothing; fail if the code in the folder is stale
     #[arg(long)]
     check: bool,
 
@@ -61,29 +60,26 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    let compilation = args.idl.compile(&args.input, console)?;
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    let config = args.idl.config(console)?;
+    let compilation = args.idl.compile_with(&config, &args.input, console)?;
     let Some(model) = &compilation.model else {
         idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let stale = tce_codegen::generate(model, &args.lang).and_then(|files| {
+    let generated = tce_codegen::generate(model, &args.lang, &config.codegen);
+    let stale = generated.and_then(|files| {
         let stale = tce_codegen::check(&files, &args.out)?;
         Ok((files, stale))
     });
     Ok(match stale {
         Ok((_, stale)) if args.check => report(args, &stale, console)?,
         Ok((files, stale)) => write(args, &files, &stale, console)?,
-        Err(error) => fail(&error, console)?,
+        Err(error) => console.fail(error)?,
     })
 }
 
-fn fail(error: &tce_codegen::Error, console: &mut Console) -> io::Result<ExitCode> {
-    writeln!(console.err, "error: {error}")?;
-    Ok(ExitCode::FAILURE)
-}
-
-/// Writes what has changed, and says what that was.
+/// Writes the stale files, and prints their paths.
 fn write(
     args: &Args,
     files: &[GeneratedFile],
@@ -91,9 +87,9 @@ fn write(
     console: &mut Console,
 ) -> io::Result<ExitCode> {
     if let Err(error) = tce_codegen::write(files, &args.out) {
-        return fail(&error, console);
+        return console.fail(error);
     }
-    // Leftovers are no business here: another run may write to the same folder.
+    // Left-over files may belong to another run that writes to the same folder.
     let written = |stale: &&StaleFile| stale.reason != Staleness::Leftover;
     for file in stale.iter().filter(written) {
         writeln!(console.out, "wrote {}", args.out.join(&file.path).display())?;
@@ -104,7 +100,7 @@ fn write(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what `--check` has found, and how to mend it.
+/// Prints the stale files that `--check` has found, and the commands that update them.
 fn report(args: &Args, stale: &[StaleFile], console: &mut Console) -> io::Result<ExitCode> {
     if stale.is_empty() {
         writeln!(console.out, "{} is up to date", args.out.display())?;
@@ -114,20 +110,20 @@ fn report(args: &Args, stale: &[StaleFile], console: &mut Console) -> io::Result
         let path = args.out.join(&file.path);
         let reason = match file.reason {
             Staleness::Missing => "is missing",
-            Staleness::Different => "is not what the IDL gives",
-            Staleness::Leftover => "is left over: no module of the IDL gives it",
+            Staleness::Different => "differs from the generated code",
+            Staleness::Leftover => "is left over: the IDL has no such module",
         };
         writeln!(console.out, "stale: {} {reason}", path.display())?;
     }
-    writeln!(console.out, "\nTo mend it:")?;
-    for command in repairs(args, stale) {
+    writeln!(console.out, "\nTo update it:")?;
+    for command in update_commands(args, stale) {
         writeln!(console.out, "  {command}")?;
     }
     Ok(ExitCode::FAILURE)
 }
 
 /// The commands that bring the output up to date.
-fn repairs(args: &Args, stale: &[StaleFile]) -> Vec<String> {
+fn update_commands(args: &Args, stale: &[StaleFile]) -> Vec<String> {
     let is_leftover = |file: &&StaleFile| file.reason == Staleness::Leftover;
     let compile = stale
         .iter()
@@ -140,7 +136,7 @@ fn repairs(args: &Args, stale: &[StaleFile]) -> Vec<String> {
     compile.into_iter().chain(removals).collect()
 }
 
-/// The command line that does without `--check` what `args` ask for.
+/// The command line of `args`, without `--check`.
 fn compile_command(args: &Args) -> String {
     let mut command = "tce compile".to_owned();
     let mut add = |flag: &str, path: &Path| {
@@ -163,7 +159,7 @@ fn compile_command(args: &Args) -> String {
     command
 }
 
-/// A path as a shell reads it.
+/// A path quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:=".contains(c);

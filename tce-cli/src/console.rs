@@ -1,37 +1,55 @@
-//! Where a subcommand writes to, and how it ends.
+//! Output of the subcommands: results, diagnostics, errors and exit statuses.
 
 use std::{
     ffi::OsStr,
+    fmt::{self, Display},
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use crate::output::ErrorFormat;
+use clap::ValueEnum;
+use tce_idl::{
+    diagnostic::{Code, Diagnostic, Severity},
+    render,
+    source::SourceMap,
+};
 
-/// The exit status of a command line, or a `tce.toml`, that asks for what does not exist.
-const MISUSED: u8 = 2;
+/// The exit status for a wrong command line or a wrong `tce.toml`.
+const USAGE_STATUS: u8 = 2;
 
-/// Standard output for results, standard error for what is wrong.
+/// Format of diagnostics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ErrorFormat {
+    /// Text with the source lines
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+    /// One GitHub Actions workflow command per line; GitHub shows it beside the code
+    Github,
+}
+
+/// Standard output for results, standard error for diagnostics and errors.
 #[derive(Debug)]
 pub(crate) struct Console {
     pub(crate) out: io::Stdout,
     pub(crate) err: io::Stderr,
-    /// How diagnostics are written.
+    /// Format of diagnostics.
     pub(crate) format: ErrorFormat,
-    /// Whether there were any.
-    pub(crate) has_shown: bool,
+    /// Whether diagnostics have been written, so that the next text needs an empty line before it.
+    has_shown: bool,
 }
 
-/// Why a subcommand could not come to a result.
+/// Why a subcommand ended without an exit status of its own.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// Its output, or the system, failed it.
+pub(crate) enum CommandError {
+    /// Writing the output, or a system call, failed.
     Io(io::Error),
-    /// It was asked for what does not exist, and has said so.
-    Misused,
+    /// The command line or a `tce.toml` is wrong; the message has been written.
+    Usage,
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -47,26 +65,87 @@ impl Console {
         }
     }
 
-    /// Whether diagnostics are in colour.
-    pub(crate) fn has_color(&self) -> bool {
-        wants_color(
-            self.err.is_terminal(),
-            std::env::var_os("NO_COLOR").as_deref(),
-        )
+    /// Writes diagnostics of the files in `sources`.
+    pub(crate) fn show(
+        &mut self,
+        diagnostics: &[Diagnostic],
+        sources: &SourceMap,
+    ) -> io::Result<()> {
+        if diagnostics.is_empty() {
+            return Ok(());
+        }
+        self.separate()?;
+        self.has_shown = true;
+        let text = match self.format {
+            ErrorFormat::Text => {
+                let no_color = std::env::var_os("NO_COLOR");
+                let has_color = is_color_wanted(self.err.is_terminal(), no_color.as_deref());
+                render::human(diagnostics, sources, has_color)
+            }
+            ErrorFormat::Json => render::json(diagnostics, sources),
+            ErrorFormat::Github => render::github(diagnostics, sources),
+        };
+        self.err.write_all(text.as_bytes())
     }
 
-    /// The exit status of a subcommand that ended so.
-    pub(crate) fn end(mut self, ended: Result<ExitCode, Failure>) -> ExitCode {
-        let flushed = ended.and_then(|code| Ok(self.out.flush().map(|()| code)?));
+    /// Writes an empty line if diagnostics precede it; only in the format for people.
+    pub(crate) fn separate(&mut self) -> io::Result<()> {
+        match self.format {
+            ErrorFormat::Text if self.has_shown => writeln!(self.err),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the number of errors and warnings in `files` files; only in the format for people.
+    pub(crate) fn summarize(&mut self, diagnostics: &[Diagnostic], files: usize) -> io::Result<()> {
+        if self.format != ErrorFormat::Text {
+            return Ok(());
+        }
+        let count = |severity| {
+            let of_severity = diagnostics.iter().filter(|diagnostic| {
+                diagnostic.severity == severity
+                    && !matches!(diagnostic.code, Code::MoreErrors | Code::MoreWarnings)
+            });
+            of_severity.count()
+        };
+        let errors = match count(Severity::Error) {
+            0 => "no errors".to_owned(),
+            some => Count(some, "error").to_string(),
+        };
+        let warnings = match count(Severity::Warning) {
+            0 => String::new(),
+            some => format!(" and {}", Count(some, "warning")),
+        };
+        self.separate()?;
+        writeln!(self.err, "{errors}{warnings} in {}", Count(files, "file"))
+    }
+
+    /// Writes an error message, and gives the exit status of a command that failed.
+    pub(crate) fn fail(&mut self, error: impl Display) -> io::Result<ExitCode> {
+        writeln!(self.err, "error: {error}")?;
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// Writes an error message about the command line.
+    pub(crate) fn usage_error(&mut self, error: impl Display) -> CommandError {
+        match writeln!(self.err, "error: {error}") {
+            Ok(()) => CommandError::Usage,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Flushes the output, and gives the exit status of the command.
+    pub(crate) fn finish(mut self, result: Result<ExitCode, CommandError>) -> ExitCode {
+        let flushed = result.and_then(|code| Ok(self.out.flush().map(|()| code)?));
         match flushed {
             Ok(code) => code,
-            Err(Failure::Misused) => ExitCode::from(MISUSED),
-            // The reader, such as `head`, has all that it wanted.
-            Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Usage) => ExitCode::from(USAGE_STATUS),
+            // The reader, such as `head`, has read as much as it needs.
+            Err(CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 ExitCode::SUCCESS
             }
-            Err(Failure::Io(error)) => {
-                // There may be nowhere left to say it; the exit status does.
+            Err(CommandError::Io(error)) => {
+                // If this fails too, the exit status still tells.
                 let _ = writeln!(self.err, "error: can't write the output: {error}");
                 ExitCode::FAILURE
             }
@@ -74,9 +153,28 @@ impl Console {
     }
 }
 
-/// As <https://no-color.org> asks: a variable that is set and not empty means none.
-fn wants_color(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+/// The exit status of a command that has succeeded or failed.
+pub(crate) fn exit_code(is_success: bool) -> ExitCode {
+    if is_success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Follows <https://no-color.org>: a variable that is set and not empty turns colours off.
+fn is_color_wanted(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+/// A number with its noun: `1 file`, `2 files`.
+pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
 }
 
 #[cfg(test)]
@@ -84,10 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colour_is_for_terminals_without_no_color() {
-        assert!(wants_color(true, None));
-        assert!(wants_color(true, Some(OsStr::new(""))));
-        assert!(!wants_color(true, Some(OsStr::new("1"))));
-        assert!(!wants_color(false, None));
+    fn color_needs_a_terminal_and_no_no_color() {
+        assert!(is_color_wanted(true, None));
+        assert!(is_color_wanted(true, Some(OsStr::new(""))));
+        assert!(!is_color_wanted(true, Some(OsStr::new("1"))));
+        assert!(!is_color_wanted(false, None));
     }
 }

@@ -1,4 +1,4 @@
-//! `tce describe`: what an IDL declares.
+//! `tce describe`: prints the declarations of an IDL file.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use tce_idl::describe::Description;
 
 use crate::{
-    console::{Console, Failure},
+    console::{CommandError, Console},
     idl::{self, IdlArgs},
 };
 
-/// Show what an IDL file declares: interfaces, operations, indices, types
+/// Print the declarations of an IDL file: interfaces, operations, indices, types
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,22 +19,22 @@ Examples:
   tce describe test.idl --format json | jq '.modules[].interfaces[].name'
   tce describe test.idl --interface-defs     for the gateway's services.xml
 
-What the file imports is shown too.
+Imported files are included.
 
-Exit status: 0 all is well, 1 the IDL has errors, 2 the command line or a tce.toml
-is wrong, or nothing has that name.")]
+Exit status: 0 success, 1 the IDL has errors, 2 the command line or a tce.toml is wrong,
+or the name is unknown.")]
 pub(crate) struct Args {
-    /// The IDL file
+    /// IDL file
     file: PathBuf,
 
-    /// What to show: a module, an element or an operation, by its name or the end of it
+    /// Module, element or operation to print, by its full name or the end of it
     name: Option<String>,
 
-    /// How it is shown
+    /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: OutputFormat,
 
-    /// Show the InterfaceDef section of a services.xml instead
+    /// Print the InterfaceDef section of a services.xml instead
     #[arg(long, conflicts_with = "format")]
     interface_defs: bool,
 
@@ -43,15 +43,15 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
+enum OutputFormat {
+    /// Readable text
     #[default]
     Text,
-    /// For programs: one object
+    /// One JSON object
     Json,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let files = std::slice::from_ref(&args.file);
     let config = args.idl.config(console)?;
     let compilation = tce_idl::compile(files, &args.idl.options(&config));
@@ -65,16 +65,13 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
         None => all,
         Some(name) => match all.only(name) {
             Ok(description) => description,
-            Err(unknown) => {
-                writeln!(console.err, "error: {unknown}")?;
-                return Err(Failure::Misused);
-            }
+            Err(unknown) => return Err(console.usage_error(unknown)),
         },
     };
     let text = match args.format {
         _ if args.interface_defs => description.interface_defs(),
-        Format::Text => description.text(),
-        Format::Json => description.json(),
+        OutputFormat::Text => description.text(),
+        OutputFormat::Json => description.json(),
     };
     console.out.write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `tce fmt`: the canonical layout.
+//! `tce fmt`: formats IDL files.
 
 use std::{
     fs,
@@ -13,39 +13,38 @@ use tce_idl::{
 };
 
 use crate::{
-    console::{Console, Failure},
-    files,
-    output::{Count, ErrorFormat},
+    console::{CommandError, Console, Count, ErrorFormat, exit_code},
+    idl,
 };
 
-/// What a text from standard input is called in diagnostics.
+/// The file name of standard input in diagnostics.
 const STDIN: &str = "<stdin>";
 
-/// Give IDL files their canonical layout
+/// Format IDL files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce fmt test.idl
-  tce fmt idl                        all .idl files in a folder and those below
-  tce fmt --check idl                in CI: is everything laid out?
-  tce fmt - <test.idl                to standard output, for editors
+  tce fmt idl                        all .idl files in a folder and its subfolders
+  tce fmt --check idl                for CI: are all files formatted?
+  tce fmt - <test.idl                standard input to standard output, for editors
 
-Comments stay where they are, and nothing changes its meaning. A file with mistakes
-is left alone.
+Comments keep their places, and the meaning does not change. A file with syntax errors
+is not changed.
 
-Exit status: 0 all files are laid out now, 1 a file has mistakes or can't be written
-or, with --check, is laid out otherwise, 2 the command line is wrong.")]
+Exit status: 0 all files are formatted, 1 a file has syntax errors, can't be written or,
+with --check, is not formatted, 2 the command line is wrong.")]
 pub(crate) struct Args {
-    /// The IDL files, and folders of them; - is standard input
+    /// IDL files, and folders of them; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Write nothing; fail if a file would change
+    /// Write nothing; fail if a file is not formatted
     #[arg(long)]
     check: bool,
 }
 
-/// How many files there were, changed, and could not be laid out.
+/// Numbers of files: all, those that the formatter changes, and those that failed.
 #[derive(Default)]
 struct Tally {
     all: usize,
@@ -53,28 +52,25 @@ struct Tally {
     failed: usize,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let mut tally = Tally::default();
-    for path in files::expand(&args.files, console)? {
+    for path in idl::expand(&args.files, console)? {
         if path == Path::new("-") {
-            let formatted = standard_input()?;
-            tally.count(args, None, &formatted, console)?;
+            let formatted = format_stdin()?;
+            tally.add(args, None, &formatted, console)?;
         } else {
             let formatted = tce_idl::format_file(&FileSystem, &path);
-            tally.count(args, Some(&path), &formatted, console)?;
+            tally.add(args, Some(&path), &formatted, console)?;
         }
     }
     tally.summarize(args, console)?;
-    let is_fine = tally.failed == 0 && !(args.check && tally.changed > 0);
-    Ok(if is_fine {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(
+        tally.failed == 0 && !(args.check && tally.changed > 0),
+    ))
 }
 
-/// What comes from standard input, laid out.
-fn standard_input() -> io::Result<Formatted> {
+/// Formats the text on standard input.
+fn format_stdin() -> io::Result<Formatted> {
     let mut bytes = Vec::new();
     let limit = MAX_FILE_BYTES as u64 + 1;
     io::stdin().take(limit).read_to_end(&mut bytes)?;
@@ -83,8 +79,8 @@ fn standard_input() -> io::Result<Formatted> {
 }
 
 impl Tally {
-    /// Writes or reports one file; without a `path`, standard input.
-    fn count(
+    /// Writes or, with `--check`, reports a formatted file; without a `path`, standard input.
+    fn add(
         &mut self,
         args: &Args,
         path: Option<&Path>,
@@ -119,7 +115,7 @@ impl Tally {
         }
     }
 
-    /// Says in one line what was done, which programs do without.
+    /// Writes the numbers in one line; only in the format for people.
     fn summarize(&self, args: &Args, console: &mut Console) -> io::Result<()> {
         if console.format != ErrorFormat::Text {
             return Ok(());
@@ -132,17 +128,17 @@ impl Tally {
         };
         let failed = match self.failed {
             0 => String::new(),
-            some => format!(", {some} left alone"),
+            some => format!(", {some} failed"),
         };
-        console.gap()?;
+        console.separate()?;
         writeln!(console.err, "{changed}{failed}")
     }
 }
 
-/// Puts `text` in the place of a file in one step: whoever reads it meanwhile,
-/// and whatever goes wrong, there is the old text or the new one.
+/// Replaces the text of a file atomically: readers, and a crash at any time, find the old text or
+/// the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // A link stays one: what it leads to changes.
+    // Replaces the target of a symbolic link, not the link.
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -1,39 +1,39 @@
-//! What all subcommands that read IDL have in common.
+//! What the subcommands that read IDL files share: options, files, compilation.
 
 use std::{io, path::PathBuf};
 
-use tce_idl::{Compilation, Options, lock};
+use tce_idl::{Compilation, Options, loader, lock};
 
 use crate::{
-    config::Config,
-    console::{Console, Failure},
+    config::ProjectConfig,
+    console::{CommandError, Console},
 };
 
-/// Where IDL comes from, beside the files themselves.
+/// Options of every subcommand that reads IDL files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct IdlArgs {
-    /// A folder in which imports are looked for, after that of the importing file
+    /// Folder to search for imports, after the folder of the importing file
     #[arg(short = 'I', long = "include", value_name = "DIR")]
     pub(crate) include: Vec<PathBuf>,
 
-    /// A file that gives interfaces their indices (ifx-index-list.txt or .xml)
+    /// File that assigns indices to interfaces (ifx-index-list.txt or .xml)
     #[arg(long, value_name = "FILE")]
     pub(crate) index_file: Vec<PathBuf>,
 
-    /// The settings; without it, a tce.toml in this folder or the nearest one above
+    /// Settings file [default: tce.toml in this folder or the nearest one above]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
 impl IdlArgs {
-    /// The settings that go with the command line.
-    pub(crate) fn config(&self, console: &mut Console) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref(), console)
+    /// Reads the settings file.
+    pub(crate) fn config(&self, console: &mut Console) -> Result<ProjectConfig, CommandError> {
+        ProjectConfig::load(self.config.as_deref(), console)
     }
 
-    /// What the compiler is told: include folders of the command line first;
-    /// index files of the command line last, since a later one counts more.
-    pub(crate) fn options(&self, config: &Config) -> Options {
+    /// The options of the compiler, without a lock. Include folders of the command line come
+    /// first; index files of the command line come last, since a later one takes precedence.
+    pub(crate) fn options(&self, config: &ProjectConfig) -> Options {
         Options {
             include_dirs: [self.include.as_slice(), &config.include].concat(),
             index_files: [config.index_files.as_slice(), &self.index_file].concat(),
@@ -41,28 +41,56 @@ impl IdlArgs {
         }
     }
 
-    /// The same, with the lock that the files are held against.
-    pub(crate) fn locked_options(&self, config: &Config, files: &[PathBuf]) -> Options {
+    /// The options of the compiler, with the locks that apply to `files`.
+    pub(crate) fn locked_options(&self, config: &ProjectConfig, files: &[PathBuf]) -> Options {
         Options {
             lock_files: lock::find(files),
             ..self.options(config)
         }
     }
 
-    /// Compiles the files, holds them against their lock, and shows every diagnostic.
+    /// Compiles the files, checks them against their locks, and shows all diagnostics.
     pub(crate) fn compile(
         &self,
         files: &[PathBuf],
         console: &mut Console,
-    ) -> Result<Compilation, Failure> {
+    ) -> Result<Compilation, CommandError> {
         let config = self.config(console)?;
-        let compilation = tce_idl::compile(files, &self.locked_options(&config, files));
+        self.compile_with(&config, files, console)
+    }
+
+    /// The same, with settings that are loaded already.
+    pub(crate) fn compile_with(
+        &self,
+        config: &ProjectConfig,
+        files: &[PathBuf],
+        console: &mut Console,
+    ) -> Result<Compilation, CommandError> {
+        let compilation = tce_idl::compile(files, &self.locked_options(config, files));
         console.show(&compilation.diagnostics, &compilation.sources)?;
         Ok(compilation)
     }
 }
 
-/// Sums up what compiling the `given` files has come to, of which some may not even be there.
+/// Replaces each folder in `paths` by the `.idl` files in it and below. A folder without any is a
+/// usage error.
+pub(crate) fn expand(
+    paths: &[PathBuf],
+    console: &mut Console,
+) -> Result<Vec<PathBuf>, CommandError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let found = loader::idl_files(path);
+        if found.is_empty() {
+            let folder = path.display();
+            return Err(console.usage_error(format!("there is no .idl file in `{folder}`")));
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+/// Summarizes the compilation of the `given` files, which include those that could not be read.
 pub(crate) fn summarize(
     given: &[PathBuf],
     compilation: &Compilation,

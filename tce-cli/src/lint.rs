@@ -1,4 +1,4 @@
-//! `tce lint`: what is right and yet better otherwise.
+//! `tce lint`: reports style problems.
 
 use std::{
     io::{self, Write},
@@ -12,39 +12,38 @@ use tce_idl::{
 };
 
 use crate::{
-    console::{Console, Failure},
-    files,
+    console::{CommandError, Console, exit_code},
     idl::{self, IdlArgs},
 };
 
-/// How wide explanations are, in columns.
+/// Line width of explanations, in columns.
 const WIDTH: usize = 80;
 
-/// Say what is right in IDL files and yet better otherwise
+/// Report style problems in IDL files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce lint test.idl
-  tce lint idl                       all .idl files in a folder and those below
-  tce lint --list                    the rules, and what they are set to
+  tce lint idl                       all .idl files in a folder and its subfolders
+  tce lint --list                    all rules with their levels
   tce lint --explain implicit-index
 
-Files are judged together; what they import is read, and not judged. A tce.toml sets
-rules to other levels:
+The files are checked together; files that they import are read but not reported on.
+A tce.toml sets the levels of rules:
 
   [lint]
   allow = [\"forward-reference\"]      # or warn, or deny
   warn = [\"missing-docs\"]
-  languages = [\"python\", \"java\"]     # whose keywords are no good names
+  languages = [\"python\", \"java\"]     # report names that are their keywords
 
-In a file, a comment does, before a declaration or behind something on its line:
+In a file, a comment before a declaration, or at the end of its line, allows a rule:
 
   // tce-lint: allow(keyword-name)
 
-Exit status: 0 nothing is found, 1 there are findings or errors, 2 the command line
-or a tce.toml is wrong.")]
+Exit status: 0 no findings, 1 findings or errors, 2 the command line or a tce.toml is
+wrong.")]
 pub(crate) struct Args {
-    /// The IDL files, and folders of them
+    /// IDL files, and folders of them
     #[arg(required_unless_present_any = ["list", "explain"], value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -52,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["files", "explain"])]
     list: bool,
 
-    /// Explain a rule, or any code of a diagnostic
+    /// Explain a rule, or the code of any diagnostic
     #[arg(long, conflicts_with = "files", value_name = "RULE")]
     explain: Option<String>,
 
@@ -60,7 +59,7 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     if let Some(name) = &args.explain {
         return explain(name, console);
     }
@@ -69,16 +68,12 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
         list(&config.lint, console)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let files = files::expand(&args.files, console)?;
+    let files = idl::expand(&args.files, console)?;
     let options = args.idl.locked_options(&config, &files);
     let compilation = tce_idl::lint(&files, &options, &config.lint);
     console.show(&compilation.diagnostics, &compilation.sources)?;
     idl::summarize(&files, &compilation, console)?;
-    Ok(if compilation.diagnostics.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(compilation.diagnostics.is_empty()))
 }
 
 /// Prints every rule with its level, one a line.
@@ -94,42 +89,33 @@ fn list(settings: &Settings, console: &mut Console) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints what a code is about.
-fn explain(name: &str, console: &mut Console) -> Result<ExitCode, Failure> {
+/// Prints the explanation of a code and, for a lint rule, its examples.
+fn explain(name: &str, console: &mut Console) -> Result<ExitCode, CommandError> {
     let is_named = |code: &&Code| code.name() == name || code.id().eq_ignore_ascii_case(name);
     let Some(code) = Code::ALL.iter().find(is_named) else {
         let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
-        writeln!(console.err, "error: there is no rule or code `{name}`")?;
-        match nearest(name, &names) {
-            Some(near) => writeln!(console.err, "did you mean `{near}`?")?,
-            None => writeln!(console.err, "`tce lint --list` shows the rules")?,
-        }
-        return Err(Failure::Misused);
+        let hint = match nearest(name, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`tce lint --list` shows all rules".to_owned(),
+        };
+        return Err(console.usage_error(format!("there is no rule or code `{name}`: {hint}")));
     };
     writeln!(console.out, "{} {}", code.id(), code.name())?;
     write!(console.out, "{}", filled(code.explanation()))?;
     if let Some(rule) = lint::rules().iter().find(|rule| rule.code == *code) {
-        rule_text(rule, console)?;
+        explain_rule(rule, console)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn rule_text(rule: &Rule, console: &mut Console) -> io::Result<()> {
+fn explain_rule(rule: &Rule, console: &mut Console) -> io::Result<()> {
     let (name, level) = (rule.code.name(), rule.level.name());
     write!(console.out, "\n{}", filled(rule.why))?;
+    writeln!(console.out, "\nReported:\n\n{}", indented(rule.bad))?;
+    writeln!(console.out, "Accepted:\n\n{}", indented(rule.good))?;
     writeln!(
         console.out,
-        "\nIt has something to say of:\n\n{}",
-        indented(rule.bad)
-    )?;
-    writeln!(
-        console.out,
-        "It is content with:\n\n{}",
-        indented(rule.good)
-    )?;
-    writeln!(
-        console.out,
-        "It is set to `{level}` unless tce.toml says otherwise. To allow one place:\n"
+        "Default level: `{level}`. To allow the rule for one declaration:\n"
     )?;
     writeln!(console.out, "    // tce-lint: allow({name})")
 }
@@ -142,7 +128,7 @@ fn indented(text: &str) -> String {
     lines.collect()
 }
 
-/// A text in lines of [`WIDTH`] columns.
+/// Breaks a text into lines of at most [`WIDTH`] columns.
 fn filled(text: &str) -> String {
     let mut filled = String::new();
     let mut column = 0;

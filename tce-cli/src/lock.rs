@@ -1,4 +1,4 @@
-//! `tce lock`: the indices that peers rely on, in a file.
+//! `tce lock`: records the indices that peers rely on.
 
 use std::{
     fs,
@@ -16,36 +16,35 @@ use tce_idl::{
 };
 
 use crate::{
-    console::{Console, Failure},
-    files,
+    console::{CommandError, Console},
     idl::{self, IdlArgs},
 };
 
-/// Write the indices of IDL files to tce.lock, which compile and check hold them to
+/// Record the indices of IDL files in tce.lock; compile and check refuse other indices
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce lock test.idl
-  tce lock --check test.idl         in CI: is everything locked?
-  tce lock --renumber test.idl      take new indices, though peers may have the old ones
+  tce lock --check test.idl         for CI: are all indices locked?
+  tce lock --renumber test.idl      lock new indices, even if peers still use the old ones
 
-The lock is the tce.lock in the folder of the files, or the nearest one above; where
-there is none, one is written beside the first file, or into the first folder. Commit it. Give all files that
-open a module: what it does not have any more is marked as retired, and its index
-stays taken.
+The lock is the tce.lock in the folder of the files or the nearest folder above; if there
+is none, it is created beside the first file, or in the first folder. Commit it. Name all
+files that open a module: an element that the module no longer has is marked as retired,
+and its index is not used again.
 
-Exit status: 0 all is locked, 1 the IDL has errors, an index is not the locked one or,
-with --check, something is not locked yet, 2 the command line or a tce.toml is wrong.")]
+Exit status: 0 all indices are locked, 1 the IDL has errors, an index differs from the
+lock or, with --check, is not locked yet, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
-    /// The IDL files, or folders of them; what they import is locked too
+    /// IDL files, or folders of them; the files that they import are locked too
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Write nothing; fail if the lock is not what would be written
+    /// Write nothing; fail if the lock is not up to date
     #[arg(long)]
     check: bool,
 
-    /// Lock the indices as they are now, those that moved too
+    /// Replace locked indices that differ
     #[arg(long, conflicts_with = "check")]
     renumber: bool,
 
@@ -53,17 +52,14 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    let files = files::expand(&args.files, console)?;
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    let files = idl::expand(&args.files, console)?;
     let found = lock::find(&files);
     if let [first, second, ..] = found.as_slice() {
         let (first, second) = (first.display(), second.display());
-        let message = format!("these files have several locks, as {first} and {second}");
-        writeln!(
-            console.err,
-            "error: {message}: lock them one after the other"
-        )?;
-        return Err(Failure::Misused);
+        return Err(console.usage_error(format!(
+            "the files have several locks, {first} and {second}: run `tce lock` for each"
+        )));
     }
     let config = args.idl.config(console)?;
     let options = Options {
@@ -83,9 +79,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
     let mut lock = Lock::default();
     if let Some(path) = found.first() {
         match Lock::load(&FileSystem, path, &mut compilation.sources) {
-            Ok(before) => lock = before,
-            Err(wrong) => {
-                console.show(&wrong, &compilation.sources)?;
+            Ok(loaded) => lock = loaded,
+            Err(mistakes) => {
+                console.show(&mistakes, &compilation.sources)?;
                 return Ok(ExitCode::FAILURE);
             }
         }
@@ -96,19 +92,19 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
     }
     lock.update(&model);
     let first = &args.files[0];
-    let beside = || match first.is_dir() {
+    let new_lock = || match first.is_dir() {
         true => first.join(lock::FILE_NAME),
         false => first.with_file_name(lock::FILE_NAME),
     };
-    let path = found.into_iter().next().unwrap_or_else(beside);
+    let path = found.into_iter().next().unwrap_or_else(new_lock);
     Ok(write(&path, &lock.to_string(), console)?)
 }
 
-/// Says what `--check` has found.
+/// Shows what `--check` has found.
 fn check(stale: &[Diagnostic], sources: &SourceMap, console: &mut Console) -> io::Result<ExitCode> {
     console.show(stale, sources)?;
     if stale.is_empty() {
-        writeln!(console.out, "everything is locked")?;
+        writeln!(console.out, "all indices are locked")?;
         return Ok(ExitCode::SUCCESS);
     }
     console.summarize(stale, sources.files().len())?;
@@ -120,8 +116,7 @@ fn write(path: &Path, text: &str, console: &mut Console) -> io::Result<ExitCode>
     if fs::read_to_string(path).is_ok_and(|before| before == text) {
         writeln!(console.out, "{name} is up to date")?;
     } else if let Err(error) = fs::write(path, text) {
-        writeln!(console.err, "error: can't write {name}: {error}")?;
-        return Ok(ExitCode::FAILURE);
+        return console.fail(format!("can't write {name}: {error}"));
     } else {
         writeln!(console.out, "wrote {name}")?;
     }

@@ -1,61 +1,56 @@
 //! `tce lsp`: a language server for editors.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{io, path::Path, process::ExitCode};
 
 use tce_idl::{Options, lock};
-use tce_lsp::{Ended, Project};
+use tce_lsp::{Project, SessionEnd};
 
-use crate::{config::Config, console::Console};
+use crate::{config::ProjectConfig, console::Console};
 
-/// Serve an editor: diagnostics, completion, renaming and more, by the Language Server Protocol
+/// Run a language server for editors (Language Server Protocol)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Editors start it and speak with it over standard input and output; editors/vscode of the
-sources has an extension that does. Settings come from the tce.toml in the folder of a
-file or in the nearest one above.
+An editor starts this command and talks to it over standard input and output, as the
+extension in editors/vscode of the source repository does. The settings of a file are in
+the tce.toml in its folder or the nearest folder above.
 
-Exit status: 0 the editor has asked for the end, 1 it is gone, or what it sends makes
-no sense.")]
+Exit status: 0 the editor has sent `exit` after `shutdown`, 1 the editor has closed the
+connection without them, or has sent an invalid message.")]
 pub(crate) struct Args {
-    /// What editors pass to say how they speak; there is no other way
+    /// Accepted because editors pass it; standard input and output are the only transport
     #[arg(long, hide = true)]
     stdio: bool,
 }
 
 pub(crate) fn run(console: &mut Console) -> io::Result<ExitCode> {
     match tce_lsp::serve(io::stdin(), &mut console.out, project) {
-        Ok(Ended::Asked) => Ok(ExitCode::SUCCESS),
-        Ok(Ended::Abruptly) => Ok(ExitCode::FAILURE),
+        Ok(SessionEnd::Orderly) => Ok(ExitCode::SUCCESS),
+        Ok(SessionEnd::Abrupt) => Ok(ExitCode::FAILURE),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            writeln!(console.err, "error: this is no editor: {error}")?;
-            Ok(ExitCode::FAILURE)
+            console.fail(format!("invalid message on standard input: {error}"))
         }
         Err(error) => Err(error),
     }
 }
 
-/// What goes with a file. Mistakes in a `tce.toml` are shown there; the rest of it counts.
+/// The project of a file. Mistakes in its `tce.toml` are shown there; the valid settings apply.
 fn project(file: &Path) -> Project {
-    let read = Config::find(file).map(|path| Config::read(&path));
-    let Some(read) = read else {
+    let Some(path) = ProjectConfig::find(file) else {
         return Project {
-            options: options(file, &Config::default()),
+            options: options(file, &ProjectConfig::default()),
             ..Project::default()
         };
     };
+    let loaded = ProjectConfig::read(&path);
     Project {
-        options: options(file, &read.config),
-        lint: read.config.lint,
-        mistakes: read.mistakes,
-        sources: read.sources,
+        options: options(file, &loaded.config),
+        lint: loaded.config.lint,
+        mistakes: loaded.mistakes,
+        sources: loaded.sources,
     }
 }
 
-fn options(file: &Path, config: &Config) -> Options {
+fn options(file: &Path, config: &ProjectConfig) -> Options {
     Options {
         include_dirs: config.include.clone(),
         index_files: config.index_files.clone(),

@@ -1,41 +1,34 @@
-//! The `tce` command: compiles and checks IDL, runs gateways, pings servers,
-//! and shows it all at work.
+//! The `tce` command: compiles and checks IDL, runs gateways, calls and pings servers.
 
+mod console;
+
+mod config;
+mod idl;
+
+// The subcommands; none imports another.
 mod breaking;
 mod call;
 mod check;
 mod compile;
-mod completions;
-mod config;
-mod console;
 mod demo;
 mod describe;
 mod doc;
-mod files;
 mod fmt;
 mod gateway;
-mod idl;
+mod help;
 mod lint;
 mod lock;
 mod lsp;
-mod man;
 mod new;
-mod output;
 mod ping;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{
-    console::{Console, Failure},
-    output::ErrorFormat,
-};
+use crate::console::{CommandError, Console, ErrorFormat};
 
-// At the root: generated items are public, and here that is what they are.
-tce_runtime::include_idl!(test);
-
-/// The IDL compiler and toolbox of TCE, remote calls between programs in many languages.
+/// IDL compiler and tools for TCE, remote procedure calls between programs in several languages
 #[derive(Debug, Parser)]
 #[command(
     name = "tce",
@@ -43,22 +36,22 @@ tce_runtime::include_idl!(test);
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  tce demo                            see every kind of call at work, nothing else needed
-  tce new hello                       begin a project that builds and runs
-  tce compile -i test.idl -o src/gen  write code for an IDL
-  tce check test.idl                  say what is wrong with an IDL, write nothing
-  tce fmt test.idl                    give an IDL its canonical layout
-  tce lint test.idl                   say what is right in an IDL and yet better otherwise
-  tce doc test.idl -o site            write its documentation, to be read in a browser
-  tce gateway services.xml gwserver   pass the calls of many clients on to servers
-  tce call tcp://localhost:12002      list what a server serves; with an operation, call it
-  tce ping --host example.org         see whether a server is there
+  tce demo                            run every kind of call in one process
+  tce new hello                       create a project that builds and runs
+  tce compile -i test.idl -o src/gen  generate code from an IDL file
+  tce check test.idl                  report errors in an IDL file
+  tce fmt test.idl                    format an IDL file
+  tce lint test.idl                   report style problems in an IDL file
+  tce doc test.idl -o site            generate HTML documentation
+  tce gateway services.xml gwserver   run a gateway between clients and servers
+  tce call tcp://localhost:12002      list the operations of a server, or call one
+  tce ping --host example.org         check that a server answers
 
-`tce <COMMAND> --help` says more about each.
-Exit status: 0 all is well, 1 it is not, 2 the command line or a tce.toml is wrong."
+`tce <COMMAND> --help` describes a command.
+Exit status: 0 success, 1 failure or findings, 2 the command line or a tce.toml is wrong."
 )]
 struct Cli {
-    /// How diagnostics are written to standard error
+    /// Format of diagnostics on standard error
     #[arg(
         long,
         global = true,
@@ -88,12 +81,12 @@ enum Command {
     Call(Box<call::Args>),
     Ping(ping::Args),
     Demo(demo::Args),
-    Completions(completions::Args),
-    Man(man::Args),
+    Completions(help::CompletionsArgs),
+    Man(help::ManArgs),
 }
 
 impl Command {
-    fn run(&self, console: &mut Console) -> Result<ExitCode, Failure> {
+    fn run(&self, console: &mut Console) -> Result<ExitCode, CommandError> {
         Ok(match self {
             Self::New(args) => new::run(args, console)?,
             Self::Compile(args) => compile::run(args, console)?,
@@ -109,26 +102,26 @@ impl Command {
             Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(args) => demo::run(args, console)?,
-            Self::Completions(args) => completions::run(args, console)?,
-            Self::Man(args) => man::run(args, console)?,
+            Self::Completions(args) => help::completions(args, Cli::command(), console)?,
+            Self::Man(args) => help::man(args, Cli::command(), console)?,
         })
     }
 }
 
 fn main() -> ExitCode {
     let mut console = Console::new();
-    let ended = match Cli::try_parse() {
+    let result = match Cli::try_parse() {
         Ok(cli) => {
             console.format = cli.error_format;
             cli.command.run(&mut console)
         }
-        Err(error) => misused(&error),
+        Err(error) => print(&error),
     };
-    console.end(ended)
+    console.finish(result)
 }
 
-/// Prints what clap has to say: a mistake, but also help and the version.
-fn misused(error: &clap::Error) -> Result<ExitCode, Failure> {
+/// Prints what clap returns as an error: a wrong command line, the help or the version.
+fn print(error: &clap::Error) -> Result<ExitCode, CommandError> {
     error.print()?;
     Ok(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -1,4 +1,4 @@
-//! `tce ping`: whether a server is there.
+//! `tce ping`: checks that a server answers.
 
 use std::{
     io::{self, Write},
@@ -14,10 +14,10 @@ use tce_runtime::{
 
 use crate::console::Console;
 
-/// How long the connection may take, and then the call.
-const PATIENCE: Duration = Duration::from_millis(2500);
+/// Time limit of the connection, and of the call after it.
+const TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// See whether a server is there, and how long it takes to answer
+/// Check that a server answers, and measure how long it takes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,24 +25,24 @@ Examples:
   tce ping --host example.org --port 12002
   TCE_HOST=example.org tce ping
 
-A flag counts more than its variable. It takes less than 6 s, whatever happens.
-Exit status: 0 the server has answered, 1 it has not, 2 the command line or a
-variable is wrong.")]
+Options take precedence over environment variables. The command takes less than 6 s.
+Exit status: 0 the server answered, 1 it did not, 2 the command line or a variable is
+wrong.")]
 pub(crate) struct Args {
-    /// The server's host name or address
+    /// Host name or address of the server
     #[arg(long, env = "TCE_HOST", default_value = "localhost", value_parser = host)]
     host: String,
 
-    /// The server's port
+    /// Port of the server
     #[arg(long, env = "TCE_PORT", default_value = "12002", value_parser = port)]
     port: u16,
 }
 
 fn host(text: &str) -> Result<String, &'static str> {
-    // An IPv6 address has two colons at least: a single one stands before a port.
+    // A single colon separates a port; an IPv6 address has at least two.
     if text.is_empty() || text.contains('/') || text.matches(':').count() == 1 {
         return Err(
-            "--host and TCE_HOST take a name or an address alone, such as `localhost`; the port goes into --port or TCE_PORT",
+            "expected a host name or address such as `localhost`; set the port with --port or TCE_PORT",
         );
     }
     Ok(text.to_owned())
@@ -51,7 +51,7 @@ fn host(text: &str) -> Result<String, &'static str> {
 fn port(text: &str) -> Result<u16, &'static str> {
     match text.parse() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err("--port and TCE_PORT take a number from 1 to 65535"),
+        _ => Err("expected a port from 1 to 65535"),
     }
 }
 
@@ -63,15 +63,15 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let pinged = runtime.block_on(ping(&format!("tcp://{address}")));
-    // A host name that is still being looked up keeps nobody waiting.
+    let result = runtime.block_on(ping(&format!("tcp://{address}")));
+    // Does not wait for a host name lookup, which runs in a thread of its own.
     runtime.shutdown_background();
-    match pinged {
+    match result {
         Ok(time) => {
             writeln!(console.out, "ping server ({address}) succeeded in {time:?}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(Unreached { reason, advice }) => {
+        Err(PingError { reason, advice }) => {
             writeln!(console.err, "ping server ({address}) failed: {reason}")?;
             writeln!(console.err, "Try this: {advice}")?;
             Ok(ExitCode::FAILURE)
@@ -79,18 +79,18 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     }
 }
 
-/// Why there was no answer, and what to do.
-struct Unreached {
+/// Why the server did not answer, and what to do.
+struct PingError {
     reason: String,
     advice: &'static str,
 }
 
-/// Makes a connection, and takes the time of one call on it.
-async fn ping(endpoint: &str) -> Result<Duration, Unreached> {
+/// Connects, and measures one call.
+async fn ping(endpoint: &str) -> Result<Duration, PingError> {
     let communicator = Communicator::with_options(Options {
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         connection: ConnectionLimits {
-            connect_time: PATIENCE,
+            connect_time: TIMEOUT,
             ..ConnectionLimits::default()
         },
         ..Options::default()
@@ -98,8 +98,8 @@ async fn ping(endpoint: &str) -> Result<Duration, Unreached> {
     let proxy = Proxy::connect(&communicator, endpoint)
         .await
         .map_err(|error| no_connection(&error))?;
-    let ended = Arc::new(OnceLock::new());
-    let first = Arc::clone(&ended);
+    let close_reason = Arc::new(OnceLock::new());
+    let first = Arc::clone(&close_reason);
     proxy.connection().on_event(move |_, event| {
         if let ConnectionEvent::Disconnected { reason } = event {
             first.get_or_init(|| reason.clone());
@@ -108,55 +108,55 @@ async fn ping(endpoint: &str) -> Result<Duration, Unreached> {
     let start = Instant::now();
     let answered = proxy.ping().await;
     let time = start.elapsed();
-    answered.map_err(|error| no_answer(&error, ended.get()))?;
+    answered.map_err(|error| no_answer(&error, close_reason.get()))?;
     Ok(time)
 }
 
-fn no_connection(error: &RpcError) -> Unreached {
+fn no_connection(error: &RpcError) -> PingError {
     let cause = std::error::Error::source(error).and_then(|error| error.downcast_ref());
     let (what, advice) = match (error.code(), cause.map(io::Error::kind)) {
         (_, Some(io::ErrorKind::ConnectionRefused)) => (
-            "nothing listens there",
-            "start the server, or say where it is with --host and --port (or TCE_HOST and TCE_PORT)",
+            "nothing listens on this port",
+            "start the server, or set its address with --host and --port (or TCE_HOST and TCE_PORT)",
         ),
         (_, Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)) => (
-            "there is no way to this host",
-            "see that the network is up and that --host (or TCE_HOST) is right",
+            "the host is unreachable",
+            "check the network and the address in --host (or TCE_HOST)",
         ),
         (ErrorCode::ConnectUnreachable, _) => (
             "the host is unknown",
-            "see that --host (or TCE_HOST) is spelt right and that its name can be looked up",
+            "check the spelling of --host (or TCE_HOST), and that its name resolves",
         ),
         _ => (
-            "the host does not take the connection",
-            "see that the server runs and that no firewall is in the way",
+            "the host does not accept the connection",
+            "check that the server runs and that no firewall blocks the connection",
         ),
     };
-    Unreached {
+    PingError {
         reason: format!("{what} ({})", error.text()),
         advice,
     }
 }
 
-fn no_answer(error: &RpcError, ended: Option<&String>) -> Unreached {
-    let text = ended.map_or(error.text(), String::as_str);
+fn no_answer(error: &RpcError, close_reason: Option<&String>) -> PingError {
+    let text = close_reason.map_or(error.text(), String::as_str);
     match error.code() {
-        ErrorCode::Timeout => Unreached {
-            reason: format!("something listens there, but does not answer ({text})"),
-            advice: "see that the port is that of a tcp:// endpoint, and that the server is not stuck",
+        ErrorCode::Timeout => PingError {
+            reason: format!("the peer accepts the connection but does not answer ({text})"),
+            advice: "check that the port belongs to a tcp:// endpoint and that the server is not blocked",
         },
-        ErrorCode::ConnectionLost => Unreached {
-            reason: format!("something listens there, but does not speak TCE ({text})"),
-            advice: "see that the port is that of a tcp:// endpoint: ssl:// and ws:// ones don't answer this",
+        ErrorCode::ConnectionLost => PingError {
+            reason: format!("the peer does not speak TCE ({text})"),
+            advice: "check that the port belongs to a tcp:// endpoint, not to ssl:// or ws://",
         },
-        ErrorCode::InterfaceNotFound => Unreached {
+        ErrorCode::InterfaceNotFound => PingError {
             reason: format!(
-                "a TCE server is there, but none of ours: it has no built-in interface to ping ({})",
+                "the server speaks TCE but does not use tce-runtime, and has no built-in ping operation ({})",
                 error.code()
             ),
-            advice: "it is reachable; call one of its own operations to see whether it is well",
+            advice: "the server is reachable; call one of its own operations to check it",
         },
-        _ => Unreached {
+        _ => PingError {
             reason: error.to_string(),
             advice: error.advice(),
         },

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use tce_idl::Compilation;
 use tce_idl::diagnostic::{Diagnostic, Severity};
-use tce_idl::{Compilation, Options};
 
-use crate::{Backend, Error, Rust, write};
+use crate::{Backend, Error, MapType, Options, Rust, RustOptions, write};
 
 /// Starts the configuration of a build script.
 ///
@@ -16,22 +16,33 @@ use crate::{Backend, Error, Rust, write};
 /// }
 /// ```
 ///
-/// The program then includes what was written, by the name of the IDL module;
-/// the [crate's documentation](crate#files) says what a name becomes that is
-/// none in Rust:
+/// The program then includes what was written, by the name of the IDL module; the
+/// [crate's documentation](crate#files) says how Rust spells other names:
 ///
 /// ```text
 /// tce_runtime::include_idl!(test);
+/// ```
+///
+/// With derives for serde, in a package that has the runtime under another name:
+///
+/// ```no_run
+/// # fn main() -> Result<(), tce_codegen::Error> {
+/// tce_codegen::configure()
+///     .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
+///     .runtime("my_tce")
+///     .compile(&["idl/test.idl"])
+/// # }
 /// ```
 #[must_use]
 pub fn configure() -> Config {
     Config::default()
 }
 
-/// What a build script asks for: see [`configure`].
+/// The configuration of a build script: see [`configure`].
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    options: Options,
+    options: tce_idl::Options,
+    rust: RustOptions,
     out_dir: Option<PathBuf>,
 }
 
@@ -50,25 +61,59 @@ impl Config {
         self
     }
 
-    /// Sets the folder to write to, which is cargo's `OUT_DIR` otherwise.
+    /// Sets the crate that generated code calls: see [`RustOptions::runtime`].
+    #[must_use]
+    pub fn runtime(mut self, path: impl Into<String>) -> Self {
+        self.rust = self.rust.runtime(path);
+        self
+    }
+
+    /// Sets the type for dictionaries: see [`RustOptions::map_type`].
+    #[must_use]
+    pub fn map_type(mut self, map_type: MapType) -> Self {
+        self.rust = self.rust.map_type(map_type);
+        self
+    }
+
+    /// Adds attributes to structs: see [`RustOptions`] for how `path` matches.
+    #[must_use]
+    pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
+        self.rust = self.rust.type_attribute(path, attribute);
+        self
+    }
+
+    /// Adds attributes to members of structs: see [`RustOptions`] for how `path` matches.
+    #[must_use]
+    pub fn field_attribute(
+        mut self,
+        path: impl Into<String>,
+        attribute: impl Into<String>,
+    ) -> Self {
+        self.rust = self.rust.field_attribute(path, attribute);
+        self
+    }
+
+    /// Sets the folder to write to, by default cargo's `OUT_DIR`.
     #[must_use]
     pub fn out_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(folder.into());
         self
     }
 
-    /// Compiles the files and what they import into one `.rs` file a module.
+    /// Compiles the files and their imports to one `.rs` file for each module.
     ///
-    /// In a build script, cargo is told every file that was read, so that it
-    /// runs again when one changes, and every warning. Where a `tce.lock` lies
-    /// beside a file or above it, an index that differs from it is an error.
+    /// In a build script this tells cargo every file that was read, so that the
+    /// script runs again when one changes, and every warning. Where a `tce.lock`
+    /// lies in the folder of a file or above it, an index that differs from it is
+    /// an error.
     ///
     /// # Errors
-    /// [`Error::Idl`] with the rendered diagnostics, [`Error::NoOutDir`] outside
-    /// a build script, [`Error::Io`] where a file can't be written.
+    /// [`Error::Idl`] with the rendered diagnostics, [`Error::Options`] where an
+    /// option is wrong, [`Error::NoOutDir`] outside a build script, [`Error::Io`]
+    /// where a file can't be written.
     pub fn compile(&self, files: &[impl AsRef<Path>]) -> Result<(), Error> {
         let cargo_out_dir = std::env::var_os("OUT_DIR").map(PathBuf::from);
-        let options = Options {
+        let options = tce_idl::Options {
             lock_files: tce_idl::lock::find(files),
             ..self.options.clone()
         };
@@ -88,11 +133,14 @@ impl Config {
             .clone()
             .or(cargo_out_dir)
             .ok_or(Error::NoOutDir)?;
-        write(&Rust.generate(model)?, &out_dir)
+        let options = Options {
+            rust: self.rust.clone(),
+        };
+        write(&Rust.generate(model, &options)?, &out_dir)
     }
 
-    /// What cargo is told, whether or not there were errors: the next run may
-    /// be the one that mends them.
+    /// What cargo is told, after errors too, so that it runs the script again when
+    /// they are repaired.
     fn directives(&self, files: &[impl AsRef<Path>], compilation: &Compilation) -> Vec<String> {
         let given = files.iter().map(AsRef::as_ref);
         let indices = self.options.index_files.iter().map(PathBuf::as_path);
@@ -100,7 +148,7 @@ impl Config {
             .sources
             .files()
             .iter()
-            .map(tce_idl::source::Source::path);
+            .map(tce_idl::source::SourceFile::path);
         let mut paths: Vec<_> = given.chain(indices).chain(read).collect();
         paths.sort_unstable();
         paths.dedup();

@@ -4,84 +4,111 @@
 //! Model ─► Backend ─► Vec<GeneratedFile> ─► write, or check
 //! ```
 //!
-//! A `build.rs` wants [`configure`], which goes the whole way from `.idl`
-//! files to `OUT_DIR`. Everything else works in memory up to [`write()`] and
-//! [`check`].
+//! A `build.rs` calls [`configure`], which does everything from `.idl` files to
+//! `OUT_DIR`. [`generate`] works in memory, for one language of [`languages`].
 //!
 //! # Files
-//! A back end gives one file an IDL module, named as the IDL spells the module:
-//! `module test` becomes `test.rs`, `module type` becomes `type.rs`. Modules
-//! refer to each other as siblings (`super::other::Item`), so their Rust
-//! modules sit side by side, each named as the IDL module in `snake_case`, with
+//! A back end gives one file for each IDL module, named as the IDL spells the
+//! module: `module test` becomes `test.rs`, `module type` becomes `type.rs`.
+//! Modules refer to each other as siblings (`super::other::Item`), so their Rust
+//! modules stand side by side, each named as the IDL module in `snake_case`, with
 //! `r#` before a keyword. `tce_runtime::include_idl!` takes the Rust names, and
-//! the IDL's where it is another:
+//! the IDL's names where they differ:
 //!
 //! ```text
 //! tce_runtime::include_idl!(test, mixed_case = "MixedCase", r#type = "type");
 //! ```
+//!
+//! The macro also sets the lints that depend on the IDL alone. A program that
+//! declares the module itself does the same:
+//!
+//! ```text
+//! #[allow(dead_code, missing_docs, clippy::too_many_arguments)]
+//! mod test;
+//! ```
+
+mod naming;
+mod source;
+
+mod output;
+
+mod rust;
 
 mod build;
-mod output;
-mod rust;
 
 use std::path::PathBuf;
 
+use tce_idl::lint::Language;
 use tce_idl::model::Model;
 
 pub use build::{Config, configure};
 pub use output::{StaleFile, Staleness, check, write};
-pub use rust::Rust;
+pub use rust::{MapType, Rust, RustOptions};
 
 /// One file of source code, in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeneratedFile {
-    /// Where it goes, relative to the output folder.
+    /// Its path, relative to the output folder.
     pub path: PathBuf,
     /// All of its text.
     pub contents: String,
 }
 
-/// What turns a model into the source code of one language.
+/// The options of every back end, each of which reads its own field.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// For Rust.
+    pub rust: RustOptions,
+}
+
+/// Turns a model into the source code of one language.
 ///
-/// The same model gives the same files, byte for byte, in the same order.
+/// The same model and options give the same files, byte for byte, in the same order.
 pub trait Backend {
-    /// The language, as the IDL spells it in `skeleton_<language>`.
-    fn language(&self) -> &'static str;
+    /// The language that it writes. [`Language::name`] is the language's id in
+    /// `tce compile --lang`, in `tce.toml` and in `skeleton_<language>` of an IDL.
+    fn language(&self) -> Language;
 
     /// Writes every module of the model, in memory.
     ///
     /// # Errors
-    /// [`Error::Unprintable`], which is a mistake of the back end, never of the IDL.
-    fn generate(&self, model: &Model) -> Result<Vec<GeneratedFile>, Error>;
+    /// [`Error::Options`] where an option is wrong, and [`Error::Unprintable`], which
+    /// is a mistake of the back end, never of the IDL.
+    fn generate(&self, model: &Model, options: &Options) -> Result<Vec<GeneratedFile>, Error>;
 }
 
-/// The back ends there are, by language.
+/// All back ends.
 const BACKENDS: &[&dyn Backend] = &[&Rust];
 
-/// The languages that [`generate`] knows.
+/// The ids of the languages that [`generate`] writes.
 pub fn languages() -> impl Iterator<Item = &'static str> {
-    BACKENDS.iter().map(|backend| backend.language())
+    BACKENDS.iter().map(|backend| backend.language().name())
 }
 
-/// Writes every module of the model in `language`, in memory.
+/// Writes every module of the model in `language`, one of [`languages`], in memory.
 ///
 /// # Errors
-/// [`Error::UnknownLanguage`] where no back end writes it, and what the back
-/// end itself fails with.
-pub fn generate(model: &Model, language: &str) -> Result<Vec<GeneratedFile>, Error> {
+/// [`Error::UnknownLanguage`] where no back end writes the language, and the
+/// errors of [`Backend::generate`].
+pub fn generate(
+    model: &Model,
+    language: &str,
+    options: &Options,
+) -> Result<Vec<GeneratedFile>, Error> {
     BACKENDS
         .iter()
-        .find(|backend| backend.language() == language)
+        .find(|backend| backend.language().name() == language)
         .ok_or_else(|| Error::UnknownLanguage {
             language: language.to_owned(),
         })?
-        .generate(model)
+        .generate(model, options)
 }
 
-/// Why there is no code, or why it is not where it should be.
+/// Why code can't be generated, written or compared.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The IDL is at fault.
+    /// The IDL has errors.
     #[error("the IDL does not compile\n\n{report}")]
     Idl {
         /// Every diagnostic, rendered for a reader, with its place in the source.
@@ -89,30 +116,38 @@ pub enum Error {
     },
     /// No back end writes this language.
     #[error(
-        "no back end writes `{language}`: there is {}",
+        "no back end writes `{language}`: known are {}",
         languages().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ")
     )]
     UnknownLanguage {
-        /// The language as it was asked for.
+        /// The language that was asked for.
         language: String,
     },
-    /// The back end wrote something that is no code: a mistake of its own.
-    #[error("the code for module `{module}` can't be printed: {source}")]
+    /// An option of a back end is wrong.
+    #[error("the options for {language}: {message}")]
+    Options {
+        /// The id of the back end's language.
+        language: &'static str,
+        /// Which option, and what is wrong with it.
+        message: String,
+    },
+    /// The back end wrote text that is not source code: a mistake of its own.
+    #[error("the code for module `{module}` can't be printed: {reason}")]
     Unprintable {
         /// The module, as the IDL spells it.
         module: String,
-        /// Where the code goes wrong.
-        source: syn::Error,
+        /// What is wrong with the code.
+        reason: String,
     },
     /// A file or folder can't be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// No output folder was given, and there is no `OUT_DIR` outside a build script.
+    /// No output folder was set, and `OUT_DIR` is set only in a build script.
     #[error("no output folder: call `out_dir`, or run in a build script, where OUT_DIR is set")]
     NoOutDir,
 }

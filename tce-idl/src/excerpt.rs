@@ -1,25 +1,25 @@
-//! One interface as an IDL of its own: what a server tells of what it serves.
+//! One interface as a self-contained IDL: what a server returns when it is asked for its interfaces.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::model::{Element, Interface, InterfaceId, Model, ModuleId, Type};
 
-/// The interface, its bases and every type that they use, as one IDL that
-/// imports nothing. Every index is written, so that it means the same there.
+/// The interface, its bases and every type that they use, as one IDL without
+/// imports. Every index is explicit, so that it does not depend on the position.
 ///
 /// ```
 /// let text = "module demo { interface A { void a(); }; interface B { void b(); }; };";
-/// let model = tce_idl::compile_str(text).model.expect("the text is right");
+/// let model = tce_idl::compile_str(text).model.expect("the text is valid");
 /// let excerpt = tce_idl::excerpt(&model, tce_idl::model::InterfaceId(1));
 /// assert!(excerpt.contains("[index=1] interface B"));
 /// assert!(!excerpt.contains("interface A"));
 /// ```
 #[must_use]
 pub fn excerpt(model: &Model, id: InterfaceId) -> String {
-    let mut needed = Needed::default();
+    let mut selection = Selection::default();
     for id in model.lineage(id) {
-        needed.interface(model, id);
+        selection.interface(model, id);
     }
     let mut out = String::new();
     for (number, module) in (0..).zip(&model.modules) {
@@ -27,7 +27,7 @@ pub fn excerpt(model: &Model, id: InterfaceId) -> String {
         let elements: Vec<String> = module
             .elements
             .iter()
-            .filter(|element| needed.has(**element))
+            .filter(|element| selection.has(**element))
             .map(|element| print(model, *element, from))
             .collect();
         if !elements.is_empty() {
@@ -43,14 +43,14 @@ pub fn excerpt(model: &Model, id: InterfaceId) -> String {
     out
 }
 
-/// What an excerpt has to hold.
+/// The declarations that an excerpt contains.
 #[derive(Default)]
-struct Needed {
+struct Selection {
     interfaces: BTreeSet<u32>,
     types: BTreeSet<(u8, u32)>,
 }
 
-impl Needed {
+impl Selection {
     fn interface(&mut self, model: &Model, id: InterfaceId) {
         self.interfaces.insert(id.0);
         for operation in &model.interface(id).operations {
@@ -65,7 +65,7 @@ impl Needed {
         let Some(key) = key(ty) else {
             return;
         };
-        // A type may contain itself.
+        // A type may contain itself through a sequence or dictionary.
         if !self.types.insert(key) {
             return;
         }
@@ -95,7 +95,7 @@ impl Needed {
     }
 }
 
-/// What tells declared types apart.
+/// A key of a declared type; `None` for a builtin one.
 fn key(ty: Type) -> Option<(u8, u32)> {
     match ty {
         Type::Struct(id) => Some((0, id.0)),

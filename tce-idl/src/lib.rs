@@ -3,11 +3,11 @@
 //!
 //! ```
 //! let compilation = tce_idl::compile_str("module demo { interface Echo { string echo(string text); }; }");
-//! let model = compilation.model.expect("the text is right");
+//! let model = compilation.model.expect("the text is valid");
 //! assert_eq!(model.interfaces[0].operations[0].name, "echo");
 //! ```
 //!
-//! What is wrong comes as data, and as text for people or programs:
+//! Diagnostics are data; [`render`] turns them into text for people or programs:
 //!
 //! ```
 //! let compilation = tce_idl::compile_str("module demo { struct Pet { strng name; }; }");
@@ -15,22 +15,36 @@
 //! let text = tce_idl::render::human(&compilation.diagnostics, &compilation.sources, false);
 //! assert!(text.contains("did you mean `string`?"));
 //! ```
+//!
+//! # The pipeline
+//!
+//! Every phase reports to one list of diagnostics. A phase goes on after an
+//! error, so that one run reports as much as possible.
+//!
+//! 1. [`loader`] and `syntax`: files to ASTs, following imports;
+//! 2. `resolve`: ASTs to the [`model`]: names, types, indices;
+//! 3. `check`: the rules that a model must keep;
+//! 4. [`lock`]: the indices that peers rely on;
+//! 5. [`mod@lint`]: valid IDL that can be improved, where asked for.
+//!
+//! [`symbols`], [`compare`](compare()), [`describe`], [`excerpt`](excerpt()) and
+//! [`format`](format()) use the results.
 
+pub mod source;
+pub mod diagnostic;
+pub mod loader;
+mod syntax;
+pub mod model;
+mod resolve;
+pub mod symbols;
 mod check;
+pub mod lock;
 mod compare;
 pub mod describe;
-pub mod diagnostic;
 mod excerpt;
 mod format;
 pub mod lint;
-pub mod loader;
-pub mod lock;
-pub mod model;
-pub mod names;
 pub mod render;
-mod resolve;
-pub mod source;
-mod syntax;
 
 use std::path::{Path, PathBuf};
 
@@ -41,24 +55,24 @@ pub use format::{Formatted, format, format_file};
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};
 use model::Model;
-use names::Names;
-use resolve::Program;
-use resolve::imports::Loaded;
+use resolve::ResolvedProgram;
+use resolve::imports::LoadedFiles;
 use source::SourceMap;
+use symbols::SymbolTable;
 
-/// What a compilation may be told beside its files.
+/// The inputs of a compilation beside its `.idl` files.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where imports are looked for, after the folder of the importing file.
+    /// Folders that are searched for imports, after the folder of the importing file.
     pub include_dirs: Vec<PathBuf>,
-    /// Files that give indices, `.xml` or of lines `module.Interface=100`; a later one counts more.
+    /// Index files: `.xml`, or lines `module.Interface=100`. A later file overrides an earlier one.
     pub index_files: Vec<PathBuf>,
-    /// Files of the indices that peers rely on: see [`lock`]. Another index is an error.
+    /// Lock files with the indices that peers rely on: see [`lock`]. A different index is an error.
     pub lock_files: Vec<PathBuf>,
 }
 
 impl Options {
-    /// No include path, no index files.
+    /// No include path, no index files, no lock files.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -86,30 +100,30 @@ impl Options {
     }
 }
 
-/// What came of compiling a set of files.
+/// The result of compiling a set of files.
 #[derive(Debug, Clone)]
 pub struct Compilation {
-    /// What the files mean; `None` when there is an error.
+    /// The resolved model; `None` if there is an error.
     pub model: Option<Model>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    /// Every file that was read, imports, index files and lock files too.
+    /// Every file that was read, including imports, index files and lock files.
     pub sources: SourceMap,
 }
 
-/// Compiles `.idl` files, and what they import, as one.
+/// Compiles `.idl` files and their imports into one model.
 pub fn compile(files: &[impl AsRef<Path>], options: &Options) -> Compilation {
     compile_with(&FileSystem, files, options)
 }
 
-/// Compiles one text, called `input.idl`; it can import nothing.
+/// Compiles one text as the file `input.idl`. Imports are not found.
 #[must_use]
 pub fn compile_str(text: &str) -> Compilation {
     let loader = Memory::new().with("input.idl", text);
     compile_with(&loader, &["input.idl"], &Options::new())
 }
 
-/// Compiles files that come from `loader`.
+/// Compiles files that `loader` reads.
 pub fn compile_with(
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
@@ -118,7 +132,19 @@ pub fn compile_with(
     compile_beside(SourceMap::default(), loader, files, options)
 }
 
-/// Compiles `.idl` files, and judges by the rules of [`mod@lint`] what is right and yet better otherwise.
+/// Compiles another version of the same files and adds its sources to
+/// `sources`, so that the diagnostics of [`compare`](compare()), which refer to
+/// both versions, can be rendered.
+pub fn compile_beside(
+    sources: SourceMap,
+    loader: &dyn Loader,
+    files: &[impl AsRef<Path>],
+    options: &Options,
+) -> Compilation {
+    run(sources, loader, files, options, None, |_, _| ()).0
+}
+
+/// Compiles `.idl` files and applies the rules of [`mod@lint`].
 pub fn lint(
     files: &[impl AsRef<Path>],
     options: &Options,
@@ -127,7 +153,7 @@ pub fn lint(
     lint_with(&FileSystem, files, options, settings)
 }
 
-/// Like [`lint`](lint()), with files that come from `loader`.
+/// Like [`lint`](lint()), for files that `loader` reads.
 pub fn lint_with(
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
@@ -135,87 +161,77 @@ pub fn lint_with(
     settings: &lint::Settings,
 ) -> Compilation {
     let sources = SourceMap::default();
-    analyse(sources, loader, files, options, Some(settings), |_, _| ()).0
+    run(sources, loader, files, options, Some(settings), |_, _| ()).0
 }
 
-/// Like [`lint_with`], for editors: the names are told too, whether or not there are errors.
+/// Like [`lint_with`], with the symbols as well, which editors need even if
+/// there are errors.
 pub fn inspect_with(
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
     options: &Options,
     settings: &lint::Settings,
-) -> (Compilation, Names) {
+) -> (Compilation, SymbolTable) {
     let sources = SourceMap::default();
-    analyse(
+    run(
         sources,
         loader,
         files,
         options,
         Some(settings),
-        names::collect,
+        symbols::collect,
     )
 }
 
-/// Compiles another version of something: its files are added to `sources`, so
-/// that what [`compare`](compare()) says of both can be shown.
-pub fn compile_beside(
-    sources: SourceMap,
-    loader: &dyn Loader,
-    files: &[impl AsRef<Path>],
-    options: &Options,
-) -> Compilation {
-    analyse(sources, loader, files, options, None, |_, _| ()).0
-}
-
-/// The pipeline, to the rules of `lint` if they are asked for, and what `look` sees at its end.
-fn analyse<T>(
+/// Runs the pipeline. The lint rules apply only if `lint` has settings.
+/// `inspect` sees the program before it is reduced to the model.
+fn run<T>(
     mut sources: SourceMap,
     loader: &dyn Loader,
     files: &[impl AsRef<Path>],
     options: &Options,
     lint: Option<&lint::Settings>,
-    look: impl FnOnce(&Program<'_>, &Loaded) -> T,
+    inspect: impl FnOnce(&ResolvedProgram<'_>, &LoadedFiles) -> T,
 ) -> (Compilation, T) {
     let mut sink = Diagnostics::default();
     let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
-    let loaded = resolve::imports::load(
-        loader,
-        &files,
-        &options.include_dirs,
-        &mut sources,
-        &mut sink,
-    );
+
+    // Files to ASTs.
+    let include_dirs = &options.include_dirs;
+    let loaded = resolve::imports::load(loader, &files, include_dirs, &mut sources, &mut sink);
+
+    // ASTs to the model.
     let mut program = resolve::resolve(&loaded, &sources, &mut sink);
-    resolve::indices::assign(
-        &mut program,
-        loader,
-        &options.index_files,
-        &mut sources,
-        &mut sink,
-    );
+    let index_files = &options.index_files;
+    resolve::indices::assign(&mut program, loader, index_files, &mut sources, &mut sink);
+
+    // What the model must keep. After an error, declarations may be missing and
+    // positions wrong, so that indices are compared with the lock only without errors.
     check::all(&program, &mut sink);
-    // While something is missing, positions say nothing.
     if !sink.has_errors() {
-        let model = &program.model;
-        lock::check(model, loader, &options.lock_files, &mut sources, &mut sink);
+        let (model, lock_files) = (&program.model, &options.lock_files);
+        lock::check(model, loader, lock_files, &mut sources, &mut sink);
     }
+
+    // What can be improved.
     let has_errors = sink.has_errors();
     if let (Some(settings), false) = (lint, has_errors) {
-        let subject = lint::Subject {
+        let context = lint::LintContext {
             program: &program,
             loaded: &loaded,
             sources: &sources,
-            given: lint::given(loader, &files, &loaded, &sources),
+            checked: lint::checked_files(loader, &files, &loaded, &sources),
             has_lock: !options.lock_files.is_empty(),
             languages: &settings.languages,
         };
-        sink = lint::judge(&subject, settings, sink);
+        sink = lint::apply(&context, settings, sink);
     }
-    let seen = look(&program, &loaded);
+
+    let inspected = inspect(&program, &loaded);
     let compilation = Compilation {
         model: (!has_errors).then_some(program.model),
         diagnostics: sink.finish(),
         sources,
     };
-    (compilation, seen)
+    (compilation, inspected)
 }

@@ -1,28 +1,28 @@
-//! Where files come from: the one door to the file system.
+//! Where files come from: the only module that accesses the file system.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::source::{FileId, SourceMap};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Gives the compiler its files.
+/// Reads files for the compiler.
 pub trait Loader {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// Whatever kept the file from being read; [`io::ErrorKind::NotFound`] makes an import look further.
+    /// The file can't be read. After [`io::ErrorKind::NotFound`], an import tries the next folder.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// One spelling for all paths of one file, by which it is read only once.
+    /// The same path for all paths of one file, so that it is read only once.
     fn identity(&self, path: &Path) -> PathBuf;
 
-    /// The names of the files in a folder, to suggest one for a misspelt import; empty where unknown.
+    /// The names of the files in a folder, to suggest one for a misspelt import; empty if unknown.
     fn list(&self, folder: &Path) -> Vec<String>;
 }
 
@@ -34,7 +34,7 @@ impl Loader for FileSystem {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         use io::Read;
         let mut bytes = Vec::new();
-        // One byte more than the limit tells "too large" from "just fits".
+        // One byte more than the limit distinguishes a file that is too large from one that just fits.
         let limit = MAX_FILE_BYTES as u64 + 1;
         fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -58,7 +58,7 @@ impl Loader for FileSystem {
 }
 
 /// The file called `name` in `folder`, or in the nearest folder above it. Its
-/// path starts as `folder` does: relative to the working folder where that is.
+/// path is relative to the working folder if `folder` is.
 #[must_use]
 pub fn find_upwards(folder: &Path, name: &str) -> Option<PathBuf> {
     let here = if folder.as_os_str().is_empty() {
@@ -85,9 +85,9 @@ pub fn find_upwards(folder: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The `.idl` files in a folder and in those below, by name; any other path as
-/// it is. Links to folders and folders that can't be read are passed over, as
-/// are those whose names begin with a dot.
+/// The `.idl` files in a folder and its subfolders, sorted; a path that is not a
+/// folder is returned unchanged. Skips symbolic links to folders, folders that
+/// can't be read, and folders whose names begin with a dot.
 #[must_use]
 pub fn idl_files(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
@@ -114,7 +114,7 @@ fn is_idl(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "idl")
 }
 
-/// A path without `.`, and without `..` where that is possible; nothing is looked up.
+/// A path without `.`, and without `..` as far as possible, without access to the file system.
 #[must_use]
 pub fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
@@ -176,8 +176,8 @@ impl Loader for Memory {
     }
 }
 
-/// Takes a file's bytes into `sources`; what is wrong with them as text goes to `sink`.
-pub(crate) fn accept(
+/// Adds a file to `sources`. Reports to `sink` if it is too large or not UTF-8.
+pub(crate) fn add_text(
     bytes: Vec<u8>,
     path: &Path,
     sources: &mut SourceMap,
@@ -204,13 +204,39 @@ pub(crate) fn accept(
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
             let message = format!(
-                "`{}` is not UTF-8: line {line} holds a byte that is no character",
+                "`{}` is not UTF-8: line {line} has an invalid byte",
                 path.display()
             );
             let diagnostic = Diagnostic::new(Code::NotUtf8, message).help("save the file as UTF-8");
             sink.push(diagnostic);
             None
         }
+    }
+}
+
+/// Reports a file of the command line that can't be read, with the name that may be meant.
+pub(crate) fn unreadable(loader: &dyn Loader, path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("can't read `{}`: {}", path.display(), reason(error));
+    let diagnostic = Diagnostic::new(Code::UnreadableFile, message);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = match error.kind() {
+        io::ErrorKind::NotFound => nearest(&name, &loader.list(folder)),
+        _ => None,
+    };
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{}`?", folder.join(near).display())),
+        None => diagnostic,
+    }
+}
+
+/// Why a file could not be read; the common reasons have the same text on every platform.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -226,7 +252,11 @@ mod tests {
         fs::create_dir(root.path().join("a/name")).unwrap();
         fs::write(root.path().join("name"), "").unwrap();
         let found = Some(root.path().join("name"));
-        assert_eq!(find_upwards(&inner, "name"), found, "a folder is none");
+        assert_eq!(
+            find_upwards(&inner, "name"),
+            found,
+            "a folder does not count"
+        );
         assert_eq!(find_upwards(root.path(), "name"), found);
         assert_eq!(find_upwards(&inner, "there is no such file"), None);
         let up = find_upwards(Path::new("tests"), "Cargo.toml");

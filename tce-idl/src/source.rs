@@ -1,4 +1,4 @@
-//! The files of a compilation, and places in them.
+//! The files of a compilation, and positions in them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
-/// A place in a file: the bytes `start..end` of [`Source::text`].
+/// A range of a file: the bytes `start..end` of [`SourceFile::text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The file.
     pub file: FileId,
     /// The first byte.
     pub start: u32,
-    /// The byte after the last; equal to `start` for a place between two characters.
+    /// The byte after the last; equal to `start` for a position between two characters.
     pub end: u32,
 }
 
 impl Span {
-    /// From the start of `self` to the end of `other`, which is in the same file.
+    /// The range from the start of `self` to the end of `other`, which is in the same file.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Span {
         }
     }
 
-    /// The place right after `self`.
+    /// The empty range right after `self`.
     #[must_use]
     pub fn after(self) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Span {
         }
     }
 
-    /// The place right before `self`.
+    /// The empty range right before `self`.
     #[must_use]
     pub fn before(self) -> Self {
         Self {
@@ -66,14 +66,14 @@ pub struct Utf16Position {
 
 /// One file that was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceFile {
     path: PathBuf,
     text: String,
     line_starts: Vec<u32>,
 }
 
-impl Source {
-    /// A file with this text, which has no byte-order mark.
+impl SourceFile {
+    /// A file with this text, from which a byte-order mark was removed.
     #[must_use]
     pub fn new(path: PathBuf, text: String) -> Self {
         let after_newline = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// The path it was read from, as given on the command line or found by an import.
+    /// The path it was read from, as the command line gives it or an import found it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -99,7 +99,7 @@ impl Source {
         &self.text
     }
 
-    /// The line and column of a byte of the text; the end of the text for one beyond it.
+    /// The line and column of a byte of the text; the end of the text for an offset beyond it.
     #[must_use]
     pub fn position(&self, offset: u32) -> Position {
         let (line, before) = self.before(offset);
@@ -110,7 +110,7 @@ impl Source {
     }
 
     /// The line and column of a byte of the text as editors count them; the end
-    /// of the text for one beyond it.
+    /// of the text for an offset beyond it.
     #[must_use]
     pub fn utf16_position(&self, offset: u32) -> Utf16Position {
         let (line, before) = self.before(offset);
@@ -120,8 +120,8 @@ impl Source {
         }
     }
 
-    /// The byte at a line and column as editors count them. A column past the
-    /// end of its line is that end, a line past the last one the end of the text.
+    /// The byte at a line and column as editors count them. A column past the end
+    /// of its line means that end; a line past the last one, the end of the text.
     #[must_use]
     pub fn utf16_offset(&self, position: Utf16Position) -> u32 {
         let line = position.line as usize;
@@ -133,7 +133,7 @@ impl Source {
         let text = self.text[start as usize..stop].trim_end_matches(['\r', '\n']);
         let mut column = 0;
         for (at, character) in text.char_indices() {
-            // Within a character of two units: where it begins.
+            // A column between the two units of a surrogate pair means the start of the character.
             column += character.len_utf16();
             if column > position.column as usize {
                 return start + count(at);
@@ -142,7 +142,7 @@ impl Source {
         start + count(text.len())
     }
 
-    /// The number of the line of a byte, from 0, and the text of that line before the byte.
+    /// The line number of a byte, from 0, and the text of that line before the byte.
     fn before(&self, offset: u32) -> (usize, &str) {
         let after = self.line_starts.partition_point(|start| *start <= offset);
         let line = after.max(1) - 1;
@@ -151,7 +151,7 @@ impl Source {
         (line, before.unwrap_or(&self.text[start..]))
     }
 
-    /// The bytes of the lines from that of `start` to that of `end`, and the number of the first.
+    /// The bytes of the lines that hold `start` to `end`, and the number of the first line, from 1.
     pub(crate) fn lines(&self, start: u32, end: u32) -> (std::ops::Range<usize>, usize) {
         let first = self
             .line_starts
@@ -169,34 +169,34 @@ impl Source {
     }
 }
 
-/// A number of lines or characters of a text whose bytes are counted by a `u32`.
+/// Converts a number of lines or characters, which is at most the number of bytes of a text.
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Every file that a compilation read: those of the command line, imports and index files.
+/// Every file that a compilation read: arguments, imports, index files and lock files.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
-    files: Vec<Source>,
+    files: Vec<SourceFile>,
 }
 
 impl SourceMap {
     /// The files, in the order in which they were read.
     #[must_use]
-    pub fn files(&self) -> &[Source] {
+    pub fn files(&self) -> &[SourceFile] {
         &self.files
     }
 
-    /// The file behind an id.
+    /// The file with this id.
     #[must_use]
-    pub fn get(&self, id: FileId) -> &Source {
+    pub fn get(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
     }
 
-    /// Adds a file, whose text has no byte-order mark.
+    /// Adds a file, from whose text a byte-order mark was removed.
     pub fn add(&mut self, path: PathBuf, text: String) -> FileId {
         let id = FileId(count(self.files.len()));
-        self.files.push(Source::new(path, text));
+        self.files.push(SourceFile::new(path, text));
         id
     }
 }

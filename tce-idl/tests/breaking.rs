@@ -1,6 +1,6 @@
-//! Every case in `tests/breaking`: `old.idl` and `new.idl` give the breaking
-//! changes in `expected.txt`, and none for those called `compatible_…`.
-//! `BLESS=1` records anew.
+//! Golden tests of the cases in `tests/breaking`: `expected.txt` has the breaking
+//! changes from `old.idl` to `new.idl`; cases called `compatible_…` have none.
+//! `BLESS=1` records them anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
 
@@ -17,23 +17,23 @@ use tce_idl::loader::Memory;
 use tce_idl::source::SourceMap;
 use tce_idl::{Compilation, Options, compare, compile_beside, compile_with, render};
 
-/// What breaks, and the files that it is about.
+/// The breaking changes, and the sources of both versions.
 fn changes(old: &str, new: &str) -> (Vec<Diagnostic>, SourceMap) {
     let loader = Memory::new().with("old.idl", old).with("new.idl", new);
     let options = Options::new();
     let new = compile_with(&loader, &["new.idl"], &options);
     let old = compile_beside(new.sources.clone(), &loader, &["old.idl"], &options);
     let models = [&old, &new].map(|it: &Compilation| {
-        let said = render::human(&it.diagnostics, &it.sources, false);
-        it.model.clone().ok_or(said)
+        let text = render::human(&it.diagnostics, &it.sources, false);
+        it.model.clone().ok_or(text)
     });
     let [old_model, new_model] =
-        models.map(|model| model.unwrap_or_else(|said| unreachable!("{said}")));
+        models.map(|model| model.unwrap_or_else(|text| unreachable!("{text}")));
     (compare(&old_model, &new_model), old.sources)
 }
 
-/// The new text with the edits about indices made.
-fn mended(new: &str, changes: &[Diagnostic]) -> String {
+/// The new text after the suggested edits of indices.
+fn with_edits(new: &str, changes: &[Diagnostic]) -> String {
     let about_indices = |it: &&Diagnostic| matches!(it.code, Code::IndexMoved | Code::IndexReused);
     let repairs = changes.iter().filter(about_indices);
     let edits = repairs.map(|it| it.repair.clone().unwrap().edit.unwrap());
@@ -47,13 +47,13 @@ fn mended(new: &str, changes: &[Diagnostic]) -> String {
     text
 }
 
-/// Asserts that the repairs give everything its old index, and nothing new an old one.
-fn repairs_suffice(old: &str, new: &str) {
+/// Asserts that the edits restore every old index, and give new declarations unused ones.
+fn assert_edits_suffice(old: &str, new: &str) {
     let (before, _) = changes(old, new);
-    let text = mended(new, &before);
+    let text = with_edits(new, &before);
     let (after, sources) = changes(old, &text);
     assert_eq!(
-        mended(&text, &after),
+        with_edits(&text, &after),
         text,
         "{}",
         render::human(&after, &sources, false)
@@ -65,7 +65,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 #[test]
-fn cases_give_what_is_recorded_and_every_code() {
+fn cases_match_their_records_and_cover_every_code() {
     let (mut differences, mut seen) = (Vec::new(), BTreeSet::new());
     let cases = cases();
     assert!(cases.len() >= 45, "only {} cases", cases.len());
@@ -87,7 +87,7 @@ fn cases_give_what_is_recorded_and_every_code() {
             "{text}"
         );
         record::compare(&case.join("expected.txt"), &text, &mut differences);
-        repairs_suffice(&old, &new);
+        assert_edits_suffice(&old, &new);
         seen.extend(changes.iter().map(|it| it.code));
     }
     assert!(
@@ -100,7 +100,7 @@ fn cases_give_what_is_recorded_and_every_code() {
 }
 
 #[test]
-fn nothing_breaks_for_who_has_the_same() {
+fn the_same_version_breaks_nothing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/ok");
     for path in record::sorted(&folder) {
         if path.extension().is_some_and(|extension| extension == "idl") {
@@ -111,7 +111,7 @@ fn nothing_breaks_for_who_has_the_same() {
 }
 
 /// An interface with some of eight operations in any order, some with an index.
-/// Each has parameters of its own, so that none passes for another renamed.
+/// Each has different parameters, so that none is taken for a renamed one.
 fn interface(first_index: usize) -> impl Strategy<Value = String> {
     let operations: Vec<usize> = (0..8).collect();
     let chosen = prop::sample::subsequence(operations, 1..=8).prop_shuffle();
@@ -134,6 +134,6 @@ fn interface(first_index: usize) -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn the_indices_to_write_keep_every_old_one(old in interface(10), new in interface(20)) {
-        repairs_suffice(&old, &new);
+        assert_edits_suffice(&old, &new);
     }
 }

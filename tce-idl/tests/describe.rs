@@ -1,4 +1,4 @@
-//! Descriptions, as people and programs read them.
+//! Descriptions as text, as JSON and for a gateway.
 
 #![expect(clippy::unwrap_used, reason = "a test whose IDL is wrong fails")]
 
@@ -41,7 +41,7 @@ fn only(name: &str) -> String {
 }
 
 #[test]
-fn people_read_indices_signatures_and_documentation() {
+fn the_text_has_indices_signatures_and_documentation() {
     let expected = "\
 module shop
     The shop.
@@ -80,7 +80,7 @@ interface Orders, index 0
 }
 
 #[test]
-fn programs_read_every_part() {
+fn the_json_has_every_part() {
     let json: Value = serde_json::from_str(&description().json()).unwrap();
     assert_eq!(json["version"], 1);
     let shop = &json["modules"][0];
@@ -117,7 +117,7 @@ fn programs_read_every_part() {
 }
 
 #[test]
-fn a_name_may_be_whole_or_its_end() {
+fn a_name_can_be_full_or_its_end() {
     let place = "module shop\n    The shop.\n\ninterface Orders extends Base, index 1\n    Where things are bought.\n\n    Open all day.\n  0  long place(Items items, string buyer)\n         Gives the number of the order.\n";
     for name in [
         "shop.Orders.place",
@@ -144,32 +144,32 @@ fn a_name_may_be_whole_or_its_end() {
 }
 
 #[test]
-fn an_unknown_name_gets_the_one_that_may_be_meant() {
+fn an_unknown_name_gets_a_suggestion() {
     let near = |name: &str| description().only(name).unwrap_err().to_string();
     assert_eq!(
         near("Ordres"),
-        "nothing is called `Ordres`: did you mean `Orders`?"
+        "no module, type, interface or operation is called `Ordres`: did you mean `Orders`?"
     );
     assert_eq!(
         near("Orders.palce"),
-        "nothing is called `Orders.palce`: did you mean `Orders.place`?"
+        "no module, type, interface or operation is called `Orders.palce`: did you mean `Orders.place`?"
     );
     assert_eq!(
         near("shop.Orders.Place"),
-        "nothing is called `shop.Orders.Place`: did you mean `shop.Orders.place`?"
+        "no module, type, interface or operation is called `shop.Orders.Place`: did you mean `shop.Orders.place`?"
     );
     assert_eq!(
         near("quite.something.else.again"),
-        "nothing is called `quite.something.else.again`"
+        "no module, type, interface or operation is called `quite.something.else.again`"
     );
     assert_eq!(
         near("rders"),
-        "nothing is called `rders`: did you mean `Orders`?"
+        "no module, type, interface or operation is called `rders`: did you mean `Orders`?"
     );
 }
 
 #[test]
-fn a_gateway_gets_its_interfaces_by_index() {
+fn interface_defs_are_sorted_by_index() {
     let expected = "<InterfaceDef>\n\t<if id=\"0\" name=\"shop.Base\"/>\n\t<if id=\"0\" name=\"store.Orders\"/>\n\t<if id=\"1\" name=\"shop.Orders\"/>\n</InterfaceDef>\n";
     assert_eq!(description().interface_defs(), expected);
     let one = description().only("shop.Base").unwrap().interface_defs();

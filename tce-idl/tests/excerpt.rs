@@ -1,4 +1,4 @@
-//! An excerpt means what the whole meant.
+//! An excerpt compiles to the same interfaces as the whole IDL.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
 
@@ -9,7 +9,7 @@ use tce_idl::{
     model::{InterfaceId, Model},
 };
 
-/// What a caller of an interface relies on.
+/// The indices and signatures of an interface.
 fn promises(model: &Model, id: InterfaceId) -> Vec<String> {
     let lineage = model.lineage(id).map(|id| model.interface(id));
     lineage
@@ -39,7 +39,7 @@ fn models() -> Vec<(PathBuf, Model)> {
 }
 
 #[test]
-fn an_excerpt_of_each_interface_compiles_to_what_it_was() {
+fn an_excerpt_of_each_interface_compiles_to_the_same_interface() {
     let mut count = 0;
     for (file, model) in models() {
         for id in (0..).map(InterfaceId).take(model.interfaces.len()) {

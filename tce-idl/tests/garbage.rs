@@ -1,13 +1,13 @@
-//! Garbage has a short answer, after work that grows with its length and no faster.
+//! The diagnostics of garbage are few and short, and the work grows linearly with its length.
 //!
-//! The parser counts its work for the whole process, so this test is alone in its own.
+//! The parser counts its steps for the whole process, so this test has its own.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use tce_idl::{Compilation, compile_str, render};
 
-/// The steps that the parser may take for one byte; the worst piece takes less than half.
+/// The most steps of the parser for one byte; the worst piece takes less than half.
 const STEPS_A_BYTE: usize = 200;
 
 const GARBAGE: &[&str] = &[
@@ -49,8 +49,8 @@ const GARBAGE: &[&str] = &[
     "struct S{int x",
 ];
 
-/// What is said of a text on which the parser gave up.
-const GAVE_UP: &str = "this file can't be understood";
+/// The message for a text on which the parser gave up.
+const GAVE_UP: &str = "this file can't be parsed";
 
 const STARTS: &[&str] = &[
     "",
@@ -60,7 +60,7 @@ const STARTS: &[&str] = &[
 ];
 
 #[test]
-fn garbage_has_a_short_answer_after_work_in_proportion() {
+fn garbage_has_few_diagnostics_after_linear_work() {
     work_for(0);
     assert_eq!(compile_str("module m { }").diagnostics[0].message, GAVE_UP);
     work_for(1 << 10);
@@ -69,14 +69,14 @@ fn garbage_has_a_short_answer_after_work_in_proportion() {
             garbage(start, piece, 1 << 10);
         }
     }
-    // What is deep or slow outside of the parser needs length to show.
+    // Problems outside of the parser only show in long texts.
     work_for(64 << 10);
     for piece in ["<", "{"] {
         garbage("module m {", piece, 64 << 10);
     }
 }
 
-/// Has the parser give up after the steps for so many bytes.
+/// Makes the parser give up after the steps for `bytes` bytes.
 fn work_for(bytes: usize) {
     pest::set_call_limit(NonZeroUsize::new(bytes * STEPS_A_BYTE + 1));
 }

@@ -1,5 +1,5 @@
-//! Every case in `tests/cases`: `ok` ones give their model and perhaps
-//! warnings, `fail` ones their errors, all as recorded. `BLESS=1` records anew.
+//! Golden tests of the cases in `tests/cases`: the models and warnings of `ok`, the
+//! errors of `fail`. `BLESS=1` records them anew.
 //!
 //! A case is a file, or a folder: then `main.idl` is compiled, `include` is the
 //! include path, each `.txt` and `.xml` an index file, and each `.lock` a lock file.
@@ -25,7 +25,7 @@ fn root(kind: &str) -> PathBuf {
         .join(kind)
 }
 
-/// The names of the cases of a kind: without the ending of a file, or of a folder.
+/// The names of the cases of a kind: folders, and files without their extension.
 fn cases(kind: &str) -> Vec<String> {
     let paths = record::sorted(&root(kind)).into_iter();
     let cases = paths.filter(|path| {
@@ -65,7 +65,7 @@ fn compile(kind: &str, name: &str) -> Compilation {
     compile_with(&loader, &[format!("{name}/main.idl")], &options)
 }
 
-/// Every case of a kind, against its records. Gives the codes that came up.
+/// Compares every case of a kind with its records. Returns the codes that were reported.
 fn run(kind: &str, at_least: usize, good: bool) -> BTreeSet<Code> {
     let names = cases(kind);
     assert!(
@@ -107,7 +107,7 @@ fn run(kind: &str, at_least: usize, good: bool) -> BTreeSet<Code> {
     codes
 }
 
-/// The JSON of a compilation is JSON, and says the same.
+/// Asserts that the JSON of a compilation is valid and agrees with it.
 fn json_agrees(compilation: &Compilation) {
     let Compilation {
         diagnostics,
@@ -140,15 +140,15 @@ fn json_agrees(compilation: &Compilation) {
 }
 
 #[test]
-fn cases_give_what_is_recorded_and_every_code() {
+fn cases_match_their_records_and_cover_every_code() {
     let mut seen = run("ok", 30, true);
     assert!(seen.iter().all(|code| code.severity() == Severity::Warning));
     seen.extend(run("fail", 60, false));
-    // These take files too large to keep: see limits.rs.
+    // These need files that are too large for the repository: see limits.rs.
     seen.extend([Code::FileTooLarge, Code::MoreErrors, Code::MoreWarnings]);
-    // What the linter finds is in lint/.
+    // Codes of the linter: see lint/.
     seen.extend(tce_idl::lint::rules().iter().map(|rule| rule.code));
-    // These come from the command, which tests them.
+    // Codes of the command: see its tests.
     seen.extend([
         Code::Layout,
         Code::SettingsSyntax,
@@ -156,14 +156,14 @@ fn cases_give_what_is_recorded_and_every_code() {
         Code::SettingValue,
         Code::LockStale,
     ]);
-    // What two versions of an IDL show is in breaking.rs.
+    // Codes about two versions of an IDL: see breaking.rs.
     let of_one = Code::ALL.iter().filter(|code| code.id() < "TCE0800");
     let missing: Vec<_> = of_one.filter(|code| !seen.contains(code)).collect();
     assert!(missing.is_empty(), "no case shows {missing:?}");
 }
 
 #[test]
-fn no_record_is_left_without_its_case() {
+fn every_record_has_a_case() {
     for kind in ["ok", "fail"] {
         let cases = cases(kind);
         for path in record::sorted(&root(kind)) {
@@ -178,7 +178,7 @@ fn no_record_is_left_without_its_case() {
 }
 
 #[test]
-fn codes_are_numbered_upwards_and_named_apart() {
+fn codes_are_ascending_and_have_unique_names() {
     let ids: Vec<_> = Code::ALL.iter().map(|code| code.id()).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();

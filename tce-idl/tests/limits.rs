@@ -1,4 +1,4 @@
-//! Texts that are too large, too deep or too wrong: an answer, every time.
+//! Texts that are too large, too deep or have too many errors: always a result.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ fn errors_past_the_limit_are_counted() {
         (last.code, last.message.as_str()),
         (
             Code::MoreErrors,
-            "50 more errors not shown: mend these first"
+            "50 more errors not shown: fix these first"
         )
     );
 }
@@ -51,9 +51,9 @@ fn warnings_past_the_limit_hide_no_error_and_stop_nothing() {
     assert!(codes(&compilation).contains(&Code::UnknownType));
 }
 
-/// Chains that a recursive walk would not survive, on a stack that is no deeper than one parse needs.
+/// Chains that would overflow the stack of a recursive walk, on a stack just large enough for a parse.
 #[test]
-fn long_chains_are_no_deeper_than_short_ones() {
+fn long_chains_do_not_overflow_the_stack() {
     let thread = std::thread::Builder::new().stack_size(256 << 10);
     let chains = thread.spawn(|| {
         let (text, circles) = (chains(5000, false), chains(5000, true));
@@ -70,7 +70,7 @@ fn long_chains_are_no_deeper_than_short_ones() {
 }
 
 /// A struct in a struct in a struct, a sequence of sequences, an interface on
-/// an interface; the first of each on the last where they are `closed`.
+/// an interface; the first of each refers to the last if they are `closed`.
 fn chains(length: usize, closed: bool) -> String {
     let last = length - 1;
     let (structure, element, base) = match closed {
@@ -126,7 +126,7 @@ fn more_interfaces_than_indices_are_an_error() {
 }
 
 #[test]
-fn deep_xml_is_no_trouble() {
+fn deep_xml_does_not_overflow_the_stack() {
     for text in [
         "<a>".repeat(100_000),
         "<interfaces>".repeat(100_000),
@@ -141,7 +141,7 @@ fn deep_xml_is_no_trouble() {
 }
 
 #[test]
-fn real_files_are_found_beside_and_on_the_include_path() {
+fn imports_on_disk_are_found_beside_and_on_the_include_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let write = |name: &str, text: &[u8]| std::fs::write(path(name), text).expect("a file");
@@ -166,7 +166,7 @@ fn real_files_are_found_beside_and_on_the_include_path() {
         .sources
         .files()
         .iter()
-        .map(tce_idl::source::Source::path)
+        .map(tce_idl::source::SourceFile::path)
         .collect();
     let expected = [
         path("main.idl"),

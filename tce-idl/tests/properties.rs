@@ -1,4 +1,4 @@
-//! Whatever the text: no panic, places inside it, and a model exactly when there is no error.
+//! For any text: no panic, spans inside the text, and a model exactly if there is no error.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
 
@@ -207,14 +207,14 @@ proptest! {
         holds(&compile_with(&loader, &["a.idl"], &Options::new().lock_file("t.lock")));
     }
 
-    /// Compiling is a function of its input.
+    /// Compiling the same input twice gives the same result.
     #[test]
     fn one_text_has_one_answer(text in token_soup()) {
         let render = |compilation: Compilation| render::human(&compilation.diagnostics, &compilation.sources, false);
         prop_assert_eq!(render(compile_str(&text)), render(compile_str(&text)));
     }
 
-    /// What the compiler offers as an edit is taken: the error it mends is gone.
+    /// After the edit that a diagnostic suggests, that diagnostic is gone.
     #[test]
     fn missing_semicolons_can_be_mended_by_their_edits(keep in prop::collection::vec(any::<bool>(), 6)) {
         let end = |at: usize| if keep[at] { ";" } else { "" };

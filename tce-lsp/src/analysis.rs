@@ -1,24 +1,37 @@
-//! What one file and its imports mean.
+//! The analysis of one file and its imports.
 
 use std::path::{Path, PathBuf};
 
 use tce_idl::{
-    Compilation,
+    Compilation, Options,
     diagnostic::{Code, Diagnostic},
-    inspect_with,
+    inspect_with, lint,
     loader::Loader,
-    names::Names,
-    source::{FileId, Source, SourceMap, Span},
+    source::{FileId, SourceFile, SourceMap, Span},
+    symbols::SymbolTable,
 };
 
-use crate::{files::Files, project::Project};
+use crate::documents::DocumentStore;
 
-/// A file that was compiled with its imports.
+/// The settings of a project for one of its files.
+#[derive(Debug, Default)]
+pub struct Project {
+    /// The options of the compiler.
+    pub options: Options,
+    /// The settings of the linter.
+    pub lint: lint::Settings,
+    /// Errors in the project's settings file, which are shown in that file.
+    pub mistakes: Vec<Diagnostic>,
+    /// The files that [`Project::mistakes`] refer to.
+    pub sources: SourceMap,
+}
+
+/// The result of compiling a file with its imports.
 #[derive(Debug)]
 pub(crate) struct Analysis {
     pub(crate) compilation: Compilation,
-    pub(crate) names: Names,
-    /// The file itself; `None` where it could not be read.
+    pub(crate) names: SymbolTable,
+    /// The file itself; `None` if it could not be read.
     pub(crate) root: Option<FileId>,
     pub(crate) project: Project,
     /// The identities of all files that were read, by id, and of the file itself.
@@ -26,15 +39,15 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    pub(crate) fn new(files: &Files, path: &Path, project: Project) -> Self {
+    pub(crate) fn new(files: &DocumentStore, path: &Path, project: Project) -> Self {
         let (compilation, names) = inspect_with(files, &[path], &project.options, &project.lint);
         let read: Vec<&Path> = compilation
             .sources
             .files()
             .iter()
-            .map(Source::path)
+            .map(SourceFile::path)
             .collect();
-        // What is compiled is read before its imports.
+        // The compiled file is read before its imports.
         let root = (read.first() == Some(&path)).then_some(FileId(0));
         let paths = read.into_iter().chain([path]);
         Self {
@@ -54,22 +67,22 @@ impl Analysis {
         self.compilation.diagnostics.iter()
     }
 
-    /// Whether it may be otherwise when a file has changed: the file has a part
-    /// in it, or may be an import that was not found.
+    /// Whether a change of a file may change the result: the file was read, or
+    /// may be an import that was not found.
     pub(crate) fn depends_on(&self, identity: &Path) -> bool {
         let is_missing = |it: &Diagnostic| it.code == Code::ImportNotFound;
         self.identities.iter().any(|it| it == identity) || self.diagnostics().any(is_missing)
     }
 
-    /// The text at a place.
+    /// The text of a range.
     pub(crate) fn text(&self, span: Span) -> &str {
         let text = self.sources().get(span.file).text();
         let range = span.start as usize..span.end as usize;
         text.get(range).unwrap_or_default()
     }
 
-    /// A place in words that hold across compilations: a file's identity, and a byte.
-    pub(crate) fn place(&self, span: Span) -> (&Path, u32) {
+    /// The start of a range, independent of this compilation: the identity of the file, and the byte.
+    pub(crate) fn location(&self, span: Span) -> (&Path, u32) {
         (&self.identities[span.file.0 as usize], span.start)
     }
 }

@@ -1,4 +1,4 @@
-//! What the client has sent and nobody has looked at yet.
+//! The messages of the client that have not been handled yet.
 
 use std::{
     collections::VecDeque,
@@ -12,78 +12,78 @@ use ls_types::{
 };
 use lsp_server::{Message, Notification, RequestId};
 
-use crate::frame::Frame;
+use crate::frame::ClientFrame;
 
-/// How many frames are taken in before one is looked at; more wait in the pipe.
-const MAX_WAITING: usize = 1024;
+/// The most messages that are queued; further ones stay in the channel.
+const MAX_QUEUED: usize = 1024;
 
-/// Messages in the order in which they came. A request that is cancelled while
-/// it waits is taken out.
+/// Queued messages, in order. A request that is cancelled while it is queued is
+/// not handled.
 pub(crate) struct Inbox {
-    frames: Receiver<Frame>,
-    waiting: VecDeque<Event>,
+    frames: Receiver<ClientFrame>,
+    queue: VecDeque<ClientEvent>,
 }
 
-/// What there is to do.
+/// What the server has to handle next.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum ClientEvent {
     Message(Message),
-    /// The request with this id is not to be answered any more.
+    /// A request that was cancelled before it was handled.
     Cancelled(RequestId),
     Malformed(String),
-    /// Nothing came in time.
-    Quiet,
-    /// Nothing will come any more.
+    /// The deadline has passed without a message.
+    Timeout,
+    /// The input has ended.
     End,
 }
 
 impl Inbox {
-    pub(crate) fn new(frames: Receiver<Frame>) -> Self {
+    pub(crate) fn new(frames: Receiver<ClientFrame>) -> Self {
         Self {
             frames,
-            waiting: VecDeque::new(),
+            queue: VecDeque::new(),
         }
     }
 
-    /// What comes next; waits for it until `deadline`, without one for ever.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Event {
-        while self.waiting.len() < MAX_WAITING
+    /// Waits for the next event, until `deadline` if there is one.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> ClientEvent {
+        while self.queue.len() < MAX_QUEUED
             && let Ok(frame) = self.frames.try_recv()
         {
-            self.take_in(frame);
+            self.enqueue(frame);
         }
         loop {
-            if let Some(event) = self.waiting.pop_front() {
+            if let Some(event) = self.queue.pop_front() {
                 return event;
             }
             let frame = match deadline {
-                None => self.frames.recv().map_err(|_| Event::End),
+                None => self.frames.recv().map_err(|_| ClientEvent::End),
                 Some(deadline) => {
                     let rest = deadline.saturating_duration_since(Instant::now());
                     self.frames.recv_timeout(rest).map_err(|error| match error {
-                        RecvTimeoutError::Timeout => Event::Quiet,
-                        RecvTimeoutError::Disconnected => Event::End,
+                        RecvTimeoutError::Timeout => ClientEvent::Timeout,
+                        RecvTimeoutError::Disconnected => ClientEvent::End,
                     })
                 }
             };
             match frame {
-                Ok(frame) => self.take_in(frame),
+                Ok(frame) => self.enqueue(frame),
                 Err(event) => return event,
             }
         }
     }
 
-    fn take_in(&mut self, frame: Frame) {
+    fn enqueue(&mut self, frame: ClientFrame) {
         match frame {
-            Frame::Malformed(why) => self.waiting.push_back(Event::Malformed(why)),
-            Frame::Message(Message::Notification(it)) if it.method == Cancel::METHOD => {
+            ClientFrame::Malformed(why) => self.queue.push_back(ClientEvent::Malformed(why)),
+            ClientFrame::Message(Message::Notification(it)) if it.method == Cancel::METHOD => {
                 self.cancel(it);
             }
-            Frame::Message(message) => self.waiting.push_back(Event::Message(message)),
+            ClientFrame::Message(message) => self.queue.push_back(ClientEvent::Message(message)),
         }
     }
 
-    /// Takes a request out of those that wait. One that was answered is none of them.
+    /// Marks a queued request as cancelled. A request that was answered already is not in the queue.
     fn cancel(&mut self, notification: Notification) {
         let Ok(params) = serde_json::from_value::<CancelParams>(notification.params) else {
             return;
@@ -92,9 +92,9 @@ impl Inbox {
             NumberOrString::Number(number) => RequestId::from(number),
             NumberOrString::String(text) => RequestId::from(text),
         };
-        let is_it = |event: &&mut Event| matches!(event, Event::Message(Message::Request(request)) if request.id == id);
-        if let Some(event) = self.waiting.iter_mut().find(is_it) {
-            *event = Event::Cancelled(id);
+        let is_request = |event: &&mut ClientEvent| matches!(event, ClientEvent::Message(Message::Request(request)) if request.id == id);
+        if let Some(event) = self.queue.iter_mut().find(is_request) {
+            *event = ClientEvent::Cancelled(id);
         }
     }
 }
@@ -106,15 +106,15 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use super::{Event, Inbox, Message};
-    use crate::frame::Frame;
+    use super::{ClientEvent, Inbox, Message};
+    use crate::frame::ClientFrame;
 
-    fn message(text: &str) -> Frame {
-        Frame::Message(serde_json::from_str(text).unwrap())
+    fn message(text: &str) -> ClientFrame {
+        ClientFrame::Message(serde_json::from_str(text).unwrap())
     }
 
     #[test]
-    fn a_request_that_waits_can_be_cancelled_and_keeps_its_turn() {
+    fn a_queued_request_can_be_cancelled_and_keeps_its_position() {
         let (sender, receiver) = mpsc::sync_channel(8);
         for text in [
             r#"{"id":1,"method":"a"}"#,
@@ -129,23 +129,25 @@ mod tests {
         drop(sender);
         let mut inbox = Inbox::new(receiver);
         assert!(
-            matches!(inbox.next(None), Event::Message(Message::Request(it)) if it.method == "a")
+            matches!(inbox.next(None), ClientEvent::Message(Message::Request(it)) if it.method == "a")
         );
-        assert!(matches!(inbox.next(None), Event::Cancelled(id) if id == "2".to_owned().into()));
+        assert!(
+            matches!(inbox.next(None), ClientEvent::Cancelled(id) if id == "2".to_owned().into())
+        );
         assert!(matches!(
             inbox.next(None),
-            Event::Message(Message::Notification(_))
+            ClientEvent::Message(Message::Notification(_))
         ));
-        assert!(matches!(inbox.next(None), Event::End));
+        assert!(matches!(inbox.next(None), ClientEvent::End));
     }
 
     #[test]
-    fn nothing_in_time_is_quiet() {
+    fn a_deadline_without_a_message_is_a_timeout() {
         let (_sender, receiver) = mpsc::sync_channel(1);
         let soon = Instant::now() + Duration::from_millis(1);
         assert!(matches!(
             Inbox::new(receiver).next(Some(soon)),
-            Event::Quiet
+            ClientEvent::Timeout
         ));
     }
 }

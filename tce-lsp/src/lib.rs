@@ -1,19 +1,16 @@
-//! A language server for TCE's `.idl` files: what the compiler knows, in editors.
+//! A language server for TCE's `.idl` files.
 //!
 //! [`serve`] speaks the Language Server Protocol 3.17 over a pair of streams.
-//! One thread reads, another does everything else, one message after the
-//! other: what a client asks after a change is answered with that change, and
-//! nothing is asked of a text that is half changed.
+//! One thread reads messages, another handles them one after the other, so that
+//! the answer to a request reflects all changes that the client sent before it.
 
+mod documents;
 mod analysis;
-mod convert;
+mod workspace;
 mod feature;
-mod files;
 mod frame;
 mod inbox;
-mod project;
 mod server;
-mod world;
 
 use std::{
     io::{self, BufReader, Read, Write},
@@ -22,41 +19,41 @@ use std::{
     thread,
 };
 
-use frame::Frame;
-pub use project::Project;
-pub use server::Ended;
-use server::Server;
+pub use analysis::Project;
+use frame::ClientFrame;
+use server::LanguageServer;
+pub use server::SessionEnd;
 
-/// How many frames the reader is ahead.
+/// The most frames that the reader queues for the server.
 const READ_AHEAD: usize = 64;
 
-/// Serves one client until it ends. `project` tells what goes with a file; it
-/// is asked again whenever that may have changed.
+/// Serves one client until the session ends. `project` gives the settings of a
+/// file; it is called again whenever they may have changed.
 ///
-/// The thread that reads `input` goes on after an `exit` until `input` ends.
+/// After an `exit`, the thread that reads `input` runs until `input` ends.
 ///
 /// # Errors
-/// `input` or `output` fail, or `input` is not in frames of the protocol.
+/// `input` or `output` fail, or a header in `input` is malformed.
 pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write,
     project: impl Fn(&Path) -> Project + 'static,
-) -> io::Result<Ended> {
+) -> io::Result<SessionEnd> {
     let (frames, received) = mpsc::sync_channel(READ_AHEAD);
     let reader = thread::Builder::new().spawn(move || read(input, &frames))?;
-    let ended = Server::new(output, project).run(received)?;
+    let ended = LanguageServer::new(output, project).run(received)?;
     match ended {
-        // The reader may wait for a client that stays silent.
+        // Not joined: the reader may be blocked in a read.
         Some(ended) => Ok(ended),
         None => match reader.join() {
             Ok(Err(error)) => Err(error),
-            _ => Ok(Ended::Abruptly),
+            _ => Ok(SessionEnd::Abrupt),
         },
     }
 }
 
-/// Reads frames until the input ends or nobody wants them.
-fn read(input: impl Read, frames: &mpsc::SyncSender<Frame>) -> io::Result<()> {
+/// Reads frames until the input ends or the server has stopped.
+fn read(input: impl Read, frames: &mpsc::SyncSender<ClientFrame>) -> io::Result<()> {
     let mut input = BufReader::new(input);
     while let Some(frame) = frame::read(&mut input)? {
         if frames.send(frame).is_err() {

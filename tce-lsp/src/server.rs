@@ -1,4 +1,4 @@
-//! One session: who may say what when, and who answers.
+//! One session: its phases, and the messages that are valid in each.
 
 mod capabilities;
 mod dispatch;
@@ -20,83 +20,83 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    feature::diagnostics::Board,
-    files::path_of,
-    frame::Frame,
-    inbox::{Event, Inbox},
-    project::Project,
-    world::World,
+    analysis::Project,
+    documents::path_of,
+    feature::diagnostics::PublishedDiagnostics,
+    frame::ClientFrame,
+    inbox::{ClientEvent, Inbox},
+    workspace::Workspace,
 };
 
-/// How long nothing must change before diagnostics are told: nobody reads them between two keys.
+/// The time without a change after which diagnostics are published, so that they are not computed after every key.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How a client has ended its session.
+/// How a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// As the protocol wants it: `shutdown`, then `exit`.
-    Asked,
-    /// It is gone, or has said `exit` alone.
-    Abruptly,
+pub enum SessionEnd {
+    /// The client has sent `shutdown`, then `exit`.
+    Orderly,
+    /// The client has disconnected, or sent `exit` without `shutdown`.
+    Abrupt,
 }
 
-/// How far the session has come.
+/// The phase of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    New,
+enum SessionPhase {
+    Uninitialized,
     Running,
     ShutDown,
 }
 
-/// The server's side of a session.
-pub(crate) struct Server<W> {
+/// The server side of a session.
+pub(crate) struct LanguageServer<W> {
     output: W,
-    phase: Phase,
-    world: World,
-    board: Board,
-    /// When diagnostics are to be told.
-    due: Option<Instant>,
+    phase: SessionPhase,
+    workspace: Workspace,
+    published: PublishedDiagnostics,
+    /// When diagnostics are published next.
+    publish_at: Option<Instant>,
 }
 
-impl<W: Write> Server<W> {
+impl<W: Write> LanguageServer<W> {
     pub(crate) fn new(output: W, project: impl Fn(&Path) -> Project + 'static) -> Self {
         Self {
             output,
-            phase: Phase::New,
-            world: World::new(project),
-            board: Board::default(),
-            due: None,
+            phase: SessionPhase::Uninitialized,
+            workspace: Workspace::new(project),
+            published: PublishedDiagnostics::default(),
+            publish_at: None,
         }
     }
 
-    /// Serves until the client says `exit`; `None` where nothing comes any more.
-    pub(crate) fn run(mut self, frames: Receiver<Frame>) -> io::Result<Option<Ended>> {
+    /// Serves until the client sends `exit`; `None` if the input ends first.
+    pub(crate) fn run(mut self, frames: Receiver<ClientFrame>) -> io::Result<Option<SessionEnd>> {
         let mut inbox = Inbox::new(frames);
         loop {
-            match inbox.next(self.due) {
-                Event::Message(Message::Request(request)) => self.request(request)?,
-                Event::Message(Message::Notification(it)) if it.method == Exit::METHOD => {
-                    let was_asked = self.phase == Phase::ShutDown;
-                    let ended = if was_asked {
-                        Ended::Asked
+            match inbox.next(self.publish_at) {
+                ClientEvent::Message(Message::Request(request)) => self.request(request)?,
+                ClientEvent::Message(Message::Notification(it)) if it.method == Exit::METHOD => {
+                    let is_orderly = self.phase == SessionPhase::ShutDown;
+                    let ended = if is_orderly {
+                        SessionEnd::Orderly
                     } else {
-                        Ended::Abruptly
+                        SessionEnd::Abrupt
                     };
                     return Ok(Some(ended));
                 }
-                Event::Message(Message::Notification(it)) => self.notification(it)?,
-                // Nothing was asked of the client.
-                Event::Message(Message::Response(_)) => {}
-                Event::Cancelled(id) => {
+                ClientEvent::Message(Message::Notification(it)) => self.notification(it)?,
+                // The server sends no requests, so that it expects no responses.
+                ClientEvent::Message(Message::Response(_)) => {}
+                ClientEvent::Cancelled(id) => {
                     self.refuse(
                         id,
                         ErrorCode::RequestCanceled,
-                        "the client has cancelled it",
+                        "the client has cancelled the request",
                     )?;
                 }
-                Event::Malformed(why) => self.log(why)?,
-                Event::Quiet => self.tell()?,
-                Event::End => return Ok(None),
+                ClientEvent::Malformed(why) => self.log(why)?,
+                ClientEvent::Timeout => self.publish()?,
+                ClientEvent::End => return Ok(None),
             }
         }
     }
@@ -104,22 +104,22 @@ impl<W: Write> Server<W> {
     fn request(&mut self, request: Request) -> io::Result<()> {
         let Request { id, method, params } = request;
         match (self.phase, method.as_str()) {
-            (Phase::New, Initialize::METHOD) => self.initialize(id, params),
-            (Phase::New, _) => {
+            (SessionPhase::Uninitialized, Initialize::METHOD) => self.initialize(id, params),
+            (SessionPhase::Uninitialized, _) => {
                 let code = ErrorCode::ServerNotInitialized;
-                self.refuse(id, code, "`initialize` comes first")
+                self.refuse(id, code, "the first request must be `initialize`")
             }
-            (Phase::Running, Shutdown::METHOD) => {
-                self.phase = Phase::ShutDown;
-                self.due = None;
+            (SessionPhase::Running, Shutdown::METHOD) => {
+                self.phase = SessionPhase::ShutDown;
+                self.publish_at = None;
                 self.send(Response::new_ok(id, Value::Null))
             }
-            (Phase::Running, Initialize::METHOD) | (Phase::ShutDown, _) => {
-                let why = format!("`{method}` comes too late");
+            (SessionPhase::Running, Initialize::METHOD) | (SessionPhase::ShutDown, _) => {
+                let why = format!("`{method}` is not allowed in this phase of the session");
                 self.refuse(id, ErrorCode::InvalidRequest, &why)
             }
-            (Phase::Running, _) => {
-                let response_result = dispatch::request(&mut self.world, &method, params);
+            (SessionPhase::Running, _) => {
+                let response_result = dispatch::request(&mut self.workspace, &method, params);
                 self.send(Response {
                     id,
                     response_result,
@@ -135,32 +135,32 @@ impl<W: Write> Server<W> {
                 return self.refuse(id, ErrorCode::InvalidParams, &error.to_string());
             }
         };
-        self.phase = Phase::Running;
+        self.phase = SessionPhase::Running;
         let folders = params.workspace_folders.unwrap_or_default();
-        self.world.folders = folders.iter().map(|it| path_of(&it.uri)).collect();
+        self.workspace.folders = folders.iter().map(|it| path_of(&it.uri)).collect();
         self.send(Response::new_ok(id, capabilities::answer()))
     }
 
-    /// Notifications that come too early or too late are nobody's.
+    /// Ignores notifications before `initialize` and after `shutdown`.
     fn notification(&mut self, notification: Notification) -> io::Result<()> {
-        if self.phase != Phase::Running {
+        if self.phase != SessionPhase::Running {
             return Ok(());
         }
-        match dispatch::notification(&mut self.world, notification) {
+        match dispatch::notification(&mut self.workspace, notification) {
             Ok(false) => Ok(()),
             Ok(true) => {
-                self.due = Some(Instant::now() + PAUSE);
+                self.publish_at = Some(Instant::now() + PAUSE);
                 Ok(())
             }
             Err(error) => self.log(error.to_string()),
         }
     }
 
-    /// Tells the diagnostics that have changed.
-    fn tell(&mut self) -> io::Result<()> {
-        self.due = None;
-        for news in self.board.news(&mut self.world) {
-            self.notify::<ls_types::notification::PublishDiagnostics>(news)?;
+    /// Publishes the diagnostics that have changed.
+    fn publish(&mut self) -> io::Result<()> {
+        self.publish_at = None;
+        for changed in self.published.update(&mut self.workspace) {
+            self.notify::<ls_types::notification::PublishDiagnostics>(changed)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The extension for Visual Studio Code: its files fit together, and its
-//! grammar knows every word of the language.
+//! The extension for Visual Studio Code: its files refer to each other correctly,
+//! and its grammar has every reserved word.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ fn json(path: &str) -> Value {
 }
 
 #[test]
-fn what_the_extension_names_is_there() {
+fn the_files_that_the_extension_names_exist() {
     let package = json("package.json");
     assert!(
         extension()
@@ -36,7 +36,7 @@ fn what_the_extension_names_is_there() {
 }
 
 #[test]
-fn the_grammar_knows_every_word_of_the_language() {
+fn the_grammar_has_every_reserved_word() {
     let grammar = json("syntaxes/tce-idl.tmLanguage.json").to_string();
     let pest = include_str!("../../tce-idl/src/syntax/grammar.pest");
     let rule = |name: &str| {
@@ -47,7 +47,7 @@ fn the_grammar_knows_every_word_of_the_language() {
     let words: Vec<&str> = words.split('"').skip(1).step_by(2).collect();
     assert_eq!(words.len(), 16);
     for word in words {
-        assert!(!tce_idl::names::is_name(word));
+        assert!(!tce_idl::symbols::is_name(word));
         let is_there =
             |around: [&str; 2]| grammar.contains(&format!("{}{word}{}", around[0], around[1]));
         let anywhere = [["|", "|"], ["(", "|"], ["|", ")"], ["(", ")"]];

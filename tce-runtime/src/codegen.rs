@@ -1,10 +1,8 @@
 //! The only names that generated code may use.
 
 pub use crate::{
-    client::{Pending, Proxy},
-    communicator::Communicator,
-    connection::{Connection, IncomingCall, Servant},
+    client::{Pending, Proxy, TypedProxy},
+    connection::{Context, IncomingCall, Servant},
     error::{Fault, RpcError},
-    server::Context,
     wire::{DecodeError, Marshal, Operation, Reader, Unmarshal, Writer},
 };

@@ -12,12 +12,12 @@ use crate::{
     config::{MqConfig, Options, Settings},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
-    stop::{ShutdownPhase, end},
-    transport::mq::{Broker, MemoryBroker},
+    shutdown::{ShutdownPhase, end},
+    transport::{broker::Broker, memory::MemoryBroker},
 };
 
-/// The settings, and the end, of all connections and adapters of a program.
-/// Clones are the same communicator.
+/// The options, message queues and shutdown of all connections and adapters of a
+/// program. Clones are the same communicator.
 ///
 /// ```
 /// use tce_runtime::Communicator;
@@ -25,11 +25,11 @@ use crate::{
 /// let communicator = Communicator::new();
 /// ```
 #[derive(Clone)]
-pub struct Communicator(Arc<Shared>);
+pub struct Communicator(Arc<CommunicatorInner>);
 
-struct Shared {
+struct CommunicatorInner {
     settings: Arc<Settings>,
-    stop: watch::Sender<ShutdownPhase>,
+    phase: watch::Sender<ShutdownPhase>,
     queues: OnceLock<Arc<MessageQueues>>,
 }
 
@@ -40,18 +40,18 @@ impl Communicator {
         Self::with_options(Options::default())
     }
 
-    /// A communicator with settings of one's own.
+    /// A communicator with other options.
     #[must_use]
     pub fn with_options(options: Options) -> Self {
-        let (stop, _) = watch::channel(ShutdownPhase::Running);
-        Self(Arc::new(Shared {
+        let (phase, _) = watch::channel(ShutdownPhase::Running);
+        Self(Arc::new(CommunicatorInner {
             settings: Arc::new(Settings::new(options)),
-            stop,
+            phase,
             queues: OnceLock::new(),
         }))
     }
 
-    /// The settings.
+    /// The options that it was made with.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.0.settings.options
@@ -61,9 +61,9 @@ impl Communicator {
         &self.0.settings
     }
 
-    /// Opens the message queues of a configuration (TCE's `initMQEndpoints`),
-    /// once for a communicator. Proxies connect to `mq:name` then, and adapters
-    /// listen on it.
+    /// Opens the message queues of a configuration (TCE's `initMQEndpoints`).
+    /// Afterwards proxies connect to `mq:name`, and adapters listen on it. A
+    /// communicator opens its queues once.
     ///
     /// ```no_run
     /// # use tce_runtime::{Communicator, config::MqConfig};
@@ -75,18 +75,20 @@ impl Communicator {
     /// ```
     ///
     /// # Errors
-    /// CONNECT_FAILED, where a broker can't be reached, refuses us, or the
-    /// queues were opened before.
+    /// CONNECT_FAILED if a broker can't be reached or refuses the login, or if the
+    /// queues are open already.
     pub async fn open_mq(&self, config: MqConfig) -> Result<(), RpcError> {
-        self.open_queues(config, Broker::amqp(&self.0.settings))
-            .await
+        let broker = Broker::amqp(&self.0.settings).map_err(|error| {
+            RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+        })?;
+        self.open_queues(config, broker).await
     }
 
-    /// The same, with all queues at a broker within the process, whatever
-    /// hosts and ports the configuration names.
+    /// As [`Communicator::open_mq`], with all queues at a broker within the
+    /// process; hosts and ports of the configuration are ignored.
     ///
     /// # Errors
-    /// CONNECT_FAILED, where the queues were opened before.
+    /// CONNECT_FAILED if the queues are open already.
     pub async fn open_mq_in_memory(
         &self,
         config: MqConfig,
@@ -98,7 +100,7 @@ impl Communicator {
 
     async fn open_queues(&self, config: MqConfig, broker: Broker) -> Result<(), RpcError> {
         let queues =
-            MessageQueues::open(&self.0.settings, config, broker, self.0.stop.clone()).await?;
+            MessageQueues::open(&self.0.settings, config, broker, self.0.phase.clone()).await?;
         self.0.queues.set(queues).map_err(|_| {
             let text = "the message queues of this communicator are open already";
             RpcError::new(ErrorCode::ConnectFailed, text)
@@ -114,17 +116,17 @@ impl Communicator {
         })
     }
 
-    /// Ends all adapters and connections: nothing new is taken, calls in
-    /// flight have `timeout` to end, then what is left is cut off. Returns
-    /// whether everything ended by itself.
+    /// Shuts all adapters and connections down: new calls are refused, calls in
+    /// flight have `timeout` to end, then the rest is closed. Returns whether
+    /// everything ended in time.
     pub async fn shutdown(&self, timeout: Duration) -> bool {
-        end(&self.0.stop, timeout).await
+        end(&self.0.phase, timeout).await
     }
 
     /// Waits for SIGTERM or Ctrl-C, then [shuts down](Communicator::shutdown).
     ///
     /// # Errors
-    /// Where the system does not let a program hear of signals.
+    /// If the system refuses to install a signal handler.
     pub async fn wait_for_shutdown(&self, timeout: Duration) -> std::io::Result<bool> {
         #[cfg(unix)]
         {
@@ -140,10 +142,10 @@ impl Communicator {
         Ok(self.shutdown(timeout).await)
     }
 
-    /// Hears how far the shutdown has come. The shutdown waits for whoever
-    /// holds the receiver.
+    /// A receiver of the shutdown's phase. The shutdown waits until all receivers
+    /// are dropped.
     pub(crate) fn subscribe(&self) -> watch::Receiver<ShutdownPhase> {
-        self.0.stop.subscribe()
+        self.0.phase.subscribe()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a call can fail with.
+//! The errors of calls, and what a servant answers instead of a result.
 
 use std::fmt;
 
@@ -10,31 +10,32 @@ pub enum ErrorCode {
     SendFailed,
     /// TIMEOUT: no RETURN in time.
     Timeout,
-    /// DATADIRTY: the bytes make no sense.
+    /// DATADIRTY: the bytes received are invalid.
     DataDirty,
-    /// INTERFACE_NOTFOUND: no servant for the interface, or no such operation.
+    /// INTERFACE_NOTFOUND: no servant has the interface, or it has no such
+    /// operation.
     InterfaceNotFound,
-    /// UNSERIALIZE_FAILED: parameters or result don't decode.
+    /// UNSERIALIZE_FAILED: the parameters or the result do not decode.
     UnserializeFailed,
-    /// REMOTEMETHOD_EXCEPTION: the servant failed.
+    /// REMOTEMETHOD_EXCEPTION: the servant failed unexpectedly.
     RemoteMethodException,
-    /// DATA_INSUFFICIENT: fewer bytes than the type needs.
+    /// DATA_INSUFFICIENT: there are fewer bytes than the type needs.
     DataInsufficient,
     /// REMOTE_EXCEPTION: the servant raised an application error.
     RemoteException,
-    /// CONNECT_UNREACHABLE: no way to the peer's address.
+    /// CONNECT_UNREACHABLE: the peer's address can't be reached.
     ConnectUnreachable,
-    /// CONNECT_FAILED: the peer did not take the connection.
+    /// CONNECT_FAILED: the peer did not accept the connection.
     ConnectFailed,
-    /// CONNECT_REJECT: refused, by authentication or a limit.
+    /// CONNECT_REJECT: the peer refused by authentication or by a limit.
     ConnectReject,
     /// CONNECTION_LOST: the connection ended with calls in flight.
     ConnectionLost,
-    /// A code that this version does not know.
+    /// Any other code: of an application, or of a later version.
     Other(u32),
 }
 
-/// The codes, their numbers on the wire and their names there.
+/// The codes, their numbers on the wire and their names in `spec/wire.md`.
 const CODES: [(ErrorCode, u32, &str); 12] = [
     (ErrorCode::SendFailed, 1, "SENDFAILED"),
     (ErrorCode::Timeout, 2, "TIMEOUT"),
@@ -67,7 +68,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code behind a number on the wire.
+    /// The code of a number on the wire.
     #[must_use]
     pub fn from_wire(number: u32) -> Self {
         CODES
@@ -76,9 +77,11 @@ impl ErrorCode {
             .map_or(Self::Other(number), |(code, ..)| *code)
     }
 
-    /// Whether the same call, made again later, may succeed, and whether it
-    /// has surely not been executed yet or may have been is another question:
-    /// after a [`ErrorCode::Timeout`] or [`ErrorCode::ConnectionLost`] it may.
+    /// Whether the same call may succeed when it is repeated later.
+    ///
+    /// After [`ErrorCode::Timeout`] and [`ErrorCode::ConnectionLost`] the call
+    /// may already have been executed: repeat it only if the operation is
+    /// idempotent.
     #[must_use]
     pub fn can_retry(self) -> bool {
         matches!(
@@ -92,28 +95,30 @@ impl ErrorCode {
         )
     }
 
-    /// What the caller can do about it.
+    /// What the caller can do about the error.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::SendFailed => "wait for calls in flight to end, or send less at once",
+            Self::SendFailed => "wait until calls in flight have ended, or send smaller messages",
             Self::Timeout => {
-                "give the call more time with `with_timeout`, or see what keeps the servant"
+                "raise the timeout with `with_timeout`, or find out why the servant is slow"
             }
             Self::DataDirty | Self::UnserializeFailed | Self::DataInsufficient => {
                 "compile both sides from the same .idl"
             }
             Self::InterfaceNotFound => {
-                "see that the servant is added to the adapter and that both sides are compiled from the same .idl"
+                "check that the servant is added to the adapter and that both sides are compiled from the same .idl"
             }
-            Self::RemoteMethodException => "see the server's log",
-            Self::ConnectUnreachable => "see that the host name and the network are right",
-            Self::ConnectFailed => "see that the server runs and listens on this host and port",
-            Self::ConnectReject => "see the token, and the limits of the server",
+            Self::RemoteMethodException => "read the server's log",
+            Self::ConnectUnreachable => "check the host name and the network",
+            Self::ConnectFailed => "check that the server runs and listens on this host and port",
+            Self::ConnectReject => "check the token, and the limits of the server",
             Self::ConnectionLost => {
-                "call again if the operation can be repeated: the connection is made anew"
+                "repeat the call if the operation is idempotent: the client reconnects by itself"
             }
-            Self::RemoteException | Self::Other(_) => "see the text of the error",
+            Self::RemoteException | Self::Other(_) => {
+                "read the text of the error, or the server's log"
+            }
         }
     }
 }
@@ -128,17 +133,16 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// On which side something failed.
+/// The side on which a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Here: before the peer could answer, or because it did not.
+    /// The caller's: the call was not sent, or no valid RETURN came.
     Local,
-    /// At the peer: it answered with an error.
+    /// The peer's: it answered with an error.
     Remote,
 }
 
-/// Why a call failed: the code, the side, the operation, the peer, and the
-/// words of who noticed.
+/// Why a call failed: the code, the side, the operation, the peer, and a text.
 ///
 /// ```
 /// use tce_runtime::{ErrorCode, RpcError};
@@ -197,19 +201,19 @@ impl RpcError {
         self
     }
 
-    /// The code, as it stands on the wire.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// Where it failed.
+    /// The side on which the call failed.
     #[must_use]
     pub fn side(&self) -> Side {
         self.0.side
     }
 
-    /// The operation that was called, as the IDL names it
+    /// The operation that was called, by its name in the IDL
     /// (`test::Server::echo`).
     #[must_use]
     pub fn operation(&self) -> Option<&str> {
@@ -222,20 +226,21 @@ impl RpcError {
         self.0.peer.as_deref()
     }
 
-    /// What happened, in the words of the side that noticed.
+    /// What happened, as the side that failed describes it. A servant's text is here
+    /// only if the servant sent it: see [`Fault`].
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Whether the same call, made again, may succeed:
+    /// Whether the same call may succeed when it is repeated:
     /// [`ErrorCode::can_retry`].
     #[must_use]
     pub fn can_retry(&self) -> bool {
         self.code().can_retry()
     }
 
-    /// What the caller can do about it.
+    /// What the caller can do about the error.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         self.code().advice()
@@ -266,8 +271,8 @@ impl fmt::Display for RpcError {
 }
 
 impl fmt::Debug for RpcError {
-    /// As for people, with the advice: it is what `main` prints of an error
-    /// that it returns.
+    /// As displayed, followed by the advice, since `main` prints an error that it
+    /// returns by its `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}; {}", self.advice())
     }
@@ -279,38 +284,83 @@ impl std::error::Error for RpcError {
     }
 }
 
-/// What a servant answers instead of a result: the caller gets the code, and
-/// the text in `__error__`.
+/// Why a servant's operation failed: what the caller is told, and what the server
+/// logs.
 ///
-/// Any error becomes one with `?`, as REMOTE_EXCEPTION.
+/// The text of a fault made with [`Fault::new`] reaches the caller. Any other error
+/// becomes a fault with `?` and may hold internals of the server: it is logged
+/// there, at level `error`, and the caller gets REMOTE_EXCEPTION with the text
+/// "internal error".
 ///
 /// ```
 /// use tce_runtime::{ErrorCode, Fault};
 ///
-/// fn parse(text: &str) -> Result<i32, Fault> {
-///     Ok(text.parse::<i32>()?)
+/// async fn load(path: &str) -> Result<String, Fault> {
+///     if path.contains("..") {
+///         // The caller reads this.
+///         return Err(Fault::new(ErrorCode::RemoteException, "`..` is not allowed"));
+///     }
+///     // The caller reads "internal error"; the log of the server says which file.
+///     Ok(std::fs::read_to_string(path)?)
 /// }
-/// assert_eq!(parse("x").unwrap_err().code(), ErrorCode::RemoteException);
+/// ```
+///
+/// An error type of the application opts in by a conversion of its own. It must not
+/// implement [`std::error::Error`], whose implementors are converted as internal
+/// errors:
+///
+/// ```
+/// use tce_runtime::{ErrorCode, Fault};
+///
+/// enum OrderError {
+///     SoldOut,
+/// }
+///
+/// impl From<OrderError> for Fault {
+///     fn from(error: OrderError) -> Self {
+///         match error {
+///             OrderError::SoldOut => Fault::new(ErrorCode::Other(1001), "sold out"),
+///         }
+///     }
+/// }
+///
+/// fn order(stock: u32) -> Result<(), Fault> {
+///     Ok(if stock == 0 { Err(OrderError::SoldOut) } else { Ok(()) }?)
+/// }
+/// assert_eq!(order(0).unwrap_err().text(), "sold out");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     code: ErrorCode,
     text: String,
+    internal: Option<String>,
 }
 
-impl Fault {
-    /// An application error, REMOTE_EXCEPTION.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self::with_code(ErrorCode::RemoteException, text)
-    }
+/// What the caller reads of an internal error.
+const INTERNAL_ERROR: &str = "internal error";
 
-    /// An error with a code of one's own choice.
+impl Fault {
+    /// A fault that the caller is told: its code, and its text in `__error__`. An
+    /// application may use [`ErrorCode::RemoteException`] for all its faults, or its
+    /// own numbers as [`ErrorCode::Other`].
     #[must_use]
-    pub fn with_code(code: ErrorCode, text: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
         Self {
             code,
             text: text.into(),
+            internal: None,
+        }
+    }
+
+    /// A fault whose `cause` only the server's log shows, as for an error that `?`
+    /// converts. It is for errors that are no [`std::error::Error`]:
+    /// `.map_err(Fault::internal)?` with a `Box<dyn Error>` or an `anyhow::Error`.
+    #[must_use]
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self {
+            code: ErrorCode::RemoteException,
+            text: INTERNAL_ERROR.to_owned(),
+            internal: Some(format!("{cause:#}")),
         }
     }
 
@@ -325,12 +375,25 @@ impl Fault {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The cause of an internal error, which the caller does not get.
+    #[must_use]
+    pub fn internal_cause(&self) -> Option<&str> {
+        self.internal.as_deref()
+    }
 }
 
-// Fault is no std::error::Error itself: that would forbid this conversion,
-// which lets a servant use `?` on whatever it calls.
+// Fault is not a std::error::Error itself: that would forbid this conversion.
 impl<E: std::error::Error> From<E> for Fault {
+    /// An internal error, with the errors that caused it.
     fn from(error: E) -> Self {
-        Self::new(error.to_string())
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            cause.push_str(": ");
+            cause.push_str(&error.to_string());
+            source = error.source();
+        }
+        Self::internal(cause)
     }
 }

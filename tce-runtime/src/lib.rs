@@ -1,16 +1,22 @@
 //! The TCE runtime: what generated code and programs link.
 //!
-//! A call goes one way: proxy, marshal, message, transport; there transport,
-//! message, dispatch, servant; and its RETURN the same way back. The modules
-//! stand in that order, and each uses only those before it.
+//! A call goes from the proxy through marshalling and a message to the
+//! transport; at the peer from the transport to a message, dispatch and the
+//! servant; its RETURN goes the same way back. Modules are listed in the order
+//! of their imports: each imports only from modules before it.
 
 pub mod wire;
 
-pub mod config;
 mod error;
 
-mod polling;
-mod stop;
+mod in_flight;
+
+mod shutdown;
+
+mod busy_poll;
+
+pub mod config;
+
 mod transport;
 
 mod connection;
@@ -19,32 +25,58 @@ mod mq;
 
 mod communicator;
 
-mod server;
-
 mod client;
+
+mod server;
 
 pub mod codegen;
 
-pub use client::{Pending, Proxy, Returned};
+pub use busy_poll::BusyPoll;
+pub use client::{Pending, Proxy, Returned, TypedProxy};
 pub use communicator::Communicator;
 pub use connection::{
-    BUILTIN_INTERFACE, Connection, ConnectionEvent, Disposition, ForwardError, InboundMessage,
-    IncomingCall, MessageHandler, Servant, WeakConnection,
+    BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
-pub use polling::BusyPoll;
-pub use server::{Adapter, Context};
-pub use transport::mq::MemoryBroker;
+pub use server::Adapter;
+pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 
-/// Includes what `tce_codegen::configure().compile(…)` wrote in a build script,
-/// one Rust module for each IDL module that is named. A module whose name is
-/// none in Rust gets another: `mixed_case = "MixedCase"`.
+pub mod prelude {
+    //! The names that most servers and clients need: `use tce_runtime::prelude::*`.
+
+    pub use crate::{
+        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+    };
+}
+
+/// What a gateway needs beside calls and servants: it decides about each message
+/// of its connections, forwards most of them unread, and lets its own servants
+/// act for a user.
+///
+/// [`MessageHandler`](forwarding::MessageHandler) is installed by
+/// [`Communicator::connect_with_handler`], [`Adapter::handle_connections`] and
+/// [`Adapter::handle_queues`]. This module is for `tce-gateway` and may change
+/// with it.
+#[doc(hidden)]
+pub mod forwarding {
+    pub use crate::connection::{
+        Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
+    };
+}
+
+/// Includes the code that `tce_codegen::configure().compile(…)` wrote in a build
+/// script, one Rust module for each IDL module that is named. If a module's name is
+/// no Rust name, both are given: `mixed_case = "MixedCase"`.
 ///
 /// ```text
 /// tce_runtime::include_idl!(test, zoo, r#type = "type");
 /// use test::ServerPrx;
 /// ```
+///
+/// The modules allow lints that depend on the IDL alone: dead code, as a program
+/// rarely calls every operation, and missing documentation and long parameter
+/// lists, where the IDL has them. So the generated files need no `allow`.
 #[macro_export]
 macro_rules! include_idl {
     ($($module:ident $(= $file:literal)?),+ $(,)?) => { $(
@@ -58,7 +90,12 @@ macro_rules! include_idl {
     };
     (@file $module:ident, $file:expr) => {
         #[doc = concat!("Generated from the IDL module `", $file, "`.")]
-        #[allow(dead_code, reason = "a program rarely calls every operation of its IDL")]
+        #[allow(
+            dead_code,
+            missing_docs,
+            clippy::too_many_arguments,
+            reason = "the IDL decides which items exist, their documentation and their parameters"
+        )]
         pub mod $module {
             include!(concat!(env!("OUT_DIR"), "/", $file, ".rs"));
         }

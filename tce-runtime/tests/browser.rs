@@ -28,17 +28,17 @@ use tce_runtime::{
 use tokio::sync::mpsc;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
-/// A browser that starts on a busy machine takes its time.
+/// Upper bound for each step, the start of a browser on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// `void onMessage(string message)` of the page.
 static ON_MESSAGE: Operation = Operation::new("page::Terminal::onMessage", 3, 0);
 
-/// What the page calls: `string echo(string text)`,
+/// The servant of the page: `string echo(string text)`,
 /// `string push(string message)`, `void report(string result)`.
-struct Desk(Arc<mpsc::Sender<String>>);
+struct PageServant(Arc<mpsc::Sender<String>>);
 
-impl Servant for Desk {
+impl Servant for PageServant {
     fn interfaces(&self) -> &[u16] {
         &[2]
     }
@@ -61,7 +61,7 @@ impl Servant for Desk {
     }
 }
 
-/// A browser that looks at one page, until it is dropped.
+/// A browser that shows one page; killed when dropped.
 struct Browser(Child);
 
 impl Browser {
@@ -104,59 +104,59 @@ impl Drop for Browser {
     }
 }
 
-/// Where the page is, and what it asks for, which tells how its WebSocket
-/// ended.
+/// The HTTP server of the page, and the requests that it receives: the last one
+/// reports how the page's WebSocket ended.
 struct Site {
     address: SocketAddr,
-    asked: mpsc::Receiver<String>,
+    requests: mpsc::Receiver<String>,
 }
 
 impl Site {
     fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = listener.local_addr().expect("it listens");
-        let (tell, asked) = mpsc::channel(100);
+        let (sender, requests) = mpsc::channel(100);
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                let tell = tell.clone();
-                // A browser connects ahead and asks later.
-                thread::spawn(move || answer(socket, &tell));
+                let sender = sender.clone();
+                // A browser opens connections before it has requests for them.
+                thread::spawn(move || answer(socket, &sender));
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
-    /// How the page saw its WebSocket end.
+    /// The end of the WebSocket as the page reports it.
     async fn closed(&mut self) -> String {
         loop {
-            let asked = within("how it was closed", self.asked.recv()).await;
-            if let Some(how) = asked.unwrap().strip_prefix("GET /closed?") {
+            let request = within("the close report", self.requests.recv()).await;
+            if let Some(how) = request.unwrap().strip_prefix("GET /closed?") {
                 return how.split(' ').next().unwrap().to_owned();
             }
         }
     }
 }
 
-/// Answers whatever is asked for with the page.
-fn answer(mut socket: TcpStream, tell: &mpsc::Sender<String>) {
+/// Answers any request with the page.
+fn answer(mut socket: TcpStream, sender: &mpsc::Sender<String>) {
     let request = BufReader::new(&socket).lines().map_while(Result::ok);
     let head: Vec<String> = request.take_while(|line| !line.is_empty()).collect();
     let page = include_str!("browser/page.html");
     let length = page.len();
-    // Who has gone needs no answer.
+    // A browser that has disconnected needs no answer.
     let _ = write!(
         socket,
         "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{page}"
     );
     if let Some(line) = head.into_iter().next() {
-        let _ = tell.blocking_send(line);
+        let _ = sender.blocking_send(line);
     }
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let within = tokio::time::timeout(PATIENCE, future).await;
-    within.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+    within.unwrap_or_else(|_| panic!("{what}: nothing within {PATIENCE:?}"))
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_page_calls_and_is_called() {
     let adapter = Adapter::listen(&communicator, "ws://127.0.0.1:0/page?compress=1");
     let adapter = adapter.await.unwrap();
     let (reports, mut reported) = mpsc::channel(10);
-    adapter.add_servant(Desk(Arc::new(reports)));
+    adapter.add_servant(PageServant(Arc::new(reports)));
     adapter.start();
 
     let profile = tempfile::tempdir().unwrap();
@@ -188,14 +188,14 @@ async fn a_page_calls_and_is_called() {
     });
     assert_eq!(report, expected);
 
-    // A page that stays is said goodbye to, and answers.
+    // The shutdown does a close handshake with the open page.
     assert!(communicator.shutdown(PATIENCE).await);
     assert_eq!(site.closed().await, "code=1000&clean=true");
     drop(browser);
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_not_let_in() {
+async fn a_page_of_another_origin_is_refused() {
     let mut site = Site::serve();
     let websocket = WebSocketOptions {
         origins: vec!["https://elsewhere.example.org".to_owned()],
@@ -206,12 +206,12 @@ async fn a_page_of_another_origin_is_not_let_in() {
     });
     let adapter = Adapter::listen(&communicator, "ws://127.0.0.1:0/page").await;
     let adapter = adapter.unwrap();
-    let (tell, mut met) = mpsc::channel(10);
-    adapter.on_event(move |_, _| tell.try_send(()).expect("there are few"));
+    let (sender, mut connected) = mpsc::channel(10);
+    adapter.on_event(move |_, _| sender.try_send(()).expect("the channel has capacity"));
     adapter.start();
     let profile = tempfile::tempdir().unwrap();
     let browser = Browser::open(&site, &adapter, profile.path());
     assert_eq!(site.closed().await, "code=1006&clean=false");
-    assert!(met.try_recv().is_err(), "there never was a connection");
+    assert!(connected.try_recv().is_err(), "no connection was accepted");
     drop(browser);
 }

@@ -1,7 +1,7 @@
-//! Much of everything, and then nothing: no call is lost, and no task, no
-//! connection, no call in flight and no memory is left behind.
+//! Sustained load: no call is lost, and no task, connection, call in flight or
+//! memory leaks.
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 mod common;
 
@@ -21,7 +21,7 @@ mod soak {
     const IN_FLIGHT: u32 = 64;
     const CONNECTIONS: u32 = 1000;
     const TIMEOUTS: u32 = 1000;
-    /// What allocators and sockets keep for themselves.
+    /// Bytes that allocators and sockets may retain.
     const MEMORY: usize = 8 << 20;
 
     fn tasks() -> usize {
@@ -30,7 +30,7 @@ mod soak {
             .num_alive_tasks()
     }
 
-    /// So many calls, a number of them at a time, each with its own answer.
+    /// Makes `calls` calls, [`IN_FLIGHT`] at a time, and checks each answer.
     async fn call_often(proxy: &Proxy, calls: u32) {
         let callers: Vec<_> = (0..IN_FLIGHT)
             .map(|caller| {
@@ -54,13 +54,13 @@ mod soak {
             let communicator = Communicator::new();
             works(&connect(&communicator, server.endpoint()).await).await;
         }
-        eventually("one connection is left", || {
+        eventually("one connection remains", || {
             server.adapter.connections() == 1
         })
         .await;
     }
 
-    /// Calls that all pass their deadline, and whose answers come later.
+    /// Makes calls that exceed their deadline and are answered later.
     async fn time_out_often(server: &Server, proxy: &Proxy, calls: u32) {
         let hasty = proxy.with_timeout(Duration::from_millis(50));
         let calls: Vec<_> = (0..calls).map(|_| hasty.call::<_, ()>(&GATE, ())).collect();
@@ -71,7 +71,7 @@ mod soak {
         }
         assert_eq!(proxy.connection().calls_in_flight(), 0);
         server.probe.gate.add_permits(count);
-        eventually("all passed the gate", || {
+        eventually("all calls have passed the gate", || {
             server.probe.gate.available_permits() == 0
         })
         .await;
@@ -81,7 +81,7 @@ mod soak {
     async fn soak(calls: u32) {
         let server = serve(Options::default()).await;
         let proxy = server.proxy().await;
-        // Once round, so that what is kept for good is there.
+        // Warm-up: allocates what the process keeps permanently.
         call_often(&proxy, 10_000).await;
         connect_often(&server, 50).await;
         time_out_often(&server, &proxy, 1000).await;
@@ -94,18 +94,18 @@ mod soak {
         time_out_often(&server, &proxy, TIMEOUTS).await;
         println!("all: {:?}", start.elapsed());
 
-        eventually("no task is left over", || tasks() <= tasks_before).await;
+        eventually("no additional task is alive", || tasks() <= tasks_before).await;
         assert_eq!(proxy.connection().calls_in_flight(), 0);
         let grown = resident().saturating_sub(memory_before);
         assert!(grown < MEMORY, "{grown} bytes more");
         assert!(server.communicator.shutdown(Duration::from_secs(5)).await);
         drop(proxy);
-        eventually("no task is left at all", || tasks() == 0).await;
+        eventually("no task is alive", || tasks() == 0).await;
     }
 
-    /// In one test: the memory is that of the whole process.
+    /// One test, since memory is measured for the whole process.
     #[test]
-    fn nothing_is_lost_and_nothing_is_left() {
+    fn load_loses_no_call_and_leaks_nothing() {
         Builder::new_current_thread()
             .enable_all()
             .build()

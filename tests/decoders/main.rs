@@ -1,12 +1,15 @@
-//! The generated decoders against bytes of all kinds: they give back what was
-//! encoded, and whatever comes, they neither panic nor take much memory.
+//! The generated decoders: they return what was encoded, and for arbitrary bytes
+//! they neither panic nor allocate much memory.
 
 use std::fmt::Debug;
 
 use peak_alloc::PeakAlloc;
 use proptest::{collection, prelude::*};
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
-use tce_tests::zoo::{Family, IntStr, IntTable, KeeperManyParams, Pet, PetList, PetsNamed, StrInt};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, IntStr, IntTable, Pet, PetList, PetsNamed, StrInt},
+};
 use values::families;
 
 #[path = "../values.rs"]
@@ -15,12 +18,12 @@ mod values;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// How many bytes a value may take for each byte that it came from. The most
-/// is an empty sequence: four bytes there, a `Vec` of 24 here, twice that
-/// while the outer one grows.
-const MOST_PER_BYTE: usize = 20;
-/// What it takes at least: the first room of a sequence, and proptest's own.
-const MOST_AT_LEAST: usize = 2 << 20;
+/// Bytes of memory that a value may take for each encoded byte. The worst case is
+/// an empty sequence: four bytes encoded, a `Vec` of 24 in memory, twice that
+/// while the outer `Vec` grows.
+const MAX_PER_BYTE: usize = 20;
+/// Memory beside that: the first capacity of a sequence, and what proptest takes.
+const MAX_FIXED: usize = 2 << 20;
 
 fn encoded(value: &impl Marshal) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -28,28 +31,28 @@ fn encoded(value: &impl Marshal) -> Vec<u8> {
     bytes
 }
 
-/// Decodes, with an eye on the memory.
+/// Decodes, and asserts the limit of the memory that this takes.
 fn decode<T: Unmarshal>(bytes: &[u8]) -> Result<T, DecodeError> {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let value = T::unmarshal(&mut Reader::new(bytes));
     let taken = MEMORY.peak_usage().saturating_sub(before);
-    let most = MOST_AT_LEAST + MOST_PER_BYTE * bytes.len();
-    assert!(taken <= most, "{taken} bytes for {}", bytes.len());
+    let limit = MAX_FIXED + MAX_PER_BYTE * bytes.len();
+    assert!(taken <= limit, "{taken} bytes for {}", bytes.len());
     value
 }
 
 fn round_trips<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
     let bytes = encoded(value);
     let back = decode::<T>(&bytes).map(|back| encoded(&back));
-    // By their bytes: a NaN is not equal to itself.
+    // Compares bytes, since a NaN is not equal to itself.
     assert_eq!(back, Ok(bytes.clone()));
     for cut in 0..bytes.len().min(200) {
         assert!(decode::<T>(&bytes[..cut]).is_err(), "cut off at {cut}");
     }
 }
 
-/// Each decoder, whatever comes of it.
+/// Runs each decoder, and accepts both values and errors.
 fn decode_as_all(bytes: &[u8]) {
     let _ = decode::<Family>(bytes);
     let _ = decode::<Pet>(bytes);
@@ -58,7 +61,7 @@ fn decode_as_all(bytes: &[u8]) {
     let _ = decode::<IntTable>(bytes);
     let _ = decode::<StrInt>(bytes);
     let _ = decode::<IntStr>(bytes);
-    let _ = decode::<KeeperManyParams>(bytes);
+    let _ = decode::<ManyParameters>(bytes);
     let _ = decode::<(String, bool, i16)>(bytes);
 }
 
@@ -82,8 +85,8 @@ fn properties() {
     });
 }
 
-/// Counts that nothing could hold, at every place where one may stand.
-fn endless_counts() {
+/// Counts of 2³² - 1 at every offset.
+fn huge_counts() {
     let pet = Pet::default();
     let family = Family {
         pets: vec![pet.clone()],
@@ -111,8 +114,8 @@ fn endless_counts() {
     ));
 }
 
-/// As many elements as the bytes could just hold, and the last is missing.
-fn large_counts_with_bytes_behind() {
+/// A count of 1,000,000 before 4 MiB of elements that do not all decode.
+fn large_counts_with_bytes_after_them() {
     let mut bytes = 1_000_000_u32.to_be_bytes().to_vec();
     bytes.resize(4 << 20, 0);
     decode_as_all(&bytes);
@@ -120,10 +123,10 @@ fn large_counts_with_bytes_behind() {
     decode_as_all(&bytes);
 }
 
-/// In one test: the memory is that of the whole process.
+/// One test, since memory is measured for the whole process.
 #[test]
-fn decoders_give_back_what_was_encoded_and_take_little_for_what_was_not() {
+fn decoders_return_what_was_encoded_and_take_little_memory_for_other_bytes() {
     properties();
-    endless_counts();
-    large_counts_with_bytes_behind();
+    huge_counts();
+    large_counts_with_bytes_after_them();
 }

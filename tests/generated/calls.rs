@@ -1,11 +1,13 @@
-//! Both sides, and the calls between them.
+//! Calls between generated proxies and servants.
 
 use std::time::Duration;
 
-use tce_runtime::{Adapter, Communicator, Connection, Context, Fault, Proxy, codegen::Operation};
+use tce_runtime::{
+    Adapter, Communicator, Connection, Context, Fault, Proxy, TypedProxy, codegen::Operation,
+};
 use tce_tests::test::{
-    BaseServer, BaseServerPrx, ITerminal, ITerminalPrx, ITerminalServant, Server, ServerPrx,
-    ServerServant,
+    BaseServer, BaseServerPrx, ITerminal, ITerminalGatewayServerPrx, ITerminalPrx,
+    ITerminalServant, Server, ServerPrx, ServerServant,
 };
 use tokio::sync::mpsc;
 
@@ -45,33 +47,64 @@ impl ITerminal for Terminal {
     }
 }
 
-/// A server, a connection to it, and what its heartbeat hears.
+/// A connection to a new server, and what the server's `heartbeat` receives.
 async fn connected() -> (Connection, mpsc::Receiver<String>) {
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
         .await
         .unwrap();
-    let (say, heard) = mpsc::channel(10);
+    let (sender, received) = mpsc::channel(10);
     adapter
-        .add_servant(ServerServant::new(ServerImpl(say)))
+        .add_servant(ServerServant::new(ServerImpl(sender)))
         .start();
     let endpoint = adapter.endpoint().to_string();
     let connection = Communicator::new().connect(&endpoint).await.unwrap();
-    (connection, heard)
+    (connection, received)
 }
 
 #[tokio::test]
-async fn an_inherited_operation_answers_to_its_bases_proxy_too() {
-    let (connection, _heard) = connected().await;
+async fn an_inherited_operation_is_called_by_the_proxy_of_either_interface() {
+    let (connection, _received) = connected().await;
     assert_eq!(ServerPrx::new(&connection).datetime().await.unwrap(), "now");
     let base = BaseServerPrx::new(&connection);
     assert_eq!(base.datetime().await.unwrap(), "now");
 }
 
 #[tokio::test]
+async fn a_proxy_converts_to_the_proxy_of_its_base() {
+    let (connection, _received) = connected().await;
+    let server = ServerPrx::new(&connection);
+    let base: BaseServerPrx = server.clone().into();
+    assert_eq!(base.datetime().await.unwrap(), "now");
+    let borrowed: &BaseServerPrx = &server;
+    assert_eq!(borrowed.datetime().await.unwrap(), "now");
+}
+
+#[tokio::test]
+async fn every_proxy_pings_the_adapter_unless_its_interface_has_a_ping() {
+    let (connection, _received) = connected().await;
+    ServerPrx::new(&connection).ping().await.unwrap();
+    let gateway = ITerminalGatewayServerPrx::new(&connection);
+    let error = gateway.ping().await.unwrap_err();
+    assert_eq!(error.code(), tce_runtime::ErrorCode::InterfaceNotFound);
+    TypedProxy::ping(&gateway).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_is_sent_before_it_is_awaited() {
+    let (connection, mut received) = connected().await;
+    let server = ServerPrx::new(&connection);
+    let pending = server.heartbeat("first");
+    assert_eq!(received.recv().await.unwrap(), "first");
+    pending.await.unwrap();
+    drop(server.heartbeat("dropped before the result"));
+    assert_eq!(received.recv().await.unwrap(), "dropped before the result");
+}
+
+#[tokio::test]
 async fn an_inherited_operation_is_not_the_derived_interfaces_own() {
     static WRONG: Operation = Operation::new("test::Server::datetime", 2, 4);
-    let (connection, _heard) = connected().await;
+    let (connection, _received) = connected().await;
     let call = Proxy::new(&connection).call::<_, String>(&WRONG, ());
     let error = call.await.unwrap_err();
     assert_eq!(error.code(), tce_runtime::ErrorCode::InterfaceNotFound);
@@ -79,33 +112,33 @@ async fn an_inherited_operation_is_not_the_derived_interfaces_own() {
 
 #[tokio::test]
 async fn oneway_calls_arrive_and_the_server_pushes_back() {
-    let (connection, mut heard) = connected().await;
+    let (connection, mut received) = connected().await;
     let server = ServerPrx::new(&connection);
     server.heartbeat_oneway("hello world!").await.unwrap();
-    assert_eq!(heard.recv().await.unwrap(), "hello world!");
+    assert_eq!(received.recv().await.unwrap(), "hello world!");
 
-    let (say, mut pushed) = mpsc::channel(10);
-    connection.add_servant(ITerminalServant::new(Terminal(say)));
+    let (sender, mut pushed) = mpsc::channel(10);
+    connection.add_servant(ITerminalServant::new(Terminal(sender)));
     server.bidirection().await.unwrap();
     assert_eq!(pushed.recv().await.unwrap(), "server push message!");
 }
 
 #[tokio::test]
 async fn a_result_is_awaited_later_or_handed_to_a_callback() {
-    let (connection, _heard) = connected().await;
+    let (connection, _received) = connected().await;
     let server = ServerPrx::new(&connection);
     let later = server.echo_async("later");
-    let (say, mut heard) = mpsc::channel(1);
+    let (sender, mut received) = mpsc::channel(1);
     server
-        .echo_async("pingpang")
-        .on_return(move |result| say.try_send(result.unwrap()).unwrap());
-    assert_eq!(heard.recv().await.unwrap(), "pingpang");
+        .echo("pingpang")
+        .on_return(move |result| sender.try_send(result.unwrap()).unwrap());
+    assert_eq!(received.recv().await.unwrap(), "pingpang");
     assert_eq!(later.await.unwrap(), "later");
 }
 
 #[tokio::test]
-async fn a_proxy_waits_as_long_as_it_was_told() {
-    let (connection, _heard) = connected().await;
+async fn a_proxys_timeout_holds_for_its_calls() {
+    let (connection, _received) = connected().await;
     let hasty = ServerPrx::new(&connection).with_timeout(Duration::from_millis(50));
     let error = hasty.timeout(10).await.unwrap_err();
     assert_eq!(error.code(), tce_runtime::ErrorCode::Timeout);

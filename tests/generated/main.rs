@@ -1,7 +1,6 @@
-//! Generated proxies and servants against each other: inherited operations,
-//! every kind of call, and calls back. The types of an IDL are in the table of
-//! `transports`.
+//! Generated proxies call generated servants: inherited operations, every kind of
+//! call, and calls back. The tests of `transports` cover the types of an IDL.
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 mod calls;

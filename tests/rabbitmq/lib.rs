@@ -4,7 +4,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that has no node has failed"
+    reason = "a test without its node fails"
 )]
 
 use std::{
@@ -28,10 +28,10 @@ use tempfile::TempDir;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START_TIME: Duration = Duration::from_secs(90);
 
-/// Runs the node `$0` as a process group of its own, and ends it as a power
-/// failure would when a line comes in, or when whoever holds the other end of
-/// the pipe ends: then nobody needs the directory `$1` any more either.
-const KEEPER: &str = r#"
+/// Runs the node `$0` in a process group of its own. Kills it, as a power failure
+/// would, on a line from the pipe, or when the pipe closes because the test program
+/// has ended; then it removes the directory `$1`, too.
+const SUPERVISOR: &str = r#"
 setsid "$0" &
 if read -r line; then again=1; fi
 kill -KILL "-$!"
@@ -48,11 +48,11 @@ pub struct Node {
     port: u16,
     dist_port: u16,
     settings: String,
-    keeper: Option<Child>,
+    supervisor: Option<Child>,
 }
 
 impl Node {
-    /// The node of all tests of this program that leave it alone.
+    /// The node that the tests of this program share; they must not stop it.
     ///
     /// # Panics
     /// As [`Node::start`] does.
@@ -68,7 +68,7 @@ impl Node {
         Self::start_with("")
     }
 
-    /// The same, with more lines in its `rabbitmq.conf`.
+    /// Like [`Node::start`], with additional lines in `rabbitmq.conf`.
     ///
     /// # Panics
     /// As [`Node::start`] does.
@@ -82,13 +82,13 @@ impl Node {
             port: free_port().expect("a port is free"),
             dist_port: free_port().expect("a port is free"),
             settings: settings.to_owned(),
-            keeper: None,
+            supervisor: None,
         };
         node.restart();
         node
     }
 
-    /// Where it listens, at 127.0.0.1.
+    /// The port at which it listens on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -101,17 +101,17 @@ impl Node {
         self.home.path().join(name)
     }
 
-    /// Ends the node as a power failure would.
+    /// Kills the node, as a power failure would.
     pub fn kill(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            if let Some(pipe) = &mut keeper.stdin {
+        if let Some(mut supervisor) = self.supervisor.take() {
+            if let Some(pipe) = &mut supervisor.stdin {
                 let _ = pipe.write_all(b"end\n");
             }
-            let _ = keeper.wait();
+            let _ = supervisor.wait();
         }
     }
 
-    /// Starts the node, with what it had before.
+    /// Starts the node with its previous data.
     ///
     /// # Panics
     /// As [`Node::start`] does.
@@ -123,8 +123,8 @@ impl Node {
         );
         std::fs::write(&config, text).expect("the node's configuration");
         let log = std::fs::File::create(self.path("output")).expect("the node's output");
-        let keeper = Command::new("sh")
-            .args(["-c", KEEPER])
+        let supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR])
             .arg(Path::new(PROGRAMS).join("rabbitmq-server"))
             .arg(self.home.path())
             .env("HOME", self.home.path())
@@ -138,19 +138,19 @@ impl Node {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.path("plugins"))
             .env("RABBITMQ_PID_FILE", self.path("pid"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none")
-            // A terminal's Ctrl-C is for the tests; the keeper outlives them.
+            // Not in the tests' process group: a terminal's Ctrl-C must not reach it.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the node's output"))
             .stderr(log)
             .spawn()
             .expect("sh runs");
-        self.keeper = Some(keeper);
+        self.supervisor = Some(supervisor);
         self.wait_until_up();
     }
 
-    /// Shows what the node wrote, for whoever asks why a test failed.
-    fn tell(&self) {
+    /// Prints the node's logs, to show why a test failed.
+    fn print_logs(&self) {
         let logs = std::fs::read_dir(self.path("log")).into_iter().flatten();
         for log in logs.flatten() {
             let text = std::fs::read_to_string(log.path()).unwrap_or_default();
@@ -159,9 +159,9 @@ impl Node {
     }
 
     fn wait_until_up(&self) {
-        let give_up = Instant::now() + START_TIME;
+        let deadline = Instant::now() + START_TIME;
         while !speaks_amqp(self.port) {
-            if Instant::now() > give_up {
+            if Instant::now() > deadline {
                 let output = std::fs::read_to_string(self.path("output")).unwrap_or_default();
                 panic!("the node did not come up in {START_TIME:?}:\n{output}");
             }
@@ -169,14 +169,18 @@ impl Node {
         }
     }
 
-    /// What `rabbitmqctl` says, line by line, word by word.
+    /// Runs `rabbitmqctl`, and returns the columns of each line of its output.
     ///
     /// # Panics
-    /// It fails.
+    /// The command fails.
     pub fn control(&self, arguments: &[&str]) -> Vec<Vec<String>> {
+        let is_table = arguments
+            .first()
+            .is_some_and(|name| name.starts_with("list_"));
         let output = Command::new(Path::new(PROGRAMS).join("rabbitmqctl"))
-            .args(["-q", "-n", &self.name(), "--no-table-headers"])
+            .args(["-q", "-n", &self.name()])
             .args(arguments)
+            .args(is_table.then_some("--no-table-headers"))
             .env("HOME", self.home.path())
             .output()
             .expect("rabbitmqctl runs");
@@ -192,12 +196,12 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if panicking() {
-            self.tell();
+            self.print_logs();
         }
     }
 }
 
-/// Whether somebody at 127.0.0.1 answers AMQP's greeting.
+/// Returns whether a server on this port of 127.0.0.1 answers AMQP's protocol header.
 pub fn speaks_amqp(port: u16) -> bool {
     let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
@@ -206,23 +210,21 @@ pub fn speaks_amqp(port: u16) -> bool {
     socket.write_all(b"AMQP\x00\x00\x09\x01").is_ok() && socket.read_exact(&mut [0; 8]).is_ok()
 }
 
-/// Ports that nobody is given who asks for any: those begin at 32768 on Linux.
-/// So nobody takes one of these between the look at it and its use, and hears
-/// what is meant for another.
+/// Below the ephemeral ports, which begin at 32768 on Linux: so no program that lets
+/// the system choose a port takes one of these between the check and its use.
 const PORTS: Range<u16> = 20_000..30_000;
 
-/// Where this program goes on looking for one. It begins somewhere, since
-/// other programs look too.
+/// The next port to check, counted from a random start, since other test programs
+/// search the same range.
 static NEXT: LazyLock<AtomicU64> =
     LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) >> 1));
 
-/// A port of 127.0.0.1 at which nobody listens, given once; `None` where all
-/// are taken.
+/// A port of 127.0.0.1 without a listener, returned once; `None` if all are in use.
 pub fn free_port() -> Option<u16> {
     let count = u64::from(PORTS.end - PORTS.start);
     let mut ports = PORTS.map(|_| NEXT.fetch_add(1, Ordering::Relaxed) % count);
-    ports.find_map(|place| {
-        let port = PORTS.start + u16::try_from(place).ok()?;
+    ports.find_map(|offset| {
+        let port = PORTS.start + u16::try_from(offset).ok()?;
         TcpListener::bind(("127.0.0.1", port))
             .is_ok()
             .then_some(port)

@@ -22,7 +22,7 @@ fn header_of(recorded: &Recorded) -> Header {
     }
 }
 
-/// The message, put together again from its parts.
+/// Encodes a message.
 fn encode(message: &Message<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut out = Writer::new(&mut bytes);
@@ -55,7 +55,7 @@ fn check(recorded: &Recorded) {
     let message = Message::parse(frame.payload, &Limits::default()).unwrap();
     assert_eq!(message.header, header_of(recorded));
     let pairs: Vec<_> = message.extra.iter().collect();
-    assert_eq!(pairs, recorded.extra(), "with their order");
+    assert_eq!(pairs, recorded.extra(), "pairs and their order");
     assert_eq!(message.params, recorded.params());
     typed::check(recorded, message.params);
 
@@ -68,12 +68,12 @@ fn check(recorded: &Recorded) {
 }
 
 #[test]
-fn python_frames_mean_what_they_meant() {
+fn python_frames_decode_and_encode() {
     vectors::all("python-client").iter().for_each(check);
 }
 
 #[test]
-fn java_frames_mean_what_they_meant() {
+fn java_frames_decode_and_encode() {
     let recorded = vectors::all("java-client");
     recorded.iter().for_each(check);
     let padded = |frame: &&Recorded| frame.number::<u32>("trailing_bytes_after_zlib") == 195;
@@ -81,13 +81,13 @@ fn java_frames_mean_what_they_meant() {
 }
 
 #[test]
-fn javascript_frames_mean_what_they_meant() {
+fn javascript_frames_decode_and_encode() {
     vectors::all("javascript-client").iter().for_each(check);
 }
 
-/// All that were recorded as one stream, in pieces of each size.
+/// All recorded frames as one stream, read in pieces of several sizes.
 #[test]
-fn the_pieces_in_which_they_come_mean_nothing() {
+fn a_stream_of_frames_may_be_split_at_any_byte() {
     let names = ["python-client", "java-client", "javascript-client"];
     let recorded: Vec<_> = names.into_iter().flat_map(vectors::all).collect();
     let stream: Vec<u8> = recorded.iter().flat_map(Recorded::frame).collect();
@@ -105,9 +105,9 @@ fn the_pieces_in_which_they_come_mean_nothing() {
     }
 }
 
-/// A key that was set twice has one value for every reader.
+/// The last value of a repeated key replaces the first in its place.
 #[test]
-fn an_extra_keeps_the_order_in_which_it_was_sent() {
+fn an_extra_keeps_the_order_of_its_pairs() {
     let extra = Extra::from_iter([("z", "1"), ("a", "2"), ("z", "3")]);
     assert_eq!(extra.iter().collect::<Vec<_>>(), [("z", "3"), ("a", "2")]);
 }

@@ -1,7 +1,7 @@
-//! Frames that the existing implementations sent: each decodes to what was
-//! meant, and encodes again to the same bytes (`spec/wire.md`).
+//! Frames recorded from existing implementations: each decodes to the recorded
+//! values, which encode to the same bytes (`spec/wire.md`).
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 mod frames;
 #[cfg(test)]

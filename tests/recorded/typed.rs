@@ -1,46 +1,56 @@
-//! The parameters as the generated types, from the wire and from the file.
+//! The parameters as generated types, compared with the values of the file.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde_json::Value;
 use tce_runtime::wire::{Marshal, Reader, Unmarshal, Writer};
-use tce_tests::zoo::{Family, KeeperManyParams, Pet};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, Pet},
+};
 
 use crate::vectors::{Recorded, number};
 
-/// That `params` decode to `meant`, and `meant` encodes to `params`.
-fn same<T: Marshal + Unmarshal + PartialEq + Debug>(params: &[u8], meant: &T) {
+/// Asserts that `params` decode to `expected`, and that `expected` encodes to
+/// `params`.
+fn assert_encodes<T: Marshal + Unmarshal + PartialEq + Debug>(params: &[u8], expected: &T) {
     let mut input = Reader::new(params);
-    assert_eq!(T::unmarshal(&mut input).as_ref(), Ok(meant));
+    assert_eq!(T::unmarshal(&mut input).as_ref(), Ok(expected));
     assert!(input.remaining().is_empty());
     let mut bytes = Vec::new();
-    meant.marshal(&mut Writer::new(&mut bytes));
+    expected.marshal(&mut Writer::new(&mut bytes));
     assert_eq!(bytes, params);
 }
 
-/// Holds the parameters of a frame against the values in its file.
+/// Compares the parameters of a frame with the values in its file.
 pub(crate) fn check(recorded: &Recorded, params: &[u8]) {
     let values = recorded.values();
     let first = &values[0];
     match recorded.operation() {
-        "test::Server::echo" | "test::Server::heartbeat" => same(params, &(string(first),)),
-        "test::Server::timeout" => same(params, &(number::<i32>(first),)),
-        "zoo::Keeper::roundtrip" => same(params, &(family(first),)),
-        "zoo::Keeper::table" => same(params, &(list(first, |row| list(row, number::<i32>)),)),
-        "zoo::Keeper::blob" => same(params, &(list(first, number::<u8>),)),
-        "zoo::Keeper::counts" => same(params, &(map(first, str::to_owned, number::<i32>),)),
+        "test::Server::echo" | "test::Server::heartbeat" => {
+            assert_encodes(params, &(string(first),));
+        }
+        "test::Server::timeout" => assert_encodes(params, &(number::<i32>(first),)),
+        "zoo::Keeper::roundtrip" => assert_encodes(params, &(family(first),)),
+        "zoo::Keeper::table" => {
+            assert_encodes(params, &(list(first, |row| list(row, number::<i32>)),));
+        }
+        "zoo::Keeper::blob" => assert_encodes(params, &(list(first, number::<u8>),)),
+        "zoo::Keeper::counts" => {
+            assert_encodes(params, &(map(first, str::to_owned, number::<i32>),));
+        }
         "zoo::Keeper::names" => {
-            same(
+            assert_encodes(
                 params,
                 &(map(first, |key| key.parse::<i32>().unwrap(), string),),
             );
         }
-        "zoo::Keeper::many" => same(params, &many(values)),
-        "zoo::Keeper::big" => same(params, &(number::<i64>(first),)),
-        "zoo::Keeper::real" => same(params, &(first.as_f64().unwrap(),)),
-        "zoo::Keeper::truth" => same(params, &(first.as_bool().unwrap(),)),
-        other => panic!("{other} is not known here"),
+        "zoo::Keeper::many" => assert_encodes(params, &many(values)),
+        "zoo::Keeper::big" => assert_encodes(params, &(number::<i64>(first),)),
+        "zoo::Keeper::real" => assert_encodes(params, &(first.as_f64().unwrap(),)),
+        "zoo::Keeper::truth" => assert_encodes(params, &(first.as_bool().unwrap(),)),
+        other => panic!("unknown operation {other}"),
     }
 }
 
@@ -48,7 +58,7 @@ fn string(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// As the file writes it: one that a float can hold.
+/// The number as the file writes it, in the precision of a float.
 fn float(value: &Value) -> f32 {
     value.to_string().parse().unwrap()
 }
@@ -92,18 +102,18 @@ fn family(value: &Value) -> Family {
     }
 }
 
-fn many(values: &[Value]) -> KeeperManyParams {
+fn many(values: &[Value]) -> ManyParameters {
     let [b, flag, s, i, l, flt, dbl, text] = values else {
-        panic!("there are eight");
+        panic!("`many` has eight parameters");
     };
-    KeeperManyParams {
-        b: number(b),
-        flag: flag.as_bool().unwrap(),
-        s: number(s),
-        i: number(i),
-        l: number(l),
-        flt: float(flt),
-        dbl: dbl.as_f64().unwrap(),
-        text: string(text),
-    }
+    (
+        number(b),
+        flag.as_bool().unwrap(),
+        number(s),
+        number(i),
+        number(l),
+        float(flt),
+        dbl.as_f64().unwrap(),
+        string(text),
+    )
 }

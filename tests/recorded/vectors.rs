@@ -4,24 +4,24 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// One frame with what it means.
+/// One frame with its decoded fields.
 pub(crate) struct Recorded(Value);
 
 /// All frames of a file.
 pub(crate) fn all(name: &str) -> Vec<Recorded> {
-    // Beside the crate: the gateway's tests read them, too.
+    // Relative to the crate's parent: the gateway's tests include this file, too.
     let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     path.extend(["..", "tests", "vectors", &format!("{name}.json")]);
     let text = std::fs::read_to_string(path).unwrap();
     let mut file: Value = serde_json::from_str(&text).unwrap();
     let Value::Array(frames) = file["frames"].take() else {
-        panic!("there are no frames");
+        panic!("the file has no frames");
     };
     assert!(!frames.is_empty());
     frames.into_iter().map(Recorded).collect()
 }
 
-/// A number that fits its type.
+/// A number, converted to its type.
 pub(crate) fn number<T: TryFrom<i64>>(value: &Value) -> T {
     let number = value.as_i64().unwrap();
     T::try_from(number).unwrap_or_else(|_| panic!("{number} does not fit"))
@@ -45,8 +45,7 @@ impl Recorded {
         self.0["values"].as_array().unwrap()
     }
 
-    /// The bytes; where they came as several `WebSocket` messages, all of
-    /// them.
+    /// The bytes, joined if they were sent as several `WebSocket` messages.
     pub(crate) fn frame(&self) -> Vec<u8> {
         match &self.0["websocket_messages"] {
             Value::Array(messages) => {

@@ -1,4 +1,4 @@
-//! Every kind of call, and what can become of it.
+//! Every kind of call, its results and its failures.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use crate::{
     common::{
         probe::{
-            CALL_BACK, CIRCUMSTANCES, ECHO, FAIL, GATE, NO_INTERFACE, NO_OPERATION, NOTE,
-            PANIC_LATER, PANIC_NOW, PUSH_BACK, Probe, SLOW_NOTE, works,
+            CALL_BACK, CIRCUMSTANCES, ECHO, FAIL, GATE, NOTE, PANIC_LATER, PANIC_NOW, PUSH_BACK,
+            Probe, SLOW_NOTE, UNKNOWN_INTERFACE, UNKNOWN_OPERATION, works,
         },
         watching::within,
     },
@@ -21,7 +21,7 @@ const MEBIBYTE: usize = 1 << 20;
 async fn fails(
     pending: impl Future<Output = Result<(), tce_runtime::RpcError>>,
 ) -> tce_runtime::RpcError {
-    within(pending).await.expect_err("it can't succeed")
+    within(pending).await.expect_err("the call fails")
 }
 
 pub(crate) async fn twoway(pair: &Pair) {
@@ -37,8 +37,8 @@ pub(crate) async fn twoway(pair: &Pair) {
 pub(crate) async fn oneway(pair: &Pair) {
     within(pair.proxy.oneway(&NOTE, (1,))).await.unwrap();
     pair.server.probe.notes_reached(1).await;
-    // One that fails disturbs nobody.
-    within(pair.proxy.oneway(&FAIL, (8, "unheard")))
+    // One that fails leaves the connection open.
+    within(pair.proxy.oneway(&FAIL, (8, "not reported")))
         .await
         .unwrap();
     within(pair.proxy.oneway(&PANIC_NOW, ())).await.unwrap();
@@ -78,7 +78,7 @@ pub(crate) async fn deadline(pair: &Pair) {
         (ErrorCode::Timeout, Side::Local)
     );
     assert_eq!(error.operation(), Some("probe::Probe::gate"));
-    // The RETURN that comes late harms nobody.
+    // The late RETURN is dropped.
     pair.server.probe.gate_reached(1).await;
     pair.server.probe.gate.add_permits(1);
     works(&pair.proxy).await;
@@ -123,12 +123,12 @@ pub(crate) async fn panics(pair: &Pair) {
 }
 
 pub(crate) async fn unknown_interface(pair: &Pair) {
-    let error = fails(pair.proxy.call(&NO_INTERFACE, ())).await;
+    let error = fails(pair.proxy.call(&UNKNOWN_INTERFACE, ())).await;
     assert_eq!(error.code(), ErrorCode::InterfaceNotFound);
 }
 
 pub(crate) async fn unknown_operation(pair: &Pair) {
-    let error = fails(pair.proxy.call(&NO_OPERATION, ())).await;
+    let error = fails(pair.proxy.call(&UNKNOWN_OPERATION, ())).await;
     assert_eq!(error.code(), ErrorCode::InterfaceNotFound);
 }
 
@@ -184,7 +184,7 @@ pub(crate) async fn order_of_oneway_calls(pair: &Pair) {
     pair.server.probe.notes_reached(200).await;
     let notes = pair.server.probe.notes.lock().unwrap().clone();
     assert!(notes.into_iter().eq(0..200));
-    // Of those that wait, each waits for itself alone.
+    // Servants that wait do not delay each other.
     for number in 0..200 {
         within(pair.proxy.oneway(&SLOW_NOTE, (number,)))
             .await

@@ -1,4 +1,4 @@
-//! A server and a client, by each transport.
+//! A server and a client for each transport.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::{
     queues::Queues,
 };
 
-/// How long what is under way may take to end.
-const END_TIME: Duration = Duration::from_secs(10);
+/// Timeout of a shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server with a probe, and a client of it.
 pub(crate) struct Pair {
@@ -25,11 +25,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Ends both, which they do by themselves.
+    /// Shuts both down, and asserts that nothing was cut off.
     pub(crate) async fn end(self) {
         drop(self.proxy);
-        assert!(self.client.shutdown(END_TIME).await, "the client ends");
-        let ended = self.server.communicator.shutdown(END_TIME).await;
+        assert!(
+            self.client.shutdown(SHUTDOWN_TIMEOUT).await,
+            "the client ends"
+        );
+        let ended = self.server.communicator.shutdown(SHUTDOWN_TIMEOUT).await;
         assert!(ended, "the server ends");
     }
 }
@@ -55,19 +58,19 @@ pub(crate) async fn wss() -> Pair {
 }
 
 pub(crate) async fn amqp() -> Pair {
-    by_queues(Queues::at(Node::shared().port())).await
+    over_queues(Queues::at(Node::shared().port())).await
 }
 
 pub(crate) async fn amqp_in_batches() -> Pair {
-    by_queues(in_batches(Queues::at(Node::shared().port()))).await
+    over_queues(in_batches(Queues::at(Node::shared().port()))).await
 }
 
 pub(crate) async fn memory() -> Pair {
-    by_queues(Queues::in_memory()).await
+    over_queues(Queues::in_memory()).await
 }
 
 pub(crate) async fn memory_in_batches() -> Pair {
-    by_queues(in_batches(Queues::in_memory())).await
+    over_queues(in_batches(Queues::in_memory())).await
 }
 
 fn in_batches(queues: Queues) -> Queues {
@@ -77,7 +80,7 @@ fn in_batches(queues: Queues) -> Queues {
     }
 }
 
-async fn by_queues(queues: Queues) -> Pair {
+async fn over_queues(queues: Queues) -> Pair {
     let server = queues.serve("server").await;
     let client = queues.open("client").await;
     let proxy = queues.proxy(&client).await;
@@ -102,7 +105,7 @@ async fn stream(scheme: &str, server: Options, client: Options) -> Pair {
 /// Options of a server with a new certificate, and of a client that trusts it.
 fn identity(folder: &Path) -> (Options, Options) {
     let names = vec!["localhost".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).expect("the name is one");
+    let made = rcgen::generate_simple_self_signed(names).expect("the name is valid");
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
     fs::write(&certificate, made.cert.pem()).expect("the folder is writable");
     fs::write(&key, made.signing_key.serialize_pem()).expect("the folder is writable");

@@ -7,8 +7,14 @@ use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
-use tce_runtime::wire::{Marshal, Writer};
-use tce_tests::zoo::{Family, KeeperManyParams, Pet};
+use tce_runtime::{
+    Pending,
+    wire::{Marshal, Writer},
+};
+use tce_tests::{
+    ManyParameters,
+    zoo::{Family, KeeperPrx, Pet},
+};
 use tokio::sync::oneshot;
 
 use crate::{common::watching::within, keeper::Keepers, transports::Pair, values};
@@ -27,7 +33,7 @@ const TEXTS: [&str; 8] = [
 ];
 const SHORTS: [i16; 5] = [0, 1, -1, i16::MIN, i16::MAX];
 const INTS: [i32; 5] = [0, 1, -1, i32::MIN, i32::MAX];
-/// With those that a number of JavaScript can't hold.
+/// Including values that a JavaScript number can't represent.
 const LONGS: [i64; 7] = [
     0,
     1,
@@ -44,12 +50,12 @@ const DOUBLES: [f64; 11] = [
     f64::MIN,
     f64::MAX,
     f64::MIN_POSITIVE,
-    // The smallest of all.
+    // The smallest subnormal.
     f64::from_bits(1),
     f64::INFINITY,
     f64::NEG_INFINITY,
     f64::NAN,
-    // One that tells something in its bits.
+    // A NaN with a payload.
     f64::from_bits(0xFFF8_0000_DEAD_BEEF),
 ];
 const FLOATS: [f32; 7] = [
@@ -62,12 +68,12 @@ const FLOATS: [f32; 7] = [
     f32::NAN,
 ];
 
-/// The `n`th of some values, which begin anew after the last.
+/// The `n`th of these values, modulo their number.
 fn nth<T: Copy>(values: &[T], n: usize) -> T {
     values[n % values.len()]
 }
 
-/// A pet of the values that are easily got wrong, other ones for each `n`.
+/// A pet of edge cases, different for each `n`.
 fn pet(n: usize) -> Pet {
     Pet {
         name: format!("{}{n}", nth(&TEXTS, n)),
@@ -83,32 +89,36 @@ fn pet(n: usize) -> Pet {
     }
 }
 
-fn many(n: usize, text: String) -> KeeperManyParams {
-    KeeperManyParams {
-        b: n.wrapping_neg() as u8,
-        flag: n.is_multiple_of(2),
-        s: nth(&SHORTS, n),
-        i: nth(&INTS, n),
-        l: nth(&LONGS, n),
-        flt: nth(&FLOATS, n),
-        dbl: nth(&DOUBLES, n),
+fn many(n: usize, text: String) -> ManyParameters {
+    (
+        n.wrapping_neg() as u8,
+        n.is_multiple_of(2),
+        nth(&SHORTS, n),
+        nth(&INTS, n),
+        nth(&LONGS, n),
+        nth(&FLOATS, n),
+        nth(&DOUBLES, n),
         text,
-    }
+    )
 }
 
-/// That what came is what was meant, by its bytes: a NaN is not equal to
-/// itself, and zero is to its opposite.
-fn same<T: Marshal + ?Sized>(came: &T, meant: &T) {
+fn call_many(keeper: &KeeperPrx, params: &ManyParameters) -> Pending<()> {
+    let (b, flag, s, i, l, flt, dbl, text) = params;
+    keeper.many(*b, *flag, *s, *i, *l, *flt, *dbl, text)
+}
+
+/// Compares the encodings: a NaN is not equal to itself, and 0.0 is equal to -0.0.
+fn assert_same_bytes<T: Marshal + ?Sized>(received: &T, expected: &T) {
     fn bytes(value: &(impl Marshal + ?Sized)) -> Vec<u8> {
         let mut bytes = Vec::new();
         value.marshal(&mut Writer::new(&mut bytes));
         bytes
     }
-    assert!(bytes(came) == bytes(meant), "something else came back");
+    assert!(bytes(received) == bytes(expected), "the values differ");
 }
 
 pub(crate) async fn families(pair: &Pair) {
-    let lonely = Family::default();
+    let empty = Family::default();
     let large = Family {
         name: "Familie Müller".to_owned(),
         pets: (0..2_000).map(pet).collect(),
@@ -116,23 +126,23 @@ pub(crate) async fn families(pair: &Pair) {
         chief: pet(7),
     };
     for keeper in Keepers::of(pair).both {
-        for family in [&lonely, &large] {
-            same(&within(keeper.roundtrip(family)).await.unwrap(), family);
+        for family in [&empty, &large] {
+            assert_same_bytes(&within(keeper.roundtrip(family)).await.unwrap(), family);
         }
     }
 }
 
 pub(crate) async fn random_families_at_once(pair: &Pair) {
-    // The same ones in each run.
+    // The same families in each run.
     let mut runner = TestRunner::deterministic();
     let families: Vec<_> = (0..16)
         .map(|_| values::families().new_tree(&mut runner).unwrap().current())
         .collect();
     for keeper in Keepers::of(pair).both {
-        let called = families.iter().map(|family| keeper.roundtrip_async(family));
+        let called = families.iter().map(|family| keeper.roundtrip(family));
         let called: Vec<_> = called.collect();
         for (answer, family) in called.into_iter().zip(&families) {
-            same(&within(answer).await.unwrap(), family);
+            assert_same_bytes(&within(answer).await.unwrap(), family);
         }
     }
 }
@@ -193,34 +203,37 @@ pub(crate) async fn names(pair: &Pair) {
 }
 
 pub(crate) async fn many_parameters(pair: &Pair) {
-    let Keepers { both, mut seen } = Keepers::of(pair);
+    let Keepers { both, mut received } = Keepers::of(pair);
     let texts = TEXTS.map(str::to_owned).into_iter();
     let long = std::iter::once("x".repeat(MEBIBYTE));
     let all: Vec<_> = texts.chain(long).enumerate().collect();
     for keeper in both {
         for (n, text) in &all {
             let params = many(*n, text.clone());
-            within(keeper.many(&params)).await.unwrap();
-            same(&seen.recv().await.unwrap(), &params);
+            within(call_many(&keeper, &params)).await.unwrap();
+            assert_same_bytes(&received.recv().await.unwrap(), &params);
         }
     }
 }
 
 pub(crate) async fn many_parameters_in_every_mode(pair: &Pair) {
-    let Keepers { both, mut seen } = Keepers::of(pair);
+    let Keepers { both, mut received } = Keepers::of(pair);
     let params = many(3, "in every mode".to_owned());
     for keeper in both {
-        within(keeper.many_oneway(&params)).await.unwrap();
-        same(&within(seen.recv()).await.unwrap(), &params);
+        let (b, flag, s, i, l, flt, dbl, text) = &params;
+        within(keeper.many_oneway(*b, *flag, *s, *i, *l, *flt, *dbl, text))
+            .await
+            .unwrap();
+        assert_same_bytes(&within(received.recv()).await.unwrap(), &params);
 
-        let pending = keeper.many_async(&params);
-        same(&within(seen.recv()).await.unwrap(), &params);
+        let pending = call_many(&keeper, &params);
+        assert_same_bytes(&within(received.recv()).await.unwrap(), &params);
         within(pending).await.unwrap();
 
         let (sender, returned) = oneshot::channel();
-        let pending = keeper.many_async(&params);
+        let pending = call_many(&keeper, &params);
         pending.on_return(|result| sender.send(result).expect("the test waits"));
-        same(&within(seen.recv()).await.unwrap(), &params);
+        assert_same_bytes(&within(received.recv()).await.unwrap(), &params);
         within(returned).await.unwrap().unwrap();
     }
 }
@@ -236,7 +249,7 @@ pub(crate) async fn longs(pair: &Pair) {
 pub(crate) async fn doubles(pair: &Pair) {
     for keeper in Keepers::of(pair).both {
         for double in DOUBLES {
-            same(&within(keeper.real(double)).await.unwrap(), &double);
+            assert_same_bytes(&within(keeper.real(double)).await.unwrap(), &double);
         }
     }
 }

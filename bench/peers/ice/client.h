@@ -1,4 +1,4 @@
-// Keeps calls in flight by asynchronous invocations, and counts them as all clients here do.
+// Keeps calls in flight by asynchronous invocations, and counts them like the other peers' clients.
 #pragma once
 
 #include <algorithm>
@@ -17,19 +17,19 @@ namespace bench
 
 using Clock = std::chrono::steady_clock;
 
-enum class Phase { WarmingUp, Measuring, Over };
+enum class Phase { WarmingUp, Measuring, Stopped };
 
-/// What all callers share. Callbacks run in the one thread that Ice has for them.
+/// Shared by all callers. Callbacks run in the single thread of Ice's client thread pool.
 class Meter
 {
 public:
-    explicit Meter(size_t callers) : sampled_(callers == 1 ? 1 : 16), running_(callers) {}
+    explicit Meter(size_t callers) : samplingInterval_(callers == 1 ? 1 : 16), runningCallers_(callers) {}
 
     Phase phase() const { return phase_.load(std::memory_order_relaxed); }
     void enter(Phase phase) { phase_.store(phase, std::memory_order_relaxed); }
 
-    /// Of many callers the latency of one call in sixteen is taken.
-    bool samples(uint64_t caller, uint64_t nth) const { return (caller + nth) % sampled_ == 0; }
+    /// Whether to record the latency of this call: of all calls of a single caller, else of one in 16.
+    bool samples(uint64_t caller, uint64_t nth) const { return (caller + nth) % samplingInterval_ == 0; }
 
     void record(Clock::duration latency)
     {
@@ -51,15 +51,15 @@ public:
         {
             failure_ = failure;
         }
-        running_ -= 1;
+        runningCallers_ -= 1;
         changed_.notify_one();
     }
 
-    /// How many calls were complete while it measured.
+    /// Waits for all callers; returns the number of calls that completed during the measurement.
     uint64_t wait()
     {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return running_ == 0; });
+        changed_.wait(lock, [this] { return runningCallers_ == 0; });
         if(failure_)
         {
             std::rethrow_exception(failure_);
@@ -70,22 +70,22 @@ public:
     double microseconds(double quantile)
     {
         std::sort(latencies_.begin(), latencies_.end());
-        const auto place = static_cast<size_t>(quantile * static_cast<double>(latencies_.size() - 1));
-        return std::chrono::duration<double, std::micro>(latencies_[place]).count();
+        const auto rank = static_cast<size_t>(quantile * static_cast<double>(latencies_.size() - 1));
+        return std::chrono::duration<double, std::micro>(latencies_[rank]).count();
     }
 
 private:
     std::atomic<Phase> phase_ = Phase::WarmingUp;
-    const uint64_t sampled_;
+    const uint64_t samplingInterval_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<Clock::duration> latencies_;
     std::exception_ptr failure_;
     uint64_t calls_ = 0;
-    size_t running_;
+    size_t runningCallers_;
 };
 
-/// One that always has a call in flight.
+/// Always has one call in flight, until the measurement stops.
 class Caller
 {
 public:
@@ -119,8 +119,8 @@ private:
         const bool isCompared = nth_ < 64 || nth_ % 64 == 0;
         if(answer.size() != text_.size() || (isCompared && answer != text_))
         {
-            const auto wrong = std::runtime_error("an answer is not what was sent");
-            return meter_.ended(counted_, std::make_exception_ptr(wrong));
+            const auto error = std::runtime_error("an answer is not the text that was sent");
+            return meter_.ended(counted_, std::make_exception_ptr(error));
         }
         nth_ += 1;
         if(meter_.phase() == Phase::Measuring)
@@ -131,7 +131,7 @@ private:
                 meter_.record(Clock::now() - started_);
             }
         }
-        if(meter_.phase() == Phase::Over)
+        if(meter_.phase() == Phase::Stopped)
         {
             return meter_.ended(counted_, nullptr);
         }

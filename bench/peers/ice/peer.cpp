@@ -1,6 +1,6 @@
-// The peer that is ZeroC Ice: `peer server`, and
+// The ZeroC Ice peer: `peer server`, and
 // `peer client PROXY ROUTER CONNECTIONS IN_FLIGHT PAYLOAD WARM_UP MEASURED`.
-// Everything is as Ice has it by default.
+// All settings are Ice's defaults.
 
 #include <cstdio>
 #include <deque>
@@ -30,7 +30,7 @@ void serve(const std::shared_ptr<Ice::Communicator>& communicator)
     communicator->waitForShutdown();
 }
 
-/// A proxy on a connection of its own; through the router, where there is one.
+/// A proxy with its own connection, through the router unless `router` is empty.
 std::shared_ptr<Bench::EchoServerPrx> connect(
     const std::shared_ptr<Ice::Communicator>& communicator,
     const std::string& proxy,
@@ -41,8 +41,8 @@ std::shared_ptr<Bench::EchoServerPrx> connect(
     auto object = communicator->stringToProxy(proxy)->ice_connectionId(name);
     if(!router.empty())
     {
-        const auto way = communicator->stringToProxy(router)->ice_connectionId(name);
-        const auto session = Ice::uncheckedCast<Glacier2::RouterPrx>(way);
+        const auto routerProxy = communicator->stringToProxy(router)->ice_connectionId(name);
+        const auto session = Ice::uncheckedCast<Glacier2::RouterPrx>(routerProxy);
         session->createSession("bench", "");
         object = object->ice_router(session);
     }
@@ -80,7 +80,7 @@ void drive(const std::shared_ptr<Ice::Communicator>& communicator, char** argume
     {
         std::this_thread::sleep_for(measured);
     }
-    meter.enter(bench::Phase::Over);
+    meter.enter(bench::Phase::Stopped);
     const std::chrono::duration<double> elapsed = bench::Clock::now() - started;
     const auto calls = meter.wait();
     std::printf(

@@ -1,4 +1,4 @@
-//! ZeroC Ice over TCP: a server and a client in C++, which are built when they are first needed.
+//! ZeroC Ice over TCP: a server and a client in C++, which are compiled on first use.
 
 use std::{
     fs,
@@ -12,8 +12,11 @@ use tokio::{
     process,
 };
 
-use super::Stand;
-use crate::{load::Load, meter::Measurement, process::Address};
+use crate::{
+    endpoint::{ServerAddress, ServerSetup},
+    load::LoadGenerator,
+    meter::Measurement,
+};
 
 const SOURCES: [(&str, &str); 3] = [
     ("Echo.ice", include_str!("../../peers/ice/Echo.ice")),
@@ -22,19 +25,19 @@ const SOURCES: [(&str, &str); 3] = [
 ];
 const PROGRAM: &str = "peer";
 
-/// Where it is built: beside this program.
+/// The build folder, beside this program.
 fn folder() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     Ok(own
         .parent()
-        .context("a program lies in a folder")?
+        .context("the path of this program has no folder")?
         .join("ice"))
 }
 
-/// Builds the program, unless it is there for the same sources.
+/// Builds the program, unless it is already built from the same sources.
 ///
 /// # Errors
-/// What the compiler says.
+/// A compiler failed; the error contains its output.
 pub(super) fn build() -> Result<()> {
     let folder = folder()?;
     let is_same = |(name, source): (&str, &str)| {
@@ -43,13 +46,14 @@ pub(super) fn build() -> Result<()> {
     if folder.join(PROGRAM).exists() && SOURCES.into_iter().all(is_same) {
         return Ok(());
     }
-    // Never a program of older sources beside new ones.
+    // If the build fails, no program of older sources may remain beside the new ones. Removing
+    // fails where there is no such program.
     let _ = fs::remove_file(folder.join(PROGRAM));
     fs::create_dir_all(&folder)?;
     for (name, source) in SOURCES {
         fs::write(folder.join(name), source)?;
     }
-    eprintln!("building the peer that is ZeroC Ice");
+    eprintln!("building the ZeroC Ice peer");
     compile(&folder, "slice2cpp", &["Echo.ice"])?;
     let flags = [
         "-std=c++17",
@@ -68,8 +72,8 @@ fn compile(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     let output = command.current_dir(folder).args(arguments).output();
     let output = output.with_context(|| format!("starting {program}"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} failed:\n{told}");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} failed:\n{messages}");
     Ok(())
 }
 
@@ -79,23 +83,29 @@ fn peer() -> Result<process::Command> {
     Ok(command)
 }
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
     let mut server = peer()?.arg("server").stdout(Stdio::piped()).spawn()?;
-    let output = server.stdout.take().context("its output was asked for")?;
+    let output = server
+        .stdout
+        .take()
+        .context("the server's output is not piped")?;
     let mut lines = BufReader::new(output).lines();
-    let proxy = lines.next_line().await?.context("it has ended")?;
-    stand.ready.announce(&proxy)?;
+    let proxy = lines
+        .next_line()
+        .await?
+        .context("the server of ZeroC Ice ended before it was ready")?;
+    setup.ready.announce(&proxy)?;
     let status = server.wait().await?;
     bail!("the server of ZeroC Ice ended: {status}");
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
-    // What stands between it and its server comes after the server.
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
+    // Behind a Glacier2 router the endpoint is `SERVER|ROUTER`.
     let (proxy, router) = server
         .endpoint
         .split_once('|')
         .unwrap_or((&server.endpoint, ""));
-    let Load {
+    let LoadGenerator {
         case,
         warm_up,
         measured,

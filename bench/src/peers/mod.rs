@@ -1,82 +1,65 @@
-//! The systems that are measured: for each a server and a client, and nothing that only one of
-//! them needs is anywhere else.
+//! The measured systems. Each file has a server and a client of one system, and all that only this
+//! system needs.
 
-mod chosen;
+mod tcp;
+
 mod ice;
 mod mq_raw;
-mod queues;
 mod raw;
-mod streams;
 mod tarpc;
 pub(crate) mod tce;
 mod tce_mq;
 mod tonic;
 mod ws_raw;
 
-use std::{net::SocketAddr, sync::Arc};
-
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    between::Between,
-    control::Received,
-    load::Load,
+    case::{Case, LoadShape, Transport},
+    endpoint::{ServerAddress, ServerSetup},
+    load::LoadGenerator,
     meter::Measurement,
-    package::{self, Package},
-    process::{Address, Ready},
-    shape::{Case, Shape, Transport},
+    package::{self, DebianPackage},
 };
 
-pub(crate) use chosen::Chosen;
-pub(crate) use queues::Queues;
-
+/// A measured system, on its own or behind a gateway or proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
-    /// Length-prefixed frames over tokio's TCP and nothing else: the floor
+    /// The floor for sockets: length-prefixed frames over tokio's TCP
     Raw,
-    /// gRPC by tonic, messages by prost
+    /// gRPC by tonic, with prost
     Tonic,
     /// tarpc over TCP with bincode
     Tarpc,
     /// tce over TCP
     Tce,
-    /// WebSocket messages by tungstenite and nothing else: the floor
+    /// The floor for WebSocket: binary messages by tungstenite
     WsRaw,
     /// tce over WebSocket
     TceWs,
-    /// Calls over RabbitMQ by lapin, written by hand: the floor
+    /// The floor for message queues: lapin used directly over RabbitMQ
     MqRaw,
     /// tce over RabbitMQ
     TceMq,
-    /// tce over RabbitMQ, with several messages in one of the broker's
+    /// tce over RabbitMQ, several messages in one AMQP message
     TceMqBatch,
-    /// The floor through nginx, which copies bytes
+    /// raw through nginx as a TCP proxy
     RawNginx,
-    /// The floor through haproxy, which copies bytes
+    /// raw through haproxy as a TCP proxy
     RawHaproxy,
-    /// tce through the gateway to a server
+    /// tce over TCP through tce-gateway
     TceGateway,
     /// ZeroC Ice over TCP
     Ice,
-    /// ZeroC Ice through its own gateway, Glacier2
+    /// ZeroC Ice through its gateway, Glacier2
     IceGlacier2,
-    /// tce through the gateway and RabbitMQ
+    /// tce through tce-gateway and RabbitMQ
     TceGatewayMq,
-    /// tce through the gateway and RabbitMQ, with several messages in one of the broker's
+    /// tce through tce-gateway and RabbitMQ, several messages in one AMQP message
     TceGatewayMqBatch,
-}
-
-/// What a server is given.
-pub(crate) struct Stand {
-    pub(crate) case: Case,
-    /// Where the broker listens, if there is one.
-    pub(crate) broker: Option<SocketAddr>,
-    /// To be told of each oneway message.
-    pub(crate) received: Arc<Received>,
-    pub(crate) ready: Ready,
 }
 
 impl Peer {
@@ -99,7 +82,7 @@ impl Peer {
         Self::TceGatewayMqBatch,
     ];
 
-    /// The peers that are measured side by side, in the order of their rows.
+    /// The peers that are compared over a transport, in the order of their rows.
     pub(crate) const fn over(transport: Transport) -> &'static [Self] {
         match transport {
             Transport::Sockets => &[Self::Raw, Self::Tonic, Self::Tarpc, Self::Tce],
@@ -118,7 +101,8 @@ impl Peer {
         }
     }
 
-    /// Where it is at home; others are measured beside what goes through a gateway, too.
+    /// The transport that the peer belongs to. In cases of other transports the peer is a
+    /// reference.
     pub(crate) const fn transport(self) -> Transport {
         match self {
             Self::Raw | Self::Tonic | Self::Tarpc | Self::Tce => Transport::Sockets,
@@ -133,7 +117,7 @@ impl Peer {
         }
     }
 
-    /// What the same work costs without any RPC system.
+    /// The peer that does the same exchange without an RPC system.
     pub(crate) const fn floor(self) -> Self {
         match self.transport() {
             Transport::Sockets | Transport::Gateway => Self::Raw,
@@ -142,7 +126,7 @@ impl Peer {
         }
     }
 
-    /// The same client and server with nothing between them.
+    /// The same client and server without the gateway or proxy.
     pub(crate) const fn direct(self) -> Option<Self> {
         match self {
             Self::RawNginx | Self::RawHaproxy => Some(Self::Raw),
@@ -152,21 +136,8 @@ impl Peer {
         }
     }
 
-    /// What stands between its client and its server.
-    pub(crate) const fn between(self) -> Option<Between> {
-        match self {
-            Self::RawNginx => Some(Between::Nginx),
-            Self::RawHaproxy => Some(Between::Haproxy),
-            Self::TceGateway => Some(Between::Gateway),
-            Self::IceGlacier2 => Some(Between::Glacier2),
-            Self::TceGatewayMq => Some(Between::GatewayToQueues { in_batches: false }),
-            Self::TceGatewayMqBatch => Some(Between::GatewayToQueues { in_batches: true }),
-            _ => None,
-        }
-    }
-
-    /// What has to be installed for it.
-    pub(crate) fn packages(self) -> &'static [Package] {
+    /// The packages that have to be installed for the peer.
+    pub(crate) fn packages(self) -> &'static [DebianPackage] {
         match self {
             Self::RawNginx => &package::NGINX,
             Self::RawHaproxy => &package::HAPROXY,
@@ -177,7 +148,7 @@ impl Peer {
         }
     }
 
-    /// Builds what is not in this program, and not there yet.
+    /// Builds the peer's program if the peer is not part of this one and is not built yet.
     pub(crate) fn build(self) -> Result<()> {
         match self {
             Self::Ice => ice::build(),
@@ -206,15 +177,15 @@ impl Peer {
         }
     }
 
-    /// Whether it has a way to do this at all.
-    pub(crate) fn offers(self, case: Case) -> bool {
+    /// Whether the peer supports the case.
+    pub(crate) fn supports(self, case: Case) -> bool {
         use Transport::{Gateway, GatewayQueues, Queues};
         match (self, case.shape) {
-            (Self::Tonic | Self::Tarpc, Shape::Oneway) => false,
-            (_, Shape::Oneway) => !matches!(case.transport, Gateway | GatewayQueues),
-            // All clients of a process share its connection to the broker.
-            (_, Shape::Fan) => case.transport != Queues,
-            (_, Shape::Confirmed) => case.transport == Queues,
+            (Self::Tonic | Self::Tarpc, LoadShape::Oneway) => false,
+            (_, LoadShape::Oneway) => !matches!(case.transport, Gateway | GatewayQueues),
+            // All clients of a process share one connection to the broker.
+            (_, LoadShape::Fan) => case.transport != Queues,
+            (_, LoadShape::Confirmed) => case.transport == Queues,
             _ => true,
         }
     }
@@ -222,27 +193,31 @@ impl Peer {
     /// Serves until dropped.
     ///
     /// # Errors
-    /// It can't serve, or a connection broke.
-    pub(crate) async fn server(self, stand: Stand) -> Result<()> {
+    /// The server can't listen, or a connection failed.
+    pub(crate) async fn server(self, setup: ServerSetup) -> Result<()> {
         match self {
-            Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::server(stand).await,
-            Self::Tonic => tonic::server(stand).await,
-            Self::Tarpc => tarpc::server(stand).await,
-            Self::Tce | Self::TceGateway => tce::server(stand, "tcp://127.0.0.1:0").await,
-            Self::WsRaw => ws_raw::server(stand).await,
-            Self::TceWs => tce::server(stand, "ws://127.0.0.1:0").await,
-            Self::MqRaw => mq_raw::server(stand).await,
-            Self::TceMq | Self::TceGatewayMq => tce_mq::server(stand, false).await,
-            Self::TceMqBatch | Self::TceGatewayMqBatch => tce_mq::server(stand, true).await,
-            Self::Ice | Self::IceGlacier2 => ice::server(stand).await,
+            Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::server(setup).await,
+            Self::Tonic => tonic::server(setup).await,
+            Self::Tarpc => tarpc::server(setup).await,
+            Self::Tce | Self::TceGateway => tce::server(setup, "tcp://127.0.0.1:0").await,
+            Self::WsRaw => ws_raw::server(setup).await,
+            Self::TceWs => tce::server(setup, "ws://127.0.0.1:0").await,
+            Self::MqRaw => mq_raw::server(setup).await,
+            Self::TceMq | Self::TceGatewayMq => tce_mq::server(setup, false).await,
+            Self::TceMqBatch | Self::TceGatewayMqBatch => tce_mq::server(setup, true).await,
+            Self::Ice | Self::IceGlacier2 => ice::server(setup).await,
         }
     }
 
-    /// Connects, and does what the load asks for.
+    /// Connects and generates the load.
     ///
     /// # Errors
-    /// A call failed, or an answer is not what was sent.
-    pub(crate) async fn client(self, server: &Address, load: &Load) -> Result<Measurement> {
+    /// A call failed, or an answer is not the text that was sent.
+    pub(crate) async fn client(
+        self,
+        server: &ServerAddress,
+        load: &LoadGenerator,
+    ) -> Result<Measurement> {
         match self {
             Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::client(server, load).await,
             Self::Tonic => tonic::client(server, load).await,

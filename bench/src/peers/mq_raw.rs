@@ -1,14 +1,14 @@
-//! The floor for message queues: calls over RabbitMQ by lapin, written by hand. A message's body
-//! is the caller's number and the text; answers find their callers by that number.
+//! The floor for message queues: calls over RabbitMQ with lapin used directly. The body of a
+//! message is a message number and the text; an answer is matched to its caller by the number.
 //!
-//! As tce does it: queues that survive the broker, messages that do so only where they are
-//! confirmed, 64 messages sent ahead of their acknowledgement, one acknowledgement for each.
-//! Publishes and acknowledgements run concurrently, which lapin gathers into fewer writes.
+//! As in tce, queues are durable, messages are persistent only in the confirmed case, and the
+//! prefetch is 64. Each message is acknowledged on its own. Publishes and acknowledgements run
+//! concurrently, so that lapin combines them into fewer writes.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -24,36 +24,36 @@ use lapin::{
     },
     types::{FieldTable, ShortString},
 };
-use tokio::{sync::oneshot, task::JoinSet};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
-use super::{Stand, queues::Queues, tce_mq::sum};
 use crate::{
-    load::{Client, Load},
+    case::LoadShape,
+    endpoint::{QueuePair, ServerAddress, ServerSetup},
+    load::{ConfirmedSender, EchoCaller, LoadGenerator},
     meter::{Measurement, Meter},
     payload::Payload,
-    process::Address,
-    shape::Shape,
 };
 
 const PREFETCH: u16 = 64;
-/// The oneway messages that may be on their way to the broker at once.
-const PUBLISHING: usize = 256;
-/// The caller's number in front of the text.
+/// Limit of oneway messages that are being published at once.
+const MAX_PUBLISHING: usize = 256;
+/// Bytes of the message number, which precedes the text.
 const NUMBER: usize = size_of::<u32>();
 
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
-/// A connection with a channel to publish by.
-struct Publisher {
+/// A connection to the broker with a channel for publishing to one queue.
+struct BrokerClient {
     connection: Connection,
     channel: Channel,
     queue: ShortString,
     properties: BasicProperties,
 }
 
-impl Publisher {
-    async fn open(queues: &Queues, queue: String, delivery_mode: u8) -> Result<Self> {
+impl BrokerClient {
+    async fn open(queues: &QueuePair, queue: String, delivery_mode: u8) -> Result<Self> {
         let uri = format!("amqp://{}/%2f", queues.broker);
         let connection = Connection::connect(&uri, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -65,7 +65,7 @@ impl Publisher {
         })
     }
 
-    /// Reads a queue, by a channel of its own.
+    /// Declares and consumes a queue, on a channel of its own.
     async fn consume(&self, queue: String) -> Result<Consumer> {
         let queue = ShortString::from(queue);
         let channel = self.connection.create_channel().await?;
@@ -93,26 +93,26 @@ impl Publisher {
         let publish =
             self.channel
                 .basic_publish(ShortString::default(), queue, options, body, properties);
-        // Where no confirmation was asked for, none is waited for.
+        // On a channel without publisher confirms, the second future is ready at once.
         let confirmation = publish.await?.await?;
         ensure!(!confirmation.is_nack(), "the broker refused a message");
         Ok(())
     }
 }
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
-    let queues = Queues::new(&stand)?;
-    let publisher = Publisher::open(&queues, queues.answers(), TRANSIENT).await?;
-    let calls = publisher.consume(queues.calls()).await?;
-    stand.ready.announce(&queues.to_string())?;
-    let is_oneway = matches!(stand.case.shape, Shape::Oneway | Shape::Confirmed);
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
+    let queues = QueuePair::new(&setup)?;
+    let broker = BrokerClient::open(&queues, queues.answers(), TRANSIENT).await?;
+    let calls = broker.consume(queues.calls()).await?;
+    setup.ready.announce(&queues.to_string())?;
+    let is_oneway = matches!(setup.case.shape, LoadShape::Oneway | LoadShape::Confirmed);
     calls
         .err_into()
         .try_for_each_concurrent(None, async |call: Delivery| {
             if is_oneway {
-                stand.received.note(text(&call.data)?);
+                setup.received.record(text(&call.data)?);
             } else {
-                publisher.publish(&call.data).await?;
+                broker.publish(&call.data).await?;
             }
             acknowledge(&call).await
         })
@@ -129,89 +129,96 @@ fn body(number: u32, text: &str) -> Vec<u8> {
 }
 
 fn text(body: &[u8]) -> Result<&[u8]> {
-    body.get(NUMBER..).context("a message without a number")
+    body.get(NUMBER..)
+        .context("a message has no message number")
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
-    let queues: Queues = server.endpoint.parse()?;
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
+    let queues: QueuePair = server.endpoint.parse()?;
     match load.case.shape {
-        Shape::Oneway => send_oneway(&queues, server, load).await,
-        Shape::Confirmed => send_confirmed(&queues, server, load).await,
+        LoadShape::Oneway => send_oneway(&queues, server, load).await,
+        LoadShape::Confirmed => {
+            let sender = PersistentSender::open(&queues, load.case.payload).await?;
+            load.send_confirmed(server.control, sender).await
+        }
         _ => {
-            let caller = Caller::open(&queues).await?;
+            let caller = QueueCaller::open(&queues).await?;
             load.call(&vec![caller; load.case.shape.connections()])
                 .await
         }
     }
 }
 
-/// Who waits for which answer.
-type Waiting = Arc<Mutex<HashMap<u32, oneshot::Sender<Vec<u8>>>>>;
+/// The callers that wait for an answer, by message number.
+type PendingAnswers = Arc<Mutex<HashMap<u32, oneshot::Sender<Vec<u8>>>>>;
 
 #[derive(Clone)]
-struct Caller {
-    publisher: Arc<Publisher>,
-    next: Arc<AtomicU32>,
-    waiting: Waiting,
+struct QueueCaller {
+    broker: Arc<BrokerClient>,
+    next_number: Arc<AtomicU32>,
+    pending: PendingAnswers,
 }
 
-impl Caller {
-    async fn open(queues: &Queues) -> Result<Self> {
-        let publisher = Publisher::open(queues, queues.calls(), TRANSIENT).await?;
-        let answers = publisher.consume(queues.answers()).await?;
-        let waiting = Waiting::default();
-        tokio::spawn(hand_out(answers, Arc::clone(&waiting)));
+impl QueueCaller {
+    async fn open(queues: &QueuePair) -> Result<Self> {
+        let broker = BrokerClient::open(queues, queues.calls(), TRANSIENT).await?;
+        let answers = broker.consume(queues.answers()).await?;
+        let pending = PendingAnswers::default();
+        tokio::spawn(deliver(answers, Arc::clone(&pending)));
         Ok(Self {
-            publisher: Arc::new(publisher),
-            next: Arc::default(),
-            waiting,
+            broker: Arc::new(broker),
+            next_number: Arc::default(),
+            pending,
         })
     }
 }
 
-/// Gives answers to their callers. Where that fails, callers find that nobody will answer.
-async fn hand_out(answers: Consumer, waiting: Waiting) -> Result<()> {
+/// Delivers answers to their callers. An error drops the pending ones, which fails their calls.
+async fn deliver(answers: Consumer, pending: PendingAnswers) -> Result<()> {
     answers
         .err_into()
         .try_for_each_concurrent(None, async |mut answer: Delivery| {
-            let (number, _) = answer.data.split_first_chunk().context("no number")?;
+            let (number, _) = answer
+                .data
+                .split_first_chunk()
+                .context("an answer has no message number")?;
             let number = u32::from_le_bytes(*number);
-            let caller = lock(&waiting).remove(&number);
-            let caller = caller.context("an answer for nobody")?;
-            // A caller that is gone needs no answer.
+            let caller = pending.lock().remove(&number);
+            let caller = caller.with_context(|| format!("no call has the number {number}"))?;
+            // Fails if the caller has been dropped, at the end of the measurement.
             let _ = caller.send(std::mem::take(&mut answer.data));
             acknowledge(&answer).await
         })
         .await
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Client for Caller {
+impl EchoCaller for QueueCaller {
     async fn echo(&mut self, text: &str) -> Result<String> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (caller, answer) = oneshot::channel();
-        lock(&self.waiting).insert(number, caller);
-        self.publisher.publish(&body(number, text)).await?;
+        self.pending.lock().insert(number, caller);
+        self.broker.publish(&body(number, text)).await?;
         let mut answer = answer.await?;
         Ok(String::from_utf8(answer.split_off(NUMBER))?)
     }
 }
 
-async fn send_oneway(queues: &Queues, server: &Address, load: &Load) -> Result<Measurement> {
-    let publisher = Publisher::open(queues, queues.calls(), TRANSIENT).await?;
+async fn send_oneway(
+    queues: &QueuePair,
+    server: &ServerAddress,
+    load: &LoadGenerator,
+) -> Result<Measurement> {
+    let broker = BrokerClient::open(queues, queues.calls(), TRANSIENT).await?;
     let meter = Meter::new(1)?;
     let body = body(0, Payload::new(0, load.case.payload).text());
     let sender = async {
         let mut publishing = FuturesUnordered::new();
         let mut sent = 0;
-        while !meter.is_over() {
-            if publishing.len() == PUBLISHING {
+        while !meter.is_stopped() {
+            if publishing.len() == MAX_PUBLISHING {
                 publishing.next().await.transpose()?;
             }
-            publishing.push(publisher.publish(&body));
+            publishing.push(broker.publish(&body));
             sent += 1;
         }
         while publishing.next().await.transpose()?.is_some() {}
@@ -220,25 +227,27 @@ async fn send_oneway(queues: &Queues, server: &Address, load: &Load) -> Result<M
     load.measure_oneway(server.control, &meter, sender).await
 }
 
-async fn send_confirmed(queues: &Queues, server: &Address, load: &Load) -> Result<Measurement> {
-    let publisher = Publisher::open(queues, queues.calls(), PERSISTENT).await?;
-    let confirms = ConfirmSelectOptions::default();
-    publisher.channel.confirm_select(confirms).await?;
-    let publisher = Arc::new(publisher);
-    let meter = Arc::new(Meter::new(1)?);
-    let body = body(0, Payload::new(0, load.case.payload).text());
-    let mut senders = JoinSet::new();
-    for _ in 0..load.case.shape.in_flight() {
-        let (publisher, meter, body) = (Arc::clone(&publisher), Arc::clone(&meter), body.clone());
-        senders.spawn(async move {
-            let mut sent = 0;
-            while !meter.is_over() {
-                publisher.publish(&body).await?;
-                sent += 1;
-            }
-            Ok(sent)
-        });
+/// Publishes persistent messages on a channel with publisher confirms.
+#[derive(Clone)]
+struct PersistentSender {
+    broker: Arc<BrokerClient>,
+    body: Vec<u8>,
+}
+
+impl PersistentSender {
+    async fn open(queues: &QueuePair, payload: usize) -> Result<Self> {
+        let broker = BrokerClient::open(queues, queues.calls(), PERSISTENT).await?;
+        let confirms = ConfirmSelectOptions::default();
+        broker.channel.confirm_select(confirms).await?;
+        Ok(Self {
+            broker: Arc::new(broker),
+            body: body(0, Payload::new(0, payload).text()),
+        })
     }
-    load.measure_oneway(server.control, &meter, sum(senders))
-        .await
+}
+
+impl ConfirmedSender for PersistentSender {
+    async fn send(&self) -> Result<()> {
+        self.broker.publish(&self.body).await
+    }
 }

@@ -1,5 +1,5 @@
-//! The floor: frames of a four-byte length and a text over tokio's TCP, as the fastest
-//! straightforward program would do it.
+//! The floor for sockets: frames of a four-byte length and a text over tokio's TCP, as in the
+//! fastest straightforward program.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,29 +10,26 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    Stand,
-    streams::{connect, listen, serve_each},
-};
+use super::tcp::{connect, listen, serve_each};
 use crate::{
-    control::Received,
-    load::Load,
+    case::LoadShape,
+    control::ReceiveCounter,
+    endpoint::{ServerAddress, ServerSetup},
+    load::LoadGenerator,
     meter::{Measurement, Meter},
     payload::Payload,
-    process::Address,
-    shape::Shape,
 };
 
 const BUFFER: usize = 64 * 1024;
 const PREFIX: usize = size_of::<u32>();
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
     let (listener, address) = listen().await?;
-    stand.ready.announce(&address.to_string())?;
-    match stand.case.shape {
-        Shape::Oneway => {
+    setup.ready.announce(&address.to_string())?;
+    match setup.case.shape {
+        LoadShape::Oneway => {
             serve_each(listener, |stream| {
-                count(stream, Arc::clone(&stand.received))
+                count(stream, Arc::clone(&setup.received))
             })
             .await
         }
@@ -41,31 +38,31 @@ pub(super) async fn server(stand: Stand) -> Result<()> {
 }
 
 async fn echo(mut stream: TcpStream) -> Result<()> {
-    let mut input = Input::new();
+    let mut input = InputBuffer::new();
     while input.read(&mut stream).await? {
-        let whole = input.whole_frames(|_| {})?;
-        stream.write_all(&input.buffer[..whole]).await?;
-        input.consume(whole);
+        let complete = input.complete_frames(|_| {})?;
+        stream.write_all(&input.buffer[..complete]).await?;
+        input.consume(complete);
     }
     Ok(())
 }
 
-async fn count(mut stream: TcpStream, received: Arc<Received>) -> Result<()> {
-    let mut input = Input::new();
+async fn count(mut stream: TcpStream, received: Arc<ReceiveCounter>) -> Result<()> {
+    let mut input = InputBuffer::new();
     while input.read(&mut stream).await? {
-        let whole = input.whole_frames(|text| received.note(text))?;
-        input.consume(whole);
+        let complete = input.complete_frames(|text| received.record(text))?;
+        input.consume(complete);
     }
     Ok(())
 }
 
-/// What was read and is not yet dealt with.
-struct Input {
+/// Bytes that were read and are not yet processed.
+struct InputBuffer {
     buffer: Vec<u8>,
     filled: usize,
 }
 
-impl Input {
+impl InputBuffer {
     fn new() -> Self {
         Self {
             buffer: vec![0; BUFFER],
@@ -73,7 +70,7 @@ impl Input {
         }
     }
 
-    /// Reads once; false at the end of the stream.
+    /// Reads once. Returns false at the end of the stream.
     async fn read(&mut self, stream: &mut TcpStream) -> Result<bool> {
         let read = stream.read(&mut self.buffer[self.filled..]).await?;
         ensure!(
@@ -84,17 +81,20 @@ impl Input {
         Ok(read > 0)
     }
 
-    /// How many bytes are whole frames; each one's text is handed out.
-    fn whole_frames(&self, mut each: impl FnMut(&[u8])) -> Result<usize> {
+    /// The number of bytes in complete frames. Calls `each` with the text of each frame.
+    fn complete_frames(&self, mut each: impl FnMut(&[u8])) -> Result<usize> {
         let mut rest = &self.buffer[..self.filled];
-        while let Some((prefix, behind)) = rest.split_first_chunk::<PREFIX>() {
+        while let Some((prefix, after_prefix)) = rest.split_first_chunk::<PREFIX>() {
             let length = usize::try_from(u32::from_le_bytes(*prefix))?;
-            ensure!(length <= BUFFER - PREFIX, "a frame of {length} bytes");
-            let Some((text, behind)) = behind.split_at_checked(length) else {
+            ensure!(
+                length <= BUFFER - PREFIX,
+                "a frame of {length} bytes is longer than the buffer"
+            );
+            let Some((text, after_frame)) = after_prefix.split_at_checked(length) else {
                 break;
             };
             each(text);
-            rest = behind;
+            rest = after_frame;
         }
         Ok(self.filled - rest.len())
     }
@@ -105,21 +105,21 @@ impl Input {
     }
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     match load.case.shape {
-        Shape::Oneway => send_oneway(server, load).await,
+        LoadShape::Oneway => send_oneway(server, load).await,
         _ => call_in_batches(server, load).await,
     }
 }
 
-async fn call_in_batches(server: &Address, load: &Load) -> Result<Measurement> {
+async fn call_in_batches(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let shape = load.case.shape;
     let meter = Arc::new(Meter::new(shape.connections())?);
     let mut callers = JoinSet::new();
     for connection in 0..shape.connections() {
         let stream = connect(&server.endpoint).await?;
         let first = connection * shape.in_flight();
-        let batch = Batch::new(first, shape.in_flight(), load.case.payload)?;
+        let batch = CallBatch::new(first, shape.in_flight(), load.case.payload)?;
         callers.spawn(exchange_in_a_loop(stream, batch, Arc::clone(&meter)));
     }
     load.measure(&meter, callers).await
@@ -127,12 +127,12 @@ async fn call_in_batches(server: &Address, load: &Load) -> Result<Measurement> {
 
 async fn exchange_in_a_loop(
     mut stream: TcpStream,
-    mut batch: Batch,
+    mut batch: CallBatch,
     meter: Arc<Meter>,
 ) -> Result<u64> {
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_over() {
+    while !meter.is_stopped() {
         let started = Instant::now();
         batch.exchange(&mut stream).await?;
         batch.check(nth)?;
@@ -145,32 +145,34 @@ async fn exchange_in_a_loop(
     Ok(counted)
 }
 
-/// The frames of all calls in flight on a connection, and what came back for them.
-struct Batch {
+/// The frames of all calls in flight on a connection, and the answers to them.
+struct CallBatch {
     calls: u64,
-    frame: usize,
+    /// Bytes of one frame.
+    frame_length: usize,
     frames: Vec<u8>,
     answers: Vec<u8>,
 }
 
-impl Batch {
+impl CallBatch {
     fn new(first_caller: usize, calls: usize, payload: usize) -> Result<Self> {
         let mut frames = Vec::new();
         for call in 0..calls {
             append_frame(&mut frames, &Payload::new(first_caller + call, payload))?;
         }
-        // A byte more than is expected: a read that leaves room tells tokio that the socket is
-        // empty, which saves asking the kernel again.
+        // One byte longer than the answers: a read that does not fill the buffer tells tokio that
+        // the socket is empty, which saves a system call.
         let answers = vec![0; frames.len() + 1];
         Ok(Self {
             calls: u64::try_from(calls)?,
-            frame: PREFIX + payload,
+            frame_length: PREFIX + payload,
             frames,
             answers,
         })
     }
 
-    /// Reads beside writing: a large batch is more than the sockets' buffers have to hold.
+    /// Writes all frames and reads all answers. Both at once: a large batch exceeds the sockets'
+    /// buffers.
     async fn exchange(&mut self, stream: &mut TcpStream) -> Result<()> {
         let Self {
             frames, answers, ..
@@ -185,33 +187,36 @@ impl Batch {
                     read => filled += read,
                 }
             }
-            ensure!(filled == frames.len(), "more came back than was sent");
+            ensure!(
+                filled == frames.len(),
+                "the answers have more bytes than the calls"
+            );
             Ok(())
         };
         tokio::try_join!(write, read)?;
         Ok(())
     }
 
-    /// Lengths always, contents as often as [`Payload`] compares them.
+    /// Compares the lengths of all answers, and the contents as often as [`Payload`] does.
     fn check(&self, nth: u64) -> Result<()> {
         let answers = &self.answers[..self.frames.len()];
-        let same = if Payload::compares(nth) {
+        let same = if Payload::should_compare(nth) {
             answers == self.frames
         } else {
             let prefixes = answers
-                .chunks_exact(self.frame)
+                .chunks_exact(self.frame_length)
                 .map(|frame| &frame[..PREFIX]);
             prefixes.eq(self
                 .frames
-                .chunks_exact(self.frame)
+                .chunks_exact(self.frame_length)
                 .map(|frame| &frame[..PREFIX]))
         };
-        ensure!(same, "batch {nth} is not what was sent");
+        ensure!(same, "the answers to batch {nth} are not what was sent");
         Ok(())
     }
 }
 
-async fn send_oneway(server: &Address, load: &Load) -> Result<Measurement> {
+async fn send_oneway(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let stream = connect(&server.endpoint).await?;
     let meter = Meter::new(1)?;
     let mut frame = Vec::new();
@@ -219,7 +224,7 @@ async fn send_oneway(server: &Address, load: &Load) -> Result<Measurement> {
     let sender = async {
         let mut output = BufWriter::with_capacity(BUFFER, stream);
         let mut sent = 0;
-        while !meter.is_over() {
+        while !meter.is_stopped() {
             output.write_all(&frame).await?;
             sent += 1;
         }

@@ -1,6 +1,6 @@
-//! tarpc over TCP with bincode, the faster of the two codecs it brings. Each call is served in a
-//! task of its own, as its documentation does. Awaiting one after the other in place is a fifth
-//! faster with small texts, but then one slow call holds up all others on the connection.
+//! tarpc over TCP with bincode, the faster of its two codecs. Each call is served in its own task, as
+//! in tarpc's documentation. Serving calls one after the other in the connection's task is a fifth
+//! faster with small texts, but then a slow call delays all later calls on the connection.
 
 use anyhow::Result;
 use futures::StreamExt;
@@ -12,14 +12,11 @@ use tarpc::{
 };
 use tokio::net::TcpStream;
 
-use super::{
-    Stand,
-    streams::{connect, listen, serve_each},
-};
+use super::tcp::{connect, listen, serve_each};
 use crate::{
-    load::{Client, Load},
+    endpoint::{ServerAddress, ServerSetup},
+    load::{EchoCaller, LoadGenerator},
     meter::Measurement,
-    process::Address,
 };
 
 #[tarpc::service]
@@ -27,16 +24,16 @@ trait Echo {
     async fn echo(text: String) -> String;
 }
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
     let (listener, address) = listen().await?;
-    stand.ready.announce(&address.to_string())?;
+    setup.ready.announce(&address.to_string())?;
     serve_each(listener, serve).await
 }
 
 #[derive(Clone)]
-struct Servant;
+struct EchoImpl;
 
-impl Echo for Servant {
+impl Echo for EchoImpl {
     async fn echo(self, _: context::Context, text: String) -> String {
         text
     }
@@ -46,7 +43,7 @@ async fn serve(stream: TcpStream) -> Result<()> {
     let framed = LengthDelimitedCodec::builder().new_framed(stream);
     let transport = serde_transport::new(framed, Bincode::default());
     BaseChannel::with_defaults(transport)
-        .execute(Servant.serve())
+        .execute(EchoImpl.serve())
         .for_each(|call| async {
             tokio::spawn(call);
         })
@@ -54,7 +51,7 @@ async fn serve(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let mut clients = Vec::new();
     for _ in 0..load.case.shape.connections() {
         let framed = LengthDelimitedCodec::builder().new_framed(connect(&server.endpoint).await?);
@@ -64,9 +61,9 @@ pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement>
     load.call(&clients).await
 }
 
-impl Client for EchoClient {
+impl EchoCaller for EchoClient {
     async fn echo(&mut self, text: &str) -> Result<String> {
-        // The inherent method, which is the call itself.
+        // The inherent method of the generated client, not this trait's.
         Ok(EchoClient::echo(self, context::current(), text.to_owned()).await?)
     }
 }

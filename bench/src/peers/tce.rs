@@ -4,20 +4,19 @@
 use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
-use tce_runtime::{Adapter, Communicator, Context, Fault};
+use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
 use tokio::task::coop;
 
-use super::Stand;
 use crate::{
-    control::Received,
-    load::{Client, Load},
+    case::LoadShape,
+    control::ReceiveCounter,
+    endpoint::{ServerAddress, ServerSetup},
+    load::{EchoCaller, LoadGenerator},
     meter::{Measurement, Meter},
     payload::Payload,
-    process::Address,
-    shape::Shape,
 };
 
-#[expect(unreachable_pub, reason = "generated to fit any crate")]
+#[expect(unreachable_pub, reason = "generated code is made for public modules")]
 mod generated {
     tce_runtime::include_idl!(bench);
 }
@@ -25,45 +24,45 @@ mod generated {
 pub(super) use generated::bench::EchoPrx;
 use generated::bench::{Echo, EchoServant};
 
-pub(super) async fn server(stand: Stand, endpoint: &str) -> Result<()> {
-    let _polls = stand.case.busy_poll.begin();
+pub(super) async fn server(setup: ServerSetup, endpoint: &str) -> Result<()> {
+    let _busy_poll = setup.case.busy_poll.begin_in_server();
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, endpoint).await?;
-    adapter.add_servant(servant(stand.received)).start();
-    stand.ready.announce(&adapter.endpoint().to_string())?;
+    adapter.add_servant(servant(setup.received)).start();
+    setup.ready.announce(&adapter.endpoint().to_string())?;
     pending().await
 }
 
-pub(super) fn servant(received: Arc<Received>) -> impl tce_runtime::Servant {
-    EchoServant::new(Servant(received))
+pub(super) fn servant(received: Arc<ReceiveCounter>) -> impl Servant {
+    EchoServant::new(EchoImpl(received))
 }
 
-struct Servant(Arc<Received>);
+struct EchoImpl(Arc<ReceiveCounter>);
 
-impl Echo for Servant {
+impl Echo for EchoImpl {
     async fn echo(&self, text: String, _: &Context) -> Result<String, Fault> {
         Ok(text)
     }
 
     async fn heartbeat(&self, text: String, _: &Context) -> Result<(), Fault> {
-        self.0.note(text.as_bytes());
+        self.0.record(text.as_bytes());
         Ok(())
     }
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
-    let communicator = Communicator::with_options(load.case.busy_poll.options());
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
+    let communicator = Communicator::with_options(load.case.busy_poll.client_options());
     let mut clients = Vec::new();
     for _ in 0..load.case.shape.connections() {
         clients.push(EchoPrx::connect(&communicator, &server.endpoint).await?);
     }
     match load.case.shape {
-        Shape::Oneway => send_oneway(&clients[0], server, load).await,
+        LoadShape::Oneway => send_oneway(&clients[0], server, load).await,
         _ => load.call(&clients).await,
     }
 }
 
-/// Whether somebody answers there.
+/// Whether a server answers calls at `endpoint`.
 pub(crate) fn answers(endpoint: &str) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -78,7 +77,7 @@ pub(crate) fn answers(endpoint: &str) -> bool {
     })
 }
 
-impl Client for EchoPrx {
+impl EchoCaller for EchoPrx {
     async fn echo(&mut self, text: &str) -> Result<String> {
         Ok(EchoPrx::echo(self, text).await?)
     }
@@ -86,17 +85,17 @@ impl Client for EchoPrx {
 
 pub(super) async fn send_oneway(
     client: &EchoPrx,
-    server: &Address,
-    load: &Load,
+    server: &ServerAddress,
+    load: &LoadGenerator,
 ) -> Result<Measurement> {
     let meter = Meter::new(1)?;
     let payload = Payload::new(0, load.case.payload);
     let sender = async {
         let mut sent = 0;
-        while !meter.is_over() {
+        while !meter.is_stopped() {
             client.heartbeat_oneway(payload.text()).await?;
             sent += 1;
-            // What never has to wait would never let the connection's task write.
+            // A sender that never waits would keep the connection's task from writing.
             coop::consume_budget().await;
         }
         Ok(sent)

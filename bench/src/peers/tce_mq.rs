@@ -1,60 +1,76 @@
-//! tce over RabbitMQ, by the same generated code: the queues are named in a configuration as
-//! programs load it from `config.yml`. The two ends have communicators of their own.
+//! tce over RabbitMQ, by the same generated code. The queues are configured by text in the format
+//! of `config.yml`. Server and client have a communicator each.
 
-use std::{future::pending, sync::Arc};
+use std::future::pending;
 
 use anyhow::Result;
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
-use tokio::task::JoinSet;
 
-use super::{
-    Stand,
-    queues::Queues,
-    tce::{EchoPrx, send_oneway, servant},
-};
+use super::tce::{EchoPrx, send_oneway, servant};
 use crate::{
-    load::Load,
-    meter::{Measurement, Meter},
+    case::LoadShape,
+    endpoint::{QueuePair, ServerAddress, ServerSetup},
+    load::{ConfirmedSender, LoadGenerator},
+    meter::Measurement,
     payload::Payload,
-    process::Address,
-    shape::Shape,
 };
 
-pub(super) async fn server(stand: Stand, in_batches: bool) -> Result<()> {
-    let queues = Queues::new(&stand)?;
-    let communicator = open(&queues, stand.case.shape, in_batches, "server").await?;
+pub(super) async fn server(setup: ServerSetup, in_batches: bool) -> Result<()> {
+    let queues = QueuePair::new(&setup)?;
+    let communicator = open(&queues, setup.case.shape, in_batches, "server").await?;
     let adapter = Adapter::listen(&communicator, "mq:calls").await?;
-    adapter.add_servant(servant(stand.received)).start();
-    stand.ready.announce(&queues.to_string())?;
+    adapter.add_servant(servant(setup.received)).start();
+    setup.ready.announce(&queues.to_string())?;
     pending().await
 }
 
-pub(super) async fn client(server: &Address, load: &Load, in_batches: bool) -> Result<Measurement> {
+pub(super) async fn client(
+    server: &ServerAddress,
+    load: &LoadGenerator,
+    in_batches: bool,
+) -> Result<Measurement> {
     let shape = load.case.shape;
-    let queues: Queues = server.endpoint.parse()?;
+    let queues: QueuePair = server.endpoint.parse()?;
     let communicator = open(&queues, shape, in_batches, "client").await?;
     let client = EchoPrx::connect(&communicator, "mq:calls").await?;
     match shape {
-        Shape::Oneway => send_oneway(&client, server, load).await,
-        Shape::Confirmed => send_confirmed(&client, server, load).await,
+        LoadShape::Oneway => send_oneway(&client, server, load).await,
+        LoadShape::Confirmed => {
+            let payload = Payload::new(0, load.case.payload);
+            let sender = DurableSender { client, payload };
+            load.send_confirmed(server.control, sender).await
+        }
         _ => load.call(&[client]).await,
     }
 }
 
+/// On a durable queue a oneway call completes when the broker has confirmed its message.
+#[derive(Clone)]
+struct DurableSender {
+    client: EchoPrx,
+    payload: Payload,
+}
+
+impl ConfirmedSender for DurableSender {
+    async fn send(&self) -> Result<()> {
+        Ok(self.client.heartbeat_oneway(self.payload.text()).await?)
+    }
+}
+
 async fn open(
-    queues: &Queues,
-    shape: Shape,
+    queues: &QueuePair,
+    shape: LoadShape,
     in_batches: bool,
     process: &str,
 ) -> Result<Communicator> {
     let communicator = Communicator::new();
-    let text = configuration(queues, shape == Shape::Confirmed, in_batches);
+    let text = configuration(queues, shape == LoadShape::Confirmed, in_batches);
     let config = MqConfig::parse(&text, "the benchmark's configuration", process)?;
     communicator.open_mq(config).await?;
     Ok(communicator)
 }
 
-fn configuration(queues: &Queues, is_durable: bool, in_batches: bool) -> String {
+fn configuration(queues: &QueuePair, is_durable: bool, in_batches: bool) -> String {
     let (host, port) = (queues.broker.ip(), queues.broker.port());
     let batch = u8::from(in_batches);
     let endpoint = |name, queue: &str| {
@@ -75,33 +91,4 @@ fn configuration(queues: &Queues, is_durable: bool, in_batches: bool) -> String 
          - {{name: answers, af_mode: AF_READ}}\n  \
          endpoint_pairs:\n    - {{call: calls, return: answers}}\n"
     )
-}
-
-/// On a durable queue a oneway call waits until the broker has confirmed it.
-async fn send_confirmed(client: &EchoPrx, server: &Address, load: &Load) -> Result<Measurement> {
-    let meter = Arc::new(Meter::new(1)?);
-    let mut senders = JoinSet::new();
-    for _ in 0..load.case.shape.in_flight() {
-        let (client, meter) = (client.clone(), Arc::clone(&meter));
-        let payload = Payload::new(0, load.case.payload);
-        senders.spawn(async move {
-            let mut sent = 0;
-            while !meter.is_over() {
-                client.heartbeat_oneway(payload.text()).await?;
-                sent += 1;
-            }
-            Ok(sent)
-        });
-    }
-    load.measure_oneway(server.control, &meter, sum(senders))
-        .await
-}
-
-/// How many messages all senders together have sent.
-pub(super) async fn sum(mut senders: JoinSet<Result<u64>>) -> Result<u64> {
-    let mut sent = 0;
-    while let Some(sender) = senders.join_next().await {
-        sent += sender??;
-    }
-    Ok(sent)
 }

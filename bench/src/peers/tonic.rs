@@ -1,5 +1,5 @@
-//! gRPC by tonic. Defaults throughout but `TCP_NODELAY`: its windows already hold more than is ever
-//! in flight here.
+//! gRPC by tonic, with its defaults and `TCP_NODELAY`. The default flow-control windows hold more
+//! than is ever in flight here.
 
 use anyhow::{Result, bail};
 use tonic::{
@@ -7,11 +7,11 @@ use tonic::{
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 
-use super::{Stand, streams::listen};
+use super::tcp::listen;
 use crate::{
-    load::{Client, Load},
+    endpoint::{ServerAddress, ServerSetup},
+    load::{EchoCaller, LoadGenerator},
     meter::Measurement,
-    process::Address,
 };
 
 #[expect(
@@ -25,11 +25,11 @@ mod echo {
 
 use echo::{Text, echo_client, echo_server};
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
     let (listener, address) = listen().await?;
-    stand.ready.announce(&format!("http://{address}"))?;
+    setup.ready.announce(&format!("http://{address}"))?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let echo = echo_server::EchoServer::new(Servant);
+    let echo = echo_server::EchoServer::new(EchoImpl);
     Server::builder()
         .add_service(echo)
         .serve_with_incoming(incoming)
@@ -37,16 +37,16 @@ pub(super) async fn server(stand: Stand) -> Result<()> {
     bail!("the server stopped");
 }
 
-struct Servant;
+struct EchoImpl;
 
 #[tonic::async_trait]
-impl echo_server::Echo for Servant {
+impl echo_server::Echo for EchoImpl {
     async fn echo(&self, request: Request<Text>) -> Result<Response<Text>, Status> {
         Ok(Response::new(request.into_inner()))
     }
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let mut clients = Vec::new();
     for _ in 0..load.case.shape.connections() {
         let endpoint = Endpoint::from_shared(server.endpoint.clone())?.tcp_nodelay(true);
@@ -55,7 +55,7 @@ pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement>
     load.call(&clients).await
 }
 
-impl Client for echo_client::EchoClient<Channel> {
+impl EchoCaller for echo_client::EchoClient<Channel> {
     async fn echo(&mut self, text: &str) -> Result<String> {
         let answer = self
             .echo(Text {

@@ -1,5 +1,5 @@
-//! The floor for WebSocket: one binary message a text, by tungstenite over tokio's TCP, as the
-//! fastest straightforward program would do it.
+//! The floor for WebSocket: one binary message for each text, by tungstenite over tokio's TCP, as
+//! in the fastest straightforward program.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,23 +11,20 @@ use tokio_tungstenite::{
     tungstenite::{Bytes, Message, protocol::WebSocketConfig},
 };
 
-use super::{
-    Stand,
-    streams::{connect, listen, serve_each},
-};
+use super::tcp::{connect, listen, serve_each};
 use crate::{
-    control::Received,
-    load::Load,
+    case::LoadShape,
+    control::ReceiveCounter,
+    endpoint::{ServerAddress, ServerSetup},
+    load::LoadGenerator,
     meter::{Measurement, Meter},
     payload::Payload,
-    process::Address,
-    shape::Shape,
 };
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// tungstenite clears its read buffer before each read: its default of 128 KiB costs more than it
-/// saves.
+/// tungstenite clears its read buffer before each read: with the default of 128 KiB that costs more
+/// than larger reads save.
 fn config() -> Option<WebSocketConfig> {
     Some(
         WebSocketConfig::default()
@@ -36,13 +33,13 @@ fn config() -> Option<WebSocketConfig> {
     )
 }
 
-pub(super) async fn server(stand: Stand) -> Result<()> {
+pub(super) async fn server(setup: ServerSetup) -> Result<()> {
     let (listener, address) = listen().await?;
-    stand.ready.announce(&address.to_string())?;
-    match stand.case.shape {
-        Shape::Oneway => {
+    setup.ready.announce(&address.to_string())?;
+    match setup.case.shape {
+        LoadShape::Oneway => {
             serve_each(listener, |stream| {
-                count(stream, Arc::clone(&stand.received))
+                count(stream, Arc::clone(&setup.received))
             })
             .await
         }
@@ -54,12 +51,12 @@ async fn echo(stream: TcpStream) -> Result<()> {
     let mut socket = accept_async_with_config(stream, config()).await?;
     while let Some(first) = socket.next().await {
         let mut message = Some(first);
-        // All that one read brought is answered by one write.
+        // One write answers all messages of one read.
         while let Some(received) = message {
             match received? {
                 Message::Binary(text) => socket.feed(Message::Binary(text)).await?,
                 Message::Close(_) => return Ok(()),
-                other => bail!("{other:?} was not expected"),
+                other => bail!("unexpected message {other:?}"),
             }
             message = socket.next().now_or_never().flatten();
         }
@@ -68,33 +65,33 @@ async fn echo(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-async fn count(stream: TcpStream, received: Arc<Received>) -> Result<()> {
+async fn count(stream: TcpStream, received: Arc<ReceiveCounter>) -> Result<()> {
     let mut socket = accept_async_with_config(stream, config()).await?;
     while let Some(message) = socket.next().await {
         match message? {
-            Message::Binary(text) => received.note(&text),
+            Message::Binary(text) => received.record(&text),
             Message::Close(_) => return Ok(()),
-            other => bail!("{other:?} was not expected"),
+            other => bail!("unexpected message {other:?}"),
         }
     }
     Ok(())
 }
 
-pub(super) async fn client(server: &Address, load: &Load) -> Result<Measurement> {
+pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     match load.case.shape {
-        Shape::Oneway => send_oneway(server, load).await,
+        LoadShape::Oneway => send_oneway(server, load).await,
         _ => call_in_batches(server, load).await,
     }
 }
 
-async fn open(server: &Address) -> Result<Socket> {
+async fn open(server: &ServerAddress) -> Result<Socket> {
     let stream = connect(&server.endpoint).await?;
     let url = format!("ws://{}/", server.endpoint);
     let (socket, _) = client_async_with_config(url, stream, config()).await?;
     Ok(socket)
 }
 
-async fn call_in_batches(server: &Address, load: &Load) -> Result<Measurement> {
+async fn call_in_batches(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let shape = load.case.shape;
     let meter = Arc::new(Meter::new(shape.connections())?);
     let mut callers = JoinSet::new();
@@ -121,7 +118,7 @@ async fn exchange_in_a_loop(
     let calls = u64::try_from(payloads.len())?;
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_over() {
+    while !meter.is_stopped() {
         let started = Instant::now();
         exchange(&mut socket, &texts, &payloads, nth).await?;
         nth += 1;
@@ -134,8 +131,7 @@ async fn exchange_in_a_loop(
     Ok(counted)
 }
 
-/// Sends all texts and reads them back: beside each other, since a large batch is more than the
-/// sockets' buffers have to hold.
+/// Sends all texts and reads all answers. Both at once: a large batch exceeds the sockets' buffers.
 async fn exchange(
     socket: &mut Socket,
     texts: &[Bytes],
@@ -151,8 +147,11 @@ async fn exchange(
     };
     let receive = async {
         for payload in payloads {
-            let answer = receiver.next().await.context("the server is gone")??;
-            ensure!(answer.is_binary(), "{answer:?} was not expected");
+            let answer = receiver
+                .next()
+                .await
+                .context("the server closed the connection")??;
+            ensure!(answer.is_binary(), "unexpected message {answer:?}");
             payload.check(nth, &answer.into_data())?;
         }
         Ok(())
@@ -161,17 +160,17 @@ async fn exchange(
     Ok(())
 }
 
-async fn send_oneway(server: &Address, load: &Load) -> Result<Measurement> {
+async fn send_oneway(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let mut socket = open(server).await?;
     let meter = Meter::new(1)?;
     let payload = Payload::new(0, load.case.payload);
     let text = Bytes::copy_from_slice(payload.text().as_bytes());
     let sender = async {
         let mut sent = 0;
-        while !meter.is_over() {
+        while !meter.is_stopped() {
             socket.feed(Message::Binary(text.clone())).await?;
             sent += 1;
-            // A socket that always has room would leave no time for the clock.
+            // A socket that is always writable would keep the clock's task from running.
             tokio::task::coop::consume_budget().await;
         }
         socket.close(None).await?;

@@ -1,13 +1,13 @@
-//! What the client calls.
+//! The client's calls.
 
 use std::{error::Error, time::Duration};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::test::{ITerminal, ITerminalServant, ServerPrx};
 
-/// What the server calls back.
+/// The servant that the server calls back.
 struct TerminalImpl(mpsc::Sender<String>);
 
 impl ITerminal for TerminalImpl {
@@ -17,31 +17,31 @@ impl ITerminal for TerminalImpl {
     }
 }
 
-/// Calls the server in every way, and is called back.
+/// Makes every kind of call, and is called back.
 ///
 /// # Errors
-/// A call failed that should not have.
-pub async fn call_in_every_way(server: &ServerPrx) -> Result<(), Box<dyn Error>> {
+/// If a call fails, the one with a timeout excepted.
+pub async fn make_every_kind_of_call(server: &ServerPrx) -> Result<(), Box<dyn Error>> {
     println!("twoway: {}", server.echo("hello").await?);
 
-    // Extra: pairs that travel beside the parameters.
+    // Extra: string pairs, sent with the parameters.
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
-    // Async: sent now, the result whenever it is wanted.
-    let pending = server.echo_async("pingpang");
+    // Async: the call is sent here, its result awaited later.
+    let pending = server.echo("pingpang");
     println!("async: {}", pending.await?);
 
-    // A call that takes longer than it may.
-    let hurried = server.with_timeout(Duration::from_secs(1));
-    if let Err(error) = hurried.timeout(3).await {
+    // Timeout: a call that takes longer than its proxy allows.
+    let impatient = server.with_timeout(Duration::from_secs(1));
+    if let Err(error) = impatient.timeout(3).await {
         println!("timeout: {error}");
     }
 
-    // Oneway: nobody answers. Into a durable queue: returns once the broker has it safe.
+    // Oneway: no answer. Returns when the broker has confirmed it, since the queue is durable.
     server.heartbeat_oneway("hello world!").await?;
 
-    // Bidirectional: the server calls a servant of ours, by the queue of our answers.
+    // Bidirectional: the server calls our servant, through the queue of our answers.
     let (messages, mut message) = mpsc::channel(1);
     let terminal = ITerminalServant::new(TerminalImpl(messages));
     server.connection().add_servant(terminal);

@@ -6,5 +6,5 @@ tce_runtime::include_idl!(test);
 mod client;
 mod server;
 
-pub use client::call_in_every_way;
+pub use client::make_every_kind_of_call;
 pub use server::ServerImpl;

@@ -1,12 +1,12 @@
-//! What the server does when it is called.
+//! The server's servant.
 
 use std::time::{Duration, SystemTime};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 use crate::test::{BaseServer, ITerminalPrx, Server};
 
-/// Answers `test::Server`, and calls its clients back.
+/// Implements `test::Server`, and calls clients back.
 pub struct ServerImpl;
 
 impl BaseServer for ServerImpl {
@@ -24,7 +24,11 @@ impl Server for ServerImpl {
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
         println!("enter timeout: {secs}");
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 
@@ -34,7 +38,7 @@ impl Server for ServerImpl {
     }
 
     async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
-        // By the queue that the caller named for its answers.
+        // Through the queue that the call names for its RETURN.
         let client = ITerminalPrx::to_caller(ctx);
         client.on_message_oneway("server push message!").await?;
         Ok(())

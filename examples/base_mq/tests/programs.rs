@@ -1,5 +1,4 @@
-//! Both programs, run as processes against each other by a RabbitMQ node; and the one that needs
-//! none.
+//! Both programs as processes, with a RabbitMQ node; and the program that needs none.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +18,7 @@ use std::{
 
 use example_base_mq::test::ServerPrx;
 use program::Program;
-use tce_runtime::{Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 use tce_test_rabbitmq::Node;
 
 /// What the client prints.
@@ -31,7 +30,7 @@ timeout: test::Server::timeout: TIMEOUT: no answer within 1s (mq:mq_server)
 onMessage: server push message!
 ";
 
-/// What the server prints meanwhile.
+/// What the server prints for it.
 const SERVER: &str = r#"extra oob data: [("__mq_return__", "mq_client")]
 extra oob data: [("name", "scott.bo"), ("__mq_return__", "mq_client")]
 extra oob data: [("__mq_return__", "mq_client")]
@@ -39,7 +38,7 @@ enter timeout: 3
 heartbeat: hello world!
 "#;
 
-/// The programs' configuration, with the node's port in it.
+/// A copy of the programs' configuration, with the node's port.
 fn configuration(folder: &Path, port: u16) -> PathBuf {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.yml")).unwrap();
     let text = text.replace("host: localhost", "host: 127.0.0.1");
@@ -68,12 +67,12 @@ fn assert_printed(output: &Output, expected: &str) {
 }
 
 #[tokio::test]
-async fn both_talk_by_a_broker() {
+async fn calls_through_a_broker_work() {
     let node = Node::start();
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), node.port());
 
-    // What is sent while no server is there waits for the first that comes.
+    // A call sent while no server runs waits in the queue for the first one.
     let communicator = Communicator::new();
     let queues = MqConfig::load(&config, "client").unwrap();
     communicator.open_mq(queues).await.unwrap();
@@ -90,7 +89,7 @@ async fn both_talk_by_a_broker() {
 }
 
 #[test]
-fn both_talk_in_one_process() {
+fn calls_in_one_process_work() {
     let output = Command::new(env!("CARGO_BIN_EXE_base-mq-in-memory"))
         .output()
         .unwrap();
@@ -105,11 +104,11 @@ fn both_talk_in_one_process() {
 }
 
 #[test]
-fn without_a_broker_the_client_says_so() {
+fn without_a_broker_the_client_fails_with_its_address() {
     let folder = tempfile::tempdir().unwrap();
     let config = configuration(folder.path(), 1);
     let output = client(&config).output().unwrap();
     assert!(!output.status.success());
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(complaint.contains("127.0.0.1:1"), "{complaint}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("127.0.0.1:1"), "{message}");
 }

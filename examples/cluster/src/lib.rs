@@ -1,3 +1,3 @@
-//! What client, gateway and server share: the code generated from `idl/test.idl`.
+//! The code generated from `idl/test.idl`, shared by client, gateway and server.
 
 tce_runtime::include_idl!(test);

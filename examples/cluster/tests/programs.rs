@@ -1,4 +1,4 @@
-//! The three programs, run as processes: by a RabbitMQ node, and without one.
+//! The three programs as processes, with a RabbitMQ node and without one.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,23 +19,23 @@ use program::Program;
 use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
-/// What a client prints; `*` stands for what differs each time.
+/// What a client prints; `*` stands for text that differs between runs.
 const CLIENT: &str = "\
 twoway: Yah! hello
 inherited: 20*Z
 extra: Yah! hello
 async: Yah! pingpang
 timeout: test::Server::timeout: TIMEOUT: no answer within 1s (*)
-ping: the gateway is there
+ping: the gateway answered
 onMessage: server push message!
 ";
 
-/// What a gateway prints of a user who comes, calls and goes.
+/// Output of a gateway for a user who logs in, calls and logs out.
 fn gateway_log(user: &str) -> String {
-    format!("{user} is on line\nping of {user}\n{user} is off line\nstopped\n")
+    format!("{user} logged in\nping from {user}\n{user} logged out\nstopped\n")
 }
 
-/// What the server prints of a user whose calls name a queue for their RETURNs, or none.
+/// What the server prints for the calls of a user, with `returns` in their extra if not empty.
 fn server_log(user: &str, returns: &str) -> String {
     let extra = |own: &str| {
         let own = [own, &format!(r#"("__user_id__", "{user}")"#), returns];
@@ -46,11 +46,11 @@ fn server_log(user: &str, returns: &str) -> String {
     format!("{plain}{named}{plain}enter timeout: 3\nheartbeat: hello world!\ncall back: {user}\n")
 }
 
-/// A folder with the example's files, changed so that nothing stands in their way here.
+/// A folder with the example's files, with addresses that fit the test.
 struct Files(TempDir);
 
 impl Files {
-    /// `ports` of the files are replaced by others.
+    /// Copies the files, and replaces ports by others.
     fn copy(ports: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["services.xml", "services-direct.xml", "config.yml"] {
@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-/// The server, and where it listens.
+/// The server, and the endpoint at which it listens.
 fn server(files: &Files, endpoint: &str) -> (Program, String) {
     let mut server = Program::start(
         Command::new(env!("CARGO_BIN_EXE_cluster-server"))
@@ -81,7 +81,7 @@ fn server(files: &Files, endpoint: &str) -> (Program, String) {
     (server, endpoint)
 }
 
-/// A gateway, and where clients find it.
+/// A gateway, and its endpoint for clients.
 fn gateway(files: &Files, services: &str, name: &str) -> (Program, String) {
     let mut gateway = Program::start(
         Command::new(env!("CARGO_BIN_EXE_cluster-gateway"))
@@ -99,9 +99,9 @@ fn client(endpoint: &str, token: &str) -> Output {
         .unwrap()
 }
 
-/// Asserts that a client calls and is called in every way.
+/// Asserts that a client has made all its calls and was called back.
 #[track_caller]
-fn assert_talk(output: &Output) {
+fn assert_client_output(output: &Output) {
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(printed.lines().count(), CLIENT.lines().count(), "{printed}");
@@ -112,7 +112,7 @@ fn assert_talk(output: &Output) {
 }
 
 #[test]
-fn users_of_both_gateways_reach_the_server_by_a_broker() {
+fn users_of_both_gateways_reach_the_server_through_a_broker() {
     let node = Node::start();
     let port = node.port().to_string();
     let files = Files::copy(&[("5672", &port), ("12001", "0"), ("12002", "0")]);
@@ -120,14 +120,14 @@ fn users_of_both_gateways_reach_the_server_by_a_broker() {
     let (socket, tcp) = gateway(&files, "services.xml", "gwserver");
     let (websocket, ws) = gateway(&files, "services.xml", "gwserver_ws");
 
-    assert_talk(&client(&tcp, "scott:tiger"));
-    assert_talk(&client(&ws, "bob:tiger"));
+    assert_client_output(&client(&tcp, "scott:tiger"));
+    assert_client_output(&client(&ws, "bob:tiger"));
 
     assert_eq!(socket.stop(), gateway_log("scott"));
     assert_eq!(websocket.stop(), gateway_log("bob"));
-    let by = |queue: &str| format!(r#"("__mq_return__", "{queue}")"#);
-    let of_scott = server_log("scott", &by("mq_gateway"));
-    let of_bob = server_log("bob", &by("mq_gateway_ws"));
+    let returns = |queue: &str| format!(r#"("__mq_return__", "{queue}")"#);
+    let of_scott = server_log("scott", &returns("mq_gateway"));
+    let of_bob = server_log("bob", &returns("mq_gateway_ws"));
     assert_eq!(server.stop(), format!("{of_scott}{of_bob}stopped\n"));
 }
 
@@ -139,8 +139,8 @@ fn users_of_both_gateways_reach_the_server_without_a_broker() {
     let (socket, tcp) = gateway(&files, "services-direct.xml", "gwserver");
     let (websocket, ws) = gateway(&files, "services-direct.xml", "gwserver_ws");
 
-    assert_talk(&client(&tcp, "scott:tiger"));
-    assert_talk(&client(&ws, "bob:tiger"));
+    assert_client_output(&client(&tcp, "scott:tiger"));
+    assert_client_output(&client(&ws, "bob:tiger"));
 
     assert_eq!(socket.stop(), gateway_log("scott"));
     assert_eq!(websocket.stop(), gateway_log("bob"));
@@ -149,20 +149,20 @@ fn users_of_both_gateways_reach_the_server_without_a_broker() {
 }
 
 #[test]
-fn who_has_a_wrong_password_is_turned_away() {
+fn a_wrong_password_is_refused() {
     let files = Files::copy(&[("12003", "1"), ("12002", "0")]);
     let (_gateway, tcp) = gateway(&files, "services-direct.xml", "gwserver");
     let output = client(&tcp, "scott:lion");
     assert!(!output.status.success());
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert!(
-        complaint.contains("CONNECT_REJECT: unknown user"),
-        "{complaint}"
+        message.contains("CONNECT_REJECT: unknown user"),
+        "{message}"
     );
 }
 
 #[test]
-fn a_mistake_in_the_file_is_told_with_its_line() {
+fn a_mistake_in_the_file_is_reported_with_its_line() {
     let files = Files::copy(&[(r#"out="server""#, r#"out="sever""#)]);
     let file = files.path("services-direct.xml");
     let output = Command::new(env!("CARGO_BIN_EXE_cluster-gateway"))
@@ -171,8 +171,8 @@ fn a_mistake_in_the_file_is_told_with_its_line() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     let begin = format!("Error: {}:", file.display());
-    assert!(complaint.starts_with(&begin), "{complaint}");
-    assert!(complaint.contains("did you mean `server`?"), "{complaint}");
+    assert!(message.starts_with(&begin), "{message}");
+    assert!(message.contains("did you mean `server`?"), "{message}");
 }

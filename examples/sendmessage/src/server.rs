@@ -1,38 +1,38 @@
-//! The server: knows at which gateway each user is, and passes messages on.
+//! The server: records at which gateway each user is online, and delivers messages there.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tce_runtime::{Adapter, Communicator, Context, Fault, RpcError};
+use tce_runtime::prelude::*;
 
 use crate::{
     gateway::{IUserEventListener, IUserEventListenerServant},
     sendmessage::{IMessageServer, IMessageServerServant, ITerminalPrx},
 };
 
-/// Where a user is, and how to call there.
+/// The gateway at which a user is online, and a proxy to the user.
 #[derive(Clone)]
-struct Place {
+struct Location {
     gateway: String,
     terminal: ITerminalPrx,
 }
 
-/// The users who are on line.
+/// The users who are online.
 #[derive(Clone, Default)]
-struct Users(Arc<Mutex<HashMap<String, Place>>>);
+struct Users(Arc<Mutex<HashMap<String, Location>>>);
 
 impl Users {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Location>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, user: &str) -> Option<Place> {
+    fn get(&self, user: &str) -> Option<Location> {
         self.lock().get(user).cloned()
     }
 
-    fn except(&self, user: &str) -> Vec<(String, Place)> {
+    fn except(&self, user: &str) -> Vec<(String, Location)> {
         let mut users: Vec<_> = self.lock().clone().into_iter().collect();
         users.retain(|(other, _)| other != user);
         users
@@ -47,18 +47,19 @@ impl IMessageServer for MessageServerImpl {
     }
 
     async fn send_message(&self, to: String, text: String, ctx: &Context) -> Result<(), Fault> {
-        // The gateway's word, not the client's.
+        // Set by the gateway: a client can't choose it.
         let from = ctx.user_id().unwrap_or_default();
-        let Some(place) = self.0.get(&to) else {
-            return Err(Fault::new(format!("{to} is not on line")));
+        let Some(location) = self.0.get(&to) else {
+            let text = format!("{to} is not online");
+            return Err(Fault::new(ErrorCode::RemoteException, text));
         };
-        println!("{from} to {to} at {}", place.gateway);
-        place.terminal.on_message_oneway(from, &text).await?;
+        println!("{from} to {to} at {}", location.gateway);
+        location.terminal.on_message_oneway(from, &text).await?;
         Ok(())
     }
 }
 
-/// Hears of users who come and go at any gateway.
+/// Receives the events of users who log in or out at any gateway.
 struct UserEventListenerImpl {
     users: Users,
     communicator: Communicator,
@@ -72,15 +73,15 @@ impl IUserEventListener for UserEventListenerImpl {
         _ctx: &Context,
     ) -> Result<(), Fault> {
         println!("{user_id} is at {gateway}");
-        // Each gateway reads the queue that bears its name.
+        // Each gateway reads the queue named after it.
         let endpoint = format!("mq:mq_{gateway}");
         let queue = self.communicator.connect(&endpoint).await?;
         let terminal = ITerminalPrx::to_user(&queue, &user_id);
-        let place = Place {
+        let location = Location {
             gateway,
             terminal: terminal.clone(),
         };
-        self.users.lock().insert(user_id.clone(), place);
+        self.users.lock().insert(user_id.clone(), location);
         for (name, other) in self.users.except(&user_id) {
             other.terminal.on_user_oneway(&user_id, true).await?;
             terminal.on_user_oneway(&name, true).await?;
@@ -94,9 +95,9 @@ impl IUserEventListener for UserEventListenerImpl {
         gateway: String,
         _ctx: &Context,
     ) -> Result<(), Fault> {
-        // Who has come to another gateway meanwhile is still there.
-        let is_there = |place: Place| place.gateway == gateway;
-        if !self.users.get(&user_id).is_some_and(is_there) {
+        // A user who has logged in at another gateway since then stays online.
+        let is_current = |location: Location| location.gateway == gateway;
+        if !self.users.get(&user_id).is_some_and(is_current) {
             return Ok(());
         }
         println!("{user_id} has left {gateway}");
@@ -108,10 +109,10 @@ impl IUserEventListener for UserEventListenerImpl {
     }
 }
 
-/// Answers users and gateways, by the queues that the communicator has open.
+/// Serves users and gateways, through queues that the communicator has open.
 ///
 /// # Errors
-/// A queue that is not open, or can't be read.
+/// If a queue is not open for reading.
 pub async fn serve(communicator: &Communicator) -> Result<(), RpcError> {
     let users = Users::default();
     let listener = UserEventListenerImpl {

@@ -1,4 +1,4 @@
-//! Users of two gateways, as processes: by a RabbitMQ node, and without one.
+//! Users at two gateways, as processes, with a RabbitMQ node and without one.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use tce_gateway::{Gateway, RunningGateway};
 use tce_test_rabbitmq::Node;
 use tempfile::TempDir;
 
-/// A folder with the example's files, where gateways listen on free ports.
+/// A folder with the example's files; gateways listen on free ports.
 fn files(broker_port: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["services.xml", "config.yml"] {
@@ -43,41 +43,41 @@ fn user(name: &str, endpoint: &str) -> Program {
     Program::start(command.stdin(Stdio::piped()))
 }
 
-fn types(user: &mut Program, line: &str) {
+fn type_line(user: &mut Program, line: &str) {
     let stdin = user.process.stdin.as_mut().unwrap();
     writeln!(stdin, "{line}").unwrap();
 }
 
-/// Closes what a user types by, and waits until the program has ended.
-fn leaves(mut user: Program) {
+/// Closes the standard input of a user's program, and waits until it has ended.
+fn log_out(mut user: Program) {
     drop(user.process.stdin.take());
     assert!(user.process.wait().unwrap().success());
 }
 
-/// Users at two gateways talk.
-fn talk(tcp: &str, ws: &str) {
+/// Two users at different gateways send each other messages.
+fn exchange_messages(tcp: &str, ws: &str) {
     let mut scott = user("scott", tcp);
     assert_eq!(scott.line(), "logged in as scott");
-    types(&mut scott, "bob too early");
-    assert_eq!(scott.line(), "not sent: bob is not on line");
-    types(&mut scott, "hello?");
+    type_line(&mut scott, "bob too early");
+    assert_eq!(scott.line(), "not sent: bob is not online");
+    type_line(&mut scott, "hello?");
     assert_eq!(scott.line(), "write a user's name, a space and the message");
 
     let mut bob = user("bob", ws);
-    assert_eq!(scott.line(), "bob is here");
-    // The server may tell of Scott before its answer to the login is here.
-    let mut heard = [bob.line(), bob.line()];
-    heard.sort();
-    assert_eq!(heard, ["logged in as bob", "scott is here"]);
+    assert_eq!(scott.line(), "bob is online");
+    // The call about Scott may arrive before the result of the login.
+    let mut lines = [bob.line(), bob.line()];
+    lines.sort();
+    assert_eq!(lines, ["logged in as bob", "scott is online"]);
 
-    types(&mut scott, "bob how are you?");
+    type_line(&mut scott, "bob how are you?");
     assert_eq!(bob.line(), "scott: how are you?");
-    types(&mut bob, "scott well, thank you");
+    type_line(&mut bob, "scott well, thank you");
     assert_eq!(scott.line(), "bob: well, thank you");
 
-    leaves(bob);
-    assert_eq!(scott.line(), "bob has gone");
-    leaves(scott);
+    log_out(bob);
+    assert_eq!(scott.line(), "bob is offline");
+    log_out(scott);
 }
 
 async fn gateway(folder: &Path, name: &str) -> (RunningGateway, String) {
@@ -87,12 +87,12 @@ async fn gateway(folder: &Path, name: &str) -> (RunningGateway, String) {
     (gateway, address)
 }
 
-/// The server knows who was where, and who wrote to whom.
-fn hears_all(server: &mut Program) {
-    // Two gateways tell of them: either may be the first.
-    let mut came = [server.line(), server.line()];
-    came.sort();
-    assert_eq!(came, ["bob is at gwserver_ws", "scott is at gwserver"]);
+/// Asserts what the server prints about users and messages.
+fn assert_server_output(server: &mut Program) {
+    // The events are from two gateways: either may be the first.
+    let mut events = [server.line(), server.line()];
+    events.sort();
+    assert_eq!(events, ["bob is at gwserver_ws", "scott is at gwserver"]);
     for expected in [
         "scott to bob at gwserver_ws",
         "bob to scott at gwserver",
@@ -104,7 +104,7 @@ fn hears_all(server: &mut Program) {
 }
 
 #[tokio::test]
-async fn users_of_two_gateways_talk_by_a_broker() {
+async fn users_of_two_gateways_exchange_messages_through_a_broker() {
     let node = Node::start();
     let folder = files(&node.port().to_string());
     let mut server =
@@ -113,26 +113,26 @@ async fn users_of_two_gateways_talk_by_a_broker() {
     let (socket, tcp) = gateway(folder.path(), "gwserver").await;
     let (websocket, ws) = gateway(folder.path(), "gwserver_ws").await;
 
-    // The gateways run on this thread: what waits for them may not keep it.
-    let talking = tokio::task::spawn_blocking(move || {
-        talk(&tcp, &ws);
-        hears_all(&mut server);
+    // The gateways run on this thread, so the blocking part runs on another.
+    let exchange = tokio::task::spawn_blocking(move || {
+        exchange_messages(&tcp, &ws);
+        assert_server_output(&mut server);
         server
     });
-    let server = talking.await.unwrap();
+    let server = exchange.await.unwrap();
     assert!(socket.shutdown().await);
     assert!(websocket.shutdown().await);
     assert_eq!(server.stop(), "stopped\n");
 }
 
 #[test]
-fn users_of_two_gateways_talk_without_a_broker() {
+fn users_of_two_gateways_exchange_messages_without_a_broker() {
     let folder = files("5672");
     let mut all = Program::start(
         Command::new(env!("CARGO_BIN_EXE_sendmessage-in-memory")).current_dir(&folder),
     );
     let (tcp, ws) = (all.endpoint(), all.endpoint());
-    talk(&tcp, &ws);
+    exchange_messages(&tcp, &ws);
     let printed = all.stop();
     assert!(printed.contains("scott is at gwserver\n"), "{printed}");
     assert!(printed.ends_with("stopped\n"), "{printed}");

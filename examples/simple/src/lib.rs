@@ -1,3 +1,3 @@
-//! What the server and the client share: the code generated from `idl/test.idl`.
+//! The code generated from `idl/test.idl`, shared by server and client.
 
 tce_runtime::include_idl!(test);

@@ -1,4 +1,4 @@
-//! Both programs, run as processes against each other.
+//! Both programs as processes.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,9 +12,9 @@ use std::{
 };
 
 use example_simple::test::ServerPrx;
-use tce_runtime::Communicator;
+use tce_runtime::{Communicator, TypedProxy};
 
-/// What the client prints; `*` stands for what differs each time.
+/// What the client prints; `*` stands for text that differs between runs.
 const CLIENT: &str = "\
 twoway: Yah! hello
 inherited: 20*Z
@@ -25,7 +25,7 @@ timeout: test::Server::timeout: TIMEOUT: no answer within 1s (*)
 onMessage: server push message!
 ";
 
-/// What the server prints meanwhile.
+/// What the server prints for it.
 const SERVER: &str = r#"extra oob data: []
 extra oob data: [("name", "scott.bo")]
 extra oob data: []
@@ -35,7 +35,7 @@ heartbeat: hello world!
 stopped
 "#;
 
-/// A server that runs; it is killed where a test ends early.
+/// A running server; killed when dropped.
 struct Server {
     process: Child,
     stdout: BufReader<ChildStdout>,
@@ -66,8 +66,8 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Waits for its end, and gives the rest of what it printed.
-    fn end(mut self) -> String {
+    /// Waits until it has ended, and returns the rest of its output.
+    fn wait(mut self) -> String {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert!(self.process.wait().unwrap().success());
@@ -77,7 +77,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already where the test went well.
+        // Fails if the program has ended already, as it has when the test passes.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -90,9 +90,9 @@ fn client(args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Asserts that a client calls and is called in every way.
+/// Asserts that a client has made all its calls and was called back.
 #[track_caller]
-fn assert_talk(output: &Output) {
+fn assert_client_output(output: &Output) {
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(printed.lines().count(), CLIENT.lines().count(), "{printed}");
@@ -103,14 +103,14 @@ fn assert_talk(output: &Output) {
 }
 
 #[test]
-fn both_talk_over_tcp() {
+fn calls_over_tcp_work() {
     let server = Server::start(&["--endpoint", "tcp://127.0.0.1:0"]);
-    assert_talk(&client(&["--endpoint", &server.endpoint]));
+    assert_client_output(&client(&["--endpoint", &server.endpoint]));
     server.terminate();
-    assert_eq!(server.end(), SERVER);
+    assert_eq!(server.wait(), SERVER);
 }
 
-/// A certificate for `localhost` that vouches for itself, and its key.
+/// A self-signed certificate for `localhost`, and its key.
 fn certificate(folder: &Path) -> (String, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let write = |name: &str, pem: String| {
@@ -125,46 +125,46 @@ fn certificate(folder: &Path) -> (String, String) {
 }
 
 #[test]
-fn both_talk_over_ssl() {
+fn calls_over_ssl_work() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());
     let endpoint = "ssl://localhost:0";
     let server = Server::start(&["--endpoint", endpoint, "--cert", &cert, "--key", &key]);
-    assert_talk(&client(&["--endpoint", &server.endpoint, "--ca", &cert]));
+    assert_client_output(&client(&["--endpoint", &server.endpoint, "--ca", &cert]));
 
-    // A client that was not told to trust this certificate does not.
-    let stranger = client(&["--endpoint", &server.endpoint]);
-    assert!(!stranger.status.success());
-    let complaint = String::from_utf8_lossy(&stranger.stderr);
-    assert!(complaint.contains("certificate"), "{complaint}");
+    // A client without `--ca` does not trust this certificate.
+    let refused = client(&["--endpoint", &server.endpoint]);
+    assert!(!refused.status.success());
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("certificate"), "{message}");
 
     server.terminate();
-    assert_eq!(server.end(), SERVER);
+    assert_eq!(server.wait(), SERVER);
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_its_calls_first() {
+async fn a_server_completes_its_calls_before_it_stops() {
     let server = Server::start(&["--endpoint", "tcp://127.0.0.1:0"]);
     let communicator = Communicator::new();
     let prx = ServerPrx::connect(&communicator, &server.endpoint)
         .await
         .unwrap();
-    let slow = prx.timeout_async(1);
-    // Its answer says that the slow call, which went first, has arrived.
-    prx.echo("there").await.unwrap();
+    let slow = prx.timeout(1);
+    // Sent after the slow call: its answer shows that the slow call has arrived.
+    prx.echo("second").await.unwrap();
     server.terminate();
     slow.await.unwrap();
     assert!(
         server
-            .end()
+            .wait()
             .ends_with("enter timeout: 1\nextra oob data: []\nstopped\n")
     );
 }
 
 #[test]
-fn without_a_server_the_client_says_so() {
+fn without_a_server_the_client_fails_with_its_endpoint() {
     let output = client(&["--endpoint", "tcp://127.0.0.1:1"]);
     assert!(!output.status.success());
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(complaint.contains("tcp://127.0.0.1:1"), "{complaint}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("tcp://127.0.0.1:1"), "{message}");
 }

@@ -17,10 +17,7 @@ mod print;
 
 use std::path::Path;
 
-use tce_runtime::config::{
-    problem::{Problem, Problems, Report, quoted},
-    text,
-};
+use tce_runtime::config::problem::{self, Problem, ProblemReport, Problems, quoted};
 
 pub use endpoint::{EndpointId, EndpointKind, HostPort, ServiceEndpoint};
 pub use overrides::{ENVIRONMENT_PREFIX, Override, OverrideSource, ValueOrigin};
@@ -52,7 +49,7 @@ impl Services {
         overrides: &[Override],
     ) -> Result<LoadedServices, Problems> {
         let path = path.as_ref();
-        let text = text::read(path)?;
+        let text = problem::read_text(path)?;
         Self::parse(&text, &path.display().to_string(), overrides)
     }
 
@@ -72,8 +69,8 @@ impl Services {
         file_name: &str,
         overrides: &[Override],
     ) -> Result<LoadedServices, Problems> {
-        text::check_length(text, file_name)?;
-        let mut report = Report::new(file_name);
+        problem::check_size(text, file_name)?;
+        let mut report = ProblemReport::new(file_name);
         let services = file::read(text, overrides, &mut report);
         let warnings = report.finish()?;
         Ok(LoadedServices { services, warnings })
@@ -104,7 +101,7 @@ impl Services {
         found.ok_or_else(|| {
             let names = || self.servers.iter().map(|server| server.name.as_str());
             let listed: Vec<_> = names().take(10).map(quoted).collect();
-            let suggestion = Report::new("")
+            let suggestion = ProblemReport::new("")
                 .suggestion(name, names())
                 .unwrap_or_default();
             UnknownServer(format!(

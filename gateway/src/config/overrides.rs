@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use tce_runtime::config::problem::{Place, quoted};
+use tce_runtime::config::problem::{Location, quoted};
 
 /// The prefix of a property's name in the environment:
 /// `TCE_GATEWAY_MAX_CONNECTIONS`.
@@ -14,7 +14,7 @@ pub enum ValueOrigin {
     /// The property is not set.
     Default,
     /// The file, at this place.
-    File(Place),
+    File(Location),
     /// An [`Override`].
     Override(OverrideSource),
 }

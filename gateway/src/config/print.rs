@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use tce_runtime::config::problem::Place;
+use tce_runtime::config::problem::Location;
 
 use super::{
     endpoint::EndpointId,
@@ -91,7 +91,9 @@ fn write_properties(out: &mut String, services: &Services, server: &ServerConfig
         let value = if value.is_empty() { "-" } else { &value };
         let origin = match origin {
             ValueOrigin::Default => "default".to_owned(),
-            ValueOrigin::File(Place { line, .. }) => format!("line {}", line.unwrap_or_default()),
+            ValueOrigin::File(Location { line, .. }) => {
+                format!("line {}", line.unwrap_or_default())
+            }
             ValueOrigin::Override(source) => source.name_of(property.name),
         };
         writeln!(out, "  {:<28} {value:<24} {origin}", property.name)?;

@@ -11,8 +11,8 @@ use ::metrics::gauge;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tce_runtime::{
-    Adapter, BusyPoll, Communicator, MemoryBroker, MessageHandler, RpcError,
-    config::Endpoint as EndpointAddress,
+    Adapter, BusyPoll, Communicator, MemoryBroker, RpcError, config::Endpoint as EndpointAddress,
+    forwarding::MessageHandler,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -1,6 +1,6 @@
 //! The routes of one interface as text.
 
-use tce_runtime::config::problem::{Report, quoted};
+use tce_runtime::config::problem::{ProblemReport, quoted};
 
 use super::{EndpointKey, EndpointKeys, Route, RouteTarget, RoutingTable};
 use crate::config::{EndpointId, EndpointKind, ServerConfig, ServiceInterface, Services};
@@ -47,7 +47,7 @@ fn find<'a>(services: &'a Services, asked: &str) -> Result<&'a ServiceInterface,
                 .iter()
                 .map(|interface| interface.name.as_str())
         };
-        let suggestion = Report::new("").suggestion(asked, names());
+        let suggestion = ProblemReport::new("").suggestion(asked, names());
         let hint = suggestion.unwrap_or_else(|| "; define it in InterfaceDef".to_owned());
         UnknownInterface(format!("there is no interface {}{hint}", quoted(asked)))
     })

@@ -3,7 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tce_runtime::{
-    Connection, Disposition, ErrorCode, ForwardError, InboundMessage, MessageHandler,
+    Connection, ErrorCode,
+    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
     wire::{CallType, Header, PatchedExtra, ROUTED, RawMessage, reserved},
 };
 
@@ -111,6 +112,8 @@ impl UpstreamHandler {
     }
 }
 
+impl Undelivered for UpstreamHandler {}
+
 impl MessageHandler for UpstreamHandler {
     fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let calltype = message.message().header.calltype;
@@ -174,7 +177,7 @@ impl Session {
             without: &NOT_FOR_CLIENTS,
             with: &[],
         };
-        match message.pass(&connection, header, &extra, None) {
+        match message.forward(&connection, header, &extra, None) {
             Ok(()) => {
                 let size = message.payload().len() as u64;
                 self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);

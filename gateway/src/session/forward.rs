@@ -6,8 +6,8 @@ use std::{
 };
 
 use tce_runtime::{
-    BUILTIN_INTERFACE, Connection, Disposition, ErrorCode, ForwardError, InboundMessage,
-    MessageHandler,
+    BUILTIN_INTERFACE, Connection, ErrorCode,
+    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
     wire::{Header, PatchedExtra, ROUTED, reserved},
 };
 use tokio::time::timeout;
@@ -30,6 +30,12 @@ const NOT_FROM_CLIENTS: [&str; 5] = [
     reserved::MQ_RETURN,
     reserved::ERROR,
 ];
+
+impl Undelivered for Session {
+    fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
+        self.fail_call(header.sequence, code, text);
+    }
+}
 
 impl MessageHandler for Session {
     fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
@@ -123,10 +129,6 @@ impl MessageHandler for Session {
 
     fn is_idle(&self) -> bool {
         self.has_nothing_in_flight()
-    }
-
-    fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
-        self.fail_call(header.sequence, code, text);
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use tce_runtime::{Disposition, ErrorCode, InboundMessage, wire::reserved};
+use tce_runtime::{
+    ErrorCode,
+    forwarding::{Disposition, InboundMessage},
+    wire::reserved,
+};
 
 use super::{DeferredMessage, LoginState, Session, registry::BindOutcome};
 use crate::auth;

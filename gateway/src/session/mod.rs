@@ -23,7 +23,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tce_runtime::{Connection, ErrorCode, InboundMessage, WeakConnection, wire::Header};
+use tce_runtime::{
+    Connection, ErrorCode,
+    forwarding::{InboundMessage, WeakConnection},
+    wire::Header,
+};
 use tokio::sync::Notify;
 
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};

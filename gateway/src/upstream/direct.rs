@@ -12,7 +12,8 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::future::select_all;
 use parking_lot::Mutex;
 use tce_runtime::{
-    Communicator, Connection, ForwardError, InboundMessage, MessageHandler, Servant,
+    Communicator, Connection, Servant,
+    forwarding::{ForwardError, InboundMessage, MessageHandler},
     wire::{Header, PatchedExtra},
 };
 use tokio::task::JoinSet;
@@ -146,7 +147,7 @@ impl DirectUpstream {
             let Some(connection) = host.connection.get() else {
                 continue;
             };
-            match message.pass(connection, header, extra, None) {
+            match message.forward(connection, header, extra, None) {
                 Ok(()) => return Ok(host.id),
                 Err(ForwardError::Disconnected) => {}
                 Err(error) => failure = error,

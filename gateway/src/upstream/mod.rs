@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tce_runtime::{
-    ForwardError, InboundMessage,
+    forwarding::{ForwardError, InboundMessage},
     wire::{Header, PatchedExtra},
 };
 use tokio::{
@@ -129,7 +129,7 @@ impl Upstream {
     ) -> Result<Option<UpstreamId>, ForwardError> {
         let id = match &self.kind {
             UpstreamKind::Queue(queue) => {
-                message.pass(&queue.connection, header, extra, Some(expires_in))?;
+                message.forward(&queue.connection, header, extra, Some(expires_in))?;
                 None
             }
             UpstreamKind::Direct(direct) => Some(direct.forward(session, message, header, extra)?),

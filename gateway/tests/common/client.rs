@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tce_runtime::{
-    Communicator, RpcError,
+    Communicator, RpcError, TypedProxy,
     config::{Options, TlsConfig},
 };
 use tce_tests::test::{ITerminalServant, ServerPrx};

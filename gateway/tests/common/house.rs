@@ -11,7 +11,7 @@ use tce_gateway::{
     admin::{Query, Snapshot, SnapshotSource, UpstreamState},
 };
 use tce_runtime::{
-    Adapter, Communicator,
+    Adapter, Communicator, TypedProxy,
     config::{Endpoint, MqConfig, Options},
 };
 use tce_tests::test::{ITerminalPrx, ServerServant};

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tce_runtime::{Context, ErrorCode, Fault};
+use tce_runtime::{Context, ErrorCode, Fault, TypedProxy};
 use tce_tests::test::{BaseServer, ITerminal, ITerminalPrx, Server};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -97,10 +97,7 @@ impl Server for Seed {
             }
             "fail" => {
                 let code = word().parse().expect("the test says a code");
-                Err(Fault::with_code(
-                    ErrorCode::from_wire(code),
-                    word().to_owned(),
-                ))
+                Err(Fault::new(ErrorCode::from_wire(code), word().to_owned()))
             }
             "large" => Ok("x".repeat(word().parse().expect("the test says a size"))),
             "gate" => {

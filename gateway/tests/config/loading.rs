@@ -162,7 +162,7 @@ fn a_file_that_cannot_be_read_says_so() {
     fs::write(&path, b"<SNS>\n\xd6\xd0</SNS>").unwrap();
     let told = Services::load(&path, &[]).unwrap_err().to_string();
     assert!(
-        told.ends_with("services.xml:2: this is no UTF-8; save the file as UTF-8"),
+        told.ends_with("services.xml:2: this is not UTF-8; save the file as UTF-8"),
         "{told}"
     );
 }

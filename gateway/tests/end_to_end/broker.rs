@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tce_runtime::{ErrorCode, Proxy};
+use tce_runtime::{ErrorCode, Proxy, TypedProxy};
 use tce_test_rabbitmq::Node;
 use tce_tests::test::ServerPrx;
 use tokio::{sync::watch, task::JoinSet};
@@ -118,7 +118,7 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
         house.client(Front::Ssl).await,
     ];
     let seen = &house.server().seen;
-    let waiting = clients[0].server.echo_async("gate");
+    let waiting = clients[0].server.echo("gate");
     seen.gate_reached(1).await;
     let first_numbers = numbers(&house);
 
@@ -192,7 +192,7 @@ async fn behind_wire() -> (Wire, House) {
 async fn what_is_answered_while_the_way_is_cut_arrives_later() {
     let (wire, house) = behind_wire().await;
     let client = house.client(Front::Socket).await;
-    let call = client.server.echo_async("gate");
+    let call = client.server.echo("gate");
     house.server().seen.gate_reached(1).await;
     // The broker has confirmed the messages before this answer.
     client.works().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tce_runtime::{ErrorCode, Proxy, RpcError, wire::Operation};
+use tce_runtime::{ErrorCode, Proxy, RpcError, TypedProxy, wire::Operation};
 use tokio::sync::oneshot;
 
 use crate::common::{
@@ -37,7 +37,7 @@ pub(crate) async fn timeout(house: &House, client: Client) {
 
 pub(crate) async fn asynchronous(_: &House, client: Client) {
     let (sender, answer) = oneshot::channel();
-    let pending = client.server.echo_async("pingpang");
+    let pending = client.server.echo("pingpang");
     pending.on_return(|answer| sender.send(answer).expect("the test waits"));
     let answer = within(answer).await.expect("the callback is called");
     assert_eq!(answer.unwrap(), "Yah! pingpang");
@@ -47,7 +47,7 @@ pub(crate) async fn extra(_: &House, client: Client) {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let pairs = [("name", "scott.bo"), ("traceparent", trace)];
     let server = client.server.with_extra(pairs);
-    let returned = within(server.echo_async("extra").returned()).await.unwrap();
+    let returned = within(server.echo("extra").returned()).await.unwrap();
     let came: Vec<_> = returned.value.lines().collect();
     for (key, value) in pairs {
         assert!(came.contains(&&*format!("{key}={value}")), "{came:?}");
@@ -121,10 +121,10 @@ pub(crate) async fn a_mebibyte(_: &House, client: Client) {
 
 /// Many calls at once, whose answers come in another order.
 pub(crate) async fn many_at_once(house: &House, client: Client) {
-    let late = client.server.timeout_async(3);
+    let late = client.server.timeout(3);
     house.server().seen.gate_reached(1).await;
     let calls: Vec<_> = (0..200)
-        .map(|number| client.server.echo_async(&format!("{number}")))
+        .map(|number| client.server.echo(&format!("{number}")))
         .collect();
     for (number, call) in calls.into_iter().enumerate() {
         assert_eq!(within(call).await.unwrap(), format!("Yah! {number}"));

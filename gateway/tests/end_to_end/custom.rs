@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tce_gateway::idl::gateway::{IAuthenticator, IAuthenticatorServant};
-use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault, TypedProxy};
 use tce_tests::test::{
     ITerminalGatewayServer, ITerminalGatewayServerPrx, ITerminalGatewayServerServant,
 };

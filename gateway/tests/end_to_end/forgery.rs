@@ -1,5 +1,6 @@
 //! Clients that forge fields which the gateway sets.
 
+use tce_runtime::TypedProxy;
 use tce_tests::test::{ITerminalPrx, ServerPrx};
 
 use crate::common::{
@@ -120,7 +121,7 @@ async fn nobody_answers_anothers_call(plan: Plan) {
     let mut scene = Scene::by(plan).await;
     let victim = scene.victims_id.clone();
     let seen = scene.house.server().seen.clone();
-    let waiting = scene.victim.server.echo_async("gate");
+    let waiting = scene.victim.server.echo("gate");
     seen.gate_reached(1).await;
     // For any sequence, a client's or the gateway's.
     for sequence in 0..64 {

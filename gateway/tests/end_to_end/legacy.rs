@@ -1,9 +1,7 @@
 //! Recorded messages of old clients.
 
 use tce_runtime::{Adapter, Communicator, Context, Fault};
-use tce_tests::zoo::{
-    Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperServant, StrInt,
-};
+use tce_tests::zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperServant, StrInt};
 
 use crate::{
     common::{
@@ -122,9 +120,19 @@ impl Keeper for Giver {
         Ok(c)
     }
 
-    async fn many(&self, params: KeeperManyParams, _: &Context) -> Result<(), Fault> {
-        let expected = (255, "héllo");
-        assert_eq!((params.b, params.text.as_str()), expected);
+    async fn many(
+        &self,
+        b: u8,
+        _: bool,
+        _: i16,
+        _: i32,
+        _: i64,
+        _: f32,
+        _: f64,
+        text: String,
+        _: &Context,
+    ) -> Result<(), Fault> {
+        assert_eq!((b, text.as_str()), (255, "héllo"));
         Ok(())
     }
 

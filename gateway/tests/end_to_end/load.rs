@@ -32,7 +32,7 @@ async fn clients(house: &House, count: usize) -> Vec<Client> {
 async fn call(server: ServerPrx, client: usize, calls: usize) {
     for round in 0..calls / AT_ONCE {
         let texts = (0..AT_ONCE).map(|place| format!("{client} {round} {place}"));
-        let calls: Vec<_> = texts.map(|text| (server.echo_async(&text), text)).collect();
+        let calls: Vec<_> = texts.map(|text| (server.echo(&text), text)).collect();
         for (call, text) in calls {
             assert_eq!(call.await.expect("it is answered"), format!("Yah! {text}"));
         }

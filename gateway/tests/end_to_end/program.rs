@@ -48,7 +48,7 @@ async fn sigterm_under_load(plan: Plan) {
         ));
     }
     let client = scene.client(0).await;
-    let calls: Vec<_> = (0..20).map(|_| client.server.echo_async("gate")).collect();
+    let calls: Vec<_> = (0..20).map(|_| client.server.echo("gate")).collect();
     scene.server.seen.gate_reached(20).await;
     eventually("there is load", || answered.load(Ordering::Relaxed) > 100).await;
     scene.gateway.signal(Signal::TERM);
@@ -81,7 +81,7 @@ async fn sigterm_does_not_wait_for_ever() {
     let plan = Plan::direct().property("shutdown_time", "0.5");
     let mut scene = Scene::start(plan, &["gw0"]).await;
     let client = scene.client(0).await;
-    let call = client.server.echo_async("gate");
+    let call = client.server.echo("gate");
     scene.server.seen.gate_reached(1).await;
     scene.gateway.signal(Signal::TERM);
     let error = soon(call).await.unwrap_err();
@@ -96,7 +96,7 @@ const OTHER_ROUTE: &str = r#"<route if="test.ITerminalGatewayServer">"#;
 /// their calls.
 async fn is_loaded_anew(scene: &Scene, load: impl Fn(&GatewayProcess)) {
     let client = scene.client(1).await;
-    let call = client.server.echo_async("gate");
+    let call = client.server.echo("gate");
     let missing = within(client.server.datetime()).await.unwrap_err();
     assert_eq!(missing.code(), ErrorCode::InterfaceNotFound);
     scene.change(OTHER_ROUTE, ROUTE);

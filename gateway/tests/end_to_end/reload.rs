@@ -25,7 +25,7 @@ async fn calls_move_to_another_server() {
     let mut house = House::start(Plan::direct()).await;
     let next = Server::start(&house.plan, "server1").await;
     let client = house.client(Front::Socket).await;
-    let at_old = [(); 2].map(|()| client.server.echo_async("gate"));
+    let at_old = [(); 2].map(|()| client.server.echo("gate"));
     house.server().seen.gate_reached(2).await;
     let port = |server: &Server| format!("127.0.0.1:{}\"", server.port());
     change(&house, &port(house.server()), &port(&next));
@@ -33,7 +33,7 @@ async fn calls_move_to_another_server() {
     within(house.gateway().reload()).await.unwrap();
     house.is_ready().await;
     assert_eq!(within(client.server.datetime()).await.unwrap(), "server1");
-    let at_new = client.server.echo_async("gate");
+    let at_new = client.server.echo("gate");
     house.servers[1].seen.gate_reached(1).await;
 
     let [answered, lost] = at_old;
@@ -58,7 +58,7 @@ async fn calls_move_to_another_queue() {
         let mut moved = house.plan.clone();
         moved.name_calls("moved");
         let next = Server::start(&moved, "server1").await;
-        let call = client.server.echo_async("gate");
+        let call = client.server.echo("gate");
         house.server().seen.gate_reached(1).await;
         std::fs::write(house.file(), moved.services(house.folder(), &[])).unwrap();
         within(house.gateway().reload()).await.unwrap();

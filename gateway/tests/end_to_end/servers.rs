@@ -81,7 +81,7 @@ async fn calls_of_a_server_that_is_killed_go_to_the_next_by_queue() {
     let (mut process, _) = far(&queue, &config.display().to_string()).await;
     let mut house = House::before(plan, &[], |it| it).await;
     let client = house.client(Front::Socket).await;
-    let calls: Vec<_> = (0..5).map(|_| client.server.echo_async("gate")).collect();
+    let calls: Vec<_> = (0..5).map(|_| client.server.echo("gate")).collect();
     // This call is queued behind them.
     assert_eq!(within(client.server.datetime()).await.unwrap(), FAR);
     let near = Server::start(&house.plan, "near").await;
@@ -122,8 +122,8 @@ async fn calls_of_a_server_that_is_killed_fail_at_once() {
     house.servers.push(near);
     house.is_ready().await;
     let (there, here) = clients_at(&house, FAR).await;
-    let calls: Vec<_> = (0..5).map(|_| there.server.echo_async("gate")).collect();
-    let unaffected = here.server.echo_async("gate");
+    let calls: Vec<_> = (0..5).map(|_| there.server.echo("gate")).collect();
+    let unaffected = here.server.echo("gate");
     assert_eq!(within(there.server.datetime()).await.unwrap(), FAR);
     house.server().seen.gate_reached(1).await;
     process.kill();
@@ -153,7 +153,7 @@ async fn without_any_server_calls_fail_at_once() {
     house.is_ready().await;
     let client = house.client(Front::Socket).await;
     client.works().await;
-    let call = client.server.echo_async("gate");
+    let call = client.server.echo("gate");
     assert_eq!(within(client.server.datetime()).await.unwrap(), FAR);
     process.kill();
     let error = soon(call).await.unwrap_err();

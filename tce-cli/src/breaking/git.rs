@@ -1,4 +1,4 @@
-//! Files of an earlier version, read through the `git` program.
+//! Files of an earlier version, read by the `git` program.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -11,15 +11,15 @@ use tce_idl::{
     loader::{self, FileSystem, Loader, MAX_FILE_BYTES},
 };
 
-use super::{home::Home, tree::Tree};
+use super::tree::{PathMapping, SourceTree};
 
-/// A version of a repository, as a person names it.
+/// A version of a repository, as named on the command line.
 #[derive(Debug, Clone)]
 pub(super) enum Revision {
-    /// A branch, here or at `origin`.
+    /// A branch, local or of `origin`.
     Branch(String),
     Tag(String),
-    /// Whatever git takes for a commit.
+    /// Any name that git resolves to a commit.
     Commit(String),
 }
 
@@ -29,10 +29,10 @@ impl Revision {
         name
     }
 
-    /// The names by which git may know it.
+    /// The full names to look up, in this order.
     fn candidates(&self) -> Vec<String> {
         match self {
-            // A fresh clone for CI has the other branches at `origin` alone.
+            // A fresh clone has only its own branch locally.
             Self::Branch(name) => vec![
                 format!("refs/heads/{name}"),
                 format!("refs/remotes/origin/{name}"),
@@ -42,12 +42,12 @@ impl Revision {
         }
     }
 
-    /// What is wrong with a name that git does not know.
+    /// The error message for a name that git does not find.
     fn unknown(&self) -> String {
         let (what, pattern) = match self {
             Self::Branch(_) => ("branch", "refs/heads"),
             Self::Tag(_) => ("tag", "refs/tags"),
-            Self::Commit(name) => return format!("git knows no commit `{name}`"),
+            Self::Commit(name) => return format!("git finds no commit `{name}`"),
         };
         let names = git(&["for-each-ref", "--format=%(refname:lstrip=2)", pattern]);
         let names = names.unwrap_or_default();
@@ -55,20 +55,20 @@ impl Revision {
         let name = self.name();
         match nearest(name, &names) {
             Some(near) => format!("there is no {what} `{name}`: did you mean `{near}`?"),
-            None => format!("there is no {what} `{name}`; if it is at a remote, fetch it first"),
+            None => format!("there is no {what} `{name}`; if a remote has it, fetch it first"),
         }
     }
 }
 
 /// One version of the repository of the working folder.
 ///
-/// Its files have paths of their own: `main:/idl/test.idl` is `idl/test.idl`
-/// from the top of the repository. Other paths are those of the file system.
+/// Paths of its files start with the revision: `main:/idl/test.idl` is `idl/test.idl` below the top
+/// of the repository. All other paths are paths of the file system.
 #[derive(Debug)]
 pub(super) struct Repository {
     revision: Revision,
     commit: String,
-    /// `main:`
+    /// Start of the paths of its files: `main:`.
     root: PathBuf,
 }
 
@@ -95,23 +95,26 @@ impl Repository {
         })
     }
 
-    /// What a person calls this version.
+    /// The name of this version in messages.
     pub(super) fn name(&self) -> &str {
         self.revision.name()
     }
 
-    /// Where files are in this version: `subdir` stands in for the working
-    /// folder, or else the folder of the same name.
-    pub(super) fn home(&self, subdir: Option<&Path>) -> Result<Home, String> {
+    /// Maps paths to this version: `subdir` replaces the working folder, if given.
+    pub(super) fn path_mapping(&self, subdir: Option<&Path>) -> Result<PathMapping, String> {
         let Some(subdir) = subdir else {
             let line = |text: String| text.trim_end_matches('\n').to_owned();
             let folder = self.root.join(line(git(&["rev-parse", "--show-prefix"])?));
             let top = line(git(&["rev-parse", "--show-toplevel"])?);
-            return Ok(Home::within(folder, top.into(), self.root.clone()));
+            return Ok(PathMapping::with_base(
+                folder,
+                top.into(),
+                self.root.clone(),
+            ));
         };
         let folder = self.root.join(subdir);
         match self.kind(&folder).as_deref() {
-            Some("tree") => Home::new(folder),
+            Some("tree") => PathMapping::new(folder),
             _ => Err(format!(
                 "{} has no folder `{}`",
                 self.name(),
@@ -120,30 +123,30 @@ impl Repository {
         }
     }
 
-    /// `blob` for a file, `tree` for a folder.
+    /// The git object type of a path: `blob` for a file, `tree` for a folder.
     fn kind(&self, path: &Path) -> Option<String> {
         let kind = git(&["cat-file", "-t", &self.object(path)?]).ok()?;
         Some(kind.trim().to_owned())
     }
 
-    /// What git prints of the names in a folder, each with its path from there.
+    /// The names in a folder, as paths relative to it; `args` are options of `git ls-tree`.
     fn names(&self, folder: &Path, args: &[&str]) -> Vec<String> {
         let object = self.object(folder).unwrap_or_default();
-        // Else git keeps to the part that has the name of the working folder.
+        // Without `--full-tree`, git lists only the part below the working folder.
         let all = ["--full-tree", "-z", "--name-only", "--end-of-options"];
         let names = git(&[&["ls-tree"], args, &all, &[&object]].concat());
         let names = names.unwrap_or_default();
         names.split_terminator('\0').map(str::to_owned).collect()
     }
 
-    /// How git calls a file of this version; `None` outside of the repository.
+    /// The git object name of a path of this version; `None` outside of the repository.
     fn object(&self, path: &Path) -> Option<String> {
         let inside = loader::plain(path.strip_prefix(&self.root).ok()?);
         let is_below = |part: Component<'_>| matches!(part, Component::Normal(_));
         if !inside.components().all(is_below) {
             return None;
         }
-        // Git has `/` between folders everywhere.
+        // Git separates folders by `/` on all systems.
         let parts: Option<Vec<&str>> = inside.iter().map(|part| part.to_str()).collect();
         Some(format!("{}:{}", self.commit, parts?.join("/")))
     }
@@ -155,7 +158,7 @@ impl Loader for Repository {
             return FileSystem.read(path);
         }
         let object = self.object(path).filter(|object| !object.contains('\n'));
-        blob(&object.ok_or(io::ErrorKind::NotFound)?)
+        read_blob(&object.ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
@@ -173,8 +176,8 @@ impl Loader for Repository {
     }
 }
 
-impl Tree for Repository {
-    fn idl(&self, path: &Path) -> Vec<PathBuf> {
+impl SourceTree for Repository {
+    fn idl_files(&self, path: &Path) -> Vec<PathBuf> {
         let path = &self.identity(path);
         match self.kind(path).as_deref() {
             Some("tree") => {
@@ -188,43 +191,44 @@ impl Tree for Repository {
     }
 }
 
-/// What git prints, or the first line of its complaint.
+/// Runs git, and returns its standard output, or the first line of its error message.
 fn git(args: &[&str]) -> Result<String, String> {
     let output = Command::new("git")
         .args(args)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("can't run it: {error}"))?;
+        .map_err(|error| format!("can't run git: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    let complaint = complaint.lines().next().unwrap_or("it failed");
-    Err(complaint.trim_start_matches("fatal: ").to_owned())
+    let message = String::from_utf8_lossy(&output.stderr);
+    let message = message.lines().next().unwrap_or("git failed");
+    Err(message.trim_start_matches("fatal: ").to_owned())
 }
 
-/// The bytes of a file, links followed. Of one that is too large, only as many as show that it is.
-fn blob(object: &str) -> io::Result<Vec<u8>> {
+/// The bytes of a file, following symbolic links. At most one byte more than [`MAX_FILE_BYTES`] is
+/// read, which shows that the file is too large.
+fn read_blob(object: &str) -> io::Result<Vec<u8>> {
     let mut child = Command::new("git")
         .args(["cat-file", "--batch", "--follow-symlinks"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    // Its end, when this is dropped, ends git.
+    // Git ends at the end of its input, when this is dropped.
     if let Some(mut input) = child.stdin.take() {
         writeln!(input, "{object}")?;
     }
     let contents = child.stdout.take().map_or_else(
         || Err(io::ErrorKind::BrokenPipe.into()),
-        |output| batch_answer(BufReader::new(output)),
+        |output| read_batch_output(BufReader::new(output)),
     );
     child.wait()?;
     contents
 }
 
-/// What `git cat-file --batch` answers: `<id> blob <size>` and the contents, or what is wrong.
-fn batch_answer(mut output: impl BufRead) -> io::Result<Vec<u8>> {
+/// Reads the output of `git cat-file --batch`: `<id> blob <size>` and the contents, or an error.
+fn read_batch_output(mut output: impl BufRead) -> io::Result<Vec<u8>> {
     let mut head = String::new();
     output.by_ref().take(4096).read_line(&mut head)?;
     let words: Vec<&str> = head.split_whitespace().collect();
@@ -239,6 +243,9 @@ fn batch_answer(mut output: impl BufRead) -> io::Result<Vec<u8>> {
         }
         [_, "tree", _] => Err(io::ErrorKind::IsADirectory.into()),
         [.., "missing"] | ["dangling" | "notdir", _] => Err(io::ErrorKind::NotFound.into()),
-        _ => Err(io::Error::other(format!("git answers `{}`", head.trim()))),
+        _ => Err(io::Error::other(format!(
+            "unexpected output of git: `{}`",
+            head.trim()
+        ))),
     }
 }

@@ -1,9 +1,10 @@
-//! `tce breaking`: what a new version of an IDL breaks for peers that have the old one.
+//! `tce breaking`: reports changes of an IDL that break peers with an earlier version.
 
-mod against;
-mod git;
-mod home;
 mod tree;
+
+mod git;
+
+mod version;
 
 use std::{
     io::{self, Write},
@@ -14,14 +15,12 @@ use std::{
 use tce_idl::{Compilation, diagnostic::Diagnostic, model::Model};
 
 use crate::{
-    console::{Console, Failure},
-    files,
+    console::{CommandError, Console, Count, ErrorFormat, exit_code},
     idl::{self, IdlArgs},
-    output::{Count, ErrorFormat},
 };
-use against::{Against, Before};
+use version::{EarlierVersion, VersionSpec};
 
-/// Say what breaks for peers that have an earlier version of IDL files
+/// Report changes that break peers with an earlier version of IDL files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,27 +29,27 @@ Examples:
   tce breaking --against released .
   tce breaking --against test.idl.orig test.idl
 
-The earlier version is a file, or a folder that stands in for this one: files, include
-folders and index files are looked for in it by the same relative paths. So it is in
-git, where `branch`, `tag` or `commit` say which version (HEAD without them), and
-`subdir` another folder of the repository than this one. A file that is not there is
-new. Of a folder, files that are gone are noticed too.
+The earlier version is a file, a folder or a git revision. From a folder, files, include
+folders and index files are read by their paths relative to this one. For git, `branch`,
+`tag` or `commit` select the version (default HEAD), and `subdir` the folder of the
+repository that corresponds to this one. A file that the earlier version does not
+have is new; files that are gone from a folder are reported.
 
-What breaks is the `wire`, for programs that run, or the `source`, for programs that
-are compiled again.
+A change breaks the `wire`, for running programs, or the `source`, for programs that are
+compiled again.
 
-Exit status: 0 nothing breaks, 1 something does, or the IDL has errors, 2 the command
-line or a tce.toml is wrong, or there is no such earlier version.")]
+Exit status: 0 nothing breaks, 1 something breaks or the IDL has errors, 2 the command
+line or a tce.toml is wrong, or the earlier version does not exist.")]
 pub(crate) struct Args {
-    /// The IDL files as they are now, or folders of them
+    /// IDL files of the present version, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The earlier version
-    #[arg(long, value_name = "PATH|git#branch=NAME[,subdir=DIR]", value_parser = Against::parse)]
-    against: Against,
+    /// Earlier version
+    #[arg(long, value_name = "PATH|git#branch=NAME[,subdir=DIR]", value_parser = VersionSpec::parse)]
+    against: VersionSpec,
 
-    /// Only what breaks the wire: programs are compiled again with what has changed
+    /// Report only changes that break the wire, for when all programs are compiled again
     #[arg(long)]
     wire_only: bool,
 
@@ -58,31 +57,28 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let config = args.idl.config(console)?;
     let options = args.idl.options(&config);
-    let files = files::expand(&args.files, console)?;
+    let files = idl::expand(&args.files, console)?;
     let new = tce_idl::compile(&files, &options);
     let Some(new_model) = &new.model else {
-        return Ok(broken(&files, &new, console)?);
+        return Ok(show_errors(&files, &new, console)?);
     };
-    let before = match args.against.before(&args.files, &options) {
-        Ok(before) => before,
-        Err(why) => return misused(&why, console),
+    let earlier = match args.against.find(&args.files, &options) {
+        Ok(earlier) => earlier,
+        Err(why) => return Err(console.usage_error(why)),
     };
     let sources = new.sources.clone();
-    let old = tce_idl::compile_beside(sources, &*before.tree, &before.files, &before.options);
+    let old = tce_idl::compile_beside(sources, &*earlier.tree, &earlier.files, &earlier.options);
     let Some(old_model) = &old.model else {
         writeln!(console.err, "the earlier version has errors:\n")?;
-        return Ok(broken(&before.files, &old, console)?);
+        return Ok(show_errors(&earlier.files, &old, console)?);
     };
     let changes = changes(args, old_model, new_model);
     console.show(&changes, &old.sources)?;
-    report(&changes, &before, console)?;
-    Ok(match changes.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    report(&changes, &earlier, console)?;
+    Ok(exit_code(changes.is_empty()))
 }
 
 fn changes(args: &Args, old: &Model, new: &Model) -> Vec<Diagnostic> {
@@ -91,8 +87,8 @@ fn changes(args: &Args, old: &Model, new: &Model) -> Vec<Diagnostic> {
     changes
 }
 
-/// A version that does not compile can't be compared.
-fn broken(
+/// Shows why a version can't be compared.
+fn show_errors(
     files: &[PathBuf],
     compilation: &Compilation,
     console: &mut Console,
@@ -102,23 +98,22 @@ fn broken(
     Ok(ExitCode::FAILURE)
 }
 
-fn misused(why: &str, console: &mut Console) -> Result<ExitCode, Failure> {
-    writeln!(console.err, "error: {why}")?;
-    Err(Failure::Misused)
-}
-
-/// Sums up, which programs do without.
-fn report(changes: &[Diagnostic], before: &Before, console: &mut Console) -> io::Result<()> {
+/// Writes the new files and the number of changes; only in the format for people.
+fn report(
+    changes: &[Diagnostic],
+    earlier: &EarlierVersion,
+    console: &mut Console,
+) -> io::Result<()> {
     if console.format != ErrorFormat::Text {
         return Ok(());
     }
     if !changes.is_empty() {
         writeln!(console.err)?;
     }
-    for path in &before.missing {
+    for path in &earlier.missing {
         writeln!(console.err, "{} is new", path.display())?;
     }
-    let name = &before.name;
+    let name = &earlier.name;
     match changes.len() {
         0 => writeln!(console.err, "nothing breaks for peers that have {name}"),
         some => {

@@ -1,57 +1,59 @@
-//! The way to the server.
+//! Connects to the server, and the errors of connecting and calling.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use tce_runtime::{
-    Communicator, Proxy, RpcError,
+    Communicator, ErrorCode, Proxy, RpcError,
     config::{Endpoint, EndpointError, MqConfig, Options, Scheme, TlsConfig, problem::Problems},
 };
 
-/// How the server is reached.
+use crate::console::CommandError;
+
+/// Options of the connection.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectArgs {
-    /// The credential by which a gateway knows the user
+    /// Token that authenticates the user to a gateway
     #[arg(long, env = "TCE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
-    /// How long to wait for an answer, such as 500ms or 10s
+    /// Time limit of a call, such as 500ms or 10s
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(super) timeout: Duration,
 
-    /// A pair that travels beside the call; may be given several times
+    /// Entry of the call's extra; can be repeated
     #[arg(short = 'x', long = "extra", value_name = "KEY=VALUE", value_parser = pair)]
     pub(super) extra: Vec<(String, String)>,
 
-    /// The authorities that an ssl:// or wss:// server's certificate must come from (PEM)
+    /// Certificate authorities to trust for ssl:// and wss:// instead of the system's (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// Our own certificate, where the server wants one (PEM)
+    /// Client certificate, if the server requires one (PEM)
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
 
-    /// The key of our own certificate (PEM)
+    /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
 
-    /// The config.yml that names the message queues of an mq: endpoint
+    /// The config.yml with the message queues of an mq: endpoint
     #[arg(long, value_name = "FILE", requires = "process")]
     mq_config: Option<PathBuf>,
 
-    /// The process of the config.yml as which to call
+    /// Section of the config.yml to use
     #[arg(long, value_name = "NAME", requires = "mq_config")]
     process: Option<String>,
 }
 
-/// Why there is no way.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoWay {
+pub(super) enum ConnectError {
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
     #[error(
-        "an mq: endpoint is one of a config.yml: name it with --mq-config, and the process with --process"
+        "an mq: endpoint needs --mq-config, its config.yml, and --process, the section of that file"
     )]
-    NoQueues,
+    NoConfig,
     #[error("{0}")]
     Config(#[from] Problems),
     #[error("{0}")]
@@ -61,16 +63,16 @@ pub(super) enum NoWay {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
-        .ok_or("a pair has a `=`, as in -x name=ann")?;
+        .ok_or("expected KEY=VALUE, such as -x name=ann")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
 impl ConnectArgs {
-    /// Connects.
-    pub(super) async fn connect(&self, endpoint: &str) -> Result<Proxy, NoWay> {
+    /// Connects to an endpoint.
+    pub(super) async fn connect(&self, endpoint: &str) -> Result<Proxy, ConnectError> {
         let scheme = endpoint.parse::<Endpoint>()?.scheme;
         if scheme == Scheme::Mq && self.mq_config.is_none() {
-            return Err(NoWay::NoQueues);
+            return Err(ConnectError::NoConfig);
         }
         let communicator = Communicator::with_options(Options {
             timeout: self.timeout,
@@ -88,4 +90,53 @@ impl ConnectArgs {
         let proxy = Proxy::connect(&communicator, endpoint).await?;
         Ok(proxy.with_extra(self.extra.clone()))
     }
+}
+
+/// Why `tce call` failed.
+pub(super) enum CallError {
+    /// The command line is wrong.
+    Usage(String),
+    /// The server, or the connection to it, failed.
+    Failed(String),
+    /// The output failed, or the message has been written.
+    Command(CommandError),
+}
+
+impl CallError {
+    pub(super) fn usage(error: impl std::fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<RpcError> for CallError {
+    fn from(error: RpcError) -> Self {
+        Self::Failed(with_advice(&error))
+    }
+}
+
+impl From<io::Error> for CallError {
+    fn from(error: io::Error) -> Self {
+        Self::Command(error.into())
+    }
+}
+
+/// The text of an error, and what to do about it.
+pub(super) fn with_advice(error: &RpcError) -> String {
+    let text = escape_control(&error.to_string());
+    let advice = match error.code() {
+        // The servant's own text: there is no general advice.
+        ErrorCode::RemoteException | ErrorCode::Other(_) => return text,
+        ErrorCode::Timeout => "raise --timeout, or check why the servant takes so long",
+        _ => error.advice(),
+    };
+    format!("{text}\nTry this: {advice}")
+}
+
+/// Escapes control characters, since a peer could send control sequences for the terminal.
+fn escape_control(text: &str) -> String {
+    let characters = text.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    characters.collect()
 }

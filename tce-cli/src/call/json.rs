@@ -1,4 +1,4 @@
-//! JSON to marshalled values, and back, as an IDL says.
+//! JSON to marshalled values and back, by their IDL types.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value};
@@ -8,41 +8,42 @@ use tce_idl::{
 };
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 
-/// Why a JSON value is none of its type, and where in it.
+/// A JSON value does not fit its IDL type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub(super) struct Mismatch {
-    place: String,
+#[error("{path}: {problem}")]
+pub(super) struct TypeMismatch {
+    /// Path to the value, such as `fam.pets[0].name`.
+    path: String,
     problem: String,
 }
 
-/// Appends `value` as a `ty`; `place` names it for errors.
+/// Appends `value` as a `ty`; `path` names it in errors.
 pub(super) fn encode(
     model: &Model,
     ty: Type,
     value: &Value,
-    place: &str,
+    path: &str,
     out: &mut Vec<u8>,
-) -> Result<(), Mismatch> {
-    let wrong = || Mismatch {
-        place: place.to_owned(),
-        problem: format!("{} can't be {}", expected(model, ty), shown(value)),
+) -> Result<(), TypeMismatch> {
+    let wrong = || TypeMismatch {
+        path: path.to_owned(),
+        problem: format!("expected {}, got {}", expected(model, ty), shorten(value)),
     };
     let mut put = |value: &dyn Fn(&mut Writer<'_>)| value(&mut Writer::new(out));
     match ty {
-        Type::Byte => whole(value)
+        Type::Byte => integer(value)
             .and_then(|it| u8::try_from(it).ok())
             .map(|it| put(&|w| it.marshal(w))),
         Type::Bool => value.as_bool().map(|it| put(&|w| it.marshal(w))),
-        Type::Short => whole(value)
+        Type::Short => integer(value)
             .and_then(|it| i16::try_from(it).ok())
             .map(|it| put(&|w| it.marshal(w))),
-        Type::Int => whole(value)
+        Type::Int => integer(value)
             .and_then(|it| i32::try_from(it).ok())
             .map(|it| put(&|w| it.marshal(w))),
-        Type::Long => whole(value).map(|it| put(&|w| it.marshal(w))),
+        Type::Long => integer(value).map(|it| put(&|w| it.marshal(w))),
         Type::Float => number(value)
-            .and_then(single)
+            .and_then(to_f32)
             .map(|it| put(&|w| it.marshal(w))),
         Type::Double => number(value).map(|it| put(&|w| it.marshal(w))),
         Type::String => value.as_str().map(|it| put(&|w| it.marshal(w))),
@@ -58,7 +59,7 @@ pub(super) fn encode(
                     put(&|w| w.put_len(values.len()));
                     let mut values = values.iter().enumerate();
                     values.try_for_each(|(number, value)| {
-                        encode(model, element, value, &format!("{place}[{number}]"), out)
+                        encode(model, element, value, &format!("{path}[{number}]"), out)
                     })
                 }
                 _ => Err(wrong()),
@@ -75,17 +76,17 @@ pub(super) fn encode(
                     model,
                     it.key,
                     &key_value(it.key, key),
-                    &format!("{place}: the key {key:?}"),
+                    &format!("{path}: the key {key:?}"),
                     out,
                 )?;
-                encode(model, it.value, value, &format!("{place}[{key:?}]"), out)
+                encode(model, it.value, value, &format!("{path}[{key:?}]"), out)
             });
         }
         Type::Struct(id) => {
             let Value::Object(fields) = value else {
                 return Err(wrong());
             };
-            return encode_struct(model, &model.struct_(id).members, fields, place, out);
+            return encode_struct(model, &model.struct_(id).members, fields, path, out);
         }
     }
     .ok_or_else(wrong)
@@ -95,18 +96,18 @@ fn encode_struct(
     model: &Model,
     members: &[Member],
     fields: &Map<String, Value>,
-    place: &str,
+    path: &str,
     out: &mut Vec<u8>,
-) -> Result<(), Mismatch> {
-    let problem = |problem: String| Mismatch {
-        place: place.to_owned(),
+) -> Result<(), TypeMismatch> {
+    let problem = |problem: String| TypeMismatch {
+        path: path.to_owned(),
         problem,
     };
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-    if let Some(stranger) = fields.keys().find(|key| !names.contains(&key.as_str())) {
-        let near = nearest(stranger, &names);
+    if let Some(unknown) = fields.keys().find(|key| !names.contains(&key.as_str())) {
+        let near = nearest(unknown, &names);
         let near = near.map_or(String::new(), |near| format!(": did you mean `{near}`?"));
-        return Err(problem(format!("there is no member `{stranger}`{near}")));
+        return Err(problem(format!("there is no member `{unknown}`{near}")));
     }
     for member in members {
         let value = fields
@@ -116,24 +117,24 @@ fn encode_struct(
             model,
             member.ty,
             value,
-            &format!("{place}.{}", member.name),
+            &format!("{path}.{}", member.name),
             out,
         )?;
     }
     Ok(())
 }
 
-/// The key of a JSON object, as the value that it stands for.
+/// The key of a JSON object as a value: JSON, unless the key type is `string`.
 fn key_value(ty: Type, key: &str) -> Value {
     match ty {
         Type::String => Value::String(key.to_owned()),
-        // A key that is none stays a text, and is told to be no number.
+        // Stays a string if it is not JSON, so that the error message shows it.
         _ => serde_json::from_str(key).unwrap_or_else(|_| Value::String(key.to_owned())),
     }
 }
 
-/// Whole numbers may stand in quotes: not every JSON writer has 64 bits.
-fn whole(value: &Value) -> Option<i64> {
+/// Integers may be strings, since some JSON writers have no 64-bit integers.
+fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => text.parse().ok(),
         value => value.as_i64(),
@@ -150,14 +151,14 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Rounded, since a float has fewer digits; nothing where it would become infinite.
-fn single(number: f64) -> Option<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "it is meant to be rounded")]
+/// Rounds to `f32`; `None` if a finite number would become infinite.
+fn to_f32(number: f64) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is intended")]
     let rounded = number as f32;
     (rounded.is_finite() || !number.is_finite()).then_some(rounded)
 }
 
-/// What a value of a type looks like in JSON.
+/// Describes the JSON values of a type.
 fn expected(model: &Model, ty: Type) -> String {
     let text = match ty {
         Type::Byte => "a byte (0 to 255)",
@@ -178,17 +179,17 @@ fn expected(model: &Model, ty: Type) -> String {
     text.to_owned()
 }
 
-/// The start of a value, for a message.
-fn shown(value: &Value) -> String {
-    const MOST: usize = 40;
+/// The start of a value, for error messages.
+fn shorten(value: &Value) -> String {
+    const MAX_CHARS: usize = 40;
     let text = value.to_string();
-    match text.char_indices().nth(MOST) {
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
 }
 
-/// Reads a value of a type.
+/// Reads a value of a type from the wire format.
 pub(super) fn decode(
     model: &Model,
     ty: Type,
@@ -202,7 +203,7 @@ pub(super) fn decode(
         Type::Long => i64::unmarshal(input)?.into(),
         Type::Float => {
             let number = f32::unmarshal(input)?;
-            // The shortest text that is this float, not the double's long tail.
+            // Via text, which gives 0.1 and not 0.10000000149011612.
             float(number.to_string().parse().unwrap_or(f64::NAN))
         }
         Type::Double => float(f64::unmarshal(input)?),
@@ -240,6 +241,7 @@ pub(super) fn decode(
     })
 }
 
+/// JSON has no numbers for NaN and the infinities: they are strings.
 fn float(number: f64) -> Value {
     Number::from_f64(number).map_or_else(
         || {
@@ -252,4 +254,16 @@ fn float(number: f64) -> Value {
         },
         Value::Number,
     )
+}
+
+/// Result or parameters of a call, read as bytes and decoded later.
+pub(super) struct UndecodedBytes(pub(super) Vec<u8>);
+
+impl Unmarshal for UndecodedBytes {
+    const MIN_SIZE: usize = 0;
+
+    fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let len = input.remaining().len();
+        Ok(Self(input.take(len)?.to_vec()))
+    }
 }

@@ -1,4 +1,4 @@
-//! What a server calls on us: printed, a JSON object a line.
+//! `--listen`: prints the calls that the server makes, one JSON object per line.
 
 use std::{
     io::{self, Write},
@@ -8,37 +8,50 @@ use std::{
 use serde_json::{Value, json};
 use tce_idl::model::{Model, Operation};
 use tce_runtime::{
-    Fault, IncomingCall, Servant,
-    wire::{DecodeError, Reader, Unmarshal},
+    ErrorCode, Fault, IncomingCall, Servant,
+    wire::{DecodeError, Reader},
 };
 
-use super::{json::decode, target::Place};
+use super::{
+    json::{UndecodedBytes, decode},
+    target::InterfaceRef,
+};
 
-/// Answers for an interface by printing what is called.
-pub(super) struct Printer {
-    model: Arc<Model>,
-    name: String,
-    operations: Vec<(u16, Operation)>,
+/// A servant for an interface that prints its calls.
+pub(super) struct PrintServant {
     interfaces: Vec<u16>,
+    printer: Arc<CallPrinter>,
 }
 
-impl Printer {
-    pub(super) fn new(place: &Place<'_>) -> Self {
-        let owners = place.model.lineage(place.id);
-        let owners = owners.map(|id| place.model.interface(id));
+struct CallPrinter {
+    model: Model,
+    /// Full name of the interface.
+    name: String,
+    /// Own and inherited operations, each with the index of the interface that declares it.
+    operations: Vec<(u16, Operation)>,
+}
+
+impl PrintServant {
+    pub(super) fn new(interface: &InterfaceRef<'_>) -> Self {
+        let model = interface.model;
+        let owners = model.lineage(interface.id).map(|id| model.interface(id));
         let operations = owners.flat_map(|owner| {
             let operations = owner.operations.iter();
             operations.map(|operation| (owner.index, operation.clone()))
         });
         let operations: Vec<_> = operations.collect();
         Self {
-            model: Arc::new(place.model.clone()),
-            name: place.name(),
             interfaces: operations.iter().map(|(ifidx, _)| *ifidx).collect(),
-            operations,
+            printer: Arc::new(CallPrinter {
+                model: model.clone(),
+                name: interface.name(),
+                operations,
+            }),
         }
     }
+}
 
+impl CallPrinter {
     fn print(&self, operation: &Operation, params: &[u8]) -> Result<(), Fault> {
         let mut input = Reader::new(params);
         let values = operation.parameters.iter().map(|parameter| {
@@ -46,55 +59,42 @@ impl Printer {
             Ok((parameter.name.clone(), value))
         });
         let values: Result<serde_json::Map<String, Value>, DecodeError> = values.collect();
-        let arguments = values.map_err(|error| Fault::new(error.to_string()))?;
+        let arguments = values?;
         let line = json!({
             "interface": self.name,
             "operation": operation.name,
             "arguments": arguments,
         });
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}")
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::new(error.to_string()))
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
     }
 }
 
-/// Prints, as the servant that it is.
-pub(super) struct Listener(pub(super) Arc<Printer>);
-
-impl Servant for Listener {
+impl Servant for PrintServant {
     fn interfaces(&self) -> &[u16] {
-        &self.0.interfaces
+        &self.interfaces
     }
 
     fn dispatch(&self, call: IncomingCall<'_>) {
         let key = (call.ifidx(), call.opidx());
-        let is_it = |(ifidx, operation): &&(u16, Operation)| (*ifidx, operation.index) == key;
-        let Some((_, operation)) = self.0.operations.iter().find(is_it).cloned() else {
+        let is_called = |(ifidx, operation): &&(u16, Operation)| (*ifidx, operation.index) == key;
+        let Some((_, operation)) = self.printer.operations.iter().find(is_called).cloned() else {
             return call.unknown_operation();
         };
-        call.run(&self.0, |printer, Rest(params), ctx| async move {
-            let printed = printer.print(&operation, &params);
-            // What a void operation returns is nothing; of others it is not known.
-            let answer = match operation.returns {
-                None => printed,
-                Some(_) => Err(Fault::new(
-                    "`tce call --listen` prints calls and answers none",
-                )),
-            };
-            (ctx, answer)
-        });
-    }
-}
-
-/// All bytes that are left.
-pub(super) struct Rest(pub(super) Vec<u8>);
-
-impl Unmarshal for Rest {
-    const MIN_SIZE: usize = 0;
-
-    fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let len = input.remaining().len();
-        Ok(Self(input.take(len)?.to_vec()))
+        call.run(
+            &self.printer,
+            |printer, UndecodedBytes(params), ctx| async move {
+                let printed = printer.print(&operation, &params);
+                let result = match operation.returns {
+                    None => printed,
+                    Some(_) => Err(Fault::new(
+                        ErrorCode::RemoteException,
+                        "`tce call --listen` prints calls and returns no results",
+                    )),
+                };
+                (ctx, result)
+            },
+        );
     }
 }

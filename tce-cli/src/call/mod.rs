@@ -1,18 +1,17 @@
-//! `tce call`: any operation of a server, without a program written for it.
+//! `tce call`: calls any operation of a server, with JSON arguments and results.
+
+mod connect;
+mod json;
+mod target;
 
 mod arguments;
-mod connect;
-mod failure;
-mod json;
 mod listen;
 mod repeat;
-mod target;
 
 use std::{
     io::{self, BufRead, Write},
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 use serde_json::Value;
@@ -23,15 +22,15 @@ use tce_runtime::{
 };
 
 use crate::{
-    console::{Console, Failure},
+    console::{CommandError, Console, exit_code},
     idl::IdlArgs,
 };
-use connect::{ConnectArgs, NoWay};
-use failure::{Ended, told};
-use listen::{Listener, Printer, Rest};
-use target::Target;
+use connect::{CallError, ConnectArgs, ConnectError, with_advice};
+use json::UndecodedBytes;
+use listen::PrintServant;
+use target::CallTarget;
 
-/// Call an operation of a server: JSON in, JSON out
+/// Call an operation of a server, with JSON arguments and results
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,44 +42,45 @@ Examples:
   tce call tcp://localhost:12002 Server.bidirection --oneway --listen test.ITerminal --idl test.idl
   tce call tcp://localhost:12002 Server.echo hello --repeat 100000 --concurrency 64
   tce call mq:mq_server test.Server.echo hello --mq-config config.yml --process client
-  tce call tcp://localhost:12002              lists what the server serves
+  tce call tcp://localhost:12002              lists the operations of the server
 
-Arguments are JSON, one each or all in one array or object; a string may go without quotes.
-Bytes are base64. Without --idl the server is asked what it serves; those of ours answer.
+Arguments are JSON: one value per parameter, or one array or object with all of them.
+Quotes around a string can be omitted. Bytes are base64. Without --idl, the server is
+asked for its IDL; servers that use tce-runtime answer this.
 
-Exit status: 0 the call was answered, 1 it was not, 2 the command line is wrong.")]
+Exit status: 0 the call succeeded, 1 it failed, 2 the command line is wrong.")]
 pub(crate) struct Args {
-    /// Where the server is: tcp://host:port, ssl://…, ws://…, wss://… or mq:name
+    /// Endpoint of the server: tcp://host:port, ssl://…, ws://…, wss://… or mq:name
     endpoint: String,
 
-    /// The operation: module.Interface.operation, or the end of that
+    /// Operation to call: module.Interface.operation, or the end of that
     operation: Option<String>,
 
-    /// The arguments, as JSON
+    /// Arguments, as JSON
     #[arg(conflicts_with = "data", allow_negative_numbers = true)]
     arguments: Vec<String>,
 
-    /// The IDL of the server; may be given several times
+    /// IDL file of the server; can be repeated
     #[arg(long = "idl", value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Arguments of one or more calls, as JSON a line: text, @FILE, or @- for standard input
+    /// Arguments of several calls, one JSON value per line: text, @FILE, or @- for standard input
     #[arg(short = 'd', long, value_name = "DATA")]
     data: Option<String>,
 
-    /// Call oneway: nobody waits for an answer
+    /// Call oneway, without waiting for a result
     #[arg(long)]
     oneway: bool,
 
-    /// Print what the server calls on this interface of ours, until Ctrl-C
+    /// Serve this interface, and print the calls that the server makes to it, until Ctrl-C
     #[arg(long, value_name = "INTERFACE")]
     listen: Vec<String>,
 
-    /// Call so often, and say how long it took
+    /// Make N calls, and print the rate and latencies
     #[arg(long, value_name = "N", conflicts_with_all = ["oneway", "data"], value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
 
-    /// How many of the repeated calls are under way at once
+    /// Number of repeated calls in flight at once
     #[arg(long, value_name = "C", default_value_t = 1, requires = "repeat", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
@@ -91,51 +91,45 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(args.run(console));
-    // A host name that is still being looked up keeps nobody waiting.
+    let result = runtime.block_on(args.run(console));
+    // Does not wait for a host name lookup, which runs in a thread of its own.
     runtime.shutdown_background();
-    match ended {
+    match result {
         Ok(code) => Ok(code),
-        Err(Ended::Said(failure)) => Err(failure),
-        Err(Ended::Failed(text)) => {
-            writeln!(console.err, "error: {text}")?;
-            Ok(ExitCode::FAILURE)
-        }
-        Err(Ended::Misused(text)) => {
-            writeln!(console.err, "error: {text}")?;
-            Err(Failure::Misused)
-        }
+        Err(CallError::Command(error)) => Err(error),
+        Err(CallError::Failed(text)) => Ok(console.fail(text)?),
+        Err(CallError::Usage(text)) => Err(console.usage_error(text)),
     }
 }
 
 impl Args {
-    async fn run(&self, console: &mut Console) -> Result<ExitCode, Ended> {
+    async fn run(&self, console: &mut Console) -> Result<ExitCode, CallError> {
         let from_files = self.models_of_files(console)?;
         let proxy = match self.connect.connect(&self.endpoint).await {
             Ok(proxy) => proxy,
-            Err(NoWay::Rpc(error)) => return Err(error.into()),
-            Err(error @ NoWay::Config(_)) => return Err(Ended::Failed(error.to_string())),
-            Err(error) => return Err(Ended::Misused(error.to_string())),
+            Err(ConnectError::Rpc(error)) => return Err(error.into()),
+            Err(error @ ConnectError::Config(_)) => {
+                return Err(CallError::Failed(error.to_string()));
+            }
+            Err(error) => return Err(CallError::usage(error)),
         };
         let models = match from_files {
             Some(models) => models,
-            None => ask(&proxy).await?,
+            None => request_models(&proxy).await?,
         };
         for name in &self.listen {
-            let place = target::find_interface(&models, name);
-            let place = place.map_err(|unknown| Ended::Misused(unknown.to_string()))?;
+            let interface = target::find_interface(&models, name).map_err(CallError::usage)?;
             proxy
                 .connection()
-                .add_servant(Listener(Arc::new(Printer::new(&place))));
+                .add_servant(PrintServant::new(&interface));
         }
         let code = match &self.operation {
             Some(name) => {
-                let target = target::find(&models, name);
-                let target = target.map_err(|unknown| Ended::Misused(unknown.to_string()))?;
+                let target = target::find_operation(&models, name).map_err(CallError::usage)?;
                 self.call(&proxy, &target, console).await?
             }
             None if self.listen.is_empty() => list(&models, console)?,
@@ -143,102 +137,102 @@ impl Args {
         };
         proxy.connection().flush().await;
         if !self.listen.is_empty() {
-            writeln!(console.err, "listening; Ctrl-C ends it")?;
+            writeln!(console.err, "listening for calls; press Ctrl-C to stop")?;
             tokio::signal::ctrl_c().await?;
         }
         Ok(code)
     }
 
-    /// The models of the IDL files that were named; nothing, where none was.
-    fn models_of_files(&self, console: &mut Console) -> Result<Option<Vec<Model>>, Ended> {
+    /// The models of the IDL files on the command line; `None` without any.
+    fn models_of_files(&self, console: &mut Console) -> Result<Option<Vec<Model>>, CallError> {
         if self.files.is_empty() {
             return Ok(None);
         }
-        let config = self.idl.config(console).map_err(Ended::Said)?;
+        let config = self.idl.config(console).map_err(CallError::Command)?;
         let compilation = tce_idl::compile(&self.files, &self.idl.options(&config));
         console.show(&compilation.diagnostics, &compilation.sources)?;
         match compilation.model {
             Some(model) => Ok(Some(vec![model])),
-            None => Err(Ended::Failed("the IDL has errors".to_owned())),
+            None => Err(CallError::Failed("the IDL has errors".to_owned())),
         }
     }
 
     async fn call(
         &self,
         proxy: &Proxy,
-        target: &Target<'_>,
+        target: &CallTarget<'_>,
         console: &mut Console,
-    ) -> Result<ExitCode, Ended> {
+    ) -> Result<ExitCode, CallError> {
         if self.oneway && target.returns.is_some() {
             let text = format!(
-                "{} returns something: only void operations can be called oneway",
+                "{} has a result: only void operations can be called oneway",
                 target.signature
             );
-            return Err(Ended::Misused(text));
+            return Err(CallError::Usage(text));
         }
         if let Some(data) = &self.data {
             return self.call_each(proxy, target, data, console).await;
         }
-        let params = arguments::of_words(target, &self.arguments);
-        let params = params.map_err(|error| Ended::Misused(error.to_string()))?;
+        let params = arguments::marshal_words(target, &self.arguments);
+        let params = params.map_err(CallError::usage)?;
         if let Some(count) = self.repeat {
-            let summary =
-                repeat::repeat(proxy, target, &params, count, self.concurrency.into()).await;
+            let concurrency = self.concurrency.into();
+            let summary = repeat::repeat(proxy, target, &params, count, concurrency).await?;
             write!(console.out, "{summary}")?;
             return Ok(exit_code(summary.failures == 0));
         }
-        let is_answered = self.call_once(proxy, target, &params, console).await?;
-        Ok(exit_code(is_answered))
+        let succeeded = self.call_once(proxy, target, &params, console).await?;
+        Ok(exit_code(succeeded))
     }
 
-    /// Calls once for each line of the data.
+    /// Makes a call for each line of the data.
     async fn call_each(
         &self,
         proxy: &Proxy,
-        target: &Target<'_>,
+        target: &CallTarget<'_>,
         data: &str,
         console: &mut Console,
-    ) -> Result<ExitCode, Ended> {
-        let mut all_answered = true;
+    ) -> Result<ExitCode, CallError> {
+        let mut all_succeeded = true;
         for (number, line) in lines(data)?.enumerate() {
             let line = line?;
             if line.trim().is_empty() {
                 continue;
             }
             let wrong = |error: &dyn std::fmt::Display| {
-                Ended::Misused(format!("line {}: {error}", number + 1))
+                CallError::Usage(format!("line {}: {error}", number + 1))
             };
             let value: Value = serde_json::from_str(&line).map_err(|error| wrong(&error))?;
-            let params = arguments::of_value(target, &value).map_err(|error| wrong(&error))?;
-            all_answered &= self.call_once(proxy, target, &params, console).await?;
+            let params = arguments::marshal_value(target, &value).map_err(|error| wrong(&error))?;
+            all_succeeded &= self.call_once(proxy, target, &params, console).await?;
         }
-        Ok(exit_code(all_answered))
+        Ok(exit_code(all_succeeded))
     }
 
-    /// Calls, and prints what came of it; whether it was answered.
+    /// Makes a call, and prints the result or the error. Returns whether the call succeeded.
     async fn call_once(
         &self,
         proxy: &Proxy,
-        target: &Target<'_>,
+        target: &CallTarget<'_>,
         params: &[u8],
         console: &mut Console,
-    ) -> Result<bool, Ended> {
+    ) -> Result<bool, CallError> {
         let params = Raw(params);
         let result = match self.oneway {
             true => proxy.oneway(&target.operation, params).await.map(|()| None),
             false => proxy
-                .call::<_, Rest>(&target.operation, params)
+                .call::<_, UndecodedBytes>(&target.operation, params)
                 .await
                 .map(Some),
         };
         match result {
             Ok(None) => Ok(true),
-            Ok(Some(Rest(bytes))) => {
+            Ok(Some(UndecodedBytes(bytes))) => {
                 if let Some(ty) = target.returns {
                     let value = json::decode(target.model, ty, &mut Reader::new(&bytes));
                     let value = value.map_err(|error| {
-                        Ended::Failed(format!(
-                            "the result of {} does not decode: {error}",
+                        CallError::Failed(format!(
+                            "can't decode the result of {}: {error}",
                             target.signature
                         ))
                     })?;
@@ -247,62 +241,55 @@ impl Args {
                 Ok(true)
             }
             Err(error) => {
-                writeln!(console.err, "error: {}", told(&error))?;
+                writeln!(console.err, "error: {}", with_advice(&error))?;
                 Ok(false)
             }
         }
     }
 }
 
-fn exit_code(is_well: bool) -> ExitCode {
-    if is_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// The lines of `@file`, of standard input (`@-`), or of the text itself.
-fn lines(data: &str) -> Result<Box<dyn Iterator<Item = io::Result<String>>>, Ended> {
+/// The lines of the file `@FILE`, of standard input (`@-`), or of the text itself.
+fn lines(data: &str) -> Result<Box<dyn Iterator<Item = io::Result<String>>>, CallError> {
     Ok(match data.strip_prefix('@') {
         None => Box::new(io::Cursor::new(data.to_owned().into_bytes()).lines()),
         Some("-") => Box::new(io::stdin().lines()),
         Some(file) => {
             let opened = std::fs::File::open(file);
             let opened =
-                opened.map_err(|error| Ended::Misused(format!("can't read {file}: {error}")))?;
+                opened.map_err(|error| CallError::Usage(format!("can't read {file}: {error}")))?;
             Box::new(io::BufReader::new(opened).lines())
         }
     })
 }
 
-/// Asks the server what it serves.
-async fn ask(proxy: &Proxy) -> Result<Vec<Model>, Ended> {
+/// Asks the server for the IDL of its interfaces.
+async fn request_models(proxy: &Proxy) -> Result<Vec<Model>, CallError> {
     let texts = proxy.describe().await.map_err(|error| match error.code() {
-        ErrorCode::InterfaceNotFound => Ended::Misused(
-            "the server does not tell what it serves: name its IDL with --idl".to_owned(),
+        ErrorCode::InterfaceNotFound => CallError::usage(
+            "the server does not describe its interfaces: name its IDL file with --idl",
         ),
         _ => error.into(),
     })?;
     let models = texts.iter().map(|text| tce_idl::compile_str(text).model);
     let models: Vec<_> = models.flatten().collect();
     match (texts.is_empty(), models.is_empty()) {
-        (true, _) => Err(Ended::Failed("the server serves nothing".to_owned())),
-        (false, true) => Err(Ended::Failed(
-            "what the server tells of itself is no IDL: name the right one with --idl".to_owned(),
+        (true, _) => Err(CallError::Failed("the server has no interfaces".to_owned())),
+        (false, true) => Err(CallError::Failed(
+            "the server describes its interfaces by invalid IDL: name its IDL file with --idl"
+                .to_owned(),
         )),
-        // What one of them means does not depend on the others.
+        // Each text is complete in itself: invalid ones do not affect the others.
         (false, false) => Ok(models),
     }
 }
 
-/// Prints what can be called.
-fn list(models: &[Model], console: &mut Console) -> Result<ExitCode, Ended> {
-    for place in target::interfaces(models) {
-        let interface = place.model.interface(place.id);
-        writeln!(console.out, "{} ({})", place.name(), interface.index)?;
+/// Prints the operations of all interfaces.
+fn list(models: &[Model], console: &mut Console) -> Result<ExitCode, CallError> {
+    for found in target::interfaces(models) {
+        let interface = found.model.interface(found.id);
+        writeln!(console.out, "{} ({})", found.name(), interface.index)?;
         for operation in &interface.operations {
-            let signature = place.model.signature(operation, interface.module);
+            let signature = found.model.signature(operation, interface.module);
             writeln!(console.out, "  {}  {signature}", operation.index)?;
         }
     }

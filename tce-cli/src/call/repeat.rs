@@ -1,66 +1,69 @@
-//! The same call many times, and how long it took.
+//! `--repeat`: one call made many times, with its rate and latencies.
 
 use std::{
+    fmt,
     io::IsTerminal,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream};
+use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use tce_runtime::{Proxy, RpcError, wire::Raw};
 
-use super::{failure::told, listen::Rest, target::Target};
+use super::{
+    connect::{CallError, with_advice},
+    json::UndecodedBytes,
+    target::CallTarget,
+};
 
-/// What came of it.
+/// Precision of the latencies, in decimal digits.
+const DIGITS: u8 = 3;
+
+/// The outcome of all calls.
 pub(super) struct Summary {
-    times: Vec<Duration>,
+    /// Latencies of the answered calls, in nanoseconds.
+    latencies: Histogram<u64>,
     total: Duration,
     pub(super) failures: u64,
     first_failure: Option<RpcError>,
 }
 
-/// Calls so often, so many at a time.
+/// Makes `count` calls, at most `concurrency` of them in flight at once.
 pub(super) async fn repeat(
     proxy: &Proxy,
-    target: &Target<'_>,
+    target: &CallTarget<'_>,
     params: &[u8],
     count: u64,
     concurrency: usize,
-) -> Summary {
-    let bar = progress(count);
-    let done = AtomicU64::new(0);
-    let began = Instant::now();
+) -> Result<Summary, CallError> {
+    let latencies = Histogram::new(DIGITS);
+    let latencies = latencies.map_err(|error| CallError::Failed(error.to_string()))?;
+    let mut summary = Summary {
+        latencies,
+        total: Duration::ZERO,
+        failures: 0,
+        first_failure: None,
+    };
+    let bar = progress_bar(count);
+    let start = Instant::now();
     let calls = stream::iter(0..count).map(|_| async {
-        let began = Instant::now();
-        let called = proxy.call::<_, Rest>(&target.operation, Raw(params)).await;
-        bar.set_position(done.fetch_add(1, Ordering::Relaxed) + 1);
-        called.map(|_| began.elapsed())
+        let start = Instant::now();
+        let result = proxy.call::<_, UndecodedBytes>(&target.operation, Raw(params));
+        result.await.map(|_| start.elapsed())
     });
-    let results: Vec<_> = calls.buffer_unordered(concurrency).collect().await;
-    let total = began.elapsed();
+    let mut results = calls.buffer_unordered(concurrency);
+    while let Some(result) = results.next().await {
+        summary.add(result);
+        bar.inc(1);
+    }
+    summary.total = start.elapsed();
     bar.finish_and_clear();
-    let (mut times, mut failures, mut first_failure) = (Vec::new(), 0, None);
-    for result in results {
-        match result {
-            Ok(time) => times.push(time),
-            Err(error) => {
-                failures += 1;
-                first_failure.get_or_insert(error);
-            }
-        }
-    }
-    times.sort_unstable();
-    Summary {
-        times,
-        total,
-        failures,
-        first_failure,
-    }
+    Ok(summary)
 }
 
-/// A bar on standard error, where somebody looks.
-fn progress(count: u64) -> ProgressBar {
+/// A progress bar on standard error, hidden if that is not a terminal.
+fn progress_bar(count: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -72,33 +75,48 @@ fn progress(count: u64) -> ProgressBar {
     }
 }
 
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let answered = self.times.len();
-        #[expect(clippy::cast_precision_loss, reason = "nobody repeats 2^52 calls")]
+impl Summary {
+    fn add(&mut self, result: Result<Duration, RpcError>) {
+        match result {
+            Ok(latency) => {
+                let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+                self.latencies.saturating_record(nanoseconds);
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.first_failure.get_or_insert(error);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answered = self.latencies.len();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the rate is printed without decimals"
+        )]
         let rate = answered as f64 / self.total.as_secs_f64();
         writeln!(
             f,
             "{answered} answered, {} failed in {:.3?}: {rate:.0} calls/s",
             self.failures, self.total
         )?;
-        let at = |percent: usize| {
-            let place = (answered * percent / 100).min(answered.saturating_sub(1));
-            self.times.get(place).copied().unwrap_or_default()
-        };
         if answered > 0 {
+            let at = |quantile| Duration::from_nanos(self.latencies.value_at_quantile(quantile));
             writeln!(
                 f,
                 "latency: min {:.1?}  p50 {:.1?}  p90 {:.1?}  p99 {:.1?}  max {:.1?}",
-                at(0),
-                at(50),
-                at(90),
-                at(99),
-                at(100)
+                Duration::from_nanos(self.latencies.min()),
+                at(0.5),
+                at(0.9),
+                at(0.99),
+                Duration::from_nanos(self.latencies.max())
             )?;
         }
         match &self.first_failure {
-            Some(error) => writeln!(f, "first failure: {}", told(error)),
+            Some(error) => writeln!(f, "first failure: {}", with_advice(error)),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! What is called: an operation, by its name.
+//! Finds the operation or interface that the command line names.
 
 use tce_idl::{
     diagnostic::{is_end, nearest_end},
@@ -6,99 +6,106 @@ use tce_idl::{
 };
 use tce_runtime::wire;
 
-/// An operation of one of several models.
-pub(super) struct Target<'m> {
+/// The operation to call.
+pub(super) struct CallTarget<'m> {
     pub(super) model: &'m Model,
+    /// The declaration, for messages.
     pub(super) signature: String,
     pub(super) parameters: &'m [Parameter],
     pub(super) returns: Option<Type>,
-    /// What goes on the wire.
+    /// Name and indices on the wire.
     pub(super) operation: wire::Operation,
 }
 
-/// Nothing is called so.
+/// No interface or operation has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no {what} is called `{name}`{}", .near.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
-pub(super) struct Unknown {
-    what: &'static str,
+#[error("there is no {kind} `{name}`{}", .near.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
+pub(super) struct TargetNotFound {
+    kind: &'static str,
     name: String,
     near: Option<String>,
 }
 
+impl TargetNotFound {
+    fn new(kind: &'static str, name: String, names: &[String]) -> Self {
+        let near = nearest_end(&name, names);
+        Self { kind, name, near }
+    }
+}
+
 /// An interface of one of several models.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'m> {
+pub(super) struct InterfaceRef<'m> {
     pub(super) model: &'m Model,
     pub(super) id: InterfaceId,
 }
 
-impl Place<'_> {
+impl InterfaceRef<'_> {
+    /// The full name, `module.Interface`.
     pub(super) fn name(&self) -> String {
         let interface = self.model.interface(self.id);
         self.model.full_name(interface.module, &interface.name)
     }
 }
 
-pub(super) fn interfaces(models: &[Model]) -> impl Iterator<Item = Place<'_>> {
+/// The interfaces of all models.
+pub(super) fn interfaces(models: &[Model]) -> impl Iterator<Item = InterfaceRef<'_>> {
     models.iter().flat_map(|model| {
         let ids = (0..).map(InterfaceId).take(model.interfaces.len());
-        ids.map(move |id| Place { model, id })
+        ids.map(move |id| InterfaceRef { model, id })
     })
 }
 
-/// The interface `module.Interface`; its module may be left out.
-pub(super) fn find_interface<'m>(models: &'m [Model], name: &str) -> Result<Place<'m>, Unknown> {
+/// Finds an interface by `module.Interface` or the end of that.
+pub(super) fn find_interface<'m>(
+    models: &'m [Model],
+    name: &str,
+) -> Result<InterfaceRef<'m>, TargetNotFound> {
     let name = name.replace("::", ".");
-    interfaces(models)
-        .find(|place| is_end(&place.name(), &name))
-        .ok_or_else(|| {
-            let names: Vec<_> = interfaces(models).map(|place| place.name()).collect();
-            unknown("interface", &name, &names)
-        })
+    let found = interfaces(models).find(|interface| is_end(&interface.name(), &name));
+    found.ok_or_else(|| {
+        let names: Vec<_> = interfaces(models).map(|it| it.name()).collect();
+        TargetNotFound::new("interface", name, &names)
+    })
 }
 
-/// The operation `module.Interface.operation`, inherited ones too; words at the
-/// front may be left out.
-pub(super) fn find<'m>(models: &'m [Model], name: &str) -> Result<Target<'m>, Unknown> {
+/// Finds an operation, own or inherited, by `module.Interface.operation` or the end of that.
+pub(super) fn find_operation<'m>(
+    models: &'m [Model],
+    name: &str,
+) -> Result<CallTarget<'m>, TargetNotFound> {
     let name = name.replace("::", ".");
     let mut names = Vec::new();
-    for place in interfaces(models) {
-        for owner in place.model.lineage(place.id) {
-            for operation in &place.model.interface(owner).operations {
-                let full = format!("{}.{}", place.name(), operation.name);
+    for interface in interfaces(models) {
+        for owner in interface.model.lineage(interface.id) {
+            for operation in &interface.model.interface(owner).operations {
+                let full = format!("{}.{}", interface.name(), operation.name);
                 if is_end(&full, &name) {
-                    return Ok(target(place.model, owner, operation, &full));
+                    return Ok(call_target(interface.model, owner, operation, &full));
                 }
                 names.push(full);
             }
         }
     }
-    Err(unknown("operation", &name, &names))
+    Err(TargetNotFound::new("operation", name, &names))
 }
 
-fn target<'m>(
+/// The operation `full_name`, which `owner` declares.
+fn call_target<'m>(
     model: &'m Model,
     owner: InterfaceId,
     operation: &'m Operation,
-    name: &str,
-) -> Target<'m> {
+    full_name: &str,
+) -> CallTarget<'m> {
     let interface = model.interface(owner);
-    // Operations have names that live as long as the program; there is one.
-    let spelt: &'static str = name.replace('.', "::").leak();
-    Target {
+    // `wire::Operation` needs a static name. One operation is called per run of the program.
+    let name: &'static str = full_name.replace('.', "::").leak();
+    CallTarget {
         model,
         signature: model.signature(operation, interface.module),
         parameters: &operation.parameters,
         returns: operation.returns,
-        // An inherited operation keeps its base's index.
-        operation: wire::Operation::new(spelt, interface.index, operation.index),
-    }
-}
-
-fn unknown(what: &'static str, name: &str, names: &[String]) -> Unknown {
-    Unknown {
-        what,
-        name: name.to_owned(),
-        near: nearest_end(name, names),
+        // An inherited operation keeps the indices of its base.
+        operation: wire::Operation::new(name, interface.index, operation.index),
     }
 }

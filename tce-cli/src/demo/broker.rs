@@ -1,41 +1,117 @@
-//! What carries the messages: nothing but memory, or a broker of one's own.
+//! The broker of the demo: in memory, or a RabbitMQ at an address in its URI format
+//! (<https://www.rabbitmq.com/docs/uri-spec>).
 
-use std::fmt;
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use percent_encoding::percent_decode_str;
 use tce_gateway::Gateway;
 use tce_runtime::{
     Communicator, MemoryBroker, RpcError,
     config::{MqConfig, MqEndpoint},
 };
+use url::Url;
 
-use super::address::AmqpUrl;
-
-/// What begins the names of the demo's queues at a real broker, where others of
-/// the same names may be at work.
+/// Prefix of the demo's queues at a real broker, which may have other queues of the same names.
 const PREFIX: &str = "tce_demo.";
 
-/// Where the queues are.
-pub(super) enum Broker {
+/// Defaults of RabbitMQ.
+const PORT: u16 = 5672;
+const TLS_PORT: u16 = 5671;
+const GUEST: &str = "guest";
+const VHOST: &str = "/";
+
+/// `amqp://user:password@host:port/vhost`; only the host is required.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AmqpUrl {
+    is_tls: bool,
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+    vhost: String,
+}
+
+impl AmqpUrl {
+    /// Makes an endpoint use this broker.
+    fn apply(&self, endpoint: &mut MqEndpoint) {
+        endpoint.host.clone_from(&self.host);
+        endpoint.port = self.port;
+        endpoint.user.clone_from(&self.user);
+        endpoint.password.clone_from(&self.password);
+        endpoint.vhost.clone_from(&self.vhost);
+        endpoint.tls = self.is_tls;
+    }
+}
+
+impl FromStr for AmqpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            |reason: &str| format!("{reason}; expected amqp://user:password@localhost:5672/vhost");
+        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        let is_tls = match url.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            other => {
+                return Err(wrong(&format!(
+                    "the scheme is `{other}`, not amqp or amqps"
+                )));
+            }
+        };
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("the host is missing"))?;
+        let decoded = |text: &str, default: &str| match text {
+            "" => Ok(default.to_owned()),
+            _ => percent_decode_str(text)
+                .decode_utf8()
+                .map(Cow::into_owned)
+                .map_err(|_| wrong("a part of it is not UTF-8")),
+        };
+        Ok(Self {
+            is_tls,
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(if is_tls { TLS_PORT } else { PORT }),
+            user: decoded(url.username(), GUEST)?,
+            password: decoded(url.password().unwrap_or_default(), GUEST)?,
+            // By the specification `amqp://host/` names the virtual host "", which RabbitMQ does not
+            // have by default.
+            vhost: decoded(url.path().trim_start_matches('/'), VHOST)?,
+        })
+    }
+}
+
+impl fmt::Display for AmqpUrl {
+    /// The address without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "amqps" } else { "amqp" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+/// The broker that has the queues.
+pub(super) enum DemoBroker {
     Memory(MemoryBroker),
     Amqp(AmqpUrl),
 }
 
-impl Broker {
-    /// The broker of that address, or one in memory.
+impl DemoBroker {
+    /// The broker at an address, or one in memory.
     pub(super) fn new(amqp: Option<&AmqpUrl>) -> Self {
         amqp.cloned()
             .map_or_else(|| Self::Memory(MemoryBroker::new()), Self::Amqp)
     }
 
-    /// Has an endpoint lead to this broker, whatever its file says.
-    pub(super) fn place(&self, endpoint: &mut MqEndpoint) {
+    /// Makes an endpoint of a configuration file use this broker.
+    pub(super) fn apply(&self, endpoint: &mut MqEndpoint) {
         let Self::Amqp(url) = self else {
             return;
         };
-        url.place(endpoint);
+        url.apply(endpoint);
         endpoint.address.name.insert_str(0, PREFIX);
     }
 
+    /// Opens the endpoints of a program.
     pub(super) async fn open(&self, config: MqConfig) -> Result<Communicator, RpcError> {
         let communicator = Communicator::new();
         match self {
@@ -45,6 +121,7 @@ impl Broker {
         Ok(communicator)
     }
 
+    /// Makes a gateway use this broker.
     pub(super) fn serve(&self, gateway: Gateway) -> Gateway {
         match self {
             Self::Memory(broker) => gateway.in_memory(broker),
@@ -53,12 +130,60 @@ impl Broker {
     }
 }
 
-impl fmt::Display for Broker {
-    /// Without the password.
+impl fmt::Display for DemoBroker {
+    /// The address without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(_) => f.write_str("in memory"),
             Self::Amqp(url) => write!(f, "{url}, queues {PREFIX}*"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> AmqpUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn missing_parts_have_the_defaults_of_rabbitmq() {
+        let url = parsed("amqp://localhost");
+        assert_eq!(url, parsed("amqp://guest:guest@localhost:5672/%2f"));
+        assert_eq!(url, parsed("amqp://localhost/"));
+        assert_eq!(parsed("amqps://localhost").port, 5671);
+    }
+
+    #[test]
+    fn all_parts_are_read() {
+        let url = parsed("amqps://a%40b:c%2Fd@[::1]:1/e%20f");
+        let AmqpUrl {
+            is_tls,
+            host,
+            port,
+            user,
+            password,
+            vhost,
+        } = url;
+        assert!(is_tls);
+        assert_eq!((host.as_str(), port), ("::1", 1));
+        assert_eq!([user, password, vhost], ["a@b", "c/d", "e f"]);
+    }
+
+    #[test]
+    fn a_wrong_address_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("localhost:5672", "not amqp or amqps"),
+            ("http://localhost", "not amqp or amqps"),
+            ("amqp:///vhost", "host"),
+            ("amqp://localhost:70000", "port"),
+            ("amqp://localhost/%ff", "UTF-8"),
+            ("", "URL"),
+        ] {
+            let error = text.parse::<AmqpUrl>().unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
         }
     }
 }

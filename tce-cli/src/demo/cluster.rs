@@ -1,4 +1,4 @@
-//! The server and the gateways of the demo, as `examples/cluster` sets them up.
+//! The server and the gateways of the demo, with the configuration of `examples/cluster`.
 
 use std::{
     io::{self, Write},
@@ -13,15 +13,12 @@ use tce_gateway::{
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
 
 use super::{
-    address::AmqpUrl,
-    broker::Broker,
-    servants::{self, Told},
-    surprise::{PATIENCE, Surprise, in_time},
+    broker::{AmqpUrl, DemoBroker},
+    generated::test::{ITerminalGatewayServerServant, ServerServant},
+    servants::{EventSender, GatewayImpl, ServerImpl},
+    transcript::{DemoError, STEP_TIMEOUT, in_time},
 };
-use crate::{
-    console::Console,
-    test::{ITerminalGatewayServerServant, ServerServant},
-};
+use crate::console::Console;
 
 const CONFIG: &str = include_str!("../../../examples/cluster/config.yml");
 const SERVICES: &str = include_str!("../../../examples/cluster/services.xml");
@@ -33,52 +30,52 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts everything, and says what is where.
+    /// Starts the server and the gateways, and prints their endpoints.
     pub(super) async fn start(
         console: &mut Console,
         amqp: Option<&AmqpUrl>,
-        told: &Told,
-    ) -> Result<Self, Surprise> {
-        let broker = Broker::new(amqp);
+        events: &EventSender,
+    ) -> Result<Self, DemoError> {
+        let broker = DemoBroker::new(amqp);
         writeln!(console.out, "broker   {broker}")?;
-        let server = serve(console, &broker, told).await?;
+        let server = start_server(console, &broker, events).await?;
         let services = Arc::new(services(&broker)?);
         let mut gateways = Vec::new();
         for server in &services.servers {
-            let gateway = start(&services, &server.name, &broker, told).await?;
+            let gateway = start_gateway(&services, &server.name, &broker, events).await?;
             show(console, &services, server, &gateway)?;
             gateways.push((server.name.clone(), gateway));
         }
         Ok(Self { server, gateways })
     }
 
-    /// Lets what is under way end, from the server outwards.
-    pub(super) async fn end(self) -> Result<(), Surprise> {
-        let mut is_clean = self.server.shutdown(PATIENCE).await;
+    /// Shuts down the server, then the gateways; calls in flight end first.
+    pub(super) async fn shut_down(self) -> Result<(), DemoError> {
+        let mut is_clean = self.server.shutdown(STEP_TIMEOUT).await;
         for (_, gateway) in &self.gateways {
             is_clean &= gateway.shutdown().await;
         }
         if is_clean {
             return Ok(());
         }
-        Err(Surprise::NotInTime("all calls have ended".to_owned()))
+        Err(DemoError::NotInTime("all calls end".to_owned()))
     }
 }
 
-/// Starts the server: it reads one queue, and writes to those of the gateways.
-async fn serve(
+/// Starts the server, which reads one queue and writes to those of the gateways.
+async fn start_server(
     console: &mut Console,
-    broker: &Broker,
-    told: &Told,
-) -> Result<Communicator, Surprise> {
+    broker: &DemoBroker,
+    events: &EventSender,
+) -> Result<Communicator, DemoError> {
     let mut config = MqConfig::parse(CONFIG, "config.yml", "server")?;
     for endpoint in &mut config.endpoints {
-        broker.place(endpoint);
+        broker.apply(endpoint);
     }
-    let server = in_time("the broker is there", broker.open(config)).await?;
+    let server = in_time("a connection to the broker", broker.open(config)).await?;
     let adapter = Adapter::listen(&server, "mq:mq_server").await?;
     adapter
-        .add_servant(ServerServant::new(servants::Server(told.clone())))
+        .add_servant(ServerServant::new(ServerImpl(events.clone())))
         .start();
     writeln!(
         console.out,
@@ -87,12 +84,12 @@ async fn serve(
     Ok(server)
 }
 
-/// `services.xml`, with free ports to listen on and queues at `broker`.
-fn services(broker: &Broker) -> Result<Services, Surprise> {
+/// `services.xml`, with free ports instead of its own, and its queues at `broker`.
+fn services(broker: &DemoBroker) -> Result<Services, DemoError> {
     let mut services = Services::parse(SERVICES, "services.xml", &[])?.services;
     for endpoint in &mut services.endpoints {
         match &mut endpoint.kind {
-            EndpointKind::Mq(queue) => broker.place(queue),
+            EndpointKind::Mq(queue) => broker.apply(queue),
             EndpointKind::Socket { hosts, .. } | EndpointKind::WebSocket { hosts, .. } => {
                 *hosts = vec![HostPort {
                     host: "127.0.0.1".to_owned(),
@@ -104,26 +101,29 @@ fn services(broker: &Broker) -> Result<Services, Surprise> {
     Ok(services)
 }
 
-async fn start(
+async fn start_gateway(
     services: &Arc<Services>,
     name: &str,
-    broker: &Broker,
-    told: &Told,
-) -> Result<RunningGateway, Surprise> {
-    let servant = servants::Gateway(name.to_owned(), told.clone());
-    let (heard, gateway) = (told.clone(), name.to_owned());
+    broker: &DemoBroker,
+    events: &EventSender,
+) -> Result<RunningGateway, DemoError> {
+    let servant = GatewayImpl {
+        name: name.to_owned(),
+        events: events.clone(),
+    };
+    let (events, gateway) = (events.clone(), name.to_owned());
     let gateway = Gateway::new(Arc::clone(services), name)?
         .servant(ITerminalGatewayServerServant::new(servant))
         .authenticator(TokenIsUser)
-        .on_user(move |user, is_on_line| {
-            let where_to = if is_on_line { "on" } else { "off" };
-            // The demo has ended with an error if nobody listens any more.
-            let _ = heard.try_send(format!("{gateway}: {user} is {where_to} line"));
+        .on_user(move |user, is_online| {
+            let direction = if is_online { "in" } else { "out" };
+            // Fails only after the demo has ended with an error.
+            let _ = events.try_send(format!("{gateway}: {user} logged {direction}"));
         });
-    in_time("the gateway runs", broker.serve(gateway).start()).await
+    in_time("the start of the gateway", broker.serve(gateway).start()).await
 }
 
-/// Says where clients find a gateway, and which way their calls go.
+/// Prints the endpoints of a gateway, and the queues that calls and RETURNs take.
 fn show(
     console: &mut Console,
     services: &Services,

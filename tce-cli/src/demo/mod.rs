@@ -1,13 +1,21 @@
-//! `tce demo`: an IDL compiled, served through gateways and called in every
-//! way, in one process.
+//! `tce demo`: compiles an IDL, serves it through gateways and calls it in every mode, in one
+//! process.
 
-mod address;
+#[allow(
+    unreachable_pub,
+    reason = "generated items are public, whatever includes them"
+)]
+mod generated {
+    tce_runtime::include_idl!(test);
+}
+
 mod broker;
-mod cluster;
-mod play;
 mod servants;
-mod stage;
-mod surprise;
+
+mod transcript;
+
+mod calls;
+mod cluster;
 
 use std::{
     io::{self, Write},
@@ -20,37 +28,36 @@ use tce_idl::{
     model::{Interface, Model},
     render,
 };
-
 use tokio::sync::mpsc;
 
 use crate::console::Console;
-use address::AmqpUrl;
+use broker::AmqpUrl;
 use cluster::Cluster;
-use stage::Stage;
-use surprise::Surprise;
+use transcript::{DemoError, Transcript};
 
-/// What is compiled, served and called.
-const IDL: &str = include_str!("../../idl/test.idl");
+/// The IDL, from which the module `test` is generated too.
+const IDL: &str = include_str!("../../../tests/idl/test.idl");
 
-/// Who calls: one user at each gateway.
+/// One user for each gateway.
 const USERS: [&str; 2] = ["scott", "bob"];
 
-/// See every kind of call at work: a server, two gateways, a client at each
+/// Run every kind of call: a server, two gateways and a client at each
 ///
-/// Everything happens in this one process, over free ports of the loopback interface, with
-/// the message queues in memory: nothing else has to be installed or running. The files are
-/// those of examples/cluster.
+/// All of them run in this process, on free ports of the loopback interface, with message
+/// queues in memory; no other program is needed. The configuration is that of
+/// examples/cluster.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tce demo
   tce demo --amqp amqp://guest:guest@localhost:5672
 
-At a broker the demo declares three queues, whose names begin with `tce_demo.`; they stay.
-Two demos at the same broker at the same time take each other's messages.
-Exit status: 0 every call did what it should, 1 one did not, 2 the command line is wrong.")]
+At a broker the demo declares three durable queues, whose names start with `tce_demo.`,
+and does not delete them. Run one demo at a time per broker: two take each other's
+messages.
+Exit status: 0 all calls succeeded, 1 a call failed, 2 the command line is wrong.")]
 pub(crate) struct Args {
-    /// The broker that carries the messages instead, RabbitMQ as a rule
+    /// Address of a RabbitMQ broker to use instead of queues in memory
     #[arg(long, value_name = "URL")]
     amqp: Option<AmqpUrl>,
 }
@@ -59,32 +66,29 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let played = compile(console).and_then(|()| runtime.block_on(serve_and_call(args, console)));
-    match played {
+    let result = compile(console).and_then(|()| runtime.block_on(serve_and_call(args, console)));
+    match result {
         Ok(()) => {
             writeln!(
                 console.out,
-                "\nAll went well. Next: write an IDL of your own, and `tce compile --help`."
+                "\nAll calls succeeded. Next: `tce new hello` creates a project of your own."
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(Surprise::Console(error)) => Err(error),
-        Err(surprise) => {
-            writeln!(console.err, "error: {surprise}")?;
-            Ok(ExitCode::FAILURE)
-        }
+        Err(DemoError::Console(error)) => Err(error),
+        Err(error) => console.fail(error),
     }
 }
 
-/// Compiles the IDL as `tce compile` would, and says what is in it.
-fn compile(console: &mut Console) -> Result<(), Surprise> {
+/// Compiles the IDL as `tce compile` does, and prints its interfaces.
+fn compile(console: &mut Console) -> Result<(), DemoError> {
     let loader = Memory::new().with("test.idl", IDL);
     let compilation = tce_idl::compile_with(&loader, &["test.idl"], &Options::new());
     let model = compilation.model.ok_or_else(|| {
         let report = render::human(&compilation.diagnostics, &compilation.sources, false);
-        Surprise::Idl(report)
+        DemoError::Idl(report)
     })?;
-    for file in tce_codegen::generate(&model, "rust")? {
+    for file in tce_codegen::generate(&model, "rust", &tce_codegen::Options::default())? {
         writeln!(
             console.out,
             "compile  test.idl -> {} ({} lines)",
@@ -107,7 +111,7 @@ fn compile(console: &mut Console) -> Result<(), Surprise> {
     Ok(())
 }
 
-/// An interface in a few words: `2 Server extends BaseServer`.
+/// One line for an interface: `2 Server extends BaseServer`.
 fn outline(model: &Model, interface: &Interface) -> String {
     let own = format!("{} {}", interface.index, interface.name);
     match interface.base {
@@ -116,15 +120,16 @@ fn outline(model: &Model, interface: &Interface) -> String {
     }
 }
 
-async fn serve_and_call(args: &Args, console: &mut Console) -> Result<(), Surprise> {
-    let (told, happened) = mpsc::channel(16);
-    let cluster = Cluster::start(console, args.amqp.as_ref(), &told).await?;
-    let mut stage = Stage::new(console, told, happened);
+async fn serve_and_call(args: &Args, console: &mut Console) -> Result<(), DemoError> {
+    let (sender, events) = mpsc::channel(16);
+    let cluster = Cluster::start(console, args.amqp.as_ref(), &sender).await?;
+    let mut transcript = Transcript::new(console, sender, events);
     for (user, (name, gateway)) in USERS.into_iter().zip(&cluster.gateways) {
         for endpoint in gateway.addresses() {
-            let client = stage.enter(user, name, &endpoint.to_string()).await?;
-            play::all(&mut stage, &client).await?;
+            let endpoint = endpoint.to_string();
+            let client = transcript.connect(user, name, &endpoint).await?;
+            calls::make_all(&mut transcript, &client).await?;
         }
     }
-    cluster.end().await
+    cluster.shut_down().await
 }

@@ -1,86 +1,89 @@
-//! The objects that answer: in the server, in the gateways and in the clients.
+//! The servants of the demo. Each reports its calls as events, which [`super::transcript`] shows.
 
 use std::time::{Duration, SystemTime};
 
-use tce_runtime::{Context, Fault};
+use tce_runtime::{Context, ErrorCode, Fault, TypedProxy};
 use tokio::sync::mpsc;
 
-use crate::test::{
-    BaseServer, ITerminal, ITerminalGatewayServer, ITerminalPrx, Server as ServerInterface,
-};
+use super::generated::test::{BaseServer, ITerminal, ITerminalGatewayServer, ITerminalPrx, Server};
 
-/// Where servants tell what reaches them.
-pub(super) type Told = mpsc::Sender<String>;
+/// Receives a line of text for each event: a call of a servant, a login or a logout.
+pub(super) type EventSender = mpsc::Sender<String>;
 
 /// Serves `test::Server`.
-pub(super) struct Server(pub(super) Told);
+pub(super) struct ServerImpl(pub(super) EventSender);
 
-impl Server {
-    /// Tells what is called, by whom, and with which pairs of the caller's own.
-    async fn hears(&self, call: &str, ctx: &Context) -> Result<(), Fault> {
-        let user = ctx.user_id().unwrap_or("nobody");
-        let pairs = ctx.extra().iter();
-        let own = pairs.filter(|(key, _)| !key.starts_with("__"));
+impl ServerImpl {
+    /// Reports a call with its user and the entries of the extra that the caller has set.
+    async fn report(&self, call: &str, ctx: &Context) -> Result<(), Fault> {
+        let user = ctx.user_id().unwrap_or("unknown user");
+        let entries = ctx.extra().iter();
+        let own = entries.filter(|(key, _)| !key.starts_with("__"));
         let own: String = own.map(|(key, value)| format!(", {key}={value}")).collect();
-        let told = format!("server: {call} of {user}{own}");
-        self.0.send(told).await?;
+        let event = format!("server: {call} from {user}{own}");
+        self.0.send(event).await?;
         Ok(())
     }
 }
 
-impl BaseServer for Server {
+impl BaseServer for ServerImpl {
     async fn datetime(&self, ctx: &Context) -> Result<String, Fault> {
-        self.hears("datetime()", ctx).await?;
+        self.report("datetime()", ctx).await?;
         Ok(humantime::format_rfc3339_seconds(SystemTime::now()).to_string())
     }
 }
 
-impl ServerInterface for Server {
+impl Server for ServerImpl {
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
-        self.hears(&format!("echo({text:?})"), ctx).await?;
+        self.report(&format!("echo({text:?})"), ctx).await?;
         Ok(text)
     }
 
     async fn timeout(&self, secs: i32, ctx: &Context) -> Result<(), Fault> {
-        self.hears(&format!("timeout({secs})"), ctx).await?;
-        let secs = u64::try_from(secs)
-            .map_err(|_| Fault::new(format!("nobody can wait {secs} seconds")))?;
+        self.report(&format!("timeout({secs})"), ctx).await?;
+        let secs = u64::try_from(secs).map_err(|_| {
+            let text = format!("can't wait for {secs} seconds");
+            Fault::new(ErrorCode::RemoteException, text)
+        })?;
         tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 
     async fn heartbeat(&self, hello: String, ctx: &Context) -> Result<(), Fault> {
-        self.hears(&format!("heartbeat({hello:?})"), ctx).await
+        self.report(&format!("heartbeat({hello:?})"), ctx).await
     }
 
     async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
-        self.hears("bidirection()", ctx).await?;
+        self.report("bidirection()", ctx).await?;
         let terminal = ITerminalPrx::to_caller(ctx);
         terminal.on_message_oneway("server push message!").await?;
         Ok(())
     }
 }
 
-/// Serves `test::ITerminalGatewayServer`, in the gateway of that name.
-pub(super) struct Gateway(pub(super) String, pub(super) Told);
+/// Serves `test::ITerminalGatewayServer` in a gateway.
+pub(super) struct GatewayImpl {
+    /// Name of the gateway.
+    pub(super) name: String,
+    pub(super) events: EventSender,
+}
 
-impl ITerminalGatewayServer for Gateway {
+impl ITerminalGatewayServer for GatewayImpl {
     async fn ping(&self, ctx: &Context) -> Result<(), Fault> {
-        let user = ctx.user_id().unwrap_or("nobody");
-        let told = format!("{}: ping() of {user}", self.0);
-        self.1.send(told).await?;
+        let user = ctx.user_id().unwrap_or("unknown user");
+        let event = format!("{}: ping() from {user}", self.name);
+        self.events.send(event).await?;
         Ok(())
     }
 }
 
-/// Serves `test::ITerminal`, in a client.
-pub(super) struct Terminal(pub(super) Told);
+/// Serves `test::ITerminal` in a client.
+pub(super) struct TerminalImpl(pub(super) EventSender);
 
-impl ITerminal for Terminal {
+impl ITerminal for TerminalImpl {
     async fn on_message(&self, message: String, _: &Context) -> Result<(), Fault> {
-        self.0
-            .send(format!("client: onMessage({message:?})"))
-            .await?;
+        let event = format!("client: onMessage({message:?})");
+        self.0.send(event).await?;
         Ok(())
     }
 }

@@ -1,17 +1,31 @@
-//! Where everything is: pages, anchors, and links to them.
+//! Addresses of pages and anchors, and links to them.
 
 use maud::{Markup, html};
-use tce_idl::model::{Element, InterfaceId, Model, ModuleId, Operation, Type};
+use tce_idl::model::{Element, Interface, InterfaceId, Model, Module, ModuleId, Operation, Type};
 
-/// How the names of module pages begin, apart from those of other pages.
+/// File name of the start page.
+pub(super) const START_PAGE: &str = "index.html";
+/// File name of the page of all operations by their indices.
+pub(super) const WIRE_PAGE: &str = "wire.html";
+/// Start of the file names of module pages, which no other file name has.
 pub(super) const MODULE_PAGE: &str = "module.";
 
-/// Links into the pages of a model. Names are letters, digits and `_`: they
-/// are anchors and file names as they are.
+/// Links into the pages of a model. Names in a model consist of letters, digits and `_`, and need
+/// no escaping in anchors and file names.
 pub(super) struct Links<'m>(pub(super) &'m Model);
 
 impl Links<'_> {
-    /// The page of a module.
+    /// The modules with their ids.
+    pub(super) fn modules(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
+        (0..).map(ModuleId).zip(&self.0.modules)
+    }
+
+    /// The interfaces with their ids.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = (InterfaceId, &Interface)> {
+        (0..).map(InterfaceId).zip(&self.0.interfaces)
+    }
+
+    /// The file name of a module's page.
     pub(super) fn page(&self, module: ModuleId) -> String {
         format!("{MODULE_PAGE}{}.html", self.0.module(module).name)
     }
@@ -27,7 +41,7 @@ impl Links<'_> {
         self.element(it.module, &anchor(&it.name, &operation.name))
     }
 
-    /// An interface, spelt for a reader in module `from`.
+    /// A link to an interface, qualified if it is not in module `from`.
     pub(super) fn interface(&self, id: InterfaceId, from: ModuleId) -> Markup {
         let it = self.0.interface(id);
         html! {
@@ -38,7 +52,8 @@ impl Links<'_> {
         }
     }
 
-    /// A type, spelt for a reader in module `from`; `void` for none.
+    /// A type, qualified if it is not in module `from`, with a link to its declaration; `void` for
+    /// `None`.
     pub(super) fn ty(&self, ty: Option<Type>, from: ModuleId) -> Markup {
         let spelt = self.0.spell(ty, from);
         let declared = ty.and_then(|ty| self.0.declared(ty));
@@ -50,15 +65,15 @@ impl Links<'_> {
         }
     }
 
-    /// A declared type, spelt as its own module does.
+    /// A link to a declared type, not qualified.
     pub(super) fn own_type(&self, ty: Type) -> Markup {
         let declared = self.0.declared(ty);
         let from = declared.map_or(ModuleId(0), |(module, _)| module);
         self.ty(Some(ty), from)
     }
 
-    /// How an interface of module `from` would declare an operation of
-    /// `interface`; its name leads to where it is.
+    /// The declaration of an operation of `interface`, with types as module `from` writes them. The
+    /// name links to the operation.
     pub(super) fn signature(
         &self,
         interface: InterfaceId,
@@ -76,7 +91,7 @@ impl Links<'_> {
         }
     }
 
-    /// The type that an element declares, if it is one of values.
+    /// The value type that an element declares; `None` for an interface.
     pub(super) fn value_type(element: &Element) -> Option<Type> {
         match *element {
             Element::Struct(id) => Some(Type::Struct(id)),
@@ -87,7 +102,7 @@ impl Links<'_> {
     }
 }
 
-/// Where something within an element is on its page: no element has a dot in its name.
+/// The anchor of an operation or a member. The dot keeps it apart from the anchors of elements.
 pub(super) fn anchor(element: &str, inner: &str) -> String {
     format!("{element}.{inner}")
 }

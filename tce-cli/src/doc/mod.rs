@@ -1,14 +1,14 @@
-//! `tce doc`: an IDL as a small static site.
+//! `tce doc`: generates HTML documentation.
+
+mod links;
+mod prose;
 
 mod folder;
-mod frame;
-mod links;
-mod module;
-mod prose;
-mod search;
+mod usage;
+
+mod pages;
+
 mod site;
-mod users;
-mod wire;
 
 use std::{
     io::Write,
@@ -17,14 +17,12 @@ use std::{
 };
 
 use crate::{
-    console::{Console, Failure},
-    files,
+    console::{CommandError, Console, Count},
     idl::{self, IdlArgs},
-    output::Count,
 };
-use folder::NotWritten;
+use folder::WriteError;
 
-/// Write the documentation of IDL files as a small site
+/// Generate HTML documentation for IDL files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,21 +30,22 @@ Examples:
   tce doc idl -o site --title 'Our services'
   tce doc test.idl -o site && xdg-open site/index.html
 
-The site needs no server: it can be read from the folder, searched too. What the
-files import is in it. The same IDL gives the same files.
+The pages can be opened and searched from the folder, without a web server. Imported
+files are included. The same IDL gives the same files.
 
-Exit status: 0 all is written, 1 the IDL has errors or the folder can't be written,
-2 the command line or a tce.toml is wrong, or a file there is somebody else's.")]
+Exit status: 0 the files are written, 1 the IDL has errors or the folder can't be
+written, 2 the command line or a tce.toml is wrong, or the folder has a file of the same
+name that tce doc did not write.")]
 pub(crate) struct Args {
     /// IDL files, and folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The folder to write to; it is made where it is missing
+    /// Folder to write to; created if missing
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 
-    /// What the site is called
+    /// Title of the pages
     #[arg(long, default_value = "Interfaces")]
     title: String,
 
@@ -54,18 +53,18 @@ pub(crate) struct Args {
     idl: IdlArgs,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    let files = files::expand(&args.files, console)?;
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    let files = idl::expand(&args.files, console)?;
     let compilation = args.idl.compile(&files, console)?;
     let Some(model) = &compilation.model else {
         idl::summarize(&files, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let pages = site::pages(model, &args.title);
-    match folder::write(&pages, &args.out) {
+    let site = site::files(model, &args.title);
+    match folder::write(&site, &args.out) {
         Ok(()) => {
-            let count = Count(pages.len(), "file");
-            let start = args.out.join(Path::new(site::START));
+            let count = Count(site.len(), "file");
+            let start = args.out.join(Path::new(links::START_PAGE));
             writeln!(
                 console.out,
                 "wrote {count}; open {} in a browser",
@@ -73,12 +72,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failur
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            writeln!(console.err, "error: {error}")?;
-            match error {
-                NotWritten::Foreign(_) => Err(Failure::Misused),
-                NotWritten::Io { .. } => Ok(ExitCode::FAILURE),
-            }
-        }
+        Err(error @ WriteError::Foreign(_)) => Err(console.usage_error(error)),
+        Err(error @ WriteError::Io { .. }) => Ok(console.fail(error)?),
     }
 }

@@ -1,12 +1,12 @@
 //! Documentation comments, which are Markdown, as HTML.
 //!
-//! They were written by somebody else than who opens the site: HTML in them is
-//! shown, not used; links lead to the web or within the site; nothing is loaded.
+//! The authors of comments are not trusted: HTML is shown as text, links lead to web pages, mail
+//! addresses or anchors only, and images are not loaded.
 
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-/// All of a documentation.
+/// The whole text of a comment.
 pub(super) fn full(doc: Option<&str>) -> Markup {
     let Some(doc) = doc else {
         return html! {};
@@ -16,13 +16,13 @@ pub(super) fn full(doc: Option<&str>) -> Markup {
     html! { div.prose { (PreEscaped(out)) } }
 }
 
-/// Its first paragraph, as plain text.
+/// The first paragraph of a comment, as plain text.
 pub(super) fn summary(doc: Option<&str>) -> Markup {
     let text = first_paragraph(doc.unwrap_or_default());
     html! { @if !text.is_empty() { p { (text) } } }
 }
 
-/// The text of the first paragraph, without its markup.
+/// The text of the first paragraph, without markup.
 pub(super) fn first_paragraph(doc: &str) -> String {
     let mut text = String::new();
     for event in safe(doc) {
@@ -36,7 +36,7 @@ pub(super) fn first_paragraph(doc: &str) -> String {
     text
 }
 
-/// What is left of the Markdown when it may do no harm.
+/// The Markdown without scripts, HTML and images.
 fn safe(doc: &str) -> impl Iterator<Item = Event<'_>> {
     let mut links = Vec::new();
     Parser::new_ext(doc, Options::ENABLE_TABLES).filter_map(move |event| match event {
@@ -44,17 +44,17 @@ fn safe(doc: &str) -> impl Iterator<Item = Event<'_>> {
         Event::Start(Tag::Heading {
             id, classes, attrs, ..
         }) => Some(Event::Start(Tag::Heading {
-            // Below the site's own headings.
+            // Below the headings of the site.
             level: HeadingLevel::H6,
             id,
             classes,
             attrs,
         })),
         Event::End(TagEnd::Heading(_)) => Some(Event::End(TagEnd::Heading(HeadingLevel::H6))),
-        // What an image is said to show stays.
+        // Keeps the alternative text of an image.
         Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
         Event::Start(Tag::Link { ref dest_url, .. }) => {
-            let is_kept = leads_to_no_script(dest_url);
+            let is_kept = is_safe_address(dest_url);
             links.push(is_kept);
             is_kept.then_some(event)
         }
@@ -63,7 +63,7 @@ fn safe(doc: &str) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
-fn leads_to_no_script(address: &CowStr<'_>) -> bool {
+fn is_safe_address(address: &CowStr<'_>) -> bool {
     let known = ["https://", "http://", "mailto:", "#"];
     known.iter().any(|start| address.starts_with(start))
 }

@@ -1,120 +1,160 @@
 //! The files of the site, in memory.
 
-use maud::{Markup, html};
-use tce_idl::model::{Element, Model, Module, ModuleId};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::{Value, json};
+use tce_idl::model::{Model, Type};
 
-use super::{folder::MARK, frame, links::Links, module, prose, search, users::Users, wire};
-use crate::output::Count;
+use super::{
+    folder::{MARK, SiteFile},
+    links::{Links, START_PAGE, WIRE_PAGE, anchor},
+    pages, prose,
+    usage::UsageIndex,
+};
 
-/// The page to begin with.
-pub(super) const START: &str = "index.html";
-/// The page of all operations by their indices.
-pub(super) const WIRE: &str = "wire.html";
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/search.js");
 
-/// One file.
-pub(super) struct Page {
-    pub(super) name: String,
-    pub(super) text: String,
-}
-
 /// All files. The same model and title give the same bytes.
-pub(super) fn pages(model: &Model, title: &str) -> Vec<Page> {
+pub(super) fn files(model: &Model, title: &str) -> Vec<SiteFile> {
     let links = Links(model);
-    let users = Users::of(model);
-    let page = |name: &str, heading: &str, body: &Markup| Page {
+    let users = UsageIndex::new(model);
+    let page = |name: &str, heading: &str, body: &Markup| SiteFile {
         name: name.to_owned(),
-        text: frame::page(&links, title, heading, body),
+        text: html_page(&links, title, heading, body),
     };
-    let mut pages = vec![
-        page(START, title, &start(&links, title)),
-        page(WIRE, "Wire index", &wire::body(&links)),
+    let mut files = vec![
+        page(START_PAGE, title, &pages::start(&links, title)),
+        page(WIRE_PAGE, "Wire index", &pages::wire_index(&links)),
     ];
-    for (id, it) in modules(model) {
+    for (id, it) in links.modules() {
         let heading = format!("module {}", it.name);
-        pages.push(page(
-            &links.page(id),
-            &heading,
-            &module::body(&links, &users, id),
-        ));
+        let body = pages::module(&links, &users, id);
+        files.push(page(&links.page(id), &heading, &body));
     }
-    pages.push(asset("style.css", STYLE));
-    pages.push(asset("search.js", SCRIPT));
-    pages.push(asset("entries.js", &search::entries(&links)));
-    pages
+    files.push(asset("style.css", STYLE));
+    files.push(asset("search.js", SCRIPT));
+    files.push(asset("entries.js", &search_index(&links)));
+    files
 }
 
-fn asset(name: &str, text: &str) -> Page {
-    Page {
+fn asset(name: &str, text: &str) -> SiteFile {
+    SiteFile {
         name: name.to_owned(),
         text: format!("/* {MARK} */\n{text}"),
     }
 }
 
-/// The modules, each with its id.
-pub(super) fn modules(model: &Model) -> impl Iterator<Item = (ModuleId, &Module)> {
-    (0..).map(ModuleId).zip(&model.modules)
-}
-
-/// What the start page says: every module, with what it declares.
-fn start(links: &Links<'_>, title: &str) -> Markup {
-    html! {
-        h1 { (title) }
-        @for (id, it) in modules(links.0) {
-            section {
-                h2 { "module " a href=(links.page(id)) { (it.name) } }
-                (prose::summary(it.doc.as_deref()))
-                (interfaces(links, it))
-                (types(links, it))
+/// A complete HTML page. It loads only files of the site, and needs scripts only for the search.
+fn html_page(links: &Links<'_>, title: &str, heading: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        (PreEscaped(format!("<!-- {MARK} -->\n")))
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title {
+                    (heading)
+                    @if heading != title { " – " (title) }
+                }
+                link rel="stylesheet" href="style.css";
+                script src="entries.js" defer {}
+                script src="search.js" defer {}
             }
-        }
-        @if links.0.modules.is_empty() {
-            p { "The IDL declares nothing." }
-        }
-    }
-}
-
-fn interfaces(links: &Links<'_>, module: &Module) -> Markup {
-    let interfaces = module.elements.iter().filter_map(|element| match element {
-        Element::Interface(id) => Some((*id, links.0.interface(*id))),
-        _ => None,
-    });
-    let interfaces: Vec<_> = interfaces.collect();
-    html! {
-        @if !interfaces.is_empty() {
-            table {
-                thead { tr { th { "Interface" } th { "Index" } th { "Operations" } th { "" } } }
-                tbody {
-                    @for (id, it) in interfaces {
-                        tr {
-                            td { (links.interface(id, it.module)) }
-                            td.number { (it.index) }
-                            td.number { (it.operations.len()) }
-                            td { (prose::summary(it.doc.as_deref().or(it.comment.as_deref()))) }
-                        }
-                    }
+            body {
+                (header(links, title))
+                main {
+                    section #results hidden aria-live="polite" {}
+                    div #page { (body) }
                 }
             }
         }
-    }
+    };
+    page.into_string() + "\n"
 }
 
-fn types(links: &Links<'_>, module: &Module) -> Markup {
-    let types: Vec<_> = module
-        .elements
-        .iter()
-        .filter_map(Links::value_type)
-        .collect();
+fn header(links: &Links<'_>, title: &str) -> Markup {
     html! {
-        @if !types.is_empty() {
-            p {
-                (Count(types.len(), "type")) ": "
-                @for (number, ty) in types.iter().enumerate() {
-                    @if number > 0 { ", " }
-                    (links.own_type(*ty))
+        header {
+            a.title href=(START_PAGE) { (title) }
+            form #search role="search" hidden {
+                input type="search" name="q" autocomplete="off" spellcheck="false"
+                    placeholder="Search: name, word or index such as 2.0"
+                    aria-label="Search" aria-keyshortcuts="/";
+            }
+            nav {
+                @for (id, it) in links.modules() {
+                    a href=(links.page(id)) { (it.name) }
                 }
+                a href=(WIRE_PAGE) { "Wire index" }
             }
         }
     }
+}
+
+/// The search index: modules, interfaces, operations, types and members. A script, since pages
+/// opened from a folder can load scripts but no data files.
+fn search_index(links: &Links<'_>) -> String {
+    let model = links.0;
+    let mut entries = Vec::new();
+    for (id, it) in links.modules() {
+        entries.push(entry("module", &it.name, &links.page(id), &it.doc, ""));
+    }
+    for (id, it) in links.interfaces() {
+        let name = |inner: &str| model.full_name(it.module, inner);
+        let href = links.element(it.module, &it.name);
+        let doc = it.doc.clone().or(it.comment.clone());
+        entries.push(entry(
+            "interface",
+            &name(&it.name),
+            &href,
+            &doc,
+            &it.index.to_string(),
+        ));
+        for operation in &it.operations {
+            entries.push(entry(
+                "operation",
+                &name(&anchor(&it.name, &operation.name)),
+                &links.operation(id, operation),
+                &operation.doc.clone().or(operation.comment.clone()),
+                &format!("{}.{}", it.index, operation.index),
+            ));
+        }
+    }
+    for module in &model.modules {
+        let types = module.elements.iter().filter_map(Links::value_type);
+        types.for_each(|ty| add_value_type(links, ty, &mut entries));
+    }
+    // One entry per line, so that a small change of the IDL gives a small difference.
+    let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    format!("const ENTRIES = [\n{}\n];\n", lines.join(",\n"))
+}
+
+fn add_value_type(links: &Links<'_>, ty: Type, entries: &mut Vec<Value>) {
+    let model = links.0;
+    let Some((module, name)) = model.declared(ty) else {
+        return;
+    };
+    let (kind, doc) = match ty {
+        Type::Struct(id) => ("struct", &model.struct_(id).doc),
+        Type::Sequence(id) => ("sequence", &model.sequence(id).doc),
+        Type::Dictionary(id) => ("dictionary", &model.dictionary(id).doc),
+        _ => return,
+    };
+    let mut add = |kind, name: &str, doc| {
+        let full = model.full_name(module, name);
+        entries.push(entry(kind, &full, &links.element(module, name), doc, ""));
+    };
+    add(kind, name, doc);
+    if let Type::Struct(id) = ty {
+        for member in &model.struct_(id).members {
+            add("member", &anchor(name, &member.name), &member.doc);
+        }
+    }
+}
+
+fn entry(kind: &str, name: &str, href: &str, doc: &Option<String>, index: &str) -> Value {
+    let text = prose::first_paragraph(doc.as_deref().unwrap_or_default());
+    json!([kind, name, href, text, index])
 }

@@ -1,8 +1,7 @@
-//! `tce new`: a project that builds and runs.
+//! `tce new`: creates a project that builds and runs.
 
 mod name;
 mod source;
-mod template;
 
 use std::{
     fs, io,
@@ -11,11 +10,40 @@ use std::{
     process::ExitCode,
 };
 
-use crate::console::{Console, Failure};
-use name::Name;
-use source::Source;
+use crate::console::{CommandError, Console};
+use name::{NameError, ProjectName};
+use source::{CrateSource, CrateSourceError};
 
-/// Begin a project: an IDL, a server, a client, a test and a README
+/// Path and text of each file of a project, with `{{…}}` for the parts that differ.
+const FILES: [(&str, &str); 9] = [
+    ("Cargo.toml", include_str!("template/Cargo.toml.template")),
+    (".gitignore", include_str!("template/gitignore")),
+    ("README.md", include_str!("template/README.md")),
+    ("build.rs", include_str!("template/build.rs")),
+    (
+        "idl/{{module}}.idl",
+        include_str!("template/idl/project.idl"),
+    ),
+    ("src/lib.rs", include_str!("template/src/lib.rs")),
+    (
+        "src/bin/server.rs",
+        include_str!("template/src/bin/server.rs"),
+    ),
+    (
+        "src/bin/client.rs",
+        include_str!("template/src/bin/client.rs"),
+    ),
+    ("tests/calls.rs", include_str!("template/tests/calls.rs")),
+];
+
+/// Added to the Cargo.toml of a project inside another workspace.
+const WORKSPACE_SECTION: &str = "
+# A workspace of its own. To join the surrounding workspace, add this project to the
+# members there and remove this section.
+[workspace]
+";
+
+/// Create a project: an IDL, a server, a client, a test and a README
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,71 +51,85 @@ Examples:
   tce new services/hello --tce ../tce
   tce new hello --tce https://git.example.org/tce.git
 
-The crates that a project needs, tce-runtime and tce-codegen, come from where this tce
-was built, or from where --tce says.
+The project depends on the crates tce-runtime and tce-codegen of the checkout that this
+tce was built from, or of the one that --tce names.
 
-Exit status: 0 the project is there, 1 it can't be written, 2 the command line is wrong
-or something is there already.")]
+Exit status: 0 the project is created, 1 it can't be written, 2 the command line is wrong
+or the folder exists.")]
 pub(crate) struct Args {
-    /// The folder of the project; its last part is the name of the package
+    /// Folder of the project; its last component is the name of the package
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 
-    /// Where tce is: a checkout of it, or the URL of its git repository
+    /// A checkout of tce, or the URL of its git repository
     #[arg(long, value_name = "PATH|URL")]
     tce: Option<String>,
 }
 
-/// Why there is no project.
+/// Why the project can't be created.
 #[derive(Debug, thiserror::Error)]
-enum NotMade {
+enum NewError {
     #[error("{0}")]
-    Name(#[from] name::NoName),
+    Name(#[from] NameError),
     #[error("{0}")]
-    Source(#[from] source::NoSource),
-    #[error("`{}` is there already: choose another name, or remove it", .0.display())]
+    Source(#[from] CrateSourceError),
+    #[error("`{}` already exists: choose another name, or remove it", .0.display())]
     Exists(PathBuf),
     #[error("can't write `{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Failure> {
-    match make(args) {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    match create(args) {
         Ok(()) => {
             let folder = args.folder.display();
             writeln!(
                 console.out,
-                "created {folder}: a server, a client and what they agree on\n\n\
+                "created {folder}: a server, a client and their IDL\n\n\
                  Next:\n  cd {folder}\n  cargo run --bin server    in one terminal\n  \
-                 cargo run --bin client    in another\n\nIts README.md says what is where."
+                 cargo run --bin client    in another\n\nREADME.md describes the files."
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            writeln!(console.err, "error: {error}")?;
-            match error {
-                NotMade::Io { .. } => Ok(ExitCode::FAILURE),
-                _ => Err(Failure::Misused),
-            }
-        }
+        Err(error @ NewError::Io { .. }) => Ok(console.fail(error)?),
+        Err(error) => Err(console.usage_error(error)),
     }
 }
 
-fn make(args: &Args) -> Result<(), NotMade> {
-    let name = Name::of_folder(&args.folder)?;
-    let source = Source::find(args.tce.as_deref())?;
+fn create(args: &Args) -> Result<(), NewError> {
+    let name = ProjectName::from_folder(&args.folder)?;
+    let source = CrateSource::find(args.tce.as_deref())?;
     if args.folder.symlink_metadata().is_ok() {
-        return Err(NotMade::Exists(args.folder.clone()));
+        return Err(NewError::Exists(args.folder.clone()));
     }
     let is_inside = is_inside_workspace(&args.folder);
-    for (path, text) in template::files(&name, &source, is_inside) {
+    for (path, text) in files(&name, &source, is_inside) {
         write(&args.folder.join(path), &text)?;
     }
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), NotMade> {
-    let failed = |source| NotMade::Io {
+/// Path and text of each file of this project.
+fn files(name: &ProjectName, source: &CrateSource, is_inside: bool) -> Vec<(String, String)> {
+    let fill = |text: &str| {
+        text.replace("{{name}}", &name.package)
+            .replace("{{module}}", &name.module)
+            .replace("{{source}}", source.comment())
+            .replace("{{tce-runtime}}", &source.dependency("tce-runtime"))
+            .replace("{{tce-codegen}}", &source.dependency("tce-codegen"))
+    };
+    let mut files: Vec<_> = FILES
+        .iter()
+        .map(|(path, text)| (fill(path), fill(text)))
+        .collect();
+    if is_inside {
+        files[0].1.push_str(WORKSPACE_SECTION);
+    }
+    files
+}
+
+fn write(path: &Path, text: &str) -> Result<(), NewError> {
+    let failed = |source| NewError::Io {
         path: path.to_owned(),
         source,
     };
@@ -97,8 +139,7 @@ fn write(path: &Path, text: &str) -> Result<(), NotMade> {
     fs::write(path, text).map_err(failed)
 }
 
-/// Whether cargo would take the project for a part of a workspace around it,
-/// which does not know of it.
+/// Whether the folder is inside a Cargo workspace, of which the project is not a member.
 fn is_inside_workspace(folder: &Path) -> bool {
     let Ok(folder) = std::path::absolute(folder) else {
         return false;

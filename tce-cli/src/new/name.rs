@@ -1,17 +1,17 @@
-//! What a project may be called: a package of cargo, a crate of Rust and a
-//! module of the IDL at once.
+//! The name of a project, which is a Cargo package, a Rust crate and an IDL module.
 
 use std::path::Path;
 
 use tce_idl::lint::Language;
 
-/// The longest name that cargo's registry takes.
-const MOST: usize = 64;
+/// The longest name that crates.io accepts.
+const MAX_LEN: usize = 64;
 
-/// Crates that the project itself uses, or that are always there.
-const TAKEN: &[&str] = &[
+/// Names of crates that the project depends on or that Rust provides.
+const RESERVED: &[&str] = &[
     "alloc",
     "core",
+    "parking_lot",
     "proc_macro",
     "std",
     "tce_codegen",
@@ -20,58 +20,58 @@ const TAKEN: &[&str] = &[
     "tokio",
 ];
 
-/// A name that all three take.
+/// A name that is valid for all three.
 #[derive(Debug)]
-pub(super) struct Name {
-    /// As cargo has it, perhaps with a `-`.
+pub(super) struct ProjectName {
+    /// Name of the package, which may contain `-`.
     pub(super) package: String,
-    /// As Rust and the IDL have it.
+    /// Name of the crate and of the IDL module, with `_` instead of `-`.
     pub(super) module: String,
 }
 
-/// Why a name is none.
+/// Why a name is not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoName {
+pub(super) enum NameError {
     #[error("the project needs a name: `tce new hello`")]
     Missing,
     #[error(
-        "`{0}` can't be a package's name: take lower case letters, digits, `-` and `_`, a letter first, no more than {MOST}"
+        "`{0}` is not a valid package name: use at most {MAX_LEN} lower case letters, digits, `-` and `_`, starting with a letter"
     )]
     Characters(String),
-    #[error("`{0}` can't be a package's name: it is a word of Rust")]
+    #[error("`{0}` is not a valid crate name: it is a Rust keyword")]
     Keyword(String),
-    #[error("`{0}` can't be a module's name: it is a word of the IDL")]
+    #[error("`{0}` is not a valid module name: it is an IDL keyword")]
     IdlWord(String),
-    #[error("`{0}` can't be a package's name: a crate that every project uses is called so")]
-    Taken(String),
+    #[error("`{0}` is not a valid package name: a crate that every project uses has this name")]
+    Reserved(String),
 }
 
-impl Name {
-    /// The last part of a path.
-    pub(super) fn of_folder(folder: &Path) -> Result<Self, NoName> {
-        let last = folder.file_name().ok_or(NoName::Missing)?;
-        Self::of(&last.to_string_lossy())
+impl ProjectName {
+    /// The name from the last component of a path.
+    pub(super) fn from_folder(folder: &Path) -> Result<Self, NameError> {
+        let last = folder.file_name().ok_or(NameError::Missing)?;
+        Self::parse(&last.to_string_lossy())
     }
 
-    fn of(name: &str) -> Result<Self, NoName> {
+    fn parse(name: &str) -> Result<Self, NameError> {
         let package = name.to_owned();
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-        if !starts_well || !name.chars().all(is_plain) || name.len() > MOST {
-            return Err(NoName::Characters(package));
+        if !starts_well || !name.chars().all(is_plain) || name.len() > MAX_LEN {
+            return Err(NameError::Characters(package));
         }
         let module = name.replace('-', "_");
         if Language::Rust.has_keyword(&module) {
-            return Err(NoName::Keyword(package));
+            return Err(NameError::Keyword(package));
         }
-        if TAKEN.contains(&module.as_str()) {
-            return Err(NoName::Taken(package));
+        if RESERVED.contains(&module.as_str()) {
+            return Err(NameError::Reserved(package));
         }
         if tce_idl::compile_str(&format!("module {module} {{}};"))
             .model
             .is_none()
         {
-            return Err(NoName::IdlWord(package));
+            return Err(NameError::IdlWord(package));
         }
         Ok(Self { package, module })
     }
@@ -82,9 +82,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_for_cargo_rust_and_the_idl() {
+    fn a_name_is_valid_for_cargo_rust_and_the_idl() {
         for name in ["hello", "hello-world", "a1_b", "class"] {
-            let name = Name::of(name).unwrap();
+            let name = ProjectName::parse(name).unwrap();
             assert!(!name.module.contains('-'), "{name:?}");
         }
         let long = "a".repeat(65);
@@ -92,25 +92,25 @@ mod tests {
             "", "Hello", "1st", "-a", "_a", "a b", "a.b", "a/b", "grüezi", &long,
         ] {
             assert_eq!(
-                Name::of(name).unwrap_err(),
-                NoName::Characters(name.to_owned())
+                ProjectName::parse(name).unwrap_err(),
+                NameError::Characters(name.to_owned())
             );
         }
         assert_eq!(
-            Name::of("match").unwrap_err(),
-            NoName::Keyword("match".to_owned())
+            ProjectName::parse("match").unwrap_err(),
+            NameError::Keyword("match".to_owned())
         );
         assert_eq!(
-            Name::of("tce-runtime").unwrap_err(),
-            NoName::Taken("tce-runtime".to_owned())
+            ProjectName::parse("tce-runtime").unwrap_err(),
+            NameError::Reserved("tce-runtime".to_owned())
         );
         assert_eq!(
-            Name::of("string").unwrap_err(),
-            NoName::IdlWord("string".to_owned())
+            ProjectName::parse("string").unwrap_err(),
+            NameError::IdlWord("string".to_owned())
         );
         assert_eq!(
-            Name::of_folder(Path::new("..")).unwrap_err(),
-            NoName::Missing
+            ProjectName::from_folder(Path::new("..")).unwrap_err(),
+            NameError::Missing
         );
     }
 }

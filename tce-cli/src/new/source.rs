@@ -1,4 +1,4 @@
-//! Where a project has tce's crates from: they are not published.
+//! Where a project gets the crates of TCE, which are not published, from.
 
 use std::path::{Path, PathBuf};
 
@@ -8,47 +8,47 @@ const CRATES: [&str; 2] = ["tce-runtime", "tce-codegen"];
 /// The checkout that this program was built from.
 const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Where they are.
+/// The location of the crates.
 #[derive(Debug)]
-pub(super) enum Source {
-    /// In a checkout, whose whole path this is.
+pub(super) enum CrateSource {
+    /// Absolute path of a checkout.
     Checkout(String),
-    /// In a git repository, at this URL.
+    /// URL of a git repository.
     Git(String),
 }
 
-/// Why there are none.
+/// Why the crates can't be found.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoSource {
+pub(super) enum CrateSourceError {
     #[error(
-        "the checkout that this tce was built from is gone, and its crates are not published\n\
-         Try this: say where tce is, by `--tce PATH` for a checkout or `--tce URL` for a git repository"
+        "the checkout that this tce was built from no longer exists\n\
+         Try this: name a checkout with `--tce PATH`, or a git repository with `--tce URL`"
     )]
     Gone,
-    #[error("`{}` is no checkout of tce: there is no {missing}/Cargo.toml in it", path.display())]
-    NoCheckout {
+    #[error("`{}` is not a checkout of tce: it has no {missing}/Cargo.toml", path.display())]
+    NotACheckout {
         path: PathBuf,
         missing: &'static str,
     },
-    #[error("cargo can't take the path `{}`, which is no UTF-8", .0.display())]
+    #[error("a Cargo.toml can't name the path `{}`, which is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
 }
 
-impl Source {
-    /// What was asked for, or else where this program comes from.
-    pub(super) fn find(asked: Option<&str>) -> Result<Self, NoSource> {
-        Self::find_or(asked, Path::new(BUILT_FROM))
+impl CrateSource {
+    /// The location that the command line names, or else the checkout of this program.
+    pub(super) fn find(given: Option<&str>) -> Result<Self, CrateSourceError> {
+        Self::find_or(given, Path::new(BUILT_FROM))
     }
 
-    fn find_or(asked: Option<&str>, built_from: &Path) -> Result<Self, NoSource> {
-        match asked {
+    fn find_or(given: Option<&str>, built_from: &Path) -> Result<Self, CrateSourceError> {
+        match given {
             Some(url) if url.contains("://") => Ok(Self::Git(url.to_owned())),
             Some(path) => checkout(Path::new(path)),
-            None => checkout(built_from).map_err(|_| NoSource::Gone),
+            None => checkout(built_from).map_err(|_| CrateSourceError::Gone),
         }
     }
 
-    /// What cargo is told of a crate.
+    /// The dependency on a crate, as a TOML value.
     pub(super) fn dependency(&self, name: &str) -> String {
         match self {
             Self::Checkout(root) => {
@@ -59,33 +59,33 @@ impl Source {
         }
     }
 
-    /// What a reader should know of it.
-    pub(super) fn remark(&self) -> &'static str {
+    /// The comment in the Cargo.toml.
+    pub(super) fn comment(&self) -> &'static str {
         match self {
             Self::Checkout(_) => {
-                "tce is not published: these are paths on this machine. Elsewhere: { git = \"URL\" }."
+                "TCE is not on crates.io: these are paths on this machine. Elsewhere use { git = \"URL\" }."
             }
-            Self::Git(_) => "tce is not published: its crates come from their repository.",
+            Self::Git(_) => "TCE is not on crates.io: its crates come from their git repository.",
         }
     }
 }
 
-fn checkout(path: &Path) -> Result<Source, NoSource> {
+fn checkout(path: &Path) -> Result<CrateSource, CrateSourceError> {
     let is_missing = |name: &&&str| !path.join(name).join("Cargo.toml").is_file();
     if let Some(missing) = CRATES.iter().find(is_missing) {
-        return Err(NoSource::NoCheckout {
+        return Err(CrateSourceError::NotACheckout {
             path: path.to_owned(),
             missing,
         });
     }
     let root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     match root.to_str() {
-        Some(root) => Ok(Source::Checkout(root.to_owned())),
-        None => Err(NoSource::NotUtf8(root)),
+        Some(root) => Ok(CrateSource::Checkout(root.to_owned())),
+        None => Err(CrateSourceError::NotUtf8(root)),
     }
 }
 
-/// A string as TOML writes it; JSON's escapes are all TOML's too.
+/// A TOML string. All escape sequences of JSON are valid in TOML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -95,15 +95,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_whose_checkout_is_gone_says_what_to_do() {
+    fn a_missing_checkout_is_reported_with_advice() {
         let gone = Path::new("no/such/folder");
-        let error = Source::find_or(None, gone).unwrap_err().to_string();
+        let error = CrateSource::find_or(None, gone).unwrap_err().to_string();
         assert!(
-            error.contains("say where tce is, by `--tce PATH`"),
+            error.contains("name a checkout with `--tce PATH`"),
             "{error}"
         );
         let url = "https://git.example.org/tce.git";
-        let source = Source::find_or(Some(url), gone).unwrap();
+        let source = CrateSource::find_or(Some(url), gone).unwrap();
         assert_eq!(
             source.dependency("tce-runtime"),
             format!("{{ git = \"{url}\" }}")
@@ -111,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_may_have_any_characters() {
-        let source = Source::Checkout("/my \"tce\" \\".to_owned());
+    fn a_path_may_contain_any_characters() {
+        let source = CrateSource::Checkout("/my \"tce\" \\".to_owned());
         let expected = "{ path = \"/my \\\"tce\\\" \\\\/tce-runtime\" }";
         assert_eq!(source.dependency("tce-runtime"), expected);
     }

@@ -3,7 +3,7 @@
 use super::{BAD, GOOD, folder, json_lines, tce_in};
 
 #[test]
-fn files_without_mistakes_are_counted_with_their_imports() {
+fn correct_files_are_counted_with_their_imports() {
     let folder = folder(&[
         ("good.idl", GOOD),
         (
@@ -40,7 +40,7 @@ fn imports_are_found_on_the_include_path() {
 }
 
 #[test]
-fn a_mistake_is_shown_where_it_is_with_its_repair() {
+fn a_mistake_is_shown_with_its_position_and_repair() {
     let folder = folder(&[("bad.idl", BAD), ("good.idl", GOOD)]);
     let ran = tce_in(folder.path(), &["check", "good.idl", "bad.idl"])
         .exits(1)
@@ -48,11 +48,11 @@ fn a_mistake_is_shown_where_it_is_with_its_repair() {
         .complains("bad.idl:1:27")
         .complains("did you mean `string`?")
         .complains("\n\n1 error in 2 files\n");
-    assert!(!ran.err.contains('\x1b'), "colour, though nobody sees it");
+    assert!(!ran.err.contains('\x1b'), "colour without a terminal");
 }
 
 #[test]
-fn json_is_one_object_a_line_and_nothing_else() {
+fn json_format_has_one_object_per_line_and_nothing_else() {
     let folder = folder(&[("bad.idl", BAD), ("good.idl", GOOD)]);
     let args = ["check", "--error-format", "json", "bad.idl"];
     let ran = tce_in(folder.path(), &args).exits(1);
@@ -65,7 +65,7 @@ fn json_is_one_object_a_line_and_nothing_else() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_an_error() {
+fn a_missing_file_is_an_error() {
     let folder = folder(&[]);
     tce_in(folder.path(), &["check", "none.idl"])
         .exits(1)

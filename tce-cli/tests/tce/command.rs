@@ -1,4 +1,4 @@
-//! What holds for the command as a whole.
+//! The command as a whole.
 
 use super::{command, tce};
 
@@ -28,20 +28,20 @@ fn help_of_every_subcommand_has_examples() {
 }
 
 #[test]
-fn version_is_that_of_the_package() {
+fn version_is_the_package_version() {
     let expected = concat!("tce ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(tce(&["--version"]).exits(0).out, expected);
 }
 
 #[test]
-fn wrong_use_exits_with_2() {
+fn usage_errors_have_status_2() {
     tce(&[]).exits(2).complains("Usage: tce");
     tce(&["complie"]).exits(2).complains("'compile'");
     tce(&["ping", "--prot", "1"]).exits(2).complains("'--port'");
 }
 
 #[test]
-fn completions_know_the_subcommands() {
+fn completions_contain_the_subcommands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         tce(&["completions", shell])
             .exits(0)
@@ -54,7 +54,7 @@ fn completions_know_the_subcommands() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_closed_pipe_is_not_an_error() {
     for args in [&["demo"][..], &["completions", "bash"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -66,7 +66,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_is_lost_is_a_failure() {
+fn an_output_error_is_reported() {
     let full = std::fs::File::create("/dev/full").unwrap();
     let output = command().arg("demo").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

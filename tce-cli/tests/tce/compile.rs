@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{BAD, GOOD, Ran, folder, json_lines, tce_in};
+use super::{BAD, CommandOutput, GOOD, folder, json_lines, tce_in};
 
-/// Runs what `--check` says would mend the output, as a user would.
+/// Runs the commands that `--check` prints.
 #[track_caller]
-fn mend(folder: &Path, report: &Ran) {
-    let (_, commands) = report.out.split_once("To mend it:\n").unwrap();
+fn update(folder: &Path, report: &CommandOutput) {
+    let (_, commands) = report.out.split_once("To update it:\n").unwrap();
     let binaries = Path::new(env!("CARGO_BIN_EXE_tce")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap();
     let path = std::iter::once(binaries.to_owned()).chain(std::env::split_paths(&path));
@@ -21,7 +21,7 @@ fn mend(folder: &Path, report: &Ran) {
 }
 
 #[test]
-fn code_is_written_once() {
+fn up_to_date_code_is_not_written_again() {
     let folder = folder(&[("good.idl", GOOD)]);
     let args = [
         "compile", "-i", "good.idl", "-o", "src/gen", "--lang", "rust",
@@ -51,7 +51,7 @@ fn files_may_be_joined_by_commas_or_repeated() {
 }
 
 #[test]
-fn include_path_and_index_file_reach_the_code() {
+fn include_path_and_index_file_affect_the_code() {
     let folder = folder(&[
         ("common/good.idl", GOOD),
         (
@@ -88,7 +88,7 @@ fn an_error_in_the_idl_writes_nothing() {
 }
 
 #[test]
-fn check_names_what_is_stale_and_the_command_that_mends_it() {
+fn check_names_stale_files_and_the_command_that_updates_them() {
     let folder = folder(&[
         ("common/good.idl", GOOD),
         (
@@ -104,21 +104,21 @@ fn check_names_what_is_stale_and_the_command_that_mends_it() {
         .prints("stale: gen/mine.rs is missing\n")
         .prints("\n  tce compile -i 'my file.idl' -o gen -I common\n");
     assert!(!folder.path().join("gen").exists(), "--check wrote");
-    mend(folder.path(), &missing);
+    update(folder.path(), &missing);
     let fresh = tce_in(folder.path(), &check).exits(0);
     assert_eq!(fresh.out, "gen is up to date\n");
 
     fs::write(folder.path().join("gen/mine.rs"), "// edited").unwrap();
     let different = tce_in(folder.path(), &check)
         .exits(1)
-        .prints("stale: gen/mine.rs is not what the IDL gives\n");
+        .prints("stale: gen/mine.rs differs from the generated code\n");
     assert!(!different.out.contains("good.rs"), "{}", different.out);
-    mend(folder.path(), &different);
+    update(folder.path(), &different);
     tce_in(folder.path(), &check).exits(0);
 }
 
 #[test]
-fn check_finds_what_is_left_over() {
+fn check_finds_left_over_files() {
     let other = "module other { struct S { int i; }; }";
     let folder = folder(&[("good.idl", GOOD), ("other.idl", other)]);
     let both = ["compile", "-i", "good.idl,other.idl", "-o", "gen"];
@@ -131,12 +131,12 @@ fn check_finds_what_is_left_over() {
         .prints("\n  rm gen/other.rs\n");
     assert!(!leftover.out.contains("mod.rs"), "{}", leftover.out);
     assert!(!leftover.out.contains("tce compile"), "{}", leftover.out);
-    mend(folder.path(), &leftover);
+    update(folder.path(), &leftover);
     tce_in(folder.path(), &check).exits(0);
 }
 
 #[test]
-fn wrong_use_says_what_is_right() {
+fn wrong_options_are_usage_errors() {
     let folder = folder(&[("good.idl", GOOD)]);
     tce_in(
         folder.path(),

@@ -6,10 +6,11 @@ use tce_test_rabbitmq::Node;
 
 use super::tce;
 
-/// Everything that the demo shows, as [`masked`] leaves it.
+/// The output of the demo after [`masked`].
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tce/demo.txt");
 
-/// The text without what differs each time: ports, times, and how long generated code is.
+/// The text without the parts that differ between runs: ports, times, and the length of generated
+/// code.
 fn masked(text: &str) -> String {
     let mut masked = String::new();
     for line in text.lines() {
@@ -33,7 +34,7 @@ fn masked(text: &str) -> String {
 }
 
 #[test]
-fn every_kind_of_call_is_shown_and_goes_well() {
+fn every_kind_of_call_succeeds() {
     let ran = tce(&["demo"]).exits(0);
     assert_eq!(ran.err, "");
     let shown = masked(&ran.out);
@@ -49,25 +50,25 @@ fn golden() -> String {
 }
 
 #[test]
-fn a_broker_changes_nothing_but_its_line() {
+fn a_broker_changes_only_its_line() {
     let node = Node::start();
     let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port());
     let at_broker = "broker   amqp://127.0.0.1:PORT, queues tce_demo.*";
     let expected = golden().replace("broker   in memory", at_broker);
-    // Nothing that one run leaves behind disturbs the next.
+    // The queues that a run leaves behind do not affect the next one.
     for _ in 0..2 {
         let ran = tce(&["demo", "--amqp", &url]).exits(0);
         assert_eq!(ran.err, "");
         assert_eq!(masked(&ran.out), expected);
     }
-    let stranger = format!("amqp://guest:wrong@127.0.0.1:{}", node.port());
-    tce(&["demo", "--amqp", &stranger])
+    let wrong_password = format!("amqp://guest:wrong@127.0.0.1:{}", node.port());
+    tce(&["demo", "--amqp", &wrong_password])
         .exits(1)
         .complains("ACCESS_REFUSED");
 }
 
 #[test]
-fn a_broker_that_is_not_there_is_told() {
+fn an_unreachable_broker_is_reported() {
     tce(&["demo", "--amqp", "amqp://127.0.0.1:1"])
         .exits(1)
         .complains("127.0.0.1:1")

@@ -13,7 +13,7 @@ module test {
 ";
 
 #[test]
-fn a_file_or_a_part_of_it_is_shown() {
+fn a_file_or_a_part_of_it_is_described() {
     let folder = folder(&[("test.idl", IDL)]);
     let ran = tce_in(folder.path(), &["describe", "test.idl"]).exits(0);
     let expected = "module test\n\ninterface Server, index 0\n    What the server offers.\n  0  string echo(string text)\n  1  void timeout(int secs)\n";
@@ -28,7 +28,7 @@ fn a_file_or_a_part_of_it_is_shown() {
 }
 
 #[test]
-fn programs_get_json_and_gateways_their_list() {
+fn json_and_interface_defs_are_written() {
     let folder = folder(&[("test.idl", IDL)]);
     let ran = tce_in(folder.path(), &["describe", "test.idl", "--format", "json"]).exits(0);
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
@@ -45,12 +45,12 @@ fn programs_get_json_and_gateways_their_list() {
 }
 
 #[test]
-fn what_does_not_exist_is_wrong_use_and_errors_are_shown() {
+fn an_unknown_name_is_a_usage_error_and_idl_errors_are_shown() {
     let folder = folder(&[("test.idl", IDL), ("bad.idl", BAD)]);
     let ran = tce_in(folder.path(), &["describe", "test.idl", "Sever"]).exits(2);
     assert_eq!(
         ran.err,
-        "error: nothing is called `Sever`: did you mean `Server`?\n"
+        "error: no module, type, interface or operation is called `Sever`: did you mean `Server`?\n"
     );
     tce_in(folder.path(), &["describe", "bad.idl"])
         .exits(1)

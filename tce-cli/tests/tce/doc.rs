@@ -11,10 +11,10 @@ use super::{BAD, folder, tce_in};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Two modules, an inherited operation, every kind of type, and a comment that
-/// would rather be a script.
+/// Two modules, an inherited operation, every kind of type, and a comment
+/// with a script.
 const SHOP: &str = r#"
-/// All that can be bought.
+/// Goods for sale.
 module goods {
     sequence<byte> Picture;
     struct Item {
@@ -82,7 +82,7 @@ fn words(page: &str) -> String {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let (_folder, pages) = shop();
     let mut targets = BTreeSet::new();
     for (name, page) in &pages {
@@ -124,7 +124,7 @@ fn the_wire_index_has_every_operation_in_order() {
 }
 
 #[test]
-fn comments_are_shown_and_do_nothing() {
+fn scripts_in_comments_are_shown_as_text() {
     let (_folder, pages) = shop();
     let page = &pages["module.shop.html"];
     assert!(page.contains("gives its <em>number</em>"), "{page}");
@@ -138,7 +138,7 @@ fn comments_are_shown_and_do_nothing() {
 }
 
 #[test]
-fn the_same_idl_gives_the_same_bytes_and_what_is_gone_goes() {
+fn the_same_idl_gives_the_same_bytes_and_old_pages_are_deleted() {
     let (folder, pages) = shop();
     let args = ["doc", "shop.idl", "-o", "site"];
     tce_in(folder.path(), &args).exits(0);
@@ -160,7 +160,7 @@ fn the_same_idl_gives_the_same_bytes_and_what_is_gone_goes() {
 }
 
 #[test]
-fn what_somebody_else_wrote_stays() {
+fn foreign_files_are_not_overwritten() {
     let folder = folder(&[("shop.idl", SHOP), ("site/style.css", "body {}")]);
     tce_in(folder.path(), &["doc", "shop.idl", "-o", "site"])
         .exits(2)
@@ -181,7 +181,7 @@ fn errors_are_shown_and_nothing_is_written() {
     tce_in(folder.path(), &["doc", "bad.idl", "-o", "bad.idl/site"]).exits(1);
 }
 
-/// What a browser makes of a page that it opens from the folder.
+/// The DOM of a page that a browser opens from the folder.
 fn opened(site: &Path, page: &str) -> String {
     assert!(
         Path::new(CHROMIUM).exists(),
@@ -204,7 +204,7 @@ fn opened(site: &Path, page: &str) -> String {
 }
 
 #[test]
-fn a_browser_searches_in_the_folder() {
+fn the_search_works_without_a_web_server() {
     let (folder, _pages) = shop();
     let site = folder.path().join("site");
     let by_name = words(&opened(&site, "index.html?q=place"));

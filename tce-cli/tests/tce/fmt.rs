@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{BAD, Ran, command, folder, json_lines, tce_in};
+use super::{BAD, CommandOutput, command, folder, json_lines, tce_in};
 
 const UGLY: &str = "module m{struct S{int  a;};}\r\n";
 const FINE: &str = "module m {\n    struct S {\n        int a;\n    };\n}\n";
@@ -17,7 +17,7 @@ fn read(folder: &Path, name: &str) -> String {
 }
 
 /// Runs `tce fmt` with a text as its standard input.
-fn piped(args: &[&str], text: &str) -> Ran {
+fn piped(args: &[&str], text: &str) -> CommandOutput {
     let command: &mut Command = &mut command();
     let mut child = command
         .args(args)
@@ -33,7 +33,7 @@ fn piped(args: &[&str], text: &str) -> Ran {
         .write_all(text.as_bytes())
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
@@ -41,7 +41,7 @@ fn piped(args: &[&str], text: &str) -> Ran {
 }
 
 #[test]
-fn files_and_folders_are_laid_out_in_place() {
+fn files_and_folders_are_formatted_in_place() {
     let folder = folder(&[
         ("a.idl", UGLY),
         ("idl/b.idl", UGLY),
@@ -65,7 +65,7 @@ fn files_and_folders_are_laid_out_in_place() {
 }
 
 #[test]
-fn check_tells_what_would_change_and_changes_nothing() {
+fn check_reports_files_and_changes_nothing() {
     let folder = folder(&[("ugly.idl", UGLY), ("fine.idl", FINE)]);
     tce_in(folder.path(), &["fmt", "--check", "ugly.idl", "fine.idl"])
         .exits(1)
@@ -88,7 +88,7 @@ fn check_tells_what_would_change_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_with_mistakes_is_left_alone_and_the_others_are_not() {
+fn a_file_with_syntax_errors_stays_and_others_are_formatted() {
     let broken = "module m { struct S { int a } }\n";
     let folder = folder(&[("broken.idl", broken), ("ugly.idl", UGLY), ("bad.idl", BAD)]);
     tce_in(
@@ -98,10 +98,10 @@ fn a_file_with_mistakes_is_left_alone_and_the_others_are_not() {
     .exits(1)
     .complains("TCE0101")
     .complains("TCE0001")
-    .complains("1 of 3 files changed, 2 left alone\n");
+    .complains("1 of 3 files changed, 2 failed\n");
     assert_eq!(read(folder.path(), "broken.idl"), broken);
     assert_eq!(read(folder.path(), "ugly.idl"), FINE);
-    // Only its meaning is wrong.
+    // An error that is not of syntax.
     tce_in(folder.path(), &["fmt", "bad.idl"]).exits(0);
 }
 
@@ -116,11 +116,11 @@ fn standard_input_goes_to_standard_output() {
     let ran = piped(&["fmt", "-"], "module m {")
         .exits(1)
         .complains("TCE0102");
-    assert_eq!(ran.out, "", "an editor would take it for the file");
+    assert_eq!(ran.out, "", "an editor would replace its text by this");
 }
 
 #[test]
-fn fmt_wants_a_file() {
+fn fmt_requires_a_file() {
     tce_in(folder(&[]).path(), &["fmt"])
         .exits(2)
         .complains("<FILE>");
@@ -128,7 +128,7 @@ fn fmt_wants_a_file() {
 
 #[cfg(unix)]
 #[test]
-fn permissions_and_links_stay() {
+fn permissions_and_links_are_kept() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let folder = folder(&[("real/a.idl", UGLY)]);

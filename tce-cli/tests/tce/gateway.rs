@@ -16,7 +16,7 @@ fn example(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_files_of_the_examples_are_all_right() {
+fn the_files_of_the_examples_are_valid() {
     for name in [
         "cluster/services.xml",
         "cluster/services-direct.xml",
@@ -30,9 +30,9 @@ fn the_files_of_the_examples_are_all_right() {
 }
 
 #[test]
-fn the_file_in_the_readme_is_all_right() {
-    let readme = include_str!("../../../README.md");
-    let (_, begin) = readme.split_once("```xml\n").unwrap();
+fn the_file_in_the_guide_is_valid() {
+    let guide = include_str!("../../../docs/gateway.md");
+    let (_, begin) = guide.split_once("```xml\n").unwrap();
     let (text, _) = begin.split_once("```").unwrap();
     let folder = folder(&[("services.xml", text)]);
     let ran = tce_in(folder.path(), &["gateway", "services.xml", "--check"]).exits(0);
@@ -41,7 +41,7 @@ fn the_file_in_the_readme_is_all_right() {
 }
 
 #[test]
-fn a_flag_is_in_force_and_says_so() {
+fn an_option_takes_effect_and_is_named_as_the_origin() {
     let file = example("cluster/services.xml");
     ran(command().arg("gateway").arg(file).args([
         "gwserver",
@@ -55,7 +55,7 @@ fn a_flag_is_in_force_and_says_so() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_lines() {
+fn mistakes_are_reported_with_their_lines() {
     let text = std::fs::read_to_string(example("cluster/services-direct.xml")).unwrap();
     let text = text.replacen("out=\"server\"", "out=\"sever\"", 1);
     let folder = folder(&[("services.xml", &text)]);
@@ -71,7 +71,7 @@ fn mistakes_are_told_with_their_lines() {
 }
 
 #[test]
-fn it_serves_clients_until_it_is_told_to_stop() {
+fn it_serves_clients_until_sigterm() {
     let text = std::fs::read_to_string(example("cluster/services-direct.xml")).unwrap();
     let text = text.replace("localhost", "127.0.0.1").replace("12002", "0");
     let folder = folder(&[("services.xml", &text)]);

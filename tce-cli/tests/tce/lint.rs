@@ -5,13 +5,13 @@ use super::{BAD, GOOD, folder, json_lines, tce_in};
 const ODD: &str = "module odd { interface I { void Open(); }; }\n";
 
 #[test]
-fn findings_are_shown_counted_and_exit_with_1() {
+fn findings_are_shown_and_counted_and_the_status_is_1() {
     let folder = folder(&[("odd.idl", ODD), ("good.idl", GOOD), ("deep/odd.idl", ODD)]);
     tce_in(folder.path(), &["lint", "odd.idl"])
         .exits(1)
         .complains("warning[TCE0512]: operation `Open`")
         .complains("odd.idl:1:33")
-        .complains("call it `open`")
+        .complains("rename it to `open`")
         .complains("\n\nno errors and 1 warning in 1 file\n");
     let ran = tce_in(folder.path(), &["lint", "good.idl"]).exits(0);
     assert_eq!(ran.err, "no errors in 1 file\n");
@@ -21,7 +21,7 @@ fn findings_are_shown_counted_and_exit_with_1() {
 }
 
 #[test]
-fn errors_of_the_compiler_are_shown_too() {
+fn compiler_errors_are_shown_too() {
     let folder = folder(&[("bad.idl", BAD)]);
     tce_in(folder.path(), &["lint", "bad.idl"])
         .exits(1)
@@ -54,7 +54,7 @@ fn settings_set_levels_and_languages() {
 }
 
 #[test]
-fn mistakes_in_the_settings_are_told() {
+fn mistakes_in_the_settings_are_reported() {
     let settings = "[lint]\nalow = []\nallow = [\"operation-cas\", \"unknown-type\"]\n\
         deny = [\"TCE0512\"]\nwarn = [\"operation-case\"]\nlanguages = [\"jva\"]\n";
     let folder = folder(&[("tce.toml", settings), ("odd.idl", ODD)]);
@@ -63,7 +63,7 @@ fn mistakes_in_the_settings_are_told() {
         .complains("there is no setting of [lint] called `alow`")
         .complains("did you mean `operation-case`?")
         .complains("there is no rule called `unknown-type`")
-        .complains("`tce lint --list` shows all")
+        .complains("`tce lint --list` shows all rules")
         .complains("is set twice")
         .complains("did you mean `java`?");
     assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
@@ -98,14 +98,14 @@ fn rules_and_codes_are_explained() {
     );
     tce_in(folder.path(), &["lint", "--explain", "TCE0200"])
         .exits(0)
-        .prints("TCE0200 unknown-type\nA type that nothing declares.\n");
+        .prints("TCE0200 unknown-type\nA type is not declared.\n");
     tce_in(folder.path(), &["lint", "--explain", "type-cas"])
         .exits(2)
         .complains("did you mean `type-case`?");
 }
 
 #[test]
-fn wrong_use_exits_with_2() {
+fn usage_errors_have_status_2() {
     let folder = folder(&[("empty/readme.txt", "")]);
     tce_in(folder.path(), &["lint"])
         .exits(2)

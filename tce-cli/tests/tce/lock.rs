@@ -1,8 +1,8 @@
-//! `tce lock`, and what it keeps `check` and `compile` from.
+//! `tce lock`, and the checks of `check` and `compile` against the lock.
 
 use std::{fs, path::Path};
 
-use super::{Ran, folder, tce_in};
+use super::{CommandOutput, folder, tce_in};
 
 const IDL: &str = "module m { interface I { void a(); void b(); }; };\n";
 const MOVED: &str = "module m { interface I { void a(); void c(); void b(); }; };\n";
@@ -24,7 +24,7 @@ fn set(folder: &Path, text: &str) {
     fs::write(folder.join("idl/m.idl"), text).unwrap();
 }
 
-fn lock(folder: &Path, args: &[&str]) -> Ran {
+fn lock(folder: &Path, args: &[&str]) -> CommandOutput {
     tce_in(folder, &[&["lock", "idl/m.idl"], args].concat())
 }
 
@@ -33,7 +33,7 @@ fn text(folder: &Path) -> String {
 }
 
 #[test]
-fn the_lock_is_written_beside_the_file_and_then_found_from_anywhere() {
+fn the_lock_is_written_beside_the_file_and_found_from_subfolders() {
     let folder = folder(&[("idl/m.idl", IDL)]);
     assert_eq!(
         lock(folder.path(), &[]).exits(0).out,
@@ -64,7 +64,7 @@ fn the_lock_is_written_beside_the_file_and_then_found_from_anywhere() {
 }
 
 #[test]
-fn check_and_compile_refuse_another_index() {
+fn check_and_compile_refuse_a_different_index() {
     let folder = locked();
     set(folder.path(), MOVED);
     for args in [
@@ -74,11 +74,11 @@ fn check_and_compile_refuse_another_index() {
     ] {
         tce_in(folder.path(), args)
             .exits(1)
-            .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+            .complains("the index of `m.I.b` changed from 1 to 2: breaks wire")
             .complains("idl/tce.lock:5:1")
             .complains("to keep its index, write `[index=1]` before it")
-            .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-            .complains("write `[index=2]` before it: that index is free")
+            .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+            .complains("write `[index=2]` before it: index 2 is unused")
             .complains("2 errors in ");
     }
     assert!(!folder.path().join("gen").exists());
@@ -93,7 +93,7 @@ fn check_and_compile_refuse_another_index() {
 }
 
 #[test]
-fn what_is_new_at_the_end_waits_for_lock() {
+fn a_new_operation_at_the_end_is_accepted_and_locked_later() {
     let folder = locked();
     set(folder.path(), EXTENDED);
     tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
@@ -109,18 +109,18 @@ fn what_is_new_at_the_end_waits_for_lock() {
     assert_eq!(text(folder.path()), format!("{LOCK}m.I.c = 2\n"));
     assert_eq!(
         lock(folder.path(), &["--check"]).exits(0).out,
-        "everything is locked\n"
+        "all indices are locked\n"
     );
 }
 
 #[test]
-fn what_is_gone_keeps_its_index() {
+fn a_deleted_operation_keeps_its_index() {
     let folder = locked();
     set(folder.path(), "module m { interface I { void a(); }; };\n");
     tce_in(folder.path(), &["check", "idl/m.idl"]).exits(0);
     lock(folder.path(), &["--check"])
         .exits(1)
-        .complains("`m.I.b` is locked, and gone from the IDL")
+        .complains("`m.I.b` is in the lock, but not in the IDL")
         .complains("idl/tce.lock:5:1");
     lock(folder.path(), &[]).exits(0);
     assert_eq!(
@@ -134,12 +134,12 @@ fn what_is_gone_keeps_its_index() {
     );
     tce_in(folder.path(), &["check", "idl/m.idl"])
         .exits(1)
-        .complains("`m.I.c` takes index 1, which peers know as `m.I.b`")
-        .complains("if `m.I.c` is its new name, write that here");
+        .complains("`m.I.c` has index 1, which peers use for `m.I.b`")
+        .complains("if `m.I.c` is its new name, write that name here");
 }
 
 #[test]
-fn new_indices_are_taken_where_that_is_asked_for() {
+fn renumber_locks_new_indices() {
     let folder = locked();
     set(folder.path(), MOVED);
     assert_eq!(
@@ -151,7 +151,7 @@ fn new_indices_are_taken_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_lock_that_can_not_be_read_stops_everything() {
+fn an_invalid_lock_is_an_error() {
     let folder = locked();
     fs::write(folder.path().join("idl/tce.lock"), "<<<<<<< ours\n").unwrap();
     for args in [
@@ -167,7 +167,7 @@ fn a_lock_that_can_not_be_read_stops_everything() {
 }
 
 #[test]
-fn one_lock_at_a_time() {
+fn several_locks_are_a_usage_error() {
     let folder = folder(&[
         ("a/m.idl", IDL),
         ("a/tce.lock", LOCK),
@@ -176,14 +176,14 @@ fn one_lock_at_a_time() {
     ]);
     tce_in(folder.path(), &["lock", "a/m.idl", "b/m.idl"])
         .exits(2)
-        .complains("several locks, as a/tce.lock and b/tce.lock");
+        .complains("several locks, a/tce.lock and b/tce.lock");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_lock_that_can_not_be_written_is_named() {
+fn a_lock_that_cannot_be_written_is_named() {
     let folder = folder(&[("idl/m.idl", IDL)]);
-    // A link to nowhere: no file, and none can be made there.
+    // A dangling link, whose target can't be created.
     std::os::unix::fs::symlink("none/tce.lock", folder.path().join("idl/tce.lock")).unwrap();
     lock(folder.path(), &[])
         .exits(1)

@@ -1,4 +1,4 @@
-//! `tce lsp`, as an editor runs it. What it answers is tested in tce-lsp.
+//! `tce lsp`, run as by an editor. The tests of tce-lsp cover its answers.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{command, folder};
 
-/// An editor, with the server that it has started.
+/// An editor and the language server that it has started.
 struct Editor {
     server: Child,
     input: ChildStdin,
@@ -61,8 +61,8 @@ impl Editor {
         self.send(&json!({ "method": "textDocument/didOpen", "params": params }));
     }
 
-    /// The file that diagnostics come for next, and their codes.
-    fn told(&mut self) -> (String, Vec<String>) {
+    /// The file and the codes of the next diagnostics.
+    fn diagnostics(&mut self) -> (String, Vec<String>) {
         let message = self.read();
         let params = &message["params"];
         let uri = params["uri"].as_str().unwrap();
@@ -71,18 +71,18 @@ impl Editor {
         (uri.rsplit('/').next().unwrap().to_owned(), codes.collect())
     }
 
-    /// Says goodbye as the protocol wants it; the server ends with 0.
+    /// Ends the session as the protocol requires; the exit status is 0.
     fn end(mut self) {
         self.send(&json!({ "id": 2, "method": "shutdown" }));
         assert_eq!(self.read()["id"], 2);
         self.send(&json!({ "method": "exit" }));
-        // Its input is still open: an editor may forget to close it.
+        // The input is still open: editors do not always close it.
         assert_eq!(self.server.wait().unwrap().code(), Some(0));
     }
 }
 
 #[test]
-fn settings_come_from_the_projects_tce_toml() {
+fn settings_are_read_from_the_tce_toml_of_the_project() {
     let folder = folder(&[
         (
             "tce.toml",
@@ -97,32 +97,32 @@ fn settings_come_from_the_projects_tce_toml() {
     let mut editor = Editor::start(Path::new("/"));
     editor.open(&folder.path().join("idl/m.idl"));
     assert_eq!(
-        editor.told(),
+        editor.diagnostics(),
         ("m.idl".to_owned(), vec!["TCE0510".to_owned()])
     );
     editor.end();
 }
 
 #[test]
-fn mistakes_in_tce_toml_are_told_there() {
+fn mistakes_in_tce_toml_are_reported_there() {
     let folder = folder(&[
         ("tce.toml", "[lnt]\n"),
         ("m.idl", "module m { struct S { strng a; }; }\n"),
     ]);
     let mut editor = Editor::start(folder.path());
     editor.open(&folder.path().join("m.idl"));
-    let mut told = [editor.told(), editor.told()];
-    told.sort();
+    let mut diagnostics = [editor.diagnostics(), editor.diagnostics()];
+    diagnostics.sort();
     let expected = [("m.idl", "TCE0200"), ("tce.toml", "TCE0601")];
     assert_eq!(
-        told,
+        diagnostics,
         expected.map(|(file, code)| (file.to_owned(), vec![code.to_owned()]))
     );
     editor.end();
 }
 
 #[test]
-fn whoever_is_no_editor_is_told_so() {
+fn an_invalid_message_is_reported() {
     let mut command = command();
     command
         .arg("lsp")
@@ -135,5 +135,8 @@ fn whoever_is_no_editor_is_told_so() {
     let output = server.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let err = String::from_utf8(output.stderr).unwrap();
-    assert!(err.contains("error: this is no editor"), "{err}");
+    assert!(
+        err.contains("error: invalid message on standard input"),
+        "{err}"
+    );
 }

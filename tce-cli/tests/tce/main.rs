@@ -1,9 +1,9 @@
-//! The `tce` command as its users have it: run as a process.
+//! Tests of the `tce` command, run as a process.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that can't run its command fails"
+    reason = "a test fails if it can't run its command"
 )]
 
 mod breaking;
@@ -28,33 +28,33 @@ mod settings;
 
 use std::{path::Path, process::Command};
 
-// At the root: generated items are public, and here that is what they are.
+// At the root of the crate, where public items are reachable.
 tce_runtime::include_idl!(test, zoo);
 
-/// What a run of `tce` came to.
+/// Exit status and output of a run of `tce`.
 #[derive(Debug)]
-struct Ran {
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-impl Ran {
-    /// Asserts the exit status, and shows everything where it is another.
+impl CommandOutput {
+    /// Asserts the exit status; a failure shows the output.
     #[track_caller]
     fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         self
     }
 
-    /// Asserts that standard error holds a text.
+    /// Asserts that standard error contains a text.
     #[track_caller]
     fn complains(self, text: &str) -> Self {
         assert!(self.err.contains(text), "no `{text}` in:\n{}", self.err);
         self
     }
 
-    /// Asserts that standard output holds a text.
+    /// Asserts that standard output contains a text.
     #[track_caller]
     fn prints(self, text: &str) -> Self {
         assert!(self.out.contains(text), "no `{text}` in:\n{}", self.out);
@@ -62,7 +62,7 @@ impl Ran {
     }
 }
 
-/// `tce`, without what the environment of the tests might say to it.
+/// `tce`, without the variables in the environment of the tests that change its behaviour.
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tce"));
     for variable in [
@@ -70,36 +70,36 @@ fn command() -> Command {
         "TCE_PORT",
         "NO_COLOR",
         "CLICOLOR_FORCE",
-        // A git hook that runs the tests means its own repository, not theirs.
+        // Set if a git hook runs the tests: they would name its repository.
         "GIT_DIR",
         "GIT_WORK_TREE",
         "GIT_INDEX_FILE",
     ] {
         command.env_remove(variable);
     }
-    // What git complains is passed on, and it speaks many languages.
+    // Messages of git are passed on, and depend on the locale.
     command.env("LC_ALL", "C");
     command
 }
 
-fn ran(command: &mut Command) -> Ran {
+fn ran(command: &mut Command) -> CommandOutput {
     let output = command.output().unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
-fn tce(args: &[&str]) -> Ran {
+fn tce(args: &[&str]) -> CommandOutput {
     ran(command().args(args))
 }
 
-fn tce_in(folder: &Path, args: &[&str]) -> Ran {
+fn tce_in(folder: &Path, args: &[&str]) -> CommandOutput {
     ran(command().args(args).current_dir(folder))
 }
 
-/// A folder with files in it.
+/// A temporary folder with these files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -110,13 +110,13 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// An IDL that is right.
+/// A correct IDL.
 const GOOD: &str = "module good { interface Echo { string echo(string text); }; }\n";
 
-/// An IDL with one mistake.
+/// An IDL with one error.
 const BAD: &str = "module bad { struct Pet { strng name; }; }\n";
 
-/// Asserts that each line is a JSON object, and gives them.
+/// Parses each line as JSON.
 #[track_caller]
 fn json_lines(text: &str) -> Vec<serde_json::Value> {
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());

@@ -7,16 +7,15 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use super::{Ran, folder, ran, tce_in};
+use super::{CommandOutput, folder, ran, tce_in};
 
-/// The repository, whose crates a project is built with.
+/// The repository root, which has the crates that a project depends on.
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     root.canonicalize().unwrap()
 }
 
-/// Cargo as the tests themselves are built: the same crates in the same
-/// versions, most of which are there already.
+/// Cargo with the target folder and profile of these tests, so that most crates are built already.
 fn cargo(project: &Path, args: &[&str]) -> Command {
     let built = Path::new(env!("CARGO_BIN_EXE_tce")).parent().unwrap();
     let mut cargo = Command::new("cargo");
@@ -30,17 +29,17 @@ fn cargo(project: &Path, args: &[&str]) -> Command {
     cargo
 }
 
-fn run_cargo(project: &Path, args: &[&str]) -> Ran {
+fn run_cargo(project: &Path, args: &[&str]) -> CommandOutput {
     ran(&mut cargo(project, args))
 }
 
-/// A server that runs until it is dropped.
-struct Server(Child);
+/// The server of a project, killed on drop.
+struct ProjectServer(Child);
 
-impl Server {
-    /// Gives the endpoint too.
+impl ProjectServer {
+    /// Starts the server, and returns its endpoint too.
     fn start(project: &Path) -> (Self, String) {
-        // Built apart, so that what is killed is the server and not cargo.
+        // Built and started separately, so that `kill` ends the server and not cargo.
         let args = ["build", "--bin", "server", "--message-format", "json"];
         let built = run_cargo(project, &args).exits(0);
         let program = built.out.lines().find_map(|line| {
@@ -61,7 +60,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ProjectServer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -69,7 +68,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_new_project_builds_runs_and_has_nothing_to_mend() {
+fn a_new_project_passes_all_checks_and_runs() {
     let folder = folder(&[]);
     tce_in(folder.path(), &["new", "hello-world"])
         .exits(0)
@@ -86,7 +85,7 @@ fn a_new_project_builds_runs_and_has_nothing_to_mend() {
     let ran = tce_in(&project, &["lint", "idl"]).exits(0);
     assert_eq!(ran.err, "no errors in 1 file\n");
 
-    let (_server, endpoint) = Server::start(&project);
+    let (_server, endpoint) = ProjectServer::start(&project);
     let ran = run_cargo(&project, &["run", "--bin", "client", "--", &endpoint]).exits(0);
     assert_eq!(ran.out, "Ann was greeted\nHello, Ann!\n");
     let readme = fs::read_to_string(project.join("README.md")).unwrap();
@@ -96,7 +95,7 @@ fn a_new_project_builds_runs_and_has_nothing_to_mend() {
 }
 
 #[test]
-fn the_crates_come_from_where_the_user_says() {
+fn the_crates_come_from_the_given_source() {
     let folder = folder(&[]);
     let manifest = |name: &str| {
         let path = folder.path().join(name).join("Cargo.toml");
@@ -115,12 +114,12 @@ fn the_crates_come_from_where_the_user_says() {
 
     tce_in(folder.path(), &["new", "three", "--tce", "one"])
         .exits(2)
-        .complains("`one` is no checkout of tce: there is no tce-runtime/Cargo.toml in it");
+        .complains("`one` is not a checkout of tce: it has no tce-runtime/Cargo.toml");
     assert!(!folder.path().join("three").exists());
 }
 
 #[test]
-fn a_project_in_a_workspace_stays_apart_until_it_is_a_member() {
+fn a_project_inside_a_workspace_is_its_own_workspace() {
     let folder = folder(&[("Cargo.toml", "[workspace]\nmembers = []\n")]);
     tce_in(folder.path(), &["new", "apps/hello"]).exits(0);
     let metadata = ["metadata", "--no-deps", "--format-version", "1"];
@@ -128,15 +127,15 @@ fn a_project_in_a_workspace_stays_apart_until_it_is_a_member() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_a_name_has_to_be_one() {
+fn nothing_is_overwritten_and_names_are_checked() {
     let folder = folder(&[("there/file", "")]);
     tce_in(folder.path(), &["new", "there"])
         .exits(2)
-        .complains("error: `there` is there already");
+        .complains("error: `there` already exists");
     for (name, complaint) in [
         ("Hello", "lower case letters"),
-        ("fn", "a word of Rust"),
-        ("sequence", "a word of the IDL"),
+        ("fn", "a Rust keyword"),
+        ("sequence", "an IDL keyword"),
         ("tokio", "a crate that every project uses"),
         ("..", "the project needs a name"),
     ] {

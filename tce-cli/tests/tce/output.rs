@@ -3,7 +3,7 @@
 use super::{BAD, GOOD, command, folder, ran, tce_in};
 
 #[test]
-fn github_gets_a_command_a_line_and_nothing_else() {
+fn github_format_has_one_command_per_line_and_nothing_else() {
     let folder = folder(&[("bad.idl", BAD), ("good.idl", GOOD)]);
     let place = "::error file=bad.idl,line=1,endLine=1,col=27,endColumn=32,";
     let expected = format!(
@@ -21,7 +21,7 @@ fn github_gets_a_command_a_line_and_nothing_else() {
 }
 
 #[test]
-fn formats_are_spelt_as_they_are() {
+fn unknown_formats_are_usage_errors() {
     let folder = folder(&[("good.idl", GOOD)]);
     tce_in(
         folder.path(),
@@ -32,7 +32,7 @@ fn formats_are_spelt_as_they_are() {
 }
 
 #[test]
-fn what_goes_to_a_file_has_no_colour() {
+fn output_to_a_pipe_has_no_colour() {
     let folder = folder(&[("bad.idl", BAD)]);
     for args in [&["check", "bad.idl"][..], &["check", "--hepl"]] {
         let ran = ran(command().args(args).current_dir(folder.path()));
@@ -41,7 +41,7 @@ fn what_goes_to_a_file_has_no_colour() {
 }
 
 #[test]
-fn each_subcommand_has_its_manual_page() {
+fn each_subcommand_has_a_manual_page() {
     let folder = folder(&[]);
     let ran = tce_in(folder.path(), &["man", "man1"]).exits(0);
     let page = |name: &str| std::fs::read_to_string(folder.path().join("man1").join(name)).unwrap();

@@ -10,19 +10,19 @@ use std::{
 use tce_runtime::{Adapter, Communicator};
 use tokio::net::TcpSocket;
 
-use super::{Ran, command, ran, tce};
+use super::{CommandOutput, command, ran, tce};
 
-/// What a ping may take at most, whatever the other side does.
+/// Upper bound of the time that `tce ping` takes.
 const LIMIT: Duration = Duration::from_secs(6);
 
-fn ping(port: u16) -> Ran {
+fn ping(port: u16) -> CommandOutput {
     let start = Instant::now();
     let ran = tce(&["ping", "--host", "127.0.0.1", "--port", &port.to_string()]);
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     ran
 }
 
-/// A server that hands each connection to `serve`, on a free port.
+/// A server on a free port that calls `serve` with each connection.
 fn server(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -34,7 +34,7 @@ fn server(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
     port
 }
 
-/// A port on which nobody listens, nor can while the socket is there.
+/// A port that stays unused as long as the socket exists.
 fn closed_port() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -53,7 +53,7 @@ async fn adapter() -> (Adapter, u16) {
 
 /// Asserts `ping server (ADDRESS) succeeded in 3.292513ms`.
 #[track_caller]
-fn assert_success(ran: Ran, address: &str) {
+fn assert_success(ran: CommandOutput, address: &str) {
     let ran = ran.exits(0);
     let start = format!("ping server ({address}) succeeded in ");
     let time = ran.out.strip_prefix(&start).and_then(|rest| {
@@ -66,13 +66,13 @@ fn assert_success(ran: Ran, address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_there_answers() {
+async fn a_server_answers() {
     let (_adapter, port) = adapter().await;
     assert_success(ping(port), &format!("127.0.0.1:{port}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variables_say_where_and_flags_count_more() {
+async fn variables_set_the_address_and_options_take_precedence() {
     let (_adapter, port) = adapter().await;
     let address = format!("127.0.0.1:{port}");
     let port = port.to_string();
@@ -85,12 +85,12 @@ async fn variables_say_where_and_flags_count_more() {
 }
 
 #[test]
-fn nothing_that_listens_is_said_so() {
+fn a_closed_port_is_reported() {
     let (_socket, port) = closed_port();
     ping(port)
         .exits(1)
         .complains(&format!("ping server (127.0.0.1:{port}) failed: "))
-        .complains("nothing listens there")
+        .complains("nothing listens on this port")
         .complains("Try this: start the server");
     tce(&["ping", "--host", "::1", "--port", &port.to_string()])
         .exits(1)
@@ -98,8 +98,8 @@ fn nothing_that_listens_is_said_so() {
 }
 
 #[test]
-fn a_host_that_nobody_knows_is_said_so() {
-    // No name has a part of more than 63 letters: nobody has to be asked.
+fn an_unknown_host_is_reported() {
+    // Longer than the 63 letters that a label may have: fails without a lookup.
     let host = "a".repeat(64);
     tce(&["ping", "--host", &host]).exits(1).complains(&format!(
         "ping server ({host}:12002) failed: the host is unknown"
@@ -107,36 +107,34 @@ fn a_host_that_nobody_knows_is_said_so() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up() {
+fn a_silent_server_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     ping(listener.local_addr().unwrap().port())
         .exits(1)
-        .complains("something listens there, but does not answer");
+        .complains("the peer accepts the connection but does not answer");
 }
 
 #[test]
-fn a_server_that_speaks_http_is_recognised() {
+fn an_http_server_is_recognised() {
     let port = server(|mut socket| {
         let mut request = [0; 16];
         let _ = socket.read(&mut request);
         let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-        // Open until the client closes it.
+        // Stays open until the client closes the connection.
         let _ = socket.read_to_end(&mut Vec::new());
     });
-    ping(port)
-        .exits(1)
-        .complains("something listens there, but does not speak TCE");
+    ping(port).exits(1).complains("the peer does not speak TCE");
 }
 
 #[test]
-fn a_server_that_hangs_up_is_recognised() {
+fn a_server_that_closes_the_connection_is_recognised() {
     ping(server(drop))
         .exits(1)
-        .complains("something listens there, but does not speak TCE");
+        .complains("the peer does not speak TCE");
 }
 
 #[test]
-fn an_existing_tce_server_is_there_but_none_of_ours() {
+fn a_server_of_another_implementation_is_recognised() {
     let port = server(|mut socket| {
         let mut request = [0; 35];
         socket.read_exact(&mut request).unwrap();
@@ -146,11 +144,11 @@ fn an_existing_tce_server_is_there_but_none_of_ours() {
     });
     ping(port)
         .exits(1)
-        .complains("a TCE server is there, but none of ours")
+        .complains("the server speaks TCE but does not use tce-runtime")
         .complains("INTERFACE_NOTFOUND");
 }
 
-/// The frame that the existing implementations answer an unknown interface with.
+/// The answer of other TCE implementations to a call of an unknown interface.
 fn interface_not_found(sequence: &[u8]) -> Vec<u8> {
     let mut frame = vec![0xef, 0xd2, 0xbb, 0x99, 0, 0, 0, 31, 0, 0, 1, 0, 0, 0];
     frame.push(1);
@@ -161,11 +159,11 @@ fn interface_not_found(sequence: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn wrong_use_says_what_is_right() {
+fn wrong_options_are_usage_errors() {
     ran(command().arg("ping").env("TCE_PORT", "http"))
         .exits(2)
         .complains("'http'")
-        .complains("--port and TCE_PORT take a number from 1 to 65535");
+        .complains("expected a port from 1 to 65535");
     for port in ["0", "65536", "-1", ""] {
         let flag = format!("--port={port}");
         tce(&["ping", &flag]).exits(2).complains("--port");

@@ -1,37 +1,37 @@
-//! Servers for the commands to call, within the test's process.
+//! Servers that the commands call, in the process of the test.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use tce_runtime::{Adapter, Communicator, Context, Fault, Servant};
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault, Servant, TypedProxy};
 
 use crate::{
     test::{BaseServer, ITerminalPrx, Server, ServerServant},
-    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperManyParams, KeeperServant, StrInt},
+    zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperServant, StrInt},
 };
 
-/// Answers as the server of `examples/simple` does. What that one prints, it keeps.
+/// Behaves like the server of `examples/simple`, but records what that one prints.
 #[derive(Clone, Default)]
-pub(crate) struct Simple {
+pub(crate) struct SimpleServer {
     extras: Arc<Mutex<String>>,
 }
 
-impl Simple {
-    /// What came beside calls of `echo`.
+impl SimpleServer {
+    /// The extras of all calls of `echo`.
     pub(crate) fn extras(&self) -> String {
         self.extras.lock().unwrap().clone()
     }
 }
 
-impl BaseServer for Simple {
+impl BaseServer for SimpleServer {
     async fn datetime(&self, _ctx: &Context) -> Result<String, Fault> {
         Ok("2025-01-31T12:00:00Z".to_owned())
     }
 }
 
-impl Server for Simple {
+impl Server for SimpleServer {
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         let extra: Vec<_> = ctx.extra().iter().collect();
         self.extras
@@ -42,12 +42,16 @@ impl Server for Simple {
     }
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 
     async fn heartbeat(&self, hello: String, ctx: &Context) -> Result<(), Fault> {
-        // So that a caller who does not wait can see that it arrived.
+        // Shows the arrival to a caller that does not wait for a result.
         ITerminalPrx::to_caller(ctx)
             .on_message_oneway(&hello)
             .await?;
@@ -61,10 +65,10 @@ impl Server for Simple {
     }
 }
 
-/// Gives back what it gets.
-pub(crate) struct Echo;
+/// Returns its arguments.
+pub(crate) struct EchoKeeper;
 
-impl Keeper for Echo {
+impl Keeper for EchoKeeper {
     async fn roundtrip(&self, fam: Family, _ctx: &Context) -> Result<Family, Fault> {
         Ok(fam)
     }
@@ -80,11 +84,23 @@ impl Keeper for Echo {
     async fn names(&self, c: IntStr, _ctx: &Context) -> Result<IntStr, Fault> {
         Ok(c)
     }
-    async fn many(&self, params: KeeperManyParams, _ctx: &Context) -> Result<(), Fault> {
-        match params.text.as_str() {
-            "" => Ok(()),
-            _ => Err(Fault::new(format!("{params:?}"))),
+    async fn many(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: String,
+        _ctx: &Context,
+    ) -> Result<(), Fault> {
+        if text.is_empty() {
+            return Ok(());
         }
+        let came = format!("{:?}", (b, flag, s, i, l, flt, dbl, text));
+        Err(Fault::new(ErrorCode::RemoteException, came))
     }
     async fn big(&self, v: i64, _ctx: &Context) -> Result<i64, Fault> {
         Ok(v)
@@ -97,14 +113,18 @@ impl Keeper for Echo {
     }
 }
 
-/// `Simple` on a free port, and the endpoint; it runs until the adapter is dropped.
+/// Serves `SimpleServer` on a free port until the adapter is dropped; returns its endpoint too.
 pub(crate) async fn simple() -> (Adapter, String) {
-    listen(&Communicator::new(), ServerServant::new(Simple::default())).await
+    listen(
+        &Communicator::new(),
+        ServerServant::new(SimpleServer::default()),
+    )
+    .await
 }
 
-/// The same of `Echo`.
+/// Serves `EchoKeeper` likewise.
 pub(crate) async fn zoo() -> (Adapter, String) {
-    listen(&Communicator::new(), KeeperServant::new(Echo)).await
+    listen(&Communicator::new(), KeeperServant::new(EchoKeeper)).await
 }
 
 pub(crate) async fn listen(

@@ -5,7 +5,7 @@ use super::{GOOD, folder, json_lines, tce_in};
 const USER: &str = "import good;\nmodule user { struct S { int i; }; }\n";
 
 #[test]
-fn settings_are_found_upwards_and_their_paths_start_from_them() {
+fn settings_are_found_upwards_and_their_paths_are_relative_to_them() {
     let folder = folder(&[
         (
             "tce.toml",
@@ -27,7 +27,7 @@ fn settings_are_found_upwards_and_their_paths_start_from_them() {
 }
 
 #[test]
-fn the_nearest_settings_count_unless_others_are_given() {
+fn the_nearest_settings_apply_unless_others_are_named() {
     let folder = folder(&[
         ("tce.toml", "[compile]\ninclude = [\"common\"]\n"),
         ("common/good.idl", GOOD),
@@ -42,7 +42,7 @@ fn the_nearest_settings_count_unless_others_are_given() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line_and_is_wrong_use() {
+fn every_mistake_is_reported_with_its_line_and_is_a_usage_error() {
     let settings = "[compile]\ninclud = []\ninclude = \"common\"\nindex-files = [1]\n[compil]\n";
     let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
     let ran = tce_in(folder.path(), &["check", "good.idl"])
@@ -62,7 +62,7 @@ fn every_mistake_is_told_with_its_line_and_is_wrong_use() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_where() {
+fn invalid_toml_is_reported_with_its_line() {
     let folder = folder(&[("tce.toml", "[compile]\ninclude = [\n"), ("good.idl", GOOD)]);
     tce_in(folder.path(), &["check", "good.idl"])
         .exits(2)
@@ -82,7 +82,49 @@ fn a_file_that_is_no_toml_is_told_where() {
 }
 
 #[test]
-fn commands_that_read_no_idl_read_no_settings() {
+fn commands_without_idl_do_not_read_settings() {
     let folder = folder(&[("tce.toml", "nonsense")]);
     tce_in(folder.path(), &["completions", "bash"]).exits(0);
+}
+#[test]
+fn a_section_of_a_language_sets_what_is_generated() {
+    let settings = r##"
+[rust]
+runtime = "my_tce"
+map-type = "HashMap"
+field-attributes = { "Pet.name" = "#[serde(default)]" }
+[rust.type-attributes]
+"." = "#[derive(serde::Serialize)]"
+".shop" = ["#[derive(Eq)]", "#[derive(Hash)]"]
+"##;
+    let idl = "module shop { struct Pet { string name; }; dictionary<string, Pet> Pets; };";
+    let folder = folder(&[("tce.toml", settings), ("shop.idl", idl)]);
+    tce_in(folder.path(), &["compile", "-i", "shop.idl"]).exits(0);
+    let code = std::fs::read_to_string(folder.path().join("shop.rs")).unwrap();
+    for part in [
+        "use ::my_tce::codegen as rt;",
+        "#[derive(serde::Serialize)]\n#[derive(Eq)]\n#[derive(Hash)]\npub struct Pet {",
+        "    #[serde(default)]\n    pub name: String,",
+        "pub type Pets = ::std::collections::HashMap<String, Pet>;",
+    ] {
+        assert!(code.contains(part), "no {part} in {code}");
+    }
+}
+
+#[test]
+fn a_wrong_option_of_a_language_is_reported_with_its_line() {
+    let settings = "[rust]\nruntime = \"my tce\"\nmap-type = \"Map\"\nmap = 1\n\
+         type-attributes = { \".\" = \"derive(Eq)\" }\nfield-attributes = \"#[x]\"\n";
+    let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
+    let ran = tce_in(folder.path(), &["compile", "-i", "good.idl"])
+        .exits(2)
+        .complains("tce.toml:2:11")
+        .complains("`my tce` is not the path of a crate")
+        .complains("tce.toml:3:12")
+        .complains("there is no map type called `Map`")
+        .complains("tce.toml:4:1")
+        .complains("tce.toml:5:27")
+        .complains("`derive(Eq)` is not an attribute")
+        .complains("tce.toml:6:20");
+    assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
 }

@@ -1,4 +1,4 @@
-//! The codec of a struct: its members in declared order, nothing between.
+//! The codec of a struct: its members in declared order, without anything between them.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -8,6 +8,7 @@ use super::docs::Docs;
 /// A member of a generated struct.
 pub(super) struct Field {
     pub(super) docs: Docs,
+    pub(super) attributes: TokenStream,
     pub(super) name: Ident,
     pub(super) ty: TokenStream,
 }

@@ -1,40 +1,46 @@
 //! The back end for Rust: the shape of a file, and what each element becomes.
 //!
-//! Generated code says `rt` for `tce_runtime::codegen`, its one way to the
-//! runtime, and spells what std's prelude lacks by its absolute path: no name of
-//! an IDL can be one of these, see [`names`].
+//! Generated code says `rt` for `tce_runtime::codegen`, through which alone it
+//! uses the runtime, and spells what std's prelude lacks by its absolute path,
+//! so that no name of an IDL can hide it: see [`names`].
 
 mod codec;
 mod docs;
 mod names;
+mod options;
 mod proxy;
 mod servant;
 mod types;
 
-use std::ffi::OsStr;
-use std::path::Path;
-
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
+use tce_idl::lint::Language;
 use tce_idl::model::{Element, InterfaceId, Model, Module, ModuleId, Operation};
 
 use self::docs::Docs;
 use self::names::Names;
-use crate::output::MARK;
-use crate::{Backend, Error, GeneratedFile};
+use self::options::Parsed;
+use crate::source::header;
+use crate::{Backend, Error, GeneratedFile, Options};
 
-const LANGUAGE: &str = "rust";
+pub use self::options::{MapType, RustOptions};
+
+const LANGUAGE: Language = Language::Rust;
+
+/// The largest tuple that the runtime marshals.
+const MAX_TUPLE: usize = 12;
 
 /// The back end for Rust.
 #[derive(Debug, Clone, Copy)]
 pub struct Rust;
 
 impl Backend for Rust {
-    fn language(&self) -> &'static str {
+    fn language(&self) -> Language {
         LANGUAGE
     }
 
-    fn generate(&self, model: &Model) -> Result<Vec<GeneratedFile>, Error> {
+    fn generate(&self, model: &Model, options: &Options) -> Result<Vec<GeneratedFile>, Error> {
+        let options = options.rust.parse()?;
         let names = Names::of(model);
         (0..)
             .map(ModuleId)
@@ -42,6 +48,7 @@ impl Backend for Rust {
             .map(|(id, module)| {
                 Unit {
                     model,
+                    options: &options,
                     names: &names,
                     module: id,
                 }
@@ -54,6 +61,7 @@ impl Backend for Rust {
 /// The module being written, and what it may refer to.
 struct Unit<'m> {
     model: &'m Model,
+    options: &'m Parsed,
     names: &'m Names,
     module: ModuleId,
 }
@@ -61,12 +69,12 @@ struct Unit<'m> {
 impl Unit<'_> {
     fn file(&self, module: &Module) -> Result<GeneratedFile, Error> {
         let items = self.items(module);
-        let file: syn::File = syn::parse2(items).map_err(|source| Error::Unprintable {
+        let file: syn::File = syn::parse2(items).map_err(|why| Error::Unprintable {
             module: module.name.clone(),
-            source,
+            reason: why.to_string(),
         })?;
         let items = file.items.into_iter().map(print);
-        let contents: Vec<_> = std::iter::once(header(module)).chain(items).collect();
+        let contents: Vec<_> = std::iter::once(header(module, "//")).chain(items).collect();
         Ok(GeneratedFile {
             path: format!("{}.rs", module.name).into(),
             contents: contents.join("\n"),
@@ -80,49 +88,43 @@ impl Unit<'_> {
             Element::Dictionary(id) => self.dictionary(id),
             Element::Interface(id) => self.interface(id),
         });
+        let has = |wanted: fn(&Element) -> bool| module.elements.iter().any(wanted);
+        let has_interface = has(|element| matches!(element, Element::Interface(_)));
+        let has_struct = has(|element| matches!(element, Element::Struct(_)));
+        let path = &self.options.runtime;
         // An import that nothing uses is a warning.
-        let uses_runtime = module
-            .elements
-            .iter()
-            .any(|element| matches!(element, Element::Struct(_) | Element::Interface(_)));
-        let runtime = uses_runtime.then(|| {
+        let runtime = (has_interface || has_struct).then(|| quote!(use #path::codegen as rt;));
+        // `use module::*` then brings the methods that all proxies have.
+        let methods = has_interface.then(|| {
             quote!(
-                use ::tce_runtime::codegen as rt;
+                pub use rt::TypedProxy as _;
             )
         });
-        quote!(#runtime #(#elements)*)
+        quote!(#runtime #methods #(#elements)*)
     }
 
     fn interface(&self, id: InterfaceId) -> TokenStream {
-        let operations = &self.model.interface(id).operations;
-        let names = &self.names.interface(id).operations;
-        let parameters = operations
-            .iter()
-            .zip(names)
-            .filter_map(|(operation, names)| self.parameters_struct(id, operation, names));
         let skeleton = self.skeleton(id);
         let proxy = self.proxy(id);
-        quote!(#(#parameters)* #skeleton #proxy)
+        quote!(#skeleton #proxy)
     }
 
-    /// What the IDL says of an interface, then a sentence on the item's part in it.
-    fn interface_docs(&self, id: InterfaceId, part: &str) -> Docs {
+    /// What the IDL says of an interface, then what the item does for it.
+    fn interface_docs(&self, id: InterfaceId, part: &str, rest: &str) -> Docs {
         let interface = self.model.interface(id);
         let spelled = self.spelled(interface.module, &interface.name);
         let index = interface.index;
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
         Docs::idl(text).then(Docs::sentence(format!(
-            "{part} `{spelled}`: interface {index} on the wire."
+            "{part} `{spelled}`, interface {index} on the wire{rest}"
         )))
     }
 
-    /// What the IDL says of an operation, and its place.
-    fn operation_docs(&self, id: InterfaceId, operation: &Operation) -> Docs {
-        let spelled = self.spelled_operation(id, operation);
-        let (ifidx, opidx) = (self.model.interface(id).index, operation.index);
+    /// What the IDL says of an operation, and its declared name if Rust has another.
+    fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &Ident) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
-        let place = format!("`{spelled}`: interface {ifidx}, operation {opidx} on the wire.");
-        Docs::idl(text).then(Docs::sentence(place))
+        let spelled = self.spelled_operation(id, operation);
+        Docs::idl(text).then_declared(method, &operation.name, &spelled)
     }
 
     /// `module::Interface::operation`, as the IDL spells it.
@@ -137,31 +139,6 @@ impl Unit<'_> {
             .returns
             .map_or_else(|| quote!(()), |ty| self.owned(ty))
     }
-}
-
-/// The comment on top: where the code comes from, and what the module is for,
-/// as an included file has no place for a module's documentation. There is no
-/// time and no version in it: the same IDL gives the same file.
-fn header(module: &Module) -> String {
-    let files: Vec<_> = module
-        .files
-        .iter()
-        .map(|file| {
-            Path::new(file)
-                .file_name()
-                .map_or(file.into(), OsStr::to_string_lossy)
-        })
-        .collect();
-    let origin = format!(
-        "{MARK}{}: change the IDL and compile again.",
-        files.join(" and ")
-    );
-    let docs = module.doc.iter().flat_map(|doc| doc.lines());
-    std::iter::once(origin)
-        .chain(module.doc.iter().map(|_| String::new()))
-        .chain(docs.map(docs::visible))
-        .map(|line| format!("// {line}").trim_end().to_owned() + "\n")
-        .collect()
 }
 
 /// The text of an item, with a blank line between the members of an impl or trait.
@@ -188,4 +165,15 @@ fn space_out(text: &str) -> String {
         after_member = line.ends_with(['}', ';']);
     }
     spaced
+}
+
+/// A tuple of all names. Where they are too many for one, the last element is a
+/// tuple of those that remain: on the wire nesting makes no difference.
+fn tuple(names: &[Ident]) -> TokenStream {
+    if names.len() <= MAX_TUPLE {
+        return quote!((#(#names,)*));
+    }
+    let (first, rest) = names.split_at(MAX_TUPLE - 1);
+    let rest = tuple(rest);
+    quote!((#(#first,)* #rest,))
 }

@@ -1,37 +1,24 @@
-//! Every Rust name of the output, decided here alone: case, keywords, clashes.
+//! Every Rust name of the output, decided here alone.
 //!
-//! Names are claimed in declared order, bases before what extends them, and
-//! the later of two equal ones gets a trailing underscore: appending to an IDL
-//! renames nothing that was there. An interface claims before the structs of
-//! its module, so that `ServerPrx` is always a proxy.
+//! Names are claimed in declared order, bases before what extends them, so that
+//! appending to an IDL renames nothing that was there. An interface claims
+//! before the structs of its module: `ServerPrx` is always a proxy.
 
-use std::collections::HashSet;
-
-use heck::{ToShoutySnakeCase, ToSnakeCase, ToUpperCamelCase};
 use proc_macro2::{Ident, Span};
 use tce_idl::model::{DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId};
 
-/// An operation with more parameters takes them as one struct: with `self` and
-/// the context a servant's method then stays within the seven that clippy allows.
-const MAX_PARAMETERS: usize = 5;
+use super::LANGUAGE;
+use crate::naming::{self, shouty_snake, snake, upper_camel};
 
-/// What generated code means when it says these names; `T` is the type
-/// parameter of servants, and an `Option` would mislead every reader.
+/// Names that generated code takes from std's prelude, and `T`, the type
+/// parameter of servants.
 const RESERVED_TYPES: &[&str] = &[
-    "Into",
-    "IntoIterator",
-    "Option",
-    "Result",
-    "Self",
-    "Send",
-    "String",
-    "Sync",
-    "T",
-    "Vec",
+    "Option", "Result", "Self", "Send", "String", "Sync", "T", "Vec",
 ];
 
-/// The methods that every proxy has, those of the prelude's traits that an
-/// operation would hide, and `len`, which Rust expects beside an `is_empty`.
+/// The methods of `TypedProxy` and of the prelude's traits that an operation
+/// would hide, and `len`, beside which clippy expects an `is_empty`. `ping` is
+/// missing: an interface's own `ping` hides that of the built-in interface.
 const RESERVED_METHODS: &[&str] = &[
     "clone",
     "connect",
@@ -47,7 +34,7 @@ const RESERVED_METHODS: &[&str] = &[
     "with_timeout",
 ];
 
-/// What the bodies around a parameter call their own.
+/// The variables around a parameter in generated functions.
 const RESERVED_PARAMETERS: &[&str] = &["ctx", "servant"];
 
 /// Keywords that can't be written as `r#…`.
@@ -78,18 +65,16 @@ pub(super) struct InterfaceNames {
 
 /// The names that come from one operation.
 pub(super) struct OperationNames {
-    /// The servant's method, and the proxy's that waits for the answer.
+    /// The method of the servant and of the proxy.
     pub(super) method: Ident,
-    /// The proxy's method that only sends, and gives the answer later.
+    /// The proxy's method under TCE's name for it.
     pub(super) method_async: Ident,
-    /// The proxy's method that wants no answer; only for `void`.
+    /// The proxy's method for a oneway call; only for `void`.
     pub(super) method_oneway: Option<Ident>,
     /// The proxy's constant that describes the operation.
     pub(super) constant: Ident,
     /// In declared order.
     pub(super) parameters: Vec<Ident>,
-    /// The struct that holds the parameters, where there are too many.
-    pub(super) parameters_struct: Option<Ident>,
 }
 
 impl Names {
@@ -108,7 +93,7 @@ impl Names {
             })
             .collect();
         let mut claim =
-            |module: ModuleId, name: &str| scopes[module.0 as usize].types.claim(camel(name));
+            |module: ModuleId, name: &str| scopes[module.0 as usize].types.claim(upper_camel(name));
         Self {
             modules,
             structs: model
@@ -177,10 +162,10 @@ impl Scopes {
     fn interface(&mut self, model: &Model, id: InterfaceId) -> InterfaceNames {
         let name = &model.interface(id).name;
         InterfaceNames {
-            servant_trait: self.types.claim(camel(name)),
-            servant: self.types.claim(camel(name) + "Servant"),
+            servant_trait: self.types.claim(upper_camel(name)),
+            servant: self.types.claim(upper_camel(name) + "Servant"),
             dispatch: self.functions.claim(format!("dispatch_{}", snake(name))),
-            proxy: self.types.claim(camel(name) + "Prx"),
+            proxy: self.types.claim(upper_camel(name) + "Prx"),
             operations: self.operations(model, id),
         }
     }
@@ -195,36 +180,25 @@ impl Scopes {
                 methods.operation(operation);
             }
         }
-        let interface = model.interface(id);
-        interface
-            .operations
+        let operations = &model.interface(id).operations;
+        operations
             .iter()
-            .map(|operation| {
-                let mut names = methods.operation(operation);
-                if operation.parameters.len() > MAX_PARAMETERS {
-                    let name = camel(&interface.name) + &camel(&operation.name) + "Params";
-                    names.parameters_struct = Some(self.types.claim(name));
-                }
-                names
-            })
+            .map(|operation| methods.operation(operation))
             .collect()
     }
 }
 
-/// The names that are taken, in one place where names must differ.
-struct Scope(HashSet<String>);
+/// A [`naming::Scope`] of identifiers.
+struct Scope(naming::Scope);
 
 impl Scope {
-    fn new(taken: &[&str]) -> Self {
-        let taken = taken.iter().chain(NEVER_RAW);
-        Self(taken.map(|&name| name.to_owned()).collect())
+    fn new(reserved: &[&'static str]) -> Self {
+        let reserved = reserved.iter().chain(NEVER_RAW);
+        Self(naming::Scope::new(reserved.copied()))
     }
 
-    fn claim(&mut self, mut name: String) -> Ident {
-        while !self.0.insert(name.clone()) {
-            name.push('_');
-        }
-        ident(&name)
+    fn claim(&mut self, name: String) -> Ident {
+        ident(&self.0.claim(name))
     }
 
     fn operation(&mut self, operation: &Operation) -> OperationNames {
@@ -237,13 +211,12 @@ impl Scope {
                 .returns
                 .is_none()
                 .then(|| self.claim(format!("{name}_oneway"))),
-            constant: self.claim(name.to_shouty_snake_case()),
+            constant: self.claim(shouty_snake(&name)),
             parameters: operation
                 .parameters
                 .iter()
                 .map(|p| parameters.claim(snake(&p.name)))
                 .collect(),
-            parameters_struct: None,
             method,
         }
     }
@@ -259,26 +232,9 @@ fn method(name: &str) -> String {
     }
 }
 
-fn snake(name: &str) -> String {
-    startable(name.to_snake_case(), 'n')
-}
-
-fn camel(name: &str) -> String {
-    startable(name.to_upper_camel_case(), 'N')
-}
-
-/// Case conversion drops underscores: `_1` and `_` would be no identifiers.
-fn startable(name: String, first: char) -> String {
-    if name.starts_with(char::is_alphabetic) {
-        name
-    } else {
-        format!("{first}{name}")
-    }
-}
-
 fn ident(name: &str) -> Ident {
-    // syn knows the keywords of the editions up to 2021; `gen` is one since 2024.
-    if name == "gen" || syn::parse_str::<Ident>(name).is_err() {
+    // The table leaves out what no IDL can declare; `Struct` becomes `struct` here.
+    if LANGUAGE.has_keyword(name) || name == "struct" {
         Ident::new_raw(name, Span::call_site())
     } else {
         Ident::new(name, Span::call_site())

@@ -1,5 +1,6 @@
-//! The client's side of an interface: a proxy with every operation, the
-//! inherited ones too.
+//! The client's side of an interface: a proxy with every operation. Those of a base
+//! interface are reached through `Deref`, as methods of base classes are in `web-sys`
+//! and `windows-rs`.
 
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
@@ -10,45 +11,81 @@ use super::Unit;
 use super::docs::Docs;
 use super::names::OperationNames;
 
-const ERRORS: &str = "A call that fails says in its `RpcError` on which side, for which peer and \
-    operation, and whether a retry can help.";
+const TYPED_PROXY: &str = ". [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.";
 
 impl Unit<'_> {
     pub(super) fn proxy(&self, id: InterfaceId) -> TokenStream {
         let name = &self.names.interface(id).proxy;
-        let docs = self
-            .interface_docs(id, "Calls")
-            .then(Docs::sentence("# Errors"))
-            .then(Docs::sentence(ERRORS))
-            .attributes();
-        let operations: Vec<_> = self
-            .model
-            .lineage(id)
-            .flat_map(|id| {
-                let operations = &self.model.interface(id).operations;
-                let names = &self.names.interface(id).operations;
-                operations
-                    .iter()
-                    .zip(names)
-                    .map(move |(operation, names)| (id, operation, names))
-            })
-            .collect();
+        let docs = self.interface_docs(id, "Calls", TYPED_PROXY).attributes();
+        let proxy = self.proxy_struct(id);
+        let operations = &self.model.interface(id).operations;
+        let names = &self.names.interface(id).operations;
         let constants = operations
             .iter()
-            .map(|(id, operation, names)| self.constant(*id, operation, names));
+            .zip(names)
+            .map(|(operation, names)| self.constant(id, operation, names));
         let methods = operations
             .iter()
-            .map(|(id, operation, names)| self.methods(*id, operation, names));
-        let facets = facets();
-        quote! {
-            #docs
-            #[derive(Debug, Clone)]
-            pub struct #name(rt::Proxy);
-            impl #name {
+            .zip(names)
+            .map(|(operation, names)| self.methods(id, operation, names));
+        let calls = (!operations.is_empty()).then(|| {
+            quote!(impl #name {
                 #(#constants)*
-                #facets
                 #(#methods)*
+            })
+        });
+        quote!(#docs #proxy #calls)
+    }
+
+    /// The struct and its conversions: around the untyped proxy, or around the proxy of
+    /// the base interface.
+    fn proxy_struct(&self, id: InterfaceId) -> TokenStream {
+        let name = &self.names.interface(id).proxy;
+        let mut bases = self.model.lineage(id).skip(1).map(|base| {
+            let proxy = &self.names.interface(base).proxy;
+            self.path(self.model.interface(base).module, proxy)
+        });
+        let Some(base) = bases.next() else {
+            return quote! {
+                #[derive(Debug, Clone)]
+                pub struct #name(rt::Proxy);
+                impl rt::TypedProxy for #name {
+                    fn from_proxy(proxy: rt::Proxy) -> Self {
+                        Self(proxy)
+                    }
+                    fn as_proxy(&self) -> &rt::Proxy {
+                        &self.0
+                    }
+                }
+            };
+        };
+        quote! {
+            #[derive(Debug, Clone)]
+            pub struct #name(#base);
+            impl rt::TypedProxy for #name {
+                fn from_proxy(proxy: rt::Proxy) -> Self {
+                    Self(rt::TypedProxy::from_proxy(proxy))
+                }
+                fn as_proxy(&self) -> &rt::Proxy {
+                    rt::TypedProxy::as_proxy(&self.0)
+                }
             }
+            impl ::std::ops::Deref for #name {
+                type Target = #base;
+                fn deref(&self) -> &Self::Target {
+                    &self.0
+                }
+            }
+            impl ::std::convert::From<#name> for #base {
+                fn from(derived: #name) -> Self {
+                    derived.0
+                }
+            }
+            #(impl ::std::convert::From<#name> for #bases {
+                fn from(derived: #name) -> Self {
+                    ::std::convert::From::from(derived.0)
+                }
+            })*
         }
     }
 
@@ -74,114 +111,46 @@ impl Unit<'_> {
     ) -> TokenStream {
         let (method, method_async, constant) =
             (&names.method, &names.method_async, &names.constant);
-        let call = self.proxy_call(id, operation, names);
-        let Call {
-            parameters,
-            arguments,
-            marshalled,
-        } = &call;
+        let arguments = &names.parameters;
+        let types = operation.parameters.iter().map(|p| self.borrowed(p.ty));
+        let parameters: Vec<_> = arguments
+            .iter()
+            .zip(types)
+            .map(|(name, ty)| quote!(#name: #ty))
+            .collect();
+        let marshalled = super::tuple(arguments);
         let returns = self.returns(operation);
-        let docs = self.operation_docs(id, operation).attributes();
-        let docs_async = refer(method, "sent now: await the answer when it is needed.");
+        let proxy = match self.model.interface(id).base {
+            Some(_) => quote!(rt::TypedProxy::as_proxy(self)),
+            None => quote!(self.0),
+        };
+        let docs = self.operation_docs(id, operation, method).attributes();
+        let docs_async = refer(method, "under TCE's name for calls that are awaited later.");
         let oneway = names.method_oneway.as_ref().map(|method_oneway| {
-            let docs = refer(method, "without an answer: done when it is sent.");
+            let docs = refer(method, "oneway: done when it is sent, without an answer.");
             quote! {
                 #docs
                 pub async fn #method_oneway(&self, #(#parameters),*) -> Result<(), rt::RpcError> {
-                    self.0.oneway(&Self::#constant, #marshalled).await
+                    #proxy.oneway(&Self::#constant, #marshalled).await
                 }
             }
         });
         quote! {
             #docs
-            pub async fn #method(&self, #(#parameters),*) -> Result<#returns, rt::RpcError> {
-                self.#method_async(#(#arguments),*).await
+            pub fn #method(&self, #(#parameters),*) -> rt::Pending<#returns> {
+                #proxy.call(&Self::#constant, #marshalled)
             }
             #docs_async
             pub fn #method_async(&self, #(#parameters),*) -> rt::Pending<#returns> {
-                self.0.call(&Self::#constant, #marshalled)
+                self.#method(#(#arguments),*)
             }
             #oneway
         }
     }
-
-    fn proxy_call(&self, id: InterfaceId, operation: &Operation, names: &OperationNames) -> Call {
-        if let Some(parameters) = &names.parameters_struct {
-            let ty = self.path(self.model.interface(id).module, parameters);
-            return Call {
-                parameters: vec![quote!(params: &#ty)],
-                arguments: vec![quote!(params)],
-                marshalled: quote!(params),
-            };
-        }
-        let arguments = &names.parameters;
-        let parameters = arguments
-            .iter()
-            .zip(&operation.parameters)
-            .map(|(name, parameter)| {
-                let ty = self.borrowed(parameter.ty);
-                quote!(#name: #ty)
-            });
-        Call {
-            parameters: parameters.collect(),
-            arguments: arguments.iter().map(|name| quote!(#name)).collect(),
-            marshalled: quote!((#(#arguments,)*)),
-        }
-    }
 }
 
-/// How a proxy's methods take their parameters and hand them on.
-struct Call {
-    parameters: Vec<TokenStream>,
-    arguments: Vec<TokenStream>,
-    marshalled: TokenStream,
-}
-
-/// A sentence on what a method does other than its plain sibling.
-fn refer(method: &Ident, what: &str) -> TokenStream {
+/// A sentence on how a method differs from `method`.
+fn refer(method: &Ident, difference: &str) -> TokenStream {
     let method = method.unraw();
-    Docs::sentence(format!("[`{method}`](Self::{method}), {what}")).attributes()
-}
-
-/// What every proxy has, whatever its interface.
-fn facets() -> TokenStream {
-    quote! {
-        /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-        pub async fn connect(communicator: &rt::Communicator, endpoint: &str) -> Result<Self, rt::RpcError> {
-            rt::Proxy::connect(communicator, endpoint).await.map(Self)
-        }
-        /// A proxy on a connection that is there already.
-        pub fn new(connection: &rt::Connection) -> Self {
-            Self(rt::Proxy::new(connection))
-        }
-        /// In a servant: a proxy to whoever called.
-        pub fn to_caller(ctx: &rt::Context) -> Self {
-            Self(rt::Proxy::to_caller(ctx))
-        }
-        /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-        pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-            Self(rt::Proxy::to_user(gateway, user))
-        }
-        /// The connection that carries the calls.
-        pub fn connection(&self) -> &rt::Connection {
-            self.0.connection()
-        }
-        /// The same proxy with another time limit for each of its calls.
-        #[must_use]
-        pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-            Self(self.0.with_timeout(timeout))
-        }
-        /// The same proxy whose calls over a message queue are dropped unprocessed when no
-        /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-        /// stream it does nothing.
-        #[must_use]
-        pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-            Self(self.0.with_linger(linger))
-        }
-        /// The same proxy with entries for the extra of each of its calls.
-        #[must_use]
-        pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(&self, extra: impl IntoIterator<Item = (K, V)>) -> Self {
-            Self(self.0.with_extra(extra))
-        }
-    }
+    Docs::sentence(format!("[`{method}`](Self::{method}) {difference}")).attributes()
 }

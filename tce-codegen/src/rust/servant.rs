@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
-use tce_idl::model::{InterfaceId, Model, Operation};
+use tce_idl::model::{InterfaceId, Model};
 
 use super::Unit;
 use super::docs::Docs;
-use super::names::OperationNames;
 
-const SERVES: &str = "What a servant implements, each operation as an `async fn`, to serve";
+const SERVES: &str = "Implement each operation as an `async fn` to serve";
 
-/// A text as a literal in which a reader can read it.
+/// A text as a raw string literal.
 fn raw(text: &str) -> TokenStream {
     let mut hashes = "#".to_owned();
     while text.contains(&format!("\"{hashes}")) {
@@ -23,11 +22,14 @@ fn raw(text: &str) -> TokenStream {
 }
 
 impl Unit<'_> {
-    /// The trait and the dispatch of an interface, and the servant struct where
-    /// the IDL wants one. An interface that is wanted only by those that extend
-    /// it gets the trait, which theirs need, and no servant.
+    /// The trait and the dispatch of an interface, and the servant struct unless
+    /// the IDL switches it off. A base of an interface with a servant has the trait
+    /// in any case, since the derived trait needs it.
     pub(super) fn skeleton(&self, id: InterfaceId) -> TokenStream {
-        let wanted = self.model.interface(id).has_skeleton(super::LANGUAGE);
+        let wanted = self
+            .model
+            .interface(id)
+            .has_skeleton(super::LANGUAGE.name());
         if !wanted && !is_base_of_wanted(self.model, id) {
             return TokenStream::new();
         }
@@ -40,7 +42,7 @@ impl Unit<'_> {
     fn servant_trait(&self, id: InterfaceId) -> TokenStream {
         let interface = self.model.interface(id);
         let names = self.names.interface(id);
-        let docs = self.interface_docs(id, SERVES).attributes();
+        let docs = self.interface_docs(id, SERVES, ".").attributes();
         let name = &names.servant_trait;
         let bounds = match interface.base {
             Some(base) => {
@@ -55,9 +57,10 @@ impl Unit<'_> {
                 .iter()
                 .zip(&names.operations)
                 .map(|(operation, names)| {
-                    let docs = self.operation_docs(id, operation).attributes();
                     let method = &names.method;
-                    let (parameters, types) = self.servant_parameters(id, operation, names);
+                    let docs = self.operation_docs(id, operation, method).attributes();
+                    let parameters = &names.parameters;
+                    let types = operation.parameters.iter().map(|p| self.owned(p.ty));
                     let returns = self.returns(operation);
                     quote! {
                         #docs
@@ -71,10 +74,11 @@ impl Unit<'_> {
     fn servant(&self, id: InterfaceId) -> TokenStream {
         let names = self.names.interface(id);
         let (name, servant_trait) = (&names.servant, &names.servant_trait);
-        // A trait may be called as one of the standard derives: `trait@` tells them apart.
-        let place =
-            format!("Serves an implementation of [`{servant_trait}`](trait@{servant_trait}).");
-        let docs = Docs::sentence(place).attributes();
+        // A derive may have the trait's name: `trait@` tells them apart.
+        let docs = Docs::sentence(format!(
+            "Serves an implementation of [`{servant_trait}`](trait@{servant_trait})."
+        ))
+        .attributes();
         let (indices, dispatches) = self.dispatches(id);
         let idl = raw(&tce_idl::excerpt(self.model, id));
         quote! {
@@ -82,11 +86,11 @@ impl Unit<'_> {
             #[derive(Debug)]
             pub struct #name<T>(::std::sync::Arc<T>);
             impl<T: #servant_trait> #name<T> {
-                /// Serves `servant`.
+                /// Serves an implementation that it owns.
                 pub fn new(servant: T) -> Self {
                     Self::from_arc(::std::sync::Arc::new(servant))
                 }
-                /// Serves `servant`, which stays shared with whoever else holds it.
+                /// Serves an implementation that the program shares.
                 pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
                     Self(servant)
                 }
@@ -108,7 +112,7 @@ impl Unit<'_> {
         }
     }
 
-    /// The indices that a servant answers, and the dispatch for each.
+    /// The interface indices that a servant answers, and the dispatch function of each.
     fn dispatches(&self, id: InterfaceId) -> (Vec<Literal>, Vec<TokenStream>) {
         let mut served = BTreeSet::new();
         self.model
@@ -133,11 +137,8 @@ impl Unit<'_> {
             .map(|(operation, names)| {
                 let index = Literal::u16_unsuffixed(operation.index);
                 let method = &names.method;
-                let (parameters, types) = self.servant_parameters(id, operation, names);
-                let pattern = match names.parameters_struct {
-                    Some(_) => quote!(#(#parameters: #types),*),
-                    None => quote!((#(#parameters,)*): (#(#types,)*)),
-                };
+                let parameters = &names.parameters;
+                let pattern = super::tuple(parameters);
                 quote! {
                     #index => {
                         call.run(servant, |servant, #pattern, ctx| async move {
@@ -156,32 +157,13 @@ impl Unit<'_> {
             }
         }
     }
-
-    /// The names and types of what a servant's method takes.
-    fn servant_parameters(
-        &self,
-        id: InterfaceId,
-        operation: &Operation,
-        names: &OperationNames,
-    ) -> (Vec<TokenStream>, Vec<TokenStream>) {
-        if let Some(parameters) = &names.parameters_struct {
-            let ty = self.path(self.model.interface(id).module, parameters);
-            return (vec![quote!(params)], vec![ty]);
-        }
-        names
-            .parameters
-            .iter()
-            .zip(&operation.parameters)
-            .map(|(name, parameter)| (quote!(#name), self.owned(parameter.ty)))
-            .unzip()
-    }
 }
 
-/// Whether an interface with a skeleton extends this one, at any remove.
+/// Whether an interface with a servant extends this one, directly or not.
 fn is_base_of_wanted(model: &Model, id: InterfaceId) -> bool {
     (0..)
         .map(InterfaceId)
         .zip(&model.interfaces)
-        .filter(|(_, interface)| interface.has_skeleton(super::LANGUAGE))
+        .filter(|(_, interface)| interface.has_skeleton(super::LANGUAGE.name()))
         .any(|(wanted, _)| model.lineage(wanted).any(|base| base == id))
 }

@@ -2,107 +2,88 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use tce_idl::model::{DictionaryId, InterfaceId, ModuleId, Operation, SequenceId, StructId, Type};
+use tce_idl::model::{DictionaryId, Member, ModuleId, SequenceId, StructId, Type};
 
 use super::Unit;
 use super::codec::{Field, codec};
 use super::docs::Docs;
-use super::names::{self, OperationNames};
-
-/// A struct that goes on the wire, with its codec.
-fn wire_struct(name: &Ident, docs: &Docs, fields: &[Field]) -> TokenStream {
-    let docs = docs.attributes();
-    let members = fields.iter().map(|field| {
-        let (docs, name, ty) = (field.docs.attributes(), &field.name, &field.ty);
-        quote!(#docs pub #name: #ty)
-    });
-    let codec = codec(name, fields);
-    quote! {
-        #docs
-        #[derive(Debug, Clone, PartialEq, Default)]
-        pub struct #name { #(#members),* }
-        #codec
-    }
-}
+use super::names;
 
 impl Unit<'_> {
     pub(super) fn structure(&self, id: StructId) -> TokenStream {
         let structure = self.model.struct_(id);
-        let place = format!(
-            "`struct {}` of the IDL.",
-            self.spelled(structure.module, &structure.name)
-        );
-        let docs = Docs::idl(structure.doc.as_deref()).then(Docs::sentence(place));
+        let name = self.names.struct_(id);
+        let module = &self.model.module(structure.module).name;
+        let path = format!("{module}.{}", structure.name);
+        let declared = self.spelled(structure.module, &structure.name);
+        let docs = Docs::idl(structure.doc.as_deref())
+            .then_declared(name, &structure.name, &format!("struct {declared}"))
+            .attributes();
+        let attributes = self.options.types.of(&path);
         let names = names::members(structure.members.iter().map(|member| member.name.as_str()));
         let fields: Vec<_> = structure
             .members
             .iter()
             .zip(names)
-            .map(|(member, name)| self.field(&member.name, member.doc.as_deref(), member.ty, name))
+            .map(|(member, name)| self.field(&path, member, name))
             .collect();
-        wire_struct(self.names.struct_(id), &docs, &fields)
-    }
-
-    /// The struct that holds the parameters of an operation with too many.
-    pub(super) fn parameters_struct(
-        &self,
-        id: InterfaceId,
-        operation: &Operation,
-        names: &OperationNames,
-    ) -> Option<TokenStream> {
-        let name = names.parameters_struct.as_ref()?;
-        let spelled = self.spelled_operation(id, operation);
-        let docs = Docs::sentence(format!("The parameters of `{spelled}`."));
-        let parameters = operation.parameters.iter().zip(&names.parameters);
-        let fields: Vec<_> = parameters
-            .map(|(parameter, name)| self.field(&parameter.name, None, parameter.ty, name.clone()))
-            .collect();
-        Some(wire_struct(name, &docs, &fields))
-    }
-
-    /// A member, whose IDL spelling is told where the documentation or the
-    /// Rust name leaves it open.
-    fn field(&self, spelled: &str, doc: Option<&str>, ty: Type, name: Ident) -> Field {
-        let mut docs = Docs::idl(doc);
-        if docs.is_empty() || name != spelled {
-            docs = docs.then(Docs::sentence(format!(
-                "`{} {spelled}` of the IDL.",
-                self.idl_type(ty)
-            )));
+        let members = fields.iter().map(|field| {
+            let (docs, attributes) = (field.docs.attributes(), &field.attributes);
+            let (name, ty) = (&field.name, &field.ty);
+            quote!(#docs #attributes pub #name: #ty)
+        });
+        let codec = codec(name, &fields);
+        quote! {
+            #docs
+            #[derive(Debug, Clone, PartialEq, Default)]
+            #attributes
+            pub struct #name { #(#members),* }
+            #codec
         }
+    }
+
+    fn field(&self, structure: &str, member: &Member, name: Ident) -> Field {
+        let declared = format!("{} {}", self.idl_type(member.ty), member.name);
         Field {
-            docs,
+            docs: Docs::idl(member.doc.as_deref()).then_declared(&name, &member.name, &declared),
+            attributes: self
+                .options
+                .fields
+                .of(&format!("{structure}.{}", member.name)),
             name,
-            ty: self.owned(ty),
+            ty: self.owned(member.ty),
         }
     }
 
     pub(super) fn sequence(&self, id: SequenceId) -> TokenStream {
         let sequence = self.model.sequence(id);
-        let element = self.idl_type(sequence.element);
-        let spelled = self.spelled(sequence.module, &sequence.name);
-        let place = format!("`sequence<{element}> {spelled}` of the IDL.");
-        let docs = Docs::idl(sequence.doc.as_deref())
-            .then(Docs::sentence(place))
-            .attributes();
         let (name, element) = (self.names.sequence(id), self.owned(sequence.element));
+        let declared = format!(
+            "sequence<{}> {}",
+            self.idl_type(sequence.element),
+            self.spelled(sequence.module, &sequence.name)
+        );
+        let docs = Docs::idl(sequence.doc.as_deref())
+            .then_declared(name, &sequence.name, &declared)
+            .attributes();
         quote!(#docs pub type #name = Vec<#element>;)
     }
 
     pub(super) fn dictionary(&self, id: DictionaryId) -> TokenStream {
         let dictionary = self.model.dictionary(id);
-        let (key, value) = (
+        let name = self.names.dictionary(id);
+        let declared = format!(
+            "dictionary<{}, {}> {}",
             self.idl_type(dictionary.key),
             self.idl_type(dictionary.value),
+            self.spelled(dictionary.module, &dictionary.name)
         );
-        let spelled = self.spelled(dictionary.module, &dictionary.name);
-        let place = format!("`dictionary<{key}, {value}> {spelled}` of the IDL.");
         let docs = Docs::idl(dictionary.doc.as_deref())
-            .then(Docs::sentence(place))
+            .then_declared(name, &dictionary.name, &declared)
             .attributes();
         let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
-        let name = self.names.dictionary(id);
-        quote!(#docs pub type #name = ::std::collections::BTreeMap<#key, #value>;)
+        let map = &self.options.map_type;
+        quote!(#docs pub type #name = #map<#key, #value>;)
     }
 
     /// A type that owns its value: what members, results and servants hold.

@@ -2,14 +2,16 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct MixedCase::HTTPRequest` of the IDL.
+pub use rt::TypedProxy as _;
+
+/// `struct MixedCase::HTTPRequest` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpRequest {
-    /// `string requestURL` of the IDL.
+    /// `string requestURL` in the IDL.
     pub request_url: String,
-    /// `int IPv6Port` of the IDL.
+    /// `int IPv6Port` in the IDL.
     pub i_pv6_port: i32,
-    /// `bool is_OK` of the IDL.
+    /// `bool is_OK` in the IDL.
     pub is_ok: bool,
 }
 
@@ -33,16 +35,16 @@ impl rt::Unmarshal for HttpRequest {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `MixedCase::shelfLife`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `MixedCase::shelfLife`, interface 0 on the wire.
 pub trait ShelfLife: Send + Sync + 'static {
-    /// `MixedCase::shelfLife::daysLEFT`: interface 0, operation 0 on the wire.
+    /// `MixedCase::shelfLife::daysLEFT` in the IDL.
     fn days_left(
         &self,
         shelf_number: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `MixedCase::shelfLife::XMLHttp_request2send`: interface 0, operation 1 on the wire.
+    /// `MixedCase::shelfLife::XMLHttp_request2send` in the IDL.
     fn xml_http_request2send(
         &self,
         ctx: &rt::Context,
@@ -54,12 +56,12 @@ pub trait ShelfLife: Send + Sync + 'static {
 pub struct ShelfLifeServant<T>(::std::sync::Arc<T>);
 
 impl<T: ShelfLife> ShelfLifeServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -98,7 +100,7 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
         0 => {
             call.run(
                 servant,
-                |servant, (shelf_number,): (i32,), ctx| async move {
+                |servant, (shelf_number,), ctx| async move {
                     let result = T::days_left(&servant, shelf_number, &ctx).await;
                     (ctx, result)
                 },
@@ -107,7 +109,7 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::xml_http_request2send(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -117,13 +119,19 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
     }
 }
 
-/// Calls `MixedCase::shelfLife`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `MixedCase::shelfLife`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ShelfLifePrx(rt::Proxy);
+
+impl rt::TypedProxy for ShelfLifePrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ShelfLifePrx {
     const DAYS_LEFT: rt::Operation = rt::Operation::new(
@@ -137,78 +145,27 @@ impl ShelfLifePrx {
         1,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `MixedCase::shelfLife::daysLEFT`: interface 0, operation 0 on the wire.
-    pub async fn days_left(&self, shelf_number: i32) -> Result<i32, rt::RpcError> {
-        self.days_left_async(shelf_number).await
-    }
-
-    /// [`days_left`](Self::days_left), sent now: await the answer when it is needed.
-    pub fn days_left_async(&self, shelf_number: i32) -> rt::Pending<i32> {
+    /// `MixedCase::shelfLife::daysLEFT` in the IDL.
+    pub fn days_left(&self, shelf_number: i32) -> rt::Pending<i32> {
         self.0.call(&Self::DAYS_LEFT, (shelf_number,))
     }
 
-    /// `MixedCase::shelfLife::XMLHttp_request2send`: interface 0, operation 1 on the wire.
-    pub async fn xml_http_request2send(&self) -> Result<(), rt::RpcError> {
-        self.xml_http_request2send_async().await
+    /// [`days_left`](Self::days_left) under TCE's name for calls that are awaited later.
+    pub fn days_left_async(&self, shelf_number: i32) -> rt::Pending<i32> {
+        self.days_left(shelf_number)
     }
 
-    /// [`xml_http_request2send`](Self::xml_http_request2send), sent now: await the answer when it is needed.
-    pub fn xml_http_request2send_async(&self) -> rt::Pending<()> {
+    /// `MixedCase::shelfLife::XMLHttp_request2send` in the IDL.
+    pub fn xml_http_request2send(&self) -> rt::Pending<()> {
         self.0.call(&Self::XML_HTTP_REQUEST2SEND, ())
     }
 
-    /// [`xml_http_request2send`](Self::xml_http_request2send), without an answer: done when it is sent.
+    /// [`xml_http_request2send`](Self::xml_http_request2send) under TCE's name for calls that are awaited later.
+    pub fn xml_http_request2send_async(&self) -> rt::Pending<()> {
+        self.xml_http_request2send()
+    }
+
+    /// [`xml_http_request2send`](Self::xml_http_request2send) oneway: done when it is sent, without an answer.
     pub async fn xml_http_request2send_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ()).await
     }

@@ -2,10 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct across::Envelope` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Envelope {
-    /// `across_base::Address to` of the IDL.
     pub to: super::across_base::Address,
 }
 
@@ -25,9 +25,8 @@ impl rt::Unmarshal for Envelope {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `across::Courier`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `across::Courier`, interface 0 on the wire.
 pub trait Courier: super::across_base::Carrier {
-    /// `across::Courier::deliver`: interface 0, operation 0 on the wire.
     fn deliver(
         &self,
         envelope: Envelope,
@@ -40,12 +39,12 @@ pub trait Courier: super::across_base::Carrier {
 pub struct CourierServant<T>(::std::sync::Arc<T>);
 
 impl<T: Courier> CourierServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -96,7 +95,7 @@ pub(super) fn dispatch_courier<T: Courier>(
         0 => {
             call.run(
                 servant,
-                |servant, (envelope,): (Envelope,), ctx| async move {
+                |servant, (envelope,), ctx| async move {
                     let result = T::deliver(&servant, envelope, &ctx).await;
                     (ctx, result)
                 },
@@ -106,123 +105,48 @@ pub(super) fn dispatch_courier<T: Courier>(
     }
 }
 
-/// Calls `across::Courier`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `across::Courier`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct CourierPrx(rt::Proxy);
+pub struct CourierPrx(super::across_base::CarrierPrx);
+
+impl rt::TypedProxy for CourierPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for CourierPrx {
+    type Target = super::across_base::CarrierPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<CourierPrx> for super::across_base::CarrierPrx {
+    fn from(derived: CourierPrx) -> Self {
+        derived.0
+    }
+}
 
 impl CourierPrx {
     const DELIVER: rt::Operation = rt::Operation::new("across::Courier::deliver", 0, 0);
-    const REACHES: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::reaches",
-        0,
-        0,
-    );
-    const REFUSE: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::refuse",
-        0,
-        1,
-    );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn deliver(&self, envelope: &Envelope) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::DELIVER, (envelope,))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `across::Courier::deliver`: interface 0, operation 0 on the wire.
-    pub async fn deliver(&self, envelope: &Envelope) -> Result<(), rt::RpcError> {
-        self.deliver_async(envelope).await
-    }
-
-    /// [`deliver`](Self::deliver), sent now: await the answer when it is needed.
+    /// [`deliver`](Self::deliver) under TCE's name for calls that are awaited later.
     pub fn deliver_async(&self, envelope: &Envelope) -> rt::Pending<()> {
-        self.0.call(&Self::DELIVER, (envelope,))
+        self.deliver(envelope)
     }
 
-    /// [`deliver`](Self::deliver), without an answer: done when it is sent.
+    /// [`deliver`](Self::deliver) oneway: done when it is sent, without an answer.
     pub async fn deliver_oneway(&self, envelope: &Envelope) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::DELIVER, (envelope,)).await
-    }
-
-    /// `across_base::Carrier::reaches`: interface 0, operation 0 on the wire.
-    pub async fn reaches(
-        &self,
-        address: &super::across_base::Address,
-        others: &[super::across_base::Address],
-    ) -> Result<bool, rt::RpcError> {
-        self.reaches_async(address, others).await
-    }
-
-    /// [`reaches`](Self::reaches), sent now: await the answer when it is needed.
-    pub fn reaches_async(
-        &self,
-        address: &super::across_base::Address,
-        others: &[super::across_base::Address],
-    ) -> rt::Pending<bool> {
-        self.0.call(&Self::REACHES, (address, others))
-    }
-
-    /// `across_base::Carrier::refuse`: interface 0, operation 1 on the wire.
-    pub async fn refuse(&self, reason: &str) -> Result<(), rt::RpcError> {
-        self.refuse_async(reason).await
-    }
-
-    /// [`refuse`](Self::refuse), sent now: await the answer when it is needed.
-    pub fn refuse_async(&self, reason: &str) -> rt::Pending<()> {
-        self.0.call(&Self::REFUSE, (reason,))
-    }
-
-    /// [`refuse`](Self::refuse), without an answer: done when it is sent.
-    pub async fn refuse_oneway(&self, reason: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::REFUSE, (reason,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DELIVER, (envelope,)).await
     }
 }

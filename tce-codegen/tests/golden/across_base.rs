@@ -2,10 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct across_base::Address` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Address {
-    /// `string street` of the IDL.
     pub street: String,
 }
 
@@ -25,12 +25,10 @@ impl rt::Unmarshal for Address {
     }
 }
 
-/// `sequence<across_base::Address> across_base::Addresses` of the IDL.
 pub type Addresses = Vec<Address>;
 
-/// What a servant implements, each operation as an `async fn`, to serve `across_base::Carrier`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `across_base::Carrier`, interface 0 on the wire.
 pub trait Carrier: Send + Sync + 'static {
-    /// `across_base::Carrier::reaches`: interface 0, operation 0 on the wire.
     fn reaches(
         &self,
         address: Address,
@@ -38,7 +36,6 @@ pub trait Carrier: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 
-    /// `across_base::Carrier::refuse`: interface 0, operation 1 on the wire.
     fn refuse(
         &self,
         reason: String,
@@ -51,12 +48,12 @@ pub trait Carrier: Send + Sync + 'static {
 pub struct CarrierServant<T>(::std::sync::Arc<T>);
 
 impl<T: Carrier> CarrierServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -99,7 +96,7 @@ pub(super) fn dispatch_carrier<T: Carrier>(
         0 => {
             call.run(
                 servant,
-                |servant, (address, others): (Address, Addresses), ctx| async move {
+                |servant, (address, others), ctx| async move {
                     let result = T::reaches(&servant, address, others, &ctx).await;
                     (ctx, result)
                 },
@@ -108,7 +105,7 @@ pub(super) fn dispatch_carrier<T: Carrier>(
         1 => {
             call.run(
                 servant,
-                |servant, (reason,): (String,), ctx| async move {
+                |servant, (reason,), ctx| async move {
                     let result = T::refuse(&servant, reason, &ctx).await;
                     (ctx, result)
                 },
@@ -118,13 +115,19 @@ pub(super) fn dispatch_carrier<T: Carrier>(
     }
 }
 
-/// Calls `across_base::Carrier`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `across_base::Carrier`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CarrierPrx(rt::Proxy);
+
+impl rt::TypedProxy for CarrierPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl CarrierPrx {
     const REACHES: rt::Operation = rt::Operation::new(
@@ -138,86 +141,29 @@ impl CarrierPrx {
         1,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn reaches(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
+        self.0.call(&Self::REACHES, (address, others))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `across_base::Carrier::reaches`: interface 0, operation 0 on the wire.
-    pub async fn reaches(
-        &self,
-        address: &Address,
-        others: &[Address],
-    ) -> Result<bool, rt::RpcError> {
-        self.reaches_async(address, others).await
-    }
-
-    /// [`reaches`](Self::reaches), sent now: await the answer when it is needed.
+    /// [`reaches`](Self::reaches) under TCE's name for calls that are awaited later.
     pub fn reaches_async(
         &self,
         address: &Address,
         others: &[Address],
     ) -> rt::Pending<bool> {
-        self.0.call(&Self::REACHES, (address, others))
+        self.reaches(address, others)
     }
 
-    /// `across_base::Carrier::refuse`: interface 0, operation 1 on the wire.
-    pub async fn refuse(&self, reason: &str) -> Result<(), rt::RpcError> {
-        self.refuse_async(reason).await
-    }
-
-    /// [`refuse`](Self::refuse), sent now: await the answer when it is needed.
-    pub fn refuse_async(&self, reason: &str) -> rt::Pending<()> {
+    pub fn refuse(&self, reason: &str) -> rt::Pending<()> {
         self.0.call(&Self::REFUSE, (reason,))
     }
 
-    /// [`refuse`](Self::refuse), without an answer: done when it is sent.
+    /// [`refuse`](Self::refuse) under TCE's name for calls that are awaited later.
+    pub fn refuse_async(&self, reason: &str) -> rt::Pending<()> {
+        self.refuse(reason)
+    }
+
+    /// [`refuse`](Self::refuse) oneway: done when it is sent, without an answer.
     pub async fn refuse_oneway(&self, reason: &str) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::REFUSE, (reason,)).await
     }

@@ -2,10 +2,12 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct clashes::String` of the IDL.
+pub use rt::TypedProxy as _;
+
+/// `struct clashes::String` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct String_ {
-    /// `string String` of the IDL.
+    /// `string String` in the IDL.
     pub string: String,
 }
 
@@ -25,10 +27,9 @@ impl rt::Unmarshal for String_ {
     }
 }
 
-/// `struct clashes::Vec` of the IDL.
+/// `struct clashes::Vec` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Vec_ {
-    /// `clashes::String text` of the IDL.
     pub text: String_,
 }
 
@@ -48,10 +49,9 @@ impl rt::Unmarshal for Vec_ {
     }
 }
 
-/// `struct clashes::Option` of the IDL.
+/// `struct clashes::Option` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Option_ {
-    /// `clashes::Vec vec` of the IDL.
     pub vec: Vec_,
 }
 
@@ -71,10 +71,9 @@ impl rt::Unmarshal for Option_ {
     }
 }
 
-/// `struct clashes::Result` of the IDL.
+/// `struct clashes::Result` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Result_ {
-    /// `clashes::Option option` of the IDL.
     pub option: Option_,
 }
 
@@ -94,10 +93,9 @@ impl rt::Unmarshal for Result_ {
     }
 }
 
-/// `struct clashes::T` of the IDL.
+/// `struct clashes::T` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct T__ {
-    /// `clashes::Result result` of the IDL.
     pub result: Result_,
 }
 
@@ -117,10 +115,9 @@ impl rt::Unmarshal for T__ {
     }
 }
 
-/// `struct clashes::Send` of the IDL.
+/// `struct clashes::Send` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Send_ {
-    /// `clashes::T t` of the IDL.
     pub t: T__,
 }
 
@@ -138,14 +135,13 @@ impl rt::Unmarshal for Send_ {
     }
 }
 
-/// `struct clashes::ServerPrx` of the IDL.
+/// `struct clashes::ServerPrx` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServerPrx__ {
-    /// `int a` of the IDL.
     pub a: i32,
-    /// `int A` of the IDL.
+    /// `int A` in the IDL.
     pub a_: i32,
-    /// `int a_` of the IDL.
+    /// `int a_` in the IDL.
     pub a__: i32,
 }
 
@@ -169,10 +165,9 @@ impl rt::Unmarshal for ServerPrx__ {
     }
 }
 
-/// `struct clashes::ServerServant` of the IDL.
+/// `struct clashes::ServerServant` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServerServant__ {
-    /// `clashes::ServerPrx p` of the IDL.
     pub p: ServerPrx__,
 }
 
@@ -192,10 +187,8 @@ impl rt::Unmarshal for ServerServant__ {
     }
 }
 
-/// `struct clashes::Context` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Context {
-    /// `clashes::Send send` of the IDL.
     pub send: Send_,
 }
 
@@ -215,10 +208,8 @@ impl rt::Unmarshal for Context {
     }
 }
 
-/// `struct clashes::Fault` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fault {
-    /// `int code` of the IDL.
     pub code: i32,
 }
 
@@ -238,10 +229,8 @@ impl rt::Unmarshal for Fault {
     }
 }
 
-/// `struct clashes::Debug` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Debug {
-    /// `int level` of the IDL.
     pub level: i32,
 }
 
@@ -261,10 +250,8 @@ impl rt::Unmarshal for Debug {
     }
 }
 
-/// `struct clashes::Marshal` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Marshal {
-    /// `clashes::Debug debug` of the IDL.
     pub debug: Debug,
 }
 
@@ -284,10 +271,9 @@ impl rt::Unmarshal for Marshal {
     }
 }
 
-/// `struct clashes::user_name` of the IDL.
+/// `struct clashes::user_name` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserName {
-    /// `int x` of the IDL.
     pub x: i32,
 }
 
@@ -305,10 +291,9 @@ impl rt::Unmarshal for UserName {
     }
 }
 
-/// `struct clashes::UserName` of the IDL.
+/// `struct clashes::UserName` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserName_ {
-    /// `int x` of the IDL.
     pub x: i32,
 }
 
@@ -326,12 +311,11 @@ impl rt::Unmarshal for UserName_ {
     }
 }
 
-/// `sequence<clashes::UserName> clashes::USER_NAME` of the IDL.
+/// `sequence<clashes::UserName> clashes::USER_NAME` in the IDL.
 pub type UserName__ = Vec<UserName_>;
 
-/// What a servant implements, each operation as an `async fn`, to serve `clashes::Server`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::Server`, interface 0 on the wire.
 pub trait Server: Send + Sync + 'static {
-    /// `clashes::Server::echo`: interface 0, operation 0 on the wire.
     fn echo(
         &self,
         ctx_: Context,
@@ -342,89 +326,87 @@ pub trait Server: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<T__, rt::Fault>> + Send;
 
-    /// `clashes::Server::echo_async`: interface 0, operation 1 on the wire.
+    /// `clashes::Server::echo_async` in the IDL.
     fn echo_async_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::heartbeat`: interface 0, operation 2 on the wire.
     fn heartbeat(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::heartbeat_oneway`: interface 0, operation 3 on the wire.
+    /// `clashes::Server::heartbeat_oneway` in the IDL.
     fn heartbeat_oneway_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::connect`: interface 0, operation 4 on the wire.
+    /// `clashes::Server::connect` in the IDL.
     fn connect_(
         &self,
         endpoint: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::new`: interface 0, operation 5 on the wire.
+    /// `clashes::Server::new` in the IDL.
     fn new_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::with_timeout`: interface 0, operation 6 on the wire.
+    /// `clashes::Server::with_timeout` in the IDL.
     fn with_timeout_(
         &self,
         secs: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::clone`: interface 0, operation 7 on the wire.
+    /// `clashes::Server::clone` in the IDL.
     fn clone_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::len`: interface 0, operation 8 on the wire.
+    /// `clashes::Server::len` in the IDL.
     fn len_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `clashes::Server::into`: interface 0, operation 9 on the wire.
+    /// `clashes::Server::into` in the IDL.
     fn into_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::fromUser`: interface 0, operation 10 on the wire.
+    /// `clashes::Server::fromUser` in the IDL.
     fn call_from_user(
         &self,
         user: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Fault, rt::Fault>> + Send;
 
-    /// `clashes::Server::intoBox`: interface 0, operation 11 on the wire.
+    /// `clashes::Server::intoBox` in the IDL.
     fn call_into_box(
         &self,
         rt: Debug,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Marshal, rt::Fault>> + Send;
 
-    /// `clashes::Server::getName`: interface 0, operation 12 on the wire.
+    /// `clashes::Server::getName` in the IDL.
     fn get_name(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::GetName`: interface 0, operation 13 on the wire.
+    /// `clashes::Server::GetName` in the IDL.
     fn get_name_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::Server::give`: interface 0, operation 14 on the wire.
     fn give(
         &self,
         s: String_,
@@ -434,7 +416,7 @@ pub trait Server: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<String_, rt::Fault>> + Send;
 
-    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
+    /// `clashes::Server::with_linger` in the IDL.
     fn with_linger_(
         &self,
         secs: i32,
@@ -447,12 +429,12 @@ pub trait Server: Send + Sync + 'static {
 pub struct ServerServant<T>(::std::sync::Arc<T>);
 
 impl<T: Server> ServerServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -544,11 +526,7 @@ pub(super) fn dispatch_server<T: Server>(
         0 => {
             call.run(
                 servant,
-                |
-                    servant,
-                    (ctx_, t, servant_, call, result): (Context, T__, i32, i32, i32),
-                    ctx|
-                async move {
+                |servant, (ctx_, t, servant_, call, result), ctx| async move {
                     let result = T::echo(&servant, ctx_, t, servant_, call, result, &ctx)
                         .await;
                     (ctx, result)
@@ -558,7 +536,7 @@ pub(super) fn dispatch_server<T: Server>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::echo_async_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -567,7 +545,7 @@ pub(super) fn dispatch_server<T: Server>(
         2 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::heartbeat(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -576,7 +554,7 @@ pub(super) fn dispatch_server<T: Server>(
         3 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::heartbeat_oneway_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -585,7 +563,7 @@ pub(super) fn dispatch_server<T: Server>(
         4 => {
             call.run(
                 servant,
-                |servant, (endpoint,): (String,), ctx| async move {
+                |servant, (endpoint,), ctx| async move {
                     let result = T::connect_(&servant, endpoint, &ctx).await;
                     (ctx, result)
                 },
@@ -594,7 +572,7 @@ pub(super) fn dispatch_server<T: Server>(
         5 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::new_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -603,7 +581,7 @@ pub(super) fn dispatch_server<T: Server>(
         6 => {
             call.run(
                 servant,
-                |servant, (secs,): (i32,), ctx| async move {
+                |servant, (secs,), ctx| async move {
                     let result = T::with_timeout_(&servant, secs, &ctx).await;
                     (ctx, result)
                 },
@@ -612,7 +590,7 @@ pub(super) fn dispatch_server<T: Server>(
         7 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::clone_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -621,7 +599,7 @@ pub(super) fn dispatch_server<T: Server>(
         8 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::len_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -630,7 +608,7 @@ pub(super) fn dispatch_server<T: Server>(
         9 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::into_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -639,7 +617,7 @@ pub(super) fn dispatch_server<T: Server>(
         10 => {
             call.run(
                 servant,
-                |servant, (user,): (String,), ctx| async move {
+                |servant, (user,), ctx| async move {
                     let result = T::call_from_user(&servant, user, &ctx).await;
                     (ctx, result)
                 },
@@ -648,7 +626,7 @@ pub(super) fn dispatch_server<T: Server>(
         11 => {
             call.run(
                 servant,
-                |servant, (rt,): (Debug,), ctx| async move {
+                |servant, (rt,), ctx| async move {
                     let result = T::call_into_box(&servant, rt, &ctx).await;
                     (ctx, result)
                 },
@@ -657,7 +635,7 @@ pub(super) fn dispatch_server<T: Server>(
         12 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::get_name(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -666,7 +644,7 @@ pub(super) fn dispatch_server<T: Server>(
         13 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::get_name_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -675,11 +653,7 @@ pub(super) fn dispatch_server<T: Server>(
         14 => {
             call.run(
                 servant,
-                |
-                    servant,
-                    (s, v, prx, users): (String_, Vec_, ServerPrx__, UserName__),
-                    ctx|
-                async move {
+                |servant, (s, v, prx, users), ctx| async move {
                     let result = T::give(&servant, s, v, prx, users, &ctx).await;
                     (ctx, result)
                 },
@@ -688,7 +662,7 @@ pub(super) fn dispatch_server<T: Server>(
         15 => {
             call.run(
                 servant,
-                |servant, (secs,): (i32,), ctx| async move {
+                |servant, (secs,), ctx| async move {
                     let result = T::with_linger_(&servant, secs, &ctx).await;
                     (ctx, result)
                 },
@@ -698,13 +672,19 @@ pub(super) fn dispatch_server<T: Server>(
     }
 }
 
-/// Calls `clashes::Server`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `clashes::Server`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ServerPrx(rt::Proxy);
+
+impl rt::TypedProxy for ServerPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ServerPrx {
     const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
@@ -760,71 +740,7 @@ impl ServerPrx {
         15,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `clashes::Server::echo`: interface 0, operation 0 on the wire.
-    pub async fn echo(
-        &self,
-        ctx_: &Context,
-        t: &T__,
-        servant_: i32,
-        call: i32,
-        result: i32,
-    ) -> Result<T__, rt::RpcError> {
-        self.echo_async(ctx_, t, servant_, call, result).await
-    }
-
-    /// [`echo`](Self::echo), sent now: await the answer when it is needed.
-    pub fn echo_async(
+    pub fn echo(
         &self,
         ctx_: &Context,
         t: &T__,
@@ -835,199 +751,198 @@ impl ServerPrx {
         self.0.call(&Self::ECHO, (ctx_, t, servant_, call, result))
     }
 
-    /// `clashes::Server::echo_async`: interface 0, operation 1 on the wire.
-    pub async fn echo_async_(&self) -> Result<(), rt::RpcError> {
-        self.echo_async_async().await
+    /// [`echo`](Self::echo) under TCE's name for calls that are awaited later.
+    pub fn echo_async(
+        &self,
+        ctx_: &Context,
+        t: &T__,
+        servant_: i32,
+        call: i32,
+        result: i32,
+    ) -> rt::Pending<T__> {
+        self.echo(ctx_, t, servant_, call, result)
     }
 
-    /// [`echo_async_`](Self::echo_async_), sent now: await the answer when it is needed.
-    pub fn echo_async_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::echo_async` in the IDL.
+    pub fn echo_async_(&self) -> rt::Pending<()> {
         self.0.call(&Self::ECHO_ASYNC, ())
     }
 
-    /// [`echo_async_`](Self::echo_async_), without an answer: done when it is sent.
+    /// [`echo_async_`](Self::echo_async_) under TCE's name for calls that are awaited later.
+    pub fn echo_async_async(&self) -> rt::Pending<()> {
+        self.echo_async_()
+    }
+
+    /// [`echo_async_`](Self::echo_async_) oneway: done when it is sent, without an answer.
     pub async fn echo_async_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::ECHO_ASYNC, ()).await
     }
 
-    /// `clashes::Server::heartbeat`: interface 0, operation 2 on the wire.
-    pub async fn heartbeat(&self) -> Result<(), rt::RpcError> {
-        self.heartbeat_async().await
-    }
-
-    /// [`heartbeat`](Self::heartbeat), sent now: await the answer when it is needed.
-    pub fn heartbeat_async(&self) -> rt::Pending<()> {
+    pub fn heartbeat(&self) -> rt::Pending<()> {
         self.0.call(&Self::HEARTBEAT, ())
     }
 
-    /// [`heartbeat`](Self::heartbeat), without an answer: done when it is sent.
+    /// [`heartbeat`](Self::heartbeat) under TCE's name for calls that are awaited later.
+    pub fn heartbeat_async(&self) -> rt::Pending<()> {
+        self.heartbeat()
+    }
+
+    /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
     pub async fn heartbeat_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::HEARTBEAT, ()).await
     }
 
-    /// `clashes::Server::heartbeat_oneway`: interface 0, operation 3 on the wire.
-    pub async fn heartbeat_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.heartbeat_oneway_async().await
-    }
-
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_), sent now: await the answer when it is needed.
-    pub fn heartbeat_oneway_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::heartbeat_oneway` in the IDL.
+    pub fn heartbeat_oneway_(&self) -> rt::Pending<()> {
         self.0.call(&Self::HEARTBEAT_ONEWAY, ())
     }
 
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_), without an answer: done when it is sent.
+    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_) under TCE's name for calls that are awaited later.
+    pub fn heartbeat_oneway_async(&self) -> rt::Pending<()> {
+        self.heartbeat_oneway_()
+    }
+
+    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_) oneway: done when it is sent, without an answer.
     pub async fn heartbeat_oneway_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::HEARTBEAT_ONEWAY, ()).await
     }
 
-    /// `clashes::Server::connect`: interface 0, operation 4 on the wire.
-    pub async fn connect_(&self, endpoint: &str) -> Result<(), rt::RpcError> {
-        self.connect_async(endpoint).await
-    }
-
-    /// [`connect_`](Self::connect_), sent now: await the answer when it is needed.
-    pub fn connect_async(&self, endpoint: &str) -> rt::Pending<()> {
+    /// `clashes::Server::connect` in the IDL.
+    pub fn connect_(&self, endpoint: &str) -> rt::Pending<()> {
         self.0.call(&Self::CONNECT, (endpoint,))
     }
 
-    /// [`connect_`](Self::connect_), without an answer: done when it is sent.
+    /// [`connect_`](Self::connect_) under TCE's name for calls that are awaited later.
+    pub fn connect_async(&self, endpoint: &str) -> rt::Pending<()> {
+        self.connect_(endpoint)
+    }
+
+    /// [`connect_`](Self::connect_) oneway: done when it is sent, without an answer.
     pub async fn connect_oneway(&self, endpoint: &str) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::CONNECT, (endpoint,)).await
     }
 
-    /// `clashes::Server::new`: interface 0, operation 5 on the wire.
-    pub async fn new_(&self) -> Result<(), rt::RpcError> {
-        self.new_async().await
-    }
-
-    /// [`new_`](Self::new_), sent now: await the answer when it is needed.
-    pub fn new_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::new` in the IDL.
+    pub fn new_(&self) -> rt::Pending<()> {
         self.0.call(&Self::NEW, ())
     }
 
-    /// [`new_`](Self::new_), without an answer: done when it is sent.
+    /// [`new_`](Self::new_) under TCE's name for calls that are awaited later.
+    pub fn new_async(&self) -> rt::Pending<()> {
+        self.new_()
+    }
+
+    /// [`new_`](Self::new_) oneway: done when it is sent, without an answer.
     pub async fn new_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::NEW, ()).await
     }
 
-    /// `clashes::Server::with_timeout`: interface 0, operation 6 on the wire.
-    pub async fn with_timeout_(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.with_timeout_async(secs).await
-    }
-
-    /// [`with_timeout_`](Self::with_timeout_), sent now: await the answer when it is needed.
-    pub fn with_timeout_async(&self, secs: i32) -> rt::Pending<()> {
+    /// `clashes::Server::with_timeout` in the IDL.
+    pub fn with_timeout_(&self, secs: i32) -> rt::Pending<()> {
         self.0.call(&Self::WITH_TIMEOUT, (secs,))
     }
 
-    /// [`with_timeout_`](Self::with_timeout_), without an answer: done when it is sent.
+    /// [`with_timeout_`](Self::with_timeout_) under TCE's name for calls that are awaited later.
+    pub fn with_timeout_async(&self, secs: i32) -> rt::Pending<()> {
+        self.with_timeout_(secs)
+    }
+
+    /// [`with_timeout_`](Self::with_timeout_) oneway: done when it is sent, without an answer.
     pub async fn with_timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::WITH_TIMEOUT, (secs,)).await
     }
 
-    /// `clashes::Server::clone`: interface 0, operation 7 on the wire.
-    pub async fn clone_(&self) -> Result<(), rt::RpcError> {
-        self.clone_async().await
-    }
-
-    /// [`clone_`](Self::clone_), sent now: await the answer when it is needed.
-    pub fn clone_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::clone` in the IDL.
+    pub fn clone_(&self) -> rt::Pending<()> {
         self.0.call(&Self::CLONE, ())
     }
 
-    /// [`clone_`](Self::clone_), without an answer: done when it is sent.
+    /// [`clone_`](Self::clone_) under TCE's name for calls that are awaited later.
+    pub fn clone_async(&self) -> rt::Pending<()> {
+        self.clone_()
+    }
+
+    /// [`clone_`](Self::clone_) oneway: done when it is sent, without an answer.
     pub async fn clone_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::CLONE, ()).await
     }
 
-    /// `clashes::Server::len`: interface 0, operation 8 on the wire.
-    pub async fn len_(&self) -> Result<i32, rt::RpcError> {
-        self.len_async().await
-    }
-
-    /// [`len_`](Self::len_), sent now: await the answer when it is needed.
-    pub fn len_async(&self) -> rt::Pending<i32> {
+    /// `clashes::Server::len` in the IDL.
+    pub fn len_(&self) -> rt::Pending<i32> {
         self.0.call(&Self::LEN, ())
     }
 
-    /// `clashes::Server::into`: interface 0, operation 9 on the wire.
-    pub async fn into_(&self) -> Result<(), rt::RpcError> {
-        self.into_async().await
+    /// [`len_`](Self::len_) under TCE's name for calls that are awaited later.
+    pub fn len_async(&self) -> rt::Pending<i32> {
+        self.len_()
     }
 
-    /// [`into_`](Self::into_), sent now: await the answer when it is needed.
-    pub fn into_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::into` in the IDL.
+    pub fn into_(&self) -> rt::Pending<()> {
         self.0.call(&Self::INTO, ())
     }
 
-    /// [`into_`](Self::into_), without an answer: done when it is sent.
+    /// [`into_`](Self::into_) under TCE's name for calls that are awaited later.
+    pub fn into_async(&self) -> rt::Pending<()> {
+        self.into_()
+    }
+
+    /// [`into_`](Self::into_) oneway: done when it is sent, without an answer.
     pub async fn into_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::INTO, ()).await
     }
 
-    /// `clashes::Server::fromUser`: interface 0, operation 10 on the wire.
-    pub async fn call_from_user(&self, user: &str) -> Result<Fault, rt::RpcError> {
-        self.call_from_user_async(user).await
-    }
-
-    /// [`call_from_user`](Self::call_from_user), sent now: await the answer when it is needed.
-    pub fn call_from_user_async(&self, user: &str) -> rt::Pending<Fault> {
+    /// `clashes::Server::fromUser` in the IDL.
+    pub fn call_from_user(&self, user: &str) -> rt::Pending<Fault> {
         self.0.call(&Self::CALL_FROM_USER, (user,))
     }
 
-    /// `clashes::Server::intoBox`: interface 0, operation 11 on the wire.
-    pub async fn call_into_box(&self, rt: &Debug) -> Result<Marshal, rt::RpcError> {
-        self.call_into_box_async(rt).await
+    /// [`call_from_user`](Self::call_from_user) under TCE's name for calls that are awaited later.
+    pub fn call_from_user_async(&self, user: &str) -> rt::Pending<Fault> {
+        self.call_from_user(user)
     }
 
-    /// [`call_into_box`](Self::call_into_box), sent now: await the answer when it is needed.
-    pub fn call_into_box_async(&self, rt: &Debug) -> rt::Pending<Marshal> {
+    /// `clashes::Server::intoBox` in the IDL.
+    pub fn call_into_box(&self, rt: &Debug) -> rt::Pending<Marshal> {
         self.0.call(&Self::CALL_INTO_BOX, (rt,))
     }
 
-    /// `clashes::Server::getName`: interface 0, operation 12 on the wire.
-    pub async fn get_name(&self) -> Result<(), rt::RpcError> {
-        self.get_name_async().await
+    /// [`call_into_box`](Self::call_into_box) under TCE's name for calls that are awaited later.
+    pub fn call_into_box_async(&self, rt: &Debug) -> rt::Pending<Marshal> {
+        self.call_into_box(rt)
     }
 
-    /// [`get_name`](Self::get_name), sent now: await the answer when it is needed.
-    pub fn get_name_async(&self) -> rt::Pending<()> {
+    /// `clashes::Server::getName` in the IDL.
+    pub fn get_name(&self) -> rt::Pending<()> {
         self.0.call(&Self::GET_NAME, ())
     }
 
-    /// [`get_name`](Self::get_name), without an answer: done when it is sent.
+    /// [`get_name`](Self::get_name) under TCE's name for calls that are awaited later.
+    pub fn get_name_async(&self) -> rt::Pending<()> {
+        self.get_name()
+    }
+
+    /// [`get_name`](Self::get_name) oneway: done when it is sent, without an answer.
     pub async fn get_name_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::GET_NAME, ()).await
     }
 
-    /// `clashes::Server::GetName`: interface 0, operation 13 on the wire.
-    pub async fn get_name_(&self) -> Result<(), rt::RpcError> {
-        self.get_name_async_().await
-    }
-
-    /// [`get_name_`](Self::get_name_), sent now: await the answer when it is needed.
-    pub fn get_name_async_(&self) -> rt::Pending<()> {
+    /// `clashes::Server::GetName` in the IDL.
+    pub fn get_name_(&self) -> rt::Pending<()> {
         self.0.call(&Self::GET_NAME_, ())
     }
 
-    /// [`get_name_`](Self::get_name_), without an answer: done when it is sent.
+    /// [`get_name_`](Self::get_name_) under TCE's name for calls that are awaited later.
+    pub fn get_name_async_(&self) -> rt::Pending<()> {
+        self.get_name_()
+    }
+
+    /// [`get_name_`](Self::get_name_) oneway: done when it is sent, without an answer.
     pub async fn get_name_oneway_(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::GET_NAME_, ()).await
     }
 
-    /// `clashes::Server::give`: interface 0, operation 14 on the wire.
-    pub async fn give(
-        &self,
-        s: &String_,
-        v: &Vec_,
-        prx: &ServerPrx__,
-        users: &[UserName_],
-    ) -> Result<String_, rt::RpcError> {
-        self.give_async(s, v, prx, users).await
-    }
-
-    /// [`give`](Self::give), sent now: await the answer when it is needed.
-    pub fn give_async(
+    pub fn give(
         &self,
         s: &String_,
         v: &Vec_,
@@ -1037,25 +952,35 @@ impl ServerPrx {
         self.0.call(&Self::GIVE, (s, v, prx, users))
     }
 
-    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
-    pub async fn with_linger_(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.with_linger_async(secs).await
+    /// [`give`](Self::give) under TCE's name for calls that are awaited later.
+    pub fn give_async(
+        &self,
+        s: &String_,
+        v: &Vec_,
+        prx: &ServerPrx__,
+        users: &[UserName_],
+    ) -> rt::Pending<String_> {
+        self.give(s, v, prx, users)
     }
 
-    /// [`with_linger_`](Self::with_linger_), sent now: await the answer when it is needed.
-    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
+    /// `clashes::Server::with_linger` in the IDL.
+    pub fn with_linger_(&self, secs: i32) -> rt::Pending<()> {
         self.0.call(&Self::WITH_LINGER, (secs,))
     }
 
-    /// [`with_linger_`](Self::with_linger_), without an answer: done when it is sent.
+    /// [`with_linger_`](Self::with_linger_) under TCE's name for calls that are awaited later.
+    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
+        self.with_linger_(secs)
+    }
+
+    /// [`with_linger_`](Self::with_linger_) oneway: done when it is sent, without an answer.
     pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::WITH_LINGER, (secs,)).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `clashes::server`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::server`, interface 1 on the wire.
 pub trait Server_: Send + Sync + 'static {
-    /// `clashes::server::ping`: interface 1, operation 0 on the wire.
     fn ping(
         &self,
         ctx: &rt::Context,
@@ -1067,12 +992,12 @@ pub trait Server_: Send + Sync + 'static {
 pub struct ServerServant_<T>(::std::sync::Arc<T>);
 
 impl<T: Server_> ServerServant_<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -1110,7 +1035,7 @@ pub(super) fn dispatch_server_<T: Server_>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::ping(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -1120,87 +1045,40 @@ pub(super) fn dispatch_server_<T: Server_>(
     }
 }
 
-/// Calls `clashes::server`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `clashes::server`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ServerPrx_(rt::Proxy);
+
+impl rt::TypedProxy for ServerPrx_ {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ServerPrx_ {
     const PING: rt::Operation = rt::Operation::new("clashes::server::ping", 1, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `clashes::server::ping`: interface 1, operation 0 on the wire.
-    pub async fn ping(&self) -> Result<(), rt::RpcError> {
-        self.ping_async().await
-    }
-
-    /// [`ping`](Self::ping), sent now: await the answer when it is needed.
-    pub fn ping_async(&self) -> rt::Pending<()> {
+    pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
     }
 
-    /// [`ping`](Self::ping), without an answer: done when it is sent.
+    /// [`ping`](Self::ping) under TCE's name for calls that are awaited later.
+    pub fn ping_async(&self) -> rt::Pending<()> {
+        self.ping()
+    }
+
+    /// [`ping`](Self::ping) oneway: done when it is sent, without an answer.
     pub async fn ping_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::PING, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `clashes::Clone`: interface 2 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 2 on the wire.
 pub trait Clone: Send + Sync + 'static {
-    /// `clashes::Clone::twice`: interface 2, operation 0 on the wire.
     fn twice(
         &self,
         once: Default,
@@ -1213,12 +1091,12 @@ pub trait Clone: Send + Sync + 'static {
 pub struct CloneServant<T>(::std::sync::Arc<T>);
 
 impl<T: Clone> CloneServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -1259,7 +1137,7 @@ pub(super) fn dispatch_clone<T: Clone>(
         0 => {
             call.run(
                 servant,
-                |servant, (once,): (Default,), ctx| async move {
+                |servant, (once,), ctx| async move {
                     let result = T::twice(&servant, once, &ctx).await;
                     (ctx, result)
                 },
@@ -1269,83 +1147,35 @@ pub(super) fn dispatch_clone<T: Clone>(
     }
 }
 
-/// Calls `clashes::Clone`: interface 2 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `clashes::Clone`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClonePrx(rt::Proxy);
+
+impl rt::TypedProxy for ClonePrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ClonePrx {
     const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 2, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `clashes::Clone::twice`: interface 2, operation 0 on the wire.
-    pub async fn twice(&self, once: &Default) -> Result<Default, rt::RpcError> {
-        self.twice_async(once).await
-    }
-
-    /// [`twice`](Self::twice), sent now: await the answer when it is needed.
-    pub fn twice_async(&self, once: &Default) -> rt::Pending<Default> {
+    pub fn twice(&self, once: &Default) -> rt::Pending<Default> {
         self.0.call(&Self::TWICE, (once,))
+    }
+
+    /// [`twice`](Self::twice) under TCE's name for calls that are awaited later.
+    pub fn twice_async(&self, once: &Default) -> rt::Pending<Default> {
+        self.twice(once)
     }
 }
 
-/// `struct clashes::Default` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Default {
-    /// `int x` of the IDL.
     pub x: i32,
 }
 
@@ -1363,15 +1193,15 @@ impl rt::Unmarshal for Default {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `clashes::T_`: interface 3 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::T_`, interface 3 on the wire.
 pub trait T_: Server {
-    /// `clashes::T_::get_name`: interface 3, operation 0 on the wire.
+    /// `clashes::T_::get_name` in the IDL.
     fn get_name__(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `clashes::T_::echo_Async`: interface 3, operation 1 on the wire.
+    /// `clashes::T_::echo_Async` in the IDL.
     fn echo_async__(
         &self,
         ctx: &rt::Context,
@@ -1383,12 +1213,12 @@ pub trait T_: Server {
 pub struct TServant<T>(::std::sync::Arc<T>);
 
 impl<T: T_> TServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -1485,7 +1315,7 @@ pub(super) fn dispatch_t<T: T_>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::get_name__(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -1494,7 +1324,7 @@ pub(super) fn dispatch_t<T: T_>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::echo_async__(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -1504,13 +1334,33 @@ pub(super) fn dispatch_t<T: T_>(
     }
 }
 
-/// Calls `clashes::T_`: interface 3 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `clashes::T_`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct TPrx(rt::Proxy);
+pub struct TPrx(ServerPrx);
+
+impl rt::TypedProxy for TPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for TPrx {
+    type Target = ServerPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<TPrx> for ServerPrx {
+    fn from(derived: TPrx) -> Self {
+        derived.0
+    }
+}
 
 impl TPrx {
     const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 3, 0);
@@ -1519,378 +1369,34 @@ impl TPrx {
         3,
         1,
     );
-    const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
-    const ECHO_ASYNC: rt::Operation = rt::Operation::new(
-        "clashes::Server::echo_async",
-        0,
-        1,
-    );
-    const HEARTBEAT: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat",
-        0,
-        2,
-    );
-    const HEARTBEAT_ONEWAY: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat_oneway",
-        0,
-        3,
-    );
-    const CONNECT: rt::Operation = rt::Operation::new("clashes::Server::connect", 0, 4);
-    const NEW: rt::Operation = rt::Operation::new("clashes::Server::new", 0, 5);
-    const WITH_TIMEOUT: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_timeout",
-        0,
-        6,
-    );
-    const CLONE: rt::Operation = rt::Operation::new("clashes::Server::clone", 0, 7);
-    const LEN: rt::Operation = rt::Operation::new("clashes::Server::len", 0, 8);
-    const INTO: rt::Operation = rt::Operation::new("clashes::Server::into", 0, 9);
-    const CALL_FROM_USER: rt::Operation = rt::Operation::new(
-        "clashes::Server::fromUser",
-        0,
-        10,
-    );
-    const CALL_INTO_BOX: rt::Operation = rt::Operation::new(
-        "clashes::Server::intoBox",
-        0,
-        11,
-    );
-    const GET_NAME: rt::Operation = rt::Operation::new(
-        "clashes::Server::getName",
-        0,
-        12,
-    );
-    const GET_NAME_: rt::Operation = rt::Operation::new(
-        "clashes::Server::GetName",
-        0,
-        13,
-    );
-    const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
-    const WITH_LINGER: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_linger",
-        0,
-        15,
-    );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    /// `clashes::T_::get_name` in the IDL.
+    pub fn get_name__(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::GET_NAME__, ())
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `clashes::T_::get_name`: interface 3, operation 0 on the wire.
-    pub async fn get_name__(&self) -> Result<(), rt::RpcError> {
-        self.get_name_async__().await
-    }
-
-    /// [`get_name__`](Self::get_name__), sent now: await the answer when it is needed.
+    /// [`get_name__`](Self::get_name__) under TCE's name for calls that are awaited later.
     pub fn get_name_async__(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME__, ())
+        self.get_name__()
     }
 
-    /// [`get_name__`](Self::get_name__), without an answer: done when it is sent.
+    /// [`get_name__`](Self::get_name__) oneway: done when it is sent, without an answer.
     pub async fn get_name_oneway__(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME__, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GET_NAME__, ()).await
     }
 
-    /// `clashes::T_::echo_Async`: interface 3, operation 1 on the wire.
-    pub async fn echo_async__(&self) -> Result<(), rt::RpcError> {
-        self.echo_async_async_().await
+    /// `clashes::T_::echo_Async` in the IDL.
+    pub fn echo_async__(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::ECHO_ASYNC_, ())
     }
 
-    /// [`echo_async__`](Self::echo_async__), sent now: await the answer when it is needed.
+    /// [`echo_async__`](Self::echo_async__) under TCE's name for calls that are awaited later.
     pub fn echo_async_async_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::ECHO_ASYNC_, ())
+        self.echo_async__()
     }
 
-    /// [`echo_async__`](Self::echo_async__), without an answer: done when it is sent.
+    /// [`echo_async__`](Self::echo_async__) oneway: done when it is sent, without an answer.
     pub async fn echo_async_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ECHO_ASYNC_, ()).await
-    }
-
-    /// `clashes::Server::echo`: interface 0, operation 0 on the wire.
-    pub async fn echo(
-        &self,
-        ctx_: &Context,
-        t: &T__,
-        servant_: i32,
-        call: i32,
-        result: i32,
-    ) -> Result<T__, rt::RpcError> {
-        self.echo_async(ctx_, t, servant_, call, result).await
-    }
-
-    /// [`echo`](Self::echo), sent now: await the answer when it is needed.
-    pub fn echo_async(
-        &self,
-        ctx_: &Context,
-        t: &T__,
-        servant_: i32,
-        call: i32,
-        result: i32,
-    ) -> rt::Pending<T__> {
-        self.0.call(&Self::ECHO, (ctx_, t, servant_, call, result))
-    }
-
-    /// `clashes::Server::echo_async`: interface 0, operation 1 on the wire.
-    pub async fn echo_async_(&self) -> Result<(), rt::RpcError> {
-        self.echo_async_async().await
-    }
-
-    /// [`echo_async_`](Self::echo_async_), sent now: await the answer when it is needed.
-    pub fn echo_async_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::ECHO_ASYNC, ())
-    }
-
-    /// [`echo_async_`](Self::echo_async_), without an answer: done when it is sent.
-    pub async fn echo_async_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ECHO_ASYNC, ()).await
-    }
-
-    /// `clashes::Server::heartbeat`: interface 0, operation 2 on the wire.
-    pub async fn heartbeat(&self) -> Result<(), rt::RpcError> {
-        self.heartbeat_async().await
-    }
-
-    /// [`heartbeat`](Self::heartbeat), sent now: await the answer when it is needed.
-    pub fn heartbeat_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT, ())
-    }
-
-    /// [`heartbeat`](Self::heartbeat), without an answer: done when it is sent.
-    pub async fn heartbeat_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT, ()).await
-    }
-
-    /// `clashes::Server::heartbeat_oneway`: interface 0, operation 3 on the wire.
-    pub async fn heartbeat_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.heartbeat_oneway_async().await
-    }
-
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_), sent now: await the answer when it is needed.
-    pub fn heartbeat_oneway_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT_ONEWAY, ())
-    }
-
-    /// [`heartbeat_oneway_`](Self::heartbeat_oneway_), without an answer: done when it is sent.
-    pub async fn heartbeat_oneway_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT_ONEWAY, ()).await
-    }
-
-    /// `clashes::Server::connect`: interface 0, operation 4 on the wire.
-    pub async fn connect_(&self, endpoint: &str) -> Result<(), rt::RpcError> {
-        self.connect_async(endpoint).await
-    }
-
-    /// [`connect_`](Self::connect_), sent now: await the answer when it is needed.
-    pub fn connect_async(&self, endpoint: &str) -> rt::Pending<()> {
-        self.0.call(&Self::CONNECT, (endpoint,))
-    }
-
-    /// [`connect_`](Self::connect_), without an answer: done when it is sent.
-    pub async fn connect_oneway(&self, endpoint: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CONNECT, (endpoint,)).await
-    }
-
-    /// `clashes::Server::new`: interface 0, operation 5 on the wire.
-    pub async fn new_(&self) -> Result<(), rt::RpcError> {
-        self.new_async().await
-    }
-
-    /// [`new_`](Self::new_), sent now: await the answer when it is needed.
-    pub fn new_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::NEW, ())
-    }
-
-    /// [`new_`](Self::new_), without an answer: done when it is sent.
-    pub async fn new_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::NEW, ()).await
-    }
-
-    /// `clashes::Server::with_timeout`: interface 0, operation 6 on the wire.
-    pub async fn with_timeout_(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.with_timeout_async(secs).await
-    }
-
-    /// [`with_timeout_`](Self::with_timeout_), sent now: await the answer when it is needed.
-    pub fn with_timeout_async(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::WITH_TIMEOUT, (secs,))
-    }
-
-    /// [`with_timeout_`](Self::with_timeout_), without an answer: done when it is sent.
-    pub async fn with_timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_TIMEOUT, (secs,)).await
-    }
-
-    /// `clashes::Server::clone`: interface 0, operation 7 on the wire.
-    pub async fn clone_(&self) -> Result<(), rt::RpcError> {
-        self.clone_async().await
-    }
-
-    /// [`clone_`](Self::clone_), sent now: await the answer when it is needed.
-    pub fn clone_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::CLONE, ())
-    }
-
-    /// [`clone_`](Self::clone_), without an answer: done when it is sent.
-    pub async fn clone_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CLONE, ()).await
-    }
-
-    /// `clashes::Server::len`: interface 0, operation 8 on the wire.
-    pub async fn len_(&self) -> Result<i32, rt::RpcError> {
-        self.len_async().await
-    }
-
-    /// [`len_`](Self::len_), sent now: await the answer when it is needed.
-    pub fn len_async(&self) -> rt::Pending<i32> {
-        self.0.call(&Self::LEN, ())
-    }
-
-    /// `clashes::Server::into`: interface 0, operation 9 on the wire.
-    pub async fn into_(&self) -> Result<(), rt::RpcError> {
-        self.into_async().await
-    }
-
-    /// [`into_`](Self::into_), sent now: await the answer when it is needed.
-    pub fn into_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::INTO, ())
-    }
-
-    /// [`into_`](Self::into_), without an answer: done when it is sent.
-    pub async fn into_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::INTO, ()).await
-    }
-
-    /// `clashes::Server::fromUser`: interface 0, operation 10 on the wire.
-    pub async fn call_from_user(&self, user: &str) -> Result<Fault, rt::RpcError> {
-        self.call_from_user_async(user).await
-    }
-
-    /// [`call_from_user`](Self::call_from_user), sent now: await the answer when it is needed.
-    pub fn call_from_user_async(&self, user: &str) -> rt::Pending<Fault> {
-        self.0.call(&Self::CALL_FROM_USER, (user,))
-    }
-
-    /// `clashes::Server::intoBox`: interface 0, operation 11 on the wire.
-    pub async fn call_into_box(&self, rt: &Debug) -> Result<Marshal, rt::RpcError> {
-        self.call_into_box_async(rt).await
-    }
-
-    /// [`call_into_box`](Self::call_into_box), sent now: await the answer when it is needed.
-    pub fn call_into_box_async(&self, rt: &Debug) -> rt::Pending<Marshal> {
-        self.0.call(&Self::CALL_INTO_BOX, (rt,))
-    }
-
-    /// `clashes::Server::getName`: interface 0, operation 12 on the wire.
-    pub async fn get_name(&self) -> Result<(), rt::RpcError> {
-        self.get_name_async().await
-    }
-
-    /// [`get_name`](Self::get_name), sent now: await the answer when it is needed.
-    pub fn get_name_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME, ())
-    }
-
-    /// [`get_name`](Self::get_name), without an answer: done when it is sent.
-    pub async fn get_name_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME, ()).await
-    }
-
-    /// `clashes::Server::GetName`: interface 0, operation 13 on the wire.
-    pub async fn get_name_(&self) -> Result<(), rt::RpcError> {
-        self.get_name_async_().await
-    }
-
-    /// [`get_name_`](Self::get_name_), sent now: await the answer when it is needed.
-    pub fn get_name_async_(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GET_NAME_, ())
-    }
-
-    /// [`get_name_`](Self::get_name_), without an answer: done when it is sent.
-    pub async fn get_name_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME_, ()).await
-    }
-
-    /// `clashes::Server::give`: interface 0, operation 14 on the wire.
-    pub async fn give(
-        &self,
-        s: &String_,
-        v: &Vec_,
-        prx: &ServerPrx__,
-        users: &[UserName_],
-    ) -> Result<String_, rt::RpcError> {
-        self.give_async(s, v, prx, users).await
-    }
-
-    /// [`give`](Self::give), sent now: await the answer when it is needed.
-    pub fn give_async(
-        &self,
-        s: &String_,
-        v: &Vec_,
-        prx: &ServerPrx__,
-        users: &[UserName_],
-    ) -> rt::Pending<String_> {
-        self.0.call(&Self::GIVE, (s, v, prx, users))
-    }
-
-    /// `clashes::Server::with_linger`: interface 0, operation 15 on the wire.
-    pub async fn with_linger_(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.with_linger_async(secs).await
-    }
-
-    /// [`with_linger_`](Self::with_linger_), sent now: await the answer when it is needed.
-    pub fn with_linger_async(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::WITH_LINGER, (secs,))
-    }
-
-    /// [`with_linger_`](Self::with_linger_), without an answer: done when it is sent.
-    pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_LINGER, (secs,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::ECHO_ASYNC_, ()).await
     }
 }

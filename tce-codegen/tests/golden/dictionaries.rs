@@ -2,23 +2,18 @@
 
 use ::tce_runtime::codegen as rt;
 
+pub use rt::TypedProxy as _;
+
 /// How often each word was seen.
-///
-/// `dictionary<string, int> dictionaries::Counts` of the IDL.
 pub type Counts = ::std::collections::BTreeMap<String, i32>;
 
-/// `dictionary<byte, bool> dictionaries::Flags` of the IDL.
 pub type Flags = ::std::collections::BTreeMap<u8, bool>;
 
-/// `dictionary<bool, dictionaries::Counts> dictionaries::Halves` of the IDL.
 pub type Halves = ::std::collections::BTreeMap<bool, Counts>;
 
-/// `struct dictionaries::Index` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Index {
-    /// `dictionaries::Counts counts` of the IDL.
     pub counts: Counts,
-    /// `dictionaries::Halves halves` of the IDL.
     pub halves: Halves,
 }
 
@@ -40,12 +35,10 @@ impl rt::Unmarshal for Index {
     }
 }
 
-/// `dictionary<long, dictionaries::Index> dictionaries::Shelves` of the IDL.
 pub type Shelves = ::std::collections::BTreeMap<i64, Index>;
 
-/// What a servant implements, each operation as an `async fn`, to serve `dictionaries::Library`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `dictionaries::Library`, interface 0 on the wire.
 pub trait Library: Send + Sync + 'static {
-    /// `dictionaries::Library::sort`: interface 0, operation 0 on the wire.
     fn sort(
         &self,
         shelves: Shelves,
@@ -60,12 +53,12 @@ pub trait Library: Send + Sync + 'static {
 pub struct LibraryServant<T>(::std::sync::Arc<T>);
 
 impl<T: Library> LibraryServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -112,7 +105,7 @@ pub(super) fn dispatch_library<T: Library>(
         0 => {
             call.run(
                 servant,
-                |servant, (shelves, counts, flags): (Shelves, Counts, Flags), ctx| async move {
+                |servant, (shelves, counts, flags), ctx| async move {
                     let result = T::sort(&servant, shelves, counts, flags, &ctx).await;
                     (ctx, result)
                 },
@@ -122,85 +115,39 @@ pub(super) fn dispatch_library<T: Library>(
     }
 }
 
-/// Calls `dictionaries::Library`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `dictionaries::Library`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct LibraryPrx(rt::Proxy);
+
+impl rt::TypedProxy for LibraryPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl LibraryPrx {
     const SORT: rt::Operation = rt::Operation::new("dictionaries::Library::sort", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `dictionaries::Library::sort`: interface 0, operation 0 on the wire.
-    pub async fn sort(
-        &self,
-        shelves: &Shelves,
-        counts: &Counts,
-        flags: &Flags,
-    ) -> Result<Shelves, rt::RpcError> {
-        self.sort_async(shelves, counts, flags).await
-    }
-
-    /// [`sort`](Self::sort), sent now: await the answer when it is needed.
-    pub fn sort_async(
+    pub fn sort(
         &self,
         shelves: &Shelves,
         counts: &Counts,
         flags: &Flags,
     ) -> rt::Pending<Shelves> {
         self.0.call(&Self::SORT, (shelves, counts, flags))
+    }
+
+    /// [`sort`](Self::sort) under TCE's name for calls that are awaited later.
+    pub fn sort_async(
+        &self,
+        shelves: &Shelves,
+        counts: &Counts,
+        flags: &Flags,
+    ) -> rt::Pending<Shelves> {
+        self.sort(shelves, counts, flags)
     }
 }

@@ -6,6 +6,8 @@
 
 use ::tce_runtime::codegen as rt;
 
+pub use rt::TypedProxy as _;
+
 /// Brackets \[like this\], tags like Vec\<T\>, and a bare <https://example.com/a?b=c>. Then more.
 /// Code stays: `Vec<T>` and ``a ` b``, an open \` does not. Already \[escaped\].
 /// Links stay links: <https://example.com>.
@@ -23,13 +25,11 @@ use ::tce_runtime::codegen as rt;
 /// let x: Option<u8> = not rust;
 /// ```
 ///
-/// ~~~text
+/// ```text
 /// fn main() { compile_error!("never"); }
 ///
 /// Indented code:
-/// ~~~
-///
-/// `struct docs::Fenced` of the IDL.
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fenced {
     /// Text, then code:
@@ -50,9 +50,10 @@ pub struct Fenced {
     ///   ```
     ///
     ///   and its end
-    ///   ```text
-    ///    int never_closed;
-    ///   ```
+    ///
+    /// ```text
+    ///  int never_closed;
+    /// ```
     pub listed: i32,
     /// A block comment.
     ///
@@ -64,25 +65,27 @@ pub struct Fenced {
     ///
     /// and code by a tab.
     pub tabbed: i32,
-    /// `int blank` of the IDL.
     pub blank: i32,
     /// Code with a fence in it:
     ///
-    /// ```text
-    ///     ```
-    /// not closed by it
+    /// ````text
     /// ```
+    /// not closed by it
+    /// ````
     pub fenced: i32,
     /// Arrays a\[i\]\[j\], generics map\<string, list\<int\>\>, HTML \<b\>bold\</b\>, \<!-- hidden --\>.
+    ///
     /// # A heading
-    /// * * *
     ///
-    /// - \- twice marked
-    /// - \~~~ no fence
+    /// ---
     ///
-    /// \[ref\]: <https://example.com/ref>
-    /// \> quoted
-    /// lazily, a (<https://example.com/x_(y)>) in brackets, *<https://example.com>*.
+    /// - - twice marked
+    /// - ```text
+    ///
+    ///   ```
+    ///
+    /// > quoted
+    /// > lazily, a (<https://example.com/x_(y)>) in brackets, *<https://example.com>*.
     pub html: i32,
 }
 
@@ -117,11 +120,9 @@ impl rt::Unmarshal for Fenced {
 
 /// Takes \[notes\].
 ///
-/// What a servant implements, each operation as an `async fn`, to serve `docs::Notes`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `docs::Notes`, interface 0 on the wire.
 pub trait Notes: Send + Sync + 'static {
     /// Writes `text` & more: see notes::\<read\>.
-    ///
-    /// `docs::Notes::write`: interface 0, operation 0 on the wire.
     fn write(
         &self,
         text: String,
@@ -134,12 +135,12 @@ pub trait Notes: Send + Sync + 'static {
 pub struct NotesServant<T>(::std::sync::Arc<T>);
 
 impl<T: Notes> NotesServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -182,7 +183,7 @@ pub(super) fn dispatch_notes<T: Notes>(
         0 => {
             call.run(
                 servant,
-                |servant, (text,): (String,), ctx| async move {
+                |servant, (text,), ctx| async move {
                     let result = T::write(&servant, text, &ctx).await;
                     (ctx, result)
                 },
@@ -194,92 +195,41 @@ pub(super) fn dispatch_notes<T: Notes>(
 
 /// Takes \[notes\].
 ///
-/// Calls `docs::Notes`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `docs::Notes`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct NotesPrx(rt::Proxy);
+
+impl rt::TypedProxy for NotesPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl NotesPrx {
     const WRITE: rt::Operation = rt::Operation::new("docs::Notes::write", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
     /// Writes `text` & more: see notes::\<read\>.
-    ///
-    /// `docs::Notes::write`: interface 0, operation 0 on the wire.
-    pub async fn write(&self, text: &str) -> Result<(), rt::RpcError> {
-        self.write_async(text).await
-    }
-
-    /// [`write`](Self::write), sent now: await the answer when it is needed.
-    pub fn write_async(&self, text: &str) -> rt::Pending<()> {
+    pub fn write(&self, text: &str) -> rt::Pending<()> {
         self.0.call(&Self::WRITE, (text,))
     }
 
-    /// [`write`](Self::write), without an answer: done when it is sent.
+    /// [`write`](Self::write) under TCE's name for calls that are awaited later.
+    pub fn write_async(&self, text: &str) -> rt::Pending<()> {
+        self.write(text)
+    }
+
+    /// [`write`](Self::write) oneway: done when it is sent, without an answer.
     pub async fn write_oneway(&self, text: &str) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::WRITE, (text,)).await
     }
 }
 
 /// Many \<notes\>.
-///
-/// `sequence<docs::Fenced> docs::FencedList` of the IDL.
 pub type FencedList = Vec<Fenced>;
 
 /// By \[name\].
-///
-/// `dictionary<string, docs::Fenced> docs::FencedByName` of the IDL.
 pub type FencedByName = ::std::collections::BTreeMap<String, Fenced>;

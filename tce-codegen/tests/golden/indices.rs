@@ -2,15 +2,15 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// What a servant implements, each operation as an `async fn`, to serve `indices::Far`: interface 100 on the wire.
+pub use rt::TypedProxy as _;
+
+/// Implement each operation as an `async fn` to serve `indices::Far`, interface 100 on the wire.
 pub trait Far: Send + Sync + 'static {
-    /// `indices::Far::last`: interface 100, operation 65535 on the wire.
     fn last(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `indices::Far::second`: interface 100, operation 1 on the wire.
     fn second(
         &self,
         ctx: &rt::Context,
@@ -22,12 +22,12 @@ pub trait Far: Send + Sync + 'static {
 pub struct FarServant<T>(::std::sync::Arc<T>);
 
 impl<T: Far> FarServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -66,7 +66,7 @@ pub(super) fn dispatch_far<T: Far>(
         65535 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::last(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -75,7 +75,7 @@ pub(super) fn dispatch_far<T: Far>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::second(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -85,103 +85,55 @@ pub(super) fn dispatch_far<T: Far>(
     }
 }
 
-/// Calls `indices::Far`: interface 100 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `indices::Far`, interface 100 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct FarPrx(rt::Proxy);
+
+impl rt::TypedProxy for FarPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl FarPrx {
     const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
     const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `indices::Far::last`: interface 100, operation 65535 on the wire.
-    pub async fn last(&self) -> Result<(), rt::RpcError> {
-        self.last_async().await
-    }
-
-    /// [`last`](Self::last), sent now: await the answer when it is needed.
-    pub fn last_async(&self) -> rt::Pending<()> {
+    pub fn last(&self) -> rt::Pending<()> {
         self.0.call(&Self::LAST, ())
     }
 
-    /// [`last`](Self::last), without an answer: done when it is sent.
+    /// [`last`](Self::last) under TCE's name for calls that are awaited later.
+    pub fn last_async(&self) -> rt::Pending<()> {
+        self.last()
+    }
+
+    /// [`last`](Self::last) oneway: done when it is sent, without an answer.
     pub async fn last_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::LAST, ()).await
     }
 
-    /// `indices::Far::second`: interface 100, operation 1 on the wire.
-    pub async fn second(&self) -> Result<(), rt::RpcError> {
-        self.second_async().await
-    }
-
-    /// [`second`](Self::second), sent now: await the answer when it is needed.
-    pub fn second_async(&self) -> rt::Pending<()> {
+    pub fn second(&self) -> rt::Pending<()> {
         self.0.call(&Self::SECOND, ())
     }
 
-    /// [`second`](Self::second), without an answer: done when it is sent.
+    /// [`second`](Self::second) under TCE's name for calls that are awaited later.
+    pub fn second_async(&self) -> rt::Pending<()> {
+        self.second()
+    }
+
+    /// [`second`](Self::second) oneway: done when it is sent, without an answer.
     pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::SECOND, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `indices::Near`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `indices::Near`, interface 1 on the wire.
 pub trait Near: Far {
-    /// `indices::Near::seventh`: interface 1, operation 7 on the wire.
     fn seventh(
         &self,
         ctx: &rt::Context,
@@ -193,12 +145,12 @@ pub trait Near: Far {
 pub struct NearServant<T>(::std::sync::Arc<T>);
 
 impl<T: Near> NearServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -241,7 +193,7 @@ pub(super) fn dispatch_near<T: Near>(
         7 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::seventh(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -251,112 +203,48 @@ pub(super) fn dispatch_near<T: Near>(
     }
 }
 
-/// Calls `indices::Near`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `indices::Near`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct NearPrx(rt::Proxy);
+pub struct NearPrx(FarPrx);
+
+impl rt::TypedProxy for NearPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for NearPrx {
+    type Target = FarPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<NearPrx> for FarPrx {
+    fn from(derived: NearPrx) -> Self {
+        derived.0
+    }
+}
 
 impl NearPrx {
     const SEVENTH: rt::Operation = rt::Operation::new("indices::Near::seventh", 1, 7);
-    const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
-    const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn seventh(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::SEVENTH, ())
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `indices::Near::seventh`: interface 1, operation 7 on the wire.
-    pub async fn seventh(&self) -> Result<(), rt::RpcError> {
-        self.seventh_async().await
-    }
-
-    /// [`seventh`](Self::seventh), sent now: await the answer when it is needed.
+    /// [`seventh`](Self::seventh) under TCE's name for calls that are awaited later.
     pub fn seventh_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::SEVENTH, ())
+        self.seventh()
     }
 
-    /// [`seventh`](Self::seventh), without an answer: done when it is sent.
+    /// [`seventh`](Self::seventh) oneway: done when it is sent, without an answer.
     pub async fn seventh_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SEVENTH, ()).await
-    }
-
-    /// `indices::Far::last`: interface 100, operation 65535 on the wire.
-    pub async fn last(&self) -> Result<(), rt::RpcError> {
-        self.last_async().await
-    }
-
-    /// [`last`](Self::last), sent now: await the answer when it is needed.
-    pub fn last_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::LAST, ())
-    }
-
-    /// [`last`](Self::last), without an answer: done when it is sent.
-    pub async fn last_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::LAST, ()).await
-    }
-
-    /// `indices::Far::second`: interface 100, operation 1 on the wire.
-    pub async fn second(&self) -> Result<(), rt::RpcError> {
-        self.second_async().await
-    }
-
-    /// [`second`](Self::second), sent now: await the answer when it is needed.
-    pub fn second_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::SECOND, ())
-    }
-
-    /// [`second`](Self::second), without an answer: done when it is sent.
-    pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SECOND, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::SEVENTH, ()).await
     }
 }

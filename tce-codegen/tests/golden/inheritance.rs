@@ -2,9 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// What a servant implements, each operation as an `async fn`, to serve `inheritance::Animal`: interface 0 on the wire.
+pub use rt::TypedProxy as _;
+
+/// Implement each operation as an `async fn` to serve `inheritance::Animal`, interface 0 on the wire.
 pub trait Animal: Send + Sync + 'static {
-    /// `inheritance::Animal::name`: interface 0, operation 0 on the wire.
     fn name(
         &self,
         ctx: &rt::Context,
@@ -16,12 +17,12 @@ pub trait Animal: Send + Sync + 'static {
 pub struct AnimalServant<T>(::std::sync::Arc<T>);
 
 impl<T: Animal> AnimalServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -59,7 +60,7 @@ pub(super) fn dispatch_animal<T: Animal>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::name(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -69,82 +70,35 @@ pub(super) fn dispatch_animal<T: Animal>(
     }
 }
 
-/// Calls `inheritance::Animal`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `inheritance::Animal`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct AnimalPrx(rt::Proxy);
+
+impl rt::TypedProxy for AnimalPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl AnimalPrx {
     const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `inheritance::Animal::name`: interface 0, operation 0 on the wire.
-    pub async fn name(&self) -> Result<String, rt::RpcError> {
-        self.name_async().await
-    }
-
-    /// [`name`](Self::name), sent now: await the answer when it is needed.
-    pub fn name_async(&self) -> rt::Pending<String> {
+    pub fn name(&self) -> rt::Pending<String> {
         self.0.call(&Self::NAME, ())
+    }
+
+    /// [`name`](Self::name) under TCE's name for calls that are awaited later.
+    pub fn name_async(&self) -> rt::Pending<String> {
+        self.name()
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `inheritance::Dog`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `inheritance::Dog`, interface 1 on the wire.
 pub trait Dog: Animal {
-    /// `inheritance::Dog::bark`: interface 1, operation 0 on the wire.
     fn bark(
         &self,
         times: i32,
@@ -157,12 +111,12 @@ pub trait Dog: Animal {
 pub struct DogServant<T>(::std::sync::Arc<T>);
 
 impl<T: Dog> DogServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -204,7 +158,7 @@ pub(super) fn dispatch_dog<T: Dog>(
         0 => {
             call.run(
                 servant,
-                |servant, (times,): (i32,), ctx| async move {
+                |servant, (times,), ctx| async move {
                     let result = T::bark(&servant, times, &ctx).await;
                     (ctx, result)
                 },
@@ -214,98 +168,55 @@ pub(super) fn dispatch_dog<T: Dog>(
     }
 }
 
-/// Calls `inheritance::Dog`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `inheritance::Dog`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct DogPrx(rt::Proxy);
+pub struct DogPrx(AnimalPrx);
 
-impl DogPrx {
-    const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
-    const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
-
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+impl rt::TypedProxy for DogPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `inheritance::Dog::bark`: interface 1, operation 0 on the wire.
-    pub async fn bark(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.bark_async(times).await
-    }
-
-    /// [`bark`](Self::bark), sent now: await the answer when it is needed.
-    pub fn bark_async(&self, times: i32) -> rt::Pending<()> {
-        self.0.call(&Self::BARK, (times,))
-    }
-
-    /// [`bark`](Self::bark), without an answer: done when it is sent.
-    pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BARK, (times,)).await
-    }
-
-    /// `inheritance::Animal::name`: interface 0, operation 0 on the wire.
-    pub async fn name(&self) -> Result<String, rt::RpcError> {
-        self.name_async().await
-    }
-
-    /// [`name`](Self::name), sent now: await the answer when it is needed.
-    pub fn name_async(&self) -> rt::Pending<String> {
-        self.0.call(&Self::NAME, ())
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `inheritance::Puppy`: interface 2 on the wire.
+impl ::std::ops::Deref for DogPrx {
+    type Target = AnimalPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<DogPrx> for AnimalPrx {
+    fn from(derived: DogPrx) -> Self {
+        derived.0
+    }
+}
+
+impl DogPrx {
+    const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
+
+    pub fn bark(&self, times: i32) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::BARK, (times,))
+    }
+
+    /// [`bark`](Self::bark) under TCE's name for calls that are awaited later.
+    pub fn bark_async(&self, times: i32) -> rt::Pending<()> {
+        self.bark(times)
+    }
+
+    /// [`bark`](Self::bark) oneway: done when it is sent, without an answer.
+    pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BARK, (times,)).await
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `inheritance::Puppy`, interface 2 on the wire.
 pub trait Puppy: Dog {
-    /// `inheritance::Puppy::isAsleep`: interface 2, operation 0 on the wire.
+    /// `inheritance::Puppy::isAsleep` in the IDL.
     fn is_asleep(
         &self,
         ctx: &rt::Context,
@@ -317,12 +228,12 @@ pub trait Puppy: Dog {
 pub struct PuppyServant<T>(::std::sync::Arc<T>);
 
 impl<T: Puppy> PuppyServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -368,7 +279,7 @@ pub(super) fn dispatch_puppy<T: Puppy>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::is_asleep(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -378,13 +289,39 @@ pub(super) fn dispatch_puppy<T: Puppy>(
     }
 }
 
-/// Calls `inheritance::Puppy`: interface 2 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `inheritance::Puppy`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct PuppyPrx(rt::Proxy);
+pub struct PuppyPrx(DogPrx);
+
+impl rt::TypedProxy for PuppyPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for PuppyPrx {
+    type Target = DogPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<PuppyPrx> for DogPrx {
+    fn from(derived: PuppyPrx) -> Self {
+        derived.0
+    }
+}
+
+impl ::std::convert::From<PuppyPrx> for AnimalPrx {
+    fn from(derived: PuppyPrx) -> Self {
+        ::std::convert::From::from(derived.0)
+    }
+}
 
 impl PuppyPrx {
     const IS_ASLEEP: rt::Operation = rt::Operation::new(
@@ -392,92 +329,14 @@ impl PuppyPrx {
         2,
         0,
     );
-    const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
-    const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    /// `inheritance::Puppy::isAsleep` in the IDL.
+    pub fn is_asleep(&self) -> rt::Pending<bool> {
+        rt::TypedProxy::as_proxy(self).call(&Self::IS_ASLEEP, ())
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `inheritance::Puppy::isAsleep`: interface 2, operation 0 on the wire.
-    pub async fn is_asleep(&self) -> Result<bool, rt::RpcError> {
-        self.is_asleep_async().await
-    }
-
-    /// [`is_asleep`](Self::is_asleep), sent now: await the answer when it is needed.
+    /// [`is_asleep`](Self::is_asleep) under TCE's name for calls that are awaited later.
     pub fn is_asleep_async(&self) -> rt::Pending<bool> {
-        self.0.call(&Self::IS_ASLEEP, ())
-    }
-
-    /// `inheritance::Dog::bark`: interface 1, operation 0 on the wire.
-    pub async fn bark(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.bark_async(times).await
-    }
-
-    /// [`bark`](Self::bark), sent now: await the answer when it is needed.
-    pub fn bark_async(&self, times: i32) -> rt::Pending<()> {
-        self.0.call(&Self::BARK, (times,))
-    }
-
-    /// [`bark`](Self::bark), without an answer: done when it is sent.
-    pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BARK, (times,)).await
-    }
-
-    /// `inheritance::Animal::name`: interface 0, operation 0 on the wire.
-    pub async fn name(&self) -> Result<String, rt::RpcError> {
-        self.name_async().await
-    }
-
-    /// [`name`](Self::name), sent now: await the answer when it is needed.
-    pub fn name_async(&self) -> rt::Pending<String> {
-        self.0.call(&Self::NAME, ())
+        self.is_asleep()
     }
 }

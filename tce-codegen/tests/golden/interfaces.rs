@@ -2,13 +2,13 @@
 
 use ::tce_runtime::codegen as rt;
 
+pub use rt::TypedProxy as _;
+
 /// Adds and forgets.
 ///
-/// What a servant implements, each operation as an `async fn`, to serve `interfaces::Calculator`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `interfaces::Calculator`, interface 0 on the wire.
 pub trait Calculator: Send + Sync + 'static {
     /// The sum of both.
-    ///
-    /// `interfaces::Calculator::add`: interface 0, operation 0 on the wire.
     fn add(
         &self,
         left: i32,
@@ -17,8 +17,6 @@ pub trait Calculator: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
     /// Forgets everything.
-    ///
-    /// `interfaces::Calculator::reset`: interface 0, operation 1 on the wire.
     fn reset(
         &self,
         ctx: &rt::Context,
@@ -30,12 +28,12 @@ pub trait Calculator: Send + Sync + 'static {
 pub struct CalculatorServant<T>(::std::sync::Arc<T>);
 
 impl<T: Calculator> CalculatorServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -77,7 +75,7 @@ pub(super) fn dispatch_calculator<T: Calculator>(
         0 => {
             call.run(
                 servant,
-                |servant, (left, right): (i32, i32), ctx| async move {
+                |servant, (left, right), ctx| async move {
                     let result = T::add(&servant, left, right, &ctx).await;
                     (ctx, result)
                 },
@@ -86,7 +84,7 @@ pub(super) fn dispatch_calculator<T: Calculator>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::reset(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -98,13 +96,19 @@ pub(super) fn dispatch_calculator<T: Calculator>(
 
 /// Adds and forgets.
 ///
-/// Calls `interfaces::Calculator`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `interfaces::Calculator`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CalculatorPrx(rt::Proxy);
+
+impl rt::TypedProxy for CalculatorPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl CalculatorPrx {
     const ADD: rt::Operation = rt::Operation::new("interfaces::Calculator::add", 0, 0);
@@ -114,82 +118,27 @@ impl CalculatorPrx {
         1,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
     /// The sum of both.
-    ///
-    /// `interfaces::Calculator::add`: interface 0, operation 0 on the wire.
-    pub async fn add(&self, left: i32, right: i32) -> Result<i64, rt::RpcError> {
-        self.add_async(left, right).await
-    }
-
-    /// [`add`](Self::add), sent now: await the answer when it is needed.
-    pub fn add_async(&self, left: i32, right: i32) -> rt::Pending<i64> {
+    pub fn add(&self, left: i32, right: i32) -> rt::Pending<i64> {
         self.0.call(&Self::ADD, (left, right))
     }
 
-    /// Forgets everything.
-    ///
-    /// `interfaces::Calculator::reset`: interface 0, operation 1 on the wire.
-    pub async fn reset(&self) -> Result<(), rt::RpcError> {
-        self.reset_async().await
+    /// [`add`](Self::add) under TCE's name for calls that are awaited later.
+    pub fn add_async(&self, left: i32, right: i32) -> rt::Pending<i64> {
+        self.add(left, right)
     }
 
-    /// [`reset`](Self::reset), sent now: await the answer when it is needed.
-    pub fn reset_async(&self) -> rt::Pending<()> {
+    /// Forgets everything.
+    pub fn reset(&self) -> rt::Pending<()> {
         self.0.call(&Self::RESET, ())
     }
 
-    /// [`reset`](Self::reset), without an answer: done when it is sent.
+    /// [`reset`](Self::reset) under TCE's name for calls that are awaited later.
+    pub fn reset_async(&self) -> rt::Pending<()> {
+        self.reset()
+    }
+
+    /// [`reset`](Self::reset) oneway: done when it is sent, without an answer.
     pub async fn reset_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::RESET, ()).await
     }
@@ -197,11 +146,11 @@ impl CalculatorPrx {
 
 /// Says the time.
 ///
-/// What a servant implements, each operation as an `async fn`, to serve `interfaces::Clock`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `interfaces::Clock`, interface 1 on the wire.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, as `hh:mm`.
     ///
-    /// `interfaces::Clock::timeOfDay`: interface 1, operation 0 on the wire.
+    /// `interfaces::Clock::timeOfDay` in the IDL.
     fn time_of_day(
         &self,
         ctx: &rt::Context,
@@ -213,12 +162,12 @@ pub trait Clock: Send + Sync + 'static {
 pub struct ClockServant<T>(::std::sync::Arc<T>);
 
 impl<T: Clock> ClockServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -256,7 +205,7 @@ pub(super) fn dispatch_clock<T: Clock>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::time_of_day(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -268,13 +217,19 @@ pub(super) fn dispatch_clock<T: Clock>(
 
 /// Says the time.
 ///
-/// Calls `interfaces::Clock`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `interfaces::Clock`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClockPrx(rt::Proxy);
+
+impl rt::TypedProxy for ClockPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ClockPrx {
     const TIME_OF_DAY: rt::Operation = rt::Operation::new(
@@ -283,66 +238,15 @@ impl ClockPrx {
         0,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
     /// The time of day, as `hh:mm`.
     ///
-    /// `interfaces::Clock::timeOfDay`: interface 1, operation 0 on the wire.
-    pub async fn time_of_day(&self) -> Result<String, rt::RpcError> {
-        self.time_of_day_async().await
+    /// `interfaces::Clock::timeOfDay` in the IDL.
+    pub fn time_of_day(&self) -> rt::Pending<String> {
+        self.0.call(&Self::TIME_OF_DAY, ())
     }
 
-    /// [`time_of_day`](Self::time_of_day), sent now: await the answer when it is needed.
+    /// [`time_of_day`](Self::time_of_day) under TCE's name for calls that are awaited later.
     pub fn time_of_day_async(&self) -> rt::Pending<String> {
-        self.0.call(&Self::TIME_OF_DAY, ())
+        self.time_of_day()
     }
 }

@@ -2,28 +2,26 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct keywords::type` of the IDL.
+pub use rt::TypedProxy as _;
+
+/// `struct keywords::type` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Type {
-    /// `int fn` of the IDL.
     pub r#fn: i32,
-    /// `int self` of the IDL.
+    /// `int self` in the IDL.
     pub self_: i32,
-    /// `int Self` of the IDL.
+    /// `int Self` in the IDL.
     pub self__: i32,
-    /// `int crate` of the IDL.
+    /// `int crate` in the IDL.
     pub crate_: i32,
-    /// `int super` of the IDL.
+    /// `int super` in the IDL.
     pub super_: i32,
-    /// `int gen` of the IDL.
     pub r#gen: i32,
-    /// `int async` of the IDL.
     pub r#async: i32,
-    /// `int _` of the IDL.
+    /// `int _` in the IDL.
     pub n: i32,
-    /// `int _1` of the IDL.
+    /// `int _1` in the IDL.
     pub n1: i32,
-    /// `int union` of the IDL.
     pub union: i32,
 }
 
@@ -63,10 +61,9 @@ impl rt::Unmarshal for Type {
     }
 }
 
-/// `struct keywords::Self` of the IDL.
+/// `struct keywords::Self` in the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Self_ {
-    /// `keywords::type match` of the IDL.
     pub r#match: Type,
 }
 
@@ -86,9 +83,8 @@ impl rt::Unmarshal for Self_ {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `keywords::impl`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `keywords::impl`, interface 0 on the wire.
 pub trait Impl: Send + Sync + 'static {
-    /// `keywords::impl::loop`: interface 0, operation 0 on the wire.
     fn r#loop(
         &self,
         r#move: i32,
@@ -98,7 +94,6 @@ pub trait Impl: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `keywords::impl::await`: interface 0, operation 1 on the wire.
     fn r#await(
         &self,
         n: i32,
@@ -106,13 +101,13 @@ pub trait Impl: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `keywords::impl::self`: interface 0, operation 2 on the wire.
+    /// `keywords::impl::self` in the IDL.
     fn self_(
         &self,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `keywords::impl::crate`: interface 0, operation 3 on the wire.
+    /// `keywords::impl::crate` in the IDL.
     fn crate_(
         &self,
         r: i32,
@@ -126,12 +121,12 @@ pub trait Impl: Send + Sync + 'static {
 pub struct ImplServant<T>(::std::sync::Arc<T>);
 
 impl<T: Impl> ImplServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -184,7 +179,7 @@ pub(super) fn dispatch_impl<T: Impl>(
         0 => {
             call.run(
                 servant,
-                |servant, (r#move, self_, r#ref, r#gen): (i32, i32, Type, String), ctx| async move {
+                |servant, (r#move, self_, r#ref, r#gen), ctx| async move {
                     let result = T::r#loop(&servant, r#move, self_, r#ref, r#gen, &ctx)
                         .await;
                     (ctx, result)
@@ -194,7 +189,7 @@ pub(super) fn dispatch_impl<T: Impl>(
         1 => {
             call.run(
                 servant,
-                |servant, (n, n2): (i32, i32), ctx| async move {
+                |servant, (n, n2), ctx| async move {
                     let result = T::r#await(&servant, n, n2, &ctx).await;
                     (ctx, result)
                 },
@@ -203,7 +198,7 @@ pub(super) fn dispatch_impl<T: Impl>(
         2 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::self_(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -212,7 +207,7 @@ pub(super) fn dispatch_impl<T: Impl>(
         3 => {
             call.run(
                 servant,
-                |servant, (r, super_): (i32, i32), ctx| async move {
+                |servant, (r, super_), ctx| async move {
                     let result = T::crate_(&servant, r, super_, &ctx).await;
                     (ctx, result)
                 },
@@ -222,13 +217,19 @@ pub(super) fn dispatch_impl<T: Impl>(
     }
 }
 
-/// Calls `keywords::impl`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `keywords::impl`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ImplPrx(rt::Proxy);
+
+impl rt::TypedProxy for ImplPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ImplPrx {
     const LOOP: rt::Operation = rt::Operation::new("keywords::impl::loop", 0, 0);
@@ -236,70 +237,7 @@ impl ImplPrx {
     const SELF: rt::Operation = rt::Operation::new("keywords::impl::self", 0, 2);
     const CRATE: rt::Operation = rt::Operation::new("keywords::impl::crate", 0, 3);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `keywords::impl::loop`: interface 0, operation 0 on the wire.
-    pub async fn r#loop(
-        &self,
-        r#move: i32,
-        self_: i32,
-        r#ref: &Type,
-        r#gen: &str,
-    ) -> Result<i32, rt::RpcError> {
-        self.loop_async(r#move, self_, r#ref, r#gen).await
-    }
-
-    /// [`loop`](Self::loop), sent now: await the answer when it is needed.
-    pub fn loop_async(
+    pub fn r#loop(
         &self,
         r#move: i32,
         self_: i32,
@@ -309,47 +247,57 @@ impl ImplPrx {
         self.0.call(&Self::LOOP, (r#move, self_, r#ref, r#gen))
     }
 
-    /// `keywords::impl::await`: interface 0, operation 1 on the wire.
-    pub async fn r#await(&self, n: i32, n2: i32) -> Result<(), rt::RpcError> {
-        self.await_async(n, n2).await
+    /// [`loop`](Self::loop) under TCE's name for calls that are awaited later.
+    pub fn loop_async(
+        &self,
+        r#move: i32,
+        self_: i32,
+        r#ref: &Type,
+        r#gen: &str,
+    ) -> rt::Pending<i32> {
+        self.r#loop(r#move, self_, r#ref, r#gen)
     }
 
-    /// [`await`](Self::await), sent now: await the answer when it is needed.
-    pub fn await_async(&self, n: i32, n2: i32) -> rt::Pending<()> {
+    pub fn r#await(&self, n: i32, n2: i32) -> rt::Pending<()> {
         self.0.call(&Self::AWAIT, (n, n2))
     }
 
-    /// [`await`](Self::await), without an answer: done when it is sent.
+    /// [`await`](Self::await) under TCE's name for calls that are awaited later.
+    pub fn await_async(&self, n: i32, n2: i32) -> rt::Pending<()> {
+        self.r#await(n, n2)
+    }
+
+    /// [`await`](Self::await) oneway: done when it is sent, without an answer.
     pub async fn await_oneway(&self, n: i32, n2: i32) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::AWAIT, (n, n2)).await
     }
 
-    /// `keywords::impl::self`: interface 0, operation 2 on the wire.
-    pub async fn self_(&self) -> Result<(), rt::RpcError> {
-        self.self_async().await
-    }
-
-    /// [`self_`](Self::self_), sent now: await the answer when it is needed.
-    pub fn self_async(&self) -> rt::Pending<()> {
+    /// `keywords::impl::self` in the IDL.
+    pub fn self_(&self) -> rt::Pending<()> {
         self.0.call(&Self::SELF, ())
     }
 
-    /// [`self_`](Self::self_), without an answer: done when it is sent.
+    /// [`self_`](Self::self_) under TCE's name for calls that are awaited later.
+    pub fn self_async(&self) -> rt::Pending<()> {
+        self.self_()
+    }
+
+    /// [`self_`](Self::self_) oneway: done when it is sent, without an answer.
     pub async fn self_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::SELF, ()).await
     }
 
-    /// `keywords::impl::crate`: interface 0, operation 3 on the wire.
-    pub async fn crate_(&self, r: i32, super_: i32) -> Result<(), rt::RpcError> {
-        self.crate_async(r, super_).await
-    }
-
-    /// [`crate_`](Self::crate_), sent now: await the answer when it is needed.
-    pub fn crate_async(&self, r: i32, super_: i32) -> rt::Pending<()> {
+    /// `keywords::impl::crate` in the IDL.
+    pub fn crate_(&self, r: i32, super_: i32) -> rt::Pending<()> {
         self.0.call(&Self::CRATE, (r, super_))
     }
 
-    /// [`crate_`](Self::crate_), without an answer: done when it is sent.
+    /// [`crate_`](Self::crate_) under TCE's name for calls that are awaited later.
+    pub fn crate_async(&self, r: i32, super_: i32) -> rt::Pending<()> {
+        self.crate_(r, super_)
+    }
+
+    /// [`crate_`](Self::crate_) oneway: done when it is sent, without an answer.
     pub async fn crate_oneway(&self, r: i32, super_: i32) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::CRATE, (r, super_)).await
     }

@@ -4,10 +4,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct merged::Shared` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Shared {
-    /// `int x` of the IDL.
     pub x: i32,
 }
 
@@ -25,9 +25,8 @@ impl rt::Unmarshal for Shared {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `merged::Zeroth`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `merged::Zeroth`, interface 0 on the wire.
 pub trait Zeroth: Send + Sync + 'static {
-    /// `merged::Zeroth::zeroth`: interface 0, operation 0 on the wire.
     fn zeroth(
         &self,
         ctx: &rt::Context,
@@ -39,12 +38,12 @@ pub trait Zeroth: Send + Sync + 'static {
 pub struct ZerothServant<T>(::std::sync::Arc<T>);
 
 impl<T: Zeroth> ZerothServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -83,7 +82,7 @@ pub(super) fn dispatch_zeroth<T: Zeroth>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::zeroth(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -93,87 +92,40 @@ pub(super) fn dispatch_zeroth<T: Zeroth>(
     }
 }
 
-/// Calls `merged::Zeroth`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `merged::Zeroth`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ZerothPrx(rt::Proxy);
+
+impl rt::TypedProxy for ZerothPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ZerothPrx {
     const ZEROTH: rt::Operation = rt::Operation::new("merged::Zeroth::zeroth", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `merged::Zeroth::zeroth`: interface 0, operation 0 on the wire.
-    pub async fn zeroth(&self) -> Result<(), rt::RpcError> {
-        self.zeroth_async().await
-    }
-
-    /// [`zeroth`](Self::zeroth), sent now: await the answer when it is needed.
-    pub fn zeroth_async(&self) -> rt::Pending<()> {
+    pub fn zeroth(&self) -> rt::Pending<()> {
         self.0.call(&Self::ZEROTH, ())
     }
 
-    /// [`zeroth`](Self::zeroth), without an answer: done when it is sent.
+    /// [`zeroth`](Self::zeroth) under TCE's name for calls that are awaited later.
+    pub fn zeroth_async(&self) -> rt::Pending<()> {
+        self.zeroth()
+    }
+
+    /// [`zeroth`](Self::zeroth) oneway: done when it is sent, without an answer.
     pub async fn zeroth_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::ZEROTH, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `merged::First`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `merged::First`, interface 1 on the wire.
 pub trait First: Send + Sync + 'static {
-    /// `merged::First::first`: interface 1, operation 0 on the wire.
     fn first(
         &self,
         shared: Shared,
@@ -186,12 +138,12 @@ pub trait First: Send + Sync + 'static {
 pub struct FirstServant<T>(::std::sync::Arc<T>);
 
 impl<T: First> FirstServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -233,7 +185,7 @@ pub(super) fn dispatch_first<T: First>(
         0 => {
             call.run(
                 servant,
-                |servant, (shared,): (Shared,), ctx| async move {
+                |servant, (shared,), ctx| async move {
                     let result = T::first(&servant, shared, &ctx).await;
                     (ctx, result)
                 },
@@ -243,87 +195,40 @@ pub(super) fn dispatch_first<T: First>(
     }
 }
 
-/// Calls `merged::First`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `merged::First`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct FirstPrx(rt::Proxy);
+
+impl rt::TypedProxy for FirstPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl FirstPrx {
     const FIRST: rt::Operation = rt::Operation::new("merged::First::first", 1, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `merged::First::first`: interface 1, operation 0 on the wire.
-    pub async fn first(&self, shared: &Shared) -> Result<(), rt::RpcError> {
-        self.first_async(shared).await
-    }
-
-    /// [`first`](Self::first), sent now: await the answer when it is needed.
-    pub fn first_async(&self, shared: &Shared) -> rt::Pending<()> {
+    pub fn first(&self, shared: &Shared) -> rt::Pending<()> {
         self.0.call(&Self::FIRST, (shared,))
     }
 
-    /// [`first`](Self::first), without an answer: done when it is sent.
+    /// [`first`](Self::first) under TCE's name for calls that are awaited later.
+    pub fn first_async(&self, shared: &Shared) -> rt::Pending<()> {
+        self.first(shared)
+    }
+
+    /// [`first`](Self::first) oneway: done when it is sent, without an answer.
     pub async fn first_oneway(&self, shared: &Shared) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::FIRST, (shared,)).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `merged::Second`: interface 2 on the wire.
+/// Implement each operation as an `async fn` to serve `merged::Second`, interface 2 on the wire.
 pub trait Second: Send + Sync + 'static {
-    /// `merged::Second::second`: interface 2, operation 0 on the wire.
     fn second(
         &self,
         ctx: &rt::Context,
@@ -335,12 +240,12 @@ pub trait Second: Send + Sync + 'static {
 pub struct SecondServant<T>(::std::sync::Arc<T>);
 
 impl<T: Second> SecondServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -379,7 +284,7 @@ pub(super) fn dispatch_second<T: Second>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::second(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -389,79 +294,33 @@ pub(super) fn dispatch_second<T: Second>(
     }
 }
 
-/// Calls `merged::Second`: interface 2 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `merged::Second`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct SecondPrx(rt::Proxy);
+
+impl rt::TypedProxy for SecondPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl SecondPrx {
     const SECOND: rt::Operation = rt::Operation::new("merged::Second::second", 2, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `merged::Second::second`: interface 2, operation 0 on the wire.
-    pub async fn second(&self) -> Result<(), rt::RpcError> {
-        self.second_async().await
-    }
-
-    /// [`second`](Self::second), sent now: await the answer when it is needed.
-    pub fn second_async(&self) -> rt::Pending<()> {
+    pub fn second(&self) -> rt::Pending<()> {
         self.0.call(&Self::SECOND, ())
     }
 
-    /// [`second`](Self::second), without an answer: done when it is sent.
+    /// [`second`](Self::second) under TCE's name for calls that are awaited later.
+    pub fn second_async(&self) -> rt::Pending<()> {
+        self.second()
+    }
+
+    /// [`second`](Self::second) oneway: done when it is sent, without an answer.
     pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::SECOND, ()).await
     }

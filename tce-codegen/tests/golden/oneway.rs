@@ -2,9 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// What a servant implements, each operation as an `async fn`, to serve `oneway::Log`: interface 0 on the wire.
+pub use rt::TypedProxy as _;
+
+/// Implement each operation as an `async fn` to serve `oneway::Log`, interface 0 on the wire.
 pub trait Log: Send + Sync + 'static {
-    /// `oneway::Log::write`: interface 0, operation 0 on the wire.
     fn write(
         &self,
         line: String,
@@ -12,7 +13,6 @@ pub trait Log: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `oneway::Log::flush`: interface 0, operation 1 on the wire.
     fn flush(
         &self,
         ctx: &rt::Context,
@@ -24,12 +24,12 @@ pub trait Log: Send + Sync + 'static {
 pub struct LogServant<T>(::std::sync::Arc<T>);
 
 impl<T: Log> LogServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -68,7 +68,7 @@ pub(super) fn dispatch_log<T: Log>(
         0 => {
             call.run(
                 servant,
-                |servant, (line, level): (String, i32), ctx| async move {
+                |servant, (line, level), ctx| async move {
                     let result = T::write(&servant, line, level, &ctx).await;
                     (ctx, result)
                 },
@@ -77,7 +77,7 @@ pub(super) fn dispatch_log<T: Log>(
         1 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::flush(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -87,80 +87,34 @@ pub(super) fn dispatch_log<T: Log>(
     }
 }
 
-/// Calls `oneway::Log`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `oneway::Log`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct LogPrx(rt::Proxy);
+
+impl rt::TypedProxy for LogPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl LogPrx {
     const WRITE: rt::Operation = rt::Operation::new("oneway::Log::write", 0, 0);
     const FLUSH: rt::Operation = rt::Operation::new("oneway::Log::flush", 0, 1);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `oneway::Log::write`: interface 0, operation 0 on the wire.
-    pub async fn write(&self, line: &str, level: i32) -> Result<(), rt::RpcError> {
-        self.write_async(line, level).await
-    }
-
-    /// [`write`](Self::write), sent now: await the answer when it is needed.
-    pub fn write_async(&self, line: &str, level: i32) -> rt::Pending<()> {
+    pub fn write(&self, line: &str, level: i32) -> rt::Pending<()> {
         self.0.call(&Self::WRITE, (line, level))
     }
 
-    /// [`write`](Self::write), without an answer: done when it is sent.
+    /// [`write`](Self::write) under TCE's name for calls that are awaited later.
+    pub fn write_async(&self, line: &str, level: i32) -> rt::Pending<()> {
+        self.write(line, level)
+    }
+
+    /// [`write`](Self::write) oneway: done when it is sent, without an answer.
     pub async fn write_oneway(
         &self,
         line: &str,
@@ -169,13 +123,12 @@ impl LogPrx {
         self.0.oneway(&Self::WRITE, (line, level)).await
     }
 
-    /// `oneway::Log::flush`: interface 0, operation 1 on the wire.
-    pub async fn flush(&self) -> Result<i32, rt::RpcError> {
-        self.flush_async().await
+    pub fn flush(&self) -> rt::Pending<i32> {
+        self.0.call(&Self::FLUSH, ())
     }
 
-    /// [`flush`](Self::flush), sent now: await the answer when it is needed.
+    /// [`flush`](Self::flush) under TCE's name for calls that are awaited later.
     pub fn flush_async(&self) -> rt::Pending<i32> {
-        self.0.call(&Self::FLUSH, ())
+        self.flush()
     }
 }

@@ -2,10 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct parameters::DrawFiveParams` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DrawFiveParams {
-    /// `int x` of the IDL.
     pub x: i32,
 }
 
@@ -23,105 +23,8 @@ impl rt::Unmarshal for DrawFiveParams {
     }
 }
 
-/// The parameters of `parameters::Draw::six`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DrawSixParams {
-    /// `int a` of the IDL.
-    pub a: i32,
-    /// `string b` of the IDL.
-    pub b: String,
-    /// `byte c` of the IDL.
-    pub c: u8,
-    /// `bool d` of the IDL.
-    pub d: bool,
-    /// `long e` of the IDL.
-    pub e: i64,
-    /// `parameters::DrawFiveParams type` of the IDL.
-    pub r#type: DrawFiveParams,
-}
-
-impl rt::Marshal for DrawSixParams {
-    fn marshal(&self, out: &mut rt::Writer<'_>) {
-        self.a.marshal(out);
-        self.b.marshal(out);
-        self.c.marshal(out);
-        self.d.marshal(out);
-        self.e.marshal(out);
-        self.r#type.marshal(out);
-    }
-}
-
-impl rt::Unmarshal for DrawSixParams {
-    const MIN_SIZE: usize = i32::MIN_SIZE + String::MIN_SIZE + u8::MIN_SIZE
-        + bool::MIN_SIZE + i64::MIN_SIZE + DrawFiveParams::MIN_SIZE;
-
-    fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self {
-            a: i32::unmarshal(input)?,
-            b: String::unmarshal(input)?,
-            c: u8::unmarshal(input)?,
-            d: bool::unmarshal(input)?,
-            e: i64::unmarshal(input)?,
-            r#type: DrawFiveParams::unmarshal(input)?,
-        })
-    }
-}
-
-/// The parameters of `parameters::Draw::eight`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DrawEightParams {
-    /// `int a` of the IDL.
-    pub a: i32,
-    /// `int b` of the IDL.
-    pub b: i32,
-    /// `int c` of the IDL.
-    pub c: i32,
-    /// `int d` of the IDL.
-    pub d: i32,
-    /// `int e` of the IDL.
-    pub e: i32,
-    /// `int f` of the IDL.
-    pub f: i32,
-    /// `int g` of the IDL.
-    pub g: i32,
-    /// `int ctx` of the IDL.
-    pub ctx_: i32,
-}
-
-impl rt::Marshal for DrawEightParams {
-    fn marshal(&self, out: &mut rt::Writer<'_>) {
-        self.a.marshal(out);
-        self.b.marshal(out);
-        self.c.marshal(out);
-        self.d.marshal(out);
-        self.e.marshal(out);
-        self.f.marshal(out);
-        self.g.marshal(out);
-        self.ctx_.marshal(out);
-    }
-}
-
-impl rt::Unmarshal for DrawEightParams {
-    const MIN_SIZE: usize = i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE
-        + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE;
-
-    fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self {
-            a: i32::unmarshal(input)?,
-            b: i32::unmarshal(input)?,
-            c: i32::unmarshal(input)?,
-            d: i32::unmarshal(input)?,
-            e: i32::unmarshal(input)?,
-            f: i32::unmarshal(input)?,
-            g: i32::unmarshal(input)?,
-            ctx_: i32::unmarshal(input)?,
-        })
-    }
-}
-
-/// What a servant implements, each operation as an `async fn`, to serve `parameters::Draw`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `parameters::Draw`, interface 0 on the wire.
 pub trait Draw: Send + Sync + 'static {
-    /// `parameters::Draw::five`: interface 0, operation 0 on the wire.
     fn five(
         &self,
         a: i32,
@@ -132,17 +35,27 @@ pub trait Draw: Send + Sync + 'static {
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `parameters::Draw::six`: interface 0, operation 1 on the wire.
     fn six(
         &self,
-        params: DrawSixParams,
+        a: i32,
+        b: String,
+        c: u8,
+        d: bool,
+        e: i64,
+        r#type: DrawFiveParams,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `parameters::Draw::eight`: interface 0, operation 2 on the wire.
     fn eight(
         &self,
-        params: DrawEightParams,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 }
@@ -152,12 +65,12 @@ pub trait Draw: Send + Sync + 'static {
 pub struct DrawServant<T>(::std::sync::Arc<T>);
 
 impl<T: Draw> DrawServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -200,7 +113,7 @@ pub(super) fn dispatch_draw<T: Draw>(
         0 => {
             call.run(
                 servant,
-                |servant, (a, b, c, d, e): (i32, i32, i32, i32, i32), ctx| async move {
+                |servant, (a, b, c, d, e), ctx| async move {
                     let result = T::five(&servant, a, b, c, d, e, &ctx).await;
                     (ctx, result)
                 },
@@ -209,8 +122,8 @@ pub(super) fn dispatch_draw<T: Draw>(
         1 => {
             call.run(
                 servant,
-                |servant, params: DrawSixParams, ctx| async move {
-                    let result = T::six(&servant, params, &ctx).await;
+                |servant, (a, b, c, d, e, r#type), ctx| async move {
+                    let result = T::six(&servant, a, b, c, d, e, r#type, &ctx).await;
                     (ctx, result)
                 },
             );
@@ -218,8 +131,9 @@ pub(super) fn dispatch_draw<T: Draw>(
         2 => {
             call.run(
                 servant,
-                |servant, params: DrawEightParams, ctx| async move {
-                    let result = T::eight(&servant, params, &ctx).await;
+                |servant, (a, b, c, d, e, f, g, ctx_), ctx| async move {
+                    let result = T::eight(&servant, a, b, c, d, e, f, g, ctx_, &ctx)
+                        .await;
                     (ctx, result)
                 },
             );
@@ -228,83 +142,30 @@ pub(super) fn dispatch_draw<T: Draw>(
     }
 }
 
-/// Calls `parameters::Draw`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `parameters::Draw`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct DrawPrx(rt::Proxy);
+
+impl rt::TypedProxy for DrawPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl DrawPrx {
     const FIVE: rt::Operation = rt::Operation::new("parameters::Draw::five", 0, 0);
     const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
     const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn five(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
+        self.0.call(&Self::FIVE, (a, b, c, d, e))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `parameters::Draw::five`: interface 0, operation 0 on the wire.
-    pub async fn five(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-    ) -> Result<i32, rt::RpcError> {
-        self.five_async(a, b, c, d, e).await
-    }
-
-    /// [`five`](Self::five), sent now: await the answer when it is needed.
+    /// [`five`](Self::five) under TCE's name for calls that are awaited later.
     pub fn five_async(
         &self,
         a: i32,
@@ -313,41 +174,245 @@ impl DrawPrx {
         d: i32,
         e: i32,
     ) -> rt::Pending<i32> {
-        self.0.call(&Self::FIVE, (a, b, c, d, e))
+        self.five(a, b, c, d, e)
     }
 
-    /// `parameters::Draw::six`: interface 0, operation 1 on the wire.
-    pub async fn six(&self, params: &DrawSixParams) -> Result<i32, rt::RpcError> {
-        self.six_async(params).await
+    pub fn six(
+        &self,
+        a: i32,
+        b: &str,
+        c: u8,
+        d: bool,
+        e: i64,
+        r#type: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        self.0.call(&Self::SIX, (a, b, c, d, e, r#type))
     }
 
-    /// [`six`](Self::six), sent now: await the answer when it is needed.
-    pub fn six_async(&self, params: &DrawSixParams) -> rt::Pending<i32> {
-        self.0.call(&Self::SIX, params)
+    /// [`six`](Self::six) under TCE's name for calls that are awaited later.
+    pub fn six_async(
+        &self,
+        a: i32,
+        b: &str,
+        c: u8,
+        d: bool,
+        e: i64,
+        r#type: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        self.six(a, b, c, d, e, r#type)
     }
 
-    /// `parameters::Draw::eight`: interface 0, operation 2 on the wire.
-    pub async fn eight(&self, params: &DrawEightParams) -> Result<(), rt::RpcError> {
-        self.eight_async(params).await
+    pub fn eight(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
+    ) -> rt::Pending<()> {
+        self.0.call(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_))
     }
 
-    /// [`eight`](Self::eight), sent now: await the answer when it is needed.
-    pub fn eight_async(&self, params: &DrawEightParams) -> rt::Pending<()> {
-        self.0.call(&Self::EIGHT, params)
+    /// [`eight`](Self::eight) under TCE's name for calls that are awaited later.
+    pub fn eight_async(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
+    ) -> rt::Pending<()> {
+        self.eight(a, b, c, d, e, f, g, ctx_)
     }
 
-    /// [`eight`](Self::eight), without an answer: done when it is sent.
+    /// [`eight`](Self::eight) oneway: done when it is sent, without an answer.
     pub async fn eight_oneway(
         &self,
-        params: &DrawEightParams,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
     ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::EIGHT, params).await
+        self.0.oneway(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_)).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `parameters::Paint`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `parameters::Many`, interface 1 on the wire.
+pub trait Many: Send + Sync + 'static {
+    fn fourteen(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        h: i32,
+        i: i32,
+        j: i32,
+        k: i32,
+        l: String,
+        m: i64,
+        n: DrawFiveParams,
+        ctx: &rt::Context,
+    ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
+}
+
+/// Serves an implementation of [`Many`](trait@Many).
+#[derive(Debug)]
+pub struct ManyServant<T>(::std::sync::Arc<T>);
+
+impl<T: Many> ManyServant<T> {
+    /// Serves an implementation that it owns.
+    pub fn new(servant: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(servant))
+    }
+
+    /// Serves an implementation that the program shares.
+    pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
+        Self(servant)
+    }
+}
+
+impl<T: Many> rt::Servant for ManyServant<T> {
+    fn interfaces(&self) -> &[u16] {
+        &[1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module parameters {
+	struct DrawFiveParams {
+		int x;
+	};
+	[index=1] interface Many {
+		[index=0] int fourteen(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, string l, long m, DrawFiveParams n);
+	};
+};
+"#,
+        )
+    }
+
+    fn dispatch(&self, call: rt::IncomingCall<'_>) {
+        match call.ifidx() {
+            1 => dispatch_many(&self.0, call),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+pub(super) fn dispatch_many<T: Many>(
+    servant: &::std::sync::Arc<T>,
+    call: rt::IncomingCall<'_>,
+) {
+    match call.opidx() {
+        0 => {
+            call.run(
+                servant,
+                |servant, (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)), ctx| async move {
+                    let result = T::fourteen(
+                            &servant,
+                            a,
+                            b,
+                            c,
+                            d,
+                            e,
+                            f,
+                            g,
+                            h,
+                            i,
+                            j,
+                            k,
+                            l,
+                            m,
+                            n,
+                            &ctx,
+                        )
+                        .await;
+                    (ctx, result)
+                },
+            );
+        }
+        _ => call.unknown_operation(),
+    }
+}
+
+/// Calls `parameters::Many`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+#[derive(Debug, Clone)]
+pub struct ManyPrx(rt::Proxy);
+
+impl rt::TypedProxy for ManyPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
+
+impl ManyPrx {
+    const FOURTEEN: rt::Operation = rt::Operation::new(
+        "parameters::Many::fourteen",
+        1,
+        0,
+    );
+
+    pub fn fourteen(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        h: i32,
+        i: i32,
+        j: i32,
+        k: i32,
+        l: &str,
+        m: i64,
+        n: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        self.0.call(&Self::FOURTEEN, (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)))
+    }
+
+    /// [`fourteen`](Self::fourteen) under TCE's name for calls that are awaited later.
+    pub fn fourteen_async(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        h: i32,
+        i: i32,
+        j: i32,
+        k: i32,
+        l: &str,
+        m: i64,
+        n: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        self.fourteen(a, b, c, d, e, f, g, h, i, j, k, l, m, n)
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `parameters::Paint`, interface 2 on the wire.
 pub trait Paint: Draw {
-    /// `parameters::Paint::none`: interface 1, operation 0 on the wire.
     fn none(
         &self,
         ctx: &rt::Context,
@@ -359,12 +424,12 @@ pub trait Paint: Draw {
 pub struct PaintServant<T>(::std::sync::Arc<T>);
 
 impl<T: Paint> PaintServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -372,7 +437,7 @@ impl<T: Paint> PaintServant<T> {
 
 impl<T: Paint> rt::Servant for PaintServant<T> {
     fn interfaces(&self) -> &[u16] {
-        &[1, 0]
+        &[2, 0]
     }
 
     fn idl(&self) -> Option<&str> {
@@ -386,7 +451,7 @@ impl<T: Paint> rt::Servant for PaintServant<T> {
 		[index=1] int six(int a, string b, byte c, bool d, long e, DrawFiveParams type);
 		[index=2] void eight(int a, int b, int c, int d, int e, int f, int g, int ctx);
 	};
-	[index=1] interface Paint extends Draw {
+	[index=2] interface Paint extends Draw {
 		[index=0] void none();
 	};
 };
@@ -396,7 +461,7 @@ impl<T: Paint> rt::Servant for PaintServant<T> {
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            1 => dispatch_paint(&self.0, call),
+            2 => dispatch_paint(&self.0, call),
             0 => dispatch_draw(&self.0, call),
             _ => call.unknown_operation(),
         }
@@ -411,7 +476,7 @@ pub(super) fn dispatch_paint<T: Paint>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::none(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -421,135 +486,48 @@ pub(super) fn dispatch_paint<T: Paint>(
     }
 }
 
-/// Calls `parameters::Paint`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `parameters::Paint`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct PaintPrx(rt::Proxy);
+pub struct PaintPrx(DrawPrx);
+
+impl rt::TypedProxy for PaintPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for PaintPrx {
+    type Target = DrawPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<PaintPrx> for DrawPrx {
+    fn from(derived: PaintPrx) -> Self {
+        derived.0
+    }
+}
 
 impl PaintPrx {
-    const NONE: rt::Operation = rt::Operation::new("parameters::Paint::none", 1, 0);
-    const FIVE: rt::Operation = rt::Operation::new("parameters::Draw::five", 0, 0);
-    const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
-    const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
+    const NONE: rt::Operation = rt::Operation::new("parameters::Paint::none", 2, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn none(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::NONE, ())
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `parameters::Paint::none`: interface 1, operation 0 on the wire.
-    pub async fn none(&self) -> Result<(), rt::RpcError> {
-        self.none_async().await
-    }
-
-    /// [`none`](Self::none), sent now: await the answer when it is needed.
+    /// [`none`](Self::none) under TCE's name for calls that are awaited later.
     pub fn none_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::NONE, ())
+        self.none()
     }
 
-    /// [`none`](Self::none), without an answer: done when it is sent.
+    /// [`none`](Self::none) oneway: done when it is sent, without an answer.
     pub async fn none_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::NONE, ()).await
-    }
-
-    /// `parameters::Draw::five`: interface 0, operation 0 on the wire.
-    pub async fn five(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-    ) -> Result<i32, rt::RpcError> {
-        self.five_async(a, b, c, d, e).await
-    }
-
-    /// [`five`](Self::five), sent now: await the answer when it is needed.
-    pub fn five_async(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-    ) -> rt::Pending<i32> {
-        self.0.call(&Self::FIVE, (a, b, c, d, e))
-    }
-
-    /// `parameters::Draw::six`: interface 0, operation 1 on the wire.
-    pub async fn six(&self, params: &DrawSixParams) -> Result<i32, rt::RpcError> {
-        self.six_async(params).await
-    }
-
-    /// [`six`](Self::six), sent now: await the answer when it is needed.
-    pub fn six_async(&self, params: &DrawSixParams) -> rt::Pending<i32> {
-        self.0.call(&Self::SIX, params)
-    }
-
-    /// `parameters::Draw::eight`: interface 0, operation 2 on the wire.
-    pub async fn eight(&self, params: &DrawEightParams) -> Result<(), rt::RpcError> {
-        self.eight_async(params).await
-    }
-
-    /// [`eight`](Self::eight), sent now: await the answer when it is needed.
-    pub fn eight_async(&self, params: &DrawEightParams) -> rt::Pending<()> {
-        self.0.call(&Self::EIGHT, params)
-    }
-
-    /// [`eight`](Self::eight), without an answer: done when it is sent.
-    pub async fn eight_oneway(
-        &self,
-        params: &DrawEightParams,
-    ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::EIGHT, params).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::NONE, ()).await
     }
 }

@@ -2,24 +2,17 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct primitives::Every` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Every {
-    /// `byte b` of the IDL.
     pub b: u8,
-    /// `bool t` of the IDL.
     pub t: bool,
-    /// `short s` of the IDL.
     pub s: i16,
-    /// `int i` of the IDL.
     pub i: i32,
-    /// `long l` of the IDL.
     pub l: i64,
-    /// `float f` of the IDL.
     pub f: f32,
-    /// `double d` of the IDL.
     pub d: f64,
-    /// `string text` of the IDL.
     pub text: String,
 }
 
@@ -54,58 +47,58 @@ impl rt::Unmarshal for Every {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `primitives::Echo`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `primitives::Echo`, interface 0 on the wire.
 pub trait Echo: Send + Sync + 'static {
-    /// `primitives::Echo::echoByte`: interface 0, operation 0 on the wire.
+    /// `primitives::Echo::echoByte` in the IDL.
     fn echo_byte(
         &self,
         v: u8,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<u8, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoBool`: interface 0, operation 1 on the wire.
+    /// `primitives::Echo::echoBool` in the IDL.
     fn echo_bool(
         &self,
         v: bool,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<bool, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoShort`: interface 0, operation 2 on the wire.
+    /// `primitives::Echo::echoShort` in the IDL.
     fn echo_short(
         &self,
         v: i16,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i16, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoInt`: interface 0, operation 3 on the wire.
+    /// `primitives::Echo::echoInt` in the IDL.
     fn echo_int(
         &self,
         v: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoLong`: interface 0, operation 4 on the wire.
+    /// `primitives::Echo::echoLong` in the IDL.
     fn echo_long(
         &self,
         v: i64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoFloat`: interface 0, operation 5 on the wire.
+    /// `primitives::Echo::echoFloat` in the IDL.
     fn echo_float(
         &self,
         v: f32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f32, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoDouble`: interface 0, operation 6 on the wire.
+    /// `primitives::Echo::echoDouble` in the IDL.
     fn echo_double(
         &self,
         v: f64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f64, rt::Fault>> + Send;
 
-    /// `primitives::Echo::echoString`: interface 0, operation 7 on the wire.
+    /// `primitives::Echo::echoString` in the IDL.
     fn echo_string(
         &self,
         v: String,
@@ -118,12 +111,12 @@ pub trait Echo: Send + Sync + 'static {
 pub struct EchoServant<T>(::std::sync::Arc<T>);
 
 impl<T: Echo> EchoServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -168,7 +161,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         0 => {
             call.run(
                 servant,
-                |servant, (v,): (u8,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_byte(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -177,7 +170,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         1 => {
             call.run(
                 servant,
-                |servant, (v,): (bool,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_bool(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -186,7 +179,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         2 => {
             call.run(
                 servant,
-                |servant, (v,): (i16,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_short(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -195,7 +188,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         3 => {
             call.run(
                 servant,
-                |servant, (v,): (i32,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_int(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -204,7 +197,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         4 => {
             call.run(
                 servant,
-                |servant, (v,): (i64,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_long(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -213,7 +206,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         5 => {
             call.run(
                 servant,
-                |servant, (v,): (f32,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_float(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -222,7 +215,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         6 => {
             call.run(
                 servant,
-                |servant, (v,): (f64,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_double(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -231,7 +224,7 @@ pub(super) fn dispatch_echo<T: Echo>(
         7 => {
             call.run(
                 servant,
-                |servant, (v,): (String,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::echo_string(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -241,13 +234,19 @@ pub(super) fn dispatch_echo<T: Echo>(
     }
 }
 
-/// Calls `primitives::Echo`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `primitives::Echo`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct EchoPrx(rt::Proxy);
+
+impl rt::TypedProxy for EchoPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl EchoPrx {
     const ECHO_BYTE: rt::Operation = rt::Operation::new(
@@ -291,134 +290,83 @@ impl EchoPrx {
         7,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `primitives::Echo::echoByte`: interface 0, operation 0 on the wire.
-    pub async fn echo_byte(&self, v: u8) -> Result<u8, rt::RpcError> {
-        self.echo_byte_async(v).await
-    }
-
-    /// [`echo_byte`](Self::echo_byte), sent now: await the answer when it is needed.
-    pub fn echo_byte_async(&self, v: u8) -> rt::Pending<u8> {
+    /// `primitives::Echo::echoByte` in the IDL.
+    pub fn echo_byte(&self, v: u8) -> rt::Pending<u8> {
         self.0.call(&Self::ECHO_BYTE, (v,))
     }
 
-    /// `primitives::Echo::echoBool`: interface 0, operation 1 on the wire.
-    pub async fn echo_bool(&self, v: bool) -> Result<bool, rt::RpcError> {
-        self.echo_bool_async(v).await
+    /// [`echo_byte`](Self::echo_byte) under TCE's name for calls that are awaited later.
+    pub fn echo_byte_async(&self, v: u8) -> rt::Pending<u8> {
+        self.echo_byte(v)
     }
 
-    /// [`echo_bool`](Self::echo_bool), sent now: await the answer when it is needed.
-    pub fn echo_bool_async(&self, v: bool) -> rt::Pending<bool> {
+    /// `primitives::Echo::echoBool` in the IDL.
+    pub fn echo_bool(&self, v: bool) -> rt::Pending<bool> {
         self.0.call(&Self::ECHO_BOOL, (v,))
     }
 
-    /// `primitives::Echo::echoShort`: interface 0, operation 2 on the wire.
-    pub async fn echo_short(&self, v: i16) -> Result<i16, rt::RpcError> {
-        self.echo_short_async(v).await
+    /// [`echo_bool`](Self::echo_bool) under TCE's name for calls that are awaited later.
+    pub fn echo_bool_async(&self, v: bool) -> rt::Pending<bool> {
+        self.echo_bool(v)
     }
 
-    /// [`echo_short`](Self::echo_short), sent now: await the answer when it is needed.
-    pub fn echo_short_async(&self, v: i16) -> rt::Pending<i16> {
+    /// `primitives::Echo::echoShort` in the IDL.
+    pub fn echo_short(&self, v: i16) -> rt::Pending<i16> {
         self.0.call(&Self::ECHO_SHORT, (v,))
     }
 
-    /// `primitives::Echo::echoInt`: interface 0, operation 3 on the wire.
-    pub async fn echo_int(&self, v: i32) -> Result<i32, rt::RpcError> {
-        self.echo_int_async(v).await
+    /// [`echo_short`](Self::echo_short) under TCE's name for calls that are awaited later.
+    pub fn echo_short_async(&self, v: i16) -> rt::Pending<i16> {
+        self.echo_short(v)
     }
 
-    /// [`echo_int`](Self::echo_int), sent now: await the answer when it is needed.
-    pub fn echo_int_async(&self, v: i32) -> rt::Pending<i32> {
+    /// `primitives::Echo::echoInt` in the IDL.
+    pub fn echo_int(&self, v: i32) -> rt::Pending<i32> {
         self.0.call(&Self::ECHO_INT, (v,))
     }
 
-    /// `primitives::Echo::echoLong`: interface 0, operation 4 on the wire.
-    pub async fn echo_long(&self, v: i64) -> Result<i64, rt::RpcError> {
-        self.echo_long_async(v).await
+    /// [`echo_int`](Self::echo_int) under TCE's name for calls that are awaited later.
+    pub fn echo_int_async(&self, v: i32) -> rt::Pending<i32> {
+        self.echo_int(v)
     }
 
-    /// [`echo_long`](Self::echo_long), sent now: await the answer when it is needed.
-    pub fn echo_long_async(&self, v: i64) -> rt::Pending<i64> {
+    /// `primitives::Echo::echoLong` in the IDL.
+    pub fn echo_long(&self, v: i64) -> rt::Pending<i64> {
         self.0.call(&Self::ECHO_LONG, (v,))
     }
 
-    /// `primitives::Echo::echoFloat`: interface 0, operation 5 on the wire.
-    pub async fn echo_float(&self, v: f32) -> Result<f32, rt::RpcError> {
-        self.echo_float_async(v).await
+    /// [`echo_long`](Self::echo_long) under TCE's name for calls that are awaited later.
+    pub fn echo_long_async(&self, v: i64) -> rt::Pending<i64> {
+        self.echo_long(v)
     }
 
-    /// [`echo_float`](Self::echo_float), sent now: await the answer when it is needed.
-    pub fn echo_float_async(&self, v: f32) -> rt::Pending<f32> {
+    /// `primitives::Echo::echoFloat` in the IDL.
+    pub fn echo_float(&self, v: f32) -> rt::Pending<f32> {
         self.0.call(&Self::ECHO_FLOAT, (v,))
     }
 
-    /// `primitives::Echo::echoDouble`: interface 0, operation 6 on the wire.
-    pub async fn echo_double(&self, v: f64) -> Result<f64, rt::RpcError> {
-        self.echo_double_async(v).await
+    /// [`echo_float`](Self::echo_float) under TCE's name for calls that are awaited later.
+    pub fn echo_float_async(&self, v: f32) -> rt::Pending<f32> {
+        self.echo_float(v)
     }
 
-    /// [`echo_double`](Self::echo_double), sent now: await the answer when it is needed.
-    pub fn echo_double_async(&self, v: f64) -> rt::Pending<f64> {
+    /// `primitives::Echo::echoDouble` in the IDL.
+    pub fn echo_double(&self, v: f64) -> rt::Pending<f64> {
         self.0.call(&Self::ECHO_DOUBLE, (v,))
     }
 
-    /// `primitives::Echo::echoString`: interface 0, operation 7 on the wire.
-    pub async fn echo_string(&self, v: &str) -> Result<String, rt::RpcError> {
-        self.echo_string_async(v).await
+    /// [`echo_double`](Self::echo_double) under TCE's name for calls that are awaited later.
+    pub fn echo_double_async(&self, v: f64) -> rt::Pending<f64> {
+        self.echo_double(v)
     }
 
-    /// [`echo_string`](Self::echo_string), sent now: await the answer when it is needed.
-    pub fn echo_string_async(&self, v: &str) -> rt::Pending<String> {
+    /// `primitives::Echo::echoString` in the IDL.
+    pub fn echo_string(&self, v: &str) -> rt::Pending<String> {
         self.0.call(&Self::ECHO_STRING, (v,))
+    }
+
+    /// [`echo_string`](Self::echo_string) under TCE's name for calls that are awaited later.
+    pub fn echo_string_async(&self, v: &str) -> rt::Pending<String> {
+        self.echo_string(v)
     }
 }

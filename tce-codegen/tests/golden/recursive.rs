@@ -2,20 +2,16 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `sequence<recursive::Tree> recursive::Trees` of the IDL.
+pub use rt::TypedProxy as _;
+
 pub type Trees = Vec<Tree>;
 
-/// `dictionary<string, recursive::Tree> recursive::Garden` of the IDL.
 pub type Garden = ::std::collections::BTreeMap<String, Tree>;
 
-/// `struct recursive::Tree` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tree {
-    /// `string name` of the IDL.
     pub name: String,
-    /// `recursive::Trees branches` of the IDL.
     pub branches: Trees,
-    /// `recursive::Garden grafted` of the IDL.
     pub grafted: Garden,
 }
 
@@ -39,9 +35,8 @@ impl rt::Unmarshal for Tree {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `recursive::Forester`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `recursive::Forester`, interface 0 on the wire.
 pub trait Forester: Send + Sync + 'static {
-    /// `recursive::Forester::grow`: interface 0, operation 0 on the wire.
     fn grow(
         &self,
         seed: Tree,
@@ -54,12 +49,12 @@ pub trait Forester: Send + Sync + 'static {
 pub struct ForesterServant<T>(::std::sync::Arc<T>);
 
 impl<T: Forester> ForesterServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -104,7 +99,7 @@ pub(super) fn dispatch_forester<T: Forester>(
         0 => {
             call.run(
                 servant,
-                |servant, (seed,): (Tree,), ctx| async move {
+                |servant, (seed,), ctx| async move {
                     let result = T::grow(&servant, seed, &ctx).await;
                     (ctx, result)
                 },
@@ -114,75 +109,29 @@ pub(super) fn dispatch_forester<T: Forester>(
     }
 }
 
-/// Calls `recursive::Forester`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `recursive::Forester`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ForesterPrx(rt::Proxy);
+
+impl rt::TypedProxy for ForesterPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ForesterPrx {
     const GROW: rt::Operation = rt::Operation::new("recursive::Forester::grow", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `recursive::Forester::grow`: interface 0, operation 0 on the wire.
-    pub async fn grow(&self, seed: &Tree) -> Result<Tree, rt::RpcError> {
-        self.grow_async(seed).await
-    }
-
-    /// [`grow`](Self::grow), sent now: await the answer when it is needed.
-    pub fn grow_async(&self, seed: &Tree) -> rt::Pending<Tree> {
+    pub fn grow(&self, seed: &Tree) -> rt::Pending<Tree> {
         self.0.call(&Self::GROW, (seed,))
+    }
+
+    /// [`grow`](Self::grow) under TCE's name for calls that are awaited later.
+    pub fn grow_async(&self, seed: &Tree) -> rt::Pending<Tree> {
+        self.grow(seed)
     }
 }

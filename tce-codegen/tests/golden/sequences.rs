@@ -2,26 +2,20 @@
 
 use ::tce_runtime::codegen as rt;
 
+pub use rt::TypedProxy as _;
+
 /// Raw bytes.
-///
-/// `sequence<byte> sequences::Bytes` of the IDL.
 pub type Bytes = Vec<u8>;
 
-/// `sequence<int> sequences::Ints` of the IDL.
 pub type Ints = Vec<i32>;
 
-/// `sequence<sequences::Ints> sequences::Table` of the IDL.
 pub type Table = Vec<Ints>;
 
-/// `sequence<string> sequences::Texts` of the IDL.
 pub type Texts = Vec<String>;
 
-/// `struct sequences::Holder` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Holder {
-    /// `sequences::Bytes raw` of the IDL.
     pub raw: Bytes,
-    /// `sequences::Table table` of the IDL.
     pub table: Table,
 }
 
@@ -43,12 +37,10 @@ impl rt::Unmarshal for Holder {
     }
 }
 
-/// `sequence<sequences::Holder> sequences::Holders` of the IDL.
 pub type Holders = Vec<Holder>;
 
-/// What a servant implements, each operation as an `async fn`, to serve `sequences::Store`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `sequences::Store`, interface 0 on the wire.
 pub trait Store: Send + Sync + 'static {
-    /// `sequences::Store::put`: interface 0, operation 0 on the wire.
     fn put(
         &self,
         raw: Bytes,
@@ -65,12 +57,12 @@ pub trait Store: Send + Sync + 'static {
 pub struct StoreServant<T>(::std::sync::Arc<T>);
 
 impl<T: Store> StoreServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -118,17 +110,7 @@ pub(super) fn dispatch_store<T: Store>(
         0 => {
             call.run(
                 servant,
-                |
-                    servant,
-                    (
-                        raw,
-                        ints,
-                        table,
-                        texts,
-                        holders,
-                    ): (Bytes, Ints, Table, Texts, Holders),
-                    ctx|
-                async move {
+                |servant, (raw, ints, table, texts, holders), ctx| async move {
                     let result = T::put(&servant, raw, ints, table, texts, holders, &ctx)
                         .await;
                     (ctx, result)
@@ -139,82 +121,24 @@ pub(super) fn dispatch_store<T: Store>(
     }
 }
 
-/// Calls `sequences::Store`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `sequences::Store`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct StorePrx(rt::Proxy);
+
+impl rt::TypedProxy for StorePrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl StorePrx {
     const PUT: rt::Operation = rt::Operation::new("sequences::Store::put", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `sequences::Store::put`: interface 0, operation 0 on the wire.
-    pub async fn put(
-        &self,
-        raw: &[u8],
-        ints: &[i32],
-        table: &[Ints],
-        texts: &[String],
-        holders: &[Holder],
-    ) -> Result<Bytes, rt::RpcError> {
-        self.put_async(raw, ints, table, texts, holders).await
-    }
-
-    /// [`put`](Self::put), sent now: await the answer when it is needed.
-    pub fn put_async(
+    pub fn put(
         &self,
         raw: &[u8],
         ints: &[i32],
@@ -223,5 +147,17 @@ impl StorePrx {
         holders: &[Holder],
     ) -> rt::Pending<Bytes> {
         self.0.call(&Self::PUT, (raw, ints, table, texts, holders))
+    }
+
+    /// [`put`](Self::put) under TCE's name for calls that are awaited later.
+    pub fn put_async(
+        &self,
+        raw: &[u8],
+        ints: &[i32],
+        table: &[Ints],
+        texts: &[String],
+        holders: &[Holder],
+    ) -> rt::Pending<Bytes> {
+        self.put(raw, ints, table, texts, holders)
     }
 }

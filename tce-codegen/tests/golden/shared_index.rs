@@ -2,9 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// What a servant implements, each operation as an `async fn`, to serve `shared_index::Derived`: interface 0 on the wire.
+pub use rt::TypedProxy as _;
+
+/// Implement each operation as an `async fn` to serve `shared_index::Derived`, interface 0 on the wire.
 pub trait Derived: super::shared_index_base::Base {
-    /// `shared_index::Derived::derived`: interface 0, operation 0 on the wire.
     fn derived(
         &self,
         ctx: &rt::Context,
@@ -16,12 +17,12 @@ pub trait Derived: super::shared_index_base::Base {
 pub struct DerivedServant<T>(::std::sync::Arc<T>);
 
 impl<T: Derived> DerivedServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -64,7 +65,7 @@ pub(super) fn dispatch_derived<T: Derived>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::derived(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -74,13 +75,33 @@ pub(super) fn dispatch_derived<T: Derived>(
     }
 }
 
-/// Calls `shared_index::Derived`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `shared_index::Derived`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct DerivedPrx(rt::Proxy);
+pub struct DerivedPrx(super::shared_index_base::BasePrx);
+
+impl rt::TypedProxy for DerivedPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for DerivedPrx {
+    type Target = super::shared_index_base::BasePrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<DerivedPrx> for super::shared_index_base::BasePrx {
+    fn from(derived: DerivedPrx) -> Self {
+        derived.0
+    }
+}
 
 impl DerivedPrx {
     const DERIVED: rt::Operation = rt::Operation::new(
@@ -88,90 +109,18 @@ impl DerivedPrx {
         0,
         0,
     );
-    const BASE: rt::Operation = rt::Operation::new(
-        "shared_index_base::Base::base",
-        0,
-        0,
-    );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn derived(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::DERIVED, ())
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `shared_index::Derived::derived`: interface 0, operation 0 on the wire.
-    pub async fn derived(&self) -> Result<(), rt::RpcError> {
-        self.derived_async().await
-    }
-
-    /// [`derived`](Self::derived), sent now: await the answer when it is needed.
+    /// [`derived`](Self::derived) under TCE's name for calls that are awaited later.
     pub fn derived_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::DERIVED, ())
+        self.derived()
     }
 
-    /// [`derived`](Self::derived), without an answer: done when it is sent.
+    /// [`derived`](Self::derived) oneway: done when it is sent, without an answer.
     pub async fn derived_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::DERIVED, ()).await
-    }
-
-    /// `shared_index_base::Base::base`: interface 0, operation 0 on the wire.
-    pub async fn base(&self) -> Result<(), rt::RpcError> {
-        self.base_async().await
-    }
-
-    /// [`base`](Self::base), sent now: await the answer when it is needed.
-    pub fn base_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::BASE, ())
-    }
-
-    /// [`base`](Self::base), without an answer: done when it is sent.
-    pub async fn base_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BASE, ()).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DERIVED, ()).await
     }
 }

@@ -2,87 +2,42 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// Calls `skeleton::Called`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+pub use rt::TypedProxy as _;
+
+/// Calls `skeleton::Called`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct CalledPrx(rt::Proxy);
+
+impl rt::TypedProxy for CalledPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl CalledPrx {
     const RING: rt::Operation = rt::Operation::new("skeleton::Called::ring", 0, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `skeleton::Called::ring`: interface 0, operation 0 on the wire.
-    pub async fn ring(&self) -> Result<(), rt::RpcError> {
-        self.ring_async().await
-    }
-
-    /// [`ring`](Self::ring), sent now: await the answer when it is needed.
-    pub fn ring_async(&self) -> rt::Pending<()> {
+    pub fn ring(&self) -> rt::Pending<()> {
         self.0.call(&Self::RING, ())
     }
 
-    /// [`ring`](Self::ring), without an answer: done when it is sent.
+    /// [`ring`](Self::ring) under TCE's name for calls that are awaited later.
+    pub fn ring_async(&self) -> rt::Pending<()> {
+        self.ring()
+    }
+
+    /// [`ring`](Self::ring) oneway: done when it is sent, without an answer.
     pub async fn ring_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::RING, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `skeleton::Part`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `skeleton::Part`, interface 1 on the wire.
 pub trait Part: Send + Sync + 'static {
-    /// `skeleton::Part::size`: interface 1, operation 0 on the wire.
     fn size(
         &self,
         ctx: &rt::Context,
@@ -97,7 +52,7 @@ pub(super) fn dispatch_part<T: Part>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::size(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -107,82 +62,35 @@ pub(super) fn dispatch_part<T: Part>(
     }
 }
 
-/// Calls `skeleton::Part`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `skeleton::Part`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct PartPrx(rt::Proxy);
+
+impl rt::TypedProxy for PartPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl PartPrx {
     const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `skeleton::Part::size`: interface 1, operation 0 on the wire.
-    pub async fn size(&self) -> Result<i32, rt::RpcError> {
-        self.size_async().await
-    }
-
-    /// [`size`](Self::size), sent now: await the answer when it is needed.
-    pub fn size_async(&self) -> rt::Pending<i32> {
+    pub fn size(&self) -> rt::Pending<i32> {
         self.0.call(&Self::SIZE, ())
+    }
+
+    /// [`size`](Self::size) under TCE's name for calls that are awaited later.
+    pub fn size_async(&self) -> rt::Pending<i32> {
+        self.size()
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `skeleton::Served`: interface 2 on the wire.
+/// Implement each operation as an `async fn` to serve `skeleton::Served`, interface 2 on the wire.
 pub trait Served: Part {
-    /// `skeleton::Served::grow`: interface 2, operation 0 on the wire.
     fn grow(
         &self,
         ctx: &rt::Context,
@@ -194,12 +102,12 @@ pub trait Served: Part {
 pub struct ServedServant<T>(::std::sync::Arc<T>);
 
 impl<T: Served> ServedServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -241,7 +149,7 @@ pub(super) fn dispatch_served<T: Served>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::grow(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -251,98 +159,54 @@ pub(super) fn dispatch_served<T: Served>(
     }
 }
 
-/// Calls `skeleton::Served`: interface 2 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `skeleton::Served`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ServedPrx(rt::Proxy);
+pub struct ServedPrx(PartPrx);
 
-impl ServedPrx {
-    const GROW: rt::Operation = rt::Operation::new("skeleton::Served::grow", 2, 0);
-    const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
-
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+impl rt::TypedProxy for ServedPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `skeleton::Served::grow`: interface 2, operation 0 on the wire.
-    pub async fn grow(&self) -> Result<(), rt::RpcError> {
-        self.grow_async().await
-    }
-
-    /// [`grow`](Self::grow), sent now: await the answer when it is needed.
-    pub fn grow_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::GROW, ())
-    }
-
-    /// [`grow`](Self::grow), without an answer: done when it is sent.
-    pub async fn grow_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GROW, ()).await
-    }
-
-    /// `skeleton::Part::size`: interface 1, operation 0 on the wire.
-    pub async fn size(&self) -> Result<i32, rt::RpcError> {
-        self.size_async().await
-    }
-
-    /// [`size`](Self::size), sent now: await the answer when it is needed.
-    pub fn size_async(&self) -> rt::Pending<i32> {
-        self.0.call(&Self::SIZE, ())
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `skeleton::Elsewhere`: interface 3 on the wire.
+impl ::std::ops::Deref for ServedPrx {
+    type Target = PartPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<ServedPrx> for PartPrx {
+    fn from(derived: ServedPrx) -> Self {
+        derived.0
+    }
+}
+
+impl ServedPrx {
+    const GROW: rt::Operation = rt::Operation::new("skeleton::Served::grow", 2, 0);
+
+    pub fn grow(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::GROW, ())
+    }
+
+    /// [`grow`](Self::grow) under TCE's name for calls that are awaited later.
+    pub fn grow_async(&self) -> rt::Pending<()> {
+        self.grow()
+    }
+
+    /// [`grow`](Self::grow) oneway: done when it is sent, without an answer.
+    pub async fn grow_oneway(&self) -> Result<(), rt::RpcError> {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GROW, ()).await
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `skeleton::Elsewhere`, interface 3 on the wire.
 pub trait Elsewhere: Send + Sync + 'static {
-    /// `skeleton::Elsewhere::go`: interface 3, operation 0 on the wire.
     fn go(
         &self,
         ctx: &rt::Context,
@@ -354,12 +218,12 @@ pub trait Elsewhere: Send + Sync + 'static {
 pub struct ElsewhereServant<T>(::std::sync::Arc<T>);
 
 impl<T: Elsewhere> ElsewhereServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -397,7 +261,7 @@ pub(super) fn dispatch_elsewhere<T: Elsewhere>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::go(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -407,79 +271,33 @@ pub(super) fn dispatch_elsewhere<T: Elsewhere>(
     }
 }
 
-/// Calls `skeleton::Elsewhere`: interface 3 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `skeleton::Elsewhere`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ElsewherePrx(rt::Proxy);
+
+impl rt::TypedProxy for ElsewherePrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ElsewherePrx {
     const GO: rt::Operation = rt::Operation::new("skeleton::Elsewhere::go", 3, 0);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `skeleton::Elsewhere::go`: interface 3, operation 0 on the wire.
-    pub async fn go(&self) -> Result<(), rt::RpcError> {
-        self.go_async().await
-    }
-
-    /// [`go`](Self::go), sent now: await the answer when it is needed.
-    pub fn go_async(&self) -> rt::Pending<()> {
+    pub fn go(&self) -> rt::Pending<()> {
         self.0.call(&Self::GO, ())
     }
 
-    /// [`go`](Self::go), without an answer: done when it is sent.
+    /// [`go`](Self::go) under TCE's name for calls that are awaited later.
+    pub fn go_async(&self) -> rt::Pending<()> {
+        self.go()
+    }
+
+    /// [`go`](Self::go) oneway: done when it is sent, without an answer.
     pub async fn go_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::GO, ()).await
     }

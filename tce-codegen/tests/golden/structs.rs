@@ -3,15 +3,12 @@
 use ::tce_runtime::codegen as rt;
 
 /// A person.
-///
-/// `struct structs::Person` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Person {
     /// As on the passport.
     ///
-    /// `string fullName` of the IDL.
+    /// `string fullName` in the IDL.
     pub full_name: String,
-    /// `int age` of the IDL.
     pub age: i32,
 }
 
@@ -33,12 +30,9 @@ impl rt::Unmarshal for Person {
     }
 }
 
-/// `struct structs::Couple` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Couple {
-    /// `structs::Person one` of the IDL.
     pub one: Person,
-    /// `structs::Person other` of the IDL.
     pub other: Person,
 }
 

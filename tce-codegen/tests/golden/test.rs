@@ -2,9 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// What a servant implements, each operation as an `async fn`, to serve `test::BaseServer`: interface 0 on the wire.
+pub use rt::TypedProxy as _;
+
+/// Implement each operation as an `async fn` to serve `test::BaseServer`, interface 0 on the wire.
 pub trait BaseServer: Send + Sync + 'static {
-    /// `test::BaseServer::datetime`: interface 0, operation 0 on the wire.
     fn datetime(
         &self,
         ctx: &rt::Context,
@@ -16,12 +17,12 @@ pub trait BaseServer: Send + Sync + 'static {
 pub struct BaseServerServant<T>(::std::sync::Arc<T>);
 
 impl<T: BaseServer> BaseServerServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -59,7 +60,7 @@ pub(super) fn dispatch_base_server<T: BaseServer>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::datetime(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -69,13 +70,19 @@ pub(super) fn dispatch_base_server<T: BaseServer>(
     }
 }
 
-/// Calls `test::BaseServer`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `test::BaseServer`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct BaseServerPrx(rt::Proxy);
+
+impl rt::TypedProxy for BaseServerPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl BaseServerPrx {
     const DATETIME: rt::Operation = rt::Operation::new(
@@ -84,71 +91,18 @@ impl BaseServerPrx {
         0,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `test::BaseServer::datetime`: interface 0, operation 0 on the wire.
-    pub async fn datetime(&self) -> Result<String, rt::RpcError> {
-        self.datetime_async().await
-    }
-
-    /// [`datetime`](Self::datetime), sent now: await the answer when it is needed.
-    pub fn datetime_async(&self) -> rt::Pending<String> {
+    pub fn datetime(&self) -> rt::Pending<String> {
         self.0.call(&Self::DATETIME, ())
+    }
+
+    /// [`datetime`](Self::datetime) under TCE's name for calls that are awaited later.
+    pub fn datetime_async(&self) -> rt::Pending<String> {
+        self.datetime()
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `test::ITerminalGatewayServer`: interface 1 on the wire.
+/// Implement each operation as an `async fn` to serve `test::ITerminalGatewayServer`, interface 1 on the wire.
 pub trait ITerminalGatewayServer: Send + Sync + 'static {
-    /// `test::ITerminalGatewayServer::ping`: interface 1, operation 0 on the wire.
     fn ping(
         &self,
         ctx: &rt::Context,
@@ -160,12 +114,12 @@ pub trait ITerminalGatewayServer: Send + Sync + 'static {
 pub struct ITerminalGatewayServerServant<T>(::std::sync::Arc<T>);
 
 impl<T: ITerminalGatewayServer> ITerminalGatewayServerServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -203,7 +157,7 @@ pub(super) fn dispatch_i_terminal_gateway_server<T: ITerminalGatewayServer>(
         0 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::ping(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -213,13 +167,19 @@ pub(super) fn dispatch_i_terminal_gateway_server<T: ITerminalGatewayServer>(
     }
 }
 
-/// Calls `test::ITerminalGatewayServer`: interface 1 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `test::ITerminalGatewayServer`, interface 1 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ITerminalGatewayServerPrx(rt::Proxy);
+
+impl rt::TypedProxy for ITerminalGatewayServerPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ITerminalGatewayServerPrx {
     const PING: rt::Operation = rt::Operation::new(
@@ -228,97 +188,41 @@ impl ITerminalGatewayServerPrx {
         0,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `test::ITerminalGatewayServer::ping`: interface 1, operation 0 on the wire.
-    pub async fn ping(&self) -> Result<(), rt::RpcError> {
-        self.ping_async().await
-    }
-
-    /// [`ping`](Self::ping), sent now: await the answer when it is needed.
-    pub fn ping_async(&self) -> rt::Pending<()> {
+    pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
     }
 
-    /// [`ping`](Self::ping), without an answer: done when it is sent.
+    /// [`ping`](Self::ping) under TCE's name for calls that are awaited later.
+    pub fn ping_async(&self) -> rt::Pending<()> {
+        self.ping()
+    }
+
+    /// [`ping`](Self::ping) oneway: done when it is sent, without an answer.
     pub async fn ping_oneway(&self) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::PING, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `test::Server`: interface 2 on the wire.
+/// Implement each operation as an `async fn` to serve `test::Server`, interface 2 on the wire.
 pub trait Server: BaseServer {
-    /// `test::Server::echo`: interface 2, operation 0 on the wire.
     fn echo(
         &self,
         text: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<String, rt::Fault>> + Send;
 
-    /// `test::Server::timeout`: interface 2, operation 1 on the wire.
     fn timeout(
         &self,
         secs: i32,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `test::Server::heartbeat`: interface 2, operation 2 on the wire.
     fn heartbeat(
         &self,
         hello: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `test::Server::bidirection`: interface 2, operation 3 on the wire.
     fn bidirection(
         &self,
         ctx: &rt::Context,
@@ -330,12 +234,12 @@ pub trait Server: BaseServer {
 pub struct ServerServant<T>(::std::sync::Arc<T>);
 
 impl<T: Server> ServerServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -380,7 +284,7 @@ pub(super) fn dispatch_server<T: Server>(
         0 => {
             call.run(
                 servant,
-                |servant, (text,): (String,), ctx| async move {
+                |servant, (text,), ctx| async move {
                     let result = T::echo(&servant, text, &ctx).await;
                     (ctx, result)
                 },
@@ -389,7 +293,7 @@ pub(super) fn dispatch_server<T: Server>(
         1 => {
             call.run(
                 servant,
-                |servant, (secs,): (i32,), ctx| async move {
+                |servant, (secs,), ctx| async move {
                     let result = T::timeout(&servant, secs, &ctx).await;
                     (ctx, result)
                 },
@@ -398,7 +302,7 @@ pub(super) fn dispatch_server<T: Server>(
         2 => {
             call.run(
                 servant,
-                |servant, (hello,): (String,), ctx| async move {
+                |servant, (hello,), ctx| async move {
                     let result = T::heartbeat(&servant, hello, &ctx).await;
                     (ctx, result)
                 },
@@ -407,7 +311,7 @@ pub(super) fn dispatch_server<T: Server>(
         3 => {
             call.run(
                 servant,
-                |servant, (): (), ctx| async move {
+                |servant, (), ctx| async move {
                     let result = T::bidirection(&servant, &ctx).await;
                     (ctx, result)
                 },
@@ -417,13 +321,33 @@ pub(super) fn dispatch_server<T: Server>(
     }
 }
 
-/// Calls `test::Server`: interface 2 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `test::Server`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ServerPrx(rt::Proxy);
+pub struct ServerPrx(BaseServerPrx);
+
+impl rt::TypedProxy for ServerPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for ServerPrx {
+    type Target = BaseServerPrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<ServerPrx> for BaseServerPrx {
+    fn from(derived: ServerPrx) -> Self {
+        derived.0
+    }
+}
 
 impl ServerPrx {
     const ECHO: rt::Operation = rt::Operation::new("test::Server::echo", 2, 0);
@@ -434,132 +358,62 @@ impl ServerPrx {
         2,
         3,
     );
-    const DATETIME: rt::Operation = rt::Operation::new(
-        "test::BaseServer::datetime",
-        0,
-        0,
-    );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
+    pub fn echo(&self, text: &str) -> rt::Pending<String> {
+        rt::TypedProxy::as_proxy(self).call(&Self::ECHO, (text,))
     }
 
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `test::Server::echo`: interface 2, operation 0 on the wire.
-    pub async fn echo(&self, text: &str) -> Result<String, rt::RpcError> {
-        self.echo_async(text).await
-    }
-
-    /// [`echo`](Self::echo), sent now: await the answer when it is needed.
+    /// [`echo`](Self::echo) under TCE's name for calls that are awaited later.
     pub fn echo_async(&self, text: &str) -> rt::Pending<String> {
-        self.0.call(&Self::ECHO, (text,))
+        self.echo(text)
     }
 
-    /// `test::Server::timeout`: interface 2, operation 1 on the wire.
-    pub async fn timeout(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.timeout_async(secs).await
+    pub fn timeout(&self, secs: i32) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::TIMEOUT, (secs,))
     }
 
-    /// [`timeout`](Self::timeout), sent now: await the answer when it is needed.
+    /// [`timeout`](Self::timeout) under TCE's name for calls that are awaited later.
     pub fn timeout_async(&self, secs: i32) -> rt::Pending<()> {
-        self.0.call(&Self::TIMEOUT, (secs,))
+        self.timeout(secs)
     }
 
-    /// [`timeout`](Self::timeout), without an answer: done when it is sent.
+    /// [`timeout`](Self::timeout) oneway: done when it is sent, without an answer.
     pub async fn timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::TIMEOUT, (secs,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::TIMEOUT, (secs,)).await
     }
 
-    /// `test::Server::heartbeat`: interface 2, operation 2 on the wire.
-    pub async fn heartbeat(&self, hello: &str) -> Result<(), rt::RpcError> {
-        self.heartbeat_async(hello).await
+    pub fn heartbeat(&self, hello: &str) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::HEARTBEAT, (hello,))
     }
 
-    /// [`heartbeat`](Self::heartbeat), sent now: await the answer when it is needed.
+    /// [`heartbeat`](Self::heartbeat) under TCE's name for calls that are awaited later.
     pub fn heartbeat_async(&self, hello: &str) -> rt::Pending<()> {
-        self.0.call(&Self::HEARTBEAT, (hello,))
+        self.heartbeat(hello)
     }
 
-    /// [`heartbeat`](Self::heartbeat), without an answer: done when it is sent.
+    /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
     pub async fn heartbeat_oneway(&self, hello: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT, (hello,)).await
+        rt::TypedProxy::as_proxy(self).oneway(&Self::HEARTBEAT, (hello,)).await
     }
 
-    /// `test::Server::bidirection`: interface 2, operation 3 on the wire.
-    pub async fn bidirection(&self) -> Result<(), rt::RpcError> {
-        self.bidirection_async().await
+    pub fn bidirection(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::BIDIRECTION, ())
     }
 
-    /// [`bidirection`](Self::bidirection), sent now: await the answer when it is needed.
+    /// [`bidirection`](Self::bidirection) under TCE's name for calls that are awaited later.
     pub fn bidirection_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::BIDIRECTION, ())
+        self.bidirection()
     }
 
-    /// [`bidirection`](Self::bidirection), without an answer: done when it is sent.
+    /// [`bidirection`](Self::bidirection) oneway: done when it is sent, without an answer.
     pub async fn bidirection_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BIDIRECTION, ()).await
-    }
-
-    /// `test::BaseServer::datetime`: interface 0, operation 0 on the wire.
-    pub async fn datetime(&self) -> Result<String, rt::RpcError> {
-        self.datetime_async().await
-    }
-
-    /// [`datetime`](Self::datetime), sent now: await the answer when it is needed.
-    pub fn datetime_async(&self) -> rt::Pending<String> {
-        self.0.call(&Self::DATETIME, ())
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BIDIRECTION, ()).await
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `test::ITerminal`: interface 3 on the wire.
+/// Implement each operation as an `async fn` to serve `test::ITerminal`, interface 3 on the wire.
 pub trait ITerminal: Send + Sync + 'static {
-    /// `test::ITerminal::onMessage`: interface 3, operation 0 on the wire.
+    /// `test::ITerminal::onMessage` in the IDL.
     fn on_message(
         &self,
         message: String,
@@ -572,12 +426,12 @@ pub trait ITerminal: Send + Sync + 'static {
 pub struct ITerminalServant<T>(::std::sync::Arc<T>);
 
 impl<T: ITerminal> ITerminalServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -615,7 +469,7 @@ pub(super) fn dispatch_i_terminal<T: ITerminal>(
         0 => {
             call.run(
                 servant,
-                |servant, (message,): (String,), ctx| async move {
+                |servant, (message,), ctx| async move {
                     let result = T::on_message(&servant, message, &ctx).await;
                     (ctx, result)
                 },
@@ -625,13 +479,19 @@ pub(super) fn dispatch_i_terminal<T: ITerminal>(
     }
 }
 
-/// Calls `test::ITerminal`: interface 3 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `test::ITerminal`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ITerminalPrx(rt::Proxy);
+
+impl rt::TypedProxy for ITerminalPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl ITerminalPrx {
     const ON_MESSAGE: rt::Operation = rt::Operation::new(
@@ -640,68 +500,17 @@ impl ITerminalPrx {
         0,
     );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `test::ITerminal::onMessage`: interface 3, operation 0 on the wire.
-    pub async fn on_message(&self, message: &str) -> Result<(), rt::RpcError> {
-        self.on_message_async(message).await
-    }
-
-    /// [`on_message`](Self::on_message), sent now: await the answer when it is needed.
-    pub fn on_message_async(&self, message: &str) -> rt::Pending<()> {
+    /// `test::ITerminal::onMessage` in the IDL.
+    pub fn on_message(&self, message: &str) -> rt::Pending<()> {
         self.0.call(&Self::ON_MESSAGE, (message,))
     }
 
-    /// [`on_message`](Self::on_message), without an answer: done when it is sent.
+    /// [`on_message`](Self::on_message) under TCE's name for calls that are awaited later.
+    pub fn on_message_async(&self, message: &str) -> rt::Pending<()> {
+        self.on_message(message)
+    }
+
+    /// [`on_message`](Self::on_message) oneway: done when it is sent, without an answer.
     pub async fn on_message_oneway(&self, message: &str) -> Result<(), rt::RpcError> {
         self.0.oneway(&Self::ON_MESSAGE, (message,)).await
     }

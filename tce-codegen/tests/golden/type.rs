@@ -2,10 +2,8 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct type::Kind` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Kind {
-    /// `string name` of the IDL.
     pub name: String,
 }
 

@@ -2,10 +2,10 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `struct uses_type::Thing` of the IDL.
+pub use rt::TypedProxy as _;
+
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Thing {
-    /// `type::Kind kind` of the IDL.
     pub kind: super::r#type::Kind,
 }
 
@@ -25,9 +25,8 @@ impl rt::Unmarshal for Thing {
     }
 }
 
-/// What a servant implements, each operation as an `async fn`, to serve `uses_type::Shop`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `uses_type::Shop`, interface 0 on the wire.
 pub trait Shop: super::mixed_case::ShelfLife {
-    /// `uses_type::Shop::sell`: interface 0, operation 0 on the wire.
     fn sell(
         &self,
         thing: Thing,
@@ -43,12 +42,12 @@ pub trait Shop: super::mixed_case::ShelfLife {
 pub struct ShopServant<T>(::std::sync::Arc<T>);
 
 impl<T: Shop> ShopServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -105,11 +104,7 @@ pub(super) fn dispatch_shop<T: Shop>(
         0 => {
             call.run(
                 servant,
-                |
-                    servant,
-                    (thing, request): (Thing, super::mixed_case::HttpRequest),
-                    ctx|
-                async move {
+                |servant, (thing, request), ctx| async move {
                     let result = T::sell(&servant, thing, request, &ctx).await;
                     (ctx, result)
                 },
@@ -119,118 +114,51 @@ pub(super) fn dispatch_shop<T: Shop>(
     }
 }
 
-/// Calls `uses_type::Shop`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `uses_type::Shop`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
-pub struct ShopPrx(rt::Proxy);
+pub struct ShopPrx(super::mixed_case::ShelfLifePrx);
+
+impl rt::TypedProxy for ShopPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for ShopPrx {
+    type Target = super::mixed_case::ShelfLifePrx;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<ShopPrx> for super::mixed_case::ShelfLifePrx {
+    fn from(derived: ShopPrx) -> Self {
+        derived.0
+    }
+}
 
 impl ShopPrx {
     const SELL: rt::Operation = rt::Operation::new("uses_type::Shop::sell", 0, 0);
-    const DAYS_LEFT: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::daysLEFT",
-        0,
-        0,
-    );
-    const XML_HTTP_REQUEST2SEND: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::XMLHttp_request2send",
-        0,
-        1,
-    );
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `uses_type::Shop::sell`: interface 0, operation 0 on the wire.
-    pub async fn sell(
+    pub fn sell(
         &self,
         thing: &Thing,
         request: &super::mixed_case::HttpRequest,
-    ) -> Result<super::r#type::Kind, rt::RpcError> {
-        self.sell_async(thing, request).await
+    ) -> rt::Pending<super::r#type::Kind> {
+        rt::TypedProxy::as_proxy(self).call(&Self::SELL, (thing, request))
     }
 
-    /// [`sell`](Self::sell), sent now: await the answer when it is needed.
+    /// [`sell`](Self::sell) under TCE's name for calls that are awaited later.
     pub fn sell_async(
         &self,
         thing: &Thing,
         request: &super::mixed_case::HttpRequest,
     ) -> rt::Pending<super::r#type::Kind> {
-        self.0.call(&Self::SELL, (thing, request))
-    }
-
-    /// `MixedCase::shelfLife::daysLEFT`: interface 0, operation 0 on the wire.
-    pub async fn days_left(&self, shelf_number: i32) -> Result<i32, rt::RpcError> {
-        self.days_left_async(shelf_number).await
-    }
-
-    /// [`days_left`](Self::days_left), sent now: await the answer when it is needed.
-    pub fn days_left_async(&self, shelf_number: i32) -> rt::Pending<i32> {
-        self.0.call(&Self::DAYS_LEFT, (shelf_number,))
-    }
-
-    /// `MixedCase::shelfLife::XMLHttp_request2send`: interface 0, operation 1 on the wire.
-    pub async fn xml_http_request2send(&self) -> Result<(), rt::RpcError> {
-        self.xml_http_request2send_async().await
-    }
-
-    /// [`xml_http_request2send`](Self::xml_http_request2send), sent now: await the answer when it is needed.
-    pub fn xml_http_request2send_async(&self) -> rt::Pending<()> {
-        self.0.call(&Self::XML_HTTP_REQUEST2SEND, ())
-    }
-
-    /// [`xml_http_request2send`](Self::xml_http_request2send), without an answer: done when it is sent.
-    pub async fn xml_http_request2send_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ()).await
+        self.sell(thing, request)
     }
 }

@@ -2,46 +2,31 @@
 
 use ::tce_runtime::codegen as rt;
 
-/// `sequence<byte> zoo::Bytes` of the IDL.
+pub use rt::TypedProxy as _;
+
 pub type Bytes = Vec<u8>;
 
-/// `sequence<int> zoo::IntList` of the IDL.
 pub type IntList = Vec<i32>;
 
-/// `sequence<string> zoo::StrList` of the IDL.
 pub type StrList = Vec<String>;
 
-/// `sequence<zoo::IntList> zoo::IntTable` of the IDL.
 pub type IntTable = Vec<IntList>;
 
-/// `dictionary<string, int> zoo::StrInt` of the IDL.
 pub type StrInt = ::std::collections::BTreeMap<String, i32>;
 
-/// `dictionary<int, string> zoo::IntStr` of the IDL.
 pub type IntStr = ::std::collections::BTreeMap<i32, String>;
 
-/// `struct zoo::Pet` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pet {
-    /// `string name` of the IDL.
     pub name: String,
-    /// `byte b` of the IDL.
     pub b: u8,
-    /// `bool flag` of the IDL.
     pub flag: bool,
-    /// `short s` of the IDL.
     pub s: i16,
-    /// `int i` of the IDL.
     pub i: i32,
-    /// `long l` of the IDL.
     pub l: i64,
-    /// `float flt` of the IDL.
     pub flt: f32,
-    /// `double dbl` of the IDL.
     pub dbl: f64,
-    /// `zoo::StrList tags` of the IDL.
     pub tags: StrList,
-    /// `zoo::Bytes blob` of the IDL.
     pub blob: Bytes,
 }
 
@@ -81,22 +66,15 @@ impl rt::Unmarshal for Pet {
     }
 }
 
-/// `sequence<zoo::Pet> zoo::PetList` of the IDL.
 pub type PetList = Vec<Pet>;
 
-/// `dictionary<string, zoo::Pet> zoo::PetsNamed` of the IDL.
 pub type PetsNamed = ::std::collections::BTreeMap<String, Pet>;
 
-/// `struct zoo::Family` of the IDL.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Family {
-    /// `string name` of the IDL.
     pub name: String,
-    /// `zoo::PetList pets` of the IDL.
     pub pets: PetList,
-    /// `zoo::PetsNamed named` of the IDL.
     pub named: PetsNamed,
-    /// `zoo::Pet chief` of the IDL.
     pub chief: Pet,
 }
 
@@ -123,117 +101,63 @@ impl rt::Unmarshal for Family {
     }
 }
 
-/// The parameters of `zoo::Keeper::many`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct KeeperManyParams {
-    /// `byte b` of the IDL.
-    pub b: u8,
-    /// `bool flag` of the IDL.
-    pub flag: bool,
-    /// `short s` of the IDL.
-    pub s: i16,
-    /// `int i` of the IDL.
-    pub i: i32,
-    /// `long l` of the IDL.
-    pub l: i64,
-    /// `float flt` of the IDL.
-    pub flt: f32,
-    /// `double dbl` of the IDL.
-    pub dbl: f64,
-    /// `string text` of the IDL.
-    pub text: String,
-}
-
-impl rt::Marshal for KeeperManyParams {
-    fn marshal(&self, out: &mut rt::Writer<'_>) {
-        self.b.marshal(out);
-        self.flag.marshal(out);
-        self.s.marshal(out);
-        self.i.marshal(out);
-        self.l.marshal(out);
-        self.flt.marshal(out);
-        self.dbl.marshal(out);
-        self.text.marshal(out);
-    }
-}
-
-impl rt::Unmarshal for KeeperManyParams {
-    const MIN_SIZE: usize = u8::MIN_SIZE + bool::MIN_SIZE + i16::MIN_SIZE + i32::MIN_SIZE
-        + i64::MIN_SIZE + f32::MIN_SIZE + f64::MIN_SIZE + String::MIN_SIZE;
-
-    fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self {
-            b: u8::unmarshal(input)?,
-            flag: bool::unmarshal(input)?,
-            s: i16::unmarshal(input)?,
-            i: i32::unmarshal(input)?,
-            l: i64::unmarshal(input)?,
-            flt: f32::unmarshal(input)?,
-            dbl: f64::unmarshal(input)?,
-            text: String::unmarshal(input)?,
-        })
-    }
-}
-
-/// What a servant implements, each operation as an `async fn`, to serve `zoo::Keeper`: interface 0 on the wire.
+/// Implement each operation as an `async fn` to serve `zoo::Keeper`, interface 0 on the wire.
 pub trait Keeper: Send + Sync + 'static {
-    /// `zoo::Keeper::roundtrip`: interface 0, operation 0 on the wire.
     fn roundtrip(
         &self,
         fam: Family,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Family, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::table`: interface 0, operation 1 on the wire.
     fn table(
         &self,
         t: IntTable,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<IntTable, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::blob`: interface 0, operation 2 on the wire.
     fn blob(
         &self,
         data: Bytes,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<Bytes, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::counts`: interface 0, operation 3 on the wire.
     fn counts(
         &self,
         c: StrInt,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<StrInt, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::names`: interface 0, operation 4 on the wire.
     fn names(
         &self,
         c: IntStr,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<IntStr, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::many`: interface 0, operation 5 on the wire.
     fn many(
         &self,
-        params: KeeperManyParams,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: String,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
 
-    /// `zoo::Keeper::big`: interface 0, operation 6 on the wire.
     fn big(
         &self,
         v: i64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<i64, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::real`: interface 0, operation 7 on the wire.
     fn real(
         &self,
         v: f64,
         ctx: &rt::Context,
     ) -> impl ::std::future::Future<Output = Result<f64, rt::Fault>> + Send;
 
-    /// `zoo::Keeper::truth`: interface 0, operation 8 on the wire.
     fn truth(
         &self,
         v: bool,
@@ -246,12 +170,12 @@ pub trait Keeper: Send + Sync + 'static {
 pub struct KeeperServant<T>(::std::sync::Arc<T>);
 
 impl<T: Keeper> KeeperServant<T> {
-    /// Serves `servant`.
+    /// Serves an implementation that it owns.
     pub fn new(servant: T) -> Self {
         Self::from_arc(::std::sync::Arc::new(servant))
     }
 
-    /// Serves `servant`, which stays shared with whoever else holds it.
+    /// Serves an implementation that the program shares.
     pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
         Self(servant)
     }
@@ -323,7 +247,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         0 => {
             call.run(
                 servant,
-                |servant, (fam,): (Family,), ctx| async move {
+                |servant, (fam,), ctx| async move {
                     let result = T::roundtrip(&servant, fam, &ctx).await;
                     (ctx, result)
                 },
@@ -332,7 +256,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         1 => {
             call.run(
                 servant,
-                |servant, (t,): (IntTable,), ctx| async move {
+                |servant, (t,), ctx| async move {
                     let result = T::table(&servant, t, &ctx).await;
                     (ctx, result)
                 },
@@ -341,7 +265,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         2 => {
             call.run(
                 servant,
-                |servant, (data,): (Bytes,), ctx| async move {
+                |servant, (data,), ctx| async move {
                     let result = T::blob(&servant, data, &ctx).await;
                     (ctx, result)
                 },
@@ -350,7 +274,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         3 => {
             call.run(
                 servant,
-                |servant, (c,): (StrInt,), ctx| async move {
+                |servant, (c,), ctx| async move {
                     let result = T::counts(&servant, c, &ctx).await;
                     (ctx, result)
                 },
@@ -359,7 +283,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         4 => {
             call.run(
                 servant,
-                |servant, (c,): (IntStr,), ctx| async move {
+                |servant, (c,), ctx| async move {
                     let result = T::names(&servant, c, &ctx).await;
                     (ctx, result)
                 },
@@ -368,8 +292,20 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         5 => {
             call.run(
                 servant,
-                |servant, params: KeeperManyParams, ctx| async move {
-                    let result = T::many(&servant, params, &ctx).await;
+                |servant, (b, flag, s, i, l, flt, dbl, text), ctx| async move {
+                    let result = T::many(
+                            &servant,
+                            b,
+                            flag,
+                            s,
+                            i,
+                            l,
+                            flt,
+                            dbl,
+                            text,
+                            &ctx,
+                        )
+                        .await;
                     (ctx, result)
                 },
             );
@@ -377,7 +313,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         6 => {
             call.run(
                 servant,
-                |servant, (v,): (i64,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::big(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -386,7 +322,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         7 => {
             call.run(
                 servant,
-                |servant, (v,): (f64,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::real(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -395,7 +331,7 @@ pub(super) fn dispatch_keeper<T: Keeper>(
         8 => {
             call.run(
                 servant,
-                |servant, (v,): (bool,), ctx| async move {
+                |servant, (v,), ctx| async move {
                     let result = T::truth(&servant, v, &ctx).await;
                     (ctx, result)
                 },
@@ -405,13 +341,19 @@ pub(super) fn dispatch_keeper<T: Keeper>(
     }
 }
 
-/// Calls `zoo::Keeper`: interface 0 on the wire.
-///
-/// # Errors
-///
-/// A call that fails says in its `RpcError` on which side, for which peer and operation, and whether a retry can help.
+/// Calls `zoo::Keeper`, interface 0 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct KeeperPrx(rt::Proxy);
+
+impl rt::TypedProxy for KeeperPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
 
 impl KeeperPrx {
     const ROUNDTRIP: rt::Operation = rt::Operation::new("zoo::Keeper::roundtrip", 0, 0);
@@ -424,152 +366,119 @@ impl KeeperPrx {
     const REAL: rt::Operation = rt::Operation::new("zoo::Keeper::real", 0, 7);
     const TRUTH: rt::Operation = rt::Operation::new("zoo::Keeper::truth", 0, 8);
 
-    /// A proxy on a connection of its own to `endpoint`, for example `tcp://127.0.0.1:12002`.
-    pub async fn connect(
-        communicator: &rt::Communicator,
-        endpoint: &str,
-    ) -> Result<Self, rt::RpcError> {
-        rt::Proxy::connect(communicator, endpoint).await.map(Self)
-    }
-
-    /// A proxy on a connection that is there already.
-    pub fn new(connection: &rt::Connection) -> Self {
-        Self(rt::Proxy::new(connection))
-    }
-
-    /// In a servant: a proxy to whoever called.
-    pub fn to_caller(ctx: &rt::Context) -> Self {
-        Self(rt::Proxy::to_caller(ctx))
-    }
-
-    /// In a server: a proxy to a user, by a connection to the gateway where that user is.
-    pub fn to_user(gateway: &rt::Connection, user: &str) -> Self {
-        Self(rt::Proxy::to_user(gateway, user))
-    }
-
-    /// The connection that carries the calls.
-    pub fn connection(&self) -> &rt::Connection {
-        self.0.connection()
-    }
-
-    /// The same proxy with another time limit for each of its calls.
-    #[must_use]
-    pub fn with_timeout(&self, timeout: ::std::time::Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// The same proxy whose calls over a message queue are dropped unprocessed when no
-    /// servant has taken them after `linger`, in whole seconds, rounded up. Over a
-    /// stream it does nothing.
-    #[must_use]
-    pub fn with_linger(&self, linger: ::std::time::Duration) -> Self {
-        Self(self.0.with_linger(linger))
-    }
-
-    /// The same proxy with entries for the extra of each of its calls.
-    #[must_use]
-    pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        extra: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        Self(self.0.with_extra(extra))
-    }
-
-    /// `zoo::Keeper::roundtrip`: interface 0, operation 0 on the wire.
-    pub async fn roundtrip(&self, fam: &Family) -> Result<Family, rt::RpcError> {
-        self.roundtrip_async(fam).await
-    }
-
-    /// [`roundtrip`](Self::roundtrip), sent now: await the answer when it is needed.
-    pub fn roundtrip_async(&self, fam: &Family) -> rt::Pending<Family> {
+    pub fn roundtrip(&self, fam: &Family) -> rt::Pending<Family> {
         self.0.call(&Self::ROUNDTRIP, (fam,))
     }
 
-    /// `zoo::Keeper::table`: interface 0, operation 1 on the wire.
-    pub async fn table(&self, t: &[IntList]) -> Result<IntTable, rt::RpcError> {
-        self.table_async(t).await
+    /// [`roundtrip`](Self::roundtrip) under TCE's name for calls that are awaited later.
+    pub fn roundtrip_async(&self, fam: &Family) -> rt::Pending<Family> {
+        self.roundtrip(fam)
     }
 
-    /// [`table`](Self::table), sent now: await the answer when it is needed.
-    pub fn table_async(&self, t: &[IntList]) -> rt::Pending<IntTable> {
+    pub fn table(&self, t: &[IntList]) -> rt::Pending<IntTable> {
         self.0.call(&Self::TABLE, (t,))
     }
 
-    /// `zoo::Keeper::blob`: interface 0, operation 2 on the wire.
-    pub async fn blob(&self, data: &[u8]) -> Result<Bytes, rt::RpcError> {
-        self.blob_async(data).await
+    /// [`table`](Self::table) under TCE's name for calls that are awaited later.
+    pub fn table_async(&self, t: &[IntList]) -> rt::Pending<IntTable> {
+        self.table(t)
     }
 
-    /// [`blob`](Self::blob), sent now: await the answer when it is needed.
-    pub fn blob_async(&self, data: &[u8]) -> rt::Pending<Bytes> {
+    pub fn blob(&self, data: &[u8]) -> rt::Pending<Bytes> {
         self.0.call(&Self::BLOB, (data,))
     }
 
-    /// `zoo::Keeper::counts`: interface 0, operation 3 on the wire.
-    pub async fn counts(&self, c: &StrInt) -> Result<StrInt, rt::RpcError> {
-        self.counts_async(c).await
+    /// [`blob`](Self::blob) under TCE's name for calls that are awaited later.
+    pub fn blob_async(&self, data: &[u8]) -> rt::Pending<Bytes> {
+        self.blob(data)
     }
 
-    /// [`counts`](Self::counts), sent now: await the answer when it is needed.
-    pub fn counts_async(&self, c: &StrInt) -> rt::Pending<StrInt> {
+    pub fn counts(&self, c: &StrInt) -> rt::Pending<StrInt> {
         self.0.call(&Self::COUNTS, (c,))
     }
 
-    /// `zoo::Keeper::names`: interface 0, operation 4 on the wire.
-    pub async fn names(&self, c: &IntStr) -> Result<IntStr, rt::RpcError> {
-        self.names_async(c).await
+    /// [`counts`](Self::counts) under TCE's name for calls that are awaited later.
+    pub fn counts_async(&self, c: &StrInt) -> rt::Pending<StrInt> {
+        self.counts(c)
     }
 
-    /// [`names`](Self::names), sent now: await the answer when it is needed.
-    pub fn names_async(&self, c: &IntStr) -> rt::Pending<IntStr> {
+    pub fn names(&self, c: &IntStr) -> rt::Pending<IntStr> {
         self.0.call(&Self::NAMES, (c,))
     }
 
-    /// `zoo::Keeper::many`: interface 0, operation 5 on the wire.
-    pub async fn many(&self, params: &KeeperManyParams) -> Result<(), rt::RpcError> {
-        self.many_async(params).await
+    /// [`names`](Self::names) under TCE's name for calls that are awaited later.
+    pub fn names_async(&self, c: &IntStr) -> rt::Pending<IntStr> {
+        self.names(c)
     }
 
-    /// [`many`](Self::many), sent now: await the answer when it is needed.
-    pub fn many_async(&self, params: &KeeperManyParams) -> rt::Pending<()> {
-        self.0.call(&Self::MANY, params)
+    pub fn many(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: &str,
+    ) -> rt::Pending<()> {
+        self.0.call(&Self::MANY, (b, flag, s, i, l, flt, dbl, text))
     }
 
-    /// [`many`](Self::many), without an answer: done when it is sent.
+    /// [`many`](Self::many) under TCE's name for calls that are awaited later.
+    pub fn many_async(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: &str,
+    ) -> rt::Pending<()> {
+        self.many(b, flag, s, i, l, flt, dbl, text)
+    }
+
+    /// [`many`](Self::many) oneway: done when it is sent, without an answer.
     pub async fn many_oneway(
         &self,
-        params: &KeeperManyParams,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: &str,
     ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::MANY, params).await
+        self.0.oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text)).await
     }
 
-    /// `zoo::Keeper::big`: interface 0, operation 6 on the wire.
-    pub async fn big(&self, v: i64) -> Result<i64, rt::RpcError> {
-        self.big_async(v).await
-    }
-
-    /// [`big`](Self::big), sent now: await the answer when it is needed.
-    pub fn big_async(&self, v: i64) -> rt::Pending<i64> {
+    pub fn big(&self, v: i64) -> rt::Pending<i64> {
         self.0.call(&Self::BIG, (v,))
     }
 
-    /// `zoo::Keeper::real`: interface 0, operation 7 on the wire.
-    pub async fn real(&self, v: f64) -> Result<f64, rt::RpcError> {
-        self.real_async(v).await
+    /// [`big`](Self::big) under TCE's name for calls that are awaited later.
+    pub fn big_async(&self, v: i64) -> rt::Pending<i64> {
+        self.big(v)
     }
 
-    /// [`real`](Self::real), sent now: await the answer when it is needed.
-    pub fn real_async(&self, v: f64) -> rt::Pending<f64> {
+    pub fn real(&self, v: f64) -> rt::Pending<f64> {
         self.0.call(&Self::REAL, (v,))
     }
 
-    /// `zoo::Keeper::truth`: interface 0, operation 8 on the wire.
-    pub async fn truth(&self, v: bool) -> Result<bool, rt::RpcError> {
-        self.truth_async(v).await
+    /// [`real`](Self::real) under TCE's name for calls that are awaited later.
+    pub fn real_async(&self, v: f64) -> rt::Pending<f64> {
+        self.real(v)
     }
 
-    /// [`truth`](Self::truth), sent now: await the answer when it is needed.
-    pub fn truth_async(&self, v: bool) -> rt::Pending<bool> {
+    pub fn truth(&self, v: bool) -> rt::Pending<bool> {
         self.0.call(&Self::TRUTH, (v,))
+    }
+
+    /// [`truth`](Self::truth) under TCE's name for calls that are awaited later.
+    pub fn truth_async(&self, v: bool) -> rt::Pending<bool> {
+        self.truth(v)
     }
 }

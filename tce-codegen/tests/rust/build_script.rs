@@ -35,9 +35,8 @@ module MixedCase { struct Day { int number; }; }
 
 #[test]
 fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
-    let codegen = workspace().join("tce-codegen");
-    let manifest = format!("[build-dependencies]\ntce-codegen.path = {codegen:?}\n");
-    let package = Package::new("build-script", "2024", &manifest);
+    let manifest = build_dependencies();
+    let package = Package::new("build-script", "2024", "tce-runtime", &manifest);
     package.write("build.rs", BUILD_RS);
     package.write("src/main.rs", MAIN_RS);
     package.write("idl/shop.idl", SHOP_IDL);
@@ -47,7 +46,7 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "module money { struct Amount { long cents; }; }",
     );
 
-    // Only checked: the build script runs all the same, and no dependency is compiled for `main`.
+    // `check` runs the build script, too, and compiles no dependency for `main`.
     let built = package.try_cargo(&["check"]);
     let stderr = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{stderr}");
@@ -56,7 +55,7 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         "the unknown annotation is a warning: {stderr}"
     );
 
-    // An import is watched too, and what is wrong with it is shown as lines.
+    // A change of an import runs the script again; its errors are shown as lines.
     package.write(
         "idl/common/money.idl",
         "module money { struct Amount { lng cents; }; }",
@@ -75,7 +74,7 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
     );
     package.cargo(&["check"]);
 
-    // The next run finds a lock; what it says, and then the index file, is watched too.
+    // So does a change of the lock, and of the index file.
     package.write("idl/tce.lock", "version = 1\nshop.Shop = 8\n");
     package.write("idl/ifx-index-list.txt", "shop.Shop=7\n\n");
     let moved = package.try_cargo(&["check"]);
@@ -89,4 +88,62 @@ fn a_build_script_compiles_idl_and_tells_cargo_about_it() {
         !package.try_cargo(&["check"]).status.success(),
         "an index file is watched too"
     );
+}
+
+const OPTIONS_BUILD_RS: &str = r##"
+use tce_codegen::MapType;
+
+fn main() -> Result<(), tce_codegen::Error> {
+    tce_codegen::configure()
+        .runtime("my_tce")
+        .map_type(MapType::HashMap)
+        .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
+        .type_attribute("shop.Price", "#[derive(PartialOrd)] #[serde(deny_unknown_fields)]")
+        .field_attribute("Price.in_cents", r#"#[serde(rename = "cents")]"#)
+        .compile(&["idl/shop.idl"])
+}
+"##;
+
+const OPTIONS_MAIN_RS: &str = r#"
+#![deny(warnings)]
+
+my_tce::include_idl!(shop);
+
+use shop::*;
+
+fn is_serde<T: serde::Serialize + serde::de::DeserializeOwned>(_: &T) {}
+
+fn main() {
+    let stock: std::collections::HashMap<String, i32> = Stock::new();
+    is_serde(&Shelf { stock });
+    let price = Price { in_cents: 250 };
+    is_serde(&price);
+    assert!(price > Price::default());
+    // `use shop::*` brings the methods of all proxies.
+    let _ = |connection: &my_tce::Connection| ShopPrx::new(connection).ping();
+}
+"#;
+
+const OPTIONS_IDL: &str = "module shop {
+    struct Price { int in_cents; };
+    dictionary<string, int> Stock;
+    struct Shelf { Stock stock; };
+    interface Shop { Stock sell(Stock sold); };
+}
+";
+
+#[test]
+fn options_add_attributes_and_choose_map_and_runtime() {
+    let manifest = "serde = { version = \"1\", features = [\"derive\"] }\n\n".to_owned();
+    let manifest = manifest + &build_dependencies();
+    let package = Package::new("options", "2024", "my_tce", &manifest);
+    package.write("build.rs", OPTIONS_BUILD_RS);
+    package.write("src/main.rs", OPTIONS_MAIN_RS);
+    package.write("idl/shop.idl", OPTIONS_IDL);
+    package.cargo(&["check"]);
+}
+
+fn build_dependencies() -> String {
+    let codegen = workspace().join("tce-codegen");
+    format!("[build-dependencies]\ntce-codegen.path = {codegen:?}\n")
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tce_codegen::{GeneratedFile, generate};
-use tce_idl::{Options, compile, render};
+use tce_codegen::{GeneratedFile, Options, generate};
+use tce_idl::{compile, render};
 
-/// The folder of the features' IDL and of the code agreed on for it.
+/// The folder of the features' IDL and of the code recorded for it.
 pub(crate) fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -26,7 +26,7 @@ pub(crate) fn golden() -> Vec<GeneratedFile> {
 }
 
 fn code(feature: &Path) -> Vec<GeneratedFile> {
-    let options = Options::new().include_dir(golden_dir().join("import"));
+    let options = tce_idl::Options::new().include_dir(golden_dir().join("import"));
     let compilation = compile(&[feature], &options);
     let Some(model) = compilation.model else {
         panic!(
@@ -34,5 +34,5 @@ fn code(feature: &Path) -> Vec<GeneratedFile> {
             render::human(&compilation.diagnostics, &compilation.sources, false)
         );
     };
-    generate(&model, "rust").unwrap()
+    generate(&model, "rust", &Options::default()).unwrap()
 }

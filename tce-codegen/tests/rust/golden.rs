@@ -8,7 +8,7 @@ use tce_codegen::{check, write};
 use crate::features::{golden, golden_dir};
 
 #[test]
-fn every_feature_gives_the_code_that_was_agreed_on() {
+fn every_feature_gives_the_recorded_code() {
     let files = golden();
     if std::env::var_os("BLESS").is_some() {
         write(&files, &golden_dir()).unwrap();
@@ -24,7 +24,7 @@ fn every_feature_gives_the_code_that_was_agreed_on() {
     }
     assert!(
         stale.is_empty(),
-        "{report}if this is as it should be, run again with BLESS=1"
+        "{report}if the new code is right, record it with BLESS=1"
     );
 }
 

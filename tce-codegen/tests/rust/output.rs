@@ -3,11 +3,12 @@
 use std::fs;
 use std::time::SystemTime;
 
-use tce_codegen::{GeneratedFile, StaleFile, Staleness, check, generate, write};
+use tce_codegen::{GeneratedFile, Options, StaleFile, Staleness, check, generate, write};
 use tempfile::tempdir;
 
 fn code(idl: &str) -> Vec<GeneratedFile> {
-    generate(&tce_idl::compile_str(idl).model.unwrap(), "rust").unwrap()
+    let model = tce_idl::compile_str(idl).model.unwrap();
+    generate(&model, "rust", &Options::default()).unwrap()
 }
 
 #[test]
@@ -80,9 +81,14 @@ fn a_folder_that_is_not_there_lacks_every_file() {
 
 #[test]
 fn an_unknown_language_is_refused_with_those_that_are_known() {
-    let error = generate(&tce_idl::model::Model::default(), "cobol").unwrap_err();
+    let error = generate(
+        &tce_idl::model::Model::default(),
+        "cobol",
+        &Options::default(),
+    )
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no back end writes `cobol`: there is `rust`"
+        "no back end writes `cobol`: known are `rust`"
     );
 }

@@ -15,20 +15,22 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// A package that uses the runtime, with more for its manifest.
-    pub(crate) fn new(name: &str, edition: &str, manifest: &str) -> Self {
+    /// A package that has the runtime under the name `runtime`. `manifest` goes on from
+    /// within its dependencies.
+    pub(crate) fn new(name: &str, edition: &str, runtime: &str, manifest: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let package = Self { folder };
-        let runtime = workspace().join("tce-runtime");
-        // Generated code needs no optional transport, and their libraries take longest to build.
+        let path = workspace().join("tce-runtime");
+        // Generated code needs no optional transport, whose libraries take longest to build.
         let manifest = format!(
             "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = {edition:?}\n\n\
              [dependencies]\n\
-             tce-runtime = {{ path = {runtime:?}, default-features = false }}\n\n\
+             {runtime} = {{ package = \"tce-runtime\", path = {path:?}, \
+             default-features = false }}\n\
              {manifest}\n[workspace]\n"
         );
         package.write("Cargo.toml", &manifest);
-        // The versions that the workspace is tested with, and that are there offline.
+        // The versions with which the workspace is tested, and which are available offline.
         let lock = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
         package.write("Cargo.lock", &lock);
         package
@@ -41,7 +43,7 @@ impl Package {
         fs::write(path, contents).unwrap();
     }
 
-    /// Runs cargo, whatever comes of it.
+    /// Runs cargo.
     pub(crate) fn try_cargo(&self, arguments: &[&str]) -> Output {
         // One folder for all packages, apart from the build that runs this test.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
@@ -49,7 +51,6 @@ impl Package {
             .args(arguments)
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", target)
-            // Nothing here is debugged or built twice.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_NET_OFFLINE", "true")

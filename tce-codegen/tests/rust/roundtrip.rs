@@ -1,5 +1,7 @@
 //! Generated structs through the real runtime: what is marshalled comes back.
 
+use std::collections::{BTreeMap, HashMap};
+
 use tce_runtime::codegen::{Marshal, Reader, Unmarshal, Writer};
 
 use self::zoo::{Family, Pet};
@@ -7,7 +9,8 @@ use self::zoo::{Family, Pet};
 #[expect(
     dead_code,
     unreachable_pub,
-    reason = "these tests call nothing and export nothing"
+    clippy::too_many_arguments,
+    reason = "these tests only marshal, and export nothing"
 )]
 mod zoo {
     include!("../golden/zoo.rs");
@@ -58,4 +61,17 @@ fn bytes_that_end_early_are_an_error() {
     for end in 0..bytes.len() {
         Pet::unmarshal(&mut Reader::new(&bytes[..end])).unwrap_err();
     }
+}
+
+#[test]
+fn a_hash_map_is_on_the_wire_what_a_sorted_one_is() {
+    let sorted: BTreeMap<_, _> = [(7, "Rex".to_owned()), (-1, String::new())].into();
+    let bytes = marshalled(&sorted);
+    let hashed = HashMap::<i32, String>::unmarshal(&mut Reader::new(&bytes)).unwrap();
+    assert_eq!(hashed, sorted.into_iter().collect());
+    let bytes = marshalled(&hashed);
+    let again = HashMap::unmarshal(&mut Reader::new(&bytes)).unwrap();
+    assert_eq!(hashed, again);
+    let endless = [0xff; 4];
+    HashMap::<i32, String>::unmarshal(&mut Reader::new(&endless)).unwrap_err();
 }

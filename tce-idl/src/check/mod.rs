@@ -1,23 +1,15 @@
-//! The rules that a resolved program must keep, one rule a file.
+//! The rules that a resolved program must keep.
 
-mod duplicates;
-mod empty;
-mod endless;
-mod indices;
-mod inherited;
-mod keys;
+mod declarations;
 mod recursion;
+mod indices;
 
 use crate::diagnostic::Diagnostics;
-use crate::resolve::Program;
+use crate::resolve::ResolvedProgram;
 
 /// Reports every rule that the program breaks.
-pub(crate) fn all(program: &Program<'_>, sink: &mut Diagnostics) {
-    empty::check(program, sink);
-    duplicates::check(program, sink);
-    inherited::check(program, sink);
-    keys::check(program, sink);
+pub(crate) fn all(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
+    declarations::check(program, sink);
     recursion::check(program, sink);
-    endless::check(program, sink);
     indices::check(program, sink);
 }

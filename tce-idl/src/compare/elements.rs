@@ -1,17 +1,16 @@
-//! Structs, sequences and dictionaries.
+//! Changes of structs, sequences and dictionaries.
 
 use std::collections::HashMap;
 
-use super::list::{List, Part, Words};
-use super::pairs::Pairs;
-use super::types;
+use super::list::{ListComparison, ListTerms, TypedName};
+use super::versions::{self, Versions};
 use crate::diagnostic::{Breaks, Code, Diagnostic};
 use crate::model::{Element, Model, ModuleId, Struct, Type};
 use crate::source::Span;
 
-const MEMBERS: Words = Words {
-    what: "member",
-    instead: "leave this struct as it is, and make another one for new operations",
+const MEMBERS: ListTerms = ListTerms {
+    noun: "member",
+    instead: "leave this struct unchanged, and declare a new one for new operations",
     added: Code::MemberAdded,
     removed: Code::MemberRemoved,
     retyped: Code::MemberRetyped,
@@ -19,7 +18,7 @@ const MEMBERS: Words = Words {
     reordered: Code::MembersReordered,
 };
 
-/// A type that an IDL declares.
+/// A declared type.
 struct Declared {
     ty: Type,
     module: ModuleId,
@@ -27,12 +26,12 @@ struct Declared {
     kind: &'static str,
 }
 
-pub(super) fn compare(pairs: &Pairs<'_>, found: &mut Vec<Diagnostic>) {
-    let new: HashMap<String, Declared> = declared(pairs.new).collect();
-    for (name, old) in declared(pairs.old) {
+pub(super) fn compare(versions: &Versions<'_>, found: &mut Vec<Diagnostic>) {
+    let new: HashMap<String, Declared> = declared(versions.new).collect();
+    for (name, old) in declared(versions.old) {
         match new.get(&name) {
             None => found.push(removed(&name, &old)),
-            Some(new) => compare_type(pairs, &name, &old, new, found),
+            Some(new) => compare_type(versions, &name, &old, new, found),
         }
     }
 }
@@ -64,15 +63,15 @@ fn declared(model: &Model) -> impl Iterator<Item = (String, Declared)> {
 }
 
 fn removed(name: &str, old: &Declared) -> Diagnostic {
-    let message = format!("{} `{name}` is gone", old.kind);
+    let message = format!("{} `{name}` is removed", old.kind);
     Diagnostic::new(Code::TypeRemoved, message)
-        .at(old.span, "it was here")
-        .help("keep it while programs are compiled that name it")
+        .at(old.span, "it was declared here")
+        .help("keep it as long as programs that use it are compiled")
         .breaks(Breaks::SOURCE)
 }
 
 fn compare_type(
-    pairs: &Pairs<'_>,
+    versions: &Versions<'_>,
     name: &str,
     old: &Declared,
     new: &Declared,
@@ -80,37 +79,40 @@ fn compare_type(
 ) {
     match (old.ty, new.ty) {
         (Type::Struct(before), Type::Struct(after)) => {
-            let (before, after) = (pairs.old.struct_(before), pairs.new.struct_(after));
-            let list = List {
-                pairs,
+            let (before, after) = (versions.old.struct_(before), versions.new.struct_(after));
+            let list = ListComparison {
+                versions,
                 old: members(before),
                 new: members(after),
                 owner: name.to_owned(),
                 span: new.span,
                 modules: (old.module, new.module),
-                words: &MEMBERS,
+                terms: &MEMBERS,
             };
             list.compare(found);
         }
         (Type::Sequence(before), Type::Sequence(after)) => {
             let element = (
-                pairs.old.sequence(before).element,
-                pairs.new.sequence(after).element,
+                versions.old.sequence(before).element,
+                versions.new.sequence(after).element,
             );
-            found.extend(content(pairs, name, "elements", (old, new), element));
+            found.extend(content(versions, name, "elements", (old, new), element));
         }
         (Type::Dictionary(before), Type::Dictionary(after)) => {
-            let (before, after) = (pairs.old.dictionary(before), pairs.new.dictionary(after));
+            let (before, after) = (
+                versions.old.dictionary(before),
+                versions.new.dictionary(after),
+            );
             let (keys, values) = ((before.key, after.key), (before.value, after.value));
-            found.extend(content(pairs, name, "keys", (old, new), keys));
-            found.extend(content(pairs, name, "values", (old, new), values));
+            found.extend(content(versions, name, "keys", (old, new), keys));
+            found.extend(content(versions, name, "values", (old, new), values));
         }
         _ => found.push(replaced(name, old, new)),
     }
 }
 
-fn members(from: &Struct) -> Vec<Part<'_>> {
-    let members = from.members.iter().map(|member| Part {
+fn members(from: &Struct) -> Vec<TypedName<'_>> {
+    let members = from.members.iter().map(|member| TypedName {
         name: &member.name,
         ty: member.ty,
         span: member.span,
@@ -119,27 +121,31 @@ fn members(from: &Struct) -> Vec<Part<'_>> {
 }
 
 fn content(
-    pairs: &Pairs<'_>,
+    versions: &Versions<'_>,
     name: &str,
     what: &str,
     (old, new): (&Declared, &Declared),
     (before, after): (Type, Type),
 ) -> Option<Diagnostic> {
-    let breaks = types::change(pairs, Some(before), Some(after))?;
-    let (was, is) = types::spelled(pairs, (Some(before), old.module), (Some(after), new.module));
-    let message = format!("the {what} of `{name}` are now `{is}`, and were `{was}`");
+    let breaks = versions::change(versions, Some(before), Some(after))?;
+    let (was, is) = versions::spelled(
+        versions,
+        (Some(before), old.module),
+        (Some(after), new.module),
+    );
+    let message = format!("the type of the {what} of `{name}` changed from `{was}` to `{is}`");
     let diagnostic = Diagnostic::new(Code::ContentChanged, message)
         .at(new.span, format!("`{is}` now"))
         .note(old.span, format!("`{was}` before"));
-    let help = format!("keep `{was}`, and make another type for new operations");
+    let help = format!("keep `{was}`, and declare a new type for new operations");
     Some(diagnostic.help(help).breaks(breaks))
 }
 
 fn replaced(name: &str, old: &Declared, new: &Declared) -> Diagnostic {
-    let message = format!("`{name}` is now a {}, and was a {}", new.kind, old.kind);
+    let message = format!("`{name}` changed from a {} to a {}", old.kind, new.kind);
     Diagnostic::new(Code::TypeReplaced, message)
         .at(new.span, format!("a {} now", new.kind))
         .note(old.span, format!("a {} before", old.kind))
-        .help("give the new type a name of its own, and keep the old one")
+        .help("keep the old type, and give the new one another name")
         .breaks(Breaks::BOTH)
 }

@@ -1,36 +1,35 @@
-//! What has names and an order: the members of a struct, the parameters of an operation.
+//! Ordered lists of names and types: the members of a struct, the parameters of an operation.
 
 use std::collections::{HashMap, HashSet};
 
-use super::pairs::Pairs;
-use super::types;
+use super::versions::{self, Versions};
 use crate::diagnostic::{Breaks, Code, Diagnostic};
 use crate::model::{ModuleId, Type};
 use crate::source::Span;
 
 /// One member or parameter.
-pub(super) struct Part<'m> {
+pub(super) struct TypedName<'m> {
     pub(super) name: &'m str,
     pub(super) ty: Type,
     pub(super) span: Span,
 }
 
-/// A list in both versions, and how to speak of it.
-pub(super) struct List<'m> {
-    pub(super) pairs: &'m Pairs<'m>,
-    pub(super) old: Vec<Part<'m>>,
-    pub(super) new: Vec<Part<'m>>,
-    /// Whose it is, as `module.Interface.operation`; and where that stands in the new version.
+/// A list in both versions, and the terms of its diagnostics.
+pub(super) struct ListComparison<'m> {
+    pub(super) versions: &'m Versions<'m>,
+    pub(super) old: Vec<TypedName<'m>>,
+    pub(super) new: Vec<TypedName<'m>>,
+    /// The struct or operation, as `module.Interface.operation`, and its position in the new version.
     pub(super) owner: String,
     pub(super) span: Span,
     pub(super) modules: (ModuleId, ModuleId),
-    pub(super) words: &'static Words,
+    pub(super) terms: &'static ListTerms,
 }
 
-/// What differs between members and parameters.
-pub(super) struct Words {
-    pub(super) what: &'static str,
-    /// What to do instead of changing the list.
+/// The terms and codes for members or for parameters.
+pub(super) struct ListTerms {
+    pub(super) noun: &'static str,
+    /// The advice what to do instead of changing the list.
     pub(super) instead: &'static str,
     pub(super) added: Code,
     pub(super) removed: Code,
@@ -39,18 +38,18 @@ pub(super) struct Words {
     pub(super) reordered: Code,
 }
 
-/// How many names a help shows.
+/// The most names that a help message lists.
 const SHOWN: usize = 12;
 
 /// Parts by name.
-type ByName<'l, 'm> = HashMap<&'l str, (usize, &'l Part<'m>)>;
+type ByName<'l, 'm> = HashMap<&'l str, (usize, &'l TypedName<'m>)>;
 
-fn by_name<'l, 'm>(list: &'l [Part<'m>]) -> ByName<'l, 'm> {
+fn by_name<'l, 'm>(list: &'l [TypedName<'m>]) -> ByName<'l, 'm> {
     let parts = list.iter().enumerate();
     parts.map(|(at, part)| (part.name, (at, part))).collect()
 }
 
-impl List<'_> {
+impl ListComparison<'_> {
     pub(super) fn compare(&self, found: &mut Vec<Diagnostic>) {
         let (before, after) = (by_name(&self.old), by_name(&self.new));
         let mut renamed = HashSet::new();
@@ -73,70 +72,74 @@ impl List<'_> {
         found.extend(self.reorder(&before, &after));
     }
 
-    fn has_one_type(&self, old: &Part<'_>, new: &Part<'_>) -> bool {
-        types::change(self.pairs, Some(old.ty), Some(new.ty)).is_none()
+    fn has_one_type(&self, old: &TypedName<'_>, new: &TypedName<'_>) -> bool {
+        versions::change(self.versions, Some(old.ty), Some(new.ty)).is_none()
     }
 
-    fn name(&self, part: &Part<'_>) -> String {
-        format!("{} `{}` of `{}`", self.words.what, part.name, self.owner)
+    fn name(&self, part: &TypedName<'_>) -> String {
+        format!("{} `{}` of `{}`", self.terms.noun, part.name, self.owner)
     }
 
-    fn rename(&self, old: &Part<'_>, new: &Part<'_>) -> Diagnostic {
-        let message = format!("{} is now called `{}`", self.name(old), new.name);
-        Diagnostic::new(self.words.renamed, message)
+    fn rename(&self, old: &TypedName<'_>, new: &TypedName<'_>) -> Diagnostic {
+        let message = format!("{} is renamed to `{}`", self.name(old), new.name);
+        Diagnostic::new(self.terms.renamed, message)
             .at(new.span, "")
-            .note(old.span, "its name was this")
-            .fix(format!("write `{}` again", old.name), new.span, old.name)
+            .note(old.span, "renamed from this")
+            .fix(
+                format!("rename it back to `{}`", old.name),
+                new.span,
+                old.name,
+            )
             .breaks(Breaks::SOURCE)
     }
 
-    fn add(&self, part: &Part<'_>) -> Diagnostic {
-        Diagnostic::new(self.words.added, format!("{} is new", self.name(part)))
-            .at(part.span, "old peers send and read nothing here")
-            .help(self.words.instead)
+    fn add(&self, part: &TypedName<'_>) -> Diagnostic {
+        Diagnostic::new(self.terms.added, format!("{} is added", self.name(part)))
+            .at(part.span, "old peers neither send nor expect it")
+            .help(self.terms.instead)
             .breaks(Breaks::BOTH)
     }
 
-    fn remove(&self, part: &Part<'_>) -> Diagnostic {
-        let message = format!("{} is gone", self.name(part));
-        let ty = self.pairs.old.spell(Some(part.ty), self.modules.0);
-        let label = format!("has no `{ty} {}` any more", part.name);
-        Diagnostic::new(self.words.removed, message)
+    fn remove(&self, part: &TypedName<'_>) -> Diagnostic {
+        let message = format!("{} is removed", self.name(part));
+        let ty = self.versions.old.spell(Some(part.ty), self.modules.0);
+        let label = format!("no longer has `{ty} {}`", part.name);
+        Diagnostic::new(self.terms.removed, message)
             .at(self.span, label)
-            .note(part.span, "it was here")
-            .help(self.words.instead)
+            .note(part.span, "it was declared here")
+            .help(self.terms.instead)
             .breaks(Breaks::BOTH)
     }
 
-    fn retype(&self, old: &Part<'_>, new: &Part<'_>) -> Option<Diagnostic> {
-        let breaks = types::change(self.pairs, Some(old.ty), Some(new.ty))?;
+    fn retype(&self, old: &TypedName<'_>, new: &TypedName<'_>) -> Option<Diagnostic> {
+        let breaks = versions::change(self.versions, Some(old.ty), Some(new.ty))?;
         let before = (Some(old.ty), self.modules.0);
-        let (was, is) = types::spelled(self.pairs, before, (Some(new.ty), self.modules.1));
-        let message = format!("{} is now `{is}`, and was `{was}`", self.name(new));
-        let diagnostic = Diagnostic::new(self.words.retyped, message)
+        let (was, is) = versions::spelled(self.versions, before, (Some(new.ty), self.modules.1));
+        let message = format!(
+            "the type of {} changed from `{was}` to `{is}`",
+            self.name(new)
+        );
+        let diagnostic = Diagnostic::new(self.terms.retyped, message)
             .at(new.span, format!("`{is}` now"))
             .note(old.span, format!("`{was}` before"));
-        let help = format!("keep `{was}`; or {}", self.words.instead);
+        let help = format!("keep `{was}`; or {}", self.terms.instead);
         Some(diagnostic.help(help).breaks(breaks))
     }
 
-    /// One diagnostic where those that both versions have changed their order.
+    /// One diagnostic if the names that both versions have are in a different order.
     fn reorder(&self, before: &ByName<'_, '_>, after: &ByName<'_, '_>) -> Option<Diagnostic> {
-        let kept = self.old.iter().filter_map(|part| after.get(part.name));
-        let kept: Vec<_> = kept.collect();
-        let moved = kept.windows(2).find(|pair| pair[0].0 > pair[1].0)?;
+        let common = self.old.iter().filter_map(|part| after.get(part.name));
+        let common: Vec<_> = common.collect();
+        let moved = common.windows(2).find(|pair| pair[0].0 > pair[1].0)?;
         let first = moved[1].1;
         let (_, old) = before.get(first.name)?;
         let order = self.old.iter().map(|part| format!("`{}`", part.name));
         let order: Vec<String> = order.collect();
-        let words = self.words;
-        let message = format!(
-            "the {}s of `{}` changed their order",
-            words.what, self.owner
-        );
-        let diagnostic = Diagnostic::new(words.reordered, message)
-            .at(first.span, "comes earlier than before")
-            .note(old.span, "it was here");
+        let terms = self.terms;
+        let message = format!("the {}s of `{}` are reordered", terms.noun, self.owner);
+        let diagnostic = Diagnostic::new(terms.reordered, message)
+            .at(first.span, "now comes earlier")
+            .note(old.span, "it was declared here");
         let help = match order.len() {
             0..=SHOWN => format!("keep the order {}", order.join(", ")),
             _ => "keep the order of the earlier version".to_owned(),

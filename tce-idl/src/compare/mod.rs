@@ -1,33 +1,33 @@
-//! What a new version of an IDL breaks for peers that have the old one.
+//! What a new version of an IDL breaks for peers that use the old one.
 //!
-//! On the wire only indices and the order of values count; names count in the
-//! generated code. So a new name for something in its old place breaks sources
-//! alone, and a new place breaks what runs.
+//! On the wire only indices and the order of values matter; in the generated
+//! code, names. So a renamed declaration with its old index breaks sources
+//! only, and a changed index or order breaks running programs.
 //!
-//! What is added at the end breaks nothing. Nobody calls a new operation yet,
-//! and whoever serves the interface is to be told by the compiler.
+//! An operation or interface that is added at the end breaks nothing: no old
+//! caller uses it. A recompiled server has to implement it, as is intended.
 
+mod versions;
+mod list;
 mod elements;
 mod interfaces;
-mod list;
-mod pairs;
-mod types;
 
 use crate::diagnostic::Diagnostic;
-use crate::lock::{Before, Lock, hold};
+use crate::lock::{Baseline, Lock, changed_indices};
 use crate::model::Model;
-use pairs::Pairs;
+use versions::Versions;
 
-/// Every change that breaks something, by place. Each says what it breaks
-/// ([`breaks`](field@Diagnostic::breaks)) and how to keep that. Both models come of one
-/// [`SourceMap`](crate::source::SourceMap): see [`compile_beside`](crate::compile_beside).
+/// Every breaking change, by position, with what it breaks
+/// ([`breaks`](field@Diagnostic::breaks)) and how to avoid that. Both models
+/// must share one [`SourceMap`](crate::source::SourceMap): see
+/// [`compile_beside`](crate::compile_beside).
 #[must_use]
 pub fn compare(old: &Model, new: &Model) -> Vec<Diagnostic> {
-    let pairs = Pairs::new(old, new);
-    let known = Lock::of(old).renamed(|name| pairs.new_name(name));
-    let mut found = hold(&known, new, Before::Declared);
-    interfaces::compare(&pairs, &mut found);
-    elements::compare(&pairs, &mut found);
+    let versions = Versions::new(old, new);
+    let baseline = Lock::of(old).renamed(|name| versions.new_name(name));
+    let mut found = changed_indices(&baseline, new, Baseline::EarlierVersion);
+    interfaces::compare(&versions, &mut found);
+    elements::compare(&versions, &mut found);
     found.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.span));
     found
 }

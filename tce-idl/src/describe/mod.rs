@@ -1,20 +1,19 @@
-//! What a model declares, to be read: as text, as JSON, as a gateway's list.
+//! Descriptions of a model: as text, as JSON, as the interface list of a gateway.
 
-mod from;
-mod select;
 mod text;
+
+use std::fmt;
 
 use serde::Serialize;
 
-pub use select::UnknownName;
+use crate::diagnostic::{is_end, nearest_end};
+use crate::model::{self, Element, InterfaceId, Model, ModuleId, Type};
 
-use crate::model::Model;
-
-/// Everything that a model declares, or a selection of it. Types are spelt as
-/// `string` and `module.Name`.
+/// All declarations of a model, or a selection of them. Types are spelt `string`
+/// or `module.Name`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Description {
-    /// The version of this shape. It changes when a field goes or means something else.
+    /// The version of the JSON format. It changes when a field is removed or changes its meaning.
     version: u32,
     modules: Vec<Module>,
 }
@@ -43,7 +42,7 @@ struct Interface {
     #[serde(skip_serializing_if = "Option::is_none")]
     extends: Option<String>,
     operations: Vec<Operation>,
-    /// What its bases declare, the nearest first: called by their indices.
+    /// The operations of its bases, the nearest base first; they are called with the index of the base.
     inherited: Vec<Inherited>,
 }
 
@@ -67,7 +66,7 @@ struct Operation {
     /// A type, or `void`.
     returns: String,
     parameters: Vec<Parameter>,
-    /// As the interface declares it. JSON has the parts.
+    /// The operation as the interface declares it. Not in the JSON, which has its parts.
     #[serde(skip)]
     signature: String,
 }
@@ -111,33 +110,58 @@ struct Dictionary {
     value: String,
 }
 
+/// No declaration has this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The name that was asked for.
+    pub name: String,
+    /// The name that may be meant.
+    pub near: Option<String>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no module, type, interface or operation is called `{}`",
+            self.name
+        )?;
+        match &self.near {
+            Some(near) => write!(f, ": did you mean `{near}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
 impl Description {
-    /// All that a model declares.
+    /// Describes all declarations of a model.
     #[must_use]
     pub fn of(model: &Model) -> Self {
         Self {
             version: 1,
-            modules: from::modules(model),
+            modules: modules(model),
         }
     }
 
-    /// What is called `name`: a module, an element or an operation, as
-    /// `test`, `test.Server`, `test.Server.echo`, or by the end of that, as
-    /// `Server` or `Server.echo`. Of several all, unless one has exactly this name.
+    /// Only the module, element or operation called `name`: `test`, `test.Server`
+    /// or `test.Server.echo`, or the end of such a name, as `Server` or
+    /// `Server.echo`. If several names end so, all of them, unless one is exactly `name`.
     ///
     /// # Errors
-    /// Nothing is called so; with the name that may be meant.
+    /// No declaration has this name. The error suggests a similar one.
     pub fn only(self, name: &str) -> Result<Self, UnknownName> {
-        select::only(self, name)
+        select(self, name)
     }
 
-    /// For people: interfaces and operations with their indices, types, documentation.
+    /// As text: interfaces and operations with their indices, types, documentation.
     #[must_use]
     pub fn text(&self) -> String {
         text::text(&self.modules)
     }
 
-    /// For programs: one object, in lines.
+    /// As JSON: one object over several lines.
     ///
     /// ```json
     /// {"version":1, "modules":[{"name":"test", "doc":"…", "files":["test.idl"],
@@ -151,16 +175,16 @@ impl Description {
     /// ```
     ///
     /// A type is `string` and the like, or `module.Name`; an operation may also
-    /// return `void`. `doc`, `comment` and `extends` are left out where there
-    /// is nothing to say. Later versions of tce may add fields; where one goes
-    /// or means something else, `version` is another.
+    /// return `void`. `doc`, `comment` and `extends` are left out if they are
+    /// empty. Later versions of tce may add fields; if one is removed or
+    /// changes its meaning, `version` changes.
     #[must_use]
     pub fn json(&self) -> String {
-        // Strings and numbers alone: there is nothing here that JSON could not express.
+        // Serialization can't fail: the object consists of strings and numbers.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The `<InterfaceDef>` of a gateway's services.xml, by index.
+    /// The `<InterfaceDef>` of a gateway's services.xml, sorted by index.
     #[must_use]
     pub fn interface_defs(&self) -> String {
         let interfaces = self.modules.iter().flat_map(|module| {
@@ -169,7 +193,7 @@ impl Description {
         });
         let mut rows: Vec<_> = interfaces.collect();
         rows.sort();
-        // A name is letters, digits and `_`: XML takes it as it is.
+        // A name consists of letters, digits and `_`, so that it needs no escaping in XML.
         let rows = rows
             .iter()
             .map(|(index, name)| format!("\t<if id=\"{index}\" name=\"{name}\"/>\n"));
@@ -178,4 +202,183 @@ impl Description {
             rows.collect::<String>()
         )
     }
+}
+
+fn modules(model: &Model) -> Vec<Module> {
+    let modules = model.modules.iter().map(|it| module(model, it));
+    modules.collect()
+}
+
+fn module(model: &Model, it: &model::Module) -> Module {
+    let mut module = Module {
+        name: it.name.clone(),
+        doc: it.doc.clone(),
+        files: it.files.clone(),
+        interfaces: Vec::new(),
+        structs: Vec::new(),
+        sequences: Vec::new(),
+        dictionaries: Vec::new(),
+    };
+    for element in &it.elements {
+        match *element {
+            Element::Interface(id) => module.interfaces.push(interface(model, id)),
+            Element::Struct(id) => module.structs.push(structure(model, model.struct_(id))),
+            Element::Sequence(id) => {
+                let it = model.sequence(id);
+                module.sequences.push(Sequence {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    element: ty(model, it.element),
+                });
+            }
+            Element::Dictionary(id) => {
+                let it = model.dictionary(id);
+                module.dictionaries.push(Dictionary {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    key: ty(model, it.key),
+                    value: ty(model, it.value),
+                });
+            }
+        }
+    }
+    module
+}
+
+/// A type as a description spells it.
+fn ty(model: &Model, ty: Type) -> String {
+    match model.declared(ty) {
+        Some((module, name)) => model.full_name(module, name),
+        // Builtin types are spelt the same in every module.
+        None => model.spell(Some(ty), ModuleId(0)),
+    }
+}
+
+fn structure(model: &Model, it: &model::Struct) -> Struct {
+    let members = it.members.iter().map(|member| Member {
+        name: member.name.clone(),
+        r#type: ty(model, member.ty),
+        doc: member.doc.clone(),
+    });
+    Struct {
+        name: it.name.clone(),
+        doc: it.doc.clone(),
+        members: members.collect(),
+    }
+}
+
+fn interface(model: &Model, id: InterfaceId) -> Interface {
+    let it = model.interface(id);
+    let full_name = |it: &model::Interface| model.full_name(it.module, &it.name);
+    let bases = model.lineage(id).skip(1).map(|id| {
+        let base = model.interface(id);
+        Inherited {
+            from: full_name(base),
+            index: base.index,
+            operations: operations(model, base, it.module),
+        }
+    });
+    Interface {
+        name: it.name.clone(),
+        index: it.index,
+        doc: it.doc.clone(),
+        comment: it.comment.clone(),
+        extends: it.base.map(|base| full_name(model.interface(base))),
+        operations: operations(model, it, it.module),
+        inherited: bases.collect(),
+    }
+}
+
+/// The operations of an interface, with signatures as module `from` spells them.
+fn operations(model: &Model, interface: &model::Interface, from: ModuleId) -> Vec<Operation> {
+    let operations = interface.operations.iter().map(|it| Operation {
+        name: it.name.clone(),
+        index: it.index,
+        doc: it.doc.clone(),
+        comment: it.comment.clone(),
+        returns: it
+            .returns
+            .map_or("void".to_owned(), |returns| ty(model, returns)),
+        parameters: it
+            .parameters
+            .iter()
+            .map(|parameter| Parameter {
+                name: parameter.name.clone(),
+                r#type: ty(model, parameter.ty),
+            })
+            .collect(),
+        signature: model.signature(it, from),
+    });
+    operations.collect()
+}
+
+fn select(mut from: Description, given: &str) -> Result<Description, UnknownName> {
+    let name = given.replace("::", ".");
+    let names = names(&from.modules);
+    let is_whole = names.contains(&name);
+    let chosen = |full: &str| match is_whole {
+        true => full == name,
+        false => is_end(full, &name),
+    };
+    if !names.iter().any(|full| chosen(full)) {
+        return Err(UnknownName {
+            name: given.to_owned(),
+            near: nearest_end(&name, &names),
+        });
+    }
+    from.modules.retain_mut(|module| {
+        let full = module.name.clone();
+        chosen(&full) || select_module(module, &chosen)
+    });
+    Ok(from)
+}
+
+/// The full names of everything that can be selected.
+fn names(modules: &[Module]) -> Vec<String> {
+    let mut names = Vec::new();
+    for module in modules {
+        names.push(module.name.clone());
+        let full = |name: &str| format!("{}.{name}", module.name);
+        for interface in &module.interfaces {
+            let interface_name = full(&interface.name);
+            let operations = interface.operations.iter();
+            names.extend(operations.map(|it| format!("{interface_name}.{}", it.name)));
+            names.push(interface_name);
+        }
+        names.extend(module.structs.iter().map(|it| full(&it.name)));
+        names.extend(module.sequences.iter().map(|it| full(&it.name)));
+        names.extend(module.dictionaries.iter().map(|it| full(&it.name)));
+    }
+    names
+}
+
+/// Keeps the chosen declarations of a module. Returns whether there are any.
+fn select_module(module: &mut Module, chosen: &impl Fn(&str) -> bool) -> bool {
+    let prefix = module.name.clone();
+    let keep = |name: &str| chosen(&format!("{prefix}.{name}"));
+    module
+        .interfaces
+        .retain_mut(|it| keep(&it.name) || select_operations(it, &prefix, chosen));
+    module.structs.retain(|it| keep(&it.name));
+    module.sequences.retain(|it| keep(&it.name));
+    module.dictionaries.retain(|it| keep(&it.name));
+    module.interfaces.len()
+        + module.structs.len()
+        + module.sequences.len()
+        + module.dictionaries.len()
+        > 0
+}
+
+/// Keeps the chosen operations of an interface. Returns whether there are any.
+fn select_operations(
+    interface: &mut Interface,
+    module: &str,
+    chosen: &impl Fn(&str) -> bool,
+) -> bool {
+    let prefix = format!("{module}.{}", interface.name);
+    interface
+        .operations
+        .retain(|it| chosen(&format!("{prefix}.{}", it.name)));
+    interface.inherited.clear();
+    !interface.operations.is_empty()
 }

@@ -1,4 +1,4 @@
-//! A description for people.
+//! A description as text.
 
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ pub(super) fn text(modules: &[Module]) -> String {
     blocks.join("\n")
 }
 
-/// A type as the module itself writes it.
+/// A type as `module` refers to it.
 fn local(ty: &str, module: &Module) -> String {
     match ty.split_once('.') {
         Some((home, name)) if home == module.name => name.to_owned(),
@@ -88,7 +88,7 @@ fn interface(it: &Interface, module: &Module) -> String {
     block
 }
 
-/// One a line, their indices under each other.
+/// Writes one operation a line, with aligned indices.
 fn operations(out: &mut String, operations: &[Operation]) {
     let widest = operations
         .iter()

@@ -1,41 +1,39 @@
-//! What the compiler has to say: data only. [`crate::render`] makes text of it.
+//! Errors and warnings as data. [`crate::render`] turns them into text.
 
 mod code;
-mod nearest;
 
 pub use code::{Code, Severity};
-pub use nearest::{is_end, nearest, nearest_end};
 
 use crate::source::Span;
 
-/// How many errors, and how many warnings, one compilation reports.
+/// The most errors, and the most warnings, that one compilation reports.
 pub const MAX_REPORTED: usize = 100;
 
-/// One thing that is wrong, or looks it.
+/// One error or warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Which rule it is about.
+    /// The rule that is broken.
     pub code: Code,
-    /// Whether it stops; that of the code, unless settings say otherwise.
+    /// The severity of the code, unless lint settings override it.
     pub severity: Severity,
-    /// What is wrong, in one sentence.
+    /// The problem, in one sentence.
     pub message: String,
-    /// Where; nothing for a file that could not be read.
+    /// Where the problem is; `None` for a file that could not be read.
     pub primary: Option<Label>,
-    /// Other places that matter, as "first defined here".
+    /// Other places that matter, such as "first defined here".
     pub notes: Vec<Label>,
-    /// What would mend it.
+    /// How to fix it.
     pub repair: Option<Repair>,
-    /// What stops working for those who have an earlier version of the IDL.
+    /// What the change breaks for peers that use the earlier version of the IDL.
     pub breaks: Breaks,
 }
 
-/// What a change of an IDL breaks for peers that have the earlier version; by default nothing.
+/// What a change of an IDL breaks for peers that use the earlier version; by default nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Breaks {
-    /// Programs that run: a call reaches something else, nothing, or is read wrongly.
+    /// Running programs: a call reaches another operation or none, or its data is decoded wrongly.
     pub wire: bool,
-    /// Programs that are compiled again: the generated code has another face.
+    /// Programs that are recompiled: the generated API is different.
     pub source: bool,
 }
 
@@ -62,25 +60,25 @@ impl Breaks {
     }
 }
 
-/// A place, and what to say about it there (possibly nothing).
+/// A range of a file, and the text that is shown beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The place.
+    /// The range.
     pub span: Span,
-    /// The words beside the underline.
+    /// The text beside the underline; may be empty.
     pub text: String,
 }
 
-/// What would mend a mistake.
+/// How to fix a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
-    /// The advice, for a person.
+    /// The advice, as text.
     pub message: String,
-    /// The change, for an editor, where one is certain enough to offer.
+    /// The change that an editor can make, if there is a definite one.
     pub edit: Option<Edit>,
 }
 
-/// A change of the text: what stands at `span` becomes `replacement`.
+/// A change of the text: `replacement` replaces the text at `span`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
     /// The text to replace; an empty span inserts.
@@ -90,7 +88,7 @@ pub struct Edit {
 }
 
 impl Diagnostic {
-    /// A diagnostic without a place.
+    /// A diagnostic without a position.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -104,7 +102,7 @@ impl Diagnostic {
         }
     }
 
-    /// Says where, and what to write beside the underline.
+    /// Sets the range and the text beside its underline.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.primary = Some(Label {
@@ -114,7 +112,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a second place.
+    /// Adds another range that matters.
     #[must_use]
     pub fn note(mut self, span: Span, text: impl Into<String>) -> Self {
         self.notes.push(Label {
@@ -124,7 +122,7 @@ impl Diagnostic {
         self
     }
 
-    /// Says what would mend it.
+    /// Sets the advice on how to fix it.
     #[must_use]
     pub fn help(mut self, message: impl Into<String>) -> Self {
         self.repair = Some(Repair {
@@ -134,7 +132,7 @@ impl Diagnostic {
         self
     }
 
-    /// Says what would mend it, as an edit too.
+    /// Sets the advice on how to fix it, with an edit that does so.
     #[must_use]
     pub fn fix(
         mut self,
@@ -153,7 +151,7 @@ impl Diagnostic {
         self
     }
 
-    /// Says what breaks, in the message too.
+    /// Sets what the change breaks, and appends it to the message.
     pub(crate) fn breaks(mut self, breaks: Breaks) -> Self {
         let names: Vec<&str> = breaks.names().collect();
         self.message += &format!(": breaks {}", names.join(" and "));
@@ -162,7 +160,7 @@ impl Diagnostic {
     }
 }
 
-/// Gathers diagnostics, [`MAX_REPORTED`] of each severity; the rest is counted.
+/// Collects diagnostics: [`MAX_REPORTED`] of each severity; further ones are only counted.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -182,12 +180,12 @@ impl Diagnostics {
         }
     }
 
-    /// Those that are not only counted, in no order.
+    /// The diagnostics that were kept, unsorted.
     pub(crate) fn into_list(self) -> Vec<Diagnostic> {
         self.list
     }
 
-    /// Whether one more error would only be counted.
+    /// Whether a further error would only be counted.
     pub(crate) fn is_full(&self) -> bool {
         self.errors >= MAX_REPORTED
     }
@@ -196,7 +194,7 @@ impl Diagnostics {
         self.errors > 0
     }
 
-    /// All of them by place, those without one first.
+    /// The diagnostics by position, those without one first, with a note on how many were left out.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.list
             .sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.span));
@@ -207,10 +205,57 @@ impl Diagnostics {
             let more = seen.saturating_sub(MAX_REPORTED);
             if more > 0 {
                 let plural = if more == 1 { "" } else { "s" };
-                let message = format!("{more} more {what}{plural} not shown: mend these first");
+                let message = format!("{more} more {what}{plural} not shown: fix these first");
                 self.list.push(Diagnostic::new(code, message));
             }
         }
         self.list
     }
+}
+
+/// The candidate whose spelling is closest to `name`, if one is close enough.
+///
+/// ```
+/// let near = tce_idl::diagnostic::nearest("includ", &["lint", "include"]);
+/// assert_eq!(near.as_deref(), Some("include"));
+/// ```
+#[must_use]
+pub fn nearest<S: AsRef<str>>(name: &str, candidates: &[S]) -> Option<String> {
+    let lower = name.to_lowercase();
+    let allowed = (name.chars().count() / 3).clamp(1, 3);
+    let scored = candidates
+        .iter()
+        .map(AsRef::as_ref)
+        .filter_map(|candidate| {
+            // A large difference in length rules a candidate out without the costlier comparison.
+            let close = candidate.len().abs_diff(name.len()) <= 4 * allowed;
+            let distance =
+                close.then(|| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))?;
+            (distance <= allowed).then_some((distance, candidate))
+        });
+    scored.min().map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Whether `name` is `full` or ends it after a dot: `Server.echo` in `test.Server.echo`.
+#[must_use]
+pub fn is_end(full: &str, name: &str) -> bool {
+    full.strip_suffix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Like [`nearest`], for a name that may leave out its first parts: compares it
+/// with the same number of last parts of each of `names`.
+///
+/// ```
+/// let near = tce_idl::diagnostic::nearest_end("Server.ehco", &["test.Server.echo"]);
+/// assert_eq!(near.as_deref(), Some("Server.echo"));
+/// ```
+#[must_use]
+pub fn nearest_end<S: AsRef<str>>(name: &str, names: &[S]) -> Option<String> {
+    let words = name.split('.').count();
+    let ends = names.iter().map(AsRef::as_ref).filter_map(|full| {
+        let skip = full.split('.').count().checked_sub(words)?;
+        full.splitn(skip + 1, '.').last()
+    });
+    nearest(name, &ends.collect::<Vec<_>>())
 }

@@ -1,29 +1,25 @@
 //! One canonical layout for `.idl` files.
 //!
-//! Only space between words and signs changes, and `;` where the language
-//! leaves it to the author: an `import` has one, a module and nothing have
-//! none. Comments stay where they are, and documentation stays with what it
-//! documents. What is laid out once stays as it is.
+//! Only space between tokens changes, and optional `;`: after an `import` it is
+//! added, elsewhere it is removed. Comments keep their positions, and
+//! documentation stays before its declaration. Formatting is idempotent.
 
-mod comment;
-mod gap;
-mod pieces;
+mod lexemes;
 mod print;
 
 use std::path::Path;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};
-use crate::resolve::imports;
 use crate::source::{FileId, SourceMap, Span};
 use crate::syntax;
 
-/// What came of laying out one file.
+/// The result of formatting one file.
 #[derive(Debug, Clone)]
 pub struct Formatted {
-    /// The file in canonical layout; `None` when it can't be understood.
+    /// The file in canonical layout; `None` if it has syntax errors.
     pub text: Option<String>,
-    /// Whether the layout, a byte-order mark or the ends of lines change.
+    /// Whether the layout, a byte-order mark or line endings change.
     pub changed: bool,
     /// Errors and warnings of the syntax, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
@@ -32,7 +28,7 @@ pub struct Formatted {
 }
 
 impl Formatted {
-    /// The first line that changes, as a diagnostic; `None` where nothing does.
+    /// The first line that changes, as a diagnostic; `None` if the file does not change.
     #[must_use]
     pub fn difference(&self) -> Option<Diagnostic> {
         let (source, text) = (self.sources.files().first()?, self.text.as_ref()?);
@@ -43,16 +39,16 @@ impl Formatted {
         let message = format!("`{path}` is not in canonical layout");
         let diagnostic = Diagnostic::new(Code::Layout, message);
         let diagnostic = match first_difference(source.text(), text) {
-            Some((span, "")) => diagnostic.at(span, "nothing should be here"),
+            Some((span, "")) => diagnostic.at(span, "should be empty"),
             Some((span, line)) => diagnostic.at(span, format!("should be `{line}`")),
-            // Only a byte-order mark or the very end differ.
+            // Only a byte-order mark or the end of the file differs.
             None => diagnostic,
         };
-        Some(diagnostic.help("`tce fmt` lays it out"))
+        Some(diagnostic.help("`tce fmt` formats it"))
     }
 }
 
-/// The place of the first line of `old` that differs in `new`, and what it is there.
+/// The position of the first line of `old` that differs from `new`, and that line of `new`.
 fn first_difference<'n>(old: &str, new: &'n str) -> Option<(Span, &'n str)> {
     let mut start = 0;
     let mut lines = new.split('\n');
@@ -72,7 +68,7 @@ fn first_difference<'n>(old: &str, new: &'n str) -> Option<(Span, &'n str)> {
     None
 }
 
-/// Gives a text in canonical layout.
+/// Formats a text in canonical layout.
 ///
 /// ```
 /// let text = tce_idl::format("module m{interface I{void f( int a );};}").unwrap();
@@ -86,8 +82,8 @@ fn first_difference<'n>(old: &str, new: &'n str) -> Option<(Span, &'n str)> {
 /// ```
 ///
 /// # Errors
-/// What is wrong with its syntax; places are in the text after a byte-order
-/// mark, in the file with id 0.
+/// The text has syntax errors. The positions in the diagnostics don't count a
+/// byte-order mark, and are in the file with id 0.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let mut sources = SourceMap::default();
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -96,18 +92,18 @@ pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     text.ok_or(diagnostics)
 }
 
-/// Gives one file of `loader` in canonical layout; what it imports is not read.
+/// Formats one file of `loader` in canonical layout. Its imports are not read.
 pub fn format_file(loader: &dyn Loader, path: &Path) -> Formatted {
     let mut sources = SourceMap::default();
     let mut sink = Diagnostics::default();
     let bytes = match loader.read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            sink.push(imports::unreadable(loader, path, &error));
+            sink.push(loader::unreadable(loader, path, &error));
             return unread(sink, sources);
         }
     };
-    let Some(id) = loader::accept(bytes.clone(), path, &mut sources, &mut sink) else {
+    let Some(id) = loader::add_text(bytes.clone(), path, &mut sources, &mut sink) else {
         return unread(sink, sources);
     };
     let (text, diagnostics) = layout(id, &sources);
@@ -128,14 +124,14 @@ fn unread(sink: Diagnostics, sources: SourceMap) -> Formatted {
     }
 }
 
-/// The text of a file laid out, unless its syntax is wrong.
+/// The text of a file in canonical layout; `None` if it has syntax errors.
 fn layout(id: FileId, sources: &SourceMap) -> (Option<String>, Vec<Diagnostic>) {
     let source = sources.get(id);
     let mut sink = Diagnostics::default();
     syntax::read(id, source, &mut sink);
     let text = (!sink.has_errors()).then(|| {
         let tokens = syntax::tokens(id, source);
-        print::print(&pieces::pieces(source.text(), &tokens))
+        print::print(&lexemes::lexemes(source.text(), &tokens))
     });
     (text, sink.finish())
 }

@@ -1,25 +1,116 @@
-//! Pieces to text.
+//! Lexemes to text.
 
-use super::comment;
-use super::gap::{self, Blank, Gap};
-use super::pieces::{Comment, Piece};
+use super::lexemes::{Comment, Lexeme, is_redundant};
 
-/// How many columns an operation may take on one line.
+/// The most columns of an operation on one line.
 const WIDTH: usize = 100;
 
-/// How many columns each level is indented.
+/// The columns of indentation of each level.
 const INDENT: usize = 4;
 
-/// The text that the pieces make.
-pub(super) fn print(pieces: &[Piece<'_>]) -> String {
-    let mut printer = Printer {
-        pieces,
+/// The space before a lexeme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spacing {
+    None,
+    Space,
+    /// A new line, after an optional blank line.
+    Line(BlankLine),
+}
+
+/// Whether a blank line precedes a new line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BlankLine {
+    Never,
+    /// If the text has one.
+    Keep,
+    Always,
+}
+
+/// The space between the lexemes `at - 1` and `at`. `depth` is the number of open
+/// braces, and `last` the first word of the previous declaration.
+fn spacing_before(lexemes: &[Lexeme<'_>], at: usize, depth: usize, last: &str) -> Spacing {
+    let Some(previous) = at.checked_sub(1).map(|before| lexemes[before].text) else {
+        return Spacing::Line(BlankLine::Never);
+    };
+    let lexeme = &lexemes[at];
+    match (previous, lexeme.text) {
+        ("{", "}") if lexeme.comments.is_empty() => Spacing::None,
+        ("{" | "]", _) | (_, "}" | "") => Spacing::Line(BlankLine::Never),
+        (";", _) => Spacing::Line(between(last, head(lexemes, at), depth)),
+        ("}", text) if text != ";" => Spacing::Line(between(last, head(lexemes, at), depth)),
+        ("}", _) if is_redundant(previous, lexeme, depth) => Spacing::Line(BlankLine::Keep),
+        ("(" | "[" | "<" | "::" | "=", _)
+        | (_, ";" | "," | ")" | "]" | ">" | "::" | "=" | "<" | "(") => Spacing::None,
+        _ => Spacing::Space,
+    }
+}
+
+/// The first word of the declaration at `at`, after its annotations.
+fn head<'a>(lexemes: &[Lexeme<'a>], mut at: usize) -> &'a str {
+    while lexemes[at].text == "[" {
+        let length = lexemes[at..].iter().position(|lexeme| lexeme.text == "]");
+        at = length.map_or(lexemes.len() - 1, |length| at + length + 1);
+    }
+    lexemes[at].text
+}
+
+/// Whether a blank line separates two declarations that begin with these words.
+fn between(last: &str, next: &str, depth: usize) -> BlankLine {
+    let is_tall = |head| matches!(head, "struct" | "interface" | "module");
+    match depth {
+        // Members and operations, whose first word is a type.
+        2.. => BlankLine::Keep,
+        _ if is_tall(last) || is_tall(next) => BlankLine::Always,
+        _ => BlankLine::Keep,
+    }
+}
+
+/// A comment with its lines after the first indented to `indent` columns. If
+/// every line begins with `*`, these are aligned; otherwise the lines keep their
+/// indentation relative to each other. The text of documentation does not change.
+fn indented_comment(comment: &str, indent: usize) -> String {
+    let mut lines = comment.lines().map(str::trim_end);
+    let mut out = lines.next().unwrap_or_default().to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let is_framed = rest
+        .iter()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('*'));
+    let shared = shared_indent(&rest);
+    for line in &rest {
+        out.push('\n');
+        let (margin, line) = match (line.trim(), is_framed) {
+            ("*/", _) => (" ", "*/"),
+            ("", true) => (" ", "*"),
+            ("", false) => continue,
+            (_, true) => (" ", line.trim_start()),
+            (_, false) => ("   ", line.get(shared..).unwrap_or(line)),
+        };
+        out.extend(std::iter::repeat_n(' ', indent));
+        out.push_str(margin);
+        out.push_str(line);
+    }
+    out
+}
+
+/// The bytes of indentation that all non-empty lines share.
+fn shared_indent(lines: &[&str]) -> usize {
+    let with_words = lines
+        .iter()
+        .filter(|line| !matches!(line.trim(), "" | "*/"));
+    let width = |line: &&str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    with_words.map(width).min().unwrap_or_default()
+}
+
+/// Prints the lexemes of a file.
+pub(super) fn print(lexemes: &[Lexeme<'_>]) -> String {
+    let mut printer = LayoutPrinter {
+        lexemes,
         out: String::new(),
         depth: 0,
         heads: [""; 3],
     };
     let mut at = 0;
-    while at < pieces.len() {
+    while at < lexemes.len() {
         at = printer.statement_part(at);
     }
     let mut out = printer.out;
@@ -29,31 +120,31 @@ pub(super) fn print(pieces: &[Piece<'_>]) -> String {
     out
 }
 
-struct Printer<'p> {
-    pieces: &'p [Piece<'p>],
+struct LayoutPrinter<'p> {
+    lexemes: &'p [Lexeme<'p>],
     out: String,
-    /// How deep the next line is indented.
+    /// The indentation level of the next line.
     depth: usize,
-    /// The words that the last declaration at each depth begins with.
+    /// The first word of the previous declaration at each level.
     heads: [&'p str; 3],
 }
 
-impl<'p> Printer<'p> {
-    /// Prints the piece at `at`, or a list of parameters, and says which comes next.
+impl<'p> LayoutPrinter<'p> {
+    /// Prints the lexeme at `at`, or a parameter list. Returns the position of the next lexeme.
     fn statement_part(&mut self, at: usize) -> usize {
-        let text = self.pieces[at].text;
+        let text = self.lexemes[at].text;
         if text == "(" {
             return self.parameters(at);
         }
         let level = self.depth.min(2);
-        match gap::before(self.pieces, at, self.depth, self.heads[level]) {
-            Gap::Line(blank) => {
+        match spacing_before(self.lexemes, at, self.depth, self.heads[level]) {
+            Spacing::Line(blank) => {
                 self.line(at, blank);
-                self.heads[level] = gap::head(self.pieces, at);
+                self.heads[level] = head(self.lexemes, at);
             }
-            gap => {
-                self.inline(at, gap);
-                // Of an empty body: else `line` has done it.
+            spacing => {
+                self.inline(at, spacing);
+                // Only for an empty body; otherwise `line` has decreased the depth.
                 self.depth -= usize::from(text == "}" && self.depth > 0);
             }
         }
@@ -61,15 +152,15 @@ impl<'p> Printer<'p> {
         at + 1
     }
 
-    /// Prints `( … )`: on one line if the operation fits there, else one parameter a line.
+    /// Prints `( … )` on one line if the operation fits, else one parameter a line.
     fn parameters(&mut self, open: usize) -> usize {
-        let length = self.pieces[open..]
+        let length = self.lexemes[open..]
             .iter()
-            .position(|piece| piece.text == ")");
+            .position(|lexeme| lexeme.text == ")");
         let close = length.map_or(open, |length| open + length);
         let start = self.out.len();
         for at in open..=close + 1 {
-            self.inline(at, gap::before(self.pieces, at, self.depth, ""));
+            self.inline(at, spacing_before(self.lexemes, at, self.depth, ""));
         }
         let line = self.out.rsplit('\n').next().unwrap_or_default();
         let is_fit = line.chars().count() <= WIDTH && !self.out[start..].contains('\n');
@@ -81,23 +172,23 @@ impl<'p> Printer<'p> {
     }
 
     fn wrapped(&mut self, open: usize, close: usize) {
-        self.inline(open, Gap::None);
+        self.inline(open, Spacing::None);
         self.depth += 1;
         for at in open + 1..close {
-            match self.pieces[at - 1].text {
-                "(" | "," => self.line(at, Blank::Never),
-                _ => self.inline(at, gap::before(self.pieces, at, self.depth, "")),
+            match self.lexemes[at - 1].text {
+                "(" | "," => self.line(at, BlankLine::Never),
+                _ => self.inline(at, spacing_before(self.lexemes, at, self.depth, "")),
             }
         }
-        self.line(close, Blank::Never);
-        self.inline(close + 1, Gap::None);
+        self.line(close, BlankLine::Never);
+        self.inline(close + 1, Spacing::None);
     }
 
-    /// Prints a piece on the line of the one before, if no comment is in the way.
-    fn inline(&mut self, at: usize, gap: Gap) {
-        let piece = &self.pieces[at];
+    /// Prints a lexeme on the line of the previous one, unless a comment between them ends the line.
+    fn inline(&mut self, at: usize, spacing: Spacing) {
+        let lexeme = &self.lexemes[at];
         let mut is_line = false;
-        for comment in &piece.comments {
+        for comment in &lexeme.comments {
             if is_line || comment.is_line() && comment.newlines > 0 {
                 self.new_line(self.depth + 1, false);
             } else if comment.is_line() || !self.out.ends_with(['(', '[', '<']) {
@@ -106,20 +197,20 @@ impl<'p> Printer<'p> {
             self.comment(comment, self.depth + 1);
             is_line = comment.is_line();
         }
-        let is_closing = matches!(piece.text, "," | ";" | ")" | "]" | ">");
-        match gap {
+        let is_closing = matches!(lexeme.text, "," | ";" | ")" | "]" | ">");
+        match spacing {
             _ if is_line => self.new_line(self.depth + 1, false),
-            _ if !piece.comments.is_empty() && !is_closing => self.out.push(' '),
-            Gap::Space => self.out.push(' '),
+            _ if !lexeme.comments.is_empty() && !is_closing => self.out.push(' '),
+            Spacing::Space => self.out.push(' '),
             _ => {}
         }
-        self.out.push_str(piece.text);
+        self.out.push_str(lexeme.text);
     }
 
-    /// Prints a piece on a line of its own, but for a comment right before it.
-    fn line(&mut self, at: usize, blank: Blank) {
-        let piece = &self.pieces[at];
-        let (trailing, leading) = piece.comments.split_at(trailing(piece));
+    /// Prints a lexeme at the start of a new line, or after a block comment on that line.
+    fn line(&mut self, at: usize, blank: BlankLine) {
+        let lexeme = &self.lexemes[at];
+        let (trailing, leading) = lexeme.comments.split_at(trailing(lexeme));
         for comment in trailing {
             self.out.push(' ');
             self.comment(comment, self.depth);
@@ -132,21 +223,21 @@ impl<'p> Printer<'p> {
                 self.new_line(self.depth, is_blank(blank, comment.newlines));
             }
             self.comment(comment, self.depth);
-            blank = Blank::Keep;
+            blank = BlankLine::Keep;
         }
-        let is_end = is_end(piece);
+        let is_end = is_end(lexeme);
         if is_end {
-            blank = Blank::Never;
+            blank = BlankLine::Never;
             self.depth = self.depth.saturating_sub(1);
         }
         match leading.last() {
-            Some(last) if piece.newlines == 0 && !last.is_doc_block() && !is_end => {
+            Some(last) if lexeme.newlines == 0 && !last.is_doc_block() && !is_end => {
                 self.out.push(' ');
             }
-            _ if piece.text.is_empty() => {}
-            _ => self.new_line(self.depth, is_blank(blank, piece.newlines)),
+            _ if lexeme.text.is_empty() => {}
+            _ => self.new_line(self.depth, is_blank(blank, lexeme.newlines)),
         }
-        self.out.push_str(piece.text);
+        self.out.push_str(lexeme.text);
     }
 
     fn new_line(&mut self, depth: usize, is_blank: bool) {
@@ -159,27 +250,54 @@ impl<'p> Printer<'p> {
 
     fn comment(&mut self, comment: &Comment<'_>, depth: usize) {
         self.out
-            .push_str(&comment::placed(comment.text, depth * INDENT));
+            .push_str(&indented_comment(comment.text, depth * INDENT));
     }
 }
 
-fn is_blank(blank: Blank, newlines: usize) -> bool {
+fn is_blank(blank: BlankLine, newlines: usize) -> bool {
     match blank {
-        Blank::Never => false,
-        Blank::Keep => newlines > 1,
-        Blank::Always => true,
+        BlankLine::Never => false,
+        BlankLine::Keep => newlines > 1,
+        BlankLine::Always => true,
     }
 }
 
-/// How many comments stay on the line of the piece before: those that end it.
-fn trailing(piece: &Piece<'_>) -> usize {
+/// The number of comments that stay at the end of the previous line.
+fn trailing(lexeme: &Lexeme<'_>) -> usize {
     let is_behind = |comment: &&Comment<'_>| comment.newlines == 0;
-    let behind = piece.comments.iter().take_while(is_behind).count();
-    let is_ended = behind < piece.comments.len() || piece.newlines > 0 || is_end(piece);
+    let behind = lexeme.comments.iter().take_while(is_behind).count();
+    let is_ended = behind < lexeme.comments.len() || lexeme.newlines > 0 || is_end(lexeme);
     if is_ended { behind } else { 0 }
 }
 
-/// Whether a piece ends a list, or the file.
-fn is_end(piece: &Piece<'_>) -> bool {
-    matches!(piece.text, "}" | ")" | "")
+/// Whether a lexeme ends a list or the file.
+fn is_end(lexeme: &Lexeme<'_>) -> bool {
+    matches!(lexeme.text, "}" | ")" | "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented_comment;
+
+    #[test]
+    fn stars_are_aligned() {
+        assert_eq!(
+            indented_comment("/**\n\t* a\n\n*  b\n      */", 4),
+            "/**\n     * a\n     *\n     *  b\n     */"
+        );
+    }
+
+    #[test]
+    fn lines_without_stars_keep_their_relative_indentation() {
+        assert_eq!(
+            indented_comment("/* a\n  b\n\n    c */", 0),
+            "/* a\n   b\n\n     c */"
+        );
+        assert_eq!(indented_comment("/*\nb\n*/", 0), "/*\n   b\n */");
+    }
+
+    #[test]
+    fn a_comment_of_one_line_is_unchanged() {
+        assert_eq!(indented_comment("/*  a  */", 8), "/*  a  */");
+    }
 }

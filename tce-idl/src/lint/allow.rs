@@ -1,108 +1,113 @@
-//! `// tce-lint: allow(rule, …)`: findings that an author knows of.
+//! `// tce-lint: allow(rule, …)`: comments that suppress findings.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Settings, Subject, switchable};
+use super::{Level, LintContext, Rule, Settings, switchable};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::source::{FileId, Source, Span};
+use crate::source::{FileId, SourceFile, Span};
 use crate::syntax::{self, Token};
 
 const MARK: &str = "tce-lint:";
 
-/// The findings that comments allow.
-pub(super) struct Allowed {
-    /// By code and file: places in order of their starts.
-    places: HashMap<(Code, FileId), Vec<Place>>,
+/// The ranges in which comments suppress findings.
+pub(super) struct Suppressions {
+    /// By code and file, sorted by start.
+    ranges: HashMap<(Code, FileId), Vec<SuppressedRange>>,
 }
 
-/// Bytes of a file in which a rule is off.
-struct Place {
+/// Bytes of a file in which a rule is suppressed.
+struct SuppressedRange {
     start: usize,
-    /// The furthest end of this place and those before it: then one look tells
-    /// whether any of them reaches a byte.
+    /// The largest end of this range and those before it, so that one
+    /// comparison tells whether any of them contains a byte.
     end: usize,
 }
 
-impl Allowed {
-    /// Whether a comment allows a finding.
-    pub(super) fn covers(&self, finding: &Diagnostic) -> bool {
+impl Suppressions {
+    /// Whether a comment suppresses a finding.
+    pub(super) fn cover(&self, finding: &Diagnostic) -> bool {
         let Some(span) = finding.primary.as_ref().map(|label| label.span) else {
             return false;
         };
-        let Some(places) = self.places.get(&(finding.code, span.file)) else {
+        let Some(ranges) = self.ranges.get(&(finding.code, span.file)) else {
             return false;
         };
         let at = span.start as usize;
-        let before = places.partition_point(|place| place.start <= at);
-        before > 0 && at < places[before - 1].end
+        let before = ranges.partition_point(|range| range.start <= at);
+        before > 0 && at < ranges[before - 1].end
     }
 
     fn add(&mut self, code: Code, file: FileId, range: Range<usize>) {
-        let places = self.places.entry((code, file)).or_default();
-        let (latest, furthest) = places
+        let ranges = self.ranges.entry((code, file)).or_default();
+        let (last_start, last_end) = ranges
             .last()
-            .map_or((0, 0), |place| (place.start, place.end));
-        places.push(Place {
-            // A line begins before a comment that stands first on it; nothing is between.
-            start: range.start.max(latest),
-            end: range.end.max(furthest),
+            .map_or((0, 0), |range| (range.start, range.end));
+        ranges.push(SuppressedRange {
+            // Keeps the order by start: a line begins before a comment on it, with only space between.
+            start: range.start.max(last_start),
+            end: range.end.max(last_end),
         });
     }
 }
 
-/// Reads the comments of all files that are judged, and says what is wrong with them.
-pub(super) fn comments(subject: &Subject<'_>) -> (Allowed, Vec<Diagnostic>) {
-    let places = HashMap::new();
-    let (mut allowed, mut odd) = (Allowed { places }, Vec::new());
-    for file in subject.files() {
-        let source = subject.sources.get(file.id);
+/// Reads the comments of all checked files, and reports malformed ones.
+pub(super) fn read_comments(context: &LintContext<'_>) -> (Suppressions, Vec<Diagnostic>) {
+    let ranges = HashMap::new();
+    let (mut suppressions, mut malformed) = (Suppressions { ranges }, Vec::new());
+    for file in context.files() {
+        let source = context.sources.get(file.id);
         if source.text().contains(MARK) {
-            in_file(file.id, source, &mut allowed, &mut odd);
+            read_file(file.id, source, &mut suppressions, &mut malformed);
         }
     }
-    (allowed, odd)
+    (suppressions, malformed)
 }
 
-fn in_file(id: FileId, source: &Source, allowed: &mut Allowed, odd: &mut Vec<Diagnostic>) {
+fn read_file(
+    id: FileId,
+    source: &SourceFile,
+    suppressions: &mut Suppressions,
+    malformed: &mut Vec<Diagnostic>,
+) {
     let tokens = syntax::tokens(id, source);
     for (at, token) in tokens.iter().enumerate().filter(|(_, it)| it.is_comment) {
-        let Some(said) = instruction(text(source, token)) else {
+        let Some(text) = instruction(text_of(source, token)) else {
             continue;
         };
-        match codes(said) {
+        match codes(text) {
             Ok(codes) => {
-                let range = covered(source, &tokens, at);
+                let range = suppressed_range(source, &tokens, at);
                 for code in codes {
-                    allowed.add(code, id, range.clone());
+                    suppressions.add(code, id, range.clone());
                 }
             }
             Err((message, help)) => {
                 let diagnostic = Diagnostic::new(Code::LintComment, message);
-                odd.push(diagnostic.at(token.span, "").help(help));
+                malformed.push(diagnostic.at(token.span, "").help(help));
             }
         }
     }
 }
 
-fn text<'s>(source: &'s Source, token: &Token) -> &'s str {
+fn text_of<'s>(source: &'s SourceFile, token: &Token) -> &'s str {
     &source.text()[token.span.start as usize..token.span.end as usize]
 }
 
-/// What a comment tells the linter, if it speaks to it.
+/// The text after `tce-lint:` of a comment.
 fn instruction(comment: &str) -> Option<&str> {
     let bare = comment.trim_start_matches(['/', '*', '#']).trim_start();
-    let said = bare.strip_prefix(MARK)?;
-    Some(said.strip_suffix("*/").unwrap_or(said).trim())
+    let text = bare.strip_prefix(MARK)?;
+    Some(text.strip_suffix("*/").unwrap_or(text).trim())
 }
 
-/// The codes that an instruction allows, or what is wrong with it and what would mend it.
-fn codes(said: &str) -> Result<Vec<Code>, (String, String)> {
-    let list = said
+/// The codes that an instruction allows. The error is a message and how to fix it.
+fn codes(text: &str) -> Result<Vec<Code>, (String, String)> {
+    let list = text
         .strip_prefix("allow(")
         .and_then(|rest| rest.strip_suffix(')'));
     let Some(list) = list else {
-        let message = format!("`{said}` tells the linter nothing");
+        let message = format!("`{text}` is not a lint instruction");
         return Err((message, "write `// tce-lint: allow(rule, …)`".to_owned()));
     };
     let find = |name: &str| {
@@ -110,17 +115,17 @@ fn codes(said: &str) -> Result<Vec<Code>, (String, String)> {
             let names: Vec<&str> = switchable().map(Code::name).collect();
             let help = match nearest(name, &names) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "`tce lint --list` shows all".to_owned(),
+                None => "`tce lint --list` shows all rules".to_owned(),
             };
-            (format!("there is no rule `{name}`"), help)
+            (format!("unknown lint rule `{name}`"), help)
         })
     };
     list.split(',').map(str::trim).map(find).collect()
 }
 
-/// The bytes that the comment `at` is about: the declaration that follows, or
-/// its own line where something stands before it.
-fn covered(source: &Source, tokens: &[Token], at: usize) -> Range<usize> {
+/// The bytes that the comment `at` applies to: the declaration that follows, or
+/// the comment's line if there is other text before it.
+fn suppressed_range(source: &SourceFile, tokens: &[Token], at: usize) -> Range<usize> {
     let Span { start, .. } = tokens[at].span;
     let (line, _) = source.lines(start, start);
     let is_alone = source.text()[line.start..start as usize].trim().is_empty();
@@ -128,12 +133,12 @@ fn covered(source: &Source, tokens: &[Token], at: usize) -> Range<usize> {
         return line;
     }
     let following = tokens[at + 1..].iter().filter(|token| !token.is_comment);
-    let following = following.map(|token| (text(source, token), token.span.end));
+    let following = following.map(|token| (text_of(source, token), token.span.end));
     let end = declaration_end(following).unwrap_or(start);
     start as usize..end as usize
 }
 
-/// Where the declaration ends that `tokens` begin with; `None` where the list ends that it was in.
+/// The end of the declaration that `tokens` begin with; `None` if the enclosing list ends first.
 fn declaration_end<'s>(tokens: impl Iterator<Item = (&'s str, u32)>) -> Option<u32> {
     let mut depth = 0_usize;
     let mut tokens = tokens.peekable();
@@ -150,3 +155,14 @@ fn declaration_end<'s>(tokens: impl Iterator<Item = (&'s str, u32)>) -> Option<u
     }
     None
 }
+
+pub(super) const RULE: Rule = Rule {
+    code: Code::LintComment,
+    level: Level::Warn,
+    why: "A comment with a misspelt rule suppresses nothing. Write `// tce-lint: allow(rule, …)`, with \
+          names or codes of rules, on the line before a declaration or at the end of a line.",
+    bad: include_str!("examples/lint_comment.bad.idl"),
+    good: include_str!("examples/lint_comment.good.idl"),
+    // `read_comments`, which runs before all rules, reports the findings.
+    check: |_, _| {},
+};

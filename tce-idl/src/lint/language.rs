@@ -1,6 +1,6 @@
-//! The languages that TCE has programs in, and their keywords.
+//! The languages that TCE programs are written in, and their keywords.
 
-/// A language that code is, or was, generated for.
+/// A language that a TCE compiler, this one or a legacy one, generates code for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// Python 2 and 3
@@ -34,7 +34,7 @@ impl Language {
         Self::Rust,
     ];
 
-    /// Its name in settings, as `cpp`.
+    /// Its name in settings, such as `cpp`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Language {
         }
     }
 
-    /// Its name for people, as `C++`.
+    /// Its usual name, such as `C++`.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Language {
             .any(|keyword| keyword == name)
     }
 
-    /// Its keywords, but for those that no name in an IDL can be.
+    /// Its keywords, except for those that are reserved in the IDL too.
     fn keywords(self) -> &'static str {
         match self {
             Self::Python => {
@@ -111,7 +111,7 @@ impl Language {
                  sizeof stackalloc static switch this throw true try typeof uint ulong unchecked \
                  unsafe ushort using virtual volatile while"
             }
-            // `id`, `in` and `out` are names as any other, but in some places.
+            // Without `id`, `in` and `out`, which are keywords only in some contexts.
             Self::ObjectiveC => {
                 "auto break case char const continue default do else enum extern for goto if \
                  inline nil register restrict return self signed sizeof static super switch \

@@ -1,8 +1,8 @@
 //! The indices that peers rely on, as a file: `tce.lock`.
 //!
-//! Indices follow positions, so that a declaration in the middle moves those
-//! after it. A lock remembers what every interface and operation had, the ones
-//! that are gone too: an old peer may still call those.
+//! An implicit index is a position, so that a declaration that is inserted moves
+//! those after it. A lock file records the index of every interface and
+//! operation, including removed ones, which an old peer may still call.
 //!
 //! ```text
 //! # The indices that peers rely on. `tce lock` writes this file: commit it.
@@ -12,21 +12,20 @@
 //! test.Server.shutdown = 1 retired
 //! ```
 //!
-//! Modules go by name, interfaces and operations by index. Empty lines and
-//! those that start with `#` say nothing.
+//! Modules are sorted by name, interfaces and operations by index. Empty lines
+//! and lines that start with `#` are ignored.
 
-mod hold;
+mod changes;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub(crate) use hold::{Before, hold};
+pub(crate) use changes::{Baseline, changed_indices};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};
-use crate::model::{IndexPlace, Model};
-use crate::resolve::imports;
+use crate::model::{IndexOrigin, Model};
 use crate::source::{SourceMap, Span};
 
 /// The usual name of the file.
@@ -35,58 +34,58 @@ pub const FILE_NAME: &str = "tce.lock";
 /// The indices of interfaces (`module.Interface`) and operations (`module.Interface.operation`).
 #[derive(Debug, Clone, Default)]
 pub struct Lock {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, LockEntry>,
 }
 
-/// What is known of one interface or operation.
+/// The recorded index of an interface or operation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
+pub(crate) struct LockEntry {
     pub(crate) index: u16,
-    /// Whether the IDL has it no more. Its index stays taken.
+    /// Whether the IDL no longer declares it. Its index stays reserved.
     pub(crate) retired: bool,
-    /// The line of the lock, or the declaration.
+    /// The line of the lock file, or the declaration.
     pub(crate) span: Span,
 }
 
-/// An interface or operation of a model.
-pub(crate) struct Item {
-    /// What its index tells it apart within: `module`, or `module.Interface`.
+/// An interface or operation of a model, with its index.
+pub(crate) struct IndexedItem {
+    /// Where its index is unique: `module`, or `module.Interface`.
     pub(crate) scope: String,
     pub(crate) name: String,
     pub(crate) index: u16,
-    pub(crate) place: IndexPlace,
+    pub(crate) origin: IndexOrigin,
     pub(crate) span: Span,
 }
 
 /// Every interface and operation of a model, by its full name.
-pub(crate) fn items(model: &Model) -> Vec<Item> {
+pub(crate) fn items(model: &Model) -> Vec<IndexedItem> {
     let mut items = Vec::new();
     for interface in &model.interfaces {
         let scope = model.full_name(interface.module, &interface.name);
-        items.push(Item {
+        items.push(IndexedItem {
             scope: model.module(interface.module).name.clone(),
             name: scope.clone(),
             index: interface.index,
-            place: interface.index_place,
+            origin: interface.index_origin,
             span: interface.span,
         });
-        items.extend(interface.operations.iter().map(|operation| Item {
+        items.extend(interface.operations.iter().map(|operation| IndexedItem {
             scope: scope.clone(),
             name: format!("{scope}.{}", operation.name),
             index: operation.index,
-            place: operation.index_place,
+            origin: operation.index_origin,
             span: operation.span,
         }));
     }
     items
 }
 
-/// What `name` is unique within: the part before its last dot.
+/// Where the index of `name` is unique: the part before its last dot.
 fn scope(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(scope, _)| scope)
 }
 
-/// The lock files that go with IDL files: for each the nearest [`FILE_NAME`], in its folder or above.
+/// The lock files of IDL files: for each the nearest [`FILE_NAME`], in its folder or above.
 pub fn find(files: &[impl AsRef<Path>]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for file in files {
@@ -101,7 +100,7 @@ pub fn find(files: &[impl AsRef<Path>]) -> Vec<PathBuf> {
 }
 
 impl Lock {
-    /// The indices of a model as it is.
+    /// The indices of a model.
     #[must_use]
     pub fn of(model: &Model) -> Self {
         let mut lock = Self::default();
@@ -109,9 +108,9 @@ impl Lock {
         lock
     }
 
-    /// Takes in a model: what is new is added, and what is gone is kept as
-    /// retired. Modules that the model does not have stay as they are. A
-    /// retired entry whose index is in use again is dropped.
+    /// Updates the lock from a model: adds new entries, and keeps removed ones
+    /// as retired. Modules that are not in the model stay unchanged. A retired
+    /// entry whose index is in use again is dropped.
     pub fn update(&mut self, model: &Model) {
         let modules: BTreeSet<&str> = model.modules.iter().map(|it| it.name.as_str()).collect();
         let ours = |name: &str| modules.contains(name.split('.').next().unwrap_or_default());
@@ -120,7 +119,7 @@ impl Lock {
         }
         let mut used = BTreeSet::new();
         for item in items(model) {
-            let entry = Entry {
+            let entry = LockEntry {
                 index: item.index,
                 retired: false,
                 span: item.span,
@@ -133,10 +132,10 @@ impl Lock {
         });
     }
 
-    /// Reads a lock file; what is wrong with it comes as diagnostics.
+    /// Reads a lock file.
     ///
     /// # Errors
-    /// The diagnostics, at least one, where the file can't be read or understood.
+    /// The file can't be read or parsed: at least one diagnostic.
     pub fn load(
         loader: &dyn Loader,
         path: &Path,
@@ -146,15 +145,15 @@ impl Lock {
         read(loader, path, sources, &mut sink).ok_or_else(|| sink.finish())
     }
 
-    /// What of a model the lock does not have yet, or has though the model does not.
+    /// Reports the declarations that the lock lacks, and the entries that the model lacks.
     #[must_use]
     pub fn stale(&self, model: &Model) -> Vec<Diagnostic> {
         let mut fresh = self.clone();
         fresh.update(model);
         let known = |name: &str| self.entries.get(name).filter(|entry| !entry.retired);
-        let stale = |name: &str, entry: &Entry| match (entry.retired, known(name)) {
+        let stale = |name: &str, entry: &LockEntry| match (entry.retired, known(name)) {
             (false, None) => Some(format!("`{name}` is not in the lock")),
-            (true, Some(_)) => Some(format!("`{name}` is locked, and gone from the IDL")),
+            (true, Some(_)) => Some(format!("`{name}` is in the lock, but not in the IDL")),
             _ => None,
         };
         let stale = fresh.entries.iter().filter_map(|(name, entry)| {
@@ -164,11 +163,11 @@ impl Lock {
         stale.collect()
     }
 
-    pub(crate) fn entries(&self) -> &BTreeMap<String, Entry> {
+    pub(crate) fn entries(&self) -> &BTreeMap<String, LockEntry> {
         &self.entries
     }
 
-    /// The same lock, with what `renamed` gives under its new name.
+    /// The same lock with every name replaced by the result of `renamed`.
     pub(crate) fn renamed(self, renamed: impl Fn(&str) -> String) -> Self {
         let entries = self.entries.into_iter();
         Self {
@@ -188,17 +187,17 @@ fn read(
     let bytes = match loader.read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let why = imports::reason(&error);
+            let why = loader::reason(&error);
             let message = format!("can't read lock file `{}`: {why}", path.display());
             sink.push(Diagnostic::new(Code::UnreadableFile, message));
             return None;
         }
     };
-    let file = loader::accept(bytes, path, sources, sink)?;
+    let file = loader::add_text(bytes, path, sources, sink)?;
     text::read(file, sources.get(file).text(), sink)
 }
 
-/// Reports what in `model` has another index than the lock files say.
+/// Reports every index in `model` that differs from the lock files.
 pub(crate) fn check(
     model: &Model,
     loader: &dyn Loader,
@@ -208,7 +207,7 @@ pub(crate) fn check(
 ) {
     for path in paths {
         if let Some(lock) = read(loader, path, sources, sink) {
-            for diagnostic in hold(&lock, model, Before::Locked) {
+            for diagnostic in changed_indices(&lock, model, Baseline::LockFile) {
                 sink.push(diagnostic);
             }
         }

@@ -1,23 +1,23 @@
-//! A lock as text: one line an interface or operation.
+//! A lock file as text: one line for each interface or operation.
 //!
-//! Operations stand under their interface by index, so that two branches that
-//! take the same next index meet in a merge conflict, as they should.
+//! Operations follow their interface, sorted by index, so that two branches that
+//! use the same next index get a merge conflict.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Entry, Lock, scope};
+use super::{Lock, LockEntry, scope};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::number;
+use crate::resolve::parse_index;
 use crate::source::{FileId, Span};
 
-/// The first lines of every lock.
+/// The first lines of every lock file.
 const HEAD: &str = "\
 # The indices that peers rely on. `tce lock` writes this file: commit it.
 version = 1
 ";
 
-/// What stands after the index of what the IDL has no more.
+/// The word after the index of a declaration that the IDL no longer has.
 const RETIRED: &str = "retired";
 
 impl fmt::Display for Lock {
@@ -43,11 +43,10 @@ impl fmt::Display for Lock {
     }
 }
 
-/// The lock that a file holds; `None` where a line is wrong, since a part of a
-/// lock would let indices pass that the whole does not. Empty lines, and those
-/// that start with `#`, say nothing.
+/// Parses a lock file; `None` if a line is wrong, since an incomplete lock would
+/// accept changed indices.
 pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Option<Lock> {
-    let mut reader = Reader::default();
+    let mut reader = LockReader::default();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let words = line.trim();
@@ -69,17 +68,18 @@ pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Option<L
     good.then_some(reader.lock)
 }
 
-/// What is wrong with a line after which nothing makes sense, and what to do.
+/// Why the rest of the file can't be parsed from this line on, and what to do.
 fn unreadable(line: &str) -> Option<(&'static str, &'static str)> {
     let conflict = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
     if conflict.iter().any(|mark| line.starts_with(mark)) {
-        let help = "keep the lines of both sides, then run `tce lock`: it says what does not fit";
+        let help =
+            "keep the lines of both sides, then run `tce lock`, which reports contradictions";
         return Some(("a merge conflict is not resolved", help));
     }
     let is_version = line.split(['=', ' ']).next() == Some("version");
     is_version.then_some((
-        "this lock is of another version of tce",
-        "use the one that wrote it, or a newer one",
+        "this lock file was written by another version of tce",
+        "use that version, or a newer one",
     ))
 }
 
@@ -93,20 +93,22 @@ fn span(file: FileId, start: usize, length: usize) -> Span {
 }
 
 #[derive(Default)]
-struct Reader {
+struct LockReader {
     lock: Lock,
-    /// Who has an index, by scope.
+    /// The name and line of each index, by scope.
     owners: HashMap<(String, u16), (String, Span)>,
     wrong: Vec<Diagnostic>,
 }
 
-/// `module.Interface.operation = 3`, perhaps `retired`.
-fn entry(line: &str, span: Span) -> Result<(&str, Entry), String> {
+/// Parses `module.Interface.operation = 3` or `module.Interface.operation = 3 retired`.
+fn entry(line: &str, span: Span) -> Result<(&str, LockEntry), String> {
     let (name, value) = line.split_once('=').ok_or("this line has no `=`")?;
     let (name, value) = (name.trim(), value.trim());
     let words = name.split('.');
     if !(2..=3).contains(&words.clone().count()) || words.clone().any(str::is_empty) {
-        return Err(format!("`{name}` is no interface and no operation"));
+        return Err(format!(
+            "`{name}` is neither `module.Interface` nor `module.Interface.operation`"
+        ));
     }
     let (index, state) = value.split_once(' ').unwrap_or((value, ""));
     let retired = match state.trim() {
@@ -114,15 +116,15 @@ fn entry(line: &str, span: Span) -> Result<(&str, Entry), String> {
         RETIRED => true,
         other => return Err(format!("`{other}` is not `{RETIRED}`")),
     };
-    let entry = Entry {
-        index: number::parse(index)?,
+    let entry = LockEntry {
+        index: parse_index(index)?,
         retired,
         span,
     };
     Ok((name, entry))
 }
 
-impl Reader {
+impl LockReader {
     fn line(&mut self, line: &str, span: Span) {
         match entry(line, span) {
             Ok((name, entry)) => self.add(name, entry),
@@ -134,8 +136,8 @@ impl Reader {
         }
     }
 
-    /// After a careless merge a name or an index may be there twice.
-    fn add(&mut self, name: &str, entry: Entry) {
+    /// Adds an entry. A merge may leave a name or an index twice.
+    fn add(&mut self, name: &str, entry: LockEntry) {
         if let Some(first) = self.lock.entries.insert(name.to_owned(), entry) {
             let message = format!("`{name}` has two lines");
             self.twice(message, entry.span, first.span, "remove one of them");
@@ -147,7 +149,7 @@ impl Reader {
             && other != name
         {
             let message = format!("`{other}` and `{name}` have the same index {}", entry.index);
-            let help = "remove the line of the one that no peer knows yet, and run `tce lock`";
+            let help = "remove the line that no peer uses yet, then run `tce lock`";
             self.twice(message, entry.span, first, help);
         }
     }

@@ -1,16 +1,12 @@
 //! The resolved model: what a set of `.idl` files means.
 //!
-//! It is immutable and refers by id, never by name: a back end looks nothing
-//! up. Whatever reaches it has passed every check, so a back end can't meet a
-//! struct that contains itself or two operations with one index.
-
-mod index_place;
-mod spell;
+//! The model refers by id, never by name, so that a back end looks nothing up.
+//! A model without errors has passed every check: no struct contains itself, no
+//! two operations of an interface have the same index.
 
 use std::collections::BTreeMap;
 
-pub use index_place::IndexPlace;
-
+use crate::diagnostic::Edit;
 use crate::source::Span;
 
 /// A module, by its position in [`Model::modules`].
@@ -70,7 +66,7 @@ pub enum Element {
     Interface(InterfaceId),
 }
 
-/// The type of a value. `void` is no value: see [`Operation::returns`].
+/// The type of a value. `void` is not a value: see [`Operation::returns`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Type {
     /// `byte`: 8 bits, unsigned.
@@ -104,7 +100,7 @@ pub struct Struct {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -117,7 +113,7 @@ pub struct Struct {
 pub struct Member {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -132,7 +128,7 @@ pub struct Sequence {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -147,7 +143,7 @@ pub struct Dictionary {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -164,7 +160,7 @@ pub struct Interface {
     pub module: ModuleId,
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -172,22 +168,23 @@ pub struct Interface {
     pub comment: Option<String>,
     /// Its index on the wire (ifidx).
     pub index: u16,
-    /// Where that comes from.
-    pub index_place: IndexPlace,
+    /// How the index is determined.
+    pub index_origin: IndexOrigin,
     /// Its base.
     pub base: Option<InterfaceId>,
-    /// Its own operations, in declared order, at least one. Inherited ones
-    /// are the base's: see [`Model::lineage`].
+    /// Its own operations, in declared order, at least one. For inherited
+    /// operations see [`Model::lineage`].
     pub operations: Vec<Operation>,
-    /// Whether servant code is wanted, by language (`skeleton_rust=false`,
-    /// an index file): see [`Interface::has_skeleton`].
+    /// Whether servant code is generated, by language (`skeleton_rust=false`):
+    /// see [`Interface::has_skeleton`].
     pub skeletons: BTreeMap<String, bool>,
-    /// Whether servant code is wanted where [`Interface::skeletons`] is silent.
+    /// Whether servant code is generated for languages without an entry in
+    /// [`Interface::skeletons`]; an index file can switch it off.
     pub skeleton_default: bool,
 }
 
 impl Interface {
-    /// Whether a back end for `language` (`rust`, `py`, …) writes servant code.
+    /// Whether a back end for `language` (`rust`, `py`, …) generates servant code.
     #[must_use]
     pub fn has_skeleton(&self, language: &str) -> bool {
         self.skeletons
@@ -202,7 +199,7 @@ impl Interface {
 pub struct Operation {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
@@ -210,11 +207,11 @@ pub struct Operation {
     pub comment: Option<String>,
     /// Its index on the wire (opidx), unique within the interface.
     pub index: u16,
-    /// Where that comes from.
-    pub index_place: IndexPlace,
+    /// How the index is determined.
+    pub index_origin: IndexOrigin,
     /// Its parameters, in declared order.
     pub parameters: Vec<Parameter>,
-    /// What it returns; nothing for `void`, which alone may be called oneway.
+    /// The type that it returns; `None` for `void`. Only `void` operations can be called oneway.
     pub returns: Option<Type>,
 }
 
@@ -223,38 +220,38 @@ pub struct Operation {
 pub struct Parameter {
     /// Its name, as the IDL spells it.
     pub name: String,
-    /// Where its name is declared.
+    /// The position of its name.
     pub span: Span,
     /// Its type.
     pub ty: Type,
 }
 
 impl Model {
-    /// The module behind an id.
+    /// The module with this id.
     #[must_use]
     pub fn module(&self, id: ModuleId) -> &Module {
         &self.modules[id.0 as usize]
     }
 
-    /// The struct behind an id.
+    /// The struct with this id.
     #[must_use]
     pub fn struct_(&self, id: StructId) -> &Struct {
         &self.structs[id.0 as usize]
     }
 
-    /// The sequence behind an id.
+    /// The sequence with this id.
     #[must_use]
     pub fn sequence(&self, id: SequenceId) -> &Sequence {
         &self.sequences[id.0 as usize]
     }
 
-    /// The dictionary behind an id.
+    /// The dictionary with this id.
     #[must_use]
     pub fn dictionary(&self, id: DictionaryId) -> &Dictionary {
         &self.dictionaries[id.0 as usize]
     }
 
-    /// The interface behind an id.
+    /// The interface with this id.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> &Interface {
         &self.interfaces[id.0 as usize]
@@ -263,5 +260,94 @@ impl Model {
     /// An interface and its bases, the interface itself first.
     pub fn lineage(&self, id: InterfaceId) -> impl Iterator<Item = InterfaceId> + '_ {
         std::iter::successors(Some(id), |id| self.interface(*id).base)
+    }
+}
+
+/// How an index is determined, and where another one can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexOrigin {
+    /// The number in an annotation or an index file.
+    Explicit(Span),
+    /// The position of the declaration among its siblings. It has no annotations, and starts here.
+    Implicit(Span),
+    /// The position of the declaration among its siblings. Its annotations start here, without an index.
+    ImplicitAnnotated(Span),
+}
+
+impl IndexOrigin {
+    /// The range to underline: the number, or `name` if the index is a position.
+    pub(crate) fn label_span(self, name: Span) -> Span {
+        match self {
+            Self::Explicit(span) => span,
+            Self::Implicit(_) | Self::ImplicitAnnotated(_) => name,
+        }
+    }
+
+    /// The edit that sets the index to `index`. Other indices stay as they are.
+    #[must_use]
+    pub fn edit(self, index: u16) -> Edit {
+        let (span, replacement) = match self {
+            Self::Explicit(span) => (span, index.to_string()),
+            Self::Implicit(start) => (start.before(), format!("[index={index}] ")),
+            Self::ImplicitAnnotated(first) => (first.before(), format!("index={index}, ")),
+        };
+        Edit { span, replacement }
+    }
+}
+
+impl Model {
+    /// A type as module `from` refers to it; `void` for `None`.
+    #[must_use]
+    pub fn spell(&self, ty: Option<Type>, from: ModuleId) -> String {
+        let builtin = match ty {
+            None => "void",
+            Some(Type::Byte) => "byte",
+            Some(Type::Bool) => "bool",
+            Some(Type::Short) => "short",
+            Some(Type::Int) => "int",
+            Some(Type::Long) => "long",
+            Some(Type::Float) => "float",
+            Some(Type::Double) => "double",
+            Some(Type::String) => "string",
+            Some(named) => return self.spell_named(named, from),
+        };
+        builtin.to_owned()
+    }
+
+    fn spell_named(&self, ty: Type, from: ModuleId) -> String {
+        match self.declared(ty) {
+            None => String::new(),
+            Some((module, name)) if module == from => name.to_owned(),
+            Some((module, name)) => format!("{}::{name}", self.module(module).name),
+        }
+    }
+
+    /// The module and name of a declared type; `None` for a builtin one.
+    #[must_use]
+    pub fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
+        match ty {
+            Type::Struct(id) => Some((self.struct_(id).module, &self.struct_(id).name)),
+            Type::Sequence(id) => Some((self.sequence(id).module, &self.sequence(id).name)),
+            Type::Dictionary(id) => Some((self.dictionary(id).module, &self.dictionary(id).name)),
+            _ => None,
+        }
+    }
+
+    /// `module.name`, as in services.xml, index files and on the command line.
+    #[must_use]
+    pub fn full_name(&self, module: ModuleId, name: &str) -> String {
+        format!("{}.{name}", self.module(module).name)
+    }
+
+    /// An operation as module `from` declares it: `string echo(string text)`.
+    #[must_use]
+    pub fn signature(&self, operation: &Operation, from: ModuleId) -> String {
+        let parameters = operation.parameters.iter().map(|parameter| {
+            let ty = self.spell(Some(parameter.ty), from);
+            format!("{ty} {}", parameter.name)
+        });
+        let parameters: Vec<String> = parameters.collect();
+        let returns = self.spell(operation.returns, from);
+        format!("{returns} {}({})", operation.name, parameters.join(", "))
     }
 }

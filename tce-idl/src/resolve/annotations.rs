@@ -1,67 +1,73 @@
-//! What annotations say of an interface or an operation.
+//! The annotations of an interface or an operation.
 
-use super::number;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::source::Span;
-use crate::syntax::ast::{Annotation, Value};
+use crate::syntax::ast::{Annotation, AnnotationValue};
 
-/// What the annotations of one declaration say.
+/// The annotations of one declaration.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct ParsedAnnotations {
     pub(super) index: Option<(u16, Span)>,
     pub(super) comment: Option<String>,
     /// By language; always empty for an operation.
     pub(super) skeletons: Vec<(String, bool)>,
 }
 
-/// What the annotations of an interface say.
-pub(super) fn of_interface(annotations: &[Annotation], sink: &mut Diagnostics) -> Said {
+/// Reads the annotations of an interface.
+pub(super) fn of_interface(
+    annotations: &[Annotation],
+    sink: &mut Diagnostics,
+) -> ParsedAnnotations {
     read(annotations, true, sink)
 }
 
-/// What the annotations of an operation say.
-pub(super) fn of_operation(annotations: &[Annotation], sink: &mut Diagnostics) -> Said {
+/// Reads the annotations of an operation.
+pub(super) fn of_operation(
+    annotations: &[Annotation],
+    sink: &mut Diagnostics,
+) -> ParsedAnnotations {
     read(annotations, false, sink)
 }
 
-fn read(annotations: &[Annotation], interface: bool, sink: &mut Diagnostics) -> Said {
-    let mut said = Said::default();
+fn read(annotations: &[Annotation], interface: bool, sink: &mut Diagnostics) -> ParsedAnnotations {
+    let mut parsed = ParsedAnnotations::default();
     let mut seen: Vec<&Annotation> = Vec::new();
     for annotation in annotations {
         let key = annotation.key.text.as_str();
-        // A list is short; a long one is only compared with its first part.
+        // Bounds the search in a list of many distinct annotations.
         if let Some(first) = seen.iter().take(100).find(|other| other.key.text == key) {
             let diagnostic =
                 Diagnostic::new(Code::RepeatedAnnotation, format!("`{key}` is given twice"));
-            let diagnostic = diagnostic.at(annotation.key.span, "this one counts");
+            let diagnostic = diagnostic.at(annotation.key.span, "this one applies");
             sink.push(
                 diagnostic
-                    .note(first.key.span, "this one does not")
+                    .note(first.key.span, "this one is ignored")
                     .help("remove one of them"),
             );
         }
         seen.push(annotation);
         match (key, key.strip_prefix("skeleton_")) {
-            ("index", _) => said.index = index(annotation, sink).or(said.index),
-            ("comment", _) => said.comment = comment(annotation, sink),
+            ("index", _) => parsed.index = index(annotation, sink).or(parsed.index),
+            ("comment", _) => parsed.comment = comment(annotation, sink),
             (_, Some(language)) if interface && !language.is_empty() => {
-                said.skeletons
+                parsed
+                    .skeletons
                     .extend(flag(annotation, sink).map(|wanted| (language.to_owned(), wanted)));
             }
             _ => sink.push(unknown(annotation, interface)),
         }
     }
-    said
+    parsed
 }
 
 fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)> {
     let span = annotation.value_span;
     let number = match &annotation.value {
-        Value::Number(number) => number,
-        Value::String(text) | Value::Name(text) => {
+        AnnotationValue::Number(number) => number,
+        AnnotationValue::String(text) | AnnotationValue::Name(text) => {
             let diagnostic =
-                Diagnostic::new(Code::AnnotationValue, "an index is a number").at(span, "");
-            sink.push(match number::parse(text) {
+                Diagnostic::new(Code::AnnotationValue, "the index must be a number").at(span, "");
+            sink.push(match parse_index(text) {
                 Ok(number) => {
                     diagnostic.fix(format!("write `index={number}`"), span, number.to_string())
                 }
@@ -70,7 +76,7 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
             return None;
         }
     };
-    match number::parse(number) {
+    match parse_index(number) {
         Ok(index) => Some((index, span)),
         Err(message) => {
             sink.push(
@@ -84,13 +90,13 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
 }
 
 fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
-    let (Value::Number(text) | Value::Name(text)) = &annotation.value else {
-        let Value::String(text) = &annotation.value else {
+    let (AnnotationValue::Number(text) | AnnotationValue::Name(text)) = &annotation.value else {
+        let AnnotationValue::String(text) = &annotation.value else {
             return None;
         };
         return Some(text.clone());
     };
-    let diagnostic = Diagnostic::new(Code::AnnotationValue, "a comment is a string")
+    let diagnostic = Diagnostic::new(Code::AnnotationValue, "the comment must be a string")
         .at(annotation.value_span, "");
     sink.push(diagnostic.fix(
         "put it in quotes",
@@ -102,8 +108,8 @@ fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
 
 fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {
     match &annotation.value {
-        Value::Name(name) if name == "true" => Some(true),
-        Value::Name(name) if name == "false" => Some(false),
+        AnnotationValue::Name(name) if name == "true" => Some(true),
+        AnnotationValue::Name(name) if name == "false" => Some(false),
         _ => {
             let message = format!("`{}` must be `true` or `false`", annotation.key.text);
             sink.push(
@@ -131,14 +137,29 @@ fn unknown(annotation: &Annotation, interface: bool) -> Diagnostic {
         ),
         false => ("an operation", &["index", "comment"]),
     };
-    let message = format!("`{}` says nothing about {what}", key.text);
+    let message = format!("`{}` is not an annotation of {what}", key.text);
     let diagnostic = Diagnostic::new(Code::UnknownAnnotation, message)
         .at(key.span, "this annotation is ignored");
     match nearest(&key.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), key.span, near),
         None if interface => {
-            diagnostic.help("known are `index`, `comment` and `skeleton_<language>`")
+            diagnostic.help("the annotations are `index`, `comment` and `skeleton_<language>`")
         }
-        None => diagnostic.help("known are `index` and `comment`"),
+        None => diagnostic.help("the annotations are `index` and `comment`"),
     }
+}
+
+/// Parses an index of an annotation, an index file or a lock file. The error is a sentence.
+pub(crate) fn parse_index(text: &str) -> Result<u16, String> {
+    if text.is_empty() {
+        return Err("the index is missing".to_owned());
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a whole number"));
+    }
+    text.parse().map_err(|_| match text.starts_with('-') {
+        true => format!("index {text} is negative"),
+        false => format!("index {text} is too large: the largest is 65535"),
+    })
 }

@@ -1,4 +1,4 @@
-//! The files of a compilation: those given, and what they import.
+//! The files of a compilation: the arguments and their imports, as ASTs.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,23 +10,23 @@ use crate::source::{SourceMap, Span};
 use crate::syntax::{self, ast};
 
 /// The files of a compilation, each after those that it imports.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedFiles {
     pub(crate) files: Vec<ast::File>,
-    /// The names in `import NAME`, and the files that they stand for.
+    /// The names in `import NAME`, and the files that they refer to.
     pub(crate) imported: Vec<(Span, PathBuf)>,
-    /// Whether an imported file could not be had.
+    /// Whether an imported file is missing or unreadable.
     pub(crate) missing_import: bool,
 }
 
-/// Reads the given files and all that they import, each once.
+/// Reads the given files and all their imports, each once.
 pub(crate) fn load(
     loader: &dyn Loader,
     files: &[&Path],
     include_dirs: &[PathBuf],
     sources: &mut SourceMap,
     sink: &mut Diagnostics,
-) -> Loaded {
-    let loaded = Loaded {
+) -> LoadedFiles {
+    let loaded = LoadedFiles {
         files: Vec::new(),
         imported: Vec::new(),
         missing_import: false,
@@ -53,7 +53,7 @@ struct Importer<'l> {
     sources: &'l mut SourceMap,
     sink: &'l mut Diagnostics,
     seen: HashSet<PathBuf>,
-    loaded: Loaded,
+    loaded: LoadedFiles,
 }
 
 impl Importer<'_> {
@@ -62,13 +62,14 @@ impl Importer<'_> {
         match self.read(path) {
             Ok(file) => file,
             Err(error) => {
-                self.sink.push(unreadable(self.loader, path, &error));
+                self.sink
+                    .push(loader::unreadable(self.loader, path, &error));
                 None
             }
         }
     }
 
-    /// Adds a file after what it imports. A chain of imports may be long: this does not recurse.
+    /// Adds a file after its imports. Iterative, since a long chain of imports would overflow the stack.
     fn with_imports(&mut self, file: ast::File) {
         let mut open = vec![(file, 0)];
         while let Some((file, next)) = open.last_mut() {
@@ -89,8 +90,8 @@ impl Importer<'_> {
         }
     }
 
-    /// `None` where the file was read before, or can't be had.
-    fn import(&mut self, name: &ast::Name, folder: &Path) -> Option<ast::File> {
+    /// `None` if the file was read before, or can't be read.
+    fn import(&mut self, name: &ast::Identifier, folder: &Path) -> Option<ast::File> {
         let folders =
             || std::iter::once(folder).chain(self.include_dirs.iter().map(PathBuf::as_path));
         let file_name = format!("{}.idl", name.text);
@@ -103,7 +104,11 @@ impl Importer<'_> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let message = format!("can't read `{}`: {}", path.display(), reason(&error));
+                    let message = format!(
+                        "can't read `{}`: {}",
+                        path.display(),
+                        loader::reason(&error)
+                    );
                     self.sink.push(
                         Diagnostic::new(Code::UnreadableFile, message)
                             .at(name.span, "imported here"),
@@ -126,7 +131,7 @@ impl Importer<'_> {
         None
     }
 
-    /// Reads a file, unless it was read before or is no text.
+    /// Reads a file; `None` if it was read before or is not text.
     fn read(&mut self, path: &Path) -> io::Result<Option<ast::File>> {
         let identity = self.loader.identity(path);
         if self.seen.contains(&identity) {
@@ -134,34 +139,18 @@ impl Importer<'_> {
         }
         let bytes = self.loader.read(path)?;
         self.seen.insert(identity);
-        let id = loader::accept(bytes, path, self.sources, self.sink);
+        let id = loader::add_text(bytes, path, self.sources, self.sink);
         self.loaded.missing_import |= id.is_none();
         Ok(id.map(|id| syntax::read(id, self.sources.get(id), self.sink)))
     }
 }
 
-/// A file of the command line that can't be read.
-pub(crate) fn unreadable(loader: &dyn Loader, path: &Path, error: &io::Error) -> Diagnostic {
-    let message = format!("can't read `{}`: {}", path.display(), reason(error));
-    let diagnostic = Diagnostic::new(Code::UnreadableFile, message);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let near = match error.kind() {
-        io::ErrorKind::NotFound => nearest(&name, &loader.list(folder)),
-        _ => None,
-    };
-    match near {
-        Some(near) => diagnostic.help(format!("did you mean `{}`?", folder.join(near).display())),
-        None => diagnostic,
-    }
-}
-
-fn not_found(name: &ast::Name, candidates: &[PathBuf], near: Option<String>) -> Diagnostic {
+fn not_found(name: &ast::Identifier, candidates: &[PathBuf], near: Option<String>) -> Diagnostic {
     let searched: Vec<String> = candidates
         .iter()
         .map(|path| format!("`{}`", path.display()))
         .collect();
-    let message = format!("there is no file for `import {}`", name.text);
+    let message = format!("can't find the file of `import {}`", name.text);
     let diagnostic = Diagnostic::new(Code::ImportNotFound, message);
     let diagnostic = diagnostic.at(name.span, format!("searched: {}", searched.join(", ")));
     match near {
@@ -169,16 +158,6 @@ fn not_found(name: &ast::Name, candidates: &[PathBuf], near: Option<String>) -> 
             let message = format!("did you mean `{near}`?");
             diagnostic.fix(message, name.span, near)
         }
-        None => diagnostic.help("add the folder that holds it to the include path"),
-    }
-}
-
-/// Why a file could not be read, the same on every platform where it is common.
-pub(crate) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        _ => error.to_string(),
+        None => diagnostic.help("add the folder of the file to the include path"),
     }
 }

@@ -1,4 +1,4 @@
-//! Legacy files that give indices: lines `module.Interface=100[,false]`, or XML.
+//! Index files, which legacy compilers read too: lines `module.Interface=100[,false]`, or XML.
 
 mod text;
 mod xml;
@@ -6,28 +6,28 @@ mod xml;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Program, imports};
+use super::ResolvedProgram;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::loader::{self, Loader};
-use crate::model::IndexPlace;
+use crate::model::IndexOrigin;
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
-/// What an index file says of one interface.
-struct Entry {
+/// The entry of one interface in an index file.
+struct IndexFileEntry {
     /// `module.Interface`
-    name: Name,
+    name: Identifier,
     index: Option<(u16, Span)>,
     skeleton: bool,
-    operations: Vec<(Name, u16, Span)>,
+    operations: Vec<(Identifier, u16, Span)>,
 }
 
-/// Names of the program, as index files spell them.
-type Interfaces = HashMap<String, usize>;
+/// The positions of interfaces in the model, by `module.Interface`.
+type InterfacesByName = HashMap<String, usize>;
 
-/// Reads index files and gives the interfaces that they name their indices.
+/// Sets the indices of the interfaces and operations that the index files name.
 pub(super) fn apply(
-    program: &mut Program<'_>,
+    program: &mut ResolvedProgram<'_>,
     loader: &dyn Loader,
     paths: &[PathBuf],
     sources: &mut SourceMap,
@@ -47,10 +47,10 @@ pub(super) fn apply(
             if let Some(first) = given.insert(*at, entry.name.span) {
                 let message = format!("`{}` has two entries", entry.name.text);
                 let diagnostic = Diagnostic::new(Code::IndexFileRepeat, message)
-                    .at(entry.name.span, "this one counts");
+                    .at(entry.name.span, "this one applies");
                 sink.push(
                     diagnostic
-                        .note(first, "the first one")
+                        .note(first, "overridden")
                         .help("remove one of them"),
                 );
             }
@@ -59,9 +59,9 @@ pub(super) fn apply(
     }
 }
 
-/// Interfaces by `module.Name`; of two with one name, which is an error, the first.
-fn interfaces(program: &Program<'_>) -> Interfaces {
-    let mut interfaces = Interfaces::new();
+/// Interfaces by `module.Interface`; of two with the same name, which is an error, the first.
+fn interfaces(program: &ResolvedProgram<'_>) -> InterfacesByName {
+    let mut interfaces = InterfacesByName::new();
     for (at, interface) in program.model.interfaces.iter().enumerate() {
         let name = format!(
             "{}.{}",
@@ -78,20 +78,20 @@ fn read(
     loader: &dyn Loader,
     sources: &mut SourceMap,
     sink: &mut Diagnostics,
-) -> Vec<Entry> {
+) -> Vec<IndexFileEntry> {
     let bytes = match loader.read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
             let message = format!(
                 "can't read index file `{}`: {}",
                 path.display(),
-                imports::reason(&error)
+                loader::reason(&error)
             );
             sink.push(Diagnostic::new(Code::UnreadableFile, message));
             return Vec::new();
         }
     };
-    let Some(id) = loader::accept(bytes, path, sources, sink) else {
+    let Some(id) = loader::add_text(bytes, path, sources, sink) else {
         return Vec::new();
     };
     let text = sources.get(id).text();
@@ -104,16 +104,21 @@ fn read(
     }
 }
 
-fn set(program: &mut Program<'_>, at: usize, entry: Entry, sink: &mut Diagnostics) {
+fn set(
+    program: &mut ResolvedProgram<'_>,
+    at: usize,
+    entry: IndexFileEntry,
+    sink: &mut Diagnostics,
+) {
     let interface = &mut program.model.interfaces[at];
     if let Some((index, span)) = entry.index {
-        (interface.index, interface.index_place) = (index, IndexPlace::Written(span));
+        (interface.index, interface.index_origin) = (index, IndexOrigin::Explicit(span));
     }
     interface.skeleton_default &= entry.skeleton;
     for (name, index, span) in entry.operations {
         let mut operations = interface.operations.iter_mut();
         if let Some(operation) = operations.find(|operation| operation.name == name.text) {
-            (operation.index, operation.index_place) = (index, IndexPlace::Written(span));
+            (operation.index, operation.index_origin) = (index, IndexOrigin::Explicit(span));
         } else {
             let known: Vec<&str> = interface
                 .operations
@@ -133,12 +138,13 @@ fn set(program: &mut Program<'_>, at: usize, entry: Entry, sink: &mut Diagnostic
     }
 }
 
-/// One index file serves many programs: it may well name modules that are not
-/// part of this one. Only what looks like a slip is worth a warning.
+/// Warns of an unknown interface only if its module is known or its name is
+/// similar to a known one: an index file may serve several programs, and name
+/// modules that are not part of this one.
 fn unknown_interface(
-    name: &Name,
-    program: &Program<'_>,
-    interfaces: &Interfaces,
+    name: &Identifier,
+    program: &ResolvedProgram<'_>,
+    interfaces: &InterfacesByName,
     sink: &mut Diagnostics,
 ) {
     if sink.is_full() {
@@ -160,7 +166,7 @@ fn unknown_interface(
     }
 }
 
-fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Name, known: &[S]) -> Diagnostic {
+fn near<S: AsRef<str>>(diagnostic: Diagnostic, name: &Identifier, known: &[S]) -> Diagnostic {
     let diagnostic = diagnostic.at(name.span, "this entry is ignored");
     match nearest(&name.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), name.span, near),

@@ -1,18 +1,18 @@
-//! The numbers that go on the wire: by position, by annotation, by index file.
+//! The indices of interfaces and operations on the wire: by position, by annotation, by index file.
 
 use std::path::PathBuf;
 
-use super::{Program, annotations, index_file};
+use super::{ResolvedProgram, annotations, index_file};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::Loader;
-use crate::model::{Element, IndexPlace, InterfaceId};
+use crate::model::{Element, IndexOrigin, InterfaceId};
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{Annotation, Name};
+use crate::syntax::ast::{Annotation, Identifier};
 
-/// Gives every interface and operation its index; a later index file overrides
-/// an earlier one, and that the annotations.
+/// Sets the index of every interface and operation. An index file overrides
+/// annotations, and a later index file an earlier one.
 pub(crate) fn assign(
-    program: &mut Program<'_>,
+    program: &mut ResolvedProgram<'_>,
     loader: &dyn Loader,
     index_files: &[PathBuf],
     sources: &mut SourceMap,
@@ -28,61 +28,61 @@ pub(crate) fn assign(
             });
         let interfaces: Vec<InterfaceId> = interfaces.collect();
         for (position, id) in interfaces.into_iter().enumerate() {
-            declared(program, id.0 as usize, position, sink);
+            annotate(program, id.0 as usize, position, sink);
         }
     }
     index_file::apply(program, loader, index_files, sources, sink);
 }
 
-/// What the IDL says of the interface that is number `at` of all, and `position` of its module.
-fn declared(program: &mut Program<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
-    let from = program.origin.interfaces[at];
+/// Reads the annotations of an interface: number `at` of all, number `position` of its module.
+fn annotate(program: &mut ResolvedProgram<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
+    let from = program.ast.interfaces[at];
     let interface = &mut program.model.interfaces[at];
-    let said = annotations::of_interface(&from.annotations, sink);
-    let counted = place(&from.annotations, from.whole.before());
-    (interface.index, interface.index_place) =
-        index(said.index, position, &from.name, counted, sink);
-    interface.comment = said.comment;
-    interface.skeletons = said.skeletons.into_iter().collect();
+    let parsed = annotations::of_interface(&from.annotations, sink);
+    let implicit = implicit_origin(&from.annotations, from.whole.before());
+    (interface.index, interface.index_origin) =
+        index(parsed.index, position, &from.name, implicit, sink);
+    interface.comment = parsed.comment;
+    interface.skeletons = parsed.skeletons.into_iter().collect();
     let operations = interface.operations.iter_mut().zip(&from.operations);
     for (position, (operation, from)) in operations.enumerate() {
-        let said = annotations::of_operation(&from.annotations, sink);
-        let counted = place(&from.annotations, from.returns.span);
-        (operation.index, operation.index_place) =
-            index(said.index, position, &from.name, counted, sink);
-        operation.comment = said.comment;
+        let parsed = annotations::of_operation(&from.annotations, sink);
+        let implicit = implicit_origin(&from.annotations, from.returns.span);
+        (operation.index, operation.index_origin) =
+            index(parsed.index, position, &from.name, implicit, sink);
+        operation.comment = parsed.comment;
     }
 }
 
-/// Where an index could be written before a declaration that starts at `start`.
-fn place(annotations: &[Annotation], start: Span) -> IndexPlace {
+/// The origin of an index that is not written, for a declaration that starts at `start`.
+fn implicit_origin(annotations: &[Annotation], start: Span) -> IndexOrigin {
     match annotations.first() {
-        Some(first) => IndexPlace::Annotated(first.key.span),
-        None => IndexPlace::Counted(start),
+        Some(first) => IndexOrigin::ImplicitAnnotated(first.key.span),
+        None => IndexOrigin::Implicit(start),
     }
 }
 
-/// The index that was `said`, or else the position.
+/// The `explicit` index, or else the position.
 fn index(
-    said: Option<(u16, Span)>,
+    explicit: Option<(u16, Span)>,
     position: usize,
-    name: &Name,
-    counted: IndexPlace,
+    name: &Identifier,
+    implicit: IndexOrigin,
     sink: &mut Diagnostics,
-) -> (u16, IndexPlace) {
-    match said {
-        Some((index, span)) => (index, IndexPlace::Written(span)),
-        None => (by_position(position, name.span, sink), counted),
+) -> (u16, IndexOrigin) {
+    match explicit {
+        Some((index, span)) => (index, IndexOrigin::Explicit(span)),
+        None => (by_position(position, name.span, sink), implicit),
     }
 }
 
 fn by_position(position: usize, name: Span, sink: &mut Diagnostics) -> u16 {
     u16::try_from(position).unwrap_or_else(|_| {
-        let message = format!("this is number {position}, and indices end at 65535");
+        let message = format!("the index by position is {position}, but the largest is 65535");
         sink.push(
             Diagnostic::new(Code::BadIndex, message)
                 .at(name, "")
-                .help("split the interface, or the module"),
+                .help("split the interface or the module"),
         );
         u16::MAX
     })

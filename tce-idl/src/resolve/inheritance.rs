@@ -1,30 +1,23 @@
-//! Bases that come round in a circle.
+//! Interfaces that extend themselves through their bases.
 
-use super::Program;
+use super::ResolvedProgram;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::InterfaceId;
 
-/// What is known of an interface on the way up.
-#[derive(Clone, Copy, PartialEq)]
-enum Visit {
-    New,
-    /// On the way up from the interface with this number.
-    From(usize),
-}
-
-/// Reports each circle of bases once, and cuts it: after this every lineage ends.
-pub(super) fn cut_circles(program: &mut Program<'_>, sink: &mut Diagnostics) {
-    let mut visits = vec![Visit::New; program.model.interfaces.len()];
-    for start in 0..visits.len() {
+/// Reports each cycle of bases once, and removes one base of it, so that every lineage ends.
+pub(super) fn break_cycles(program: &mut ResolvedProgram<'_>, sink: &mut Diagnostics) {
+    // The start of the walk that visited each interface.
+    let mut visited_from = vec![None; program.model.interfaces.len()];
+    for start in 0..visited_from.len() {
         let mut at = start;
-        while visits[at] == Visit::New {
-            visits[at] = Visit::From(start);
+        while visited_from[at].is_none() {
+            visited_from[at] = Some(start);
             let Some(InterfaceId(base)) = program.model.interfaces[at].base else {
                 break;
             };
             let base = base as usize;
-            if visits[base] == Visit::From(start) {
-                sink.push(circle(program, base));
+            if visited_from[base] == Some(start) {
+                sink.push(cycle(program, base));
                 program.model.interfaces[at].base = None;
                 break;
             }
@@ -33,12 +26,12 @@ pub(super) fn cut_circles(program: &mut Program<'_>, sink: &mut Diagnostics) {
     }
 }
 
-/// How many other members of a circle are shown.
+/// The most interfaces of a cycle that a diagnostic shows, beside the first.
 const SHOWN: usize = 4;
 
-fn circle(program: &Program<'_>, start: usize) -> Diagnostic {
-    let place = |at: usize| {
-        let from = program.origin.interfaces[at];
+fn cycle(program: &ResolvedProgram<'_>, start: usize) -> Diagnostic {
+    let span = |at: usize| {
+        let from = program.ast.interfaces[at];
         from.base.as_ref().map_or(from.name.span, |base| base.span)
     };
     let name = |at: usize| program.model.interfaces[at].name.as_str();
@@ -47,14 +40,14 @@ fn circle(program: &Program<'_>, start: usize) -> Diagnostic {
             .base
             .map_or(at, |base| base.0 as usize)
     };
-    let message = format!("interface `{}` is its own base", name(start));
+    let message = format!("interface `{}` extends itself", name(start));
     let diagnostic = Diagnostic::new(Code::CircularBase, message);
-    let says = |at: usize| format!("`{}` extends `{}`", name(at), name(base(at)));
+    let label = |at: usize| format!("`{}` extends `{}`", name(at), name(base(at)));
     let others = std::iter::successors(Some(base(start)), |at| Some(base(*at)));
     let others = others.take_while(|at| *at != start).take(SHOWN);
     let diagnostic = others.fold(
-        diagnostic.at(place(start), says(start)),
-        |diagnostic, at| diagnostic.note(place(at), says(at)),
+        diagnostic.at(span(start), label(start)),
+        |diagnostic, at| diagnostic.note(span(at), label(at)),
     );
-    diagnostic.help("take away one `extends` of the circle")
+    diagnostic.help("remove one `extends` of the cycle")
 }

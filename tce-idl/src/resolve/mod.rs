@@ -1,78 +1,77 @@
-//! ASTs to the model: imports, scopes, types, indices.
+//! ASTs to the model: imports, scopes, types, inheritance, indices.
 
-mod annotations;
 pub(crate) mod imports;
+mod scope;
+mod types;
+mod inheritance;
+mod annotations;
 mod index_file;
 pub(crate) mod indices;
-mod inheritance;
-pub(crate) mod number;
-mod scope;
-mod suggest;
-mod types;
 
 use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostics;
-use crate::model::{IndexPlace, Interface, Member, Model, ModuleId, Operation, Parameter, Struct};
+use crate::model::{IndexOrigin, Interface, Member, Model, ModuleId, Operation, Parameter, Struct};
 use crate::source::SourceMap;
 use crate::syntax::ast;
-use imports::Loaded;
+pub(crate) use annotations::parse_index;
+use imports::LoadedFiles;
 use types::Types;
-pub(crate) use types::{Target, Use};
+pub(crate) use types::{Reference, ReferenceTarget};
 
-/// The model in the making, with the places that its parts come from.
+/// The model while it is built, with the AST nodes of its declarations.
 ///
-/// After an error the model still has every part, so that the checks find what
-/// else is wrong: where a type is not known, [`scope::UNKNOWN`] stands in.
-pub(crate) struct Program<'a> {
+/// After an error the model still has every declaration, so that the checks find
+/// further errors: [`scope::UNKNOWN`] replaces an unknown type.
+pub(crate) struct ResolvedProgram<'a> {
     pub(crate) model: Model,
-    pub(crate) origin: Origin<'a>,
+    pub(crate) ast: AstNodes<'a>,
 }
 
-/// Where the parts of the model come from; positions are those of the model.
+/// The AST nodes behind the model, at the same positions as in the model.
 #[derive(Default)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct AstNodes<'a> {
     pub(crate) structs: Vec<&'a ast::Struct>,
     pub(crate) sequences: Vec<&'a ast::Sequence>,
     pub(crate) dictionaries: Vec<&'a ast::Dictionary>,
     pub(crate) interfaces: Vec<&'a ast::Interface>,
-    /// The words of declarations that could not be understood.
+    /// The words of declarations that could not be parsed.
     pub(crate) broken: HashSet<&'a str>,
-    /// Whether an imported file is missing: a module may be declared there.
+    /// Whether an imported file is missing, which may declare an unknown module.
     pub(crate) missing_import: bool,
-    /// Where names of types and of their modules are used.
-    pub(crate) uses: Vec<Use>,
+    /// Every use of the name of a type, interface or module.
+    pub(crate) references: Vec<Reference>,
 }
 
-/// Finds out what the names in `loaded` mean.
+/// Resolves the names in `loaded`, except for indices: see [`indices::assign`].
 pub(crate) fn resolve<'a>(
-    loaded: &'a Loaded,
+    loaded: &'a LoadedFiles,
     sources: &SourceMap,
     sink: &mut Diagnostics,
-) -> Program<'a> {
+) -> ResolvedProgram<'a> {
     let (mut program, scope) = scope::declare(loaded, sources, sink);
-    let Program { model, origin } = &mut program;
+    let ResolvedProgram { model, ast } = &mut program;
     let mut types = Types {
         scope: &scope,
-        origin,
+        ast,
         sink,
-        uses: Vec::new(),
+        references: Vec::new(),
     };
-    for (it, from) in model.structs.iter_mut().zip(&origin.structs) {
+    for (it, from) in model.structs.iter_mut().zip(&ast.structs) {
         types.structure(it, from);
     }
-    for (it, from) in model.sequences.iter_mut().zip(&origin.sequences) {
+    for (it, from) in model.sequences.iter_mut().zip(&ast.sequences) {
         it.element = types.value(&from.element, it.module);
     }
-    for (it, from) in model.dictionaries.iter_mut().zip(&origin.dictionaries) {
+    for (it, from) in model.dictionaries.iter_mut().zip(&ast.dictionaries) {
         it.key = types.value(&from.key, it.module);
         it.value = types.value(&from.value, it.module);
     }
-    for (it, from) in model.interfaces.iter_mut().zip(&origin.interfaces) {
+    for (it, from) in model.interfaces.iter_mut().zip(&ast.interfaces) {
         types.interface(it, from);
     }
-    origin.uses = types.uses;
-    inheritance::cut_circles(&mut program, sink);
+    ast.references = types.references;
+    inheritance::break_cycles(&mut program, sink);
     program
 }
 
@@ -112,7 +111,7 @@ impl Types<'_, '_> {
             doc: from.doc.clone(),
             comment: None,
             index: 0,
-            index_place: IndexPlace::Counted(from.returns.span),
+            index_origin: IndexOrigin::Implicit(from.returns.span),
             parameters: from.parameters.iter().map(parameter).collect(),
             returns: self.returned(&from.returns, module),
         }

@@ -1,40 +1,40 @@
-//! Who is called what: modules merged from their openings, elements by name.
+//! Modules, merged from all files that open them, and their elements by name.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::imports::Loaded;
-use super::{Origin, Program};
+use super::imports::LoadedFiles;
+use super::{AstNodes, ResolvedProgram};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{
-    Dictionary, DictionaryId, Element, IndexPlace, Interface, InterfaceId, Model, Module, ModuleId,
-    Sequence, SequenceId, Struct, StructId, Type,
+    Dictionary, DictionaryId, Element, IndexOrigin, Interface, InterfaceId, Model, Module,
+    ModuleId, Sequence, SequenceId, Struct, StructId, Type,
 };
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 
-/// Stands in for a type that was reported. Every rule is content with it.
+/// Replaces an unknown type that was reported. No rule rejects it.
 pub(super) const UNKNOWN: Type = Type::Int;
 
-/// The names of a compilation.
+/// The modules of a compilation and the elements in each, by name.
 #[derive(Default)]
-pub(super) struct Scope<'a> {
+pub(super) struct ModuleScopes<'a> {
     modules: HashMap<&'a str, ModuleId>,
-    elements: Vec<BTreeMap<&'a str, Bound>>,
+    elements: Vec<BTreeMap<&'a str, NameBinding>>,
 }
 
-/// What a name stands for, and where it was declared.
+/// The element that a name refers to, and the position of its declaration.
 #[derive(Clone, Copy)]
-pub(super) struct Bound {
+pub(super) struct NameBinding {
     pub(super) element: Element,
     pub(super) span: Span,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> ModuleScopes<'a> {
     pub(super) fn module(&self, name: &str) -> Option<ModuleId> {
         self.modules.get(name).copied()
     }
 
-    pub(super) fn element(&self, module: ModuleId, name: &str) -> Option<Bound> {
+    pub(super) fn element(&self, module: ModuleId, name: &str) -> Option<NameBinding> {
         self.elements[module.0 as usize].get(name).copied()
     }
 
@@ -47,33 +47,33 @@ impl<'a> Scope<'a> {
     }
 
     /// The first module, by name, that has an element called `name`.
-    pub(super) fn home(&self, name: &str) -> Option<&'a str> {
-        let homes = self
+    pub(super) fn module_with(&self, name: &str) -> Option<&'a str> {
+        let modules = self
             .modules
             .iter()
             .filter(|(_, id)| self.element(**id, name).is_some());
-        homes.map(|(module, _)| *module).min()
+        modules.map(|(module, _)| *module).min()
     }
 }
 
-/// Gives every module and element its id. Types are not looked at yet.
+/// Adds every module and element to the model and the scope, without their types.
 pub(super) fn declare<'a>(
-    loaded: &'a Loaded,
+    loaded: &'a LoadedFiles,
     sources: &SourceMap,
     sink: &mut Diagnostics,
-) -> (Program<'a>, Scope<'a>) {
-    let origin = Origin {
+) -> (ResolvedProgram<'a>, ModuleScopes<'a>) {
+    let ast = AstNodes {
         missing_import: loaded.missing_import,
-        ..Origin::default()
+        ..AstNodes::default()
     };
-    let mut program = Program {
+    let mut program = ResolvedProgram {
         model: Model::default(),
-        origin,
+        ast,
     };
-    let mut scope = Scope::default();
+    let mut scope = ModuleScopes::default();
     for file in &loaded.files {
         program
-            .origin
+            .ast
             .broken
             .extend(file.broken.iter().map(String::as_str));
         let path = sources.get(file.id).path().to_string_lossy();
@@ -86,7 +86,7 @@ pub(super) fn declare<'a>(
                 scope.bind(
                     id,
                     name,
-                    Bound {
+                    NameBinding {
                         element,
                         span: name.span,
                     },
@@ -99,11 +99,11 @@ pub(super) fn declare<'a>(
     (program, scope)
 }
 
-/// The module that `opening` opens or adds to.
+/// The id of the module that `opening` opens, which is new for the first opening.
 fn open<'a>(
     opening: &'a ast::Module,
     model: &mut Model,
-    scope: &mut Scope<'a>,
+    scope: &mut ModuleScopes<'a>,
     path: &str,
 ) -> ModuleId {
     let id = *scope.modules.entry(&opening.name.text).or_insert_with(|| {
@@ -125,17 +125,17 @@ fn open<'a>(
     id
 }
 
-/// The id of the last part of a list. Parts are fewer than bytes, and those fit.
+/// The id of the last element of a list. A file has fewer elements than bytes, and at most 4 MiB.
 fn last<T>(parts: &[T]) -> u32 {
     u32::try_from(parts.len() - 1).unwrap_or(u32::MAX)
 }
 
-impl<'a> Scope<'a> {
+impl<'a> ModuleScopes<'a> {
     fn bind(
         &mut self,
         module: ModuleId,
-        name: &'a ast::Name,
-        bound: Bound,
+        name: &'a ast::Identifier,
+        binding: NameBinding,
         module_name: &str,
         sink: &mut Diagnostics,
     ) {
@@ -153,18 +153,18 @@ impl<'a> Scope<'a> {
                     .help("rename one of them"),
             );
         } else {
-            names.insert(&name.text, bound);
+            names.insert(&name.text, binding);
         }
     }
 }
 
-impl<'a> Program<'a> {
-    /// Adds an element to the model, without the types that it names.
+impl<'a> ResolvedProgram<'a> {
+    /// Adds an element to the model, without its types.
     fn declare(&mut self, element: &'a ast::Element, module: ModuleId) -> Element {
-        let Self { model, origin } = self;
+        let Self { model, ast } = self;
         match element {
             ast::Element::Struct(it) => {
-                origin.structs.push(it);
+                ast.structs.push(it);
                 model.structs.push(Struct {
                     module,
                     name: it.name.text.clone(),
@@ -175,7 +175,7 @@ impl<'a> Program<'a> {
                 Element::Struct(StructId(last(&model.structs)))
             }
             ast::Element::Sequence(it) => {
-                origin.sequences.push(it);
+                ast.sequences.push(it);
                 model.sequences.push(Sequence {
                     module,
                     name: it.name.text.clone(),
@@ -186,7 +186,7 @@ impl<'a> Program<'a> {
                 Element::Sequence(SequenceId(last(&model.sequences)))
             }
             ast::Element::Dictionary(it) => {
-                origin.dictionaries.push(it);
+                ast.dictionaries.push(it);
                 let (name, doc) = (it.name.text.clone(), it.doc.clone());
                 model.dictionaries.push(Dictionary {
                     module,
@@ -199,7 +199,7 @@ impl<'a> Program<'a> {
                 Element::Dictionary(DictionaryId(last(&model.dictionaries)))
             }
             ast::Element::Interface(it) => {
-                origin.interfaces.push(it);
+                ast.interfaces.push(it);
                 model.interfaces.push(interface(it, module));
                 Element::Interface(InterfaceId(last(&model.interfaces)))
             }
@@ -215,7 +215,7 @@ fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
         doc: from.doc.clone(),
         comment: None,
         index: 0,
-        index_place: IndexPlace::Counted(from.whole.before()),
+        index_origin: IndexOrigin::Implicit(from.whole.before()),
         base: None,
         operations: Vec::new(),
         skeletons: BTreeMap::new(),

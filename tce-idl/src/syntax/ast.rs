@@ -1,12 +1,12 @@
-//! One file as it was written: names are not resolved, and every part knows its place.
+//! One file as it is written: names are not resolved, and every node has its position.
 
 use std::collections::HashSet;
 
 use crate::source::{FileId, Span};
 
-/// A word, and where it stands.
+/// A word of the text, and its position.
 #[derive(Debug, Clone)]
-pub(crate) struct Name {
+pub(crate) struct Identifier {
     pub(crate) text: String,
     pub(crate) span: Span,
 }
@@ -15,17 +15,17 @@ pub(crate) struct Name {
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) id: FileId,
-    pub(crate) imports: Vec<Name>,
+    pub(crate) imports: Vec<Identifier>,
     pub(crate) modules: Vec<Module>,
-    /// The words of declarations that could not be understood. A use of one is
-    /// not reported as unknown: its declaration was reported already.
+    /// The words of declarations that could not be parsed. Using one as a name
+    /// is not reported as unknown: its declaration was reported already.
     pub(crate) broken: HashSet<String>,
 }
 
 /// One opening of a module.
 #[derive(Debug)]
 pub(crate) struct Module {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) enum Element {
 }
 
 impl Element {
-    pub(crate) fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Identifier {
         match self {
             Self::Struct(it) => &it.name,
             Self::Sequence(it) => &it.name,
@@ -51,35 +51,35 @@ impl Element {
     }
 }
 
-/// `Name` or `module::Name`, builtin types included.
+/// `Name` or `module::Name`, including builtin types.
 #[derive(Debug)]
 pub(crate) struct TypeName {
-    pub(crate) module: Option<Name>,
-    pub(crate) name: Name,
+    pub(crate) module: Option<Identifier>,
+    pub(crate) name: Identifier,
     pub(crate) span: Span,
 }
 
 #[derive(Debug)]
 pub(crate) struct Struct {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) members: Vec<Member>,
-    /// Whether a member was left out because it could not be understood.
+    /// Whether a member was left out because it could not be parsed.
     pub(crate) broken: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     pub(crate) doc: Option<String>,
     pub(crate) ty: TypeName,
 }
 
 #[derive(Debug)]
 pub(crate) struct Sequence {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) struct Sequence {
 
 #[derive(Debug)]
 pub(crate) struct Dictionary {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
@@ -98,21 +98,21 @@ pub(crate) struct Dictionary {
 
 #[derive(Debug)]
 pub(crate) struct Interface {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) base: Option<TypeName>,
     pub(crate) operations: Vec<Operation>,
-    /// Whether an operation was left out because it could not be understood.
+    /// Whether an operation was left out because it could not be parsed.
     pub(crate) broken: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Operation {
-    pub(crate) name: Name,
-    /// From the type that it returns to its end.
+    pub(crate) name: Identifier,
+    /// From its result type to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
     pub(crate) annotations: Vec<Annotation>,
@@ -122,25 +122,25 @@ pub(crate) struct Operation {
 
 #[derive(Debug)]
 pub(crate) struct Parameter {
-    pub(crate) name: Name,
+    pub(crate) name: Identifier,
     pub(crate) ty: TypeName,
 }
 
 /// `key=value` of an annotation list.
 #[derive(Debug)]
 pub(crate) struct Annotation {
-    pub(crate) key: Name,
-    pub(crate) value: Value,
+    pub(crate) key: Identifier,
+    pub(crate) value: AnnotationValue,
     pub(crate) value_span: Span,
 }
 
 /// The value of an annotation.
 #[derive(Debug)]
-pub(crate) enum Value {
-    /// A number, as it is written: it may be too large for any type.
+pub(crate) enum AnnotationValue {
+    /// A number as it is written, which may be too large for an index.
     Number(String),
     /// A string, without its quotes.
     String(String),
-    /// A bare word, as `false`.
+    /// A word without quotes, such as `false`.
     Name(String),
 }

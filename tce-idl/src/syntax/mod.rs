@@ -1,18 +1,18 @@
-//! Text to AST: pest makes pairs of the text, `lower` makes the AST of the pairs.
+//! Text to AST: `parse` turns the text into pest's pairs, `lower` turns the pairs into the AST.
 
 pub(crate) mod ast;
-mod lower;
 mod parse;
+mod lower;
 
 use crate::diagnostic::Diagnostics;
-use crate::source::{FileId, Source, Span};
+use crate::source::{FileId, SourceFile, Span};
 
-/// Understands one file. What it can't understand goes to `sink`; the rest is in the AST.
-pub(crate) fn read(id: FileId, source: &Source, sink: &mut Diagnostics) -> ast::File {
+/// Parses one file. Reports syntax errors to `sink`; everything else is in the AST.
+pub(crate) fn read(id: FileId, source: &SourceFile, sink: &mut Diagnostics) -> ast::File {
     lower::file(id, source.text(), sink)
 }
 
-/// Whether a text can be the name of a declaration.
+/// Whether a text is a valid name of a declaration.
 pub(crate) fn is_name(text: &str) -> bool {
     let is_word = text
         .bytes()
@@ -20,19 +20,19 @@ pub(crate) fn is_name(text: &str) -> bool {
     is_word && parse::failure(parse::Rule::just_name, text).is_none()
 }
 
-/// A word, a sign or a comment of a file.
+/// A word, a punctuation mark or a comment of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {
     pub(crate) span: Span,
     pub(crate) is_comment: bool,
 }
 
-/// Everything in a file that is no space, in order. Texts that [`read`] has
-/// nothing to say of are all words, signs of the language, and comments.
-pub(crate) fn tokens(id: FileId, source: &Source) -> Vec<Token> {
+/// All tokens of a file and its comments, in order. In a file without syntax
+/// errors, every token is a word or a punctuation mark of the language.
+pub(crate) fn tokens(id: FileId, source: &SourceFile) -> Vec<Token> {
     let root = parse::file(source.text(), id);
-    let leaves = root.iter().flat_map(parse::Node::leaves);
-    let token = |leaf: parse::Node<'_>| Token {
+    let leaves = root.iter().flat_map(parse::SyntaxNode::leaves);
+    let token = |leaf: parse::SyntaxNode<'_>| Token {
         span: leaf.span(),
         is_comment: leaf.rule() == parse::Rule::COMMENT,
     };

@@ -1,13 +1,13 @@
-//! The one place that knows pest.
+//! The parser. Only this module uses pest.
 
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-use super::ast::Name;
+use super::ast::Identifier;
 use crate::source::{FileId, Span};
 
-/// The generated parser, in a module of its own: what it generates has no documentation.
+/// The generated parser, in its own module since the generated items have no documentation.
 mod generated {
     #[derive(pest_derive::Parser)]
     #[grammar = "syntax/grammar.pest"]
@@ -16,17 +16,17 @@ mod generated {
 
 pub(super) use generated::Rule;
 
-/// How much of a broken piece is looked at: a piece can be a whole file of garbage.
+/// The most tokens of a malformed part that are examined: the part can be a whole file of garbage.
 const MAX_TOKENS: usize = 1000;
 
-/// A piece of a file that a rule of the grammar matched.
+/// A part of a file that a rule of the grammar matched.
 #[derive(Clone)]
-pub(super) struct Node<'a> {
+pub(super) struct SyntaxNode<'a> {
     pair: Pair<'a, Rule>,
     file: FileId,
 }
 
-impl<'a> Node<'a> {
+impl<'a> SyntaxNode<'a> {
     pub(super) fn rule(&self) -> Rule {
         self.pair.as_rule()
     }
@@ -35,7 +35,7 @@ impl<'a> Node<'a> {
         self.pair.as_str()
     }
 
-    /// Where it stands, without the space that pest reads while it looks for more.
+    /// Its position, without the trailing space that pest includes after optional parts.
     pub(super) fn span(&self) -> Span {
         let start = self.pair.as_span().start();
         let end = start + self.text().trim_end_matches([' ', '\t', '\r', '\n']).len();
@@ -46,8 +46,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn name(&self) -> Name {
-        Name {
+    pub(super) fn name(&self) -> Identifier {
+        Identifier {
             text: self.text().to_owned(),
             span: self.span(),
         }
@@ -66,7 +66,7 @@ impl<'a> Node<'a> {
         self.children().find(|child| child.rule() == rule)
     }
 
-    /// Every comment inside it.
+    /// Every comment inside the node.
     pub(super) fn comments(&self) -> impl Iterator<Item = Self> + use<'a> {
         let file = self.file;
         let pairs = self.pair.clone().into_inner().flatten();
@@ -75,7 +75,7 @@ impl<'a> Node<'a> {
             .map(move |pair| Self { pair, file })
     }
 
-    /// The words, signs and comments that it is made of.
+    /// The words, punctuation marks and comments inside the node.
     pub(super) fn leaves(&self) -> impl Iterator<Item = Self> + use<'a> {
         let file = self.file;
         let leaves =
@@ -85,8 +85,8 @@ impl<'a> Node<'a> {
         leaves.map(move |pair| Self { pair, file })
     }
 
-    /// The first [`MAX_TOKENS`] words and signs that it is made of, without comments.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = Name> + use<'a> {
+    /// The first [`MAX_TOKENS`] words and punctuation marks inside the node.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Identifier> + use<'a> {
         self.leaves()
             .filter(|leaf| leaf.rule() != Rule::COMMENT)
             .take(MAX_TOKENS)
@@ -94,21 +94,21 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Where a text stopped being what it should be, and what could have stood there.
-pub(super) struct Failure {
+/// Where a text does not match a rule, and what the rule allows there.
+pub(super) struct ParseFailure {
     /// The byte of the text.
     pub(super) at: usize,
     pub(super) expected: Vec<Rule>,
 }
 
-/// Parses a whole file. The grammar understands any text, so there is no error.
-pub(super) fn file(text: &str, file: FileId) -> Option<Node<'_>> {
+/// Parses a whole file. The grammar accepts any text; malformed parts match the rules `broken_…`.
+pub(super) fn file(text: &str, file: FileId) -> Option<SyntaxNode<'_>> {
     let pair = generated::Grammar::parse(Rule::file, text).ok()?.next()?;
-    Some(Node { pair, file })
+    Some(SyntaxNode { pair, file })
 }
 
-/// Finds out where `text` stops being what `rule` wants; `None` if it never does.
-pub(super) fn failure(rule: Rule, text: &str) -> Option<Failure> {
+/// Finds where `text` does not match `rule`; `None` if it matches.
+pub(super) fn failure(rule: Rule, text: &str) -> Option<ParseFailure> {
     let error = generated::Grammar::parse(rule, text).err()?;
     let at = match error.location {
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
@@ -117,10 +117,10 @@ pub(super) fn failure(rule: Rule, text: &str) -> Option<Failure> {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => Vec::new(),
     };
-    Some(Failure { at, expected })
+    Some(ParseFailure { at, expected })
 }
 
-/// Files are far smaller than 4 GiB: the loader sees to it.
+/// Files are far smaller than 4 GiB: the loader limits their size.
 fn offset(byte: usize) -> u32 {
     u32::try_from(byte).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! The formatter: recorded layouts, and what holds for any text. `BLESS=1` records anew.
+//! The formatter: golden tests of layouts, and properties of any text. `BLESS=1` records the layouts anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
 
@@ -26,7 +26,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Everything that a text means, documentation and warnings too; places apart.
+/// The model of a text with its documentation, and its diagnostics without positions.
 fn meaning(text: &str) -> (String, Vec<(String, String)>) {
     let compilation = compile_str(text);
     let diagnostics = compilation.diagnostics.iter();
@@ -37,7 +37,7 @@ fn meaning(text: &str) -> (String, Vec<(String, String)>) {
     (model.map(dump::model).unwrap_or_default(), said)
 }
 
-/// The comments of a text, each without its spaces and the frame of its lines.
+/// The comments of a text, without spaces and `*`.
 fn comments(text: &str) -> Vec<String> {
     let bare = |comment: &str| {
         let is_space = |c: char| c.is_whitespace() || c == '*';
@@ -65,7 +65,7 @@ fn comments(text: &str) -> Vec<String> {
     found
 }
 
-/// Asserts what holds for every text that can be laid out, and gives its layout.
+/// Asserts the properties of a formatted text, and returns it.
 #[track_caller]
 fn laid_out(text: &str) -> String {
     let formatted = format(text).unwrap();
@@ -96,7 +96,7 @@ fn laid_out(text: &str) -> String {
 }
 
 #[test]
-fn layouts_are_as_recorded() {
+fn layouts_match_their_records() {
     let cases = files("tests/format");
     assert!(cases.len() > 5);
     for case in cases {
@@ -134,13 +134,13 @@ fn every_file_of_the_repository_keeps_its_meaning() {
 }
 
 #[test]
-fn a_text_with_mistakes_is_left_alone() {
+fn a_text_with_syntax_errors_is_not_formatted() {
     for path in files("../tests/cases/fail") {
         let name = path.file_name().unwrap().to_str().unwrap();
         let loader = Memory::new().with(name, fs::read(&path).unwrap());
         let checked = compile_with(&loader, &[name], &Options::new());
         let formatted = format_file(&loader, Path::new(name));
-        // What is only wrong in its meaning is laid out all the same.
+        // A text with other errors is formatted.
         let Some(text) = formatted.text else {
             assert!(!formatted.changed);
             let said = render::human(&formatted.diagnostics, &formatted.sources, false);
@@ -156,7 +156,7 @@ fn a_text_with_mistakes_is_left_alone() {
 }
 
 #[test]
-fn marks_and_ends_of_lines_are_changes() {
+fn byte_order_marks_and_line_endings_are_changes() {
     let good = "module m {}\n";
     for (text, changed) in [
         (good, false),
@@ -190,13 +190,13 @@ warning[TCE0500]: `a.idl` is not in canonical layout
 2 |   sequence<int>  L; // é
   | ^^^^^^^^^^^^^^^^^^^^^^^^ should be `    sequence<int> L; // é`
   |
-  = help: `tce fmt` lays it out
+  = help: `tce fmt` formats it
 "
     );
 }
 
 #[test]
-fn a_file_that_is_no_text_is_told() {
+fn a_file_that_is_not_text_is_reported() {
     let loader = Memory::new().with("a.idl", b"\xff");
     let code = |path| {
         let formatted = format_file(&loader, Path::new(path));
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_has_an_answer(text in "(module m|struct S|interface I|[{}()\\[\\];,=<>]| |\n|//x|/\\*x\\*/|int a|\"|é|\u{a0}|\r){0,60}") {
+    fn any_text_has_a_result(text in "(module m|struct S|interface I|[{}()\\[\\];,=<>]| |\n|//x|/\\*x\\*/|int a|\"|é|\u{a0}|\r){0,60}") {
         if format(&text).is_ok() {
             laid_out(&text);
         }

@@ -1,10 +1,10 @@
-//! Random models, written down with random space and comments between all words.
+//! Random models, written with random space and comments between all tokens.
 
 use std::fmt::Write;
 
 use proptest::prelude::*;
 
-/// The text of a random `.idl` file without mistakes.
+/// The text of a random `.idl` file without errors.
 pub(crate) fn file() -> impl Strategy<Value = String> {
     let modules = prop::collection::vec(module(), 0..3);
     let trivia = prop::collection::vec(trivia(), 1..200);
@@ -22,7 +22,7 @@ pub(crate) fn file() -> impl Strategy<Value = String> {
     })
 }
 
-/// What a declaration is, by numbers that the writer gives names to.
+/// A declaration, with numbers for which the writer chooses names.
 #[derive(Debug, Clone)]
 enum Element {
     Struct(Vec<u8>),
@@ -73,7 +73,7 @@ fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
     (prop::collection::vec(element, 0..7), any::<bool>())
 }
 
-/// One thing between two words.
+/// Space or a comment between two tokens.
 #[derive(Debug, Clone)]
 enum Trivia {
     Space(&'static str),
@@ -110,7 +110,7 @@ fn trivia() -> impl Strategy<Value = Trivia> {
     ]
 }
 
-/// The words with trivia between them, in turns, until it is used up; then a space.
+/// The tokens with the trivia between them; with spaces once the trivia is used up.
 fn spaced(words: &[String], trivia: &[Trivia]) -> String {
     let mut text = String::new();
     let mut trivia = trivia
@@ -120,7 +120,7 @@ fn spaced(words: &[String], trivia: &[Trivia]) -> String {
     for word in words {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut apart = !(text.ends_with(is_word) && word.starts_with(is_word));
-        // Two things at most between two words.
+        // At most two pieces of trivia between two tokens.
         for between in trivia.by_ref().take(2) {
             match between {
                 Trivia::Space(space) => text.push_str(space),
@@ -136,7 +136,7 @@ fn spaced(words: &[String], trivia: &[Trivia]) -> String {
     text
 }
 
-/// Adds the words of a text that has spaces between all of them.
+/// Adds the tokens of a text, which are separated by spaces.
 fn add(words: &mut Vec<String>, text: &str) {
     words.extend(
         text.split(' ')
@@ -222,7 +222,7 @@ fn write_operation(number: usize, operation: &Operation, types: &[String], text:
     text.push_str(") ; ");
 }
 
-/// A type that is declared already, or one that always is.
+/// A type that is declared already, or a builtin one.
 fn value(number: u8, types: &[String]) -> String {
     let builtin = [
         "byte", "bool", "short", "int", "long", "float", "double", "string",

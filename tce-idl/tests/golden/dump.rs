@@ -1,4 +1,4 @@
-//! A model as text: IDL with everything resolved and every index written.
+//! A model as text: like IDL, with resolved types and explicit indices.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What came out, against what is recorded.
+//! Compares results with golden files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Holds `text` against what is recorded; no file is recorded for an empty text.
+/// Compares `text` with its golden file; an empty text has none.
 pub(crate) fn compare(path: &Path, text: &str, differences: &mut Vec<String>) {
     if std::env::var_os("BLESS").is_some() {
         if text.is_empty() {

@@ -1,5 +1,5 @@
-//! The linter: what its rules say of their examples, as recorded; levels,
-//! comments, and which files are judged. `BLESS=1` records anew.
+//! The linter: golden tests of the examples of the rules; levels, comments, and
+//! which files are checked. `BLESS=1` records the findings anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't read its cases fails")]
 
@@ -19,7 +19,7 @@ fn lint(text: &str, settings: &Settings) -> Compilation {
     lint_with(&loader, &["a.idl"], &Options::new(), settings)
 }
 
-/// The findings of one code, by the text that they are at.
+/// The text at the findings of one code.
 fn found<'t>(text: &'t str, code: Code, settings: &Settings) -> Vec<&'t str> {
     let diagnostics = lint(text, settings).diagnostics.into_iter();
     let of_code = diagnostics.filter(|it| it.code == code);
@@ -30,13 +30,13 @@ fn found<'t>(text: &'t str, code: Code, settings: &Settings) -> Vec<&'t str> {
     of_code.map(place).collect()
 }
 
-/// Settings under which a rule that is off by itself speaks up.
+/// Settings that enable a rule that is off by default.
 fn speaking(rule: &Rule) -> Settings {
     Settings::new().with(rule.code, Level::Warn)
 }
 
 #[test]
-fn each_rule_says_of_its_examples_what_is_recorded() {
+fn findings_in_bad_examples_match_their_records() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint");
     let mut records = 0;
     for rule in lint::rules() {
@@ -69,7 +69,7 @@ fn each_rule_says_of_its_examples_what_is_recorded() {
 }
 
 #[test]
-fn each_rule_is_content_with_its_good_example_and_so_are_the_others() {
+fn good_examples_have_no_findings() {
     for rule in lint::rules() {
         let said = lint(rule.good, &speaking(rule)).diagnostics;
         assert!(said.is_empty(), "{}: {said:?}", rule.code.name());
@@ -85,7 +85,7 @@ fn each_rule_is_content_with_its_good_example_and_so_are_the_others() {
 }
 
 #[test]
-fn rules_are_in_order_and_can_be_found_by_name_and_code() {
+fn rules_are_sorted_and_found_by_name_and_code() {
     let codes: Vec<Code> = lint::rules().iter().map(|rule| rule.code).collect();
     assert!(codes.is_sorted());
     for code in lint::switchable() {
@@ -100,9 +100,9 @@ fn rules_are_in_order_and_can_be_found_by_name_and_code() {
     }
 }
 
-/// What the linter offers as an edit is taken: the finding is gone.
+/// After the edit that a finding suggests, the finding is gone.
 #[test]
-fn edits_mend_what_they_are_offered_for() {
+fn edits_fix_their_findings() {
     let mut edits = 0;
     for rule in lint::rules() {
         for finding in lint(rule.bad, &speaking(rule)).diagnostics {
@@ -146,14 +146,14 @@ fn levels_switch_rules_and_warnings_of_the_compiler() {
 }
 
 #[test]
-fn errors_come_alone() {
+fn findings_are_not_reported_beside_errors() {
     let said = lint("module M { struct s { strng Name; }; }", &Settings::new()).diagnostics;
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].code, Code::UnknownType);
 }
 
 #[test]
-fn comments_allow_a_declaration_with_all_inside_or_a_line() {
+fn comments_suppress_findings_in_a_declaration_or_a_line() {
     let text = "\
 // tce-lint: allow(module-case)
 module M {
@@ -167,7 +167,7 @@ module M {
         string NAME2;
         # tce-lint: allow(member-case)
         string NAME3;
-        // tce-lint: allow(member-case) there is nothing behind it
+        // tce-lint: allow(member-case) the list ends here
     };
     [index=0] // tce-lint: allow(operation-case)
     interface I {
@@ -191,14 +191,11 @@ module M {
     );
     assert_eq!(found(text, Code::OperationCase, &settings), ["Close"]);
     let odd = found(text, Code::LintComment, &settings);
-    assert_eq!(
-        odd,
-        ["// tce-lint: allow(member-case) there is nothing behind it"]
-    );
+    assert_eq!(odd, ["// tce-lint: allow(member-case) the list ends here"]);
 }
 
 #[test]
-fn what_is_allowed_does_not_hide_what_is_not() {
+fn suppressed_findings_do_not_count_towards_the_limit() {
     let allowed = "// tce-lint: allow(member-case)\nint AAA;\n";
     let members: String = (0..300)
         .map(|at| allowed.replace("AAA", &format!("A{at}")))
@@ -208,7 +205,7 @@ fn what_is_allowed_does_not_hide_what_is_not() {
 }
 
 #[test]
-fn only_the_given_files_are_judged() {
+fn only_the_given_files_are_checked() {
     let text = "import common;\nmodule m { interface I { void f(common::Name name); }; }";
     assert!(lint(text, &Settings::new()).diagnostics.is_empty());
     let loader = Memory::new()
@@ -239,7 +236,7 @@ fn languages_choose_the_keywords() {
 }
 
 #[test]
-fn a_lock_file_holds_indices_as_well_as_annotations_do() {
+fn with_a_lock_file_indices_can_be_implicit() {
     let text = "module m { interface I { void f(); }; interface J { void f(); }; }";
     assert_eq!(
         found(text, Code::ImplicitIndex, &Settings::new()),
@@ -257,7 +254,7 @@ fn a_lock_file_holds_indices_as_well_as_annotations_do() {
 }
 
 #[test]
-fn files_as_tce_has_them_are_fine() {
+fn typical_files_have_no_findings() {
     let zoo = include_str!("../../../tests/idl/zoo.idl");
     let said = lint(zoo, &Settings::new()).diagnostics;
     assert!(said.is_empty(), "{said:?}");

@@ -1,4 +1,4 @@
-//! The repairs that diagnostics offer.
+//! Code actions: the edits that diagnostics suggest.
 
 use std::collections::HashMap;
 
@@ -8,24 +8,27 @@ use ls_types::{
 };
 use tce_idl::{diagnostic::Diagnostic, source::FileId};
 
-use crate::{analysis::Analysis, convert, feature::diagnostics, world::World};
+use crate::{analysis::Analysis, documents, feature::diagnostics, workspace::Workspace};
 
-pub(crate) fn actions(world: &mut World, params: &CodeActionParams) -> Option<CodeActionResponse> {
+pub(crate) fn actions(
+    workspace: &mut Workspace,
+    params: &CodeActionParams,
+) -> Option<CodeActionResponse> {
     let only = params.context.only.as_deref();
-    // `quickfix` is asked for by its own name or by none.
+    // A client without a filter gets quick fixes too.
     if only.is_some_and(|kinds| !kinds.contains(&CodeActionKind::QUICKFIX)) {
         return None;
     }
-    let analysis = world.opened(&params.text_document.uri)?;
+    let analysis = workspace.opened(&params.text_document.uri)?;
     let root = analysis.root?;
     let touching = analysis
         .diagnostics()
         .filter(|it| touches(&analysis, it, root, params.range));
-    let actions = touching.filter_map(|it| action(world, &analysis, it));
+    let actions = touching.filter_map(|it| action(workspace, &analysis, it));
     Some(actions.map(CodeActionOrCommand::CodeAction).collect())
 }
 
-/// Whether a diagnostic or its repair has a character or an end in common with a range.
+/// Whether a diagnostic or its edit overlaps or touches a range.
 fn touches(analysis: &Analysis, diagnostic: &Diagnostic, file: FileId, range: Range) -> bool {
     let edit = diagnostic.repair.iter().flat_map(|repair| &repair.edit);
     let spans = diagnostic.primary.iter().map(|label| label.span);
@@ -33,26 +36,30 @@ fn touches(analysis: &Analysis, diagnostic: &Diagnostic, file: FileId, range: Ra
         .chain(edit.map(|edit| edit.span))
         .filter(|span| span.file == file);
     spans.any(|span| {
-        let place = convert::range(analysis.sources(), span);
-        place.start <= range.end && range.start <= place.end
+        let touched = documents::range(analysis.sources(), span);
+        touched.start <= range.end && range.start <= touched.end
     })
 }
 
-fn action(world: &World, analysis: &Analysis, diagnostic: &Diagnostic) -> Option<CodeAction> {
+fn action(
+    workspace: &Workspace,
+    analysis: &Analysis,
+    diagnostic: &Diagnostic,
+) -> Option<CodeAction> {
     let repair = diagnostic.repair.as_ref()?;
     let edit = repair.edit.as_ref()?;
-    let uri = world
-        .files
+    let uri = workspace
+        .documents
         .uri(analysis.sources().get(edit.span.file).path())?;
     let text_edit = TextEdit {
-        range: convert::range(analysis.sources(), edit.span),
+        range: documents::range(analysis.sources(), edit.span),
         new_text: edit.replacement.clone(),
     };
     Some(CodeAction {
         title: title(&repair.message, &edit.replacement),
         kind: Some(CodeActionKind::QUICKFIX),
-        diagnostics: Some(vec![diagnostics::told(
-            world,
+        diagnostics: Some(vec![diagnostics::to_lsp(
+            workspace,
             analysis.sources(),
             diagnostic,
         )]),
@@ -65,7 +72,7 @@ fn action(world: &World, analysis: &Analysis, diagnostic: &Diagnostic) -> Option
     })
 }
 
-/// What to do. Where the advice is a question, the answer.
+/// The title of the action. A question such as "did you mean `x`?" becomes "write `x`".
 fn title(advice: &str, replacement: &str) -> String {
     match advice.ends_with('?') {
         true => format!("write `{replacement}`"),

@@ -1,7 +1,6 @@
-//! What may stand at the cursor.
+//! Completion: what can be written at the cursor.
 
-mod place;
-mod scan;
+mod cursor;
 
 use ls_types::{
     CompletionItem, CompletionItemKind, CompletionParams, CompletionResponse, Documentation,
@@ -9,36 +8,36 @@ use ls_types::{
 };
 use tce_idl::{
     loader::Loader,
-    names::{Kind, SymbolId},
+    symbols::{SymbolId, SymbolKind},
 };
 
 use super::hover;
 use crate::{
     analysis::Analysis,
-    world::{Spot, World},
+    workspace::{Cursor, Workspace},
 };
-use place::{Place, Wanted};
+use cursor::{CursorContext, Expected};
 
-/// The builtin types that values have.
+/// The builtin types of values.
 const VALUES: [&str; 8] = [
     "bool", "byte", "double", "float", "int", "long", "short", "string",
 ];
 
-/// The builtin types that a dictionary's key can have.
+/// The builtin types of dictionary keys.
 const KEYS: [&str; 6] = ["bool", "byte", "int", "long", "short", "string"];
 
-/// What a module is made of, as snippets: `$1` is where the cursor goes first.
+/// The elements of a module, as snippets: the cursor starts at `$1`.
 const ELEMENTS: [(&str, &str); 4] = [
     ("struct", "struct ${1:Name} {\n    $0\n};"),
     ("interface", "interface ${1:Name} {\n    $0\n};"),
-    ("sequence", "sequence<${1:type}> ${2:Names};"),
+    ("sequence", "sequence<${1:type}> ${2:SymbolTable};"),
     (
         "dictionary",
-        "dictionary<${1:string}, ${2:type}> ${3:Names};",
+        "dictionary<${1:string}, ${2:type}> ${3:SymbolTable};",
     ),
 ];
 
-/// What a file is made of.
+/// The parts of a file, as snippets.
 const TOP: [(&str, &str); 2] = [
     ("import", "import ${1:name}"),
     ("module", "module ${1:name} {\n    $0\n}"),
@@ -48,27 +47,29 @@ const TOP: [(&str, &str); 2] = [
 const ANNOTATIONS: [&str; 3] = ["index", "comment", "skeleton_rust"];
 
 pub(crate) fn completion(
-    world: &mut World,
+    workspace: &mut Workspace,
     params: &CompletionParams,
 ) -> Option<CompletionResponse> {
-    let spot = world.spot(&params.text_document_position)?;
-    let text = spot.analysis.sources().get(spot.file).text();
-    let before = text.get(..spot.offset as usize)?;
-    let place = place::find(before);
-    let items = match place.wanted {
-        Wanted::Nothing => Vec::new(),
-        Wanted::TopLevel => TOP.map(snippet).to_vec(),
-        Wanted::Element => ELEMENTS.map(snippet).to_vec(),
-        Wanted::Import => imports(world, &spot),
-        Wanted::Annotation => ANNOTATIONS.map(annotation).to_vec(),
-        Wanted::Flag => ["true", "false"].map(keyword).to_vec(),
-        Wanted::Extends => vec![keyword("extends")],
-        Wanted::Base => named(&spot.analysis, &place, |kind| kind == Kind::Interface),
-        Wanted::Key => KEYS.map(keyword).to_vec(),
-        Wanted::Value => values(&spot.analysis, &place),
-        Wanted::Returned => {
-            let mut items = values(&spot.analysis, &place);
-            if place.qualifier.is_none() {
+    let cursor = workspace.cursor(&params.text_document_position)?;
+    let text = cursor.analysis.sources().get(cursor.file).text();
+    let before = text.get(..cursor.offset as usize)?;
+    let context = cursor::context(before);
+    let items = match context.expected {
+        Expected::Nothing => Vec::new(),
+        Expected::TopLevel => TOP.map(snippet).to_vec(),
+        Expected::Element => ELEMENTS.map(snippet).to_vec(),
+        Expected::Import => imports(workspace, &cursor),
+        Expected::Annotation => ANNOTATIONS.map(annotation).to_vec(),
+        Expected::Flag => ["true", "false"].map(keyword).to_vec(),
+        Expected::Extends => vec![keyword("extends")],
+        Expected::Base => named(&cursor.analysis, &context, |kind| {
+            kind == SymbolKind::Interface
+        }),
+        Expected::Key => KEYS.map(keyword).to_vec(),
+        Expected::Value => values(&cursor.analysis, &context),
+        Expected::Returned => {
+            let mut items = values(&cursor.analysis, &context);
+            if context.qualifier.is_none() {
                 items.push(keyword("void"));
             }
             items
@@ -78,28 +79,28 @@ pub(crate) fn completion(
 }
 
 /// The types of values.
-fn values(analysis: &Analysis, place: &Place<'_>) -> Vec<CompletionItem> {
-    let mut items = named(analysis, place, Kind::is_value);
-    if place.qualifier.is_none() {
+fn values(analysis: &Analysis, context: &CursorContext<'_>) -> Vec<CompletionItem> {
+    let mut items = named(analysis, context, SymbolKind::is_value);
+    if context.qualifier.is_none() {
         items.extend(VALUES.map(keyword));
     }
     items
 }
 
-/// The elements of wanted kinds: after `module::` those of that module, else
-/// those of this module and, by their full names, of the others.
+/// The elements of some kinds: after `module::` those of that module, otherwise
+/// those of this module and, with full names, of the others.
 fn named(
     analysis: &Analysis,
-    place: &Place<'_>,
-    is_wanted: impl Fn(Kind) -> bool,
+    context: &CursorContext<'_>,
+    is_wanted: impl Fn(SymbolKind) -> bool,
 ) -> Vec<CompletionItem> {
     let names = &analysis.names;
     let elements = names.symbols().filter(|(_, it)| is_wanted(it.kind));
     let items = elements.filter_map(|(id, symbol)| {
         let module = names.get(symbol.parent?).name.as_str();
-        match place.qualifier {
+        match context.qualifier {
             Some(qualifier) => (qualifier == module).then(|| element(analysis, id, None)),
-            None if place.module == Some(module) => Some(element(analysis, id, None)),
+            None if context.module == Some(module) => Some(element(analysis, id, None)),
             None => Some(element(analysis, id, Some(module))),
         }
     });
@@ -109,8 +110,8 @@ fn named(
 fn element(analysis: &Analysis, id: SymbolId, module: Option<&str>) -> CompletionItem {
     let symbol = analysis.names.get(id);
     let kind = match symbol.kind {
-        Kind::Interface => CompletionItemKind::INTERFACE,
-        Kind::Struct => CompletionItemKind::STRUCT,
+        SymbolKind::Interface => CompletionItemKind::INTERFACE,
+        SymbolKind::Struct => CompletionItemKind::STRUCT,
         _ => CompletionItemKind::CLASS,
     };
     CompletionItem {
@@ -124,7 +125,7 @@ fn element(analysis: &Analysis, id: SymbolId, module: Option<&str>) -> Completio
             kind: MarkupKind::Markdown,
             value: hover::describe(analysis, id),
         })),
-        // By its bare name, too: whoever types it need not know its module.
+        // Also matches the bare name, so that the user need not type the module.
         filter_text: Some(symbol.name.clone()),
         // Types of this module come first.
         sort_text: Some(format!("{}{}", u8::from(module.is_some()), symbol.name)),
@@ -133,13 +134,13 @@ fn element(analysis: &Analysis, id: SymbolId, module: Option<&str>) -> Completio
 }
 
 /// The files that can be imported.
-fn imports(world: &World, spot: &Spot) -> Vec<CompletionItem> {
-    let source = spot.analysis.sources().get(spot.file);
+fn imports(workspace: &Workspace, cursor: &Cursor) -> Vec<CompletionItem> {
+    let source = cursor.analysis.sources().get(cursor.file);
     let own = source.path().file_stem();
     let beside = source.path().parent().into_iter();
-    let include = &spot.analysis.project.options.include_dirs;
+    let include = &cursor.analysis.project.options.include_dirs;
     let folders = beside.chain(include.iter().map(std::path::PathBuf::as_path));
-    let files = folders.flat_map(|folder| world.files.list(folder));
+    let files = folders.flat_map(|folder| workspace.documents.list(folder));
     let mut names: Vec<String> = files
         .filter_map(|file| file.strip_suffix(".idl").map(str::to_owned))
         .filter(|name| own.is_none_or(|own| own != name.as_str()))

@@ -1,4 +1,4 @@
-//! What is wrong, as the client is told of it.
+//! Diagnostics as the client shows them.
 
 use std::collections::BTreeMap;
 
@@ -11,86 +11,93 @@ use tce_idl::{
     source::SourceMap,
 };
 
-use crate::{convert, world::World};
+use crate::{documents, workspace::Workspace};
 
-/// What the client was told last, by file.
+/// The diagnostics that were published last, by file.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
-    told: BTreeMap<Uri, Vec<ls_types::Diagnostic>>,
+pub(crate) struct PublishedDiagnostics {
+    by_file: BTreeMap<Uri, Vec<ls_types::Diagnostic>>,
 }
 
-impl Board {
-    /// What has changed since the client was told. A file that is open shows
-    /// what is said of it alone, any other what is said where it is imported.
-    pub(crate) fn news(&mut self, world: &mut World) -> Vec<PublishDiagnosticsParams> {
-        let current = current(world);
-        let gone = self.told.keys().filter(|uri| !current.contains_key(*uri));
-        let gone: Vec<_> = gone.map(|uri| (uri.clone(), Vec::new())).collect();
+impl PublishedDiagnostics {
+    /// The diagnostics that have changed since they were published. An open file
+    /// shows those of its own compilation, any other file those of the
+    /// compilations that import it.
+    pub(crate) fn update(&mut self, workspace: &mut Workspace) -> Vec<PublishDiagnosticsParams> {
+        let current = current(workspace);
+        let outdated = self
+            .by_file
+            .keys()
+            .filter(|uri| !current.contains_key(*uri));
+        let outdated: Vec<_> = outdated.map(|uri| (uri.clone(), Vec::new())).collect();
         let changed = current
             .iter()
-            .filter(|(uri, list)| self.told.get(*uri) != Some(*list));
+            .filter(|(uri, list)| self.by_file.get(*uri) != Some(*list));
         let changed = changed.map(|(uri, list)| (uri.clone(), list.clone()));
-        let news = changed.chain(gone).map(|(uri, diagnostics)| {
-            let version = world.files.buffer(&uri).map(|buffer| buffer.version);
+        let updates = changed.chain(outdated).map(|(uri, diagnostics)| {
+            let version = workspace
+                .documents
+                .document(&uri)
+                .map(|document| document.version);
             PublishDiagnosticsParams::new(uri, diagnostics, version)
         });
-        let news = news.collect();
-        self.told = current;
-        news
+        let updates = updates.collect();
+        self.by_file = current;
+        updates
     }
 }
 
-/// What is to be said of each file; open files are all there.
-fn current(world: &mut World) -> BTreeMap<Uri, Vec<ls_types::Diagnostic>> {
-    let buffers = world.files.buffers();
-    let open: Vec<Uri> = buffers.iter().map(|it| it.uri.clone()).collect();
+/// The current diagnostics by file, with an entry for every open file.
+fn current(workspace: &mut Workspace) -> BTreeMap<Uri, Vec<ls_types::Diagnostic>> {
+    let documents = workspace.documents.documents();
+    let open: Vec<Uri> = documents.iter().map(|it| it.uri.clone()).collect();
     let mut all: BTreeMap<Uri, Vec<ls_types::Diagnostic>> = BTreeMap::new();
     for uri in &open {
         all.entry(uri.clone()).or_default();
-        let Some(analysis) = world.opened(uri) else {
+        let Some(analysis) = workspace.opened(uri) else {
             continue;
         };
         let project = &analysis.project;
         let ours = analysis.diagnostics().map(|it| (it, analysis.sources()));
         let settings = project.mistakes.iter().map(|it| (it, &project.sources));
         for (diagnostic, sources) in ours.chain(settings) {
-            let home = home(world, sources, diagnostic).unwrap_or_else(|| uri.clone());
-            if home != *uri && open.contains(&home) {
+            let target = file_of(workspace, sources, diagnostic).unwrap_or_else(|| uri.clone());
+            if target != *uri && open.contains(&target) {
                 continue;
             }
-            let told = told(world, sources, diagnostic);
-            let list = all.entry(home).or_default();
-            // Two open files may import a third one.
-            if !list.contains(&told) {
-                list.push(told);
+            let converted = to_lsp(workspace, sources, diagnostic);
+            let list = all.entry(target).or_default();
+            // Two open files may import the same third one.
+            if !list.contains(&converted) {
+                list.push(converted);
             }
         }
     }
     all
 }
 
-/// The file that a diagnostic is about, if it has a place.
-fn home(world: &World, sources: &SourceMap, diagnostic: &Diagnostic) -> Option<Uri> {
+/// The file of a diagnostic, if it has a position.
+fn file_of(workspace: &Workspace, sources: &SourceMap, diagnostic: &Diagnostic) -> Option<Uri> {
     let label = diagnostic.primary.as_ref()?;
-    world.files.uri(sources.get(label.span.file).path())
+    workspace.documents.uri(sources.get(label.span.file).path())
 }
 
-/// A diagnostic as the client shows it. Without a place it is at the top of the file.
-pub(crate) fn told(
-    world: &World,
+/// Converts a diagnostic. Without a position it is shown at the top of the file.
+pub(crate) fn to_lsp(
+    workspace: &Workspace,
     sources: &SourceMap,
     diagnostic: &Diagnostic,
 ) -> ls_types::Diagnostic {
     let primary = diagnostic.primary.as_ref();
     let notes = diagnostic.notes.iter().filter_map(|note| {
         Some(DiagnosticRelatedInformation {
-            location: world.location(sources, note.span)?,
+            location: workspace.location(sources, note.span)?,
             message: note.text.clone(),
         })
     });
     let notes: Vec<_> = notes.collect();
     ls_types::Diagnostic {
-        range: primary.map_or(Range::default(), |it| convert::range(sources, it.span)),
+        range: primary.map_or(Range::default(), |it| documents::range(sources, it.span)),
         severity: Some(match diagnostic.severity {
             Severity::Error => DiagnosticSeverity::ERROR,
             Severity::Warning => DiagnosticSeverity::WARNING,
@@ -105,7 +112,7 @@ pub(crate) fn told(
     }
 }
 
-/// All that there is to say, a line for each thing.
+/// The message, the label and the advice, each on its own line.
 fn message(diagnostic: &Diagnostic) -> String {
     let label = diagnostic.primary.as_ref().map(|label| label.text.as_str());
     let help = diagnostic.repair.as_ref().map(|it| it.message.as_str());

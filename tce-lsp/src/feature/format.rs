@@ -1,22 +1,25 @@
-//! The canonical layout.
+//! Formatting: the canonical layout.
 
 use ls_types::{DocumentFormattingParams, Range, TextEdit};
-use tce_idl::source::Source;
+use tce_idl::source::SourceFile;
 
-use crate::{convert, world::World};
+use crate::{documents, workspace::Workspace};
 
-/// One edit over the lines that change. A text with mistakes is left alone:
-/// its diagnostics say what they are.
+/// One edit that replaces the lines that change. A text with syntax errors is not
+/// formatted: its diagnostics explain the errors.
 pub(crate) fn format(
-    world: &mut World,
+    workspace: &mut Workspace,
     params: &DocumentFormattingParams,
 ) -> Option<Vec<TextEdit>> {
-    let source = &world.files.buffer(&params.text_document.uri)?.source;
+    let source = &workspace
+        .documents
+        .document(&params.text_document.uri)?
+        .source;
     let new = tce_idl::format(source.text()).ok()?;
     Some(difference(source, &new).into_iter().collect())
 }
 
-fn difference(source: &Source, new: &str) -> Option<TextEdit> {
+fn difference(source: &SourceFile, new: &str) -> Option<TextEdit> {
     let old = source.text();
     if old == new {
         return None;
@@ -27,14 +30,14 @@ fn difference(source: &Source, new: &str) -> Option<TextEdit> {
         old_rest.split_inclusive('\n').rev(),
         new_rest.split_inclusive('\n').rev(),
     );
-    let at = |byte: usize| convert::position(source, u32::try_from(byte).unwrap_or(u32::MAX));
+    let at = |byte: usize| documents::position(source, u32::try_from(byte).unwrap_or(u32::MAX));
     Some(TextEdit {
         range: Range::new(at(start), at(old.len() - end)),
         new_text: new_rest[..new_rest.len() - end].to_owned(),
     })
 }
 
-/// The bytes of the lines that both begin with.
+/// The length in bytes of the lines that both begin with.
 fn shared_lines<'a>(
     old: impl Iterator<Item = &'a str>,
     new: impl Iterator<Item = &'a str>,

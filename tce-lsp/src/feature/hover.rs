@@ -1,26 +1,26 @@
-//! What a name stands for: its declaration, its index on the wire, its documentation.
+//! Hover: the declaration of a name, its index on the wire, its documentation.
 
 use ls_types::{Hover, HoverContents, HoverParams, MarkupContent, MarkupKind};
 use tce_idl::{
-    model::IndexPlace,
-    names::{Kind, SymbolId},
+    model::IndexOrigin,
+    symbols::{SymbolId, SymbolKind},
 };
 
 use crate::{
     analysis::Analysis,
-    convert,
-    world::{Spot, World},
+    documents,
+    workspace::{Cursor, Workspace},
 };
 
-/// How many lines of a declaration are shown.
+/// The most lines of a declaration that are shown.
 const MAX_LINES: usize = 30;
 
-pub(crate) fn hover(world: &mut World, params: &HoverParams) -> Option<Hover> {
-    let Spot {
+pub(crate) fn hover(workspace: &mut Workspace, params: &HoverParams) -> Option<Hover> {
+    let Cursor {
         analysis,
         file,
         offset,
-    } = world.spot(&params.text_document_position_params)?;
+    } = workspace.cursor(&params.text_document_position_params)?;
     let (span, value) = match analysis.names.import_at(file, offset) {
         Some((span, path)) => (span, format!("`{}`", path.display())),
         None => {
@@ -33,21 +33,21 @@ pub(crate) fn hover(world: &mut World, params: &HoverParams) -> Option<Hover> {
             kind: MarkupKind::Markdown,
             value,
         }),
-        range: Some(convert::range(analysis.sources(), span)),
+        range: Some(documents::range(analysis.sources(), span)),
     })
 }
 
-/// What there is to say of a symbol, as Markdown.
+/// Describes a symbol in Markdown.
 pub(crate) fn describe(analysis: &Analysis, id: SymbolId) -> String {
     let symbol = analysis.names.get(id);
     let mut text = format!("```idl\n{}\n```\n", declaration(analysis, id));
     text += &format!("{} `{}`", symbol.kind.noun(), analysis.names.full_name(id));
-    if let Some((index, place)) = symbol.index {
-        let how = match place {
-            IndexPlace::Written(_) => "as written",
-            IndexPlace::Counted(_) | IndexPlace::Annotated(_) => "by its position",
+    if let Some((index, origin)) = symbol.index {
+        let how = match origin {
+            IndexOrigin::Explicit(_) => "explicit",
+            IndexOrigin::Implicit(_) | IndexOrigin::ImplicitAnnotated(_) => "from its position",
         };
-        text += &format!(", index {index} {how}");
+        text += &format!(", index {index} ({how})");
     }
     if let Some(doc) = &symbol.doc {
         text += &format!("\n\n---\n\n{doc}");
@@ -55,15 +55,15 @@ pub(crate) fn describe(analysis: &Analysis, id: SymbolId) -> String {
     text
 }
 
-/// The declaration as its author wrote it; of what is long, the head.
+/// The text of the declaration; for modules and interfaces, only the head.
 fn declaration(analysis: &Analysis, id: SymbolId) -> String {
     let symbol = analysis.names.get(id);
-    let Some(place) = symbol.places.first() else {
+    let Some(declaration) = symbol.declarations.first() else {
         return symbol.name.clone();
     };
-    let whole = analysis.text(place.whole);
+    let whole = analysis.text(declaration.whole);
     match symbol.kind {
-        Kind::Module | Kind::Interface => {
+        SymbolKind::Module | SymbolKind::Interface => {
             let head = whole.split('{').next().unwrap_or_default();
             head.split_whitespace().collect::<Vec<_>>().join(" ")
         }
@@ -71,7 +71,7 @@ fn declaration(analysis: &Analysis, id: SymbolId) -> String {
     }
 }
 
-/// The text without the indent that its last line has: its first line stood there, too.
+/// Removes the indentation of the last line, which is that of the whole declaration, from every line.
 fn outdented(text: &str) -> String {
     let last = text.lines().next_back().unwrap_or_default();
     let indent = last.len() - last.trim_start_matches([' ', '\t']).len();

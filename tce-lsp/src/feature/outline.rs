@@ -1,20 +1,20 @@
-//! What a file declares, for the editor's outline.
+//! The outline of a file: its declarations as a tree.
 
 use std::collections::HashMap;
 
-use ls_types::{DocumentSymbol, DocumentSymbolParams, DocumentSymbolResponse, SymbolKind};
+use ls_types::{self, DocumentSymbol, DocumentSymbolParams, DocumentSymbolResponse};
 use tce_idl::{
-    names::{Kind, Place, Symbol, SymbolId},
     source::FileId,
+    symbols::{DeclarationSpan, Symbol, SymbolId, SymbolKind},
 };
 
-use crate::{analysis::Analysis, convert, world::World};
+use crate::{analysis::Analysis, documents, workspace::Workspace};
 
 pub(crate) fn outline(
-    world: &mut World,
+    workspace: &mut Workspace,
     params: &DocumentSymbolParams,
 ) -> Option<DocumentSymbolResponse> {
-    let analysis = world.opened(&params.text_document.uri)?;
+    let analysis = workspace.opened(&params.text_document.uri)?;
     Some(DocumentSymbolResponse::Nested(symbols(
         &analysis,
         analysis.root?,
@@ -25,16 +25,16 @@ pub(crate) fn outline(
 fn symbols(analysis: &Analysis, file: FileId) -> Vec<DocumentSymbol> {
     let all: Vec<(SymbolId, &Symbol)> = analysis.names.symbols().collect();
     let mut inside: HashMap<Option<SymbolId>, Vec<DocumentSymbol>> = HashMap::new();
-    // From the end: what is inside of something comes after it.
+    // In reverse, since children come after their parent.
     for (id, symbol) in all
         .into_iter()
         .rev()
-        .filter(|(_, it)| it.kind != Kind::Parameter)
+        .filter(|(_, it)| it.kind != SymbolKind::Parameter)
     {
         let mut children = inside.remove(&Some(id)).unwrap_or_default();
-        let here = symbol.places.iter().filter(|it| it.name.file == file);
-        for place in here {
-            let mut entry = entry(analysis, symbol, *place);
+        let here = symbol.declarations.iter().filter(|it| it.name.file == file);
+        for declaration in here {
+            let mut entry = entry(analysis, symbol, *declaration);
             let is_inside = |child: &DocumentSymbol| {
                 entry.range.start <= child.range.start && child.range.end <= entry.range.end
             };
@@ -56,26 +56,29 @@ fn sort(symbols: &mut [DocumentSymbol]) {
     }
 }
 
-#[expect(deprecated, reason = "a field that has to be given, and stays empty")]
-fn entry(analysis: &Analysis, symbol: &Symbol, place: Place) -> DocumentSymbol {
+#[expect(
+    deprecated,
+    reason = "the struct has no other constructor; the field stays empty"
+)]
+fn entry(analysis: &Analysis, symbol: &Symbol, declaration: DeclarationSpan) -> DocumentSymbol {
     let index = symbol.index.map(|(index, _)| format!("index {index}"));
     DocumentSymbol {
         name: symbol.name.clone(),
         detail: index,
         kind: match symbol.kind {
-            Kind::Module => SymbolKind::MODULE,
-            Kind::Struct => SymbolKind::STRUCT,
-            Kind::Sequence => SymbolKind::ARRAY,
-            Kind::Dictionary => SymbolKind::OBJECT,
-            Kind::Interface => SymbolKind::INTERFACE,
-            Kind::Member => SymbolKind::FIELD,
-            Kind::Operation => SymbolKind::METHOD,
-            Kind::Parameter => SymbolKind::VARIABLE,
+            SymbolKind::Module => ls_types::SymbolKind::MODULE,
+            SymbolKind::Struct => ls_types::SymbolKind::STRUCT,
+            SymbolKind::Sequence => ls_types::SymbolKind::ARRAY,
+            SymbolKind::Dictionary => ls_types::SymbolKind::OBJECT,
+            SymbolKind::Interface => ls_types::SymbolKind::INTERFACE,
+            SymbolKind::Member => ls_types::SymbolKind::FIELD,
+            SymbolKind::Operation => ls_types::SymbolKind::METHOD,
+            SymbolKind::Parameter => ls_types::SymbolKind::VARIABLE,
         },
         tags: None,
         deprecated: None,
-        range: convert::range(analysis.sources(), place.whole),
-        selection_range: convert::range(analysis.sources(), place.name),
+        range: documents::range(analysis.sources(), declaration.whole),
+        selection_range: documents::range(analysis.sources(), declaration.name),
         children: None,
     }
 }

@@ -1,58 +1,69 @@
-//! Find references: every place where a name stands, in all files of the project.
+//! Where a name is declared and used: go to definition, find references, highlights.
 
 use std::{collections::HashSet, path::PathBuf, rc::Rc};
 
-use ls_types::{Location, ReferenceParams};
+use ls_types::{
+    DocumentHighlight, DocumentHighlightParams, GotoDefinitionParams, GotoDefinitionResponse,
+    Location, Range, ReferenceParams,
+};
 use tce_idl::{
     loader::Loader,
-    names::{Symbol, SymbolId},
     source::Span,
+    symbols::{Symbol, SymbolId},
 };
 
 use crate::{
     analysis::Analysis,
-    world::{Spot, World},
+    documents,
+    workspace::{Cursor, Workspace},
 };
 
-pub(crate) fn references(world: &mut World, params: &ReferenceParams) -> Option<Vec<Location>> {
-    let spot = world.spot(&params.text_document_position)?;
-    let (_, id) = spot.analysis.names.at(spot.file, spot.offset)?;
-    let all = mentions(world, &spot, id);
+pub(crate) fn references(
+    workspace: &mut Workspace,
+    params: &ReferenceParams,
+) -> Option<Vec<Location>> {
+    let cursor = workspace.cursor(&params.text_document_position)?;
+    let (_, id) = cursor.analysis.names.at(cursor.file, cursor.offset)?;
+    let all = occurrences(workspace, &cursor, id);
     let wanted = all
         .iter()
         .filter(|it| params.context.include_declaration || !it.is_declaration);
-    let locations = wanted.filter_map(|it| world.location(it.analysis.sources(), it.span));
+    let locations = wanted.filter_map(|it| workspace.location(it.analysis.sources(), it.span));
     Some(locations.collect())
 }
 
-/// A place where a name stands.
-pub(crate) struct Mention {
+/// An occurrence of a name.
+pub(crate) struct Occurrence {
     pub(crate) analysis: Rc<Analysis>,
-    /// The name's symbol in that analysis.
+    /// The symbol in that analysis.
     pub(crate) symbol: SymbolId,
     pub(crate) span: Span,
     pub(crate) is_declaration: bool,
 }
 
-/// Every place where the name of a symbol stands, each once: those in the text
-/// that the client asks about and its imports first, then others by path.
-pub(crate) fn mentions(world: &mut World, spot: &Spot, id: SymbolId) -> Vec<Mention> {
-    let mut search = Search {
-        analysis: &spot.analysis,
-        symbol: spot.analysis.names.get(id),
+/// Every occurrence of the name of a symbol, each once: first in the document of
+/// the request and its imports, then in the other files by path.
+pub(crate) fn occurrences(
+    workspace: &mut Workspace,
+    cursor: &Cursor,
+    id: SymbolId,
+) -> Vec<Occurrence> {
+    let mut search = ReferenceSearch {
+        analysis: &cursor.analysis,
+        symbol: cursor.analysis.names.get(id),
         seen: HashSet::new(),
         found: Vec::new(),
     };
-    search.take_in(&spot.analysis);
-    for path in world.all_files() {
-        // What names it has its name; to read is quicker than to compile.
-        let bytes = world.files.read(&path).unwrap_or_default();
+    search.add_from(&cursor.analysis);
+    for path in workspace.all_files() {
+        // Reading a file is faster than compiling it, so skip files without the name.
+        let bytes = workspace.documents.read(&path).unwrap_or_default();
         if contains(&bytes, search.symbol.name.as_bytes()) {
-            search.take_in(&world.analysis(&path));
+            search.add_from(&workspace.analysis(&path));
         }
     }
     let found = search.found;
-    world.forget_closed();
+    workspace.drop_closed();
     found
 }
 
@@ -60,17 +71,17 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
 
-/// What is looked for, and what was found of it.
-struct Search<'a> {
+/// The symbol that is searched for, and its occurrences.
+struct ReferenceSearch<'a> {
     analysis: &'a Analysis,
     symbol: &'a Symbol,
-    /// Places that were found: a file has a part in many compilations.
+    /// The occurrences that were found: several compilations may include a file.
     seen: HashSet<(PathBuf, u32)>,
-    found: Vec<Mention>,
+    found: Vec<Occurrence>,
 }
 
-impl Search<'_> {
-    fn take_in(&mut self, analysis: &Rc<Analysis>) {
+impl ReferenceSearch<'_> {
+    fn add_from(&mut self, analysis: &Rc<Analysis>) {
         let Some((id, symbol)) = analysis
             .names
             .symbols()
@@ -78,27 +89,64 @@ impl Search<'_> {
         else {
             return;
         };
-        for span in analysis.names.mentions(id) {
-            let (path, start) = analysis.place(span);
+        for span in analysis.names.occurrences(id) {
+            let (path, start) = analysis.location(span);
             if self.seen.insert((path.to_owned(), start)) {
-                self.found.push(Mention {
+                self.found.push(Occurrence {
                     analysis: analysis.clone(),
                     symbol: id,
                     span,
-                    is_declaration: symbol.places.iter().any(|place| place.name == span),
+                    is_declaration: symbol.declarations.iter().any(|it| it.name == span),
                 });
             }
         }
     }
 
-    /// Whether a symbol of another compilation is the one: both have a declaration in common.
+    /// Whether a symbol of another compilation is the same: they share a declaration.
     fn is_same(&self, other: &Symbol, analysis: &Analysis) -> bool {
-        let places = self.symbol.places.iter();
-        let mut ours = places.map(|place| self.analysis.place(place.name));
+        let declarations = self.symbol.declarations.iter();
+        let mut ours = declarations.map(|it| self.analysis.location(it.name));
         other.name == self.symbol.name
             && ours.any(|ours| {
-                let mut theirs = other.places.iter();
-                theirs.any(|place| analysis.place(place.name) == ours)
+                let mut theirs = other.declarations.iter();
+                theirs.any(|it| analysis.location(it.name) == ours)
             })
     }
+}
+
+pub(crate) fn definition(
+    workspace: &mut Workspace,
+    params: &GotoDefinitionParams,
+) -> Option<GotoDefinitionResponse> {
+    let cursor = workspace.cursor(&params.text_document_position_params)?;
+    let Cursor {
+        analysis,
+        file,
+        offset,
+    } = cursor;
+    if let Some((_, path)) = analysis.names.import_at(file, offset) {
+        let location = Location::new(workspace.documents.uri(path)?, Range::default());
+        return Some(location.into());
+    }
+    let (_, id) = analysis.names.at(file, offset)?;
+    let declarations = analysis.names.get(id).declarations.iter();
+    let locations = declarations.filter_map(|it| workspace.location(analysis.sources(), it.name));
+    Some(GotoDefinitionResponse::Array(locations.collect()))
+}
+
+pub(crate) fn highlight(
+    workspace: &mut Workspace,
+    params: &DocumentHighlightParams,
+) -> Option<Vec<DocumentHighlight>> {
+    let cursor = workspace.cursor(&params.text_document_position_params)?;
+    let names = &cursor.analysis.names;
+    let (_, id) = names.at(cursor.file, cursor.offset)?;
+    let here = names
+        .occurrences(id)
+        .filter(|span| span.file == cursor.file);
+    let highlights = here.map(|span| DocumentHighlight {
+        range: documents::range(cursor.analysis.sources(), span),
+        kind: None,
+    });
+    Some(highlights.collect())
 }

@@ -1,26 +1,26 @@
-//! What each name is, for colours that a grammar alone can't give.
+//! Semantic tokens: the kind of each name, for highlighting that a grammar can't provide.
 
 use ls_types::{
     Position, SemanticToken, SemanticTokenModifier, SemanticTokenType, SemanticTokens,
     SemanticTokensLegend, SemanticTokensParams, SemanticTokensResult,
 };
-use tce_idl::names::Kind;
+use tce_idl::symbols::SymbolKind;
 
-use crate::{convert, world::World};
+use crate::{documents, workspace::Workspace};
 
-/// The kinds of names and what the protocol calls them, at the positions that tokens refer to.
-const TYPES: [(Kind, SemanticTokenType); 8] = [
-    (Kind::Module, SemanticTokenType::NAMESPACE),
-    (Kind::Struct, SemanticTokenType::STRUCT),
-    (Kind::Sequence, SemanticTokenType::TYPE),
-    (Kind::Dictionary, SemanticTokenType::TYPE),
-    (Kind::Interface, SemanticTokenType::INTERFACE),
-    (Kind::Member, SemanticTokenType::PROPERTY),
-    (Kind::Operation, SemanticTokenType::METHOD),
-    (Kind::Parameter, SemanticTokenType::PARAMETER),
+/// The kinds of symbols and their token types; tokens refer to the position in this list.
+const TYPES: [(SymbolKind, SemanticTokenType); 8] = [
+    (SymbolKind::Module, SemanticTokenType::NAMESPACE),
+    (SymbolKind::Struct, SemanticTokenType::STRUCT),
+    (SymbolKind::Sequence, SemanticTokenType::TYPE),
+    (SymbolKind::Dictionary, SemanticTokenType::TYPE),
+    (SymbolKind::Interface, SemanticTokenType::INTERFACE),
+    (SymbolKind::Member, SemanticTokenType::PROPERTY),
+    (SymbolKind::Operation, SemanticTokenType::METHOD),
+    (SymbolKind::Parameter, SemanticTokenType::PARAMETER),
 ];
 
-/// What the numbers in tokens stand for.
+/// The meaning of the numbers in tokens.
 pub(crate) fn legend() -> SemanticTokensLegend {
     SemanticTokensLegend {
         token_types: TYPES.iter().map(|(_, name)| name.clone()).collect(),
@@ -29,18 +29,18 @@ pub(crate) fn legend() -> SemanticTokensLegend {
 }
 
 pub(crate) fn tokens(
-    world: &mut World,
+    workspace: &mut Workspace,
     params: &SemanticTokensParams,
 ) -> Option<SemanticTokensResult> {
-    let analysis = world.opened(&params.text_document.uri)?;
+    let analysis = workspace.opened(&params.text_document.uri)?;
     let mut data = Vec::new();
     let mut last = Position::default();
     for (span, id) in analysis.names.in_file(analysis.root?) {
         let symbol = analysis.names.get(id);
-        let range = convert::range(analysis.sources(), span);
+        let range = documents::range(analysis.sources(), span);
         let delta_line = range.start.line - last.line;
         let from = if delta_line == 0 { last.character } else { 0 };
-        let is_declared = symbol.places.iter().any(|place| place.name == span);
+        let is_declared = symbol.declarations.iter().any(|it| it.name == span);
         let kind = TYPES.iter().position(|(kind, _)| *kind == symbol.kind)?;
         data.push(SemanticToken {
             delta_line,

@@ -1,4 +1,4 @@
-//! Which feature answers which method.
+//! Maps the methods of the protocol to features.
 
 use ls_types::{
     notification::{
@@ -16,59 +16,60 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    feature::{
-        actions, completion, definition, format, highlight, hover, outline, references, rename,
-        semantic_tokens,
-    },
-    files::path_of,
-    world::World,
+    documents::path_of,
+    feature::{actions, completion, format, hover, outline, references, rename, semantic_tokens},
+    workspace::Workspace,
 };
 
 /// Answers a request.
 pub(super) fn request(
-    world: &mut World,
+    workspace: &mut Workspace,
     method: &str,
     params: Value,
 ) -> Result<Value, ResponseError> {
     match method {
-        HoverRequest::METHOD => answer::<HoverRequest>(world, params, hover::hover),
-        GotoDefinition::METHOD => answer::<GotoDefinition>(world, params, definition::definition),
-        References::METHOD => answer::<References>(world, params, references::references),
-        DocumentHighlightRequest::METHOD => {
-            answer::<DocumentHighlightRequest>(world, params, highlight::highlight)
+        HoverRequest::METHOD => answer::<HoverRequest>(workspace, params, hover::hover),
+        GotoDefinition::METHOD => {
+            answer::<GotoDefinition>(workspace, params, references::definition)
         }
-        Completion::METHOD => answer::<Completion>(world, params, completion::completion),
+        References::METHOD => answer::<References>(workspace, params, references::references),
+        DocumentHighlightRequest::METHOD => {
+            answer::<DocumentHighlightRequest>(workspace, params, references::highlight)
+        }
+        Completion::METHOD => answer::<Completion>(workspace, params, completion::completion),
         DocumentSymbolRequest::METHOD => {
-            answer::<DocumentSymbolRequest>(world, params, outline::outline)
+            answer::<DocumentSymbolRequest>(workspace, params, outline::outline)
         }
         SemanticTokensFullRequest::METHOD => {
-            answer::<SemanticTokensFullRequest>(world, params, semantic_tokens::tokens)
+            answer::<SemanticTokensFullRequest>(workspace, params, semantic_tokens::tokens)
         }
-        CodeActionRequest::METHOD => answer::<CodeActionRequest>(world, params, actions::actions),
-        Formatting::METHOD => answer::<Formatting>(world, params, format::format),
+        CodeActionRequest::METHOD => {
+            answer::<CodeActionRequest>(workspace, params, actions::actions)
+        }
+        Formatting::METHOD => answer::<Formatting>(workspace, params, format::format),
         PrepareRenameRequest::METHOD => {
-            answer::<PrepareRenameRequest>(world, params, rename::prepare)
+            answer::<PrepareRenameRequest>(workspace, params, rename::prepare)
         }
         Rename::METHOD => {
             let params = read(params)?;
-            let edit = rename::rename(world, &params);
+            let edit = rename::rename(workspace, &params);
             write(edit.map_err(|why| error(ErrorCode::RequestFailed, why))?)
         }
         _ => {
-            let why = format!("there is no `{method}`");
+            let why = format!("the server does not support `{method}`");
             Err(error(ErrorCode::MethodNotFound, why))
         }
     }
 }
 
-/// Answers a request of one kind, which can't fail once it is understood.
+/// Answers a request whose only errors are invalid parameters.
 fn answer<R: Request>(
-    world: &mut World,
+    workspace: &mut Workspace,
     params: Value,
-    feature: fn(&mut World, &R::Params) -> R::Result,
+    feature: fn(&mut Workspace, &R::Params) -> R::Result,
 ) -> Result<Value, ResponseError> {
     let params = read(params)?;
-    write(feature(world, &params))
+    write(feature(workspace, &params))
 }
 
 fn read<T: DeserializeOwned>(params: Value) -> Result<T, ResponseError> {
@@ -87,34 +88,34 @@ fn error(code: ErrorCode, message: String) -> ResponseError {
     }
 }
 
-/// Takes in a notification, and says whether diagnostics may be others now.
-/// One that is not known is passed over, as the protocol wants it.
+/// Handles a notification. Returns whether diagnostics may have changed.
+/// Ignores unknown notifications, as the protocol requires.
 pub(super) fn notification(
-    world: &mut World,
+    workspace: &mut Workspace,
     notification: Notification,
 ) -> Result<bool, serde_json::Error> {
     let Notification { method, params } = notification;
     match method.as_str() {
         DidOpenTextDocument::METHOD => {
             let params = params_of::<DidOpenTextDocument>(params)?;
-            world.open(params.text_document);
+            workspace.open(params.text_document);
         }
         DidChangeTextDocument::METHOD => {
             let params = params_of::<DidChangeTextDocument>(params)?;
             let document = params.text_document;
-            world.change(&document.uri, document.version, params.content_changes);
+            workspace.change(&document.uri, document.version, params.content_changes);
         }
         DidCloseTextDocument::METHOD => {
             let params = params_of::<DidCloseTextDocument>(params)?;
-            world.close(&params.text_document.uri);
+            workspace.close(&params.text_document.uri);
         }
-        DidSaveTextDocument::METHOD | DidChangeWatchedFiles::METHOD => world.forget_all(),
+        DidSaveTextDocument::METHOD | DidChangeWatchedFiles::METHOD => workspace.invalidate_all(),
         DidChangeWorkspaceFolders::METHOD => {
             let event = params_of::<DidChangeWorkspaceFolders>(params)?.event;
             let removed: Vec<_> = event.removed.iter().map(|it| path_of(&it.uri)).collect();
-            world.folders.retain(|folder| !removed.contains(folder));
+            workspace.folders.retain(|folder| !removed.contains(folder));
             let added = event.added.iter().map(|it| path_of(&it.uri));
-            world.folders.extend(added);
+            workspace.folders.extend(added);
         }
         _ => return Ok(false),
     }

@@ -1,4 +1,4 @@
-//! Repairs that are offered.
+//! Code actions.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn actions(client: &mut Client, needle: &str, only: &Value) -> Value {
 }
 
 #[test]
-fn repairs_mend_the_text() {
+fn edits_fix_the_text() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     client.open("shop.idl", SHOP);
     for (needle, title, mended) in [

@@ -1,4 +1,4 @@
-//! A client that speaks in frames, and counts as editors do.
+//! A client of the server, over pipes, that counts positions as editors do.
 
 use std::{
     collections::BTreeMap,
@@ -11,20 +11,20 @@ use std::{
 
 use serde_json::{Value, json};
 use tce_idl::Options;
-use tce_lsp::{Ended, Project, serve};
+use tce_lsp::{Project, SessionEnd, serve};
 
 pub(crate) struct Client {
     pub(crate) folder: tempfile::TempDir,
     to_server: Option<PipeWriter>,
     from_server: BufReader<PipeReader>,
-    server: JoinHandle<std::io::Result<Ended>>,
+    server: JoinHandle<std::io::Result<SessionEnd>>,
     last_id: i32,
-    /// What the server has told of each file last, by name.
+    /// The diagnostics that were published last, by file name.
     diagnostics: BTreeMap<String, Value>,
 }
 
 impl Client {
-    /// A session that was not initialized yet, in a folder with these files.
+    /// A session that is not initialized, in a folder with these files.
     pub(crate) fn connect(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -69,7 +69,7 @@ impl Client {
         format!("file://{}", self.folder.path().join(name).display())
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes without a header.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.to_server.as_mut().unwrap().write_all(bytes).unwrap();
     }
@@ -83,7 +83,7 @@ impl Client {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
-    /// Sends a request, and gives its id.
+    /// Sends a request and returns its id.
     pub(crate) fn request(&mut self, method: &str, params: &Value) -> i32 {
         self.last_id += 1;
         let id = self.last_id;
@@ -98,7 +98,10 @@ impl Client {
             if message["id"] == id {
                 return message;
             }
-            assert!(message["method"].is_string(), "nobody asked: {message}");
+            assert!(
+                message["method"].is_string(),
+                "a response without a request: {message}"
+            );
         }
     }
 
@@ -110,7 +113,7 @@ impl Client {
         response["result"].clone()
     }
 
-    /// What a request fails with.
+    /// The error code and message of a request.
     pub(crate) fn refused(&mut self, method: &str, params: &Value) -> (i64, String) {
         let id = self.request(method, params);
         let error = self.response(id)["error"].clone();
@@ -118,7 +121,7 @@ impl Client {
         (error["code"].as_i64().unwrap(), message)
     }
 
-    /// The next message of the server, as it comes.
+    /// The bytes of the next message of the server.
     pub(crate) fn frame(&mut self) -> Vec<u8> {
         let mut length = 0;
         loop {
@@ -148,7 +151,7 @@ impl Client {
         message
     }
 
-    /// What the server tells next of a file.
+    /// The diagnostics of a file that are published next.
     pub(crate) fn diagnostics(&mut self, name: &str) -> Vec<Value> {
         while !self.diagnostics.contains_key(name) {
             self.read();
@@ -157,7 +160,7 @@ impl Client {
         list.as_array().unwrap().clone()
     }
 
-    /// The codes of what the server tells next of a file.
+    /// The codes of the diagnostics of a file that are published next.
     pub(crate) fn codes(&mut self, name: &str) -> Vec<String> {
         let list = self.diagnostics(name);
         list.iter()
@@ -180,35 +183,35 @@ impl Client {
         );
     }
 
-    /// Changes an open text: the changes are those of the protocol.
+    /// Changes an open document with changes of the protocol.
     pub(crate) fn change(&mut self, name: &str, changes: &Value) {
         let document = json!({ "uri": self.uri(name), "version": 2 });
         let params = json!({ "textDocument": document, "contentChanges": changes });
         self.notify("textDocument/didChange", &params);
     }
 
-    /// Parameters for a place in a text: `by` code units after the first `needle`.
+    /// Parameters for a position in a text: `by` code units after the first `needle`.
     pub(crate) fn at(&self, name: &str, text: &str, needle: &str, by: u32) -> Value {
         let mut position = position(text, text.find(needle).unwrap());
         position["character"] = json!(position["character"].as_u64().unwrap() + u64::from(by));
         json!({ "textDocument": { "uri": self.uri(name) }, "position": position })
     }
 
-    /// Ends the session as the protocol wants it.
+    /// Ends the session with `shutdown` and `exit`.
     pub(crate) fn end(mut self) {
         assert_eq!(self.ask("shutdown", &Value::Null), Value::Null);
         self.notify("exit", &Value::Null);
-        assert_eq!(self.server.join().unwrap().unwrap(), Ended::Asked);
+        assert_eq!(self.server.join().unwrap().unwrap(), SessionEnd::Orderly);
     }
 
-    /// Hangs up, and gives what the server makes of it.
-    pub(crate) fn hang_up(mut self) -> std::io::Result<Ended> {
+    /// Disconnects, and returns the result of the server.
+    pub(crate) fn disconnect(mut self) -> std::io::Result<SessionEnd> {
         self.to_server = None;
         self.server.join().unwrap()
     }
 }
 
-/// The position of a byte as editors count.
+/// The position of a byte as editors count it.
 pub(crate) fn position(text: &str, byte: usize) -> Value {
     let before = &text[..byte];
     let line = before.rsplit('\n').next().unwrap();
@@ -234,7 +237,7 @@ pub(crate) fn text_at<'t>(text: &'t str, range: &Value) -> &'t str {
     &text[bytes(text, range)]
 }
 
-/// A text with edits of the server in it.
+/// A text after edits of the server.
 pub(crate) fn edited(text: &str, edits: &Value) -> String {
     let mut edits = edits.as_array().unwrap().clone();
     edits.sort_by_key(|edit| byte(text, &edit["range"]["start"]));

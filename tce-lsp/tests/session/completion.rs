@@ -1,11 +1,11 @@
-//! What is offered at the cursor.
+//! Completion.
 
 use serde_json::Value;
 
 use crate::client::{Client, position};
 use crate::{BASE, SHOP};
 
-/// The labels offered after a text that is typed at the end of a module with everything in it.
+/// The labels that are offered after a text that is typed at the end of a module.
 fn offered(client: &mut Client, typed: &str) -> Vec<String> {
     let (before, after) = SHOP.split_once("/// Where").unwrap();
     let text = format!("{before}{typed}\n    /// Where{after}");
@@ -23,7 +23,7 @@ fn offered(client: &mut Client, typed: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_can_stand_at_the_cursor_is_offered() {
+fn completion_offers_what_is_expected_at_the_cursor() {
     let mut client = Client::start(&[("base.idl", BASE), ("include/lib.idl", "")]);
     client.open("shop.idl", SHOP);
     let values = offered(&mut client, "struct New { ");
@@ -70,7 +70,7 @@ fn what_can_stand_at_the_cursor_is_offered() {
 }
 
 #[test]
-fn an_offer_says_what_it_is() {
+fn an_item_has_kind_and_documentation() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     client.open("shop.idl", SHOP);
     let at = client.at("shop.idl", SHOP, "Price price", 0);

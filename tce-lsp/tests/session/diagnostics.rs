@@ -1,4 +1,4 @@
-//! Diagnostics as somebody types.
+//! Diagnostics while the user types.
 
 use serde_json::json;
 
@@ -6,14 +6,14 @@ use crate::client::{Client, position, text_at};
 use crate::{BASE, SHOP};
 
 #[test]
-fn mistakes_are_told_where_they_are_with_the_repair() {
+fn errors_have_their_position_and_advice() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     client.open("shop.idl", SHOP);
     let told = client.diagnostics("shop.idl");
     let codes: Vec<_> = told.iter().map(|it| it["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["TCE0002", "TCE0200", "TCE0101", "TCE0100"]);
     let unknown = &told[1];
-    // Behind a character of two code units.
+    // After a character of two code units.
     assert_eq!(text_at(SHOP, &unknown["range"]), "strng");
     assert_eq!(unknown["severity"], 1);
     assert_eq!(unknown["source"], "tce");
@@ -23,7 +23,7 @@ fn mistakes_are_told_where_they_are_with_the_repair() {
 }
 
 #[test]
-fn what_is_typed_counts_at_once_and_files_on_disk_do_not() {
+fn open_documents_replace_files_on_disk() {
     let mut client = Client::start(&[("base.idl", "module base {}")]);
     let text = "import base\nmodule m { struct S { /* 𝄞 */ base::Id a; strng b; }; }\n";
     client.open("m.idl", text);
@@ -37,7 +37,7 @@ fn what_is_typed_counts_at_once_and_files_on_disk_do_not() {
         { "range": { "start": position(text, 0), "end": position(text, 0) }, "text": "// 𝄞\n" },
     ]);
     client.change("m.idl", &changes);
-    // What is left is of the linter: no operation takes it.
+    // The remaining warning is from the linter: no operation uses the type.
     let left = client.diagnostics("m.idl");
     let errors = left.iter().filter(|it| it["severity"] == 1);
     assert_eq!(errors.count(), 0, "{left:?}");
@@ -45,7 +45,7 @@ fn what_is_typed_counts_at_once_and_files_on_disk_do_not() {
 }
 
 #[test]
-fn what_is_right_and_yet_better_otherwise_is_a_warning() {
+fn findings_of_the_linter_are_warnings() {
     let mut client = Client::start(&[]);
     client.open("m.idl", "module m { interface i { void f(); }; }\n");
     let told = client.diagnostics("m.idl");
@@ -55,7 +55,7 @@ fn what_is_right_and_yet_better_otherwise_is_a_warning() {
 }
 
 #[test]
-fn mistakes_in_an_import_are_told_there_until_nothing_imports_it() {
+fn errors_in_an_import_are_shown_there_until_nothing_imports_it() {
     let mut client = Client::start(&[("bad.idl", "module bad { struct S { strng a; }; }")]);
     client.open(
         "m.idl",
@@ -70,7 +70,7 @@ fn mistakes_in_an_import_are_told_there_until_nothing_imports_it() {
 }
 
 #[test]
-fn a_second_place_is_told_too() {
+fn notes_become_related_information() {
     let mut client = Client::start(&[]);
     let text = "module m { struct S { int a; }; struct S { int b; }; }";
     client.open("m.idl", text);

@@ -1,4 +1,4 @@
-//! The canonical layout.
+//! Formatting.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn format(client: &mut Client, text: &str) -> Value {
 }
 
 #[test]
-fn a_text_is_laid_out_by_one_edit_of_the_lines_that_change() {
+fn formatting_is_one_edit_of_the_lines_that_change() {
     let mut client = Client::start(&[]);
     let ugly = "module m {\n    // 𝄞\n  struct  S{int a;/* é𝄞 */};\n}\n";
     let edits = format(&mut client, ugly);
@@ -29,7 +29,7 @@ fn a_text_is_laid_out_by_one_edit_of_the_lines_that_change() {
 }
 
 #[test]
-fn a_text_with_mistakes_is_left_alone() {
+fn a_text_with_syntax_errors_is_not_formatted() {
     let mut client = Client::start(&[]);
     assert_eq!(format(&mut client, SHOP), Value::Null);
     client.end();

@@ -1,4 +1,4 @@
-//! What is shown of a name.
+//! Hover texts.
 
 use serde_json::Value;
 
@@ -21,13 +21,13 @@ fn declaration_index_and_documentation_are_shown() {
     assert_eq!(
         text,
         "```idl\nlong place(Order order, string user);\n```\n\
-         operation `shop.Shop.place`, index 0 by its position\n\n---\n\nPlaces an order."
+         operation `shop.Shop.place`, index 0 (from its position)\n\n---\n\nPlaces an order."
     );
     let (text, _) = hover(&mut client, "Shop");
     assert_eq!(
         text,
         "```idl\ninterface Shop extends base::Root\n```\n\
-         interface `shop.Shop`, index 7 as written\n\n---\n\nWhere orders go."
+         interface `shop.Shop`, index 7 (explicit)\n\n---\n\nWhere orders go."
     );
     let (text, _) = hover(&mut client, "Price price");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A language server as editors have it: sessions of messages over pipes.
+//! The language server as editors use it: sessions of messages over pipes.
 
 #![expect(clippy::unwrap_used, reason = "a test whose session breaks off fails")]
 
@@ -14,8 +14,8 @@ mod protocol;
 mod rename;
 mod speed;
 
-/// A file with errors of several kinds, and names that are fine for all that.
-/// The character in the comment is two code units for an editor.
+/// A file with errors of several kinds, and valid names.
+/// The character in the comment has two UTF-16 code units.
 const SHOP: &str = "\
 import base
 import nowhere
@@ -39,7 +39,7 @@ module shop {
 }
 ";
 
-/// What it imports.
+/// The file that it imports.
 const BASE: &str = "\
 module base {
     struct Id { long value; };

@@ -25,7 +25,7 @@ fn definition(client: &mut Client, needle: &str) -> Value {
 }
 
 #[test]
-fn definitions_are_found_in_this_file_and_in_others() {
+fn definitions_are_found_in_this_file_and_in_imports() {
     let mut client = shop();
     let found = definition(&mut client, "Order order");
     assert_eq!(found[0]["uri"], client.uri("shop.idl"));
@@ -47,7 +47,7 @@ fn definitions_are_found_in_this_file_and_in_others() {
 }
 
 #[test]
-fn the_include_path_leads_to_imports() {
+fn imports_are_found_on_the_include_path() {
     let mut client = shop();
     let text = "import lib\nmodule m { sequence<lib::Far> Fars; }";
     client.open("m.idl", text);
@@ -60,7 +60,7 @@ fn the_include_path_leads_to_imports() {
 #[test]
 fn references_are_found_in_files_that_are_not_open() {
     let mut client = shop();
-    // Its import is found once it is beside it.
+    // The import is found once the file is in the same folder.
     let other = "import shop\nmodule other { sequence<shop::Order> Many; }";
     std::fs::write(client.folder.path().join("other.idl"), other).unwrap();
     let mut params = client.at("shop.idl", SHOP, "Order {", 0);
@@ -84,7 +84,7 @@ fn references_are_found_in_files_that_are_not_open() {
 }
 
 #[test]
-fn mentions_in_the_same_text_are_highlighted() {
+fn occurrences_in_the_same_document_are_highlighted() {
     let mut client = shop();
     let at = client.at("shop.idl", SHOP, "Price price", 5);
     let found = client.ask("textDocument/documentHighlight", &at);

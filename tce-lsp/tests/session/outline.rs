@@ -19,7 +19,7 @@ fn names(symbols: &Value, depth: usize) -> String {
         .collect()
 }
 
-/// Asserts what editors insist on: a name is within its declaration, and that within what it is in.
+/// Asserts what editors require: a name is inside its declaration, and that inside its parent.
 fn assert_nested(symbols: &Value, text: &str, around: Range<usize>) {
     for symbol in symbols.as_array().into_iter().flatten() {
         let whole = bytes(text, &symbol["range"]);
@@ -38,7 +38,7 @@ fn assert_nested(symbols: &Value, text: &str, around: Range<usize>) {
 }
 
 #[test]
-fn what_is_inside_of_what_is_shown_in_the_order_of_the_text() {
+fn the_outline_is_a_tree_in_the_order_of_the_text() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     let text = format!("{SHOP}\nmodule shop {{ dictionary<int, Order> Book; }}");
     client.open("shop.idl", &text);
@@ -74,7 +74,7 @@ fn each_name_has_a_kind() {
     );
     let params = json!({ "textDocument": { "uri": client.uri("m.idl") } });
     let tokens = client.ask("textDocument/semanticTokens/full", &params);
-    // Line and column from the last one, length, kind, whether it is declared there.
+    // Line and column relative to the previous token, length, kind, whether it is a declaration.
     let expected = json!([
         0, 7, 1, 0, 1, // m
         1, 9, 1, 1, 1, // S

@@ -1,7 +1,7 @@
-//! Messages in any order, and what is none.
+//! Messages in any order, malformed messages, and positions outside of the text.
 
 use serde_json::{Value, json};
-use tce_lsp::Ended;
+use tce_lsp::SessionEnd;
 
 use crate::client::Client;
 use crate::{BASE, SHOP};
@@ -20,7 +20,7 @@ const METHODS: [&str; 11] = [
     "textDocument/rename",
 ];
 
-/// Parameters that any of these methods takes.
+/// Parameters that all of these methods accept.
 fn anywhere(uri: &str, line: u64, character: u64) -> Value {
     let position = json!({ "line": line, "character": character });
     json!({
@@ -48,12 +48,12 @@ fn initialize_comes_first_and_once() {
 }
 
 #[test]
-fn what_is_unknown_or_makes_no_sense_is_refused_and_the_session_goes_on() {
+fn unknown_and_malformed_messages_are_refused_and_the_session_goes_on() {
     let mut client = Client::start(&[]);
     let (code, message) = client.refused("textDocument/magic", &json!({}));
     assert_eq!(
         (code, message.as_str()),
-        (-32601, "there is no `textDocument/magic`")
+        (-32601, "the server does not support `textDocument/magic`")
     );
     for method in METHODS {
         assert_eq!(
@@ -71,7 +71,7 @@ fn what_is_unknown_or_makes_no_sense_is_refused_and_the_session_goes_on() {
 }
 
 #[test]
-fn places_that_do_not_exist_are_answered() {
+fn requests_for_positions_that_do_not_exist_are_answered() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     client.open("shop.idl", SHOP);
     client.open("empty.idl", "");
@@ -98,7 +98,7 @@ fn places_that_do_not_exist_are_answered() {
 }
 
 #[test]
-fn changes_that_make_no_sense_are_survived() {
+fn the_server_survives_invalid_changes() {
     let mut client = Client::start(&[]);
     let nowhere = json!({ "line": 9, "character": 9 });
     let backwards = json!({ "range": { "start": nowhere, "end": { "line": 0, "character": 1 } }, "text": "é𝄞" });
@@ -119,7 +119,7 @@ fn changes_that_make_no_sense_are_survived() {
 }
 
 #[test]
-fn every_piece_of_a_text_can_be_asked_about() {
+fn every_position_of_a_text_can_be_asked_about() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     for (end, _) in SHOP.char_indices().step_by(7) {
         let text = &SHOP[..end];
@@ -135,7 +135,7 @@ fn every_piece_of_a_text_can_be_asked_about() {
 }
 
 #[test]
-fn any_edits_and_questions_are_survived() {
+fn the_server_survives_any_edits_and_requests() {
     let pieces = [
         "",
         "{",
@@ -153,7 +153,7 @@ fn any_edits_and_questions_are_survived() {
     let mut client = Client::start(&[("base.idl", BASE)]);
     client.open("shop.idl", SHOP);
     let uri = client.uri("shop.idl");
-    // Numbers without a pattern, and the same in every run.
+    // Pseudo-random numbers, the same in every run.
     let mut state = 7_u64;
     let mut number = |below: usize| {
         state = state
@@ -194,19 +194,19 @@ fn a_cancelled_request_is_answered_once() {
 }
 
 #[test]
-fn a_session_ends_as_it_is_ended() {
+fn the_end_of_a_session_is_reported() {
     let mut client = Client::start(&[]);
     assert_eq!(client.ask("shutdown", &Value::Null), Value::Null);
     assert_eq!(client.refused("shutdown", &Value::Null).0, -32600);
     let params = anywhere("file:///a.idl", 0, 0);
     assert_eq!(client.refused("textDocument/hover", &params).0, -32600);
-    assert_eq!(client.hang_up().unwrap(), Ended::Abruptly);
+    assert_eq!(client.disconnect().unwrap(), SessionEnd::Abrupt);
 
     let mut client = Client::start(&[]);
     client.notify("exit", &Value::Null);
-    assert_eq!(client.hang_up().unwrap(), Ended::Abruptly);
+    assert_eq!(client.disconnect().unwrap(), SessionEnd::Abrupt);
 
     let mut client = Client::connect(&[]);
     client.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(client.hang_up().is_err());
+    assert!(client.disconnect().is_err());
 }

@@ -60,19 +60,19 @@ fn a_member_is_renamed_where_it_is_declared() {
 }
 
 #[test]
-fn names_that_are_none_or_taken_are_refused() {
+fn names_that_are_invalid_or_in_use_are_refused() {
     let mut client = shop();
     for (needle, new, why) in [
-        ("Order {", "struct", "is no name"),
-        ("Order {", "two words", "is no name"),
-        ("Order {", "1st", "is no name"),
-        ("Order {", "", "is no name"),
-        ("Order {", "é", "is no name"),
-        ("Order {", "Price", "there is `shop.Price` already"),
-        ("place(", "cancel", "there is `shop.Shop.cancel` already"),
-        ("user)", "order", "already"),
-        ("strng", "Fine", "there is no name here"),
-        ("nowhere", "somewhere", "there is no name here"),
+        ("Order {", "struct", "is not a valid name"),
+        ("Order {", "two words", "is not a valid name"),
+        ("Order {", "1st", "is not a valid name"),
+        ("Order {", "", "is not a valid name"),
+        ("Order {", "é", "is not a valid name"),
+        ("Order {", "Price", "`shop.Price` already exists"),
+        ("place(", "cancel", "`shop.Shop.cancel` already exists"),
+        ("user)", "order", "already exists"),
+        ("strng", "Fine", "there is no name to rename here"),
+        ("nowhere", "somewhere", "there is no name to rename here"),
     ] {
         let params = params(&client, needle, new);
         let (code, message) = client.refused("textDocument/rename", &params);

@@ -1,8 +1,8 @@
 //! How long an editor waits in a file of 10,000 lines.
 //!
 //! `cargo test --release -p tce-lsp --test session speed -- --nocapture`
-//! shows the times that users have, and holds them to 50 ms. Without
-//! optimization the bound only tells a slow answer from one that never comes.
+//! shows the times of the release build, and fails if one exceeds 50 ms. Without
+//! optimization, a larger bound only detects answers that take far too long.
 
 use std::{
     fmt::Write,
@@ -15,10 +15,10 @@ use crate::client::{Client, position};
 
 const LINES: usize = 10_000;
 
-/// How often each question is asked.
+/// The number of runs of each request.
 const ROUNDS: usize = 5;
 
-/// What is asked.
+/// The requests.
 const FEATURES: [&str; 10] = [
     "hover",
     "definition",
@@ -32,13 +32,13 @@ const FEATURES: [&str; 10] = [
     "semanticTokens/full",
 ];
 
-/// How long the server waits for further keys before it tells diagnostics.
+/// The time without a change after which the server publishes diagnostics.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long an answer may take.
+/// The longest time that an answer may take.
 const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
 
-/// A module of about so many lines, in which every type is used and one is unknown.
+/// A module of about `lines` lines, in which every type is used and one is unknown.
 fn text(lines: usize) -> String {
     let mut text = "module big {\n    struct Bad { strng name; };\n".to_owned();
     for number in 0..lines / 16 {
@@ -67,7 +67,7 @@ fn text(lines: usize) -> String {
     text + "}\n"
 }
 
-/// The shortest time from a key that is pressed to the answer of each feature.
+/// The shortest time from a change to the answer of each feature.
 fn waits(client: &mut Client, text: &str) -> Vec<(&'static str, Duration)> {
     let cursor = position(text, text.rfind("Order").unwrap());
     let params = json!({
@@ -85,7 +85,7 @@ fn waits(client: &mut Client, text: &str) -> Vec<(&'static str, Duration)> {
         let wait = shortest(|| {
             client.change("big.idl", &key);
             let id = client.request(&method, &params);
-            // What the client makes of it is not the server's time.
+            // The bytes only: parsing them is not the server's time.
             let is_answer = |frame: &[u8]| frame.starts_with(br#"{"jsonrpc":"2.0","id":"#);
             let answer = std::iter::repeat_with(|| client.frame()).find(|it| is_answer(it));
             let expected = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#);
@@ -97,7 +97,7 @@ fn waits(client: &mut Client, text: &str) -> Vec<(&'static str, Duration)> {
     features.collect()
 }
 
-/// The shortest time from a key that is pressed to diagnostics, the pause for other keys included.
+/// The shortest time from a change to its diagnostics, including the pause.
 fn wait_for_diagnostics(client: &mut Client) -> Duration {
     let start = json!({ "line": 0, "character": 0 });
     let key = json!([{ "range": { "start": start, "end": start }, "text": "\n" }]);
@@ -108,7 +108,7 @@ fn wait_for_diagnostics(client: &mut Client) -> Duration {
     })
 }
 
-/// What else the machine does makes some runs longer, and none shorter.
+/// The shortest of several runs: other load on the machine only makes runs longer.
 fn shortest(mut run: impl FnMut()) -> Duration {
     let times = (0..ROUNDS).map(|_| {
         let start = Instant::now();

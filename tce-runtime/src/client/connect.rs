@@ -1,4 +1,4 @@
-//! Connections that a client makes, and makes again.
+//! Connections that a client opens, and reconnects.
 
 use std::{
     sync::Arc,
@@ -9,40 +9,42 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
 
 use crate::{
+    busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{CloseOnDrop, Connection, MessageHandler, Parts, Status, drive},
+    connection::{Connection, ConnectionParts, MessageHandler, Status, run_stream},
     error::{ErrorCode, RpcError},
-    polling::BusyPoll,
-    stop::{ShutdownPhase, reached},
+    shutdown::{ShutdownPhase, reached},
     transport::{ByteStream, socket},
     wire::{Extra, reserved},
 };
 
-/// The pauses between attempts to connect again.
+/// The pauses between attempts to reconnect.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 impl Communicator {
-    /// Connects to an endpoint (`tcp://host:port`, `ssl://host:port`,
-    /// `ws://host:port/path`, `wss://host:port/path`), or to one of the message
-    /// queues that were opened (`mq:name`).
+    /// Connects to an endpoint: `tcp://host:port`, `ssl://host:port`,
+    /// `ws://host:port/path`, `wss://host:port/path`, or `mq:name` for a message
+    /// queue of [`Communicator::open_mq`].
     ///
-    /// The connection is made again whenever it is lost, after a growing,
-    /// jittered pause; a call that finds it down asks for an attempt at once,
-    /// and fails with that attempt.
+    /// A lost connection is reconnected after a pause of 50 ms to 5 s, growing
+    /// and jittered. A call on a lost connection asks for an attempt at once,
+    /// and fails if that attempt does.
     ///
     /// # Errors
-    /// CONNECT_UNREACHABLE or CONNECT_FAILED, where the first attempt fails.
+    /// CONNECT_UNREACHABLE or CONNECT_FAILED if the first attempt fails.
     pub async fn connect(&self, endpoint: &str) -> Result<Connection, RpcError> {
         self.connect_with(endpoint, None).await
     }
 
-    /// The same, with `handler` to decide about the messages that come by sockets.
-    /// Over a message queue none come by the way by which they leave.
+    /// As [`Communicator::connect`], with a handler that decides first about the
+    /// messages that arrive by a socket. It is not used over a message queue,
+    /// where messages arrive by another queue than they leave by.
     ///
     /// # Errors
     /// As [`Communicator::connect`].
+    #[doc(hidden)]
     pub async fn connect_with_handler(
         &self,
         endpoint: &str,
@@ -62,24 +64,23 @@ impl Communicator {
         if endpoint.scheme == Scheme::Mq {
             return self.queues()?.connect(&endpoint.host);
         }
-        // Subscribed first: a shutdown from here on waits for this connection.
-        let stop = self.subscribe();
+        // Subscribed first, so that a shutdown from now on waits for this connection.
+        let phase = self.subscribe();
         let stream = socket::connect(&endpoint, self.settings()).await?;
-        let parts = Parts {
-            peer: endpoint.to_string(),
-            compression: endpoint.compression(),
-            servants: Arc::default(),
-            listeners: Arc::default(),
+        let parts = ConnectionParts {
             handler,
-            credentials: credentials(self),
-            queue: None,
+            ..ConnectionParts::stream(
+                self.settings(),
+                endpoint.to_string(),
+                endpoint.compression(),
+                credentials(self),
+            )
         };
-        let mut connection = Connection::new(self.settings(), parts);
-        connection.keep = Some(Arc::new(CloseOnDrop(Arc::clone(&connection.inner))));
+        let connection = Connection::new(self.settings(), parts).closing_on_drop();
         let mut up = connection.inner.status.subscribe();
-        tokio::spawn(supervise(connection.without_keep(), endpoint, stream, stop));
-        // The task sets the status before it reads or writes; a peer that closes
-        // at once may have changed it again by now.
+        tokio::spawn(supervise(connection.weak_clone(), endpoint, stream, phase));
+        // The task sets the status before it reads or writes. A peer that closes
+        // at once may have changed it again.
         let _ = up.changed().await;
         Ok(connection)
     }
@@ -97,16 +98,16 @@ fn credentials(communicator: &Communicator) -> Extra {
         .collect()
 }
 
-/// Keeps a connection up until it is closed or the communicator ends.
+/// Reconnects until the connection is closed or the communicator shuts down.
 async fn supervise(
     connection: Connection,
     endpoint: Endpoint,
     first: ByteStream,
-    stop: watch::Receiver<ShutdownPhase>,
+    phase: watch::Receiver<ShutdownPhase>,
 ) {
     let inner = &connection.inner;
-    let longest = inner.settings.options.busy_poll_time;
-    let _polls = longest.and_then(BusyPoll::begin);
+    let poll_time = inner.settings.options.busy_poll_time;
+    let _busy_poll = poll_time.and_then(BusyPoll::begin);
     let mut failures = 0;
     let mut stream = first;
     loop {
@@ -114,25 +115,21 @@ async fn supervise(
             attempts: failures,
             failure: None,
         };
-        drive(&connection, stream, down, stop.clone()).await;
-        let again = tokio::select! {
-            stream = reconnect(&connection, &endpoint, &mut failures) => Some(stream),
-            () = ending(&connection, stop.clone()) => None,
+        run_stream(&connection, stream, down, phase.clone()).await;
+        stream = tokio::select! {
+            stream = reconnect(&connection, &endpoint, &mut failures) => stream,
+            () = ended(&connection, phase.clone()) => break,
         };
-        match again {
-            Some(again) => stream = again,
-            None => break,
-        }
     }
     inner.status.send_replace(Status::Closed);
 }
 
-/// Ready when a connection must not be made any more.
-async fn ending(connection: &Connection, mut stop: watch::Receiver<ShutdownPhase>) {
+/// Waits until the connection is closed or the communicator shuts down.
+async fn ended(connection: &Connection, mut phase: watch::Receiver<ShutdownPhase>) {
     let mut status = connection.inner.status.subscribe();
     tokio::select! {
         _ = status.wait_for(|status| matches!(status, Status::Closed)) => {}
-        () = reached(&mut stop, ShutdownPhase::Draining) => {}
+        () = reached(&mut phase, ShutdownPhase::Draining) => {}
     }
 }
 
@@ -143,9 +140,9 @@ async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut 
         .with_max_delay(BACKOFF_MAX);
     let mut pauses = builder.with_jitter().without_max_times().build();
     loop {
-        // A caller that waits is worth an attempt; otherwise there is time.
+        // A waiting caller is a reason for an attempt now.
         tokio::select! {
-            () = inner.demand.notified() => {}
+            () = inner.reconnect_now.notified() => {}
             () = tokio::time::sleep(pauses.next().unwrap_or(BACKOFF_MAX)) => {}
         }
         match socket::connect(endpoint, &inner.settings).await {
@@ -163,7 +160,8 @@ async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut 
     }
 }
 
-/// Waits until the connection is up; fails with the next attempt that fails.
+/// Waits until the connection is up; fails with the first attempt that fails
+/// from now on.
 pub(super) async fn ensure_up(connection: &Connection, deadline: Instant) -> Result<(), RpcError> {
     let inner = &connection.inner;
     let mut status = inner.status.subscribe();
@@ -184,14 +182,14 @@ pub(super) async fn ensure_up(connection: &Connection, deadline: Instant) -> Res
                 _ => seen = seen.or(Some(*attempts)),
             },
         }
-        inner.demand.notify_one();
+        inner.reconnect_now.notify_one();
         if tokio::time::timeout_at(deadline.into(), status.changed())
             .await
             .is_err()
         {
             return Err(RpcError::new(
                 ErrorCode::Timeout,
-                "the connection was not made in time",
+                "the connection was not up before the deadline",
             ));
         }
     }

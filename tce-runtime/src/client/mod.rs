@@ -1,9 +1,8 @@
-//! The side that calls: connections that are made, proxies, calls in flight.
+//! The calling side: connections that reconnect, calls, proxies.
 
 mod connect;
-mod invoke;
-mod pending;
+mod call;
 mod proxy;
 
-pub use pending::{Pending, Returned};
-pub use proxy::Proxy;
+pub use call::{Pending, Returned};
+pub use proxy::{Proxy, TypedProxy};

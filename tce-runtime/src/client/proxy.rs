@@ -1,21 +1,132 @@
-//! What every generated proxy wraps.
+//! Proxies: the untyped one, and what all generated ones have in common.
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Pending,
-    invoke::{CallOptions, NotSent, send, send_later, send_oneway},
-    pending::State,
-};
+use super::call::{Pending, PendingState, send, send_later, send_oneway};
 use crate::{
     communicator::Communicator,
-    connection::{Connection, after},
+    connection::{CallOptions, Connection, Context, NotSent},
     error::RpcError,
-    server::Context,
+    in_flight::after,
     wire::{Marshal, Operation, Unmarshal, Writer, reserved},
 };
 
-/// A peer's object, and the defaults of the calls to it. Cheap to clone.
+/// A proxy of one interface: what all generated proxies (`ServerPrx`) have in
+/// common. [`prelude`](crate::prelude) and each generated module bring it into
+/// scope: `use tce_runtime::prelude::*`, or `use test::*`.
+///
+/// A proxy is cheap to clone. The `with_…` methods return a clone with other
+/// options and leave the original as it is.
+///
+/// ```no_run
+/// # use tce_runtime::{Pending, Proxy};
+/// # #[derive(Clone)]
+/// # struct ServerPrx(Proxy);
+/// # impl TypedProxy for ServerPrx {
+/// #     fn from_proxy(proxy: Proxy) -> Self { Self(proxy) }
+/// #     fn as_proxy(&self) -> &Proxy { &self.0 }
+/// # }
+/// # impl ServerPrx { fn echo(&self, _: &str) -> Pending<String> { unimplemented!() } }
+/// use std::time::Duration;
+/// use tce_runtime::prelude::*;
+///
+/// # async fn call() -> Result<(), RpcError> {
+/// let communicator = Communicator::new();
+/// let server = ServerPrx::connect(&communicator, "tcp://localhost:12002").await?;
+/// let hasty = server
+///     .with_timeout(Duration::from_secs(1))
+///     .with_extra([("name", "scott")]);
+/// println!("{}", hasty.echo("hello").await?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Operations of the same name
+/// An interface may declare `ping` itself. `server.ping()` then calls that
+/// operation, and `TypedProxy::ping(&server)` the built-in one. Other operations
+/// with the name of a method here get a trailing underscore in Rust.
+pub trait TypedProxy: Sized {
+    /// The typed proxy that calls through `proxy`, for the interface of this type.
+    #[must_use]
+    fn from_proxy(proxy: Proxy) -> Self;
+
+    /// The untyped proxy that this one calls through.
+    fn as_proxy(&self) -> &Proxy;
+
+    /// Connects to `endpoint`: see [`Communicator::connect`]. Proxies of other
+    /// interfaces can share the connection: `OtherPrx::new(server.connection())`.
+    ///
+    /// # Errors
+    /// CONNECT_UNREACHABLE or CONNECT_FAILED.
+    fn connect(
+        communicator: &Communicator,
+        endpoint: &str,
+    ) -> impl Future<Output = Result<Self, RpcError>> + Send {
+        async move {
+            Proxy::connect(communicator, endpoint)
+                .await
+                .map(Self::from_proxy)
+        }
+    }
+
+    /// A proxy on an existing connection.
+    #[must_use]
+    fn new(connection: &Connection) -> Self {
+        Self::from_proxy(Proxy::new(connection))
+    }
+
+    /// In a servant: a proxy to the caller, who is reached directly or through a
+    /// gateway. It stays valid after the call.
+    #[must_use]
+    fn to_caller(ctx: &Context) -> Self {
+        Self::from_proxy(Proxy::to_caller(ctx))
+    }
+
+    /// In a server: a proxy to a user, through a connection to the gateway where the
+    /// user is logged in. See [`Proxy::to_user`].
+    #[must_use]
+    fn to_user(gateway: &Connection, user: &str) -> Self {
+        Self::from_proxy(Proxy::to_user(gateway, user))
+    }
+
+    /// The connection that carries the calls.
+    fn connection(&self) -> &Connection {
+        self.as_proxy().connection()
+    }
+
+    /// The same proxy with another timeout for its calls, by default that of the
+    /// communicator's [`Options`](crate::config::Options), 30 s.
+    #[must_use]
+    fn with_timeout(&self, timeout: Duration) -> Self {
+        Self::from_proxy(self.as_proxy().with_timeout(timeout))
+    }
+
+    /// The same proxy, whose calls over a message queue are dropped unprocessed if no
+    /// servant has taken them within `linger`, which is rounded up to whole seconds.
+    /// Calls over a stream are not affected.
+    #[must_use]
+    fn with_linger(&self, linger: Duration) -> Self {
+        Self::from_proxy(self.as_proxy().with_linger(linger))
+    }
+
+    /// The same proxy with entries that travel in the extra of each of its calls, added
+    /// to those that it has. The servant reads them with [`Context::extra`].
+    #[must_use]
+    fn with_extra<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        extra: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self::from_proxy(self.as_proxy().with_extra(extra))
+    }
+
+    /// Asks the peer's adapter whether it answers: see [`Proxy::ping`].
+    fn ping(&self) -> Pending<()> {
+        self.as_proxy().ping()
+    }
+}
+
+/// The untyped proxy within every generated one: a connection, and the options of
+/// the calls on it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     connection: Connection,
@@ -23,7 +134,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Connects to an endpoint: [`Communicator::connect`].
+    /// As [`TypedProxy::connect`].
     ///
     /// # Errors
     /// CONNECT_UNREACHABLE or CONNECT_FAILED.
@@ -31,7 +142,7 @@ impl Proxy {
         Ok(Self::new(&communicator.connect(endpoint).await?))
     }
 
-    /// A proxy on a connection that exists (TCE's `createWithProxy`).
+    /// As [`TypedProxy::new`] (TCE's `createWithProxy`).
     #[must_use]
     pub fn new(connection: &Connection) -> Self {
         Self {
@@ -40,8 +151,7 @@ impl Proxy {
         }
     }
 
-    /// A proxy to whoever made the call that a servant answers, directly or
-    /// through a gateway.
+    /// As [`TypedProxy::to_caller`].
     #[must_use]
     pub fn to_caller(ctx: &Context) -> Self {
         match ctx.user_id() {
@@ -50,9 +160,9 @@ impl Proxy {
         }
     }
 
-    /// A proxy to a user by `gateway`, a connection to the gateway where that
-    /// user is: its queue, or the connection on which it calls. Gateways pass
-    /// such calls on as oneway, and drop them where the user has gone.
+    /// A proxy to a user through `gateway`, a connection to the gateway where that
+    /// user is logged in: its queue, or the connection on which it calls. A gateway
+    /// forwards such calls as oneway, and drops them if the user is not connected.
     ///
     /// ```no_run
     /// # use tce_runtime::{Communicator, Proxy, RpcError};
@@ -67,13 +177,13 @@ impl Proxy {
         Self::new(gateway).with_extra([(reserved::USER_ID, user)])
     }
 
-    /// The connection that it calls on.
+    /// The connection that carries the calls.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The same proxy with another timeout for its twoway calls.
+    /// As [`TypedProxy::with_timeout`].
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         let mut proxy = self.clone();
@@ -81,9 +191,7 @@ impl Proxy {
         proxy
     }
 
-    /// The same proxy whose calls over a message queue are dropped unprocessed
-    /// when no servant has taken them after `linger` (`__linger_time__`, in
-    /// whole seconds, rounded up). Over a stream it does nothing.
+    /// As [`TypedProxy::with_linger`]; on the wire `__linger_time__`.
     #[must_use]
     pub fn with_linger(&self, linger: Duration) -> Self {
         let mut proxy = self.clone();
@@ -91,8 +199,7 @@ impl Proxy {
         proxy
     }
 
-    /// The same proxy with pairs that travel beside each of its calls, added
-    /// to those that it has.
+    /// As [`TypedProxy::with_extra`].
     #[must_use]
     pub fn with_extra<K: AsRef<str>, V: AsRef<str>>(
         &self,
@@ -103,8 +210,8 @@ impl Proxy {
         proxy
     }
 
-    /// PendingCalls twoway. The call is sent now; the result is awaited whenever it
-    /// is needed.
+    /// Calls twoway. The call is sent before this returns; the result is awaited when
+    /// it is needed.
     pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
         let timeout = self.options.timeout(&self.connection);
         let deadline = after(Instant::now(), timeout);
@@ -115,13 +222,13 @@ impl Proxy {
             deadline,
             &params,
         ) {
-            Ok(sequence) => State::Sent(sequence),
-            Err(NotSent::Ever(error)) => State::Over(Some(error)),
-            Err(NotSent::Yet) => {
+            Ok(sequence) => PendingState::Sent(sequence),
+            Err(NotSent::Never(error)) => PendingState::Over(Some(error)),
+            Err(NotSent::Later) => {
                 let (connection, options) = (self.connection.clone(), self.options.clone());
                 let mut marshalled = Vec::new();
                 params.marshal(&mut Writer::new(&mut marshalled));
-                State::Later(Box::pin(send_later(
+                PendingState::Later(Box::pin(send_later(
                     connection, *operation, options, deadline, marshalled,
                 )))
             }
@@ -129,11 +236,11 @@ impl Proxy {
         Pending::new(state, *operation, self.connection.clone(), timeout)
     }
 
-    /// PendingCalls oneway: done when the call is in the send buffer. Where the
-    /// buffer is full it waits for room, until the proxy's timeout.
+    /// Calls oneway: done when the call is in the write buffer. If the buffer is full,
+    /// this waits for capacity, no longer than the proxy's timeout.
     ///
     /// # Errors
-    /// SENDFAILED, or why there is no connection.
+    /// SENDFAILED, or the reason why there is no connection.
     pub async fn oneway<P: Marshal>(
         &self,
         operation: &Operation,
@@ -148,24 +255,19 @@ impl Proxy {
             })
     }
 
-    /// Asks the peer's adapter whether it is there, by the built-in interface
-    /// 65535. An existing TCE server has no such interface.
-    ///
-    /// # Errors
-    /// As any twoway call.
-    pub async fn ping(&self) -> Result<(), RpcError> {
-        self.call(&crate::server::PING, ()).await
+    /// Asks the peer's adapter whether it answers, through the built-in interface
+    /// 65535. An existing TCE server has no such interface: the call then fails with
+    /// INTERFACE_NOTFOUND.
+    pub fn ping(&self) -> Pending<()> {
+        self.call(&crate::connection::PING, ())
     }
 
-    /// Asks the peer's adapter what it serves: texts of IDL, each of which
-    /// imports nothing and has every index written. By the built-in interface
-    /// 65535, which a server may keep silent about
-    /// ([`Options::describes`](crate::config::Options)).
+    /// Asks the peer's adapter what it serves: texts of IDL, each without imports and
+    /// with every index written, through the built-in interface 65535.
     ///
-    /// # Errors
-    /// As any twoway call; INTERFACE_NOTFOUND from an existing TCE server, or
-    /// one that keeps silent.
-    pub async fn describe(&self) -> Result<Vec<String>, RpcError> {
-        self.call(&crate::server::DESCRIBE, ()).await
+    /// The call fails with INTERFACE_NOTFOUND at an existing TCE server, and at one
+    /// with [`Options::describes`](crate::config::Options) switched off.
+    pub fn describe(&self) -> Pending<Vec<String>> {
+        self.call(&crate::connection::DESCRIBE, ())
     }
 }

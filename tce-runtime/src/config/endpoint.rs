@@ -1,22 +1,22 @@
-//! Endpoints as programs write them: `tcp://host:port`, `wss://host:port/path`.
+//! Endpoints in text form: `tcp://host:port`, `wss://host:port/path`, `mq:name`.
 
 use std::{fmt, str::FromStr};
 
 use crate::wire::Compression;
 
-/// How an endpoint is spoken to.
+/// The transport of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
     /// `tcp://`: a plain socket.
     Tcp,
-    /// `ssl://`: a socket under TLS.
+    /// `ssl://`: a socket with TLS.
     Ssl,
-    /// `ws://`: WebSocket, as a browser speaks it.
+    /// `ws://`: WebSocket, which browsers use.
     Ws,
-    /// `wss://`: WebSocket under TLS.
+    /// `wss://`: WebSocket with TLS.
     Wss,
-    /// `mq:`: message queues, by the names that the configuration gives them.
+    /// `mq:`: message queues, by their names in `config.yml`.
     Mq,
 }
 
@@ -27,11 +27,11 @@ const SCHEMES: [(Scheme, &str); 4] = [
     (Scheme::Wss, "wss"),
 ];
 
-/// Why `ws://` and `wss://` are refused where the feature is off.
+/// The reason for which `ws://` and `wss://` are refused without the feature.
 pub(crate) const WITHOUT_WEBSOCKET: &str =
     "this program is built without WebSocket: enable the feature `websocket` of tce-runtime";
 
-/// What message queues are named with; they have no host and no port.
+/// The prefix of message queues, which have neither host nor port.
 const MQ_PREFIX: &str = "mq:";
 
 impl Scheme {
@@ -44,15 +44,15 @@ impl Scheme {
     }
 }
 
-/// An address to connect to or to listen on.
+/// An endpoint to connect to or to listen on.
 ///
-/// `?compress=1` after the port compresses what we send (the endpoint's
-/// `compress` in `spec/gateway.md`); what we receive may always be compressed.
-/// Over WebSocket it does nothing: the peer may be a browser, which can't
+/// `?compress=1` after the port compresses sent messages (the endpoint's
+/// `compress` in `spec/gateway.md`); received ones may always be compressed.
+/// It has no effect over WebSocket: the peer may be a browser, which can't
 /// inflate (`spec/wire.md`, section 1).
 ///
-/// `ws://` and `wss://` may name a path. A client asks for it; an adapter that
-/// has one answers under no other.
+/// `ws://` and `wss://` may have a path. A client requests it; an adapter with a
+/// path refuses requests for other paths.
 ///
 /// ```
 /// use tce_runtime::config::{Endpoint, Scheme};
@@ -64,17 +64,17 @@ impl Scheme {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// How it is spoken to.
+    /// The transport.
     pub scheme: Scheme,
-    /// A host name or an address; an IPv6 address without its brackets. For
-    /// `mq:` the name of an endpoint; an adapter may have several, with commas
-    /// between.
+    /// A host name or an IP address, IPv6 without brackets. For `mq:` the name of
+    /// an endpoint in `config.yml`; an adapter may have several, separated by
+    /// commas.
     pub host: String,
-    /// The port; 0 to listen on any free one.
+    /// The port; 0 to listen on a free port that the operating system chooses.
     pub port: u16,
-    /// The path behind the port, with its leading `/`; empty for none.
+    /// The path after the port, with its leading `/`; empty for none.
     pub path: String,
-    /// Whether what we send is compressed.
+    /// Whether sent messages are compressed.
     pub compress: bool,
 }
 
@@ -111,10 +111,10 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why a text is no endpoint.
+/// Why a text is not an [`Endpoint`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no endpoint: {reason}; write it like tcp://localhost:12002, ssl://example.org:12003, ws://localhost:12004, wss://example.org:12005/path or mq:mq_server"
+    "`{text}` is not an endpoint: {reason}; write it like tcp://localhost:12002, ssl://example.org:12003, ws://localhost:12004, wss://example.org:12005/path or mq:mq_server"
 )]
 pub struct EndpointError {
     text: String,
@@ -141,14 +141,16 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         .iter()
         .find(|(_, name)| *name == scheme)
         .map(|(scheme, _)| *scheme)
-        .ok_or_else(|| format!("`{scheme}` is none of tcp, ssl, ws, wss and mq"))?;
+        .ok_or_else(|| format!("`{scheme}` is not one of tcp, ssl, ws, wss and mq"))?;
     if scheme.is_websocket() && !cfg!(feature = "websocket") {
         return Err(WITHOUT_WEBSOCKET.to_owned());
     }
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (address, path) = address.split_at(address.find('/').unwrap_or(address.len()));
     if !path.is_empty() && !scheme.is_websocket() {
-        return Err(format!("`{path}` is a path, which only ws and wss have"));
+        return Err(format!(
+            "it has the path `{path}`, which only ws and wss may have"
+        ));
     }
     let (host, port) = address.rsplit_once(':').ok_or("it has no port")?;
     let host = host
@@ -160,13 +162,17 @@ fn parse(text: &str) -> Result<Endpoint, String> {
     }
     let port = port
         .parse()
-        .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+        .map_err(|_| format!("`{port}` is not a port (0 to 65535)"))?;
     let mut compress = false;
     for option in query.split('&').filter(|option| !option.is_empty()) {
         compress = match option {
             "compress=1" => true,
             "compress=0" => false,
-            other => return Err(format!("`{other}` is no option; there is `compress=1`")),
+            other => {
+                return Err(format!(
+                    "`{other}` is not an option; the only one is `compress=1`"
+                ));
+            }
         };
     }
     Ok(Endpoint {
@@ -180,7 +186,7 @@ fn parse(text: &str) -> Result<Endpoint, String> {
 
 fn parse_queues(names: &str) -> Result<Endpoint, String> {
     if names.split(',').any(|name| name.trim().is_empty()) {
-        return Err("it names no endpoint of the configuration".to_owned());
+        return Err("it has an empty name".to_owned());
     }
     Ok(Endpoint {
         scheme: Scheme::Mq,

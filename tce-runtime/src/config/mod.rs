@@ -1,18 +1,19 @@
-//! What a program says about where and how to talk.
+//! The configuration of a program: endpoints, TLS, options, message queues.
 
 mod endpoint;
-mod mq;
-mod options;
-pub mod problem;
-mod settings;
-pub mod text;
+
 mod tls;
+
+mod options;
+
+pub mod problem;
+
+mod mq;
 
 #[cfg(not(feature = "websocket"))]
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
+pub(crate) use options::Settings;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
-pub(crate) use settings::Settings;
 pub use tls::TlsConfig;
-pub(crate) use tls::TlsError;

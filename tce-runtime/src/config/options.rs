@@ -1,38 +1,40 @@
-//! What holds for every connection of a communicator.
+//! The options of a communicator and all its connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::TlsConfig;
+use parking_lot::Mutex;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::tls::{TlsConfig, TlsError};
 use crate::wire::Limits;
 
-/// What one connection may take, beside what a message may
-/// ([`Limits`]).
+/// The limits of one connection; those of a message are [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How long a connection may take to be made, the handshakes of TLS and
-    /// WebSocket included. 5 s unless set.
+    /// The time limit to connect, the handshakes of TLS and WebSocket included.
+    /// Default: 5 s.
     pub connect_time: Duration,
-    /// How long a frame may take from its first byte to its last. 30 s unless
-    /// set.
+    /// The time limit to receive a frame, from its first byte to its last.
+    /// Default: 30 s.
     pub frame_time: Duration,
-    /// How long bytes may wait for a peer that reads none. 30 s unless set;
-    /// then the connection is closed.
+    /// How long bytes wait for a peer that does not read before the connection
+    /// is closed. Default: 30 s.
     pub stall_time: Duration,
-    /// After how much silence the system asks whether the peer still lives; one
-    /// that does not answer is lost after about half a minute more. 60 s unless
-    /// set; never, where it is nothing.
+    /// The idle time after which the operating system probes the peer (TCP
+    /// keepalive); the connection is lost if the peer does not answer for about
+    /// 30 s more. Default: 60 s; `None` switches it off.
     pub keepalive_time: Option<Duration>,
-    /// The bytes that may wait to be sent. 1 MiB unless set; past it a caller
-    /// waits, and a connection whose replies wait reads no more calls.
+    /// The most bytes that wait to be sent. Beyond it callers wait, and a
+    /// connection whose replies wait reads no more calls. Default: 1 MiB.
     pub send_buffer: usize,
-    /// The calls of a peer that may be under way at once. 1,024 unless set;
-    /// past it nothing more is read from this peer until one ends.
+    /// The most calls of a peer that are served at once. Beyond it no more is
+    /// read from this peer until one ends. Default: 1,024.
     pub served_calls: usize,
-    /// Our own calls that may be in flight at once. 65,536 unless set; past it
-    /// a caller waits.
+    /// The most calls of this program that are in flight at once on the
+    /// connection. Beyond it callers wait. Default: 65,536.
     pub calls_in_flight: usize,
-    /// The connections that an adapter has at once. 16,384 unless set; further
-    /// ones wait in the system's queue.
+    /// The most connections that an adapter has at once. Further ones wait in
+    /// the operating system's listen queue. Default: 16,384.
     pub connections: usize,
 }
 
@@ -51,7 +53,7 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// What holds for adapters on `ws://` and `wss://`.
+/// Options of adapters on `ws://` and `wss://`.
 ///
 /// ```
 /// use tce_runtime::config::{Options, WebSocketOptions};
@@ -65,17 +67,17 @@ impl Default for ConnectionLimits {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebSocketOptions {
-    /// The sites whose pages may connect, as a browser names them in `Origin`:
-    /// scheme, host, and a port that is not the scheme's own
-    /// (`https://chat.example.org`). None, as unless set, lets any page in.
+    /// The sites whose pages may connect, as a browser sends them in `Origin`:
+    /// scheme, host, and a port other than the scheme's default
+    /// (`https://chat.example.org`). Default: empty, which accepts every page.
     ///
-    /// Another site's page runs with its visitor's network and cookies: name
-    /// the sites wherever those open a door. A client that is no browser sends
-    /// no `Origin`, could send any, and is always let in.
+    /// Set it wherever a visitor's network or cookies give access: a page of any
+    /// other site connects with both. Connections without `Origin` are always
+    /// accepted, since clients other than browsers send none and could forge it.
     pub origins: Vec<String>,
 }
 
-/// What a communicator is made with.
+/// The options of a communicator.
 ///
 /// ```
 /// use std::time::Duration;
@@ -89,30 +91,30 @@ pub struct WebSocketOptions {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a twoway call waits for its RETURN where its proxy does not
-    /// say. 30 s unless set.
+    /// How long a twoway call waits for its RETURN, unless its proxy sets
+    /// another timeout. Default: 30 s.
     pub timeout: Duration,
-    /// What a message may ask of our memory.
+    /// The limits of received messages.
     pub limits: Limits,
-    /// What a connection may.
+    /// The limits of each connection.
     pub connection: ConnectionLimits,
-    /// The credential that the first message of each connection carries
-    /// (`__token__`).
+    /// The credential sent in the first message of each connection
+    /// (`__token__`). Default: none.
     pub token: Option<String>,
-    /// The device that goes with the token (`__device_id__`).
+    /// The device id sent with the token (`__device_id__`). Default: none.
     pub device_id: Option<String>,
     /// Certificates and keys for `ssl://` and `wss://`.
     pub tls: TlsConfig,
-    /// Whether adapters tell who asks which interfaces they serve, by the
-    /// built-in interface 65535. They do unless set.
+    /// Whether adapters answer which interfaces they serve, by the built-in
+    /// interface 65535. Default: true.
     pub describes: bool,
-    /// Whom an adapter on `ws://` or `wss://` lets in.
+    /// Which pages may connect to adapters on `ws://` and `wss://`.
     pub websocket: WebSocketOptions,
-    /// For how long a thread that has connected to a socket or WebSocket looks
-    /// for the next message before it sleeps, while nearly all come within
-    /// about that time ([`BusyPoll`](crate::BusyPoll)). 50 µs unless set; the
-    /// connection does not ask for it, where it is nothing. Threads of a
-    /// runtime that has several never do.
+    /// The longest time for which a thread that has connected to a socket or
+    /// WebSocket polls for the next message before it sleeps, while messages
+    /// arrive within about that time ([`BusyPoll`](crate::BusyPoll)).
+    /// Default: 50 µs; with `None` the connections of this communicator do not
+    /// poll. Threads of a runtime of several threads never poll.
     pub busy_poll_time: Option<Duration>,
 }
 
@@ -129,5 +131,37 @@ impl Default for Options {
             websocket: WebSocketOptions::default(),
             busy_poll_time: Some(Duration::from_micros(50)),
         }
+    }
+}
+
+/// The options as all connections of a communicator share them, with the TLS
+/// client made from them once.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    client_tls: Mutex<Option<Arc<ClientConfig>>>,
+}
+
+impl Settings {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            client_tls: Mutex::new(None),
+        }
+    }
+
+    /// The TLS client, whose files are read at the first use.
+    pub(crate) fn client_tls(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut cached = self.client_tls.lock();
+        if let Some(config) = &*cached {
+            return Ok(Arc::clone(config));
+        }
+        let config = self.options.tls.client()?;
+        *cached = Some(Arc::clone(&config));
+        Ok(config)
+    }
+
+    pub(crate) fn server_tls(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        self.options.tls.server()
     }
 }

@@ -1,42 +1,97 @@
-//! What is wrong with a configuration file: every mistake, with its place.
+//! The text of a configuration file, and the problems in it with their
+//! locations.
 
-use std::{collections::BTreeSet, error::Error, fmt};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
-/// Past this many, nobody reads on, and a hostile file costs no more.
-const TOLD: usize = 100;
+/// The most bytes of a configuration file: enough for some thousand endpoints.
+pub const MAX_FILE_SIZE: usize = 1 << 20;
 
-/// The longest name that a suggestion is looked for: telling two names apart
-/// takes time by the product of their lengths.
-const COMPARED: usize = 64;
+/// The most errors, and the most warnings, that are collected: more would not
+/// be read, and a hostile file must not cost more memory.
+const MAX_COLLECTED: usize = 100;
 
-/// The most names that are looked through, for the same reason.
-const CANDIDATES: usize = 1000;
+/// The longest name in bytes that suggestions are made for: comparing two names
+/// takes time proportional to the product of their lengths.
+const MAX_COMPARED_SIZE: usize = 64;
 
-/// Where in a file: nowhere in particular, on a line, or at a column of it.
+/// The most names that a name is compared with, for the same reason.
+const MAX_CANDIDATES: usize = 1000;
+
+/// Reads a configuration file, without its byte order mark.
 ///
-/// Made of nothing, a line, or a line and a column.
+/// # Errors
+/// Where the file can't be read, is larger than [`MAX_FILE_SIZE`] or is not
+/// UTF-8.
+pub fn read_text(path: &Path) -> Result<String, Problems> {
+    let file_name = path.display().to_string();
+    let bytes = read_bytes(path).map_err(|error| {
+        let message = format!("the file can't be read: {error}");
+        Problems::one(&file_name, None, message)
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = bytes.iter().take(error.valid_up_to());
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        Problems::one(
+            &file_name,
+            line,
+            "this is not UTF-8; save the file as UTF-8",
+        )
+    })?;
+    check_size(text, &file_name)?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+}
+
+/// Checks the size of a file's text.
+///
+/// # Errors
+/// Where it is larger than [`MAX_FILE_SIZE`].
+pub fn check_size(text: &str, file_name: &str) -> Result<(), Problems> {
+    if text.len() <= MAX_FILE_SIZE {
+        return Ok(());
+    }
+    let message = format!("the file has more than {MAX_FILE_SIZE} bytes");
+    Err(Problems::one(file_name, None, message))
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed is enough to refuse the file.
+    let limit = u64::try_from(MAX_FILE_SIZE + 1).unwrap_or(u64::MAX);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A location in a file: the file as a whole, a line, or a line and a column.
+///
+/// It converts from `None`, a line, and a pair of line and column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
-    /// The line, from 1; none where the file as a whole is meant.
+pub struct Location {
+    /// The line, from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    /// The column in characters, from 1; none where the line as a whole is
-    /// meant.
+    /// The column in characters, from 1; `None` for the line as a whole.
     pub column: Option<usize>,
 }
 
-impl From<Option<usize>> for Place {
+impl From<Option<usize>> for Location {
     fn from(line: Option<usize>) -> Self {
         Self { line, column: None }
     }
 }
 
-impl From<usize> for Place {
+impl From<usize> for Location {
     fn from(line: usize) -> Self {
         Self::from(Some(line))
     }
 }
 
-impl From<(usize, usize)> for Place {
+impl From<(usize, usize)> for Location {
     fn from((line, column): (usize, usize)) -> Self {
         Self {
             line: Some(line),
@@ -45,17 +100,17 @@ impl From<(usize, usize)> for Place {
     }
 }
 
-/// One mistake, or one thing that was passed over.
+/// One error or warning about a file.
 ///
-/// Shown as `config.yml:12: what is wrong; what would be right`, with the
-/// column behind the line where it is known.
+/// Displayed as `config.yml:12: what is wrong; what would be right`, with the
+/// column after the line where it is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The file, as it was named; or what else said it, as a variable of the
-    /// environment.
+    /// The path of the file as it was given; or another source of the value,
+    /// such as an environment variable.
     pub file: String,
-    /// Where in the file.
-    pub place: Place,
+    /// The location in the file.
+    pub location: Location,
     /// What is wrong, and what would be right.
     pub message: String,
 }
@@ -63,26 +118,28 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;
-        for number in [self.place.line, self.place.column].into_iter().flatten() {
+        for number in [self.location.line, self.location.column]
+            .into_iter()
+            .flatten()
+        {
             write!(f, "{number}:")?;
         }
         write!(f, " {}", self.message)
     }
 }
 
-/// Every mistake of a file, in the order of its lines: shown, each takes a
-/// line of its own. Of a file with more than a hundred, a hundred are told and
-/// the rest counted.
+/// All errors of a file in the order of its lines; displayed, one on each line.
+/// The first 100 found are listed, further ones are counted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// One mistake, for which nothing else could be looked at.
-    pub fn one(file: &str, place: impl Into<Place>, message: impl Into<String>) -> Self {
-        Self(vec![problem(file, place.into(), message.into())])
+    /// A single error, because of which the file was not examined further.
+    pub fn one(file: &str, location: impl Into<Location>, message: impl Into<String>) -> Self {
+        Self(vec![problem(file, location.into(), message.into())])
     }
 
-    /// The mistakes; at least one.
+    /// The errors; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.0
     }
@@ -91,15 +148,16 @@ impl Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.0.iter().enumerate() {
-            let border = if index == 0 { "" } else { "\n" };
-            write!(f, "{border}{problem}")?;
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
         }
         Ok(())
     }
 }
 
 impl fmt::Debug for Problems {
-    /// As for people: it is what `main` prints of an error that it returns.
+    /// The same as [`fmt::Display`], since `main` prints an error that it returns
+    /// by its `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -107,104 +165,108 @@ impl fmt::Debug for Problems {
 
 impl Error for Problems {}
 
-/// Collects problems while a file is read.
+/// Collects the problems of a file while it is read, up to 100 errors and 100
+/// warnings.
 ///
-/// A set: what a definition and its use both stumble over is told once. Of
-/// errors and of warnings a hundred each are told.
+/// A problem that is found several times, in a definition and where it is used,
+/// is collected once.
 #[derive(Debug)]
-pub struct Report {
+pub struct ProblemReport {
     file: String,
     errors: BTreeSet<Problem>,
-    untold: usize,
+    /// The number of errors found after the first 100.
+    uncollected: usize,
     warnings: BTreeSet<Problem>,
 }
 
-impl Report {
-    /// Nothing found yet in `file`.
+impl ProblemReport {
+    /// A report on `file` without problems.
     pub fn new(file: &str) -> Self {
         Self {
             file: file.to_owned(),
             errors: BTreeSet::new(),
-            untold: 0,
+            uncollected: 0,
             warnings: BTreeSet::new(),
         }
     }
 
-    /// A mistake in the file.
-    pub fn error(&mut self, place: impl Into<Place>, message: impl Into<String>) {
-        let problem = problem(&self.file, place.into(), message.into());
+    /// Adds an error at a location of the file.
+    pub fn error(&mut self, location: impl Into<Location>, message: impl Into<String>) {
+        let problem = problem(&self.file, location.into(), message.into());
         self.insert_error(problem);
     }
 
-    /// Something in the file that does no harm, and likely not what was meant.
-    pub fn warn(&mut self, place: impl Into<Place>, message: impl Into<String>) {
-        let problem = problem(&self.file, place.into(), message.into());
+    /// Adds a warning at a location of the file: the file works, but likely not
+    /// as intended.
+    pub fn warn(&mut self, location: impl Into<Location>, message: impl Into<String>) {
+        let problem = problem(&self.file, location.into(), message.into());
         self.insert_warning(problem);
     }
 
-    /// A mistake of what goes with the file, as a variable of the environment.
-    pub fn error_of(&mut self, origin: &str, message: impl Into<String>) {
-        self.insert_error(problem(origin, Place::default(), message.into()));
+    /// Adds an error in another source of a value, such as an environment
+    /// variable.
+    pub fn error_of(&mut self, source: &str, message: impl Into<String>) {
+        self.insert_error(problem(source, Location::default(), message.into()));
     }
 
-    /// The same that does no harm.
-    pub fn warn_of(&mut self, origin: &str, message: impl Into<String>) {
-        self.insert_warning(problem(origin, Place::default(), message.into()));
+    /// Adds a warning about another source of a value.
+    pub fn warn_of(&mut self, source: &str, message: impl Into<String>) {
+        self.insert_warning(problem(source, Location::default(), message.into()));
     }
 
     fn insert_error(&mut self, problem: Problem) {
-        if self.errors.len() < TOLD {
+        if self.errors.len() < MAX_COLLECTED {
             self.errors.insert(problem);
         } else {
-            self.untold += 1;
+            self.uncollected += 1;
         }
     }
 
     fn insert_warning(&mut self, problem: Problem) {
-        if self.warnings.len() < TOLD {
+        if self.warnings.len() < MAX_COLLECTED {
             self.warnings.insert(problem);
         }
     }
 
-    /// ``; did you mean `port`?`` where a candidate is close to `name`.
+    /// ``; did you mean `port`?`` where a candidate is similar to `name`.
     pub fn suggestion<'a>(
         &self,
         name: &str,
         candidates: impl IntoIterator<Item = &'a str>,
     ) -> Option<String> {
-        if self.errors.len() >= TOLD || self.warnings.len() >= TOLD {
+        if self.errors.len() >= MAX_COLLECTED || self.warnings.len() >= MAX_COLLECTED {
             return None;
         }
-        let close = nearest(name, candidates)?;
-        Some(format!("; did you mean {}?", quoted(close)))
+        let nearest = nearest(name, candidates)?;
+        Some(format!("; did you mean {}?", quoted(nearest)))
     }
 
-    /// The warnings, where there is no error.
+    /// The warnings, if there is no error.
     ///
     /// # Errors
-    /// All errors; the warnings are not among them.
+    /// The collected errors, without the warnings.
     pub fn finish(self) -> Result<Vec<Problem>, Problems> {
         if self.errors.is_empty() {
             return Ok(self.warnings.into_iter().collect());
         }
-        let rest = (self.untold > 0).then(|| {
-            let message = format!("and {} more mistakes", self.untold);
-            problem(&self.file, Place::default(), message)
+        let rest = (self.uncollected > 0).then(|| {
+            let message = format!("and {} more errors", self.uncollected);
+            problem(&self.file, Location::default(), message)
         });
         Err(Problems(self.errors.into_iter().chain(rest).collect()))
     }
 }
 
-fn problem(file: &str, place: Place, message: String) -> Problem {
+fn problem(file: &str, location: Location, message: String) -> Problem {
     Problem {
         file: file.escape_debug().to_string(),
-        place,
+        location,
         message: on_one_line(message),
     }
 }
 
-/// A message may have in it what stands in the file, and what a reader of the
-/// format said of that: neither breaks the line, or speaks to a terminal.
+/// Escapes control characters: a message quotes text of the file, which must
+/// neither break the line nor control a terminal.
 fn on_one_line(message: String) -> String {
     if !message.contains(char::is_control) {
         return message;
@@ -220,8 +282,8 @@ fn on_one_line(message: String) -> String {
     line
 }
 
-/// `text` in backticks, cut to a length that a line can bear, and with what
-/// could break the line escaped.
+/// `text` in backticks, cut to 100 characters and with control characters
+/// escaped.
 ///
 /// ```
 /// use tce_runtime::config::problem::quoted;
@@ -229,13 +291,13 @@ fn on_one_line(message: String) -> String {
 /// assert_eq!(quoted("mq\nserver"), r"`mq\nserver`");
 /// ```
 pub fn quoted(text: &str) -> String {
-    const SHOWN: usize = 100;
+    const MAX_SHOWN: usize = 100;
     let shown: String = text
         .chars()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .flat_map(char::escape_debug)
         .collect();
-    let cut = if text.chars().nth(SHOWN).is_some() {
+    let cut = if text.chars().nth(MAX_SHOWN).is_some() {
         "…"
     } else {
         ""
@@ -244,15 +306,15 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > COMPARED {
+    if name.len() > MAX_COMPARED_SIZE {
         return None;
     }
     let lower = name.to_lowercase();
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .take(CANDIDATES)
-        .filter(|candidate| candidate.len() <= COMPARED)
+        .take(MAX_CANDIDATES)
+        .filter(|candidate| candidate.len() <= MAX_COMPARED_SIZE)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
             (distance, candidate)

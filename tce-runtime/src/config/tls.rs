@@ -9,8 +9,8 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-/// The PEM files behind `ssl://` and `wss://`. A client needs none where the server's
-/// certificate is signed by an authority that the system knows.
+/// The PEM files for `ssl://` and `wss://`. A client needs none if the server's
+/// certificate is signed by an authority that the operating system trusts.
 ///
 /// ```
 /// use tce_runtime::config::TlsConfig;
@@ -23,13 +23,13 @@ use rustls::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TlsConfig {
-    /// Our certificate and its chain: a server's, or a client's that has to
-    /// show one.
+    /// The certificate of this program and its chain. Adapters need one, clients
+    /// only where the server demands it.
     pub certificate: Option<PathBuf>,
     /// The private key of the certificate.
     pub key: Option<PathBuf>,
-    /// The authorities that the peer's certificate must come from. A client
-    /// trusts the system's where this is not set; an adapter that has it
+    /// The authorities that must have signed the peer's certificate. If not set,
+    /// a client trusts those of the operating system. An adapter that sets it
     /// demands a client certificate.
     pub authority: Option<PathBuf>,
 }
@@ -50,18 +50,20 @@ pub(crate) enum TlsError {
         path: PathBuf,
         source: rustls::pki_types::pem::Error,
     },
-    #[error("{}: there is no certificate in it", .0.display())]
+    #[error("{}: the file has no certificate", .0.display())]
     Empty(PathBuf),
     #[error("{}: {source}", path.display())]
     Authority {
         path: PathBuf,
         source: rustls::Error,
     },
-    #[error("the system's certificate authorities can't be read; set `tls.authority`")]
+    #[error(
+        "the certificate authorities of the operating system can't be read; set `tls.authority`"
+    )]
     NoSystemRoots,
-    #[error("the certificate and the key are not usable: {0}")]
+    #[error("the certificate and the key can't be used: {0}")]
     Identity(rustls::Error),
-    #[error("the authorities are not usable: {0}")]
+    #[error("the authorities can't be used: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),

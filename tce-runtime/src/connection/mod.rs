@@ -1,106 +1,98 @@
-//! One connection: its calls in flight, its outgoing bytes, its servants.
+//! One connection: pending calls, outgoing messages, dispatch of incoming ones.
 //!
-//! A stream connection is the same on both sides, since both may call. What
-//! differs is who makes it: `client` connects, and connects again; `server`
-//! accepts.
-
-mod drive;
-mod ended;
-mod events;
-mod forwarding;
-mod origin;
+//! Both ends of a connection may call, so both are the same type. They differ in
+//! who opens it: `client` connects, and reconnects; `server` accepts. Whether
+//! messages leave by a stream or by a message queue is in its [`Channel`].
+//!
+//! `Connection` holds the [`ServantRegistry`] and the [`MessageHandler`] of
+//! modules after it; it only stores them.
 mod pending_calls;
-mod publish_queue;
-mod reading;
-mod returns;
-mod servants;
-mod served;
-mod wait;
 mod write_buffer;
+mod publish_queue;
+
+mod channel;
+mod dispatch;
+mod forwarding;
+mod inbound;
+mod stream;
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak, atomic::AtomicBool},
 };
 
+use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
-pub(crate) use drive::drive;
-pub use events::ConnectionEvent;
-pub(crate) use events::Listeners;
+pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
+pub use dispatch::{Context, IncomingCall};
 pub(crate) use forwarding::WriteBatch;
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
-pub(crate) use origin::{AckBatcher, AckGuard, DeliveryTracker};
+pub use inbound::{BUILTIN_INTERFACE, Servant};
+pub(crate) use inbound::{DESCRIBE, Inbound, InboundSource, PING, ServantRegistry};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
-pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue, QueueChannel};
-pub(crate) use returns::ReplyContext;
-pub(crate) use servants::ServantRegistry;
-pub use servants::{BUILTIN_INTERFACE, IncomingCall, Servant};
-pub(crate) use served::{InFlightCounter, InFlightGuard};
-pub(crate) use wait::after;
-pub(crate) use write_buffer::{FlushPolicy, PushError, WriteBuffer};
+pub use publish_queue::Undelivered;
+pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
+pub(crate) use stream::run_stream;
+
+use channel::StreamChannel;
 
 use crate::{
     config::{Options, Settings},
     error::ErrorCode,
-    wire::{
-        Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, VERSION, Writer, begin_frame,
-        finish_frame,
-    },
+    in_flight::InFlightCounter,
+    wire::{Compression, Extra},
 };
 
 /// Whether a connection can be used.
 #[derive(Debug, Clone)]
 pub(crate) enum Status {
-    /// It is.
     Up,
-    /// It is not, and is being made again: so many attempts failed, the last
-    /// for this reason.
+    /// It is being made again.
     Down {
+        /// How many attempts have failed.
         attempts: u64,
+        /// Why the last one did.
         failure: Option<(ErrorCode, Arc<str>)>,
     },
-    /// It never will be again.
+    /// It is closed permanently.
     Closed,
 }
 
 /// A connection to a peer; clones are the same connection.
 ///
-/// One that a client made connects again when it is lost, and ends when the
-/// last clone and the last proxy on it are dropped. One that an adapter
-/// accepted ends with its socket.
+/// A connection that a client opened reconnects when it is lost, and ends when
+/// the last clone and the last proxy on it are dropped. A connection that an
+/// adapter accepted ends with its socket.
 #[derive(Clone)]
 pub struct Connection {
     pub(crate) inner: Arc<Inner>,
-    /// Ends a client's connection when nobody uses it any more.
-    pub(crate) keep: Option<Arc<CloseOnDrop>>,
+    /// Closes a client's connection with its last clone.
+    pub(crate) close_on_drop: Option<Arc<CloseOnDrop>>,
 }
 
 pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
-    /// The peer, for people: the endpoint, or the address it came from.
+    /// The endpoint, or the address of the peer, for messages to users.
     pub(crate) peer: String,
-    pub(crate) compression: Compression,
+    pub(crate) channel: Channel,
     pub(crate) calls: Arc<PendingCalls>,
-    pub(crate) write_buffer: WriteBuffer,
-    /// The way over a message queue, where it is none over a stream.
-    pub(crate) queue: Option<QueueChannel>,
     pub(crate) servants: Arc<ServantRegistry>,
-    pub(crate) listeners: Arc<Listeners>,
-    /// Who decides about its messages, where they are passed on.
+    pub(crate) listeners: Arc<EventListeners>,
+    /// Decides first about incoming messages, in a gateway.
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
+    /// The peer's calls that are being served.
     pub(crate) served: InFlightCounter,
     pub(crate) status: watch::Sender<Status>,
-    /// Asks for an attempt to connect now, rather than after the back-off.
-    pub(crate) demand: Notify,
-    /// No new call is taken.
+    /// Asks for an attempt to reconnect now instead of after the back-off.
+    pub(crate) reconnect_now: Notify,
+    /// New incoming calls are refused.
     pub(crate) is_draining: AtomicBool,
-    /// What the first message carries.
-    pub(crate) credentials: Extra,
 }
 
 /// Closes the connection when it is dropped.
-pub(crate) struct CloseOnDrop(pub(crate) Arc<Inner>);
+pub(crate) struct CloseOnDrop(Arc<Inner>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -108,71 +100,84 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// What a connection is made of, beside the communicator's defaults.
-pub(crate) struct Parts {
+/// What a connection is made of.
+pub(crate) struct ConnectionParts {
     pub(crate) peer: String,
-    pub(crate) compression: Compression,
+    pub(crate) channel: Channel,
+    /// Shared by the connections whose RETURNs arrive by the same queues.
+    pub(crate) calls: Arc<PendingCalls>,
+    pub(crate) served: InFlightCounter,
     pub(crate) servants: Arc<ServantRegistry>,
-    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) listeners: Arc<EventListeners>,
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
-    pub(crate) credentials: Extra,
-    /// The way over a message queue, where it is none over a stream.
-    pub(crate) queue: Option<ByQueue>,
 }
 
-/// What a connection over message queues shares with the others.
-pub(crate) struct ByQueue {
-    pub(crate) link: QueueChannel,
-    /// The calls that RETURNs belong to.
-    pub(crate) calls: Arc<PendingCalls>,
-    /// The servants' tasks that have a RETURN to send.
-    pub(crate) served: InFlightCounter,
+impl ConnectionParts {
+    /// A stream without servants, listeners and handler. The first message of
+    /// each stream carries `credentials` in its extra.
+    pub(crate) fn stream(
+        settings: &Settings,
+        peer: String,
+        compression: Compression,
+        credentials: Extra,
+    ) -> Self {
+        let limit = settings.options.connection.calls_in_flight;
+        Self {
+            peer,
+            channel: Channel::Stream(StreamChannel::new(settings, compression, credentials)),
+            calls: Arc::new(PendingCalls::new(limit, 1)),
+            served: InFlightCounter::default(),
+            servants: Arc::default(),
+            listeners: Arc::default(),
+            handler: None,
+        }
+    }
 }
 
 impl Connection {
-    pub(crate) fn new(settings: &Arc<Settings>, parts: Parts) -> Self {
-        let limits = settings.options.connection;
-        let down = Status::Down {
-            attempts: 0,
-            failure: None,
-        };
-        let (status, _) = watch::channel(if parts.queue.is_some() {
-            Status::Up
-        } else {
-            down
-        });
-        let (queue, calls, served) = match parts.queue {
-            Some(by) => (Some(by.link), by.calls, by.served),
-            None => (
-                None,
-                Arc::new(PendingCalls::new(limits.calls_in_flight, 1)),
-                InFlightCounter::default(),
-            ),
+    pub(crate) fn new(settings: &Arc<Settings>, parts: ConnectionParts) -> Self {
+        let status = match parts.channel {
+            Channel::Queue(_) => Status::Up,
+            Channel::Stream(_) => Status::Down {
+                attempts: 0,
+                failure: None,
+            },
         };
         let inner = Inner {
             settings: Arc::clone(settings),
             peer: parts.peer,
-            compression: parts.compression,
-            calls,
-            write_buffer: WriteBuffer::new(limits.send_buffer),
-            queue,
+            channel: parts.channel,
+            calls: parts.calls,
             servants: parts.servants,
             listeners: parts.listeners,
             handler: parts.handler,
-            served,
-            status,
-            demand: Notify::new(),
+            served: parts.served,
+            status: watch::channel(status).0,
+            reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
-            credentials: parts.credentials,
         };
         Self {
             inner: Arc::new(inner),
-            keep: None,
+            close_on_drop: None,
         }
     }
 
-    /// The peer: the endpoint that was connected to, or the address that the
-    /// connection came from.
+    /// The same connection, which closes with its last clone that was made from
+    /// this one.
+    pub(crate) fn closing_on_drop(mut self) -> Self {
+        self.close_on_drop = Some(Arc::new(CloseOnDrop(Arc::clone(&self.inner))));
+        self
+    }
+
+    /// A clone that does not keep a client's connection open.
+    pub(crate) fn weak_clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            close_on_drop: None,
+        }
+    }
+
+    /// The endpoint of the peer, or the address that it connected from.
     #[must_use]
     pub fn peer(&self) -> &str {
         &self.inner.peer
@@ -182,16 +187,11 @@ impl Connection {
         &self.inner.settings.options
     }
 
-    /// Whether it is up at the moment; over a message queue, whether the broker
-    /// is there.
+    /// Whether the connection is up; over a message queue, whether the broker is
+    /// connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        if let Some(link) = &self.inner.queue
-            && !link.publish_queue.is_up()
-        {
-            return false;
-        }
-        matches!(*self.inner.status.borrow(), Status::Up)
+        self.inner.channel.has_broker() && matches!(*self.inner.status.borrow(), Status::Up)
     }
 
     /// Adds a servant for calls that the peer makes on this connection
@@ -202,41 +202,35 @@ impl Connection {
         self.inner.servants.add(&servant);
     }
 
-    /// PendingCalls `listener` when the connection goes up or down. It runs in the
-    /// connection's task: what takes long belongs into a task of its own.
+    /// Calls `listener` when the connection goes up or down. It runs in the
+    /// connection's task and must not block; spawn a task for long work.
     pub fn on_event(&self, listener: impl Fn(&Self, &ConnectionEvent) + Send + Sync + 'static) {
         self.inner.listeners.add(listener);
     }
 
-    /// Waits until what was called so far has left for the peer, or the
-    /// connection is lost.
+    /// Waits until all calls made so far have left for the peer (over a queue:
+    /// for the broker), or the connection is lost.
     pub async fn flush(&self) {
-        match &self.inner.queue {
-            Some(link) => link.publish_queue.drained().await,
-            None => self.inner.write_buffer.drained().await,
-        }
+        self.inner.channel.drained().await;
     }
 
-    /// Waits until another message finds room among those that wait to be sent
-    /// (`send_buffer` of the options), or nothing can be sent any more.
+    /// Waits until the send buffer (`send_buffer` of the options) takes another
+    /// message, or the connection ends.
     pub async fn capacity(&self) {
-        match &self.inner.queue {
-            Some(link) => link.publish_queue.capacity().await,
-            None => self.inner.write_buffer.capacity().await,
-        }
+        self.inner.channel.capacity().await;
     }
 
-    /// Ends the connection for good, once what waits to be sent is sent; calls
-    /// in flight fail with CONNECTION_LOST.
+    /// Closes the connection permanently, once what waits is sent, within 5 s.
+    /// Calls in flight fail with CONNECTION_LOST.
     pub fn close(&self) {
         self.inner.status.send_replace(Status::Closed);
     }
 
-    /// How many messages wait for the broker of a message queue; of a stream 0.
+    /// How many messages wait for the broker of a message queue; 0 over a
+    /// stream.
     #[must_use]
     pub fn queued(&self) -> usize {
-        let queue = self.inner.queue.as_ref();
-        queue.map_or(0, |link| link.publish_queue.waiting())
+        self.inner.channel.queued()
     }
 
     /// How many calls on this connection wait for their RETURN.
@@ -245,29 +239,21 @@ impl Connection {
         self.inner.calls.waiting()
     }
 
-    /// A clone that does not keep a client's connection open: for what lives
-    /// as long as the connection itself.
-    pub(crate) fn without_keep(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            keep: None,
-        }
-    }
-
-    /// The same connection, as long as somebody else keeps it.
+    /// A reference that does not keep the connection open.
     #[must_use]
     pub fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.inner))
     }
 
-    pub(crate) fn tell(&self, event: &ConnectionEvent) {
+    /// Reports an event to the handler and the listeners.
+    pub(crate) fn notify(&self, event: &ConnectionEvent) {
         if let Some(handler) = &self.inner.handler {
             match event {
                 ConnectionEvent::Connected => handler.connected(self),
                 ConnectionEvent::Disconnected { reason } => handler.disconnected(self, reason),
             }
         }
-        self.inner.listeners.tell(self, event);
+        self.inner.listeners.notify(self, event);
     }
 }
 
@@ -280,29 +266,23 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A [`Connection`] that may be gone: for what its own [`MessageHandler`] keeps.
+/// A reference to a [`Connection`] that does not keep it open.
 #[derive(Debug, Clone, Default)]
 pub struct WeakConnection(Weak<Inner>);
 
 impl WeakConnection {
-    /// The connection, if there still is one.
+    /// The connection, unless it was dropped.
     #[must_use]
     pub fn upgrade(&self) -> Option<Connection> {
-        let inner = self.0.upgrade()?;
-        Some(Connection { inner, keep: None })
+        Some(Connection {
+            inner: self.0.upgrade()?,
+            close_on_drop: None,
+        })
     }
 }
 
-/// A message is larger than may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the message has {size} bytes, more than the limit of {limit}")]
-pub(crate) struct TooLarge {
-    size: usize,
-    limit: usize,
-}
-
 impl Inner {
-    /// Changes the status of a connection that is not closed: closed it stays.
+    /// Changes the status, unless the connection is closed.
     pub(crate) fn set_status(&self, new: Status) {
         self.status.send_if_modified(|status| {
             let is_open = !matches!(status, Status::Closed);
@@ -312,36 +292,50 @@ impl Inner {
             is_open
         });
     }
+}
 
-    /// Appends one message to `out`, in a frame on a stream and bare for a
-    /// queue; nothing where it is larger than allowed.
-    pub(crate) fn encode(
+/// A change of a connection's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionEvent {
+    /// The connection is up: for the first time, or again.
+    Connected,
+    /// The connection has ended; calls in flight have failed with
+    /// CONNECTION_LOST.
+    Disconnected {
+        /// The cause, for logs.
+        reason: String,
+    },
+}
+
+type EventListener = Arc<dyn Fn(&Connection, &ConnectionEvent) + Send + Sync>;
+
+/// The listeners of a connection, or of all connections of an adapter.
+#[derive(Default)]
+pub(crate) struct EventListeners(RwLock<Vec<EventListener>>);
+
+impl EventListeners {
+    pub(crate) fn add(
         &self,
-        out: &mut Vec<u8>,
-        header: Header,
-        extra: &impl Marshal,
-        params: impl Marshal,
-    ) -> Result<(), TooLarge> {
-        let start = out.len();
-        if self.queue.is_none() {
-            begin_frame(out);
+        listener: impl Fn(&Connection, &ConnectionEvent) + Send + Sync + 'static,
+    ) {
+        self.0.write().push(Arc::new(listener));
+    }
+
+    /// Calls all listeners. One that a listener adds is called from the next
+    /// event on.
+    fn notify(&self, connection: &Connection, event: &ConnectionEvent) {
+        let listeners = self.0.read().clone();
+        for listener in listeners {
+            // A panic is reported by the panic hook; it must not end the
+            // connection.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(connection, event)));
         }
-        let payload = out.len();
-        let mut writer = Writer::new(out);
-        header.marshal(&mut writer);
-        extra.marshal(&mut writer);
-        params.marshal(&mut writer);
-        let overflowed = writer.overflowed();
-        let size = out.len() - payload;
-        let max_frame = self.settings.options.limits.max_frame;
-        let limit = max_frame.saturating_sub(FRAME_HEADER_SIZE);
-        if overflowed || size > limit {
-            out.truncate(start);
-            return Err(TooLarge { size, limit });
-        }
-        if self.queue.is_none() {
-            finish_frame(out, start, self.compression, VERSION);
-        }
-        Ok(())
+    }
+}
+
+impl fmt::Debug for EventListeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventListeners")
     }
 }

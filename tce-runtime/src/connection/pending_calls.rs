@@ -1,33 +1,34 @@
-//! PendingCalls in flight: which caller a RETURN belongs to.
+//! Calls that wait for their RETURN: which caller a RETURN belongs to, and when
+//! a call times out.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::wait::wait_until;
-use crate::{error::ErrorCode, wire::Extra};
+use crate::{error::ErrorCode, in_flight::wait_until, wire::Extra};
 
-/// The slots of a table that was used. One that never was has none: most
+/// The number of slots after the first call. Before it there are none: most
 /// connections of a server never call.
 const MIN_SLOTS: usize = 64;
-/// An empty table of more slots than this is given back.
+/// A larger table shrinks when it is empty.
 const KEEP_SLOTS: usize = 1024;
 
-/// What came back for a call.
+/// How a call ended.
 #[derive(Debug)]
 pub(crate) enum CallOutcome {
     /// Its RETURN.
     Returned(Reply),
-    /// Nothing until its deadline.
+    /// No RETURN until its deadline.
     TimedOut,
-    /// The connection ended first, for this reason.
+    /// The connection ended first, with this reason.
     Lost(Arc<str>),
-    /// It could not be sent, or not be answered.
+    /// It could not be sent, or its RETURN can't arrive.
     Failed(ErrorCode, String),
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Reply {
 }
 
 #[derive(Debug)]
-enum State {
+enum SlotState {
     Free,
     Waiting {
         deadline: Instant,
@@ -50,104 +51,99 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct CallSlot {
     sequence: u32,
-    state: State,
+    state: SlotState,
 }
 
-/// A call that has its place in the table.
+/// A call that was entered in the table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entered {
-    /// What pairs its RETURN with it.
+pub(crate) struct EnteredCall {
+    /// Its RETURN carries the same number.
     pub(crate) sequence: u32,
     /// Whether no other call waits.
-    pub(crate) alone: bool,
+    pub(crate) is_alone: bool,
 }
 
-/// The calls of one connection, in a table whose slot is `sequence` modulo its
+/// The calls of one connection, in a table indexed by `sequence` modulo its
 /// size.
 ///
-/// Sequences count up, and one whose slot is taken is passed over: a call that
-/// waits for long costs its slot and nothing else. So a sequence returns only
-/// after 2³² others, and a RETURN that comes after its caller's deadline can't
-/// meet another call.
+/// Sequences count up; one whose slot is taken is skipped, so a call that waits
+/// for long costs its slot only. A sequence is used again after 2³² others: a
+/// RETURN that arrives after its caller's deadline can't meet another call.
 #[derive(Debug)]
 pub(crate) struct PendingCalls {
-    table: Mutex<Table>,
+    table: Mutex<CallTable>,
     limit: usize,
-    /// A call has left a table that was full.
-    left: Notify,
-    /// Whoever watches the deadlines has to look again.
-    changed: Notify,
+    /// A call has left a full table.
+    capacity: Notify,
+    /// The earliest deadline has changed.
+    deadline_changed: Notify,
 }
 
 #[derive(Debug)]
-struct Table {
-    slots: Vec<Slot>,
+struct CallTable {
+    slots: Vec<CallSlot>,
     next: u32,
     taken: usize,
     waiting: usize,
-    /// When [`PendingCalls::expire`] is due; no waiting call's deadline is before it.
-    watched: Option<Instant>,
+    /// When [`PendingCalls::expire`] is due: not after the earliest deadline.
+    next_expiry: Option<Instant>,
 }
 
 impl PendingCalls {
     pub(crate) fn new(limit: usize, first: u32) -> Self {
-        let table = Table {
+        let table = CallTable {
             slots: Vec::new(),
             next: first,
             taken: 0,
             waiting: 0,
-            watched: None,
+            next_expiry: None,
         };
         Self {
             table: Mutex::new(table),
             limit,
-            left: Notify::new(),
-            changed: Notify::new(),
+            capacity: Notify::new(),
+            deadline_changed: Notify::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a place; none is left where the limit is reached.
-    pub(crate) fn enter(&self, deadline: Instant) -> Option<Entered> {
-        let mut table = self.lock();
+    /// Enters a call; `None` if the limit is reached.
+    pub(crate) fn enter(&self, deadline: Instant) -> Option<EnteredCall> {
+        let mut table = self.table.lock();
         if table.taken >= self.limit {
             return None;
         }
-        let sequence = table.take_slot(State::Waiting {
+        let sequence = table.take_slot(SlotState::Waiting {
             deadline,
             waker: None,
         });
         table.waiting += 1;
-        if table.watched.is_none_or(|watched| deadline < watched) {
-            table.watched = Some(deadline);
-            self.changed.notify_one();
+        if table.next_expiry.is_none_or(|expiry| deadline < expiry) {
+            table.next_expiry = Some(deadline);
+            self.deadline_changed.notify_one();
         }
-        Some(Entered {
+        Some(EnteredCall {
             sequence,
-            alone: table.waiting == 1,
+            is_alone: table.waiting == 1,
         })
     }
 
-    /// Hands a RETURN to its caller; false where nobody waits for it.
+    /// Hands a RETURN to its caller; false if no call waits for it.
     pub(crate) fn complete(&self, sequence: u32, reply: Reply) -> bool {
         self.finish(sequence, CallOutcome::Returned(reply))
     }
 
     fn finish(&self, sequence: u32, outcome: CallOutcome) -> bool {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let Some(slot) = table.slot(sequence) else {
             return false;
         };
-        let State::Waiting { waker, .. } = &mut slot.state else {
+        let SlotState::Waiting { waker, .. } = &mut slot.state else {
             return false;
         };
         let waker = waker.take();
-        slot.state = State::Done(outcome);
+        slot.state = SlotState::Done(outcome);
         table.waiting -= 1;
         drop(table);
         if let Some(waker) = waker {
@@ -156,14 +152,14 @@ impl PendingCalls {
         true
     }
 
-    /// The outcome of a call. Its slot is free once it has been taken; whoever
-    /// asks again is told that the call is lost.
+    /// The outcome of a call, which frees its slot. Polled again, the call counts
+    /// as lost.
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let Some(slot) = table.slot(sequence) else {
             return Poll::Ready(taken_before());
         };
-        if let State::Waiting { waker, .. } = &mut slot.state {
+        if let SlotState::Waiting { waker, .. } = &mut slot.state {
             match waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => *waker = Some(cx.waker().clone()),
@@ -171,24 +167,24 @@ impl PendingCalls {
             return Poll::Pending;
         }
         match self.free(&mut table, sequence) {
-            State::Done(outcome) => Poll::Ready(outcome),
+            SlotState::Done(outcome) => Poll::Ready(outcome),
             _ => Poll::Ready(taken_before()),
         }
     }
 
-    /// Forgets a call whose caller has gone.
+    /// Removes a call whose caller no longer waits.
     pub(crate) fn forget(&self, sequence: u32) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if table.slot(sequence).is_some()
-            && matches!(self.free(&mut table, sequence), State::Waiting { .. })
+            && matches!(self.free(&mut table, sequence), SlotState::Waiting { .. })
         {
             table.waiting -= 1;
         }
     }
 
-    /// Fails what is past its deadline.
+    /// Fails the calls past their deadline.
     fn expire(&self, now: Instant) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let mut next: Option<Instant> = None;
         let due = table.finish_where(
             || CallOutcome::TimedOut,
@@ -200,17 +196,18 @@ impl PendingCalls {
                 due
             },
         );
-        table.watched = next;
+        table.next_expiry = next;
         drop(table);
         due.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits for the next deadline, for `also`, or until somebody calls
-    /// [`PendingCalls::look_again`]; fails what is past its deadline.
-    pub(crate) async fn watch_once(&self, also: Option<Instant>) {
-        let watched = self.lock().watched;
-        let changed = self.changed.notified();
-        match [watched, also].into_iter().flatten().min() {
+    /// Waits for the next deadline, for `also`, or for
+    /// [`PendingCalls::recheck_deadlines`]; then fails the calls past their
+    /// deadline.
+    pub(crate) async fn await_deadline(&self, also: Option<Instant>) {
+        let expiry = self.table.lock().next_expiry;
+        let changed = self.deadline_changed.notified();
+        match [expiry, also].into_iter().flatten().min() {
             Some(next) => tokio::select! {
                 () = sleep_until(next.into()) => {}
                 () = changed => {}
@@ -220,9 +217,9 @@ impl PendingCalls {
         self.expire(Instant::now());
     }
 
-    /// Wakes whoever watches the deadlines.
-    pub(crate) fn look_again(&self) {
-        self.changed.notify_one();
+    /// Ends the wait of [`PendingCalls::await_deadline`].
+    pub(crate) fn recheck_deadlines(&self) {
+        self.deadline_changed.notify_one();
     }
 
     /// Fails one call.
@@ -233,47 +230,47 @@ impl PendingCalls {
     /// Fails all calls: the connection has ended.
     pub(crate) fn lose_all(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_| true);
-        table.watched = None;
+        table.next_expiry = None;
         drop(table);
         lost.into_iter().for_each(Waker::wake);
     }
 
     /// How many calls wait for their RETURN.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting
+        self.table.lock().waiting
     }
 
-    /// Waits until another call would find a place.
+    /// Waits until another call can be entered.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.left, || self.lock().taken < self.limit).await;
+        wait_until(&self.capacity, || self.table.lock().taken < self.limit).await;
     }
 
-    /// Frees a slot of the table, and tells those who wait for one.
-    fn free(&self, table: &mut Table, sequence: u32) -> State {
+    /// Frees a slot, and wakes the callers that wait for one.
+    fn free(&self, table: &mut CallTable, sequence: u32) -> SlotState {
         if table.taken >= self.limit {
-            self.left.notify_waiters();
+            self.capacity.notify_waiters();
         }
         table.free_slot(sequence)
     }
 }
 
-impl Table {
+impl CallTable {
     fn position(&self, sequence: u32) -> usize {
-        // The number of slots is a power of two, or zero: then there is no place.
+        // The number of slots is zero or a power of two.
         sequence as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The slot of a call that is in the table.
-    fn slot(&mut self, sequence: u32) -> Option<&mut Slot> {
+    /// The slot of a call, if it is in the table.
+    fn slot(&mut self, sequence: u32) -> Option<&mut CallSlot> {
         let position = self.position(sequence);
         let slot = self.slots.get_mut(position)?;
-        (slot.sequence == sequence && !matches!(slot.state, State::Free)).then_some(slot)
+        (slot.sequence == sequence && !matches!(slot.state, SlotState::Free)).then_some(slot)
     }
 
-    fn take_slot(&mut self, state: State) -> u32 {
-        // At most half full, so that the next free slot is near.
+    fn take_slot(&mut self, state: SlotState) -> u32 {
+        // At most half full, so that a free slot is found after a few steps.
         if self.taken * 2 >= self.slots.len() {
             self.grow();
         }
@@ -282,30 +279,30 @@ impl Table {
             self.next = self.next.wrapping_add(1);
             let position = self.position(sequence);
             if let Some(slot) = self.slots.get_mut(position)
-                && matches!(slot.state, State::Free)
+                && matches!(slot.state, SlotState::Free)
             {
-                *slot = Slot { sequence, state };
+                *slot = CallSlot { sequence, state };
                 self.taken += 1;
                 return sequence;
             }
         }
     }
 
-    /// Two calls that have different slots in a table have different slots in
-    /// one of twice its size, so that moving them needs no search.
+    /// Doubles the table. Calls with different slots have different slots in a
+    /// table of twice the size, so moving them needs no search.
     fn grow(&mut self) {
         let doubled = free_slots((self.slots.len() * 2).max(MIN_SLOTS));
         for slot in std::mem::replace(&mut self.slots, doubled) {
-            if !matches!(slot.state, State::Free) {
+            if !matches!(slot.state, SlotState::Free) {
                 let position = self.position(slot.sequence);
                 self.slots[position] = slot;
             }
         }
     }
 
-    fn free_slot(&mut self, sequence: u32) -> State {
+    fn free_slot(&mut self, sequence: u32) -> SlotState {
         let position = self.position(sequence);
-        let state = std::mem::replace(&mut self.slots[position].state, State::Free);
+        let state = std::mem::replace(&mut self.slots[position].state, SlotState::Free);
         self.taken -= 1;
         if self.taken == 0 && self.slots.len() > KEEP_SLOTS {
             self.slots = free_slots(MIN_SLOTS);
@@ -313,8 +310,8 @@ impl Table {
         state
     }
 
-    /// Gives an outcome to the waiting calls whose deadline passes the test;
-    /// returns who is to be woken once the lock is released.
+    /// Ends the waiting calls whose deadline passes `ends`; returns the wakers to
+    /// call once the lock is released.
     fn finish_where(
         &mut self,
         outcome: impl Fn() -> CallOutcome,
@@ -322,12 +319,12 @@ impl Table {
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for slot in &mut self.slots {
-            let State::Waiting { deadline, waker } = &mut slot.state else {
+            let SlotState::Waiting { deadline, waker } = &mut slot.state else {
                 continue;
             };
             if ends(*deadline) {
                 wakers.extend(waker.take());
-                slot.state = State::Done(outcome());
+                slot.state = SlotState::Done(outcome());
                 self.waiting -= 1;
             }
         }
@@ -335,16 +332,16 @@ impl Table {
     }
 }
 
-fn free_slots(count: usize) -> Vec<Slot> {
-    std::iter::repeat_with(|| Slot {
+fn free_slots(count: usize) -> Vec<CallSlot> {
+    std::iter::repeat_with(|| CallSlot {
         sequence: 0,
-        state: State::Free,
+        state: SlotState::Free,
     })
     .take(count)
     .collect()
 }
 
-/// What whoever asks for an outcome a second time is told.
+/// The outcome of a call that is polled after its end.
 fn taken_before() -> CallOutcome {
-    CallOutcome::Lost("its outcome was taken before".into())
+    CallOutcome::Lost("the result was taken before".into())
 }

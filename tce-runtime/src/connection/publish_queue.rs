@@ -1,68 +1,72 @@
 //! The messages that leave by a message queue.
 //!
-//! What is sent gathers here, and the endpoint's publisher takes what there is:
-//! one MQ message each, or all in one where the endpoint asks for batches.
+//! Callers append messages; the endpoint's publisher takes all that wait and
+//! sends one MQ message for each, or one for all if the endpoint has `batch`.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
-use super::{MessageHandler, PendingCalls, PushError, wait::wait_until};
+use super::{pending_calls::PendingCalls, write_buffer::PushError};
 use crate::{
     error::{ErrorCode, RpcError},
+    in_flight::wait_until,
     wire::Header,
 };
+
+/// Learns that a forwarded CALL was not delivered.
+pub trait Undelivered: Send + Sync + 'static {
+    /// A CALL that was [forwarded](super::InboundMessage::forward) over a
+    /// message queue was not delivered.
+    fn undelivered(&self, _header: Header, _code: ErrorCode, _text: &str) {}
+}
 
 /// One message on its way to a queue.
 #[derive(Debug)]
 pub(crate) struct OutgoingMessage {
     pub(crate) body: Vec<u8>,
-    /// The queue, where it is not the endpoint's own.
+    /// The queue; `None` for the endpoint's own.
     pub(crate) queue: Option<Arc<str>>,
-    /// When it is worthless.
+    /// When the broker drops it.
     pub(crate) expires_at: Option<Instant>,
     pub(crate) completion: Completion,
 }
 
-/// Who wants to know what became of a message.
+/// What is done when the sending of a message has ended.
 pub(crate) enum Completion {
-    /// A twoway call: its caller waits for the RETURN, and hears of a failure.
+    /// A twoway call, by its sequence: its caller waits for the RETURN and is
+    /// told of a failure.
     Call(u32),
-    /// A twoway call that was passed on: its handler hears of a failure.
-    Forwarded(Arc<dyn MessageHandler>, Header),
-    /// A oneway call: its caller waits until the broker has it.
+    /// A forwarded twoway call: its handler is told of a failure.
+    Forwarded(Arc<dyn Undelivered>, Header),
+    /// A oneway call whose caller waits for the broker's confirmation.
     Confirmed(oneshot::Sender<Result<(), RpcError>>),
-    /// Nobody: a RETURN, or a oneway call that need not survive.
+    /// A RETURN, or a oneway call that is not confirmed: a failure is logged.
     Unconfirmed,
 }
 
 impl Completion {
-    /// Whether it is a twoway call: somebody had better hear at once that it
-    /// was not sent.
+    /// Whether it is a twoway call. It fails at once when the broker is away,
+    /// instead of waiting for its timeout.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self, Self::Call(_) | Self::Forwarded(..))
     }
 
-    /// Tells who waits that the message was not delivered; of a message that
-    /// nobody waits for there is nothing to tell.
+    /// Reports that the message was not delivered.
     pub(crate) fn fail(self, calls: &PendingCalls, code: ErrorCode, text: &str) {
         match self {
             Self::Call(sequence) => calls.fail(sequence, code, text),
-            Self::Forwarded(handler, header) => handler.undelivered(header, code, text),
+            Self::Forwarded(forwarder, header) => forwarder.undelivered(header, code, text),
             Self::Confirmed(caller) => {
-                // Who no longer waits does not care.
+                // The receiver is dropped if the caller no longer waits.
                 let _ = caller.send(Err(RpcError::new(code, text)));
             }
             Self::Unconfirmed => {}
         }
     }
 
-    /// Whether the message is worth sending again after the broker was away.
+    /// Whether the message is sent again after the broker was away.
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
             Self::Call(_) | Self::Forwarded(..) => false,
@@ -83,32 +87,31 @@ impl fmt::Debug for Completion {
     }
 }
 
-/// The messages that wait for an endpoint's publisher.
+/// The messages that wait for an endpoint's publisher, bounded by `send_buffer`.
 #[derive(Debug)]
 pub(crate) struct PublishQueue {
-    state: Mutex<State>,
+    state: Mutex<Waiting>,
     limit: usize,
-    filled: Notify,
+    pushed: Notify,
     capacity: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     waiting: VecDeque<OutgoingMessage>,
-    /// The bytes that wait or are not confirmed yet.
+    /// Bytes that wait or are not confirmed yet.
     bytes: usize,
-    broker: Broker,
+    broker: PublisherState,
 }
 
-/// Whether the broker is there.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Broker {
+enum PublisherState {
     #[default]
-    Up,
-    /// It is being reached again.
-    Away,
-    /// Nobody publishes any more.
-    Left,
+    Connected,
+    /// The connection to it is being made again.
+    Reconnecting,
+    /// The publisher has ended permanently.
+    Closed,
 }
 
 impl PublishQueue {
@@ -116,123 +119,119 @@ impl PublishQueue {
         Self {
             state: Mutex::default(),
             limit,
-            filled: Notify::new(),
+            pushed: Notify::new(),
             capacity: Notify::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a message. A twoway call is refused while the broker is away: its
-    /// caller had better hear of it at once.
+    /// Appends a message. A twoway call is refused while the broker is away, so
+    /// that its caller learns of it at once.
     pub(crate) fn push(&self, message: OutgoingMessage) -> Result<(), PushError> {
-        let state = self.lock();
-        if state.broker == Broker::Away && message.completion.is_answered() {
+        let state = self.state.lock();
+        if state.broker == PublisherState::Reconnecting && message.completion.is_answered() {
             return Err(PushError::Disconnected);
         }
-        if state.bytes >= self.limit && state.broker != Broker::Left {
+        if state.bytes >= self.limit && state.broker != PublisherState::Closed {
             return Err(PushError::Full);
         }
         self.append(state, message)
     }
 
-    /// Takes a message whatever waits: a RETURN is owed, and the calls that owe
-    /// them are bounded by the prefetch.
-    pub(crate) fn push_anyway(&self, message: OutgoingMessage) -> Result<(), PushError> {
-        self.append(self.lock(), message)
+    /// Appends a message beyond the limit. For RETURNs: their number is bounded by
+    /// the prefetch, and dropping one would leave a caller waiting.
+    pub(crate) fn push_unbounded(&self, message: OutgoingMessage) -> Result<(), PushError> {
+        self.append(self.state.lock(), message)
     }
 
     fn append(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, Waiting>,
         message: OutgoingMessage,
     ) -> Result<(), PushError> {
-        if state.broker == Broker::Left {
+        if state.broker == PublisherState::Closed {
             return Err(PushError::Disconnected);
         }
         state.bytes += message.body.len();
         state.waiting.push_back(message);
         drop(state);
-        self.filled.notify_one();
+        self.pushed.notify_one();
         Ok(())
     }
 
-    /// Why a message was refused though there is room.
-    pub(crate) fn absence(&self) -> RpcError {
-        match self.lock().broker {
-            Broker::Left => RpcError::new(
+    /// The error for [`PushError::Disconnected`].
+    pub(crate) fn disconnected_error(&self) -> RpcError {
+        match self.state.lock().broker {
+            PublisherState::Closed => RpcError::new(
                 ErrorCode::ConnectionLost,
                 "the message queues of this communicator are closed",
             ),
-            Broker::Up | Broker::Away => RpcError::new(
+            PublisherState::Connected | PublisherState::Reconnecting => RpcError::new(
                 ErrorCode::SendFailed,
                 "the broker is away; the connection to it is being made again",
             ),
         }
     }
 
-    /// Waits until there is room.
+    /// Waits until fewer bytes wait than the limit.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.capacity, || self.lock().bytes < self.limit).await;
+        wait_until(&self.capacity, || self.state.lock().bytes < self.limit).await;
     }
 
-    /// Waits until all messages are with the broker.
+    /// Waits until the broker has all messages.
     pub(crate) async fn drained(&self) {
-        wait_until(&self.capacity, || self.lock().bytes == 0).await;
+        wait_until(&self.capacity, || self.state.lock().bytes == 0).await;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().bytes == 0
+        self.state.lock().bytes == 0
     }
 
-    /// Whether the broker is there, as far as is known.
+    /// Whether the broker is connected, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
-        self.lock().broker == Broker::Up
+        self.state.lock().broker == PublisherState::Connected
     }
 
     /// How many messages wait for the publisher.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.state.lock().waiting.len()
     }
 
-    /// What waits, for the publisher; waits for something.
+    /// Takes all waiting messages, for the publisher; waits for the first.
     pub(crate) async fn take(&self) -> VecDeque<OutgoingMessage> {
         loop {
-            let taken = std::mem::take(&mut self.lock().waiting);
+            let taken = std::mem::take(&mut self.state.lock().waiting);
             if !taken.is_empty() {
                 return taken;
             }
-            self.filled.notified().await;
+            self.pushed.notified().await;
         }
     }
 
-    /// Puts back what the publisher could not take yet.
+    /// Returns messages that the publisher can't send yet.
     pub(crate) fn put_back(&self, mut messages: VecDeque<OutgoingMessage>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         messages.append(&mut state.waiting);
         state.waiting = messages;
         drop(state);
-        self.filled.notify_one();
+        self.pushed.notify_one();
     }
 
-    /// So many bytes are with the broker, or given up.
+    /// `bytes` are confirmed or given up.
     pub(crate) fn settled(&self, bytes: usize) {
-        self.lock().bytes -= bytes;
+        self.state.lock().bytes -= bytes;
         self.capacity.notify_waiters();
     }
 
-    /// The broker is there.
-    pub(crate) fn up(&self) {
-        self.lock().broker = Broker::Up;
+    /// The broker is connected.
+    pub(crate) fn set_connected(&self) {
+        self.state.lock().broker = PublisherState::Connected;
     }
 
-    /// The broker has gone for now. The twoway calls that wait are returned, to
-    /// be failed.
-    pub(crate) fn away(&self) -> Vec<Completion> {
-        let mut state = self.lock();
-        state.broker = Broker::Away;
+    /// The connection to the broker is lost. Returns the waiting twoway calls,
+    /// which fail.
+    pub(crate) fn set_reconnecting(&self) -> Vec<Completion> {
+        let mut state = self.state.lock();
+        state.broker = PublisherState::Reconnecting;
         let mut failed = Vec::new();
         let mut bytes = 0;
         let waiting = std::mem::take(&mut state.waiting);
@@ -250,28 +249,16 @@ impl PublishQueue {
         failed
     }
 
-    /// The publisher has gone for good: nothing is taken any more, and what
-    /// waits is lost.
-    pub(crate) fn leave(&self) {
-        let mut state = self.lock();
+    /// The publisher has ended permanently: waiting messages are dropped, new
+    /// ones refused.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
         let lost = std::mem::take(&mut *state);
-        state.broker = Broker::Left;
+        state.broker = PublisherState::Closed;
         drop(state);
         drop(lost);
         self.capacity.notify_waiters();
     }
-}
-
-/// A way to one queue.
-#[derive(Debug, Clone)]
-pub(crate) struct QueueChannel {
-    pub(crate) publish_queue: Arc<PublishQueue>,
-    /// The queue, where it is not the endpoint's own.
-    pub(crate) queue: Option<Arc<str>>,
-    /// What our calls name in `__mq_return__`.
-    pub(crate) returns_by: Option<Arc<str>>,
-    /// Whether a oneway call waits until the broker has it safe.
-    pub(crate) is_confirmed: bool,
 }
 
 #[cfg(test)]

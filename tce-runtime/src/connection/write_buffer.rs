@@ -1,102 +1,146 @@
-//! The bytes that leave a connection.
+//! The bytes that leave a stream connection.
 //!
-//! Whoever has a frame appends it; who writes the socket depends. A caller with
-//! nothing else in flight writes at once, since the hop to another task would
-//! be most of its latency. Where more is under way, the frame stays, and the
-//! connection's writer sends in one write what has gathered until it runs.
+//! Callers, servants and a gateway append frames; who writes the socket depends
+//! on the [`FlushPolicy`]. A caller with no other call in flight writes at once,
+//! since waking another task would be most of its latency. When more is in
+//! flight the frame stays in the buffer, and the connection's task sends all
+//! that has gathered in one write.
 
 use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{io::AsyncWrite, sync::Notify};
 
-use super::wait::wait_until;
+use crate::in_flight::wait_until;
 
 /// A buffer of at most this size is kept between writes.
 const KEEP_CAPACITY: usize = 64 << 10;
 
-/// When so many messages have gathered they leave though more may come: the
-/// peer works on them meanwhile, and the two sides do not take turns.
-const OVERLAP: usize = 16;
-/// The same of messages that a gateway passes on: the two sides overlap already.
-const PASSED_OVERLAP: usize = 32;
-/// Of more bytes than this the copies cost more than taking turns.
-const OVERLAP_SIZE: usize = 16 << 10;
-/// When so much that is passed on has gathered it leaves, before the buffer
-/// would have to grow: what was read at once may be several times as much.
-const PASSED: usize = KEEP_CAPACITY / 2;
-/// How long a larger one is kept that nobody needs.
+/// After this many messages a batch is written although more may follow: the
+/// peer works on it meanwhile. Measured in `bench/`: 8 to 16 are best.
+const BATCH_MESSAGES: usize = 16;
+/// The same for messages that a gateway forwards: its two sides overlap already.
+const BATCH_FORWARDED: usize = 32;
+/// Above this size in bytes a batch is not written early: the additional system
+/// calls cost more than the overlap gains.
+const BATCH_BYTES: usize = 16 << 10;
+/// Forwarded bytes are written when this many have gathered, before the buffer
+/// has to grow: one read may bring several times as much.
+const FORWARDED_BYTES: usize = KEEP_CAPACITY / 2;
+/// How long a larger buffer is kept after its last use.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 
-/// The half of a stream that is written.
+/// The write half of a stream.
 pub(crate) type Sink = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// When appended bytes are to leave.
+/// When appended bytes leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlushPolicy {
-    /// Now, in this very call, unless the socket takes no more.
+    /// Within this call, unless the socket takes no more.
     Immediate,
-    /// When the writer runs, with what has gathered by then; now once it is
-    /// enough for the peer to begin with.
+    /// When the connection's task runs; within this call once a
+    /// [batch](is_batch_full) has gathered.
     Batched,
-    /// When the writer runs; now once a whole buffer has gathered.
+    /// When the connection's task runs; within this call once
+    /// [`KEEP_CAPACITY`] bytes have gathered.
     WhenFull,
-    /// When [`WriteBuffer::leave`] is called, which is soon; now once it is enough
-    /// for the peer to begin with.
+    /// When [`WriteBuffer::flush`] is called, which follows soon; within this
+    /// call once a batch has gathered.
     Deferred,
 }
 
-/// Why nothing was appended.
+/// Why a message was not appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushError {
-    /// Too many bytes wait for the peer to read.
+    /// The limit of waiting bytes is reached.
     Full,
     /// There is no connection.
     Disconnected,
 }
 
-/// Whether so many messages, of so many bytes, had better leave now than wait
-/// for more; `is_passed` says whether a gateway passes them on.
-pub(super) fn overlaps(count: usize, size: usize, is_passed: bool) -> bool {
-    let enough = if is_passed { PASSED_OVERLAP } else { OVERLAP };
-    count >= enough && size <= OVERLAP_SIZE
+/// Whether `count` messages of together `size` bytes are written now instead of
+/// waiting for more. `is_forwarded` tells whether a gateway forwards them.
+pub(super) fn is_batch_full(count: usize, size: usize, is_forwarded: bool) -> bool {
+    let enough = if is_forwarded {
+        BATCH_FORWARDED
+    } else {
+        BATCH_MESSAGES
+    };
+    count >= enough && size <= BATCH_BYTES
 }
 
+/// The outgoing bytes of a stream connection, bounded by `send_buffer`.
 pub(crate) struct WriteBuffer {
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
     limit: usize,
     capacity: Notify,
 }
 
-struct State {
+struct BufferState {
     sink: Option<Sink>,
     frames: Vec<u8>,
+    /// How many bytes of `frames` are written.
     written: usize,
-    /// Counts the sinks: what was meant for one must not leave by the next.
+    /// Number of the current sink. A reply to a call of an earlier stream must
+    /// not leave by the next one.
     generation: u64,
-    /// Whether no call has been sent on this sink yet.
+    /// Whether no message has been sent on this sink yet.
     is_first: bool,
-    /// How many calls have been appended since the last write.
+    /// Messages appended since the last write.
     gathered: usize,
-    /// The socket takes no more, and has not since then: only the writer,
-    /// whose waker waits there, may try again.
+    /// Since when the socket takes no more. Until it does, only the
+    /// connection's task writes, whose waker is registered there.
     blocked_since: Option<Instant>,
-    /// When the buffer was last used to a size that an idle connection must
-    /// not keep.
+    /// When the buffer was last larger than an idle connection may keep.
     large_since: Option<Instant>,
-    /// The writer, while it sleeps.
+    /// The connection's task, while it sleeps.
     writer: Option<Waker>,
+}
+
+/// The end of the locked buffer, for one message.
+/// Dropping the guard applies the [`FlushPolicy`], if bytes were appended.
+pub(crate) struct FrameGuard<'a> {
+    state: MutexGuard<'a, BufferState>,
+    start: usize,
+    policy: FlushPolicy,
+}
+
+impl FrameGuard<'_> {
+    /// The buffer; append to it only.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.state.frames
+    }
+
+    /// Whether this is the first message of the stream.
+    pub(crate) fn is_first(&self) -> bool {
+        self.state.is_first
+    }
+
+    /// Whether the buffer held no message before this one.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.start == 0
+    }
+}
+
+impl Drop for FrameGuard<'_> {
+    fn drop(&mut self) {
+        if self.state.frames.len() > self.start {
+            self.state.is_first = false;
+            self.state.gathered += 1;
+            self.state.flush(self.policy);
+        }
+    }
 }
 
 impl WriteBuffer {
     pub(crate) fn new(limit: usize) -> Self {
-        let state = State {
+        let state = BufferState {
             sink: None,
             frames: Vec::new(),
             written: 0,
@@ -114,13 +158,9 @@ impl WriteBuffer {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sends through `sink` from now on.
     pub(crate) fn attach(&self, sink: Sink) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.reset();
         state.sink = Some(sink);
         state.generation += 1;
@@ -128,11 +168,11 @@ impl WriteBuffer {
         self.capacity.notify_waiters();
     }
 
-    /// Gives the sink back, after a last try to send what waits: a program that
-    /// ends right after a oneway call has no writer any more.
+    /// Returns the sink after a last attempt to send what waits: after a oneway
+    /// call a program may end before the connection's task runs again.
     pub(crate) fn detach(&self) -> Option<Sink> {
-        let mut state = self.lock();
-        state.send(FlushPolicy::Immediate);
+        let mut state = self.state.lock();
+        state.flush(FlushPolicy::Immediate);
         let sink = state.sink.take();
         state.reset();
         drop(state);
@@ -140,77 +180,60 @@ impl WriteBuffer {
         sink
     }
 
-    /// Appends the call that `encode` writes. It is told whether it is the
-    /// first of the connection.
-    pub(crate) fn append<T>(
-        &self,
-        leave: FlushPolicy,
-        encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
-    ) -> Result<T, PushError> {
-        self.append_within(self.limit, leave, encode)
+    /// Locks the buffer for one message.
+    pub(crate) fn frame(&self, policy: FlushPolicy) -> Result<FrameGuard<'_>, PushError> {
+        self.frame_within(self.limit, policy)
     }
 
-    /// Appends the message of another connection that `encode` writes;
-    /// [`WriteBuffer::leave`] has to follow. A RETURN finds room where no call does:
-    /// the calls that are owed one are bounded.
-    pub(crate) fn append_passing<T>(
-        &self,
-        is_return: bool,
-        encode: impl FnOnce(&mut Vec<u8>) -> T,
-    ) -> Result<T, PushError> {
+    /// Locks the buffer for a forwarded message; [`WriteBuffer::flush`] has to
+    /// follow. A RETURN may exceed the limit up to twice: the number of calls
+    /// that are owed one is bounded, and dropping it would leave a caller
+    /// waiting.
+    pub(crate) fn forwarded_frame(&self, is_return: bool) -> Result<FrameGuard<'_>, PushError> {
         let limit = if is_return {
             self.limit.saturating_mul(2)
         } else {
             self.limit
         };
-        self.append_within(limit, FlushPolicy::Deferred, |out, _| encode(out))
+        self.frame_within(limit, FlushPolicy::Deferred)
     }
 
-    /// Sends what has gathered.
-    pub(crate) fn leave(&self) {
-        let mut state = self.lock();
-        if !state.frames.is_empty() {
-            state.send(FlushPolicy::Immediate);
-        }
-    }
-
-    fn append_within<T>(
-        &self,
-        limit: usize,
-        leave: FlushPolicy,
-        encode: impl FnOnce(&mut Vec<u8>, bool) -> T,
-    ) -> Result<T, PushError> {
-        let mut state = self.lock();
+    fn frame_within(&self, limit: usize, policy: FlushPolicy) -> Result<FrameGuard<'_>, PushError> {
+        let state = self.state.lock();
         if state.sink.is_none() {
             return Err(PushError::Disconnected);
         }
         if state.pending() >= limit {
             return Err(PushError::Full);
         }
-        let start = state.frames.len();
-        let is_first = state.is_first;
-        let value = encode(&mut state.frames, is_first);
-        if state.frames.len() > start {
-            state.is_first = false;
-            state.gathered += 1;
-            state.send(leave);
+        Ok(FrameGuard {
+            start: state.frames.len(),
+            state,
+            policy,
+        })
+    }
+
+    /// Sends what has gathered.
+    pub(crate) fn flush(&self) {
+        let mut state = self.state.lock();
+        if !state.frames.is_empty() {
+            state.flush(FlushPolicy::Immediate);
         }
-        Ok(value)
     }
 
-    /// Which sink it is that bytes leave by now.
+    /// The number of the current sink: it changes with each reconnect.
     pub(crate) fn generation(&self) -> u64 {
-        self.lock().generation
+        self.state.lock().generation
     }
 
-    /// Appends a reply to a call that came in `life`.
+    /// Appends the RETURN of a call that arrived in `generation`.
     pub(crate) fn append_reply(
         &self,
         generation: u64,
-        leave: FlushPolicy,
+        policy: FlushPolicy,
         reply: &[u8],
     ) -> Result<(), PushError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.sink.is_none() || state.generation != generation {
             return Err(PushError::Disconnected);
         }
@@ -218,59 +241,58 @@ impl WriteBuffer {
             return Err(PushError::Full);
         }
         state.frames.extend_from_slice(reply);
-        state.send(leave);
+        state.flush(policy);
         Ok(())
     }
 
-    /// Appends whole frames of replies and sends at once. `frames` is empty afterwards,
-    /// also where the connection is gone and nobody can read them.
+    /// Appends complete RETURN frames and sends at once. `frames` is empty
+    /// afterwards, also if there is no connection.
     pub(crate) fn append_all(&self, frames: &mut Vec<u8>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.sink.is_some() {
             if state.frames.is_empty() {
                 std::mem::swap(&mut state.frames, frames);
             } else {
                 state.frames.extend_from_slice(frames);
             }
-            state.send(FlushPolicy::Immediate);
+            state.flush(FlushPolicy::Immediate);
         }
         drop(state);
         frames.clear();
     }
 
-    /// Waits until fewer bytes wait than the limit, or the sink is gone.
+    /// Waits until fewer bytes wait than the limit, or the connection ends.
     pub(crate) async fn capacity(&self) {
         wait_until(&self.capacity, || {
-            let state = self.lock();
+            let state = self.state.lock();
             state.sink.is_none() || state.pending() < self.limit
         })
         .await;
     }
 
-    /// Waits until everything is sent, or the sink is gone.
+    /// Waits until everything is sent, or the connection ends.
     pub(crate) async fn drained(&self) {
-        // Frames are kept until they are flushed.
-        wait_until(&self.capacity, || self.lock().frames.is_empty()).await;
+        // Frames stay in the buffer until they are flushed.
+        wait_until(&self.capacity, || self.state.lock().frames.is_empty()).await;
     }
 
-    /// Whether a caller would have to wait.
+    /// Whether the limit of waiting bytes is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.pending() >= self.limit
     }
 
-    /// How many bytes wait to be sent.
+    /// Bytes that wait to be sent.
     pub(crate) fn pending(&self) -> usize {
-        self.lock().pending()
+        self.state.lock().pending()
     }
 
-    /// The writer: sends what gathers, for as long as the sink takes it.
-    /// `on_change` hears that the socket has begun to refuse bytes, or has
-    /// stopped, and that the buffer has become large.
+    /// Writes what gathers until the socket fails. Calls `on_change` when the
+    /// socket begins or stops to refuse bytes, and when the buffer becomes large.
     pub(crate) async fn write(&self, on_change: impl Fn()) -> io::Error {
-        // It may have refused a caller's, before the writer runs.
-        let mut told = (None, false);
+        // The socket may have refused a caller's bytes before this first runs.
+        let mut reported = (None, false);
         poll_fn(|cx| {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
                 return Poll::Ready(error);
             }
@@ -278,8 +300,8 @@ impl WriteBuffer {
                 self.capacity.notify_waiters();
             }
             let now = (state.blocked_since, state.large_since.is_some());
-            if now != told {
-                told = now;
+            if now != reported {
+                reported = now;
                 on_change();
             }
             match &state.writer {
@@ -291,15 +313,15 @@ impl WriteBuffer {
         .await
     }
 
-    /// Since when the peer has read nothing of what waits for it.
+    /// Since when the peer reads nothing of what waits for it.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.lock().blocked_since
+        self.state.lock().blocked_since
     }
 
-    /// Gives a large buffer back once it has not been needed for a while;
-    /// says when to ask again.
-    pub(crate) fn give_back(&self, now: Instant) -> Option<Instant> {
-        let mut state = self.lock();
+    /// Frees a large buffer that has not been needed for [`KEEP_TIME`]; returns
+    /// when to call again.
+    pub(crate) fn shrink(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state.lock();
         let due = state.large_since? + KEEP_TIME;
         if now < due || !state.frames.is_empty() {
             return Some(due.max(now + Duration::from_millis(1)));
@@ -310,7 +332,7 @@ impl WriteBuffer {
     }
 }
 
-impl State {
+impl BufferState {
     fn pending(&self) -> usize {
         self.frames.len() - self.written
     }
@@ -331,25 +353,25 @@ impl State {
         }
     }
 
-    fn send(&mut self, leave: FlushPolicy) {
-        let now = match leave {
+    fn flush(&mut self, policy: FlushPolicy) {
+        let is_due = match policy {
             FlushPolicy::Immediate => true,
-            FlushPolicy::Batched => overlaps(self.gathered, self.pending(), false),
+            FlushPolicy::Batched => is_batch_full(self.gathered, self.pending(), false),
             FlushPolicy::Deferred => {
                 let size = self.pending();
-                size >= PASSED || overlaps(self.gathered, size, true)
+                size >= FORWARDED_BYTES || is_batch_full(self.gathered, size, true)
             }
             FlushPolicy::WhenFull => self.pending() >= KEEP_CAPACITY,
         };
-        // The writer's own waker takes over whatever is left; a failure is its
-        // to report.
-        let sent = now
+        // What is left, and an error, is up to the connection's task, which
+        // polls with its own waker.
+        let is_sent = is_due
             && self.blocked_since.is_none()
             && matches!(
                 self.poll_write(&mut Context::from_waker(Waker::noop())),
                 Poll::Ready(Ok(()))
             );
-        if !sent && (now || leave != FlushPolicy::Deferred) {
+        if !is_sent && (is_due || policy != FlushPolicy::Deferred) {
             self.wake_writer();
         }
     }
@@ -374,7 +396,7 @@ impl State {
             return Poll::Ready(Ok(()));
         }
         if self.written >= KEEP_CAPACITY {
-            // A peer that never quite catches up must not keep what it has read.
+            // With a peer that never catches up, what it has read is freed here.
             self.frames.drain(..self.written);
             self.written = 0;
         }
@@ -389,8 +411,8 @@ impl State {
             }
         }
         ready!(Pin::new(sink).poll_flush(cx))?;
-        // A buffer that is in use keeps its size; what was one burst's is given
-        // back, or an idle connection would hold it.
+        // A buffer in use keeps its size; after one burst it shrinks, so that an
+        // idle connection holds little memory.
         if self.frames.capacity() > KEEP_CAPACITY {
             self.large_since = (self.frames.len() >= KEEP_CAPACITY / 2).then(Instant::now);
             if self.large_since.is_none() {

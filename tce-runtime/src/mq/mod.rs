@@ -1,35 +1,38 @@
-//! PendingCalls over message queues: the endpoints of a program's `config.yml`, and
-//! who sends and reads there.
+//! Calls over message queues: the endpoints of a program's `config.yml`, and the
+//! tasks that publish and consume there.
 //!
-//! A CALL leaves by one queue and its RETURN comes by another, named in the
-//! CALL. So all endpoints share one table of calls in flight, whichever of them
-//! brings a RETURN.
+//! A CALL leaves by one queue and its RETURN arrives by another, which the CALL
+//! names. So all endpoints share one table of pending calls, whichever of them a
+//! RETURN arrives by.
+//!
+//! The modules extend [`MessageQueues`], each by one concern.
+mod reply_routes;
+mod publisher;
+mod consumer;
 
-mod callers;
-mod open;
-mod publish;
-mod read;
-mod replies;
-mod running;
-
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use tokio::sync::watch;
 
-use callers::ReplyRoutes;
-use read::Reader;
-
 use crate::{
-    config::{MqEndpoint, Settings},
+    config::{MqConfig, MqEndpoint, Settings},
     connection::{
-        AckBatcher, ByQueue, Connection, InFlightCounter, Parts, PendingCalls, QueueChannel,
-        ServantRegistry,
+        Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
     },
     error::{ErrorCode, RpcError},
-    stop::ShutdownPhase,
-    transport::mq::{Broker, Consumer},
-    wire::{Compression, Extra, Limits},
+    in_flight::InFlightCounter,
+    shutdown::ShutdownPhase,
+    transport::{
+        broker::{Broker, Consumer},
+        delivery::{AckBatcher, BrokerError, ConsumeMode},
+    },
 };
+use consumer::ConsumerTask;
+use publisher::watch_deadlines;
+use reply_routes::{ReplyRoutes, is_own_name, own_reply_endpoint, random_32};
 
 /// The message queues of a program.
 #[derive(Debug)]
@@ -37,123 +40,216 @@ pub(crate) struct MessageQueues {
     settings: Arc<Settings>,
     broker: Arc<Broker>,
     endpoints: Vec<MqEndpoint>,
-    links: BTreeMap<String, QueueChannel>,
-    /// By endpoint that is read: who answers there.
-    servants: BTreeMap<String, Arc<ServantRegistry>>,
+    /// By the name of an endpoint that is written.
+    channels: BTreeMap<String, QueueChannel>,
+    /// By the name of an endpoint that is read.
+    receivers: BTreeMap<String, Arc<QueueReceiver>>,
     calls: Arc<PendingCalls>,
     /// The servants that have a RETURN to send.
     served: InFlightCounter,
-    /// The publishers that run.
-    publishing: InFlightCounter,
-    /// Not a receiver: whoever holds one keeps the program from ending.
-    stop: watch::Sender<ShutdownPhase>,
-    callers: ReplyRoutes,
+    /// The publisher tasks that run.
+    publishers: InFlightCounter,
+    /// A sender, since a shutdown waits for all receivers.
+    phase: watch::Sender<ShutdownPhase>,
+    reply_routes: ReplyRoutes,
+}
+
+/// What receives the messages of one endpoint.
+#[derive(Default)]
+pub(crate) struct QueueReceiver {
+    pub(crate) servants: Arc<ServantRegistry>,
+    /// Decides first, in a gateway.
+    pub(crate) handler: OnceLock<Arc<dyn MessageHandler>>,
 }
 
 impl MessageQueues {
-    fn endpoint(&self, name: &str) -> Result<&MqEndpoint, RpcError> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.name == name)
-            .ok_or_else(|| {
-                let known: Vec<_> = self
-                    .endpoints
-                    .iter()
-                    .map(|endpoint| endpoint.name.as_str())
-                    .collect();
-                let text = format!(
-                    "there is no endpoint `{name}`; the configuration has {}",
-                    known.join(", ")
-                );
-                RpcError::new(ErrorCode::ConnectFailed, text)
-            })
+    /// Opens the endpoints that the program writes to, and those by which its
+    /// RETURNs arrive. Adapters open those that they read.
+    pub(crate) async fn open(
+        settings: &Arc<Settings>,
+        config: MqConfig,
+        broker: Broker,
+        phase: watch::Sender<ShutdownPhase>,
+    ) -> Result<Arc<Self>, RpcError> {
+        let limit = settings.options.connection.calls_in_flight;
+        let mut queues = Self {
+            settings: Arc::clone(settings),
+            broker: Arc::new(broker),
+            endpoints: config.endpoints,
+            channels: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            calls: Arc::new(PendingCalls::new(limit, random_32())),
+            served: InFlightCounter::default(),
+            publishers: InFlightCounter::default(),
+            phase,
+            reply_routes: ReplyRoutes::default(),
+        };
+        let consumers = queues.open_returns(&config.pairs).await?;
+        queues.open_channels(&config.pairs).await?;
+        let queues = Arc::new(queues);
+        for (endpoint, consumer) in consumers {
+            queues.consume(&endpoint, consumer, queues.phase.subscribe());
+        }
+        tokio::spawn(watch_deadlines(
+            Arc::clone(&queues.calls),
+            queues.publishers.clone(),
+            queues.phase.subscribe(),
+        ));
+        Ok(queues)
     }
 
-    /// Begins to read an endpoint that was opened.
-    pub(crate) fn read(
+    /// Opens the queues by which RETURNs arrive: the endpoints of
+    /// `endpoint_pairs`, and an own queue at each broker of an endpoint without a
+    /// pair.
+    async fn open_returns(
+        &mut self,
+        pairs: &[(String, String)],
+    ) -> Result<Vec<(String, Consumer)>, RpcError> {
+        for endpoint in &self.endpoints {
+            self.receivers.insert(endpoint.name.clone(), Arc::default());
+        }
+        let mut consumers: Vec<(String, Consumer)> = Vec::new();
+        for (_, returns) in pairs {
+            if consumers.iter().all(|(name, _)| name != returns) {
+                let consumer = self.consumer(returns).await?;
+                consumers.push((returns.clone(), consumer));
+            }
+        }
+        for endpoint in self.missing_reply_queues(pairs) {
+            let opening = self.broker.consumer(&endpoint, ConsumeMode::Exclusive);
+            let consumer = opening.await.map_err(broker_failed)?;
+            self.receivers.insert(endpoint.name.clone(), Arc::default());
+            consumers.push((endpoint.name.clone(), consumer));
+            self.endpoints.push(endpoint);
+        }
+        Ok(consumers)
+    }
+
+    /// Reply queues for the endpoints that have no pair, one for each broker.
+    fn missing_reply_queues(&self, pairs: &[(String, String)]) -> Vec<MqEndpoint> {
+        let mut own: Vec<MqEndpoint> = Vec::new();
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
+            let has_pair = pairs.iter().any(|(call, _)| *call == endpoint.name);
+            let is_at_broker = |other: &MqEndpoint| broker_of(other) == broker_of(endpoint);
+            if !has_pair && !own.iter().any(is_at_broker) {
+                own.push(own_reply_endpoint(endpoint));
+            }
+        }
+        own
+    }
+
+    async fn open_channels(&mut self, pairs: &[(String, String)]) -> Result<(), RpcError> {
+        let writable = self.endpoints.iter().filter(|endpoint| endpoint.writes);
+        for endpoint in writable.cloned().collect::<Vec<_>>() {
+            let opening = self.broker.publisher(&endpoint);
+            let publisher = opening.await.map_err(broker_failed)?;
+            let publish_queue = self.spawn_publisher(&endpoint, std::future::ready(publisher));
+            let pair = pairs.iter().find(|(call, _)| *call == endpoint.name);
+            let channel = QueueChannel {
+                publish_queue,
+                queue: None,
+                reply_to: match pair {
+                    Some((_, returns)) => Some(returns.as_str().into()),
+                    None => self.own_reply_queue(&endpoint),
+                },
+                is_confirmed: endpoint.address.durable,
+                max_message: max_message(&self.settings),
+            };
+            self.channels.insert(endpoint.name, channel);
+        }
+        Ok(())
+    }
+
+    /// Opens an endpoint for reading.
+    pub(crate) async fn consumer(&self, name: &str) -> Result<Consumer, RpcError> {
+        self.broker
+            .consumer(self.endpoint(name)?, ConsumeMode::Shared)
+            .await
+            .map_err(broker_failed)
+    }
+
+    /// Spawns the consumer task of an endpoint that was opened.
+    pub(crate) fn consume(
         self: &Arc<Self>,
         name: &str,
         consumer: Consumer,
-        stop: watch::Receiver<ShutdownPhase>,
+        phase: watch::Receiver<ShutdownPhase>,
     ) {
-        let reader = Reader {
+        let task = ConsumerTask {
             queues: Arc::clone(self),
             endpoint: name.to_owned(),
-            servants: self.servants.get(name).cloned().unwrap_or_default(),
-            brings_returns: self.is_read(name) || replies::is_own_name(name),
-            handling: InFlightCounter::default(),
+            receiver: self.receivers.get(name).cloned().unwrap_or_default(),
+            brings_returns: self.is_consumed(name) || is_own_name(name),
+            unfinished: InFlightCounter::default(),
             acks: Arc::new(AckBatcher::new(consumer.prefetch())),
         };
-        tokio::spawn(reader.run(consumer, stop));
+        tokio::spawn(task.run(consumer, phase));
     }
 
-    /// Whether an endpoint is read already, for the RETURNs that it brings.
-    pub(crate) fn is_read(&self, name: &str) -> bool {
-        self.links
+    /// Whether an endpoint is read already, for the RETURNs that arrive by it.
+    pub(crate) fn is_consumed(&self, name: &str) -> bool {
+        self.channels
             .values()
-            .any(|link| link.returns_by.as_deref() == Some(name))
+            .any(|channel| channel.reply_to.as_deref() == Some(name))
     }
 
-    /// Who answers calls that come by an endpoint.
-    pub(crate) fn servants(&self, name: &str) -> Result<&Arc<ServantRegistry>, RpcError> {
+    /// What receives the messages of an endpoint.
+    pub(crate) fn receiver(&self, name: &str) -> Result<&Arc<QueueReceiver>, RpcError> {
         let endpoint = self.endpoint(name)?;
-        self.servants
-            .get(&endpoint.name)
-            .ok_or_else(|| RpcError::new(ErrorCode::ConnectFailed, "it is not read"))
+        self.receivers.get(&endpoint.name).ok_or_else(|| {
+            let text = format!("the endpoint `{name}` is not open for reading");
+            RpcError::new(ErrorCode::ConnectFailed, text)
+        })
     }
 
     /// A connection that calls by an endpoint.
     pub(crate) fn connect(&self, name: &str) -> Result<Connection, RpcError> {
         let endpoint = self.endpoint(name)?;
-        let link = self.links.get(&endpoint.name).ok_or_else(|| {
+        let channel = self.channels.get(&endpoint.name).ok_or_else(|| {
             let text = format!(
                 "the endpoint `{name}` is not opened for writing: give it `af_mode: AF_WRITE`"
             );
             RpcError::new(ErrorCode::ConnectFailed, text)
         })?;
-        // Who is called back is found where the RETURNs come.
-        let returns = link
-            .returns_by
-            .as_deref()
-            .and_then(|name| self.servants.get(name));
+        // The peer's calls to us arrive where its RETURNs do.
+        let reply_to = channel.reply_to.as_deref();
+        let receiver = reply_to.and_then(|name| self.receivers.get(name));
+        let servants = receiver.map(|receiver| Arc::clone(&receiver.servants));
         Ok(self.connection(
             format!("mq:{name}"),
-            Some(link.clone()),
-            returns.cloned().unwrap_or_default(),
+            channel.clone(),
+            servants.unwrap_or_default(),
         ))
     }
 
-    fn connection(
-        &self,
-        peer: String,
-        link: Option<QueueChannel>,
-        servants: Arc<ServantRegistry>,
-    ) -> Connection {
-        let parts = Parts {
-            peer,
-            compression: Compression::None,
-            servants,
-            listeners: Arc::default(),
-            handler: None,
-            credentials: Extra::new(),
-            queue: link.map(|link| ByQueue {
-                link,
-                calls: Arc::clone(&self.calls),
-                served: self.served.clone(),
-            }),
-        };
-        Connection::new(&self.settings, parts)
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.settings.options.limits
-    }
-
-    fn calls(&self) -> &PendingCalls {
-        &self.calls
+    fn endpoint(&self, name: &str) -> Result<&MqEndpoint, RpcError> {
+        let mut endpoints = self.endpoints.iter();
+        endpoints
+            .find(|endpoint| endpoint.name == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = self.endpoints.iter().map(|it| it.name.as_str()).collect();
+                let text = format!(
+                    "there is no endpoint `{name}`; the configuration has {}",
+                    names.join(", ")
+                );
+                RpcError::new(ErrorCode::ConnectFailed, text)
+            })
     }
 }
 
+impl std::fmt::Debug for QueueReceiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueueReceiver")
+            .field("servants", &self.servants)
+            .finish_non_exhaustive()
+    }
+}
+
+fn broker_failed(error: BrokerError) -> RpcError {
+    RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+}
+
+/// Host, port and virtual host: endpoints with the same share a broker.
 fn broker_of(endpoint: &MqEndpoint) -> (&str, u16, &str) {
     (&endpoint.host, endpoint.port, &endpoint.vhost)
 }

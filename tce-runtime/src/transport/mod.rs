@@ -1,20 +1,25 @@
-//! Transports: how bytes reach a peer.
+//! Transports: how bytes and messages reach a peer. Streams are sockets and
+//! WebSocket; queues are AMQP and a broker within the process.
 
-#[cfg_attr(
-    not(feature = "amqp"),
-    allow(
-        dead_code,
-        reason = "what only a broker elsewhere can say of a message"
-    )
-)]
-pub(crate) mod mq;
-pub(crate) mod socket;
-#[cfg_attr(not(feature = "websocket"), path = "websocket_absent.rs")]
+#[cfg(feature = "websocket")]
 mod websocket;
+
+pub(crate) mod socket;
+
+pub(crate) mod delivery;
+
+pub(crate) mod batch;
+
+pub(crate) mod memory;
+
+#[cfg(feature = "amqp")]
+mod amqp;
+
+pub(crate) mod broker;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A stream to a peer, whatever carries it.
+/// A connected byte stream, whichever protocol carries it.
 pub(crate) struct ByteStream {
     /// The half that is read.
     pub(crate) source: Box<dyn AsyncRead + Send + Unpin>,

@@ -1,4 +1,4 @@
-//! Sockets: `tcp://` and `ssl://`, and what lies under `ws://` and `wss://`.
+//! Sockets: `tcp://` and `ssl://`; `ws://` and `wss://` use them.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,16 +7,17 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
-use super::{
-    ByteStream,
-    websocket::{self, UpgradePolicy},
-};
+use super::ByteStream;
+#[cfg(feature = "websocket")]
+use super::websocket::{self, UpgradePolicy};
+#[cfg(not(feature = "websocket"))]
+use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
     config::{Endpoint, Scheme, Settings},
     error::{ErrorCode, RpcError},
 };
 
-/// How often a silent peer is asked whether it still lives.
+/// The interval of TCP keepalive probes to a peer that does not answer.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects within the communicator's `connect_time`.
@@ -50,11 +51,15 @@ async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Byte
             let socket = connect_tls(socket, endpoint, settings).await?;
             Ok(split(socket, peer))
         }
+        #[cfg(feature = "websocket")]
         Scheme::Ws => websocket::connect(socket, peer, endpoint, &settings.options).await,
+        #[cfg(feature = "websocket")]
         Scheme::Wss => {
             let socket = connect_tls(socket, endpoint, settings).await?;
             websocket::connect(socket, peer, endpoint, &settings.options).await
         }
+        #[cfg(not(feature = "websocket"))]
+        Scheme::Ws | Scheme::Wss => Err(RpcError::new(ErrorCode::ConnectFailed, WITHOUT_WEBSOCKET)),
         Scheme::Mq => {
             let text = "a message queue is not reached by a socket";
             Err(RpcError::new(ErrorCode::ConnectFailed, text))
@@ -73,7 +78,7 @@ async fn connect_tls(
         .map_err(|error| failed(error.to_string()))?;
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
         failed(format!(
-            "`{}` is no name that a certificate can bear",
+            "`{}` is neither a DNS name nor an IP address, so that no certificate matches it",
             endpoint.host
         ))
     })?;
@@ -97,20 +102,43 @@ fn connect_error(error: io::Error) -> RpcError {
 /// A listening socket of an adapter.
 pub(crate) struct Listener {
     listener: TcpListener,
+    options: AcceptOptions,
+}
+
+/// A socket that was accepted, before its handshakes.
+pub(crate) struct Accepted {
+    socket: TcpStream,
+    address: SocketAddr,
+    options: AcceptOptions,
+}
+
+/// What all sockets of a listener have in common.
+#[derive(Clone)]
+struct AcceptOptions {
     tls: Option<Arc<ServerConfig>>,
-    gate: Option<Arc<UpgradePolicy>>,
+    protocol: Protocol,
     handshake_time: Duration,
     keepalive_time: Option<Duration>,
 }
 
-/// A socket that was accepted and has not shaken hands yet.
-pub(crate) struct Accepted {
-    socket: TcpStream,
-    address: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
-    gate: Option<Arc<UpgradePolicy>>,
-    handshake_time: Duration,
-    keepalive_time: Option<Duration>,
+/// What an accepted socket carries, within TLS or without.
+#[derive(Clone)]
+enum Protocol {
+    Plain,
+    #[cfg(feature = "websocket")]
+    WebSocket(Arc<UpgradePolicy>),
+}
+
+impl Protocol {
+    /// Without the feature `websocket` no endpoint asks for it.
+    #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
+    fn of(endpoint: &Endpoint, settings: &Settings) -> Self {
+        #[cfg(feature = "websocket")]
+        if endpoint.scheme.is_websocket() {
+            return Self::WebSocket(Arc::new(UpgradePolicy::new(endpoint, &settings.options)));
+        }
+        Self::Plain
+    }
 }
 
 impl Listener {
@@ -121,16 +149,17 @@ impl Listener {
         let Endpoint { scheme, .. } = endpoint;
         let tls = scheme.is_tls().then(|| settings.server_tls());
         let tls = tls.transpose().map_err(|error| failed(error.to_string()))?;
-        let gate = || Arc::new(UpgradePolicy::new(endpoint, &settings.options));
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| failed(format!("can't listen here: {error}")).caused_by(error))?;
         Ok(Self {
             listener,
-            tls,
-            gate: scheme.is_websocket().then(gate),
-            handshake_time: settings.options.connection.connect_time,
-            keepalive_time: settings.options.connection.keepalive_time,
+            options: AcceptOptions {
+                tls,
+                protocol: Protocol::of(endpoint, settings),
+                handshake_time: settings.options.connection.connect_time,
+                keepalive_time: settings.options.connection.keepalive_time,
+            },
         })
     }
 
@@ -143,10 +172,7 @@ impl Listener {
         Ok(Accepted {
             socket,
             address,
-            tls: self.tls.clone(),
-            gate: self.gate.clone(),
-            handshake_time: self.handshake_time,
-            keepalive_time: self.keepalive_time,
+            options: self.options.clone(),
         })
     }
 }
@@ -157,27 +183,35 @@ impl Accepted {
     }
 
     pub(crate) async fn handshake(self) -> io::Result<ByteStream> {
-        let limit = self.handshake_time;
+        let limit = self.options.handshake_time;
         tokio::time::timeout(limit, self.shake_hands())
             .await
             .map_err(|_| {
-                let text = format!("the handshake was not done after {limit:?}");
+                let text = format!("the handshake was incomplete after {limit:?}");
                 io::Error::new(io::ErrorKind::TimedOut, text)
             })?
     }
 
     async fn shake_hands(self) -> io::Result<ByteStream> {
-        let peer = tune(&self.socket, self.keepalive_time)?;
-        let Some(tls) = self.tls else {
-            return match self.gate {
-                None => Ok(plain(self.socket, peer)),
-                Some(gate) => websocket::accept(self.socket, peer, &gate).await,
+        let AcceptOptions {
+            tls,
+            protocol,
+            keepalive_time,
+            ..
+        } = self.options;
+        let peer = tune(&self.socket, keepalive_time)?;
+        let Some(tls) = tls else {
+            return match protocol {
+                Protocol::Plain => Ok(plain(self.socket, peer)),
+                #[cfg(feature = "websocket")]
+                Protocol::WebSocket(policy) => websocket::accept(self.socket, peer, &policy).await,
             };
         };
         let socket = TlsAcceptor::from(tls).accept(self.socket).await?;
-        match self.gate {
-            None => Ok(split(socket, peer)),
-            Some(gate) => websocket::accept(socket, peer, &gate).await,
+        match protocol {
+            Protocol::Plain => Ok(split(socket, peer)),
+            #[cfg(feature = "websocket")]
+            Protocol::WebSocket(policy) => websocket::accept(socket, peer, &policy).await,
         }
     }
 }

@@ -1,76 +1,114 @@
-//! What can be wrong with bytes.
+//! The limits of what a peer may send, and why bytes do not decode.
+
+/// The limits that are checked before memory is allocated for a peer's bytes.
+///
+/// ```
+/// use tce_runtime::wire::Limits;
+///
+/// let limits = Limits { max_frame: 1 << 20, ..Limits::default() };
+/// assert_eq!(limits.max_inflated, 16 << 20);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest frame in bytes, magic excluded: the largest value of the
+    /// `size` field (`spec/wire.md`, section 1). Default: 4 MiB.
+    pub max_frame: usize,
+    /// The largest payload in bytes after a zlib stream is inflated.
+    /// Default: 16 MiB.
+    pub max_inflated: usize,
+    /// The most pairs in a message's `extra`. Default: 1,024.
+    pub max_extra_entries: usize,
+    /// The most bytes of a message's `extra`, as encoded. Default: 64 KiB.
+    pub max_extra_bytes: usize,
+    /// The deepest nesting of sequences and dictionaries in a parameter.
+    /// Default: 64.
+    pub max_depth: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_frame: 4 << 20,
+            max_inflated: 16 << 20,
+            max_extra_entries: 1024,
+            max_extra_bytes: 64 << 10,
+            max_depth: 64,
+        }
+    }
+}
 
 /// Why a message or a parameter does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Fewer bytes are left than the type needs.
-    #[error("{needed} bytes are needed and {left} are left")]
+    #[error("{needed} bytes are needed, {left} are left")]
     Insufficient {
-        /// How many bytes the next value needs at least.
+        /// The minimum number of bytes that the next value needs.
         needed: usize,
-        /// How many are left.
+        /// The number of bytes left.
         left: usize,
     },
-    /// A sequence or dictionary announces more elements than the bytes that
-    /// are left could hold.
-    #[error("{count} elements are announced and the {left} bytes that are left can't hold them")]
+    /// A sequence or dictionary announces more elements than fit in the bytes
+    /// that are left.
+    #[error("{count} elements are announced, which do not fit in the {left} bytes left")]
     Count {
         /// The announced number of elements.
         count: usize,
-        /// How many bytes are left.
+        /// The number of bytes left.
         left: usize,
     },
     /// A string is not UTF-8.
     #[error("a string is not UTF-8")]
     Utf8,
-    /// Sequences and dictionaries nest deeper than [`Limits::max_depth`](super::Limits::max_depth).
+    /// Sequences and dictionaries nest deeper than [`Limits::max_depth`].
     #[error("values nest deeper than the limit")]
     Depth,
-    /// The `extra` map is larger than [`Limits`](super::Limits) allow.
+    /// The `extra` map is larger than [`Limits`] allow.
     #[error("the extra map has {what} {value}, more than the limit of {limit}")]
     Extra {
         /// What is too large.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         value: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
 }
 
-/// Why a byte stream can't be read on: the connection has to be closed, since
-/// nothing tells where the next frame would begin (`spec/wire.md`, section 1).
+/// Why a byte stream can't be read any further. The connection has to be
+/// closed: nothing tells where the next frame begins (`spec/wire.md`,
+/// section 1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// The first four bytes are not TCE's.
     #[error("wrong magic {0:#010x}: the peer does not speak TCE, or the endpoint's type is wrong")]
     Magic(u32),
-    /// The `size` field leaves no room for a payload.
-    #[error("a frame announces the size {0}, and 10 or less has no payload")]
+    /// The `size` field is too small for a frame with a payload.
+    #[error("a frame announces the size {0}; the minimum with a payload is 11")]
     Empty(u32),
     /// The `size` field is larger than allowed.
     #[error("a frame announces {size} bytes, more than the limit of {limit}")]
     TooLarge {
-        /// What the frame announces.
+        /// The announced size in bytes.
         size: u32,
-        /// [`Limits::max_frame`](super::Limits::max_frame)
+        /// [`Limits::max_frame`]
         limit: usize,
     },
     /// The `compress` field is neither none nor zlib.
-    #[error("a frame is compressed in a way that is not known ({0})")]
+    #[error("a frame has the unknown compression {0}")]
     Compression(u8),
     /// The `encrypt` field is not zero.
-    #[error("a frame is encrypted in a way that is not known ({0})")]
+    #[error("a frame has the unknown encryption {0}")]
     Encryption(u8),
-    /// The zlib stream is broken or cut off.
+    /// The zlib stream is invalid or cut off.
     #[error("a frame's zlib stream does not inflate")]
     Inflate,
     /// The zlib stream inflates to more than allowed.
     #[error("a frame inflates to more than the limit of {limit} bytes")]
     Bomb {
-        /// [`Limits::max_inflated`](super::Limits::max_inflated)
+        /// [`Limits::max_inflated`]
         limit: usize,
     },
 }

@@ -1,50 +1,53 @@
-//! Frames: how messages follow one another in a byte stream
-//! (`spec/wire.md`, section 1).
+//! Frames, which delimit messages in a byte stream (`spec/wire.md`, section 1).
 
 use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::{FrameError, Limits};
+use super::error::{FrameError, Limits};
 
-/// Magic, size, compress, encrypt and version, in bytes.
+/// The size of a frame's header in bytes: magic, size, compress, encrypt and
+/// version.
 pub const FRAME_HEADER_SIZE: usize = 14;
-/// The version that we write, as Java and JavaScript do; nobody reads it.
+/// The version that this runtime writes, as Java and JavaScript do; receivers
+/// ignore it.
 pub const VERSION: u32 = 0x0000_0100;
-/// A payload of more bytes than this is worth compressing.
+/// Payloads of more bytes than this are compressed where the endpoint says so.
 pub const COMPRESS_THRESHOLD: usize = 100;
 
 const MAGIC: u32 = 0xEFD2_BB99;
-/// What `size` counts beside the payload: itself, compress, encrypt, version.
+/// The bytes that `size` counts beside the payload: size, compress, encrypt and
+/// version.
 const SIZE_OVERHEAD: usize = 10;
-/// How much an inflated payload grows by at a time.
+/// The bytes by which the buffer of an inflated payload grows at a time.
 const INFLATE_STEP: usize = 32 << 10;
 
-/// Whether payloads that leave are compressed.
+/// Whether sent payloads are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Never: what every peer can read.
+    /// Never, which every peer can read.
     #[default]
     None,
-    /// With zlib, from more than [`COMPRESS_THRESHOLD`] bytes on, where it is
-    /// shorter.
+    /// With zlib, for payloads of more than [`COMPRESS_THRESHOLD`] bytes, unless
+    /// the zlib stream would be longer.
     Zlib,
 }
 
-/// The fields of a frame's header that a reader could want.
+/// The fields of a frame's header that vary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// The length of the payload as it travels, padding included.
+    /// The encoded length of the payload in bytes, padding included.
     pub payload_size: usize,
     /// Whether the payload is a zlib stream.
     pub compressed: bool,
-    /// The sender's version; ignored.
+    /// The sender's version, which this runtime ignores.
     pub version: u32,
 }
 
 impl FrameHeader {
-    /// Reads a header, checked against `limits`.
+    /// Decodes a header.
     ///
     /// # Errors
-    /// Where the bytes are no header, or announce what we don't take.
+    /// Where the bytes are not a header, or it announces more than `limits`
+    /// allow, an unknown compression or an encryption.
     pub fn parse(bytes: &[u8; FRAME_HEADER_SIZE], limits: &Limits) -> Result<Self, FrameError> {
         let magic = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         if magic != MAGIC {
@@ -78,8 +81,8 @@ impl FrameHeader {
     }
 }
 
-/// Opens a frame at the end of `out`: the payload goes behind it, then
-/// [`finish_frame`] closes it. Returns where the frame begins.
+/// Begins a frame at the end of `out` and returns its offset. The payload is
+/// appended to `out`, then [`finish_frame`] completes the frame.
 ///
 /// ```
 /// use tce_runtime::wire::{Compression, Deframer, Limits, VERSION, begin_frame, finish_frame};
@@ -101,8 +104,11 @@ pub fn begin_frame(out: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Closes the frame that begins at `start`. A size that does not fit 32 bits
-/// is cut to the largest, which every reader refuses; who sends checks first.
+/// Completes the frame that begins at `start`: compresses its payload as
+/// `compression` says and fills in the header.
+///
+/// A size that does not fit in 32 bits becomes `u32::MAX`, which every reader
+/// refuses; the sender checks the size before.
 pub fn finish_frame(out: &mut Vec<u8>, start: usize, compression: Compression, version: u32) {
     let payload = start + FRAME_HEADER_SIZE;
     let wanted = compression == Compression::Zlib && out.len() - payload > COMPRESS_THRESHOLD;
@@ -123,7 +129,7 @@ pub fn finish_frame(out: &mut Vec<u8>, start: usize, compression: Compression, v
     header[10..].copy_from_slice(&version.to_be_bytes());
 }
 
-/// The zlib stream of `plain`, where it is shorter.
+/// The zlib stream of `plain`, unless it is longer than `plain`.
 fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     let mut stream = Vec::with_capacity(plain.len());
     let status = Compress::new(Level::fast(), true)
@@ -132,7 +138,7 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     (status == Status::StreamEnd).then_some(stream)
 }
 
-/// A frame that has been read.
+/// A frame read from a byte stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// Its header.
@@ -141,54 +147,58 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
-/// Cuts a byte stream into frames, whatever pieces it arrives in.
+/// Splits a byte stream, read in chunks of any size, into frames.
 ///
-/// A frame that lies whole in the input is not copied. Of one that is cut off,
-/// the bytes that came are kept: memory grows with what has arrived, never with
-/// what is announced.
+/// A frame that is complete in one chunk is not copied. The received bytes of
+/// an incomplete one are kept: memory grows with the bytes received, never with
+/// the announced size.
 #[derive(Debug)]
 pub struct Deframer {
     limits: Limits,
+    /// The beginning of a frame that is not complete yet, or the frame that
+    /// [`Deframer::next`] has just returned.
     carry: Vec<u8>,
-    carry_is_done: bool,
+    is_carry_returned: bool,
+    /// The number of frames returned.
     frames: u64,
     inflated: Vec<u8>,
 }
 
 impl Deframer {
-    /// A reader at the border between two frames.
+    /// A deframer that expects the beginning of a frame.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             carry: Vec::new(),
-            carry_is_done: false,
+            is_carry_returned: false,
             frames: 0,
             inflated: Vec::new(),
         }
     }
 
-    /// The number of the frame that has begun and not ended, counted from the
-    /// first: who reads on a clock tells by it whether it is still the same.
+    /// The index of the frame that is incomplete, if any. A reader with a time
+    /// limit for a frame uses it to tell a slow frame from the next one.
     #[must_use]
     pub fn partial(&self) -> Option<u64> {
-        (!self.carry.is_empty() && !self.carry_is_done).then_some(self.frames)
+        (!self.carry.is_empty() && !self.is_carry_returned).then_some(self.frames)
     }
 
-    /// Takes the next frame from the front of `input`; nothing where the input
-    /// is used up before a frame ends.
+    /// Takes the next frame from the front of `input`; `None` where the input
+    /// ends before the frame does.
     ///
     /// # Errors
-    /// What makes the stream unreadable from here on.
+    /// Where the bytes are not a frame or exceed the limits. The stream can't be
+    /// read any further then.
     pub fn next<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'a>>, FrameError> {
-        if self.carry_is_done {
+        if self.is_carry_returned {
             self.carry = Vec::new();
-            self.carry_is_done = false;
+            self.is_carry_returned = false;
         }
-        // One large frame must not cost an idle connection its size for ever.
+        // An idle connection does not keep the memory of a large frame.
         self.inflated.clear();
         self.inflated.shrink_to(INFLATE_STEP);
         let (header, payload) = if self.carry.is_empty() {
@@ -207,7 +217,7 @@ impl Deframer {
             let Some(header) = self.top_up(input)? else {
                 return Ok(None);
             };
-            self.carry_is_done = true;
+            self.is_carry_returned = true;
             (header, &self.carry[FRAME_HEADER_SIZE..])
         };
         self.frames += 1;
@@ -221,7 +231,7 @@ impl Deframer {
         }))
     }
 
-    /// Completes the frame in `carry` with no more bytes than it needs.
+    /// Appends to `carry` as many bytes as its frame still needs.
     fn top_up(&mut self, input: &mut &[u8]) -> Result<Option<FrameHeader>, FrameError> {
         move_up_to(FRAME_HEADER_SIZE, &mut self.carry, input);
         let Some(header) = peek_header(&self.carry, &self.limits)? else {
@@ -233,8 +243,8 @@ impl Deframer {
     }
 }
 
-/// The header at the front of `bytes`, if it is there whole. A wrong magic is
-/// told from the first four bytes: who speaks HTTP to us need not wait.
+/// The header at the front of `bytes`, once it is complete. A wrong magic is
+/// refused after four bytes: a peer of another protocol may never send more.
 fn peek_header(bytes: &[u8], limits: &Limits) -> Result<Option<FrameHeader>, FrameError> {
     if let Some(header) = bytes.first_chunk::<FRAME_HEADER_SIZE>() {
         return FrameHeader::parse(header, limits).map(Some);
@@ -248,7 +258,7 @@ fn peek_header(bytes: &[u8], limits: &Limits) -> Result<Option<FrameHeader>, Fra
     }
 }
 
-/// Moves bytes from `input` until `carry` is `len` long.
+/// Moves bytes from `input` until `carry` is `len` bytes long.
 fn move_up_to(len: usize, carry: &mut Vec<u8>, input: &mut &[u8]) {
     let missing = len.saturating_sub(carry.len()).min(input.len());
     let (taken, rest) = input.split_at(missing);
@@ -256,7 +266,7 @@ fn move_up_to(len: usize, carry: &mut Vec<u8>, input: &mut &[u8]) {
     *input = rest;
 }
 
-/// Inflates a zlib stream; what follows its end is padding (the Java client's).
+/// Inflates a zlib stream. Bytes after its end are ignored: the Java client pads.
 fn inflate(stream: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
     let mut decompress = Decompress::new(true);
     let mut used = 0;
@@ -274,7 +284,7 @@ fn inflate(stream: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), FrameEr
         }
         match status {
             Status::StreamEnd => return Ok(()),
-            // No progress though there is room: the stream is cut off.
+            // No progress though `out` has capacity: the stream is cut off.
             _ if out.len() == len && out.len() < out.capacity() => return Err(FrameError::Inflate),
             _ => {}
         }

@@ -1,26 +1,30 @@
-//! One message: a header, the extra map, the parameters
-//! (`spec/wire.md`, section 2).
+//! One message: a header, the extra map, the parameters (`spec/wire.md`,
+//! section 2).
 
-use super::{DecodeError, Extra, Limits, RawMessage, Reader, Writer};
+use super::{
+    error::{DecodeError, Limits},
+    extra::{Extra, RawExtra},
+    value::{Marshal, Reader, Writer},
+};
 
 /// The fixed part of a message in bytes; the extra map follows.
 pub const HEADER_SIZE: usize = 17;
-/// The one message type in use.
+/// The only message type in use.
 pub const MSGTYPE_RPC: u8 = 1;
 /// The bit of `call_id` that a gateway sets: the RETURN has to repeat the
-/// call's extra, since it is routed by it.
+/// call's extra, by which the gateway routes it.
 pub const ROUTED: u16 = 0x8000;
 
-/// What a message is: a set of bits.
+/// The kind of a message, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallType(pub u8);
 
 impl CallType {
-    /// A twoway call, as we send it.
+    /// A twoway call, as this runtime sends it.
     pub const TWOWAY: Self = Self(0x01);
-    /// A oneway call, as we send it.
+    /// A oneway call, as this runtime sends it.
     pub const ONEWAY: Self = Self(0x21);
-    /// A return, as we send it.
+    /// A return, as this runtime sends it.
     pub const RETURN: Self = Self(0x02);
 
     /// Whether the CALL bit is set.
@@ -35,7 +39,7 @@ impl CallType {
         self.0 & 0x02 != 0
     }
 
-    /// Whether the ONEWAY bit is set: it alone makes a call oneway.
+    /// Whether the ONEWAY bit is set; no other bit decides it.
     #[must_use]
     pub fn is_oneway(self) -> bool {
         self.0 & 0x20 != 0
@@ -49,17 +53,17 @@ pub struct Header {
     pub msgtype: u8,
     /// Pairs a RETURN with its CALL.
     pub sequence: u32,
-    /// CALL or RETURN, and how.
+    /// CALL or RETURN, twoway or oneway.
     pub calltype: CallType,
     /// The interface index.
     pub ifidx: u16,
     /// The operation index within the interface.
     pub opidx: u16,
-    /// 0 in a CALL; in a RETURN a code of `spec/wire.md`, section 4.
+    /// 0 in a CALL; in a RETURN an error code of `spec/wire.md`, section 4.
     pub errcode: u32,
     /// The number of parameters; informal, ignored when received.
     pub paramsize: u8,
-    /// 0 from a client; the top bit ([`ROUTED`]) from a gateway.
+    /// 0 from a client; a gateway sets the top bit, [`ROUTED`].
     pub call_id: u16,
 }
 
@@ -96,7 +100,7 @@ impl Header {
         self.call_id & ROUTED != 0
     }
 
-    /// Appends the header's 17 bytes.
+    /// Appends the header's [`HEADER_SIZE`] bytes.
     pub fn marshal(&self, out: &mut Writer<'_>) {
         let mut bytes = [0; HEADER_SIZE];
         bytes[0] = self.msgtype;
@@ -113,7 +117,8 @@ impl Header {
     /// Reads a header.
     ///
     /// # Errors
-    /// [`DecodeError::Insufficient`] where fewer than 17 bytes are left.
+    /// [`DecodeError::Insufficient`] where fewer than [`HEADER_SIZE`] bytes are
+    /// left.
     pub fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let b: [u8; HEADER_SIZE] = input.take_array()?;
         Ok(Self {
@@ -129,7 +134,7 @@ impl Header {
     }
 }
 
-/// A message that has been taken apart, its parameters still marshalled.
+/// A decoded message; its parameters stay marshalled.
 ///
 /// ```
 /// use tce_runtime::wire::{CallType, Extra, Header, Limits, Marshal, Message, Writer};
@@ -150,17 +155,18 @@ impl Header {
 pub struct Message<'a> {
     /// The fixed part.
     pub header: Header,
-    /// The context map.
+    /// The metadata.
     pub extra: Extra,
     /// The parameters of a CALL, the result of a RETURN.
     pub params: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// Takes a payload apart.
+    /// Decodes a payload.
     ///
     /// # Errors
-    /// Where the header is cut off or the extra map is broken or too large.
+    /// Where the header is cut off, or the extra map does not decode or is too
+    /// large.
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let raw = RawMessage::parse(payload, limits)?;
         Ok(Self {
@@ -168,5 +174,85 @@ impl<'a> Message<'a> {
             extra: raw.extra.into(),
             params: raw.params,
         })
+    }
+}
+
+/// Bytes that are already marshalled.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl Marshal for Raw<'_> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        out.put(self.0);
+    }
+}
+
+/// A message whose extra and parameters are borrowed, undecoded.
+#[derive(Debug, Clone, Copy)]
+pub struct RawMessage<'a> {
+    /// The fixed part.
+    pub header: Header,
+    /// The metadata.
+    pub extra: RawExtra<'a>,
+    /// The parameters of a CALL, the result of a RETURN.
+    pub params: &'a [u8],
+}
+
+impl<'a> RawMessage<'a> {
+    /// Splits a payload into its parts.
+    ///
+    /// # Errors
+    /// Where the header is cut off, or the extra map does not decode or is too
+    /// large.
+    pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        let mut input = Reader::with_limits(payload, limits);
+        let header = Header::unmarshal(&mut input)?;
+        let extra = RawExtra::unmarshal(&mut input, limits)?;
+        Ok(Self {
+            header,
+            extra,
+            params: input.remaining(),
+        })
+    }
+}
+
+/// An operation of an interface, as a proxy calls it.
+///
+/// ```
+/// use tce_runtime::wire::Operation;
+///
+/// const ECHO: Operation = Operation::new("test::Server::echo", 2, 0);
+/// assert_eq!(ECHO.opidx(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    name: &'static str,
+    ifidx: u16,
+    opidx: u16,
+}
+
+impl Operation {
+    /// An operation by its name in the IDL and its indices on the wire.
+    #[must_use]
+    pub const fn new(name: &'static str, ifidx: u16, opidx: u16) -> Self {
+        Self { name, ifidx, opidx }
+    }
+
+    /// The name in the IDL: `module::Interface::operation`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The interface index.
+    #[must_use]
+    pub const fn ifidx(&self) -> u16 {
+        self.ifidx
+    }
+
+    /// The operation index within the interface.
+    #[must_use]
+    pub const fn opidx(&self) -> u16 {
+        self.opidx
     }
 }

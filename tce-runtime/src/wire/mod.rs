@@ -1,27 +1,25 @@
 //! The wire format, sans-IO: bytes in, values out, and back.
 //!
-//! Nothing here knows a socket or a task, so that every decoder can be fuzzed
-//! with bytes alone. `spec/wire.md` is the source of each number.
+//! Nothing here does I/O, so that every decoder can be fuzzed with bytes alone.
+//! `spec/wire.md` is the source of each number.
 
 mod error;
-mod extra;
-mod frame;
-mod limits;
-mod marshal;
-mod message;
-mod operation;
-mod raw;
-mod unmarshal;
 
-pub use error::{DecodeError, FrameError};
-pub use extra::{Extra, reserved};
+mod value;
+
+mod extra;
+
+mod message;
+
+mod frame;
+
+pub use error::{DecodeError, FrameError, Limits};
+pub use extra::{Extra, PatchedExtra, RawExtra, reserved};
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,
     begin_frame, finish_frame,
 };
-pub use limits::Limits;
-pub use marshal::{Marshal, Writer};
-pub use message::{CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, ROUTED};
-pub use operation::Operation;
-pub use raw::{PatchedExtra, Raw, RawExtra, RawMessage};
-pub use unmarshal::{Reader, Unmarshal};
+pub use message::{
+    CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, Operation, ROUTED, Raw, RawMessage,
+};
+pub use value::{Marshal, Reader, Unmarshal, Writer};

@@ -1,5 +1,5 @@
-//! What the test programs share: a server whose operations do what a test
-//! wants to see, and peers that write and read bare bytes.
+//! Shared by the test programs: a server with a probe servant, and peers that
+//! write and read raw bytes.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tce_runtime::{
-    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, Servant,
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, RpcError, Servant,
     config::{Endpoint, Options},
     wire::Operation,
 };
@@ -17,42 +17,44 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) static ECHO: Operation = Operation::new("probe::Probe::echo", 2, 0);
 /// `void sleep(int milliseconds)`
 pub(crate) static SLEEP: Operation = Operation::new("probe::Probe::sleep", 2, 1);
-/// `void panicNow()`: before the servant first waits
+/// `void panicNow()`: panics before the servant's first await
 pub(crate) static PANIC_NOW: Operation = Operation::new("probe::Probe::panicNow", 2, 2);
-/// `void panicLater()`: after it has waited
+/// `void panicLater()`: panics after the servant's first await
 pub(crate) static PANIC_LATER: Operation = Operation::new("probe::Probe::panicLater", 2, 3);
 /// `void fail(int code, string text)`
 pub(crate) static FAIL: Operation = Operation::new("probe::Probe::fail", 2, 4);
-/// `void note(int number)`: kept in [`State::notes`]
+/// `void note(int number)`: recorded in [`State::notes`]
 pub(crate) static NOTE: Operation = Operation::new("probe::Probe::note", 2, 5);
-/// `void gate()`: returns when the test opens [`State::gate`]
+/// `void gate()`: waits for a permit of [`State::gate`]
 pub(crate) static GATE: Operation = Operation::new("probe::Probe::gate", 2, 6);
-/// `dictionary<string,string> circumstances()`: the extra that came; sends
-/// `answer=42` back
+/// `dictionary<string,string> circumstances()`: returns the extra of the call,
+/// and sets `answer=42` in the extra of the RETURN
 pub(crate) static CIRCUMSTANCES: Operation = Operation::new("probe::Probe::circumstances", 2, 7);
-/// `string callBack(string text)`: what the caller's own `echo` says to it
+/// `string callBack(string text)`: returns the result of the caller's own `echo`
 pub(crate) static CALL_BACK: Operation = Operation::new("probe::Probe::callBack", 2, 8);
 /// `sequence<byte> blob(sequence<byte> data)`
 pub(crate) static BLOB: Operation = Operation::new("probe::Probe::blob", 2, 9);
-/// `sequence<byte> grow(int size)`: so many bytes back
+/// `sequence<byte> grow(int size)`: returns `size` bytes
 pub(crate) static GROW: Operation = Operation::new("probe::Probe::grow", 2, 10);
-/// `void slowNote(int number)`: as `note`, by way of a task
+/// `void slowNote(int number)`: as `note`, after it has yielded once
 pub(crate) static SLOW_NOTE: Operation = Operation::new("probe::Probe::slowNote", 2, 11);
 /// `void pushBack(int number)`: calls the caller's own `note` oneway
 pub(crate) static PUSH_BACK: Operation = Operation::new("probe::Probe::pushBack", 2, 12);
-/// An operation that is none.
-pub(crate) static NO_OPERATION: Operation = Operation::new("probe::Probe::none", 2, 99);
-/// An operation of an interface that nobody serves.
-pub(crate) static NO_INTERFACE: Operation = Operation::new("probe::Nobody::none", 77, 0);
+/// `void leak(int kind, string secret)`: fails with an error that holds the secret
+pub(crate) static LEAK: Operation = Operation::new("probe::Probe::leak", 2, 13);
+/// An operation that the probe does not have.
+pub(crate) static UNKNOWN_OPERATION: Operation = Operation::new("probe::Probe::unknown", 2, 99);
+/// An operation of an interface without a servant.
+pub(crate) static UNKNOWN_INTERFACE: Operation = Operation::new("probe::Unknown::unknown", 77, 0);
 
-/// What the servant has seen, and what it waits for.
+/// What the servant has recorded, and the gate at which its calls wait.
 pub(crate) struct State {
     pub(crate) notes: Mutex<Vec<i32>>,
-    /// How many notes there are.
+    /// Number of notes.
     pub(crate) noted: watch::Sender<usize>,
-    /// How many calls have come to the gate.
+    /// Number of calls that have reached the gate.
     pub(crate) at_gate: watch::Sender<usize>,
-    /// How many calls of `slowNote` run, and the most that ever did.
+    /// Calls of `slowNote` that run now, and the largest number so far.
     pub(crate) running: Mutex<(usize, usize)>,
     pub(crate) gate: Semaphore,
 }
@@ -91,16 +93,16 @@ impl State {
         self.gate
             .acquire()
             .await
-            .expect("it is never closed")
+            .expect("the gate is never closed")
             .forget();
     }
 
-    /// Waits until so many calls have come to the gate.
+    /// Waits until `count` calls have reached the gate.
     pub(crate) async fn gate_reached(&self, count: usize) {
         reached(&self.at_gate, count).await;
     }
 
-    /// Waits until so many notes are there.
+    /// Waits until there are `count` notes.
     pub(crate) async fn notes_reached(&self, count: usize) {
         reached(&self.noted, count).await;
     }
@@ -110,15 +112,29 @@ async fn reached(counter: &watch::Sender<usize>, count: usize) {
     let mut counter = counter.subscribe();
     super::watching::within(counter.wait_for(|now| *now >= count))
         .await
-        .expect("the sender is in the caller's hand");
+        .expect("the caller holds the sender");
 }
 
 /// The servant.
 #[derive(Default, Clone)]
 pub(crate) struct Probe(pub(crate) Arc<State>);
 
+/// An internal error, converted by `?` or by [`Fault::internal`].
+fn leak(kind: i32, secret: &str) -> Result<(), Fault> {
+    match kind {
+        0 => Err(std::io::Error::other(secret.to_owned()))?,
+        1 => Err(RpcError::new(ErrorCode::ConnectFailed, secret))?,
+        2 => secret.parse::<f32>().map(drop).map_err(|error| {
+            let error: Box<dyn std::error::Error> = format!("{secret}: {error}").into();
+            Fault::internal(error)
+        })?,
+        _ => Err(Fault::internal(secret))?,
+    }
+    Ok(())
+}
+
 fn fault(code: i32, text: String) -> Fault {
-    Fault::with_code(ErrorCode::from_wire(code.unsigned_abs()), text)
+    Fault::new(ErrorCode::from_wire(code.unsigned_abs()), text)
 }
 
 impl Servant for Probe {
@@ -180,7 +196,9 @@ impl Probe {
             8 => call.run(state, |_, (text,): (String,), ctx| async move {
                 let caller = Proxy::to_caller(&ctx);
                 let answer = caller.call::<_, String>(&ECHO, (text,)).await;
-                (ctx, answer.map_err(Fault::from))
+                let to_fault =
+                    |error: RpcError| Fault::new(ErrorCode::RemoteException, error.to_string());
+                (ctx, answer.map_err(to_fault))
             }),
             9 => call.run(state, |_, (data,): (Vec<u8>,), ctx| async move {
                 (ctx, Ok(data))
@@ -196,6 +214,9 @@ impl Probe {
             12 => call.run(state, |_, (number,): (i32,), ctx| async move {
                 let pushed = Proxy::to_caller(&ctx).oneway(&NOTE, (number,)).await;
                 (ctx, pushed.map_err(Fault::from))
+            }),
+            13 => call.run(state, |_, (kind, secret): (i32, String), ctx| async move {
+                (ctx, leak(kind, &secret))
             }),
             _ => call.unknown_operation(),
         }
@@ -253,7 +274,7 @@ pub(crate) async fn connect(communicator: &Communicator, endpoint: &Endpoint) ->
         .expect("the server listens")
 }
 
-/// That a proxy's calls get their answers.
+/// Asserts that a call of the proxy is answered.
 pub(crate) async fn works(proxy: &Proxy) {
     let answer: String = super::watching::within(proxy.call(&ECHO, ("works",)))
         .await

@@ -1,5 +1,5 @@
-//! Peers that write and read bare bytes, by `spec/wire.md` and not by the
-//! runtime's own code.
+//! Peers that write and read raw bytes: they implement `spec/wire.md` without
+//! the runtime's own code.
 
 use tce_runtime::config::Endpoint;
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
 use super::watching::within;
 
 pub(crate) const MAGIC: [u8; 4] = [0xEF, 0xD2, 0xBB, 0x99];
-/// The `version` of the existing Python implementation.
+/// The frame's `version` as the existing Python implementation sends it.
 pub(crate) const PYTHON: [u8; 4] = [1, 0, 0, 0];
 
 /// A message, field by field.
@@ -28,13 +28,13 @@ pub(crate) struct Message {
     pub(crate) params: Vec<u8>,
 }
 
-/// A string, as it is marshalled.
+/// A marshalled string.
 pub(crate) fn string(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).expect("it is short");
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
 
-/// An int, as it is marshalled.
+/// A marshalled int.
 pub(crate) fn int(number: i32) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
@@ -53,8 +53,8 @@ impl Message {
         }
     }
 
-    /// A RETURN that pairs with a call by its sequence alone, as legacy
-    /// servants' errors do.
+    /// A RETURN that matches its call by the sequence alone, as errors of
+    /// legacy servants do.
     pub(crate) fn returning(sequence: u32, errcode: u32, params: Vec<u8>) -> Self {
         Self {
             msgtype: 1,
@@ -81,7 +81,7 @@ impl Message {
         bytes.extend(self.errcode.to_be_bytes());
         bytes.push(self.paramsize);
         bytes.extend(self.call_id.to_be_bytes());
-        let count = u32::try_from(self.extra.len()).expect("they are few");
+        let count = u32::try_from(self.extra.len()).expect("the extra is small");
         bytes.extend(count.to_be_bytes());
         for (key, value) in &self.extra {
             bytes.extend(string(key));
@@ -97,7 +97,7 @@ impl Message {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let mut rest = Cut(bytes);
+        let mut rest = Cursor(bytes);
         let mut message = Self {
             msgtype: rest.byte(),
             sequence: rest.number(4),
@@ -122,9 +122,9 @@ impl Message {
     }
 }
 
-struct Cut<'a>(&'a [u8]);
+struct Cursor<'a>(&'a [u8]);
 
-impl Cut<'_> {
+impl Cursor<'_> {
     fn number(&mut self, size: usize) -> u32 {
         let (number, rest) = self.0.split_at(size);
         self.0 = rest;
@@ -149,7 +149,7 @@ impl Cut<'_> {
     }
 }
 
-/// A frame around a payload that is compressed already, if it is.
+/// A frame with this payload, which the caller compresses if `compress` is 1.
 pub(crate) fn frame(compress: u8, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len() + 10).expect("it is short");
     let mut bytes = MAGIC.to_vec();
@@ -160,9 +160,9 @@ pub(crate) fn frame(compress: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What arrived.
+/// A received frame.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub(crate) struct ReceivedFrame {
     pub(crate) compress: u8,
     pub(crate) version: [u8; 4],
     pub(crate) message: Message,
@@ -184,11 +184,11 @@ impl Raw {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         within(self.0.write_all(bytes))
             .await
-            .expect("the peer takes it");
+            .expect("the peer accepts the bytes");
     }
 
-    /// The next frame; nothing where the peer has closed the connection.
-    pub(crate) async fn next(&mut self) -> Option<Arrived> {
+    /// The next frame; `None` once the peer has closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<ReceivedFrame> {
         let mut header = [0; 14];
         within(self.0.read_exact(&mut header)).await.ok()?;
         assert_eq!(header[..4], MAGIC);
@@ -199,8 +199,8 @@ impl Raw {
             0 => payload,
             _ => inflate(&payload),
         };
-        assert_eq!(header[9], 0, "nothing is ever encrypted");
-        Some(Arrived {
+        assert_eq!(header[9], 0, "frames are never encrypted");
+        Some(ReceivedFrame {
             compress: header[8],
             version: [header[10], header[11], header[12], header[13]],
             message: Message::parse(&plain),
@@ -209,16 +209,16 @@ impl Raw {
 
     /// The message of the next frame.
     pub(crate) async fn message(&mut self) -> Message {
-        self.next().await.expect("the connection lives").message
+        self.next().await.expect("the connection is open").message
     }
 
-    /// Sends a call and reads what comes back.
+    /// Sends a call and reads the next message.
     pub(crate) async fn call(&mut self, call: &Message) -> Message {
         self.send(&call.frame()).await;
         self.message().await
     }
 
-    /// Waits until the peer closes, which it may do with a reset.
+    /// Waits until the peer closes the connection, orderly or by a reset.
     pub(crate) async fn closed(&mut self) {
         let mut rest = [0; 4096];
         while let Ok(1..) = within(self.0.read(&mut rest)).await {}
@@ -232,16 +232,16 @@ fn inflate(stream: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// A zlib stream of some bytes.
+/// A zlib stream of these bytes.
 pub(crate) fn deflate(plain: &[u8]) -> Vec<u8> {
     let mut stream = Vec::new();
     let level = flate2::Compression::best();
     let mut encoder = flate2::read::ZlibEncoder::new(plain, level);
-    std::io::Read::read_to_end(&mut encoder, &mut stream).expect("memory takes it");
+    std::io::Read::read_to_end(&mut encoder, &mut stream).expect("compression in memory succeeds");
     stream
 }
 
-/// A server that answers by hand.
+/// A server whose answers the test writes byte by byte.
 pub(crate) struct RawServer(TcpListener);
 
 impl RawServer {
@@ -258,7 +258,7 @@ impl RawServer {
     }
 
     pub(crate) async fn accept(&self) -> Raw {
-        let (socket, _) = within(self.0.accept()).await.expect("somebody connects");
+        let (socket, _) = within(self.0.accept()).await.expect("a client connects");
         Raw(socket)
     }
 }

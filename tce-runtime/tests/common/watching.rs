@@ -1,44 +1,44 @@
-//! Waiting with an end, and looking at the process.
+//! Bounded waiting, and the memory of this process.
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
 
-/// Far more than anything here takes, on a machine that is busy with the other
-/// tests too.
+/// Upper bound for everything that must happen, on a machine that runs the other
+/// tests at the same time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// What "at once" may take there: far less than any timeout that it is told
-/// from.
+/// Upper bound for "at once" on such a machine: far below each timeout that a test
+/// must distinguish it from.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
-/// Awaits what must come.
+/// Awaits a future that must complete within [`PATIENCE`].
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
-        .expect("it did not come in time")
+        .expect("the future completes in time")
 }
 
-/// Awaits what must come at once.
+/// Awaits a future that must complete within [`SOON`].
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future)
         .await
-        .expect("it did not come at once")
+        .expect("the future completes at once")
 }
 
-/// Waits until something is so that tells nobody when it becomes so.
+/// Polls until a condition holds that sends no notification.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "never came true: {what}");
+        assert!(start.elapsed() < PATIENCE, "not reached in time: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// The memory that this process really has, in bytes.
+/// The resident memory of this process, in bytes.
 pub(crate) fn resident() -> usize {
     let pages: usize = std::fs::read_to_string("/proc/self/statm")
-        .expect("the memory of the process is only known on Linux")
+        .expect("/proc exists on Linux only")
         .split(' ')
         .nth(1)
         .and_then(|pages| pages.parse().ok())
@@ -46,10 +46,9 @@ pub(crate) fn resident() -> usize {
     pages * 4096
 }
 
-/// The most memory that this process has had so far, in bytes.
+/// The peak resident memory of this process, in bytes.
 pub(crate) fn peak_resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status")
-        .expect("the memory of the process is only known on Linux");
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc exists on Linux only");
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kib: usize = line
         .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())

@@ -1,4 +1,4 @@
-//! Bytes of all kinds, none of which may cause a panic or much memory.
+//! Arbitrary bytes cause neither a panic nor large allocations.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use tce_runtime::wire::{
 
 use crate::{alone, framed, memory_of};
 
-/// What a stream of a few hundred bytes may take: little but for what it
-/// inflates to.
-const MOST: usize = 2 << 20;
+/// Memory that a stream of a few hundred bytes may take, mostly for its inflated
+/// payload.
+const MAX_MEMORY: usize = 2 << 20;
 
 fn limits() -> Limits {
     Limits {
@@ -30,7 +30,7 @@ fn decode(payload: &[u8]) {
     let _ = BTreeMap::<String, Vec<f64>>::unmarshal(&mut Reader::new(payload));
 }
 
-/// Reads a stream in pieces for as long as it makes sense.
+/// Reads a stream in pieces up to its first error.
 fn read(stream: &[u8], size: usize) {
     let _alone = alone();
     let ((), taken) = memory_of(|| {
@@ -45,7 +45,7 @@ fn read(stream: &[u8], size: usize) {
             }
         }
     });
-    assert!(taken < MOST, "{taken} bytes for {}", stream.len());
+    assert!(taken < MAX_MEMORY, "{taken} bytes for {}", stream.len());
 }
 
 fn message() -> Vec<u8> {
@@ -86,13 +86,13 @@ proptest! {
     }
 
     #[test]
-    fn frames_with_a_few_other_bytes(changes in changes(), compress: bool, size in 1_usize..400) {
+    fn mutated_frames(changes in changes(), compress: bool, size in 1_usize..400) {
         let compression = if compress { Compression::Zlib } else { Compression::None };
         read(&mutated(framed(&message(), compression).repeat(2), &changes), size);
     }
 
     #[test]
-    fn messages_with_a_few_other_bytes(changes in changes()) {
+    fn mutated_messages(changes in changes()) {
         let payload = mutated(message(), &changes);
         decode(&payload);
         read(&framed(&payload, Compression::Zlib), 100);

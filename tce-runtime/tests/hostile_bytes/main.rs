@@ -1,12 +1,12 @@
-//! Bytes that make no sense: refused, never a panic, and before they take
-//! memory. The allocations of this process are counted, so that no announced
-//! size takes any unseen.
+//! Malformed bytes are refused without a panic and before memory is allocated.
+//! The tests count the allocations of this process, since memory that is taken for
+//! an announced size has no other visible effect.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tce_runtime::wire::{Compression, VERSION, begin_frame, finish_frame};
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 mod arbitrary;
 #[cfg(test)]
@@ -17,13 +17,13 @@ static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Keeps the other tests of this process, and their memory, away.
+/// Excludes the other tests of this process, and their memory.
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `work` gives, and the bytes that it took at its peak: the least of
-/// three, since what another test's thread takes as it starts is not its own.
+/// The result of `work` and its peak allocation in bytes: the smallest of three
+/// runs, since the thread of another test may allocate as it starts.
 fn memory_of<T>(work: impl Fn() -> T) -> (T, usize) {
     let measure = || {
         let before = MEMORY.current_usage();

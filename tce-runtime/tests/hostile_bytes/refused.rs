@@ -1,5 +1,5 @@
-//! Streams and messages that are refused: with the right words, and before
-//! memory is taken.
+//! Streams and messages that are refused: with the right error, and before
+//! memory is allocated.
 
 use std::io::Read;
 
@@ -30,7 +30,8 @@ fn compressed(stream: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Whole or byte by byte, with the memory that it took.
+/// The error, which is the same for the whole stream and for single bytes, and the
+/// memory that was taken.
 fn refused(bytes: &[u8]) -> (FrameError, usize) {
     let refuse = |chunk| {
         let mut deframer = Deframer::new(Limits::default());
@@ -69,7 +70,7 @@ fn each_unreadable_header_has_its_reason() {
 }
 
 #[test]
-fn the_smallest_and_the_largest_size_are_taken() {
+fn the_smallest_and_the_largest_size_are_accepted() {
     let _alone = alone();
     let mut deframer = Deframer::new(Limits::default());
     let smallest = [header(11, 0, 0), vec![9]].concat();
@@ -81,7 +82,7 @@ fn the_smallest_and_the_largest_size_are_taken() {
 }
 
 #[test]
-fn an_announced_size_takes_no_memory_before_its_bytes_come() {
+fn an_announced_size_takes_no_memory_before_its_bytes_arrive() {
     let _alone = alone();
     let (deframer, taken) = memory_of(|| {
         let mut deframer = Deframer::new(Limits::default());
@@ -96,7 +97,7 @@ fn an_announced_size_takes_no_memory_before_its_bytes_come() {
 }
 
 #[test]
-fn what_does_not_inflate_is_refused() {
+fn a_broken_zlib_stream_is_refused() {
     let _alone = alone();
     let whole = deflate(&[7; 5000]);
     let mut broken = whole.clone();
@@ -113,7 +114,7 @@ fn what_does_not_inflate_is_refused() {
 }
 
 #[test]
-fn zeros_behind_a_zlib_stream_are_padding() {
+fn zeros_after_a_zlib_stream_are_padding() {
     let _alone = alone();
     let mut stream = deflate(&[7; 5000]);
     stream.resize(5000, 0);
@@ -140,7 +141,7 @@ fn a_bomb_takes_no_more_than_the_limit() {
     assert!(taken < 4 * limit, "{taken} bytes");
 }
 
-/// Also the buffer of a frame that was large and all right.
+/// The buffer of a large valid frame is freed after it.
 #[test]
 fn a_large_frame_leaves_no_memory_behind() {
     let _alone = alone();
@@ -204,7 +205,7 @@ fn a_message_that_is_cut_off_is_refused() {
 }
 
 #[test]
-fn no_count_is_believed() {
+fn an_announced_count_takes_no_memory() {
     let _alone = alone();
     fn taken<T: Unmarshal>(bytes: &[u8]) -> usize {
         let (value, taken) = memory_of(|| T::unmarshal(&mut Reader::new(bytes)).map(|_| ()));
@@ -226,7 +227,7 @@ fn no_count_is_believed() {
 type Deep = Vec<Vec<Vec<Vec<i32>>>>;
 
 #[test]
-fn nesting_has_an_end() {
+fn nesting_past_the_limit_is_refused() {
     let _alone = alone();
     let deep: Deep = vec![vec![vec![vec![7]]]];
     let mut bytes = Vec::new();
@@ -256,7 +257,7 @@ impl Unmarshal for Tree {
 }
 
 #[test]
-fn a_recursive_type_ends_before_the_stack_does() {
+fn a_recursive_type_fails_before_the_stack_overflows() {
     let _alone = alone();
     let endless = 1_u32.to_be_bytes().repeat(1 << 20);
     let parsed = Tree::unmarshal(&mut Reader::new(&endless));

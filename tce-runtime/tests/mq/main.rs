@@ -26,6 +26,8 @@ mod acknowledged;
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod blocked;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod bytes;

@@ -14,7 +14,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn a_call_leaves_when_it_is_made() {
+async fn a_call_is_sent_before_it_is_awaited() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let call = proxy.call::<_, ()>(&NOTE, (7,));
@@ -43,20 +43,20 @@ async fn results_may_be_awaited_in_any_order() {
 async fn a_callback_gets_the_result_or_the_error() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
-    let (say, heard) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let call = proxy.call::<_, String>(&ECHO, ("pingpang",));
-    call.on_return(|result| say.send(result.unwrap()).unwrap());
-    assert_eq!(within(heard).await.unwrap(), "pingpang");
+    call.on_return(|result| sender.send(result.unwrap()).unwrap());
+    assert_eq!(within(receiver).await.unwrap(), "pingpang");
 
-    let (say, heard) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let call = proxy.call::<_, ()>(&GATE, ());
-    call.on_return(|result| say.send(result.unwrap_err().code()).unwrap());
+    call.on_return(|result| sender.send(result.unwrap_err().code()).unwrap());
     proxy.connection().close();
-    assert_eq!(within(heard).await.unwrap(), ErrorCode::ConnectionLost);
+    assert_eq!(within(receiver).await.unwrap(), ErrorCode::ConnectionLost);
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_runs_and_leaves_nothing_behind() {
+async fn a_dropped_call_runs_and_frees_its_slot() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let calls: Vec<_> = (0..100)
@@ -70,7 +70,7 @@ async fn a_call_that_is_dropped_runs_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_while_it_waits_leaves_nothing_behind() {
+async fn a_call_cancelled_while_pending_frees_its_slot() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let waiting = tokio::spawn(proxy.call::<_, ()>(&GATE, ()));
@@ -80,9 +80,9 @@ async fn a_call_that_is_cancelled_while_it_waits_leaves_nothing_behind() {
     assert_eq!(proxy.connection().calls_in_flight(), 0);
 }
 
-/// Past the limit calls wait for a place, and get one as others end.
+/// Calls past the limit wait, and are sent as others complete.
 #[tokio::test]
-async fn more_calls_than_may_be_in_flight_wait_their_turn() {
+async fn calls_past_the_limit_of_calls_in_flight_wait() {
     let server = serve(Options::default()).await;
     let options = Options {
         connection: ConnectionLimits {
@@ -108,7 +108,7 @@ async fn more_calls_than_may_be_in_flight_wait_their_turn() {
     }
     assert!(*most.lock().unwrap() <= 4);
     assert_eq!(server.probe.notes.lock().unwrap().len(), 100);
-    eventually("none is in flight", || {
+    eventually("no call is in flight", || {
         proxy.connection().calls_in_flight() == 0
     })
     .await;

@@ -1,4 +1,4 @@
-//! More than the other side takes at the moment.
+//! Back-pressure: more data than the peer reads at the moment.
 
 use std::time::Duration;
 
@@ -34,37 +34,37 @@ async fn large_both_ways(server: &Server) {
     echo_blobs(&server.proxy().await, 256, 256 << 10).await;
 }
 
-/// Neither side may stop reading for the reason that its own calls wait.
+/// A side whose own calls wait for capacity must go on reading.
 #[tokio::test]
-async fn large_calls_with_large_answers_do_not_stop_each_other() {
+async fn large_calls_with_large_answers_do_not_deadlock() {
     large_both_ways(&serve(Options::default()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_calls_with_large_answers_do_not_stop_each_other_on_many_threads() {
+async fn large_calls_with_large_answers_do_not_deadlock_on_many_threads() {
     large_both_ways(&serve(Options::default()).await).await;
 }
 
 #[tokio::test]
-async fn large_calls_in_both_directions_end_too() {
+async fn large_calls_in_both_directions_complete() {
     let server = serve(Options::default()).await;
-    let (say, mut heard) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel(1);
     server.adapter.on_event(move |connection, event| {
         if *event == ConnectionEvent::Connected {
-            say.try_send(connection.clone()).unwrap();
+            sender.try_send(connection.clone()).unwrap();
         }
     });
-    let there = server.proxy().await;
-    there.connection().add_servant(Probe::default());
-    let back = Proxy::new(&within(heard.recv()).await.unwrap());
+    let forward = server.proxy().await;
+    forward.connection().add_servant(Probe::default());
+    let back = Proxy::new(&within(receiver.recv()).await.unwrap());
     tokio::join!(
-        echo_blobs(&there, 16, 64 << 10),
+        echo_blobs(&forward, 16, 64 << 10),
         echo_blobs(&back, 16, 64 << 10)
     );
 }
 
-/// A million calls to a peer that reads when it likes: memory stays as it is,
-/// and all arrive, in order.
+/// A million calls to a peer that pauses between reads: memory stays bounded,
+/// and all calls arrive in order.
 #[tokio::test]
 async fn a_million_oneway_calls_to_a_slow_reader() {
     let count: i32 = 1_000_000;
@@ -97,7 +97,7 @@ async fn a_million_oneway_calls_to_a_slow_reader() {
 }
 
 #[tokio::test]
-async fn a_oneway_call_that_finds_no_room_until_its_timeout_says_so() {
+async fn a_call_without_capacity_until_its_timeout_fails_with_sendfailed() {
     let peer = RawServer::listen().await;
     let options = Options {
         connection: ConnectionLimits {
@@ -108,7 +108,7 @@ async fn a_oneway_call_that_finds_no_room_until_its_timeout_says_so() {
     };
     let communicator = Communicator::with_options(options);
     let proxy = connect(&communicator, &peer.endpoint()).await;
-    let _deaf = peer.accept().await;
+    let _peer_that_never_reads = peer.accept().await;
     let proxy = proxy.with_timeout(Duration::from_millis(100));
     let data = vec![0_u8; 64 << 10];
     let error = loop {

@@ -1,4 +1,4 @@
-//! Both sides call, on one connection.
+//! Calls in both directions of one connection.
 
 use tce_runtime::{Connection, ConnectionEvent, ErrorCode, Proxy, config::Options};
 use tokio::sync::mpsc;
@@ -10,16 +10,16 @@ use crate::common::{
 
 /// A client with a servant, and the server's end of its connection.
 async fn both_ends(server: &Server) -> (Proxy, Probe, Connection) {
-    let (say, mut heard) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel(1);
     server.adapter.on_event(move |connection, event| {
         if *event == ConnectionEvent::Connected {
-            say.try_send(connection.clone()).unwrap();
+            sender.try_send(connection.clone()).unwrap();
         }
     });
     let proxy = server.proxy().await;
     let probe = Probe::default();
     proxy.connection().add_servant(probe.clone());
-    let connection = within(heard.recv()).await.unwrap();
+    let connection = within(receiver.recv()).await.unwrap();
     (proxy, probe, connection)
 }
 
@@ -76,7 +76,7 @@ async fn both_call_at_once_on_many_threads() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_servant_says_so() {
+async fn a_call_back_to_a_client_without_a_servant_fails() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let error = soon(proxy.call::<_, String>(&CALL_BACK, ("x",)))
@@ -87,13 +87,14 @@ async fn a_client_without_a_servant_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_calls_a_client_that_has_gone_is_told_at_once() {
+async fn a_call_to_a_disconnected_client_fails_at_once() {
     let server = serve(Options::default()).await;
     let (proxy, _, connection) = both_ends(&server).await;
     let back = Proxy::new(&connection);
     works(&back).await;
     proxy.connection().close();
-    crate::common::watching::eventually("it is down", || !connection.is_connected()).await;
+    crate::common::watching::eventually("the connection is down", || !connection.is_connected())
+        .await;
     let error = soon(back.call::<_, String>(&ECHO, ("x",)))
         .await
         .unwrap_err();

@@ -1,4 +1,4 @@
-//! Endpoints that compress.
+//! Endpoints with `compress=1`.
 
 use tce_runtime::{Communicator, Proxy, config::Options};
 
@@ -26,8 +26,8 @@ async fn round_trips(proxy: &Proxy) {
 
 #[tokio::test]
 async fn either_side_may_compress() {
-    for listens in ["", "?compress=1"] {
-        let endpoint = format!("tcp://127.0.0.1:0{listens}");
+    for query in ["", "?compress=1"] {
+        let endpoint = format!("tcp://127.0.0.1:0{query}");
         let server = serve_at(&endpoint, Options::default()).await;
         for compress in [false, true] {
             let mut endpoint = server.endpoint().clone();

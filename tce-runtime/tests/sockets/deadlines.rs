@@ -1,4 +1,4 @@
-//! How long a call waits.
+//! Timeouts of calls.
 
 use std::time::{Duration, Instant};
 
@@ -16,21 +16,21 @@ use crate::common::{
 
 const SHORT: Duration = Duration::from_millis(50);
 
-async fn times_out(proxy: &Proxy, least: Duration) {
+async fn times_out(proxy: &Proxy, at_least: Duration) {
     let start = Instant::now();
     let error = within(proxy.call::<_, ()>(&GATE, ())).await.unwrap_err();
     let took = start.elapsed();
     assert_eq!(error.code(), ErrorCode::Timeout, "{error}");
-    assert!(least <= took && took < SOON, "it took {took:?}");
+    assert!(at_least <= took && took < SOON, "it took {took:?}");
 }
 
 #[test]
-fn a_call_waits_half_a_minute_unless_told_otherwise() {
+fn the_default_timeout_is_30_seconds() {
     assert_eq!(Options::default().timeout, Duration::from_secs(30));
 }
 
 #[tokio::test]
-async fn the_communicator_says_how_long_its_calls_wait() {
+async fn a_communicators_timeout_holds_for_its_calls() {
     let server = serve(Options::default()).await;
     let options = Options {
         timeout: SHORT,
@@ -40,18 +40,18 @@ async fn the_communicator_says_how_long_its_calls_wait() {
 }
 
 #[tokio::test]
-async fn a_proxy_says_it_for_its_own_calls_alone() {
+async fn a_proxys_timeout_holds_for_its_own_calls_only() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let hasty = proxy.with_timeout(SHORT);
     times_out(&hasty, SHORT).await;
     within(proxy.call::<_, ()>(&SLEEP, (100,)))
         .await
-        .expect("the proxy that it comes from waits on");
+        .expect("the original proxy keeps its timeout");
 }
 
 #[tokio::test]
-async fn deadlines_of_one_connection_pass_in_their_own_order() {
+async fn a_shorter_deadline_of_a_later_call_expires_first() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let long = proxy.with_timeout(Duration::from_millis(150));
@@ -61,7 +61,7 @@ async fn deadlines_of_one_connection_pass_in_their_own_order() {
 }
 
 #[tokio::test]
-async fn a_timeout_without_end_is_one() {
+async fn an_unbounded_timeout_is_accepted() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await.with_timeout(Duration::MAX);
     works(&proxy).await;
@@ -69,7 +69,7 @@ async fn a_timeout_without_end_is_one() {
 }
 
 #[tokio::test]
-async fn limits_of_time_without_end_are_none() {
+async fn unbounded_time_limits_never_expire() {
     let connection = ConnectionLimits {
         frame_time: Duration::MAX,
         stall_time: Duration::MAX,
@@ -88,9 +88,9 @@ async fn limits_of_time_without_end_are_none() {
     assert!(answer == data);
 }
 
-/// A call that never left must not take the clock of those that do.
+/// A call that was not sent must not stop the deadline timer of later calls.
 #[tokio::test]
-async fn a_call_that_is_too_large_leaves_the_clock_running() {
+async fn a_call_that_is_too_large_leaves_the_deadline_timer_running() {
     let server = serve(Options::default()).await;
     let limits = Limits {
         max_frame: 1000,
@@ -111,9 +111,9 @@ async fn a_call_that_is_too_large_leaves_the_clock_running() {
     works(&proxy).await;
 }
 
-/// The same, of a call that waited for room and went later.
+/// The same for a call that waited for capacity before it was sent.
 #[tokio::test]
-async fn a_call_that_waited_for_room_keeps_its_deadline() {
+async fn a_call_that_waited_for_capacity_keeps_its_deadline() {
     let peer = RawServer::listen().await;
     let communicator = tce_runtime::Communicator::new();
     let proxy = Proxy::connect(&communicator, &peer.endpoint().to_string())
@@ -121,7 +121,7 @@ async fn a_call_that_waited_for_room_keeps_its_deadline() {
         .unwrap();
     let mut raw = peer.accept().await;
     let data = vec![0_u8; 1 << 20];
-    // Fills the socket and then the send buffer; the last call has no room.
+    // Fills the socket and then the send buffer; the last call waits for capacity.
     let flood = tokio::spawn({
         let proxy = proxy.with_timeout(Duration::from_secs(60));
         async move {

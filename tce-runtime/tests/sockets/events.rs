@@ -1,4 +1,4 @@
-//! What a connection tells of itself.
+//! Connection events.
 
 use std::time::Duration;
 
@@ -11,59 +11,68 @@ use crate::common::{
     watching::{eventually, within},
 };
 
-/// A listener, and what it heard.
+/// A listener, and the events that it received.
 fn listener() -> (
     impl Fn(&Connection, &ConnectionEvent) + Send + Sync,
     mpsc::Receiver<ConnectionEvent>,
 ) {
-    let (say, heard) = mpsc::channel(100);
-    let tell = move |_: &Connection, event: &ConnectionEvent| {
-        say.try_send(event.clone()).unwrap();
+    let (sender, events) = mpsc::channel(100);
+    let listener_fn = move |_: &Connection, event: &ConnectionEvent| {
+        sender.try_send(event.clone()).unwrap();
     };
-    (tell, heard)
+    (listener_fn, events)
 }
 
-async fn reason(heard: &mut mpsc::Receiver<ConnectionEvent>) -> String {
-    match within(heard.recv()).await.unwrap() {
+async fn reason(events: &mut mpsc::Receiver<ConnectionEvent>) -> String {
+    match within(events.recv()).await.unwrap() {
         ConnectionEvent::Disconnected { reason } => reason,
-        other => panic!("{other:?} came instead"),
+        other => panic!("expected Disconnected, got {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn an_adapter_hears_of_each_connection() {
+async fn an_adapter_reports_each_connection() {
     let server = serve(Options::default()).await;
-    let (tell, mut heard) = listener();
-    server.adapter.on_event(tell);
+    let (listener_fn, mut events) = listener();
+    server.adapter.on_event(listener_fn);
     let proxy = server.proxy().await;
-    assert_eq!(within(heard.recv()).await, Some(ConnectionEvent::Connected));
+    assert_eq!(
+        within(events.recv()).await,
+        Some(ConnectionEvent::Connected)
+    );
     drop(proxy);
-    assert!(reason(&mut heard).await.contains("by the peer"));
+    assert!(reason(&mut events).await.contains("by the peer"));
 
     let mut raw = Raw::connect(server.endpoint()).await;
-    assert_eq!(within(heard.recv()).await, Some(ConnectionEvent::Connected));
+    assert_eq!(
+        within(events.recv()).await,
+        Some(ConnectionEvent::Connected)
+    );
     raw.send(b"GET / HTTP/1.1").await;
-    assert!(reason(&mut heard).await.contains("magic"));
+    assert!(reason(&mut events).await.contains("magic"));
 }
 
 #[tokio::test]
-async fn a_client_hears_of_its_connection_down_and_up_again() {
+async fn a_client_reports_disconnect_and_reconnect() {
     let server = serve(Options::default()).await;
     let endpoint = server.endpoint().to_string();
     let proxy = server.proxy().await;
-    let (tell, mut heard) = listener();
-    proxy.connection().on_event(tell);
+    let (listener_fn, mut events) = listener();
+    proxy.connection().on_event(listener_fn);
     server.adapter.shutdown(Duration::ZERO).await;
-    reason(&mut heard).await;
-    let _again = serve_at(&endpoint, Options::default()).await;
-    assert_eq!(within(heard.recv()).await, Some(ConnectionEvent::Connected));
+    reason(&mut events).await;
+    let _restarted = serve_at(&endpoint, Options::default()).await;
+    assert_eq!(
+        within(events.recv()).await,
+        Some(ConnectionEvent::Connected)
+    );
     works(&proxy).await;
     proxy.connection().close();
-    assert!(reason(&mut heard).await.contains("on this side"));
+    assert!(reason(&mut events).await.contains("on this side"));
 }
 
 #[tokio::test]
-async fn a_listener_that_panics_hurts_no_connection() {
+async fn a_panicking_listener_leaves_the_connection_open() {
     let server = serve(Options::default()).await;
     let endpoint = server.endpoint().to_string();
     server.adapter.on_event(|_, _| panic!("on purpose"));
@@ -71,9 +80,9 @@ async fn a_listener_that_panics_hurts_no_connection() {
     proxy.connection().on_event(|_, _| panic!("on purpose"));
     works(&proxy).await;
     server.adapter.shutdown(Duration::ZERO).await;
-    let again = serve_at(&endpoint, Options::default()).await;
-    eventually("it is up again", || {
-        again.adapter.connections() == 1 && proxy.connection().is_connected()
+    let restarted = serve_at(&endpoint, Options::default()).await;
+    eventually("reconnected", || {
+        restarted.adapter.connections() == 1 && proxy.connection().is_connected()
     })
     .await;
     works(&proxy).await;

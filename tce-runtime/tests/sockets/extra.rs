@@ -1,4 +1,4 @@
-//! The context map, both ways.
+//! The extra of calls and of RETURNs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn what_a_proxy_says_reaches_the_servant_and_nobody_else() {
+async fn a_proxys_extra_is_sent_with_its_own_calls_only() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let named = proxy.with_extra([("name", "scott.bo"), ("town", "小猫")]);
@@ -28,7 +28,7 @@ async fn what_a_proxy_says_reaches_the_servant_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_a_servant_adds_comes_back_beside_the_result() {
+async fn extra_set_by_a_servant_returns_with_the_result() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await.with_extra([("name", "scott.bo")]);
     let call = proxy.call::<_, BTreeMap<String, String>>(&CIRCUMSTANCES, ());
@@ -38,7 +38,7 @@ async fn what_a_servant_adds_comes_back_beside_the_result() {
 }
 
 #[tokio::test]
-async fn credentials_are_the_first_calls_alone() {
+async fn credentials_are_sent_with_the_first_call_only() {
     let server = serve(Options::default()).await;
     let options = Options {
         token: Some("A1001".to_owned()),
@@ -53,7 +53,7 @@ async fn credentials_are_the_first_calls_alone() {
 }
 
 #[tokio::test]
-async fn too_much_of_it_is_refused_and_the_connection_lives() {
+async fn an_extra_past_the_limits_is_refused_and_the_connection_stays_open() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let heavy = proxy.with_extra([("name", "x".repeat(65 << 10))]);

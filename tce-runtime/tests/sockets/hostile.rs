@@ -1,5 +1,5 @@
-//! Peers that mean no good, or speak something else: they are refused, and
-//! nobody else notices.
+//! Peers that are hostile or speak another protocol: they are refused, and other
+//! connections are not affected.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn header(size: u32, compress: u8, encrypt: u8) -> Vec<u8> {
     bytes
 }
 
-/// What can't be followed by anything that makes sense.
+/// Streams after which the start of the next frame is unknown.
 fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     let mut broken = deflate(&[7; 1000]);
     broken[5] ^= 0xFF;
@@ -52,7 +52,7 @@ async fn is_refused(server: &Server, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_closes_its_connection_and_no_other() {
+async fn an_unreadable_stream_closes_its_own_connection_only() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     for (what, bytes) in unreadable() {
@@ -67,7 +67,7 @@ async fn what_can_not_be_read_closes_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn whoever_attacks_for_long_takes_no_memory() {
+async fn repeated_attacks_take_no_memory() {
     let server = serve(Options::default()).await;
     let attacks = unreadable();
     for (_, bytes) in &attacks {
@@ -79,14 +79,14 @@ async fn whoever_attacks_for_long_takes_no_memory() {
             is_refused(&server, bytes).await;
         }
     }
-    // The other tests of this process take some, too.
+    // Other tests of this process allocate, too.
     let grown = resident().saturating_sub(before);
     assert!(grown < 200 << 20, "{grown} bytes more");
     works(&server.proxy().await).await;
 }
 
 #[tokio::test]
-async fn a_message_that_makes_no_sense_costs_itself_alone() {
+async fn an_undecodable_message_leaves_the_connection_open() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     let mut million_pairs = Message::call(1, ECHO.opidx(), string("x")).bytes();
@@ -110,7 +110,7 @@ async fn a_message_that_makes_no_sense_costs_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_frame_has_to_end_in_time_and_silence_between_frames_may_last() {
+async fn frame_time_limits_a_frame_but_not_the_time_between_frames() {
     let frame_time = Duration::from_millis(200);
     let options = Options {
         connection: ConnectionLimits {
@@ -131,9 +131,9 @@ async fn a_frame_has_to_end_in_time_and_silence_between_frames_may_last() {
     idle.call(&call).await;
 }
 
-/// A byte now and then does not buy more time.
+/// Single bytes do not extend the time limit of a frame.
 #[tokio::test]
-async fn a_frame_that_drips_is_cut_off() {
+async fn a_frame_sent_byte_by_byte_is_cut_off_at_its_time_limit() {
     let options = Options {
         connection: ConnectionLimits {
             frame_time: Duration::from_millis(200),
@@ -153,13 +153,13 @@ async fn a_frame_that_drips_is_cut_off() {
         {
             break;
         }
-        assert!(start.elapsed() < SOON, "it may drip for ever");
+        assert!(start.elapsed() < SOON, "the frame is never cut off");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[tokio::test]
-async fn whoever_never_reads_is_cut_off_and_takes_little_memory() {
+async fn a_peer_that_never_reads_is_cut_off_and_takes_little_memory() {
     let options = Options {
         connection: ConnectionLimits {
             stall_time: Duration::from_millis(300),
@@ -169,10 +169,10 @@ async fn whoever_never_reads_is_cut_off_and_takes_little_memory() {
     };
     let server = serve(options).await;
     let proxy = server.proxy().await;
-    let deaf = Raw::connect(server.endpoint()).await;
-    let (_kept, mut writer) = deaf.0.into_split();
+    let peer = Raw::connect(server.endpoint()).await;
+    let (_reader, mut writer) = peer.0.into_split();
     let before = resident();
-    // A gigabyte of answers, if they were made.
+    // The answers would take a gigabyte.
     let calls = tokio::spawn(async move {
         let call = Message::call(1, GROW.opidx(), int(1 << 20)).frame();
         for _ in 0..1024 {
@@ -185,7 +185,7 @@ async fn whoever_never_reads_is_cut_off_and_takes_little_memory() {
         }
         writer
     });
-    eventually("the deaf peer is gone", || {
+    eventually("the peer that never reads is disconnected", || {
         server.adapter.connections() == 1
     })
     .await;
@@ -195,9 +195,9 @@ async fn whoever_never_reads_is_cut_off_and_takes_little_memory() {
     within(calls).await.unwrap();
 }
 
-/// Who reads slowly and steadily is not deaf, however long it takes.
+/// A peer that reads slowly but steadily does not count as stalled.
 #[tokio::test]
-async fn whoever_reads_slowly_is_kept() {
+async fn a_slow_reader_stays_connected() {
     let stall_time = Duration::from_millis(600);
     let options = Options {
         connection: ConnectionLimits {

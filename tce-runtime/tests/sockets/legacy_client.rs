@@ -1,4 +1,4 @@
-//! Our server to the existing clients, byte for byte (`spec/wire.md`).
+//! Our server and the existing clients, byte for byte (`spec/wire.md`).
 
 use tce_runtime::{ErrorCode, config::Options};
 
@@ -13,7 +13,7 @@ fn echo(sequence: u32) -> Message {
 }
 
 #[tokio::test]
-async fn every_spelling_of_a_twoway_call_is_answered() {
+async fn every_encoding_of_a_twoway_call_is_answered() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     for calltype in [0x01, 0x11, 0x41, 0x51] {
@@ -62,12 +62,15 @@ async fn a_compressed_call_is_answered_uncompressed() {
         raw.send(&frame(1, &stream)).await;
         let answer = raw.next().await.unwrap();
         assert_eq!((answer.compress, answer.message.params), (0, text.clone()));
-        assert_ne!(answer.version, PYTHON, "nobody reads it; ours is Java's");
+        assert_ne!(
+            answer.version, PYTHON,
+            "receivers ignore it; ours is Java's"
+        );
     }
 }
 
 #[tokio::test]
-async fn the_pieces_of_a_stream_mean_nothing() {
+async fn a_stream_may_be_split_at_any_byte() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     for byte in echo(1).frame() {
@@ -86,7 +89,7 @@ async fn the_pieces_of_a_stream_mean_nothing() {
 }
 
 #[tokio::test]
-async fn a_gateway_gets_back_what_it_routes_by() {
+async fn a_return_repeats_what_a_gateway_routes_by() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     let pairs = [("__user_id__", "u7"), ("name", "scott.bo")];
@@ -106,7 +109,7 @@ async fn a_gateway_gets_back_what_it_routes_by() {
 }
 
 #[tokio::test]
-async fn everyone_else_gets_no_extra_but_the_text_of_an_error() {
+async fn without_a_gateway_a_return_has_no_extra_but_the_error_text() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     let call = Message {
@@ -125,7 +128,7 @@ async fn everyone_else_gets_no_extra_but_the_text_of_an_error() {
 }
 
 #[tokio::test]
-async fn bytes_after_the_parameters_are_a_newer_peers_business() {
+async fn bytes_after_the_parameters_are_ignored() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     let mut call = echo(1);
@@ -135,7 +138,7 @@ async fn bytes_after_the_parameters_are_a_newer_peers_business() {
 }
 
 #[tokio::test]
-async fn what_is_no_call_is_dropped_and_the_connection_lives() {
+async fn messages_other_than_calls_are_dropped_and_the_connection_stays_open() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     let reserved_type = Message {
@@ -146,8 +149,8 @@ async fn what_is_no_call_is_dropped_and_the_connection_lives() {
         calltype: 0x10,
         ..echo(2)
     };
-    let nobodys_return = Message::returning(3, 0, vec![]);
-    for message in [reserved_type, no_calltype, nobodys_return] {
+    let unmatched_return = Message::returning(3, 0, vec![]);
+    for message in [reserved_type, no_calltype, unmatched_return] {
         raw.send(&message.frame()).await;
     }
     assert_eq!(raw.call(&echo(4)).await.sequence, 4);
@@ -159,7 +162,7 @@ async fn a_oneway_call_gets_no_answer_even_when_it_fails() {
     let mut raw = Raw::connect(server.endpoint()).await;
     let calls = [
         Message::call(1, NOTE.opidx(), int(1)),
-        Message::call(2, ECHO.opidx(), string("a result that nobody wants")),
+        Message::call(2, ECHO.opidx(), string("a result that is not sent")),
         Message::call(3, NOTE.opidx(), vec![]),
         Message::call(4, PANIC_NOW.opidx(), vec![]),
         Message::call(5, 99, vec![]),
@@ -184,7 +187,7 @@ async fn a_oneway_call_gets_no_answer_even_when_it_fails() {
 }
 
 #[tokio::test]
-async fn answers_leave_in_the_order_in_which_they_are_ready() {
+async fn answers_are_sent_in_the_order_of_completion() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     raw.send(&Message::call(1, GATE.opidx(), vec![]).frame())

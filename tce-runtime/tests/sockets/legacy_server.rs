@@ -1,4 +1,4 @@
-//! Our client to the existing servers, byte for byte (`spec/wire.md`).
+//! Our client and the existing servers, byte for byte (`spec/wire.md`).
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tce_runtime::{Communicator, ErrorCode, Proxy, Side, config::Options};
 
 use crate::common::{
     probe::{ECHO, GATE, NOTE, Probe, connect, serve_at, works},
-    raw::{Arrived, Message, Raw, RawServer, deflate, frame, int, string},
+    raw::{Message, Raw, RawServer, ReceivedFrame, deflate, frame, int, string},
     watching::{eventually, soon, within},
 };
 
@@ -22,7 +22,7 @@ async fn pair(options: Options) -> (RawServer, Proxy, Raw) {
 async fn our_calls_have_the_bytes_that_existing_servers_read() {
     let (_server, proxy, mut raw) = pair(Options::default()).await;
     proxy.oneway(&NOTE, (7,)).await.unwrap();
-    let Arrived {
+    let ReceivedFrame {
         compress,
         version,
         message,
@@ -56,7 +56,7 @@ async fn a_sequence_is_not_used_twice() {
 }
 
 #[tokio::test]
-async fn an_error_that_repeats_nothing_but_the_sequence_finds_its_call() {
+async fn an_error_matches_its_call_by_the_sequence_alone() {
     let (_server, proxy, mut raw) = pair(Options::default()).await;
     let first = proxy.call::<_, String>(&ECHO, ("first",));
     let second = proxy.call::<_, String>(&ECHO, ("second",));
@@ -71,7 +71,7 @@ async fn an_error_that_repeats_nothing_but_the_sequence_finds_its_call() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_in_all_its_spellings() {
+async fn every_encoding_of_an_answer_is_read() {
     let (_server, proxy, mut raw) = pair(Options::default()).await;
     let answer = |sequence| {
         let params = [string("hi"), vec![9; 50]].concat();
@@ -79,7 +79,7 @@ async fn an_answer_is_read_in_all_its_spellings() {
     };
     let plain = |sequence| answer(sequence).frame();
     let compressed = |sequence| frame(1, &deflate(&answer(sequence).bytes()));
-    let whole_extra = |sequence| {
+    let repeated_key = |sequence| {
         answer(sequence)
             .with_extra(&[("a", "b"), ("a", "c")])
             .frame()
@@ -90,11 +90,11 @@ async fn an_answer_is_read_in_all_its_spellings() {
         stream.resize(plain.len(), 0);
         frame(1, &stream)
     };
-    let spellings: [&dyn Fn(u32) -> Vec<u8>; 4] = [&plain, &compressed, &whole_extra, &java];
-    for spelling in spellings {
+    let encodings: [&dyn Fn(u32) -> Vec<u8>; 4] = [&plain, &compressed, &repeated_key, &java];
+    for encoding in encodings {
         let call = proxy.call::<_, String>(&ECHO, ("x",));
         let sequence = raw.message().await.sequence;
-        raw.send(&spelling(sequence)).await;
+        raw.send(&encoding(sequence)).await;
         assert_eq!(soon(call).await.unwrap(), "hi");
     }
 }
@@ -127,7 +127,7 @@ fn credentials() -> Options {
     }
 }
 
-fn are_there(message: &Message) -> bool {
+fn has_credentials(message: &Message) -> bool {
     let pairs = (message.extra("__token__"), message.extra("__device_id__"));
     if pairs == (Some("A1001"), Some("phone")) {
         return true;
@@ -142,10 +142,10 @@ async fn the_first_message_of_each_connection_carries_the_credentials() {
     let named = proxy.with_extra([("name", "scott")]);
     let lost = named.call::<_, String>(&ECHO, ("x",));
     let message = raw.message().await;
-    assert!(are_there(&message));
+    assert!(has_credentials(&message));
     assert_eq!(message.extra("name"), Some("scott"));
     proxy.oneway(&NOTE, (1,)).await.unwrap();
-    assert!(!are_there(&raw.message().await));
+    assert!(!has_credentials(&raw.message().await));
 
     drop(raw);
     assert_eq!(
@@ -154,26 +154,26 @@ async fn the_first_message_of_each_connection_carries_the_credentials() {
     );
     let mut raw = server.accept().await;
     proxy.oneway(&NOTE, (1,)).await.unwrap();
-    assert!(are_there(&raw.message().await), "after connecting again");
+    assert!(has_credentials(&raw.message().await), "after reconnecting");
     proxy.oneway(&NOTE, (1,)).await.unwrap();
-    assert!(!are_there(&raw.message().await));
+    assert!(!has_credentials(&raw.message().await));
 }
 
-/// A gateway learns the user from the first CALL: a RETURN says nothing to it.
+/// A gateway reads credentials from the first CALL, not from a RETURN.
 #[tokio::test]
-async fn an_answer_of_ours_does_not_take_the_credentials_place() {
+async fn a_return_sent_first_does_not_carry_the_credentials() {
     let (_server, proxy, mut raw) = pair(credentials()).await;
     let probe = Probe::default();
     proxy.connection().add_servant(probe.clone());
     let call = Message::call(1, ECHO.opidx(), string("from the server"));
-    assert!(!are_there(&raw.call(&call).await));
+    assert!(!has_credentials(&raw.call(&call).await));
     raw.send(&Message::call(2, GATE.opidx(), vec![]).frame())
         .await;
     probe.0.gate_reached(1).await;
     probe.0.gate.add_permits(1);
-    assert!(!are_there(&raw.message().await));
+    assert!(!has_credentials(&raw.message().await));
     proxy.oneway(&NOTE, (1,)).await.unwrap();
-    assert!(are_there(&raw.message().await));
+    assert!(has_credentials(&raw.message().await));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn an_endpoint_that_compresses_does_so_from_101_bytes_on() {
 }
 
 #[tokio::test]
-async fn what_does_not_get_smaller_stays_as_it_is() {
+async fn incompressible_payloads_arrive_unchanged() {
     let server = serve_at("tcp://127.0.0.1:0?compress=1", Options::default()).await;
     let proxy = server.proxy().await;
     let mut noise = 1_u32;

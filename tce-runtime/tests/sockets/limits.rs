@@ -1,4 +1,4 @@
-//! What is too large or too many, and what becomes of it.
+//! Limits of sizes and counts, and what happens past them.
 
 use tce_runtime::{
     ErrorCode, Side,
@@ -13,7 +13,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn a_call_that_is_too_large_is_not_sent_and_the_connection_lives() {
+async fn a_call_that_is_too_large_fails_and_the_connection_stays_open() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let data = vec![0_u8; 4 << 20];
@@ -31,7 +31,7 @@ async fn a_call_that_is_too_large_is_not_sent_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_says_so() {
+async fn an_answer_that_is_too_large_fails_its_call() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let error = soon(proxy.call::<_, Vec<u8>>(&GROW, (5 << 20,)))
@@ -45,7 +45,7 @@ async fn an_answer_that_is_too_large_says_so() {
 }
 
 #[tokio::test]
-async fn the_largest_message_passes() {
+async fn the_largest_message_is_accepted() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let largest = Limits::default().max_frame - 100;
@@ -54,9 +54,9 @@ async fn the_largest_message_passes() {
     assert!(answer == data);
 }
 
-/// A peer with more calls than it may have is read later, and loses none.
+/// Past `served_calls` the peer's messages wait to be read; no call is lost.
 #[tokio::test]
-async fn calls_past_the_servants_limit_wait_and_none_is_lost() {
+async fn calls_past_served_calls_wait_and_are_all_answered() {
     let limit = 5;
     let options = Options {
         connection: ConnectionLimits {
@@ -82,9 +82,9 @@ async fn calls_past_the_servants_limit_wait_and_none_is_lost() {
     assert!(most > 1 && most <= limit, "{most} ran at once");
 }
 
-/// Whoever is one too many is served once there is a place.
+/// A connection past the limit is accepted once another one has ended.
 #[tokio::test]
-async fn connections_past_the_limit_wait_for_a_place() {
+async fn connections_past_the_limit_wait() {
     let options = Options {
         connection: ConnectionLimits {
             connections: 2,
@@ -106,5 +106,8 @@ async fn connections_past_the_limit_wait_for_a_place() {
     drop(second);
     within(waiting).await.unwrap();
     drop(first);
-    eventually("nobody is left", || server.adapter.connections() == 0).await;
+    eventually("all connections have ended", || {
+        server.adapter.connections() == 0
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-//! Connections that end, and connections that are made again.
+//! Lost connections, and reconnecting.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::common::{
 async fn echo_error(proxy: &Proxy) -> ErrorCode {
     soon(proxy.call::<_, String>(&ECHO, ("x",)))
         .await
-        .expect_err("nobody is there")
+        .expect_err("no server listens")
         .code()
 }
 
 #[tokio::test]
-async fn a_cut_fails_calls_at_once_and_the_proxy_outlives_it() {
+async fn a_lost_connection_fails_calls_at_once_and_the_proxy_reconnects() {
     let server = serve(Options::default()).await;
     let endpoint = server.endpoint().to_string();
     let proxy = server.proxy().await;
@@ -37,26 +37,26 @@ async fn a_cut_fails_calls_at_once_and_the_proxy_outlives_it() {
     assert!(!proxy.connection().is_connected());
     assert_eq!(proxy.connection().calls_in_flight(), 0);
 
-    let _again = serve_at(&endpoint, Options::default()).await;
+    let _restarted = serve_at(&endpoint, Options::default()).await;
     works(&proxy).await;
     assert!(proxy.connection().is_connected());
 }
 
 #[tokio::test]
-async fn an_idle_proxy_connects_again_by_itself() {
+async fn an_idle_proxy_reconnects_by_itself() {
     let server = serve(Options::default()).await;
     let endpoint = server.endpoint().to_string();
     let proxy = server.proxy().await;
     server.adapter.shutdown(Duration::ZERO).await;
-    let again = serve_at(&endpoint, Options::default()).await;
-    eventually("the connection is up again", || {
-        again.adapter.connections() == 1 && proxy.connection().is_connected()
+    let restarted = serve_at(&endpoint, Options::default()).await;
+    eventually("reconnected", || {
+        restarted.adapter.connections() == 1 && proxy.connection().is_connected()
     })
     .await;
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_at_once() {
+async fn connecting_without_a_server_fails_at_once() {
     let peer = RawServer::listen().await;
     let endpoint = peer.endpoint();
     drop(peer);
@@ -75,9 +75,9 @@ async fn nobody_there_is_told_at_once() {
     assert!(error.text().contains("tpc"), "{error}");
 }
 
-/// A port forwarder whose target is down accepts, and closes.
+/// As a port forwarder does whose target is down.
 #[tokio::test]
-async fn a_peer_that_accepts_and_closes_keeps_nobody_waiting() {
+async fn a_peer_that_accepts_and_closes_fails_calls_at_once() {
     let peer = RawServer::listen().await;
     let endpoint = peer.endpoint().to_string();
     tokio::spawn(async move {
@@ -94,8 +94,8 @@ async fn a_peer_that_accepts_and_closes_keeps_nobody_waiting() {
     }
 }
 
-/// Both directions count their sequences from the start on a new connection:
-/// an answer that belongs to the old one would meet a stranger there.
+/// Sequences restart on each connection: an answer to a call of the old one
+/// would match another call on the new one.
 #[tokio::test]
 async fn an_answer_never_goes_to_the_next_connection() {
     let peer = RawServer::listen().await;
@@ -109,12 +109,12 @@ async fn an_answer_never_goes_to_the_next_connection() {
     drop(old);
 
     let mut new = peer.accept().await;
-    eventually("the proxy is up again", || {
+    eventually("the proxy has reconnected", || {
         proxy.connection().is_connected()
     })
     .await;
     probe.0.gate.add_permits(1);
-    eventually("the gate was passed", || {
+    eventually("the call has passed the gate", || {
         probe.0.gate.available_permits() == 0
     })
     .await;
@@ -126,14 +126,14 @@ async fn an_answer_never_goes_to_the_next_connection() {
 }
 
 #[tokio::test]
-async fn a_return_that_makes_no_sense_fails_its_call_at_once() {
+async fn an_undecodable_return_fails_its_call_at_once() {
     let peer = RawServer::listen().await;
     let proxy = connect(&Communicator::new(), &peer.endpoint()).await;
     let mut raw = peer.accept().await;
     let call = proxy.call::<_, String>(&ECHO, ("x",));
     let sequence = raw.message().await.sequence;
     let mut answer = Message::returning(sequence, 0, vec![]).bytes();
-    // An extra of more pairs than there are bytes.
+    // An extra that announces more pairs than the message has bytes.
     answer[17..21].copy_from_slice(&[0, 0, 2, 0]);
     raw.send(&crate::common::raw::frame(0, &answer)).await;
     let error = soon(call).await.unwrap_err();
@@ -145,7 +145,7 @@ async fn a_return_that_makes_no_sense_fails_its_call_at_once() {
 }
 
 #[tokio::test]
-async fn a_closed_connection_says_so() {
+async fn calls_on_a_closed_connection_fail_with_connection_lost() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let call = proxy.call::<_, ()>(&GATE, ());
@@ -155,7 +155,7 @@ async fn a_closed_connection_says_so() {
         ErrorCode::ConnectionLost
     );
     assert_eq!(echo_error(&proxy).await, ErrorCode::ConnectionLost);
-    eventually("the server has seen it", || {
+    eventually("the server has closed its side", || {
         server.adapter.connections() == 0
     })
     .await;

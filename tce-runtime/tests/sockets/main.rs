@@ -5,7 +5,7 @@
     reason = "numbers are cut to bytes on purpose"
 )]
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,6 +16,8 @@ mod asynchronous;
 mod back_pressure;
 #[cfg(test)]
 mod bidirectional;
+#[cfg(test)]
+mod busy_poll;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
@@ -38,8 +40,6 @@ mod limits;
 mod lost;
 #[cfg(test)]
 mod oneway;
-#[cfg(test)]
-mod polling;
 #[cfg(test)]
 mod servants;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Calls that nobody answers: they arrive all the same.
+//! Oneway calls: delivery, order and errors.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn they_arrive_in_order() {
+async fn oneway_calls_arrive_in_order() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     for number in 0..1000 {
@@ -22,7 +22,7 @@ async fn they_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn one_that_was_called_right_before_the_last_proxy_goes_arrives() {
+async fn a_oneway_call_right_before_the_last_proxy_is_dropped_arrives() {
     let server = serve(Options::default()).await;
     for number in 0..100 {
         let proxy = server.proxy().await;
@@ -32,7 +32,7 @@ async fn one_that_was_called_right_before_the_last_proxy_goes_arrives() {
 }
 
 #[tokio::test]
-async fn one_that_was_called_right_before_a_shutdown_arrives() {
+async fn a_oneway_call_right_before_a_shutdown_arrives() {
     let server = serve(Options::default()).await;
     let communicator = Communicator::new();
     let proxy = connect(&communicator, server.endpoint()).await;
@@ -43,9 +43,9 @@ async fn one_that_was_called_right_before_a_shutdown_arrives() {
     server.probe.notes_reached(1000).await;
 }
 
-/// A program's last words: its runtime ends right after the call.
+/// As in a program whose runtime ends right after its last call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn one_that_was_called_right_before_the_runtime_ends_arrives() {
+async fn a_oneway_call_right_before_the_runtime_ends_arrives() {
     let server = serve(Options::default()).await;
     let endpoint = server.endpoint().clone();
     let program = tokio::task::spawn_blocking(move || {
@@ -63,7 +63,7 @@ async fn one_that_was_called_right_before_the_runtime_ends_arrives() {
 }
 
 #[tokio::test]
-async fn flush_waits_until_they_have_left() {
+async fn flush_waits_until_oneway_calls_are_sent() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     proxy.oneway(&SLOW_NOTE, (1,)).await.unwrap();
@@ -72,7 +72,7 @@ async fn flush_waits_until_they_have_left() {
 }
 
 #[tokio::test]
-async fn they_keep_nobody_waiting() {
+async fn oneway_calls_delay_no_other_call() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     for _ in 0..10 {
@@ -84,11 +84,14 @@ async fn they_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn one_that_finds_no_connection_says_why() {
+async fn a_oneway_call_without_a_connection_fails_with_the_cause() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     server.adapter.shutdown(Duration::ZERO).await;
-    crate::common::watching::eventually("it is down", || !proxy.connection().is_connected()).await;
+    crate::common::watching::eventually("the connection is down", || {
+        !proxy.connection().is_connected()
+    })
+    .await;
     let error = soon(proxy.oneway(&NOTE, (1,))).await.unwrap_err();
     assert_eq!(error.operation(), Some(NOTE.name()));
     assert!(error.can_retry());

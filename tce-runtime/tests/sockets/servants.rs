@@ -12,7 +12,7 @@ use crate::common::{
 static DERIVED: Operation = Operation::new("t::Derived::name", 40, 0);
 static BASE: Operation = Operation::new("t::Base::name", 41, 0);
 
-/// Answers on its own index and on its base's.
+/// Answers calls of each of its interfaces with its name and the interface's index.
 struct Named(Arc<String>, &'static [u16]);
 
 impl Servant for Named {
@@ -35,7 +35,7 @@ async fn name(proxy: &Proxy, operation: &'static Operation) -> String {
 }
 
 #[tokio::test]
-async fn servants_of_one_adapter_answer_each_for_its_interfaces() {
+async fn each_servant_of_an_adapter_serves_its_own_interfaces() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let error = soon(proxy.call::<_, String>(&DERIVED, ()))
@@ -80,14 +80,14 @@ async fn a_connection_ends_with_its_last_proxy() {
     let pending = first.call::<_, String>(&ECHO, ("last",));
     drop((first, second));
     assert_eq!(within(pending).await.unwrap(), "last");
-    crate::common::watching::eventually("nobody is connected", || {
+    crate::common::watching::eventually("the connection has ended", || {
         server.adapter.connections() == 0
     })
     .await;
 }
 
 #[tokio::test]
-async fn every_adapter_of_ours_can_be_pinged() {
+async fn every_adapter_answers_ping() {
     let server = serve(Options::default()).await;
     soon(server.proxy().await.ping()).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! How adapters and communicators end.
+//! Shutdown of adapters and communicators.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn calls_in_flight_end_and_new_ones_are_refused() {
+async fn shutdown_completes_calls_in_flight_and_refuses_new_ones() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let call = proxy.call::<_, ()>(&GATE, ());
@@ -28,17 +28,19 @@ async fn calls_in_flight_end_and_new_ones_are_refused() {
     assert_eq!(code, ErrorCode::ConnectReject);
     let endpoint = server.endpoint().to_string();
     let late = soon(Communicator::new().connect(&endpoint)).await;
-    assert!(late.is_err(), "nobody is accepted any more");
+    assert!(late.is_err(), "no connection is accepted during shutdown");
     assert!(!ending.is_finished());
 
     server.probe.gate.add_permits(1);
-    within(call).await.expect("it was under way before");
-    assert!(within(ending).await.unwrap(), "all ended by themselves");
+    within(call)
+        .await
+        .expect("it was in flight before the shutdown");
+    assert!(within(ending).await.unwrap(), "nothing was cut off");
     assert_eq!(server.adapter.connections(), 0);
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_cut_off() {
+async fn calls_past_the_shutdown_timeout_are_cut_off() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let call = proxy.call::<_, ()>(&GATE, ());
@@ -54,7 +56,7 @@ async fn what_takes_too_long_is_cut_off() {
 }
 
 #[tokio::test]
-async fn an_idle_server_ends_at_once() {
+async fn an_idle_server_shuts_down_at_once() {
     let server = serve(Options::default()).await;
     let proxy = server.proxy().await;
     let _silent = Raw::connect(server.endpoint()).await;
@@ -63,7 +65,7 @@ async fn an_idle_server_ends_at_once() {
 }
 
 #[tokio::test]
-async fn an_adapter_that_never_started_ends_too() {
+async fn an_adapter_that_was_not_started_shuts_down() {
     let communicator = Communicator::new();
     let adapter = tce_runtime::Adapter::listen(&communicator, "tcp://127.0.0.1:0")
         .await
@@ -73,7 +75,7 @@ async fn an_adapter_that_never_started_ends_too() {
 }
 
 #[tokio::test]
-async fn a_clients_shutdown_lets_its_calls_end() {
+async fn a_clients_shutdown_completes_its_calls() {
     let server = serve(Options::default()).await;
     let communicator = Communicator::new();
     let proxy = connect(&communicator, server.endpoint()).await;
@@ -87,23 +89,26 @@ async fn a_clients_shutdown_lets_its_calls_end() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::ConnectionLost);
-    eventually("the server has seen it", || {
+    eventually("the server has closed its side", || {
         server.adapter.connections() == 0
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_client_that_is_connecting_again_ends_too() {
+async fn a_reconnecting_client_shuts_down() {
     let server = serve(Options::default()).await;
     let communicator = Communicator::new();
     let proxy = connect(&communicator, server.endpoint()).await;
     server.adapter.shutdown(Duration::ZERO).await;
-    eventually("it is down", || !proxy.connection().is_connected()).await;
+    eventually("the connection is down", || {
+        !proxy.connection().is_connected()
+    })
+    .await;
     assert!(soon(communicator.shutdown(PATIENCE)).await);
 }
 
-/// A program that lets go of its handle has not ended what runs.
+/// Dropping a communicator's handle shuts nothing down.
 #[tokio::test]
 async fn connections_and_adapters_outlive_the_communicators_handle() {
     let server = serve(Options::default()).await;
@@ -117,9 +122,9 @@ async fn connections_and_adapters_outlive_the_communicators_handle() {
     drop(probe);
 }
 
-/// Also what was asked before the end was announced gets its answer.
+/// Calls that were sent before the shutdown was announced are answered, too.
 #[tokio::test]
-async fn every_call_that_was_sent_gets_an_answer_or_a_reason() {
+async fn every_call_sent_gets_a_result_or_an_error() {
     let server = serve(Options::default()).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     raw.call(&Message::call(1, ECHO.opidx(), string("x"))).await;

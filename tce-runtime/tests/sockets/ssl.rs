@@ -1,4 +1,4 @@
-//! The same under TLS, and whom it keeps out.
+//! Calls under TLS, and peers that are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::common::{
     watching::{eventually, soon, within},
 };
 
-/// An authority, and a folder for what it signs.
+/// A certificate authority, and the folder of its certificates.
 struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -28,7 +28,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params
             .distinguished_name
-            .push(DnType::CommonName, "an authority of tests");
+            .push(DnType::CommonName, "test authority");
         let key = KeyPair::generate().unwrap();
         let folder = TempDir::new().unwrap();
         let certificate = params.self_signed(&key).unwrap();
@@ -72,9 +72,13 @@ fn options(identity: Option<(PathBuf, PathBuf)>, authority: Option<&Path>) -> Op
     }
 }
 
-async fn serve_as(authority: &Authority, name: &str, demands: Option<&Authority>) -> Server {
-    let demanded = demands.map(Authority::path);
-    let options = options(Some(authority.sign(name)), demanded.as_deref());
+async fn serve_as(
+    authority: &Authority,
+    name: &str,
+    client_authority: Option<&Authority>,
+) -> Server {
+    let client_authority = client_authority.map(Authority::path);
+    let options = options(Some(authority.sign(name)), client_authority.as_deref());
     serve_at("ssl://localhost:0", options).await
 }
 
@@ -93,7 +97,7 @@ async fn attempt(server: &Server, options: Options) -> Result<Proxy, ErrorCode> 
 }
 
 #[tokio::test]
-async fn whoever_knows_the_authority_is_served() {
+async fn a_client_that_trusts_the_authority_connects() {
     let authority = Authority::new();
     let server = serve_as(&authority, "localhost", None).await;
     let proxy = attempt(&server, options(None, Some(&authority.path())))
@@ -107,7 +111,7 @@ async fn whoever_knows_the_authority_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_call_at_once_on_many_threads() {
+async fn concurrent_calls_on_many_threads_complete() {
     let authority = Authority::new();
     let server = serve_as(&authority, "localhost", None).await;
     let proxy = attempt(&server, options(None, Some(&authority.path())))
@@ -131,7 +135,7 @@ async fn many_call_at_once_on_many_threads() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_authority_is_not_spoken_to() {
+async fn a_certificate_of_another_authority_is_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = serve_as(&authority, "localhost", None).await;
     let refused = attempt(&server, options(None, Some(&other.path()))).await;
@@ -139,7 +143,7 @@ async fn a_server_of_another_authority_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_name_is_not_spoken_to() {
+async fn a_certificate_of_another_name_is_refused() {
     let authority = Authority::new();
     let server = serve_as(&authority, "example.org", None).await;
     let refused = attempt(&server, options(None, Some(&authority.path()))).await;
@@ -147,7 +151,7 @@ async fn a_server_of_another_name_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_client_shows_its_certificate_where_one_is_demanded() {
+async fn a_client_presents_its_certificate_where_one_is_required() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = serve_as(&authority, "localhost", Some(&authority)).await;
     let trusted = authority.path();
@@ -167,7 +171,7 @@ async fn a_client_shows_its_certificate_where_one_is_demanded() {
 }
 
 #[tokio::test]
-async fn a_cut_fails_calls_at_once() {
+async fn a_lost_connection_fails_calls_at_once() {
     let authority = Authority::new();
     let server = serve_as(&authority, "localhost", None).await;
     let proxy = attempt(&server, options(None, Some(&authority.path())))
@@ -182,18 +186,21 @@ async fn a_cut_fails_calls_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_speak_tls_is_refused() {
+async fn a_peer_without_tls_is_refused() {
     let authority = Authority::new();
     let server = serve_as(&authority, "localhost", None).await;
     let mut raw = Raw::connect(server.endpoint()).await;
     raw.send(&crate::common::raw::Message::call(1, 0, vec![]).frame())
         .await;
     soon(raw.closed()).await;
-    eventually("it is gone", || server.adapter.connections() == 0).await;
+    eventually("the connection has ended", || {
+        server.adapter.connections() == 0
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn whoever_says_nothing_is_not_waited_for() {
+async fn a_silent_peer_is_disconnected() {
     let authority = Authority::new();
     let mut options = options(Some(authority.sign("localhost")), None);
     options.connection.connect_time = std::time::Duration::from_millis(100);
@@ -203,7 +210,7 @@ async fn whoever_says_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_missing_is_told_by_name() {
+async fn a_missing_certificate_is_named_in_the_error() {
     let communicator = Communicator::new();
     let error = tce_runtime::Adapter::listen(&communicator, "ssl://localhost:0")
         .await

@@ -1,4 +1,4 @@
-//! What goes over a WebSocket, byte by byte (`spec/wire.md`, section 1).
+//! The bytes on a WebSocket (`spec/wire.md`, section 1).
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -40,8 +40,8 @@ fn from_hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The existing JavaScript client sends a header, then a payload, and begins
-/// to count at 0.
+/// The existing JavaScript client sends header and payload as two messages, and
+/// its first sequence is 0.
 #[tokio::test]
 async fn the_recorded_javascript_client_is_answered() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
@@ -67,7 +67,7 @@ async fn the_recorded_javascript_client_is_answered() {
 }
 
 #[tokio::test]
-async fn a_frame_may_come_in_messages_of_single_bytes() {
+async fn a_frame_may_arrive_in_messages_of_single_bytes() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
     for byte in echo(5, "crumbs").frame() {
@@ -95,7 +95,7 @@ async fn a_message_may_hold_many_frames_and_a_piece_of_another() {
 }
 
 #[tokio::test]
-async fn a_message_may_come_in_fragments_with_a_ping_between() {
+async fn a_message_may_arrive_in_fragments_with_a_ping_between() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
     let bytes = echo(3, "fragments").frame();
@@ -126,7 +126,8 @@ async fn a_ping_is_answered() {
     assert_echoed(&answer, 1, "and calls go on");
 }
 
-/// [`Peer::frame`] checks the borders; here are frames of every size.
+/// [`Peer::frame`] asserts it; the sizes lie around the limits of a WebSocket
+/// header.
 #[tokio::test]
 async fn each_frame_of_a_server_is_one_message_and_never_compressed() {
     let server = serve_at("ws://127.0.0.1:0?compress=1", Options::default()).await;
@@ -171,7 +172,7 @@ async fn each_frame_of_a_client_is_one_message_and_never_compressed() {
     }
     let call = peer.frame().await;
     assert_eq!(call.params, string(&large));
-    // A server may answer in pieces that respect no border, too.
+    // A server, too, may split its frames at any byte.
     for piece in Message::returning(call.sequence, 0, string("seen"))
         .frame()
         .chunks(5)
@@ -181,10 +182,10 @@ async fn each_frame_of_a_client_is_one_message_and_never_compressed() {
     assert_eq!(within(pending).await.unwrap(), "seen");
 }
 
-/// What is there at once is read at once, and answered in one go; none of it
-/// is lost where it is more than a buffer.
+/// Frames that arrive together are read together and answered in one write; none
+/// is lost where they exceed the read buffer.
 #[tokio::test]
-async fn thousands_of_calls_that_wait_are_all_answered() {
+async fn thousands_of_pipelined_calls_are_all_answered() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let (mut sink, stream) = Peer::connect(server.endpoint()).await.0.split();
     let sending = async {

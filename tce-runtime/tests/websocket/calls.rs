@@ -15,8 +15,8 @@ use crate::{
     peer::tls,
 };
 
-/// Calls in every way.
-async fn all_ways(server: &Server, proxy: &Proxy) {
+/// Makes every kind of call.
+async fn make_every_kind_of_call(server: &Server, proxy: &Proxy) {
     works(proxy).await;
     within(proxy.ping()).await.unwrap();
 
@@ -56,15 +56,15 @@ async fn all_ways(server: &Server, proxy: &Proxy) {
 #[tokio::test]
 async fn every_kind_of_call_works_over_ws() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
-    all_ways(&server, &server.proxy().await).await;
+    make_every_kind_of_call(&server, &server.proxy().await).await;
 }
 
 #[tokio::test]
 async fn every_kind_of_call_works_over_wss() {
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = tls(folder.path());
-    let server = serve_at("wss://127.0.0.1:0", ours).await;
-    all_ways(&server, &server.proxy_with(theirs).await).await;
+    let (server_options, client_options) = tls(folder.path());
+    let server = serve_at("wss://127.0.0.1:0", server_options).await;
+    make_every_kind_of_call(&server, &server.proxy_with(client_options).await).await;
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn ipv6_addresses_and_paths_work() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_not_taken() {
+async fn an_untrusted_certificate_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
     let server = serve_at("wss://127.0.0.1:0", tls(folder.path()).0).await;
@@ -86,15 +86,18 @@ async fn a_certificate_that_nobody_vouches_for_is_not_taken() {
     assert!(error.text().contains("TLS handshake"), "{error}");
 }
 
-/// Payloads on both sides of every border there is: of a WebSocket header's
-/// sizes, of a buffer, of a piece.
+/// Sizes around each limit: of the length fields of a WebSocket header, of a
+/// buffer, of a chunk.
 #[tokio::test]
 async fn payloads_of_any_size_arrive_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = tls(folder.path());
+    let (server_options, client_options) = tls(folder.path());
     let plain = serve_at("ws://127.0.0.1:0", Options::default()).await;
-    let secret = serve_at("wss://127.0.0.1:0", ours).await;
-    for proxy in [plain.proxy().await, secret.proxy_with(theirs).await] {
+    let encrypted = serve_at("wss://127.0.0.1:0", server_options).await;
+    for proxy in [
+        plain.proxy().await,
+        encrypted.proxy_with(client_options).await,
+    ] {
         for size in [
             0,
             80,
@@ -132,9 +135,9 @@ async fn sixty_four_callers_at_once_each_get_their_own_answer() {
     }
 }
 
-/// Large and small at once: neither ends up in the midst of the other.
+/// Frames of large and small calls are not interleaved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn small_calls_go_on_beside_large_ones() {
+async fn small_calls_complete_beside_large_ones() {
     let server = Arc::new(serve_at("ws://127.0.0.1:0", Options::default()).await);
     let proxy = server.proxy().await;
     let large = {

@@ -1,4 +1,4 @@
-//! How connections end, on either side.
+//! The end of a connection, begun by either side.
 
 use std::{
     sync::mpsc,
@@ -39,7 +39,11 @@ async fn a_servers_shutdown_is_a_close_handshake() {
     let shutdown = server.communicator.shutdown(SOON);
     let (ended, ()) = tokio::join!(shutdown, async {
         server.probe.gate.add_permits(1);
-        assert_eq!(peer.frame().await.sequence, 1, "the call under way is done");
+        assert_eq!(
+            peer.frame().await.sequence,
+            1,
+            "the call in flight is answered"
+        );
         assert_eq!(peer.close_code().await, Some(CloseCode::Normal));
         peer.ended().await;
     });
@@ -47,7 +51,7 @@ async fn a_servers_shutdown_is_a_close_handshake() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_sends_what_waits_and_says_so() {
+async fn a_closing_client_sends_buffered_calls_and_a_close_frame() {
     let (_listener, proxy, mut peer) = proxy_and_peer().await;
     proxy.oneway(&NOTE, (1,)).await.unwrap();
     proxy.connection().close();
@@ -57,14 +61,14 @@ async fn a_client_that_closes_sends_what_waits_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_dropped_says_so() {
+async fn a_dropped_client_sends_a_close_frame() {
     let (_listener, proxy, mut peer) = proxy_and_peer().await;
     drop(proxy);
     assert_eq!(peer.close_code().await, Some(CloseCode::Normal));
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_answer_the_close_is_not_waited_for_long() {
+async fn the_wait_for_a_peers_close_frame_is_bounded() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let _peer = Peer::connect(server.endpoint()).await;
     let start = Instant::now();
@@ -82,17 +86,17 @@ async fn a_peer_that_does_not_answer_the_close_is_not_waited_for_long() {
     );
     assert!(
         start.elapsed() < Duration::from_millis(800),
-        "now means now"
+        "the shutdown timeout bounds the close handshake"
     );
 }
 
 #[tokio::test]
 async fn a_peers_close_is_answered_with_its_code() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
-    let (tell, told) = mpsc::sync_channel(10);
+    let (sender, reasons) = mpsc::sync_channel(10);
     server.adapter.on_event(move |_, event| {
         if let ConnectionEvent::Disconnected { reason } = event {
-            tell.try_send(reason.clone()).unwrap();
+            sender.try_send(reason.clone()).unwrap();
         }
     });
     for (code, expected) in [
@@ -102,18 +106,21 @@ async fn a_peers_close_is_answered_with_its_code() {
     ] {
         let mut peer = Peer::connect(server.endpoint()).await;
         let reason = "no more".into();
-        let farewell = CloseFrame { code, reason };
-        peer.send(tungstenite::Message::Close(Some(farewell))).await;
+        let close = CloseFrame { code, reason };
+        peer.send(tungstenite::Message::Close(Some(close))).await;
         assert_eq!(soon(peer.close_code()).await, Some(code));
         soon(peer.ended()).await;
-        eventually("it is gone", || server.adapter.connections() == 0).await;
-        let reason = told.recv_timeout(SOON).unwrap();
+        eventually("the connection has ended", || {
+            server.adapter.connections() == 0
+        })
+        .await;
+        let reason = reasons.recv_timeout(SOON).unwrap();
         assert!(reason.contains(expected), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn a_lost_connection_fails_its_calls_at_once_and_is_made_again() {
+async fn a_lost_connection_fails_its_calls_at_once_and_reconnects() {
     let (listener, proxy, mut peer) = proxy_and_peer().await;
     let pending = proxy.call::<_, String>(&ECHO, ("lost",));
     peer.frame().await;
@@ -132,7 +139,7 @@ async fn a_lost_connection_fails_its_calls_at_once_and_is_made_again() {
     assert_eq!(answer.unwrap(), "answered");
 }
 
-/// Calls in flight fail when the server says goodbye, before it has gone.
+/// Calls in flight fail on the server's close frame, before the socket ends.
 #[tokio::test]
 async fn a_servers_close_fails_the_calls_at_once() {
     let (_listener, proxy, mut peer) = proxy_and_peer().await;
@@ -145,11 +152,11 @@ async fn a_servers_close_fails_the_calls_at_once() {
 }
 
 #[tokio::test]
-async fn both_sides_of_a_shutdown_part_quickly() {
+async fn concurrent_shutdowns_of_both_sides_end_quickly() {
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = tls(folder.path());
-    let server = serve_at("wss://127.0.0.1:0", ours).await;
-    let communicator = Communicator::with_options(theirs);
+    let (server_options, client_options) = tls(folder.path());
+    let server = serve_at("wss://127.0.0.1:0", server_options).await;
+    let communicator = Communicator::with_options(client_options);
     let endpoint = server.endpoint().to_string();
     let proxy = Proxy::connect(&communicator, &endpoint).await.unwrap();
     works(&proxy).await;
@@ -161,12 +168,12 @@ async fn both_sides_of_a_shutdown_part_quickly() {
     assert!(first && second);
     assert!(
         start.elapsed() < Duration::from_millis(900),
-        "nobody waited in vain"
+        "neither side waited for a timeout"
     );
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_a_call_over_websocket_end() {
+async fn a_shutdown_completes_calls_over_websocket() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let proxy = server.proxy().await;
     let sleeping = proxy.call::<_, ()>(&SLEEP, (200,));
@@ -182,14 +189,14 @@ async fn a_shutdown_lets_a_call_over_websocket_end() {
     assert!(ended);
 }
 
-/// TLS says when nothing more comes; an end without it could be anybody's.
+/// Without `close_notify` the end of a TLS stream is not authenticated.
 #[tokio::test]
-async fn tls_ends_with_its_own_goodbye() {
+async fn tls_ends_with_close_notify() {
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = tls(folder.path());
-    let server = serve_at("ssl://127.0.0.1:0", ours).await;
+    let (server_options, client_options) = tls(folder.path());
+    let server = serve_at("ssl://127.0.0.1:0", server_options).await;
     let mut roots = rustls::RootCertStore::empty();
-    let authority = std::fs::read(theirs.tls.authority.unwrap()).unwrap();
+    let authority = std::fs::read(client_options.tls.authority.unwrap()).unwrap();
     let authority: rustls::pki_types::CertificateDer<'static> =
         rustls::pki_types::pem::PemObject::from_pem_slice(&authority).unwrap();
     roots.add(authority).unwrap();
@@ -210,5 +217,5 @@ async fn tls_ends_with_its_own_goodbye() {
     let (_, end) = tokio::join!(server.communicator.shutdown(SOON), async {
         within(socket.read(&mut [0; 16])).await
     });
-    assert_eq!(end.expect("an end that TLS vouches for"), 0);
+    assert_eq!(end.expect("close_notify arrives"), 0);
 }

@@ -1,4 +1,4 @@
-//! Who is let in, and what those hear who are not.
+//! Upgrade requests: which are accepted, and how the others are refused.
 
 use std::time::{Duration, Instant};
 
@@ -34,18 +34,18 @@ fn request(path: &str, more: &str) -> String {
     )
 }
 
-/// What is answered to bytes, to the end of the socket.
+/// The whole answer to these bytes, up to the end of the socket.
 async fn refused(server: &Server, bytes: &[u8]) -> String {
     let mut raw = Raw::connect(server.endpoint()).await;
     raw.send(bytes).await;
     let mut answer = String::new();
     within(raw.0.read_to_string(&mut answer))
         .await
-        .expect("an end, and no reset before the answer is read");
+        .expect("the socket ends without a reset that destroys the answer");
     answer
 }
 
-/// The status of the answer to bytes, without waiting for an end.
+/// The HTTP status of the answer to these bytes.
 async fn status(server: &Server, bytes: &[u8]) -> u16 {
     let mut raw = Raw::connect(server.endpoint()).await;
     raw.send(bytes).await;
@@ -57,13 +57,13 @@ async fn status(server: &Server, bytes: &[u8]) -> u16 {
 async fn connect_error(endpoint: &str, options: Options) -> RpcError {
     let communicator = Communicator::with_options(options);
     let failed = within(Proxy::connect(&communicator, endpoint)).await;
-    let error = failed.expect_err("there is no TCE over WebSocket");
+    let error = failed.expect_err("the server does not speak TCE over WebSocket");
     assert_eq!(error.code(), ErrorCode::ConnectFailed);
     error
 }
 
 #[tokio::test]
-async fn a_plain_http_request_learns_what_lives_here() {
+async fn a_plain_http_request_is_told_to_upgrade() {
     let server = ws_server().await;
     for method in ["GET", "HEAD", "POST"] {
         let request = format!("{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -91,7 +91,7 @@ async fn a_plain_http_request_learns_what_lives_here() {
 }
 
 #[tokio::test]
-async fn another_version_of_websocket_is_told_ours() {
+async fn another_version_of_websocket_is_refused_with_the_supported_one() {
     let server = ws_server().await;
     let old = request("/", "").replace("Version: 13", "Version: 8");
     let answer = refused(&server, old.as_bytes()).await;
@@ -103,7 +103,7 @@ async fn another_version_of_websocket_is_told_ours() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_a_bad_one() {
+async fn malformed_requests_are_answered_with_400() {
     let server = ws_server().await;
     let frame = Message::call(1, 0, string("a frame without WebSocket")).frame();
     let keyless = request("/", "").replace(KEY, "short");
@@ -123,7 +123,7 @@ async fn what_is_no_request_is_a_bad_one() {
 }
 
 #[tokio::test]
-async fn a_head_without_an_end_is_too_large() {
+async fn an_oversized_request_head_is_answered_with_431() {
     let server = ws_server().await;
     let long = request("/", &format!("Cookie: {}\r\n", "a".repeat(20_000)));
     let many = request("/", &"A: b\r\n".repeat(500));
@@ -134,7 +134,7 @@ async fn a_head_without_an_end_is_too_large() {
 }
 
 #[tokio::test]
-async fn pages_of_named_origins_only_may_connect() {
+async fn only_pages_of_listed_origins_may_connect() {
     let origins = vec!["https://chat.example.org".to_owned(), "null".to_owned()];
     let options = Options {
         websocket: WebSocketOptions { origins },
@@ -161,14 +161,14 @@ async fn pages_of_named_origins_only_may_connect() {
 }
 
 #[tokio::test]
-async fn any_origin_may_connect_where_none_is_named() {
+async fn any_origin_may_connect_if_none_is_listed() {
     let server = ws_server().await;
     let asked = request("/any/path?and=query", "Origin: https://example.org\r\n");
     assert_eq!(status(&server, asked.as_bytes()).await, 101);
 }
 
 #[tokio::test]
-async fn an_adapter_with_a_path_answers_under_no_other() {
+async fn an_adapter_with_a_path_refuses_other_paths() {
     let server = serve_at("ws://127.0.0.1:0/tce", Options::default()).await;
     assert_eq!(
         status(&server, request("/tce?room=1", "").as_bytes()).await,
@@ -183,7 +183,7 @@ async fn an_adapter_with_a_path_answers_under_no_other() {
 }
 
 #[tokio::test]
-async fn a_request_may_come_byte_by_byte_and_the_first_call_behind_it() {
+async fn a_request_may_arrive_byte_by_byte_or_together_with_a_call() {
     let server = ws_server().await;
     let mut raw = Raw::connect(server.endpoint()).await;
     for byte in request("/", "").bytes() {
@@ -193,7 +193,7 @@ async fn a_request_may_come_byte_by_byte_and_the_first_call_behind_it() {
     within(raw.0.read_exact(&mut head)).await.unwrap();
     assert_eq!(&head, b"HTTP/1.1 101");
 
-    // A client that does not wait for the answer, with a mask of zeros.
+    // A call sent with the request, before the answer; its mask is zero.
     let call = Message::call(9, 0, string("early")).frame();
     let mut bytes = request("/", "").into_bytes();
     bytes.extend([0x82, 0x80 | u8::try_from(call.len()).unwrap(), 0, 0, 0, 0]);
@@ -208,7 +208,7 @@ async fn a_request_may_come_byte_by_byte_and_the_first_call_behind_it() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_takes_too_long_is_given_up() {
+async fn a_handshake_past_connect_time_is_aborted() {
     let connection = ConnectionLimits {
         connect_time: Duration::from_millis(200),
         ..ConnectionLimits::default()
@@ -226,7 +226,10 @@ async fn a_handshake_that_takes_too_long_is_given_up() {
     slow.closed().await;
     assert!(start.elapsed() >= Duration::from_millis(150));
     assert!(start.elapsed() < SOON);
-    eventually("both are gone", || server.adapter.connections() == 0).await;
+    eventually("both connections have ended", || {
+        server.adapter.connections() == 0
+    })
+    .await;
 
     let listener = PeerServer::listen().await;
     let endpoint = listener.endpoint("");
@@ -262,7 +265,7 @@ async fn answering(bytes: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_client_says_what_it_found_instead() {
+async fn a_client_reports_an_answer_that_is_no_upgrade() {
     let found = [
         (
             answering(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 7\r\n\r\nnothing").await,
@@ -286,7 +289,7 @@ async fn a_client_says_what_it_found_instead() {
 }
 
 #[test]
-fn an_endpoint_reads_as_it_is_written() {
+fn an_endpoint_is_displayed_as_it_was_parsed() {
     for text in [
         "ws://localhost:12004",
         "wss://example.org:443/",
@@ -302,10 +305,10 @@ fn an_endpoint_reads_as_it_is_written() {
 }
 
 #[test]
-fn an_endpoint_that_is_none_says_why() {
+fn a_malformed_endpoint_is_refused_with_the_reason() {
     for (text, why) in [
-        ("http://localhost:1", "none of tcp, ssl, ws, wss"),
-        ("tcp://localhost:1/path", "only ws and wss have"),
+        ("http://localhost:1", "not one of tcp, ssl, ws, wss"),
+        ("tcp://localhost:1/path", "only ws and wss may have"),
         ("ws://localhost/path:1", "no port"),
     ] {
         let error = text.parse::<Endpoint>().unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! What a peer may not do.
+//! Protocol violations, limits and timeouts.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
     peer::Peer,
 };
 
-/// What a test may wait for.
+/// The timeouts of [`impatient_server`].
 const SHORT: Duration = Duration::from_millis(200);
 
 async fn impatient_server() -> Server {
@@ -40,41 +40,44 @@ async fn impatient_server() -> Server {
     serve_at("ws://127.0.0.1:0", options).await
 }
 
-async fn gone(server: &Server) {
-    eventually("it is gone", || server.adapter.connections() == 0).await;
+async fn ended(server: &Server) {
+    eventually("the connection has ended", || {
+        server.adapter.connections() == 0
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_text_message_is_refused() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
-    // What came before it is still answered.
+    // A call before it is still answered.
     peer.send_bytes(Message::call(1, 0, string("before")).frame())
         .await;
     peer.send(tungstenite::Message::Text("hello".into())).await;
     assert_eq!(peer.frame().await.params, string("before"));
     assert_eq!(peer.close_code().await, Some(CloseCode::Unsupported));
     peer.ended().await;
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
-async fn a_frame_that_makes_no_sense_ends_the_connection() {
+async fn a_malformed_frame_ends_the_connection() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
     peer.send_bytes(*b"no frame of TCE").await;
     peer.ended().await;
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
-async fn a_violation_of_websocket_is_told() {
+async fn a_websocket_violation_is_answered_with_a_protocol_error() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
     let stray = Frame::message("x", OpCode::Data(Data::Continue), true);
     peer.send(tungstenite::Message::Frame(stray)).await;
     assert_eq!(peer.close_code().await, Some(CloseCode::Protocol));
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
@@ -89,11 +92,11 @@ async fn an_oversized_message_is_refused_before_it_is_read() {
     socket.write_all(&[0; 1000]).await.unwrap();
     assert_eq!(peer.close_code().await, Some(CloseCode::Size));
     assert!(peak_resident() < before + (64 << 20));
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
-async fn fragments_count_together() {
+async fn the_size_limit_holds_for_all_fragments_together() {
     let limits = Limits {
         max_frame: 10_000,
         ..Limits::default()
@@ -111,17 +114,17 @@ async fn fragments_count_together() {
             Data::Continue
         };
         let fragment = Frame::message(vec![0; 9_000], OpCode::Data(data), false);
-        // The last ones may find nobody any more.
+        // The server may have closed before the last ones.
         let _ =
             futures_util::SinkExt::send(&mut peer.0, tungstenite::Message::Frame(fragment)).await;
     }
     assert_eq!(peer.close_code().await, Some(CloseCode::Size));
-    gone(&server).await;
+    ended(&server).await;
 }
 
-/// The largest frame fits, though its message is a little larger.
+/// `max_frame` limits the frame; the WebSocket message is slightly larger.
 #[tokio::test]
-async fn a_message_may_be_as_large_as_the_largest_frame() {
+async fn a_message_with_the_largest_frame_is_accepted() {
     let limits = Limits {
         max_frame: 10_000,
         ..Limits::default()
@@ -138,44 +141,44 @@ async fn a_message_may_be_as_large_as_the_largest_frame() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_ends_is_given_up() {
+async fn a_message_past_frame_time_ends_the_connection() {
     let server = impatient_server().await;
     let mut peer = Peer::connect(server.endpoint()).await;
     let answer = peer.call(&Message::call(1, 0, string("first"))).await;
     assert_eq!(answer.params, string("first"));
-    // An idle connection may wait as long as it likes.
+    // The time between messages is not limited.
     tokio::time::sleep(SHORT * 2).await;
     assert_eq!(server.adapter.connections(), 1);
     // Binary, masked, 100 bytes announced, 10 sent.
     let begun = [0x82, 0x80 | 100, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
     peer.0.get_mut().write_all(&begun).await.unwrap();
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
-async fn a_frame_that_never_ends_is_given_up() {
+async fn a_frame_past_frame_time_ends_the_connection() {
     let server = impatient_server().await;
     let mut peer = Peer::connect(server.endpoint()).await;
-    // Whole messages, and still no whole frame.
+    // A whole WebSocket message, but half a frame.
     let frame = Message::call(1, 0, string("never ends")).frame();
     peer.send_bytes(&frame[..20]).await;
     assert_eq!(peer.close_code().await, Some(CloseCode::Normal));
-    gone(&server).await;
+    ended(&server).await;
 }
 
 #[tokio::test]
-async fn a_peer_that_reads_nothing_is_given_up() {
+async fn a_peer_that_reads_nothing_is_disconnected() {
     let server = impatient_server().await;
     let mut peer = Peer::connect(server.endpoint()).await;
     for sequence in 0..40 {
         peer.send_bytes(Message::call(sequence, 10, int(1 << 20)).frame())
             .await;
     }
-    gone(&server).await;
+    ended(&server).await;
 }
 
-/// A peer that reads, though slowly, is left in peace: also while one large
-/// frame takes longer than nothing at all may.
+/// A peer that reads slowly stays connected, even where one large frame takes
+/// longer than `stall_time`.
 #[tokio::test]
 async fn a_peer_that_reads_slowly_gets_its_large_frame() {
     let server = impatient_server().await;
@@ -194,11 +197,11 @@ async fn a_peer_that_reads_slowly_gets_its_large_frame() {
     assert_eq!(server.adapter.connections(), 1);
 }
 
-/// A peer that ends its side alone has gone.
+/// A peer that ends its sending side only is disconnected.
 #[tokio::test]
 async fn a_half_open_connection_is_closed() {
     let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
     let mut peer = Peer::connect(server.endpoint()).await;
     peer.0.get_mut().shutdown().await.unwrap();
-    gone(&server).await;
+    ended(&server).await;
 }

@@ -1,4 +1,4 @@
-//! Calls over WebSocket, as this runtime makes them and as others do.
+//! Calls over WebSocket, between two peers of this runtime and with other ones.
 
 #![allow(
     clippy::unwrap_used,

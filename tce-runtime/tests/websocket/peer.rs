@@ -1,4 +1,4 @@
-//! The other side of a WebSocket, by a library that knows nothing of TCE.
+//! The other side of a WebSocket, implemented by a library without TCE.
 
 use std::path::Path;
 
@@ -24,14 +24,14 @@ impl Peer {
         let url = format!("ws://{}:{}{}", endpoint.host, endpoint.port, endpoint.path);
         let (socket, response) = client_async(url, socket).await.expect("the server agrees");
         let extensions = response.headers().get("Sec-WebSocket-Extensions");
-        assert_eq!(extensions, None, "nothing is agreed on beside WebSocket");
+        assert_eq!(extensions, None, "no extension is negotiated");
         Self(socket)
     }
 
     pub(crate) async fn send(&mut self, message: tungstenite::Message) {
         within(self.0.send(message))
             .await
-            .expect("the peer takes it");
+            .expect("the peer accepts the message");
     }
 
     /// Sends bytes as one binary message.
@@ -42,8 +42,8 @@ impl Peer {
 
     pub(crate) async fn next(&mut self) -> tungstenite::Message {
         let next = within(self.0.next()).await;
-        next.expect("the connection lives")
-            .expect("it is WebSocket")
+        next.expect("the connection is open")
+            .expect("the message is valid")
     }
 
     /// The next message from our side, which has to be one binary message that
@@ -64,12 +64,12 @@ impl Peer {
         self.frame().await
     }
 
-    /// Reads until our side closes; the code that it gives.
+    /// Reads until our side sends a close frame, and returns its code.
     pub(crate) async fn close_code(&mut self) -> Option<CloseCode> {
         while let Some(next) = within(self.0.next()).await {
             match next {
-                Ok(tungstenite::Message::Close(farewell)) => {
-                    return farewell.map(|CloseFrame { code, .. }| code);
+                Ok(tungstenite::Message::Close(close)) => {
+                    return close.map(|CloseFrame { code, .. }| code);
                 }
                 Ok(_) => {}
                 Err(_) => return None,
@@ -78,14 +78,13 @@ impl Peer {
         None
     }
 
-    /// Waits for the end of the socket, answering what WebSocket wants
-    /// answered.
+    /// Waits for the end of the socket, and answers control frames until then.
     pub(crate) async fn ended(&mut self) {
         while let Some(Ok(_)) = within(self.0.next()).await {}
     }
 }
 
-/// A server that speaks WebSocket by hand.
+/// A server whose WebSocket messages the test writes.
 pub(crate) struct PeerServer(TcpListener);
 
 impl PeerServer {
@@ -101,18 +100,22 @@ impl PeerServer {
 
     pub(crate) async fn accept(&self) -> Peer {
         let socket = self.accept_bare().await;
-        Peer(accept_async(socket).await.expect("the client asks"))
+        Peer(
+            accept_async(socket)
+                .await
+                .expect("the client sends an upgrade request"),
+        )
     }
 
     pub(crate) async fn accept_bare(&self) -> TcpStream {
-        within(self.0.accept()).await.expect("somebody connects").0
+        within(self.0.accept()).await.expect("a client connects").0
     }
 }
 
 /// Options of a server with a new certificate, and of a client that trusts it.
 pub(crate) fn tls(folder: &Path) -> (Options, Options) {
     let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names).expect("the names are names");
+    let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
     std::fs::write(&certificate, made.cert.pem()).expect("the folder is writable");
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("the folder is writable");

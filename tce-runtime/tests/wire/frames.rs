@@ -1,4 +1,4 @@
-//! Frames from a stream, in whatever pieces it comes.
+//! Frames from a stream that is split at any byte.
 
 use proptest::{collection, prelude::*};
 use tce_runtime::wire::{
@@ -14,7 +14,7 @@ fn framed(payload: &[u8], compression: Compression) -> Vec<u8> {
     bytes
 }
 
-/// The payloads of a stream that is read piece by piece.
+/// The payloads of a stream that is read in `pieces`.
 fn payloads<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Vec<u8>>, FrameError> {
     let mut deframer = Deframer::new(Limits::default());
     let mut payloads = Vec::new();
@@ -68,7 +68,7 @@ fn single_bytes_give_the_same_frames() {
 }
 
 #[test]
-fn a_frame_that_is_cut_off_is_told_by_its_number() {
+fn a_partial_frame_is_reported_with_its_number() {
     let frame = framed(b"payload", Compression::None);
     let mut deframer = Deframer::new(Limits::default());
     assert_eq!(deframer.partial(), None);
@@ -84,7 +84,7 @@ fn a_frame_that_is_cut_off_is_told_by_its_number() {
 }
 
 #[test]
-fn only_what_is_long_and_gets_shorter_is_compressed() {
+fn only_long_compressible_payloads_are_compressed() {
     let flag = |payload: &[u8]| framed(payload, Compression::Zlib)[8];
     assert_eq!(flag(&[7; COMPRESS_THRESHOLD]), 0);
     assert_eq!(flag(&[7; COMPRESS_THRESHOLD + 1]), 1);

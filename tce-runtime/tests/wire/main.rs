@@ -1,6 +1,6 @@
-//! The wire format alone: bytes in, values out, and back.
+//! The wire format without I/O: bytes to values, and back.
 
-// The attribute tells clippy that the helpers in these are tests too.
+// The attribute marks the helpers in these modules as test code for clippy.
 #[cfg(test)]
 mod frames;
 #[cfg(test)]

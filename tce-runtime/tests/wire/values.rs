@@ -1,4 +1,4 @@
-//! Values there and back, and what existing implementations may send.
+//! Round trips of values, and encodings that existing implementations send.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -13,8 +13,9 @@ fn encoded(value: &impl Marshal) -> Vec<u8> {
     bytes
 }
 
-/// There and back, with bytes of something else behind.
-fn same<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
+/// Asserts that a value decodes from its encoding, with other bytes after it, and
+/// not from a part of it.
+fn round_trips<T: Marshal + Unmarshal + PartialEq + Debug>(value: &T) {
     let mut bytes = encoded(value);
     let length = bytes.len();
     assert!(T::MIN_SIZE <= length);
@@ -46,9 +47,9 @@ fn headers() -> impl Strategy<Value = Header> {
 proptest! {
     #[test]
     fn numbers((a, b, c, d) in any::<(u8, i16, i32, i64)>(), truth: bool) {
-        same(&a);
-        same(&(b, c));
-        same(&(d, truth));
+        round_trips(&a);
+        round_trips(&(b, c));
+        round_trips(&(d, truth));
     }
 
     #[test]
@@ -61,9 +62,9 @@ proptest! {
 
     #[test]
     fn texts_and_bytes(text: String, bytes: Vec<u8>) {
-        same(&text);
-        same(&bytes);
-        same(&(text, bytes));
+        round_trips(&text);
+        round_trips(&bytes);
+        round_trips(&(text, bytes));
     }
 
     #[test]
@@ -72,10 +73,10 @@ proptest! {
         texts: Vec<String>,
         map: BTreeMap<String, Vec<bool>>,
     ) {
-        same(&table);
-        same(&texts);
-        same(&map);
-        same(&((), table, texts, map));
+        round_trips(&table);
+        round_trips(&texts);
+        round_trips(&map);
+        round_trips(&((), table, texts, map));
     }
 
     #[test]
@@ -94,7 +95,7 @@ proptest! {
         prop_assert_eq!(Message::parse(&bytes, &Limits::default()), Ok(message));
     }
 
-    /// As they come from peers that send a key twice.
+    /// Of a key that a peer sends twice, the last value counts.
     #[test]
     fn an_extra_is_a_map(
         mut pairs in proptest::collection::vec(("[a-c]", ".{0,9}"), 0..6),
@@ -149,7 +150,7 @@ fn any_byte_but_zero_is_true() {
 }
 
 #[test]
-fn a_string_that_is_no_text_is_refused() {
+fn a_string_that_is_not_utf8_is_refused() {
     let bytes = [0, 0, 0, 2, 0xC3, 0x28];
     assert_eq!(
         String::unmarshal(&mut Reader::new(&bytes)),
@@ -157,10 +158,10 @@ fn a_string_that_is_no_text_is_refused() {
     );
 }
 
-/// The existing implementations write dictionaries in any order, and a key
-/// twice where they please: the last one counts, as in theirs.
+/// Existing implementations write the entries in any order, and may repeat a key:
+/// its last value counts, as it does there.
 #[test]
-fn a_dictionary_comes_in_any_order() {
+fn dictionary_entries_arrive_in_any_order() {
     let mut bytes = 3_u32.to_be_bytes().to_vec();
     for (key, value) in [(2_i32, 20_i32), (1, 10), (2, 21)] {
         bytes.extend(encoded(&(key, value)));

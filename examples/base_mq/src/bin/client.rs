@@ -1,15 +1,15 @@
-//! The client: calls by the queue `mq_server`, and is answered by `mq_client`.
+//! The client: sends calls to the queue `mq_server` and receives answers from `mq_client`.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use example_base_mq::{call_in_every_way, test::ServerPrx};
-use tce_runtime::{Communicator, config::MqConfig};
+use example_base_mq::{make_every_kind_of_call, test::ServerPrx};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The client of the message queue example
 #[derive(Parser)]
 struct Args {
-    /// Which queues there are, and what each program does with them
+    /// The file that defines the queues and the use that each program makes of them
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
 }
@@ -23,9 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
 
     let server = ServerPrx::connect(&communicator, "mq:mq_server").await?;
-    call_in_every_way(&server).await?;
+    make_every_kind_of_call(&server).await?;
 
-    // What was handled is acknowledged, or the broker delivers it to the next client again.
+    // Sends pending acknowledgements; the broker redelivers messages without one.
     communicator.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! Server and client in one process, and no RabbitMQ: how a program is tested that uses queues.
+//! Server and client in one process, without RabbitMQ: for tests of programs that use queues.
 
 use std::{error::Error, time::Duration};
 
 use example_base_mq::{
-    ServerImpl, call_in_every_way,
+    ServerImpl, make_every_kind_of_call,
     test::{ServerPrx, ServerServant},
 };
-use tce_runtime::{Adapter, Communicator, MemoryBroker, config::MqConfig};
+use tce_runtime::{MemoryBroker, config::MqConfig, prelude::*};
 
-/// The programs' own configuration; its hosts and ports mean nothing here.
+/// The programs' own configuration; its hosts and ports are ignored here.
 const CONFIG: &str = include_str!("../../config.yml");
 
-/// A communicator of one of the two, at a broker within the process.
+/// A communicator of the server or the client, with a broker within the process.
 async fn open(process: &str, broker: &MemoryBroker) -> Result<Communicator, Box<dyn Error>> {
     let communicator = Communicator::new();
     let config = MqConfig::parse(CONFIG, "config.yml", process)?;
@@ -31,10 +31,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     adapter.add_servant(ServerServant::new(ServerImpl)).start();
 
     let server = ServerPrx::connect(&clients, "mq:mq_server").await?;
-    call_in_every_way(&server).await?;
+    make_every_kind_of_call(&server).await?;
 
     clients.shutdown(Duration::from_secs(1)).await;
-    // The call that took too long is still at work.
+    // The servant of the call that timed out is still running.
     servers.shutdown(Duration::from_secs(10)).await;
     Ok(())
 }

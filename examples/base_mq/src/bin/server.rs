@@ -1,15 +1,15 @@
-//! The server: answers calls that come by the queue `mq_server`.
+//! The server: answers calls from the queue `mq_server`.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_base_mq::{ServerImpl, test::ServerServant};
-use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the message queue example
 #[derive(Parser)]
 struct Args {
-    /// Which queues there are, and what each program does with them
+    /// The file that defines the queues and the use that each program makes of them
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
 }
@@ -27,8 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", adapter.endpoint());
     adapter.start();
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end. What is
-    // in the queue stays there for the next server.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete. Messages
+    // in the queue stay there for the next server.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

@@ -1,4 +1,5 @@
-//! The gateway: what `services.xml` says, and a servant, an authenticator and a listener of its own.
+//! The gateway: as `services.xml` configures it, with its own servant, authenticator and listener
+//! for logins.
 
 use std::{error::Error, path::PathBuf};
 
@@ -9,14 +10,14 @@ use tce_gateway::{
     auth::{Login, Refusal},
     log,
 };
-use tce_runtime::{Context, Fault};
+use tce_runtime::prelude::*;
 
 /// The gateway of the cluster example
 #[derive(Parser)]
 struct Args {
-    /// Which server of the file to run: gwserver or gwserver_ws
+    /// The server of the file to run: gwserver or gwserver_ws
     name: String,
-    /// Where clients connect to, and where their calls go
+    /// The file that defines the gateway's endpoints and routes
     #[arg(long, default_value = "services.xml")]
     services: PathBuf,
 }
@@ -25,12 +26,12 @@ struct GatewayImpl;
 
 impl ITerminalGatewayServer for GatewayImpl {
     async fn ping(&self, ctx: &Context) -> Result<(), Fault> {
-        println!("ping of {}", ctx.user_id().unwrap_or("nobody"));
+        println!("ping from {}", ctx.user_id().unwrap_or("unknown user"));
         Ok(())
     }
 }
 
-/// Knows users by `name:password`; one for the real world asks whoever keeps the passwords.
+/// Accepts `name:password` with one fixed password; a real one asks a user database.
 async fn authenticate(login: Login) -> Result<String, Refusal> {
     match login.token.split_once(':') {
         Some((name, "tiger")) => Ok(name.to_owned()),
@@ -46,11 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gateway = Gateway::load(args.services, &args.name, &[])?
         .servant(ITerminalGatewayServerServant::new(GatewayImpl))
         .authenticator(authenticate)
-        .on_user(|user, is_on_line| {
-            println!(
-                "{user} is {}",
-                if is_on_line { "on line" } else { "off line" }
-            );
+        .on_user(|user, is_online| {
+            println!("{user} logged {}", if is_online { "in" } else { "out" });
         })
         .start()
         .await?;
@@ -58,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("listening on {address}");
     }
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     gateway.wait_for_shutdown().await?;
     println!("stopped");
     Ok(())

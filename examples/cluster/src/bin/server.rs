@@ -1,4 +1,4 @@
-//! The server: answers `test::Server`, and calls the users back through their gateways.
+//! The server: implements `test::Server`, and calls users back through their gateways.
 
 use std::{
     error::Error,
@@ -8,16 +8,16 @@ use std::{
 
 use clap::Parser;
 use example_cluster::test::{BaseServer, ITerminalPrx, Server, ServerServant};
-use tce_runtime::{Adapter, Communicator, Context, Fault, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the cluster example
 #[derive(Parser)]
 struct Args {
-    /// Where calls come from: a queue of the configuration, or tcp://host:port for gateways
+    /// The endpoint for calls: a queue of the configuration, or tcp://host:port for gateways
     /// that connect to it
     #[arg(long, default_value = "mq:mq_server")]
     endpoint: String,
-    /// Which queues there are, and what the server does with them
+    /// The file that defines the queues and the server's use of them
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
 }
@@ -39,7 +39,11 @@ impl Server for ServerImpl {
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
         println!("enter timeout: {secs}");
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 
@@ -49,8 +53,8 @@ impl Server for ServerImpl {
     }
 
     async fn bidirection(&self, ctx: &Context) -> Result<(), Fault> {
-        println!("call back: {}", ctx.user_id().unwrap_or("nobody"));
-        // Through the gateway that the call came by, to the user who made it.
+        println!("call back: {}", ctx.user_id().unwrap_or("unknown user"));
+        // Through the gateway that forwarded the call, to the user who made it.
         let client = ITerminalPrx::to_caller(ctx);
         client.on_message_oneway("server push message!").await?;
         Ok(())
@@ -72,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", adapter.endpoint());
     adapter.start();
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

@@ -1,18 +1,18 @@
-//! A user: logs in at a gateway, sends what is typed, and shows what comes.
+//! A user's program: logs in at a gateway, sends typed messages, and prints received ones.
 
 use std::error::Error;
 
 use clap::Parser;
 use example_sendmessage::sendmessage::{IMessageServerPrx, ITerminal, ITerminalServant};
-use tce_runtime::{Communicator, Context, Fault};
+use tce_runtime::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 /// A user of the sendmessage example
 #[derive(Parser)]
 struct Args {
-    /// Who it is
+    /// The user's name
     user: String,
-    /// Where the gateway is: tcp://host:port or ws://host:port
+    /// The gateway's endpoint: tcp://host:port or ws://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
 }
@@ -25,8 +25,8 @@ impl ITerminal for TerminalImpl {
         Ok(())
     }
 
-    async fn on_user(&self, user: String, is_on_line: bool, _ctx: &Context) -> Result<(), Fault> {
-        println!("{user} {}", if is_on_line { "is here" } else { "has gone" });
+    async fn on_user(&self, user: String, is_online: bool, _ctx: &Context) -> Result<(), Fault> {
+        println!("{user} is {}", if is_online { "online" } else { "offline" });
         Ok(())
     }
 }
@@ -36,12 +36,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let communicator = Communicator::new();
     let server = IMessageServerPrx::connect(&communicator, &args.endpoint).await?;
-    // Added before the login: the server may call as soon as it knows of us.
+    // Added before the login, after which the server may call at any time.
     let terminal = ITerminalServant::new(TerminalImpl);
     server.connection().add_servant(terminal);
 
-    // The first call of a connection logs in. All carry the token, since any may be the first when
-    // the connection is lost and made again.
+    // The first call of a connection logs in. All calls carry the token, since any may be the first
+    // after a reconnect.
     let server = server.with_extra([("__token__", args.user.as_str())]);
     server.login().await?;
     println!("logged in as {}", args.user);

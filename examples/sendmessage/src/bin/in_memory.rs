@@ -1,19 +1,19 @@
-//! The server and both gateways in one process, and no RabbitMQ between them.
+//! The server and both gateways in one process, without RabbitMQ.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_sendmessage::serve;
 use tce_gateway::{Gateway, log};
-use tce_runtime::{Communicator, MemoryBroker, config::MqConfig};
+use tce_runtime::{MemoryBroker, config::MqConfig, prelude::*};
 
 /// The server and both gateways of the sendmessage example, without a broker
 #[derive(Parser)]
 struct Args {
-    /// Where clients connect to, and where their calls go
+    /// The file that defines the gateways' endpoints and routes
     #[arg(long, default_value = "services.xml")]
     services: PathBuf,
-    /// Which queues there are; their hosts and ports mean nothing here
+    /// The file that defines the queues; hosts and ports are ignored
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
 }
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         gateways.push(gateway);
     }
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

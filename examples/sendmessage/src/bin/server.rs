@@ -1,15 +1,15 @@
-//! The server, by the queues of a broker.
+//! The server, with the queues of a broker.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_sendmessage::serve;
-use tce_runtime::{Communicator, config::MqConfig};
+use tce_runtime::{config::MqConfig, prelude::*};
 
 /// The server of the sendmessage example
 #[derive(Parser)]
 struct Args {
-    /// Which queues there are, and what the server does with them
+    /// The file that defines the queues and the server's use of them
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
 }
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     serve(&communicator).await?;
     println!("listening on mq:mq_server");
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

@@ -1,19 +1,19 @@
-//! The client: calls the server in every way, and is called back.
+//! The client: makes every kind of call to the server, and is called back.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use example_simple::test::{ITerminal, ITerminalServant, ServerPrx};
 use tce_runtime::{
-    Communicator, Context, Fault,
     config::{Options, TlsConfig},
+    prelude::*,
 };
 use tokio::sync::mpsc;
 
 /// The client of the simple example
 #[derive(Parser)]
 struct Args {
-    /// Where the server is: tcp://host:port or ssl://host:port
+    /// The server's endpoint: tcp://host:port or ssl://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
     /// For ssl://, the PEM file of the authority that signed the server's certificate
@@ -21,7 +21,7 @@ struct Args {
     ca: Option<PathBuf>,
 }
 
-/// What the server calls back.
+/// The servant that the server calls back.
 struct TerminalImpl(mpsc::Sender<String>);
 
 impl ITerminal for TerminalImpl {
@@ -47,33 +47,33 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("twoway: {}", server.echo("hello").await?);
     println!("inherited: {}", server.datetime().await?);
 
-    // Extra: pairs that travel beside the parameters.
+    // Extra: string pairs, sent with the parameters.
     let named = server.with_extra([("name", "scott.bo")]);
     println!("extra: {}", named.echo("hello").await?);
 
-    // Async: sent now, the result whenever it is wanted…
-    let pending = server.echo_async("pingpang");
+    // Async: the call is sent here, its result awaited later …
+    let pending = server.echo("pingpang");
     println!("async: {}", pending.await?);
 
-    // … or handed to a callback.
+    // … or passed to a callback.
     let (results, mut result) = mpsc::channel(1);
-    server.echo_async("pingpang").on_return(move |result| {
+    server.echo("pingpang").on_return(move |result| {
         let text = result.unwrap_or_else(|error| error.to_string());
-        // Nobody waits for it where the program ends first.
+        // Fails only if the program has ended first.
         let _ = results.try_send(text);
     });
     println!("callback: {}", result.recv().await.unwrap_or_default());
 
-    // A call that takes longer than it may.
-    let hurried = server.with_timeout(Duration::from_secs(1));
-    if let Err(error) = hurried.timeout(3).await {
+    // Timeout: a call that takes longer than its proxy allows.
+    let impatient = server.with_timeout(Duration::from_secs(1));
+    if let Err(error) = impatient.timeout(3).await {
         println!("timeout: {error}");
     }
 
-    // Oneway: nobody answers.
+    // Oneway: no answer.
     server.heartbeat_oneway("hello world!").await?;
 
-    // Bidirectional: the server calls a servant of ours, on the same connection.
+    // Bidirectional: the server calls our servant, on the same connection.
     let (messages, mut message) = mpsc::channel(1);
     let terminal = ITerminalServant::new(TerminalImpl(messages));
     server.connection().add_servant(terminal);

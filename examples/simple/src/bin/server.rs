@@ -1,18 +1,18 @@
-//! The server: answers `test::Server`, and calls its clients back.
+//! The server: implements `test::Server`, and calls its clients back.
 
 use std::{error::Error, path::PathBuf, time::Duration, time::SystemTime};
 
 use clap::Parser;
 use example_simple::test::{BaseServer, ITerminalPrx, Server, ServerServant};
 use tce_runtime::{
-    Adapter, Communicator, Context, Fault,
     config::{Options, TlsConfig},
+    prelude::*,
 };
 
 /// The server of the simple example
 #[derive(Parser)]
 struct Args {
-    /// Where to listen: tcp://host:port or ssl://host:port
+    /// The endpoint to listen on: tcp://host:port or ssl://host:port
     #[arg(long, default_value = "tcp://localhost:12002")]
     endpoint: String,
     /// For ssl://, the PEM file of the server's certificate
@@ -40,7 +40,11 @@ impl Server for ServerImpl {
 
     async fn timeout(&self, secs: i32, _ctx: &Context) -> Result<(), Fault> {
         println!("enter timeout: {secs}");
-        tokio::time::sleep(Duration::from_secs(u64::try_from(secs)?)).await;
+        let Ok(secs) = u64::try_from(secs) else {
+            let text = "`secs` must not be negative";
+            return Err(Fault::new(ErrorCode::RemoteException, text));
+        };
+        tokio::time::sleep(Duration::from_secs(secs)).await;
         Ok(())
     }
 
@@ -72,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     adapter.add_servant(ServerServant::new(ServerImpl)).start();
     println!("listening on {}", adapter.endpoint());
 
-    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to end.
+    // Until SIGTERM or Ctrl-C; then calls in flight have 10 s to complete.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

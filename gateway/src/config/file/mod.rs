@@ -15,7 +15,7 @@ mod checks;
 
 use std::collections::HashMap;
 
-use tce_runtime::config::problem::{Report, quoted};
+use tce_runtime::config::problem::{ProblemReport, quoted};
 
 use crate::config::{
     overrides::Override,
@@ -29,7 +29,7 @@ use settings::ServerSettings;
 use xml::{Reporter, XmlElement};
 
 /// The configuration as far as it has no mistakes; reports mistakes.
-pub(super) fn read(text: &str, overrides: &[Override], report: &mut Report) -> Services {
+pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemReport) -> Services {
     let mut reporter = Reporter::new(report, text);
     let Some(document) = xml::parse(text, &mut reporter) else {
         return Services::default();

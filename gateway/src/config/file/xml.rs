@@ -1,7 +1,7 @@
 //! XML: elements and attributes with their places in the text.
 
 use roxmltree::{Document, Node, ParsingOptions};
-use tce_runtime::config::problem::{Place, Report, quoted};
+use tce_runtime::config::problem::{Location, ProblemReport, quoted};
 
 /// Beyond this many bytes into a line, a place has no column: it would take a
 /// scan of the line for each problem, and help no reader.
@@ -23,12 +23,12 @@ impl<'t> Lines<'t> {
         }
     }
 
-    pub(super) fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Location {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or_default();
         let counted = before.len() <= MAX_COLUMN;
-        Place {
+        Location {
             line: Some(line),
             column: counted.then(|| before.chars().count() + 1),
         }
@@ -38,12 +38,12 @@ impl<'t> Lines<'t> {
 /// Reports problems of a text, located by byte offset.
 #[derive(Debug)]
 pub(super) struct Reporter<'r, 't> {
-    pub(super) report: &'r mut Report,
+    pub(super) report: &'r mut ProblemReport,
     lines: Lines<'t>,
 }
 
 impl<'r, 't> Reporter<'r, 't> {
-    pub(super) fn new(report: &'r mut Report, text: &'t str) -> Self {
+    pub(super) fn new(report: &'r mut ProblemReport, text: &'t str) -> Self {
         Self {
             report,
             lines: Lines::new(text),
@@ -60,7 +60,7 @@ impl<'r, 't> Reporter<'r, 't> {
         self.report.warn(place, message);
     }
 
-    pub(super) fn place(&self, at: usize) -> Place {
+    pub(super) fn place(&self, at: usize) -> Location {
         self.lines.place(at)
     }
 
@@ -102,10 +102,10 @@ pub(super) fn parse<'t>(text: &'t str, reporter: &mut Reporter<'_, 't>) -> Optio
 fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporter<'_, '_>) {
     use roxmltree::Error;
     let position = error.pos();
-    let mut place = Place::from((number(position.row), number(position.col)));
+    let mut place = Location::from((number(position.row), number(position.col)));
     let message = match error {
         Error::NoRootNode => {
-            place = Place::default();
+            place = Location::default();
             "the file is empty; write <SNS> with InterfaceDef, VariantDef, EndPoints and servers \
              in it"
                 .to_owned()
@@ -124,7 +124,7 @@ fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporte
             "DOCTYPE is not supported; remove it".to_owned()
         }
         Error::NodesLimitReached => {
-            place = Place::default();
+            place = Location::default();
             format!("the file has more than {MAX_NODES} elements")
         }
         other => {

@@ -1,15 +1,15 @@
 "use strict";
 
-// Finds entries of ENTRIES (entries.js) by words in their name, their text or
-// their index. Works from a folder too: nothing is fetched.
+// Searches ENTRIES (entries.js) by words in the name, the text or the index.
+// Fetches nothing, so that it works on pages opened from a folder.
 (() => {
-  const MOST = 50;
+  const MAX_RESULTS = 50;
   const form = document.getElementById("search");
   const input = form.elements.q;
   const results = document.getElementById("results");
   const page = document.getElementById("page");
 
-  // How well an entry matches all words: the less the better; null if it does not.
+  // Rank of an entry that matches all words, lower is better; null if it does not match.
   function rank([, name, , text, index], words) {
     const full = name.toLowerCase();
     const last = full.slice(full.lastIndexOf(".") + 1);
@@ -57,9 +57,9 @@
     if (!query) return;
     const found = find(query);
     const list = document.createElement("ol");
-    list.append(...found.slice(0, MOST).map(row));
+    list.append(...found.slice(0, MAX_RESULTS).map(row));
     const count =
-      found.length > MOST ? `the first ${MOST} of ${found.length} results`
+      found.length > MAX_RESULTS ? `the first ${MAX_RESULTS} of ${found.length} results`
       : found.length === 1 ? "1 result"
       : `${found.length} results`;
     results.replaceChildren(element("h1", `“${query}”: ${count}`), list);
@@ -71,7 +71,7 @@
     event.preventDefault();
     results.querySelector("a")?.click();
   });
-  // A result may be on this very page, which then has to come back.
+  // A result on this page needs the page to be shown again.
   results.addEventListener("click", (event) => {
     if (!event.target.closest("a")) return;
     input.value = "";

@@ -1,4 +1,4 @@
-//! Compiles the IDL to Rust whenever it changes.
+//! Generates Rust from the IDL whenever it changes.
 
 fn main() -> Result<(), tce_codegen::Error> {
     tce_codegen::configure().compile(&["idl/{{module}}.idl"])

@@ -40,7 +40,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn git_gives_branches_tags_and_commits() {
+fn branches_tags_and_commits_are_read() {
     let repository = repository(&[("idl/test.idl", OLD)]);
     let root = repository.path();
     git(root, &["tag", "v1"]);
@@ -63,12 +63,12 @@ fn git_gives_branches_tags_and_commits() {
         against(old).exits(1).complains("TCE0701");
     }
     write(root, "idl/test.idl", OLD);
-    against("git#").exits(1).complains("`m.I.c` is gone");
+    against("git#").exits(1).complains("`m.I.c` is removed");
     against("git#branch=main").exits(0);
 }
 
 #[test]
-fn git_gives_what_is_imported_too_wherever_one_stands() {
+fn imports_are_read_from_git_from_any_working_folder() {
     let user = "import good\nimport beside\nmodule user { interface U { void u(good::S s, beside::S t); }; };\n";
     let good = "module good { struct S { int i; }; };\n";
     let beside = "module beside { struct S { int i; }; };\n";
@@ -84,8 +84,8 @@ fn git_gives_what_is_imported_too_wherever_one_stands() {
         let args = [&["breaking", "--against"], args].concat();
         tce_in(folder, &args)
             .exits(1)
-            .complains("member `i` of `good.S` is now `long`, and was `int`")
-            .complains("member `i` of `beside.S` is now `byte`, and was `int`")
+            .complains("the type of member `i` of `good.S` changed from `int` to `long`")
+            .complains("the type of member `i` of `beside.S` changed from `int` to `byte`")
             .complains("2 breaking changes")
     };
     compare(
@@ -104,7 +104,7 @@ fn git_gives_what_is_imported_too_wherever_one_stands() {
         &inside,
         &["git#branch=main", "-I", whole.to_str().unwrap(), "user.idl"],
     );
-    // A new home of the files: the old one is told.
+    // The files have moved: `subdir` names the old folder.
     std::fs::rename(root.join("proto"), root.join("idl")).unwrap();
     compare(
         &root.join("idl"),
@@ -115,7 +115,7 @@ fn git_gives_what_is_imported_too_wherever_one_stands() {
             "api/user.idl",
         ],
     );
-    // A branch that a fresh clone has only at its origin.
+    // A branch that a fresh clone has only as a remote branch.
     let clones = folder(&[]);
     commit(root);
     git(root, &["checkout", "--quiet", "-b", "work"]);
@@ -136,7 +136,7 @@ fn git_gives_what_is_imported_too_wherever_one_stands() {
 }
 
 #[test]
-fn a_file_that_git_does_not_have_is_new() {
+fn a_file_that_the_revision_lacks_is_new() {
     let repository = repository(&[("old.idl", OLD)]);
     write(repository.path(), "new.idl", OTHER);
     let args = [
@@ -160,7 +160,7 @@ fn a_file_that_git_does_not_have_is_new() {
 }
 
 #[test]
-fn files_that_are_gone_from_a_folder_are_noticed() {
+fn files_deleted_from_a_folder_are_reported() {
     let repository = repository(&[
         ("idl/a.idl", OLD),
         ("idl/b/o.idl", OTHER),
@@ -174,7 +174,7 @@ fn files_that_are_gone_from_a_folder_are_noticed() {
     for against in ["git#branch=main", "v1"] {
         let ran = tce_in(root, &["breaking", "--against", against, "idl"])
             .exits(1)
-            .complains("struct `o.S` is gone: breaks source")
+            .complains("struct `o.S` is removed: breaks source")
             .complains("1 breaking change for");
         assert!(ran.err.contains("idl/b/o.idl:1:"), "{}", ran.err);
     }
@@ -185,11 +185,11 @@ fn files_that_are_gone_from_a_folder_are_noticed() {
     inside.exits(1).complains("main:/idl/b/o.idl:1:");
     tce_in(root, &["breaking", "--against", "v1/idl/a.idl", "idl"])
         .exits(2)
-        .complains("give a folder");
+        .complains("name a folder");
 }
 
 #[test]
-fn an_earlier_version_that_is_not_there_is_wrong_use() {
+fn an_unknown_earlier_version_is_a_usage_error() {
     let repository = repository(&[("test.idl", OLD), ("other.idl", OTHER)]);
     let root = repository.path();
     git(root, &["branch", "stable"]);
@@ -207,11 +207,8 @@ fn an_earlier_version_that_is_not_there_is_wrong_use() {
         "git#tag=v1.1",
         "there is no tag `v1.1`: did you mean `v1.0`?",
     );
-    wrong(
-        "git#branch=elsewhere",
-        "if it is at a remote, fetch it first",
-    );
-    wrong("git#commit=12345678", "git knows no commit `12345678`");
+    wrong("git#branch=elsewhere", "if a remote has it, fetch it first");
+    wrong("git#commit=12345678", "git finds no commit `12345678`");
     wrong("git#branch=--all", "there is no branch `--all`");
     wrong("git#subdir=proto", "HEAD has no folder `proto`");
     wrong("git#subdir=test.idl", "HEAD has no folder `test.idl`");
@@ -220,23 +217,23 @@ fn an_earlier_version_that_is_not_there_is_wrong_use() {
         "git#brunch=main",
         "there is no key `brunch`: did you mean `branch`?",
     );
-    wrong("git#main", "`main` is not `branch=NAME`");
+    wrong("git#main", "`main` is not of the form `branch=NAME`");
     wrong("git#branch=main,tag=v1.0", "more than one version");
-    wrong("git#branch=", "`branch=` is not `branch=NAME`");
+    wrong("git#branch=", "`branch=` is not of the form `branch=NAME`");
     wrong("none.idl", "there is no file or folder `none.idl`");
     tce_in(
         root,
         &["breaking", "test.idl", "other.idl", "--against", "test.idl"],
     )
     .exits(2)
-    .complains("give a folder");
+    .complains("name a folder");
     tce_in(root, &["breaking", "test.idl"])
         .exits(2)
         .complains("--against");
 }
 
 #[test]
-fn without_git_or_a_repository_git_is_no_earlier_version() {
+fn git_and_a_repository_are_required() {
     let folder = folder(&[("test.idl", OLD)]);
     let args = ["breaking", "--against", "git#branch=main", "test.idl"];
     tce_in(folder.path(), &args)
@@ -249,5 +246,5 @@ fn without_git_or_a_repository_git_is_no_earlier_version() {
         .env("PATH", "");
     ran(&mut without)
         .exits(2)
-        .complains("can't compare with git: can't run it: ");
+        .complains("can't compare with git: can't run git: ");
 }

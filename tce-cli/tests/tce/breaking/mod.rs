@@ -16,7 +16,7 @@ fn a_file_is_compared_with_a_file() {
     let against = |new: &str| tce_in(folder.path(), &["breaking", "--against", "old.idl", new]);
     let ran = against("new.idl")
         .exits(1)
-        .complains("`m.I.b` moved from index 1 to 2: breaks wire")
+        .complains("the index of `m.I.b` changed from 1 to 2: breaks wire")
         .complains("--> new.idl:1:51")
         .complains("::: old.idl:1:41")
         .complains("help: to keep its index, write `[index=1]` before it")
@@ -28,7 +28,7 @@ fn a_file_is_compared_with_a_file() {
 }
 
 #[test]
-fn a_folder_stands_in_for_this_one_with_its_imports_and_indices() {
+fn a_folder_replaces_this_one_with_its_imports_and_indices() {
     let user = "import good\nmodule user { interface U { void u(good::S s); }; };\n";
     let good = |member: &str| format!("module good {{ struct S {{ {member}; }}; }};\n");
     let folder = folder(&[
@@ -43,15 +43,15 @@ fn a_folder_stands_in_for_this_one_with_its_imports_and_indices() {
     args.extend(["--index-file", "indices.txt"]);
     tce_in(folder.path(), &args)
         .exits(1)
-        .complains("member `i` of `good.S` is now `int`, and was `long`: breaks wire and source")
+        .complains("the type of member `i` of `good.S` changed from `long` to `int`: breaks wire and source")
         .complains("::: v1/common/good.idl:1:")
-        .complains("`user.U` moved from index 8 to 7")
+        .complains("the index of `user.U` changed from 8 to 7")
         .complains("help: to keep its index, write `8` here")
         .complains("2 breaking changes for peers that have v1\n");
 }
 
 #[test]
-fn versions_with_errors_are_told_apart() {
+fn errors_name_the_version() {
     let folder = folder(&[("good.idl", OLD), ("bad.idl", BAD)]);
     let against =
         |old: &str, new: &str| tce_in(folder.path(), &["breaking", "--against", old, new]);
@@ -66,7 +66,7 @@ fn versions_with_errors_are_told_apart() {
 }
 
 #[test]
-fn programs_get_what_breaks_as_a_field() {
+fn json_has_what_breaks_as_a_field() {
     let folder = folder(&[("old.idl", OLD), ("new.idl", RENAMED), ("moved.idl", MOVED)]);
     let args = ["breaking", "--error-format", "json", "--against", "old.idl"];
     let objects = json_lines(
@@ -100,7 +100,7 @@ fn programs_get_what_breaks_as_a_field() {
 }
 
 #[test]
-fn who_compiles_everything_again_asks_for_the_wire_only() {
+fn wire_only_ignores_source_changes() {
     let folder = folder(&[("old.idl", OLD), ("new.idl", RENAMED)]);
     let args = ["breaking", "--wire-only", "--against", "old.idl", "new.idl"];
     tce_in(folder.path(), &args).exits(0);

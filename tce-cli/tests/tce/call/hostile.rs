@@ -1,26 +1,29 @@
-//! Servers that mean no good: whatever they answer, there is a message and an
-//! exit status, soon.
+//! Hostile servers: every answer of theirs gives an error message and an exit status in time.
 
 use tce_runtime::{
-    Adapter, Communicator, Fault, IncomingCall, Servant,
+    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Servant,
     wire::{Marshal, Writer},
 };
 
 use super::{call, folder};
 
-/// A result that is just these bytes.
-struct Raw(Vec<u8>);
+/// A result of arbitrary bytes.
+struct RawResult(Vec<u8>);
 
-impl Marshal for Raw {
+impl Marshal for RawResult {
     fn marshal(&self, out: &mut Writer<'_>) {
         out.put(&self.0);
     }
 }
 
-/// Answers every call to interface 0 with the same.
-struct Liar(std::sync::Arc<Result<Vec<u8>, String>>);
+fn failed(text: String) -> Fault {
+    Fault::new(ErrorCode::RemoteException, text)
+}
 
-impl Servant for Liar {
+/// Answers every call to interface 0 with the same bytes or error.
+struct FixedAnswer(std::sync::Arc<Result<Vec<u8>, String>>);
+
+impl Servant for FixedAnswer {
     fn interfaces(&self) -> &[u16] {
         &[0]
     }
@@ -28,7 +31,7 @@ impl Servant for Liar {
     fn dispatch(&self, call: IncomingCall<'_>) {
         call.run(&self.0, |answer, (), ctx| async move {
             let answer = answer.as_ref().clone();
-            (ctx, answer.map(Raw).map_err(Fault::new))
+            (ctx, answer.map(RawResult).map_err(failed))
         });
     }
 }
@@ -50,12 +53,12 @@ module m {
 }
 ";
 
-/// Calls every operation of a server that answers with `answer`, and gives all output.
-async fn all_outputs(answer: Result<Vec<u8>, String>) -> Vec<super::Ran> {
+/// Output of calls of every operation at a server that answers with `answer`.
+async fn all_outputs(answer: Result<Vec<u8>, String>) -> Vec<super::CommandOutput> {
     let adapter = Adapter::listen(&Communicator::new(), "tcp://127.0.0.1:0")
         .await
         .unwrap();
-    adapter.add_servant(Liar(answer.into())).start();
+    adapter.add_servant(FixedAnswer(answer.into())).start();
     let endpoint = adapter.endpoint().to_string();
     let folder = folder(&[("m.idl", IDL)]);
     let file = folder.path().join("m.idl");
@@ -66,26 +69,26 @@ async fn all_outputs(answer: Result<Vec<u8>, String>) -> Vec<super::Ran> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_that_nothing_follows_takes_no_memory() {
+async fn a_count_without_elements_takes_no_memory() {
     for count in [u32::MAX, 1 << 31, 1 << 24] {
         for ran in all_outputs(Ok(count.to_be_bytes().to_vec())).await {
-            ran.exits(1).complains("does not decode");
+            ran.exits(1).complains("can't decode the result");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_that_nests_deeply_is_refused() {
-    // Each `Nest` holds one more.
+async fn a_deeply_nested_result_is_refused() {
+    // Each `Nest` contains one more.
     let deep: Vec<u8> = [0, 0, 0, 1].repeat(200_000);
     let mut ran = all_outputs(Ok(deep)).await;
-    ran.remove(1).exits(1).complains("does not decode");
+    ran.remove(1).exits(1).complains("can't decode the result");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_to_a_terminal_are_shown_and_not_passed_on() {
-    let wicked = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\r\nerror";
-    for ran in all_outputs(Err(wicked.to_owned())).await {
+async fn control_sequences_are_escaped() {
+    let sequence = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\r\nerror";
+    for ran in all_outputs(Err(sequence.to_owned())).await {
         let ran = ran.exits(1).complains("\\u{1b}[2J");
         assert!(!ran.err.trim_end().contains(char::is_control), "{ran:?}");
     }
@@ -95,8 +98,8 @@ async fn orders_to_a_terminal_are_shown_and_not_passed_on() {
     assert_eq!(ran.out, "\"\\u001b[2J\\n\"\n");
 }
 
-/// Answers the built-in interface's `describe` with these texts.
-async fn describing(texts: &[&str]) -> super::Ran {
+/// Output of listing a server whose built-in `describe` returns these texts.
+async fn describing(texts: &[&str]) -> super::CommandOutput {
     struct Describer(std::sync::Arc<Vec<String>>);
     impl Servant for Describer {
         fn interfaces(&self) -> &[u16] {
@@ -119,18 +122,17 @@ async fn describing(texts: &[&str]) -> super::Ran {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_tells_of_itself_may_be_anything() {
+async fn any_description_of_a_server_is_handled() {
     let deep = format!("module m {{ struct S {{ {} }}", "sequence<".repeat(100_000));
     for text in ["", "\u{1b}[2J", "module", "import passwd;", &deep] {
         let ran = describing(&[text]).await;
         assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
         assert!(!ran.err.contains('\u{1b}'), "{ran:?}");
     }
-    describing(&["what"])
-        .await
-        .exits(1)
-        .complains("what the server tells of itself is no IDL: name the right one with --idl");
-    // What one of them means does not depend on the others.
+    describing(&["what"]).await.exits(1).complains(
+        "the server describes its interfaces by invalid IDL: name its IDL file with --idl",
+    );
+    // An invalid text does not affect the others.
     describing(&["what", "module m { interface I { void f(); }; }"])
         .await
         .exits(0)

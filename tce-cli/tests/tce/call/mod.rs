@@ -1,8 +1,8 @@
 //! `tce call`.
 
 mod hostile;
+mod routes;
 mod values;
-mod ways;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -12,24 +12,24 @@ use std::{
 use tce_runtime::{Adapter, Communicator, config::Options};
 
 use super::{
-    Ran, command, folder,
-    servers::{self, Simple},
+    CommandOutput, command, folder,
+    servers::{self, SimpleServer},
     tce,
     test::ServerServant,
 };
 
-/// The repository's file of an IDL.
+/// Path of an IDL file of the tests.
 fn idl(name: &str) -> String {
     format!("{}/../tests/idl/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Calls at an endpoint.
-fn call(endpoint: &str, args: &[&str]) -> Ran {
+/// Runs `tce call`.
+fn call(endpoint: &str, args: &[&str]) -> CommandOutput {
     tce(&[&["call", endpoint], args].concat())
 }
 
-/// Calls with something on standard input.
-fn call_with(endpoint: &str, args: &[&str], input: &str) -> Ran {
+/// Runs `tce call` with standard input.
+fn call_with(endpoint: &str, args: &[&str], input: &str) -> CommandOutput {
     let mut child = command()
         .args(["call", endpoint])
         .args(args)
@@ -45,7 +45,7 @@ fn call_with(endpoint: &str, args: &[&str], input: &str) -> Ran {
         .write_all(input.as_bytes())
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
@@ -53,7 +53,7 @@ fn call_with(endpoint: &str, args: &[&str], input: &str) -> Ran {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_says_what_it_serves_and_is_called() {
+async fn a_server_describes_itself_and_is_called() {
     let (_adapter, endpoint) = servers::simple().await;
     let listed = call(&endpoint, &[]).exits(0);
     let server = "test.Server (2)\n  0  string echo(string text)\n  1  void timeout(int secs)\n";
@@ -61,7 +61,7 @@ async fn a_server_says_what_it_serves_and_is_called() {
     let inherited = "test.BaseServer (0)\n  0  string datetime()\n";
     assert!(listed.out.contains(inherited), "{}", listed.out);
 
-    // However a string is written, and however much of the name.
+    // All forms of a string argument and of the operation's name.
     for arguments in [
         &["test.Server.echo", "hello"][..],
         &["Server.echo", "\"hello\""],
@@ -79,7 +79,7 @@ async fn a_server_says_what_it_serves_and_is_called() {
         call(&endpoint, &["echo", "42"]).exits(0).out,
         "\"Yah! 42\"\n"
     );
-    // An inherited operation, by both of its names; one without a result.
+    // An inherited operation by both of its names, and one without a result.
     for name in ["Server.datetime", "BaseServer.datetime"] {
         let called = call(&endpoint, &[name]).exits(0);
         assert_eq!(called.out, "\"2025-01-31T12:00:00Z\"\n");
@@ -88,23 +88,23 @@ async fn a_server_says_what_it_serves_and_is_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_keeps_silent_is_called_with_its_idl() {
+async fn a_server_without_description_is_called_with_its_idl() {
     let communicator = Communicator::with_options(Options {
         describes: false,
         ..Options::default()
     });
     let (_adapter, endpoint) =
-        servers::listen(&communicator, ServerServant::new(Simple::default())).await;
-    call(&endpoint, &["echo", "hello"])
-        .exits(2)
-        .complains("error: the server does not tell what it serves: name its IDL with --idl");
+        servers::listen(&communicator, ServerServant::new(SimpleServer::default())).await;
+    call(&endpoint, &["echo", "hello"]).exits(2).complains(
+        "error: the server does not describe its interfaces: name its IDL file with --idl",
+    );
     let named = ["echo", "hello", "--idl", &idl("test.idl")];
     assert_eq!(call(&endpoint, &named).exits(0).out, "\"Yah! hello\"\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pairs_go_beside_the_call_and_no_answer_in_time_is_told() {
-    let simple = Simple::default();
+async fn extra_is_sent_and_errors_are_reported() {
+    let simple = SimpleServer::default();
     let servant = ServerServant::new(simple.clone());
     let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
     call(
@@ -120,14 +120,14 @@ async fn pairs_go_beside_the_call_and_no_answer_in_time_is_told() {
     call(&endpoint, &["timeout", "60", "--timeout", "50ms"])
         .exits(1)
         .complains("error: test::Server::timeout: TIMEOUT: no answer within 50ms")
-        .complains("Try this: give it more time with --timeout");
+        .complains("Try this: raise --timeout");
     call(&endpoint, &["timeout", "-1"])
         .exits(1)
-        .complains("test::Server::timeout: REMOTE_EXCEPTION: out of range");
+        .complains("test::Server::timeout: REMOTE_EXCEPTION: `secs` must not be negative");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_is_a_call_for_each_line() {
+async fn data_makes_a_call_per_line() {
     let (_adapter, endpoint) = servers::simple().await;
     let lines = "\"a\"\n\n[\"b\"]\n{\"text\": \"c\"}\n";
     let folder = folder(&[("calls.jsonl", lines)]);
@@ -148,26 +148,26 @@ async fn data_is_a_call_for_each_line() {
         answers
     );
 
-    // One that fails does not keep the others; one that is wrong ends it.
+    // A failed call does not stop the others; a wrong line does.
     let some = call_with(&endpoint, &["timeout", "-d", "@-"], "0\n-1\n0\n").exits(1);
     assert_eq!(some.err.matches("REMOTE_EXCEPTION").count(), 1, "{some:?}");
     call_with(&endpoint, &["echo", "-d", "@-"], "\"a\"\n1\n")
         .exits(2)
         .prints("\"Yah! a\"\n")
-        .complains("error: line 2: the argument text: a string (in double quotes) can't be 1");
+        .complains("error: line 2: the argument text: expected a string (in double quotes), got 1");
     call(&endpoint, &["echo", "-d", "@nowhere.jsonl"])
         .exits(2)
         .complains("can't read nowhere.jsonl");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn oneway_waits_for_nothing_and_listen_prints_what_is_called_back() {
+async fn oneway_does_not_wait_and_listen_prints_calls_of_the_server() {
     let (_adapter, endpoint) = servers::simple().await;
     let oneway = call(&endpoint, &["timeout", "60", "--oneway"]).exits(0);
     assert_eq!((oneway.out.as_str(), oneway.err.as_str()), ("", ""));
     call(&endpoint, &["echo", "hello", "--oneway"])
         .exits(2)
-        .complains("string echo(string text) returns something: only void operations");
+        .complains("string echo(string text) has a result: only void operations");
 
     let mut listening = command()
         .args(["call", &endpoint, "heartbeat", "still \"here\"", "--oneway"])
@@ -198,7 +198,7 @@ async fn repeated_calls_are_counted_and_timed() {
     for part in [" calls/s\n", "latency: min ", "  p50 ", "  p99 ", "  max "] {
         assert!(ran.out.contains(part), "{part} not in {ran:?}");
     }
-    assert_eq!(ran.err, "", "no bar where nobody looks");
+    assert_eq!(ran.err, "", "no progress bar without a terminal");
     call(&endpoint, &["timeout", "-1", "--repeat", "3"])
         .exits(1)
         .prints("0 answered, 3 failed in ")
@@ -206,20 +206,20 @@ async fn repeated_calls_are_counted_and_timed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_use_says_what_is_right() {
+async fn wrong_options_are_usage_errors() {
     let (_adapter, endpoint) = servers::simple().await;
     for (args, complaint) in [
         (
             &["Server.ecko", "a"][..],
-            "no operation is called `Server.ecko`: did you mean `Server.echo`?",
+            "there is no operation `Server.ecko`: did you mean `Server.echo`?",
         ),
         (
             &["echo"],
-            "string echo(string text) takes one argument; there is none",
+            "string echo(string text) takes one argument, got 0",
         ),
         (
             &["echo", "a", "b"],
-            "string echo(string text) takes one argument; there are 2",
+            "string echo(string text) takes one argument, got 2",
         ),
         (
             &["echo", "{\"txt\": 1}"],
@@ -227,19 +227,19 @@ async fn wrong_use_says_what_is_right() {
         ),
         (
             &["timeout", "soon"],
-            "the argument secs: an int (32 bits) can't be \"soon\"",
+            "the argument secs: expected an int (32 bits), got \"soon\"",
         ),
         (
             &["timeout", "2147483648"],
-            "the argument secs: an int (32 bits) can't be 2147483648",
+            "the argument secs: expected an int (32 bits), got 2147483648",
         ),
         (
             &["--listen", "ITerminal"],
-            "no interface is called `ITerminal`",
+            "there is no interface `ITerminal`",
         ),
         (
             &["echo", "a", "-x", "name"],
-            "a pair has a `=`, as in -x name=ann",
+            "expected KEY=VALUE, such as -x name=ann",
         ),
         (&["echo", "a", "-d", "\"b\""], "cannot be used with"),
         (&["echo", "a", "--concurrency", "2"], "--repeat"),
@@ -251,10 +251,10 @@ async fn wrong_use_says_what_is_right() {
     }
     call("localhost", &["echo"])
         .exits(2)
-        .complains("`localhost` is no endpoint: it has no `://`");
+        .complains("`localhost` is not an endpoint: it has no `://`");
     call("mq:mq_server", &["echo"])
         .exits(2)
-        .complains("name it with --mq-config, and the process with --process");
+        .complains("an mq: endpoint needs --mq-config");
     call(&endpoint, &["echo", "a", "--idl", "nowhere.idl"])
         .exits(1)
         .complains("nowhere.idl")
@@ -262,7 +262,7 @@ async fn wrong_use_says_what_is_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_there_and_nothing_served_are_told() {
+async fn no_server_and_no_interfaces_are_reported() {
     let adapter = Adapter::listen(&Communicator::new(), "tcp://127.0.0.1:0")
         .await
         .unwrap();
@@ -270,16 +270,16 @@ async fn nobody_there_and_nothing_served_are_told() {
     let endpoint = adapter.endpoint().to_string();
     call(&endpoint, &[])
         .exits(1)
-        .complains("error: the server serves nothing");
+        .complains("error: the server has no interfaces");
     let named = ["echo", "a", "--idl", &idl("test.idl")];
     call(&endpoint, &named)
         .exits(1)
         .complains("test::Server::echo: INTERFACE_NOTFOUND")
-        .complains("Try this: see that the servant is added to the adapter");
-    adapter.add_servant(ServerServant::new(Simple::default()));
+        .complains("Try this: check that the servant is added to the adapter");
+    adapter.add_servant(ServerServant::new(SimpleServer::default()));
     assert_eq!(call(&endpoint, &["echo", "a"]).exits(0).out, "\"Yah! a\"\n");
     call("tcp://127.0.0.1:1", &["echo", "a"])
         .exits(1)
         .complains("error: CONNECT_FAILED")
-        .complains("Try this: see that the server runs and listens on this host and port");
+        .complains("Try this: check that the server runs and listens on this host and port");
 }

@@ -1,5 +1,4 @@
-//! Values of every type of `zoo.idl`: JSON in, by the wire to generated code
-//! and back, JSON out.
+//! Values of every type of `zoo.idl`: from JSON over the wire to generated code, and back to JSON.
 
 use std::fmt::Write;
 
@@ -16,7 +15,7 @@ use tce_idl::model::{Model, Type};
 use super::{call, call_with, idl};
 use crate::servers;
 
-/// So many of each type.
+/// Number of values of each type.
 const COUNT: usize = 64;
 
 fn zoo() -> Model {
@@ -33,7 +32,7 @@ fn float(number: f64) -> Value {
     }
 }
 
-/// JSON as `tce call` itself would write it.
+/// JSON as `tce call` writes it.
 fn values(model: &Model, ty: Type) -> BoxedStrategy<Value> {
     match ty {
         Type::Byte => any::<u8>().prop_map(Value::from).boxed(),
@@ -73,13 +72,13 @@ fn values(model: &Model, ty: Type) -> BoxedStrategy<Value> {
     }
 }
 
-/// Groups of four letters are base64, whatever they stand for.
+/// Any groups of four of these letters are valid base64.
 fn base64() -> impl Strategy<Value = Value> {
     "([A-Za-z0-9+/]{4}){0,8}".prop_map(Value::from)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_type_comes_back_as_it_went() {
+async fn every_type_is_returned_unchanged() {
     let (_adapter, endpoint) = servers::zoo().await;
     let model = zoo();
     let mut runner = TestRunner::new_with_rng(
@@ -96,7 +95,7 @@ async fn every_type_comes_back_as_it_went() {
         let sent: Vec<Value> = sent.collect();
         let mut lines = String::new();
         for value in &sent {
-            // By name, no value is taken for all arguments.
+            // As an object by parameter name: a value alone could be taken for a list of all arguments.
             writeln!(lines, "{}", json!({ &operation.parameters[0].name: value })).unwrap();
         }
         let ran = call_with(&endpoint, &[&operation.name, "-d", "@-"], &lines).exits(0);
@@ -105,7 +104,7 @@ async fn every_type_comes_back_as_it_went() {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap());
         for (came, sent) in came.zip(&sent).collect::<Vec<(Value, _)>>() {
-            // A dictionary has no order.
+            // Compared as JSON, since a dictionary has no order.
             assert!(came == *sent, "{}: {came}\nis not\n{sent}", operation.name);
         }
         assert_eq!(ran.out.lines().count(), COUNT, "{}", operation.name);
@@ -113,7 +112,7 @@ async fn every_type_comes_back_as_it_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_may_be_written_in_more_than_one_way() {
+async fn a_value_has_several_forms() {
     let (_adapter, endpoint) = servers::zoo().await;
     for (operation, argument, result) in [
         ("big", "-9223372036854775808", "-9223372036854775808"),
@@ -139,13 +138,13 @@ async fn a_value_may_be_written_in_more_than_one_way() {
         assert_eq!(ran.out.trim_end(), result, "{operation} {argument}");
     }
     let many = ["many", "255", "true", "-1", "2", "3", "1.5", "-2.5", "text"];
-    call(&endpoint, &many).exits(1).complains(
-        "KeeperManyParams { b: 255, flag: true, s: -1, i: 2, l: 3, flt: 1.5, dbl: -2.5, text: \"text\" }",
-    );
+    call(&endpoint, &many)
+        .exits(1)
+        .complains("(255, true, -1, 2, 3, 1.5, -2.5, \"text\")");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_value_is_told_with_its_place() {
+async fn a_wrong_value_is_reported_with_its_path() {
     let (_adapter, endpoint) = servers::zoo().await;
     let pet = json!({
         "name": "a", "b": 0, "flag": true, "s": 0, "i": 0, "l": 0,
@@ -164,22 +163,22 @@ async fn what_is_no_value_is_told_with_its_place() {
         (
             "roundtrip",
             with("b", json!(256)),
-            "fam.pets[0].b: a byte (0 to 255) can't be 256",
+            "fam.pets[0].b: expected a byte (0 to 255), got 256",
         ),
         (
             "roundtrip",
             with("s", json!("x")),
-            "fam.pets[0].s: a short (-32768 to 32767) can't be \"x\"",
+            "fam.pets[0].s: expected a short (-32768 to 32767), got \"x\"",
         ),
         (
             "roundtrip",
             with("flt", json!(1e300)),
-            "fam.pets[0].flt: a float (a number up to 3.4e38",
+            "fam.pets[0].flt: expected a float (a number up to 3.4e38",
         ),
         (
             "roundtrip",
             with("blob", json!("?")),
-            "fam.pets[0].blob: bytes (base64 in double quotes",
+            "fam.pets[0].blob: expected bytes (base64 in double quotes",
         ),
         (
             "roundtrip",
@@ -194,22 +193,22 @@ async fn what_is_no_value_is_told_with_its_place() {
         (
             "table",
             "[[1, [2]]]".to_owned(),
-            "t[0]: a IntList (an array) can't be 1",
+            "t[0]: expected a IntList (an array), got 1",
         ),
         (
             "counts",
             "{\"a\": 1.5}".to_owned(),
-            "c[\"a\"]: an int (32 bits) can't be 1.5",
+            "c[\"a\"]: expected an int (32 bits), got 1.5",
         ),
         (
             "names",
             "{\"a\": \"b\"}".to_owned(),
-            "c: the key \"a\": an int (32 bits) can't be \"a\"",
+            "c: the key \"a\": expected an int (32 bits), got \"a\"",
         ),
         (
             "truth",
             "1".to_owned(),
-            "v: a bool (true or false) can't be 1",
+            "v: expected a bool (true or false), got 1",
         ),
     ] {
         call(&endpoint, &[operation, &argument])

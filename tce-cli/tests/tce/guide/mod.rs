@@ -1,5 +1,5 @@
-//! The user guide, `docs/`: every transcript in it is run, and what comes out
-//! has to be what stands there. `BLESS=1` writes what comes out.
+//! Runs the transcripts of the user guide, `docs/`, and compares their output. `BLESS=1` writes the
+//! new output.
 
 mod page;
 mod shell;
@@ -10,20 +10,20 @@ use std::{
 };
 
 use super::{folder, servers, tce};
-use page::Page;
+use page::GuidePage;
 use shell::Shell;
 
-/// The repository.
+/// The root of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Files that a reader has at the start of each page, and where ours are.
+/// Files in the folder at the start of each page, with their paths in the repository.
 const FILES: &[(&str, &str)] = &[
     ("test.idl", "tests/idl/test.idl"),
     ("zoo.idl", "tests/idl/zoo.idl"),
     ("services.xml", "examples/cluster/services.xml"),
 ];
 
-/// The pages, by name.
+/// The paths of all pages, sorted.
 fn pages() -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -35,8 +35,8 @@ fn pages() -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_transcript_is_true() {
-    // The page says 12002 and 12003; here any ports serve.
+async fn every_transcript_is_up_to_date() {
+    // The pages name the ports 12002 and 12003; the test uses free ports.
     let (_simple, simple) = servers::simple().await;
     let (_zoo, zoo) = servers::zoo().await;
     let port = |endpoint: &str| endpoint.rsplit(':').next().unwrap().to_owned();
@@ -58,7 +58,7 @@ async fn every_transcript_is_true() {
         let folder = folder(&files);
         let shell = Shell::new(folder.path(), &ports);
         let written = fs::read_to_string(&path).unwrap();
-        let run = Page::new(&written).run(&shell);
+        let run = GuidePage::new(&written).run(&shell);
         if run == written {
             continue;
         }
@@ -70,12 +70,12 @@ async fn every_transcript_is_true() {
     }
     assert!(
         wrong.is_empty(),
-        "{}\nBLESS=1 records anew",
+        "{}\nBLESS=1 writes the new output",
         wrong.join("\n")
     );
 }
 
-/// The first lines that differ.
+/// Describes the first line that differs.
 fn difference(path: &Path, written: &str, run: &str) -> String {
     let lines = written.lines().zip(run.lines()).enumerate();
     let mut different = lines.filter(|(_, (written, run))| written != run);
@@ -85,7 +85,7 @@ fn difference(path: &Path, written: &str, run: &str) -> String {
 }
 
 #[test]
-fn every_command_has_its_transcript() {
+fn every_command_has_a_transcript() {
     let help = tce(&["--help"]).exits(0).out;
     let commands = help
         .split("Commands:\n")
@@ -105,7 +105,7 @@ fn every_command_has_its_transcript() {
 }
 
 #[test]
-fn every_link_leads_to_a_file() {
+fn every_link_has_a_target() {
     for path in pages() {
         let text = fs::read_to_string(&path).unwrap();
         let links = text

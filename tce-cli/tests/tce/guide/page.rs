@@ -1,22 +1,22 @@
-//! A page of Markdown, whose fenced blocks are files and transcripts.
+//! A Markdown page with files and transcripts in fenced blocks.
 //!
-//! ```` ```console ```` holds commands behind `$ `, each followed by what it
-//! prints. Any other block whose fence names a file, as ```` ```idl shop.idl ````,
-//! is that file for the transcripts after it.
+//! A block ```` ```console ```` has commands after `$ `, each followed by its output. Any other block
+//! whose fence names a file, such as ```` ```idl shop.idl ````, is written to that file for the
+//! transcripts after it.
 
 use super::shell::Shell;
 
-pub(super) struct Page<'p> {
+pub(super) struct GuidePage<'p> {
     text: &'p str,
 }
 
-impl<'p> Page<'p> {
+impl<'p> GuidePage<'p> {
     pub(super) fn new(text: &'p str) -> Self {
         Self { text }
     }
 
-    /// The page with what its commands print now. Where that differs by times
-    /// alone, what stands there stays.
+    /// The page with the present output of its commands. Output that differs only in times stays as it
+    /// is.
     pub(super) fn run(&self, shell: &Shell<'_>) -> String {
         let mut out = String::new();
         let mut lines = self.text.lines();
@@ -45,7 +45,7 @@ impl<'p> Page<'p> {
     }
 }
 
-/// Runs a transcript, and gives it with what came of it.
+/// Runs the commands of a transcript, and returns it with their output.
 fn transcript(body: &str, shell: &Shell<'_>) -> String {
     let written = commands(body);
     let texts: Vec<&str> = written
@@ -62,8 +62,8 @@ fn transcript(body: &str, shell: &Shell<'_>) -> String {
     blocks.collect()
 }
 
-/// The commands of a transcript, each with the output that stands there. A
-/// command goes on behind a `\` at the end of its line.
+/// The commands of a transcript with the output on the page. A command continues after a `\` at the
+/// end of its line.
 fn commands(body: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     for line in body.lines() {
@@ -83,8 +83,7 @@ fn commands(body: &str) -> Vec<(String, String)> {
     commands
 }
 
-/// The text without what differs each time: how long something took, how often
-/// it was done in a second, when it was, and ports.
+/// The text without the parts that differ between runs: durations, rates, times and ports.
 fn masked(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();

@@ -1,4 +1,4 @@
-//! Where transcripts are run: a shell in a folder of its own.
+//! Runs commands in a shell, in a temporary folder.
 
 use std::{
     env, fs,
@@ -8,12 +8,12 @@ use std::{
 
 use crate::command;
 
-/// Ends each command's output.
+/// Marks the end of each command's output.
 const END: &str = "<<end of output>>";
 
 pub(super) struct Shell<'s> {
     folder: &'s Path,
-    /// Ports as the page has them, and as they are.
+    /// Ports on the page, and the real ports.
     ports: &'s [(String, String)],
 }
 
@@ -28,8 +28,7 @@ impl<'s> Shell<'s> {
         fs::write(path, text).unwrap();
     }
 
-    /// Runs commands one after the other, and gives what each prints, on
-    /// standard output and standard error.
+    /// Runs commands in order, and returns what each prints on standard output and standard error.
     pub(super) fn run(&self, commands: &[&str]) -> Vec<String> {
         let mut script = "exec 2>&1\n".to_owned();
         for command in commands {
@@ -39,7 +38,7 @@ impl<'s> Shell<'s> {
                 .fold((*command).to_owned(), |it, (page, port)| {
                     it.replace(page, port)
                 });
-            // `$?` is there for the next one.
+            // The subshell restores `$?` for the next command.
             script.push_str(&format!(
                 "{command}\nstatus=$?; echo '{END}'; (exit $status)\n"
             ));
@@ -53,7 +52,7 @@ impl<'s> Shell<'s> {
         outputs
     }
 
-    /// `sh` with the environment of `tce` in tests, which finds `tce` first.
+    /// `sh` with the environment of [`command`], and the `tce` of this build first in `PATH`.
     fn shell(&self) -> Command {
         let tce = command();
         let program = Path::new(tce.get_program());

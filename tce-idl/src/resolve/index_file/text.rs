@@ -1,25 +1,28 @@
-//! Lines `module.Interface=100` or `module.Interface=100,false`
+//! Index files with lines `module.Interface=100` or `module.Interface=100,false`.
 
-use super::Entry;
+use super::IndexFileEntry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::number;
+use crate::resolve::parse_index;
 use crate::source::{FileId, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
-/// The entries of a file. Empty lines, and those that start with `#` or `//`, say nothing.
-pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<Entry> {
+/// The entries of a file. Skips empty lines and those that start with `#` or `//`.
+pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<IndexFileEntry> {
     let mut entries = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let piece = Piece {
+        let fragment = Fragment {
             file,
             text: line,
             start,
         }
         .trim();
         start += line.len();
-        if !piece.text.is_empty() && !piece.text.starts_with('#') && !piece.text.starts_with("//") {
-            match entry(piece) {
+        if !fragment.text.is_empty()
+            && !fragment.text.starts_with('#')
+            && !fragment.text.starts_with("//")
+        {
+            match entry(fragment) {
                 Ok(entry) => entries.push(entry),
                 Err(diagnostic) => sink.push(*diagnostic),
             }
@@ -28,15 +31,15 @@ pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<Entr
     entries
 }
 
-/// A part of the file's text.
+/// A part of the text, with its position in the file.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
+struct Fragment<'a> {
     file: FileId,
     text: &'a str,
     start: usize,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> Fragment<'a> {
     fn trim(self) -> Self {
         let cut = self.text.len() - self.text.trim_start().len();
         Self {
@@ -46,10 +49,10 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// What stands before and after the first `sign`.
-    fn split(self, sign: char) -> Option<(Self, Self)> {
-        let (before, after) = self.text.split_once(sign)?;
-        let start = self.start + before.len() + sign.len_utf8();
+    /// The parts before and after the first `separator`, trimmed.
+    fn split(self, separator: char) -> Option<(Self, Self)> {
+        let (before, after) = self.text.split_once(separator)?;
+        let start = self.start + before.len() + separator.len_utf8();
         let after = Self {
             text: after,
             start,
@@ -75,9 +78,9 @@ impl<'a> Piece<'a> {
     }
 }
 
-fn entry(line: Piece<'_>) -> Result<Entry, Box<Diagnostic>> {
-    let error = |piece: Piece<'_>, message: String| {
-        let diagnostic = Diagnostic::new(Code::IndexFileSyntax, message).at(piece.span(), "");
+fn entry(line: Fragment<'_>) -> Result<IndexFileEntry, Box<Diagnostic>> {
+    let error = |fragment: Fragment<'_>, message: String| {
+        let diagnostic = Diagnostic::new(Code::IndexFileSyntax, message).at(fragment.span(), "");
         Box::new(
             diagnostic.help("a line is `module.Interface=100` or `module.Interface=100,false`"),
         )
@@ -104,9 +107,9 @@ fn entry(line: Piece<'_>) -> Result<Entry, Box<Diagnostic>> {
             }
         },
     };
-    let index = number::parse(number.text).map_err(|message| error(number, message))?;
-    Ok(Entry {
-        name: Name {
+    let index = parse_index(number.text).map_err(|message| error(number, message))?;
+    Ok(IndexFileEntry {
+        name: Identifier {
             text: name.text.to_owned(),
             span: name.span(),
         },

@@ -1,34 +1,37 @@
-//! `<interfaces><if name="m.I" index="100" delegate_expose="false"><functions><f name="op" index="1"/></functions></if></interfaces>`
+//! Index files in XML: `<interfaces><if name="m.I" index="100" delegate_expose="false"><functions><f name="op" index="1"/></functions></if></interfaces>`
 
 use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::Entry;
+use super::IndexFileEntry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::number;
+use crate::resolve::parse_index;
 use crate::source::{FileId, Span};
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
 /// The entries of a file.
-pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<Entry> {
+pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<IndexFileEntry> {
     let document = match Document::parse(text) {
         Ok(document) => document,
         Err(error) => {
             let place = span(file, offset(text, error.pos()));
             sink.push(
-                Diagnostic::new(Code::IndexFileSyntax, format!("this is no XML: {error}"))
-                    .at(place, ""),
+                Diagnostic::new(
+                    Code::IndexFileSyntax,
+                    format!("this is not valid XML: {error}"),
+                )
+                .at(place, ""),
             );
             return Vec::new();
         }
     };
-    let mut reader = Reader { file, sink };
+    let mut reader = XmlReader { file, sink };
     let root = document.root_element();
     if root.tag_name().name() != "interfaces" {
         reader.report(
             name_range(root),
-            "the first element should be `<interfaces>`".to_owned(),
+            "the root element must be `<interfaces>`".to_owned(),
         );
         return Vec::new();
     }
@@ -38,18 +41,18 @@ pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<Entr
         .collect()
 }
 
-struct Reader<'s> {
+struct XmlReader<'s> {
     file: FileId,
     sink: &'s mut Diagnostics,
 }
 
-impl Reader<'_> {
+impl XmlReader<'_> {
     fn report(&mut self, place: Range<usize>, message: String) {
         self.sink
             .push(Diagnostic::new(Code::IndexFileSyntax, message).at(span(self.file, place), ""));
     }
 
-    fn entry(&mut self, node: Node<'_, '_>) -> Option<Entry> {
+    fn entry(&mut self, node: Node<'_, '_>) -> Option<IndexFileEntry> {
         let name = self.name(node)?;
         let index = node
             .attribute("index")
@@ -69,7 +72,7 @@ impl Reader<'_> {
                 operations.push((name, index, place));
             }
         }
-        Some(Entry {
+        Some(IndexFileEntry {
             name,
             index,
             skeleton,
@@ -77,7 +80,7 @@ impl Reader<'_> {
         })
     }
 
-    fn name(&mut self, node: Node<'_, '_>) -> Option<Name> {
+    fn name(&mut self, node: Node<'_, '_>) -> Option<Identifier> {
         let Some(attribute) = node.attribute_node("name") else {
             self.report(
                 name_range(node),
@@ -85,7 +88,7 @@ impl Reader<'_> {
             );
             return None;
         };
-        Some(Name {
+        Some(Identifier {
             text: attribute.value().to_owned(),
             span: span(self.file, attribute.range_value()),
         })
@@ -99,7 +102,7 @@ impl Reader<'_> {
             );
             return None;
         };
-        match number::parse(attribute.value().trim()) {
+        match parse_index(attribute.value().trim()) {
             Ok(index) => Some((index, span(self.file, attribute.range_value()))),
             Err(message) => {
                 self.report(attribute.range_value(), message);
@@ -108,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether servant code is wanted.
+    /// Whether servant code is generated.
     fn flag(&mut self, node: Node<'_, '_>) -> bool {
         let Some(attribute) = node.attribute_node("delegate_expose") else {
             return true;
@@ -118,14 +121,14 @@ impl Reader<'_> {
             "true" => {}
             other => self.report(
                 attribute.range_value(),
-                format!("`{other}` is not `true` or `false`"),
+                format!("`delegate_expose` must be `true` or `false`, not `{other}`"),
             ),
         }
         true
     }
 }
 
-/// The `<name` of an element: the whole of it may be many lines.
+/// The `<name` of an element, since the whole element may have many lines.
 fn name_range(node: Node<'_, '_>) -> Range<usize> {
     let start = node.range().start;
     start..start + 1 + node.tag_name().name().len()

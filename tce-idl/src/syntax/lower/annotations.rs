@@ -1,53 +1,53 @@
-//! `[key=value, …]`, and what else stands before a declaration.
+//! What stands before a declaration: documentation and annotations.
 
-use super::{Lower, Node, Rule, doc};
+use super::{Lowering, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::{Annotation, Value};
+use crate::syntax::ast::{Annotation, AnnotationValue};
 
-/// What was read and belongs to the declaration that comes next.
+/// The documentation and annotations that were read for the next declaration.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct DeclarationPrefix {
     doc: Vec<String>,
     annotations: Vec<Annotation>,
-    /// Where the annotations stand.
-    place: Option<Span>,
+    /// The position of the annotations.
+    span: Option<Span>,
 }
 
-impl Pending {
+impl DeclarationPrefix {
     pub(super) fn take_doc(&mut self) -> Option<String> {
-        doc::text(std::mem::take(&mut self.doc))
+        doc_text(std::mem::take(&mut self.doc))
     }
 
     pub(super) fn take_annotations(&mut self) -> Vec<Annotation> {
-        self.place = None;
+        self.span = None;
         std::mem::take(&mut self.annotations)
     }
 }
 
-impl<'a> Lower<'a> {
-    /// Documentation and annotations; other nodes are none of its concern.
-    pub(super) fn prefix(&mut self, node: &Node<'a>, pending: &mut Pending) {
+impl<'a> Lowering<'a> {
+    /// Adds documentation and annotations to `pending`; ignores other nodes.
+    pub(super) fn prefix(&mut self, node: &SyntaxNode<'a>, pending: &mut DeclarationPrefix) {
         match node.rule() {
-            Rule::COMMENT => pending.doc.extend(doc::lines(node, self.text)),
+            Rule::COMMENT => pending.doc.extend(doc_lines(node, self.text)),
             Rule::annotations => self.annotations(node, pending),
             Rule::broken_annotations => self.broken(node, Rule::just_annotations),
             _ => {}
         }
     }
 
-    fn annotations(&mut self, node: &Node<'a>, pending: &mut Pending) {
-        if let Some(first) = pending.place {
-            let message = "a declaration has at most one annotation list";
+    fn annotations(&mut self, node: &SyntaxNode<'a>, pending: &mut DeclarationPrefix) {
+        if let Some(first) = pending.span {
+            let message = "a declaration can have only one annotation list";
             let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message)
                 .at(node.span(), "a second list");
             self.sink.push(
                 diagnostic
                     .note(first, "the first list")
-                    .help("write one: `[a=1, b=2]`"),
+                    .help("merge them: `[index=1, comment=\"text\"]`"),
             );
         }
-        pending.place = Some(node.span());
+        pending.span = Some(node.span());
         let list = node
             .children()
             .filter(|child| child.rule() == Rule::annotation);
@@ -57,29 +57,29 @@ impl<'a> Lower<'a> {
     }
 
     /// Reports annotations before `what`, which can't have any.
-    pub(super) fn not_annotated(&mut self, pending: &mut Pending, what: &str) {
-        if let Some(place) = pending.place {
-            let message = format!("{what} has no annotations");
-            let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(place, "");
+    pub(super) fn not_annotated(&mut self, pending: &mut DeclarationPrefix, what: &str) {
+        if let Some(span) = pending.span {
+            let message = format!("{what} can't have annotations");
+            let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(span, "");
             self.sink
-                .push(diagnostic.help("annotations belong before an interface or an operation"));
+                .push(diagnostic.help("put annotations before an interface or an operation"));
         }
         pending.take_annotations();
     }
 
-    /// Reports annotations at the end of a body.
-    pub(super) fn annotates_nothing(&mut self, pending: &mut Pending) {
-        if let Some(place) = pending.place {
-            let message = "there is no declaration after this annotation";
-            let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(place, "");
+    /// Reports annotations at the end of a body, which no declaration follows.
+    pub(super) fn annotates_nothing(&mut self, pending: &mut DeclarationPrefix) {
+        if let Some(span) = pending.span {
+            let message = "no declaration follows this annotation";
+            let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(span, "");
             self.sink
-                .push(diagnostic.help("annotations belong before an interface or an operation"));
+                .push(diagnostic.help("put annotations before an interface or an operation"));
         }
         pending.take_annotations();
     }
 }
 
-fn annotation(node: &Node<'_>) -> Option<Annotation> {
+fn annotation(node: &SyntaxNode<'_>) -> Option<Annotation> {
     let key = node.child(Rule::name)?.name();
     let value = node.child(Rule::value)?;
     let word = value
@@ -88,13 +88,94 @@ fn annotation(node: &Node<'_>) -> Option<Annotation> {
         .or(value.child(Rule::name))?;
     let text = word.text();
     let meaning = match word.rule() {
-        Rule::string => Value::String(text.trim_matches('"').to_owned()),
-        Rule::number => Value::Number(text.to_owned()),
-        _ => Value::Name(text.to_owned()),
+        Rule::string => AnnotationValue::String(text.trim_matches('"').to_owned()),
+        Rule::number => AnnotationValue::Number(text.to_owned()),
+        _ => AnnotationValue::Name(text.to_owned()),
     };
     Some(Annotation {
         key,
         value: meaning,
         value_span: value.span(),
     })
+}
+
+/// Whether a comment lacks its `*/`.
+pub(super) fn is_open(comment: &str) -> bool {
+    comment
+        .strip_prefix("/*")
+        .is_some_and(|rest| !rest.ends_with("*/"))
+}
+
+/// The lines of a documentation comment, `///` or `/** */`, without these marks.
+/// `////` and `/***` are ordinary comments.
+fn doc_lines(node: &SyntaxNode<'_>, text: &str) -> Vec<String> {
+    let comment = node.text();
+    if let Some(line) = comment
+        .strip_prefix("///")
+        .filter(|rest| !rest.starts_with('/'))
+    {
+        return if is_trailing(node, text) {
+            Vec::new()
+        } else {
+            vec![line.trim_end().to_owned()]
+        };
+    }
+    let block = comment
+        .strip_prefix("/**")
+        .filter(|rest| !rest.starts_with(['*', '/']));
+    block
+        .map(|inside| block_lines(inside.trim_end_matches("*/")))
+        .unwrap_or_default()
+}
+
+/// Whether a comment follows other text on its line, as in `int x; /// the width`: then it does not document the next declaration.
+fn is_trailing(node: &SyntaxNode<'_>, text: &str) -> bool {
+    let before = &text[..node.span().start as usize];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    !line.trim().is_empty()
+}
+
+/// The lines inside `/** … */`, without the `*` if every line begins with one.
+fn block_lines(inside: &str) -> Vec<String> {
+    let mut lines = inside.lines().map(str::trim_end);
+    let first = lines.next().unwrap_or_default().trim_start().to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let framed = rest
+        .iter()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('*'));
+    let rest = rest.into_iter().map(|line| {
+        if framed {
+            line.trim_start().trim_start_matches('*')
+        } else {
+            line
+        }
+    });
+    let mut rest: Vec<String> = rest.map(str::to_owned).collect();
+    unindent(&mut rest);
+    rest.insert(0, first);
+    rest
+}
+
+/// Joins lines of documentation; `None` if they are all empty.
+fn doc_text(mut lines: Vec<String>) -> Option<String> {
+    unindent(&mut lines);
+    let text = lines.join("\n");
+    let text = text.trim_matches('\n').trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Removes the indentation that all lines share.
+fn unindent(lines: &mut [String]) {
+    let width = |line: &String| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let shared = lines
+        .iter()
+        .filter(|line| !line.trim().is_empty())
+        .map(width)
+        .min();
+    for line in lines {
+        *line = line
+            .get(shared.unwrap_or_default()..)
+            .unwrap_or_default()
+            .to_owned();
+    }
 }

@@ -1,15 +1,15 @@
-//! What is wrong with a piece of text that the grammar could only catch.
+//! Explains the parts that match a rule `broken_…` of the grammar.
 
-use super::broken::Broken;
-use super::{Lower, Node, Rule, foreign};
+use super::foreign::{self, BrokenPart};
+use super::{Lowering, Rule, SyntaxNode, foreign_members};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::Name;
-use crate::syntax::parse::{self, Failure};
+use crate::syntax::ast::Identifier;
+use crate::syntax::parse::{self, ParseFailure};
 
-impl<'a> Lower<'a> {
-    /// A piece that should have been what `rule` says.
-    pub(super) fn broken(&mut self, node: &Node<'a>, rule: Rule) {
+impl<'a> Lowering<'a> {
+    /// Reports a part that does not match `rule`.
+    pub(super) fn broken(&mut self, node: &SyntaxNode<'a>, rule: Rule) {
         if node.text() == ";" {
             self.stray_semicolon(node);
         } else {
@@ -17,8 +17,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// The head of a declaration whose body may be fine. Gives its name where that is plain.
-    pub(super) fn broken_head(&mut self, node: &Node<'a>, rule: Rule) -> Option<Name> {
+    /// Reports the malformed head of a declaration, whose body may be valid. Returns its name if the second word is one.
+    pub(super) fn broken_head(&mut self, node: &SyntaxNode<'a>, rule: Rule) -> Option<Identifier> {
         let end = node.span().end;
         let brace = self.text[end as usize..].find('{').map_or(0, |at| at + 1);
         self.explain(
@@ -31,8 +31,8 @@ impl<'a> Lower<'a> {
             .filter(|name| parse::failure(Rule::just_name, &name.text).is_none())
     }
 
-    /// A piece of a module's body that is no element.
-    pub(super) fn broken_element(&mut self, node: &Node<'a>) {
+    /// Reports a part of a module's body that is not an element.
+    pub(super) fn broken_element(&mut self, node: &SyntaxNode<'a>) {
         self.broken.extend(node.tokens().map(|token| token.text));
         let first = node
             .tokens()
@@ -48,9 +48,9 @@ impl<'a> Lower<'a> {
         self.broken(node, rule);
     }
 
-    /// A piece outside of any module that is no element either.
-    pub(super) fn broken_outside(&mut self, node: &Node<'a>) {
-        // Behind a brace in the wrong place, what is outside and what inside is a guess.
+    /// Reports a part outside of any module that is not an element either.
+    pub(super) fn broken_outside(&mut self, node: &SyntaxNode<'a>) {
+        // After a misplaced brace, it is unknown what is inside of a module.
         if self.unbalanced {
             return;
         }
@@ -66,43 +66,43 @@ impl<'a> Lower<'a> {
         self.broken(node, Rule::file);
     }
 
-    fn explain(&mut self, node: &Node<'a>, rule: Rule, end: u32) {
+    fn explain(&mut self, node: &SyntaxNode<'a>, rule: Rule, end: u32) {
         if self.sink.is_full() {
-            // It counts, but nobody will read it.
+            // Counted, but not shown: no need to explain it.
             self.sink.push(Diagnostic::new(Code::Unexpected, ""));
             return;
         }
-        let tokens: Vec<Name> = node.tokens().collect();
+        let tokens: Vec<Identifier> = node.tokens().collect();
         if tokens.is_empty() {
             return;
         }
         let start = node.span().start;
-        let piece = &self.text[start as usize..end as usize];
+        let text = &self.text[start as usize..end as usize];
         let failure = match rule {
-            // Of these nothing is known but that the first word begins none of them.
-            Rule::element | Rule::file => Failure {
+            // The first word begins neither an import, a module nor an element.
+            Rule::element | Rule::file => ParseFailure {
                 at: 0,
                 expected: vec![rule],
             },
-            _ => parse::failure(rule, piece).unwrap_or(Failure {
-                at: piece.len(),
+            _ => parse::failure(rule, text).unwrap_or(ParseFailure {
+                at: text.len(),
                 expected: Vec::new(),
             }),
         };
-        let reached = |token: &Name| (token.span.end - start) as usize <= failure.at;
+        let reached = |token: &Identifier| (token.span.end - start) as usize <= failure.at;
         let at = tokens.iter().take_while(|token| reached(token)).count();
-        let broken = Broken {
+        let broken = BrokenPart {
             rule,
             tokens,
             at,
             expected: failure.expected,
         };
-        let diagnostic = foreign::explain(&broken).unwrap_or_else(|| self.unexpected(&broken));
+        let diagnostic = explain_foreign(&broken).unwrap_or_else(|| self.unexpected(&broken));
         self.sink.push(diagnostic);
     }
 
-    /// "expected this, found that"
-    fn unexpected(&self, broken: &Broken) -> Diagnostic {
+    /// The diagnostic "expected …, found …".
+    fn unexpected(&self, broken: &BrokenPart) -> Diagnostic {
         let expected = expectation(&broken.expected);
         let Some(token) = broken.tokens.get(broken.at) else {
             return self.ends_early(broken, &expected);
@@ -110,13 +110,10 @@ impl<'a> Lower<'a> {
         if broken.expected.contains(&Rule::name)
             && parse::failure(Rule::just_reserved, &token.text).is_none()
         {
-            let message = format!(
-                "`{}` is a word of the language and can't be a name",
-                token.text
-            );
+            let message = format!("`{}` is a reserved word and can't be a name", token.text);
             let diagnostic = Diagnostic::new(Code::ReservedName, message)
                 .at(token.span, "a name is expected here");
-            return diagnostic.help(format!("choose another name, as `{}_`", token.text));
+            return diagnostic.help(format!("choose another name, such as `{}_`", token.text));
         }
         let message = format!("expected {expected}, found `{}`", token.text);
         with_form(
@@ -125,7 +122,7 @@ impl<'a> Lower<'a> {
         )
     }
 
-    fn ends_early(&self, broken: &Broken, expected: &str) -> Diagnostic {
+    fn ends_early(&self, broken: &BrokenPart, expected: &str) -> Diagnostic {
         let last = broken.tokens.last().map_or(
             Span {
                 file: crate::source::FileId(0),
@@ -151,7 +148,26 @@ impl<'a> Lower<'a> {
     }
 }
 
-/// Shows how the thing is written that is broken.
+/// Explains a part that is a construct of another language; `None` for an ordinary mistake.
+fn explain_foreign(broken: &BrokenPart) -> Option<Diagnostic> {
+    let found = broken.tokens.get(broken.at);
+    found
+        .and_then(foreign::open_string)
+        .or_else(|| found.and_then(foreign::odd_character))
+        .or_else(|| foreign_members::unnamed_type(broken))
+        .or_else(|| match broken.rule {
+            Rule::file | Rule::element => foreign::element(broken),
+            Rule::just_interface => foreign::base(broken),
+            Rule::just_struct => foreign::structure(broken),
+            Rule::just_import => foreign::import(broken),
+            Rule::just_member | Rule::just_operation => {
+                foreign_members::modifier(broken).or_else(|| foreign_members::part(broken))
+            }
+            _ => None,
+        })
+}
+
+/// Adds the complete form of the construct.
 fn with_form(diagnostic: Diagnostic, rule: Rule) -> Diagnostic {
     diagnostic.help(match rule {
         Rule::just_import => "an import is written `import NAME;`",
@@ -163,12 +179,12 @@ fn with_form(diagnostic: Diagnostic, rule: Rule) -> Diagnostic {
         Rule::just_member => "a member is written `TYPE NAME;`",
         Rule::just_operation => "an operation is written `TYPE NAME(TYPE NAME, TYPE NAME);`",
         Rule::just_annotations => "annotations are written `[index=3]` or `[index=3, comment=\"words\"]`",
-        Rule::element => "a module holds structs, interfaces, sequences and dictionaries",
-        _ => "a file holds imports and modules",
+        Rule::element => "a module contains structs, interfaces, sequences and dictionaries",
+        _ => "a file contains imports and modules",
     })
 }
 
-/// "`,` or `)`"
+/// Lists what rules allow: "`,` or `)`".
 fn expectation(rules: &[Rule]) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in rules.iter().filter_map(|rule| in_words(*rule)) {
@@ -183,7 +199,7 @@ fn expectation(rules: &[Rule]) -> String {
     }
 }
 
-/// What a rule is called in a message; `None` for what need not be mentioned.
+/// The name of a rule in a message; `None` for rules that are left out.
 fn in_words(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::file => "`import` or `module`",

@@ -1,26 +1,44 @@
-//! What people bring from other interface languages, and characters that look
-//! like ours: each is told what TCE has instead.
-
-mod character;
-mod part;
-mod unnamed;
+//! Constructs of other interface languages, and characters that look like those
+//! of the IDL: the diagnostic says what to write in TCE instead.
 
 use super::Rule;
-use super::broken::Broken;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
-use crate::syntax::ast::Name;
+use crate::syntax::ast::Identifier;
 
-/// Words that begin a declaration elsewhere, and what to do here.
+/// A part that does not match a rule, and where.
+pub(super) struct BrokenPart {
+    /// The rule that it should match.
+    pub(super) rule: Rule,
+    /// Its words and punctuation marks, at least one.
+    pub(super) tokens: Vec<Identifier>,
+    /// The first token that does not match; the number of tokens if the text ends too early.
+    pub(super) at: usize,
+    pub(super) expected: Vec<Rule>,
+}
+
+impl BrokenPart {
+    /// The text of a token; empty beyond the last.
+    pub(super) fn word(&self, index: usize) -> &str {
+        self.tokens
+            .get(index)
+            .map_or("", |token| token.text.as_str())
+    }
+}
+
+/// Words that begin a declaration in other languages, and what to write in TCE.
 const ELEMENTS: &[(&[&str], &str)] = &[
-    (&["enum"], "use an `int`, and name its values in a comment"),
+    (
+        &["enum"],
+        "use an `int`, and document its values in a comment",
+    ),
     (
         &["class", "valuetype"],
         "declare a `struct` for data, an `interface` for operations",
     ),
     (
         &["typedef", "using", "type"],
-        "only sequences and dictionaries are named: `sequence<int> Numbers;`",
+        "TCE has no aliases; only sequences and dictionaries get a name: `sequence<int> Numbers;`",
     ),
     (
         &["const", "define"],
@@ -28,11 +46,11 @@ const ELEMENTS: &[(&[&str], &str)] = &[
     ),
     (
         &["exception", "error"],
-        "any operation can fail: the caller gets an error without a declaration for it",
+        "remove it: any operation can return an error, without a declaration",
     ),
     (
         &["union", "oneof", "variant"],
-        "declare a `struct` that holds each of the cases",
+        "declare a `struct` with a member for each case",
     ),
     (&["service", "protocol"], "declare an `interface`"),
     (&["message", "record"], "declare a `struct`"),
@@ -52,36 +70,18 @@ const ELEMENTS: &[(&[&str], &str)] = &[
         &["package", "namespace"],
         "open a module: `module NAME { … }`",
     ),
-    (&["option", "syntax", "pragma"], "leave it out"),
+    (&["option", "syntax", "pragma"], "remove it"),
 ];
 
-/// What is special about a broken piece; `None` for an ordinary slip.
-pub(super) fn explain(broken: &Broken) -> Option<Diagnostic> {
-    let found = broken.tokens.get(broken.at);
-    found
-        .and_then(character::open_string)
-        .or_else(|| found.and_then(character::odd_character))
-        .or_else(|| unnamed::unnamed_type(broken))
-        .or_else(|| match broken.rule {
-            Rule::file | Rule::element => element(broken),
-            Rule::just_interface => base(broken),
-            Rule::just_struct => structure(broken),
-            Rule::just_import => import(broken),
-            Rule::just_member | Rule::just_operation => {
-                part::modifier(broken).or_else(|| part::part(broken))
-            }
-            _ => None,
-        })
-}
-
-fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
+/// Reports a construct that TCE does not have.
+pub(super) fn foreign(word: &str, span: Span, help: &str) -> Diagnostic {
     Diagnostic::new(Code::ForeignConstruct, format!("TCE has no `{word}`"))
         .at(span, "")
         .help(help)
 }
 
-/// The first word of something that is no element.
-fn element(broken: &Broken) -> Option<Diagnostic> {
+/// Explains the first word of a part that is not an element.
+pub(super) fn element(broken: &BrokenPart) -> Option<Diagnostic> {
     let first = broken.tokens.first()?;
     let word = first.text.to_ascii_lowercase();
     if let Some((_, help)) = ELEMENTS
@@ -90,7 +90,7 @@ fn element(broken: &Broken) -> Option<Diagnostic> {
     {
         if word == "import" {
             let diagnostic =
-                Diagnostic::new(Code::Unexpected, "an import stands outside of modules");
+                Diagnostic::new(Code::Unexpected, "imports are not allowed inside a module");
             return Some(diagnostic.at(first.span, "").help(*help));
         }
         return Some(foreign(&first.text, first.span, help));
@@ -107,8 +107,8 @@ fn element(broken: &Broken) -> Option<Diagnostic> {
     Some(diagnostic.fix(format!("did you mean `{near}`?"), first.span, *near))
 }
 
-/// `interface A : B`, `interface A extends B, C`
-fn base(broken: &Broken) -> Option<Diagnostic> {
+/// Explains `interface A : B` and `interface A extends B, C`.
+pub(super) fn base(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         ":" | "implements" | "inherits" | "<" => {
@@ -129,34 +129,34 @@ fn base(broken: &Broken) -> Option<Diagnostic> {
             let message = "an interface has at most one base";
             let diagnostic =
                 Diagnostic::new(Code::ForeignConstruct, message).at(span, "more than one");
-            Some(diagnostic.help("extend one of them; let that one extend the next, or let a servant serve several interfaces"))
+            Some(diagnostic.help("extend one of them, and let that one extend the next; or let one program serve several interfaces"))
         }
         _ => None,
     }
 }
 
-/// `struct A extends B`, `struct A;`
-fn structure(broken: &Broken) -> Option<Diagnostic> {
+/// Explains `struct A extends B` and `struct A;`.
+pub(super) fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         "extends" | ":" | "implements" => {
-            let diagnostic =
-                Diagnostic::new(Code::ForeignConstruct, "a struct has no base").at(found.span, "");
-            Some(diagnostic.help("give it a member of the other struct's type"))
+            let diagnostic = Diagnostic::new(Code::ForeignConstruct, "a struct can't have a base")
+                .at(found.span, "");
+            Some(diagnostic.help("add a member of the other struct's type"))
         }
         ";" => Some(forward(found)),
         _ => None,
     }
 }
 
-fn forward(semicolon: &Name) -> Diagnostic {
+fn forward(semicolon: &Identifier) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::ForeignConstruct, "TCE has no forward declarations")
         .at(semicolon.span, "expected `{` here");
-    diagnostic.help("leave it out: a type may be used before it is declared")
+    diagnostic.help("remove it: a type can be used before its declaration")
 }
 
-/// `import "x.idl"`, `import x.idl`
-fn import(broken: &Broken) -> Option<Diagnostic> {
+/// Explains `import "x.idl"` and `import x.idl`.
+pub(super) fn import(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken
         .tokens
         .get(broken.at)
@@ -173,7 +173,7 @@ fn import(broken: &Broken) -> Option<Diagnostic> {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let diagnostic = Diagnostic::new(
         Code::Unexpected,
-        "an import names a file without folder and ending",
+        "an import names a file without folder and extension",
     );
     Some(if plain && broken.at > 0 {
         diagnostic
@@ -184,4 +184,58 @@ fn import(broken: &Broken) -> Option<Diagnostic> {
             .at(found.span, "")
             .help("`import NAME` finds `NAME.idl` beside this file or on the include path")
     })
+}
+
+pub(super) fn open_string(token: &Identifier) -> Option<Diagnostic> {
+    let open = token.text.starts_with('"') && (token.text.len() == 1 || !token.text.ends_with('"'));
+    let diagnostic = Diagnostic::new(
+        Code::UnterminatedString,
+        "this string does not end on its line",
+    );
+    open.then(|| diagnostic.at(token.span, "").help("close it with `\"`"))
+}
+
+/// Explains a character that is not part of a word, with the ASCII character that it resembles.
+pub(super) fn odd_character(token: &Identifier) -> Option<Diagnostic> {
+    let odd = token
+        .text
+        .chars()
+        .next()
+        .filter(|c| !c.is_ascii() && !c.is_alphabetic())?;
+    let like = match odd {
+        // The full-width forms have a fixed distance from ASCII.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(odd) - 0xfee0)?.to_string(),
+        '“' | '”' | '„' | '«' | '»' | '‘' | '’' => "\"".to_owned(),
+        '、' => ",".to_owned(),
+        '。' => ";".to_owned(),
+        '【' | '〔' => "[".to_owned(),
+        '】' | '〕' => "]".to_owned(),
+        '《' | '〈' => "<".to_owned(),
+        '》' | '〉' => ">".to_owned(),
+        '–' | '—' | '−' => "-".to_owned(),
+        odd if odd.is_whitespace() || is_invisible(odd) => " ".to_owned(),
+        _ => {
+            let message = format!("unexpected character `{odd}`");
+            return Some(Diagnostic::new(Code::BadCharacter, message).at(token.span, ""));
+        }
+    };
+    let name = format!("U+{:04X}", u32::from(odd));
+    let diagnostic = if like == " " {
+        Diagnostic::new(
+            Code::BadCharacter,
+            format!("this looks like a space, but is the character {name}"),
+        )
+        .fix("write an ordinary space", token.span, " ")
+    } else {
+        Diagnostic::new(
+            Code::BadCharacter,
+            format!("`{odd}` ({name}) looks like `{like}`, but is another character"),
+        )
+        .fix(format!("write `{like}`"), token.span, like)
+    };
+    Some(diagnostic.at(token.span, ""))
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }

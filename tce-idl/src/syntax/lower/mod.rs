@@ -1,38 +1,32 @@
-//! Pairs to AST, one file a construct. What the grammar could only catch, not
-//! understand, becomes a diagnostic here.
+//! Pest's pairs to the AST. Parts that match a rule `broken_…` become
+//! diagnostics here.
 
-mod annotations;
-mod broken;
-mod container;
-mod doc;
-mod explain;
 mod foreign;
-mod import;
-mod interface;
-mod module;
-mod structure;
-mod types;
+mod foreign_members;
+mod explain;
+mod annotations;
+mod declarations;
 
 use std::collections::HashSet;
 
-use super::ast::{File, Name};
-use super::parse::{self, Node, Rule};
+use super::ast::{File, Identifier};
+use super::parse::{self, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Span};
-use annotations::Pending;
+use annotations::DeclarationPrefix;
 
-/// What is known while one file is lowered.
-struct Lower<'a> {
+/// The state while one file is lowered.
+struct Lowering<'a> {
     text: &'a str,
     sink: &'a mut Diagnostics,
     broken: HashSet<String>,
-    /// Whether a `}` was found missing: later ones may then close the wrong thing, and say nothing new.
+    /// Whether a missing `}` was reported. A later stray `}` is then a consequence, and not reported.
     unbalanced: bool,
 }
 
 /// Lowers one file.
 pub(super) fn file(id: FileId, text: &str, sink: &mut Diagnostics) -> File {
-    let mut lower = Lower {
+    let mut lower = Lowering {
         text,
         sink,
         broken: HashSet::new(),
@@ -48,16 +42,16 @@ pub(super) fn file(id: FileId, text: &str, sink: &mut Diagnostics) -> File {
         lower.open_comment(&root);
         lower.file(&root, &mut file);
     } else {
-        let message = "this file can't be understood";
+        let message = "this file can't be parsed";
         lower.sink.push(Diagnostic::new(Code::Unexpected, message));
     }
     file.broken = lower.broken;
     file
 }
 
-impl<'a> Lower<'a> {
-    fn file(&mut self, root: &Node<'a>, file: &mut File) {
-        let mut pending = Pending::default();
+impl<'a> Lowering<'a> {
+    fn file(&mut self, root: &SyntaxNode<'a>, file: &mut File) {
+        let mut pending = DeclarationPrefix::default();
         for node in root.children() {
             match node.rule() {
                 Rule::import => {
@@ -81,11 +75,11 @@ impl<'a> Lower<'a> {
         self.annotates_nothing(&mut pending);
     }
 
-    /// The comments that were read in search of a `;` that may be there: they
-    /// stand before what comes next, and may be its documentation.
-    fn comments_behind(&mut self, node: &Node<'a>, pending: &mut Pending) {
-        let children: Vec<Node<'a>> = node.children().collect();
-        let is_part = |child: &Node<'a>| child.rule() != Rule::COMMENT;
+    /// Handles the comments at the end of a node with an optional `;`: pest reads
+    /// them while it looks for the `;`, but they belong to the next declaration.
+    fn comments_behind(&mut self, node: &SyntaxNode<'a>, pending: &mut DeclarationPrefix) {
+        let children: Vec<SyntaxNode<'a>> = node.children().collect();
+        let is_part = |child: &SyntaxNode<'a>| child.rule() != Rule::COMMENT;
         let parts = children
             .iter()
             .rposition(is_part)
@@ -95,9 +89,9 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// A `;` where there is nothing to end.
-    fn stray_semicolon(&mut self, node: &Node<'a>) {
-        let diagnostic = Diagnostic::new(Code::Unexpected, "this `;` ends nothing");
+    /// Reports a `;` that ends no declaration.
+    fn stray_semicolon(&mut self, node: &SyntaxNode<'a>) {
+        let diagnostic = Diagnostic::new(Code::Unexpected, "unexpected `;`");
         self.sink.push(
             diagnostic
                 .at(node.span(), "")
@@ -105,34 +99,37 @@ impl<'a> Lower<'a> {
         );
     }
 
-    fn stray_close(&mut self, node: &Node<'a>) {
+    fn stray_close(&mut self, node: &SyntaxNode<'a>) {
         if self.unbalanced {
             return;
         }
-        let diagnostic = Diagnostic::new(Code::StrayBrace, "this `}` closes nothing");
+        let diagnostic = Diagnostic::new(Code::StrayBrace, "unexpected `}`");
         self.sink.push(
             diagnostic
                 .at(part(node.span(), 0, 1), "no `{` is open here")
-                .help("remove it, or add the `{` that it is to close"),
+                .help("remove it, or add the missing `{`"),
         );
     }
 
-    fn open_comment(&mut self, root: &Node<'a>) {
-        let Some(node) = root.comments().find(|node| doc::is_open(node.text())) else {
+    fn open_comment(&mut self, root: &SyntaxNode<'a>) {
+        let Some(node) = root
+            .comments()
+            .find(|node| annotations::is_open(node.text()))
+        else {
             return;
         };
-        let diagnostic = Diagnostic::new(Code::UnterminatedComment, "this comment is never closed");
+        let diagnostic = Diagnostic::new(Code::UnterminatedComment, "this comment is not closed");
         let diagnostic = diagnostic.at(
             part(node.span(), 0, 2),
-            "everything from here to the end of the file is comment",
+            "the comment extends from here to the end of the file",
         );
         self.sink.push(diagnostic.help("close it with `*/`"));
-        // Whatever is missing now is inside the comment.
+        // Anything that is missing now is inside the comment.
         self.unbalanced = true;
     }
 
-    /// Asks for the keyword in lower case.
-    fn keyword(&mut self, node: &Node<'a>) {
+    /// Reports a keyword that is not in lower case.
+    fn keyword(&mut self, node: &SyntaxNode<'a>) {
         let lower = node.text().to_ascii_lowercase();
         if node.text() != lower {
             let message = format!(
@@ -145,11 +142,11 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// The name of a declaration, which must be ASCII: every target language can spell it then.
-    fn name(&mut self, node: &Node<'a>) -> Name {
+    /// The name of a declaration. It must be ASCII, so that every target language can spell it.
+    fn name(&mut self, node: &SyntaxNode<'a>) -> Identifier {
         if let Some((at, odd)) = node.text().char_indices().find(|(_, c)| !c.is_ascii()) {
             let message = format!(
-                "`{}` is no name: `{odd}` is not an ASCII letter, digit or `_`",
+                "`{}` is not a valid name: `{odd}` is not an ASCII letter, digit or `_`",
                 node.text()
             );
             let span = part(node.span(), at, odd.len_utf8());
@@ -159,7 +156,7 @@ impl<'a> Lower<'a> {
         node.name()
     }
 
-    /// A declaration that should have ended with `;`.
+    /// Reports a declaration that does not end with `;`.
     fn missing_semicolon(&mut self, what: &str, after: Span) {
         let diagnostic =
             Diagnostic::new(Code::MissingSemicolon, format!("missing `;` after {what}"));
@@ -171,8 +168,8 @@ impl<'a> Lower<'a> {
             ));
     }
 
-    /// Checks the brackets of `what { … }`: both must be there.
-    fn braces(&mut self, node: &Node<'a>, what: &str, head: Span) {
+    /// Reports a missing `{`, `}` or `;` of `what { … };`.
+    fn braces(&mut self, node: &SyntaxNode<'a>, what: &str, head: Span) {
         let mut opened = head;
         for child in node.children() {
             match child.rule() {
@@ -195,7 +192,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn unclosed(&mut self, node: &Node<'a>, what: &str, opened: Span) {
+    fn unclosed(&mut self, node: &SyntaxNode<'a>, what: &str, opened: Span) {
         self.unbalanced = true;
         let end = before(node, self.text).after();
         let rest = &self.text[end.start as usize..];
@@ -207,7 +204,7 @@ impl<'a> Lower<'a> {
             "" => diagnostic.note(end, "the file ends here"),
             word => {
                 let place = part(end, rest.len() - next.len(), word.len());
-                diagnostic.note(place, format!("no `{word}` can start inside of it"))
+                diagnostic.note(place, format!("`{word}` is not allowed inside it"))
             }
         };
         self.sink.push(diagnostic.help(match word {
@@ -228,8 +225,8 @@ fn part(span: Span, at: usize, length: usize) -> Span {
     }
 }
 
-/// The last character before an empty node that is no space.
-fn before(node: &Node<'_>, text: &str) -> Span {
+/// The last character before an empty node, not counting space.
+fn before(node: &SyntaxNode<'_>, text: &str) -> Span {
     let span = node.span();
     let kept = text[..span.start as usize].trim_end();
     let last = kept.chars().next_back().map_or(0, char::len_utf8);

@@ -2,21 +2,21 @@
 
 use std::{fmt, str::FromStr};
 
-use super::address_text::{self, Entry, Mistake, Term, TermKind};
+use super::address_parser::{self, AddressOption, OptionValue, OptionValueKind, SyntaxError};
 use crate::config::problem::quoted;
 
-/// What an AMQP 0-9-1 short string holds: names of queues, exchanges and
-/// routing keys are such.
-const NAME_BYTES: usize = 255;
+/// The most bytes of an AMQP 0-9-1 short string, as which names of queues and
+/// exchanges and routing keys are sent.
+const MAX_NAME_SIZE: usize = 255;
 
-/// What kind of node an address names.
+/// The kind of node that an address names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum NodeType {
-    /// A queue, read by consumers that compete for its messages.
+    /// A queue, whose consumers compete for its messages.
     #[default]
     Queue,
-    /// A broadcast: an exchange of that name, to which each reader binds a
-    /// queue of its own.
+    /// A broadcast: an exchange of that name, to which each consumer binds its
+    /// own queue.
     Topic,
 }
 
@@ -29,13 +29,14 @@ impl fmt::Display for NodeType {
     }
 }
 
-/// Where messages go to or come from at a broker, written as a Qpid address
-/// (`spec/gateway.md`): `name[/subject][;{create:always,node:{type:queue,durable:true}}]`.
+/// A queue or topic at a broker, written as a Qpid address (`spec/gateway.md`):
+/// `name[/subject][;{create:always,node:{type:queue,durable:true}}]`.
 ///
-/// It is read as leniently as Qpid does: spaces between the parts, quotes around
-/// names and values, any order of the options. What Qpid knows and we have no
-/// use for (`assert`, `delete`, `mode`, `link`, `x-declare`, …) is passed over;
-/// [`Address::read`] names it. Shown, it is an address again.
+/// It is parsed as leniently as by Qpid: with spaces between the parts, quotes
+/// around names and values, and options in any order. Options that Qpid defines
+/// and TCE does not use (`assert`, `delete`, `mode`, `link`, `x-declare`, …) are
+/// ignored; [`Address::read`] returns their names. Displayed, it can be parsed
+/// again.
 ///
 /// ```
 /// use tce_runtime::config::{Address, NodeType};
@@ -51,25 +52,25 @@ impl fmt::Display for NodeType {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// The queue's or the topic's name: 1 to 255 bytes.
+    /// The name of the queue or topic: 1 to 255 bytes.
     pub name: String,
     /// The routing key, at most 255 bytes; never empty.
     pub subject: Option<String>,
-    /// Queue, unless the address says topic.
+    /// The kind of node. Default: queue.
     pub node: NodeType,
     /// Whether the node is declared before it is used (`create:always`, `sender`
-    /// or `receiver`). Without it the node has to be there.
+    /// or `receiver`). Otherwise the node has to exist. Default: false.
     pub create: bool,
-    /// Whether the node outlives the broker's restart.
+    /// Whether the node survives a restart of the broker. Default: false.
     pub durable: bool,
 }
 
 impl Address {
-    /// Reads an address and names the options that were passed over, as
-    /// `delete` or `node.x-declare`.
+    /// Parses an address; returns the names of the options that were ignored,
+    /// too, such as `delete` or `node.x-declare`.
     ///
     /// # Errors
-    /// What is no address, with its column.
+    /// Where the text is not an address, with the column of the mistake.
     ///
     /// ```
     /// use tce_runtime::config::Address;
@@ -79,7 +80,7 @@ impl Address {
     /// # Ok::<(), tce_runtime::config::AddressError>(())
     /// ```
     pub fn read(text: &str) -> Result<(Self, Vec<String>), AddressError> {
-        interpret(text).map_err(|Mistake { at, reason }| AddressError {
+        interpret(text).map_err(|SyntaxError { at, reason }| AddressError {
             text: text.to_owned(),
             column: text.get(..at).unwrap_or(text).chars().count() + 1,
             reason,
@@ -97,10 +98,10 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        address_text::write_part(f, &self.name, &['/', ';'])?;
+        address_parser::write_part(f, &self.name, &['/', ';'])?;
         if let Some(subject) = &self.subject {
             f.write_str("/")?;
-            address_text::write_part(f, subject, &[';'])?;
+            address_parser::write_part(f, subject, &[';'])?;
         }
         let create = if self.create { "create:always," } else { "" };
         let durable = if self.durable { ",durable:true" } else { "" };
@@ -108,10 +109,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why a text is no [`Address`].
+/// Why a text is not an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} is no address: column {column}: {reason}; write it like name;{{create:always,node:{{type:queue,durable:true}}}}",
+    "{} is not an address: column {column}: {reason}; write it like name;{{create:always,node:{{type:queue,durable:true}}}}",
     quoted(text)
 )]
 pub struct AddressError {
@@ -121,19 +122,19 @@ pub struct AddressError {
 }
 
 impl AddressError {
-    /// Where it goes wrong, in characters from 1.
+    /// The column of the mistake, in characters from 1.
     pub fn column(&self) -> usize {
         self.column
     }
 }
 
-fn interpret(text: &str) -> Result<(Address, Vec<String>), Mistake> {
-    let parts = address_text::read(text)?;
-    short(&parts.name, "the name")?;
+fn interpret(text: &str) -> Result<(Address, Vec<String>), SyntaxError> {
+    let parts = address_parser::parse(text)?;
+    check_size(&parts.name, "the name")?;
     if parts.name.1.is_empty() {
-        return Err(Mistake::new(parts.name.0, "there is no name"));
+        return Err(SyntaxError::new(parts.name.0, "the name is missing"));
     }
-    short(&parts.subject, "the subject")?;
+    check_size(&parts.subject, "the subject")?;
     let mut address = Address {
         name: parts.name.1,
         subject: Some(parts.subject.1).filter(|subject| !subject.is_empty()),
@@ -152,68 +153,79 @@ fn interpret(text: &str) -> Result<(Address, Vec<String>), Mistake> {
     Ok((address, ignored))
 }
 
-fn short((at, name): &(usize, String), what: &str) -> Result<(), Mistake> {
-    if name.len() <= NAME_BYTES {
+fn check_size((at, name): &(usize, String), what: &str) -> Result<(), SyntaxError> {
+    if name.len() <= MAX_NAME_SIZE {
         return Ok(());
     }
-    let reason = format!("{what} has {} bytes; {NAME_BYTES} are allowed", name.len());
-    Err(Mistake::new(*at, reason))
+    let reason = format!(
+        "{what} has {} bytes; {MAX_NAME_SIZE} are allowed",
+        name.len()
+    );
+    Err(SyntaxError::new(*at, reason))
 }
 
-fn create(value: &Term) -> Result<bool, Mistake> {
+fn create(value: &OptionValue) -> Result<bool, SyntaxError> {
     match word(value, "`create`")?.to_ascii_lowercase().as_str() {
         "always" | "sender" | "receiver" => Ok(true),
         "never" => Ok(false),
-        _ => Err(none_of(value, "always, sender, receiver and never")),
+        _ => Err(not_one_of(value, "always, sender, receiver and never")),
     }
 }
 
-fn node(value: &Term, address: &mut Address, ignored: &mut Vec<String>) -> Result<(), Mistake> {
-    let TermKind::Map(entries) = &value.kind else {
-        return Err(Mistake::new(
+fn node(
+    value: &OptionValue,
+    address: &mut Address,
+    ignored: &mut Vec<String>,
+) -> Result<(), SyntaxError> {
+    let OptionValueKind::Map(entries) = &value.kind else {
+        return Err(SyntaxError::new(
             value.at,
-            "`node` wants options in braces, `{type:queue,durable:true}`",
+            "`node` takes options in braces, `{type:queue,durable:true}`",
         ));
     };
-    for Entry { key, value } in entries {
+    for AddressOption { key, value } in entries {
         match key.as_str() {
             "type" => address.node = node_type(value)?,
-            "durable" => address.durable = truth(value)?,
+            "durable" => address.durable = boolean(value)?,
             other => ignored.push(format!("node.{other}")),
         }
     }
     Ok(())
 }
 
-fn node_type(value: &Term) -> Result<NodeType, Mistake> {
+fn node_type(value: &OptionValue) -> Result<NodeType, SyntaxError> {
     match word(value, "`type`")?.to_ascii_lowercase().as_str() {
         "queue" => Ok(NodeType::Queue),
         "topic" => Ok(NodeType::Topic),
-        _ => Err(none_of(value, "queue and topic")),
+        _ => Err(not_one_of(value, "queue and topic")),
     }
 }
 
-fn truth(value: &Term) -> Result<bool, Mistake> {
+fn boolean(value: &OptionValue) -> Result<bool, SyntaxError> {
     match word(value, "`durable`")?.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(none_of(value, "true and false")),
+        _ => Err(not_one_of(value, "true and false")),
     }
 }
 
-fn word<'a>(value: &'a Term, option: &str) -> Result<&'a str, Mistake> {
+fn word<'a>(value: &'a OptionValue, option: &str) -> Result<&'a str, SyntaxError> {
     match &value.kind {
-        TermKind::Word(word) => Ok(word),
-        TermKind::Map(_) | TermKind::List => {
-            Err(Mistake::new(value.at, format!("{option} wants one word")))
-        }
+        OptionValueKind::Word(word) => Ok(word),
+        OptionValueKind::Map(_) | OptionValueKind::List => Err(SyntaxError::new(
+            value.at,
+            format!("{option} takes one word"),
+        )),
     }
 }
 
-fn none_of(value: &Term, allowed: &str) -> Mistake {
+fn not_one_of(value: &OptionValue, allowed: &str) -> SyntaxError {
     let word = match &value.kind {
-        TermKind::Word(word) => word,
-        TermKind::Map(_) | TermKind::List => "this",
+        OptionValueKind::Word(word) => word,
+        OptionValueKind::Map(_) | OptionValueKind::List => "this",
     };
-    Mistake::new(value.at, format!("{} is none of {allowed}", quoted(word)))
+    SyntaxError::new(
+        value.at,
+        format!("{} is not one of {allowed}", quoted(word)),
+    )
 }

@@ -1,15 +1,15 @@
-//! One endpoint's values.
+//! The values of one endpoint.
 
 use std::fmt;
 
 use super::{
-    Address,
-    yaml::{Map, Node},
+    address::Address,
+    yaml::{YamlMap, YamlNode},
 };
-use crate::config::problem::{Report, quoted};
+use crate::config::problem::{ProblemReport, quoted};
 
-/// What `common_defs.endpoints` may say of an endpoint; a process may say it
-/// again.
+/// The keys of an endpoint in `common_defs.endpoints`; a process may override
+/// them.
 pub(super) const KEYS: [&str; 11] = [
     "name", "host", "port", "address", "type", "user", "password", "vhost", "batch", "prefetch",
     "tls",
@@ -18,37 +18,38 @@ pub(super) const KEYS: [&str; 11] = [
 /// A queue or topic at a broker, as a process uses it (`spec/gateway.md`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqEndpoint {
-    /// Its name: what `mq:<name>` and `__mq_return__` say.
+    /// The name, as in `mq:<name>` and `__mq_return__`.
     pub name: String,
-    /// The broker's host name or address.
+    /// The broker's host name or IP address.
     pub host: String,
-    /// The broker's port: 5672 as a rule, 5671 with TLS. Never 0.
+    /// The broker's port, usually 5672, or 5671 with TLS. Never 0.
     pub port: u16,
     /// The queue or topic.
     pub address: Address,
-    /// The user at the broker: `guest` unless set.
+    /// The user at the broker. Default: `guest`.
     pub user: String,
-    /// The user's password: `guest` unless set.
+    /// The user's password. Default: `guest`.
     pub password: String,
-    /// The virtual host: `/` unless set.
+    /// The virtual host. Default: `/`.
     pub vhost: String,
-    /// Whether several messages may go into one MQ message (`spec/wire.md`,
-    /// section 1), which programs of old don't read. Not unless set.
+    /// Whether several messages are sent in one MQ message (`spec/wire.md`,
+    /// section 1), which TCE's own implementations can't read. Default: false.
     pub batch: bool,
-    /// The messages that the broker sends ahead of their acknowledgement: 64
-    /// unless set, enough to hide the way to the broker and few enough that
-    /// consumers of one queue share its work. Never 0, which AMQP takes for
-    /// "without limit".
+    /// The most messages that the broker sends without acknowledgement.
+    /// Default: 64, enough to hide the round trip to the broker, and few enough
+    /// that the consumers of a queue share its load. Never 0, which means
+    /// "without limit" in AMQP.
     pub prefetch: u16,
-    /// Whether the process takes messages from it (`AF_READ`).
+    /// Whether the process receives messages from it (`AF_READ`).
     pub reads: bool,
     /// Whether the process sends messages to it (`AF_WRITE`).
     pub writes: bool,
-    /// Whether the broker is spoken to under TLS. Not unless set.
+    /// Whether the connection to the broker uses TLS. Default: false.
     pub tls: bool,
 }
 
 impl fmt::Debug for MqEndpoint {
+    /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MqEndpoint")
             .field("name", &self.name)
@@ -66,27 +67,29 @@ impl fmt::Debug for MqEndpoint {
     }
 }
 
-/// The maps that speak of one endpoint: the first that has a key wins.
-pub(super) struct Fields<'a> {
+/// The maps that define or override one endpoint; of a key in several of them
+/// the first counts.
+pub(super) struct EndpointFields<'a> {
     pub(super) name: &'a str,
-    /// Where the endpoint is defined.
+    /// The line on which the endpoint is defined.
     pub(super) line: usize,
-    pub(super) layers: Vec<&'a Map>,
+    pub(super) layers: Vec<&'a YamlMap>,
 }
 
-impl<'a> Fields<'a> {
-    /// The endpoint, not yet open; what is missing or wrong is reported.
-    pub(super) fn endpoint(&self, report: &mut Report) -> Option<MqEndpoint> {
-        self.demand("host", "localhost", report);
-        self.demand("port", "5672", report);
+impl<'a> EndpointFields<'a> {
+    /// The endpoint, neither read nor written yet; missing and wrong values are
+    /// reported.
+    pub(super) fn endpoint(&self, report: &mut ProblemReport) -> Option<MqEndpoint> {
+        self.require("host", "localhost", report);
+        self.require("port", "5672", report);
         let options = "{create:always,node:{type:queue,durable:true}}";
-        self.demand("address", &format!("{};{options}", self.name), report);
+        self.require("address", &format!("{};{options}", self.name), report);
         self.values(report)
     }
 
-    /// The endpoint as far as it is there: what is wrong is reported, what is
-    /// missing may be said elsewhere.
-    pub(super) fn values(&self, report: &mut Report) -> Option<MqEndpoint> {
+    /// The endpoint if it is complete; wrong values are reported, missing ones
+    /// are not, since a process may add them.
+    pub(super) fn values(&self, report: &mut ProblemReport) -> Option<MqEndpoint> {
         self.check_type(report);
         let host = self.text("host", report);
         let port = self.positive("port", report);
@@ -113,11 +116,11 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn get(&self, key: &str) -> Option<&'a Node> {
+    fn get(&self, key: &str) -> Option<&'a YamlNode> {
         self.layers.iter().find_map(|map| map.get(key))
     }
 
-    fn demand(&self, key: &str, example: &str, report: &mut Report) {
+    fn require(&self, key: &str, example: &str, report: &mut ProblemReport) {
         if self.get(key).is_none() {
             let name = quoted(self.name);
             report.error(
@@ -127,46 +130,49 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn text(&self, key: &str, report: &mut Report) -> Option<&'a str> {
+    fn text(&self, key: &str, report: &mut ProblemReport) -> Option<&'a str> {
         self.get(key)?.text(key, report)
     }
 
-    /// The value that `read` finds in the text under `key`; where it finds
-    /// none, `right` tells what would be.
+    /// The value that `parse` makes of the text under `key`; where it makes none,
+    /// the error names `allowed` values.
     fn parsed<T>(
         &self,
         key: &str,
-        right: &str,
-        report: &mut Report,
-        read: impl Fn(&str) -> Option<T>,
+        allowed: &str,
+        report: &mut ProblemReport,
+        parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let node = self.get(key)?;
         let text = node.text(key, report)?;
-        let value = read(text);
+        let value = parse(text);
         if value.is_none() {
             let text = quoted(text);
-            report.error(node.line, format!("`{key}` can't be {text}; write {right}"));
+            report.error(
+                node.line,
+                format!("`{key}` can't be {text}; write {allowed}"),
+            );
         }
         value
     }
 
-    /// All types are spoken as AMQP 0-9-1: which one it is makes no difference.
-    fn check_type(&self, report: &mut Report) {
+    /// Every type uses AMQP 0-9-1; the value makes no difference.
+    fn check_type(&self, report: &mut ProblemReport) {
         let known = ["qpid", "mq", "amqp"];
-        let right = "qpid, mq or amqp";
-        self.parsed("type", right, report, |text| {
+        let allowed = "qpid, mq or amqp";
+        self.parsed("type", allowed, report, |text| {
             known.iter().find(|known| known.eq_ignore_ascii_case(text))
         });
     }
 
-    fn positive(&self, key: &str, report: &mut Report) -> Option<u16> {
-        let right = "a number from 1 to 65535";
-        self.parsed(key, right, report, |text| {
+    fn positive(&self, key: &str, report: &mut ProblemReport) -> Option<u16> {
+        let allowed = "a number from 1 to 65535";
+        self.parsed(key, allowed, report, |text| {
             text.parse().ok().filter(|number| *number > 0)
         })
     }
 
-    fn flag(&self, key: &str, report: &mut Report) -> bool {
+    fn flag(&self, key: &str, report: &mut ProblemReport) -> bool {
         let flag = self.parsed(key, "1 or 0", report, |text| {
             match text.to_ascii_lowercase().as_str() {
                 "1" | "true" | "yes" | "on" => Some(true),
@@ -177,7 +183,7 @@ impl<'a> Fields<'a> {
         flag.unwrap_or(false)
     }
 
-    fn address(&self, report: &mut Report) -> Option<Address> {
+    fn address(&self, report: &mut ProblemReport) -> Option<Address> {
         let node = self.get("address")?;
         let text = node.text("address", report)?;
         match Address::read(text) {
@@ -186,7 +192,7 @@ impl<'a> Fields<'a> {
                     let option = quoted(&option);
                     report.warn(
                         node.line,
-                        format!("{option} in an address means nothing here"),
+                        format!("the address option {option} is not supported and ignored"),
                     );
                 }
                 Some(address)

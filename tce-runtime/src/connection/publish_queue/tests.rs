@@ -1,4 +1,4 @@
-//! That no byte is counted twice or forgotten, and no waiter either.
+//! The queue against a model: every byte is counted once, every waiter woken.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,47 +21,52 @@ fn message(number: u32, size: usize, completion: Completion) -> OutgoingMessage 
 }
 
 fn number(message: &OutgoingMessage) -> u32 {
-    u32::from_be_bytes(*message.body.first_chunk().expect("it begins with it"))
+    u32::from_be_bytes(
+        *message
+            .body
+            .first_chunk()
+            .expect("the body begins with its number"),
+    )
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum QueueStep {
     Call(usize),
     Oneway(usize),
     Return(usize),
-    /// Takes all, keeps so many of them under way and puts back the others.
+    /// Takes all, keeps this many in flight and puts the others back.
     Take(usize),
-    /// So many of those under way are with the broker.
+    /// The broker has this many of those in flight.
     Settle(usize),
     Away,
     Up,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = QueueStep> {
     prop_oneof![
-        (4..60_usize).prop_map(Step::Call),
-        (4..60_usize).prop_map(Step::Oneway),
-        (4..60_usize).prop_map(Step::Return),
-        (0..5_usize).prop_map(Step::Take),
-        (0..5_usize).prop_map(Step::Settle),
-        Just(Step::Away),
-        Just(Step::Up),
+        (4..60_usize).prop_map(QueueStep::Call),
+        (4..60_usize).prop_map(QueueStep::Oneway),
+        (4..60_usize).prop_map(QueueStep::Return),
+        (0..5_usize).prop_map(QueueStep::Take),
+        (0..5_usize).prop_map(QueueStep::Settle),
+        Just(QueueStep::Away),
+        Just(QueueStep::Up),
     ]
 }
 
-/// What an publish_queue should hold: number, size, and whether it is a twoway call.
+/// What a publish queue should hold: number, size, and whether it is a twoway call.
 #[derive(Debug, Default)]
-struct Model {
+struct QueueModel {
     waiting: VecDeque<(u32, usize, bool)>,
-    under_way: VecDeque<usize>,
+    in_flight: VecDeque<usize>,
     is_away: bool,
     next: u32,
 }
 
-impl Model {
+impl QueueModel {
     fn bytes(&self) -> usize {
         let waiting = self.waiting.iter().map(|(_, size, _)| size);
-        waiting.chain(&self.under_way).sum()
+        waiting.chain(&self.in_flight).sum()
     }
 
     fn push(&mut self, publish_queue: &PublishQueue, size: usize, is_call: bool) {
@@ -93,12 +98,12 @@ impl Model {
         let keep = keep.min(taken.len());
         publish_queue.put_back(taken.split_off(keep));
         let kept = self.waiting.drain(..keep);
-        self.under_way.extend(kept.map(|(_, size, _)| size));
+        self.in_flight.extend(kept.map(|(_, size, _)| size));
     }
 
     fn settle(&mut self, publish_queue: &PublishQueue, count: usize) {
-        let count = count.min(self.under_way.len());
-        self.under_way
+        let count = count.min(self.in_flight.len());
+        self.in_flight
             .drain(..count)
             .for_each(|size| publish_queue.settled(size));
     }
@@ -107,13 +112,14 @@ impl Model {
         self.is_away = true;
         let calls = self.waiting.iter().filter(|(.., is_call)| *is_call);
         let expected: Vec<_> = calls.map(|(number, ..)| *number).collect();
-        let failed = publish_queue
-            .away()
-            .into_iter()
-            .map(|completion| match completion {
-                Completion::Call(sequence) => sequence,
-                other => panic!("{other:?} is not failed"),
-            });
+        let failed =
+            publish_queue
+                .set_reconnecting()
+                .into_iter()
+                .map(|completion| match completion {
+                    Completion::Call(sequence) => sequence,
+                    other => panic!("{other:?} is not failed"),
+                });
         assert_eq!(failed.collect::<Vec<_>>(), expected);
         self.waiting.retain(|(.., is_call)| !is_call);
     }
@@ -125,26 +131,26 @@ proptest! {
         steps in prop::collection::vec(step(), 0..60),
     ) {
         let publish_queue = PublishQueue::new(LIMIT);
-        let mut model = Model::default();
+        let mut model = QueueModel::default();
         for step in steps {
             match step {
-                Step::Call(size) => model.push(&publish_queue, size, true),
-                Step::Oneway(size) => model.push(&publish_queue, size, false),
-                Step::Return(size) => {
+                QueueStep::Call(size) => model.push(&publish_queue, size, true),
+                QueueStep::Oneway(size) => model.push(&publish_queue, size, false),
+                QueueStep::Return(size) => {
                     model.next += 1;
                     let message = message(model.next, size, Completion::Unconfirmed);
-                    prop_assert!(publish_queue.push_anyway(message).is_ok());
+                    prop_assert!(publish_queue.push_unbounded(message).is_ok());
                     model.waiting.push_back((model.next, size, false));
                 }
-                Step::Take(keep) => model.take(&publish_queue, keep),
-                Step::Settle(count) => model.settle(&publish_queue, count),
-                Step::Away => model.away(&publish_queue),
-                Step::Up => {
+                QueueStep::Take(keep) => model.take(&publish_queue, keep),
+                QueueStep::Settle(count) => model.settle(&publish_queue, count),
+                QueueStep::Away => model.away(&publish_queue),
+                QueueStep::Up => {
                     model.is_away = false;
-                    publish_queue.up();
+                    publish_queue.set_connected();
                 }
             }
-            prop_assert_eq!(publish_queue.lock().bytes, model.bytes());
+            prop_assert_eq!(publish_queue.state.lock().bytes, model.bytes());
             prop_assert_eq!(publish_queue.is_empty(), model.bytes() == 0);
             let has_room = publish_queue.capacity().now_or_never().is_some();
             prop_assert_eq!(has_room, model.bytes() < LIMIT);
@@ -152,8 +158,8 @@ proptest! {
     }
 }
 
-/// Runs `then` while `waiting` waits, which it ends.
-async fn ends_by(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
+/// Checks that `waiting` ends after `then`, and not before.
+async fn ends_after(waiting: impl Future<Output = ()>, then: impl FnOnce()) {
     let mut waiting = std::pin::pin!(waiting);
     assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
     then();
@@ -169,22 +175,25 @@ fn full() -> PublishQueue {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_room_hears_of_it() {
+async fn waiting_for_capacity_ends_when_there_is_some() {
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
+    ends_after(publish_queue.capacity(), || publish_queue.settled(LIMIT)).await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || drop(publish_queue.away())).await;
+    ends_after(publish_queue.capacity(), || {
+        drop(publish_queue.set_reconnecting());
+    })
+    .await;
     let publish_queue = full();
-    ends_by(publish_queue.capacity(), || publish_queue.leave()).await;
+    ends_after(publish_queue.capacity(), || publish_queue.close()).await;
     let publish_queue = full();
-    ends_by(publish_queue.drained(), || publish_queue.leave()).await;
+    ends_after(publish_queue.drained(), || publish_queue.close()).await;
 }
 
 #[tokio::test]
-async fn the_publisher_hears_of_a_message() {
+async fn the_publisher_is_woken_by_a_message() {
     let publish_queue = PublishQueue::new(LIMIT);
     let taking = publish_queue.take().map(|taken| assert_eq!(taken.len(), 1));
-    ends_by(taking, || {
+    ends_after(taking, || {
         let pushed = publish_queue.push(message(1, 4, Completion::Unconfirmed));
         assert!(pushed.is_ok());
     })
@@ -192,17 +201,20 @@ async fn the_publisher_hears_of_a_message() {
 }
 
 #[tokio::test]
-async fn whoever_comes_after_the_publisher_has_left_is_told() {
+async fn a_closed_queue_refuses_messages() {
     let publish_queue = full();
     let (caller, confirmation) = oneshot::channel();
     let confirmed = message(2, 4, Completion::Confirmed(caller));
-    assert!(publish_queue.push_anyway(confirmed).is_ok());
-    publish_queue.leave();
+    assert!(publish_queue.push_unbounded(confirmed).is_ok());
+    publish_queue.close();
     assert!(confirmation.await.is_err(), "its caller waits no longer");
     for completion in [Completion::Call(3), Completion::Unconfirmed] {
         let pushed = publish_queue.push(message(3, 4, completion));
         assert!(matches!(pushed, Err(PushError::Disconnected)));
     }
-    assert_eq!(publish_queue.absence().code(), ErrorCode::ConnectionLost);
+    assert_eq!(
+        publish_queue.disconnected_error().code(),
+        ErrorCode::ConnectionLost
+    );
     assert!(publish_queue.is_empty());
 }

@@ -4,40 +4,51 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures_util::Sink as _;
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
+use futures_util::{Sink as _, Stream as _};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message,
-        protocol::{CloseFrame, frame::coding::CloseCode},
+        error::ProtocolError,
+        protocol::{
+            CloseFrame,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
-use super::{sink::WebSocketWriter, source::WebSocketReader, watched::Watched};
+use super::watched::Watched;
 use crate::transport::ByteStream;
 
-/// The most bytes that a close message has room for, beside its code.
+/// The most bytes of a close message's reason.
 const MAX_REASON: usize = 123;
+/// A larger frame leaves in pieces of this size, as one message: the WebSocket
+/// never releases the memory that a piece has taken, and a peer that reads slowly
+/// is seen to read.
+const PIECE: usize = 64 << 10;
+/// The bytes that are read at a time where they are discarded.
+const SCRAP: usize = 4 << 10;
 
-/// What both halves share. A lock rather than the two halves of a `ByteStream` and
-/// `WebSocketWriter`: those wait for each other by their wakers, and whoever sends may
-/// have none.
-#[derive(Debug)]
-pub(super) struct Shared<S>(Arc<Mutex<WebSocketStream<Watched<S>>>>);
+/// The WebSocket of both halves. It is locked rather than split into a `Stream`
+/// and a `Sink`: those would wake each other, and a writer may have no waker.
+type Shared<S> = Arc<Mutex<WebSocketStream<Watched<S>>>>;
 
-impl<S> Shared<S> {
-    pub(super) fn lock(&self) -> MutexGuard<'_, WebSocketStream<Watched<S>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The byte stream inside a WebSocket's messages, of which none may take
-/// longer than `message_time` to come.
+/// The byte stream inside a WebSocket's binary messages. A message that takes
+/// longer than `message_time` to arrive ends it.
 pub(super) fn split<S>(
     socket: WebSocketStream<Watched<S>>,
     message_time: Duration,
@@ -47,29 +58,259 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let socket = Arc::new(Mutex::new(socket));
-    let shared = Shared(Arc::clone(&socket));
     ByteStream {
-        source: Box::new(WebSocketReader::new(shared, message_time)),
-        sink: Box::new(WebSocketWriter::new(Shared(socket))),
+        source: Box::new(WebSocketReader {
+            socket: Arc::clone(&socket),
+            message: Bytes::new(),
+            end: None,
+            message_time,
+            too_slow: None,
+        }),
+        sink: Box::new(WebSocketWriter {
+            socket,
+            rest: 0,
+            is_closing: false,
+        }),
         peer: peer.to_string(),
     }
 }
 
-/// Queues a close message. Where the socket takes no more, or is closed
-/// already, the peer learns nothing, and it changes nothing.
-pub(super) fn say_farewell<S>(socket: &mut WebSocketStream<Watched<S>>, code: CloseCode, text: &str)
+/// Queues a close message. It changes nothing if the socket accepts none any
+/// more.
+fn send_close<S>(socket: &mut WebSocketStream<Watched<S>>, code: CloseCode, reason: &str)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let reason = if text.len() > MAX_REASON { "" } else { text };
-    let reason = reason.into();
-    let farewell = CloseFrame { code, reason };
-    let _ = Pin::new(socket).start_send(Message::Close(Some(farewell)));
+    let reason = if reason.len() > MAX_REASON {
+        ""
+    } else {
+        reason
+    };
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    let _ = Pin::new(socket).start_send(Message::Close(Some(frame)));
 }
 
-pub(super) fn io_error(error: Error) -> io::Error {
+fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     }
+}
+
+/// Why no message follows.
+enum End {
+    /// The peer closes the connection.
+    ByPeer(io::Result<()>),
+    /// The peer breaks the protocol or a limit; a close message tells it.
+    ByUs(CloseCode, io::Error),
+}
+
+/// Reads the bytes of all messages, without the boundaries between them.
+struct WebSocketReader<S> {
+    socket: Shared<S>,
+    /// The rest of the last message.
+    message: Bytes,
+    /// The end, until the bytes before it are read.
+    end: Option<End>,
+    message_time: Duration,
+    /// Fires when a message is incomplete after `message_time`.
+    too_slow: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketReader<S> {
+    /// Reads all messages that have arrived, so that their answers leave together.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        while out.remaining() > 0 && self.end.is_none() {
+            if self.message.is_empty() {
+                match self.poll_message(cx) {
+                    Poll::Ready(Ok(message)) => self.message = message,
+                    Poll::Ready(Err(end)) => self.end = Some(end),
+                    Poll::Pending => break,
+                }
+            }
+            let count = self.message.len().min(out.remaining());
+            out.put_slice(&self.message.split_to(count));
+        }
+        if out.filled().len() > before || out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(match self.end.take() {
+            None => return Poll::Pending,
+            Some(End::ByPeer(end)) => end,
+            Some(End::ByUs(code, error)) => {
+                // Only now: no answer to an earlier message may follow it.
+                send_close(&mut self.socket.lock(), code, &error.to_string());
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
+    /// The next binary message, or why none follows.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        let mut socket = self.socket.lock();
+        loop {
+            let Poll::Ready(received) = Pin::new(&mut *socket).poll_next(cx) else {
+                let has_begun = socket.get_ref().has_read;
+                drop(socket);
+                return self.poll_too_slow(has_begun, cx);
+            };
+            socket.get_mut().has_read = false;
+            self.too_slow = None;
+            let end = match received {
+                Some(Ok(Message::Binary(message))) => return Poll::Ready(Ok(message)),
+                // The library answers a ping.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Text(_))) => {
+                    let text = "a text message: frames travel in binary ones";
+                    let error = io::Error::new(io::ErrorKind::InvalidData, text);
+                    End::ByUs(CloseCode::Unsupported, error)
+                }
+                Some(Ok(Message::Close(frame))) => End::ByPeer(closed_by_peer(frame)),
+                None | Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    End::ByPeer(Ok(()))
+                }
+                Some(Err(error @ Error::Capacity(_))) => {
+                    End::ByUs(CloseCode::Size, io_error(error))
+                }
+                Some(Err(error)) => End::ByUs(CloseCode::Protocol, io_error(error)),
+            };
+            return Poll::Ready(Err(end));
+        }
+    }
+
+    /// Waits for the rest of a message, for at most `message_time`.
+    fn poll_too_slow(&mut self, has_begun: bool, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        if !has_begun {
+            return Poll::Pending;
+        }
+        let limit = self.message_time;
+        let too_slow = self.too_slow.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(too_slow.as_mut().poll(cx));
+        let text = format!("a WebSocket message was not complete after {limit:?}");
+        let error = io::Error::new(io::ErrorKind::TimedOut, text);
+        Poll::Ready(Err(End::ByUs(CloseCode::Policy, error)))
+    }
+}
+
+/// The result of a peer's close message: an error if its code says so.
+fn closed_by_peer(frame: Option<CloseFrame>) -> io::Result<()> {
+    match frame {
+        Some(CloseFrame { code, reason })
+            if !matches!(
+                code,
+                CloseCode::Normal | CloseCode::Away | CloseCode::Status
+            ) =>
+        {
+            Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                format!("closed by the peer with code {code}: {reason}"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends each frame as one binary message, which existing peers rely on.
+struct WebSocketWriter<S> {
+    socket: Shared<S>,
+    /// The bytes of the current frame that are not written yet.
+    rest: usize,
+    /// Whether the close message was sent.
+    is_closing: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocketWriter<S> {
+    /// Takes the next piece of a frame, and the whole frames after it, from the
+    /// front of `bytes`. They stay in the WebSocket's buffer until it is full or
+    /// flushed.
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let mut socket = this.socket.lock();
+        ready!(Pin::new(&mut *socket).poll_ready(cx)).map_err(io_error)?;
+        // One allocation for all frames of this call.
+        let bytes = Bytes::copy_from_slice(&bytes[..bytes.len().min(PIECE)]);
+        let mut taken = 0;
+        loop {
+            let (left, data) = match this.rest {
+                0 => (frame_size(&bytes[taken..])?, Data::Binary),
+                rest => (rest, Data::Continue),
+            };
+            let end = bytes.len().min(taken.saturating_add(left));
+            this.rest = left - (end - taken);
+            let piece = Frame::message(bytes.slice(taken..end), OpCode::Data(data), this.rest == 0);
+            Pin::new(&mut *socket)
+                .start_send(Message::Frame(piece))
+                .map_err(io_error)?;
+            taken = end;
+            let is_whole =
+                frame_size(&bytes[taken..]).is_ok_and(|size| size <= bytes.len() - taken);
+            if !is_whole || !is_ready(&mut socket, cx)? {
+                return Poll::Ready(Ok(taken));
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut socket = self.socket.lock();
+        Pin::new(&mut *socket).poll_flush(cx).map_err(io_error)
+    }
+
+    /// Performs the closing handshake: sends the close message once, waits for
+    /// the peer's, then for the end of the connection. The caller no longer
+    /// reads, and limits the time.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let was_closing = std::mem::replace(&mut self.is_closing, true);
+        let mut socket = self.socket.lock();
+        if !was_closing {
+            send_close(&mut socket, CloseCode::Normal, "");
+        }
+        ready!(Pin::new(&mut *socket).poll_flush(cx)).map_err(io_error)?;
+        while let Some(Ok(_)) = ready!(Pin::new(&mut *socket).poll_next(cx)) {}
+        let mut socket = Pin::new(socket.get_mut());
+        ready!(socket.as_mut().poll_shutdown(cx))?;
+        // Unread bytes would turn the end into a reset, which may overtake the
+        // close message.
+        loop {
+            let mut scrap = [0; SCRAP];
+            let mut scrap = ReadBuf::new(&mut scrap);
+            ready!(socket.as_mut().poll_read(cx, &mut scrap))?;
+            if scrap.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+/// Whether the WebSocket accepts another piece now.
+fn is_ready<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Watched<S>>,
+    cx: &mut Context<'_>,
+) -> io::Result<bool> {
+    match Pin::new(socket).poll_ready(cx) {
+        Poll::Ready(ready) => ready.map(|()| true).map_err(io_error),
+        Poll::Pending => Ok(false),
+    }
+}
+
+/// The size of the frame at the front of `bytes`, magic included
+/// (`spec/wire.md`, section 1).
+fn frame_size(bytes: &[u8]) -> io::Result<usize> {
+    let size = bytes.get(4..8).and_then(|size| size.try_into().ok());
+    size.and_then(|size| usize::try_from(u32::from_be_bytes(size)).ok())
+        .and_then(|size| size.checked_add(4))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a frame to send is incomplete"))
 }

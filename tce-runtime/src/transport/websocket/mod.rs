@@ -1,14 +1,14 @@
 //! `ws://` and `wss://`: the same bytes as over a socket, inside binary
 //! messages (`spec/wire.md`, section 1).
 //!
-//! Compression of whole messages (permessage-deflate) is never agreed on: a
-//! buffer of it for each connection costs more memory than the connection.
+//! Compression of whole messages (permessage-deflate) is never negotiated: its
+//! buffers would cost more memory than the rest of a connection.
 
-mod gate;
-mod halves;
-mod sink;
-mod source;
 mod watched;
+
+mod halves;
+
+mod handshake;
 
 use std::{io, net::SocketAddr};
 
@@ -23,7 +23,8 @@ use tokio_tungstenite::{
     },
 };
 
-use self::watched::Watched;
+use watched::Watched;
+
 use super::ByteStream;
 use crate::{
     config::{Endpoint, Options},
@@ -31,16 +32,17 @@ use crate::{
     wire::Limits,
 };
 
-pub(crate) use gate::UpgradePolicy;
+pub(crate) use handshake::UpgradePolicy;
 
-/// What the library keeps for each connection, also an idle one, and clears
-/// before each read; larger reads are [`Watched`]'s.
+/// The bytes that the library allocates for each connection, idle or not, and
+/// clears before each read; [`Watched`] reads more at a time.
 const READ_BUFFER: usize = 4 << 10;
-/// What gathers before it leaves without being flushed.
+/// The bytes that are written without a flush.
 const WRITE_BUFFER: usize = 64 << 10;
-/// What a message may have beyond the largest frame: it may hold several.
+/// The bytes that a message may have beyond the largest frame: it may hold
+/// several frames.
 const MESSAGE_SLACK: usize = 64 << 10;
-/// How much of a server's refusal is worth telling.
+/// The bytes of a server's refusal that an error quotes.
 const REFUSAL_SIZE: usize = 200;
 
 fn config(limits: &Limits) -> WebSocketConfig {
@@ -52,7 +54,7 @@ fn config(limits: &Limits) -> WebSocketConfig {
         .max_frame_size(largest)
 }
 
-/// Shakes hands as a client over a connected socket.
+/// Performs the opening handshake as a client over a connected socket.
 pub(super) async fn connect<S>(
     socket: S,
     peer: SocketAddr,
@@ -73,44 +75,44 @@ where
     Ok(halves::split(socket, options.connection.frame_time, peer))
 }
 
-/// Shakes hands as a server over an accepted socket.
+/// Performs the opening handshake as a server over an accepted socket.
 pub(super) async fn accept<S>(
     mut socket: S,
     peer: SocketAddr,
-    gate: &UpgradePolicy,
+    policy: &UpgradePolicy,
 ) -> io::Result<ByteStream>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let rest = gate.shake_hands(&mut socket).await?;
-    let config = config(gate.limits());
+    let rest = policy.shake_hands(&mut socket).await?;
+    let config = config(policy.limits());
     let socket = Watched::new(socket);
     let socket =
         WebSocketStream::from_partially_read(socket, rest, Role::Server, Some(config)).await;
-    Ok(halves::split(socket, gate.frame_time(), peer))
+    Ok(halves::split(socket, policy.frame_time(), peer))
 }
 
-/// Why the server did not take us, in words that say where to look.
+/// Why the server refused the handshake, and what to check.
 fn refused(error: Error) -> RpcError {
     let text = match &error {
         Error::Http(response) => format!(
-            "the server answered HTTP {}{}: see that the path is right and that a TCE server listens there",
+            "the server answered HTTP {}{}: check the path, and that a TCE server listens there",
             response.status(),
-            words_of(response)
+            first_line(response)
         ),
         Error::Protocol(ProtocolError::HttparseError(_)) => {
-            "the server's answer is no HTTP: see that it listens for WebSocket there".to_owned()
+            "the server's answer is not HTTP: check that it listens for WebSocket there".to_owned()
         }
         Error::Protocol(ProtocolError::HandshakeIncomplete) | Error::Io(_) => format!(
-            "the server ended the WebSocket handshake ({error}): see that it listens for WebSocket there"
+            "the server ended the WebSocket handshake ({error}): check that it listens for WebSocket there"
         ),
         _ => format!("WebSocket handshake: {error}"),
     };
     RpcError::new(ErrorCode::ConnectFailed, text).caused_by(error)
 }
 
-/// The first line of an answer's body, as far as it has come.
-fn words_of(response: &Response<Option<Vec<u8>>>) -> String {
+/// The first line of an answer's body, as far as it was received.
+fn first_line(response: &Response<Option<Vec<u8>>>) -> String {
     let body = response.body().as_deref().unwrap_or_default();
     let text = String::from_utf8_lossy(&body[..body.len().min(REFUSAL_SIZE)]);
     match text.lines().next().map(str::trim) {

@@ -1,4 +1,4 @@
-//! A socket that knows whether something came, and reads much at a time.
+//! A socket that records whether bytes arrived, and reads many at a time.
 
 use std::{
     cell::Cell,
@@ -10,22 +10,22 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much one read takes at most. It lies in one buffer for all connections
-/// of a thread: the WebSocket's own is never given back, and is small.
+/// The bytes of one read. All connections of a thread share one buffer of this
+/// size: a WebSocket never releases its own buffer, which is small therefore.
 const READ_SIZE: usize = 64 << 10;
 
 thread_local! {
     static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// A socket under a WebSocket. The WebSocket keeps to itself what it has of a
-/// message that is not complete; that bytes came and no message did tells.
+/// A socket under a WebSocket. The WebSocket does not report an incomplete
+/// message: there is one if bytes arrived and no message did.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     socket: S,
-    /// Whether bytes came since this was last set to false.
+    /// Whether bytes arrived since this was last set to false.
     pub(super) has_read: bool,
-    /// What was read and the WebSocket has had no room for yet.
+    /// Bytes that were read and exceeded the WebSocket's buffer.
     rest: Bytes,
 }
 

@@ -1,46 +1,40 @@
-//! What the server, the client and the tests share.
+//! The generated code, and the servant that the server and the tests use.
 
-use std::sync::{Mutex, PoisonError};
-
-use tce_runtime::{Context, Fault};
+use parking_lot::Mutex;
+use tce_runtime::prelude::*;
 
 // Generated from idl/{{module}}.idl: a trait, a servant and a proxy for each interface.
 tce_runtime::include_idl!({{module}});
 
 use crate::{{module}}::{Greeter, ListenerPrx};
 
-/// Answers for `Greeter`.
+/// Implements `Greeter`.
 #[derive(Default)]
 pub struct GreeterImpl {
     listeners: Mutex<Vec<ListenerPrx>>,
 }
 
-impl GreeterImpl {
-    fn with_listeners<T>(&self, work: impl FnOnce(&mut Vec<ListenerPrx>) -> T) -> T {
-        let listeners = self.listeners.lock();
-        // A panic elsewhere leaves a list that is still a list.
-        work(&mut listeners.unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl Greeter for GreeterImpl {
     async fn greet(&self, name: String, _ctx: &Context) -> Result<String, Fault> {
         if name.is_empty() {
-            return Err(Fault::new("nobody has no name"));
+            return Err(Fault::new(ErrorCode::RemoteException, "the name is empty"));
         }
-        let listeners = self.with_listeners(std::mem::take);
+        let listeners = {
+            let mut listeners = self.listeners.lock();
+            listeners.retain(|listener| listener.connection().is_connected());
+            // The lock must not be held while a call is awaited.
+            listeners.clone()
+        };
         for listener in listeners {
-            // Who is gone is not called again.
-            if listener.greeted_oneway(&name).await.is_ok() {
-                self.with_listeners(|listeners| listeners.push(listener));
+            if let Err(error) = listener.greeted_oneway(&name).await {
+                eprintln!("can't call a listener: {error}");
             }
         }
         Ok(format!("Hello, {name}!"))
     }
 
     async fn listen(&self, ctx: &Context) -> Result<(), Fault> {
-        let caller = ListenerPrx::to_caller(ctx);
-        self.with_listeners(|listeners| listeners.push(caller));
+        self.listeners.lock().push(ListenerPrx::to_caller(ctx));
         Ok(())
     }
 }

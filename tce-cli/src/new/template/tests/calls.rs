@@ -1,8 +1,8 @@
-//! The server and a client of it, in one program.
+//! Server and client in one process.
 
 use std::error::Error;
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::prelude::*;
 
 use {{module}}::{
     GreeterImpl,
@@ -10,9 +10,9 @@ use {{module}}::{
 };
 
 #[tokio::test]
-async fn who_has_a_name_is_greeted() -> Result<(), Box<dyn Error>> {
+async fn greet_needs_a_name() -> Result<(), Box<dyn Error>> {
     let communicator = Communicator::new();
-    // Port 0 is any that is free.
+    // Port 0 selects a free port.
     let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
     let servant = GreeterServant::new(GreeterImpl::default());
     adapter.add_servant(servant).start();

@@ -1,8 +1,8 @@
-//! The client: calls the server, and is called back.
+//! The client: calls the server, which calls it back.
 
 use std::error::Error;
 
-use tce_runtime::{Communicator, Context, Fault};
+use tce_runtime::prelude::*;
 
 use {{module}}::{{module}}::{GreeterPrx, Listener, ListenerServant};
 
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let communicator = Communicator::new();
     let greeter =
         GreeterPrx::connect(&communicator, endpoint.as_deref().unwrap_or(ENDPOINT)).await?;
-    // What the server calls comes by the same connection.
+    // The server calls back on the same connection.
     let listener = ListenerServant::new(ListenerImpl);
     greeter.connection().add_servant(listener);
     greeter.listen().await?;

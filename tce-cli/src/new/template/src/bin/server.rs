@@ -1,8 +1,8 @@
-//! The server: listens, and answers until Ctrl-C.
+//! The server: runs until Ctrl-C or SIGTERM.
 
 use std::{error::Error, time::Duration};
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::prelude::*;
 
 use {{module}}::{GreeterImpl, {{module}}::GreeterServant};
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let servant = GreeterServant::new(GreeterImpl::default());
     adapter.add_servant(servant).start();
     println!("listening on {}", adapter.endpoint());
-    // Then calls in flight have 10 s to end.
+    // On shutdown, calls in flight have 10 s to end.
     communicator
         .wait_for_shutdown(Duration::from_secs(10))
         .await?;

@@ -1,0 +1,80 @@
+//! `tce call` through a gateway and over message queues.
+
+use tce_gateway::Gateway;
+use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_test_rabbitmq::Node;
+
+use super::{call, idl};
+use crate::{
+    folder,
+    servers::{self, SimpleServer},
+    test::ServerServant,
+};
+
+/// A file of the examples.
+fn example(name: &str) -> String {
+    let path = format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_through_a_gateway() {
+    let simple = SimpleServer::default();
+    let servant = ServerServant::new(simple.clone());
+    let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
+    let (_, port) = endpoint.rsplit_once(':').unwrap();
+    let services = example("cluster/services-direct.xml")
+        .replace("localhost", "127.0.0.1")
+        .replace("12002", "0")
+        .replace("12003", port);
+    let folder = folder(&[("services.xml", &services)]);
+    let gateway = Gateway::load(folder.path().join("services.xml"), "gwserver", &[]).unwrap();
+    let gateway = gateway.start().await.unwrap();
+    let endpoint = gateway.addresses().next().unwrap().to_string();
+
+    let idl = idl("test.idl");
+    let by = |args: &[&str]| call(&endpoint, &[args, &["--idl", &idl]].concat());
+    assert_eq!(by(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
+    by(&["echo", "hello", "-x", "name=ann", "--token", "A1001"]).exits(0);
+    assert!(
+        simple
+            .extras()
+            .contains("(\"name\", \"ann\"), (\"__user_id__\", ")
+    );
+    let inherited = by(&["Server.datetime"]).exits(0);
+    assert_eq!(inherited.out, "\"2025-01-31T12:00:00Z\"\n");
+    // There is no route for this interface.
+    by(&["ITerminalGatewayServer.ping"])
+        .exits(1)
+        .complains("INTERFACE_NOTFOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_over_message_queues() {
+    let node = Node::start();
+    let config = example("base_mq/config.yml").replace("5672", &node.port().to_string());
+    let folder = folder(&[("config.yml", &config)]);
+    let file = folder.path().join("config.yml");
+    let communicator = Communicator::new();
+    let queues = MqConfig::load(&file, "server").unwrap();
+    communicator.open_mq(queues).await.unwrap();
+    let adapter = Adapter::listen(&communicator, "mq:mq_server")
+        .await
+        .unwrap();
+    adapter
+        .add_servant(ServerServant::new(SimpleServer::default()))
+        .start();
+
+    let queues_args = ["--mq-config", file.to_str().unwrap(), "--process", "client"];
+    let over = |args: &[&str]| call("mq:mq_server", &[args, &queues_args].concat());
+    assert_eq!(over(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
+    let named = over(&["echo", "hello", "--idl", &idl("test.idl")]).exits(0);
+    assert_eq!(named.out, "\"Yah! hello\"\n");
+    over(&["timeout", "0", "--oneway"]).exits(0);
+    over(&["echo", "a", "--repeat", "20", "--concurrency", "4"])
+        .exits(0)
+        .prints("20 answered, 0 failed");
+    call("mq:mq_sever", &[&["echo", "a"][..], &queues_args].concat())
+        .exits(1)
+        .complains("mq_sever");
+}

@@ -1,0 +1,191 @@
+//! The lexemes of a file: its words and punctuation marks, each with the comments before it.
+
+use crate::syntax::Token;
+
+/// A word or a punctuation mark.
+#[derive(Debug, Clone)]
+pub(super) struct Lexeme<'a> {
+    /// Empty for the end of the file.
+    pub(super) text: &'a str,
+    /// The comments between the previous lexeme and this one.
+    pub(super) comments: Vec<Comment<'a>>,
+    /// The number of line breaks right before it, at most 2.
+    pub(super) newlines: usize,
+}
+
+impl Lexeme<'_> {
+    /// The number of line breaks before the first comment, or before the lexeme if it has no comments.
+    fn first_newlines(&mut self) -> &mut usize {
+        let first = self.comments.first_mut();
+        first.map_or(&mut self.newlines, |comment| &mut comment.newlines)
+    }
+}
+
+/// A comment, without trailing space.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Comment<'a> {
+    pub(super) text: &'a str,
+    /// The number of line breaks right before it, at most 2.
+    pub(super) newlines: usize,
+}
+
+impl Comment<'_> {
+    /// Whether it extends to the end of its line.
+    pub(super) fn is_line(&self) -> bool {
+        !self.text.starts_with("/*")
+    }
+
+    /// Whether it is a `/** … */`.
+    pub(super) fn is_doc_block(&self) -> bool {
+        self.text.starts_with("/**") && self.text != "/**/" && !self.text.starts_with("/***")
+    }
+}
+
+/// The lexemes of a text in canonical form: with a `;` after every `import`, and
+/// without redundant `;`. The last lexeme is the end of the file.
+pub(super) fn lexemes<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
+    let mut lexemes = with_semicolons(commented(text, tokens));
+    separators_before_trailing_comments(&mut lexemes);
+    without_redundant_semicolons(lexemes)
+}
+
+/// The lexemes in the order of the text.
+fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
+    let mut lexemes = Vec::new();
+    let mut comments = Vec::new();
+    let mut end = None;
+    for token in tokens {
+        let (start, stop) = (token.span.start as usize, token.span.end as usize);
+        let newlines = newlines(text, end, start);
+        let text = text[start..stop].trim_end();
+        if token.is_comment {
+            comments.push(Comment { text, newlines });
+        } else {
+            let comments = std::mem::take(&mut comments);
+            lexemes.push(Lexeme {
+                text,
+                comments,
+                newlines,
+            });
+        }
+        end = Some(start + text.len());
+    }
+    let newlines = newlines(text, end, text.len());
+    lexemes.push(Lexeme {
+        text: "",
+        comments,
+        newlines,
+    });
+    lexemes
+}
+
+/// The number of line breaks between `end` and `start`, at most 2; 1 at the start of the file.
+fn newlines(text: &str, end: Option<usize>, start: usize) -> usize {
+    let Some(end) = end else { return 1 };
+    text[end..start].matches('\n').count().min(2)
+}
+
+/// Adds the optional `;` after imports.
+fn with_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut whole: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
+    for lexeme in lexemes {
+        let is_imported = whole.len() > 1 && whole[whole.len() - 2].text == "import";
+        if is_imported && lexeme.text != ";" {
+            let comments = Vec::new();
+            whole.push(Lexeme {
+                text: ";",
+                comments,
+                newlines: 0,
+            });
+        }
+        whole.push(lexeme);
+    }
+    whole
+}
+
+/// Moves a separator before a trailing comment: `a // text` and `, b` on the next
+/// line become `a, // text` and `b`. The comment stays on the line of `a`, so
+/// that it never becomes documentation of `b`.
+fn separators_before_trailing_comments(lexemes: &mut [Lexeme<'_>]) {
+    for at in 2..lexemes.len() {
+        let (before, after) = lexemes.split_at_mut(at);
+        let [.., previous, lexeme] = before else {
+            continue;
+        };
+        // A comment before a redundant `;` may be documentation.
+        let is_end =
+            matches!(lexeme.text, "," | ";") && !matches!(previous.text, "{" | "}" | ";" | "]");
+        if is_end && has_one_line_comment(lexeme) && !begins_with_trailing_comment(&after[0]) {
+            move_comment(lexeme, &mut after[0]);
+        }
+    }
+}
+
+fn has_one_line_comment(lexeme: &Lexeme<'_>) -> bool {
+    let lines = lexeme.comments.iter().filter(|comment| comment.is_line());
+    lines.count() == 1 && lexeme.comments.last().is_some_and(Comment::is_line)
+}
+
+/// Whether a comment on the line of the previous lexeme extends to the end of the line.
+fn begins_with_trailing_comment(lexeme: &Lexeme<'_>) -> bool {
+    let behind = lexeme.comments.iter().take_while(|it| it.newlines == 0);
+    behind.into_iter().any(Comment::is_line)
+}
+
+/// Moves the last comment before `lexeme` behind it, to the end of its line.
+fn move_comment<'a>(lexeme: &mut Lexeme<'a>, next: &mut Lexeme<'a>) {
+    if let Some(comment) = lexeme.comments.pop() {
+        let newlines = next.first_newlines();
+        *newlines = (*newlines).max(1);
+        next.comments.insert(
+            0,
+            Comment {
+                newlines: 0,
+                ..comment
+            },
+        );
+        lexeme.newlines = 0;
+    }
+}
+
+/// Removes redundant `;`.
+fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut kept: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
+    let mut depth = 0_usize;
+    let mut lexemes = lexemes.into_iter().peekable();
+    while let Some(mut lexeme) = lexemes.next() {
+        match lexeme.text {
+            "{" => depth += 1,
+            "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let before = kept.last().map_or("", |last| last.text);
+        match lexemes.peek_mut() {
+            Some(next)
+                if is_redundant(before, &lexeme, depth)
+                    && can_be_removed(before, &lexeme, next) =>
+            {
+                let newlines = next.first_newlines();
+                *newlines = (*newlines).max(lexeme.newlines);
+                lexeme.comments.append(&mut next.comments);
+                next.comments = lexeme.comments;
+            }
+            _ => kept.push(lexeme),
+        }
+    }
+    kept
+}
+
+/// Whether a lexeme after `before` is a `;` that the language does not require.
+pub(super) fn is_redundant(before: &str, lexeme: &Lexeme<'_>, depth: usize) -> bool {
+    lexeme.text == ";" && (matches!(before, "{" | ";" | "]") || before == "}" && depth == 0)
+}
+
+/// Whether a redundant `;` can be removed. It stays if, without it, a comment
+/// around it would be on a line of its own or follow a module directly, and so
+/// could become documentation of the next declaration.
+fn can_be_removed(before: &str, semicolon: &Lexeme<'_>, next: &Lexeme<'_>) -> bool {
+    let is_bare = semicolon.comments.is_empty();
+    let is_behind = is_bare && semicolon.newlines == 0;
+    is_behind || !begins_with_trailing_comment(next) && (is_bare || before != "}")
+}

@@ -1,0 +1,133 @@
+//! The state of the server: documents, and the analyses of files.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use ls_types::{
+    Location, TextDocumentContentChangeEvent, TextDocumentItem, TextDocumentPositionParams, Uri,
+};
+use tce_idl::{
+    loader::{Loader, idl_files},
+    source::{FileId, SourceMap, Span},
+};
+
+use crate::{
+    analysis::{Analysis, Project},
+    documents::{self, DocumentStore, path_of},
+};
+
+/// A position in an open document that a request refers to.
+pub(crate) struct Cursor {
+    pub(crate) analysis: Rc<Analysis>,
+    pub(crate) file: FileId,
+    pub(crate) offset: u32,
+}
+
+/// The documents, the folders and the cached analyses.
+pub(crate) struct Workspace {
+    pub(crate) documents: DocumentStore,
+    /// The folders that the editor has open.
+    pub(crate) folders: Vec<PathBuf>,
+    project: Box<dyn Fn(&Path) -> Project>,
+    /// Analyses that are up to date, by the identity of their file.
+    analyses: HashMap<PathBuf, Rc<Analysis>>,
+}
+
+impl Workspace {
+    pub(crate) fn new(project: impl Fn(&Path) -> Project + 'static) -> Self {
+        Self {
+            documents: DocumentStore::default(),
+            folders: Vec::new(),
+            project: Box::new(project),
+            analyses: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn open(&mut self, document: TextDocumentItem) {
+        self.invalidate(&document.uri);
+        self.documents.open(document);
+    }
+
+    pub(crate) fn change(
+        &mut self,
+        uri: &Uri,
+        version: i32,
+        changes: Vec<TextDocumentContentChangeEvent>,
+    ) {
+        self.invalidate(uri);
+        self.documents.change(uri, version, changes);
+    }
+
+    pub(crate) fn close(&mut self, uri: &Uri) {
+        self.invalidate(uri);
+        self.documents.close(uri);
+    }
+
+    /// Drops the analyses that a change of a document may change.
+    fn invalidate(&mut self, uri: &Uri) {
+        let identity = self.documents.identity(&path_of(uri));
+        self.analyses
+            .retain(|_, analysis| !analysis.depends_on(&identity));
+    }
+
+    /// Drops all analyses: files on disk may have changed.
+    pub(crate) fn invalidate_all(&mut self) {
+        self.analyses.clear();
+    }
+
+    /// Drops the analyses of closed files, of which there may be many.
+    pub(crate) fn drop_closed(&mut self) {
+        let documents = &self.documents;
+        self.analyses
+            .retain(|identity, _| documents.is_open(identity));
+    }
+
+    /// The analysis of a file and its imports.
+    pub(crate) fn analysis(&mut self, path: &Path) -> Rc<Analysis> {
+        let identity = self.documents.identity(path);
+        if let Some(analysis) = self.analyses.get(&identity) {
+            return analysis.clone();
+        }
+        let analysis = Rc::new(Analysis::new(&self.documents, path, (self.project)(path)));
+        self.analyses.insert(identity, analysis.clone());
+        analysis
+    }
+
+    /// The analysis of an open document.
+    pub(crate) fn opened(&mut self, uri: &Uri) -> Option<Rc<Analysis>> {
+        let path = self.documents.document(uri)?.source.path().to_owned();
+        Some(self.analysis(&path))
+    }
+
+    /// The position that a request refers to, if it is in an open document.
+    pub(crate) fn cursor(&mut self, at: &TextDocumentPositionParams) -> Option<Cursor> {
+        let analysis = self.opened(&at.text_document.uri)?;
+        let file = analysis.root?;
+        let offset = documents::offset(analysis.sources().get(file), at.position);
+        Some(Cursor {
+            analysis,
+            file,
+            offset,
+        })
+    }
+
+    /// Every file of the project: open documents, and files in the editor's folders.
+    pub(crate) fn all_files(&self) -> Vec<PathBuf> {
+        let open = self.documents.documents().into_iter();
+        let open = open.map(|document| document.source.path().to_owned());
+        let on_disk = self.folders.iter().flat_map(|folder| idl_files(folder));
+        let mut seen = HashSet::new();
+        open.chain(on_disk)
+            .filter(|path| seen.insert(self.documents.identity(path)))
+            .collect()
+    }
+
+    /// A range as a location of the protocol.
+    pub(crate) fn location(&self, sources: &SourceMap, span: Span) -> Option<Location> {
+        let uri = self.documents.uri(sources.get(span.file).path())?;
+        Some(Location::new(uri, documents::range(sources, span)))
+    }
+}

@@ -1,0 +1,478 @@
+//! How messages leave a connection: what differs between a stream and a message
+//! queue in framing, flushing, expiry and confirmation.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{sync::oneshot, time::timeout_at};
+
+use super::{
+    publish_queue::{Completion, OutgoingMessage, PublishQueue, Undelivered},
+    write_buffer::{FlushPolicy, PushError, WriteBuffer},
+};
+use crate::{
+    config::Settings,
+    error::{ErrorCode, RpcError},
+    in_flight::after,
+    wire::{
+        Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, PatchedExtra, Raw, VERSION, Writer,
+        begin_frame, finish_frame, reserved,
+    },
+};
+
+/// What a proxy adds to each of its calls.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallOptions {
+    /// `None` for the communicator's `timeout`.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) extra: Extra,
+}
+
+/// Why a call was not sent.
+pub(crate) enum NotSent {
+    /// There is no connection or no capacity now; a later attempt may succeed.
+    Later,
+    /// No later attempt can succeed.
+    Never(RpcError),
+}
+
+/// A message is larger than may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message has {size} bytes, more than the limit of {limit}")]
+pub(crate) struct TooLarge {
+    size: usize,
+    limit: usize,
+}
+
+impl From<TooLarge> for NotSent {
+    fn from(error: TooLarge) -> Self {
+        Self::Never(RpcError::new(ErrorCode::SendFailed, error.to_string()).caused_by(error))
+    }
+}
+
+/// Why a message was not forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// The other connection's send buffer is full.
+    #[error("the send buffer of the other connection is full")]
+    Full,
+    /// The other connection is down.
+    #[error("the other connection is down")]
+    Disconnected,
+    /// With the extra that is added, the message is larger than may be sent.
+    #[error("the message is larger than may be sent")]
+    TooLarge,
+}
+
+impl From<PushError> for ForwardError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Full => Self::Full,
+            PushError::Disconnected => Self::Disconnected,
+        }
+    }
+}
+
+impl From<TooLarge> for ForwardError {
+    fn from(_: TooLarge) -> Self {
+        Self::TooLarge
+    }
+}
+
+/// How a connection's messages leave.
+pub(crate) enum Channel {
+    Stream(StreamChannel),
+    Queue(QueueChannel),
+}
+
+/// A byte stream; its messages are framed.
+pub(crate) struct StreamChannel {
+    pub(super) buffer: WriteBuffer,
+    compression: Compression,
+    /// Extra that the first message of each stream carries.
+    credentials: Extra,
+    max_message: usize,
+}
+
+/// One queue of a message broker.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueChannel {
+    pub(crate) publish_queue: Arc<PublishQueue>,
+    /// The queue; `None` for the endpoint's own.
+    pub(crate) queue: Option<Arc<str>>,
+    /// What our calls name in `__mq_return__`.
+    pub(crate) reply_to: Option<Arc<str>>,
+    /// Whether a oneway call waits for the broker's confirmation.
+    pub(crate) is_confirmed: bool,
+    pub(crate) max_message: usize,
+}
+
+/// The largest message in bytes, without the frame header.
+pub(crate) fn max_message(settings: &Settings) -> usize {
+    let max_frame = settings.options.limits.max_frame;
+    max_frame.saturating_sub(FRAME_HEADER_SIZE)
+}
+
+impl Channel {
+    /// Appends one message to `out`; leaves `out` unchanged if it is too large.
+    pub(super) fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        header: Header,
+        extra: &impl Marshal,
+        params: impl Marshal,
+    ) -> Result<(), TooLarge> {
+        match self {
+            Self::Stream(stream) => stream.encode(out, header, extra, params),
+            Self::Queue(queue) => encode_message(out, header, extra, params, queue.max_message),
+        }
+    }
+
+    /// Sends a twoway call. `is_alone` tells that no other call waits for its
+    /// RETURN.
+    pub(crate) fn send_call(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        is_alone: bool,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        match self {
+            Self::Stream(stream) if is_alone => {
+                stream.send(FlushPolicy::Immediate, header, options, params)
+            }
+            Self::Stream(stream) => stream.send(FlushPolicy::Batched, header, options, params),
+            Self::Queue(queue) => queue.send_call(header, options, deadline, params),
+        }
+    }
+
+    /// Sends a oneway call. Over a stream it returns at once; over a queue it
+    /// waits for capacity and, if the endpoint is durable, for the broker's
+    /// confirmation, at most `timeout`.
+    pub(crate) async fn send_oneway(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        timeout: Duration,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        match self {
+            Self::Stream(stream) => stream.send(FlushPolicy::WhenFull, header, options, params),
+            Self::Queue(queue) => {
+                let deadline = after(Instant::now(), timeout);
+                queue.send_oneway(header, options, deadline, params).await
+            }
+        }
+    }
+
+    /// Forwards a message. Returns whether the caller has to
+    /// [flush](Channel::flush_forwarded) once it has forwarded all messages of a
+    /// read. `undelivered` is told if a broker does not deliver a twoway CALL.
+    pub(super) fn forward(
+        &self,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        params: Raw<'_>,
+        expires_at: Option<Instant>,
+        undelivered: impl FnOnce() -> Arc<dyn Undelivered>,
+    ) -> Result<bool, ForwardError> {
+        match self {
+            Self::Stream(stream) => {
+                let mut frame = stream.buffer.forwarded_frame(header.calltype.is_return())?;
+                let was_empty = frame.was_empty();
+                stream.encode(frame.bytes(), header, extra, params)?;
+                Ok(was_empty)
+            }
+            Self::Queue(queue) => {
+                let mut body = Vec::with_capacity(params.0.len() + EXTRA_CAPACITY);
+                encode_message(&mut body, header, extra, params, queue.max_message)?;
+                let completion = if header.calltype.is_call() && !header.calltype.is_oneway() {
+                    Completion::Forwarded(undelivered(), header)
+                } else {
+                    Completion::Unconfirmed
+                };
+                queue
+                    .publish_queue
+                    .push(queue.outgoing(body, expires_at, completion))?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends the forwarded messages that have gathered.
+    pub(super) fn flush_forwarded(&self) {
+        if let Self::Stream(stream) = self {
+            stream.buffer.flush();
+        }
+    }
+
+    /// The number of the current stream, which RETURNs must not outlive.
+    pub(super) fn generation(&self) -> u64 {
+        match self {
+            Self::Stream(stream) => stream.buffer.generation(),
+            Self::Queue(_) => 0,
+        }
+    }
+
+    /// Sends a RETURN that was encoded on its own. Over a stream it waits for
+    /// capacity; the RETURN is dropped if the stream of its CALL has ended.
+    pub(super) async fn send_return(
+        &self,
+        reply: Vec<u8>,
+        policy: FlushPolicy,
+        generation: u64,
+        expires_in: Option<Duration>,
+    ) {
+        if reply.is_empty() {
+            return;
+        }
+        let buffer = match self {
+            Self::Stream(stream) => &stream.buffer,
+            Self::Queue(queue) => return queue.push_return(reply, expires_in),
+        };
+        loop {
+            match buffer.append_reply(generation, policy, &reply) {
+                Ok(()) => return,
+                Err(PushError::Full) => buffer.capacity().await,
+                Err(PushError::Disconnected) => return caller_gone(),
+            }
+        }
+    }
+
+    /// Sends the encoded RETURNs of one read at once; empties `replies`.
+    pub(super) fn send_returns(&self, replies: &mut Vec<u8>, expires_in: Option<Duration>) {
+        match self {
+            Self::Stream(stream) => stream.buffer.append_all(replies),
+            Self::Queue(_) if replies.is_empty() => {}
+            Self::Queue(queue) => queue.push_return(std::mem::take(replies), expires_in),
+        }
+    }
+
+    /// Waits until another message can be appended, or the connection ends.
+    pub(crate) async fn capacity(&self) {
+        match self {
+            Self::Stream(stream) => stream.buffer.capacity().await,
+            Self::Queue(queue) => queue.publish_queue.capacity().await,
+        }
+    }
+
+    /// Waits until everything has left, or the connection ends.
+    pub(super) async fn drained(&self) {
+        match self {
+            Self::Stream(stream) => stream.buffer.drained().await,
+            Self::Queue(queue) => queue.publish_queue.drained().await,
+        }
+    }
+
+    /// Whether the broker of a queue is connected; a stream's state is its
+    /// connection's.
+    pub(super) fn has_broker(&self) -> bool {
+        match self {
+            Self::Stream(_) => true,
+            Self::Queue(queue) => queue.publish_queue.is_up(),
+        }
+    }
+
+    /// How many messages wait for the broker; 0 over a stream.
+    pub(super) fn queued(&self) -> usize {
+        match self {
+            Self::Stream(_) => 0,
+            Self::Queue(queue) => queue.publish_queue.waiting(),
+        }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+}
+
+impl StreamChannel {
+    pub(super) fn new(settings: &Settings, compression: Compression, credentials: Extra) -> Self {
+        Self {
+            buffer: WriteBuffer::new(settings.options.connection.send_buffer),
+            compression,
+            credentials,
+            max_message: max_message(settings),
+        }
+    }
+
+    fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        header: Header,
+        extra: &impl Marshal,
+        params: impl Marshal,
+    ) -> Result<(), TooLarge> {
+        let start = out.len();
+        begin_frame(out);
+        let encoded = encode_message(out, header, extra, params, self.max_message);
+        match encoded {
+            Ok(()) => finish_frame(out, start, self.compression, VERSION),
+            Err(_) => out.truncate(start),
+        }
+        encoded
+    }
+
+    fn send(
+        &self,
+        policy: FlushPolicy,
+        header: Header,
+        options: &CallOptions,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        let mut frame = self.buffer.frame(policy).map_err(|_| NotSent::Later)?;
+        if frame.is_first() && !self.credentials.is_empty() {
+            let mut extra = self.credentials.clone();
+            extra.extend(options.extra.iter());
+            self.encode(frame.bytes(), header, &extra, params)?;
+        } else {
+            self.encode(frame.bytes(), header, &options.extra, params)?;
+        }
+        Ok(())
+    }
+}
+
+/// Usually enough for header and extra of a forwarded message, in bytes.
+const EXTRA_CAPACITY: usize = 256;
+
+impl QueueChannel {
+    fn send_call(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        if self.reply_to.is_none() {
+            return Err(NotSent::Never(RpcError::new(
+                ErrorCode::SendFailed,
+                "no endpoint receives the RETURN; call oneway, or name one in `endpoint_pairs`",
+            )));
+        }
+        let body = self.encode_call(header, options, params)?;
+        let completion = Completion::Call(header.sequence);
+        let message = self.outgoing(body, Some(deadline), completion);
+        self.publish_queue
+            .push(message)
+            .map_err(|error| match error {
+                PushError::Full => NotSent::Later,
+                PushError::Disconnected => NotSent::Never(self.publish_queue.disconnected_error()),
+            })
+    }
+
+    /// A call that is not confirmed by `deadline` may still be delivered.
+    async fn send_oneway(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        let body = self.encode_call(header, options, params)?;
+        let queue = &self.publish_queue;
+        let sending = async {
+            queue.capacity().await;
+            let (confirm, confirmation) = oneshot::channel();
+            let completion = if self.is_confirmed {
+                Completion::Confirmed(confirm)
+            } else {
+                Completion::Unconfirmed
+            };
+            queue
+                .push_unbounded(self.outgoing(body, None, completion))
+                .map_err(|_| queue.disconnected_error())?;
+            if self.is_confirmed {
+                return confirmation
+                    .await
+                    .unwrap_or_else(|_| Err(queue.disconnected_error()));
+            }
+            Ok(())
+        };
+        match timeout_at(deadline.into(), sending).await {
+            Ok(sent) => sent.map_err(NotSent::Never),
+            Err(_) => Err(NotSent::Never(RpcError::new(
+                ErrorCode::SendFailed,
+                "the broker did not confirm the message in time",
+            ))),
+        }
+    }
+
+    fn encode_call(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        params: impl Marshal,
+    ) -> Result<Vec<u8>, TooLarge> {
+        let mut extra = options.extra.clone();
+        if let Some(reply_to) = &self.reply_to {
+            extra.set(reserved::MQ_RETURN, &**reply_to);
+        }
+        if let Some(linger) = options.linger {
+            extra.set(reserved::LINGER_TIME, unix_seconds_in(linger).to_string());
+        }
+        let mut body = Vec::new();
+        encode_message(&mut body, header, &extra, params, self.max_message)?;
+        Ok(body)
+    }
+
+    fn outgoing(
+        &self,
+        body: Vec<u8>,
+        expires_at: Option<Instant>,
+        completion: Completion,
+    ) -> OutgoingMessage {
+        OutgoingMessage {
+            body,
+            queue: self.queue.clone(),
+            expires_at,
+            completion,
+        }
+    }
+
+    fn push_return(&self, body: Vec<u8>, expires_in: Option<Duration>) {
+        let expires_at = expires_in.map(|left| after(Instant::now(), left));
+        let message = self.outgoing(body, expires_at, Completion::Unconfirmed);
+        if self.publish_queue.push_unbounded(message).is_err() {
+            caller_gone();
+        }
+    }
+}
+
+/// Appends a message without a frame; leaves `out` unchanged if it is too large.
+fn encode_message(
+    out: &mut Vec<u8>,
+    header: Header,
+    extra: &impl Marshal,
+    params: impl Marshal,
+    limit: usize,
+) -> Result<(), TooLarge> {
+    let start = out.len();
+    let mut writer = Writer::new(out);
+    header.marshal(&mut writer);
+    extra.marshal(&mut writer);
+    params.marshal(&mut writer);
+    let has_overflowed = writer.overflowed();
+    let size = out.len() - start;
+    if has_overflowed || size > limit {
+        out.truncate(start);
+        return Err(TooLarge { size, limit });
+    }
+    Ok(())
+}
+
+/// Unix time in whole seconds, at least `time` from now.
+fn unix_seconds_in(time: Duration) -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    now.saturating_add(time).as_secs().saturating_add(1)
+}
+
+fn caller_gone() {
+    metrics::counter!("tce_messages_dropped_total", "reason" => "caller_gone").increment(1);
+}

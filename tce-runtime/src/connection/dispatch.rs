@@ -1,0 +1,364 @@
+//! One incoming call: decode its parameters, run the servant's method, send the
+//! RETURN.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{Connection, Inner, channel::TooLarge, write_buffer::FlushPolicy};
+use crate::{
+    error::{ErrorCode, Fault},
+    in_flight::InFlightGuard,
+    transport::delivery::AckGuard,
+    wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
+};
+
+/// The longest error text that is sent, in bytes; far below the limits that
+/// peers have for extra.
+const MAX_ERROR_TEXT: usize = 8 << 10;
+
+/// A call that has arrived, its parameters still marshalled.
+pub struct IncomingCall<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) header: Header,
+    pub(super) extra: Extra,
+    pub(super) params: &'a [u8],
+    /// Where the RETURNs of the messages of one read gather.
+    pub(super) replies: &'a mut Vec<u8>,
+    /// The MQ message of the call, acknowledged with the RETURN.
+    pub(super) ack_guard: Option<Box<AckGuard>>,
+}
+
+impl IncomingCall<'_> {
+    /// The index of the interface that is called.
+    #[must_use]
+    pub fn ifidx(&self) -> u16 {
+        self.header.ifidx
+    }
+
+    /// The index of the operation that is called.
+    #[must_use]
+    pub fn opidx(&self) -> u16 {
+        self.header.opidx
+    }
+
+    /// Decodes the parameters, calls the servant and sends the RETURN.
+    ///
+    /// The servant's future is polled once here. Most are ready then and cost no
+    /// task; one that is not becomes a task, so that it does not delay the calls
+    /// after it.
+    pub fn run<S, P, T, F>(self, servant: &Arc<S>, invoke: impl FnOnce(Arc<S>, P, Context) -> F)
+    where
+        P: Unmarshal,
+        T: Marshal + 'static,
+        F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
+    {
+        let limits = &self.connection.options().limits;
+        let parameters = match P::unmarshal(&mut Reader::with_limits(self.params, limits)) {
+            Ok(parameters) => parameters,
+            Err(error) => {
+                let text = format!("the parameters don't decode: {error}");
+                return self.refuse(ErrorCode::UnserializeFailed, &text);
+            }
+        };
+        let ack_guard = self.ack_guard.as_ref();
+        let is_redelivered = ack_guard.is_some_and(|guard| guard.is_redelivered);
+        let expires_in = ack_guard.and_then(|guard| guard.expires_in);
+        let reply = ReplyContext::new(self.header, &self.extra, self.ack_guard);
+        let context = Context {
+            connection: self.connection.weak_clone(),
+            header: self.header,
+            extra: self.extra,
+            is_redelivered,
+            returned: Mutex::default(),
+        };
+        let mut future = Box::pin(invoke(Arc::clone(servant), parameters, context));
+        match poll_once(future.as_mut(), Waker::noop()) {
+            Poll::Ready(output) => reply.answer(&self.connection.inner, output, self.replies),
+            Poll::Pending => {
+                let connection = self.connection.weak_clone();
+                let deferred = DeferredReply {
+                    guard: connection.inner.served.begin(),
+                    generation: connection.inner.channel.generation(),
+                    connection,
+                    context: reply,
+                    expires_in,
+                };
+                tokio::spawn(deferred.finish(future));
+            }
+        }
+    }
+
+    /// Answers with an error.
+    pub(super) fn refuse(self, code: ErrorCode, text: &str) {
+        ReplyContext::new(self.header, &self.extra, self.ack_guard).fail(
+            &self.connection.inner,
+            code,
+            text,
+            self.replies,
+        );
+    }
+
+    /// Answers with INTERFACE_NOTFOUND: the interface has no such operation.
+    pub fn unknown_operation(self) {
+        let text = format!(
+            "interface {} has no operation {} here",
+            self.ifidx(),
+            self.opidx()
+        );
+        self.refuse(ErrorCode::InterfaceNotFound, &text);
+    }
+}
+
+impl fmt::Debug for IncomingCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IncomingCall")
+            .field("header", &self.header)
+            .field("extra", &self.extra)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The context of one call: who called, by which connection, with which extra.
+#[derive(Debug)]
+pub struct Context {
+    connection: Connection,
+    header: Header,
+    extra: Extra,
+    is_redelivered: bool,
+    returned: Mutex<Extra>,
+}
+
+impl Context {
+    /// The extra of the call: the caller's entries
+    /// ([`with_extra`](crate::TypedProxy::with_extra)), and those of gateways.
+    #[must_use]
+    pub fn extra(&self) -> &Extra {
+        &self.extra
+    }
+
+    /// The connection by which the call came. A proxy on it calls back, also after
+    /// this call has ended: [`to_caller`](crate::TypedProxy::to_caller).
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The user who called, if the call came through a gateway (`__user_id__`).
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.extra.get(reserved::USER_ID)
+    }
+
+    /// Whether the call is oneway: the caller gets no RETURN.
+    #[must_use]
+    pub fn is_oneway(&self) -> bool {
+        self.header.calltype.is_oneway()
+    }
+
+    /// Whether the call may have been executed before: its message queue delivered
+    /// it to a server that did not acknowledge it.
+    #[must_use]
+    pub fn is_redelivered(&self) -> bool {
+        self.is_redelivered
+    }
+
+    /// Sets an entry in the extra of the RETURN. A call that fails returns none.
+    pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
+        self.returned.lock().set(key, value);
+    }
+}
+
+/// What a servant's future returns: its context, and the result.
+type Output<T> = (Context, Result<T, Fault>);
+
+/// Polls a servant's future. `Ready(None)` means that it panicked: that costs
+/// this call only.
+fn poll_once<T, F>(future: Pin<&mut F>, waker: &Waker) -> Poll<Option<Output<T>>>
+where
+    F: Future<Output = Output<T>>,
+{
+    let poll = catch_unwind(AssertUnwindSafe(|| {
+        future.poll(&mut TaskContext::from_waker(waker))
+    }));
+    match poll {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    }
+}
+
+/// The RETURN of a servant that was not ready at once.
+struct DeferredReply {
+    connection: Connection,
+    /// The stream of the CALL. The RETURN is dropped if that stream has ended: on
+    /// the next one its sequence may belong to another call.
+    generation: u64,
+    context: ReplyContext,
+    guard: InFlightGuard,
+    /// How long the caller waits for the RETURN, if known.
+    expires_in: Option<Duration>,
+}
+
+impl DeferredReply {
+    /// Awaits the servant, and sends the RETURN.
+    async fn finish<T, F>(self, mut future: Pin<Box<F>>)
+    where
+        T: Marshal,
+        F: Future<Output = Output<T>>,
+    {
+        let inner = &self.connection.inner;
+        let output = std::future::poll_fn(|cx| poll_once(future.as_mut(), cx.waker())).await;
+        // A servant's future may hold much memory; free it before waiting to send.
+        drop(future);
+        let mut reply = Vec::new();
+        self.context.answer(inner, output, &mut reply);
+        let policy = if self.guard.is_last() {
+            FlushPolicy::Immediate
+        } else {
+            FlushPolicy::Batched
+        };
+        inner
+            .channel
+            .send_return(reply, policy, self.generation, self.expires_in)
+            .await;
+    }
+}
+
+/// What a RETURN repeats of its CALL (`spec/wire.md`, section 2).
+#[derive(Debug)]
+struct ReplyContext {
+    header: Header,
+    /// The call's extra, if a gateway needs it to route the RETURN.
+    routed: Extra,
+    ack_guard: Option<Box<AckGuard>>,
+}
+
+impl ReplyContext {
+    fn new(header: Header, extra: &Extra, ack_guard: Option<Box<AckGuard>>) -> Self {
+        let routed = if header.is_routed() {
+            extra.clone()
+        } else {
+            Extra::new()
+        };
+        Self {
+            header,
+            routed,
+            ack_guard,
+        }
+    }
+
+    /// Appends the RETURN of a call that has ended.
+    fn answer<T: Marshal>(self, inner: &Inner, output: Option<Output<T>>, replies: &mut Vec<u8>) {
+        match output {
+            Some((context, Ok(result))) => {
+                self.succeed(inner, &context.returned.into_inner(), result, replies);
+            }
+            Some((_, Err(fault))) => {
+                self.log_internal_error(inner, &fault);
+                self.fail(inner, fault.code(), fault.text(), replies);
+            }
+            // The panic hook has written the panic's text to this side's log.
+            None => self.fail(
+                inner,
+                ErrorCode::RemoteMethodException,
+                "the servant panicked",
+                replies,
+            ),
+        }
+    }
+
+    /// Logs what the caller of a failed call is not told.
+    fn log_internal_error(&self, inner: &Inner, fault: &Fault) {
+        if let Some(cause) = fault.internal_cause() {
+            let Header { ifidx, opidx, .. } = self.header;
+            tracing::error!(peer = inner.peer, ifidx, opidx, "a servant failed: {cause}");
+        }
+    }
+
+    /// Appends the RETURN with a result and the servant's extra. A result that
+    /// is too large becomes an error.
+    fn succeed(self, inner: &Inner, added: &Extra, result: impl Marshal, replies: &mut Vec<u8>) {
+        if !self.header.calltype.is_oneway() {
+            let mut extra = self.routed.clone();
+            extra.extend(added.iter());
+            let header = self.header.returning(0);
+            if let Err(error) = inner.channel.encode(replies, header, &extra, result) {
+                self.append_error(inner, ErrorCode::SendFailed, &error.to_string(), replies);
+            }
+        }
+        self.acknowledge();
+    }
+
+    /// Appends the RETURN with an error; the error of a oneway call is logged.
+    fn fail(self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
+        let Header { ifidx, opidx, .. } = self.header;
+        if self.header.calltype.is_oneway() {
+            metrics::counter!("tce_oneway_failed_total", "code" => code.to_string()).increment(1);
+            tracing::warn!(peer = inner.peer, ifidx, opidx, %code, "a oneway call failed: {text}");
+        } else {
+            self.append_error(inner, code, text, replies);
+        }
+        self.acknowledge();
+    }
+
+    fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
+        append_error_with(inner, self.header, code, text, &self.routed, replies);
+    }
+
+    /// The servant is done with its MQ message.
+    fn acknowledge(self) {
+        if let Some(guard) = self.ack_guard {
+            guard.finish();
+        }
+    }
+}
+
+/// Appends the RETURN with an error to a CALL that no gateway has forwarded.
+pub(super) fn append_error(
+    inner: &Inner,
+    header: Header,
+    code: ErrorCode,
+    text: &str,
+    replies: &mut Vec<u8>,
+) {
+    append_error_with(inner, header, code, text, &Extra::new(), replies);
+}
+
+fn append_error_with(
+    inner: &Inner,
+    header: Header,
+    code: ErrorCode,
+    text: &str,
+    routed: &Extra,
+    replies: &mut Vec<u8>,
+) {
+    let mut extra = routed.clone();
+    extra.set(reserved::ERROR, truncated(text));
+    // A servant may have chosen 0, which is success on the wire.
+    let errcode = match code.to_wire() {
+        0 => ErrorCode::RemoteException.to_wire(),
+        errcode => errcode,
+    };
+    let header = header.returning(errcode);
+    if let Err(TooLarge { .. }) = inner.channel.encode(replies, header, &extra, ()) {
+        // The text may exceed a small `max_frame`; the code alone does not.
+        let _ = inner.channel.encode(replies, header, routed, ());
+    }
+}
+
+/// At most [`MAX_ERROR_TEXT`] bytes of a text.
+fn truncated(text: &str) -> &str {
+    let mut end = text.len().min(MAX_ERROR_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,370 @@
+//! What an arrived message is, and who receives it: a pending call, another
+//! connection, or a servant.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{
+    Connection,
+    dispatch::IncomingCall,
+    forwarding::{Disposition, InboundMessage, MessageHandler, WriteBatch},
+    pending_calls::{PendingCalls, Reply},
+};
+use crate::{
+    error::ErrorCode,
+    transport::delivery::AckGuard,
+    wire::{Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader, reserved},
+};
+
+/// The index of the built-in interface, which every adapter serves.
+pub const BUILTIN_INTERFACE: u16 = 65535;
+/// `void ping()` of the built-in interface.
+pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_INTERFACE, 0);
+/// `sequence<string> describe()` of the built-in interface: the IDL of all
+/// servants.
+pub(crate) const DESCRIBE: Operation =
+    Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
+
+/// An object that serves calls. Generated code implements it
+/// (`ServerServant`) over a trait that programs implement (`Server`).
+pub trait Servant: Send + Sync + 'static {
+    /// The indices of the interfaces that it serves: its own and those of its
+    /// bases (`spec/idl.md`: an inherited operation keeps its base's index).
+    fn interfaces(&self) -> &[u16];
+
+    /// Its interfaces as an IDL without imports, for
+    /// [`Proxy::describe`](crate::Proxy::describe); `None` to leave it out.
+    fn idl(&self) -> Option<&str> {
+        None
+    }
+
+    /// Serves a call: [`IncomingCall::run`], or
+    /// [`IncomingCall::unknown_operation`].
+    fn dispatch(&self, call: IncomingCall<'_>);
+}
+
+impl<S: Servant + ?Sized> Servant for Arc<S> {
+    fn interfaces(&self) -> &[u16] {
+        (**self).interfaces()
+    }
+
+    fn idl(&self) -> Option<&str> {
+        (**self).idl()
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        (**self).dispatch(call);
+    }
+}
+
+/// The servants of an adapter or a connection, by interface index.
+#[derive(Default)]
+pub(crate) struct ServantRegistry(RwLock<BTreeMap<u16, Arc<dyn Servant>>>);
+
+impl ServantRegistry {
+    /// Adds a servant; it replaces an earlier one with the same index.
+    pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
+        let mut servants = self.0.write();
+        for ifidx in servant.interfaces() {
+            servants.insert(*ifidx, Arc::clone(servant));
+        }
+    }
+
+    /// The IDL texts of the servants, without duplicates.
+    pub(crate) fn idls(&self) -> Vec<String> {
+        let servants = self.0.read();
+        let texts: BTreeSet<&str> = servants.values().filter_map(|it| it.idl()).collect();
+        texts.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether a servant serves an interface.
+    pub(super) fn has(&self, ifidx: u16) -> bool {
+        self.0.read().contains_key(&ifidx)
+    }
+
+    /// Hands a call to the servant of its interface, or answers that there is
+    /// none.
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        let servant = self.0.read().get(&call.ifidx()).cloned();
+        match servant {
+            Some(servant) => servant.dispatch(call),
+            None => {
+                let text = format!("no servant for interface {} here", call.ifidx());
+                call.refuse(ErrorCode::InterfaceNotFound, &text);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ServantRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.read().keys()).finish()
+    }
+}
+
+/// Where messages come from.
+pub(crate) enum InboundSource<'a> {
+    /// A stream: RETURNs leave by the same connection.
+    Stream(&'a Connection),
+    /// The queue of an endpoint: RETURNs leave by the connection that belongs to
+    /// `__mq_return__` of the CALL.
+    Queue {
+        endpoint: &'a str,
+        reply_connection: &'a dyn Fn(Option<&str>) -> Connection,
+    },
+}
+
+/// What receives the messages of one read.
+pub(crate) struct Inbound<'a> {
+    pub(crate) source: InboundSource<'a>,
+    pub(crate) calls: &'a PendingCalls,
+    pub(crate) servants: &'a ServantRegistry,
+    pub(crate) handler: Option<&'a Arc<dyn MessageHandler>>,
+    pub(crate) limits: &'a Limits,
+    /// CALLs of a stream are refused, those of a queue given back to it.
+    pub(crate) is_draining: bool,
+}
+
+impl Inbound<'_> {
+    /// Handles one message; returns whether it is a CALL that a gateway has
+    /// forwarded.
+    ///
+    /// A message that makes no sense costs itself, not the connection. RETURNs
+    /// gather in `replies`, forwarded messages in `batch`; a message is offered
+    /// to the handler only if there is a batch. The message of a queue is
+    /// acknowledged by `ack_guard` when it is done.
+    pub(crate) fn handle(
+        &self,
+        payload: &[u8],
+        ack_guard: Option<AckGuard>,
+        replies: &mut Vec<u8>,
+        batch: Option<&mut WriteBatch>,
+    ) -> bool {
+        let mut user = None;
+        if let (Some(handler), Some(batch)) = (self.handler, batch) {
+            let is_redelivered = ack_guard.as_ref().is_some_and(|guard| guard.is_redelivered);
+            match self.offer(handler, payload, is_redelivered, replies, batch) {
+                Disposition::Handled => {
+                    acknowledge(ack_guard);
+                    return false;
+                }
+                Disposition::Local => {}
+                Disposition::LocalAs(other) => user = Some(other),
+            }
+        }
+        let message = match Message::parse(payload, self.limits) {
+            Ok(message) => message,
+            Err(error) => {
+                self.handle_undecodable(payload, &error.to_string(), ack_guard, replies);
+                return false;
+            }
+        };
+        let Message {
+            header,
+            mut extra,
+            params,
+        } = message;
+        if header.msgtype != MSGTYPE_RPC {
+            self.drop_message("msgtype", "its type is reserved", ack_guard);
+        } else if self.has_lingered(extra.get(reserved::LINGER_TIME)) {
+            self.drop_message("lingered", "its __linger_time__ has passed", ack_guard);
+        } else if header.calltype.is_return() {
+            let reply = Reply {
+                errcode: header.errcode,
+                extra,
+                result: Bytes::copy_from_slice(params),
+            };
+            if !self.calls.complete(header.sequence, reply) {
+                count_dropped("late_return");
+            }
+            acknowledge(ack_guard);
+        } else if header.calltype.is_call() {
+            if let Some(user) = user {
+                extra.set(reserved::USER_ID, &*user);
+            }
+            self.handle_call(header, extra, params, ack_guard, replies);
+            return header.is_routed();
+        } else {
+            self.drop_message("calltype", "it is neither CALL nor RETURN", ack_guard);
+        }
+        false
+    }
+
+    /// Offers a message to the handler, unless it concerns this process alone:
+    /// it does not decode, has passed its `__linger_time__`, or is a CALL on a
+    /// stream that is draining.
+    fn offer(
+        &self,
+        handler: &Arc<dyn MessageHandler>,
+        payload: &[u8],
+        is_redelivered: bool,
+        replies: &mut Vec<u8>,
+        batch: &mut WriteBatch,
+    ) -> Disposition {
+        let message = match RawMessage::parse(payload, self.limits) {
+            Ok(message) if message.header.msgtype == MSGTYPE_RPC => message,
+            _ => return Disposition::Local,
+        };
+        let connection = match self.source {
+            InboundSource::Stream(connection) => Some(connection),
+            InboundSource::Queue { .. } => None,
+        };
+        let is_refused =
+            connection.is_some() && self.is_draining && message.header.calltype.is_call();
+        if is_refused
+            || connection.is_none() && self.has_lingered(message.extra.get(reserved::LINGER_TIME))
+        {
+            return Disposition::Local;
+        }
+        handler.handle(&mut InboundMessage {
+            message,
+            payload,
+            connection,
+            handler,
+            replies,
+            batch,
+            is_redelivered,
+        })
+    }
+
+    fn handle_call(
+        &self,
+        header: Header,
+        extra: Extra,
+        params: &[u8],
+        ack_guard: Option<AckGuard>,
+        replies: &mut Vec<u8>,
+    ) {
+        match self.source {
+            InboundSource::Stream(connection) => {
+                let call = IncomingCall {
+                    connection,
+                    header,
+                    extra,
+                    params,
+                    replies,
+                    ack_guard: None,
+                };
+                if self.is_draining {
+                    call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+                } else {
+                    self.servants.dispatch(call);
+                }
+            }
+            InboundSource::Queue {
+                reply_connection, ..
+            } => {
+                if self.is_draining {
+                    return give_back(ack_guard);
+                }
+                let connection = reply_connection(extra.get(reserved::MQ_RETURN));
+                let inner = &connection.inner;
+                // A shutdown waits until the RETURN is in its publish queue.
+                let _in_flight = inner.served.begin();
+                let expires_in = ack_guard.as_ref().and_then(|guard| guard.expires_in);
+                let mut reply = Vec::new();
+                self.servants.dispatch(IncomingCall {
+                    connection: &connection,
+                    header,
+                    extra,
+                    params,
+                    replies: &mut reply,
+                    ack_guard: ack_guard.map(Box::new),
+                });
+                inner.channel.send_returns(&mut reply, expires_in);
+            }
+        }
+    }
+
+    /// Answers a message of a stream of which only the header decodes, so that
+    /// its caller does not wait. A message of a queue is dropped: redelivered it
+    /// would not decode either.
+    fn handle_undecodable(
+        &self,
+        payload: &[u8],
+        text: &str,
+        ack_guard: Option<AckGuard>,
+        replies: &mut Vec<u8>,
+    ) {
+        let header = Header::unmarshal(&mut Reader::new(payload))
+            .ok()
+            .filter(|header| header.msgtype == MSGTYPE_RPC);
+        match (&self.source, header) {
+            (InboundSource::Stream(_), Some(header)) if header.calltype.is_return() => {
+                let reply = Reply {
+                    errcode: ErrorCode::DataDirty.to_wire(),
+                    extra: Extra::from_iter([(reserved::ERROR, text)]),
+                    result: Bytes::new(),
+                };
+                self.calls.complete(header.sequence, reply);
+            }
+            (InboundSource::Stream(connection), Some(header)) if header.calltype.is_call() => {
+                let call = IncomingCall {
+                    connection,
+                    header,
+                    extra: Extra::new(),
+                    params: &[],
+                    replies,
+                    ack_guard: None,
+                };
+                call.refuse(ErrorCode::DataDirty, text);
+            }
+            _ => self.drop_message("undecodable", text, ack_guard),
+        }
+    }
+
+    /// Counts, logs and acknowledges a message that is dropped; `why` completes
+    /// "dropped a message: ".
+    pub(crate) fn drop_message(
+        &self,
+        reason: &'static str,
+        why: &str,
+        ack_guard: Option<AckGuard>,
+    ) {
+        count_dropped(reason);
+        let source = match self.source {
+            InboundSource::Stream(connection) => connection.peer(),
+            InboundSource::Queue { endpoint, .. } => endpoint,
+        };
+        tracing::warn!(source, reason, "dropped a message: {why}");
+        acknowledge(ack_guard);
+    }
+
+    /// Whether the `__linger_time__` (Unix seconds) of a queue's message has
+    /// passed; it means nothing on a stream.
+    fn has_lingered(&self, until: Option<&str>) -> bool {
+        if matches!(self.source, InboundSource::Stream(_)) {
+            return false;
+        }
+        let Some(until) = until.and_then(|text| text.trim().parse::<f64>().ok()) else {
+            return false;
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        until < now.as_secs_f64()
+    }
+}
+
+fn acknowledge(guard: Option<AckGuard>) {
+    if let Some(guard) = guard {
+        guard.finish();
+    }
+}
+
+fn give_back(guard: Option<AckGuard>) {
+    if let Some(guard) = guard {
+        guard.give_back();
+    }
+}
+
+fn count_dropped(reason: &'static str) {
+    metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
+}

@@ -1,0 +1,91 @@
+//! Calls in flight: how many there are, waiting until fewer are, and the
+//! instants by which they must end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+/// Stands for "never": clocks can't represent an instant that is
+/// [`Duration::MAX`] away.
+const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// Counts what one connection or queue has in flight: servants' tasks, or
+/// publications.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct InFlightCounter(Arc<InFlightCount>);
+
+#[derive(Debug, Default)]
+struct InFlightCount {
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+/// Counts as one in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlightGuard(Arc<InFlightCount>);
+
+impl InFlightCounter {
+    pub(crate) fn begin(&self) -> InFlightGuard {
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        InFlightGuard(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        // Pairs with the release in `drop`: a task that sees a call ended also
+        // sees what that call has written.
+        self.0.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until fewer than `limit` are in flight. Only one task at a time
+    /// may wait: the end of a call wakes one.
+    pub(crate) async fn fewer_than(&self, limit: usize) {
+        while self.count() >= limit {
+            self.0.ended.notified().await;
+        }
+    }
+}
+
+impl InFlightGuard {
+    /// Whether this is the only one in flight.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.running.load(Ordering::Relaxed) == 1
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Release);
+        // `notify_one` stores a permit, so that a task that has read the count
+        // and does not wait yet is woken, too.
+        self.0.ended.notify_one();
+    }
+}
+
+/// The instant that is `time` after `start`; 30 years after it where the clock
+/// can't represent that, as for [`Duration::MAX`].
+pub(crate) fn after(start: Instant, time: Duration) -> Instant {
+    start
+        .checked_add(time)
+        .unwrap_or_else(|| start + THIRTY_YEARS)
+}
+
+/// Waits until `is_done`, which is checked now and whenever `changed` notifies
+/// its waiters.
+pub(crate) async fn wait_until(changed: &Notify, is_done: impl Fn() -> bool) {
+    let mut notified = std::pin::pin!(changed.notified());
+    loop {
+        // Registered before the check, so that no notification is missed.
+        notified.as_mut().enable();
+        if is_done() {
+            return;
+        }
+        notified.as_mut().await;
+        notified.set(changed.notified());
+    }
+}

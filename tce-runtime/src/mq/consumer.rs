@@ -1,0 +1,130 @@
+//! An endpoint's consumer task: from the broker to servants and pending calls.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{MessageQueues, QueueReceiver};
+use crate::{
+    connection::{Inbound, InboundSource, WriteBatch},
+    in_flight::InFlightCounter,
+    shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
+    transport::{
+        batch::{self, Batch},
+        broker::Consumer,
+        delivery::{AckBatcher, AckGuard, Delivery, DeliveryTracker},
+    },
+};
+
+/// What the consumer task of an endpoint works with.
+#[derive(Debug)]
+pub(super) struct ConsumerTask {
+    pub(super) queues: Arc<MessageQueues>,
+    pub(super) endpoint: String,
+    pub(super) receiver: Arc<QueueReceiver>,
+    /// Whether RETURNs of our calls arrive by this endpoint.
+    pub(super) brings_returns: bool,
+    /// The messages of this endpoint that are not done.
+    pub(super) unfinished: InFlightCounter,
+    pub(super) acks: Arc<AckBatcher>,
+}
+
+impl ConsumerTask {
+    /// Consumes until the program ends.
+    pub(super) async fn run(self, mut consumer: Consumer, phase: watch::Receiver<ShutdownPhase>) {
+        let (mut draining, mut terminating) = (phase.clone(), phase);
+        tokio::select! {
+            () = self.consume(&mut consumer, &mut draining) => {}
+            () = reached(&mut terminating, ShutdownPhase::Terminating) => {}
+        }
+    }
+
+    /// Consumes until a shutdown drains and everything that was begun is done.
+    async fn consume(&self, consumer: &mut Consumer, phase: &mut watch::Receiver<ShutdownPhase>) {
+        let (mut is_draining, mut is_open) = (false, true);
+        loop {
+            if is_draining && self.is_done(is_open) {
+                // The last message to end has left its acknowledgement here.
+                consumer.tell(&self.acks.take_ready());
+                return consumer.close().await;
+            }
+            tokio::select! {
+                biased;
+                ready = self.acks.take() => consumer.tell(&ready),
+                () = reached(phase, ShutdownPhase::Draining), if !is_draining => {
+                    is_draining = true;
+                    if !self.brings_returns {
+                        consumer.cancel().await;
+                    }
+                }
+                () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
+                delivery = consumer.next(), if is_open => match delivery {
+                    Some(delivery) => self.receive(&delivery, is_draining),
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    fn is_done(&self, is_open: bool) -> bool {
+        let has_all_returns = if self.brings_returns {
+            self.queues.calls.waiting() == 0
+        } else {
+            !is_open
+        };
+        has_all_returns && self.unfinished.count() == 0
+    }
+
+    fn receive(&self, delivery: &Delivery, is_draining: bool) {
+        let reply_connection = |queue: Option<&str>| {
+            let servants = &self.receiver.servants;
+            self.queues
+                .reply_connection(queue, &self.endpoint, servants)
+        };
+        let handler = self.receiver.handler.get();
+        let inbound = Inbound {
+            source: InboundSource::Queue {
+                endpoint: &self.endpoint,
+                reply_connection: &reply_connection,
+            },
+            calls: &self.queues.calls,
+            servants: &self.receiver.servants,
+            handler,
+            limits: &self.queues.settings.options.limits,
+            is_draining,
+        };
+        // Forwarded messages leave when the whole delivery is handled.
+        let mut forwarded = handler.map(|_| WriteBatch::new());
+        let mut handle = |message: &[u8], guard: AckGuard| {
+            inbound.handle(message, Some(guard), &mut Vec::new(), forwarded.as_mut());
+        };
+        let Delivery {
+            ref body,
+            expires_in,
+            is_batch,
+            ..
+        } = *delivery;
+        let tracker = |count| DeliveryTracker::of(count, delivery, &self.acks);
+        if !is_batch {
+            return handle(body, tracker(1).ack_guard(&self.unfinished, expires_in));
+        }
+        let Some(batch) = Batch::parse(body) else {
+            let guard = tracker(1).ack_guard(&self.unfinished, expires_in);
+            return inbound.drop_message("undecodable", "it is not a batch", Some(guard));
+        };
+        let tracker = tracker(batch.count());
+        let now = batch::unix_millis();
+        for entry in batch.entries() {
+            let left = entry
+                .expires_at
+                .map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let guard = tracker.ack_guard(&self.unfinished, left.or(expires_in));
+            if left == Some(Duration::ZERO) {
+                let why = "its deadline in the batch has passed";
+                inbound.drop_message("expired", why, Some(guard));
+            } else {
+                handle(entry.message, guard);
+            }
+        }
+    }
+}

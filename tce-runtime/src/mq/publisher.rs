@@ -1,0 +1,358 @@
+//! An endpoint's publisher task: from the publish queue to the broker.
+
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::watch;
+
+use super::MessageQueues;
+use crate::{
+    config::MqEndpoint,
+    connection::{Completion, OutgoingMessage, PendingCalls, PublishQueue},
+    error::ErrorCode,
+    in_flight::{InFlightCounter, InFlightGuard},
+    shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
+    transport::{
+        batch,
+        broker::Publisher,
+        delivery::{Publication, PublishError},
+    },
+};
+
+/// How many MQ messages may be unconfirmed at once.
+const WINDOW: usize = 256;
+/// The same for batches: one gathers while another is on its way.
+const BATCH_WINDOW: usize = 2;
+/// How many messages without confirmation or RETURN are published before one
+/// round trip shows that the broker has read them. A few hundred would make its
+/// queue grow, and a message that waits in a queue costs the broker several times
+/// what one costs that goes straight to a consumer.
+const UNACKNOWLEDGED: usize = 32;
+/// The size at which a batch is sent, in bytes.
+const BATCH_SIZE: usize = 256 << 10;
+
+/// How an endpoint publishes.
+#[derive(Debug, Clone, Copy)]
+struct PublishOptions {
+    is_persistent: bool,
+    in_batches: bool,
+}
+
+impl MessageQueues {
+    /// Spawns the publisher task of an endpoint; it begins once `opening` is
+    /// ready.
+    pub(super) fn spawn_publisher(
+        &self,
+        endpoint: &MqEndpoint,
+        opening: impl Future<Output = Publisher> + Send + 'static,
+    ) -> Arc<PublishQueue> {
+        let limit = self.settings.options.connection.send_buffer;
+        let queue = Arc::new(PublishQueue::new(limit));
+        let task = PublisherTask {
+            queue: Arc::clone(&queue),
+            calls: Arc::clone(&self.calls),
+            served: self.served.clone(),
+            options: PublishOptions {
+                is_persistent: endpoint.address.durable,
+                in_batches: endpoint.batch,
+            },
+            _running: self.publishers.begin(),
+        };
+        tokio::spawn(task.run(opening, self.phase.subscribe()));
+        queue
+    }
+}
+
+/// Fails calls at their deadlines, until the program ends and no task is left
+/// that could complete one.
+pub(super) async fn watch_deadlines(
+    calls: Arc<PendingCalls>,
+    publishers: InFlightCounter,
+    phase: watch::Receiver<ShutdownPhase>,
+) {
+    let watching = async {
+        loop {
+            calls.await_deadline(None).await;
+        }
+    };
+    let is_done = || calls.waiting() == 0 && publishers.count() == 0;
+    tokio::select! {
+        () = watching => {}
+        () = until_drained(phase, is_done) => {}
+    }
+    publishers.fewer_than(1).await;
+    calls.lose_all("the message queues of this communicator were closed");
+}
+
+/// Waits until a shutdown terminates, or drains and `is_done`.
+async fn until_drained(phase: watch::Receiver<ShutdownPhase>, is_done: impl Fn() -> bool) {
+    let mut draining = phase.clone();
+    let drained = async {
+        reached(&mut draining, ShutdownPhase::Draining).await;
+        while !is_done() {
+            tokio::time::sleep(DRAIN_EVERY).await;
+        }
+    };
+    let mut terminating = phase;
+    tokio::select! {
+        () = drained => {}
+        () = reached(&mut terminating, ShutdownPhase::Terminating) => {}
+    }
+}
+
+/// The publisher task of an endpoint.
+struct PublisherTask {
+    queue: Arc<PublishQueue>,
+    calls: Arc<PendingCalls>,
+    served: InFlightCounter,
+    options: PublishOptions,
+    _running: InFlightGuard,
+}
+
+impl PublisherTask {
+    /// Publishes until the program ends.
+    async fn run(
+        self,
+        opening: impl Future<Output = Publisher>,
+        phase: watch::Receiver<ShutdownPhase>,
+    ) {
+        // A servant that still runs has a RETURN to send.
+        let is_done = || self.served.count() == 0 && self.queue.is_empty();
+        tokio::select! {
+            () = async { self.publish_all(opening.await).await } => {}
+            () = until_drained(phase, is_done) => {}
+        }
+        self.queue.close();
+    }
+
+    /// Publishes all that comes through the queue, over any number of
+    /// connections to the broker. Never returns.
+    async fn publish_all(&self, mut publisher: Publisher) {
+        let mut again = Vec::new();
+        loop {
+            self.queue.set_connected();
+            let lost = self.publish(&publisher, again).await;
+            for completion in self.queue.set_reconnecting() {
+                let text = "the broker went away before the call was sent";
+                completion.fail(&self.calls, ErrorCode::SendFailed, text);
+            }
+            let survivors = |messages: Vec<InFlight>| -> Vec<_> {
+                let messages = messages.into_iter();
+                messages.filter_map(|it| self.keep(it)).collect()
+            };
+            again = survivors(lost);
+            publisher.recovered().await;
+            // Callers may have given up in the meantime.
+            again = survivors(again);
+        }
+    }
+
+    /// What of a lost MQ message is sent again. Twoway calls in it fail now:
+    /// whether they will be answered is unknown.
+    fn keep(&self, mut message: InFlight) -> Option<InFlight> {
+        for completion in message
+            .completions
+            .extract_if(.., |completion| completion.is_answered())
+        {
+            let text = "the broker went away while the call was sent";
+            completion.fail(&self.calls, ErrorCode::ConnectionLost, text);
+        }
+        if message.completions.iter().any(Completion::is_wanted) {
+            return Some(message);
+        }
+        self.queue.settled(message.bytes);
+        None
+    }
+
+    /// Publishes until the broker is lost; returns what was not confirmed.
+    async fn publish(&self, publisher: &Publisher, again: Vec<InFlight>) -> Vec<InFlight> {
+        let window = if self.options.in_batches {
+            BATCH_WINDOW
+        } else {
+            WINDOW
+        };
+        // New futures are polled in the order in which they are pushed, and the
+        // first poll writes the message: calls leave in order.
+        let mut unconfirmed: FuturesUnordered<_> = again
+            .into_iter()
+            .map(|message| message.publish(publisher))
+            .collect();
+        let mut lost = Vec::new();
+        let mut broker_lost = pin!(publisher.lost());
+        let mut unacknowledged = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some((message, result)) = unconfirmed.next() => match result {
+                    Err(PublishError::Lost(reason)) => {
+                        tracing::warn!("the broker was lost: {reason}");
+                        lost.push(message);
+                        break;
+                    }
+                    Err(PublishError::Unroutable(_) | PublishError::Refused(_))
+                        if !message.is_second_try && publisher.redeclare().await =>
+                    {
+                        let message = InFlight { is_second_try: true, ..message };
+                        unconfirmed.push(message.publish(publisher));
+                    }
+                    result => self.settle(message, result),
+                },
+                () = &mut broker_lost => break,
+                () = publisher.heard(),
+                    if unacknowledged >= UNACKNOWLEDGED && unconfirmed.is_empty() => unacknowledged = 0,
+                taken = self.queue.take(),
+                    if unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED =>
+                {
+                    let mut waiting = taken;
+                    while unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED
+                        && let Some(message) = self.next_message(&mut waiting)
+                    {
+                        let has_answer = publisher.is_confirmed() || message.is_answered();
+                        unacknowledged += usize::from(!has_answer);
+                        unconfirmed.push(message.publish(publisher));
+                    }
+                    if !waiting.is_empty() {
+                        self.queue.put_back(waiting);
+                    }
+                }
+            }
+        }
+        while let Some((message, result)) = unconfirmed.next().await {
+            match result {
+                Err(PublishError::Lost(_)) => lost.push(message),
+                // A message that the broker refuses ends the channel for all.
+                Err(PublishError::Refused(_)) if !message.is_second_try => lost.push(InFlight {
+                    is_second_try: true,
+                    ..message
+                }),
+                result => self.settle(message, result),
+            }
+        }
+        lost
+    }
+
+    /// The next MQ message: one message as it is, or several in a batch.
+    fn next_message(&self, waiting: &mut VecDeque<OutgoingMessage>) -> Option<InFlight> {
+        let mut message = InFlight::new(self.next_wanted(waiting)?, self.options.is_persistent);
+        if !self.options.in_batches {
+            return Some(message);
+        }
+        while message.bytes < BATCH_SIZE
+            && waiting
+                .front()
+                .is_some_and(|next| next.queue == message.publication.queue)
+            && let Some(next) = self.next_wanted(waiting)
+        {
+            message.add(next);
+        }
+        Some(message)
+    }
+
+    /// The next message whose caller has not given it up.
+    fn next_wanted(&self, waiting: &mut VecDeque<OutgoingMessage>) -> Option<OutgoingMessage> {
+        loop {
+            let next = waiting.pop_front()?;
+            if !matches!(&next.completion, Completion::Confirmed(caller) if caller.is_closed()) {
+                return Some(next);
+            }
+            self.queue.settled(next.body.len());
+        }
+    }
+
+    /// Reports the result of an MQ message to the callers of the messages in it.
+    fn settle(&self, message: InFlight, result: Result<(), PublishError>) {
+        self.queue.settled(message.bytes);
+        let failure = result.err().map(|error| error.to_string());
+        for completion in message.completions {
+            match (completion, &failure) {
+                (Completion::Confirmed(caller), None) => {
+                    // The receiver is dropped if the caller no longer waits.
+                    let _ = caller.send(Ok(()));
+                }
+                (Completion::Unconfirmed, Some(text)) => {
+                    metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
+                        .increment(1);
+                    tracing::warn!("a message was dropped: {text}");
+                }
+                (completion, Some(text)) => {
+                    completion.fail(&self.calls, ErrorCode::SendFailed, text);
+                }
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// One MQ message on its way, with the completions of the messages in it.
+struct InFlight {
+    publication: Publication,
+    completions: Vec<Completion>,
+    bytes: usize,
+    expires_at: Option<Instant>,
+    /// Whether it was sent before, and its queue declared again since.
+    is_second_try: bool,
+}
+
+impl InFlight {
+    fn new(message: OutgoingMessage, is_persistent: bool) -> Self {
+        Self {
+            bytes: message.body.len(),
+            expires_at: message.expires_at,
+            completions: vec![message.completion],
+            publication: Publication {
+                body: message.body,
+                queue: message.queue,
+                is_persistent,
+                expires_in: None,
+                is_batch: false,
+                user_id: None,
+            },
+            is_second_try: false,
+        }
+    }
+
+    /// Whether all of it are twoway calls, whose number is bounded by their
+    /// callers.
+    fn is_answered(&self) -> bool {
+        self.completions.iter().all(Completion::is_answered)
+    }
+
+    /// Adds a message; the first one becomes an entry of the batch then.
+    fn add(&mut self, message: OutgoingMessage) {
+        if !self.publication.is_batch {
+            let capacity = BATCH_SIZE.min(2 * (self.bytes + message.body.len()));
+            let mut body = Vec::with_capacity(capacity);
+            let left = self.expires_at.map(time_left);
+            batch::append(&mut body, &self.publication.body, left);
+            self.publication.body = body;
+            self.publication.is_batch = true;
+        }
+        let left = message.expires_at.map(time_left);
+        batch::append(&mut self.publication.body, &message.body, left);
+        self.bytes += message.body.len();
+        self.completions.push(message.completion);
+        // The batch lives as long as its longest-lived message.
+        self.expires_at = match (self.expires_at, message.expires_at) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            _ => None,
+        };
+    }
+
+    async fn publish(mut self, publisher: &Publisher) -> (Self, Result<(), PublishError>) {
+        self.publication.expires_in = self.expires_at.map(time_left);
+        let result = publisher.publish(&self.publication).await;
+        (self, result)
+    }
+}
+
+/// The time until `at`, at least a millisecond: a broker drops a message that
+/// expires after 0 unless a consumer is ready for it.
+fn time_left(at: Instant) -> Duration {
+    at.saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
+}

@@ -1,0 +1,678 @@
+//! The byte stream between a broker and lapin.
+//!
+//! lapin limits neither the size of a message nor the bytes that wait for a
+//! consumer, attributes a returned message to any confirmation, and loses the
+//! connection over a property that is not UTF-8, which every publisher may set.
+//! So each frame of the broker passes a [`FrameFilter`] before lapin reads it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    future,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use async_rs::{
+    Tokio,
+    traits::{Executor, Reactor, RuntimeKit},
+    util::Task,
+};
+use bytes::{Buf, BufMut, BytesMut};
+use futures_util::{Stream, task::AtomicWaker};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite},
+    sync::watch,
+};
+
+use crate::transport::ByteStream;
+
+/// The largest frame, in bytes. lapin allocates 64 times as much for each
+/// connection.
+pub(super) const FRAME_MAX: u32 = 32 << 10;
+/// The largest message, in bytes: RabbitMQ's default `max_message_size`.
+const MESSAGE_MAX: u64 = 128 << 20;
+/// The bytes of deliveries that wait for one consumer before the connection is
+/// read no further.
+const UNREAD_MAX: u64 = 16 << 20;
+/// What a delivery takes beside its body, in bytes, roughly.
+const DELIVERY_OVERHEAD: u64 = 512;
+/// The most returned messages whose confirmation is outstanding.
+const RETURNED_MAX: usize = 4096;
+/// The bytes that one read takes from the socket.
+const READ_SIZE: usize = 64 << 10;
+
+/// Type, channel, size and end byte of a frame.
+const FRAME_OVERHEAD: usize = 8;
+const FRAME_END: u8 = 0xCE;
+const METHOD: u8 = 1;
+const HEADER: u8 = 2;
+const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
+
+/// The class and the number of `connection.start`.
+const CONNECTION_START: [u8; 4] = [0, 10, 0, 10];
+const CONNECTION_CLOSE: (u16, u16) = (10, 50);
+const CONNECTION_BLOCKED: (u16, u16) = (10, 60);
+const CONNECTION_UNBLOCKED: (u16, u16) = (10, 61);
+const BASIC_RETURN: (u16, u16) = (60, 50);
+const BASIC_DELIVER: (u16, u16) = (60, 60);
+
+/// Whether a connection to a broker can be used.
+#[derive(Debug, Clone)]
+enum BrokerState {
+    Open,
+    /// The broker accepts no publications, for this reason.
+    Blocked(String),
+    Lost(String),
+}
+
+/// What a [`BrokerStream`] shares with those who use its connection.
+#[derive(Debug)]
+pub(super) struct StreamControl {
+    state: watch::Sender<BrokerState>,
+    /// Wakes lapin's I/O thread to read.
+    reader: AtomicWaker,
+    /// By channel that is consumed: the bytes of deliveries that were not taken.
+    unread: Mutex<HashMap<u16, u64>>,
+    /// Channel and message number of returned messages that are not confirmed.
+    returned: Mutex<HashSet<(u16, u64)>>,
+}
+
+impl StreamControl {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: watch::Sender::new(BrokerState::Open),
+            reader: AtomicWaker::new(),
+            unread: Mutex::default(),
+            returned: Mutex::default(),
+        })
+    }
+
+    /// Ends the connection; the first reason counts.
+    pub(super) fn end(&self, reason: &str) {
+        self.state.send_if_modified(|state| {
+            let is_first = !matches!(state, BrokerState::Lost(_));
+            if is_first {
+                *state = BrokerState::Lost(reason.to_owned());
+            }
+            is_first
+        });
+        self.reader.wake();
+    }
+
+    /// Why the connection is lost, if it is.
+    pub(super) fn lost_reason(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            BrokerState::Lost(reason) => Some(reason.clone()),
+            BrokerState::Open | BrokerState::Blocked(_) => None,
+        }
+    }
+
+    /// Why the broker accepts no publications, if it does not.
+    pub(super) fn blocked_reason(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            BrokerState::Blocked(reason) => Some(reason.clone()),
+            BrokerState::Open | BrokerState::Lost(_) => None,
+        }
+    }
+
+    /// Waits until the connection is lost.
+    pub(super) async fn lost(&self) {
+        let mut state = self.state.subscribe();
+        // It fails only if the sender is gone, which `self` holds.
+        let _ = state
+            .wait_for(|state| matches!(state, BrokerState::Lost(_)))
+            .await;
+    }
+
+    fn set_blocked(&self, reason: Option<String>) {
+        self.state.send_if_modified(|state| {
+            let is_lost = matches!(state, BrokerState::Lost(_));
+            if !is_lost {
+                *state = reason.map_or(BrokerState::Open, BrokerState::Blocked);
+            }
+            !is_lost
+        });
+    }
+
+    /// Limits the deliveries that wait for the consumer of a channel.
+    pub(super) fn limit_unread(&self, channel: u16) {
+        self.unread.lock().insert(channel, 0);
+    }
+
+    /// The consumer has taken a delivery of this body size.
+    pub(super) fn taken(&self, channel: u16, body_size: usize) {
+        let mut unread = self.unread.lock();
+        let Some(unread) = unread.get_mut(&channel) else {
+            return;
+        };
+        let was_full = *unread > UNREAD_MAX;
+        *unread = unread.saturating_sub(body_size as u64 + DELIVERY_OVERHEAD);
+        if was_full && *unread <= UNREAD_MAX {
+            self.reader.wake();
+        }
+    }
+
+    /// A channel is no longer used.
+    pub(super) fn forget(&self, channel: u16) {
+        self.unread.lock().remove(&channel);
+        self.returned.lock().retain(|(of, _)| *of != channel);
+        self.reader.wake();
+    }
+
+    /// Whether the message of that number came back. To be asked once it is
+    /// confirmed.
+    pub(super) fn take_returned(&self, channel: u16, number: u64) -> bool {
+        self.returned.lock().remove(&(channel, number))
+    }
+
+    fn is_full(&self) -> bool {
+        self.unread
+            .lock()
+            .values()
+            .any(|unread| *unread > UNREAD_MAX)
+    }
+}
+
+/// A connection's socket, as lapin reads and writes it.
+pub(super) struct BrokerStream {
+    stream: ByteStream,
+    /// Bytes of the broker that are not a whole frame yet.
+    received: BytesMut,
+    filter: FrameFilter,
+    /// The frames that lapin has not read yet.
+    passed: BytesMut,
+    /// What the broker sent after them.
+    violation: Option<Violation>,
+    is_violation_due: bool,
+    control: Arc<StreamControl>,
+}
+
+impl BrokerStream {
+    pub(super) fn new(stream: ByteStream, control: Arc<StreamControl>) -> Self {
+        Self {
+            stream,
+            received: BytesMut::new(),
+            filter: FrameFilter::new(Arc::clone(&control)),
+            passed: BytesMut::new(),
+            violation: None,
+            is_violation_due: false,
+            control,
+        }
+    }
+
+    /// Fails once the connection was ended.
+    fn check_lost(&self) -> io::Result<()> {
+        match self.control.lost_reason() {
+            Some(reason) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads until a frame for lapin is complete, or the broker ends the
+    /// connection.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.passed.is_empty() {
+            if let Some(violation) = self.violation {
+                if !std::mem::replace(&mut self.is_violation_due, true) {
+                    // lapin parses what it has read once nothing more is ready.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let error = io::Error::new(io::ErrorKind::InvalidData, violation);
+                return Poll::Ready(Err(error));
+            }
+            self.received.reserve(READ_SIZE);
+            let read = pin!(self.stream.source.read_buf(&mut self.received)).poll(cx);
+            if ready!(read)? == 0 {
+                self.control.end("the broker closed the connection");
+                return Poll::Ready(Ok(()));
+            }
+            let filtered = self.filter.pass(&mut self.received, &mut self.passed);
+            self.violation = filtered.err();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl futures_io::AsyncRead for BrokerStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.control.reader.register(cx.waker());
+        self.check_lost()?;
+        if self.passed.is_empty() {
+            if self.control.is_full() {
+                return Poll::Pending;
+            }
+            let passed = ready!(self.poll_passed(cx));
+            passed.inspect_err(|error| self.control.end(&error.to_string()))?;
+        }
+        let count = self.passed.len().min(out.len());
+        self.passed.split_to(count).copy_to_slice(&mut out[..count]);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl futures_io::AsyncWrite for BrokerStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check_lost()?;
+        Pin::new(&mut self.stream.sink).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream.sink).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream.sink).poll_shutdown(cx)
+    }
+}
+
+impl Drop for BrokerStream {
+    fn drop(&mut self) {
+        self.control.end("the connection to the broker is closed");
+    }
+}
+
+/// What a broker sends that AMQP does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker breaks the protocol: {0}")]
+pub(super) struct Violation(&'static str);
+
+/// The content that a channel receives.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Delivery,
+    Returned,
+    /// The rest of a returned message's body, in bytes.
+    ReturnedBody(u64),
+}
+
+/// Checks and rewrites the frames of a broker.
+///
+/// It ends the connection at a frame or message that is too large, drops
+/// returned messages after it has recorded their numbers, and removes the
+/// properties and routing keys that nothing here uses.
+#[derive(Debug)]
+pub(super) struct FrameFilter {
+    has_begun: bool,
+    /// By channel that receives content.
+    content: HashMap<u16, Content>,
+    control: Arc<StreamControl>,
+}
+
+impl FrameFilter {
+    pub(super) fn new(control: Arc<StreamControl>) -> Self {
+        Self {
+            has_begun: false,
+            content: HashMap::new(),
+            control,
+        }
+    }
+
+    /// Moves the whole frames of `received` to `passed`.
+    pub(super) fn pass(
+        &mut self,
+        received: &mut BytesMut,
+        passed: &mut BytesMut,
+    ) -> Result<(), Violation> {
+        loop {
+            let Some(&[kind, c1, c2, s1, s2, s3, s4]) = received.first_chunk() else {
+                return Ok(());
+            };
+            if !self.has_begun && received.starts_with(b"AMQP") {
+                // A broker of another version answers with that, in 8 bytes
+                // that are no frame. lapin reports the version.
+                passed.extend_from_slice(&received.split());
+                return Ok(());
+            }
+            let size = u32::from_be_bytes([s1, s2, s3, s4]);
+            if size as usize > FRAME_MAX as usize - FRAME_OVERHEAD {
+                return Err(Violation("a frame is larger than was agreed on"));
+            }
+            let size = size as usize + FRAME_OVERHEAD;
+            if received.len() < size {
+                return Ok(());
+            }
+            let is_first = !std::mem::replace(&mut self.has_begun, true);
+            let frame = received.split_to(size);
+            if frame[size - 1] != FRAME_END {
+                return Err(Violation("a frame does not end where it says"));
+            }
+            let channel = u16::from_be_bytes([c1, c2]);
+            let payload = Octets(&frame[FRAME_OVERHEAD - 1..size - 1]);
+            let is_rewritten = match kind {
+                METHOD | HEADER | BODY | HEARTBEAT
+                    if is_first && !payload.0.starts_with(&CONNECTION_START) =>
+                {
+                    return Err(Violation("it does not begin with connection.start"));
+                }
+                METHOD => self.method(channel, payload, passed)?,
+                HEADER => self.header(channel, payload, passed)?,
+                BODY => self.body(channel, payload)?,
+                HEARTBEAT => false,
+                _ => return Err(Violation("a frame has an unknown type")),
+            };
+            if !is_rewritten {
+                passed.extend_from_slice(&frame);
+            }
+        }
+    }
+
+    /// Returns whether the frame was rewritten or dropped, as do the next two.
+    fn method(
+        &mut self,
+        channel: u16,
+        mut payload: Octets<'_>,
+        passed: &mut BytesMut,
+    ) -> Result<bool, Violation> {
+        match (payload.u16()?, payload.u16()?) {
+            CONNECTION_CLOSE => {
+                let _code = payload.u16()?;
+                let reason = String::from_utf8_lossy(payload.short_string()?);
+                tracing::warn!("the broker closes the connection: {reason}");
+            }
+            CONNECTION_BLOCKED => {
+                let reason = String::from_utf8_lossy(payload.short_string()?);
+                tracing::warn!("the broker accepts no messages: {reason}");
+                self.control.set_blocked(Some(reason.into_owned()));
+            }
+            CONNECTION_UNBLOCKED => {
+                tracing::info!("the broker accepts messages again");
+                self.control.set_blocked(None);
+            }
+            BASIC_RETURN => {
+                self.content.insert(channel, Content::Returned);
+                return Ok(true);
+            }
+            BASIC_DELIVER => {
+                self.content.insert(channel, Content::Delivery);
+                let tag = payload.short_string()?;
+                // The number of the delivery, and whether it is redelivered.
+                let rest = payload.take(9)?;
+                put_frame(passed, METHOD, channel, |out| {
+                    out.put_u16(BASIC_DELIVER.0);
+                    out.put_u16(BASIC_DELIVER.1);
+                    put_short_string(out, tag);
+                    out.extend_from_slice(rest);
+                    // Exchange and routing key, which publishers choose.
+                    out.extend_from_slice(&[0, 0]);
+                });
+                return Ok(true);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn header(
+        &mut self,
+        channel: u16,
+        mut payload: Octets<'_>,
+        passed: &mut BytesMut,
+    ) -> Result<bool, Violation> {
+        let class = payload.u16()?;
+        let _weight = payload.u16()?;
+        let body_size = payload.u64()?;
+        if body_size > MESSAGE_MAX {
+            return Err(Violation("a message has more than 128 MiB"));
+        }
+        let properties = Properties::parse(payload)?;
+        match self.content.remove(&channel) {
+            Some(Content::Returned) => {
+                let mut returned = self.control.returned.lock();
+                if returned.len() >= RETURNED_MAX {
+                    return Err(Violation("it returns more messages than were published"));
+                }
+                // A message without a number is none that a publisher waits for.
+                returned.extend(properties.number.map(|number| (channel, number)));
+                if body_size > 0 {
+                    self.content
+                        .insert(channel, Content::ReturnedBody(body_size));
+                }
+                return Ok(true);
+            }
+            Some(Content::Delivery) => {
+                if let Some(unread) = self.control.unread.lock().get_mut(&channel) {
+                    *unread += body_size + DELIVERY_OVERHEAD;
+                }
+            }
+            Some(Content::ReturnedBody(_)) => return Err(Violation("a message ends early")),
+            // lapin ends the connection.
+            None => {}
+        }
+        put_frame(passed, HEADER, channel, |out| {
+            out.put_u16(class);
+            out.put_u16(0);
+            out.put_u64(body_size);
+            out.put_u16(properties.flags);
+            out.extend_from_slice(&properties.fields);
+        });
+        Ok(true)
+    }
+
+    fn body(&mut self, channel: u16, payload: Octets<'_>) -> Result<bool, Violation> {
+        let Some(Content::ReturnedBody(left)) = self.content.get_mut(&channel) else {
+            return Ok(false);
+        };
+        let Some(rest) = left.checked_sub(payload.0.len() as u64) else {
+            return Err(Violation("a message is larger than its header says"));
+        };
+        *left = rest;
+        if rest == 0 {
+            self.content.remove(&channel);
+        }
+        Ok(true)
+    }
+}
+
+/// The properties of a message that are used here.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Properties {
+    flags: u16,
+    fields: Vec<u8>,
+    /// The `message-id`, if it is a number.
+    number: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum PropertyType {
+    ShortString,
+    Table,
+    Octet,
+    Timestamp,
+}
+
+const MESSAGE_ID: u16 = 1 << 7;
+/// Whether another word of flags follows.
+const MORE_FLAGS: u16 = 1;
+
+/// AMQP's properties in the order of their fields (section 1.8 of its
+/// specification): flag, type, whether it is used.
+const PROPERTIES: [(u16, PropertyType, bool); 14] = {
+    use PropertyType::{Octet, ShortString, Table, Timestamp};
+    [
+        (1 << 15, ShortString, true),  // content-type
+        (1 << 14, ShortString, false), // content-encoding
+        (1 << 13, Table, false),       // headers
+        (1 << 12, Octet, true),        // delivery-mode
+        (1 << 11, Octet, false),       // priority
+        (1 << 10, ShortString, false), // correlation-id
+        (1 << 9, ShortString, false),  // reply-to
+        (1 << 8, ShortString, true),   // expiration
+        (MESSAGE_ID, ShortString, false),
+        (1 << 6, Timestamp, false),
+        (1 << 5, ShortString, false), // type
+        (1 << 4, ShortString, true),  // user-id
+        (1 << 3, ShortString, false), // app-id
+        (1 << 2, ShortString, false), // cluster-id
+    ]
+};
+
+impl Properties {
+    fn parse(mut payload: Octets<'_>) -> Result<Self, Violation> {
+        let flags = payload.u16()?;
+        let mut more = flags;
+        while more & MORE_FLAGS != 0 {
+            more = payload.u16()?;
+        }
+        let mut properties = Self::default();
+        for (flag, kind, is_used) in PROPERTIES {
+            if flags & flag == 0 {
+                continue;
+            }
+            let before = payload.0;
+            let value = match kind {
+                PropertyType::ShortString => payload.short_string()?,
+                PropertyType::Table => {
+                    let size = payload.u32()?;
+                    payload.take(size as usize)?
+                }
+                PropertyType::Octet => payload.take(1)?,
+                PropertyType::Timestamp => payload.take(8)?,
+            };
+            let text = str::from_utf8(value);
+            if flag == MESSAGE_ID {
+                properties.number = text.ok().and_then(|text| text.parse().ok());
+            }
+            if is_used && (text.is_ok() || !matches!(kind, PropertyType::ShortString)) {
+                properties.flags |= flag;
+                let field = &before[..before.len() - payload.0.len()];
+                properties.fields.extend_from_slice(field);
+            }
+        }
+        Ok(properties)
+    }
+}
+
+/// A payload that is read from its front.
+#[derive(Debug, Clone, Copy)]
+struct Octets<'a>(&'a [u8]);
+
+impl<'a> Octets<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Violation> {
+        let split = self.0.split_at_checked(count);
+        let (taken, rest) = split.ok_or(Violation("a frame is cut off"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Violation> {
+        let split = self.0.split_first_chunk();
+        let (taken, rest) = split.ok_or(Violation("a frame is cut off"))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn u16(&mut self) -> Result<u16, Violation> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Violation> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Violation> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn short_string(&mut self) -> Result<&'a [u8], Violation> {
+        let [size] = self.array()?;
+        self.take(size.into())
+    }
+}
+
+/// Appends a frame. Its payload is no larger than one that was received.
+fn put_frame(out: &mut BytesMut, kind: u8, channel: u16, payload: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(kind);
+    out.put_u16(channel);
+    let at = out.len();
+    out.put_u32(0);
+    payload(out);
+    let size = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
+    out[at..at + 4].copy_from_slice(&size.to_be_bytes());
+    out.put_u8(FRAME_END);
+}
+
+/// Appends a text of at most 255 bytes.
+fn put_short_string(out: &mut BytesMut, text: &[u8]) {
+    out.put_u8(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(text);
+}
+
+/// tokio, with [`BrokerStream`] as its stream: what lapin runs on.
+#[derive(Debug, Clone)]
+pub(super) struct BrokerRuntime(Tokio);
+
+impl BrokerRuntime {
+    /// The runtime of the task that calls this.
+    pub(super) fn current() -> async_rs::Runtime<Self> {
+        async_rs::Runtime::new(Self(Tokio::current()))
+    }
+}
+
+impl RuntimeKit for BrokerRuntime {}
+
+impl Executor for BrokerRuntime {
+    type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
+
+    fn block_on<T, F: Future<Output = T>>(&self, future: F) -> T {
+        self.0.block_on(future)
+    }
+
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> Task<Self::Task<T>> {
+        self.0.spawn(future)
+    }
+
+    fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+        &self,
+        function: F,
+    ) -> Task<Self::Task<T>> {
+        self.0.spawn_blocking(function)
+    }
+}
+
+impl Reactor for BrokerRuntime {
+    type TcpStream = BrokerStream;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    /// Fails: lapin gets a connected stream, and opens none itself.
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
+    {
+        Err::<BrokerStream, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, time: Duration) -> Self::Sleep {
+        self.0.sleep(time)
+    }
+
+    fn interval(&self, time: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(time)
+    }
+
+    /// Fails, as [`BrokerRuntime::register`] does.
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}

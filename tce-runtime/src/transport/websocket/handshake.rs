@@ -1,0 +1,210 @@
+//! The server's side of the opening handshake (RFC 6455, section 4.2): which
+//! clients are accepted, and how the others are answered.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    Error,
+    error::{CapacityError, ProtocolError},
+    handshake::{
+        machine::TryParse,
+        server::{Request, Response, create_response, write_response},
+    },
+    http::{StatusCode, header},
+};
+
+use crate::{
+    config::{ConnectionLimits, Endpoint, Options},
+    wire::Limits,
+};
+
+/// The most bytes of a request's head together with what follows it.
+const HEAD_SIZE: usize = 8 << 10;
+/// The most time that a refused client may take to read the answer.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+const ABOUT: &str = "\
+This is a TCE server. It speaks WebSocket: connect with a TCE client, or in a
+page with `new WebSocket(…)` and `binaryType = \"arraybuffer\"`.
+";
+
+/// Which clients an adapter accepts, and under which limits.
+#[derive(Debug)]
+pub(crate) struct UpgradePolicy {
+    path: String,
+    origins: Vec<String>,
+    limits: Limits,
+    connection: ConnectionLimits,
+}
+
+/// Why a client is not accepted.
+struct Refusal {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // Tells the client which protocol to upgrade to.
+        let upgrade = if self.status == StatusCode::UPGRADE_REQUIRED {
+            "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        } else {
+            "Connection: close\r\n"
+        };
+        let Self { status, text } = self;
+        format!(
+            "HTTP/1.1 {status}\r\n{upgrade}Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: {}\r\n\r\n{text}",
+            text.len()
+        )
+        .into_bytes()
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Capacity(CapacityError::TooManyHeaders) => head_too_large(),
+            Error::Protocol(
+                ProtocolError::WrongHttpMethod
+                | ProtocolError::WrongHttpVersion
+                | ProtocolError::MissingConnectionUpgradeHeader
+                | ProtocolError::MissingUpgradeWebSocketHeader
+                | ProtocolError::MissingSecWebSocketVersionHeader,
+            ) => Self::new(StatusCode::UPGRADE_REQUIRED, ABOUT),
+            other => Self::new(
+                StatusCode::BAD_REQUEST,
+                format!("This is not a WebSocket handshake: {other}.\n"),
+            ),
+        }
+    }
+}
+
+fn head_too_large() -> Refusal {
+    Refusal::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        format!("The request's head is too large: at most {HEAD_SIZE} bytes are accepted.\n"),
+    )
+}
+
+impl UpgradePolicy {
+    pub(crate) fn new(endpoint: &Endpoint, options: &Options) -> Self {
+        Self {
+            path: endpoint.path.clone(),
+            origins: options.websocket.origins.clone(),
+            limits: options.limits,
+            connection: options.connection,
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn frame_time(&self) -> Duration {
+        self.connection.frame_time
+    }
+
+    /// Answers a client's request; returns the bytes that followed it.
+    pub(super) async fn shake_hands<S>(&self, socket: &mut S) -> io::Result<Vec<u8>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let answer = match read_request(socket).await? {
+            Ok((request, rest)) => self.admit(&request).map(|response| (response, rest)),
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
+            Ok((response, rest)) => {
+                let mut head = Vec::new();
+                write_response(&mut head, &response).map_err(io::Error::other)?;
+                socket.write_all(&head).await?;
+                socket.flush().await?;
+                Ok(rest)
+            }
+            Err(refusal) => {
+                // Bounded: the client may never read it.
+                let _ = timeout(REFUSAL_TIME, refuse(socket, &refusal)).await;
+                let Refusal { status, text } = refusal;
+                Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!("answered HTTP {status}: {}", text.trim_end()),
+                ))
+            }
+        }
+    }
+
+    fn admit(&self, request: &Request) -> Result<Response, Refusal> {
+        let response = create_response(request)?;
+        if !self.path.is_empty() && request.uri().path() != self.path {
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "No TCE server under this path; there is one under {}.\n",
+                    self.path
+                ),
+            ));
+        }
+        if !self.is_allowed_origin(request) {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "Pages of this origin may not connect here.\n",
+            ));
+        }
+        Ok(response)
+    }
+
+    /// Whether a page of this origin may connect. A client without an origin is
+    /// not a page, and may.
+    fn is_allowed_origin(&self, request: &Request) -> bool {
+        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+        self.origins.is_empty()
+            || origins.all(|origin| {
+                let mut known = self.origins.iter();
+                known.any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+            })
+    }
+}
+
+/// Reads a request's head, and the bytes that followed it.
+async fn read_request<S>(socket: &mut S) -> io::Result<Result<(Request, Vec<u8>), Refusal>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut head = Vec::new();
+    let mut socket = socket.take(HEAD_SIZE as u64);
+    loop {
+        match Request::try_parse(&head) {
+            Ok(Some((size, request))) => return Ok(Ok((request, head.split_off(size)))),
+            Ok(None) if head.len() >= HEAD_SIZE => return Ok(Err(head_too_large())),
+            Ok(None) => {}
+            Err(error) => return Ok(Err(error.into())),
+        }
+        if socket.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Sends the answer, and reads to the end: unread bytes would turn the end into a
+/// reset, which may overtake the answer.
+async fn refuse<S>(socket: &mut S, refusal: &Refusal) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    socket.write_all(&refusal.to_bytes()).await?;
+    socket.shutdown().await?;
+    tokio::io::copy(socket, &mut tokio::io::sink()).await?;
+    Ok(())
+}
