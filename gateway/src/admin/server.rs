@@ -47,12 +47,12 @@ impl AdminServer {
     ///
     /// # Errors
     /// The host is not an address of this machine, or the port is taken.
-    pub async fn bind(place: &HostPort, recorder: Option<Recorder>) -> io::Result<Self> {
+    pub async fn bind(at: &HostPort, recorder: Option<Recorder>) -> io::Result<Self> {
         let failed = |error: io::Error| {
-            let text = format!("can't serve the admin page at {place}: {error}");
+            let text = format!("can't serve the admin page at {at}: {error}");
             io::Error::new(error.kind(), text)
         };
-        let bound = TcpListener::bind((place.host.as_str(), place.port)).await;
+        let bound = TcpListener::bind((at.host.as_str(), at.port)).await;
         let listener = bound.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if !address.ip().is_loopback() {
@@ -62,7 +62,7 @@ impl AdminServer {
         Ok(Self {
             listener,
             address,
-            host: place.host.clone(),
+            host: at.host.clone(),
             recorder,
         })
     }

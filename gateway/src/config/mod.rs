@@ -1,7 +1,7 @@
 //! `services.xml` to a checked configuration (`spec/gateway.md`).
 //!
 //! ```text
-//! text ─► elements with places ─► definitions ─► servers ─► overrides from the environment and flags
+//! text ─► elements with locations ─► definitions ─► servers ─► overrides from the environment and flags
 //! ```
 //! All mistakes of a file are reported at once, each with its line and column.
 

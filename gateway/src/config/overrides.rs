@@ -13,7 +13,7 @@ pub const ENVIRONMENT_PREFIX: &str = "TCE_GATEWAY_";
 pub enum ValueOrigin {
     /// The property is not set.
     Default,
-    /// The file, at this place.
+    /// The file, at this location.
     File(Location),
     /// An [`Override`].
     Override(OverrideSource),

@@ -213,9 +213,10 @@ impl PropertyValue for Option<HostPort> {
         }
         // `:9100` must not open the page to all addresses: that takes an
         // explicit 0.0.0.0.
-        let place = HostPort::parse(text);
-        let is_explicit = |place: &HostPort| place.host != ANY_HOST || text.starts_with(ANY_HOST);
-        expect(place.filter(is_explicit).map(Some), text)
+        let address = HostPort::parse(text);
+        let is_explicit =
+            |address: &HostPort| address.host != ANY_HOST || text.starts_with(ANY_HOST);
+        expect(address.filter(is_explicit).map(Some), text)
     }
 
     fn show(&self, _: &[ServiceEndpoint]) -> String {

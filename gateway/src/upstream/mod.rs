@@ -204,7 +204,7 @@ impl WaitQueue {
     }
 }
 
-/// A message's place in a [`WaitQueue`]; dropping it leaves the queue.
+/// A message's position in a [`WaitQueue`]; dropping it leaves the queue.
 pub(crate) struct WaitTicket(Arc<Upstream>);
 
 impl WaitTicket {

@@ -60,9 +60,9 @@ function fill(id, rows, key, cells) {
     row.dataset.key = name;
     cells(data).forEach((cell, column) => {
       const { text, kind } = cell.text === undefined ? { text: cell, kind: "" } : cell;
-      const place = row.cells[column] ?? row.insertCell();
-      if (place.className !== kind) place.className = kind;
-      setText(place, text);
+      const td = row.cells[column] ?? row.insertCell();
+      if (td.className !== kind) td.className = kind;
+      setText(td, text);
     });
     if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] ?? null);
   });

@@ -90,9 +90,9 @@ impl<'a> ServerSettings<'a> {
         reporter: &mut Reporter<'_, '_>,
     ) {
         match row {
-            PropertyIndex::OfFile(place) => self.of_file[place] = Some(value),
+            PropertyIndex::OfFile(index) => self.of_file[index] = Some(value),
             PropertyIndex::Property(row) => {
-                let origin = ValueOrigin::File(reporter.place(value.at));
+                let origin = ValueOrigin::File(reporter.location(value.at));
                 if let Err(wrong) = self.set(row, value.text, origin, definitions, reporter) {
                     reporter.error(value.at, wrong);
                 }
@@ -143,7 +143,7 @@ impl<'a> ServerSettings<'a> {
     pub(super) fn error(&self, name: &str, message: &str, reporter: &mut Reporter<'_, '_>) {
         match self.origin(name) {
             ValueOrigin::Default => reporter.error(self.at, message),
-            ValueOrigin::File(place) => reporter.report.error(place, message),
+            ValueOrigin::File(location) => reporter.report.error(location, message),
             ValueOrigin::Override(source) => {
                 reporter.report.error_of(&source.name_of(name), message);
             }
@@ -154,7 +154,7 @@ impl<'a> ServerSettings<'a> {
     pub(super) fn warn(&self, name: &str, message: &str, reporter: &mut Reporter<'_, '_>) {
         match self.origin(name) {
             ValueOrigin::Default => reporter.warn(self.at, message),
-            ValueOrigin::File(place) => reporter.report.warn(place, message),
+            ValueOrigin::File(location) => reporter.report.warn(location, message),
             ValueOrigin::Override(source) => {
                 reporter.report.warn_of(&source.name_of(name), message);
             }
@@ -179,8 +179,8 @@ fn find_row(name: XmlAttribute<'_>, reporter: &mut Reporter<'_, '_>) -> Option<P
         .position(|row| is_it(row.name))
         .map(PropertyIndex::OfFile);
     let found = of_file.or_else(|| {
-        let place = PROPERTIES.iter().position(|row| is_it(row.name));
-        place.map(PropertyIndex::Property)
+        let index = PROPERTIES.iter().position(|row| is_it(row.name));
+        index.map(PropertyIndex::Property)
     });
     if found.is_none() {
         let names = FILE_PROPERTIES.iter().map(|row| row.name);

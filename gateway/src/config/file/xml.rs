@@ -1,9 +1,9 @@
-//! XML: elements and attributes with their places in the text.
+//! XML: elements and attributes with their locations in the text.
 
 use roxmltree::{Document, Node, ParsingOptions};
 use tce_runtime::config::problem::{Location, ProblemReport, quoted};
 
-/// Beyond this many bytes into a line, a place has no column: it would take a
+/// Beyond this many bytes into a line, a location has no column: it would take a
 /// scan of the line for each problem, and help no reader.
 const MAX_COLUMN: usize = 10_000;
 
@@ -23,7 +23,7 @@ impl<'t> Lines<'t> {
         }
     }
 
-    pub(super) fn place(&self, at: usize) -> Location {
+    pub(super) fn location(&self, at: usize) -> Location {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or_default();
@@ -51,22 +51,22 @@ impl<'r, 't> Reporter<'r, 't> {
     }
 
     pub(super) fn error(&mut self, at: usize, message: impl Into<String>) {
-        let place = self.lines.place(at);
-        self.report.error(place, message);
+        let location = self.lines.location(at);
+        self.report.error(location, message);
     }
 
     pub(super) fn warn(&mut self, at: usize, message: impl Into<String>) {
-        let place = self.lines.place(at);
-        self.report.warn(place, message);
+        let location = self.lines.location(at);
+        self.report.warn(location, message);
     }
 
-    pub(super) fn place(&self, at: usize) -> Location {
-        self.lines.place(at)
+    pub(super) fn location(&self, at: usize) -> Location {
+        self.lines.location(at)
     }
 
     /// The line of an offset, for a message that refers to it.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.place(at).line.unwrap_or_default()
+        self.location(at).line.unwrap_or_default()
     }
 
     /// ``; did you mean `this`?``, or an empty text.
@@ -102,10 +102,10 @@ pub(super) fn parse<'t>(text: &'t str, reporter: &mut Reporter<'_, 't>) -> Optio
 fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporter<'_, '_>) {
     use roxmltree::Error;
     let position = error.pos();
-    let mut place = Location::from((number(position.row), number(position.col)));
+    let mut location = Location::from((number(position.row), number(position.col)));
     let message = match error {
         Error::NoRootNode => {
-            place = Location::default();
+            location = Location::default();
             "the file is empty; write <SNS> with InterfaceDef, VariantDef, EndPoints and servers \
              in it"
                 .to_owned()
@@ -115,16 +115,16 @@ fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporte
             format!("this closes {actual}, but {expected} is open; close {expected} before it")
         }
         Error::UnclosedRootNode | Error::UnexpectedEndOfStream => {
-            place = reporter.place(text.trim_end().len());
+            location = reporter.location(text.trim_end().len());
             "the file ends before its elements are closed".to_owned()
         }
         Error::DuplicatedAttribute(name, _) => format!("attribute {} is given twice", quoted(name)),
         Error::DtdDetected => {
-            place = reporter.place(text.find("<!DOCTYPE").unwrap_or(0));
+            location = reporter.location(text.find("<!DOCTYPE").unwrap_or(0));
             "DOCTYPE is not supported; remove it".to_owned()
         }
         Error::NodesLimitReached => {
-            place = Location::default();
+            location = Location::default();
             format!("the file has more than {MAX_NODES} elements")
         }
         other => {
@@ -132,7 +132,7 @@ fn report_malformed(error: &roxmltree::Error, text: &str, reporter: &mut Reporte
             format!("not well-formed XML: {text}")
         }
     };
-    reporter.report.error(place, message);
+    reporter.report.error(location, message);
 }
 
 fn number(number: u32) -> usize {
