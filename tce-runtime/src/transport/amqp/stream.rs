@@ -77,7 +77,8 @@ pub(super) struct StreamControl {
     state: watch::Sender<BrokerState>,
     /// Wakes lapin's I/O thread to read.
     reader: AtomicWaker,
-    /// By channel that is consumed: the bytes of deliveries that were not taken.
+    /// By channel that is consumed: the bytes of complete deliveries that were not
+    /// taken.
     unread: Mutex<HashMap<u16, u64>>,
     /// Channel and message number of returned messages that are not confirmed.
     returned: Mutex<HashSet<(u16, u64)>>,
@@ -143,6 +144,13 @@ impl StreamControl {
     /// Limits the deliveries that wait for the consumer of a channel.
     pub(super) fn limit_unread(&self, channel: u16) {
         self.unread.lock().insert(channel, 0);
+    }
+
+    /// A delivery of this body size is complete.
+    fn arrived(&self, channel: u16, body_size: u64) {
+        if let Some(unread) = self.unread.lock().get_mut(&channel) {
+            *unread += body_size + DELIVERY_OVERHEAD;
+        }
     }
 
     /// The consumer has taken a delivery of this body size.
@@ -294,10 +302,16 @@ pub(super) struct Violation(&'static str);
 /// The content that a channel receives.
 #[derive(Debug, Clone, Copy)]
 enum Content {
+    /// A delivery whose header follows.
     Delivery,
+    /// A returned message whose header follows.
     Returned,
-    /// The rest of a returned message's body, in bytes.
-    ReturnedBody(u64),
+    /// A message of which `left` bytes of the body follow.
+    Body {
+        is_returned: bool,
+        size: u64,
+        left: u64,
+    },
 }
 
 /// Checks and rewrites the frames of a broker.
@@ -430,28 +444,32 @@ impl FrameFilter {
             return Err(Violation("a message has more than 128 MiB"));
         }
         let properties = Properties::parse(payload)?;
-        match self.content.remove(&channel) {
-            Some(Content::Returned) => {
-                let mut returned = self.control.returned.lock();
-                if returned.len() >= RETURNED_MAX {
-                    return Err(Violation("it returns more messages than were published"));
-                }
-                // A message without a number is none that a publisher waits for.
-                returned.extend(properties.number.map(|number| (channel, number)));
-                if body_size > 0 {
-                    self.content
-                        .insert(channel, Content::ReturnedBody(body_size));
-                }
-                return Ok(true);
+        let is_returned = match self.content.remove(&channel) {
+            Some(Content::Returned) => true,
+            // Without a method before it: lapin ends the connection.
+            Some(Content::Delivery) | None => false,
+            Some(Content::Body { .. }) => return Err(Violation("a message ends early")),
+        };
+        if is_returned {
+            let mut returned = self.control.returned.lock();
+            if returned.len() >= RETURNED_MAX {
+                return Err(Violation("it returns more messages than were published"));
             }
-            Some(Content::Delivery) => {
-                if let Some(unread) = self.control.unread.lock().get_mut(&channel) {
-                    *unread += body_size + DELIVERY_OVERHEAD;
-                }
-            }
-            Some(Content::ReturnedBody(_)) => return Err(Violation("a message ends early")),
-            // lapin ends the connection.
-            None => {}
+            // No publisher waits for a message without a number.
+            returned.extend(properties.number.map(|number| (channel, number)));
+        }
+        if body_size > 0 {
+            let body = Content::Body {
+                is_returned,
+                size: body_size,
+                left: body_size,
+            };
+            self.content.insert(channel, body);
+        } else if !is_returned {
+            self.control.arrived(channel, 0);
+        }
+        if is_returned {
+            return Ok(true);
         }
         put_frame(passed, HEADER, channel, |out| {
             out.put_u16(class);
@@ -464,17 +482,27 @@ impl FrameFilter {
     }
 
     fn body(&mut self, channel: u16, payload: Octets<'_>) -> Result<bool, Violation> {
-        let Some(Content::ReturnedBody(left)) = self.content.get_mut(&channel) else {
+        let Some(Content::Body {
+            is_returned,
+            size,
+            left,
+        }) = self.content.get_mut(&channel)
+        else {
+            // Without a header before it: lapin ends the connection.
             return Ok(false);
         };
         let Some(rest) = left.checked_sub(payload.0.len() as u64) else {
             return Err(Violation("a message is larger than its header says"));
         };
         *left = rest;
+        let (is_returned, size) = (*is_returned, *size);
         if rest == 0 {
             self.content.remove(&channel);
+            if !is_returned {
+                self.control.arrived(channel, size);
+            }
         }
-        Ok(true)
+        Ok(is_returned)
     }
 }
 
