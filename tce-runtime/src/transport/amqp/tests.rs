@@ -12,8 +12,10 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     connection::Declaration,
+    control::StreamControl,
+    filter::{FRAME_MAX, FrameFilter},
     publisher::properties,
-    stream::{BrokerStream, FRAME_MAX, FrameFilter, StreamControl},
+    stream::BrokerStream,
     *,
 };
 use crate::{
