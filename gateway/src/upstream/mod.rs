@@ -28,9 +28,10 @@ pub(crate) use queue::{QueueUpstream, QueueUpstreams};
 use crate::routing::EndpointKey;
 
 /// How long a message waits for capacity before the upstream counts as stuck and
-/// calls fail at once: long enough for bursts, short enough for a caller that
-/// gets an error (`spec/gateway.md`, "What the gateway does with a message", 1).
-const CAPACITY_TIME: Duration = Duration::from_millis(200);
+/// calls fail at once: long enough for a burst, or for a broker that pauses to
+/// write to its disk; short enough for a caller that gets an error
+/// (`spec/gateway.md`, "What the gateway does with a message", 1).
+const CAPACITY_TIME: Duration = Duration::from_secs(1);
 
 /// The servers behind one endpoint.
 pub(crate) struct Upstream {

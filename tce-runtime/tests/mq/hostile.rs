@@ -85,6 +85,20 @@ async fn a_peer_that_is_not_a_broker_is_reported_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_answer_is_given_up_and_disconnected() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let queues = Queues::at(listener.local_addr().unwrap().port());
+    let config = queues.config("writer");
+    let opening = tokio::spawn(async move { Communicator::new().open_mq(config).await });
+    let (mut socket, _) = within(listener.accept()).await.unwrap();
+    let error = within(opening).await.unwrap().unwrap_err();
+    assert!(error.text().contains("did not answer within 5s"), "{error}");
+    let mut received = Vec::new();
+    soon(socket.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(received, GREETING);
+}
+
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![kind];
     frame.extend(channel.to_be_bytes());

@@ -16,7 +16,9 @@ use tokio::{runtime::Handle, time::timeout};
 
 use super::{
     BrokerError,
-    stream::{BrokerRuntime, BrokerStream, FRAME_MAX, StreamControl},
+    control::StreamControl,
+    filter::FRAME_MAX,
+    stream::{BrokerRuntime, BrokerStream},
 };
 use crate::{
     config::{Address, Endpoint, MqEndpoint, NodeType, Scheme, Settings},

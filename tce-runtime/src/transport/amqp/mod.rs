@@ -7,6 +7,10 @@
 //! were; a broker that comes back without its queues needs them declared first,
 //! with pauses between the attempts, and unconfirmed messages sent again.
 
+mod control;
+
+mod filter;
+
 mod stream;
 
 mod connection;

@@ -1,22 +1,29 @@
 //! The frame filter against arbitrary brokers, and the adapter at a real one.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use bytes::{BufMut, BytesMut};
+use futures_io::AsyncRead as _;
 use futures_util::future::join_all;
 use lapin::types::FieldTable;
 use proptest::{collection::vec, prelude::*};
 use tce_test_rabbitmq::Node;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     connection::Declaration,
+    control::StreamControl,
+    filter::{FRAME_MAX, FrameFilter},
     publisher::properties,
-    stream::{FRAME_MAX, FrameFilter, StreamControl},
+    stream::BrokerStream,
     *,
 };
 use crate::{
     config::{MqConfig, NodeType, Options},
-    transport::delivery::{Publication, PublishError, Settlement},
+    transport::{
+        ByteStream,
+        delivery::{Publication, PublishError, Settlement},
+    },
 };
 
 const START: [u8; 4] = [0, 10, 0, 10];
@@ -425,4 +432,64 @@ async fn a_name_that_is_too_long_is_refused() {
         matches!(refused, Err(PublishError::Refused(_))),
         "{refused:?}"
     );
+}
+
+/// A stream whose broker sends deliveries of this body size without end.
+fn flood(control: &Arc<StreamControl>, body_size: usize) -> BrokerStream {
+    let (ours, mut broker) = tokio::io::duplex(1 << 20);
+    let (source, sink) = tokio::io::split(ours);
+    let stream = ByteStream {
+        source: Box::new(source),
+        sink: Box::new(sink),
+        peer: String::new(),
+    };
+    let body = frame(3, CHANNEL, &[0; 16 << 10]).repeat(body_size / (16 << 10));
+    let message = [deliver(), header(body_size as u64, 0, &[]), body].concat();
+    tokio::spawn(async move {
+        broker.write_all(&frame(1, 0, &START)).await.unwrap();
+        while broker.write_all(&message).await.is_ok() {}
+    });
+    BrokerStream::new(stream, Arc::clone(control))
+}
+
+/// Reads until nothing is ready, or this number of mebibytes; returns how many.
+async fn read(stream: &mut BrokerStream, limit: usize) -> usize {
+    let (mut buffer, mut count) = (vec![0; 64 << 10], 0);
+    while count < limit << 20 {
+        let reading = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+        match timeout(Duration::from_millis(1), reading).await {
+            Ok(size) => count += size.unwrap(),
+            Err(_) => break,
+        }
+    }
+    count >> 20
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_takes_nothing_stops_the_reading() {
+    let control = StreamControl::new();
+    control.limit_unread(CHANNEL);
+    let mut stream = flood(&control, 1 << 20);
+    let all = read(&mut stream, 100).await;
+    assert!((16..=18).contains(&all), "{all}");
+    assert_eq!(read(&mut stream, 100).await, 0);
+    for _ in 0..8 {
+        control.taken(CHANNEL, 1 << 20);
+    }
+    let more = read(&mut stream, 100).await;
+    assert!((6..=9).contains(&more), "{more}");
+    control.forget(CHANNEL);
+    assert_eq!(read(&mut stream, 40).await, 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_delivery_is_read_to_its_end() {
+    let control = StreamControl::new();
+    control.limit_unread(CHANNEL);
+    let mut stream = flood(&control, 40 << 20);
+    let first = read(&mut stream, 100).await;
+    assert!((40..=42).contains(&first), "{first}");
+    control.taken(CHANNEL, 40 << 20);
+    let second = read(&mut stream, 100).await;
+    assert!((38..=42).contains(&second), "{second}");
 }
