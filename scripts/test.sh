@@ -33,7 +33,7 @@ install_packages() {
 }
 
 install_cargo_deny() {
-    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
 }
 
 step() {

@@ -93,9 +93,9 @@ impl Intermediary {
         match self {
             Self::Nginx => nginx(home, listen, server),
             Self::Haproxy => haproxy(home, listen, server),
-            Self::Gateway => gateway(home, listen, &Upstream::direct(server)?),
+            Self::Gateway => gateway(home, listen, &ForwardTarget::direct(server)?),
             Self::GatewayToQueues { in_batches } => {
-                gateway(home, listen, &Upstream::queues(server, in_batches)?)
+                gateway(home, listen, &ForwardTarget::queues(server, in_batches)?)
             }
             Self::Glacier2 => Ok(glacier2(listen, server)),
         }
@@ -164,7 +164,7 @@ fn glacier2(listen: SocketAddr, server: &str) -> LaunchPlan {
 }
 
 /// The gateway's side towards the server, as parts of `services.xml`.
-struct Upstream {
+struct ForwardTarget {
     /// `ep` elements.
     endpoints: String,
     /// Name of the endpoint that calls go to.
@@ -175,7 +175,7 @@ struct Upstream {
     properties: &'static str,
 }
 
-impl Upstream {
+impl ForwardTarget {
     fn direct(server: &str) -> Result<Self> {
         let server = server
             .strip_prefix("tcp://")
@@ -241,7 +241,7 @@ impl Upstream {
 }
 
 /// This program in the role of `tce-gateway`, with defaults.
-fn gateway(home: &Path, listen: SocketAddr, upstream: &Upstream) -> Result<LaunchPlan> {
+fn gateway(home: &Path, listen: SocketAddr, upstream: &ForwardTarget) -> Result<LaunchPlan> {
     let services = home.join("services.xml");
     write(&services, &upstream.services(listen))?;
     let mut command = Command::new(std::env::current_exe()?);

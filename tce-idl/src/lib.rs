@@ -103,7 +103,8 @@ impl Options {
 /// The result of compiling a set of files.
 #[derive(Debug, Clone)]
 pub struct Compilation {
-    /// The resolved model; `None` if there is an error.
+    /// The resolved model; `None` if the IDL or a lock file has an error. A lint
+    /// rule of level `deny` reports an error and keeps the model.
     pub model: Option<Model>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,

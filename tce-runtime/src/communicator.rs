@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    config::{MqConfig, Options, Settings},
+    config::{MqConfig, Options, SharedOptions},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
     shutdown::{ShutdownPhase, end},
@@ -28,7 +28,7 @@ use crate::{
 pub struct Communicator(Arc<CommunicatorInner>);
 
 struct CommunicatorInner {
-    settings: Arc<Settings>,
+    settings: Arc<SharedOptions>,
     phase: watch::Sender<ShutdownPhase>,
     queues: OnceLock<Arc<MessageQueues>>,
 }
@@ -45,7 +45,7 @@ impl Communicator {
     pub fn with_options(options: Options) -> Self {
         let (phase, _) = watch::channel(ShutdownPhase::Running);
         Self(Arc::new(CommunicatorInner {
-            settings: Arc::new(Settings::new(options)),
+            settings: Arc::new(SharedOptions::new(options)),
             phase,
             queues: OnceLock::new(),
         }))
@@ -57,7 +57,7 @@ impl Communicator {
         &self.0.settings.options
     }
 
-    pub(crate) fn settings(&self) -> &Arc<Settings> {
+    pub(crate) fn settings(&self) -> &Arc<SharedOptions> {
         &self.0.settings
     }
 

@@ -165,12 +165,12 @@ impl Session {
             }
             Ok(_) => {}
             Err(ForwardError::Full) => {
-                self.take_call(header.sequence);
+                self.withdraw_call(header);
                 self.wait_for_capacity(message, upstream);
                 return false;
             }
             Err(error) => {
-                self.take_call(header.sequence);
+                self.withdraw_call(header);
                 route.metrics().count_failure(ErrorCode::SendFailed);
                 let text = format!("endpoint `{}`: {error}", upstream.name());
                 self.refuse(message, ErrorCode::SendFailed, "not_sent", &text);
@@ -206,6 +206,14 @@ impl Session {
             }
         }
         header
+    }
+
+    /// Removes a CALL that was entered and not sent. A oneway CALL has the client's
+    /// sequence, which may be that of another call here.
+    fn withdraw_call(&self, header: Header) {
+        if !header.calltype.is_oneway() {
+            self.take_call(header.sequence);
+        }
     }
 
     /// Sends a CALL to its upstream, with the user and the queue for its RETURN.

@@ -176,11 +176,14 @@ impl Session {
         }
     }
 
-    /// Closes the connection after what waits for the client has been sent.
+    /// Closes the connection after what waits for the client has been sent. The
+    /// first reason counts.
     fn close(&self, reason: &'static str) {
+        if self.is_closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
         ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
         tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
-        self.is_closing.store(true, Ordering::Release);
         if let Some(connection) = self.connection() {
             connection.close();
         }

@@ -14,6 +14,6 @@ mod mq;
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
-pub(crate) use options::Settings;
+pub(crate) use options::SharedOptions;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
 pub use tls::TlsConfig;

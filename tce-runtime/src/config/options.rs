@@ -138,12 +138,12 @@ impl Default for Options {
 /// The options as all connections of a communicator share them, with the TLS
 /// client made from them once.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct SharedOptions {
     pub(crate) options: Options,
     client_tls: Mutex<Option<Arc<ClientConfig>>>,
 }
 
-impl Settings {
+impl SharedOptions {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             options,

@@ -13,7 +13,7 @@ use super::{
     write_buffer::{FlushPolicy, PushError, WriteBuffer},
 };
 use crate::{
-    config::Settings,
+    config::SharedOptions,
     error::{ErrorCode, RpcError},
     in_flight::after,
     wire::{
@@ -93,7 +93,7 @@ pub(crate) enum Channel {
 pub(crate) struct StreamChannel {
     pub(super) buffer: WriteBuffer,
     compression: Compression,
-    /// Extra that the first message of each stream carries.
+    /// Extra that the first CALL on each stream carries.
     credentials: Extra,
     max_message: usize,
 }
@@ -112,7 +112,7 @@ pub(crate) struct QueueChannel {
 }
 
 /// The largest message in bytes, without the frame header.
-pub(crate) fn max_message(settings: &Settings) -> usize {
+pub(crate) fn max_message(settings: &SharedOptions) -> usize {
     let max_frame = settings.options.limits.max_frame;
     max_frame.saturating_sub(FRAME_HEADER_SIZE)
 }
@@ -292,7 +292,11 @@ impl Channel {
 }
 
 impl StreamChannel {
-    pub(super) fn new(settings: &Settings, compression: Compression, credentials: Extra) -> Self {
+    pub(super) fn new(
+        settings: &SharedOptions,
+        compression: Compression,
+        credentials: Extra,
+    ) -> Self {
         Self {
             buffer: WriteBuffer::new(settings.options.connection.send_buffer),
             compression,
@@ -376,7 +380,6 @@ impl QueueChannel {
         let body = self.encode_call(header, options, params)?;
         let queue = &self.publish_queue;
         let sending = async {
-            queue.capacity().await;
             let (confirm, confirmation) = oneshot::channel();
             let completion = if self.is_confirmed {
                 Completion::Confirmed(confirm)
@@ -384,7 +387,8 @@ impl QueueChannel {
                 Completion::Unconfirmed
             };
             queue
-                .push_unbounded(self.outgoing(body, None, completion))
+                .push_when_free(self.outgoing(body, None, completion))
+                .await
                 .map_err(|_| queue.disconnected_error())?;
             if self.is_confirmed {
                 return confirmation
@@ -397,7 +401,7 @@ impl QueueChannel {
             Ok(sent) => sent.map_err(NotSent::Never),
             Err(_) => Err(NotSent::Never(RpcError::new(
                 ErrorCode::SendFailed,
-                "the broker did not confirm the message in time",
+                "the broker did not take or confirm the message in time",
             ))),
         }
     }

@@ -321,7 +321,7 @@ impl ReplyContext {
     }
 }
 
-/// Appends the RETURN with an error to a CALL that no gateway has forwarded.
+/// Appends the RETURN with an error to a CALL without the routed bit.
 pub(super) fn append_error(
     inner: &Inner,
     header: Header,

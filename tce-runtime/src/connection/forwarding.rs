@@ -14,8 +14,20 @@ use super::{Connection, Inner, dispatch::append_error, publish_queue::Undelivere
 use crate::{
     error::ErrorCode,
     in_flight::after,
-    wire::{Header, PatchedExtra, Raw, RawMessage},
+    wire::{Header, PatchedExtra, Raw, RawMessage, reserved},
 };
+
+/// Where messages come from.
+pub(crate) enum InboundSource<'a> {
+    /// A stream: RETURNs leave by the same connection.
+    Stream(&'a Connection),
+    /// The queue of an endpoint: RETURNs leave by the connection that belongs to
+    /// `__mq_return__` of the CALL.
+    Queue {
+        endpoint: &'a str,
+        reply_connection: &'a dyn Fn(Option<&str>) -> Connection,
+    },
+}
 
 /// What a [`MessageHandler`] has decided about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +85,7 @@ pub trait MessageHandler: Undelivered {
 pub struct InboundMessage<'a> {
     pub(super) message: RawMessage<'a>,
     pub(super) payload: &'a [u8],
-    /// `None` if it came from a queue.
-    pub(super) connection: Option<&'a Connection>,
+    pub(super) source: &'a InboundSource<'a>,
     pub(super) handler: &'a Arc<dyn MessageHandler>,
     /// Where RETURNs on the same connection gather.
     pub(super) replies: &'a mut Vec<u8>,
@@ -107,11 +118,14 @@ impl<'a> InboundMessage<'a> {
         self.is_redelivered
     }
 
-    /// Whether a servant of this process serves the interface that is called.
+    /// Whether a servant of the connection serves the interface that is called.
+    /// Always false for a message of a queue.
     #[must_use]
     pub fn has_servant(&self) -> bool {
-        self.connection
-            .is_some_and(|from| from.inner.servants.has(self.message.header.ifidx))
+        match self.source {
+            InboundSource::Stream(from) => from.inner.servants.has(self.message.header.ifidx),
+            InboundSource::Queue { .. } => false,
+        }
     }
 
     /// Forwards the message to `to` with another header and extra; its
@@ -141,16 +155,22 @@ impl<'a> InboundMessage<'a> {
         Ok(())
     }
 
-    /// Answers a twoway CALL that came by a stream with an error. Does nothing
-    /// for a oneway CALL. A message of a queue can't be refused here: return
-    /// [`Disposition::Local`] for it.
+    /// Answers a twoway CALL with an error; does nothing for a oneway CALL.
     pub fn refuse(&mut self, code: ErrorCode, text: &str) {
         let header = self.message.header;
-        if let Some(connection) = self.connection
-            && header.calltype.is_call()
-            && !header.calltype.is_oneway()
-        {
-            append_error(&connection.inner, header, code, text, self.replies);
+        if !header.calltype.is_call() || header.calltype.is_oneway() {
+            return;
+        }
+        match self.source {
+            InboundSource::Stream(from) => {
+                append_error(&from.inner, header, code, text, self.replies);
+            }
+            InboundSource::Queue {
+                reply_connection, ..
+            } => {
+                let reply_to = self.message.extra.get(reserved::MQ_RETURN);
+                reply_connection(reply_to).refuse(header, code, text);
+            }
         }
     }
 }
@@ -198,7 +218,8 @@ impl Drop for WriteBatch {
 }
 
 impl Connection {
-    /// Answers a forwarded CALL that came by this connection with an error.
+    /// Answers a CALL of this connection's peer with an error; for a CALL that a
+    /// gateway has forwarded and could not complete.
     #[doc(hidden)]
     pub fn refuse(&self, header: Header, code: ErrorCode, text: &str) {
         let mut reply = Vec::new();

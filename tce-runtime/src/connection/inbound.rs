@@ -12,9 +12,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Connection,
     dispatch::IncomingCall,
-    forwarding::{Disposition, InboundMessage, MessageHandler, WriteBatch},
+    forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     pending_calls::{PendingCalls, Reply},
 };
 use crate::{
@@ -109,18 +108,6 @@ impl fmt::Debug for ServantRegistry {
     }
 }
 
-/// Where messages come from.
-pub(crate) enum InboundSource<'a> {
-    /// A stream: RETURNs leave by the same connection.
-    Stream(&'a Connection),
-    /// The queue of an endpoint: RETURNs leave by the connection that belongs to
-    /// `__mq_return__` of the CALL.
-    Queue {
-        endpoint: &'a str,
-        reply_connection: &'a dyn Fn(Option<&str>) -> Connection,
-    },
-}
-
 /// What receives the messages of one read.
 pub(crate) struct Inbound<'a> {
     pub(crate) source: InboundSource<'a>,
@@ -133,8 +120,8 @@ pub(crate) struct Inbound<'a> {
 }
 
 impl Inbound<'_> {
-    /// Handles one message; returns whether it is a CALL that a gateway has
-    /// forwarded.
+    /// Handles one message; returns whether it is a CALL with the routed bit, that
+    /// is, one that a gateway has forwarded to this process.
     ///
     /// A message that makes no sense costs itself, not the connection. RETURNs
     /// gather in `replies`, forwarded messages in `batch`; a message is offered
@@ -212,21 +199,16 @@ impl Inbound<'_> {
             Ok(message) if message.header.msgtype == MSGTYPE_RPC => message,
             _ => return Disposition::Local,
         };
-        let connection = match self.source {
-            InboundSource::Stream(connection) => Some(connection),
-            InboundSource::Queue { .. } => None,
-        };
-        let is_refused =
-            connection.is_some() && self.is_draining && message.header.calltype.is_call();
-        if is_refused
-            || connection.is_none() && self.has_lingered(message.extra.get(reserved::LINGER_TIME))
+        let is_stream = matches!(self.source, InboundSource::Stream(_));
+        if is_stream && self.is_draining && message.header.calltype.is_call()
+            || self.has_lingered(message.extra.get(reserved::LINGER_TIME))
         {
             return Disposition::Local;
         }
         handler.handle(&mut InboundMessage {
             message,
             payload,
-            connection,
+            source: &self.source,
             handler,
             replies,
             batch,

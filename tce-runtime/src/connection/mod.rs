@@ -4,8 +4,8 @@
 //! who opens it: `client` connects, and reconnects; `server` accepts. Whether
 //! messages leave by a stream or by a message queue is in its [`Channel`].
 //!
-//! `Connection` holds the [`ServantRegistry`] and the [`MessageHandler`] of
-//! modules after it; it only stores them.
+//! The modules are in import order. `Connection` stores a [`ServantRegistry`] and
+//! a [`MessageHandler`], which later modules define and use.
 mod pending_calls;
 mod write_buffer;
 mod publish_queue;
@@ -27,10 +27,10 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
 pub use dispatch::{Context, IncomingCall};
-pub(crate) use forwarding::WriteBatch;
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
+pub(crate) use forwarding::{InboundSource, WriteBatch};
 pub use inbound::{BUILTIN_INTERFACE, Servant};
-pub(crate) use inbound::{DESCRIBE, Inbound, InboundSource, PING, ServantRegistry};
+pub(crate) use inbound::{DESCRIBE, Inbound, PING, ServantRegistry};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
@@ -39,7 +39,7 @@ pub(crate) use stream::run_stream;
 use channel::StreamChannel;
 
 use crate::{
-    config::{Options, Settings},
+    config::{Options, SharedOptions},
     error::ErrorCode,
     in_flight::InFlightCounter,
     wire::{Compression, Extra},
@@ -73,7 +73,7 @@ pub struct Connection {
 }
 
 pub(crate) struct Inner {
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<SharedOptions>,
     /// The endpoint, or the address of the peer, for messages to users.
     pub(crate) peer: String,
     pub(crate) channel: Channel,
@@ -113,10 +113,10 @@ pub(crate) struct ConnectionParts {
 }
 
 impl ConnectionParts {
-    /// A stream without servants, listeners and handler. The first message of
-    /// each stream carries `credentials` in its extra.
+    /// A stream without servants, listeners and handler. The first CALL on each
+    /// stream carries `credentials` in its extra.
     pub(crate) fn stream(
-        settings: &Settings,
+        settings: &SharedOptions,
         peer: String,
         compression: Compression,
         credentials: Extra,
@@ -135,7 +135,7 @@ impl ConnectionParts {
 }
 
 impl Connection {
-    pub(crate) fn new(settings: &Arc<Settings>, parts: ConnectionParts) -> Self {
+    pub(crate) fn new(settings: &Arc<SharedOptions>, parts: ConnectionParts) -> Self {
         let status = match parts.channel {
             Channel::Queue(_) => Status::Up,
             Channel::Stream(_) => Status::Down {
@@ -162,8 +162,8 @@ impl Connection {
         }
     }
 
-    /// The same connection, which closes with its last clone that was made from
-    /// this one.
+    /// Makes the connection close when this value and all clones of it are
+    /// dropped.
     pub(crate) fn closing_on_drop(mut self) -> Self {
         self.close_on_drop = Some(Arc::new(CloseOnDrop(Arc::clone(&self.inner))));
         self

@@ -137,6 +137,18 @@ impl PublishQueue {
         self.append(state, message)
     }
 
+    /// Appends a message once fewer bytes wait than the limit.
+    pub(crate) async fn push_when_free(&self, message: OutgoingMessage) -> Result<(), PushError> {
+        loop {
+            self.capacity().await;
+            let state = self.state.lock();
+            // Another waiter may have been faster.
+            if state.bytes < self.limit || state.broker == PublisherState::Closed {
+                return self.append(state, message);
+            }
+        }
+    }
+
     /// Appends a message beyond the limit. For RETURNs: their number is bounded by
     /// the prefetch, and dropping one would leave a caller waiting.
     pub(crate) fn push_unbounded(&self, message: OutgoingMessage) -> Result<(), PushError> {

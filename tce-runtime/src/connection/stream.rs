@@ -21,8 +21,8 @@ use tokio::{
 
 use super::{
     Channel, Connection, ConnectionEvent, Inner, Status,
-    forwarding::WriteBatch,
-    inbound::{Inbound, InboundSource},
+    forwarding::{InboundSource, WriteBatch},
+    inbound::Inbound,
     write_buffer::{Sink, WriteBuffer, is_batch_full},
 };
 use crate::{
@@ -104,7 +104,8 @@ impl Drop for Teardown<'_> {
     }
 }
 
-/// Runs a connection over `stream` until it ends, and reports both events. The
+/// Runs a connection over `stream` until it ends, and reports
+/// [`ConnectionEvent::Connected`] and [`ConnectionEvent::Disconnected`]. The
 /// status of the connection is `status_after` then. Does nothing for a
 /// connection over a queue.
 pub(crate) async fn run_stream(
@@ -144,8 +145,8 @@ async fn run(
     buffer.attach(sink);
     inner.set_status(Status::Up);
     let mut reader = StreamReader::new(connection, buffer);
-    // Most wakes are for bytes, and there are many of them: the rest is polled
-    // only when it was woken itself.
+    // Most wakes are for bytes, and there are many of them. `FuturesUnordered`
+    // polls each of these three only after a wake of its own.
     let rare: [Pin<Box<dyn Future<Output = CloseReason> + Send + '_>>; 3] = [
         Box::pin(watch_deadlines(inner, buffer)),
         Box::pin(closed(buffer, &mut status)),
@@ -262,8 +263,13 @@ impl<'a> StreamReader<'a> {
             if let Err(reason) = read {
                 return reason;
             }
+            // The time during which reading pauses does not count.
+            let paused_at = slow_frame.map(|_| Instant::now());
             if let Err(error) = self.catch_up().await {
                 return CloseReason::Frame(error);
+            }
+            if let (Some((_, at)), Some(paused_at)) = (&mut slow_frame, paused_at) {
+                *at += paused_at.elapsed();
             }
             slow_frame = match (slow_frame, self.deframer.partial()) {
                 (_, None) => None,
@@ -351,12 +357,12 @@ impl<'a> StreamReader<'a> {
         let mut rest = chunk;
         let mut gathered = 0;
         while let Some(frame) = self.deframer.next(&mut rest)? {
-            let is_forwarded = inbound.handle(frame.payload, None, replies, batch.as_mut());
+            let was_routed = inbound.handle(frame.payload, None, replies, batch.as_mut());
             gathered += 1;
-            if replies.len() >= REPLY_SIZE || is_batch_full(gathered, replies.len(), is_forwarded) {
+            if replies.len() >= REPLY_SIZE || is_batch_full(gathered, replies.len(), was_routed) {
                 gathered = 0;
                 self.send_returns(replies);
-                if self.buffer.is_full() {
+                if self.has_replied && self.buffer.is_full() {
                     break;
                 }
             }

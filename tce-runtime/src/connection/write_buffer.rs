@@ -45,13 +45,14 @@ pub(crate) enum FlushPolicy {
     /// Within this call, unless the socket takes no more.
     Immediate,
     /// When the connection's task runs; within this call once a
-    /// [batch](is_batch_full) has gathered.
+    /// [batch](is_batch_full) of calls has gathered. RETURNs are not counted.
     Batched,
     /// When the connection's task runs; within this call once
     /// [`KEEP_CAPACITY`] bytes have gathered.
     WhenFull,
-    /// When [`WriteBuffer::flush`] is called, which follows soon; within this
-    /// call once a batch has gathered.
+    /// When [`WriteBuffer::flush`] is called; within this call once a batch has
+    /// gathered. The task that appends to an empty buffer has to flush it; a
+    /// buffer that is not empty is flushed by an earlier one.
     Deferred,
 }
 
@@ -90,9 +91,9 @@ struct BufferState {
     /// Number of the current sink. A reply to a call of an earlier stream must
     /// not leave by the next one.
     generation: u64,
-    /// Whether no message has been sent on this sink yet.
+    /// Whether no CALL or forwarded message has been sent on this sink yet.
     is_first: bool,
-    /// Messages appended since the last write.
+    /// Calls and forwarded messages appended since the last write.
     gathered: usize,
     /// Since when the socket takes no more. Until it does, only the
     /// connection's task writes, whose waker is registered there.
@@ -101,11 +102,14 @@ struct BufferState {
     large_since: Option<Instant>,
     /// The connection's task, while it sleeps.
     writer: Option<Waker>,
+    /// Whether a task waits for capacity or for an empty buffer.
+    has_waiters: bool,
 }
 
 /// The end of the locked buffer, for one message.
 /// Dropping the guard applies the [`FlushPolicy`], if bytes were appended.
 pub(crate) struct FrameGuard<'a> {
+    buffer: &'a WriteBuffer,
     state: MutexGuard<'a, BufferState>,
     start: usize,
     policy: FlushPolicy,
@@ -117,7 +121,7 @@ impl FrameGuard<'_> {
         &mut self.state.frames
     }
 
-    /// Whether this is the first message of the stream.
+    /// Whether this is the first CALL or forwarded message of the stream.
     pub(crate) fn is_first(&self) -> bool {
         self.state.is_first
     }
@@ -134,6 +138,7 @@ impl Drop for FrameGuard<'_> {
             self.state.is_first = false;
             self.state.gathered += 1;
             self.state.flush(self.policy);
+            self.buffer.notify(&mut self.state);
         }
     }
 }
@@ -150,6 +155,7 @@ impl WriteBuffer {
             blocked_since: None,
             large_since: None,
             writer: None,
+            has_waiters: false,
         };
         Self {
             state: Mutex::new(state),
@@ -207,17 +213,28 @@ impl WriteBuffer {
             return Err(PushError::Full);
         }
         Ok(FrameGuard {
+            buffer: self,
             start: state.frames.len(),
             state,
             policy,
         })
     }
 
-    /// Sends what has gathered.
+    /// Sends the forwarded frames that have gathered.
     pub(crate) fn flush(&self) {
         let mut state = self.state.lock();
         if !state.frames.is_empty() {
             state.flush(FlushPolicy::Immediate);
+            self.notify(&mut state);
+        }
+    }
+
+    /// Wakes the tasks that wait for capacity or for an empty buffer, if there is
+    /// one of either.
+    fn notify(&self, state: &mut BufferState) {
+        if state.has_waiters && (state.frames.is_empty() || state.pending() < self.limit) {
+            state.has_waiters = false;
+            self.capacity.notify_waiters();
         }
     }
 
@@ -242,6 +259,7 @@ impl WriteBuffer {
         }
         state.frames.extend_from_slice(reply);
         state.flush(policy);
+        self.notify(&mut state);
         Ok(())
     }
 
@@ -256,6 +274,7 @@ impl WriteBuffer {
                 state.frames.extend_from_slice(frames);
             }
             state.flush(FlushPolicy::Immediate);
+            self.notify(&mut state);
         }
         drop(state);
         frames.clear();
@@ -263,17 +282,24 @@ impl WriteBuffer {
 
     /// Waits until fewer bytes wait than the limit, or the connection ends.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.capacity, || {
-            let state = self.state.lock();
-            state.sink.is_none() || state.pending() < self.limit
-        })
-        .await;
+        self.wait_until(|state| state.sink.is_none() || state.pending() < self.limit)
+            .await;
     }
 
     /// Waits until everything is sent, or the connection ends.
     pub(crate) async fn drained(&self) {
         // Frames stay in the buffer until they are flushed.
-        wait_until(&self.capacity, || self.state.lock().frames.is_empty()).await;
+        self.wait_until(|state| state.frames.is_empty()).await;
+    }
+
+    async fn wait_until(&self, is_done: impl Fn(&BufferState) -> bool) {
+        wait_until(&self.capacity, || {
+            let mut state = self.state.lock();
+            let is_done = is_done(&state);
+            state.has_waiters |= !is_done;
+            is_done
+        })
+        .await;
     }
 
     /// Whether the limit of waiting bytes is reached.
@@ -289,16 +315,15 @@ impl WriteBuffer {
     /// Writes what gathers until the socket fails. Calls `on_change` when the
     /// socket begins or stops to refuse bytes, and when the buffer becomes large.
     pub(crate) async fn write(&self, on_change: impl Fn()) -> io::Error {
-        // The socket may have refused a caller's bytes before this first runs.
+        // The state that `on_change` knows: neither blocked nor large. A caller's
+        // write may have changed it before this first runs.
         let mut reported = (None, false);
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
                 return Poll::Ready(error);
             }
-            if state.pending() < self.limit {
-                self.capacity.notify_waiters();
-            }
+            self.notify(&mut state);
             let now = (state.blocked_since, state.large_since.is_some());
             if now != reported {
                 reported = now;
@@ -354,6 +379,7 @@ impl BufferState {
     }
 
     fn flush(&mut self, policy: FlushPolicy) {
+        let was_large = self.large_since.is_some();
         let is_due = match policy {
             FlushPolicy::Immediate => true,
             FlushPolicy::Batched => is_batch_full(self.gathered, self.pending(), false),
@@ -371,7 +397,9 @@ impl BufferState {
                 self.poll_write(&mut Context::from_waker(Waker::noop())),
                 Poll::Ready(Ok(()))
             );
-        if !is_sent && (is_due || policy != FlushPolicy::Deferred) {
+        // The connection's task also frees a buffer that has become large.
+        let is_large = self.large_since.is_some() && !was_large;
+        if is_large || !is_sent && (is_due || policy != FlushPolicy::Deferred) {
             self.wake_writer();
         }
     }
@@ -411,7 +439,8 @@ impl BufferState {
             }
         }
         ready!(Pin::new(sink).poll_flush(cx))?;
-        // A buffer in use keeps its size; after one burst it shrinks, so that an
+        // A buffer that was used to at least half of `KEEP_CAPACITY` keeps its size
+        // for `KEEP_TIME`; after a smaller write it shrinks at once, so that an
         // idle connection holds little memory.
         if self.frames.capacity() > KEEP_CAPACITY {
             self.large_since = (self.frames.len() >= KEEP_CAPACITY / 2).then(Instant::now);

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    config::{MqConfig, MqEndpoint, Settings},
+    config::{MqConfig, MqEndpoint, SharedOptions},
     connection::{
         Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
     },
@@ -37,7 +37,7 @@ use reply_routes::{ReplyRoutes, is_own_name, own_reply_endpoint, random_32};
 /// The message queues of a program.
 #[derive(Debug)]
 pub(crate) struct MessageQueues {
-    settings: Arc<Settings>,
+    settings: Arc<SharedOptions>,
     broker: Arc<Broker>,
     endpoints: Vec<MqEndpoint>,
     /// By the name of an endpoint that is written.
@@ -66,7 +66,7 @@ impl MessageQueues {
     /// Opens the endpoints that the program writes to, and those by which its
     /// RETURNs arrive. Adapters open those that they read.
     pub(crate) async fn open(
-        settings: &Arc<Settings>,
+        settings: &Arc<SharedOptions>,
         config: MqConfig,
         broker: Broker,
         phase: watch::Sender<ShutdownPhase>,

@@ -8,7 +8,7 @@ use super::{
     delivery::{BrokerError, ConsumeMode, Delivery, Publication, PublishError, Settlement},
     memory::{MemoryBroker, MemoryConsumer, MemoryPublisher},
 };
-use crate::config::{MqEndpoint, Settings};
+use crate::config::{MqEndpoint, SharedOptions};
 
 /// What endpoints are opened at.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ impl Broker {
         clippy::unnecessary_wraps,
         reason = "it fails without the feature `amqp`"
     )]
-    pub(crate) fn amqp(settings: &Arc<Settings>) -> Result<Self, BrokerError> {
+    pub(crate) fn amqp(settings: &Arc<SharedOptions>) -> Result<Self, BrokerError> {
         Ok(Self::Amqp(AmqpBroker::new(settings)))
     }
 
     #[cfg(not(feature = "amqp"))]
-    pub(crate) fn amqp(_: &Arc<Settings>) -> Result<Self, BrokerError> {
+    pub(crate) fn amqp(_: &Arc<SharedOptions>) -> Result<Self, BrokerError> {
         let text = "this program is built without AMQP: enable the feature `amqp` of tce-runtime";
         Err(BrokerError(text.to_owned()))
     }

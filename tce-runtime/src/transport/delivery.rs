@@ -118,14 +118,14 @@ pub(crate) enum ConsumeMode {
 /// The settlements of a consumer that the broker has not been told yet.
 #[derive(Debug)]
 pub(crate) struct AckBatcher {
-    ready: Mutex<Ready>,
+    ready: Mutex<ReadySettlements>,
     /// The number of settlements that are due without further delay.
     enough: usize,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Ready {
+struct ReadySettlements {
     settlements: Vec<Settlement>,
     /// When the first of them arrived.
     since: Option<Instant>,

@@ -134,19 +134,19 @@ impl fmt::Debug for MemoryBroker {
 
 #[derive(Default)]
 struct Queue {
-    ready: Mutex<Ready>,
+    ready: Mutex<ReadyMessages>,
     filled: Notify,
 }
 
 /// The messages that are not delivered, or requeued.
 #[derive(Default)]
-struct Ready {
-    messages: VecDeque<Message>,
+struct ReadyMessages {
+    messages: VecDeque<StoredMessage>,
     bytes: usize,
 }
 
 #[derive(Clone)]
-struct Message {
+struct StoredMessage {
     /// Shared by the consumer and the broker, which keeps it until it is
     /// settled.
     publication: Arc<Publication>,
@@ -155,7 +155,7 @@ struct Message {
 }
 
 impl Queue {
-    fn push(&self, message: Message) -> Result<(), PublishError> {
+    fn push(&self, message: StoredMessage) -> Result<(), PublishError> {
         let mut ready = self.ready.lock();
         let size = message.publication.body.len();
         if ready.bytes + size > MAX_QUEUE_BYTES {
@@ -169,10 +169,10 @@ impl Queue {
     }
 
     /// Puts a message back to the front.
-    fn requeue(&self, message: Message) {
+    fn requeue(&self, message: StoredMessage) {
         let mut ready = self.ready.lock();
         ready.bytes += message.publication.body.len();
-        ready.messages.push_front(Message {
+        ready.messages.push_front(StoredMessage {
             is_redelivered: true,
             ..message
         });
@@ -181,7 +181,7 @@ impl Queue {
     }
 
     /// Waits for the next message.
-    async fn pop(&self) -> Message {
+    async fn pop(&self) -> StoredMessage {
         loop {
             if let Some(message) = self.try_pop() {
                 return message;
@@ -190,7 +190,7 @@ impl Queue {
         }
     }
 
-    fn try_pop(&self) -> Option<Message> {
+    fn try_pop(&self) -> Option<StoredMessage> {
         let now = Instant::now();
         let mut ready = self.ready.lock();
         while let Some(message) = ready.messages.pop_front() {
@@ -219,7 +219,7 @@ pub(crate) struct MemoryPublisher {
 
 impl MemoryPublisher {
     pub(super) fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
-        let message = Message {
+        let message = StoredMessage {
             expires_at: publication.expires_in.map(|left| Instant::now() + left),
             publication: Arc::new(publication.clone()),
             is_redelivered: false,
@@ -230,14 +230,14 @@ impl MemoryPublisher {
         }
     }
 
-    fn push(&self, name: &str, message: Message) -> Result<(), PublishError> {
+    fn push(&self, name: &str, message: StoredMessage) -> Result<(), PublishError> {
         let queue = self.broker.0.lock().queues.get(name).cloned();
         queue
             .ok_or_else(|| PublishError::Unroutable(name.to_owned()))?
             .push(message)
     }
 
-    fn broadcast(&self, message: &Message) -> Result<(), PublishError> {
+    fn broadcast(&self, message: &StoredMessage) -> Result<(), PublishError> {
         let name = &self.address.name;
         let bindings = self.broker.0.lock().topics.get(name).cloned();
         let bindings =
@@ -282,7 +282,7 @@ fn is_match(pattern: &str, subject: &str) -> bool {
 pub(crate) struct MemoryConsumer {
     queue: Arc<Queue>,
     /// The deliveries that are not settled, by number.
-    unsettled: BTreeMap<u64, Message>,
+    unsettled: BTreeMap<u64, StoredMessage>,
     last_number: u64,
     prefetch: u16,
     /// The broker of a queue that ends with this consumer.

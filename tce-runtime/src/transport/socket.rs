@@ -13,7 +13,7 @@ use super::websocket::{self, UpgradePolicy};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
-    config::{Endpoint, Scheme, Settings},
+    config::{Endpoint, Scheme, SharedOptions},
     error::{ErrorCode, RpcError},
 };
 
@@ -23,7 +23,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// Connects within the communicator's `connect_time`.
 pub(crate) async fn connect(
     endpoint: &Endpoint,
-    settings: &Settings,
+    settings: &SharedOptions,
 ) -> Result<ByteStream, RpcError> {
     let limit = settings.options.connection.connect_time;
     match tokio::time::timeout(limit, connect_stream(endpoint, settings)).await {
@@ -36,7 +36,10 @@ pub(crate) async fn connect(
     .map_err(|error| error.at_peer(endpoint.to_string()))
 }
 
-async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<ByteStream, RpcError> {
+async fn connect_stream(
+    endpoint: &Endpoint,
+    settings: &SharedOptions,
+) -> Result<ByteStream, RpcError> {
     let addresses: Vec<_> = lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map_err(unreachable)?
@@ -70,7 +73,7 @@ async fn connect_stream(endpoint: &Endpoint, settings: &Settings) -> Result<Byte
 async fn connect_tls(
     socket: TcpStream,
     endpoint: &Endpoint,
-    settings: &Settings,
+    settings: &SharedOptions,
 ) -> Result<TlsStream<TcpStream>, RpcError> {
     let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
     let config = settings
@@ -132,7 +135,7 @@ enum Protocol {
 impl Protocol {
     /// Without the feature `websocket` no endpoint asks for it.
     #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
-    fn of(endpoint: &Endpoint, settings: &Settings) -> Self {
+    fn of(endpoint: &Endpoint, settings: &SharedOptions) -> Self {
         #[cfg(feature = "websocket")]
         if endpoint.scheme.is_websocket() {
             return Self::WebSocket(Arc::new(UpgradePolicy::new(endpoint, &settings.options)));
@@ -142,7 +145,10 @@ impl Protocol {
 }
 
 impl Listener {
-    pub(crate) async fn bind(endpoint: &Endpoint, settings: &Settings) -> Result<Self, RpcError> {
+    pub(crate) async fn bind(
+        endpoint: &Endpoint,
+        settings: &SharedOptions,
+    ) -> Result<Self, RpcError> {
         let failed = |text: String| {
             RpcError::new(ErrorCode::ConnectFailed, text).at_peer(endpoint.to_string())
         };

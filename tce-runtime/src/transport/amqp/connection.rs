@@ -21,7 +21,7 @@ use super::{
     stream::{BrokerRuntime, BrokerStream},
 };
 use crate::{
-    config::{Address, Endpoint, MqEndpoint, NodeType, Scheme, Settings},
+    config::{Address, Endpoint, MqEndpoint, NodeType, Scheme, SharedOptions},
     transport::socket,
 };
 
@@ -163,7 +163,7 @@ impl From<ShortStringError> for AmqpError {
 #[derive(Debug)]
 pub(super) struct BrokerConnection {
     address: BrokerAddress,
-    settings: Arc<Settings>,
+    settings: Arc<SharedOptions>,
     current: tokio::sync::Mutex<Option<OpenConnection>>,
 }
 
@@ -204,7 +204,7 @@ impl Drop for Handshake {
 }
 
 impl BrokerConnection {
-    pub(super) fn new(address: BrokerAddress, settings: &Arc<Settings>) -> Self {
+    pub(super) fn new(address: BrokerAddress, settings: &Arc<SharedOptions>) -> Self {
         Self {
             address,
             settings: Arc::clone(settings),

@@ -181,7 +181,7 @@ impl FrameFilter {
         if body_size > MESSAGE_MAX {
             return Err(Violation("a message has more than 128 MiB"));
         }
-        let properties = Properties::parse(payload)?;
+        let properties = MessageProperties::parse(payload)?;
         let is_returned = match self.content.remove(&channel) {
             Some(Content::Returned) => true,
             // Without a method before it: lapin ends the connection.
@@ -245,7 +245,7 @@ impl FrameFilter {
 
 /// The properties of a message that are used here.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Properties {
+struct MessageProperties {
     flags: u16,
     fields: Vec<u8>,
     /// The `message-id`, if it is a number.
@@ -286,7 +286,7 @@ const PROPERTIES: [(u16, PropertyType, bool); 14] = {
     ]
 };
 
-impl Properties {
+impl MessageProperties {
     fn parse(mut payload: Octets<'_>) -> Result<Self, Violation> {
         let flags = payload.u16()?;
         let mut more = flags;

@@ -31,7 +31,7 @@ pub(crate) use consumer::AmqpConsumer;
 pub(crate) use publisher::AmqpPublisher;
 
 use super::delivery::{BrokerError, ConsumeMode};
-use crate::config::{MqEndpoint, Settings};
+use crate::config::{MqEndpoint, SharedOptions};
 
 /// AMQP's delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -40,7 +40,7 @@ const PERSISTENT: u8 = 2;
 /// needed, and closed with its last publisher or consumer.
 #[derive(Debug)]
 pub(crate) struct AmqpBroker {
-    settings: Arc<Settings>,
+    settings: Arc<SharedOptions>,
     connections: Mutex<HashMap<(BrokerAddress, ConnectionRole), Weak<BrokerConnection>>>,
 }
 
@@ -51,7 +51,7 @@ enum ConnectionRole {
 }
 
 impl AmqpBroker {
-    pub(super) fn new(settings: &Arc<Settings>) -> Self {
+    pub(super) fn new(settings: &Arc<SharedOptions>) -> Self {
         Self {
             settings: Arc::clone(settings),
             connections: Mutex::default(),

@@ -43,7 +43,7 @@ pub(crate) struct AmqpPublisher {
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy)]
-struct Route<'a> {
+struct PublishTarget<'a> {
     exchange: &'a str,
     key: &'a str,
     /// Whether the broker returns a message that no queue receives.
@@ -97,7 +97,7 @@ impl AmqpPublisher {
     async fn send(
         &self,
         publication: &Publication,
-        route: Route<'_>,
+        route: PublishTarget<'_>,
         number: Option<u64>,
     ) -> Result<lapin::Confirmation, AmqpError> {
         let options = BasicPublishOptions {
@@ -114,16 +114,16 @@ impl AmqpPublisher {
         Ok(sent.await?.await?)
     }
 
-    fn route<'a>(&'a self, publication: &'a Publication) -> Route<'a> {
+    fn route<'a>(&'a self, publication: &'a Publication) -> PublishTarget<'a> {
         let address = &self.endpoint.address;
         match (&publication.queue, address.node) {
-            (None, NodeType::Topic) => Route {
+            (None, NodeType::Topic) => PublishTarget {
                 exchange: &address.name,
                 key: address.subject.as_deref().unwrap_or_default(),
                 // A broadcast without a reader is no error.
                 is_mandatory: false,
             },
-            (queue, _) => Route {
+            (queue, _) => PublishTarget {
                 exchange: "",
                 key: queue.as_deref().unwrap_or(&address.name),
                 // The confirmation of a returned message reports it.

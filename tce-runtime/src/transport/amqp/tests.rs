@@ -277,7 +277,7 @@ p:
 }
 
 fn broker() -> AmqpBroker {
-    AmqpBroker::new(&Arc::new(Settings::new(Options::default())))
+    AmqpBroker::new(&Arc::new(SharedOptions::new(Options::default())))
 }
 
 /// The arguments of a node, all of them texts or numbers.

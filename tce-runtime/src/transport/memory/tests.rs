@@ -45,7 +45,7 @@ fn now(consumer: &mut MemoryConsumer) -> Option<Delivery> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum MemoryStep {
     Publish,
     Take(usize),
     Acknowledge(usize),
@@ -54,13 +54,13 @@ enum Step {
     Drop(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = MemoryStep> {
     prop_oneof![
-        Just(Step::Publish),
-        (0..2_usize).prop_map(Step::Take),
-        (0..2_usize).prop_map(Step::Acknowledge),
-        (0..2_usize).prop_map(Step::Requeue),
-        (0..2_usize).prop_map(Step::Drop),
+        Just(MemoryStep::Publish),
+        (0..2_usize).prop_map(MemoryStep::Take),
+        (0..2_usize).prop_map(MemoryStep::Acknowledge),
+        (0..2_usize).prop_map(MemoryStep::Requeue),
+        (0..2_usize).prop_map(MemoryStep::Drop),
     ]
 }
 
@@ -78,12 +78,12 @@ proptest! {
         let mut ready = 0_usize;
         for step in steps {
             match step {
-                Step::Publish => {
+                MemoryStep::Publish => {
                     publisher.publish(&publication(published, None)).expect("the queue is not full");
                     published += 1;
                     ready += 1;
                 }
-                Step::Take(consumer) => {
+                MemoryStep::Take(consumer) => {
                     let may = held[consumer].len() < usize::from(PREFETCH) && ready > 0;
                     let delivery = now(&mut consumers[consumer]);
                     prop_assert_eq!(delivery.is_some(), may);
@@ -93,19 +93,19 @@ proptest! {
                         ready -= 1;
                     }
                 }
-                Step::Acknowledge(consumer) => {
+                MemoryStep::Acknowledge(consumer) => {
                     if let Some((number, tag)) = held[consumer].pop() {
                         consumers[consumer].tell(&[Settlement::Acknowledge(tag)]);
                         prop_assert!(done.insert(number));
                     }
                 }
-                Step::Requeue(consumer) => {
+                MemoryStep::Requeue(consumer) => {
                     if let Some((_, tag)) = held[consumer].pop() {
                         consumers[consumer].tell(&[Settlement::Requeue(tag)]);
                         ready += 1;
                     }
                 }
-                Step::Drop(consumer) => {
+                MemoryStep::Drop(consumer) => {
                     consumers[consumer] = open();
                     ready += held[consumer].drain(..).count();
                 }

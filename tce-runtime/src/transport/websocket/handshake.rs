@@ -42,12 +42,12 @@ pub(crate) struct UpgradePolicy {
 }
 
 /// Why a client is not accepted.
-struct Refusal {
+struct UpgradeRefusal {
     status: StatusCode,
     text: String,
 }
 
-impl Refusal {
+impl UpgradeRefusal {
     fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self {
             status,
@@ -72,7 +72,7 @@ impl Refusal {
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for UpgradeRefusal {
     fn from(error: Error) -> Self {
         match error {
             Error::Capacity(CapacityError::TooManyHeaders) => head_too_large(),
@@ -91,8 +91,8 @@ impl From<Error> for Refusal {
     }
 }
 
-fn head_too_large() -> Refusal {
-    Refusal::new(
+fn head_too_large() -> UpgradeRefusal {
+    UpgradeRefusal::new(
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         format!("The request's head is too large: at most {HEAD_SIZE} bytes are accepted.\n"),
     )
@@ -136,7 +136,7 @@ impl UpgradePolicy {
             Err(refusal) => {
                 // Bounded: the client may never read it.
                 let _ = timeout(REFUSAL_TIME, refuse(socket, &refusal)).await;
-                let Refusal { status, text } = refusal;
+                let UpgradeRefusal { status, text } = refusal;
                 Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
                     format!("answered HTTP {status}: {}", text.trim_end()),
@@ -145,10 +145,10 @@ impl UpgradePolicy {
         }
     }
 
-    fn admit(&self, request: &Request) -> Result<Response, Refusal> {
+    fn admit(&self, request: &Request) -> Result<Response, UpgradeRefusal> {
         let response = create_response(request)?;
         if !self.path.is_empty() && request.uri().path() != self.path {
-            return Err(Refusal::new(
+            return Err(UpgradeRefusal::new(
                 StatusCode::NOT_FOUND,
                 format!(
                     "No TCE server under this path; there is one under {}.\n",
@@ -157,7 +157,7 @@ impl UpgradePolicy {
             ));
         }
         if !self.is_allowed_origin(request) {
-            return Err(Refusal::new(
+            return Err(UpgradeRefusal::new(
                 StatusCode::FORBIDDEN,
                 "Pages of this origin may not connect here.\n",
             ));
@@ -178,7 +178,7 @@ impl UpgradePolicy {
 }
 
 /// Reads a request's head, and the bytes that followed it.
-async fn read_request<S>(socket: &mut S) -> io::Result<Result<(Request, Vec<u8>), Refusal>>
+async fn read_request<S>(socket: &mut S) -> io::Result<Result<(Request, Vec<u8>), UpgradeRefusal>>
 where
     S: AsyncRead + Unpin,
 {
@@ -199,7 +199,7 @@ where
 
 /// Sends the answer, and reads to the end: unread bytes would turn the end into a
 /// reset, which may overtake the answer.
-async fn refuse<S>(socket: &mut S, refusal: &Refusal) -> io::Result<()>
+async fn refuse<S>(socket: &mut S, refusal: &UpgradeRefusal) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
