@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use tce_runtime::{
     Communicator, Connection, MemoryBroker, RpcError,
-    config::{MqConfig, MqEndpoint},
+    config::{MqConfig, MqEndpoint, Options},
 };
 
 use crate::config::{EndpointId, EndpointKind, ServerConfig, Services};
@@ -48,7 +48,11 @@ impl QueueUpstreams {
             };
             ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
         });
-        let options = server.properties.upstream_options(None);
+        let options = Options {
+            // The gateway's thread polls for all its connections.
+            busy_poll_time: None,
+            ..server.properties.upstream_options(None)
+        };
         Self {
             endpoints: endpoints.collect(),
             communicator: Communicator::with_options(options),

@@ -191,10 +191,12 @@ impl Channel {
             Self::Queue(queue) => {
                 let mut body = Vec::with_capacity(params.0.len() + EXTRA_CAPACITY);
                 encode_message(&mut body, header, extra, params, queue.max_message)?;
-                let completion = if header.calltype.is_call() && !header.calltype.is_oneway() {
-                    Completion::Forwarded(undelivered(), header)
-                } else {
+                let completion = if header.calltype.is_return() {
+                    Completion::Return
+                } else if header.calltype.is_oneway() {
                     Completion::Unconfirmed
+                } else {
+                    Completion::Forwarded(undelivered(), header)
                 };
                 queue
                     .publish_queue
@@ -440,7 +442,7 @@ impl QueueChannel {
 
     fn push_return(&self, body: Vec<u8>, expires_in: Option<Duration>) {
         let expires_at = expires_in.map(|left| after(Instant::now(), left));
-        let message = self.outgoing(body, expires_at, Completion::Unconfirmed);
+        let message = self.outgoing(body, expires_at, Completion::Return);
         if self.publish_queue.push_unbounded(message).is_err() {
             caller_gone();
         }

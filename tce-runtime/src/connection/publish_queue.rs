@@ -42,8 +42,10 @@ pub(crate) enum Completion {
     Forwarded(Arc<dyn Undelivered>, Header),
     /// A oneway call whose caller waits for the broker's confirmation.
     Confirmed(oneshot::Sender<Result<(), RpcError>>),
-    /// A RETURN, or a oneway call that is not confirmed: a failure is logged.
+    /// A oneway call that is not confirmed: a failure is logged.
     Unconfirmed,
+    /// A RETURN: a failure is logged.
+    Return,
 }
 
 impl Completion {
@@ -62,7 +64,7 @@ impl Completion {
                 // The receiver is dropped if the caller no longer waits.
                 let _ = caller.send(Err(RpcError::new(code, text)));
             }
-            Self::Unconfirmed => {}
+            Self::Unconfirmed | Self::Return => {}
         }
     }
 
@@ -71,7 +73,7 @@ impl Completion {
         match self {
             Self::Call(_) | Self::Forwarded(..) => false,
             Self::Confirmed(caller) => !caller.is_closed(),
-            Self::Unconfirmed => true,
+            Self::Unconfirmed | Self::Return => true,
         }
     }
 }
@@ -83,6 +85,7 @@ impl fmt::Debug for Completion {
             Self::Forwarded(..) => "Disposition",
             Self::Confirmed(_) => "Confirmed",
             Self::Unconfirmed => "Unconfirmed",
+            Self::Return => "Return",
         })
     }
 }

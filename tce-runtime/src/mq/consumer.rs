@@ -19,7 +19,7 @@ use crate::{
 
 /// How many times [`Options::busy_poll_time`](crate::config::Options) a client of
 /// a queue polls: a RETURN passes the broker, as does its CALL. With one call in
-/// flight RabbitMQ answers within 200 µs, and polling gains 1.6 times the calls.
+/// flight RabbitMQ answers within 200 µs, and polling gains 1.5 times the calls.
 const POLL_FACTOR: u32 = 4;
 
 /// What the consumer task of an endpoint works with.
@@ -69,10 +69,7 @@ impl ConsumerTask {
                 }
                 () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
                 delivery = consumer.next(), if is_open => match delivery {
-                    Some(delivery) => {
-                        self.receive(&delivery, is_draining);
-                        bytes_received();
-                    }
+                    Some(delivery) => self.receive_and_poll(&delivery, is_draining),
                     None => is_open = false,
                 },
             }
@@ -86,6 +83,18 @@ impl ConsumerTask {
             !is_open
         };
         has_all_returns && self.unfinished.count() == 0
+    }
+
+    /// Handles a delivery. The thread polls for the next one only after the
+    /// RETURN of a lone call: with more in flight, lapin's I/O thread and the
+    /// broker need the core.
+    fn receive_and_poll(&self, delivery: &Delivery, is_draining: bool) {
+        let calls = &self.queues.calls;
+        let was_alone = calls.waiting() == 1;
+        self.receive(delivery, is_draining);
+        if was_alone && calls.waiting() == 0 {
+            bytes_received();
+        }
     }
 
     fn receive(&self, delivery: &Delivery, is_draining: bool) {

@@ -28,8 +28,8 @@ use crate::{
 const WINDOW: usize = 256;
 /// The same for batches: one gathers while another is on its way.
 const BATCH_WINDOW: usize = 2;
-/// How many messages without confirmation or RETURN are published before one
-/// round trip shows that the broker has read them. A few hundred would make its
+/// How many unconfirmed oneway calls are published before one round trip shows
+/// that the broker has read them. A few hundred would make its
 /// queue grow, and a message that waits in a queue costs the broker several times
 /// what one costs that goes straight to a consumer.
 const UNACKNOWLEDGED: usize = 32;
@@ -212,8 +212,8 @@ impl PublisherTask {
                     while unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED
                         && let Some(message) = self.next_message(&mut waiting)
                     {
-                        let has_answer = publisher.is_confirmed() || message.is_answered();
-                        unacknowledged += usize::from(!has_answer);
+                        let is_oneway = !publisher.is_confirmed() && message.is_oneway();
+                        unacknowledged += usize::from(is_oneway);
                         unconfirmed.push(message.publish(publisher));
                     }
                     if !waiting.is_empty() {
@@ -274,7 +274,7 @@ impl PublisherTask {
                     // The receiver is dropped if the caller no longer waits.
                     let _ = caller.send(Ok(()));
                 }
-                (Completion::Unconfirmed, Some(text)) => {
+                (Completion::Unconfirmed | Completion::Return, Some(text)) => {
                     metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
                         .increment(1);
                     tracing::warn!("a message was dropped: {text}");
@@ -316,10 +316,11 @@ impl InFlight {
         }
     }
 
-    /// Whether all of it are twoway calls, whose number is bounded by their
-    /// callers.
-    fn is_answered(&self) -> bool {
-        self.completions.iter().all(Completion::is_answered)
+    /// Whether a oneway call is in it. The number of twoway calls and RETURNs is
+    /// bounded by their callers; that of oneway calls is not.
+    fn is_oneway(&self) -> bool {
+        let mut completions = self.completions.iter();
+        completions.any(|it| matches!(it, Completion::Unconfirmed))
     }
 
     /// Adds a message; the first one becomes an entry of the batch then.
