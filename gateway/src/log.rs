@@ -94,7 +94,12 @@ fn parse(filter: &str) -> Option<EnvFilter> {
     if filter.is_empty() || is_plain && filter.parse::<LevelFilter>().is_err() {
         return None;
     }
-    EnvFilter::builder().parse(filter).ok()
+    // lapin logs a lost connection as an error, with its own internals. The
+    // runtime warns of it and names the broker.
+    if filter.contains("lapin") {
+        return EnvFilter::builder().parse(filter).ok();
+    }
+    EnvFilter::builder().parse(format!("{filter},lapin=off")).ok()
 }
 
 #[cfg(test)]
