@@ -115,7 +115,7 @@ impl Explanation<'_> {
             return lines;
         };
         lines.push(
-            "  the gateway sets the top bit of call_id, and __user_id__ over what the client sent"
+            "  the gateway sets the top bit of call_id, and __user_id__ to the user of the client"
                 .to_owned(),
         );
         lines.push(format!(
@@ -133,12 +133,12 @@ impl Explanation<'_> {
         if !route.mq_return().is_empty() {
             let back = route.mq_return();
             lines.push(format!("    with __mq_return__ = {back}"));
-            lines.push(format!("  the RETURN comes by {}", self.title(back)));
+            lines.push(format!("  the RETURN arrives by {}", self.title(back)));
             let key = self.keys.key(back);
             if self.table.returns(route.ifidx(), key).is_none() {
                 let row = row("return", back, from);
                 lines.push(format!(
-                    "    from where no row routes it; that would be {row}"
+                    "    without a row that routes it; to add one: {row}"
                 ));
             }
         } else if self.is_queue(route.to()) {
@@ -148,14 +148,14 @@ impl Explanation<'_> {
                     "  no RETURN: `loopback` names no queue for {to}, so that __mq_return__ is not \
                      set; a twoway call ends by TIMEOUT after {call_time} s"
                 ),
-                format!("  a way back would be {to}#… in `loopback`"),
+                format!("  to receive RETURNs, add {to}#… to `loopback`"),
             ];
         } else {
-            lines.push("  the RETURN comes back on the same connection".to_owned());
+            lines.push("  the RETURN arrives by the same connection".to_owned());
         }
         lines.push(format!(
-            "  and goes to the connection of __user_id__, if it still is there; none after \
-             {call_time} s is TIMEOUT"
+            "  and goes to the connection of __user_id__, unless it has closed; without a RETURN \
+             within {call_time} s the call ends by TIMEOUT"
         ));
         lines
     }
@@ -196,7 +196,7 @@ impl Explanation<'_> {
 
     fn proposal(&self, row: &str) -> String {
         let name = &self.interface.name;
-        format!("  a route would be <route if=\"{name}\">{row}</route>")
+        format!("  to add a route: <route if=\"{name}\">{row}</route>")
     }
 
     /// A row for a client's CALL, with the `out` of another interface's row.
