@@ -265,6 +265,24 @@ impl Inbound<'_> {
         }
     }
 
+    /// Refuses a CALL of a stream with CONNECT_REJECT.
+    pub(super) fn refuse(&self, payload: &[u8], text: &str, replies: &mut Vec<u8>) {
+        let (InboundSource::Stream(connection), Ok(message)) =
+            (&self.source, Message::parse(payload, self.limits))
+        else {
+            return;
+        };
+        let call = IncomingCall {
+            connection,
+            header: message.header,
+            extra: message.extra,
+            params: &[],
+            replies,
+            ack_guard: None,
+        };
+        call.refuse(ErrorCode::ConnectReject, text);
+    }
+
     /// Answers a message of a stream of which only the header decodes, so that
     /// its caller does not wait. A message of a queue is dropped: redelivered it
     /// would not decode either.

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     io,
@@ -30,13 +31,15 @@ use crate::{
     in_flight::after,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::ByteStream,
-    wire::{Deframer, FrameError},
+    wire::{Deframer, FrameError, Header, Reader},
 };
 
 /// How long waiting messages may take to leave when a connection is closed.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How long the closing handshake with a peer may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
+/// How often a reader that pauses checks whether it has to read RETURNs.
+const PAUSE_CHECK: Duration = Duration::from_millis(5);
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
 /// idle connection holds none.
 const READ_SIZE: usize = 256 << 10;
@@ -224,14 +227,18 @@ async fn watch_deadlines(inner: &Inner, buffer: &WriteBuffer) -> CloseReason {
 }
 
 /// The incoming side of a stream: from bytes to messages.
+///
+/// RETURNs are read whatever else is full. Two peers that both wait for capacity,
+/// or for servants that wait for RETURNs, would otherwise block each other. So a
+/// CALL that can't be served now is deferred, and reading goes on.
 struct StreamReader<'a> {
     connection: &'a Connection,
     buffer: &'a WriteBuffer,
     deframer: Deframer,
-    /// Whether RETURNs were sent since the reader last checked the buffer's
-    /// limit.
-    has_replied: bool,
-    /// What was read and not handled, since the peer has too much in flight.
+    /// Whether RETURNs to this peer have filled the write buffer.
+    is_blocked: bool,
+    deferred: DeferredCalls,
+    /// What was read and not handled, while reading pauses.
     unhandled: Vec<u8>,
 }
 
@@ -241,7 +248,8 @@ impl<'a> StreamReader<'a> {
             connection,
             buffer,
             deframer: Deframer::new(connection.options().limits),
-            has_replied: false,
+            is_blocked: false,
+            deferred: DeferredCalls::default(),
             unhandled: Vec::new(),
         }
     }
@@ -249,10 +257,19 @@ impl<'a> StreamReader<'a> {
     /// Reads until something ends the connection.
     async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> CloseReason {
         let frame_time = self.connection.options().connection.frame_time;
+        let (connection, buffer) = (self.connection, self.buffer);
         // The number of the incomplete frame, and when it has to be complete.
         let mut slow_frame: Option<(u64, Instant)> = None;
         loop {
+            let (has_deferred, is_blocked) = (!self.deferred.calls.is_empty(), self.is_blocked);
             let chunk = poll_fn(|cx| self.poll_chunk(source, cx));
+            let chunk = async {
+                tokio::select! {
+                    biased;
+                    read = chunk => read,
+                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(()),
+                }
+            };
             let read = match slow_frame {
                 None => chunk.await,
                 Some((_, at)) => match timeout_at(at.into(), chunk).await {
@@ -303,25 +320,29 @@ impl<'a> StreamReader<'a> {
         Poll::Ready(handled)
     }
 
-    /// Waits while the peer has too much in flight, then handles what was left
-    /// unhandled.
+    /// Serves deferred CALLs as far as possible, and waits while reading has to
+    /// pause.
     async fn catch_up(&mut self) -> Result<(), FrameError> {
         let inner = &self.connection.inner;
-        let limit = self.connection.options().connection.served_calls;
         loop {
-            inner.served.fewer_than(limit).await;
-            // Only for RETURNs that this peer caused: two sides that both stop
-            // reading because of their own calls would block each other.
-            if std::mem::take(&mut self.has_replied) && self.buffer.is_full() {
-                self.buffer.capacity().await;
-            }
-            while let Some(handler) = &inner.handler {
+            if let Some(handler) = &inner.handler {
+                servable(self.connection, self.buffer, self.is_blocked).await;
+                self.is_blocked = false;
                 if handler.waits_for_capacity() && self.buffer.is_full() {
                     self.buffer.capacity().await;
+                    continue;
                 } else if handler.should_pause() {
                     handler.until_resumed().await;
-                } else {
-                    break;
+                    continue;
+                }
+            } else {
+                self.serve_deferred();
+                if self.must_pause() {
+                    // A servant may call the peer meanwhile, and then its RETURN has
+                    // to be read: check for that in short intervals.
+                    let servable = servable(self.connection, self.buffer, self.is_blocked);
+                    let _ = timeout(PAUSE_CHECK, servable).await;
+                    continue;
                 }
             }
             if self.unhandled.is_empty() {
@@ -330,6 +351,22 @@ impl<'a> StreamReader<'a> {
             let unhandled = std::mem::take(&mut self.unhandled);
             self.receive(&unhandled)?;
         }
+    }
+
+    /// Whether a CALL can be served now.
+    fn can_serve(&self) -> bool {
+        let limit = self.connection.options().connection.served_calls;
+        !self.is_blocked && self.connection.inner.served.count() < limit
+    }
+
+    /// Whether nothing more may be read: the deferred CALLs have reached their
+    /// limit. While this side waits for RETURNs, reading goes on and further CALLs
+    /// are refused instead, unless the peer does not even read the refusals.
+    fn must_pause(&self) -> bool {
+        let limit = self.connection.options().connection.send_buffer;
+        self.deferred.bytes >= limit
+            && (self.connection.inner.calls.waiting() == 0
+                || self.buffer.pending() >= limit.saturating_mul(2))
     }
 
     /// Handles the frames of a chunk. RETURNs that are ready leave in one write.
@@ -344,41 +381,114 @@ impl<'a> StreamReader<'a> {
         Ok(())
     }
 
-    /// Handles frames until the peer has too much in flight; returns the rest.
+    /// Handles frames until reading has to pause; returns the rest.
     fn handle_frames<'c>(
         &mut self,
         chunk: &'c [u8],
         replies: &mut Vec<u8>,
         batch: &mut Option<WriteBatch>,
     ) -> Result<&'c [u8], FrameError> {
-        let inner = &self.connection.inner;
-        let inbound = self.connection.inbound();
-        let limit = self.connection.options().connection.served_calls;
+        let connection = self.connection;
+        let inbound = connection.inbound();
+        let handler = connection.inner.handler.as_ref();
+        let limits = connection.options().connection;
         let mut rest = chunk;
         let mut gathered = 0;
-        while let Some(frame) = self.deframer.next(&mut rest)? {
+        loop {
+            let is_paused = match handler {
+                Some(handler) => !self.can_serve() || handler.should_pause(),
+                None => self.must_pause(),
+            };
+            if is_paused {
+                break;
+            }
+            let Some(frame) = self.deframer.next(&mut rest)? else {
+                break;
+            };
+            let is_late = !self.deferred.calls.is_empty()
+                || self.is_blocked
+                || connection.inner.served.count() >= limits.served_calls;
+            if handler.is_none() && is_late && is_call(frame.payload) {
+                if self.deferred.bytes < limits.send_buffer {
+                    self.deferred.push(frame.payload);
+                } else {
+                    let text = "too many calls wait on this connection";
+                    inbound.refuse(frame.payload, text, replies);
+                }
+                continue;
+            }
             let was_routed = inbound.handle(frame.payload, None, replies, batch.as_mut());
             gathered += 1;
             if replies.len() >= REPLY_SIZE || is_batch_full(gathered, replies.len(), was_routed) {
                 gathered = 0;
                 self.send_returns(replies);
-                if self.has_replied && self.buffer.is_full() {
-                    break;
-                }
-            }
-            let handler = inner.handler.as_ref();
-            if inner.served.count() >= limit || handler.is_some_and(|it| it.should_pause()) {
-                break;
             }
         }
         Ok(rest)
     }
 
+    /// Serves deferred CALLs as long as there is capacity for their RETURNs.
+    fn serve_deferred(&mut self) {
+        if self.is_blocked {
+            self.is_blocked = self.buffer.is_full();
+        }
+        if self.deferred.calls.is_empty() {
+            return;
+        }
+        let connection = self.connection;
+        let inbound = connection.inbound();
+        let mut replies = REPLIES.take();
+        while self.can_serve()
+            && let Some(payload) = self.deferred.pop()
+        {
+            inbound.handle(&payload, None, &mut replies, None);
+            if replies.len() >= REPLY_SIZE {
+                self.send_returns(&mut replies);
+            }
+        }
+        self.send_returns(&mut replies);
+        REPLIES.set(replies);
+    }
+
     fn send_returns(&mut self, replies: &mut Vec<u8>) {
         if !replies.is_empty() {
             self.buffer.append_all(replies);
-            self.has_replied = true;
+            self.is_blocked = self.buffer.is_full();
         }
+    }
+}
+
+/// CALLs that were read and can't be served yet, in order.
+#[derive(Default)]
+struct DeferredCalls {
+    calls: VecDeque<Box<[u8]>>,
+    bytes: usize,
+}
+
+impl DeferredCalls {
+    fn push(&mut self, payload: &[u8]) {
+        self.bytes += payload.len();
+        self.calls.push_back(payload.into());
+    }
+
+    fn pop(&mut self) -> Option<Box<[u8]>> {
+        let payload = self.calls.pop_front()?;
+        self.bytes -= payload.len();
+        Some(payload)
+    }
+}
+
+fn is_call(payload: &[u8]) -> bool {
+    let header = Header::unmarshal(&mut Reader::new(payload));
+    header.is_ok_and(|header| header.calltype.is_call())
+}
+
+/// Waits until a CALL of the peer can be served.
+async fn servable(connection: &Connection, buffer: &WriteBuffer, is_blocked: bool) {
+    let limit = connection.options().connection.served_calls;
+    connection.inner.served.fewer_than(limit).await;
+    if is_blocked {
+        buffer.capacity().await;
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tce_runtime::{
-    Communicator, ConnectionEvent, ErrorCode, Proxy,
+    Communicator, ConnectionEvent, ErrorCode, Pending, Proxy,
     config::{ConnectionLimits, Options},
 };
 use tokio::sync::mpsc;
 
 use crate::common::{
-    probe::{BLOB, NOTE, Probe, Server, connect, serve},
+    probe::{BLOB, CALL_BACK, GROW, NOTE, Probe, Server, connect, serve, serve_at},
     raw::RawServer,
     watching::{resident, within},
 };
@@ -61,6 +61,102 @@ async fn large_calls_in_both_directions_complete() {
         echo_blobs(&forward, 16, 64 << 10),
         echo_blobs(&back, 16, 64 << 10)
     );
+}
+
+const SCHEMES: [&str; 2] = ["tcp://127.0.0.1:0", "ws://127.0.0.1:0/"];
+
+/// A server, the client's proxy to it, and the server's proxy to that client.
+async fn both_directions(options: Options, scheme: &str) -> (Server, Proxy, Proxy) {
+    let server = serve_at(scheme, options.clone()).await;
+    let (sender, mut receiver) = mpsc::channel(1);
+    server.adapter.on_event(move |connection, event| {
+        if *event == ConnectionEvent::Connected {
+            sender.try_send(connection.clone()).unwrap();
+        }
+    });
+    let communicator = Communicator::with_options(options);
+    let forward = connect(&communicator, server.endpoint()).await;
+    forward.connection().add_servant(Probe::default());
+    let back = Proxy::new(&within(receiver.recv()).await.unwrap());
+    (server, forward, back)
+}
+
+async fn grow(proxy: &Proxy, calls: usize, size: i32) {
+    let pending: Vec<Pending<Vec<u8>>> =
+        (0..calls).map(|_| proxy.call(&GROW, (size,))).collect();
+    for pending in pending {
+        let answer = within(pending).await.unwrap();
+        assert_eq!(answer.len(), size as usize);
+    }
+}
+
+/// Both sides have more large RETURNs to send than their buffers hold, and each
+/// goes on reading those of the other.
+#[tokio::test]
+async fn large_answers_in_both_directions_complete() {
+    for scheme in SCHEMES {
+        for (calls, size) in [(256, 256 << 10), (1024, 16 << 10), (8192, 4 << 10)] {
+            let (_server, forward, back) = both_directions(Options::default(), scheme).await;
+            tokio::join!(grow(&forward, calls, size), grow(&back, calls, size));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_answers_in_both_directions_complete_on_many_threads() {
+    let (_server, forward, back) = both_directions(Options::default(), SCHEMES[0]).await;
+    tokio::join!(
+        grow(&forward, 256, 256 << 10),
+        grow(&back, 256, 256 << 10)
+    );
+}
+
+async fn call_back(proxy: &Proxy, calls: usize) {
+    let pending: Vec<Pending<String>> =
+        (0..calls).map(|_| proxy.call(&CALL_BACK, ("x",))).collect();
+    for pending in pending {
+        assert_eq!(within(pending).await.unwrap(), "x");
+    }
+}
+
+/// Servants that wait for a RETURN on the connection of their CALL, more of them
+/// than are served at once.
+#[tokio::test]
+async fn nested_calls_complete_at_the_limit_of_served_calls() {
+    for scheme in SCHEMES {
+        for limit in [1, 2, 1024] {
+            let mut options = Options::default();
+            options.connection.served_calls = limit;
+            let (_server, forward, back) = both_directions(options, scheme).await;
+            call_back(&forward, 2500).await;
+            call_back(&back, 2500).await;
+        }
+    }
+}
+
+/// While this side waits for a RETURN it reads on, and refuses what exceeds the
+/// limit of deferred calls. The rest is served, and nothing hangs.
+#[tokio::test]
+async fn calls_beyond_the_limit_of_deferred_bytes_are_refused() {
+    let mut options = Options::default();
+    options.connection.served_calls = 1;
+    options.connection.send_buffer = 16 << 10;
+    let (_server, forward, _back) = both_directions(options, SCHEMES[0]).await;
+    let nested: Pending<String> = forward.call(&CALL_BACK, ("x",));
+    let text = "y".repeat(1 << 10);
+    let more: Vec<Pending<String>> = (0..500).map(|_| forward.call(&CALL_BACK, (&text,))).collect();
+    assert_eq!(within(nested).await.unwrap(), "x");
+    let mut served = 0;
+    for pending in more {
+        match within(pending).await {
+            Ok(answer) => {
+                assert_eq!(answer, text);
+                served += 1;
+            }
+            Err(error) => assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}"),
+        }
+    }
+    assert!(served > 0);
 }
 
 /// A million calls to a peer that pauses between reads: memory stays bounded,
