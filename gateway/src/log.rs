@@ -99,7 +99,9 @@ fn parse(filter: &str) -> Option<EnvFilter> {
     if filter.contains("lapin") {
         return EnvFilter::builder().parse(filter).ok();
     }
-    EnvFilter::builder().parse(format!("{filter},lapin=off")).ok()
+    EnvFilter::builder()
+        .parse(format!("{filter},lapin=off"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ async fn supervise(
     phase: watch::Receiver<ShutdownPhase>,
 ) {
     let inner = &connection.inner;
+    // Declared first, so that it is dropped last.
+    let mut abandon = AbandonOnDrop(Some(&connection));
     let poll_time = inner.settings.options.busy_poll_time;
     let _busy_poll = poll_time.and_then(BusyPoll::begin);
     let mut failures = 0;
@@ -121,7 +123,20 @@ async fn supervise(
             () = ended(&connection, phase.clone()) => break,
         };
     }
+    abandon.0 = None;
     inner.status.send_replace(Status::Closed);
+}
+
+/// Tells later calls that nothing reconnects any more: the task is dropped with
+/// its runtime.
+struct AbandonOnDrop<'a>(Option<&'a Connection>);
+
+impl Drop for AbandonOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.inner.set_status(Status::Abandoned);
+        }
+    }
 }
 
 /// Waits until the connection is closed or the communicator shuts down.
@@ -173,6 +188,12 @@ pub(super) async fn ensure_up(connection: &Connection, deadline: Instant) -> Res
                 return Err(RpcError::new(
                     ErrorCode::ConnectionLost,
                     "the connection is closed",
+                ));
+            }
+            Status::Abandoned => {
+                return Err(RpcError::new(
+                    ErrorCode::ConnectionLost,
+                    "the runtime in which the connection was made has ended: connect again",
                 ));
             }
             Status::Down { attempts, failure } => match (seen, failure) {

@@ -58,6 +58,8 @@ pub(crate) enum Status {
     },
     /// It is closed permanently.
     Closed,
+    /// The runtime in which it was made has ended, and its task with it.
+    Abandoned,
 }
 
 /// A connection to a peer; clones are the same connection.

@@ -75,6 +75,8 @@ pub(super) async fn watch_deadlines(
     publishers: InFlightCounter,
     phase: watch::Receiver<ShutdownPhase>,
 ) {
+    // Also when the runtime ends under this task, no call may wait for ever.
+    let _lose = LoseOnDrop(&calls);
     let watching = async {
         loop {
             calls.await_deadline(None).await;
@@ -86,7 +88,15 @@ pub(super) async fn watch_deadlines(
         () = until_drained(phase, is_done) => {}
     }
     publishers.fewer_than(1).await;
-    calls.lose_all("the message queues of this communicator were closed");
+}
+
+struct LoseOnDrop<'a>(&'a PendingCalls);
+
+impl Drop for LoseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0
+            .lose_all("the message queues of this communicator were closed");
+    }
 }
 
 /// Waits until a shutdown terminates, or drains and `is_done`.
@@ -127,7 +137,6 @@ impl PublisherTask {
             () = async { self.publish_all(opening.await).await } => {}
             () = until_drained(phase, is_done) => {}
         }
-        self.queue.close();
     }
 
     /// Publishes all that comes through the queue, over any number of
@@ -285,6 +294,13 @@ impl PublisherTask {
                 (_, None) => {}
             }
         }
+    }
+}
+
+impl Drop for PublisherTask {
+    /// Also when the runtime ends under the task: later calls fail at once.
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

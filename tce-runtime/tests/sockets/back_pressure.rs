@@ -82,8 +82,7 @@ async fn both_directions(options: Options, scheme: &str) -> (Server, Proxy, Prox
 }
 
 async fn grow(proxy: &Proxy, calls: usize, size: i32) {
-    let pending: Vec<Pending<Vec<u8>>> =
-        (0..calls).map(|_| proxy.call(&GROW, (size,))).collect();
+    let pending: Vec<Pending<Vec<u8>>> = (0..calls).map(|_| proxy.call(&GROW, (size,))).collect();
     for pending in pending {
         let answer = within(pending).await.unwrap();
         assert_eq!(answer.len(), size as usize);
@@ -105,10 +104,7 @@ async fn large_answers_in_both_directions_complete() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_answers_in_both_directions_complete_on_many_threads() {
     let (_server, forward, back) = both_directions(Options::default(), SCHEMES[0]).await;
-    tokio::join!(
-        grow(&forward, 256, 256 << 10),
-        grow(&back, 256, 256 << 10)
-    );
+    tokio::join!(grow(&forward, 256, 256 << 10), grow(&back, 256, 256 << 10));
 }
 
 async fn call_back(proxy: &Proxy, calls: usize) {
@@ -144,7 +140,9 @@ async fn calls_beyond_the_limit_of_deferred_bytes_are_refused() {
     let (_server, forward, _back) = both_directions(options, SCHEMES[0]).await;
     let nested: Pending<String> = forward.call(&CALL_BACK, ("x",));
     let text = "y".repeat(1 << 10);
-    let more: Vec<Pending<String>> = (0..500).map(|_| forward.call(&CALL_BACK, (&text,))).collect();
+    let more: Vec<Pending<String>> = (0..500)
+        .map(|_| forward.call(&CALL_BACK, (&text,)))
+        .collect();
     assert_eq!(within(nested).await.unwrap(), "x");
     let mut served = 0;
     for pending in more {

@@ -41,6 +41,8 @@ mod lost;
 #[cfg(test)]
 mod oneway;
 #[cfg(test)]
+mod runtimes;
+#[cfg(test)]
 mod servants;
 #[cfg(test)]
 mod shutdown;

@@ -1,8 +1,15 @@
 //! Protocol violations, limits and timeouts.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tce_runtime::{
+    Communicator, ConnectionEvent,
     config::{ConnectionLimits, Options},
     wire::Limits,
 };
@@ -17,7 +24,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     common::{
-        probe::{Server, serve_at},
+        probe::{SLEEP, Server, connect, serve_at},
         raw::{Message, int, string},
         watching::{eventually, peak_resident, within},
     },
@@ -45,6 +52,26 @@ async fn ended(server: &Server) {
         server.adapter.connections() == 0
     })
     .await;
+}
+
+/// The time limit of a message begins with the message: neither the handshake nor
+/// an earlier message starts it.
+#[tokio::test]
+async fn a_quiet_client_stays_connected() {
+    let server = serve_at("ws://127.0.0.1:0", Options::default()).await;
+    let mut options = Options::default();
+    options.connection.frame_time = SHORT;
+    let proxy = connect(&Communicator::with_options(options), server.endpoint()).await;
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_lost);
+    proxy.connection().on_event(move |_, event| {
+        flag.store(*event != ConnectionEvent::Connected, Ordering::Relaxed);
+    });
+    for _ in 0..2 {
+        let time = i32::try_from(4 * SHORT.as_millis()).unwrap();
+        within(proxy.call::<_, ()>(&SLEEP, (time,))).await.unwrap();
+    }
+    assert!(!is_lost.load(Ordering::Relaxed), "the connection was lost");
 }
 
 #[tokio::test]

@@ -69,9 +69,12 @@ where
         ..endpoint.clone()
     };
     let config = config(&options.limits);
-    let (socket, _) = client_async_with_config(url.to_string(), Watched::new(socket), Some(config))
-        .await
-        .map_err(refused)?;
+    let (mut socket, _) =
+        client_async_with_config(url.to_string(), Watched::new(socket), Some(config))
+            .await
+            .map_err(refused)?;
+    // The bytes of the handshake are not the beginning of a message.
+    socket.get_mut().has_read = false;
     Ok(halves::split(socket, options.connection.frame_time, peer))
 }
 
