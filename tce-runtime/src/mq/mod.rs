@@ -31,7 +31,7 @@ use crate::{
     },
 };
 use consumer::ConsumerTask;
-use publisher::watch_deadlines;
+use publisher::DeadlineTask;
 use reply_routes::{ReplyRoutes, is_own_name, own_reply_endpoint, random_32};
 
 /// The message queues of a program.
@@ -90,11 +90,11 @@ impl MessageQueues {
         for (endpoint, consumer) in consumers {
             queues.consume(&endpoint, consumer, queues.phase.subscribe());
         }
-        tokio::spawn(watch_deadlines(
-            Arc::clone(&queues.calls),
-            queues.publishers.clone(),
-            queues.phase.subscribe(),
-        ));
+        let deadlines = DeadlineTask {
+            calls: Arc::clone(&queues.calls),
+            publishers: queues.publishers.clone(),
+        };
+        tokio::spawn(deadlines.run(queues.phase.subscribe()));
         Ok(queues)
     }
 

@@ -68,33 +68,33 @@ impl MessageQueues {
     }
 }
 
-/// Fails calls at their deadlines, until the program ends and no task is left
-/// that could complete one.
-pub(super) async fn watch_deadlines(
-    calls: Arc<PendingCalls>,
-    publishers: InFlightCounter,
-    phase: watch::Receiver<ShutdownPhase>,
-) {
-    // Also when the runtime ends under this task, no call may wait for ever.
-    let _lose = LoseOnDrop(&calls);
-    let watching = async {
-        loop {
-            calls.await_deadline(None).await;
-        }
-    };
-    let is_done = || calls.waiting() == 0 && publishers.count() == 0;
-    tokio::select! {
-        () = watching => {}
-        () = until_drained(phase, is_done) => {}
-    }
-    publishers.fewer_than(1).await;
+/// Fails calls at their deadlines. When it is dropped, as its runtime ends, the
+/// calls that are left fail: also if its task has never run.
+pub(super) struct DeadlineTask {
+    pub(super) calls: Arc<PendingCalls>,
+    pub(super) publishers: InFlightCounter,
 }
 
-struct LoseOnDrop<'a>(&'a PendingCalls);
+impl DeadlineTask {
+    /// Runs until the program ends and no task is left that could complete a call.
+    pub(super) async fn run(self, phase: watch::Receiver<ShutdownPhase>) {
+        let watching = async {
+            loop {
+                self.calls.await_deadline(None).await;
+            }
+        };
+        let is_done = || self.calls.waiting() == 0 && self.publishers.count() == 0;
+        tokio::select! {
+            () = watching => {}
+            () = until_drained(phase, is_done) => {}
+        }
+        self.publishers.fewer_than(1).await;
+    }
+}
 
-impl Drop for LoseOnDrop<'_> {
+impl Drop for DeadlineTask {
     fn drop(&mut self) {
-        self.0
+        self.calls
             .lose_all("the message queues of this communicator were closed");
     }
 }

@@ -23,7 +23,10 @@ fn a_call_on_a_connection_of_an_ended_runtime_fails_at_once() {
             let answer: String = proxy.call(&ECHO, ("1",)).await.unwrap();
             assert_eq!(answer, "1");
         });
-        let in_flight: Pending<()> = first.block_on(async { proxy.call(&SLEEP, (10_000,)) });
+        let in_flight: Pending<()> = {
+            let _context = first.enter();
+            proxy.call(&SLEEP, (10_000,))
+        };
         drop(first);
         let start = Instant::now();
         let patient = proxy.with_timeout(Duration::MAX);
