@@ -24,11 +24,13 @@ pub struct ConnectionLimits {
     /// keepalive); the connection is lost if the peer does not answer for about
     /// 30 s more. Default: 60 s; `None` switches it off.
     pub keepalive_time: Option<Duration>,
-    /// The most bytes that wait to be sent. Beyond it callers wait, and a
-    /// connection whose replies wait reads no more calls. Default: 1 MiB.
+    /// The most bytes that wait to be sent. Beyond it callers wait, and calls of a
+    /// peer whose RETURNs wait are not served. Default: 1 MiB.
     pub send_buffer: usize,
-    /// The most calls of a peer that are served at once. Beyond it no more is
-    /// read from this peer until one ends. Default: 1,024.
+    /// The most calls of a peer that are served at once. Further ones wait, up to
+    /// `send_buffer` bytes; beyond that reading from the peer pauses, or, while
+    /// this side waits for RETURNs of the peer, they are refused with
+    /// CONNECT_REJECT. Default: 1,024.
     pub served_calls: usize,
     /// The most calls of this program that are in flight at once on the
     /// connection. Beyond it callers wait. Default: 65,536.
