@@ -391,12 +391,13 @@ impl<'a> StreamReader<'a> {
         let connection = self.connection;
         let inbound = connection.inbound();
         let handler = connection.inner.handler.as_ref();
-        let limits = connection.options().connection;
+        let max_deferred = connection.options().connection.send_buffer;
         let mut rest = chunk;
         let mut gathered = 0;
         loop {
+            let can_serve = self.can_serve();
             let is_paused = match handler {
-                Some(handler) => !self.can_serve() || handler.should_pause(),
+                Some(handler) => !can_serve || handler.should_pause(),
                 None => self.must_pause(),
             };
             if is_paused {
@@ -405,11 +406,9 @@ impl<'a> StreamReader<'a> {
             let Some(frame) = self.deframer.next(&mut rest)? else {
                 break;
             };
-            let is_late = !self.deferred.calls.is_empty()
-                || self.is_blocked
-                || connection.inner.served.count() >= limits.served_calls;
+            let is_late = !can_serve || !self.deferred.calls.is_empty();
             if handler.is_none() && is_late && is_call(frame.payload) {
-                if self.deferred.bytes < limits.send_buffer {
+                if self.deferred.bytes < max_deferred {
                     self.deferred.push(frame.payload);
                 } else {
                     let text = "too many calls wait on this connection";

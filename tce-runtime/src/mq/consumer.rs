@@ -90,7 +90,7 @@ impl ConsumerTask {
     /// broker need the core.
     fn receive_and_poll(&self, delivery: &Delivery, is_draining: bool) {
         let calls = &self.queues.calls;
-        let was_alone = calls.waiting() == 1;
+        let was_alone = self.brings_returns && calls.waiting() == 1;
         self.receive(delivery, is_draining);
         if was_alone && calls.waiting() == 0 {
             bytes_received();
