@@ -218,6 +218,8 @@ async fn pass(number: u64, mut client: TcpStream, mut server: TcpStream, shared:
     let (server_reader, server_writer) = server.split();
     let mut faults = shared.faults.subscribe();
     let is_ended_in_order = tokio::select! {
+        // First, so that no byte passes after a cut.
+        biased;
         _ = faults.wait_for(|faults| number < faults.first_uncut) => false,
         result = async {
             tokio::try_join!(
