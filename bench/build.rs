@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 fn main() -> Result<()> {
-    tce_codegen::configure().compile(&["idl/echo.idl"])?;
+    tce_codegen::configure().compile(&["idl/echo.idl", "idl/soak.idl"])?;
 
     println!("cargo:rerun-if-changed=proto/echo.proto");
     let descriptors = protox::compile(["proto/echo.proto"], ["proto"])?;
