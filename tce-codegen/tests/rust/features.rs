@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tce_codegen::{GeneratedFile, Options, generate};
+use tce_idl::source::SourceFile;
 use tce_idl::{compile, render};
 
 /// The folder of the features' IDL and of the code recorded for it.
@@ -12,6 +13,18 @@ pub(crate) fn golden_dir() -> PathBuf {
 
 /// The code that each `.idl` of the folder gives now, sorted by path.
 pub(crate) fn golden() -> Vec<GeneratedFile> {
+    let mut files: Vec<_> = features().into_iter().flat_map(|it| it.files).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+/// An `.idl` of the folder, with its imports, and the code that it gives.
+pub(crate) struct Feature {
+    pub(crate) idl: String,
+    pub(crate) files: Vec<GeneratedFile>,
+}
+
+pub(crate) fn features() -> Vec<Feature> {
     let entries = golden_dir().read_dir().unwrap();
     let mut features: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     features.retain(|path| path.extension().is_some_and(|extension| extension == "idl"));
@@ -20,19 +33,21 @@ pub(crate) fn golden() -> Vec<GeneratedFile> {
         "no .idl in {}",
         golden_dir().display()
     );
-    let mut files: Vec<_> = features.iter().flat_map(|feature| code(feature)).collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
+    features.iter().map(|path| feature(path)).collect()
 }
 
-fn code(feature: &Path) -> Vec<GeneratedFile> {
+fn feature(path: &Path) -> Feature {
     let options = tce_idl::Options::new().include_dir(golden_dir().join("import"));
-    let compilation = compile(&[feature], &options);
+    let compilation = compile(&[path], &options);
     let Some(model) = compilation.model else {
         panic!(
             "{}",
             render::human(&compilation.diagnostics, &compilation.sources, false)
         );
     };
-    generate(&model, "rust", &Options::default()).unwrap()
+    let sources = compilation.sources.files().iter();
+    Feature {
+        idl: sources.map(SourceFile::text).collect(),
+        files: generate(&model, "rust", &Options::default()).unwrap(),
+    }
 }

@@ -10,6 +10,8 @@ mod golden;
 #[cfg(test)]
 mod lint;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod package;
