@@ -10,8 +10,9 @@ use std::{
 use tce_idl::{
     Options,
     diagnostic::Diagnostic,
-    loader::FileSystem,
+    loader::{self, FileSystem, Loader},
     lock::{self, Lock},
+    model::Model,
     source::SourceMap,
 };
 
@@ -86,6 +87,15 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
             }
         }
     }
+    if let Some(path) = found.first()
+        && let Some((name, file)) = lost(&lock, &model, path, &compilation.sources, &options)
+    {
+        return Err(console.usage_error(format!(
+            "`{name}` would be marked as removed, but {} declares it: name all files that open \
+             its module in one command",
+            file.display()
+        )));
+    }
     if args.check {
         let stale = lock.stale(&model);
         return Ok(check(&stale, &compilation.sources, console)?);
@@ -98,6 +108,38 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
     };
     let path = found.into_iter().next().unwrap_or_else(new_lock);
     Ok(write(&path, &lock.to_string(), console)?)
+}
+
+/// An interface or operation that the lock would lose, and the file that declares it: one beside or
+/// below the lock that was not compiled.
+fn lost(
+    lock: &Lock,
+    model: &Model,
+    path: &Path,
+    sources: &SourceMap,
+    options: &Options,
+) -> Option<(String, PathBuf)> {
+    if !lock.loses(model) {
+        return None;
+    }
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let read: Vec<PathBuf> = sources
+        .files()
+        .iter()
+        .map(|file| FileSystem.identity(file.path()))
+        .collect();
+    loader::idl_files(folder.unwrap_or(Path::new(".")))
+        .into_iter()
+        .filter(|file| !read.contains(&FileSystem.identity(file)))
+        .find_map(|file| {
+            let options = Options {
+                lock_files: Vec::new(),
+                ..options.clone()
+            };
+            let other = tce_idl::compile(&[&file], &options).model?;
+            let name = lock.lost(model, &other).into_iter().next()?;
+            Some((name, loader::plain(&file)))
+        })
 }
 
 /// Shows what `--check` has found.

@@ -1,11 +1,15 @@
 //! From `.idl` files to Rust in one call, for a `build.rs`.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::{Mutex, PoisonError};
 
 use tce_idl::Compilation;
 use tce_idl::diagnostic::{Diagnostic, Severity};
+use tce_idl::model::Model;
 
-use crate::{Backend, Error, MapType, Options, Rust, RustOptions, write};
+use crate::output::replace;
+use crate::{Backend, Error, GeneratedFile, MapType, Options, Rust, RustOptions};
 
 /// Starts the configuration of a build script.
 ///
@@ -109,8 +113,9 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Idl`] with the rendered diagnostics, [`Error::Options`] where an
-    /// option is wrong, [`Error::NoOutDir`] outside a build script, [`Error::Io`]
-    /// where a file can't be written.
+    /// option is wrong, [`Error::NoOutDir`] outside a build script,
+    /// [`Error::WrittenBefore`] where another call has written other code to a
+    /// file, [`Error::Io`] where a file can't be written.
     pub fn compile(&self, files: &[impl AsRef<Path>]) -> Result<(), Error> {
         let cargo_out_dir = std::env::var_os("OUT_DIR").map(PathBuf::from);
         let options = tce_idl::Options {
@@ -136,7 +141,9 @@ impl Config {
         let options = Options {
             rust: self.rust.clone(),
         };
-        write(&Rust.generate(model, &options)?, &out_dir)
+        let files = Rust.generate(model, &options)?;
+        record(model, &files, &out_dir)?;
+        replace(&files, &out_dir)
     }
 
     /// What cargo is told, after errors too, so that it runs the script again when
@@ -162,6 +169,42 @@ impl Config {
             .map(|warning| format!("warning={}", one_line(warning, compilation)));
         inputs.chain(warnings).collect()
     }
+}
+
+/// What this process has written to a file.
+struct WrittenFile {
+    /// The IDL files that it comes from.
+    sources: Vec<String>,
+    contents: String,
+}
+
+/// The files that all calls of [`Config::compile`] in this process have written.
+/// Files of earlier runs are not among them: cargo keeps `OUT_DIR`, and an IDL
+/// file may be renamed or split between two builds.
+static WRITTEN: Mutex<BTreeMap<PathBuf, WrittenFile>> = Mutex::new(BTreeMap::new());
+
+/// Records the files that are to be written, each for a module of the model.
+fn record(model: &Model, files: &[GeneratedFile], dir: &Path) -> Result<(), Error> {
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (module, file) in model.modules.iter().zip(files) {
+        let path = dir.join(&file.path);
+        let key = absolute(&path).unwrap_or_else(|_| path.clone());
+        if let Some(before) = written.get(&key)
+            && before.contents != file.contents
+        {
+            return Err(Error::WrittenBefore {
+                path,
+                old: before.sources.clone(),
+                new: module.files.clone(),
+            });
+        }
+        let file = WrittenFile {
+            sources: module.files.clone(),
+            contents: file.contents.clone(),
+        };
+        written.insert(key, file);
+    }
+    Ok(())
 }
 
 /// `path:line:column: message (TCE0001)`: cargo shows warnings line by line.

@@ -147,6 +147,35 @@ pub enum Error {
         /// The error of the system.
         source: std::io::Error,
     },
+    /// A generated file would replace one that comes from another IDL file, whose
+    /// declarations would be lost, and whose interfaces may have the same indices.
+    #[error(
+        "`{}` was generated from {}, and would be replaced by code from {}: compile all files of \
+         a module in one call; if one no longer exists, delete `{}`",
+        path.display(), old.join(" and "), new.join(" and "), path.display()
+    )]
+    OtherSources {
+        /// The file.
+        path: PathBuf,
+        /// The IDL files that it was generated from.
+        old: Vec<String>,
+        /// The IDL files of the code that would replace it.
+        new: Vec<String>,
+    },
+    /// An earlier `compile` of the same build script has written other code to a file.
+    #[error(
+        "`{}` was written from {} by an earlier `compile` of this build script, and would be \
+         replaced by other code from {}: compile all files in one call, or set another `out_dir`",
+        path.display(), old.join(" and "), new.join(" and ")
+    )]
+    WrittenBefore {
+        /// The file.
+        path: PathBuf,
+        /// The IDL files that were compiled to it.
+        old: Vec<String>,
+        /// The IDL files of the code that would replace it.
+        new: Vec<String>,
+    },
     /// No output folder was set, and `OUT_DIR` is set only in a build script.
     #[error("no output folder: call `out_dir`, or run in a build script, where OUT_DIR is set")]
     NoOutDir,

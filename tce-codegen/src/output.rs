@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::source::MARK;
+use crate::source::origins;
 use crate::{Error, GeneratedFile};
 
 /// A file on disk that isn't what the compiler would write.
@@ -35,8 +35,25 @@ pub enum Staleness {
 /// cargo builds nothing again because of it.
 ///
 /// # Errors
+/// [`Error::OtherSources`], before anything is written, if a file in `dir` was
+/// generated from an IDL file that its new contents don't come from;
 /// [`Error::Io`], at the first file that can't be read or written.
 pub fn write(files: &[GeneratedFile], dir: &Path) -> Result<(), Error> {
+    for file in files {
+        let path = dir.join(&file.path);
+        let old = read(&path)?.and_then(|found| origins(&found));
+        let new = origins(file.contents.as_bytes()).unwrap_or_default();
+        if let Some(old) = old
+            && old.iter().any(|name| !new.contains(name))
+        {
+            return Err(Error::OtherSources { path, old, new });
+        }
+    }
+    replace(files, dir)
+}
+
+/// Like [`write()`], whatever the files in `dir` were generated from.
+pub(crate) fn replace(files: &[GeneratedFile], dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(at(dir))?;
     for file in files {
         let path = dir.join(&file.path);
@@ -94,10 +111,7 @@ fn leftovers(files: &[GeneratedFile], dir: &Path) -> Result<BTreeSet<PathBuf>, E
 
 fn is_generated(path: &Path) -> Result<bool, Error> {
     let contents = if path.is_file() { read(path)? } else { None };
-    let first_line = contents
-        .as_deref()
-        .and_then(|c| c.split(|byte| *byte == b'\n').next());
-    Ok(first_line.is_some_and(|line| String::from_utf8_lossy(line).contains(MARK)))
+    Ok(contents.is_some_and(|contents| origins(&contents).is_some()))
 }
 
 /// The bytes of a file; `None` if it does not exist.

@@ -35,7 +35,7 @@ files are included. The same IDL gives the same files.
 
 Exit status: 0 the files are written, 1 the IDL has errors or the folder can't be
 written, 2 the command line or a tce.toml is wrong, or the folder has a file of the same
-name that tce doc did not write.")]
+name that tce doc did not write, or pages of other IDL files.")]
 pub(crate) struct Args {
     /// IDL files, and folders of them
     #[arg(required = true, value_name = "FILE")]
@@ -61,9 +61,11 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         return Ok(ExitCode::FAILURE);
     };
     let site = site::files(model, &args.title);
-    match folder::write(&site, &args.out) {
-        Ok(()) => {
-            let count = Count(site.len(), "file");
+    let sources = compilation.sources.files().iter();
+    let sources: Vec<PathBuf> = sources.map(|file| file.path().to_owned()).collect();
+    match folder::write(site, &files, &sources, &args.out) {
+        Ok(written) => {
+            let count = Count(written, "file");
             let start = args.out.join(Path::new(links::START_PAGE));
             writeln!(
                 console.out,
@@ -72,7 +74,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error @ WriteError::Foreign(_)) => Err(console.usage_error(error)),
+        Err(error @ (WriteError::Foreign(_) | WriteError::OtherSources { .. })) => {
+            Err(console.usage_error(error))
+        }
         Err(error @ WriteError::Io { .. }) => Ok(console.fail(error)?),
     }
 }

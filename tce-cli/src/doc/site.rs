@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tce_idl::model::{Model, Type};
 
 use super::{
-    folder::{MARK, SiteFile},
+    folder::{ENTRIES, MARK, SiteFile},
     links::{Links, START_PAGE, WIRE_PAGE, anchor},
     pages, prose,
     usage::UsageIndex,
@@ -33,7 +33,7 @@ pub(super) fn files(model: &Model, title: &str) -> Vec<SiteFile> {
     }
     files.push(asset("style.css", STYLE));
     files.push(asset("search.js", SCRIPT));
-    files.push(asset("entries.js", &search_index(&links)));
+    files.push(asset(ENTRIES, &search_index(&links)));
     files
 }
 
@@ -59,7 +59,7 @@ fn html_page(links: &Links<'_>, title: &str, heading: &str, body: &Markup) -> St
                     @if heading != title { " – " (title) }
                 }
                 link rel="stylesheet" href="style.css";
-                script src="entries.js" defer {}
+                script src=(ENTRIES) defer {}
                 script src="search.js" defer {}
             }
             body {

@@ -157,3 +157,25 @@ fn an_output_folder_that_is_a_file_is_named() {
         .exits(1)
         .complains("error: gen");
 }
+
+#[test]
+fn code_from_other_files_is_not_replaced() {
+    let folder = folder(&[
+        ("a.idl", "module m { interface IA { void a(); }; }"),
+        ("b.idl", "module m { interface IB { void b(); }; }"),
+    ]);
+    let compile = |files: &[&str]| {
+        tce_in(
+            folder.path(),
+            &[&["compile", "-o", "gen", "-i"], files].concat(),
+        )
+    };
+    compile(&["a.idl"]).exits(0);
+    compile(&["a.idl"]).exits(0);
+    let refused = compile(&["b.idl"]).exits(1);
+    refused.complains("`gen/m.rs` was generated from a.idl");
+    let code = fs::read_to_string(folder.path().join("gen/m.rs")).unwrap();
+    assert!(code.contains("IAPrx") || code.contains("IaPrx"), "{code}");
+    let both = compile(&["a.idl", "-i", "b.idl"]).exits(0);
+    assert_eq!(both.out, "wrote gen/m.rs\n");
+}

@@ -160,6 +160,33 @@ fn the_same_idl_gives_the_same_bytes_and_old_pages_are_deleted() {
 }
 
 #[test]
+fn pages_of_other_files_are_not_replaced() {
+    let folder = folder(&[
+        ("a.idl", "module a { interface A { void a(); }; }"),
+        ("idl/b.idl", "module b { interface B { void b(); }; }"),
+        ("idl/common.idl", "module c { struct Id { int n; }; }"),
+    ]);
+    let doc = |files: &[&str]| tce_in(folder.path(), &[&["doc", "-o", "out/site"], files].concat());
+    doc(&["a.idl"]).exits(0);
+    let before = site(&folder.path().join("out/site"));
+    let refused = doc(&["idl"])
+        .exits(2)
+        .complains("`out/site` documents a.idl, too");
+    assert!(refused.err.contains("name all files"), "{}", refused.err);
+    assert_eq!(site(&folder.path().join("out/site")), before);
+    // The same files, more files, an absolute path, and a file that no longer exists.
+    doc(&["./idl/../a.idl"]).exits(0);
+    let absolute = folder.path().join("a.idl");
+    doc(&["idl", absolute.to_str().unwrap()]).exits(0);
+    doc(&["idl/b.idl", "a.idl"])
+        .exits(2)
+        .complains("common.idl");
+    fs::remove_file(folder.path().join("a.idl")).unwrap();
+    doc(&["idl"]).exits(0);
+    assert!(!folder.path().join("out/site/module.a.html").exists());
+}
+
+#[test]
 fn foreign_files_are_not_overwritten() {
     let folder = folder(&[("shop.idl", SHOP), ("site/style.css", "body {}")]);
     tce_in(folder.path(), &["doc", "shop.idl", "-o", "site"])

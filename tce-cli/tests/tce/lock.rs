@@ -189,3 +189,29 @@ fn a_lock_that_cannot_be_written_is_named() {
         .exits(1)
         .complains("error: can't write idl/tce.lock: ");
 }
+
+#[test]
+fn entries_of_a_file_that_is_not_named_are_kept() {
+    let folder = folder(&[
+        (
+            "idl/a.idl",
+            "module m { [index=0] interface A { void a(); }; }",
+        ),
+        (
+            "idl/b.idl",
+            "module m { [index=1] interface B { void b(); }; }",
+        ),
+    ]);
+    let lock = |files: &[&str]| tce_in(folder.path(), &[&["lock"], files].concat());
+    lock(&["idl"]).exits(0);
+    let before = text(folder.path());
+    let alone = lock(&["idl/b.idl"]).exits(2);
+    let message = "`m.A` would be marked as removed, but idl/a.idl declares it";
+    alone.complains(message);
+    lock(&["--check", "idl/b.idl"]).exits(2).complains(message);
+    assert_eq!(text(folder.path()), before);
+    // A file that is gone, or no longer declares it, does not keep the entry.
+    fs::write(folder.path().join("idl/a.idl"), "module m {}").unwrap();
+    lock(&["idl/b.idl"]).exits(0);
+    assert!(text(folder.path()).contains("m.A = 0 retired\n"));
+}

@@ -3,7 +3,10 @@
 use std::fs;
 use std::time::SystemTime;
 
-use tce_codegen::{GeneratedFile, Options, StaleFile, Staleness, check, generate, write};
+use tce_codegen::{
+    Error, GeneratedFile, Options, StaleFile, Staleness, check, configure, generate, write,
+};
+use tce_idl::loader::Memory;
 use tempfile::tempdir;
 
 fn code(idl: &str) -> Vec<GeneratedFile> {
@@ -18,6 +21,88 @@ fn what_is_written_is_up_to_date() {
     let folder = dir.path().join("made/on/the/way");
     write(&files, &folder).unwrap();
     assert_eq!(check(&files, &folder).unwrap(), []);
+}
+
+/// The code of files, each with its name.
+fn code_of(files: &[(&str, &str)]) -> Vec<GeneratedFile> {
+    let loader = files
+        .iter()
+        .fold(Memory::new(), |loader, (name, idl)| loader.with(name, *idl));
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    let compilation = tce_idl::compile_with(&loader, &names, &tce_idl::Options::new());
+    generate(&compilation.model.unwrap(), "rust", &Options::default()).unwrap()
+}
+
+const A: (&str, &str) = (
+    "a.idl",
+    "module m { struct A { int x; }; interface IA { A get(); }; }",
+);
+const B: (&str, &str) = (
+    "b.idl",
+    "module m { struct B { int y; }; interface IB { B get(); }; }",
+);
+
+#[test]
+fn code_from_other_files_is_not_replaced() {
+    let dir = tempdir().unwrap();
+    write(&code_of(&[A]), dir.path()).unwrap();
+    let before = fs::read_to_string(dir.path().join("m.rs")).unwrap();
+    // Nothing is written, not even a module that only `b.idl` opens.
+    let more = (B.0, &*format!("{} module alone {{}}", B.1));
+    let error = write(&code_of(&[more]), dir.path()).unwrap_err();
+    assert!(matches!(error, Error::OtherSources { .. }));
+    let message = error.to_string();
+    for part in ["m.rs` was generated from a.idl", "from b.idl", "one call"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(fs::read_to_string(dir.path().join("m.rs")).unwrap(), before);
+    assert!(!dir.path().join("alone.rs").exists());
+    // The same file may change, and another may be added to the call.
+    write(
+        &code_of(&[(A.0, "module m { struct C { int x; }; }")]),
+        dir.path(),
+    )
+    .unwrap();
+    write(&code_of(&[A, B]), dir.path()).unwrap();
+    write(&code_of(&[A]), dir.path()).unwrap_err();
+    // A file that is gone is replaced after its code is deleted, as the error says.
+    fs::remove_file(dir.path().join("m.rs")).unwrap();
+    write(&code_of(&[A]), dir.path()).unwrap();
+}
+
+#[test]
+fn one_build_script_does_not_write_a_module_twice() {
+    let dir = tempdir().unwrap();
+    let out = dir.path().join("out");
+    let common = ("common.idl", "module common { struct Id { int n; }; }");
+    let user = (
+        "user.idl",
+        "import common\nmodule user { sequence<common::Id> Ids; }",
+    );
+    // Files of the same name in two folders are two files.
+    let other = ("other/a.idl", B.1);
+    for (name, idl) in [A, B, common, user, other] {
+        fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(name), idl).unwrap();
+    }
+    let compile = |name: &str| configure().out_dir(&out).compile(&[dir.path().join(name)]);
+    compile("a.idl").unwrap();
+    for name in ["b.idl", "other/a.idl"] {
+        let error = compile(name).unwrap_err();
+        assert!(matches!(error, Error::WrittenBefore { .. }), "{error}");
+        let message = error.to_string();
+        for part in ["m.rs`", "a.idl by an earlier", name, "in one call"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+    let code = fs::read_to_string(out.join("m.rs")).unwrap();
+    assert!(code.contains("struct A "), "{code}");
+    // A module that two calls import is the same both times.
+    compile("common.idl").unwrap();
+    compile("user.idl").unwrap();
+    // Other options give other code for it.
+    let options = configure().runtime("my_tce").out_dir(&out);
+    options.compile(&[dir.path().join("user.idl")]).unwrap_err();
 }
 
 #[test]

@@ -132,6 +132,38 @@ impl Lock {
         });
     }
 
+    /// Whether [`update`](Self::update) would mark an entry as retired or drop it.
+    #[must_use]
+    pub fn loses(&self, model: &Model) -> bool {
+        !self.leaving(model).is_empty()
+    }
+
+    /// The interfaces and operations that [`update`](Self::update) would mark as
+    /// retired although `other` declares them, the model of a file that opens the
+    /// same module and was not compiled with the others.
+    #[must_use]
+    pub fn lost(&self, model: &Model, other: &Model) -> Vec<String> {
+        let leaving = self.leaving(model);
+        let declared = items(other).into_iter().map(|item| item.name);
+        declared
+            .filter(|name| leaving.contains(name.as_str()))
+            .collect()
+    }
+
+    /// The entries in use that are not in use after an update.
+    fn leaving(&self, model: &Model) -> BTreeSet<&str> {
+        let mut updated = self.clone();
+        updated.update(model);
+        let is_used = |lock: &Self, name: &str| {
+            let entry = lock.entries.get(name);
+            entry.is_some_and(|entry| !entry.retired)
+        };
+        let names = self.entries.keys().map(String::as_str);
+        names
+            .filter(|name| is_used(self, name) && !is_used(&updated, name))
+            .collect()
+    }
+
     /// Reads a lock file.
     ///
     /// # Errors
