@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
-use crate::source::{FileId, SourceMap};
+use crate::source::{self, FileId, SourceMap};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
@@ -202,7 +202,9 @@ pub(crate) fn add_text(
         }
         Err(error) => {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let valid = String::from_utf8_lossy(valid);
+            // A text that ends with a line end has one line more.
+            let line = source::lines_with_ends(&format!("{valid}.")).count();
             let message = format!(
                 "`{}` is not UTF-8: line {line} has an invalid byte",
                 path.display()

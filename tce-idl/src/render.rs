@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Label, Severity};
-use crate::source::{FileId, SourceMap, Span};
+use crate::source::{self, FileId, SourceFile, SourceMap, Span};
 
 /// Longer lines are cut to the part around the label: one line can be a whole file.
 const MAX_CONTEXT_BYTES: usize = 2000;
@@ -92,23 +92,30 @@ fn snippet<'a>(
         .max()
         .unwrap_or_default();
     let (lines, line_start) = source.lines(first, last);
-    let window = clip(source.text(), lines, first as usize..last as usize);
+    let window = clip(source, lines, first as usize..last as usize);
     let base = window.start;
     let within = |offset: u32| (offset as usize).clamp(base, window.end) - base;
     let annotations = here().map(|(label, kind)| {
         let annotation = kind.span(within(label.span.start)..within(label.span.end));
         annotation.label((!label.text.is_empty()).then_some(label.text.as_str()))
     });
-    Snippet::source(&source.text()[window.clone()])
+    // The renderer does not end a line at CR alone.
+    let lines = source::lines_with_ends(&source.text()[window.clone()]);
+    let lines = lines.flat_map(|line| match line.strip_suffix('\r') {
+        Some(line) => [line, "\n"],
+        None => [line, ""],
+    });
+    Snippet::source(lines.collect::<String>())
         .path(source.path().to_string_lossy())
         .line_start(line_start)
         .annotations(annotations)
 }
 
 /// `lines` cut to the part around `label`, on character boundaries.
-fn clip(text: &str, lines: Range<usize>, label: Range<usize>) -> Range<usize> {
-    let newlines = text.as_bytes()[lines.clone()].split(|byte| *byte == b'\n');
-    if newlines.map(<[u8]>::len).max().unwrap_or_default() <= MAX_CONTEXT_BYTES {
+fn clip(file: &SourceFile, lines: Range<usize>, label: Range<usize>) -> Range<usize> {
+    let text = file.text();
+    let shown = source::lines(&text[lines.clone()]);
+    if shown.map(str::len).max().unwrap_or_default() <= MAX_CONTEXT_BYTES {
         return lines;
     }
     let start = label

@@ -76,10 +76,7 @@ impl SourceFile {
     /// A file with this text, from which a byte-order mark was removed.
     #[must_use]
     pub fn new(path: PathBuf, text: String) -> Self {
-        let after_newline = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n');
-        let line_starts = std::iter::once(0)
-            .chain(after_newline.map(|(_, next)| next))
-            .collect();
+        let line_starts = line_starts(&text);
         Self {
             path,
             text,
@@ -167,6 +164,53 @@ impl SourceFile {
             .map_or(self.text.len(), |next| *next as usize);
         (self.line_starts[first - 1] as usize..stop, first)
     }
+}
+
+/// The first byte of each line. The last line has no end.
+fn line_starts(text: &str) -> Vec<u32> {
+    let mut starts = vec![0];
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let is_end = match byte {
+            b'\n' => true,
+            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        if is_end {
+            starts.push(count(at + 1));
+        }
+    }
+    starts
+}
+
+/// The lines of a text, each with its end: LF, CR LF, or CR alone, as in editors
+/// and in the language server protocol.
+///
+/// ```
+/// let lines: Vec<_> = tce_idl::source::lines_with_ends("a\r\n\rb\nc").collect();
+/// assert_eq!(lines, ["a\r\n", "\r", "b\n", "c"]);
+/// ```
+pub fn lines_with_ends(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = match rest.find(['\n', '\r']) {
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + 1,
+            None => rest.len(),
+        };
+        let (line, after) = rest.split_at(end);
+        rest = after;
+        Some(line)
+    })
+}
+
+/// The lines of a text, without their ends: like [`str::lines`], and CR alone ends
+/// a line too.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    lines_with_ends(text).map(|line| line.trim_end_matches(['\r', '\n']))
 }
 
 /// Converts a number of lines or characters, which is at most the number of bytes of a text.

@@ -145,3 +145,19 @@ fn permissions_and_links_are_kept() {
     let left = fs::read_dir(folder.path().join("real")).unwrap().count();
     assert_eq!(left, 1, "a temporary file is left over");
 }
+
+#[test]
+fn crlf_stays_and_a_message_names_what_is_not_visible() {
+    let text = "module m {\r\n    interface I {\r\n        void a();\r\n    };\r\n}\r\n";
+    let mixed = text.replace("I {\r\n", "I {\n");
+    let folder = folder(&[("w.idl", text), ("mixed.idl", &mixed)]);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    tce_in(folder.path(), &["fmt", "--check", "w.idl"]).exits(0);
+    tce_in(folder.path(), &["fmt", "w.idl"]).exits(0);
+    assert_eq!(read("w.idl"), text);
+    tce_in(folder.path(), &["fmt", "--check", "mixed.idl"])
+        .exits(1)
+        .complains("the line ends with CR LF, and should end with LF");
+    tce_in(folder.path(), &["fmt", "mixed.idl"]).exits(0);
+    assert_eq!(read("mixed.idl"), text.replace('\r', ""));
+}

@@ -79,6 +79,7 @@ codes! {
     OutsideModule = "TCE0110" Error "outside-module": "A declaration is outside of any module.";
     UnnamedType = "TCE0111" Error "unnamed-type": "A sequence or dictionary type is used without a declaration that names it.";
     MisplacedAnnotation = "TCE0112" Error "misplaced-annotation": "An annotation is not before an interface or an operation.";
+    HiddenText = "TCE0113" Warning "hidden-text": "A comment or string has a character that makes editors show other text than the compiler reads.";
 
     UnknownType = "TCE0200" Error "unknown-type": "A type is not declared.";
     UnknownModule = "TCE0201" Error "unknown-module": "A module is not declared in any file that was read.";

@@ -1,5 +1,6 @@
 //! The lexemes of a file: its words and punctuation marks, each with the comments before it.
 
+use crate::source::lines_with_ends;
 use crate::syntax::Token;
 
 /// A word or a punctuation mark.
@@ -82,7 +83,9 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
 /// The number of line breaks between `end` and `start`, at most 2; 1 at the start of the file.
 fn newlines(text: &str, end: Option<usize>, start: usize) -> usize {
     let Some(end) = end else { return 1 };
-    text[end..start].matches('\n').count().min(2)
+    let lines = lines_with_ends(&text[end..start]);
+    let ends = lines.filter(|line| line.ends_with(['\n', '\r']));
+    ends.take(2).count()
 }
 
 /// Adds the optional `;` after imports.

@@ -2,7 +2,8 @@
 //!
 //! Only space between tokens changes, and optional `;`: after an `import` it is
 //! added, elsewhere it is removed. Comments keep their positions, and
-//! documentation stays before its declaration. Formatting is idempotent.
+//! documentation stays before its declaration. Lines end with CR LF if all lines
+//! of the text do, else with LF. Formatting is idempotent.
 
 mod lexemes;
 mod print;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};
-use crate::source::{FileId, SourceMap, Span};
+use crate::source::{self, FileId, SourceMap, Span};
 use crate::syntax;
 
 /// The result of formatting one file.
@@ -38,34 +39,72 @@ impl Formatted {
         let path = source.path().display();
         let message = format!("`{path}` is not in canonical layout");
         let diagnostic = Diagnostic::new(Code::Layout, message);
-        let diagnostic = match first_difference(source.text(), text) {
-            Some((span, "")) => diagnostic.at(span, "should be empty"),
-            Some((span, line)) => diagnostic.at(span, format!("should be `{line}`")),
-            // Only a byte-order mark or the end of the file differs.
-            None => diagnostic,
-        };
-        Some(diagnostic.help("`tce fmt` formats it"))
+        let help = "`tce fmt` formats it";
+        Some(match first_difference(source.text(), text) {
+            Some((span, what)) => diagnostic.at(span, what).help(help),
+            None => diagnostic.help("`tce fmt` removes the byte-order mark at its start"),
+        })
     }
 }
 
-/// The position of the first line of `old` that differs from `new`, and that line of `new`.
-fn first_difference<'n>(old: &str, new: &'n str) -> Option<(Span, &'n str)> {
+/// The position of the first line of `old` that differs from `new`, and how. A
+/// difference that is not visible is described.
+fn first_difference(old: &str, new: &str) -> Option<(Span, String)> {
     let mut start = 0;
-    let mut lines = new.split('\n');
-    for line in old.split('\n') {
-        let wanted = lines.next().unwrap_or_default();
+    let mut wanted_lines = source::lines_with_ends(new);
+    for line in source::lines_with_ends(old) {
+        let wanted = wanted_lines.next().unwrap_or_default();
         if line != wanted {
-            let bytes = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            let span = Span {
-                file: FileId(0),
-                start: bytes(start),
-                end: bytes(start + line.trim_end().len()),
-            };
-            return Some((span, wanted));
+            let span = span(start, line.trim_end().len());
+            return Some((span, line_difference(line, wanted)));
         }
-        start += line.len() + 1;
+        start += line.len();
     }
-    None
+    let missing = wanted_lines.next()?;
+    Some((
+        span(start, 0),
+        format!("should be `{}`", missing.trim_end()),
+    ))
+}
+
+/// How a line differs from the one that it should be; both have their ends.
+fn line_difference(line: &str, wanted: &str) -> String {
+    let bare = |line: &str| line.trim_end_matches(['\r', '\n']).len();
+    let (text, end) = line.split_at(bare(line));
+    let (wanted_text, wanted_end) = wanted.split_at(bare(wanted));
+    if text == wanted_text && !wanted.is_empty() {
+        let end = end_name(end);
+        let wanted_end = end_name(wanted_end);
+        return format!("the line ends with {end}, and should end with {wanted_end}");
+    }
+    if text.trim_end() == wanted_text && !wanted.is_empty() {
+        return "spaces at the end of the line should be removed".to_owned();
+    }
+    if text.contains('\t') && text.replace('\t', " ").trim() == wanted_text.trim() {
+        return format!("tabs should be spaces: `{wanted_text}`");
+    }
+    match wanted_text {
+        "" => "should be empty".to_owned(),
+        text => format!("should be `{text}`"),
+    }
+}
+
+fn end_name(end: &str) -> &'static str {
+    match end {
+        "" => "the file",
+        "\n" => "LF",
+        "\r" => "CR alone",
+        _ => "CR LF",
+    }
+}
+
+fn span(start: usize, length: usize) -> Span {
+    let bytes = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Span {
+        file: FileId(0),
+        start: bytes(start),
+        end: bytes(start + length),
+    }
 }
 
 /// Formats a text in canonical layout.
@@ -131,7 +170,17 @@ fn layout(id: FileId, sources: &SourceMap) -> (Option<String>, Vec<Diagnostic>) 
     syntax::read(id, source, &mut sink);
     let text = (!sink.has_errors()).then(|| {
         let tokens = syntax::tokens(id, source);
-        print::print(&lexemes::lexemes(source.text(), &tokens))
+        let text = print::print(&lexemes::lexemes(source.text(), &tokens));
+        match ends_with_crlf(source.text()) {
+            true => text.replace('\n', "\r\n"),
+            false => text,
+        }
     });
     (text, sink.finish())
+}
+
+/// Whether all lines of a text that has some end with CR LF.
+fn ends_with_crlf(text: &str) -> bool {
+    let mut ended = source::lines_with_ends(text).filter(|line| line.ends_with(['\r', '\n']));
+    text.contains("\r\n") && ended.all(|line| line.ends_with("\r\n"))
 }

@@ -1,6 +1,7 @@
 //! Lexemes to text.
 
 use super::lexemes::{Comment, Lexeme, is_redundant};
+use crate::source;
 
 /// The most columns of an operation on one line.
 const WIDTH: usize = 100;
@@ -69,7 +70,7 @@ fn between(last: &str, next: &str, depth: usize) -> BlankLine {
 /// every line begins with `*`, these are aligned; otherwise the lines keep their
 /// indentation relative to each other. The text of documentation does not change.
 fn indented_comment(comment: &str, indent: usize) -> String {
-    let mut lines = comment.lines().map(str::trim_end);
+    let mut lines = source::lines(comment).map(str::trim_end);
     let mut out = lines.next().unwrap_or_default().to_owned();
     let rest: Vec<&str> = lines.collect();
     let is_framed = rest

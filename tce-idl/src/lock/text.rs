@@ -9,7 +9,7 @@ use std::fmt;
 use super::{Lock, LockEntry, scope};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::resolve::parse_index;
-use crate::source::{FileId, Span};
+use crate::source::{FileId, Span, lines_with_ends};
 
 /// The first lines of every lock file.
 const HEAD: &str = "\
@@ -48,7 +48,7 @@ impl fmt::Display for Lock {
 pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Option<Lock> {
     let mut reader = LockReader::default();
     let mut start = 0;
-    for line in text.split_inclusive('\n') {
+    for line in lines_with_ends(text) {
         let words = line.trim();
         let indent = line.len() - line.trim_start().len();
         let span = span(file, start + indent, words.len());

@@ -55,7 +55,7 @@ fn comments(text: &str) -> Vec<String> {
         } else if let Some(block) = rest.strip_prefix("/*") {
             block.find("*/").unwrap() + 4
         } else {
-            rest.find('\n').unwrap_or(rest.len())
+            rest.find(['\n', '\r']).unwrap_or(rest.len())
         };
         if !rest.starts_with('"') {
             found.push(bare(&rest[..end]));
@@ -84,14 +84,18 @@ fn laid_out(text: &str) -> String {
         comments(text),
         "{formatted}\nfrom:\n{text}"
     );
-    let lines = formatted.lines();
-    assert!(!formatted.contains("\r\n"), "{formatted}");
-    assert!(
-        lines.clone().all(|line| line == line.trim_end()),
-        "{formatted}"
-    );
-    assert!(!formatted.starts_with('\n'), "{formatted}");
-    assert!(formatted.is_empty() || formatted.ends_with('\n') && !formatted.ends_with("\n\n"));
+    let end = if formatted.contains('\r') {
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+        "\r\n"
+    } else {
+        "\n"
+    };
+    let lines: Vec<&str> = formatted.split(end).collect();
+    let is_trimmed = |line: &&str| *line == line.trim_end() && !line.contains(['\r', '\n']);
+    assert!(lines.iter().all(is_trimmed), "{formatted:?}");
+    assert!(formatted.is_empty() || !lines[0].is_empty(), "{formatted}");
+    let ending = lines.len().checked_sub(2).map(|last| &lines[last..]);
+    assert!(formatted.is_empty() || ending.is_some_and(|it| !it[0].is_empty() && it[1].is_empty()));
     formatted
 }
 
@@ -155,20 +159,72 @@ fn a_text_with_syntax_errors_is_not_formatted() {
     }
 }
 
+/// What `tce fmt` makes of a text, and what `tce fmt --check` says of it.
+fn formatted(text: &str) -> (String, String) {
+    let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
+    let said: Vec<_> = formatted.difference().into_iter().collect();
+    let said = render::human(&said, &formatted.sources, false);
+    let text = formatted.text.unwrap();
+    assert_eq!(formatted.changed, !said.is_empty());
+    (text, said)
+}
+
 #[test]
-fn byte_order_marks_and_line_endings_are_changes() {
-    let good = "module m {}\n";
-    for (text, changed) in [
-        (good, false),
-        ("\u{feff}module m {}\n", true),
-        ("module m {}\r\n", true),
-        ("module m {}", true),
+fn line_ends_that_are_all_alike_stay() {
+    let good = "module m {\n    // a\n    sequence<int> L;\n}\n";
+    for text in [good.to_owned(), good.replace('\n', "\r\n")] {
+        assert_eq!(formatted(&text), (text.clone(), String::new()));
+        assert_eq!(format(&text).unwrap(), text);
+        let wide = text.replace("int", " int ");
+        assert_eq!(format(&wide).unwrap(), text);
+    }
+}
+
+#[test]
+fn differences_that_are_not_visible_are_named() {
+    let good = "module m {\n    sequence<int> L;\n}\n";
+    for (text, what) in [
+        (format!("\u{feff}{good}"), "removes the byte-order mark"),
+        (
+            good.replace("L;\n", "L;\r\n"),
+            "2:1 \
+             the line ends with CR LF, and should end with LF",
+        ),
+        (
+            good.replace('\n', "\r"),
+            "1:1 the line ends with CR alone, and should end with LF",
+        ),
+        (
+            good.replace("{\n", "{\r"),
+            "1:1 the line ends with CR alone, and should end with LF",
+        ),
+        (
+            good.trim_end().to_owned(),
+            "3:1 the line ends with the file, and should end with LF",
+        ),
+        (
+            good.replace("L;", "L; \t"),
+            "2:1 spaces at the end of the line should be removed",
+        ),
+        (format!("{good}\n"), "4:1 should be empty"),
+        (
+            good.replace("    ", "\t"),
+            "2:1 tabs should be spaces: ` sequence<int> L;`",
+        ),
     ] {
-        let formatted = format_file(&Memory::new().with("a.idl", text), Path::new("a.idl"));
-        assert_eq!(formatted.text.as_deref(), Some(good), "{text:?}");
-        assert_eq!(formatted.changed, changed, "{text:?}");
-        assert_eq!(formatted.difference().is_some(), changed, "{text:?}");
-        assert_eq!(format(text).unwrap(), good);
+        let (laid_out, said) = formatted(&text);
+        assert_eq!(laid_out, good, "{text:?}");
+        assert_eq!(format(&text).unwrap(), good, "{text:?}");
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let place = words.iter().find_map(|word| word.strip_prefix("a.idl:"));
+        let said = format!(
+            "{} {}",
+            place.unwrap_or_default(),
+            words.join(" ").replace('^', "")
+        );
+        let (at, text) = what.split_once(' ').unwrap();
+        assert!(said.contains(text.trim()), "{said}");
+        assert!(!at.contains(':') || said.starts_with(at), "{said}");
     }
 }
 

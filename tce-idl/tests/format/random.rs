@@ -8,17 +8,14 @@ use proptest::prelude::*;
 pub(crate) fn file() -> impl Strategy<Value = String> {
     let modules = prop::collection::vec(module(), 0..3);
     let trivia = prop::collection::vec(trivia(), 1..200);
-    (modules, trivia, any::<bool>()).prop_map(|(modules, trivia, crlf)| {
+    let ends = prop::sample::select(&["\n", "\r\n", "\r"][..]);
+    (modules, trivia, ends).prop_map(|(modules, trivia, end)| {
         let mut words = Vec::new();
         for (number, module) in modules.iter().enumerate() {
             write_module(number, module, &mut words);
         }
         let text = spaced(&words, &trivia);
-        if crlf {
-            text.replace('\n', "\r\n")
-        } else {
-            text
-        }
+        text.replace('\n', end)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Formatting: the canonical layout.
 
 use ls_types::{DocumentFormattingParams, Range, TextEdit};
-use tce_idl::source::SourceFile;
+use tce_idl::source::{SourceFile, lines_with_ends};
 
 use crate::{documents, workspace::Workspace};
 
@@ -24,12 +24,10 @@ fn difference(source: &SourceFile, new: &str) -> Option<TextEdit> {
     if old == new {
         return None;
     }
-    let start = shared_lines(old.split_inclusive('\n'), new.split_inclusive('\n'));
+    let start = shared_lines(lines_with_ends(old), lines_with_ends(new));
     let (old_rest, new_rest) = (&old[start..], &new[start..]);
-    let end = shared_lines(
-        old_rest.split_inclusive('\n').rev(),
-        new_rest.split_inclusive('\n').rev(),
-    );
+    let lines = |text| lines_with_ends(text).collect::<Vec<_>>().into_iter().rev();
+    let end = shared_lines(lines(old_rest), lines(new_rest));
     let at = |byte: usize| documents::position(source, u32::try_from(byte).unwrap_or(u32::MAX));
     Some(TextEdit {
         range: Range::new(at(start), at(old.len() - end)),

@@ -3,6 +3,7 @@
 use ls_types::{Hover, HoverContents, HoverParams, MarkupContent, MarkupKind};
 use tce_idl::{
     model::IndexOrigin,
+    source,
     symbols::{SymbolId, SymbolKind},
 };
 
@@ -73,14 +74,14 @@ fn declaration(analysis: &Analysis, id: SymbolId) -> String {
 
 /// Removes the indentation of the last line, which is that of the whole declaration, from every line.
 fn outdented(text: &str) -> String {
-    let last = text.lines().next_back().unwrap_or_default();
+    let last = source::lines(text).last().unwrap_or_default();
     let indent = last.len() - last.trim_start_matches([' ', '\t']).len();
-    let lines = text.lines().map(|line| {
+    let lines = source::lines(text).map(|line| {
         let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
         &line[blank.min(indent)..]
     });
     let mut shown: Vec<&str> = lines.take(MAX_LINES).collect();
-    if text.lines().count() > MAX_LINES {
+    if source::lines(text).count() > MAX_LINES {
         shown.push("…");
     }
     shown.join("\n")

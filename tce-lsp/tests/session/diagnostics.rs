@@ -80,3 +80,22 @@ fn notes_become_related_information() {
     assert_eq!(text_at(text, &other["location"]["range"]), "S");
     client.end();
 }
+
+#[test]
+fn positions_count_every_line_end() {
+    let mut client = Client::start(&[]);
+    client.open(
+        "m.idl",
+        "module m {\r  // a\r\n  struct S {\r strng a; };\n}",
+    );
+    let told = client.diagnostics("m.idl");
+    let start = &told[0]["range"]["start"];
+    assert_eq!(start, &json!({ "line": 3, "character": 1 }));
+    let at = json!({ "line": 3, "character": 1 });
+    let end = json!({ "line": 3, "character": 6 });
+    let change = json!([{ "range": { "start": at, "end": end }, "text": "string" }]);
+    client.change("m.idl", &change);
+    let told = client.diagnostics("m.idl");
+    assert!(told.iter().all(|it| it["severity"] != 1), "{told:?}");
+    client.end();
+}

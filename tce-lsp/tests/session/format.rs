@@ -34,3 +34,16 @@ fn a_text_with_syntax_errors_is_not_formatted() {
     assert_eq!(format(&mut client, SHOP), Value::Null);
     client.end();
 }
+
+#[test]
+fn line_ends_that_are_all_alike_stay() {
+    let mut client = Client::start(&[]);
+    let windows = "module m {\r\n    interface I {\r\n        void a();\r\n    };\r\n}\r\n";
+    assert_eq!(format(&mut client, windows), json!([]));
+    let ugly = windows.replace("    interface I", "  interface  I");
+    let edits = format(&mut client, &ugly);
+    assert_eq!(edits[0]["range"]["start"]["line"], 1);
+    assert_eq!(edits[0]["range"]["end"]["line"], 2);
+    assert_eq!(edited(&ugly, &edits), windows);
+    client.end();
+}

@@ -3,14 +3,14 @@
 use super::IndexFileEntry;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::resolve::parse_index;
-use crate::source::{FileId, Span};
+use crate::source::{FileId, Span, lines_with_ends};
 use crate::syntax::ast::Identifier;
 
 /// The entries of a file. Skips empty lines and those that start with `#` or `//`.
 pub(super) fn read(file: FileId, text: &str, sink: &mut Diagnostics) -> Vec<IndexFileEntry> {
     let mut entries = Vec::new();
     let mut start = 0;
-    for line in text.split_inclusive('\n') {
+    for line in lines_with_ends(text) {
         let fragment = Fragment {
             file,
             text: line,

@@ -2,7 +2,7 @@
 
 use super::{Lowering, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::source::Span;
+use crate::source::{self, Span};
 use crate::syntax::ast::{Annotation, AnnotationValue};
 
 /// The documentation and annotations that were read for the next declaration.
@@ -131,13 +131,13 @@ fn doc_lines(node: &SyntaxNode<'_>, text: &str) -> Vec<String> {
 /// Whether a comment follows other text on its line, as in `int x; /// the width`: then it does not document the next declaration.
 fn is_trailing(node: &SyntaxNode<'_>, text: &str) -> bool {
     let before = &text[..node.span().start as usize];
-    let line = before.rsplit('\n').next().unwrap_or_default();
+    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
     !line.trim().is_empty()
 }
 
 /// The lines inside `/** … */`, without the `*` if every line begins with one.
 fn block_lines(inside: &str) -> Vec<String> {
-    let mut lines = inside.lines().map(str::trim_end);
+    let mut lines = source::lines(inside).map(str::trim_end);
     let first = lines.next().unwrap_or_default().trim_start().to_owned();
     let rest: Vec<&str> = lines.collect();
     let framed = rest

@@ -1,6 +1,7 @@
 //! Pest's pairs to the AST. Parts that match a rule `broken_…` become
 //! diagnostics here.
 
+mod hidden;
 mod foreign;
 mod foreign_members;
 mod explain;
@@ -40,6 +41,7 @@ pub(super) fn file(id: FileId, text: &str, sink: &mut Diagnostics) -> File {
     };
     if let Some(root) = parse::file(text, id) {
         lower.open_comment(&root);
+        hidden::check(&root, lower.sink);
         lower.file(&root, &mut file);
     } else {
         let message = "this file can't be parsed";

@@ -8,12 +8,12 @@ fn scan(text: &str) -> Option<Vec<&str>> {
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let length = if rest.starts_with("//") || first == '#' {
-            rest.find('\n')?
+            rest.find(['\n', '\r'])?
         } else if let Some(comment) = rest.strip_prefix("/*") {
             comment.find("*/")? + 4
         } else if let Some(string) = rest.strip_prefix('"') {
             tokens.push("\"\"");
-            string.find(['"', '\n'])? + 2
+            string.find(['"', '\n', '\r'])? + 2
         } else if is_word(first) {
             let end = rest.find(|next| !is_word(next)).unwrap_or(rest.len());
             tokens.push(&rest[..end]);
