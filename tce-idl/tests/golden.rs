@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tce_idl::diagnostic::{Code, Severity};
+use tce_idl::diagnostic::{Code, Label, Severity};
 use tce_idl::loader::Memory;
 use tce_idl::{Compilation, Options, compile_with, render};
 
@@ -38,11 +38,25 @@ fn cases(kind: &str) -> Vec<String> {
 
 /// Compiles a case from memory, so that its paths are the same everywhere.
 fn compile(kind: &str, name: &str) -> Compilation {
+    compile_with_line_ends(kind, name, "\n")
+}
+
+/// The same, with another end for each line of a file that has no CR.
+fn compile_with_line_ends(kind: &str, name: &str, end: &str) -> Compilation {
+    let read = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        if bytes.contains(&b'\r') {
+            return bytes;
+        }
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let first = lines.next().unwrap_or_default().to_vec();
+        lines.fold(first, |text, line| [&text, end.as_bytes(), line].concat())
+    };
     let root = root(kind);
     let folder = root.join(name);
     if !folder.is_dir() {
         let file = format!("{name}.idl");
-        let loader = Memory::new().with(&file, fs::read(root.join(&file)).unwrap());
+        let loader = Memory::new().with(&file, read(&root.join(&file)));
         return compile_with(&loader, &[file], &Options::new());
     }
     let mut loader = Memory::new();
@@ -55,7 +69,7 @@ fn compile(kind: &str, name: &str) -> Compilation {
         }
     }) {
         let relative = path.strip_prefix(&root).unwrap();
-        loader = loader.with(relative, fs::read(&path).unwrap());
+        loader = loader.with(relative, read(&path));
         options = match path.extension().and_then(|extension| extension.to_str()) {
             Some("lock") => options.lock_file(relative),
             Some("idl") => options,
@@ -160,6 +174,37 @@ fn cases_match_their_records_and_cover_every_code() {
     let of_one = Code::ALL.iter().filter(|code| code.id() < "TCE0800");
     let missing: Vec<_> = of_one.filter(|code| !seen.contains(code)).collect();
     assert!(missing.is_empty(), "no case shows {missing:?}");
+}
+
+/// Every rule sees the same lines, in IDL, index and lock files.
+#[test]
+fn cases_mean_the_same_with_other_line_ends() {
+    let seen = |kind: &str, name: &str, end: &str| {
+        let compilation = compile_with_line_ends(kind, name, end);
+        let sources = &compilation.sources;
+        let said = compilation.diagnostics.iter().map(|it| {
+            let place = |label: &Label| {
+                let span = label.span;
+                (span.file, sources.get(span.file).position(span.start))
+            };
+            let notes: Vec<_> = it.notes.iter().map(place).collect();
+            // The XML parser counts lines in its messages by LF alone.
+            let message = it.message.split(" at ").next().unwrap().to_owned();
+            (message, it.primary.as_ref().map(place), notes)
+        });
+        (
+            said.collect::<Vec<_>>(),
+            compilation.model.as_ref().map(dump::model),
+        )
+    };
+    for kind in ["ok", "fail"] {
+        for name in cases(kind) {
+            let lf = seen(kind, &name, "\n");
+            for end in ["\r\n", "\r"] {
+                assert_eq!(seen(kind, &name, end), lf, "{kind}/{name} with {end:?}");
+            }
+        }
+    }
 }
 
 #[test]
