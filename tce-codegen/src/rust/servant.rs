@@ -11,14 +11,32 @@ use super::docs::Docs;
 
 const SERVES: &str = "Implement each operation as an `async fn` to serve";
 
-/// A text as a raw string literal.
-fn raw(text: &str) -> TokenStream {
+/// A text as a raw string literal, so that it can be read; with escapes if it has
+/// a character that rustc or clippy refuses in a literal, or that is not visible.
+fn literal(text: &str) -> TokenStream {
+    let is_plain =
+        |c: char| matches!(c, '\n' | '\t' | '"' | '\'' | '\\') || c.escape_debug().eq([c]);
+    if !text.chars().all(is_plain) {
+        let escaped: String = text.chars().flat_map(escaped).collect();
+        let literal = format!("\"{escaped}\"");
+        return literal.parse().unwrap_or_else(|_| quote!(#text));
+    }
     let mut hashes = "#".to_owned();
     while text.contains(&format!("\"{hashes}")) {
         hashes.push('#');
     }
     let literal = format!("r{hashes}\"{text}\"{hashes}");
     literal.parse().unwrap_or_else(|_| quote!(#text))
+}
+
+/// A character in a string literal. A line end is followed by one in the code.
+fn escaped(c: char) -> Vec<char> {
+    match c {
+        '\n' => "\\n\\\n".chars().collect(),
+        '\t' => "\\t".chars().collect(),
+        _ if c.is_alphanumeric() => vec![c],
+        _ => c.escape_debug().collect(),
+    }
 }
 
 impl Unit<'_> {
@@ -80,7 +98,7 @@ impl Unit<'_> {
         ))
         .attributes();
         let (indices, dispatches) = self.dispatches(id);
-        let idl = raw(&tce_idl::excerpt(self.model, id));
+        let idl = literal(&tce_idl::excerpt(self.model, id));
         quote! {
             #docs
             #[derive(Debug)]

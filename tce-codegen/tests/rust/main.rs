@@ -8,6 +8,8 @@ mod features;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod hidden;
+#[cfg(test)]
 mod lint;
 #[cfg(test)]
 mod names;
