@@ -43,15 +43,17 @@ pub(crate) struct Console {
 /// Why a subcommand ended without an exit status of its own.
 #[derive(Debug)]
 pub(crate) enum CommandError {
-    /// Writing the output, or a system call, failed.
-    Io(io::Error),
+    /// Writing the output failed.
+    Output(io::Error),
+    /// Something other than writing the output failed; the text says what.
+    Failed(String),
     /// The command line or a `tce.toml` is wrong; the message has been written.
     Usage,
 }
 
 impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Self::Output(error)
     }
 }
 
@@ -141,15 +143,20 @@ impl Console {
             Ok(code) => code,
             Err(CommandError::Usage) => ExitCode::from(USAGE_STATUS),
             // The reader, such as `head`, has read as much as it needs.
-            Err(CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 ExitCode::SUCCESS
             }
-            Err(CommandError::Io(error)) => {
-                // If this fails too, the exit status still tells.
-                let _ = writeln!(self.err, "error: can't write the output: {error}");
-                ExitCode::FAILURE
+            Err(CommandError::Output(error)) => {
+                self.finish_failed(&format!("can't write the output: {error}"))
             }
+            Err(CommandError::Failed(text)) => self.finish_failed(&text),
         }
+    }
+
+    fn finish_failed(&mut self, text: &str) -> ExitCode {
+        // If this fails too, the exit status still tells.
+        let _ = writeln!(self.err, "error: {text}");
+        ExitCode::FAILURE
     }
 }
 

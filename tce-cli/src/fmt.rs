@@ -56,7 +56,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
     let mut tally = Tally::default();
     for path in idl::expand(&args.files, console)? {
         if path == Path::new("-") {
-            let formatted = format_stdin()?;
+            let formatted = format_stdin().map_err(|error| {
+                CommandError::Failed(format!("can't read standard input: {error}"))
+            })?;
             tally.add(args, None, &formatted, console)?;
         } else {
             let formatted = tce_idl::format_file(&FileSystem, &path);

@@ -1,6 +1,10 @@
 //! `tce lsp`: a language server for editors.
 
-use std::{io, path::Path, process::ExitCode};
+use std::{
+    io::{self, Read},
+    path::Path,
+    process::ExitCode,
+};
 
 use tce_idl::{Options, lock};
 use tce_lsp::{Project, SessionEnd};
@@ -23,13 +27,28 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(console: &mut Console) -> io::Result<ExitCode> {
-    match tce_lsp::serve(io::stdin(), &mut console.out, project) {
+    match tce_lsp::serve(Input(io::stdin()), &mut console.out, project) {
         Ok(SessionEnd::Orderly) => Ok(ExitCode::SUCCESS),
         Ok(SessionEnd::Abrupt) => Ok(ExitCode::FAILURE),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             console.fail(format!("invalid message on standard input: {error}"))
         }
+        Err(error) if error.kind() == io::ErrorKind::Other => console.fail(error),
         Err(error) => Err(error),
+    }
+}
+
+/// Standard input. Its errors name it, and have the kind `Other`, which errors of the output do not
+/// have.
+struct Input(io::Stdin);
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            // The caller tries again.
+            io::ErrorKind::Interrupted => error,
+            _ => io::Error::other(format!("can't read standard input: {error}")),
+        })
     }
 }
 

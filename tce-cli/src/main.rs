@@ -4,6 +4,7 @@ mod console;
 
 mod config;
 mod idl;
+mod runtime;
 
 // The subcommands; none imports another.
 mod breaking;

@@ -12,7 +12,10 @@ use tce_runtime::{
     config::{ConnectionLimits, Options},
 };
 
-use crate::console::Console;
+use crate::{
+    console::{CommandError, Console},
+    runtime,
+};
 
 /// Time limit of the connection, and of the call after it.
 const TIMEOUT: Duration = Duration::from_millis(2500);
@@ -55,18 +58,12 @@ fn port(text: &str) -> Result<u16, &'static str> {
     }
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let address = match &args.host {
         ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", args.port),
         host => format!("{host}:{}", args.port),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(ping(&format!("tcp://{address}")));
-    // Does not wait for a host name lookup, which runs in a thread of its own.
-    runtime.shutdown_background();
-    match result {
+    match runtime::block_on(ping(&format!("tcp://{address}")))? {
         Ok(time) => {
             writeln!(console.out, "ping server ({address}) succeeded in {time:?}")?;
             Ok(ExitCode::SUCCESS)

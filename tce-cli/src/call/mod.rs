@@ -5,16 +5,16 @@ mod json;
 mod target;
 
 mod arguments;
+mod data;
 mod listen;
 mod repeat;
 
 use std::{
-    io::{self, BufRead, Write},
+    io::Write,
     path::PathBuf,
     process::ExitCode,
 };
 
-use serde_json::Value;
 use tce_idl::model::Model;
 use tce_runtime::{
     ErrorCode, Proxy,
@@ -24,8 +24,10 @@ use tce_runtime::{
 use crate::{
     console::{CommandError, Console, exit_code},
     idl::IdlArgs,
+    runtime,
 };
 use connect::{CallError, ConnectArgs, ConnectError, with_advice};
+use data::DataSource;
 use json::UndecodedBytes;
 use listen::PrintServant;
 use target::CallTarget;
@@ -64,12 +66,12 @@ pub(crate) struct Args {
     #[arg(long = "idl", value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Arguments of several calls, one JSON value per line: text, @FILE, or @- for standard input
-    #[arg(short = 'd', long, value_name = "DATA")]
+    /// Arguments of several calls, a JSON value for each: text, @FILE, or @- for standard input
+    #[arg(short = 'd', long, value_name = "DATA", requires = "operation")]
     data: Option<String>,
 
     /// Call oneway, without waiting for a result
-    #[arg(long)]
+    #[arg(long, requires = "operation")]
     oneway: bool,
 
     /// Serve this interface, and print the calls that the server makes to it, until Ctrl-C
@@ -77,7 +79,7 @@ pub(crate) struct Args {
     listen: Vec<String>,
 
     /// Make N calls, and print the rate and latencies
-    #[arg(long, value_name = "N", conflicts_with_all = ["oneway", "data"], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "operation", conflicts_with_all = ["oneway", "data"], value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
 
     /// Number of repeated calls in flight at once
@@ -92,13 +94,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(args.run(console));
-    // Does not wait for a host name lookup, which runs in a thread of its own.
-    runtime.shutdown_background();
-    match result {
+    match runtime::block_on(args.run(console))? {
         Ok(code) => Ok(code),
         Err(CallError::Command(error)) => Err(error),
         Err(CallError::Failed(text)) => Ok(console.fail(text)?),
@@ -185,7 +181,7 @@ impl Args {
         Ok(exit_code(succeeded))
     }
 
-    /// Makes a call for each line of the data.
+    /// Makes a call for each value of the data.
     async fn call_each(
         &self,
         proxy: &Proxy,
@@ -193,20 +189,30 @@ impl Args {
         data: &str,
         console: &mut Console,
     ) -> Result<ExitCode, CallError> {
+        let source = DataSource::new(data);
+        let mut values = source
+            .read()
+            .map_err(|error| CallError::Usage(format!("can't read {}: {error}", source.name())))?;
         let mut all_succeeded = true;
-        for (number, line) in lines(data)?.enumerate() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let wrong = |error: &dyn std::fmt::Display| {
-                CallError::Usage(format!("line {}: {error}", number + 1))
-            };
-            let value: Value = serde_json::from_str(&line).map_err(|error| wrong(&error))?;
-            let params = arguments::marshal_value(target, &value).map_err(|error| wrong(&error))?;
+        let mut calls = 0_u64;
+        while let Some(value) = values.recv().await {
+            let (line, value) = value.map_err(CallError::Usage)?;
+            let params = arguments::marshal_value(target, &value)
+                .map_err(|error| CallError::Usage(format!("line {line}: {error}")))?;
             all_succeeded &= self.call_once(proxy, target, &params, console).await?;
+            calls += 1;
         }
-        Ok(exit_code(all_succeeded))
+        if calls > 0 {
+            return Ok(exit_code(all_succeeded));
+        }
+        // An empty text is all arguments of an operation without parameters. An empty file, or a
+        // pipe that closed at once, is more likely a mistake.
+        if matches!(source, DataSource::Text(_)) && target.parameters.is_empty() {
+            let succeeded = self.call_once(proxy, target, &[], console).await?;
+            return Ok(exit_code(succeeded));
+        }
+        let text = format!("{} has no JSON value: nothing was called", source.name());
+        Err(CallError::Usage(text))
     }
 
     /// Makes a call, and prints the result or the error. Returns whether the call succeeded.
@@ -246,20 +252,6 @@ impl Args {
             }
         }
     }
-}
-
-/// The lines of the file `@FILE`, of standard input (`@-`), or of the text itself.
-fn lines(data: &str) -> Result<Box<dyn Iterator<Item = io::Result<String>>>, CallError> {
-    Ok(match data.strip_prefix('@') {
-        None => Box::new(io::Cursor::new(data.to_owned().into_bytes()).lines()),
-        Some("-") => Box::new(io::stdin().lines()),
-        Some(file) => {
-            let opened = std::fs::File::open(file);
-            let opened =
-                opened.map_err(|error| CallError::Usage(format!("can't read {file}: {error}")))?;
-            Box::new(io::BufReader::new(opened).lines())
-        }
-    })
 }
 
 /// Asks the server for the IDL of its interfaces.

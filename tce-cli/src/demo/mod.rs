@@ -17,10 +17,7 @@ mod transcript;
 mod calls;
 mod cluster;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use tce_idl::{
     Options,
@@ -30,7 +27,10 @@ use tce_idl::{
 };
 use tokio::sync::mpsc;
 
-use crate::console::Console;
+use crate::{
+    console::{CommandError, Console},
+    runtime,
+};
 use broker::AmqpUrl;
 use cluster::Cluster;
 use transcript::{DemoError, Transcript};
@@ -62,11 +62,11 @@ pub(crate) struct Args {
     amqp: Option<AmqpUrl>,
 }
 
-pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let result = compile(console).and_then(|()| runtime.block_on(serve_and_call(args, console)));
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    let result = match compile(console) {
+        Ok(()) => runtime::block_on(serve_and_call(args, console))?,
+        Err(error) => Err(error),
+    };
     match result {
         Ok(()) => {
             writeln!(
@@ -75,8 +75,8 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> io::Result<ExitCode> {
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(DemoError::Console(error)) => Err(error),
-        Err(error) => console.fail(error),
+        Err(DemoError::Console(error)) => Err(error.into()),
+        Err(error) => Ok(console.fail(error)?),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command as a whole.
 
-use super::{command, tce};
+use super::{command, ran, tce};
 
 #[test]
 fn help_of_every_subcommand_has_examples() {
@@ -61,6 +61,18 @@ fn a_closed_pipe_is_not_an_error() {
         let output = command().args(args).stdout(writer).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
         assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn an_input_error_names_the_input() {
+    for (args, message) in [
+        (&["fmt", "-"][..], "error: can't read standard input: "),
+        (&["lsp"], "error: can't read standard input: "),
+    ] {
+        let folder = std::fs::File::open(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let ran = ran(command().args(args).stdin(folder)).exits(1);
+        assert!(ran.err.starts_with(message), "{ran:?}");
     }
 }
 

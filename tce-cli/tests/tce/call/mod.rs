@@ -29,7 +29,7 @@ fn call(endpoint: &str, args: &[&str]) -> CommandOutput {
 }
 
 /// Runs `tce call` with standard input.
-fn call_with(endpoint: &str, args: &[&str], input: &str) -> CommandOutput {
+fn call_with(endpoint: &str, args: &[&str], input: &[u8]) -> CommandOutput {
     let mut child = command()
         .args(["call", endpoint])
         .args(args)
@@ -38,12 +38,8 @@ fn call_with(endpoint: &str, args: &[&str], input: &str) -> CommandOutput {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
+    // Fails if the command has ended without reading it.
+    let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     CommandOutput {
         code: output.status.code(),
@@ -142,22 +138,88 @@ async fn data_makes_a_call_per_line() {
         answers
     );
     assert_eq!(
-        call_with(&endpoint, &["echo", "-d", "@-"], lines)
+        call_with(&endpoint, &["echo", "-d", "@-"], lines.as_bytes())
             .exits(0)
             .out,
         answers
     );
 
     // A failed call does not stop the others; a wrong line does.
-    let some = call_with(&endpoint, &["timeout", "-d", "@-"], "0\n-1\n0\n").exits(1);
+    let some = call_with(&endpoint, &["timeout", "-d", "@-"], b"0\n-1\n0\n").exits(1);
     assert_eq!(some.err.matches("REMOTE_EXCEPTION").count(), 1, "{some:?}");
-    call_with(&endpoint, &["echo", "-d", "@-"], "\"a\"\n1\n")
+    call_with(&endpoint, &["echo", "-d", "@-"], b"\"a\"\n1\n")
         .exits(2)
         .prints("\"Yah! a\"\n")
         .complains("error: line 2: the argument text: expected a string (in double quotes), got 1");
     call(&endpoint, &["echo", "-d", "@nowhere.jsonl"])
         .exits(2)
         .complains("can't read nowhere.jsonl");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_read_in_every_form() {
+    let (_adapter, endpoint) = servers::simple().await;
+    let folder = folder(&[
+        ("pretty.json", "{\n  \"text\": \"hello\"\n}\n"),
+        ("bom.jsonl", "\u{feff}\"hello\"\r\n"),
+        ("empty.jsonl", " \n\n"),
+    ]);
+    let file = |name: &str| format!("@{}", folder.path().join(name).display());
+    let echo = |data: &str, input: &[u8]| call_with(&endpoint, &["echo", "-d", data], input);
+    for name in ["pretty.json", "bom.jsonl"] {
+        assert_eq!(echo(&file(name), b"").exits(0).out, "\"Yah! hello\"\n");
+    }
+    let several = echo("@-", b"[\n\"a\"\n]\n{\"text\":\n\"b\"}\n\"c\"").exits(0);
+    assert_eq!(several.out, "\"Yah! a\"\n\"Yah! b\"\n\"Yah! c\"\n");
+
+    // Nothing is called: that is not a success, unless all arguments are there.
+    for data in ["", "@-", &file("empty.jsonl")] {
+        echo(data, b"").exits(2).complains("nothing was called");
+    }
+    call(&endpoint, &["datetime", "-d", ""])
+        .exits(0)
+        .prints("2025-01-31T12:00:00Z");
+    call_with(&endpoint, &["datetime", "-d", "@-"], b"")
+        .exits(2)
+        .complains("error: standard input has no JSON value: nothing was called");
+
+    // What can't be read is named.
+    echo("@-", b"\xff\xfe\"\0x\0\"\0\n\0")
+        .exits(2)
+        .complains("error: can't read standard input: it is UTF-16, not UTF-8");
+    echo("@-", b"\"a\"\n\"\xff\"\n")
+        .exits(2)
+        .prints("\"Yah! a\"\n")
+        .complains("error: can't read standard input: line 2 is not UTF-8");
+    echo(&file(""), b"").exits(2).complains("can't read ");
+    // Options that need an operation do not pass without one.
+    for option in [&["-d", "1"][..], &["--oneway"], &["--repeat", "3"]] {
+        call(&endpoint, option).exits(2).complains("<OPERATION>");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_served_while_standard_input_pauses() {
+    let (_adapter, endpoint) = servers::simple().await;
+    let idl = idl("test.idl");
+    let mut process = command()
+        .args(["call", &endpoint, "heartbeat", "--oneway", "-d", "@-"])
+        .args(["--listen", "ITerminal", "--idl", &idl])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    let mut out = BufReader::new(process.stdout.take().unwrap());
+    for text in ["\"one\"", "\"two\""] {
+        writeln!(input, "{text}").unwrap();
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(line.contains(text), "{line}");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

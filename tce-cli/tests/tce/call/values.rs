@@ -98,7 +98,7 @@ async fn every_type_is_returned_unchanged() {
             // As an object by parameter name: a value alone could be taken for a list of all arguments.
             writeln!(lines, "{}", json!({ &operation.parameters[0].name: value })).unwrap();
         }
-        let ran = call_with(&endpoint, &[&operation.name, "-d", "@-"], &lines).exits(0);
+        let ran = call_with(&endpoint, &[&operation.name, "-d", "@-"], lines.as_bytes()).exits(0);
         let came = ran
             .out
             .lines()
