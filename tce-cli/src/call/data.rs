@@ -5,8 +5,7 @@ use std::{
     fs::File,
     io::{self, BufRead, Cursor, Read},
     rc::Rc,
-    str,
-    thread,
+    str, thread,
 };
 
 use serde_json::{Deserializer, Value, error::Category};
@@ -71,10 +70,7 @@ impl<'a> DataSource<'a> {
 }
 
 /// The JSON values of an input; a value may span several lines.
-fn parse(
-    input: impl BufRead,
-    name: &str,
-) -> impl Iterator<Item = Result<NumberedValue, String>> {
+fn parse(input: impl BufRead, name: &str) -> impl Iterator<Item = Result<NumberedValue, String>> {
     let line = Rc::new(Cell::new(0));
     let lines = TextLines {
         input,
@@ -189,7 +185,10 @@ mod tests {
         for (input, expected) in [
             (&b"1\n{\"a\": \n"[..], "line 2: EOF while parsing a value"),
             (b"1\nx\n", "line 2: expected value"),
-            (b"1\n\"\xff\"\n", "can't read calls.jsonl: line 2 is not UTF-8"),
+            (
+                b"1\n\"\xff\"\n",
+                "can't read calls.jsonl: line 2 is not UTF-8",
+            ),
             (b"1 \xff\n", "can't read calls.jsonl: line 1 is not UTF-8"),
         ] {
             let last = parsed(input).pop().unwrap();

@@ -9,11 +9,7 @@ mod data;
 mod listen;
 mod repeat;
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use tce_idl::model::Model;
 use tce_runtime::{
@@ -30,7 +26,7 @@ use connect::{CallError, ConnectArgs, ConnectError, with_advice};
 use data::DataSource;
 use json::UndecodedBytes;
 use listen::PrintServant;
-use target::CallTarget;
+use target::{CallTarget, InterfaceRef};
 
 /// Call an operation of a server, with JSON arguments and results
 #[derive(Debug, clap::Args)]
@@ -102,9 +98,19 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
     }
 }
 
+/// The operation to call, and the interfaces to serve.
+struct Selection<'m> {
+    target: Option<CallTarget<'m>>,
+    listen: Vec<InterfaceRef<'m>>,
+}
+
 impl Args {
     async fn run(&self, console: &mut Console) -> Result<ExitCode, CallError> {
         let from_files = self.models_of_files(console)?;
+        if let Some(models) = &from_files {
+            // A wrong name is reported before there is a connection.
+            self.selection(models)?;
+        }
         let proxy = match self.connect.connect(&self.endpoint).await {
             Ok(proxy) => proxy,
             Err(ConnectError::Rpc(error)) => return Err(error.into()),
@@ -117,26 +123,33 @@ impl Args {
             Some(models) => models,
             None => request_models(&proxy).await?,
         };
-        for name in &self.listen {
-            let interface = target::find_interface(&models, name).map_err(CallError::usage)?;
-            proxy
-                .connection()
-                .add_servant(PrintServant::new(&interface));
+        let Selection { target, listen } = self.selection(&models)?;
+        for interface in &listen {
+            proxy.connection().add_servant(PrintServant::new(interface));
         }
-        let code = match &self.operation {
-            Some(name) => {
-                let target = target::find_operation(&models, name).map_err(CallError::usage)?;
-                self.call(&proxy, &target, console).await?
-            }
-            None if self.listen.is_empty() => list(&models, console)?,
+        let code = match &target {
+            Some(target) => self.call(&proxy, target, console).await?,
+            None if listen.is_empty() => list(&models, console)?,
             None => ExitCode::SUCCESS,
         };
         proxy.connection().flush().await;
-        if !self.listen.is_empty() {
+        if !listen.is_empty() {
             writeln!(console.err, "listening for calls; press Ctrl-C to stop")?;
             tokio::signal::ctrl_c().await?;
         }
         Ok(code)
+    }
+
+    /// What the command line names among the models.
+    fn selection<'m>(&self, models: &'m [Model]) -> Result<Selection<'m>, CallError> {
+        let listen = self.listen.iter();
+        let listen = listen.map(|name| target::find_interface(models, name));
+        let target = self.operation.as_ref();
+        let target = target.map(|name| target::find_operation(models, name));
+        Ok(Selection {
+            target: target.transpose().map_err(CallError::usage)?,
+            listen: listen.collect::<Result<_, _>>().map_err(CallError::usage)?,
+        })
     }
 
     /// The models of the IDL files on the command line; `None` without any.

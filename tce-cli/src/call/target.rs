@@ -1,5 +1,7 @@
 //! Finds the operation or interface that the command line names.
 
+use std::collections::BTreeSet;
+
 use tce_idl::{
     diagnostic::{is_end, nearest_end},
     model::{InterfaceId, Model, Operation, Parameter, Type},
@@ -17,20 +19,65 @@ pub(super) struct CallTarget<'m> {
     pub(super) operation: wire::Operation,
 }
 
-/// No interface or operation has this name.
+/// Why a name on the command line does not name one interface or operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {kind} `{name}`{}", .near.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
-pub(super) struct TargetNotFound {
-    kind: &'static str,
-    name: String,
-    near: Option<String>,
+pub(super) enum TargetError {
+    #[error("there is no {kind} `{name}`{}", .near.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
+    NotFound {
+        kind: &'static str,
+        name: String,
+        near: Option<String>,
+    },
+    #[error("`{name}` is ambiguous: write {}", .full_names.join(" or "))]
+    Ambiguous {
+        name: String,
+        full_names: Vec<String>,
+    },
+    #[error("`{0}` is declared twice with different indices: name one IDL file with --idl")]
+    DeclaredTwice(String),
 }
 
-impl TargetNotFound {
-    fn new(kind: &'static str, name: String, names: &[String]) -> Self {
-        let near = nearest_end(&name, names);
-        Self { kind, name, near }
+/// An interface or operation that a name can select.
+struct Candidate<T> {
+    /// The full name.
+    name: String,
+    /// The full name of the declaration: an inherited operation has that of the base.
+    declaration: String,
+    /// The indices on the wire.
+    indices: (u16, u16),
+    item: T,
+}
+
+/// Selects by a full name or the end of one, in IDL or C++ notation. A full name takes precedence.
+fn select<T>(
+    kind: &'static str,
+    name: &str,
+    mut candidates: Vec<Candidate<T>>,
+) -> Result<Candidate<T>, TargetError> {
+    let name = name.replace("::", ".");
+    let is_full = candidates.iter().any(|it| it.name == name);
+    let is_match = |it: &Candidate<T>| match is_full {
+        true => it.name == name,
+        false => is_end(&it.name, &name),
+    };
+    let Some(first) = candidates.iter().position(is_match) else {
+        let names: Vec<_> = candidates.into_iter().map(|it| it.name).collect();
+        let near = nearest_end(&name, &names);
+        return Err(TargetError::NotFound { kind, name, near });
+    };
+    let matches = candidates.iter().filter(|it| is_match(it));
+    let declarations: BTreeSet<_> = matches.map(|it| (&it.declaration, it.indices)).collect();
+    if declarations.len() > 1 {
+        let full_names: BTreeSet<_> = declarations.iter().map(|(name, _)| name).collect();
+        return Err(match full_names.len() {
+            1 => TargetError::DeclaredTwice(name),
+            _ => TargetError::Ambiguous {
+                full_names: full_names.iter().map(|name| format!("`{name}`")).collect(),
+                name,
+            },
+        });
     }
+    Ok(candidates.swap_remove(first))
 }
 
 /// An interface of one of several models.
@@ -60,34 +107,39 @@ pub(super) fn interfaces(models: &[Model]) -> impl Iterator<Item = InterfaceRef<
 pub(super) fn find_interface<'m>(
     models: &'m [Model],
     name: &str,
-) -> Result<InterfaceRef<'m>, TargetNotFound> {
-    let name = name.replace("::", ".");
-    let found = interfaces(models).find(|interface| is_end(&interface.name(), &name));
-    found.ok_or_else(|| {
-        let names: Vec<_> = interfaces(models).map(|it| it.name()).collect();
-        TargetNotFound::new("interface", name, &names)
-    })
+) -> Result<InterfaceRef<'m>, TargetError> {
+    let candidates = interfaces(models).map(|interface| Candidate {
+        name: interface.name(),
+        declaration: interface.name(),
+        indices: (interface.model.interface(interface.id).index, 0),
+        item: interface,
+    });
+    Ok(select("interface", name, candidates.collect())?.item)
 }
 
 /// Finds an operation, own or inherited, by `module.Interface.operation` or the end of that.
 pub(super) fn find_operation<'m>(
     models: &'m [Model],
     name: &str,
-) -> Result<CallTarget<'m>, TargetNotFound> {
-    let name = name.replace("::", ".");
-    let mut names = Vec::new();
+) -> Result<CallTarget<'m>, TargetError> {
+    let mut candidates = Vec::new();
     for interface in interfaces(models) {
-        for owner in interface.model.lineage(interface.id) {
-            for operation in &interface.model.interface(owner).operations {
-                let full = format!("{}.{}", interface.name(), operation.name);
-                if is_end(&full, &name) {
-                    return Ok(call_target(interface.model, owner, operation, &full));
-                }
-                names.push(full);
+        let model = interface.model;
+        for owner in model.lineage(interface.id) {
+            let declaring = InterfaceRef { model, id: owner };
+            for operation in &model.interface(owner).operations {
+                candidates.push(Candidate {
+                    name: format!("{}.{}", interface.name(), operation.name),
+                    declaration: format!("{}.{}", declaring.name(), operation.name),
+                    indices: (model.interface(owner).index, operation.index),
+                    item: (declaring, operation),
+                });
             }
         }
     }
-    Err(TargetNotFound::new("operation", name, &names))
+    let Candidate { name, item, .. } = select("operation", name, candidates)?;
+    let (declaring, operation) = item;
+    Ok(call_target(declaring.model, declaring.id, operation, &name))
 }
 
 /// The operation `full_name`, which `owner` declares.

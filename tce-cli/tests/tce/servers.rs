@@ -23,6 +23,10 @@ impl SimpleServer {
     pub(crate) fn extras(&self) -> String {
         self.extras.lock().unwrap().clone()
     }
+
+    pub(crate) fn clear(&self) {
+        self.extras.lock().unwrap().clear();
+    }
 }
 
 impl BaseServer for SimpleServer {

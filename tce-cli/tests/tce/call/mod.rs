@@ -345,3 +345,38 @@ async fn no_server_and_no_interfaces_are_reported() {
         .complains("error: CONNECT_FAILED")
         .complains("Try this: check that the server runs and listens on this host and port");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ambiguous_name_calls_nothing() {
+    let simple = SimpleServer::default();
+    let servant = ServerServant::new(simple.clone());
+    let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
+    let shop = "module shop { interface Server { string echo(string text); }; }\n";
+    let folder = folder(&[("shop.idl", shop)]);
+    let shop = folder.path().join("shop.idl");
+    let (shop, test) = (shop.to_str().unwrap(), idl("test.idl"));
+    for files in [
+        ["--idl", shop, "--idl", &test],
+        ["--idl", &test, "--idl", shop],
+    ] {
+        let with = |args: &[&str]| call(&endpoint, &[args, &files].concat());
+        for name in ["echo", "Server.echo", "Server::echo"] {
+            with(&[name, "x"]).exits(2).complains(&format!(
+                "error: `{}` is ambiguous: write `shop.Server.echo` or `test.Server.echo`\n",
+                name.replace("::", ".")
+            ));
+        }
+        with(&["--listen", "Server", "test.Server.timeout", "0"])
+            .exits(2)
+            .complains("error: `Server` is ambiguous: write `shop.Server` or `test.Server`\n");
+        assert_eq!(simple.extras(), "", "nothing was called");
+        let called = with(&["test.Server.echo", "x"]).exits(0);
+        assert_eq!(called.out, "\"Yah! x\"\n");
+        simple.clear();
+        // An inherited operation has several names and is one operation.
+        with(&["datetime"]).exits(0);
+    }
+    // It is not even connected.
+    let args = ["echo", "x", "--idl", shop, "--idl", &test];
+    call("tcp://127.0.0.1:1", &args).exits(2);
+}
