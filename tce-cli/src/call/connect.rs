@@ -56,6 +56,11 @@ pub(super) enum ConnectError {
     NoConfig,
     #[error("{0}")]
     Config(#[from] Problems),
+    /// The text names the broker.
+    #[error(
+        "{0}\nTry this: check that the broker runs, and its host, port, user and vhost in the config.yml"
+    )]
+    Broker(RpcError),
     #[error("{0}")]
     Rpc(#[from] RpcError),
 }
@@ -85,7 +90,8 @@ impl ConnectArgs {
             ..Options::default()
         });
         if let (Some(file), Some(process)) = (&self.mq_config, &self.process) {
-            communicator.open_mq(MqConfig::load(file, process)?).await?;
+            let opened = communicator.open_mq(MqConfig::load(file, process)?).await;
+            opened.map_err(ConnectError::Broker)?;
         }
         let proxy = Proxy::connect(&communicator, endpoint).await?;
         Ok(proxy.with_extra(self.extra.clone()))

@@ -114,7 +114,7 @@ impl Args {
         let proxy = match self.connect.connect(&self.endpoint).await {
             Ok(proxy) => proxy,
             Err(ConnectError::Rpc(error)) => return Err(error.into()),
-            Err(error @ ConnectError::Config(_)) => {
+            Err(error @ (ConnectError::Config(_) | ConnectError::Broker(_))) => {
                 return Err(CallError::Failed(error.to_string()));
             }
             Err(error) => return Err(CallError::usage(error)),
@@ -128,11 +128,10 @@ impl Args {
             proxy.connection().add_servant(PrintServant::new(interface));
         }
         let code = match &target {
-            Some(target) => self.call(&proxy, target, console).await?,
+            Some(target) => self.call_and_flush(&proxy, target, console).await?,
             None if listen.is_empty() => list(&models, console)?,
             None => ExitCode::SUCCESS,
         };
-        proxy.connection().flush().await;
         if !listen.is_empty() {
             writeln!(console.err, "listening for calls; press Ctrl-C to stop")?;
             tokio::signal::ctrl_c().await?;
@@ -164,6 +163,26 @@ impl Args {
             Some(model) => Ok(Some(vec![model])),
             None => Err(CallError::Failed("the IDL has errors".to_owned())),
         }
+    }
+
+    /// Makes the calls. Oneway calls have left when it returns; an exit that waited for anything else
+    /// would hang while a broker accepts no messages.
+    async fn call_and_flush(
+        &self,
+        proxy: &Proxy,
+        target: &CallTarget<'_>,
+        console: &mut Console,
+    ) -> Result<ExitCode, CallError> {
+        let code = self.call(proxy, target, console).await?;
+        if self.oneway && code == ExitCode::SUCCESS {
+            let limit = self.connect.timeout;
+            let flushed = tokio::time::timeout(limit, proxy.connection().flush()).await;
+            flushed.map_err(|_| {
+                let limit = humantime::format_duration(limit);
+                CallError::Failed(format!("the calls have not left within {limit}"))
+            })?;
+        }
+        Ok(code)
     }
 
     async fn call(

@@ -13,6 +13,7 @@ mod mq;
 #[cfg(not(feature = "websocket"))]
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
+pub(crate) use mq::REPLY_QUEUE_PREFIX;
 pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
 pub(crate) use options::SharedOptions;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};

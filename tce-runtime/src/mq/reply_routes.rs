@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::{MessageQueues, broker_of};
 use crate::{
-    config::{Address, MqEndpoint, NodeType},
+    config::{Address, MqEndpoint, NodeType, REPLY_QUEUE_PREFIX},
     connection::{
         Channel, Connection, ConnectionParts, PublishQueue, QueueChannel, ServantRegistry,
         max_message,
@@ -21,8 +21,6 @@ use crate::{
     wire::{Compression, Extra},
 };
 
-/// Prefix of the names of this process's own reply queues.
-const PREFIX: &str = "tce.reply.";
 /// How many connections to callers are cached.
 const MAX_CACHED: usize = 4096;
 /// The pause before another attempt to open a reply exchange.
@@ -152,12 +150,12 @@ async fn open_publisher(broker: Arc<Broker>, endpoint: MqEndpoint) -> Publisher 
 
 /// Whether a queue belongs to this process.
 pub(super) fn is_own_name(name: &str) -> bool {
-    name.starts_with(PREFIX)
+    name.starts_with(REPLY_QUEUE_PREFIX)
 }
 
 /// A reply queue for this process, at the broker of `endpoint`.
 pub(super) fn own_reply_endpoint(endpoint: &MqEndpoint) -> MqEndpoint {
-    let name = format!("{PREFIX}{:08x}{:08x}", random_32(), random_32());
+    let name = format!("{REPLY_QUEUE_PREFIX}{:08x}{:08x}", random_32(), random_32());
     MqEndpoint {
         address: queue_address(name.clone()),
         name,

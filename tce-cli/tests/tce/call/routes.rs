@@ -1,7 +1,13 @@
 //! `tce call` through a gateway and over message queues.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use tce_gateway::Gateway;
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
+use tce_test_faults::{Direction, FaultProxy};
 use tce_test_rabbitmq::Node;
 
 use super::{call, idl};
@@ -77,4 +83,57 @@ async fn calls_over_message_queues() {
     call("mq:mq_sever", &[&["echo", "a"][..], &queues_args].concat())
         .exits(1)
         .complains("mq_sever");
+}
+
+/// A folder with a `config.yml` whose process `client` calls by `mq_server`, at a broker's port.
+fn client_config(port: u16) -> tempfile::TempDir {
+    let mut config = example("cluster/config.yml").replace("5672", &port.to_string());
+    config.push_str("client:\n  endpoints: [{name: mq_server, af_mode: AF_WRITE}]\n");
+    folder(&[("config.yml", &config)])
+}
+
+/// Calls by `mq_server` with a time limit of 2 s, and asserts that the exit does not wait for
+/// anything else.
+fn call_in_time(config: &tempfile::TempDir, args: &[&str]) -> super::CommandOutput {
+    let file = config.path().join("config.yml");
+    let idl = idl("test.idl");
+    let options = ["--mq-config", file.to_str().unwrap(), "--process", "client"];
+    let limit = ["--idl", idl.as_str(), "--timeout", "2s"];
+    let start = Instant::now();
+    let ran = call("mq:mq_server", &[args, &options, &limit].concat());
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(6), "{elapsed:?}: {ran:?}");
+    ran
+}
+
+#[test]
+fn the_exit_does_not_wait_for_a_broker() {
+    let node = Node::start();
+    let config = client_config(node.port());
+    // A broker that accepts no messages.
+    node.control(&["set_vm_memory_high_watermark", "absolute", "1"]);
+    for args in [&["echo", "hi"][..], &["heartbeat", "hi", "--oneway"]] {
+        call_in_time(&config, args).exits(1).complains("error: ");
+    }
+    node.control(&["set_vm_memory_high_watermark", "0.6"]);
+
+    // A broker that falls silent during the call.
+    let proxy = FaultProxy::start(format!("127.0.0.1:{}", node.port()));
+    let config = client_config(proxy.port());
+    thread::scope(|scope| {
+        let calling = scope.spawn(|| call_in_time(&config, &["timeout", "60"]));
+        thread::sleep(Duration::from_secs(1));
+        proxy.freeze(Direction::ToServer);
+        proxy.freeze(Direction::ToClient);
+        calling.join().unwrap().exits(1).complains("TIMEOUT");
+    });
+}
+
+#[test]
+fn a_broker_that_is_away_is_named() {
+    let ran = call_in_time(&client_config(1), &["echo", "hi"])
+        .exits(1)
+        .complains("the broker at localhost:1")
+        .complains("Try this: check that the broker runs");
+    assert!(!ran.err.contains("tce.reply"), "{ran:?}");
 }

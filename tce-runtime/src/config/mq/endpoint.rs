@@ -15,6 +15,9 @@ pub(super) const KEYS: [&str; 11] = [
     "tls",
 ];
 
+/// Prefix of the names of the reply queues that a program makes for itself.
+pub(crate) const REPLY_QUEUE_PREFIX: &str = "tce.reply.";
+
 /// A queue or topic at a broker, as a process uses it (`spec/gateway.md`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct MqEndpoint {
@@ -46,6 +49,26 @@ pub struct MqEndpoint {
     pub writes: bool,
     /// Whether the connection to the broker uses TLS. Default: false.
     pub tls: bool,
+}
+
+impl MqEndpoint {
+    /// The broker for messages about its errors, with the endpoint that the
+    /// configuration defines there. The name of a reply queue is random: it
+    /// would tell the reader nothing.
+    #[cfg(feature = "amqp")]
+    pub(crate) fn broker(&self) -> String {
+        let Self {
+            name, host, port, ..
+        } = self;
+        let address = match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        match name.starts_with(REPLY_QUEUE_PREFIX) {
+            true => format!("the broker at {address}"),
+            false => format!("the broker at {address} (endpoint `{name}`)"),
+        }
+    }
 }
 
 impl fmt::Debug for MqEndpoint {

@@ -348,16 +348,12 @@ pub(super) async fn attempt<T>(
     endpoint: &MqEndpoint,
     opening: impl Future<Output = Result<T, AmqpError>>,
 ) -> Result<T, BrokerError> {
-    let MqEndpoint {
-        name, host, port, ..
-    } = endpoint;
     match timeout(ATTEMPT_TIME, opening).await {
         Ok(Ok(opened)) => Ok(opened),
-        Ok(Err(error)) => Err(BrokerError(format!(
-            "endpoint `{name}`: the broker at {host}:{port}: {error}"
-        ))),
+        Ok(Err(error)) => Err(BrokerError(format!("{}: {error}", endpoint.broker()))),
         Err(_) => Err(BrokerError(format!(
-            "endpoint `{name}`: the broker at {host}:{port} did not answer within {ATTEMPT_TIME:?}"
+            "{} did not answer within {ATTEMPT_TIME:?}",
+            endpoint.broker()
         ))),
     }
 }
