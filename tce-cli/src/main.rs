@@ -3,6 +3,7 @@
 mod console;
 
 mod config;
+mod environment;
 mod idl;
 mod runtime;
 

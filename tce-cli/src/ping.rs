@@ -14,7 +14,7 @@ use tce_runtime::{
 
 use crate::{
     console::{CommandError, Console},
-    runtime,
+    environment, runtime,
 };
 
 /// Time limit of the connection, and of the call after it.
@@ -32,14 +32,17 @@ Options take precedence over environment variables. The command takes less than 
 Exit status: 0 the server answered, 1 it did not, 2 the command line or a variable is
 wrong.")]
 pub(crate) struct Args {
-    /// Host name or address of the server
-    #[arg(long, env = "TCE_HOST", default_value = "localhost", value_parser = host)]
-    host: String,
+    /// Host name or address of the server [env: TCE_HOST] [default: localhost]
+    #[arg(long, value_parser = host)]
+    host: Option<String>,
 
-    /// Port of the server
-    #[arg(long, env = "TCE_PORT", default_value = "12002", value_parser = port)]
-    port: u16,
+    /// Port of the server [env: TCE_PORT] [default: 12002]
+    #[arg(long, value_parser = port)]
+    port: Option<u16>,
 }
+
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 12_002;
 
 fn host(text: &str) -> Result<String, &'static str> {
     // A single colon separates a port; an IPv6 address has at least two.
@@ -59,9 +62,18 @@ fn port(text: &str) -> Result<u16, &'static str> {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let address = match &args.host {
-        ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", args.port),
-        host => format!("{host}:{}", args.port),
+    let host = match &args.host {
+        Some(host) => host.clone(),
+        None => environment::variable("TCE_HOST", host, console)?
+            .unwrap_or_else(|| DEFAULT_HOST.to_owned()),
+    };
+    let port = match args.port {
+        Some(port) => port,
+        None => environment::variable("TCE_PORT", port, console)?.unwrap_or(DEFAULT_PORT),
+    };
+    let address = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     };
     match runtime::block_on(ping(&format!("tcp://{address}")))? {
         Ok(time) => {

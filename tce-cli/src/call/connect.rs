@@ -81,7 +81,8 @@ impl ConnectArgs {
         }
         let communicator = Communicator::with_options(Options {
             timeout: self.timeout,
-            token: self.token.clone(),
+            // A variable that is set to nothing, as templates leave it, is no token.
+            token: self.token.clone().filter(|token| !token.is_empty()),
             tls: TlsConfig {
                 certificate: self.cert.clone(),
                 key: self.key.clone(),

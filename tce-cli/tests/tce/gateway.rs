@@ -55,6 +55,26 @@ fn an_option_takes_effect_and_is_named_as_the_origin() {
 }
 
 #[test]
+fn variables_of_a_platform_are_no_mistakes() {
+    // What Kubernetes sets beside services called `tce-gateway` and `tce-gateway-admin`.
+    let variables = [
+        ("TCE_GATEWAY_PORT", "tcp://10.96.0.12:12002"),
+        ("TCE_GATEWAY_PORT_12002_TCP", "tcp://10.96.0.12:12002"),
+        ("TCE_GATEWAY_PORT_12002_TCP_PORT", "12002"),
+        ("TCE_GATEWAY_SERVICE_HOST", "10.96.0.12"),
+        ("TCE_GATEWAY_SERVICE_PORT", "12002"),
+        ("TCE_GATEWAY_SERVICE_PORT_HTTP", "9600"),
+        ("TCE_GATEWAY_ADMIN_PORT", "tcp://10.96.0.13:9600"),
+    ];
+    let file = example("cluster/services.xml");
+    ran(command()
+        .args(["gateway", file.to_str().unwrap(), "--check"])
+        .envs(variables))
+    .exits(0)
+    .prints("all right");
+}
+
+#[test]
 fn mistakes_are_reported_with_their_lines() {
     let text = std::fs::read_to_string(example("cluster/services-direct.xml")).unwrap();
     let text = text.replacen("out=\"server\"", "out=\"sever\"", 1);

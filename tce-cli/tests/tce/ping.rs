@@ -84,6 +84,36 @@ async fn variables_set_the_address_and_options_take_precedence() {
     assert_success(ran(command().args(flags).envs(wrong)), &address);
 }
 
+/// What Kubernetes sets in each container beside a service called `tce`, and Docker for a link.
+const OF_A_PLATFORM: [(&str, &str); 8] = [
+    ("TCE_PORT", "tcp://10.96.0.12:12002"),
+    ("TCE_PORT_12002_TCP", "tcp://10.96.0.12:12002"),
+    ("TCE_PORT_12002_TCP_ADDR", "10.96.0.12"),
+    ("TCE_PORT_12002_TCP_PORT", "12002"),
+    ("TCE_PORT_12002_TCP_PROTO", "tcp"),
+    ("TCE_SERVICE_HOST", "10.96.0.12"),
+    ("TCE_SERVICE_PORT", "12002"),
+    ("TCE_NAME", "/app/tce"),
+];
+
+#[test]
+fn variables_of_a_platform_are_ignored() {
+    // Nothing listens there: what counts is the address.
+    let mut command = command();
+    let ping = command.args(["ping", "--host", "127.0.0.2"]);
+    ran(ping.envs(OF_A_PLATFORM))
+        .exits(1)
+        .complains("warning: TCE_PORT=tcp://10.96.0.12:12002 is ignored")
+        .complains("ping server (127.0.0.2:12002) failed");
+    ran(ping.envs([("TCE_PORT", ""), ("TCE_HOST", "")]))
+        .exits(1)
+        .complains("ping server (127.0.0.2:12002) failed");
+    let host = [("TCE_HOST", "tcp://10.96.0.12"), ("TCE_PORT", "1")];
+    ran(super::command().arg("ping").envs(host))
+        .exits(1)
+        .complains("ping server (localhost:1) failed");
+}
+
 #[test]
 fn a_closed_port_is_reported() {
     let (_socket, port) = closed_port();
@@ -162,7 +192,7 @@ fn interface_not_found(sequence: &[u8]) -> Vec<u8> {
 fn wrong_options_are_usage_errors() {
     ran(command().arg("ping").env("TCE_PORT", "http"))
         .exits(2)
-        .complains("'http'")
+        .complains("TCE_PORT='http'")
         .complains("expected a port from 1 to 65535");
     for port in ["0", "65536", "-1", ""] {
         let flag = format!("--port={port}");
