@@ -43,13 +43,13 @@ impl Revision {
     }
 
     /// The error message for a name that git does not find.
-    fn unknown(&self) -> String {
+    fn unknown(&self, git: Git) -> String {
         let (what, pattern) = match self {
             Self::Branch(_) => ("branch", "refs/heads"),
             Self::Tag(_) => ("tag", "refs/tags"),
             Self::Commit(name) => return format!("git finds no commit `{name}`"),
         };
-        let names = git(&["for-each-ref", "--format=%(refname:lstrip=2)", pattern]);
+        let names = git.output(&["for-each-ref", "--format=%(refname:lstrip=2)", pattern]);
         let names = names.unwrap_or_default();
         let names: Vec<&str> = names.lines().collect();
         let name = self.name();
@@ -66,6 +66,7 @@ impl Revision {
 /// of the repository. All other paths are paths of the file system.
 #[derive(Debug)]
 pub(super) struct Repository {
+    git: Git,
     revision: Revision,
     commit: String,
     /// Start of the paths of its files: `main:`.
@@ -74,11 +75,13 @@ pub(super) struct Repository {
 
 impl Repository {
     pub(super) fn open(revision: &Revision) -> Result<Self, String> {
-        git(&["rev-parse", "--git-dir"]).map_err(|why| format!("can't compare with git: {why}"))?;
+        let git = Git::new();
+        git.folder()
+            .map_err(|why| format!("can't compare with git: {why}"))?;
         let candidates = revision.candidates();
         let commit = candidates.iter().find_map(|name| {
             let commit = format!("{name}^{{commit}}");
-            git(&[
+            git.output(&[
                 "rev-parse",
                 "--verify",
                 "--quiet",
@@ -87,8 +90,9 @@ impl Repository {
             ])
             .ok()
         });
-        let commit = commit.ok_or_else(|| revision.unknown())?;
+        let commit = commit.ok_or_else(|| revision.unknown(git))?;
         Ok(Self {
+            git,
             revision: revision.clone(),
             commit: commit.trim().to_owned(),
             root: PathBuf::from(format!("{}:", revision.name())),
@@ -104,8 +108,10 @@ impl Repository {
     pub(super) fn path_mapping(&self, subdir: Option<&Path>) -> Result<PathMapping, String> {
         let Some(subdir) = subdir else {
             let line = |text: String| text.trim_end_matches('\n').to_owned();
-            let folder = self.root.join(line(git(&["rev-parse", "--show-prefix"])?));
-            let top = line(git(&["rev-parse", "--show-toplevel"])?);
+            let folder = self
+                .root
+                .join(line(self.git.output(&["rev-parse", "--show-prefix"])?));
+            let top = line(self.git.output(&["rev-parse", "--show-toplevel"])?);
             return Ok(PathMapping::with_base(
                 folder,
                 top.into(),
@@ -125,8 +131,8 @@ impl Repository {
 
     /// The git object type of a path: `blob` for a file, `tree` for a folder.
     fn kind(&self, path: &Path) -> Option<String> {
-        let kind = git(&["cat-file", "-t", &self.object(path)?]).ok()?;
-        Some(kind.trim().to_owned())
+        let kind = self.git.output(&["cat-file", "-t", &self.object(path)?]);
+        Some(kind.ok()?.trim().to_owned())
     }
 
     /// The names in a folder, as paths relative to it; `args` are options of `git ls-tree`.
@@ -134,7 +140,9 @@ impl Repository {
         let object = self.object(folder).unwrap_or_default();
         // Without `--full-tree`, git lists only the part below the working folder.
         let all = ["--full-tree", "-z", "--name-only", "--end-of-options"];
-        let names = git(&[&["ls-tree"], args, &all, &[&object]].concat());
+        let names = self
+            .git
+            .output(&[&["ls-tree"], args, &all, &[&object]].concat());
         let names = names.unwrap_or_default();
         names.split_terminator('\0').map(str::to_owned).collect()
     }
@@ -158,7 +166,7 @@ impl Loader for Repository {
             return FileSystem.read(path);
         }
         let object = self.object(path).filter(|object| !object.contains('\n'));
-        read_blob(&object.ok_or(io::ErrorKind::NotFound)?)
+        self.git.read_blob(&object.ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
@@ -191,40 +199,104 @@ impl SourceTree for Repository {
     }
 }
 
-/// Runs git, and returns its standard output, or the first line of its error message.
-fn git(args: &[&str]) -> Result<String, String> {
-    let output = Command::new("git")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("can't run git: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let message = String::from_utf8_lossy(&output.stderr);
-    let message = message.lines().next().unwrap_or("git failed");
-    Err(message.trim_start_matches("fatal: ").to_owned())
+/// The variables by which git names a repository to the programs that it starts: hooks, aliases.
+const REPOSITORY_VARIABLES: [&str; 8] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_GRAFT_FILE",
+    "GIT_SHALLOW_FILE",
+];
+
+/// The program `git`, run in the working folder.
+#[derive(Debug, Clone, Copy)]
+struct Git {
+    /// Whether git finds the repository of the working folder by itself, without
+    /// [`REPOSITORY_VARIABLES`].
+    finds_repository: bool,
 }
 
-/// The bytes of a file, following symbolic links. At most one byte more than [`MAX_FILE_BYTES`] is
-/// read, which shows that the file is too large.
-fn read_blob(object: &str) -> io::Result<Vec<u8>> {
-    let mut child = Command::new("git")
-        .args(["cat-file", "--batch", "--follow-symlinks"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    // Git ends at the end of its input, when this is dropped.
-    if let Some(mut input) = child.stdin.take() {
-        writeln!(input, "{object}")?;
+impl Git {
+    /// A hook inherits `GIT_DIR`, and with it git takes the working folder for the top of the
+    /// repository, also where the hook has changed to another folder. So the variables count only
+    /// if they name another repository than that of the working folder.
+    fn new() -> Self {
+        let [finding, named] = [true, false].map(|finds_repository| Self { finds_repository });
+        let is_set = |name: &&str| std::env::var_os(name).is_some();
+        if !REPOSITORY_VARIABLES.iter().any(is_set) {
+            return finding;
+        }
+        match named.folder() {
+            Ok(folder) if finding.folder() != Ok(folder.clone()) => named,
+            _ => finding,
+        }
     }
-    let contents = child.stdout.take().map_or_else(
-        || Err(io::ErrorKind::BrokenPipe.into()),
-        |output| read_batch_output(BufReader::new(output)),
-    );
-    child.wait()?;
-    contents
+
+    /// The repository's folder `.git`, or what stands for it.
+    fn folder(self) -> Result<PathBuf, String> {
+        let folder = self.output(&["rev-parse", "--absolute-git-dir"])?;
+        let folder = PathBuf::from(folder.trim_end_matches('\n'));
+        Ok(folder.canonicalize().unwrap_or(folder))
+    }
+
+    fn command(self, args: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
+            .args(args)
+            // Its messages become a part of ours.
+            .env("LC_ALL", "C")
+            // Commands that only read leave the index as it is.
+            .env("GIT_OPTIONAL_LOCKS", "0");
+        if self.finds_repository {
+            for name in REPOSITORY_VARIABLES {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// The standard output of a command, or its error message.
+    fn output(self, args: &[&str]) -> Result<String, String> {
+        let output = self
+            .command(args)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("can't run git: {error}"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let messages = String::from_utf8_lossy(&output.stderr);
+        // `GIT_TRACE` and warnings precede the error.
+        let fatal = messages
+            .lines()
+            .find_map(|line| line.strip_prefix("fatal: "));
+        let message = fatal.or_else(|| messages.lines().next());
+        Err(message.unwrap_or("git failed").to_owned())
+    }
+
+    /// The bytes of a file, following symbolic links. At most one byte more than
+    /// [`MAX_FILE_BYTES`] is read, which shows that the file is too large.
+    fn read_blob(self, object: &str) -> io::Result<Vec<u8>> {
+        let mut child = self
+            .command(&["cat-file", "--batch", "--follow-symlinks"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        // Git ends at the end of its input, when this is dropped.
+        if let Some(mut input) = child.stdin.take() {
+            writeln!(input, "{object}")?;
+        }
+        let contents = child.stdout.take().map_or_else(
+            || Err(io::ErrorKind::BrokenPipe.into()),
+            |output| read_batch_output(BufReader::new(output)),
+        );
+        child.wait()?;
+        contents
+    }
 }
 
 /// Reads the output of `git cat-file --batch`: `<id> blob <size>` and the contents, or an error.

@@ -248,3 +248,102 @@ fn git_and_a_repository_are_required() {
         .exits(2)
         .complains("can't compare with git: can't run git: ");
 }
+
+const TWO: &str = "module m { interface I { void a(); void b(); }; }\n";
+const ONE: &str = "module m { interface I { void b(); }; }\n";
+
+/// Makes a commit that runs a hook, and returns its exit status and standard error.
+fn commit_with_hook(folder: &Path) -> (Option<i32>, String) {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+        .args(["commit", "--quiet", "-am", "2"])
+        .env("TCE", env!("CARGO_BIN_EXE_tce"))
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_hook_compares_as_a_shell_does() {
+    let repository = repository(&[("proto/shop.idl", TWO)]);
+    let root = repository.path();
+    let hook = "#!/bin/sh\ncd proto && exec \"$TCE\" breaking --against git#branch=main shop.idl\n";
+    let path = root.join(".git/hooks/pre-commit");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, hook).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&path, executable).unwrap();
+    let worktrees = folder(&[]);
+    let linked = worktrees.path().join("wt");
+    let add = ["worktree", "add", "--quiet", linked.to_str().unwrap()];
+    git(root, &[&add[..], &["-b", "topic"]].concat());
+    for worktree in [root, &linked] {
+        write(worktree, "proto/shop.idl", ONE);
+        let inside = worktree.join("proto");
+        let args = ["breaking", "--against", "git#branch=main", "shop.idl"];
+        let manual = tce_in(&inside, &args)
+            .exits(1)
+            .complains("2 breaking changes");
+        let status = || {
+            let mut git = Command::new("git");
+            git.args(["status", "--porcelain"]).current_dir(worktree);
+            git.output().unwrap().stdout
+        };
+        let before = status();
+        let (code, err) = commit_with_hook(worktree);
+        assert_eq!((code, err.as_str()), (Some(1), manual.err.as_str()));
+        assert_eq!(status(), before, "the index is as it was");
+    }
+}
+
+#[test]
+fn variables_of_git_name_another_repository_only_if_it_is_another() {
+    let repository = repository(&[("proto/shop.idl", TWO)]);
+    let root = repository.path();
+    write(root, "proto/shop.idl", ONE);
+    let dir = root.join(".git");
+    let args = ["breaking", "--against", "git#branch=main"];
+    let run = |folder: &Path, variables: &[(&str, &str)], file: &str| {
+        ran(command()
+            .args(args)
+            .arg(file)
+            .current_dir(folder)
+            .envs(variables.iter().copied()))
+    };
+    let inside = root.join("proto");
+    for variables in [
+        // As for a hook that has changed its folder; relative paths are wrong there.
+        &[("GIT_DIR", ".git"), ("GIT_INDEX_FILE", ".git/index")][..],
+        &[("GIT_DIR", dir.to_str().unwrap()), ("GIT_PREFIX", "")],
+        &[("GIT_DIR", dir.to_str().unwrap()), ("GIT_WORK_TREE", ".")],
+        // What changes the output of git.
+        &[
+            ("GIT_TRACE", "1"),
+            ("GIT_PAGER_IN_USE", "1"),
+            ("LC_ALL", ""),
+        ],
+    ] {
+        let ran = run(&inside, variables, "shop.idl").exits(1);
+        assert!(
+            ran.err.contains("2 breaking changes"),
+            "{variables:?}: {ran:?}"
+        );
+    }
+    // A repository that only the variables name, as that of dotfiles in a home folder.
+    let home = folder(&[("proto/shop.idl", ONE)]);
+    let named = [
+        ("GIT_DIR", dir.to_str().unwrap()),
+        ("GIT_WORK_TREE", home.path().to_str().unwrap()),
+    ];
+    run(&home.path().join("proto"), &named, "shop.idl")
+        .exits(1)
+        .complains("2 breaking changes");
+    let trace = [("GIT_TRACE", "1")];
+    run(home.path(), &trace, "proto/shop.idl")
+        .exits(2)
+        .complains("error: can't compare with git: not a git repository");
+}
