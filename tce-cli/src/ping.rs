@@ -9,7 +9,10 @@ use std::{
 
 use tce_runtime::{
     Communicator, ConnectionEvent, ErrorCode, Proxy, RpcError,
-    config::{ConnectionLimits, Options},
+    config::{
+        ConnectionLimits, Options,
+        host::{join_host_port, parse_host},
+    },
 };
 
 use crate::{
@@ -44,14 +47,11 @@ pub(crate) struct Args {
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_PORT: u16 = 12_002;
 
-fn host(text: &str) -> Result<String, &'static str> {
-    // A single colon separates a port; an IPv6 address has at least two.
-    if text.is_empty() || text.contains('/') || text.matches(':').count() == 1 {
-        return Err(
-            "expected a host name or address such as `localhost`; set the port with --port or TCE_PORT",
-        );
-    }
-    Ok(text.to_owned())
+fn host(text: &str) -> Result<String, String> {
+    let host = parse_host(text).map_err(|error| {
+        format!("{error}; expected a host name or address such as `localhost`, and the port in --port or TCE_PORT")
+    })?;
+    Ok(host.to_owned())
 }
 
 fn port(text: &str) -> Result<u16, &'static str> {
@@ -71,10 +71,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         Some(port) => port,
         None => environment::variable("TCE_PORT", port, console)?.unwrap_or(DEFAULT_PORT),
     };
-    let address = match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    };
+    let address = join_host_port(&host, port);
     match runtime::block_on(ping(&format!("tcp://{address}")))? {
         Ok(time) => {
             writeln!(console.out, "ping server ({address}) succeeded in {time:?}")?;

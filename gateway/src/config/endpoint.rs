@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use tce_runtime::config::{self as runtime, MqEndpoint, Scheme, TlsConfig};
+use tce_runtime::config::{
+    self as runtime, MqEndpoint, Scheme, TlsConfig,
+    host::{self, join_host_port, split_host_port},
+};
 
 /// The index of an endpoint in [`Services::endpoints`](super::Services::endpoints).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,7 +113,8 @@ impl fmt::Display for EndpointKind {
                 tls,
                 ..
             }) => {
-                write!(f, "{} {} at {host}:{port}", address.node, address.name)?;
+                let broker = join_host_port(host, *port);
+                write!(f, "{} {} at {broker}", address.node, address.name)?;
                 *tls
             }
         };
@@ -134,13 +138,13 @@ pub struct HostPort {
 }
 
 impl HostPort {
-    /// Parses `host:port`; `:port` means all addresses of this machine.
+    /// Parses `host:port`, where an IPv6 address needs brackets; `:port` means all
+    /// addresses of this machine.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        Some(Self {
-            host: parse_host(host)?,
-            port: port.parse().ok()?,
-        })
+        let any_host = text.starts_with(':').then(|| format!("{ANY_HOST}{text}"));
+        let (host, port) = split_host_port(any_host.as_deref().unwrap_or(text)).ok()?;
+        let host = host.to_owned();
+        Some(Self { host, port })
     }
 }
 
@@ -150,25 +154,14 @@ pub(super) const ANY_HOST: &str = "0.0.0.0";
 /// Parses a host name, or an address with or without brackets; an empty text is
 /// [`ANY_HOST`]. Returns `None` for anything else, for example a URL.
 pub(super) fn parse_host(text: &str) -> Option<String> {
-    let inner = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
-    let host = match inner.unwrap_or(text) {
-        "" => ANY_HOST,
-        host => host,
-    };
-    let stray = |c: char| c.is_whitespace() || c.is_control() || "/\\{}[],;#?@\"'".contains(c);
-    let address = host.parse::<std::net::Ipv6Addr>().is_ok();
-    (!host.contains(stray) && (address || !host.contains(':'))).then(|| host.to_owned())
+    match text {
+        "" => Some(ANY_HOST.to_owned()),
+        text => host::parse_host(text).ok().map(str::to_owned),
+    }
 }
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
+        f.write_str(&join_host_port(&self.host, self.port))
     }
 }

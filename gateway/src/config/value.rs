@@ -204,7 +204,7 @@ impl PropertyValue for Option<EndpointId> {
 }
 
 impl PropertyValue for Option<HostPort> {
-    const EXPECTED: &'static str = "a port on localhost, for example 9100, or a host and a port, for example 0.0.0.0:9100 for all addresses";
+    const EXPECTED: &'static str = "a port on localhost, for example 9100, or a host and a port, for example [::1]:9100, or 0.0.0.0:9100 for all addresses";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
         if let Ok(port) = text.parse() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use tce_runtime::{
     Communicator, Connection, MemoryBroker, RpcError,
-    config::{MqConfig, MqEndpoint, Options},
+    config::{MqConfig, MqEndpoint, Options, host::join_host_port},
 };
 
 use crate::config::{EndpointId, EndpointKind, ServerConfig, Services};
@@ -115,7 +115,7 @@ impl QueueUpstreams {
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.writes) {
             let name = &endpoint.name;
             let queue = QueueUpstream {
-                broker: format!("amqp://{}:{}", endpoint.host, endpoint.port),
+                broker: format!("amqp://{}", join_host_port(&endpoint.host, endpoint.port)),
                 connection: self.communicator.connect(&format!("mq:{name}")).await?,
             };
             upstreams.push((name.clone(), queue));

@@ -7,7 +7,10 @@ use percent_encoding::percent_decode_str;
 use tce_gateway::Gateway;
 use tce_runtime::{
     Communicator, MemoryBroker, RpcError,
-    config::{MqConfig, MqEndpoint},
+    config::{
+        MqConfig, MqEndpoint,
+        host::{join_host_port, parse_host},
+    },
 };
 use url::Url;
 
@@ -70,7 +73,9 @@ impl FromStr for AmqpUrl {
         };
         Ok(Self {
             is_tls,
-            host: host.trim_matches(['[', ']']).to_owned(),
+            host: parse_host(host)
+                .map_err(|error| wrong(&error.to_string()))?
+                .to_owned(),
             port: url.port().unwrap_or(if is_tls { TLS_PORT } else { PORT }),
             user: decoded(url.username(), GUEST)?,
             password: decoded(url.password().unwrap_or_default(), GUEST)?,
@@ -85,7 +90,7 @@ impl fmt::Display for AmqpUrl {
     /// The address without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "amqps" } else { "amqp" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        write!(f, "{scheme}://{}", join_host_port(&self.host, self.port))
     }
 }
 
@@ -169,6 +174,7 @@ mod tests {
         } = url;
         assert!(is_tls);
         assert_eq!((host.as_str(), port), ("::1", 1));
+        assert_eq!(parsed("amqp://[::1]").to_string(), "amqp://[::1]:5672");
         assert_eq!([user, password, vhost], ["a@b", "c/d", "e f"]);
     }
 
@@ -180,6 +186,7 @@ mod tests {
             ("amqp:///vhost", "host"),
             ("amqp://localhost:70000", "port"),
             ("amqp://localhost/%ff", "UTF-8"),
+            ("amqp://010.0.0.1", "`010.0.0.1` is not an IPv4 address"),
             ("", "URL"),
         ] {
             let error = text.parse::<AmqpUrl>().unwrap_err();

@@ -122,9 +122,11 @@ fn a_closed_port_is_reported() {
         .complains(&format!("ping server (127.0.0.1:{port}) failed: "))
         .complains("nothing listens on this port")
         .complains("Try this: start the server");
-    tce(&["ping", "--host", "::1", "--port", &port.to_string()])
-        .exits(1)
-        .complains(&format!("ping server ([::1]:{port}) failed: "));
+    for host in ["::1", "[::1]"] {
+        tce(&["ping", "--host", host, "--port", &port.to_string()])
+            .exits(1)
+            .complains(&format!("ping server ([::1]:{port}) failed: "));
+    }
 }
 
 #[test]
@@ -198,7 +200,13 @@ fn wrong_options_are_usage_errors() {
         let flag = format!("--port={port}");
         tce(&["ping", &flag]).exits(2).complains("--port");
     }
-    for host in ["", "localhost:12002", "tcp://localhost"] {
+    for host in [
+        "",
+        "localhost:12002",
+        "tcp://localhost",
+        "010.0.0.1",
+        "::1:x",
+    ] {
         let flag = format!("--host={host}");
         tce(&["ping", &flag]).exits(2).complains("--host");
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::host::{HostError, join_host_port, split_host_port};
 use crate::wire::Compression;
 
 /// The transport of an endpoint.
@@ -97,17 +98,9 @@ impl fmt::Display for Endpoint {
             .iter()
             .find(|(scheme, _)| *scheme == self.scheme)
             .map_or("?", |(_, name)| name);
-        let (open, close) = if self.host.contains(':') {
-            ("[", "]")
-        } else {
-            ("", "")
-        };
+        let address = join_host_port(&self.host, self.port);
         let compress = if self.compress { "?compress=1" } else { "" };
-        write!(
-            f,
-            "{scheme}://{open}{}{close}:{}{}{compress}",
-            self.host, self.port, self.path
-        )
+        write!(f, "{scheme}://{address}{}{compress}", self.path)
     }
 }
 
@@ -137,32 +130,26 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         return parse_queues(names);
     }
     let (scheme, rest) = text.split_once("://").ok_or("it has no `://`")?;
-    let scheme = SCHEMES
-        .iter()
+    let (kind, _) = SCHEMES
+        .into_iter()
         .find(|(_, name)| *name == scheme)
-        .map(|(scheme, _)| *scheme)
         .ok_or_else(|| format!("`{scheme}` is not one of tcp, ssl, ws, wss and mq"))?;
-    if scheme.is_websocket() && !cfg!(feature = "websocket") {
+    if kind.is_websocket() && !cfg!(feature = "websocket") {
         return Err(WITHOUT_WEBSOCKET.to_owned());
     }
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (address, path) = address.split_at(address.find('/').unwrap_or(address.len()));
-    if !path.is_empty() && !scheme.is_websocket() {
+    if !path.is_empty() && !kind.is_websocket() {
         return Err(format!(
             "it has the path `{path}`, which only ws and wss may have"
         ));
     }
-    let (host, port) = address.rsplit_once(':').ok_or("it has no port")?;
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    if host.is_empty() {
-        return Err("it has no host".to_owned());
-    }
-    let port = port
-        .parse()
-        .map_err(|_| format!("`{port}` is not a port (0 to 65535)"))?;
+    let (host, port) = split_host_port(address).map_err(|error| match error {
+        HostError::NeedsBrackets(right) => {
+            HostError::NeedsBrackets(format!("{scheme}://{right}")).to_string()
+        }
+        error => error.to_string(),
+    })?;
     let mut compress = false;
     for option in query.split('&').filter(|option| !option.is_empty()) {
         compress = match option {
@@ -176,7 +163,7 @@ fn parse(text: &str) -> Result<Endpoint, String> {
         };
     }
     Ok(Endpoint {
-        scheme,
+        scheme: kind,
         host: host.to_owned(),
         port,
         path: path.to_owned(),
@@ -195,4 +182,46 @@ fn parse_queues(names: &str) -> Result<Endpoint, String> {
         path: String::new(),
         compress: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_parsed_is_shown_as_it_was_written() {
+        for text in [
+            "tcp://localhost:12002",
+            "ssl://[::1]:0?compress=1",
+            "tcp://[fe80::1%eth0]:1",
+            "mq:one,two",
+        ] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_address_that_would_be_read_in_another_way_is_refused() {
+        for (text, reason) in [
+            (
+                "tcp://2001:db8::5",
+                "an IPv6 address needs brackets: tcp://[2001:db8::5]:12002;",
+            ),
+            (
+                "ssl://::1:12003",
+                "an IPv6 address needs brackets: ssl://[::1]:12003;",
+            ),
+            (
+                "tcp://[localhost]:1",
+                "`[localhost]` is not an IPv6 address",
+            ),
+            ("tcp://010.0.0.1:1", "`010.0.0.1` is not an IPv4 address"),
+            ("tcp://localhost:+1", "`+1` is not a port"),
+            ("tcp://user@host:1", "`user@host` is not a host name"),
+            ("tcp:// localhost:1", "` localhost` is not a host name"),
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The configuration of a program: endpoints, TLS, options, message queues.
 
+pub mod host;
+
 mod endpoint;
 
 mod tls;

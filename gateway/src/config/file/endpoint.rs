@@ -284,7 +284,7 @@ impl EndpointAttributes<'_> {
         let expected = "a number from 0 to 65535";
         let port = self.parsed("port", expected, reporter, |text| text.parse().ok());
         let text = self.text("host").unwrap_or(ANY_HOST);
-        let expected = "a host name or an address, for example localhost, or several, for example a:12001,b:12001";
+        let expected = "a host name or an address, for example localhost, or several, for example a:12001,[2001:db8::5]:12001";
         let mut lacks_port = false;
         let hosts: Vec<_> = split(text)
             .map(|text| {

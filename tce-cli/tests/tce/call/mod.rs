@@ -314,6 +314,13 @@ async fn wrong_options_are_usage_errors() {
     call("localhost", &["echo"])
         .exits(2)
         .complains("`localhost` is not an endpoint: it has no `://`");
+    for (endpoint, right) in [
+        ("tcp://2001:db8::5", "tcp://[2001:db8::5]:12002"),
+        ("tcp://::1:12003", "tcp://[::1]:12003"),
+    ] {
+        let message = format!("an IPv6 address needs brackets: {right};");
+        call(endpoint, &["echo"]).exits(2).complains(&message);
+    }
     call("mq:mq_server", &["echo"])
         .exits(2)
         .complains("an mq: endpoint needs --mq-config");

@@ -6,7 +6,10 @@ use super::{
     address::Address,
     yaml::{YamlMap, YamlNode},
 };
-use crate::config::problem::{ProblemReport, quoted};
+use crate::config::{
+    host::{join_host_port, parse_host},
+    problem::{ProblemReport, quoted},
+};
 
 /// The keys of an endpoint in `common_defs.endpoints`; a process may override
 /// them.
@@ -23,7 +26,7 @@ pub(crate) const REPLY_QUEUE_PREFIX: &str = "tce.reply.";
 pub struct MqEndpoint {
     /// The name, as in `mq:<name>` and `__mq_return__`.
     pub name: String,
-    /// The broker's host name or IP address.
+    /// The broker's host name or IP address, IPv6 without brackets.
     pub host: String,
     /// The broker's port, usually 5672, or 5671 with TLS. Never 0.
     pub port: u16,
@@ -57,13 +60,8 @@ impl MqEndpoint {
     /// would tell the reader nothing.
     #[cfg(feature = "amqp")]
     pub(crate) fn broker(&self) -> String {
-        let Self {
-            name, host, port, ..
-        } = self;
-        let address = match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
+        let name = &self.name;
+        let address = join_host_port(&self.host, self.port);
         match name.starts_with(REPLY_QUEUE_PREFIX) {
             true => format!("the broker at {address}"),
             false => format!("the broker at {address} (endpoint `{name}`)"),
@@ -114,7 +112,7 @@ impl<'a> EndpointFields<'a> {
     /// are not, since a process may add them.
     pub(super) fn values(&self, report: &mut ProblemReport) -> Option<MqEndpoint> {
         self.check_type(report);
-        let host = self.text("host", report);
+        let host = self.host(report);
         let port = self.positive("port", report);
         let address = self.address(report);
         let user = self.text("user", report).unwrap_or("guest").to_owned();
@@ -125,7 +123,7 @@ impl<'a> EndpointFields<'a> {
         let tls = self.flag("tls", report);
         Some(MqEndpoint {
             name: self.name.to_owned(),
-            host: host?.to_owned(),
+            host: host?,
             port: port?,
             address: address?,
             user,
@@ -177,6 +175,13 @@ impl<'a> EndpointFields<'a> {
             );
         }
         value
+    }
+
+    fn host(&self, report: &mut ProblemReport) -> Option<String> {
+        let allowed = "a host name or an address, for example localhost, and the port in `port`";
+        self.parsed("host", allowed, report, |text| {
+            parse_host(text).ok().map(str::to_owned)
+        })
     }
 
     /// Every type uses AMQP 0-9-1; the value makes no difference.
