@@ -6,6 +6,8 @@
 
 mod metrics;
 
+pub mod terminal;
+
 pub mod log;
 
 pub mod config;

@@ -1,16 +1,14 @@
 //! The log, on standard error.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal},
-    str::FromStr,
-};
+use std::{fmt, io, str::FromStr};
 
 use tracing_subscriber::{
     EnvFilter,
     filter::LevelFilter,
     util::{SubscriberInitExt, TryInitError},
 };
+
+use crate::terminal::takes_escapes;
 
 /// The default filter.
 pub const DEFAULT_FILTER: &str = "info";
@@ -73,7 +71,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = parse(filter).ok_or_else(|| LogError::InvalidFilter(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(takes_escapes(&io::stderr()))
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => lines.finish().try_init()?,

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use tce_gateway::GatewayCommand;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use tce_gateway::{GatewayCommand, terminal};
 
 #[derive(Debug, Parser)]
 #[command(name = "tce-gateway", version)]
@@ -13,5 +13,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    Cli::parse().command.run()
+    let mut command = Cli::command().color(terminal::color_choice());
+    let matches = command.get_matches_mut();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command.run(),
+        Err(error) => error.format(&mut command).exit(),
+    }
 }

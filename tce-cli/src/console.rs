@@ -1,13 +1,13 @@
 //! Output of the subcommands: results, diagnostics, errors and exit statuses.
 
 use std::{
-    ffi::OsStr,
     fmt::{self, Display},
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
 use clap::ValueEnum;
+use tce_gateway::terminal::takes_escapes;
 use tce_idl::{
     diagnostic::{Code, Diagnostic, Severity},
     render,
@@ -79,11 +79,7 @@ impl Console {
         self.separate()?;
         self.has_shown = true;
         let text = match self.format {
-            ErrorFormat::Text => {
-                let no_color = std::env::var_os("NO_COLOR");
-                let has_color = is_color_wanted(self.err.is_terminal(), no_color.as_deref());
-                render::human(diagnostics, sources, has_color)
-            }
+            ErrorFormat::Text => render::human(diagnostics, sources, takes_escapes(&self.err)),
             ErrorFormat::Json => render::json(diagnostics, sources),
             ErrorFormat::Github => render::github(diagnostics, sources),
         };
@@ -169,11 +165,6 @@ pub(crate) fn exit_code(is_success: bool) -> ExitCode {
     }
 }
 
-/// Follows <https://no-color.org>: a variable that is set and not empty turns colours off.
-fn is_color_wanted(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
-    is_terminal && no_color.is_none_or(OsStr::is_empty)
-}
-
 /// A number with its noun: `1 file`, `2 files`.
 pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
 
@@ -181,18 +172,5 @@ impl Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", self.0, self.1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn color_needs_a_terminal_and_no_no_color() {
-        assert!(is_color_wanted(true, None));
-        assert!(is_color_wanted(true, Some(OsStr::new(""))));
-        assert!(!is_color_wanted(true, Some(OsStr::new("1"))));
-        assert!(!is_color_wanted(false, None));
     }
 }

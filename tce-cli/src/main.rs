@@ -26,7 +26,8 @@ mod ping;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tce_gateway::terminal;
 
 use crate::console::{CommandError, Console, ErrorFormat};
 
@@ -112,7 +113,7 @@ impl Command {
 
 fn main() -> ExitCode {
     let mut console = Console::new();
-    let result = match Cli::try_parse() {
+    let result = match parse() {
         Ok(cli) => {
             console.format = cli.error_format;
             cli.command.run(&mut console)
@@ -120,6 +121,13 @@ fn main() -> ExitCode {
         Err(error) => print(&error),
     };
     console.finish(result)
+}
+
+/// Reads the command line.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().color(terminal::color_choice());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Prints what clap returns as an error: a wrong command line, the help or the version.

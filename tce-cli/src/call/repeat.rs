@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    io::IsTerminal,
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
+use tce_gateway::terminal::takes_escapes;
 use tce_runtime::{Proxy, RpcError, wire::Raw};
 
 use super::{
@@ -62,9 +62,9 @@ pub(super) async fn repeat(
     Ok(summary)
 }
 
-/// A progress bar on standard error, hidden if that is not a terminal.
+/// A progress bar on standard error, hidden if that takes no escape sequences.
 fn progress_bar(count: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !takes_escapes(&std::io::stderr()) {
         return ProgressBar::hidden();
     }
     let style = "{bar:40} {pos}/{len} calls, {per_sec}, {eta} left";
