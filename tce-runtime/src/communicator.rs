@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    config::{MqConfig, Options, SharedOptions},
+    config::{LoadedTls, MqConfig, Options, SharedOptions, TlsConfig, TlsError},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
     shutdown::{ShutdownPhase, end},
@@ -59,6 +59,48 @@ impl Communicator {
 
     pub(crate) fn settings(&self) -> &Arc<SharedOptions> {
         &self.0.settings
+    }
+
+    /// Reads the certificates, keys and authorities of [`Options::tls`] again, for
+    /// example after the certificate was renewed. Connections that are accepted
+    /// and opened from now on use them; those that are open stay as they are.
+    ///
+    /// ```no_run
+    /// # use tce_runtime::Communicator;
+    /// # async fn renew(communicator: Communicator) -> std::io::Result<()> {
+    /// use tokio::signal::unix::{SignalKind, signal};
+    ///
+    /// let mut hang_up = signal(SignalKind::hangup())?;
+    /// while hang_up.recv().await.is_some() {
+    ///     if let Err(error) = communicator.reload_tls() {
+    ///         eprintln!("the old certificate stays in use: {error}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A file can't be read or used. What was in use before stays in use.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        self.load_tls(&self.0.settings.tls_files())?.apply();
+        Ok(())
+    }
+
+    /// Reads TLS files for [`LoadedTls::apply`], in place of those in use.
+    ///
+    /// # Errors
+    /// A file can't be read or used.
+    #[doc(hidden)]
+    pub fn load_tls(&self, files: &TlsConfig) -> Result<LoadedTls, TlsError> {
+        self.0.settings.load_tls(files)
+    }
+
+    /// Whether a connection or an adapter has used the TLS files.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.0.settings.uses_tls()
     }
 
     /// Opens the message queues of a configuration (TCE's `initMQEndpoints`).

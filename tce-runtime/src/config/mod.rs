@@ -17,6 +17,9 @@ pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub(crate) use mq::REPLY_QUEUE_PREFIX;
 pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
+#[doc(hidden)]
+pub use options::LoadedTls;
 pub(crate) use options::SharedOptions;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
-pub use tls::TlsConfig;
+pub(crate) use tls::server_name;
+pub use tls::{TlsConfig, TlsError};

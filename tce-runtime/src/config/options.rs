@@ -137,34 +137,97 @@ impl Default for Options {
     }
 }
 
-/// The options as all connections of a communicator share them, with the TLS
-/// client made from them once.
+/// The options as all connections of a communicator share them, with what is
+/// made from the TLS files at their first use.
 #[derive(Debug)]
 pub(crate) struct SharedOptions {
     pub(crate) options: Options,
-    client_tls: Mutex<Option<Arc<ClientConfig>>>,
+    tls: Mutex<TlsState>,
+}
+
+/// The TLS files in use, and what was made from them.
+#[derive(Debug)]
+struct TlsState {
+    files: TlsConfig,
+    client: Option<Arc<ClientConfig>>,
+    server: Option<Arc<ServerConfig>>,
 }
 
 impl SharedOptions {
     pub(crate) fn new(options: Options) -> Self {
+        let tls = TlsState {
+            files: options.tls.clone(),
+            client: None,
+            server: None,
+        };
         Self {
             options,
-            client_tls: Mutex::new(None),
+            tls: Mutex::new(tls),
         }
     }
 
-    /// The TLS client, whose files are read at the first use.
+    /// The TLS settings of connections that are opened now.
     pub(crate) fn client_tls(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let mut cached = self.client_tls.lock();
-        if let Some(config) = &*cached {
+        let mut tls = self.tls.lock();
+        if let Some(config) = &tls.client {
             return Ok(Arc::clone(config));
         }
-        let config = self.options.tls.client()?;
-        *cached = Some(Arc::clone(&config));
+        let config = tls.files.client()?;
+        tls.client = Some(Arc::clone(&config));
         Ok(config)
     }
 
+    /// The TLS settings of connections that are accepted now.
     pub(crate) fn server_tls(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        self.options.tls.server()
+        let mut tls = self.tls.lock();
+        if let Some(config) = &tls.server {
+            return Ok(Arc::clone(config));
+        }
+        let config = tls.files.server()?;
+        tls.server = Some(Arc::clone(&config));
+        Ok(config)
+    }
+
+    /// Whether a connection or an adapter has used the TLS files.
+    pub(crate) fn uses_tls(&self) -> bool {
+        let tls = self.tls.lock();
+        tls.client.is_some() || tls.server.is_some()
+    }
+
+    /// Reads other TLS files, or the same ones again, for the uses that there
+    /// were. They take effect by [`LoadedTls::apply`].
+    pub(crate) fn load_tls(self: &Arc<Self>, files: &TlsConfig) -> Result<LoadedTls, TlsError> {
+        let (has_client, has_server) = {
+            let tls = self.tls.lock();
+            (tls.client.is_some(), tls.server.is_some())
+        };
+        let state = TlsState {
+            files: files.clone(),
+            client: has_client.then(|| files.client()).transpose()?,
+            server: has_server.then(|| files.server()).transpose()?,
+        };
+        Ok(LoadedTls {
+            options: Arc::clone(self),
+            state,
+        })
+    }
+
+    /// The files that are in use.
+    pub(crate) fn tls_files(&self) -> TlsConfig {
+        self.tls.lock().files.clone()
+    }
+}
+
+/// TLS files that were read and are not in use yet.
+#[derive(Debug)]
+pub struct LoadedTls {
+    options: Arc<SharedOptions>,
+    state: TlsState,
+}
+
+impl LoadedTls {
+    /// Uses the files for connections that are opened and accepted from now on.
+    pub fn apply(self) {
+        *self.options.tls.lock() = self.state;
     }
 }

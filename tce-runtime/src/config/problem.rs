@@ -228,6 +228,20 @@ impl ProblemReport {
         }
     }
 
+    /// Takes the warnings out of the report, for a caller that sorts them.
+    #[doc(hidden)]
+    pub fn take_warnings(&mut self) -> BTreeSet<Problem> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Puts warnings into the report.
+    #[doc(hidden)]
+    pub fn add_warnings(&mut self, warnings: BTreeSet<Problem>) {
+        for warning in warnings {
+            self.insert_warning(warning);
+        }
+    }
+
     /// ``; did you mean `port`?`` where a candidate is similar to `name`.
     pub fn suggestion<'a>(
         &self,

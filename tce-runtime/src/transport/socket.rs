@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::{ServerConfig, pki_types::ServerName};
+use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
@@ -13,7 +13,7 @@ use super::websocket::{self, UpgradePolicy};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
-    config::{Endpoint, Scheme, SharedOptions},
+    config::{Endpoint, Scheme, SharedOptions, TlsError, server_name},
     error::{ErrorCode, RpcError},
 };
 
@@ -76,15 +76,9 @@ async fn connect_tls(
     settings: &SharedOptions,
 ) -> Result<TlsStream<TcpStream>, RpcError> {
     let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
-    let config = settings
-        .client_tls()
-        .map_err(|error| failed(error.to_string()))?;
-    let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
-        failed(format!(
-            "`{}` is neither a DNS name nor an IP address, so that no certificate matches it",
-            endpoint.host
-        ))
-    })?;
+    let unusable = |error: TlsError| failed(error.to_string()).caused_by(error);
+    let config = settings.client_tls().map_err(unusable)?;
+    let name = server_name(&endpoint.host).map_err(unusable)?;
     TlsConnector::from(config)
         .connect(name, socket)
         .await
@@ -105,7 +99,9 @@ fn connect_error(error: io::Error) -> RpcError {
 /// A listening socket of an adapter.
 pub(crate) struct Listener {
     listener: TcpListener,
-    options: AcceptOptions,
+    is_tls: bool,
+    protocol: Protocol,
+    settings: Arc<SharedOptions>,
 }
 
 /// A socket that was accepted, before its handshakes.
@@ -115,8 +111,7 @@ pub(crate) struct Accepted {
     options: AcceptOptions,
 }
 
-/// What all sockets of a listener have in common.
-#[derive(Clone)]
+/// What an accepted socket gets from its listener.
 struct AcceptOptions {
     tls: Option<Arc<ServerConfig>>,
     protocol: Protocol,
@@ -147,25 +142,24 @@ impl Protocol {
 impl Listener {
     pub(crate) async fn bind(
         endpoint: &Endpoint,
-        settings: &SharedOptions,
+        settings: &Arc<SharedOptions>,
     ) -> Result<Self, RpcError> {
         let failed = |text: String| {
             RpcError::new(ErrorCode::ConnectFailed, text).at_peer(endpoint.to_string())
         };
-        let Endpoint { scheme, .. } = endpoint;
-        let tls = scheme.is_tls().then(|| settings.server_tls());
-        let tls = tls.transpose().map_err(|error| failed(error.to_string()))?;
+        let is_tls = endpoint.scheme.is_tls();
+        if is_tls {
+            let loaded = settings.server_tls();
+            loaded.map_err(|error| failed(error.to_string()).caused_by(error))?;
+        }
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port))
             .await
             .map_err(|error| failed(format!("can't listen here: {error}")).caused_by(error))?;
         Ok(Self {
             listener,
-            options: AcceptOptions {
-                tls,
-                protocol: Protocol::of(endpoint, settings),
-                handshake_time: settings.options.connection.connect_time,
-                keepalive_time: settings.options.connection.keepalive_time,
-            },
+            is_tls,
+            protocol: Protocol::of(endpoint, settings),
+            settings: Arc::clone(settings),
         })
     }
 
@@ -175,10 +169,18 @@ impl Listener {
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         let (socket, address) = self.listener.accept().await?;
+        // A renewed certificate holds from the next connection on.
+        let tls = self.is_tls.then(|| self.settings.server_tls()).transpose();
+        let limits = &self.settings.options.connection;
         Ok(Accepted {
             socket,
             address,
-            options: self.options.clone(),
+            options: AcceptOptions {
+                tls: tls.map_err(io::Error::other)?,
+                protocol: self.protocol.clone(),
+                handshake_time: limits.connect_time,
+                keepalive_time: limits.keepalive_time,
+            },
         })
     }
 }
