@@ -1,13 +1,15 @@
 //! The program: `tce-gateway SERVICES.XML NAME`, and `tce gateway` likewise.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use tce_runtime::config::problem::Problem;
+
 use crate::{
-    config::{LoadedServices, Override, Services, print_config},
-    lifecycle::{Gateway, GatewayError, RunningGateway},
+    config::{Override, Services, print_config},
+    lifecycle::{Gateway, GatewayError, RunningGateway, check_start},
     log,
     routing::explain,
 };
@@ -22,7 +24,7 @@ pub struct GatewayCommand {
     /// The servers of the file to run, all in this process; optional if it has only one
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// ProblemReport all mistakes in the file and exit
+    /// Report everything that would keep the servers from starting, and exit
     #[arg(long)]
     check: bool,
     /// Print the routes of an interface's calls, their RETURNs and pushes
@@ -59,34 +61,39 @@ impl GatewayCommand {
         overrides.extend(self.set.iter().cloned());
         let loaded = Services::load(&self.file, &overrides)?;
         let names = self.names(&loaded.services)?;
-        if self.check {
-            return self.report(&loaded, &names);
-        }
-        for name in &names {
-            let server = loaded.services.server(name)?;
-            if let Some(interface) = &self.explain {
-                print!("{}", explain(&loaded.services, server, interface)?);
-            } else if self.print_config {
-                print!("{}", print_config(&loaded.services, server));
-            }
-        }
         if self.explain.is_some() || self.print_config {
+            return self.print(&loaded.services, &names);
+        }
+        let mut warnings: Vec<_> = loaded.warnings_of(&names).cloned().collect();
+        warnings.extend(self.check_start(&loaded.services, &names)?);
+        if self.check {
+            for warning in &warnings {
+                eprintln!("{warning}");
+            }
+            println!("{}: all right ({})", self.file.display(), names.join(", "));
             return Ok(());
         }
         let first = names.first().map_or("", String::as_str);
         let properties = &loaded.services.server(first)?.properties;
         log::init(&properties.log.0, properties.log_format)?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         raise_open_file_limit();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(self.serve(&names, &overrides))
+        runtime.block_on(self.serve(Arc::new(loaded.services), &names, &overrides))
     }
 
-    /// The named servers, or the only one of the file.
+    /// The named servers, or the only one of the file. All of them if they are
+    /// not run.
     fn names(&self, services: &Services) -> Result<Vec<String>, GatewayError> {
-        for name in &self.names {
+        for (index, name) in self.names.iter().enumerate() {
             services.server(name)?;
+            if self.names[..index].contains(name) {
+                return Err(GatewayError::NamedTwice(name.clone()));
+            }
         }
         match (self.names.as_slice(), services.servers.as_slice()) {
             ([], [only]) => Ok(vec![only.name.clone()]),
@@ -103,21 +110,44 @@ impl GatewayCommand {
         }
     }
 
-    fn report(&self, loaded: &LoadedServices, names: &[String]) -> Result<(), GatewayError> {
-        for warning in &loaded.warnings {
-            eprintln!("{warning}");
-        }
+    fn print(&self, services: &Services, names: &[String]) -> Result<(), GatewayError> {
         for name in names {
-            loaded.services.server(name)?;
+            let server = services.server(name)?;
+            match &self.explain {
+                Some(interface) => print!("{}", explain(services, server, interface)?),
+                None => print!("{}", print_config(services, server)),
+            }
         }
-        println!("{}: all right ({})", self.file.display(), names.join(", "));
         Ok(())
     }
 
-    async fn serve(&self, names: &[String], overrides: &[Override]) -> Result<(), GatewayError> {
+    /// Checks that the servers can start: together if they are named, and each
+    /// on its own otherwise, since a file may configure several processes.
+    fn check_start(
+        &self,
+        services: &Services,
+        names: &[String],
+    ) -> Result<Vec<Problem>, GatewayError> {
+        let servers = names.iter().map(|name| services.server(name));
+        let servers: Vec<_> = servers.collect::<Result<_, _>>()?;
+        let together = match self.names.is_empty() {
+            true => 1,
+            false => servers.len(),
+        };
+        Ok(check_start(services, &self.file, servers.chunks(together))?)
+    }
+
+    async fn serve(
+        &self,
+        services: Arc<Services>,
+        names: &[String],
+        overrides: &[Override],
+    ) -> Result<(), GatewayError> {
         let mut running = Vec::new();
         for name in names {
-            running.push(Gateway::load(&self.file, name, overrides)?.start().await?);
+            let services = Arc::clone(&services);
+            let gateway = Gateway::of_file(services, name, &self.file, overrides)?;
+            running.push(gateway.start().await?);
         }
         let ends = running.iter().map(RunningGateway::wait_for_shutdown);
         futures_util::future::try_join_all(ends).await?;

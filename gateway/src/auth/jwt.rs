@@ -1,6 +1,6 @@
 //! JSON Web Tokens (`auth="jwt"`).
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, TokenData, Validation, crypto::rust_crypto, decode,
@@ -9,7 +9,7 @@ use jsonwebtoken::{
 use serde_json::{Map, Value};
 
 use super::{Authenticator, Login, Refusal};
-use crate::config::JwtAlgorithm;
+use crate::config::{JwtAlgorithm, Properties};
 
 /// The tolerated difference between the clocks of issuer and gateway, in
 /// seconds.
@@ -42,6 +42,19 @@ pub struct JwtOptions {
 /// Why a key can't be used. No message contains the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadJwtKey {
+    /// Neither a key nor a secret is set.
+    #[error(
+        "`auth` is jwt, but there is no key to verify tokens with; set `auth_jwt_key` (a PEM file) or `auth_jwt_secret`"
+    )]
+    Missing,
+    /// The file of the key can't be read.
+    #[error("{}: can't read the key: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why it can't be read.
+        reason: String,
+    },
     /// The secret is shorter than the hash.
     #[error("a secret for HS256 needs at least {MIN_SECRET} bytes; this one has {0}")]
     ShortSecret(usize),
@@ -80,6 +93,26 @@ impl JwtAuthenticator {
             key: key(algorithm, &options.key)?,
             validation: validation(algorithm, &options),
             claim: options.claim,
+        })
+    }
+
+    /// An authenticator with the properties `auth_jwt_…`. Reads the file of the
+    /// key.
+    pub(crate) fn from_properties(properties: &Properties) -> Result<Self, BadJwtKey> {
+        let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
+            (Some(secret), _) => secret.0.clone().into_bytes(),
+            (None, Some(path)) => std::fs::read(path).map_err(|error| BadJwtKey::Unreadable {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?,
+            (None, None) => return Err(BadJwtKey::Missing),
+        };
+        Self::new(JwtOptions {
+            algorithm: properties.auth_jwt_algorithm,
+            key,
+            issuer: properties.auth_jwt_issuer.clone(),
+            audience: properties.auth_jwt_audience.clone(),
+            claim: properties.auth_jwt_claim.clone(),
         })
     }
 

@@ -148,6 +148,27 @@ impl HostPort {
     }
 }
 
+impl HostPort {
+    /// Whether only one of two sockets can listen on these: the port is the
+    /// same, and one host includes the other. Host names are not resolved, other
+    /// than localhost.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let hosts = [&self.host, &other.host].map(|host| match host.as_str() {
+            "localhost" => "127.0.0.1",
+            host => host,
+        });
+        let includes = |all: &str, one: &str| match all {
+            // It accepts IPv4, too.
+            "::" => true,
+            ANY_HOST => !one.contains(':'),
+            host => host.eq_ignore_ascii_case(one),
+        };
+        self.port == other.port
+            && self.port != 0
+            && (includes(hosts[0], hosts[1]) || includes(hosts[1], hosts[0]))
+    }
+}
+
 /// The default host of a listening endpoint: all addresses.
 pub(super) const ANY_HOST: &str = "0.0.0.0";
 

@@ -11,6 +11,7 @@ mod value;
 
 mod properties;
 mod services;
+mod warnings;
 
 mod file;
 mod print;
@@ -25,7 +26,8 @@ pub use print::{print_config, properties_table};
 pub use properties::{PROPERTIES, Properties, Property};
 pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
-    Auth, Broker, JwtAlgorithm, LogFilter, PollTime, SecondLogin, Secret, Sites, UnknownAlgorithm,
+    Auth, Broker, EventTarget, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime, SecondLogin,
+    Secret, Sites, UnknownAlgorithm,
 };
 
 /// A file without mistakes.
@@ -35,6 +37,16 @@ pub struct LoadedServices {
     pub services: Services,
     /// What was ignored, and what probably is not meant.
     pub warnings: Vec<Problem>,
+    scopes: warnings::WarningScopes,
+}
+
+impl LoadedServices {
+    /// The warnings that concern these servers: not those of other servers, and
+    /// of endpoints that only other servers use.
+    pub fn warnings_of(&self, servers: &[impl AsRef<str>]) -> impl Iterator<Item = &Problem> {
+        let warnings = self.warnings.iter();
+        warnings.filter(|warning| self.scopes.concerns(warning, &self.services, servers))
+    }
 }
 
 impl Services {
@@ -71,9 +83,13 @@ impl Services {
     ) -> Result<LoadedServices, Problems> {
         problem::check_size(text, file_name)?;
         let mut report = ProblemReport::new(file_name);
-        let services = file::read(text, overrides, &mut report);
+        let (services, scopes) = file::read(text, overrides, &mut report);
         let warnings = report.finish()?;
-        Ok(LoadedServices { services, warnings })
+        Ok(LoadedServices {
+            services,
+            warnings,
+            scopes,
+        })
     }
 
     /// The endpoint of that id.

@@ -30,7 +30,7 @@ pub enum OverrideSource {
 
 impl OverrideSource {
     /// The variable or the flag that sets a property.
-    pub(super) fn name_of(self, property: &str) -> String {
+    pub(crate) fn name_of(self, property: &str) -> String {
         match self {
             Self::Environment => format!("{ENVIRONMENT_PREFIX}{}", property.to_ascii_uppercase()),
             Self::Flag => format!("--set {property}"),

@@ -13,8 +13,8 @@ use super::{
     endpoint::{EndpointId, HostPort, ServiceEndpoint},
     overrides::OverrideSource,
     value::{
-        Auth, Broker, Find, JwtAlgorithm, LogFilter, PollTime, PropertyValue, SecondLogin, Secret,
-        Sites,
+        Auth, Broker, EventTarget, Find, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime,
+        PropertyValue, SecondLogin, Secret, Sites,
     },
 };
 use crate::log::LogFormat;
@@ -134,8 +134,11 @@ properties! {
     /// connection, refuse closes the second.
     second_login: SecondLogin = SecondLogin::Replace;
     /// The queue or topic that receives an event when a user logs in or
-    /// disconnects. If not set, no events are sent.
-    user_events: Option<EndpointId> = None;
+    /// disconnects, as a oneway call of gateway.IUserEventListener. With
+    /// `/module.Interface` after it, operations 0 (logged in) and 1
+    /// (disconnected) of that interface are called; both take the user id and
+    /// the gateway's name. If not set, no events are sent.
+    user_events: Option<EventTarget> = None;
     /// The maximum number of client connections. Further ones are closed at
     /// once.
     max_connections: usize = 16_384;
@@ -155,7 +158,7 @@ properties! {
     /// is closed, in seconds.
     idle_time: Option<Duration> = None;
     /// Idle time before TCP keep-alive probes, in seconds.
-    keepalive_time: Option<Duration> = Some(secs(60));
+    keepalive_time: KeepaliveTime = KeepaliveTime(Some(secs(60)));
     /// Time limit of a call, in seconds. Then the gateway answers TIMEOUT.
     call_time: Duration = secs(60);
     /// The maximum number of bytes that wait to be sent to a client. For a
@@ -202,7 +205,7 @@ impl Properties {
                 stall_time: self.stall_time,
                 connections: self.max_connections,
                 served_calls: self.max_calls_in_flight,
-                keepalive_time: self.keepalive_time,
+                keepalive_time: self.keepalive_time.0,
                 ..ConnectionLimits::default()
             },
             tls: tls.cloned().unwrap_or_default(),

@@ -1,9 +1,13 @@
 //! The checked configuration: immutable, with ids instead of names.
 
+use std::collections::BTreeSet;
+
+use tce_runtime::config::problem::Location;
+
 use super::{
     endpoint::{EndpointId, ServiceEndpoint},
     overrides::ValueOrigin,
-    properties::Properties,
+    properties::{PROPERTIES, Properties},
 };
 
 /// All of a `services.xml` (`spec/gateway.md`).
@@ -14,6 +18,8 @@ pub struct Services {
     /// All endpoints, in the order of the file; an [`EndpointId`] is an index
     /// into it.
     pub endpoints: Vec<ServiceEndpoint>,
+    /// The locations of the endpoints in the file, in the same order.
+    pub endpoint_locations: Vec<Location>,
     /// The gateways that the file configures.
     pub servers: Vec<ServerConfig>,
 }
@@ -32,6 +38,8 @@ pub struct ServiceInterface {
 pub struct ServerConfig {
     /// The name, for example `gwserver`.
     pub name: String,
+    /// The location in the file.
+    pub location: Location,
     /// The sockets and WebSockets that clients connect to; at least one.
     pub listen: Vec<EndpointId>,
     /// The routes of each interface, in ascending order of index.
@@ -50,6 +58,28 @@ pub struct ServerConfig {
     /// Where each property's value comes from, in the order of
     /// [`PROPERTIES`](super::PROPERTIES).
     pub origins: Vec<ValueOrigin>,
+}
+
+impl ServerConfig {
+    /// The endpoints that the server uses.
+    pub(super) fn endpoints(&self) -> BTreeSet<EndpointId> {
+        let routes = self.routes.iter();
+        let hops = routes.flat_map(|routes| routes.calls.iter().chain(&routes.returns));
+        let pairs = self.loopback.iter();
+        [&self.listen, &self.reads, &self.writes, &self.upstreams]
+            .into_iter()
+            .flatten()
+            .copied()
+            .chain(hops.flat_map(|hop| [hop.from, hop.to]))
+            .chain(pairs.flat_map(|(call, back)| [*call, *back]))
+            .collect()
+    }
+
+    /// Where the value of a property comes from.
+    pub(crate) fn origin(&self, property: &str) -> ValueOrigin {
+        let row = PROPERTIES.iter().position(|row| row.name == property);
+        row.map_or(ValueOrigin::Default, |row| self.origins[row])
+    }
 }
 
 /// The routes of one interface.

@@ -1,6 +1,6 @@
 //! The types of properties, and their values as text.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use jsonwebtoken::Algorithm;
 use tce_runtime::{
@@ -65,11 +65,19 @@ impl PropertyValue for bool {
     }
 }
 
+/// The largest whole number of a property: far beyond what any machine serves,
+/// and within the range of everything that is computed from it.
+const MAX_NUMBER: usize = 1 << 40;
+
 impl PropertyValue for usize {
     const EXPECTED: &'static str = "a whole number, at least 1";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
-        expect(text.parse().ok().filter(|number| *number > 0), text)
+        let number = text.parse().ok();
+        expect(
+            number.filter(|number| (1..=MAX_NUMBER).contains(number)),
+            text,
+        )
     }
 
     fn show(&self, _: &[ServiceEndpoint]) -> String {
@@ -81,7 +89,7 @@ impl PropertyValue for Option<usize> {
     const EXPECTED: &'static str = "a whole number, or 0 for no limit";
 
     fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
-        let number: Option<usize> = text.parse().ok();
+        let number: Option<usize> = text.parse().ok().filter(|number| *number <= MAX_NUMBER);
         expect(number.map(|number| Some(number).filter(|n| *n > 0)), text)
     }
 
@@ -150,6 +158,28 @@ impl PropertyValue for PollTime {
     }
 }
 
+/// The idle time before TCP keepalive probes; `None` for no probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepaliveTime(pub Option<Duration>);
+
+/// What Linux accepts for `TCP_KEEPIDLE`, in seconds.
+const KEEPALIVE_SECONDS: RangeInclusive<f64> = 1.0..=32_767.0;
+
+impl PropertyValue for KeepaliveTime {
+    const EXPECTED: &'static str = "seconds from 1 to 32767, or 0 to switch it off";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let is_valid =
+            |time: &Duration| time.is_zero() || KEEPALIVE_SECONDS.contains(&time.as_secs_f64());
+        let time = seconds(text).filter(is_valid);
+        expect(time.map(unless_zero).map(Self), text)
+    }
+
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
+        self.0.show(endpoints)
+    }
+}
+
 impl PropertyValue for String {
     const EXPECTED: &'static str = "a text";
 
@@ -200,6 +230,49 @@ impl PropertyValue for Option<EndpointId> {
         self.and_then(|id| endpoints.get(id.index()))
             .map(|endpoint| endpoint.name.clone())
             .unwrap_or_default()
+    }
+}
+
+/// Where the events of users go: `mq_events`, or `mq_events/chat.MessageServer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventTarget {
+    /// The queue or topic.
+    pub endpoint: EndpointId,
+    /// The interface whose first two operations are called; `None` for
+    /// `gateway.IUserEventListener`.
+    pub interface: Option<String>,
+}
+
+impl PropertyValue for Option<EventTarget> {
+    const EXPECTED: &'static str = "the name of an endpoint, or that and an interface, for example mq_events/chat.MessageServer";
+
+    fn parse(text: &str, find: Find<'_>) -> Result<Self, String> {
+        let (name, interface) = match text.split_once('/') {
+            Some((name, interface)) => (name, Some(interface.trim())),
+            None => (text, None),
+        };
+        let invalid = |why: String| format!("is not valid: {why}");
+        if interface == Some("") {
+            return Err(invalid(format!(
+                "there is no interface after the `/`; write {}",
+                Self::EXPECTED
+            )));
+        }
+        Ok(Some(EventTarget {
+            endpoint: find(name.trim()).map_err(invalid)?,
+            interface: interface.map(str::to_owned),
+        }))
+    }
+
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
+        let Some(target) = self else {
+            return String::new();
+        };
+        let endpoint = Some(target.endpoint).show(endpoints);
+        match &target.interface {
+            Some(interface) => format!("{endpoint}/{interface}"),
+            None => endpoint,
+        }
     }
 }
 

@@ -23,12 +23,9 @@ pub enum GatewayError {
     /// The admin page can't listen, or the file of a property can't be read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The key of JWTs can't be used.
+    /// The key of JWTs is missing or can't be used.
     #[error("auth_jwt_key or auth_jwt_secret: {0}")]
     JwtKey(#[from] BadJwtKey),
-    /// `auth` is jwt, and no key is set.
-    #[error("auth=jwt needs auth_jwt_key or auth_jwt_secret")]
-    NoJwtKey,
     /// `auth` is interface, and `auth_endpoint` is not set.
     #[error(
         "auth=interface needs auth_endpoint, the endpoint of the server of gateway.IAuthenticator"
@@ -46,6 +43,9 @@ pub enum GatewayError {
     /// The log can't be set up.
     #[error("{0}")]
     Log(#[from] crate::log::LogError),
+    /// A server was named twice.
+    #[error("server `{0}` is named twice: a process runs each server once")]
+    NamedTwice(String),
     /// The configuration was not loaded from a file, so it can't be reloaded.
     #[error("this gateway was not loaded from a file")]
     NoFile,

@@ -14,9 +14,9 @@ use crate::{
     admin,
     auth::{
         AUTHENTICATOR_INDEX, AuthGuard, Authenticator, InterfaceAuthenticator, JwtAuthenticator,
-        JwtOptions, LISTENER_INDEX, TokenIsUser, UserEvents,
+        LISTENER_INDEX, TokenIsUser, UserEvents,
     },
-    config::{Auth, Broker, Override, Properties, ServerConfig, Services},
+    config::{Auth, Broker, Override, ServerConfig, Services},
     listener::ClientListener,
     metrics::{DropCounters, install_recorder},
     session::SessionContext,
@@ -66,10 +66,21 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let file = file.as_ref();
         let loaded = Services::load(file, overrides)?;
-        for warning in &loaded.warnings {
+        for warning in loaded.warnings_of(&[name]) {
             tracing::warn!("{warning}");
         }
-        let mut gateway = Self::new(Arc::new(loaded.services), name)?;
+        Self::of_file(Arc::new(loaded.services), name, file, overrides)
+    }
+
+    /// Takes a configuration that was loaded from `file`, from where it can be
+    /// reloaded.
+    pub(crate) fn of_file(
+        services: Arc<Services>,
+        name: &str,
+        file: &Path,
+        overrides: &[Override],
+    ) -> Result<Self, GatewayError> {
+        let mut gateway = Self::new(services, name)?;
         gateway.file = Some((file.to_owned(), overrides.to_vec()));
         Ok(gateway)
     }
@@ -164,10 +175,12 @@ impl Gateway {
         let (services, server) = (&self.services, &self.server);
         let dropped = DropCounters::default();
         let mut events = self.events.clone();
-        if let Some(id) = server.properties.user_events {
-            let endpoint = format!("mq:{}", services.endpoint(id).name);
+        if let Some(target) = &server.properties.user_events {
+            let endpoint = format!("mq:{}", services.endpoint(target.endpoint).name);
             let connection = queues.communicator().connect(&endpoint).await?;
-            let ifidx = interface_index(services, "gateway.IUserEventListener", LISTENER_INDEX);
+            let name = target.interface.as_deref();
+            let name = name.unwrap_or("gateway.IUserEventListener");
+            let ifidx = interface_index(services, name, LISTENER_INDEX);
             events.send_to(&connection, ifidx, &server.name, &dropped);
         }
         let authenticator = match &self.authenticator {
@@ -207,31 +220,13 @@ async fn authenticator(
     Ok(Some(match properties.auth {
         Auth::None => return Err(GatewayError::NoAuthenticator),
         Auth::Token => AuthGuard::new(TokenIsUser, time),
-        Auth::Jwt => AuthGuard::new(jwt_authenticator(properties)?, time),
+        Auth::Jwt => AuthGuard::new(JwtAuthenticator::from_properties(properties)?, time),
         Auth::Interface => {
             let ifidx = interface_index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
             let connection = connect_authenticator(services, server, queues).await?;
             AuthGuard::new(InterfaceAuthenticator::new(&connection, ifidx, time), time)
         }
     }))
-}
-
-fn jwt_authenticator(properties: &Properties) -> Result<JwtAuthenticator, GatewayError> {
-    let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
-        (Some(secret), _) => secret.0.clone().into_bytes(),
-        (None, Some(file)) => std::fs::read(file).map_err(|error| {
-            let text = format!("auth_jwt_key: can't read {}: {error}", file.display());
-            std::io::Error::new(error.kind(), text)
-        })?,
-        (None, None) => return Err(GatewayError::NoJwtKey),
-    };
-    Ok(JwtAuthenticator::new(JwtOptions {
-        algorithm: properties.auth_jwt_algorithm,
-        key,
-        issuer: properties.auth_jwt_issuer.clone(),
-        audience: properties.auth_jwt_audience.clone(),
-        claim: properties.auth_jwt_claim.clone(),
-    })?)
 }
 
 /// Connects to the authenticator's server, and retries until it can be reached.

@@ -2,12 +2,15 @@
 
 mod error;
 
+mod check;
+
 mod live;
 
 mod running;
 
 mod gateway;
 
+pub(crate) use check::check_start;
 pub use error::GatewayError;
 pub use gateway::Gateway;
 pub use running::RunningGateway;

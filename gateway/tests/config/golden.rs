@@ -49,7 +49,11 @@ fn a_file_is_resolved_and_explained() {
     }
 }
 
-fn describe(LoadedServices { services, warnings }: &LoadedServices) -> String {
+fn describe(
+    LoadedServices {
+        services, warnings, ..
+    }: &LoadedServices,
+) -> String {
     let mut text = String::new();
     for warning in warnings {
         writeln!(text, "warning: {warning}").unwrap();

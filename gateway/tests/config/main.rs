@@ -11,6 +11,8 @@ mod mutated;
 mod overrides;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod start;
 
 use std::path::{Path, PathBuf};
 

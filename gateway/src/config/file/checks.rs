@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tce_runtime::config::{NodeType, TlsConfig, problem::quoted};
 
 use super::{
-    definitions::{EndpointRef, Endpoints},
+    definitions::{Definitions, EndpointRef, Endpoints},
     endpoint::Family,
     routes::{Direction, EndpointRoles, RouteElement},
     settings::ServerSettings,
@@ -15,7 +15,7 @@ use super::{
 use crate::config::{
     endpoint::{EndpointId, EndpointKind, HostPort},
     properties::PROPERTIES,
-    value::{Auth, JwtAlgorithm},
+    value::{Auth, EventTarget, JwtAlgorithm},
 };
 
 /// Reports a server that clients can't connect to, and endpoints that the
@@ -77,7 +77,7 @@ fn check_addresses(
     endpoints: &Endpoints,
     reporter: &mut Reporter<'_, '_>,
 ) {
-    let mut taken: HashMap<&HostPort, &str> = HashMap::new();
+    let mut taken: HashMap<u16, Vec<(&HostPort, &str)>> = HashMap::new();
     for id in &roles.listen {
         let Some((hosts, tls)) = endpoints.kind(*id).and_then(EndpointKind::sockets) else {
             continue;
@@ -91,13 +91,16 @@ fn check_addresses(
             reporter.error(at, message);
         }
         for host in hosts.iter().filter(|host| host.port != 0) {
-            if let Some(other) = taken.insert(host, name) {
+            let same_port = taken.entry(host.port).or_default();
+            let mut others = same_port.iter();
+            if let Some((_, other)) = others.find(|(other, _)| other.overlaps(host)) {
                 let (name, other) = (quoted(name), quoted(other));
                 reporter.error(
                     at,
                     format!("{name} and {other} both listen on {host}; change the port of one"),
                 );
             }
+            same_port.push((host, name));
         }
     }
 }
@@ -263,13 +266,14 @@ fn read_pair<'a>(
 pub(super) fn check_settings(
     settings: &ServerSettings<'_>,
     roles: &mut EndpointRoles<'_>,
-    endpoints: &Endpoints,
+    definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
 ) {
+    let endpoints = &definitions.endpoints;
     check_auth(settings, reporter);
     check_origins(settings, roles, endpoints, reporter);
-    if let Some(id) = settings.properties.user_events {
-        open_events(id, settings, roles, endpoints, reporter);
+    if let Some(target) = &settings.properties.user_events {
+        open_events(target, settings, roles, definitions, reporter);
     }
     if let Some(id) = settings.properties.auth_endpoint {
         open_authenticator(id, settings, roles, endpoints, reporter);
@@ -360,12 +364,20 @@ fn check_origins(
 }
 
 fn open_events(
-    id: EndpointId,
+    target: &EventTarget,
     settings: &ServerSettings<'_>,
     roles: &mut EndpointRoles<'_>,
-    endpoints: &Endpoints,
+    definitions: &Definitions<'_>,
     reporter: &mut Reporter<'_, '_>,
 ) {
+    let (id, endpoints) = (target.endpoint, &definitions.endpoints);
+    if let Some(name) = &target.interface
+        && let Some(hint) = definitions.interfaces.undefined_hint(name, reporter)
+    {
+        let name = quoted(name);
+        let message = format!("`user_events` names interface {name}, which is not defined{hint}");
+        settings.error("user_events", &message, reporter);
+    }
     if matches!(endpoints.family(id), Some(Family::Mq) | None) {
         roles.writes.insert(id);
         return;

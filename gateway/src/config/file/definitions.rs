@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tce_runtime::config::problem::quoted;
+use tce_runtime::config::problem::{Location, quoted};
 
 use super::{
     endpoint::{EndpointAttributes, Family, Variables},
@@ -12,6 +12,7 @@ use crate::config::{
     endpoint::{EndpointId, EndpointKind, ServiceEndpoint},
     overrides::Override,
     services::ServiceInterface,
+    warnings::WarningScope,
 };
 
 /// The names that servers use, and the overrides of their properties.
@@ -99,16 +100,25 @@ impl<'a> InterfaceDefinitions<'a> {
         if let Some((ifidx, _)) = self.by_name.get(name.text) {
             return *ifidx;
         }
-        let mut hint = reporter.suggest(name.text, self.by_name.keys().copied());
-        if hint.is_empty() {
-            hint = "; define it in InterfaceDef".to_owned();
-        }
+        let hint = self.undefined_hint(name.text, reporter).unwrap_or_default();
         let name_text = quoted(name.text);
         reporter.error(
             name.at,
             format!("interface {name_text} is not defined{hint}"),
         );
         None
+    }
+
+    /// What to do about an interface that is not defined; `None` if it is.
+    pub(super) fn undefined_hint(&self, name: &str, reporter: &Reporter<'_, '_>) -> Option<String> {
+        if self.by_name.contains_key(name) {
+            return None;
+        }
+        let hint = reporter.suggest(name, self.by_name.keys().copied());
+        Some(match hint.is_empty() {
+            true => "; define it in InterfaceDef".to_owned(),
+            false => hint,
+        })
     }
 
     pub(super) fn finish(self) -> Vec<ServiceInterface> {
@@ -166,31 +176,43 @@ impl Endpoints {
         reporter: &mut Reporter<'_, '_>,
     ) {
         for element in section.children(&["ep"], reporter) {
-            let fields = EndpointAttributes::read(element, variables, reporter);
-            let Some(name) = fields.name(reporter) else {
-                continue;
-            };
-            if let Some(first) = self.by_name.get(&name) {
-                let line = reporter.line(self.defined(*first).at);
-                let name = quoted(&name);
-                reporter.error(
-                    element.at(),
-                    format!("endpoint {name} is defined twice; first on line {line}"),
-                );
-                continue;
-            }
-            let family = fields.family(reporter);
             let id = EndpointId(u16::try_from(self.defined.len()).unwrap_or(u16::MAX));
-            self.defined.push(EndpointDefinition {
-                at: element.at(),
-                family,
-                has_host: fields.has("host"),
+            reporter.scoped(WarningScope::Endpoint(id), |reporter| {
+                self.define(id, element, variables, reporter);
             });
-            let kind = family.and_then(|family| fields.kind(family, &name, reporter));
-            self.kinds.push(kind);
-            self.by_name.insert(name.clone(), id);
-            self.names.push(name);
         }
+    }
+
+    fn define<'a>(
+        &mut self,
+        id: EndpointId,
+        element: XmlElement<'a>,
+        variables: &Variables<'a>,
+        reporter: &mut Reporter<'_, '_>,
+    ) {
+        let fields = EndpointAttributes::read(element, variables, reporter);
+        let Some(name) = fields.name(reporter) else {
+            return;
+        };
+        if let Some(first) = self.by_name.get(&name) {
+            let line = reporter.line(self.defined(*first).at);
+            let name = quoted(&name);
+            reporter.error(
+                element.at(),
+                format!("endpoint {name} is defined twice; first on line {line}"),
+            );
+            return;
+        }
+        let family = fields.family(reporter);
+        self.defined.push(EndpointDefinition {
+            at: element.at(),
+            family,
+            has_host: fields.has("host"),
+        });
+        let kind = family.and_then(|family| fields.kind(family, &name, reporter));
+        self.kinds.push(kind);
+        self.by_name.insert(name.clone(), id);
+        self.names.push(name);
     }
 
     pub(super) fn family(&self, id: EndpointId) -> Option<Family> {
@@ -243,6 +265,13 @@ impl Endpoints {
                 None
             }
         }
+    }
+
+    pub(super) fn locations(&self, reporter: &Reporter<'_, '_>) -> Vec<Location> {
+        let defined = self.defined.iter();
+        defined
+            .map(|endpoint| reporter.location(endpoint.at))
+            .collect()
     }
 
     pub(super) fn finish(self) -> Vec<ServiceEndpoint> {

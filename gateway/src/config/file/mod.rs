@@ -20,6 +20,7 @@ use tce_runtime::config::problem::{ProblemReport, quoted};
 use crate::config::{
     overrides::Override,
     services::{ServerConfig, Services},
+    warnings::{WarningScope, WarningScopes},
 };
 use checks::{Loopback, check_listen, check_read_and_written, check_settings};
 use definitions::{Definitions, Endpoints, InterfaceDefinitions};
@@ -29,10 +30,14 @@ use settings::ServerSettings;
 use xml::{Reporter, XmlElement};
 
 /// The configuration as far as it has no mistakes; reports mistakes.
-pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemReport) -> Services {
+pub(super) fn read(
+    text: &str,
+    overrides: &[Override],
+    report: &mut ProblemReport,
+) -> (Services, WarningScopes) {
     let mut reporter = Reporter::new(report, text);
     let Some(document) = xml::parse(text, &mut reporter) else {
-        return Services::default();
+        return Default::default();
     };
     // The root may have any name.
     let root = XmlElement::root(&document);
@@ -67,11 +72,13 @@ pub(super) fn read(text: &str, overrides: &[Override], report: &mut ProblemRepor
         let hint = "write <servers><server name=\"gwserver\" type=\"socket server\">…";
         reporter.error(root.at(), format!("the file has no server; {hint}"));
     }
-    Services {
+    let services = Services {
         interfaces: definitions.interfaces.finish(),
+        endpoint_locations: definitions.endpoints.locations(&reporter),
         endpoints: definitions.endpoints.finish(),
         servers,
-    }
+    };
+    (services, reporter.scopes)
 }
 
 fn read_servers<'a>(
@@ -94,7 +101,10 @@ fn read_servers<'a>(
                 );
             }
             let name = name.map_or("", |name| name.text);
-            servers.push(read_server(element, name, definitions, reporter));
+            let scope = WarningScope::Server(servers.len());
+            servers.push(reporter.scoped(scope, |reporter| {
+                read_server(element, name, definitions, reporter)
+            }));
         }
     }
     servers
@@ -126,10 +136,11 @@ fn read_server(
     let rows = roles.check_rows(rows, reporter);
     let loopback = Loopback::read(settings.loopback(), endpoints, &roles, reporter);
     loopback.check(&rows, endpoints, reporter);
-    check_settings(&settings, &mut roles, endpoints, reporter);
+    check_settings(&settings, &mut roles, definitions, reporter);
     check_read_and_written(element, &roles, endpoints, reporter);
     ServerConfig {
         name: name.to_owned(),
+        location: reporter.location(element.at()),
         listen: roles.listen,
         routes: collect_routes(&rows),
         loopback: loopback.pairs.into_iter().collect(),

@@ -3,6 +3,8 @@
 use roxmltree::{Document, Node, ParsingOptions};
 use tce_runtime::config::problem::{Location, ProblemReport, quoted};
 
+use crate::config::warnings::{WarningScope, WarningScopes};
+
 /// Beyond this many bytes into a line, a location has no column: it would take a
 /// scan of the line for each problem, and help no reader.
 const MAX_COLUMN: usize = 10_000;
@@ -39,6 +41,7 @@ impl<'t> Lines<'t> {
 #[derive(Debug)]
 pub(super) struct Reporter<'r, 't> {
     pub(super) report: &'r mut ProblemReport,
+    pub(super) scopes: WarningScopes,
     lines: Lines<'t>,
 }
 
@@ -46,8 +49,26 @@ impl<'r, 't> Reporter<'r, 't> {
     pub(super) fn new(report: &'r mut ProblemReport, text: &'t str) -> Self {
         Self {
             report,
+            scopes: WarningScopes::default(),
             lines: Lines::new(text),
         }
+    }
+
+    /// Runs `read`, whose warnings concern only a part of the file.
+    pub(super) fn scoped<T>(
+        &mut self,
+        scope: WarningScope,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = self.report.take_warnings();
+        let result = read(self);
+        let found = self.report.take_warnings();
+        for warning in &found {
+            self.scopes.add(warning, scope, before.contains(warning));
+        }
+        self.report.add_warnings(before);
+        self.report.add_warnings(found);
+        result
     }
 
     pub(super) fn error(&mut self, at: usize, message: impl Into<String>) {

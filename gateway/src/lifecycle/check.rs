@@ -1,0 +1,262 @@
+//! Everything that would keep the servers of a file from starting, or their first
+//! connections from working, except what only the system and the network know:
+//! whether ports are free, names can be resolved, and brokers answer.
+
+use std::path::Path;
+
+use tce_runtime::config::{
+    NodeType, TlsConfig,
+    problem::{Location, Problem, ProblemReport, Problems, quoted},
+};
+
+use crate::{
+    auth::{BadJwtKey, JwtAuthenticator},
+    config::{
+        Auth, Broker, EndpointId, EndpointKind, HostPort, ServerConfig, Services, ValueOrigin,
+    },
+};
+
+/// The longest name of a virtual host in bytes: AMQP sends it as a short string.
+const MAX_VHOST: usize = 255;
+
+/// Checks the servers of each process. Returns warnings.
+///
+/// # Errors
+/// Everything for which the start would fail, with its location in `file`.
+pub(crate) fn check_start<'a>(
+    services: &Services,
+    file: &Path,
+    processes: impl IntoIterator<Item = &'a [&'a ServerConfig]>,
+) -> Result<Vec<Problem>, Problems> {
+    let mut check = StartCheck {
+        services,
+        report: ProblemReport::new(&file.display().to_string()),
+    };
+    for servers in processes {
+        for (index, server) in servers.iter().enumerate() {
+            check.server(server);
+            for other in &servers[..index] {
+                check.shared_ports(other, server);
+                check.shared_queues(other, server);
+            }
+            check.shared_log(servers[0], server);
+        }
+    }
+    check.report.finish()
+}
+
+struct StartCheck<'a> {
+    services: &'a Services,
+    report: ProblemReport,
+}
+
+impl<'a> StartCheck<'a> {
+    fn server(&mut self, server: &ServerConfig) {
+        self.auth(server);
+        for id in &server.listen {
+            self.listener(*id);
+        }
+        for id in &server.upstreams {
+            self.upstream(*id);
+        }
+        for id in server.reads.iter().chain(&server.writes) {
+            self.queue(*id, server.properties.mq);
+        }
+    }
+
+    fn auth(&mut self, server: &ServerConfig) {
+        let properties = &server.properties;
+        match properties.auth {
+            _ if !properties.userid_check => {}
+            Auth::None => {
+                let message = "`userid_check` needs an authenticator, but `auth` is none; set `auth` \
+                               to token, jwt or interface, or `userid_check` to false";
+                self.property_error(server, "userid_check", message);
+            }
+            Auth::Jwt => {
+                if let Err(error) = JwtAuthenticator::from_properties(properties) {
+                    let property = match (&error, &properties.auth_jwt_secret) {
+                        (BadJwtKey::Missing, _) => "auth",
+                        (_, Some(_)) => "auth_jwt_secret",
+                        (_, None) => "auth_jwt_key",
+                    };
+                    self.property_error(server, property, &error.to_string());
+                }
+            }
+            Auth::Token | Auth::Interface => {}
+        }
+    }
+
+    fn listener(&mut self, id: EndpointId) {
+        let endpoint = self.services.endpoint(id);
+        if let Some((_, Some(tls))) = endpoint.kind.sockets()
+            && let Err(error) = tls.check_adapter()
+        {
+            self.endpoint_error(id, &error.to_string());
+        }
+    }
+
+    fn upstream(&mut self, id: EndpointId) {
+        let endpoint = self.services.endpoint(id);
+        let Some((hosts, Some(tls))) = endpoint.kind.sockets() else {
+            return;
+        };
+        for host in hosts {
+            if let Err(error) = tls.check_client(&host.host) {
+                self.endpoint_error(id, &error.to_string());
+            }
+        }
+    }
+
+    fn queue(&mut self, id: EndpointId, broker: Broker) {
+        let EndpointKind::Mq(queue) = &self.services.endpoint(id).kind else {
+            return;
+        };
+        if broker == Broker::Memory {
+            return;
+        }
+        if queue.vhost.len() > MAX_VHOST {
+            let message =
+                format!("`vhost` is longer than {MAX_VHOST} bytes, which no broker accepts");
+            self.endpoint_error(id, &message);
+        }
+        if queue.tls
+            && let Err(error) = TlsConfig::default().check_client(&queue.host)
+        {
+            self.endpoint_error(id, &error.to_string());
+        }
+    }
+
+    /// Ports that two servers of one process both listen on.
+    fn shared_ports(&mut self, first: &'a ServerConfig, second: &'a ServerConfig) {
+        for port in self.ports(second) {
+            let others = self.ports(first);
+            let mut others = others.iter();
+            if let Some(other) = others.find(|other| other.address.overlaps(port.address)) {
+                let (first, second) = (quoted(&first.name), quoted(&second.name));
+                let message = format!(
+                    "{first} ({}) and {second} ({}) both listen on {}; change the port of one, or \
+                     run each server in a process of its own",
+                    other.what, port.what, port.address
+                );
+                self.error(port.place, message);
+            }
+        }
+    }
+
+    fn ports(&self, server: &'a ServerConfig) -> Vec<ListenPort<'a>> {
+        let mut ports = Vec::new();
+        for id in &server.listen {
+            let endpoint = self.services.endpoint(*id);
+            let (hosts, _) = endpoint.kind.sockets().unwrap_or_default();
+            ports.extend(hosts.iter().map(|address| ListenPort {
+                what: quoted(&endpoint.name),
+                address,
+                place: Place::File(self.location(*id)),
+            }));
+        }
+        ports.extend(server.properties.admin.as_ref().map(|address| ListenPort {
+            what: "`admin`".to_owned(),
+            address,
+            place: place(server, "admin"),
+        }));
+        ports
+    }
+
+    /// Each server would receive RETURNs of the other.
+    fn shared_queues(&mut self, first: &ServerConfig, second: &ServerConfig) {
+        if second.properties.mq == Broker::Memory {
+            return;
+        }
+        for id in second.reads.iter().filter(|id| first.reads.contains(id)) {
+            let endpoint = self.services.endpoint(*id);
+            let has_returns = [first, second].iter().any(|server| {
+                let mut pairs = server.loopback.iter();
+                pairs.any(|(_, back)| back == id)
+            });
+            if let EndpointKind::Mq(queue) = &endpoint.kind
+                && queue.address.node == NodeType::Queue
+                && has_returns
+            {
+                let (first, second) = (quoted(&first.name), quoted(&second.name));
+                let message = format!(
+                    "{first} and {second} both read RETURNs from {}, so that each would receive \
+                     those of the other; give each a queue of its own",
+                    quoted(&endpoint.name)
+                );
+                self.endpoint_error(*id, &message);
+            }
+        }
+    }
+
+    /// The log of a process is set up once.
+    fn shared_log(&mut self, first: &ServerConfig, second: &ServerConfig) {
+        let (used, unused) = (&first.properties, &second.properties);
+        for (property, is_same) in [
+            ("log", used.log == unused.log),
+            ("log_format", used.log_format == unused.log_format),
+        ] {
+            if !is_same && second.origin(property) != ValueOrigin::Default {
+                let (first, name) = (quoted(&first.name), quoted(&second.name));
+                let message = format!(
+                    "`{property}` of {name} has no effect: both servers run in one process, whose \
+                     log is set up as {first} says"
+                );
+                self.warn(place(second, property), message);
+            }
+        }
+    }
+
+    fn location(&self, id: EndpointId) -> Location {
+        let locations = &self.services.endpoint_locations;
+        locations.get(id.index()).copied().unwrap_or_default()
+    }
+
+    fn endpoint_error(&mut self, id: EndpointId, message: &str) {
+        let name = quoted(&self.services.endpoint(id).name);
+        let location = self.location(id);
+        self.report.error(location, format!("{name}: {message}"));
+    }
+
+    fn property_error(&mut self, server: &ServerConfig, property: &str, message: &str) {
+        self.error(place(server, property), message.to_owned());
+    }
+
+    fn error(&mut self, place: Place, message: String) {
+        match place {
+            Place::File(location) => self.report.error(location, message),
+            Place::Override(name) => self.report.error_of(&name, message),
+        }
+    }
+
+    fn warn(&mut self, place: Place, message: String) {
+        match place {
+            Place::File(location) => self.report.warn(location, message),
+            Place::Override(name) => self.report.warn_of(&name, message),
+        }
+    }
+}
+
+/// A port that a server listens on.
+struct ListenPort<'a> {
+    /// What listens: an endpoint or a property.
+    what: String,
+    address: &'a HostPort,
+    place: Place,
+}
+
+/// Where something is set.
+enum Place {
+    File(Location),
+    /// A variable of the environment, or a flag.
+    Override(String),
+}
+
+/// Where a property of a server is set: at the server if it has its default.
+fn place(server: &ServerConfig, property: &str) -> Place {
+    match server.origin(property) {
+        ValueOrigin::Default => Place::File(server.location),
+        ValueOrigin::File(location) => Place::File(location),
+        ValueOrigin::Override(source) => Place::Override(source.name_of(property)),
+    }
+}
