@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tce_runtime::{
-    Adapter, Communicator, RpcError, config::Endpoint as EndpointAddress,
+    Adapter, Communicator, RpcError,
+    config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
     forwarding::MessageHandler,
 };
 
@@ -62,6 +63,18 @@ impl ClientListener {
 
     pub(crate) fn connections(&self) -> usize {
         self.adapters.iter().map(Adapter::connections).sum()
+    }
+
+    /// Reads the certificates, for connections that are accepted after
+    /// [`LoadedTls::apply`]; `None` without TLS.
+    pub(crate) fn load_tls(
+        &self,
+        files: Option<&TlsConfig>,
+    ) -> Result<Option<LoadedTls>, TlsError> {
+        let files = files.filter(|_| self.communicator.uses_tls());
+        files
+            .map(|files| self.communicator.load_tls(files))
+            .transpose()
     }
 
     /// Stops accepting, and waits for calls in flight. Returns whether all ended

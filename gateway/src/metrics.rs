@@ -37,6 +37,8 @@ pub(crate) const PUSHES: &str = "tce_gateway_pushes_total";
 pub(crate) const DROPPED: &str = "tce_gateway_messages_dropped_total";
 
 pub(crate) const UPSTREAM_UP: &str = "tce_gateway_backend_up";
+pub(crate) const HOST_UP: &str = "tce_gateway_backend_host_up";
+pub(crate) const HOST_UNHEALTHY: &str = "tce_gateway_backend_host_unhealthy_total";
 pub(crate) const UPSTREAM_QUEUED: &str = "tce_gateway_backend_queued";
 
 /// A count that the gateway reads. Maintenance exports it, so that counting
@@ -79,12 +81,11 @@ impl RouteMetrics {
             ("interface", interface.to_owned()),
             ("endpoint", endpoint.to_owned()),
         ];
-        let success = ErrorCode::from_wire(0).to_string();
         Self {
             interface: interface.to_owned(),
             calls: ExportedCount::default(),
             calls_total: counter!(CALLS, &labels),
-            succeeded: counter!(RETURNS, "interface" => interface.to_owned(), "result" => success),
+            succeeded: counter!(RETURNS, "interface" => interface.to_owned(), "result" => "ok"),
             seconds: histogram!(CALL_SECONDS, "interface" => interface.to_owned()),
         }
     }
@@ -316,7 +317,7 @@ fn describe_messages() {
     describe_counter!(
         RETURNS,
         count,
-        "Results of forwarded calls, by interface and result"
+        "Results of forwarded calls, by interface and result: ok, or the error"
     );
     describe_counter!(
         PUSHES,
@@ -335,6 +336,16 @@ fn describe_upstreams() {
         UPSTREAM_UP,
         Unit::Count,
         "Whether the broker or the servers of an endpoint can be reached: 1 or 0, by endpoint"
+    );
+    describe_gauge!(
+        HOST_UP,
+        Unit::Count,
+        "Whether a server that is connected directly gets calls: 1 or 0, by endpoint and host"
+    );
+    describe_counter!(
+        HOST_UNHEALTHY,
+        Unit::Count,
+        "How often a connected server was found not to answer, by endpoint, host and reason"
     );
     describe_gauge!(
         UPSTREAM_QUEUED,

@@ -132,6 +132,11 @@ pub enum UpstreamState {
     Up,
     /// Not connected; the gateway keeps trying.
     Down,
+    /// Connected, but it does not answer: it gets no calls while another server
+    /// of its endpoint does.
+    Unhealthy,
+    /// It has answered again, and gets a growing share of its clients' calls.
+    Recovering,
 }
 
 /// One connection of a client.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tce_runtime::{Connection, ErrorCode, Pending, Proxy, RpcError, Side, wire::Operation};
 use tokio::sync::mpsc;
 
-use super::{Authenticator, Login, Refusal};
+use super::{Admission, Authenticator, Login, Refusal};
 use crate::metrics::DropCounters;
 
 /// The interface index of `gateway.IAuthenticator` if services.xml does not
@@ -39,14 +39,14 @@ impl InterfaceAuthenticator {
 }
 
 impl Authenticator for InterfaceAuthenticator {
-    async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
+    async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
         let device_id = login.device_id.unwrap_or_default();
         let answer: Pending<String> = self.proxy.call(&self.operation, (login.token, device_id));
         let user = answer.await.map_err(|error| refusal(&error))?;
         if user.is_empty() {
             return Err(Refusal::new("the token is not accepted"));
         }
-        Ok(user)
+        Ok(Admission::new(user))
     }
 }
 

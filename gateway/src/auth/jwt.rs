@@ -1,6 +1,11 @@
 //! JSON Web Tokens (`auth="jwt"`).
 
-use std::{borrow::Cow, fmt, path::PathBuf};
+use std::{
+    borrow::Cow,
+    fmt,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, TokenData, Validation, crypto::rust_crypto, decode,
@@ -8,7 +13,7 @@ use jsonwebtoken::{
 };
 use serde_json::{Map, Value};
 
-use super::{Authenticator, Login, Refusal};
+use super::{Admission, Authenticator, Login, Refusal};
 use crate::config::{JwtAlgorithm, Properties};
 
 /// The tolerated difference between the clocks of issuer and gateway, in
@@ -116,21 +121,32 @@ impl JwtAuthenticator {
         })
     }
 
-    fn user(&self, token: &str) -> Result<String, Refusal> {
+    fn admit(&self, token: &str) -> Result<Admission, Refusal> {
         let decoded: TokenData<Map<String, Value>> =
             decode(token, &self.key, &self.validation).map_err(|error| refusal(error.kind()))?;
-        match decoded.claims.get(&self.claim) {
-            Some(Value::String(user)) => Ok(user.clone()),
-            Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string()),
-            Some(_) => Err(not_accepted("the claim with the user id is not a string")),
-            None => Err(not_accepted("it has no claim with the user id")),
+        // RFC 7515, 4.1.11: a token that demands an extension which the receiver
+        // does not know is invalid. This one knows none.
+        if decoded.header.crit.is_some() {
+            return Err(not_accepted("its header demands an extension (`crit`)"));
         }
+        let claims = &decoded.claims;
+        let user = match claims.get(&self.claim) {
+            Some(Value::String(user)) => user.clone(),
+            Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
+            Some(_) => return Err(not_accepted("the claim with the user id is not a string")),
+            None => return Err(not_accepted("it has no claim with the user id")),
+        };
+        let admission = Admission::new(user);
+        Ok(match end_of(claims) {
+            Some(end) => admission.until(end),
+            None => admission,
+        })
     }
 }
 
 impl Authenticator for JwtAuthenticator {
-    async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
-        self.user(&login.token)
+    async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
+        self.admit(&login.token)
     }
 }
 
@@ -153,6 +169,13 @@ impl fmt::Debug for JwtOptions {
             .field("claim", &self.claim)
             .finish_non_exhaustive()
     }
+}
+
+/// When a token is no longer accepted; `None` beyond the system's clock.
+fn end_of(claims: &Map<String, Value>) -> Option<SystemTime> {
+    let expiration = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
+    let time = expiration.checked_add(Duration::from_secs(LEEWAY))?;
+    UNIX_EPOCH.checked_add(time)
 }
 
 fn validation(algorithm: Algorithm, options: &JwtOptions) -> Validation {

@@ -9,8 +9,10 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
+
+use arc_swap::ArcSwap;
 
 pub use crate::config::{JwtAlgorithm, UnknownAlgorithm};
 use crate::metrics;
@@ -39,19 +41,74 @@ impl fmt::Debug for Login {
     }
 }
 
+/// A user who may log in, and how long the login is valid.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tce_gateway::auth::Admission;
+///
+/// let end = SystemTime::now() + Duration::from_secs(3600);
+/// let admission = Admission::new("A1001").until(end);
+/// assert_eq!((admission.user(), admission.ends_at()), ("A1001", Some(end)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    user: String,
+    ends_at: Option<SystemTime>,
+}
+
+impl Admission {
+    /// Admits a user as long as the connection is open: an id of 1 to
+    /// [`MAX_USER_ID`] bytes, without control and formatting characters.
+    #[must_use]
+    pub fn new(user: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            ends_at: None,
+        }
+    }
+
+    /// Ends the login at a time: the gateway then closes the connection.
+    #[must_use]
+    pub fn until(self, end: SystemTime) -> Self {
+        Self {
+            ends_at: Some(end),
+            ..self
+        }
+    }
+
+    /// The user id.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// When the login ends; `None` with the connection.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<SystemTime> {
+        self.ends_at
+    }
+}
+
+impl From<String> for Admission {
+    fn from(user: String) -> Self {
+        Self::new(user)
+    }
+}
+
 /// Turns the credentials of a client into a user id.
 ///
 /// Implement it with an `async fn`, or pass a closure:
 ///
 /// ```
-/// use tce_gateway::auth::{Authenticator, Login, Refusal};
+/// use tce_gateway::auth::{Admission, Authenticator, Login, Refusal};
 ///
 /// struct Staff;
 ///
 /// impl Authenticator for Staff {
-///     async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
+///     async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
 ///         match login.token.strip_prefix("staff-") {
-///             Some(name) => Ok(name.to_owned()),
+///             Some(name) => Ok(Admission::new(name)),
 ///             None => Err(Refusal::new("staff only")),
 ///         }
 ///     }
@@ -62,21 +119,22 @@ impl fmt::Debug for Login {
 /// }
 /// ```
 pub trait Authenticator: Send + Sync + 'static {
-    /// The id of the user who logs in: 1 to [`MAX_USER_ID`] bytes without
-    /// control characters. The time limit is `auth_time`.
+    /// Decides about a login. The time limit is `auth_time`.
     ///
     /// # Errors
     /// The login is refused, or can't be decided now.
-    fn authenticate(&self, login: Login) -> impl Future<Output = Result<String, Refusal>> + Send;
+    fn authenticate(&self, login: Login)
+    -> impl Future<Output = Result<Admission, Refusal>> + Send;
 }
 
-impl<F, V> Authenticator for F
+impl<F, V, U> Authenticator for F
 where
     F: Fn(Login) -> V + Send + Sync + 'static,
-    V: Future<Output = Result<String, Refusal>> + Send,
+    V: Future<Output = Result<U, Refusal>> + Send,
+    U: Into<Admission>,
 {
-    fn authenticate(&self, login: Login) -> impl Future<Output = Result<String, Refusal>> + Send {
-        self(login)
+    async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
+        self(login).await.map(Into::into)
     }
 }
 
@@ -157,11 +215,11 @@ impl fmt::Display for Refusal {
 pub struct TokenIsUser;
 
 impl Authenticator for TokenIsUser {
-    async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
+    async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
         if login.token.is_empty() {
             return Err(Refusal::new("the first message carries no token"));
         }
-        Ok(login.token)
+        Ok(Admission::new(login.token))
     }
 }
 
@@ -175,7 +233,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// share the authenticator.
 #[derive(Clone)]
 pub struct AuthGuard {
-    authenticator: Arc<dyn DynAuthenticator>,
+    authenticator: Arc<ArcSwap<Box<dyn DynAuthenticator>>>,
     time: Duration,
 }
 
@@ -183,17 +241,22 @@ impl AuthGuard {
     /// Limits each login to `time`.
     pub fn new(authenticator: impl Authenticator, time: Duration) -> Self {
         Self {
-            authenticator: Arc::new(authenticator),
+            authenticator: Arc::new(ArcSwap::from_pointee(Box::new(authenticator))),
             time,
         }
     }
 
-    /// The id of the user who logs in. Refusals are logged and counted.
+    /// Replaces the authenticator, for logins from now on.
+    pub(crate) fn replace(&self, authenticator: impl Authenticator) {
+        self.authenticator.store(Arc::new(Box::new(authenticator)));
+    }
+
+    /// The user who logs in. Refusals are logged and counted.
     ///
     /// # Errors
     /// The authenticator refuses the login, does not answer in time, or answers
     /// with an invalid user id.
-    pub async fn admit(&self, login: Login) -> Result<String, Refusal> {
+    pub async fn admit(&self, login: Login) -> Result<Admission, Refusal> {
         let (began, peer) = (Instant::now(), login.peer.clone());
         let admitted = self.decide(login).await;
         let result = match &admitted {
@@ -206,20 +269,21 @@ impl AuthGuard {
         admitted.inspect_err(|refusal| tracing::info!(peer, result, "a login failed: {refusal}"))
     }
 
-    async fn decide(&self, login: Login) -> Result<String, Refusal> {
+    async fn decide(&self, login: Login) -> Result<Admission, Refusal> {
         if login.token.len() > MAX_TOKEN {
             let detail = format!("it is longer than {MAX_TOKEN} bytes");
             return Err(Refusal::new("the token is not accepted").because(detail));
         }
-        let decided = self.authenticator.authenticate(login);
+        let authenticator = self.authenticator.load_full();
+        let decided = authenticator.authenticate(login);
         let decided = tokio::time::timeout(self.time, decided).await;
-        let user = decided.unwrap_or_else(|_| {
+        let admission = decided.unwrap_or_else(|_| {
             let detail = format!("no answer within {:?}", self.time);
             Err(Refusal::unavailable().because(detail))
         })?;
-        match invalid_reason(&user) {
+        match invalid_reason(&admission.user) {
             Some(reason) => Err(Refusal::new("the token names an invalid user").because(reason)),
-            None => Ok(user),
+            None => Ok(admission),
         }
     }
 }
@@ -241,12 +305,41 @@ fn invalid_reason(user: &str) -> Option<String> {
         Some(format!("the user id has more than {MAX_USER_ID} bytes"))
     } else if user.contains(char::is_control) {
         Some("the user id has control characters".to_owned())
+    } else if user.contains(is_invisible) {
+        Some("the user id has characters that are invisible or reorder text".to_owned())
     } else {
         None
     }
 }
 
-type Decision<'a> = Pin<Box<dyn Future<Output = Result<String, Refusal>> + Send + 'a>>;
+/// Whether a character changes how the text around it is shown, or shows nothing:
+/// line and paragraph separators, and the format characters (`Cf`) of Unicode that
+/// marks of direction, joiners and tags belong to. Two user ids that look the same
+/// must be the same.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}'
+        | '\u{600}'..='\u{605}'
+        | '\u{61c}'
+        | '\u{6dd}'
+        | '\u{70f}'
+        | '\u{890}'..='\u{891}'
+        | '\u{8e2}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{110bd}'
+        | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+type Decision<'a> = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>>;
 
 /// The object-safe form of [`Authenticator`].
 trait DynAuthenticator: Send + Sync {

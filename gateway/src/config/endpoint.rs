@@ -57,6 +57,22 @@ pub enum EndpointKind {
 }
 
 impl ServiceEndpoint {
+    /// Whether the endpoints are the same, except for the files of certificates
+    /// and keys, which can be replaced while it is open.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.without_files() == other.without_files()
+    }
+
+    fn without_files(&self) -> Self {
+        let mut endpoint = self.clone();
+        if let EndpointKind::Socket { tls, .. } | EndpointKind::WebSocket { tls, .. } =
+            &mut endpoint.kind
+        {
+            *tls = tls.as_ref().map(|_| TlsConfig::default());
+        }
+        endpoint
+    }
+
     /// The address of the endpoint at one of its hosts.
     pub(crate) fn address(&self, host: &HostPort) -> runtime::Endpoint {
         let (scheme, path, compress) = match &self.kind {

@@ -31,6 +31,8 @@ pub struct Property {
     pub values: &'static str,
     pub(super) set: fn(&mut Properties, &str, Find<'_>) -> Result<(), String>,
     pub(super) show: fn(&Properties, &[ServiceEndpoint]) -> String,
+    /// Whether two gateways have the same value.
+    pub(crate) is_same: fn(&Properties, &Properties) -> bool,
 }
 
 impl Property {
@@ -97,6 +99,7 @@ macro_rules! properties {
                 Ok(())
             },
             show: |properties, endpoints| properties.$name.show(endpoints),
+            is_same: |one, other| one.$name == other.$name,
         }),+];
     };
 }
@@ -130,6 +133,10 @@ properties! {
     auth_endpoint: Option<EndpointId> = None;
     /// Time limit of the authenticator for one login, in seconds.
     auth_time: Duration = secs(5);
+    /// Time after which a login ends, in seconds: the gateway then closes the
+    /// connection, and the client has to log in again. The login of a JWT ends 30
+    /// seconds after its `exp` at the latest.
+    login_time: Option<Duration> = None;
     /// The effect of a second login of the same user: replace closes the first
     /// connection, refuse closes the second.
     second_login: SecondLogin = SecondLogin::Replace;
@@ -169,6 +176,11 @@ properties! {
     stall_time: Duration = secs(30);
     /// The maximum size of a frame, in bytes.
     max_frame: usize = 4 << 20;
+    /// Time between two pings of a server, in seconds, if several servers share an
+    /// endpoint of type socket. A server that misses two in a row gets no calls
+    /// until it answers; a server that has never answered a ping, as one of TCE's
+    /// own, is judged by its calls alone.
+    upstream_ping_interval: Option<Duration> = Some(secs(2));
     /// Time for calls in flight to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
     /// How long the thread of the gateway polls for the next message before it
@@ -187,7 +199,8 @@ properties! {
     log: LogFilter = LogFilter::default();
     /// The format of log lines: text, or one JSON object per line.
     log_format: LogFormat = LogFormat::Text;
-    /// Whether the gateway reloads the file when it changes.
+    /// Whether the gateway reloads the file when it, a certificate or a key
+    /// changes.
     watch: bool = false;
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use tce_runtime::{RpcError, config::problem::Problems};
+use tce_runtime::{
+    RpcError,
+    config::{TlsError, problem::Problems},
+};
 
 use crate::{auth::BadJwtKey, config::UnknownServer, routing::UnknownInterface};
 
@@ -49,6 +52,19 @@ pub enum GatewayError {
     /// The configuration was not loaded from a file, so it can't be reloaded.
     #[error("this gateway was not loaded from a file")]
     NoFile,
+    /// The certificates or keys of an endpoint can't be used.
+    #[error("endpoint `{endpoint}`: {source}")]
+    Tls {
+        /// The name of the endpoint.
+        endpoint: String,
+        /// What is wrong with them.
+        source: TlsError,
+    },
+    /// The reloaded file names another server, which can't be reached.
+    #[error(
+        "endpoint `{0}`: no server can be reached at its new address, and the old one still serves"
+    )]
+    Unreachable(String),
     /// `listen` or its endpoints have changed, which takes a restart.
     #[error("`listen` or its endpoints have changed: this takes effect at the next start")]
     ListenersChanged,

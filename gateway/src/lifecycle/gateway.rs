@@ -9,7 +9,10 @@ use std::{
 use backon::{ConstantBuilder, Retryable};
 use tce_runtime::{Communicator, Connection, MemoryBroker, Servant};
 
-use super::{error::GatewayError, running::RunningGateway};
+use super::{
+    error::GatewayError,
+    running::{AuthenticatorOrigin, RunningGateway},
+};
 use crate::{
     admin,
     auth::{
@@ -159,19 +162,23 @@ impl Gateway {
     async fn open(self) -> Result<RunningGateway, GatewayError> {
         let queues = QueueUpstreams::new(&self.services, &self.server, &[]);
         queues.open_with_retry(self.memory.as_ref()).await?;
-        let context = self.context(&queues).await?;
+        let (context, authenticator) = self.context(&queues).await?;
         let mut listeners = Vec::new();
         for id in &self.server.listen {
             listeners.push(ClientListener::bind(&context, self.services.endpoint(*id)).await?);
         }
-        let running = RunningGateway::new(context, listeners, self.file, self.memory);
+        let running =
+            RunningGateway::new(context, listeners, self.file, self.memory, authenticator);
         running
             .activate(&self.services, &self.server, queues, Upstreams::default())
             .await?;
         Ok(running)
     }
 
-    async fn context(&self, queues: &QueueUpstreams) -> Result<Arc<SessionContext>, GatewayError> {
+    async fn context(
+        &self,
+        queues: &QueueUpstreams,
+    ) -> Result<(Arc<SessionContext>, AuthenticatorOrigin), GatewayError> {
         let (services, server) = (&self.services, &self.server);
         let dropped = DropCounters::default();
         let mut events = self.events.clone();
@@ -183,18 +190,14 @@ impl Gateway {
             let ifidx = interface_index(services, name, LISTENER_INDEX);
             events.send_to(&connection, ifidx, &server.name, &dropped);
         }
-        let authenticator = match &self.authenticator {
-            Some(authenticator) => Some(authenticator.clone()),
+        let (authenticator, origin) = match &self.authenticator {
+            Some(authenticator) => (Some(authenticator.clone()), AuthenticatorOrigin::Program),
             None => authenticator(services, server, queues).await?,
         };
-        Ok(SessionContext::new(
-            services,
-            server,
-            authenticator,
-            events,
-            self.servants.clone(),
-            dropped,
-        ))
+        let servants = self.servants.clone();
+        let context =
+            SessionContext::new(services, server, authenticator, events, servants, dropped);
+        Ok((context, origin))
     }
 }
 
@@ -211,22 +214,25 @@ async fn authenticator(
     services: &Services,
     server: &ServerConfig,
     queues: &QueueUpstreams,
-) -> Result<Option<AuthGuard>, GatewayError> {
+) -> Result<(Option<AuthGuard>, AuthenticatorOrigin), GatewayError> {
     let properties = &server.properties;
+    let mut origin = AuthenticatorOrigin::Property;
     if !properties.userid_check {
-        return Ok(None);
+        return Ok((None, origin));
     }
     let time = properties.auth_time;
-    Ok(Some(match properties.auth {
+    let guard = match properties.auth {
         Auth::None => return Err(GatewayError::NoAuthenticator),
         Auth::Token => AuthGuard::new(TokenIsUser, time),
         Auth::Jwt => AuthGuard::new(JwtAuthenticator::from_properties(properties)?, time),
         Auth::Interface => {
             let ifidx = interface_index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
-            let connection = connect_authenticator(services, server, queues).await?;
+            let connection;
+            (connection, origin) = connect_authenticator(services, server, queues).await?;
             AuthGuard::new(InterfaceAuthenticator::new(&connection, ifidx, time), time)
         }
-    }))
+    };
+    Ok((Some(guard), origin))
 }
 
 /// Connects to the authenticator's server, and retries until it can be reached.
@@ -234,22 +240,27 @@ async fn connect_authenticator(
     services: &Services,
     server: &ServerConfig,
     queues: &QueueUpstreams,
-) -> Result<Connection, GatewayError> {
+) -> Result<(Connection, AuthenticatorOrigin), GatewayError> {
     let Some(id) = server.properties.auth_endpoint else {
         return Err(GatewayError::NoAuthEndpoint);
     };
     let endpoint = services.endpoint(id);
-    let (communicator, address) = match endpoint.kind.sockets() {
+    let (communicator, address, origin) = match endpoint.kind.sockets() {
         None => (
             queues.communicator().clone(),
             format!("mq:{}", endpoint.name),
+            AuthenticatorOrigin::Property,
         ),
         Some((hosts, tls)) => {
             let host = hosts.first();
             let address = host.map(|host| endpoint.address(host).to_string());
+            let options = server.properties.upstream_options(tls);
+            let communicator = Communicator::with_options(options);
+            let name = endpoint.name.clone();
             (
-                Communicator::with_options(server.properties.upstream_options(tls)),
+                communicator.clone(),
                 address.unwrap_or_default(),
+                AuthenticatorOrigin::Socket(name, communicator),
             )
         }
     };
@@ -259,5 +270,5 @@ async fn connect_authenticator(
     let connecting = (|| communicator.connect(&address))
         .retry(backoff)
         .notify(|error, _| tracing::warn!("can't connect to the authenticator, retrying: {error}"));
-    Ok(connecting.await?)
+    Ok((connecting.await?, origin))
 }

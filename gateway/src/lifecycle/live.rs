@@ -10,7 +10,7 @@ use crate::{
     listener::ClientListener,
     routing::{RouteTarget, interface_name},
     session::{GatewayPhase, Session, SessionContext},
-    upstream::{Upstream, UpstreamKind},
+    upstream::{HostState, Upstream, UpstreamHost, UpstreamKind},
 };
 
 /// Takes snapshots of a running gateway.
@@ -117,25 +117,34 @@ impl LiveSource {
     }
 }
 
+fn host_state(host: &UpstreamHost) -> UpstreamState {
+    match host.state() {
+        HostState::Down => UpstreamState::Down,
+        HostState::Up => UpstreamState::Up,
+        HostState::Recovering => UpstreamState::Recovering,
+        HostState::Unhealthy(_) => UpstreamState::Unhealthy,
+    }
+}
+
 fn upstream_rows(upstream: &Upstream) -> Vec<UpstreamRow> {
-    let row = |address: &str, is_up: bool, queued: usize| UpstreamRow {
+    let row = |address: &str, state: UpstreamState, queued: usize| UpstreamRow {
         endpoint: upstream.name().to_owned(),
         address: address.to_owned(),
-        state: if is_up {
-            UpstreamState::Up
-        } else {
-            UpstreamState::Down
-        },
+        state,
         queued,
     };
     match upstream.kind() {
         UpstreamKind::Queue(queue) => {
-            vec![row(&queue.broker, upstream.is_up(), upstream.queued())]
+            let state = match upstream.is_up() {
+                true => UpstreamState::Up,
+                false => UpstreamState::Down,
+            };
+            vec![row(&queue.broker, state, upstream.queued())]
         }
         UpstreamKind::Direct(direct) => {
             let hosts = direct.hosts().iter();
             hosts
-                .map(|host| row(&host.address, host.is_up(), 0))
+                .map(|host| row(&host.address, host_state(host), 0))
                 .collect()
         }
     }

@@ -3,48 +3,57 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
 use ::metrics::gauge;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tce_runtime::{
-    Adapter, BusyPoll, Communicator, MemoryBroker, RpcError, config::Endpoint as EndpointAddress,
+    Adapter, BusyPoll, Communicator, MemoryBroker, RpcError,
+    config::{Endpoint as EndpointAddress, LoadedTls, TlsError},
     forwarding::MessageHandler,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{error::GatewayError, live::LiveSource};
 use crate::{
     admin,
-    config::{Override, ServerConfig, ServiceEndpoint, Services},
+    auth::JwtAuthenticator,
+    config::{Auth, Override, PROPERTIES, Properties, ServerConfig, ServiceEndpoint, Services},
     listener::ClientListener,
     metrics::{self, TrafficTotals},
+    routing::EndpointKey,
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
-    upstream::{DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
+    upstream::{DirectOptions, DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
 };
 
 /// Time for what is sent to brokers and servers at the end of a shutdown, when
 /// all client connections are closed.
 const UPSTREAM_SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
+/// How long a reload waits for servers that replace others, which still serve.
+const SUCCESSOR_TIME: Duration = Duration::from_secs(10);
+
 /// A gateway that runs until [`RunningGateway::shutdown`]; dropping it does not
 /// stop it.
 pub struct RunningGateway {
     context: Arc<SessionContext>,
     listeners: Arc<Vec<ClientListener>>,
-    /// The communicators of direct upstreams.
-    direct: Mutex<Vec<Communicator>>,
+    /// The upstreams of replaced routes, whose calls may still be in flight.
+    replaced: Mutex<Vec<Weak<Upstream>>>,
+    authenticator: AuthenticatorOrigin,
     queues: Mutex<Vec<QueueUpstreams>>,
     /// Held during a reload: one at a time.
     reloading: tokio::sync::Mutex<()>,
     file: Option<(PathBuf, Vec<Override>)>,
     memory: Option<MemoryBroker>,
+    /// The versions of the watched files that were loaded at the start.
+    loaded_versions: Vec<FileVersion>,
 }
 
 impl RunningGateway {
@@ -53,16 +62,21 @@ impl RunningGateway {
         listeners: Vec<ClientListener>,
         file: Option<(PathBuf, Vec<Override>)>,
         memory: Option<MemoryBroker>,
+        authenticator: AuthenticatorOrigin,
     ) -> Self {
-        Self {
+        let mut running = Self {
             context,
             listeners: Arc::new(listeners),
-            direct: Mutex::default(),
+            replaced: Mutex::default(),
+            authenticator,
             queues: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             file,
             memory,
-        }
+            loaded_versions: Vec::new(),
+        };
+        running.loaded_versions = versions(&running.watched_files());
+        running
     }
 
     /// The addresses that clients connect to, with the ports in use.
@@ -112,14 +126,18 @@ impl RunningGateway {
             let upstream = Upstream::new(&name, UpstreamKind::Queue(queue));
             upstreams.insert(keys.key(&name), upstream);
         }
+        let mut opened = Vec::new();
         for id in &server.upstreams {
             let endpoint = services.endpoint(*id);
             let key = keys.key(&endpoint.name);
             if upstreams.get(key).is_none() {
-                let direct = UpstreamKind::Direct(self.connect(endpoint));
-                upstreams.insert(key, Upstream::new(&endpoint.name, direct));
+                let direct = UpstreamKind::Direct(self.connect(endpoint)?);
+                let upstream = Upstream::new(&endpoint.name, direct);
+                upstreams.insert(key, Arc::clone(&upstream));
+                opened.push((key, upstream));
             }
         }
+        self.await_successors(&opened).await?;
         let routes = ActiveRoutes::new(services, server, keys, upstreams);
         self.context.routes.store(Arc::new(routes));
         // Reading starts after the routes of what arrives are in force.
@@ -128,17 +146,46 @@ impl RunningGateway {
         Ok(())
     }
 
-    fn connect(&self, endpoint: &ServiceEndpoint) -> DirectUpstream {
+    fn connect(&self, endpoint: &ServiceEndpoint) -> Result<DirectUpstream, GatewayError> {
         let context = &self.context;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
-        let communicator = Communicator::with_options(context.properties.upstream_options(tls));
+        for host in hosts {
+            let checked = tls.map_or(Ok(()), |tls| tls.check_client(&host.host));
+            checked.map_err(|source| tls_error(endpoint, source))?;
+        }
+        let properties = &context.properties;
+        let communicator = Communicator::with_options(properties.upstream_options(tls));
         let addresses = hosts.iter().map(|host| endpoint.address(host).to_string());
         let key = context.endpoint_keys.key(&endpoint.name);
-        let upstream = DirectUpstream::connect(&communicator, addresses, &context.servants, |id| {
-            Arc::new(UpstreamHandler::new(context, key, Some(id)))
+        let options = DirectOptions {
+            endpoint: &endpoint.name,
+            addresses: addresses.collect(),
+            servants: &context.servants,
+            ping_interval: properties.upstream_ping_interval,
+        };
+        Ok(DirectUpstream::connect(communicator, options, |health| {
+            let health = Some(Arc::clone(health));
+            Arc::new(UpstreamHandler::new(context, key, health))
+        }))
+    }
+
+    /// Waits until upstreams that replace others, which serve calls now, are
+    /// connected.
+    async fn await_successors(
+        &self,
+        opened: &[(EndpointKey, Arc<Upstream>)],
+    ) -> Result<(), GatewayError> {
+        let routes = self.context.routes.load_full();
+        let successors = opened.iter().filter(|(key, _)| {
+            let old = routes.upstreams.get(*key);
+            old.is_some_and(|old| old.is_up())
         });
-        self.direct.lock().push(communicator);
-        upstream
+        let connecting = successors.map(async |(_, upstream)| {
+            let connected = timeout(SUCCESSOR_TIME, upstream.connected()).await;
+            connected.map_err(|_| GatewayError::Unreachable(upstream.name().to_owned()))
+        });
+        try_join_all(connecting).await?;
+        Ok(())
     }
 
     /// Starts to read the queues that the configuration reads.
@@ -157,33 +204,120 @@ impl RunningGateway {
         Ok(())
     }
 
-    /// Reloads the file: routes, variables, and the queues and servers that calls
-    /// are forwarded to. Client connections stay open. Changes of `listen` and of
-    /// other properties take effect at the next start.
+    /// Reloads the file: routes, variables, the queues and servers that calls are
+    /// forwarded to, certificates with their keys, and the key of JWTs. Client
+    /// connections stay open. Changes of `listen` and of other properties take
+    /// effect at the next start.
     ///
     /// # Errors
-    /// Every mistake in the file, or a broker that can't be reached. The previous
-    /// configuration stays in force.
+    /// Every mistake in the file, a certificate or key that can't be used, a
+    /// broker that can't be reached, or a server that can't be reached at its new
+    /// address. The previous configuration stays in force.
     pub async fn reload(&self) -> Result<(), GatewayError> {
         let _one_at_a_time = self.reloading.lock().await;
         let (file, overrides) = self.file.as_ref().ok_or(GatewayError::NoFile)?;
-        let services = Arc::new(Services::load(file, overrides)?.services);
+        let loaded = Services::load(file, overrides)?;
+        for warning in loaded.warnings_of(&[&self.context.name]) {
+            tracing::warn!("{warning}");
+        }
+        let services = Arc::new(loaded.services);
         let server = Arc::new(services.server(&self.context.name)?.clone());
         let old = self.context.routes.load_full();
-        if listen_endpoints(&services, &server) != listen_endpoints(&old.services, &old.server) {
+        if !listens_alike(&services, &server, &old) {
             return Err(GatewayError::ListenersChanged);
         }
-        if server.properties != old.server.properties {
-            tracing::warn!("changed properties take effect at the next start");
-        }
+        let certificates = self.load_certificates(&services, &server, &old)?;
+        let jwt = self.load_jwt(&server.properties)?;
         let open = self.queues.lock().clone();
         let queues = QueueUpstreams::new(&services, &server, &open);
         queues.open(self.memory.as_ref()).await?;
         let upstreams = self.unchanged_upstreams(&old, &services);
         self.activate(&services, &server, queues, upstreams).await?;
-        tokio::spawn(keep_for_calls(Arc::clone(&self.context), old));
-        tracing::info!(file = %file.display(), "reloaded the configuration");
+        // From here on nothing fails.
+        let mut reloaded = vec!["routes".to_owned()];
+        for (endpoint, loaded) in certificates {
+            loaded.apply();
+            reloaded.push(format!("certificates of {endpoint}"));
+        }
+        if let (Some(jwt), Some(guard)) = (jwt, &self.context.authenticator) {
+            guard.replace(jwt);
+            reloaded.push("the key of JWTs".to_owned());
+        }
+        let unchanged = changed_properties(&server.properties, &self.context.properties);
+        if !unchanged.is_empty() {
+            let properties = unchanged.join(", ");
+            tracing::warn!(
+                properties,
+                "these properties have changed, which takes effect at the next start"
+            );
+        }
+        self.retire(old);
+        let reloaded = reloaded.join(", ");
+        tracing::info!(file = %file.display(), reloaded, "reloaded the configuration");
         Ok(())
+    }
+
+    /// Reads the certificates and keys of all endpoints that stay open, each by
+    /// the name of its endpoint.
+    fn load_certificates(
+        &self,
+        services: &Services,
+        server: &ServerConfig,
+        old: &ActiveRoutes,
+    ) -> Result<Vec<(String, LoadedTls)>, GatewayError> {
+        let mut loaded = Vec::new();
+        let mut add = |endpoint: &ServiceEndpoint, tls: Result<Option<LoadedTls>, TlsError>| {
+            let tls = tls.map_err(|source| tls_error(endpoint, source))?;
+            loaded.extend(tls.map(|tls| (endpoint.name.clone(), tls)));
+            Ok::<_, GatewayError>(())
+        };
+        let files = |endpoint: &'_ ServiceEndpoint| {
+            let (_, tls) = endpoint.kind.sockets()?;
+            tls.cloned()
+        };
+        for (id, listener) in server.listen.iter().zip(self.listeners.iter()) {
+            let endpoint = services.endpoint(*id);
+            add(endpoint, listener.load_tls(files(endpoint).as_ref()))?;
+        }
+        for id in &server.upstreams {
+            let endpoint = services.endpoint(*id);
+            let Some(files) = files(endpoint) else {
+                continue;
+            };
+            let key = self.context.endpoint_keys.key(&endpoint.name);
+            let stays = is_defined(&old.services, endpoint);
+            if let Some(upstream) = old.upstreams.get(key).filter(|_| stays)
+                && let UpstreamKind::Direct(direct) = upstream.kind()
+            {
+                add(endpoint, direct.communicator().load_tls(&files).map(Some))?;
+            }
+            if let AuthenticatorOrigin::Socket(name, communicator) = &self.authenticator
+                && *name == endpoint.name
+                && stays
+            {
+                add(endpoint, communicator.load_tls(&files).map(Some))?;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// The authenticator with the present key or secret, if JWTs log clients in.
+    fn load_jwt(&self, new: &Properties) -> Result<Option<JwtAuthenticator>, GatewayError> {
+        let is_jwt =
+            |properties: &Properties| properties.auth == Auth::Jwt && properties.userid_check;
+        let is_own = matches!(self.authenticator, AuthenticatorOrigin::Program);
+        if !is_own && is_jwt(&self.context.properties) && is_jwt(new) {
+            return Ok(Some(JwtAuthenticator::from_properties(new)?));
+        }
+        Ok(None)
+    }
+
+    /// Keeps replaced upstreams until the calls that they carry have ended.
+    fn retire(&self, old: Arc<ActiveRoutes>) {
+        let mut replaced = self.replaced.lock();
+        replaced.retain(|upstream| upstream.strong_count() > 0);
+        replaced.extend(old.upstreams.iter().map(Arc::downgrade));
+        tokio::spawn(keep_for_calls(Arc::clone(&self.context), old));
     }
 
     /// The upstreams of `old` whose endpoints are the same in `services`.
@@ -191,7 +325,7 @@ impl RunningGateway {
         let is_unchanged = |name: &str| {
             let mut endpoints = old.services.endpoints.iter();
             let endpoint = endpoints.find(|endpoint| endpoint.name == name);
-            endpoint.is_some_and(|endpoint| services.endpoints.contains(endpoint))
+            endpoint.is_some_and(|endpoint| is_defined(services, endpoint))
         };
         let mut upstreams = Upstreams::default();
         for upstream in old.upstreams.iter() {
@@ -234,7 +368,18 @@ impl RunningGateway {
     }
 
     fn upstream_communicators(&self) -> Vec<Communicator> {
-        let mut communicators = self.direct.lock().clone();
+        let routes = self.context.routes.load_full();
+        let replaced = self.replaced.lock();
+        let replaced: Vec<_> = replaced.iter().filter_map(Weak::upgrade).collect();
+        let upstreams = routes.upstreams.iter().chain(&replaced);
+        let direct = upstreams.filter_map(|upstream| match upstream.kind() {
+            UpstreamKind::Direct(direct) => Some(direct.communicator().clone()),
+            UpstreamKind::Queue(_) => None,
+        });
+        let mut communicators: Vec<_> = direct.collect();
+        if let AuthenticatorOrigin::Socket(_, communicator) = &self.authenticator {
+            communicators.push(communicator.clone());
+        }
         let queues = self.queues.lock();
         communicators.extend(queues.iter().map(|queues| queues.communicator().clone()));
         communicators
@@ -249,14 +394,16 @@ impl RunningGateway {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let file = self.watched_file();
-        let mut seen = file.map(file_version);
+        let is_watched = self.context.properties.watch;
+        let mut seen = self.loaded_versions.clone();
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => self.reload_or_log().await,
-                () = file_changed(file, &mut seen) => self.reload_or_log().await,
+                () = changed(|| self.watched_files(), &mut seen), if is_watched => {
+                    self.reload_or_log().await;
+                }
             }
         }
         Ok(self.shutdown().await)
@@ -268,9 +415,21 @@ impl RunningGateway {
         }
     }
 
-    fn watched_file(&self) -> Option<&Path> {
-        let (file, _) = self.file.as_ref()?;
-        self.context.properties.watch.then_some(file)
+    /// With the property `watch`: the file, and those that a reload reads.
+    fn watched_files(&self) -> Vec<PathBuf> {
+        let Some((file, _)) = self.file.as_ref().filter(|_| self.context.properties.watch) else {
+            return Vec::new();
+        };
+        let routes = self.context.routes.load();
+        let (services, server) = (&routes.services, &routes.server);
+        let mut files = vec![file.clone()];
+        for id in server.listen.iter().chain(&server.upstreams) {
+            let (_, tls) = services.endpoint(*id).kind.sockets().unwrap_or_default();
+            let paths = tls.map(|tls| [&tls.certificate, &tls.key, &tls.authority]);
+            files.extend(paths.into_iter().flatten().flatten().cloned());
+        }
+        files.extend(server.properties.auth_jwt_key.clone());
+        files
     }
 }
 
@@ -284,9 +443,43 @@ async fn keep_for_calls(context: Arc<SessionContext>, old: Arc<ActiveRoutes>) {
     drop(old);
 }
 
-fn listen_endpoints<'a>(services: &'a Services, server: &ServerConfig) -> Vec<&'a ServiceEndpoint> {
-    let ids = server.listen.iter();
-    ids.map(|id| services.endpoint(*id)).collect()
+/// Whether a configuration has the same listeners, apart from their certificates.
+fn listens_alike(services: &Services, server: &ServerConfig, old: &ActiveRoutes) -> bool {
+    let new = server.listen.iter().map(|id| services.endpoint(*id));
+    let ids = old.server.listen.iter();
+    let old = ids.map(|id| old.services.endpoint(*id));
+    new.len() == old.len() && new.zip(old).all(|(new, old)| new.is_same_place(old))
+}
+
+/// Whether a configuration has an endpoint, apart from its certificates.
+fn is_defined(services: &Services, endpoint: &ServiceEndpoint) -> bool {
+    let mut endpoints = services.endpoints.iter();
+    endpoints.any(|other| other.name == endpoint.name && other.is_same_place(endpoint))
+}
+
+/// The properties that differ, except those that a reload puts in force.
+fn changed_properties(new: &Properties, old: &Properties) -> Vec<&'static str> {
+    let reloaded = |name: &str| name.starts_with("auth_jwt_") && old.auth == Auth::Jwt;
+    let changed = PROPERTIES.iter().filter(|row| !(row.is_same)(new, old));
+    let names = changed.map(|row| row.name);
+    names.filter(|name| !reloaded(name)).collect()
+}
+
+fn tls_error(endpoint: &ServiceEndpoint, source: TlsError) -> GatewayError {
+    GatewayError::Tls {
+        endpoint: endpoint.name.clone(),
+        source,
+    }
+}
+
+/// Where the authenticator comes from.
+pub(super) enum AuthenticatorOrigin {
+    /// The program has added it.
+    Program,
+    /// The property `auth`, without a connection of its own.
+    Property,
+    /// `auth=interface`: a connection to this endpoint, a socket.
+    Socket(String, Communicator),
 }
 
 /// How often a watched file is checked.
@@ -295,26 +488,27 @@ const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// Identifies a version of a file: time of modification, and size.
 type FileVersion = Option<(SystemTime, u64)>;
 
+fn versions(files: &[PathBuf]) -> Vec<FileVersion> {
+    files.iter().map(|file| file_version(file)).collect()
+}
+
 fn file_version(file: &Path) -> FileVersion {
     let data = std::fs::metadata(file).ok()?;
     Some((data.modified().ok()?, data.len()))
 }
 
-/// Waits until the file has changed and then stayed the same for a period: before
-/// that it may be half written.
-async fn file_changed(file: Option<&Path>, seen: &mut Option<FileVersion>) {
-    let Some(file) = file else {
-        return std::future::pending().await;
-    };
+/// Waits until the files have changed and then stayed the same for a period: before
+/// that they may be half written.
+async fn changed(files: impl Fn() -> Vec<PathBuf>, seen: &mut Vec<FileVersion>) {
     loop {
         sleep(WATCH_PERIOD).await;
-        let now = file_version(file);
-        if *seen == Some(now) || now.is_none() {
+        let now = versions(&files());
+        if *seen == now || now.contains(&None) {
             continue;
         }
         sleep(WATCH_PERIOD).await;
-        if file_version(file) == now {
-            *seen = Some(now);
+        if versions(&files()) == now {
+            *seen = now;
             return;
         }
     }
@@ -341,6 +535,9 @@ async fn maintain(context: Arc<SessionContext>) {
             export_metrics(&context, &totals);
             totals.export_since(&exported);
             exported = totals;
+            for upstream in context.routes.load().upstreams.iter() {
+                upstream.retain_sessions(|session| context.registry.is_open(session));
+            }
         }
         if has_ended {
             return;
@@ -366,6 +563,15 @@ fn export_metrics(context: &SessionContext, totals: &TrafficTotals) {
         let endpoint = upstream.name().to_owned();
         let is_up = if upstream.is_up() { 1.0 } else { 0.0 };
         gauge!(metrics::UPSTREAM_UP, "endpoint" => endpoint.clone()).set(is_up);
+        if let UpstreamKind::Direct(direct) = upstream.kind() {
+            for host in direct.hosts() {
+                let labels = [
+                    ("endpoint", endpoint.clone()),
+                    ("host", host.address.clone()),
+                ];
+                gauge!(metrics::HOST_UP, &labels).set(if host.is_up() { 1.0 } else { 0.0 });
+            }
+        }
         gauge!(metrics::UPSTREAM_QUEUED, "endpoint" => endpoint).set(upstream.queued() as f64);
     }
 }

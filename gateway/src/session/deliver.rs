@@ -11,7 +11,7 @@ use tce_runtime::{
 use super::{Session, SessionContext};
 use crate::{
     routing::{EndpointKey, RouteTarget},
-    upstream::UpstreamId,
+    upstream::HostHealth,
 };
 
 /// The error of calls whose server has been disconnected.
@@ -31,25 +31,28 @@ pub(crate) struct UpstreamHandler {
     context: Arc<SessionContext>,
     endpoint: EndpointKey,
     /// The server; `None` for a queue.
-    upstream: Option<UpstreamId>,
+    server: Option<Arc<HostHealth>>,
 }
 
 impl UpstreamHandler {
     pub(crate) fn new(
         context: &Arc<SessionContext>,
         endpoint: EndpointKey,
-        upstream: Option<UpstreamId>,
+        server: Option<Arc<HostHealth>>,
     ) -> Self {
         Self {
             context: Arc::clone(context),
             endpoint,
-            upstream,
+            server,
         }
     }
 
     /// The session of the user whom the message names.
     fn session(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
         let user = message.extra.get(reserved::USER_ID)?;
+        if let Some(server) = &self.server {
+            server.answered();
+        }
         self.context.registry.of_user(user)
     }
 
@@ -127,7 +130,7 @@ impl MessageHandler for UpstreamHandler {
     }
 
     fn disconnected(&self, connection: &Connection, reason: &str) {
-        let Some(upstream) = self.upstream else {
+        let Some(upstream) = self.server.as_ref().map(|server| server.id) else {
             return;
         };
         tracing::warn!(

@@ -149,7 +149,7 @@ impl Session {
             self.wait_for_capacity(message, upstream);
             return false;
         }
-        let expected = upstream.preferred_id(self.number);
+        let expected = upstream.next_id(self.number, || self.state.lock().calls.len() == 0);
         let header = self.enter_call(message, route, expected);
         match self.send(message, route, upstream, header, user) {
             Ok(Some(id)) if expected != Some(id) && !header.calltype.is_oneway() => {

@@ -1,6 +1,9 @@
 //! The login of a connection: from the token in its first message to a user.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use tce_runtime::{
     ErrorCode,
@@ -59,14 +62,20 @@ impl Session {
         Disposition::Handled
     }
 
-    fn finish_login(&self, result: Result<String, auth::Refusal>, first: &DeferredMessage) {
-        let user: Arc<str> = match result {
-            Ok(user) => user.into(),
+    fn finish_login(
+        &self,
+        result: Result<auth::Admission, auth::Refusal>,
+        first: &DeferredMessage,
+    ) {
+        let admission = match result {
+            Ok(admission) => admission,
             Err(refusal) => {
                 first.refuse(ErrorCode::ConnectReject, refusal.text());
                 return self.reject("not_admitted");
             }
         };
+        let user = admission.user().into();
+        self.state.lock().login_ends_at = self.login_end(&admission);
         if !self.bind(&user) {
             let text = "this user is already logged in, on another connection";
             first.refuse(ErrorCode::ConnectReject, text);
@@ -75,6 +84,26 @@ impl Session {
         // The first message is handled before any other is read.
         self.resume(first);
         self.end_deferral();
+    }
+
+    /// When a login that begins now ends: as the authenticator says, and after
+    /// `login_time` at the latest.
+    fn login_end(&self, admission: &auth::Admission) -> Option<Instant> {
+        let now = Instant::now();
+        let left = admission.ends_at().map(|end| {
+            let left = end.duration_since(SystemTime::now());
+            left.unwrap_or_default()
+        });
+        let times = [left, self.context.properties.login_time];
+        now.checked_add(times.into_iter().flatten().min()?)
+    }
+
+    /// The login is no longer valid: ends the connection, so that its client logs
+    /// in again.
+    pub(super) fn expire_login(&self) {
+        // No push arrives after the end of the login.
+        self.log_out();
+        self.end("login_expired", "the login has expired: log in again");
     }
 
     /// Binds the user to this session. Returns false if the user stays bound to
@@ -98,7 +127,12 @@ impl Session {
         };
         match outcome {
             BindOutcome::Refused => return false,
-            BindOutcome::Replaced(old) => old.close("second_login"),
+            BindOutcome::Replaced(old) => {
+                old.end(
+                    "second_login",
+                    "the user has logged in on another connection",
+                );
+            }
             BindOutcome::New => self.context.events.user_on_line(user),
         }
         true

@@ -83,6 +83,8 @@ struct SessionState {
     rate: RateLimiter,
     /// When the last message was read, or the connection was accepted.
     last_read_at: Instant,
+    /// When the login is no longer valid.
+    login_ends_at: Option<Instant>,
 }
 
 /// How far the login of a connection is.
@@ -129,6 +131,7 @@ impl Session {
             calls: ForwardedCalls::default(),
             rate: RateLimiter::new(context.properties.max_frames_per_second),
             last_read_at: Instant::now(),
+            login_ends_at: None,
         };
         Arc::new_cyclic(|this| Self {
             context: Arc::clone(context),
@@ -174,6 +177,19 @@ impl Session {
             bytes_in: count(&traffic.bytes_in),
             bytes_out: count(&traffic.bytes_out),
         }
+    }
+
+    /// Closes the connection, and tells the client why: `text` fails its calls in
+    /// flight.
+    fn end(&self, reason: &'static str, text: &str) {
+        if self.is_closing.load(Ordering::Acquire) {
+            return;
+        }
+        self.fail_calls(ErrorCode::ConnectReject, text, |_| true);
+        if let Some(connection) = self.connection() {
+            connection.say_goodbye(text);
+        }
+        self.close(reason);
     }
 
     /// Closes the connection after what waits for the client has been sent. The
@@ -236,23 +252,36 @@ impl Session {
     /// exceeded their time.
     pub(crate) fn check_times(&self, now: Instant) {
         let properties = &self.context.properties;
-        let (is_awaited, silence) = {
+        let (is_awaited, silence, login_ends_at) = {
             let state = self.state.lock();
             let silence = now.saturating_duration_since(state.last_read_at);
-            (state.login.is_awaited(), silence)
+            (state.login.is_awaited(), silence, state.login_ends_at)
         };
+        if login_ends_at.is_some_and(|end| end <= now) {
+            self.expire_login();
+        }
         let is_exceeded = |limit: Option<Duration>| limit.is_some_and(|limit| silence > limit);
         if is_awaited && is_exceeded(properties.first_message_time) {
-            self.close("first_message_time");
+            self.end(
+                "first_message_time",
+                "no message has logged this connection in",
+            );
         } else if !is_awaited && is_exceeded(properties.idle_time) && self.has_nothing_in_flight() {
-            self.close("idle_time");
+            self.end("idle_time", "the connection was idle for too long");
         }
         let call_time = properties.call_time;
-        self.fail_calls(
-            ErrorCode::Timeout,
-            "no server has answered the gateway in time",
-            |call| now.saturating_duration_since(call.since) > call_time,
-        );
+        let late = |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
+        let late = self.state.lock().calls.take_where(late);
+        if late.is_empty() {
+            return;
+        }
+        self.changed.notify_one();
+        let routes = self.context.routes.load();
+        for upstream in late.iter().filter_map(|call| call.upstream) {
+            routes.upstreams.timed_out(upstream);
+        }
+        let text = "no server has answered the gateway in time";
+        self.answer(late, ErrorCode::Timeout, text);
     }
 
     /// Keeps a message for later and pauses reading. Returns `None` if the client

@@ -64,6 +64,11 @@ impl SessionRegistry {
         }
     }
 
+    /// Whether a session is open.
+    pub(crate) fn is_open(&self, session: u64) -> bool {
+        self.open.read().by_number.contains_key(&session)
+    }
+
     /// The number of open sessions.
     pub(crate) fn connections(&self) -> usize {
         self.open.read().by_number.len()

@@ -1,140 +1,231 @@
 //! Servers that the gateway connects to by sockets, without a broker.
 
 use std::{
+    collections::HashMap,
+    pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use ::metrics::counter;
 use backon::{ExponentialBuilder, Retryable};
-use futures_util::future::select_all;
 use parking_lot::Mutex;
 use tce_runtime::{
-    Communicator, Connection, Servant,
+    Communicator, Connection, ErrorCode, Proxy, Servant, Side,
     forwarding::{ForwardError, InboundMessage, MessageHandler},
     wire::{Header, PatchedExtra},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::health::{HealthMonitor, HostHealth, HostState, Observation, SILENT, UpstreamId};
+use crate::metrics::HOST_UNHEALTHY;
 
 /// The pauses between attempts to connect for the first time.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How often the health of a server is judged.
+const CHECK_PERIOD: Duration = Duration::from_millis(200);
+/// A session returns to its server once this has passed since its last oneway
+/// call to another one, which may still wait there.
+const QUIET_TIME: Duration = Duration::from_secs(2);
 
-/// Identifies a server that is connected directly. Unique in the process; a
-/// reload that replaces the server gives it another id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UpstreamId(u64);
-
-impl UpstreamId {
-    fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
+/// What a direct upstream is made of.
+pub(crate) struct DirectOptions<'a> {
+    /// The name of the endpoint.
+    pub(crate) endpoint: &'a str,
+    pub(crate) addresses: Vec<String>,
+    /// Answer the calls from servers to the gateway itself.
+    pub(crate) servants: &'a [Arc<dyn Servant>],
+    /// The time between two pings of a server; `None` for none.
+    pub(crate) ping_interval: Option<Duration>,
 }
 
 /// The servers behind one endpoint.
 pub(crate) struct DirectUpstream {
     hosts: Vec<UpstreamHost>,
-    /// The tasks that connect for the first time. Dropping the set aborts them.
-    connecting: Mutex<JoinSet<()>>,
+    moved: MovedSessions,
+    communicator: Communicator,
+    /// Connect and watch the hosts. Dropping the set aborts them.
+    tasks: Mutex<JoinSet<()>>,
+    connected: watch::Receiver<bool>,
 }
 
 /// One server.
 pub(crate) struct UpstreamHost {
-    id: UpstreamId,
     /// The address, for example `tcp://host:port`.
     pub(crate) address: String,
+    pub(crate) health: Arc<HostHealth>,
     /// Set by the first successful attempt; later the connection reconnects by
     /// itself.
     connection: Arc<OnceLock<Connection>>,
 }
 
 impl UpstreamHost {
-    pub(crate) fn is_up(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.connection.get().is_some_and(Connection::is_connected)
+    }
+
+    pub(crate) fn state(&self) -> HostState {
+        match (self.health.state(), self.is_connected()) {
+            (_, false) => HostState::Down,
+            // Its monitor has not seen the connection yet.
+            (HostState::Down, true) => HostState::Up,
+            (state, true) => state,
+        }
+    }
+
+    /// Whether calls are given to it.
+    pub(crate) fn is_up(&self) -> bool {
+        !matches!(self.state(), HostState::Down | HostState::Unhealthy(_))
+    }
+
+    /// Whether it is connected, and answers pings if it has ever done so.
+    pub(super) fn answers(&self) -> bool {
+        !matches!(self.state(), HostState::Down | HostState::Unhealthy(SILENT))
     }
 }
 
 impl DirectUpstream {
     /// Starts to connect to all hosts, and retries until it succeeds. `handler`
-    /// makes the handler of the messages from a host; `servants` answer the calls
-    /// from servers to the gateway itself.
+    /// makes the handler of the messages from a host.
     pub(crate) fn connect(
-        communicator: &Communicator,
-        addresses: impl IntoIterator<Item = String>,
-        servants: &[Arc<dyn Servant>],
-        handler: impl Fn(UpstreamId) -> Arc<dyn MessageHandler>,
+        communicator: Communicator,
+        options: DirectOptions<'_>,
+        handler: impl Fn(&Arc<HostHealth>) -> Arc<dyn MessageHandler>,
     ) -> Self {
-        let mut connecting = JoinSet::new();
-        let hosts = addresses.into_iter().map(|address| {
-            let host = UpstreamHost {
-                id: UpstreamId::new(),
-                address,
+        let mut tasks = JoinSet::new();
+        let (connected, is_connected) = watch::channel(false);
+        let has_several = options.addresses.len() > 1;
+        let hosts = options.addresses.into_iter().map(|address| {
+            let health = Arc::new(HostHealth::new());
+            let task = HostTask {
+                communicator: communicator.clone(),
+                endpoint: options.endpoint.to_owned(),
+                address: address.clone(),
+                handler: handler(&health),
+                servants: options.servants.to_vec(),
+                // A single server gets all calls, whatever its health is.
+                ping_interval: options.ping_interval.filter(|_| has_several),
+                health: Arc::clone(&health),
                 connection: Arc::default(),
+                connected: connected.clone(),
             };
-            connecting.spawn(connect_first(
-                communicator.clone(),
-                host.address.clone(),
-                handler(host.id),
-                servants.to_vec(),
-                Arc::clone(&host.connection),
-            ));
-            host
+            let connection = Arc::clone(&task.connection);
+            tasks.spawn(task.run());
+            UpstreamHost {
+                address,
+                health,
+                connection,
+            }
         });
         Self {
             hosts: hosts.collect(),
-            connecting: Mutex::new(connecting),
+            moved: MovedSessions::default(),
+            communicator,
+            tasks: Mutex::new(tasks),
+            connected: is_connected,
         }
+    }
+
+    /// Waits until a host has been connected for the first time.
+    pub(crate) async fn connected(&self) {
+        let mut connected = self.connected.clone();
+        // The sender is dropped at the shutdown.
+        let _ = connected.wait_for(|is_connected| *is_connected).await;
+    }
+
+    pub(crate) fn communicator(&self) -> &Communicator {
+        &self.communicator
     }
 
     /// Gives up on hosts that have not been connected yet. A shutdown would wait
     /// for an attempt in progress.
     pub(super) fn stop_connecting(&self) {
-        self.connecting.lock().abort_all();
+        self.tasks.lock().abort_all();
     }
 
     pub(crate) fn hosts(&self) -> &[UpstreamHost] {
         &self.hosts
     }
 
-    /// Whether a server has been disconnected.
-    pub(super) fn has_lost(&self, id: UpstreamId) -> bool {
-        let host = self.hosts.iter().find(|host| host.id == id);
-        host.is_none_or(|host| !host.is_up())
+    /// The health of a host.
+    pub(super) fn health(&self, id: UpstreamId) -> Option<&HostHealth> {
+        let mut hosts = self.hosts.iter().map(|host| &*host.health);
+        hosts.find(|health| health.id == id)
     }
 
-    /// The host that the calls of a session go to while it is up.
-    pub(super) fn preferred_id(&self, session: u64) -> Option<UpstreamId> {
-        Some(self.hosts.get(self.preferred(session))?.id)
+    /// Whether a server has been disconnected.
+    pub(super) fn has_lost(&self, id: UpstreamId) -> bool {
+        let host = self.hosts.iter().find(|host| host.health.id == id);
+        host.is_none_or(|host| !host.is_connected())
+    }
+
+    /// The host that the next call of a session goes to. `is_quiet` tells whether
+    /// the session has no call in flight.
+    pub(super) fn next_id(&self, session: u64, is_quiet: impl Fn() -> bool) -> Option<UpstreamId> {
+        Some(self.hosts.get(self.host_of(session, is_quiet))?.health.id)
     }
 
     fn preferred(&self, session: u64) -> usize {
         usize::try_from(session).unwrap_or(0) % self.hosts.len().max(1)
     }
 
-    /// All hosts, the session's preferred one first.
-    fn hosts_from_preferred(&self, session: u64) -> impl Iterator<Item = &UpstreamHost> {
-        let hosts = self.hosts.iter().cycle().skip(self.preferred(session));
-        hosts.take(self.hosts.len())
-    }
-
-    /// Waits until a host that is up may have capacity; returns at once if none
-    /// is up.
-    pub(super) async fn capacity(&self, session: u64) {
-        let hosts = self.hosts_from_preferred(session);
-        let capacities: Vec<_> = hosts
-            .filter(|host| host.is_up())
-            .filter_map(|host| Some(Box::pin(host.connection.get()?.capacity())))
-            .collect();
-        if !capacities.is_empty() {
-            select_all(capacities).await;
+    /// The host of a session: the preferred one, unless that is sick or was when
+    /// the session called last.
+    fn host_of(&self, session: u64, is_quiet: impl Fn() -> bool) -> usize {
+        let preferred = self.preferred(session);
+        if self.hosts.len() < 2 {
+            return preferred;
+        }
+        let takes = self.hosts[preferred].health.takes(session);
+        if takes && self.moved.is_empty() {
+            return preferred;
+        }
+        let is_usable = |host: usize| self.hosts[host].health.is_usable();
+        let current = self.moved.host(session);
+        if takes && (current.is_none() || self.moved.is_quiet(session) && is_quiet()) {
+            self.moved.remove(session);
+            return preferred;
+        }
+        if let Some(current) = current.filter(|host| is_usable(*host)) {
+            return current;
+        }
+        let next = self.others(preferred).find(|host| is_usable(*host));
+        match next.or_else(|| is_usable(preferred).then_some(preferred)) {
+            Some(host) => {
+                self.moved.insert(session, host);
+                host
+            }
+            // All are sick: any of them may still answer.
+            None => current.unwrap_or(preferred),
         }
     }
 
-    /// Forwards a CALL to the session's preferred host, or to the next one that
-    /// takes it.
+    /// The hosts after one, in order.
+    fn others(&self, host: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.hosts.len();
+        (1..count).map(move |offset| (host + offset) % count)
+    }
+
+    /// Waits until the session's host may have capacity; returns at once if it is
+    /// not connected.
+    pub(super) async fn capacity(&self, session: u64) {
+        let host = self.hosts.get(self.host_of(session, || false));
+        let connection = host.and_then(|host| host.connection.get());
+        if let Some(connection) = connection.filter(|connection| connection.is_connected()) {
+            connection.capacity().await;
+        }
+    }
+
+    /// Forwards a CALL to the session's host, or to another one that takes it: the
+    /// session then stays with that one.
     pub(super) fn forward(
         &self,
         session: u64,
@@ -142,48 +233,217 @@ impl DirectUpstream {
         header: Header,
         extra: &PatchedExtra<'_>,
     ) -> Result<UpstreamId, ForwardError> {
-        let mut failure = ForwardError::Disconnected;
-        for host in self.hosts_from_preferred(session) {
-            let Some(connection) = host.connection.get() else {
-                continue;
-            };
-            match message.forward(connection, header, extra, None) {
-                Ok(()) => return Ok(host.id),
-                Err(ForwardError::Disconnected) => {}
-                Err(error) => failure = error,
+        let first = self.host_of(session, || false);
+        let mut failure = match self.forward_to(first, message, header, extra) {
+            Ok(id) => {
+                if header.calltype.is_oneway() {
+                    self.moved.called_oneway(session, message.read_at());
+                }
+                return Ok(id);
+            }
+            Err(error) => error,
+        };
+        for is_usable in [true, false] {
+            for host in self.others(first) {
+                if self.hosts[host].health.is_usable() != is_usable {
+                    continue;
+                }
+                match self.forward_to(host, message, header, extra) {
+                    Ok(id) => {
+                        self.moved.insert(session, host);
+                        self.moved.called_oneway(session, message.read_at());
+                        return Ok(id);
+                    }
+                    Err(ForwardError::Disconnected) => {}
+                    Err(error) => failure = error,
+                }
             }
         }
         Err(failure)
     }
+
+    fn forward_to(
+        &self,
+        host: usize,
+        message: &mut InboundMessage<'_>,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+    ) -> Result<UpstreamId, ForwardError> {
+        let host = self.hosts.get(host).ok_or(ForwardError::Disconnected)?;
+        let connection = host.connection.get().ok_or(ForwardError::Disconnected)?;
+        message.forward(connection, header, extra, None)?;
+        Ok(host.health.id)
+    }
+
+    /// Forgets sessions that have ended.
+    pub(super) fn retain_sessions(&self, is_open: impl Fn(u64) -> bool) {
+        self.moved.retain(is_open);
+    }
 }
 
-/// Connects for the first time, and retries until it succeeds.
-async fn connect_first(
+/// The sessions that have left their preferred host, by number. Usually there is
+/// none, and nothing is locked.
+#[derive(Default)]
+struct MovedSessions {
+    count: AtomicUsize,
+    sessions: Mutex<HashMap<u64, MovedSession>>,
+}
+
+struct MovedSession {
+    /// Where its calls go.
+    host: usize,
+    last_oneway: Option<Instant>,
+}
+
+impl MovedSessions {
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    fn host(&self, session: u64) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        Some(self.sessions.lock().get(&session)?.host)
+    }
+
+    /// Whether the session's oneway calls have been started by now.
+    fn is_quiet(&self, session: u64) -> bool {
+        let sessions = self.sessions.lock();
+        let last = sessions.get(&session).and_then(|moved| moved.last_oneway);
+        last.is_none_or(|last| last.elapsed() > QUIET_TIME)
+    }
+
+    fn insert(&self, session: u64, host: usize) {
+        self.change(|sessions| {
+            let moved = MovedSession {
+                host,
+                last_oneway: None,
+            };
+            sessions.insert(session, moved);
+        });
+    }
+
+    fn called_oneway(&self, session: u64, at: Instant) {
+        if self.is_empty() {
+            return;
+        }
+        if let Some(moved) = self.sessions.lock().get_mut(&session) {
+            moved.last_oneway = Some(at);
+        }
+    }
+
+    fn remove(&self, session: u64) {
+        self.change(|sessions| {
+            sessions.remove(&session);
+        });
+    }
+
+    fn retain(&self, is_open: impl Fn(u64) -> bool) {
+        if !self.is_empty() {
+            self.change(|sessions| sessions.retain(|session, _| is_open(*session)));
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<u64, MovedSession>)) {
+        let mut sessions = self.sessions.lock();
+        change(&mut sessions);
+        self.count.store(sessions.len(), Ordering::Relaxed);
+    }
+}
+
+/// Connects to a host, and watches its health.
+struct HostTask {
     communicator: Communicator,
+    endpoint: String,
     address: String,
     handler: Arc<dyn MessageHandler>,
     servants: Vec<Arc<dyn Servant>>,
-    connected: Arc<OnceLock<Connection>>,
-) {
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX)
-        .with_jitter()
-        .without_max_times();
-    let mut is_reported = false;
-    let connecting = (|| communicator.connect_with_handler(&address, Arc::clone(&handler)))
-        .retry(backoff)
-        .notify(|error, _| {
+    ping_interval: Option<Duration>,
+    health: Arc<HostHealth>,
+    connection: Arc<OnceLock<Connection>>,
+    connected: watch::Sender<bool>,
+}
+
+impl HostTask {
+    async fn run(self) {
+        if let Some(connection) = self.connect().await {
+            self.watch(&connection).await;
+        }
+    }
+
+    /// Connects for the first time, and retries until it succeeds.
+    async fn connect(&self) -> Option<Connection> {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(BACKOFF_MAX)
+            .with_jitter()
+            .without_max_times();
+        let (address, mut is_reported) = (self.address.as_str(), false);
+        let connect = || {
+            let handler = Arc::clone(&self.handler);
+            self.communicator.connect_with_handler(address, handler)
+        };
+        let connecting = connect.retry(backoff).notify(|error, _| {
             if !std::mem::replace(&mut is_reported, true) {
                 tracing::warn!(address, "can't connect to a server, retrying: {error}");
             }
         });
-    let Ok(connection) = connecting.await else {
-        return;
-    };
-    for servant in servants {
-        connection.add_servant(servant);
+        let connection = connecting.await.ok()?;
+        for servant in &self.servants {
+            connection.add_servant(Arc::clone(servant));
+        }
+        // Only this task sets it.
+        let _ = self.connection.set(connection.clone());
+        self.connected.send_replace(true);
+        Some(connection)
     }
-    // Only this task sets it.
-    let _ = connected.set(connection);
+
+    async fn watch(&self, connection: &Connection) {
+        let mut monitor = HealthMonitor::new(Instant::now());
+        let mut checks = interval(CHECK_PERIOD);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_ping = Instant::now();
+        let mut ping: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
+        loop {
+            let mut seen = Observation::default();
+            tokio::select! {
+                _ = checks.tick() => {}
+                is_answered = async {
+                    match &mut ping {
+                        Some(ping) => ping.await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    seen.ping = Some(is_answered);
+                    ping = None;
+                }
+            }
+            seen.is_connected = connection.is_connected();
+            let now = Instant::now();
+            if let Some(reason) = monitor.check(&self.health, seen, now) {
+                let (endpoint, address) = (self.endpoint.clone(), self.address.clone());
+                tracing::warn!(endpoint, address, "a server gets no calls: {reason}");
+                counter!(HOST_UNHEALTHY, "endpoint" => endpoint, "host" => address, "reason" => reason)
+                    .increment(1);
+            }
+            if let Some(interval) = self.ping_interval
+                && ping.is_none()
+                && next_ping <= now
+                && monitor.wants_ping()
+            {
+                next_ping = now + interval;
+                ping = Some(Box::pin(answers(connection.clone(), interval)));
+            }
+        }
+    }
+}
+
+/// Whether a server answers a ping. An older one may answer that it has no such
+/// interface. One that refuses the call shuts down.
+async fn answers(connection: Connection, time: Duration) -> bool {
+    match Proxy::new(&connection).with_timeout(time).ping().await {
+        Ok(()) => true,
+        Err(error) => error.side() == Side::Remote && error.code() != ErrorCode::ConnectReject,
+    }
 }

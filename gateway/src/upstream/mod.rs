@@ -1,6 +1,8 @@
 //! Upstreams: the servers that calls are forwarded to, by queues or sockets, and
 //! the calls that wait for their capacity.
 
+mod health;
+
 mod direct;
 mod queue;
 
@@ -22,7 +24,8 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use direct::{DirectUpstream, UpstreamHost, UpstreamId};
+pub(crate) use direct::{DirectOptions, DirectUpstream, UpstreamHost};
+pub(crate) use health::{HostHealth, HostState, UpstreamId};
 pub(crate) use queue::{QueueUpstream, QueueUpstreams};
 
 use crate::routing::EndpointKey;
@@ -64,11 +67,12 @@ impl Upstream {
         &self.kind
     }
 
-    /// Whether the broker, or at least one of the servers, is connected.
+    /// Whether the broker, or at least one of the servers, is connected and
+    /// answers.
     pub(crate) fn is_up(&self) -> bool {
         match &self.kind {
             UpstreamKind::Queue(queue) => queue.connection.is_connected(),
-            UpstreamKind::Direct(direct) => direct.hosts().iter().any(UpstreamHost::is_up),
+            UpstreamKind::Direct(direct) => direct.hosts().iter().any(UpstreamHost::answers),
         }
     }
 
@@ -81,12 +85,27 @@ impl Upstream {
         }
     }
 
-    /// The server that the calls of a session go to while it is up; `None` for a
-    /// queue.
-    pub(crate) fn preferred_id(&self, session: u64) -> Option<UpstreamId> {
+    /// The server that the next call of a session goes to; `None` for a queue.
+    /// `is_quiet` tells whether the session has no call in flight.
+    pub(crate) fn next_id(&self, session: u64, is_quiet: impl Fn() -> bool) -> Option<UpstreamId> {
         match &self.kind {
             UpstreamKind::Queue(_) => None,
-            UpstreamKind::Direct(direct) => direct.preferred_id(session),
+            UpstreamKind::Direct(direct) => direct.next_id(session, is_quiet),
+        }
+    }
+
+    /// Forgets what was kept for sessions that have ended.
+    pub(crate) fn retain_sessions(&self, is_open: impl Fn(u64) -> bool) {
+        if let UpstreamKind::Direct(direct) = &self.kind {
+            direct.retain_sessions(is_open);
+        }
+    }
+
+    /// The health of a server behind this endpoint.
+    fn health(&self, id: UpstreamId) -> Option<&HostHealth> {
+        match &self.kind {
+            UpstreamKind::Queue(_) => None,
+            UpstreamKind::Direct(direct) => direct.health(id),
         }
     }
 
@@ -139,6 +158,14 @@ impl Upstream {
         Ok(id)
     }
 
+    /// Waits until a server has been connected for the first time; at once for a
+    /// queue, which is open.
+    pub(crate) async fn connected(&self) {
+        if let UpstreamKind::Direct(direct) = &self.kind {
+            direct.connected().await;
+        }
+    }
+
     /// Gives up on servers that have not been connected yet.
     pub(crate) fn stop_connecting(&self) {
         if let UpstreamKind::Direct(direct) = &self.kind {
@@ -166,6 +193,14 @@ impl Upstreams {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.0.iter().flatten()
+    }
+
+    /// A call that was sent to a server has timed out.
+    pub(crate) fn timed_out(&self, id: UpstreamId) {
+        let health = self.iter().find_map(|upstream| upstream.health(id));
+        if let Some(health) = health {
+            health.timed_out();
+        }
     }
 }
 

@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
-use tce_gateway::auth::{AuthGuard, Authenticator, Login, MAX_USER_ID, Refusal, TokenIsUser};
+use tce_gateway::auth::{
+    Admission, AuthGuard, Authenticator, Login, MAX_USER_ID, Refusal, TokenIsUser,
+};
 
 use crate::login;
 
 const TIME: Duration = Duration::from_secs(60);
 
-fn refused(result: Result<String, Refusal>) -> String {
+fn refused(result: Result<Admission, Refusal>) -> String {
     let refusal = result.expect_err("nobody is let in");
     assert!(!refusal.is_temporary(), "{refusal}");
     refusal.text().to_owned()
@@ -23,8 +25,8 @@ fn refused(result: Result<String, Refusal>) -> String {
 #[tokio::test]
 async fn a_token_is_a_user_id() {
     let guard = AuthGuard::new(TokenIsUser, TIME);
-    assert_eq!(guard.admit(login("A1001")).await.unwrap(), "A1001");
-    assert_eq!(guard.admit(login("小猫")).await.unwrap(), "小猫");
+    assert_eq!(guard.admit(login("A1001")).await.unwrap().user(), "A1001");
+    assert_eq!(guard.admit(login("小猫")).await.unwrap().user(), "小猫");
 }
 
 #[tokio::test]
@@ -38,8 +40,20 @@ async fn no_token_is_nobody() {
 async fn user_ids_are_bounded_and_printable() {
     let guard = AuthGuard::new(TokenIsUser, TIME);
     let longest = "u".repeat(MAX_USER_ID);
-    assert_eq!(guard.admit(login(&longest)).await.unwrap(), longest);
-    for bad in [&*format!("{longest}u"), "a\nb", "a\0", "a\u{85}b", "\u{7f}"] {
+    assert_eq!(guard.admit(login(&longest)).await.unwrap().user(), longest);
+    for bad in [
+        &*format!("{longest}u"),
+        "a\nb",
+        "a\0",
+        "a\u{85}b",
+        "\u{7f}",
+        "\u{202e}nimda",
+        "a\u{2066}b",
+        "a\u{200b}b",
+        "a\u{2028}b",
+        "a\u{feff}",
+        "a\u{e0041}",
+    ] {
         let text = refused(guard.admit(login(bad)).await);
         assert_eq!(text, "the token names an invalid user", "{bad:?}");
     }
@@ -65,12 +79,15 @@ async fn nobody_looks_at_a_token_that_is_too_long() {
     assert_eq!(text, "the token is not accepted");
     assert!(!asked.load(Ordering::Relaxed));
     let longest = guard.admit(login(&"x".repeat(8 * 1024))).await;
-    assert_eq!(longest.unwrap(), "somebody");
+    assert_eq!(longest.unwrap().user(), "somebody");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_takes_too_long_may_be_tried_again() {
-    let guard = AuthGuard::new(|_| std::future::pending(), TIME);
+    let guard = AuthGuard::new(
+        |_| std::future::pending::<Result<Admission, Refusal>>(),
+        TIME,
+    );
     let refusal = guard.admit(login("x")).await.unwrap_err();
     assert!(refusal.is_temporary());
     assert_eq!(
@@ -83,9 +100,9 @@ async fn a_login_that_takes_too_long_may_be_tried_again() {
 struct ByDevice;
 
 impl Authenticator for ByDevice {
-    async fn authenticate(&self, login: Login) -> Result<String, Refusal> {
+    async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
         match login.device_id.as_deref() {
-            Some("phone") => Ok(format!("{}@phone", login.token)),
+            Some("phone") => Ok(format!("{}@phone", login.token).into()),
             _ => Err(Refusal::new("another device").because("it is stolen")),
         }
     }
@@ -98,7 +115,10 @@ async fn a_program_decides_by_itself() {
         device_id: Some(device.to_owned()),
         ..login("A1001")
     };
-    assert_eq!(guard.admit(from("phone")).await.unwrap(), "A1001@phone");
+    assert_eq!(
+        guard.admit(from("phone")).await.unwrap().user(),
+        "A1001@phone"
+    );
     let clone = guard.clone();
     assert_eq!(refused(clone.admit(from("fridge")).await), "another device");
 }

@@ -83,7 +83,8 @@ async fn ask_oracle(token: &str) -> Result<String, Refusal> {
         TIME,
     )
     .await;
-    asking.by_interface.authenticate(login(token)).await
+    let admission = asking.by_interface.authenticate(login(token)).await;
+    admission.map(|admission| admission.user().to_owned())
 }
 
 #[tokio::test]
@@ -100,14 +101,14 @@ async fn the_servant_gets_token_and_device() {
         ..login("A1001")
     };
     let user = asking.by_interface.authenticate(login).await.unwrap();
-    assert_eq!(user, "A1001 on [phone]");
+    assert_eq!(user.user(), "A1001 on [phone]");
 }
 
 #[tokio::test]
 async fn the_index_is_that_of_services_xml() {
     let asking = asking(Elsewhere(Arc::default()), 7, TIME).await;
     let user = asking.by_interface.authenticate(login("A1001")).await;
-    assert_eq!(user.unwrap(), "seventh A1001");
+    assert_eq!(user.unwrap().user(), "seventh A1001");
 }
 
 #[tokio::test]
@@ -211,5 +212,5 @@ async fn the_servant_may_be_behind_a_queue() {
     let connection = gateway.connect("mq:mq_auth").await.unwrap();
     let by_interface = InterfaceAuthenticator::new(&connection, AUTHENTICATOR_INDEX, TIME);
     let user = by_interface.authenticate(login("A1001")).await.unwrap();
-    assert_eq!(user, "A1001 on []");
+    assert_eq!(user.user(), "A1001 on []");
 }

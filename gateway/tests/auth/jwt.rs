@@ -51,7 +51,8 @@ impl Signer {
 /// The user id, or the text for the client.
 async fn answer(options: &JwtOptions, token: &str) -> Result<String, String> {
     let jwt = JwtAuthenticator::new(options.clone()).expect("the key is good");
-    let user = jwt.authenticate(login(token)).await;
+    let admission = jwt.authenticate(login(token)).await;
+    let user = admission.map(|admission| admission.user().to_owned());
     user.map_err(|refusal| refusal.text().to_owned())
 }
 
@@ -79,6 +80,36 @@ async fn every_algorithm_keeps_all_others_out() {
             }
         }
     }
+}
+
+/// RFC 7515, 4.1.11: an extension that the receiver does not know.
+#[tokio::test]
+async fn a_token_that_demands_an_extension_is_refused() {
+    let signer = hs256();
+    for crit in [vec!["b64".to_owned()], vec![]] {
+        let mut header = Header::new(signer.algorithm);
+        header.crit = Some(crit);
+        let token = encode(&header, &claims(), &signer.key).unwrap();
+        is_refused(&signer.options, &token).await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_ends_with_its_token() {
+    let signer = hs256();
+    let jwt = JwtAuthenticator::new(signer.options.clone()).unwrap();
+    let token = signer.sign(&with("exp", json!(now() + 100)));
+    let admission = jwt.authenticate(login(&token)).await.unwrap();
+    let left = admission
+        .ends_at()
+        .unwrap()
+        .duration_since(SystemTime::now());
+    let left = left.unwrap().as_secs();
+    // The tolerance for clocks is 30 s.
+    assert!((120..=130).contains(&left), "{left}");
+    let token = signer.sign(&with("exp", json!(u64::MAX)));
+    let admission = jwt.authenticate(login(&token)).await.unwrap();
+    assert_eq!(admission.ends_at(), None);
 }
 
 #[tokio::test]

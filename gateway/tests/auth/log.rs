@@ -35,7 +35,7 @@ async fn the_log_has_the_reason_and_the_peer_and_never_the_token() {
     let logged = tracing::subscriber::set_default(subscriber);
     let authenticator = |login: Login| async move {
         tracing::info!(?login, "a program may log what it is given");
-        Err(Refusal::new("no entry").because("the account is closed"))
+        Err::<String, _>(Refusal::new("no entry").because("the account is closed"))
     };
     let guard = AuthGuard::new(authenticator, Duration::from_secs(60));
     let refusal = guard.admit(login("TOP-SECRET")).await.unwrap_err();

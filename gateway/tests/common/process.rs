@@ -70,6 +70,15 @@ impl GatewayProcess {
             .await;
     }
 
+    /// How many lines it has logged with this message.
+    pub(crate) fn count(&self, message: &str) -> usize {
+        let lines = self.lines.borrow();
+        lines
+            .iter()
+            .filter(|line| line["message"] == message)
+            .count()
+    }
+
     /// The addresses that clients connect to, in the order of `listen`.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
         addresses_in(&self.lines.borrow())

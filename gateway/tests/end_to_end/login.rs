@@ -1,6 +1,7 @@
 //! Logins, which come before any call is forwarded.
 
 use std::{
+    future::{Ready, ready},
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -8,10 +9,10 @@ use std::{
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use tce_gateway::{
-    auth::{Login, Refusal},
+    auth::{Admission, Login, Refusal},
     idl::gateway::{IUserEventListener, IUserEventListenerServant},
 };
-use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
+use tce_runtime::{Adapter, Communicator, ConnectionEvent, Context, ErrorCode, Fault, TypedProxy};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::common::{
@@ -220,6 +221,63 @@ async fn a_jwt_says_who_the_client_is() {
     }
     anna.works().await;
     drop(anna);
+    house.end().await;
+}
+
+/// Anna, whose login ends after `time`.
+fn for_a_time(time: Duration) -> impl Fn(Login) -> Ready<Result<Admission, Refusal>> {
+    move |_| ready(Ok(Admission::new("anna").until(SystemTime::now() + time)))
+}
+
+/// The client is told why, and gets no push any more.
+#[tokio::test]
+async fn a_connection_ends_with_its_login() {
+    for plan in [Plan::direct(), Plan::memory()] {
+        let house = House::start_with(plan, |gateway| {
+            gateway.authenticator(for_a_time(Duration::from_secs(1)))
+        })
+        .await;
+        let anna = house.user("token").await;
+        let reason = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&reason);
+        anna.server.connection().on_event(move |_, event| {
+            if let ConnectionEvent::Disconnected { reason } = event {
+                *told.lock().unwrap() = Some(reason.clone());
+            }
+        });
+        anna.works().await;
+        let waiting = within(anna.server.echo("gate")).await.unwrap_err();
+        assert_eq!(waiting.code(), ErrorCode::ConnectReject, "{waiting}");
+        assert!(waiting.to_string().contains("the login has expired"));
+        eventually("the connection has ended", || {
+            reason.lock().unwrap().is_some()
+        })
+        .await;
+        let reason = reason.lock().unwrap().clone().unwrap();
+        assert_eq!(
+            reason,
+            "closed by the peer: the login has expired: log in again"
+        );
+        eventually("anna is off line", || house.snapshot().users == 0).await;
+        house.server().seen.open_gate();
+        drop(anna);
+        house.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_ends_after_the_time_for_all() {
+    let plan = by_token(Plan::direct()).property("login_time", "1");
+    let house = House::start(plan).await;
+    let mut client = house.raw().await;
+    let answer = client.call(&logging_in(echo(1, "who"), "anna")).await;
+    assert_eq!(answer.params, string("anna"));
+    let goodbye = client.message().await;
+    assert_eq!((goodbye.sequence, goodbye.ifidx), (u32::MAX, u16::MAX));
+    assert_eq!((goodbye.errcode, goodbye.calltype), (CONNECT_REJECT, 0x02));
+    let text = goodbye.extra("__error__").unwrap();
+    assert!(text.contains("the login has expired"), "{text}");
+    client.closed().await;
     house.end().await;
 }
 

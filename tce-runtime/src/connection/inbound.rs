@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
+    Connection,
     dispatch::IncomingCall,
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     pending_calls::{PendingCalls, Reply},
@@ -19,7 +20,10 @@ use super::{
 use crate::{
     error::ErrorCode,
     transport::delivery::AckGuard,
-    wire::{Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader, reserved},
+    wire::{
+        CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader,
+        reserved,
+    },
 };
 
 /// The index of the built-in interface, which every adapter serves.
@@ -30,6 +34,21 @@ pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_
 /// servants.
 pub(crate) const DESCRIBE: Operation =
     Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
+
+/// The sequence of the RETURN by which a peer says why it closes the connection.
+const GOODBYE_SEQUENCE: u32 = u32::MAX;
+
+impl Connection {
+    /// Tells the peer why this side will close the connection: by a RETURN with
+    /// CONNECT_REJECT that answers no call (`spec/wire.md`, section 4). Older
+    /// peers drop it, as any RETURN that comes too late.
+    #[doc(hidden)]
+    pub fn say_goodbye(&self, text: &str) {
+        let ping = PING.opidx();
+        let header = Header::call(CallType::TWOWAY, GOODBYE_SEQUENCE, BUILTIN_INTERFACE, ping);
+        self.refuse(header, ErrorCode::ConnectReject, text);
+    }
+}
 
 /// An object that serves calls. Generated code implements it
 /// (`ServerServant`) over a trait that programs implement (`Server`).
@@ -163,6 +182,9 @@ impl Inbound<'_> {
         } else if self.has_lingered(extra.get(reserved::LINGER_TIME)) {
             self.drop_message("lingered", "its __linger_time__ has passed", ack_guard);
         } else if header.calltype.is_return() {
+            if header.ifidx == BUILTIN_INTERFACE && self.is_goodbye(&header, &extra) {
+                return false;
+            }
             let reply = Reply {
                 errcode: header.errcode,
                 extra,
@@ -182,6 +204,20 @@ impl Inbound<'_> {
             self.drop_message("calltype", "it is neither CALL nor RETURN", ack_guard);
         }
         false
+    }
+
+    /// Keeps why the peer will close the connection, if the RETURN says so.
+    fn is_goodbye(&self, header: &Header, extra: &Extra) -> bool {
+        let InboundSource::Stream(connection) = self.source else {
+            return false;
+        };
+        let is_goodbye = header.sequence == GOODBYE_SEQUENCE
+            && header.errcode == ErrorCode::ConnectReject.to_wire();
+        if is_goodbye {
+            let text = extra.get(reserved::ERROR).unwrap_or_default();
+            *connection.inner.goodbye.lock() = Some(text.to_owned());
+        }
+        is_goodbye
     }
 
     /// Offers a message to the handler, unless it concerns this process alone:

@@ -22,7 +22,7 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicBool},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     pub(crate) reconnect_now: Notify,
     /// New incoming calls are refused.
     pub(crate) is_draining: AtomicBool,
+    /// Why the peer will close the stream, as it says.
+    pub(crate) goodbye: Mutex<Option<String>>,
 }
 
 /// Closes the connection when it is dropped.
@@ -157,6 +159,7 @@ impl Connection {
             status: watch::channel(status).0,
             reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
+            goodbye: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -56,6 +56,8 @@ thread_local! {
 #[derive(Debug)]
 enum CloseReason {
     ByPeer,
+    /// The peer has said why.
+    Goodbye(String),
     ByUs,
     Io(io::Error),
     /// The peer's bytes are not frames.
@@ -70,6 +72,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByPeer => f.write_str("closed by the peer"),
+            Self::Goodbye(text) => write!(f, "closed by the peer: {text}"),
             Self::ByUs => f.write_str("closed on this side"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Frame(error) => write!(f, "{error}"),
@@ -163,6 +166,10 @@ async fn run(
         Some(reason) = rare.next() => reason,
     };
     drop(rare);
+    let reason = match (reason, inner.goodbye.lock().take()) {
+        (CloseReason::ByPeer | CloseReason::Io(_), Some(text)) => CloseReason::Goodbye(text),
+        (reason, _) => reason,
+    };
     if let Some(sink) = teardown.run(&reason.to_string()) {
         say_goodbye(sink, phase).await;
     }
