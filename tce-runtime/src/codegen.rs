@@ -1,7 +1,7 @@
 //! The only names that generated code may use.
 
 pub use crate::{
-    client::{Pending, Proxy, TypedProxy},
+    client::{Oneway, Pending, Proxy, TypedProxy},
     connection::{Context, IncomingCall, Servant},
     error::{Fault, RpcError},
     wire::{DecodeError, Marshal, Operation, Reader, Unmarshal, Writer},

@@ -32,7 +32,7 @@ mod server;
 pub mod codegen;
 
 pub use busy_poll::BusyPoll;
-pub use client::{Pending, Proxy, Returned, TypedProxy};
+pub use client::{Oneway, Pending, Proxy, Returned, TypedProxy};
 pub use communicator::Communicator;
 pub use connection::{
     BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,

@@ -205,7 +205,7 @@ impl Adapter {
         let phase = shared.phase.subscribe();
         match source {
             ListenSource::Socket(listener) => {
-                tokio::spawn(accept_all(Arc::clone(shared), listener, phase));
+                tokio::spawn(accept_all(Arc::clone(shared), phase, listener));
             }
             ListenSource::Queues(consumers) => {
                 for (name, consumer) in consumers {
@@ -264,10 +264,12 @@ async fn follow(
     }
 }
 
+/// `listener` is the last parameter, so that it is dropped first: the port is free when
+/// the shutdown sees that `phase` is dropped.
 async fn accept_all(
     shared: Arc<AdapterInner>,
-    listener: Listener,
     mut phase: watch::Receiver<ShutdownPhase>,
+    listener: Listener,
 ) {
     tokio::select! {
         () = reached(&mut phase, ShutdownPhase::Draining) => {}

@@ -130,8 +130,8 @@ impl Unit<'_> {
             let docs = refer(method, "oneway: done when it is sent, without an answer.");
             quote! {
                 #docs
-                pub async fn #method_oneway(&self, #(#parameters),*) -> Result<(), rt::RpcError> {
-                    #proxy.oneway(&Self::#constant, #marshalled).await
+                pub fn #method_oneway(&self, #(#parameters),*) -> rt::Oneway {
+                    #proxy.oneway(&Self::#constant, #marshalled)
                 }
             }
         });

@@ -166,7 +166,7 @@ impl ShelfLifePrx {
     }
 
     /// [`xml_http_request2send`](Self::xml_http_request2send) oneway: done when it is sent, without an answer.
-    pub async fn xml_http_request2send_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ()).await
+    pub fn xml_http_request2send_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ())
     }
 }

@@ -146,7 +146,7 @@ impl CourierPrx {
     }
 
     /// [`deliver`](Self::deliver) oneway: done when it is sent, without an answer.
-    pub async fn deliver_oneway(&self, envelope: &Envelope) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::DELIVER, (envelope,)).await
+    pub fn deliver_oneway(&self, envelope: &Envelope) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DELIVER, (envelope,))
     }
 }

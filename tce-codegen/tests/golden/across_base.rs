@@ -164,7 +164,7 @@ impl CarrierPrx {
     }
 
     /// [`refuse`](Self::refuse) oneway: done when it is sent, without an answer.
-    pub async fn refuse_oneway(&self, reason: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::REFUSE, (reason,)).await
+    pub fn refuse_oneway(&self, reason: &str) -> rt::Oneway {
+        self.0.oneway(&Self::REFUSE, (reason,))
     }
 }

@@ -774,8 +774,8 @@ impl ServerPrx {
     }
 
     /// [`echo_async_`](Self::echo_async_) oneway: done when it is sent, without an answer.
-    pub async fn echo_async_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ECHO_ASYNC, ()).await
+    pub fn echo_async_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::ECHO_ASYNC, ())
     }
 
     pub fn heartbeat(&self) -> rt::Pending<()> {
@@ -788,8 +788,8 @@ impl ServerPrx {
     }
 
     /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
-    pub async fn heartbeat_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT, ()).await
+    pub fn heartbeat_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::HEARTBEAT, ())
     }
 
     /// `clashes::Server::heartbeat_oneway` in the IDL.
@@ -803,8 +803,8 @@ impl ServerPrx {
     }
 
     /// [`heartbeat_oneway_`](Self::heartbeat_oneway_) oneway: done when it is sent, without an answer.
-    pub async fn heartbeat_oneway_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::HEARTBEAT_ONEWAY, ()).await
+    pub fn heartbeat_oneway_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::HEARTBEAT_ONEWAY, ())
     }
 
     /// `clashes::Server::connect` in the IDL.
@@ -818,8 +818,8 @@ impl ServerPrx {
     }
 
     /// [`connect_`](Self::connect_) oneway: done when it is sent, without an answer.
-    pub async fn connect_oneway(&self, endpoint: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CONNECT, (endpoint,)).await
+    pub fn connect_oneway(&self, endpoint: &str) -> rt::Oneway {
+        self.0.oneway(&Self::CONNECT, (endpoint,))
     }
 
     /// `clashes::Server::new` in the IDL.
@@ -833,8 +833,8 @@ impl ServerPrx {
     }
 
     /// [`new_`](Self::new_) oneway: done when it is sent, without an answer.
-    pub async fn new_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::NEW, ()).await
+    pub fn new_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::NEW, ())
     }
 
     /// `clashes::Server::with_timeout` in the IDL.
@@ -848,8 +848,8 @@ impl ServerPrx {
     }
 
     /// [`with_timeout_`](Self::with_timeout_) oneway: done when it is sent, without an answer.
-    pub async fn with_timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_TIMEOUT, (secs,)).await
+    pub fn with_timeout_oneway(&self, secs: i32) -> rt::Oneway {
+        self.0.oneway(&Self::WITH_TIMEOUT, (secs,))
     }
 
     /// `clashes::Server::clone` in the IDL.
@@ -863,8 +863,8 @@ impl ServerPrx {
     }
 
     /// [`clone_`](Self::clone_) oneway: done when it is sent, without an answer.
-    pub async fn clone_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CLONE, ()).await
+    pub fn clone_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::CLONE, ())
     }
 
     /// `clashes::Server::len` in the IDL.
@@ -888,8 +888,8 @@ impl ServerPrx {
     }
 
     /// [`into_`](Self::into_) oneway: done when it is sent, without an answer.
-    pub async fn into_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::INTO, ()).await
+    pub fn into_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::INTO, ())
     }
 
     /// `clashes::Server::fromUser` in the IDL.
@@ -923,8 +923,8 @@ impl ServerPrx {
     }
 
     /// [`get_name`](Self::get_name) oneway: done when it is sent, without an answer.
-    pub async fn get_name_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME, ()).await
+    pub fn get_name_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::GET_NAME, ())
     }
 
     /// `clashes::Server::GetName` in the IDL.
@@ -938,8 +938,8 @@ impl ServerPrx {
     }
 
     /// [`get_name_`](Self::get_name_) oneway: done when it is sent, without an answer.
-    pub async fn get_name_oneway_(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GET_NAME_, ()).await
+    pub fn get_name_oneway_(&self) -> rt::Oneway {
+        self.0.oneway(&Self::GET_NAME_, ())
     }
 
     pub fn give(
@@ -974,8 +974,8 @@ impl ServerPrx {
     }
 
     /// [`with_linger_`](Self::with_linger_) oneway: done when it is sent, without an answer.
-    pub async fn with_linger_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WITH_LINGER, (secs,)).await
+    pub fn with_linger_oneway(&self, secs: i32) -> rt::Oneway {
+        self.0.oneway(&Self::WITH_LINGER, (secs,))
     }
 }
 
@@ -1072,8 +1072,8 @@ impl ServerPrx_ {
     }
 
     /// [`ping`](Self::ping) oneway: done when it is sent, without an answer.
-    pub async fn ping_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::PING, ()).await
+    pub fn ping_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::PING, ())
     }
 }
 
@@ -1381,8 +1381,8 @@ impl TPrx {
     }
 
     /// [`get_name__`](Self::get_name__) oneway: done when it is sent, without an answer.
-    pub async fn get_name_oneway__(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::GET_NAME__, ()).await
+    pub fn get_name_oneway__(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GET_NAME__, ())
     }
 
     /// `clashes::T_::echo_Async` in the IDL.
@@ -1396,7 +1396,7 @@ impl TPrx {
     }
 
     /// [`echo_async__`](Self::echo_async__) oneway: done when it is sent, without an answer.
-    pub async fn echo_async_oneway_(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::ECHO_ASYNC_, ()).await
+    pub fn echo_async_oneway_(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::ECHO_ASYNC_, ())
     }
 }

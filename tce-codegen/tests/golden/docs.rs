@@ -223,8 +223,8 @@ impl NotesPrx {
     }
 
     /// [`write`](Self::write) oneway: done when it is sent, without an answer.
-    pub async fn write_oneway(&self, text: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WRITE, (text,)).await
+    pub fn write_oneway(&self, text: &str) -> rt::Oneway {
+        self.0.oneway(&Self::WRITE, (text,))
     }
 }
 

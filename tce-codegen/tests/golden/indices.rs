@@ -113,8 +113,8 @@ impl FarPrx {
     }
 
     /// [`last`](Self::last) oneway: done when it is sent, without an answer.
-    pub async fn last_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::LAST, ()).await
+    pub fn last_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::LAST, ())
     }
 
     pub fn second(&self) -> rt::Pending<()> {
@@ -127,8 +127,8 @@ impl FarPrx {
     }
 
     /// [`second`](Self::second) oneway: done when it is sent, without an answer.
-    pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SECOND, ()).await
+    pub fn second_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::SECOND, ())
     }
 }
 
@@ -244,7 +244,7 @@ impl NearPrx {
     }
 
     /// [`seventh`](Self::seventh) oneway: done when it is sent, without an answer.
-    pub async fn seventh_oneway(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::SEVENTH, ()).await
+    pub fn seventh_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::SEVENTH, ())
     }
 }

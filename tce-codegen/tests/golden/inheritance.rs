@@ -209,8 +209,8 @@ impl DogPrx {
     }
 
     /// [`bark`](Self::bark) oneway: done when it is sent, without an answer.
-    pub async fn bark_oneway(&self, times: i32) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::BARK, (times,)).await
+    pub fn bark_oneway(&self, times: i32) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BARK, (times,))
     }
 }
 

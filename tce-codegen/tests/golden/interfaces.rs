@@ -139,8 +139,8 @@ impl CalculatorPrx {
     }
 
     /// [`reset`](Self::reset) oneway: done when it is sent, without an answer.
-    pub async fn reset_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::RESET, ()).await
+    pub fn reset_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::RESET, ())
     }
 }
 

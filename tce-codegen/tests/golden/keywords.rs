@@ -268,8 +268,8 @@ impl ImplPrx {
     }
 
     /// [`await`](Self::await) oneway: done when it is sent, without an answer.
-    pub async fn await_oneway(&self, n: i32, n2: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::AWAIT, (n, n2)).await
+    pub fn await_oneway(&self, n: i32, n2: i32) -> rt::Oneway {
+        self.0.oneway(&Self::AWAIT, (n, n2))
     }
 
     /// `keywords::impl::self` in the IDL.
@@ -283,8 +283,8 @@ impl ImplPrx {
     }
 
     /// [`self_`](Self::self_) oneway: done when it is sent, without an answer.
-    pub async fn self_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SELF, ()).await
+    pub fn self_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::SELF, ())
     }
 
     /// `keywords::impl::crate` in the IDL.
@@ -298,7 +298,7 @@ impl ImplPrx {
     }
 
     /// [`crate_`](Self::crate_) oneway: done when it is sent, without an answer.
-    pub async fn crate_oneway(&self, r: i32, super_: i32) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::CRATE, (r, super_)).await
+    pub fn crate_oneway(&self, r: i32, super_: i32) -> rt::Oneway {
+        self.0.oneway(&Self::CRATE, (r, super_))
     }
 }

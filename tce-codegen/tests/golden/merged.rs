@@ -119,8 +119,8 @@ impl ZerothPrx {
     }
 
     /// [`zeroth`](Self::zeroth) oneway: done when it is sent, without an answer.
-    pub async fn zeroth_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ZEROTH, ()).await
+    pub fn zeroth_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::ZEROTH, ())
     }
 }
 
@@ -222,8 +222,8 @@ impl FirstPrx {
     }
 
     /// [`first`](Self::first) oneway: done when it is sent, without an answer.
-    pub async fn first_oneway(&self, shared: &Shared) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::FIRST, (shared,)).await
+    pub fn first_oneway(&self, shared: &Shared) -> rt::Oneway {
+        self.0.oneway(&Self::FIRST, (shared,))
     }
 }
 
@@ -321,7 +321,7 @@ impl SecondPrx {
     }
 
     /// [`second`](Self::second) oneway: done when it is sent, without an answer.
-    pub async fn second_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::SECOND, ()).await
+    pub fn second_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::SECOND, ())
     }
 }

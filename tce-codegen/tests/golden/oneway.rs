@@ -115,12 +115,8 @@ impl LogPrx {
     }
 
     /// [`write`](Self::write) oneway: done when it is sent, without an answer.
-    pub async fn write_oneway(
-        &self,
-        line: &str,
-        level: i32,
-    ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::WRITE, (line, level)).await
+    pub fn write_oneway(&self, line: &str, level: i32) -> rt::Oneway {
+        self.0.oneway(&Self::WRITE, (line, level))
     }
 
     pub fn flush(&self) -> rt::Pending<i32> {

@@ -232,7 +232,7 @@ impl DrawPrx {
     }
 
     /// [`eight`](Self::eight) oneway: done when it is sent, without an answer.
-    pub async fn eight_oneway(
+    pub fn eight_oneway(
         &self,
         a: i32,
         b: i32,
@@ -242,8 +242,8 @@ impl DrawPrx {
         f: i32,
         g: i32,
         ctx_: i32,
-    ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_)).await
+    ) -> rt::Oneway {
+        self.0.oneway(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_))
     }
 }
 
@@ -527,7 +527,7 @@ impl PaintPrx {
     }
 
     /// [`none`](Self::none) oneway: done when it is sent, without an answer.
-    pub async fn none_oneway(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::NONE, ()).await
+    pub fn none_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::NONE, ())
     }
 }

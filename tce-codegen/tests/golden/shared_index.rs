@@ -120,7 +120,7 @@ impl DerivedPrx {
     }
 
     /// [`derived`](Self::derived) oneway: done when it is sent, without an answer.
-    pub async fn derived_oneway(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::DERIVED, ()).await
+    pub fn derived_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::DERIVED, ())
     }
 }

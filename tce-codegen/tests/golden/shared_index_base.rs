@@ -101,7 +101,7 @@ impl BasePrx {
     }
 
     /// [`base`](Self::base) oneway: done when it is sent, without an answer.
-    pub async fn base_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::BASE, ()).await
+    pub fn base_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::BASE, ())
     }
 }

@@ -31,8 +31,8 @@ impl CalledPrx {
     }
 
     /// [`ring`](Self::ring) oneway: done when it is sent, without an answer.
-    pub async fn ring_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::RING, ()).await
+    pub fn ring_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::RING, ())
     }
 }
 
@@ -200,8 +200,8 @@ impl ServedPrx {
     }
 
     /// [`grow`](Self::grow) oneway: done when it is sent, without an answer.
-    pub async fn grow_oneway(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::GROW, ()).await
+    pub fn grow_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::GROW, ())
     }
 }
 
@@ -298,7 +298,7 @@ impl ElsewherePrx {
     }
 
     /// [`go`](Self::go) oneway: done when it is sent, without an answer.
-    pub async fn go_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::GO, ()).await
+    pub fn go_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::GO, ())
     }
 }

@@ -198,8 +198,8 @@ impl ITerminalGatewayServerPrx {
     }
 
     /// [`ping`](Self::ping) oneway: done when it is sent, without an answer.
-    pub async fn ping_oneway(&self) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::PING, ()).await
+    pub fn ping_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::PING, ())
     }
 }
 
@@ -378,8 +378,8 @@ impl ServerPrx {
     }
 
     /// [`timeout`](Self::timeout) oneway: done when it is sent, without an answer.
-    pub async fn timeout_oneway(&self, secs: i32) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::TIMEOUT, (secs,)).await
+    pub fn timeout_oneway(&self, secs: i32) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::TIMEOUT, (secs,))
     }
 
     pub fn heartbeat(&self, hello: &str) -> rt::Pending<()> {
@@ -392,8 +392,8 @@ impl ServerPrx {
     }
 
     /// [`heartbeat`](Self::heartbeat) oneway: done when it is sent, without an answer.
-    pub async fn heartbeat_oneway(&self, hello: &str) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::HEARTBEAT, (hello,)).await
+    pub fn heartbeat_oneway(&self, hello: &str) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::HEARTBEAT, (hello,))
     }
 
     pub fn bidirection(&self) -> rt::Pending<()> {
@@ -406,8 +406,8 @@ impl ServerPrx {
     }
 
     /// [`bidirection`](Self::bidirection) oneway: done when it is sent, without an answer.
-    pub async fn bidirection_oneway(&self) -> Result<(), rt::RpcError> {
-        rt::TypedProxy::as_proxy(self).oneway(&Self::BIDIRECTION, ()).await
+    pub fn bidirection_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::BIDIRECTION, ())
     }
 }
 
@@ -511,7 +511,7 @@ impl ITerminalPrx {
     }
 
     /// [`on_message`](Self::on_message) oneway: done when it is sent, without an answer.
-    pub async fn on_message_oneway(&self, message: &str) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::ON_MESSAGE, (message,)).await
+    pub fn on_message_oneway(&self, message: &str) -> rt::Oneway {
+        self.0.oneway(&Self::ON_MESSAGE, (message,))
     }
 }

@@ -441,7 +441,7 @@ impl KeeperPrx {
     }
 
     /// [`many`](Self::many) oneway: done when it is sent, without an answer.
-    pub async fn many_oneway(
+    pub fn many_oneway(
         &self,
         b: u8,
         flag: bool,
@@ -451,8 +451,8 @@ impl KeeperPrx {
         flt: f32,
         dbl: f64,
         text: &str,
-    ) -> Result<(), rt::RpcError> {
-        self.0.oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text)).await
+    ) -> rt::Oneway {
+        self.0.oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text))
     }
 
     pub fn big(&self, v: i64) -> rt::Pending<i64> {

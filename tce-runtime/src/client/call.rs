@@ -1,21 +1,23 @@
-//! Outgoing calls: sent now, or once there is a connection and capacity; then
-//! awaited, and their results decoded.
+//! Outgoing calls as proxies return them: awaited, and their results decoded.
 
 use std::{
     fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use super::connect::ensure_up;
 use crate::{
-    connection::{CallOptions, CallOutcome, Connection, NotSent, Reply},
+    connection::{
+        CallMode, CallOptions, CallOutcome, CallParts, Channel, Connection, NotSent, QueueChannel,
+        QueuedCall, Reply, SentCall, oneway_header,
+    },
     error::{ErrorCode, RpcError},
     in_flight::after,
-    wire::{CallType, Extra, Header, Marshal, Operation, Raw, Reader, Unmarshal, reserved},
+    wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved},
 };
 
 impl CallOptions {
@@ -23,103 +25,6 @@ impl CallOptions {
         self.timeout.unwrap_or(connection.options().timeout)
     }
 }
-
-/// Sends a twoway call now, if there are a connection and capacity. The outcome
-/// is under the returned sequence in the connection's pending calls.
-pub(super) fn send(
-    connection: &Connection,
-    operation: &Operation,
-    options: &CallOptions,
-    deadline: Instant,
-    params: impl Marshal,
-) -> Result<u32, NotSent> {
-    let inner = &connection.inner;
-    let entered = inner.calls.enter(deadline).ok_or(NotSent::Later)?;
-    let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
-    let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
-    let sent = inner
-        .channel
-        .send_call(header, options, entered.is_alone, deadline, params);
-    match sent {
-        Ok(()) => Ok(entered.sequence),
-        Err(error) => {
-            inner.calls.forget(entered.sequence);
-            Err(error)
-        }
-    }
-}
-
-/// Sends a twoway call that could not be sent at once; `params` are marshalled.
-pub(super) async fn send_later(
-    connection: Connection,
-    operation: Operation,
-    options: CallOptions,
-    deadline: Instant,
-    params: Vec<u8>,
-) -> Result<u32, RpcError> {
-    loop {
-        match send(&connection, &operation, &options, deadline, Raw(&params)) {
-            Ok(sequence) => return Ok(sequence),
-            Err(NotSent::Never(error)) => return Err(error),
-            Err(NotSent::Later) => {
-                let calls = connection.inner.calls.capacity();
-                capacity(&connection, deadline, calls).await?;
-            }
-        }
-    }
-}
-
-/// Sends a oneway call. Waits only if there is no connection or no capacity, or
-/// for the confirmation of a durable queue.
-pub(super) async fn send_oneway(
-    connection: &Connection,
-    operation: &Operation,
-    options: &CallOptions,
-    params: impl Marshal,
-) -> Result<(), RpcError> {
-    // The sequence of a oneway call means nothing; existing clients send one.
-    let header = Header::call(CallType::ONEWAY, 0, operation.ifidx(), operation.opidx());
-    let timeout = options.timeout(connection);
-    let mut deadline = None;
-    loop {
-        let channel = &connection.inner.channel;
-        match channel.send_oneway(header, options, timeout, &params).await {
-            Ok(()) => return Ok(()),
-            Err(NotSent::Never(error)) => return Err(error),
-            Err(NotSent::Later) => {
-                let deadline = *deadline.get_or_insert_with(|| after(Instant::now(), timeout));
-                capacity(connection, deadline, std::future::ready(())).await?;
-            }
-        }
-    }
-}
-
-/// Waits until a call may be tried again: for a connection, for capacity in its
-/// send buffer, and for `calls`.
-async fn capacity(
-    connection: &Connection,
-    deadline: Instant,
-    calls: impl Future<Output = ()>,
-) -> Result<(), RpcError> {
-    let inner = &connection.inner;
-    if inner.channel.is_stream() {
-        ensure_up(connection, deadline).await?;
-    }
-    let waiting = async {
-        inner.channel.capacity().await;
-        calls.await;
-    };
-    tokio::time::timeout_at(deadline.into(), waiting)
-        .await
-        .map_err(|_| {
-            RpcError::new(
-                ErrorCode::SendFailed,
-                "the send buffer was full until the deadline",
-            )
-        })
-}
-
-type Later = Pin<Box<dyn Future<Output = Result<u32, RpcError>> + Send>>;
 
 /// A twoway call, as proxies return it: a future of its result.
 ///
@@ -137,9 +42,16 @@ type Later = Pin<Box<dyn Future<Output = Result<u32, RpcError>> + Send>>;
 /// # }
 /// ```
 ///
-/// A call that finds no connection, or a full write buffer, is sent while it is
-/// awaited. The timeout of a call starts when the method is called. Dropping a
-/// `Pending` discards the result; the servant runs all the same.
+/// A call that finds no connection, or a full write buffer, is sent as soon as
+/// possible, in order and without being polled. The timeout of a call starts when the
+/// method is called. Dropping a `Pending` discards the result; the call is sent and
+/// the servant runs all the same. While a connection is down, calls whose futures are
+/// dropped may hold `send_buffer` bytes; further ones are dropped and counted as
+/// `not_sent`.
+///
+/// A call that is awaited while the connection is down fails with the first attempt to
+/// connect that fails. One that is not awaited waits for a connection until its
+/// timeout.
 ///
 /// # Errors
 /// An [`RpcError`], which names the operation and the peer, says on which side the
@@ -153,11 +65,11 @@ pub struct Pending<T> {
     result: PhantomData<fn() -> T>,
 }
 
-pub(super) enum PendingState {
+enum PendingState {
     /// Sent, with this sequence.
     Sent(u32),
     /// Waiting to be sent.
-    Later(Later),
+    Queued(Arc<QueuedCall>),
     /// Failed, or its result was taken.
     Over(Option<RpcError>),
 }
@@ -173,24 +85,9 @@ pub struct Returned<T> {
 }
 
 impl<T> Pending<T> {
-    pub(super) fn new(
-        state: PendingState,
-        operation: Operation,
-        connection: Connection,
-        timeout: Duration,
-    ) -> Self {
-        Self {
-            state,
-            operation,
-            connection,
-            timeout,
-            result: PhantomData,
-        }
-    }
-
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, RpcError>> {
-        if let PendingState::Later(later) = &mut self.state {
-            self.state = match ready!(later.as_mut().poll(cx)) {
+        if let PendingState::Queued(call) = &self.state {
+            self.state = match ready!(self.connection.poll_queued(call, cx)) {
                 Ok(sequence) => PendingState::Sent(sequence),
                 Err(error) => PendingState::Over(Some(error)),
             };
@@ -202,23 +99,49 @@ impl<T> Pending<T> {
                 reply_of(outcome, self.timeout)
             }
             PendingState::Over(error) => Err(error.take().unwrap_or_else(polled_again)),
-            PendingState::Later(_) => return Poll::Pending,
+            PendingState::Queued(_) => return Poll::Pending,
         };
         Poll::Ready(reply.map_err(|error| self.complete(error)))
     }
 
     fn complete(&self, error: RpcError) -> RpcError {
-        error
-            .of_operation(self.operation.name())
-            .at_peer(self.connection.peer())
+        complete(error, &self.operation, &self.connection)
     }
 }
 
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
-        if let PendingState::Sent(sequence) = self.state {
-            self.connection.inner.calls.forget(sequence);
+        match &self.state {
+            PendingState::Sent(sequence) => self.connection.inner.calls.forget(*sequence),
+            PendingState::Queued(call) => self.connection.abandon_queued(call),
+            PendingState::Over(_) => {}
         }
+    }
+}
+
+/// Sends a twoway call, or queues it.
+pub(super) fn twoway<T>(
+    connection: &Connection,
+    operation: &Operation,
+    options: &CallOptions,
+    params: impl Marshal,
+) -> Pending<T> {
+    let timeout = options.timeout(connection);
+    let call = CallParts {
+        operation,
+        options,
+        mode: CallMode::Twoway(after(Instant::now(), timeout)),
+    };
+    Pending {
+        state: match connection.send_or_queue(&call, params) {
+            Ok(SentCall::Now(sequence)) => PendingState::Sent(sequence),
+            Ok(SentCall::Queued(call)) => PendingState::Queued(call),
+            Err(error) => PendingState::Over(Some(error)),
+        },
+        operation: *operation,
+        connection: connection.clone(),
+        timeout,
+        result: PhantomData,
     }
 }
 
@@ -301,5 +224,155 @@ fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> 
             let text = format!("the connection ended before the answer came: {reason}");
             Err(RpcError::new(ErrorCode::ConnectionLost, text))
         }
+    }
+}
+
+/// A oneway call, as proxies return it: a future that ends when the call is sent.
+///
+/// The call is sent when the proxy's method is called, or queued as a [`Pending`] is.
+/// Over a stream it is done once it is in the write buffer; over a message queue once
+/// its publish queue or, if the endpoint is durable, the broker has it. Dropping a
+/// `Oneway` discards the outcome; the call is sent all the same.
+///
+/// # Errors
+/// SENDFAILED, or the reason why there is no connection.
+#[must_use = "the call was sent, but whether it failed is lost: await it"]
+pub struct Oneway(OnewayState);
+
+enum OnewayState {
+    /// Sent or failed; `None` once the outcome was taken.
+    Over(Option<Result<(), RpcError>>),
+    Queued {
+        call: Arc<QueuedCall>,
+        connection: Connection,
+        operation: Operation,
+    },
+    Publishing {
+        publishing: Publishing,
+        /// The size of the parameters in bytes.
+        size: usize,
+        connection: Connection,
+    },
+}
+
+/// Waits for capacity of the publish queue, and for the broker's confirmation.
+type Publishing = Pin<Box<dyn Future<Output = Result<(), RpcError>> + Send>>;
+
+/// Sends a oneway call, or queues it.
+pub(super) fn oneway(
+    connection: &Connection,
+    operation: &Operation,
+    options: &CallOptions,
+    params: impl Marshal,
+) -> Oneway {
+    let timeout = options.timeout(connection);
+    if let Channel::Queue(queue) = &connection.inner.channel {
+        let mut marshalled = Vec::new();
+        params.marshal(&mut Writer::new(&mut marshalled));
+        let size = marshalled.len();
+        let publishing = Box::pin(publish(
+            connection.clone(),
+            queue.clone(),
+            *operation,
+            options.clone(),
+            after(Instant::now(), timeout),
+            marshalled,
+        ));
+        return begin_publishing(connection, publishing, size);
+    }
+    let call = CallParts {
+        operation,
+        options,
+        mode: CallMode::Oneway(timeout),
+    };
+    Oneway(match connection.send_or_queue(&call, params) {
+        Ok(SentCall::Now(_)) => OnewayState::Over(Some(Ok(()))),
+        Ok(SentCall::Queued(call)) => OnewayState::Queued {
+            call,
+            connection: connection.clone(),
+            operation: *operation,
+        },
+        Err(error) => OnewayState::Over(Some(Err(complete(error, operation, connection)))),
+    })
+}
+
+async fn publish(
+    connection: Connection,
+    queue: QueueChannel,
+    operation: Operation,
+    options: CallOptions,
+    deadline: Instant,
+    params: Vec<u8>,
+) -> Result<(), RpcError> {
+    let header = oneway_header(&operation);
+    let sent = queue.send_oneway(header, &options, deadline, Raw(&params));
+    sent.await.map_err(|error| match error {
+        NotSent::Never(error) => complete(error, &operation, &connection),
+        NotSent::Later => RpcError::new(ErrorCode::SendFailed, "the publish queue is full"),
+    })
+}
+
+/// Polls once, so that a call for which there is capacity is in the publish queue.
+fn begin_publishing(connection: &Connection, mut publishing: Publishing, size: usize) -> Oneway {
+    // For the timer of the deadline.
+    let _runtime = connection.inner.runtime.enter();
+    let poll = publishing
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    Oneway(match poll {
+        Poll::Ready(outcome) => OnewayState::Over(Some(outcome)),
+        Poll::Pending => OnewayState::Publishing {
+            publishing,
+            size,
+            connection: connection.clone(),
+        },
+    })
+}
+
+fn complete(error: RpcError, operation: &Operation, connection: &Connection) -> RpcError {
+    error
+        .of_operation(operation.name())
+        .at_peer(connection.peer())
+}
+
+impl Future for Oneway {
+    type Output = Result<(), RpcError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match &mut self.0 {
+            OnewayState::Over(outcome) => outcome.take().unwrap_or_else(|| Err(polled_again())),
+            OnewayState::Queued {
+                call,
+                connection,
+                operation,
+            } => ready!(connection.poll_queued(call, cx))
+                .map(drop)
+                .map_err(|error| complete(error, operation, connection)),
+            OnewayState::Publishing { publishing, .. } => ready!(publishing.as_mut().poll(cx)),
+        };
+        self.0 = OnewayState::Over(None);
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Oneway {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.0, OnewayState::Over(None)) {
+            OnewayState::Over(_) => {}
+            OnewayState::Queued {
+                call, connection, ..
+            } => connection.abandon_queued(&call),
+            OnewayState::Publishing {
+                publishing,
+                size,
+                connection,
+            } => connection.finish_abandoned(size, publishing),
+        }
+    }
+}
+
+impl fmt::Debug for Oneway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Oneway").finish_non_exhaustive()
     }
 }

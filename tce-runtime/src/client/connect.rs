@@ -1,9 +1,6 @@
 //! Connections that a client opens, and reconnects.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::watch;
@@ -171,47 +168,6 @@ async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut 
                     failure,
                 });
             }
-        }
-    }
-}
-
-/// Waits until the connection is up; fails with the first attempt that fails
-/// from now on.
-pub(super) async fn ensure_up(connection: &Connection, deadline: Instant) -> Result<(), RpcError> {
-    let inner = &connection.inner;
-    let mut status = inner.status.subscribe();
-    let mut seen = None;
-    loop {
-        match &*status.borrow_and_update() {
-            Status::Up => return Ok(()),
-            Status::Closed => {
-                return Err(RpcError::new(
-                    ErrorCode::ConnectionLost,
-                    "the connection is closed",
-                ));
-            }
-            Status::Abandoned => {
-                return Err(RpcError::new(
-                    ErrorCode::ConnectionLost,
-                    "the runtime in which the connection was made has ended: connect again",
-                ));
-            }
-            Status::Down { attempts, failure } => match (seen, failure) {
-                (Some(seen), Some((code, text))) if *attempts > seen => {
-                    return Err(RpcError::new(*code, &**text));
-                }
-                _ => seen = seen.or(Some(*attempts)),
-            },
-        }
-        inner.reconnect_now.notify_one();
-        if tokio::time::timeout_at(deadline.into(), status.changed())
-            .await
-            .is_err()
-        {
-            return Err(RpcError::new(
-                ErrorCode::Timeout,
-                "the connection was not up before the deadline",
-            ));
         }
     }
 }

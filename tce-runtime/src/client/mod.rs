@@ -4,5 +4,5 @@ mod connect;
 mod call;
 mod proxy;
 
-pub use call::{Pending, Returned};
+pub use call::{Oneway, Pending, Returned};
 pub use proxy::{Proxy, TypedProxy};

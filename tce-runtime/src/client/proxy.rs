@@ -1,14 +1,13 @@
 //! Proxies: the untyped one, and what all generated ones have in common.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::call::{Pending, PendingState, send, send_later, send_oneway};
+use super::call::{Oneway, Pending, oneway, twoway};
 use crate::{
     communicator::Communicator,
-    connection::{CallOptions, Connection, Context, NotSent},
+    connection::{CallOptions, Connection, Context},
     error::RpcError,
-    in_flight::after,
-    wire::{Marshal, Operation, Unmarshal, Writer, reserved},
+    wire::{Marshal, Operation, Unmarshal, reserved},
 };
 
 /// A proxy of one interface: what all generated proxies (`ServerPrx`) have in
@@ -213,46 +212,14 @@ impl Proxy {
     /// Calls twoway. The call is sent before this returns; the result is awaited when
     /// it is needed.
     pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
-        let timeout = self.options.timeout(&self.connection);
-        let deadline = after(Instant::now(), timeout);
-        let state = match send(
-            &self.connection,
-            operation,
-            &self.options,
-            deadline,
-            &params,
-        ) {
-            Ok(sequence) => PendingState::Sent(sequence),
-            Err(NotSent::Never(error)) => PendingState::Over(Some(error)),
-            Err(NotSent::Later) => {
-                let (connection, options) = (self.connection.clone(), self.options.clone());
-                let mut marshalled = Vec::new();
-                params.marshal(&mut Writer::new(&mut marshalled));
-                PendingState::Later(Box::pin(send_later(
-                    connection, *operation, options, deadline, marshalled,
-                )))
-            }
-        };
-        Pending::new(state, *operation, self.connection.clone(), timeout)
+        twoway(&self.connection, operation, &self.options, params)
     }
 
-    /// Calls oneway: done when the call is in the write buffer. If the buffer is full,
-    /// this waits for capacity, no longer than the proxy's timeout.
-    ///
-    /// # Errors
-    /// SENDFAILED, or the reason why there is no connection.
-    pub async fn oneway<P: Marshal>(
-        &self,
-        operation: &Operation,
-        params: P,
-    ) -> Result<(), RpcError> {
-        send_oneway(&self.connection, operation, &self.options, params)
-            .await
-            .map_err(|error| {
-                error
-                    .of_operation(operation.name())
-                    .at_peer(self.connection.peer())
-            })
+    /// Calls oneway. The call is sent before this returns; the returned future ends when
+    /// the call is in the write buffer. If there is no connection or no capacity, the call
+    /// waits for it, no longer than the proxy's timeout.
+    pub fn oneway<P: Marshal>(&self, operation: &Operation, params: P) -> Oneway {
+        oneway(&self.connection, operation, &self.options, params)
     }
 
     /// Asks the peer's adapter whether it answers, through the built-in interface

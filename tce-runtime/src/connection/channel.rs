@@ -151,25 +151,6 @@ impl Channel {
         }
     }
 
-    /// Sends a oneway call. Over a stream it returns at once; over a queue it
-    /// waits for capacity and, if the endpoint is durable, for the broker's
-    /// confirmation, at most `timeout`.
-    pub(crate) async fn send_oneway(
-        &self,
-        header: Header,
-        options: &CallOptions,
-        timeout: Duration,
-        params: impl Marshal,
-    ) -> Result<(), NotSent> {
-        match self {
-            Self::Stream(stream) => stream.send(FlushPolicy::WhenFull, header, options, params),
-            Self::Queue(queue) => {
-                let deadline = after(Instant::now(), timeout);
-                queue.send_oneway(header, options, deadline, params).await
-            }
-        }
-    }
-
     /// Forwards a message. Returns whether the caller has to
     /// [flush](Channel::flush_forwarded) once it has forwarded all messages of a
     /// read. `undelivered` is told if a broker does not deliver a twoway CALL.
@@ -287,10 +268,6 @@ impl Channel {
             Self::Queue(queue) => queue.publish_queue.waiting(),
         }
     }
-
-    pub(crate) fn is_stream(&self) -> bool {
-        matches!(self, Self::Stream(_))
-    }
 }
 
 impl StreamChannel {
@@ -322,6 +299,16 @@ impl StreamChannel {
             Err(_) => out.truncate(start),
         }
         encoded
+    }
+
+    /// Sends a oneway call, if there are a connection and capacity.
+    pub(super) fn send_oneway(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        params: impl Marshal,
+    ) -> Result<(), NotSent> {
+        self.send(FlushPolicy::WhenFull, header, options, params)
     }
 
     fn send(
@@ -371,8 +358,10 @@ impl QueueChannel {
             })
     }
 
-    /// A call that is not confirmed by `deadline` may still be delivered.
-    async fn send_oneway(
+    /// Sends a oneway call: waits for capacity and, if the endpoint is durable, for
+    /// the broker's confirmation. A call that is not confirmed by `deadline` may
+    /// still be delivered.
+    pub(crate) async fn send_oneway(
         &self,
         header: Header,
         options: &CallOptions,

@@ -11,6 +11,7 @@ mod write_buffer;
 mod publish_queue;
 
 mod channel;
+mod call_queue;
 mod dispatch;
 mod forwarding;
 mod inbound;
@@ -23,8 +24,12 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
 
+pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_header};
 pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
 pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
@@ -36,6 +41,7 @@ pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
 pub(crate) use stream::run_stream;
 
+use call_queue::CallQueue;
 use channel::StreamChannel;
 
 use crate::{
@@ -80,6 +86,10 @@ pub(crate) struct Inner {
     pub(crate) peer: String,
     pub(crate) channel: Channel,
     pub(crate) calls: Arc<PendingCalls>,
+    /// Calls that wait to be sent.
+    call_queue: CallQueue,
+    /// Where the connection's tasks run.
+    pub(crate) runtime: Handle,
     pub(crate) servants: Arc<ServantRegistry>,
     pub(crate) listeners: Arc<EventListeners>,
     /// Decides first about incoming messages, in a gateway.
@@ -152,6 +162,8 @@ impl Connection {
             peer: parts.peer,
             channel: parts.channel,
             calls: parts.calls,
+            call_queue: CallQueue::new(settings.options.connection.send_buffer),
+            runtime: Handle::current(),
             servants: parts.servants,
             listeners: parts.listeners,
             handler: parts.handler,
@@ -216,6 +228,7 @@ impl Connection {
     /// Waits until all calls made so far have left for the peer (over a queue:
     /// for the broker), or the connection is lost.
     pub async fn flush(&self) {
+        self.inner.call_queue.emptied().await;
         self.inner.channel.drained().await;
     }
 

@@ -208,6 +208,7 @@ async fn drained(
         let handler = inner.handler.as_ref();
         if inner.served.count() == 0
             && inner.calls.waiting() == 0
+            && inner.call_queue.is_empty()
             && buffer.pending() == 0
             && handler.is_none_or(|handler| handler.is_idle())
         {
