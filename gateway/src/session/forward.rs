@@ -62,9 +62,10 @@ impl MessageHandler for Session {
             return Disposition::Local;
         }
         let Some(user) = user else {
-            // Before the login only `ping` is answered.
+            // Before the login only `ping` is answered. One with a token is a login.
+            let has_token = message.message().extra.get(reserved::TOKEN).is_some();
             return match (header.ifidx, header.opidx) {
-                (BUILTIN_INTERFACE, PING) => Disposition::Local,
+                (BUILTIN_INTERFACE, PING) if !has_token => Disposition::Local,
                 _ => self.log_in(message),
             };
         };

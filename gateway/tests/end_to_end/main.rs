@@ -61,6 +61,8 @@ mod reload;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod slow;
 #[cfg(test)]
 mod table;

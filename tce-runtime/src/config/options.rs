@@ -100,8 +100,9 @@ pub struct Options {
     pub limits: Limits,
     /// The limits of each connection.
     pub connection: ConnectionLimits,
-    /// The credential sent in the first message of each connection
-    /// (`__token__`). Default: none.
+    /// The credential sent in the first call of each connection and of each
+    /// reconnect (`__token__`). Where the program makes no call, the connection logs in
+    /// by itself: 1 s after it was made, and at once after a reconnect. Default: none.
     pub token: Option<String>,
     /// The device id sent with the token (`__device_id__`). Default: none.
     pub device_id: Option<String>,

@@ -17,10 +17,17 @@ use crate::{
     error::{ErrorCode, RpcError},
     in_flight::after,
     wire::{
-        Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal, PatchedExtra, Raw, VERSION, Writer,
-        begin_frame, finish_frame, reserved,
+        BUILTIN_INTERFACE, CallType, Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal,
+        Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame, finish_frame, reserved,
     },
 };
+
+/// `void ping()` of the built-in interface.
+pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_INTERFACE, 0);
+/// `sequence<string> describe()` of the built-in interface: the IDL of all
+/// servants.
+pub(crate) const DESCRIBE: Operation =
+    Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
 
 /// What a proxy adds to each of its calls.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +100,9 @@ pub(crate) enum Channel {
 pub(crate) struct StreamChannel {
     pub(super) buffer: WriteBuffer,
     compression: Compression,
-    /// Extra that the first CALL on each stream carries.
+    /// Extra of the first CALLs on each stream, up to and including the first one to
+    /// an interface other than the built-in one: a gateway may answer that itself,
+    /// before the login.
     credentials: Extra,
     max_message: usize,
 }
@@ -319,14 +328,37 @@ impl StreamChannel {
         params: impl Marshal,
     ) -> Result<(), NotSent> {
         let mut frame = self.buffer.frame(policy).map_err(|_| NotSent::Later)?;
-        if frame.is_first() && !self.credentials.is_empty() {
+        if !self.credentials.is_empty() && !frame.has_sent_credentials() {
             let mut extra = self.credentials.clone();
             extra.extend(options.extra.iter());
             self.encode(frame.bytes(), header, &extra, params)?;
+            if header.ifidx != BUILTIN_INTERFACE {
+                frame.credentials_sent();
+            }
         } else {
             self.encode(frame.bytes(), header, &options.extra, params)?;
         }
         Ok(())
+    }
+}
+
+impl StreamChannel {
+    /// Whether this side authenticates itself to the peer.
+    pub(super) fn has_token(&self) -> bool {
+        self.credentials.get(reserved::TOKEN).is_some()
+    }
+
+    /// Sends the credentials by a oneway `ping`, unless a CALL has carried them.
+    /// Oneway, since an existing peer may not answer a call of an interface that it
+    /// does not know. A full buffer holds calls that carry them.
+    pub(super) fn log_in(&self) {
+        if let Ok(mut frame) = self.buffer.frame(FlushPolicy::Immediate)
+            && !frame.has_sent_credentials()
+        {
+            let header = Header::call(CallType::ONEWAY, 0, PING.ifidx(), PING.opidx());
+            // Credentials that are too large fail each call, which reports it.
+            let _ = self.encode(frame.bytes(), header, &self.credentials, ());
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 
 use super::{
     Connection,
+    channel::PING,
     dispatch::IncomingCall,
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     pending_calls::{PendingCalls, Reply},
@@ -21,19 +22,10 @@ use crate::{
     error::ErrorCode,
     transport::delivery::AckGuard,
     wire::{
-        CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, Operation, RawMessage, Reader,
-        reserved,
+        BUILTIN_INTERFACE, CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, RawMessage,
+        Reader, reserved,
     },
 };
-
-/// The index of the built-in interface, which every adapter serves.
-pub const BUILTIN_INTERFACE: u16 = 65535;
-/// `void ping()` of the built-in interface.
-pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_INTERFACE, 0);
-/// `sequence<string> describe()` of the built-in interface: the IDL of all
-/// servants.
-pub(crate) const DESCRIBE: Operation =
-    Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
 
 /// The sequence of the RETURN by which a peer says why it closes the connection.
 const GOODBYE_SEQUENCE: u32 = u32::MAX;

@@ -30,12 +30,14 @@ use tokio::{
 };
 
 pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_header};
-pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
+pub(crate) use channel::{
+    CallOptions, Channel, DESCRIBE, NotSent, PING, QueueChannel, max_message,
+};
 pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::{InboundSource, WriteBatch};
-pub use inbound::{BUILTIN_INTERFACE, Servant};
-pub(crate) use inbound::{DESCRIBE, Inbound, PING, ServantRegistry};
+pub use inbound::Servant;
+pub(crate) use inbound::{Inbound, ServantRegistry};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
@@ -50,6 +52,8 @@ use crate::{
     in_flight::InFlightCounter,
     wire::{Compression, Extra},
 };
+
+pub use crate::wire::BUILTIN_INTERFACE;
 
 /// Whether a connection can be used.
 #[derive(Debug, Clone)]

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     Channel, Connection, ConnectionEvent, Inner, Status,
+    channel::StreamChannel,
     forwarding::{InboundSource, WriteBatch},
     inbound::Inbound,
     write_buffer::{Sink, WriteBuffer, is_batch_full},
@@ -40,6 +41,12 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
 /// How often a reader that pauses checks whether it has to read RETURNs.
 const PAUSE_CHECK: Duration = Duration::from_millis(5);
+/// How long a program that has connected may take to add its servants and make its
+/// first call, before the connection logs in by itself. Far below the time after which
+/// gateways close a connection that says nothing, 30 s by default.
+const LOGIN_DELAY: Duration = Duration::from_secs(1);
+/// The generation of the first stream of a connection.
+const FIRST_STREAM: u64 = 1;
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
 /// idle connection holds none.
 const READ_SIZE: usize = 256 << 10;
@@ -124,7 +131,7 @@ pub(crate) async fn run_stream(
         return;
     };
     connection.notify(&ConnectionEvent::Connected);
-    let reason = run(connection, &channel.buffer, stream, status_after, phase).await;
+    let reason = run(connection, channel, stream, status_after, phase).await;
     tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
     connection.notify(&ConnectionEvent::Disconnected {
         reason: reason.to_string(),
@@ -133,12 +140,12 @@ pub(crate) async fn run_stream(
 
 async fn run(
     connection: &Connection,
-    buffer: &WriteBuffer,
+    channel: &StreamChannel,
     stream: ByteStream,
     status_after: Status,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) -> CloseReason {
-    let inner = &*connection.inner;
+    let (inner, buffer) = (&*connection.inner, &channel.buffer);
     let ByteStream {
         mut source, sink, ..
     } = stream;
@@ -159,6 +166,9 @@ async fn run(
         Box::pin(drained(inner, buffer, &mut phase)),
     ];
     let mut rare = FuturesUnordered::from_iter(rare);
+    if channel.has_token() {
+        rare.push(Box::pin(log_in(inner, channel)));
+    }
     let reason = tokio::select! {
         biased;
         reason = reader.read(&mut source) => reason,
@@ -174,6 +184,19 @@ async fn run(
         say_goodbye(sink, phase).await;
     }
     reason
+}
+
+/// Logs in on a stream on which the program makes no call: a client that only listens
+/// would otherwise get nothing from a gateway, also after a reconnect.
+async fn log_in(inner: &Inner, channel: &StreamChannel) -> CloseReason {
+    if channel.buffer.generation() == FIRST_STREAM {
+        sleep(LOGIN_DELAY).await;
+    } else {
+        // The error of a login that is refused goes to a call, if there is one.
+        inner.call_queue.emptied().await;
+    }
+    channel.log_in();
+    std::future::pending().await
 }
 
 /// Ends the stream as its protocol demands, so that the peer knows that nothing

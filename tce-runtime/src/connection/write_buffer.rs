@@ -91,8 +91,8 @@ struct BufferState {
     /// Number of the current sink. A reply to a call of an earlier stream must
     /// not leave by the next one.
     generation: u64,
-    /// Whether no CALL or forwarded message has been sent on this sink yet.
-    is_first: bool,
+    /// Whether a CALL has carried the credentials on this sink.
+    has_sent_credentials: bool,
     /// Calls and forwarded messages appended since the last write.
     gathered: usize,
     /// Since when the socket takes no more. Until it does, only the
@@ -121,9 +121,14 @@ impl FrameGuard<'_> {
         &mut self.state.frames
     }
 
-    /// Whether this is the first CALL or forwarded message of the stream.
-    pub(crate) fn is_first(&self) -> bool {
-        self.state.is_first
+    /// Whether a CALL has carried the credentials on this stream.
+    pub(crate) fn has_sent_credentials(&self) -> bool {
+        self.state.has_sent_credentials
+    }
+
+    /// Records that this message carries the credentials.
+    pub(crate) fn credentials_sent(&mut self) {
+        self.state.has_sent_credentials = true;
     }
 
     /// Whether the buffer held no message before this one.
@@ -135,7 +140,6 @@ impl FrameGuard<'_> {
 impl Drop for FrameGuard<'_> {
     fn drop(&mut self) {
         if self.state.frames.len() > self.start {
-            self.state.is_first = false;
             self.state.gathered += 1;
             self.state.flush(self.policy);
             self.buffer.notify(&mut self.state);
@@ -150,7 +154,7 @@ impl WriteBuffer {
             frames: Vec::new(),
             written: 0,
             generation: 0,
-            is_first: true,
+            has_sent_credentials: false,
             gathered: 0,
             blocked_since: None,
             large_since: None,
@@ -366,7 +370,7 @@ impl BufferState {
         self.sink = None;
         self.frames = Vec::new();
         self.written = 0;
-        self.is_first = true;
+        self.has_sent_credentials = false;
         self.blocked_since = None;
         self.large_since = None;
         self.wake_writer();

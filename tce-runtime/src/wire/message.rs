@@ -14,6 +14,8 @@ pub const MSGTYPE_RPC: u8 = 1;
 /// The bit of `call_id` that a gateway sets: the RETURN has to repeat the
 /// call's extra, by which the gateway routes it.
 pub const ROUTED: u16 = 0x8000;
+/// The index of the built-in interface, which every adapter serves.
+pub const BUILTIN_INTERFACE: u16 = 65535;
 
 /// The kind of a message, as a set of bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

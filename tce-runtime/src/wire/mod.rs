@@ -20,6 +20,7 @@ pub use frame::{
     begin_frame, finish_frame,
 };
 pub use message::{
-    CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, Operation, ROUTED, Raw, RawMessage,
+    BUILTIN_INTERFACE, CallType, HEADER_SIZE, Header, MSGTYPE_RPC, Message, Operation, ROUTED, Raw,
+    RawMessage,
 };
 pub use value::{Marshal, Reader, Unmarshal, Writer};

@@ -12,6 +12,8 @@
 mod common;
 
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod queued_calls;
 
 /// The transports that reconnect.

@@ -1,0 +1,126 @@
+//! Sessions that last: logins by `ping`, by themselves, and after a reconnect.
+
+use std::time::Duration;
+
+use tce_runtime::{ErrorCode, Proxy, TypedProxy, config::Options};
+use tce_test_faults::FaultProxy;
+use tokio::time::timeout;
+
+use crate::common::{
+    client::{Client, echo},
+    house::House,
+    plan::{FRONTS, Front, Plan},
+    raw::{Message, string},
+    watching::{soon, within},
+};
+
+fn by_token() -> Plan {
+    Plan::direct()
+        .property("userid_check", "true")
+        .property("auth", "token")
+}
+
+fn with_token(token: &str) -> Options {
+    Options {
+        token: Some(token.to_owned()),
+        ..Options::default()
+    }
+}
+
+/// Pushes to a user until a push arrives.
+async fn is_reached(listener: &mut Client, caller: &Client, user: &str) {
+    within(async {
+        loop {
+            let push = format!("push {user} hello");
+            let _ = caller.server.echo(&push).await;
+            let pushed = timeout(Duration::from_millis(50), listener.pushed.recv());
+            if pushed.await.is_ok_and(|text| text.is_some()) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_only_listens_is_reached_after_each_reconnect() {
+    let plan = by_token().property("first_message_time", "3");
+    let house = House::start(plan).await;
+    let caller = house.user("ben").await;
+    for front in FRONTS {
+        let mut address = house.address(front).clone();
+        let wire = FaultProxy::start(format!("127.0.0.1:{}", address.port));
+        address.port = wire.port();
+        let address = address.to_string();
+        let made = Client::connect(&address, house.folder(), with_token("anna"));
+        let mut listener = made.await.unwrap();
+        is_reached(&mut listener, &caller, "anna").await;
+        for _ in 0..2 {
+            wire.cut();
+            is_reached(&mut listener, &caller, "anna").await;
+        }
+    }
+    house.end().await;
+}
+
+/// Neither the time for a first message nor the next call ends a session whose first
+/// message is a `ping`.
+#[tokio::test]
+async fn a_ping_before_the_first_call_is_a_login() {
+    let house = House::start(by_token()).await;
+    for front in FRONTS {
+        let client = house.client_with(front, with_token("anna")).await;
+        let proxy = Proxy::new(client.server.connection());
+        soon(proxy.ping()).await.unwrap();
+        client.works().await;
+        soon(proxy.ping()).await.unwrap();
+        assert_eq!(client.who().await, "anna");
+    }
+    house.end().await;
+}
+
+fn ping(sequence: u32) -> Message {
+    Message {
+        ifidx: tce_runtime::BUILTIN_INTERFACE,
+        ..Message::call(sequence, 0, Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_a_ping_counts_and_one_without_is_answered() {
+    let house = House::start(by_token()).await;
+    let mut client = house.raw().await;
+    assert_eq!(client.call(&ping(1)).await.errcode, 0);
+    let login = ping(2).with_extra(&[("__token__", "anna")]);
+    assert_eq!(client.call(&login).await.errcode, 0);
+    let answer = client.call(&echo(3, "who")).await;
+    assert_eq!((answer.errcode, answer.params), (0, string("anna")));
+
+    let mut stranger = house.raw().await;
+    assert_eq!(stranger.call(&ping(1)).await.errcode, 0);
+    let answer = stranger.call(&echo(2, "who")).await;
+    assert_eq!(answer.errcode, ErrorCode::ConnectReject.to_wire());
+
+    let mut stranger = house.raw().await;
+    let login = ping(1).with_extra(&[("__token__", "")]);
+    let answer = stranger.call(&login).await;
+    assert_eq!(answer.errcode, ErrorCode::ConnectReject.to_wire());
+    stranger.closed().await;
+    house.end().await;
+}
+
+/// A program learns from its calls that its token is refused, also when the
+/// connection has tried to log in by itself.
+#[tokio::test]
+async fn a_refused_login_is_reported_to_calls() {
+    let house = House::start(by_token()).await;
+    for front in [Front::Socket, Front::WebSocket] {
+        let client = house.client_with(front, with_token("")).await;
+        for _ in 0..2 {
+            let error = soon(client.server.echo("x")).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    house.end().await;
+}
