@@ -15,6 +15,19 @@ pub(super) struct Lexeme<'a> {
 }
 
 impl Lexeme<'_> {
+    /// Whether it ends a list or the file.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self.text, "}" | ")" | "")
+    }
+
+    /// The number of comments at the end of the line of the previous lexeme.
+    pub(super) fn trailing(&self) -> usize {
+        let is_behind = |comment: &&Comment<'_>| comment.newlines == 0;
+        let behind = self.comments.iter().take_while(is_behind).count();
+        let is_ended = behind < self.comments.len() || self.newlines > 0 || self.is_end();
+        if is_ended { behind } else { 0 }
+    }
+
     /// The number of line breaks before the first comment, or before the lexeme if it has no comments.
     fn first_newlines(&mut self) -> &mut usize {
         let first = self.comments.first_mut();
@@ -118,7 +131,9 @@ fn separators_before_trailing_comments(lexemes: &mut [Lexeme<'_>]) {
         // A comment before a redundant `;` may be documentation.
         let is_end =
             matches!(lexeme.text, "," | ";") && !matches!(previous.text, "{" | "}" | ";" | "]");
-        if is_end && has_one_line_comment(lexeme) && !begins_with_trailing_comment(&after[0]) {
+        let is_followed = begins_with_trailing_comment(&after[0])
+            || lexeme.text == ";" && has_doc_behind(&after[0]);
+        if is_end && has_one_line_comment(lexeme) && !is_followed {
             move_comment(lexeme, &mut after[0]);
         }
     }
@@ -133,6 +148,13 @@ fn has_one_line_comment(lexeme: &Lexeme<'_>) -> bool {
 fn begins_with_trailing_comment(lexeme: &Lexeme<'_>) -> bool {
     let behind = lexeme.comments.iter().take_while(|it| it.newlines == 0);
     behind.into_iter().any(Comment::is_line)
+}
+
+/// Whether a `/** … */` is at the end of the line of the previous lexeme. It
+/// documents nothing there, and would on a line of its own.
+fn has_doc_behind(lexeme: &Lexeme<'_>) -> bool {
+    let behind = &lexeme.comments[..lexeme.trailing()];
+    behind.iter().any(Comment::is_doc_block)
 }
 
 /// Moves the last comment before `lexeme` behind it, to the end of its line.
@@ -170,6 +192,7 @@ fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
             {
                 let newlines = next.first_newlines();
                 *newlines = (*newlines).max(lexeme.newlines);
+                docs_to_own_lines(&mut lexeme);
                 lexeme.comments.append(&mut next.comments);
                 next.comments = lexeme.comments;
             }
@@ -177,6 +200,21 @@ fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
         }
     }
     kept
+}
+
+/// Puts each `/** … */` on the line of a redundant `;` on a line of its own: it
+/// documents what follows the `;`.
+fn docs_to_own_lines(semicolon: &mut Lexeme<'_>) {
+    let mut newlines = semicolon.newlines;
+    for comment in semicolon.comments.iter_mut().rev() {
+        if newlines > 0 || comment.is_line() {
+            return;
+        }
+        newlines = comment.newlines;
+        if comment.is_doc_block() {
+            comment.newlines = newlines.max(1);
+        }
+    }
 }
 
 /// Whether a lexeme after `before` is a `;` that the language does not require.
@@ -190,5 +228,6 @@ pub(super) fn is_redundant(before: &str, lexeme: &Lexeme<'_>, depth: usize) -> b
 fn can_be_removed(before: &str, semicolon: &Lexeme<'_>, next: &Lexeme<'_>) -> bool {
     let is_bare = semicolon.comments.is_empty();
     let is_behind = is_bare && semicolon.newlines == 0;
-    is_behind || !begins_with_trailing_comment(next) && (is_bare || before != "}")
+    let is_followed = begins_with_trailing_comment(next) || has_doc_behind(next);
+    is_behind || !is_followed && (is_bare || before != "}")
 }

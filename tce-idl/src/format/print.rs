@@ -211,7 +211,7 @@ impl<'p> LayoutPrinter<'p> {
     /// Prints a lexeme at the start of a new line, or after a block comment on that line.
     fn line(&mut self, at: usize, blank: BlankLine) {
         let lexeme = &self.lexemes[at];
-        let (trailing, leading) = lexeme.comments.split_at(trailing(lexeme));
+        let (trailing, leading) = lexeme.comments.split_at(lexeme.trailing());
         for comment in trailing {
             self.out.push(' ');
             self.comment(comment, self.depth);
@@ -226,7 +226,7 @@ impl<'p> LayoutPrinter<'p> {
             self.comment(comment, self.depth);
             blank = BlankLine::Keep;
         }
-        let is_end = is_end(lexeme);
+        let is_end = lexeme.is_end();
         if is_end {
             blank = BlankLine::Never;
             self.depth = self.depth.saturating_sub(1);
@@ -261,19 +261,6 @@ fn is_blank(blank: BlankLine, newlines: usize) -> bool {
         BlankLine::Keep => newlines > 1,
         BlankLine::Always => true,
     }
-}
-
-/// The number of comments that stay at the end of the previous line.
-fn trailing(lexeme: &Lexeme<'_>) -> usize {
-    let is_behind = |comment: &&Comment<'_>| comment.newlines == 0;
-    let behind = lexeme.comments.iter().take_while(is_behind).count();
-    let is_ended = behind < lexeme.comments.len() || lexeme.newlines > 0 || is_end(lexeme);
-    if is_ended { behind } else { 0 }
-}
-
-/// Whether a lexeme ends a list or the file.
-fn is_end(lexeme: &Lexeme<'_>) -> bool {
-    matches!(lexeme.text, "}" | ")" | "")
 }
 
 #[cfg(test)]

@@ -107,32 +107,62 @@ pub(super) fn is_open(comment: &str) -> bool {
 }
 
 /// The lines of a documentation comment, `///` or `/** */`, without these marks.
-/// `////` and `/***` are ordinary comments.
+/// `////` and `/***` are ordinary comments. So are `///<` and `/**<`, by which other
+/// tools document what precedes, and comments behind something on their line: they
+/// say nothing of the next declaration.
 fn doc_lines(node: &SyntaxNode<'_>, text: &str) -> Vec<String> {
     let comment = node.text();
-    if let Some(line) = comment
-        .strip_prefix("///")
-        .filter(|rest| !rest.starts_with('/'))
-    {
-        return if is_trailing(node, text) {
-            Vec::new()
-        } else {
-            vec![line.trim_end().to_owned()]
+    let line = comment.strip_prefix("///");
+    let block = comment.strip_prefix("/**");
+    if let Some(line) = line.filter(|rest| !rest.starts_with(['/', '<'])) {
+        return match is_behind(node, text) {
+            true => Vec::new(),
+            false => vec![line.trim_end().to_owned()],
         };
     }
-    let block = comment
-        .strip_prefix("/**")
-        .filter(|rest| !rest.starts_with(['*', '/']));
-    block
-        .map(|inside| block_lines(inside.trim_end_matches("*/")))
-        .unwrap_or_default()
+    match block.filter(|rest| !rest.starts_with(['*', '/', '<'])) {
+        Some(inside) if !is_behind(node, text) => block_lines(inside.trim_end_matches("*/")),
+        _ => Vec::new(),
+    }
 }
 
-/// Whether a comment follows other text on its line, as in `int x; /// the width`: then it does not document the next declaration.
-fn is_trailing(node: &SyntaxNode<'_>, text: &str) -> bool {
-    let before = &text[..node.span().start as usize];
-    let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
-    !line.trim().is_empty()
+/// Whether a comment follows other text on its line and no declaration follows it
+/// there, as in `int x; /** the width */`.
+fn is_behind(node: &SyntaxNode<'_>, text: &str) -> bool {
+    let span = node.span();
+    let before = &text[..span.start as usize];
+    let before = before.rsplit(['\n', '\r']).next().unwrap_or_default();
+    let before = without_last_comments(before);
+    // Annotations belong to the declaration that follows.
+    if before.is_empty() || before.ends_with(']') {
+        return false;
+    }
+    let after = without_first_comments(&text[span.end as usize..]);
+    let ends = ['\n', '\r', '/', '#', ',', '}', ')', '>'];
+    after.is_empty() || after.starts_with(ends)
+}
+
+/// The start of a line, without the `/* … */` and spaces at its end.
+fn without_last_comments(mut line: &str) -> &str {
+    loop {
+        line = line.trim_end();
+        let Some(comment) = line.strip_suffix("*/") else {
+            return line;
+        };
+        // The comment may begin on an earlier line.
+        line = comment.rfind("/*").map_or("", |start| &line[..start]);
+    }
+}
+
+/// A text without the `/* … */` and spaces at its start.
+fn without_first_comments(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start_matches([' ', '\t']);
+        let Some((_, rest)) = text.strip_prefix("/*").and_then(|it| it.split_once("*/")) else {
+            return text;
+        };
+        text = rest;
+    }
 }
 
 /// The lines inside `/** … */`, without the `*` if every line begins with one.
