@@ -22,7 +22,8 @@ pub trait Loader {
     /// The same path for all paths of one file, so that it is read only once.
     fn identity(&self, path: &Path) -> PathBuf;
 
-    /// The names of the files in a folder, to suggest one for a misspelt import; empty if unknown.
+    /// The names of the files in a folder that are not hidden, to suggest one for a
+    /// misspelt import; empty if unknown.
     fn list(&self, folder: &Path) -> Vec<String>;
 }
 
@@ -52,7 +53,9 @@ impl Loader for FileSystem {
         };
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries
+            .filter(|entry| entry.path().is_file())
             .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !is_hidden(name))
             .collect()
     }
 }
@@ -86,8 +89,10 @@ pub fn find_upwards(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 /// The `.idl` files in a folder and its subfolders, sorted; a path that is not a
-/// folder is returned unchanged. Skips symbolic links to folders, folders that
-/// can't be read, and folders whose names begin with a dot.
+/// folder is returned unchanged. Skips folders that can't be read, symbolic links
+/// to folders and to nothing, pipes and devices, and everything whose name begins
+/// with a dot: editors and file systems keep files of their own beside others,
+/// such as `.#shop.idl` and `._shop.idl`.
 #[must_use]
 pub fn idl_files(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
@@ -98,16 +103,26 @@ pub fn idl_files(path: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if is_hidden(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() && !is_hidden => folders.push(path),
-                Ok(kind) if !kind.is_dir() && is_idl(&path) => files.push(path),
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                // Follows symbolic links to files.
+                Ok(_) if is_idl(&path) && path.is_file() => files.push(path),
                 _ => {}
             }
         }
     }
     files.sort();
     files
+}
+
+/// Whether the name of a file or folder hides it: whether a walk over its folder
+/// skips it.
+#[must_use]
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
 }
 
 fn is_idl(path: &Path) -> bool {
@@ -267,5 +282,42 @@ mod tests {
         assert_eq!(up.as_deref(), Some(Path::new("./tests/../../LICENSE")));
         let up = find_upwards(Path::new(""), "LICENSE");
         assert_eq!(up.as_deref(), Some(Path::new("../LICENSE")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_walk_skips_what_no_one_has_named() {
+        use std::os::unix::fs::symlink;
+        use std::os::unix::net::UnixListener;
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["inner", "folder.idl", ".git", "elsewhere"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        let files = [
+            "a.idl",
+            "inner/b.idl",
+            "folder.idl/c.idl",
+            "elsewhere/d.txt",
+        ];
+        let hidden = ["._a.idl", ".idl", ".git/a.idl", "inner/.b.idl"];
+        for file in files.iter().chain(&hidden) {
+            fs::write(at(file), "").unwrap();
+        }
+        symlink("ann@host.4711:1700000000", at(".#a.idl")).unwrap();
+        symlink("nowhere", at("dangling.idl")).unwrap();
+        symlink("elsewhere", at("link.idl")).unwrap();
+        symlink(".", at("circle")).unwrap();
+        symlink("elsewhere/d.txt", at("d.idl")).unwrap();
+        let _socket = UnixListener::bind(at("socket.idl")).unwrap();
+        let found = idl_files(root.path());
+        let expected = ["a.idl", "d.idl", "folder.idl/c.idl", "inner/b.idl"];
+        assert_eq!(found, expected.map(at));
+        let mut names = FileSystem.list(root.path());
+        names.sort();
+        assert_eq!(names, ["a.idl", "d.idl"], "none of the others is suggested");
+        // What the user names is read, whatever it is called.
+        assert_eq!(idl_files(&at(".git")), [at(".git/a.idl")]);
+        assert_eq!(idl_files(&at("._a.idl")), [at("._a.idl")]);
     }
 }

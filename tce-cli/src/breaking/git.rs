@@ -190,7 +190,8 @@ impl SourceTree for Repository {
         match self.kind(path).as_deref() {
             Some("tree") => {
                 let names = self.names(path, &["-r"]).into_iter();
-                let idl = names.filter(|name| name.ends_with(".idl"));
+                let is_hidden = |name: &String| name.split('/').any(loader::is_hidden);
+                let idl = names.filter(|name| name.ends_with(".idl") && !is_hidden(name));
                 idl.map(|name| path.join(name)).collect()
             }
             Some(_) => vec![path.to_owned()],

@@ -83,3 +83,47 @@ fn index_files_are_checked_too() {
     let args = ["check", "--index-file", "indices.txt", "good.idl"];
     tce_in(folder.path(), &args).exits(0).complains("TCE0401");
 }
+
+/// Files that an editor (`.#shop.idl`, a link to nothing) and macOS (`._shop.idl`) put beside others.
+#[cfg(unix)]
+#[test]
+fn files_in_a_folder_that_are_not_the_users_are_left_out() {
+    let folder = folder(&[("idl/shop.idl", SHOP)]);
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        let author = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+        let output = command.args(author).args(args).current_dir(folder.path());
+        assert!(output.output().unwrap().status.success(), "{args:?}");
+    };
+    let hidden = |name: &str| folder.path().join("idl").join(name);
+    std::os::unix::fs::symlink("ann@host.4711:1700000000", hidden(".#shop.idl")).unwrap();
+    std::fs::write(hidden("._shop.idl"), b"\0\x05\x16\x07\xb0\xff").unwrap();
+    std::fs::create_dir(hidden("empty.idl")).unwrap();
+    // They are in the earlier version, too.
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "1"]);
+    for args in [
+        &["fmt", "--check", "idl"][..],
+        &["lint", "idl"],
+        &["check", "idl/shop.idl"],
+        &["lock", "idl"],
+        &["lock", "--check", "idl"],
+        &["doc", "idl", "-o", "site"],
+        &["breaking", "--against", "git#branch=main", "idl"],
+    ] {
+        let ran = tce_in(folder.path(), args).exits(0);
+        assert!(!ran.err.contains("idl/."), "{ran:?}");
+    }
+    let missing = tce_in(folder.path(), &["check", "idl/shop.id"]).exits(1);
+    missing.complains("did you mean `idl/shop.idl`?");
+}
+
+const SHOP: &str = "\
+module shop {
+    [index=0]
+    interface Shop {
+        void open();
+    };
+}
+";
