@@ -42,7 +42,15 @@ impl Loader for FileSystem {
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
-        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+        // A file that does not exist yet keeps its identity when it is created.
+        let of_missing = || {
+            let folder = path.parent()?;
+            Some(folder.canonicalize().ok()?.join(path.file_name()?))
+        };
+        path.canonicalize()
+            .ok()
+            .or_else(of_missing)
+            .unwrap_or_else(|| path.to_owned())
     }
 
     fn list(&self, folder: &Path) -> Vec<String> {

@@ -222,6 +222,7 @@ fn count(number: usize) -> u32 {
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    missing: Vec<PathBuf>,
 }
 
 impl SourceMap {
@@ -229,6 +230,20 @@ impl SourceMap {
     #[must_use]
     pub fn files(&self) -> &[SourceFile] {
         &self.files
+    }
+
+    /// The paths at which an import was looked for before it was found elsewhere, or
+    /// was not found. A file that is created at one of them changes the result.
+    #[must_use]
+    pub fn missing(&self) -> &[PathBuf] {
+        &self.missing
+    }
+
+    /// Adds a path at which there is no file.
+    pub(crate) fn add_missing(&mut self, path: PathBuf) {
+        if !self.missing.contains(&path) {
+            self.missing.push(path);
+        }
     }
 
     /// The file with this id.

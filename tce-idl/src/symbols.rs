@@ -48,6 +48,8 @@ pub struct SymbolTable {
     occurrences: Vec<(Span, SymbolId)>,
     /// The names in `import NAME` and their files, in the order of the text.
     imports: Vec<(Span, PathBuf)>,
+    /// Each interface that extends another, and that other one.
+    bases: Vec<(SymbolId, SymbolId)>,
 }
 
 impl SymbolTable {
@@ -90,6 +92,26 @@ impl SymbolTable {
             .partition_point(|(span, _)| span.file < file);
         let rest = self.occurrences[start..].iter().copied();
         rest.take_while(move |(span, _)| span.file == file)
+    }
+
+    /// The interfaces whose operations must have other names than those of an
+    /// interface: all that it extends, and all that extend it, directly or not.
+    #[must_use]
+    pub fn lineage(&self, interface: SymbolId) -> Vec<SymbolId> {
+        let mut related = Vec::new();
+        for is_upwards in [true, false] {
+            let mut open = vec![interface];
+            while let Some(at) = open.pop() {
+                let steps = self.bases.iter().map(|(derived, base)| match is_upwards {
+                    true => (derived, base),
+                    false => (base, derived),
+                });
+                let next = steps.filter(|(from, _)| **from == at).map(|(_, to)| *to);
+                open.extend(next.clone());
+                related.extend(next);
+            }
+        }
+        related
     }
 
     /// The name with those of its parents: `module.Interface.operation`.
@@ -191,6 +213,7 @@ pub(crate) fn collect(program: &ResolvedProgram<'_>, loaded: &LoadedFiles) -> Sy
     collector.structs();
     collector.containers();
     collector.interfaces();
+    collector.bases();
     let mut names = collector.with_references();
     names.imports.clone_from(&loaded.imported);
     names.imports.sort_by_key(|(span, _)| *span);
@@ -289,6 +312,13 @@ impl Collector<'_> {
             for (it, from) in it.operations.iter().zip(&from.operations) {
                 self.operation(it, from, id);
             }
+        }
+    }
+
+    fn bases(&mut self) {
+        for (derived, it) in self.interfaces.iter().zip(&self.program.model.interfaces) {
+            let base = it.base.map(|base| self.interfaces[base.0 as usize]);
+            self.names.bases.extend(base.map(|base| (*derived, base)));
         }
     }
 

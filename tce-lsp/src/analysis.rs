@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tce_idl::{
     Compilation, Options,
-    diagnostic::{Code, Diagnostic},
+    diagnostic::Diagnostic,
     inspect_with, lint,
     loader::Loader,
     source::{FileId, SourceFile, SourceMap, Span},
@@ -34,8 +34,11 @@ pub(crate) struct Analysis {
     /// The file itself; `None` if it could not be read.
     pub(crate) root: Option<FileId>,
     pub(crate) project: Project,
+    path: PathBuf,
     /// The identities of all files that were read, by id, and of the file itself.
     identities: Vec<PathBuf>,
+    /// The identities of the paths at which imports were looked for without result.
+    missing: Vec<PathBuf>,
 }
 
 impl Analysis {
@@ -50,13 +53,22 @@ impl Analysis {
         // The compiled file is read before its imports.
         let root = (read.first() == Some(&path)).then_some(FileId(0));
         let paths = read.into_iter().chain([path]);
+        let missing = compilation.sources.missing().iter();
+        let missing = missing.map(|path| files.identity(path)).collect();
         Self {
             identities: paths.map(|path| files.identity(path)).collect(),
+            missing,
             compilation,
             names,
             root,
             project,
+            path: path.to_owned(),
         }
+    }
+
+    /// The path of the file itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn sources(&self) -> &SourceMap {
@@ -68,10 +80,10 @@ impl Analysis {
     }
 
     /// Whether a change of a file may change the result: the file was read, or
-    /// may be an import that was not found.
+    /// an import was looked for at its path.
     pub(crate) fn depends_on(&self, identity: &Path) -> bool {
-        let is_missing = |it: &Diagnostic| it.code == Code::ImportNotFound;
-        self.identities.iter().any(|it| it == identity) || self.diagnostics().any(is_missing)
+        let mut known = self.identities.iter().chain(&self.missing);
+        known.any(|it| it == identity)
     }
 
     /// The text of a range.

@@ -2,18 +2,19 @@
 
 mod capabilities;
 mod dispatch;
+mod watchers;
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
 use ls_types::{
     InitializeParams, LogMessageParams, MessageType,
-    notification::{Exit, LogMessage, Notification as _},
-    request::{Initialize, Request as _, Shutdown},
+    notification::{Exit, Initialized, LogMessage, Notification as _},
+    request::{Initialize, RegisterCapability, Request as _, Shutdown},
 };
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::Serialize;
@@ -27,6 +28,7 @@ use crate::{
     inbox::{ClientEvent, Inbox},
     workspace::Workspace,
 };
+use watchers::Watchers;
 
 /// The time without a change after which diagnostics are published, so that they are not computed after every key.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,6 +56,7 @@ pub(crate) struct LanguageServer<W> {
     phase: SessionPhase,
     workspace: Workspace,
     published: PublishedDiagnostics,
+    watchers: Watchers,
     /// When diagnostics are published next.
     publish_at: Option<Instant>,
 }
@@ -65,6 +68,7 @@ impl<W: Write> LanguageServer<W> {
             phase: SessionPhase::Uninitialized,
             workspace: Workspace::new(project),
             published: PublishedDiagnostics::default(),
+            watchers: Watchers::default(),
             publish_at: None,
         }
     }
@@ -85,7 +89,8 @@ impl<W: Write> LanguageServer<W> {
                     return Ok(Some(ended));
                 }
                 ClientEvent::Message(Message::Notification(it)) => self.notification(it)?,
-                // The server sends no requests, so that it expects no responses.
+                // The only request of the server is to watch files: without an answer
+                // it has done what it can.
                 ClientEvent::Message(Message::Response(_)) => {}
                 ClientEvent::Cancelled(id) => {
                     self.refuse(
@@ -136,8 +141,8 @@ impl<W: Write> LanguageServer<W> {
             }
         };
         self.phase = SessionPhase::Running;
-        let folders = params.workspace_folders.unwrap_or_default();
-        self.workspace.folders = folders.iter().map(|it| path_of(&it.uri)).collect();
+        self.watchers = Watchers::new(&params.capabilities);
+        self.workspace.folders = folders(params);
         self.send(Response::new_ok(id, capabilities::answer()))
     }
 
@@ -145,6 +150,9 @@ impl<W: Write> LanguageServer<W> {
     fn notification(&mut self, notification: Notification) -> io::Result<()> {
         if self.phase != SessionPhase::Running {
             return Ok(());
+        }
+        if notification.method == Initialized::METHOD {
+            return self.watch();
         }
         match dispatch::notification(&mut self.workspace, notification) {
             Ok(false) => Ok(()),
@@ -162,7 +170,16 @@ impl<W: Write> LanguageServer<W> {
         for changed in self.published.update(&mut self.workspace) {
             self.notify::<ls_types::notification::PublishDiagnostics>(changed)?;
         }
-        Ok(())
+        self.watch()
+    }
+
+    /// Asks the client to watch the files that it does not watch yet.
+    fn watch(&mut self) -> io::Result<()> {
+        let Some((id, params)) = self.watchers.update(&self.workspace) else {
+            return Ok(());
+        };
+        let method = RegisterCapability::METHOD.to_owned();
+        self.send(Request::new(id, method, params))
     }
 
     fn log(&mut self, message: String) -> io::Result<()> {
@@ -187,4 +204,18 @@ impl<W: Write> LanguageServer<W> {
     fn send(&mut self, message: impl Into<Message>) -> io::Result<()> {
         message.into().write(&mut self.output)
     }
+}
+
+/// The folders that the editor has open: as current clients name them, or by one of
+/// the two ways of the protocol's earlier versions.
+#[expect(deprecated, reason = "earlier clients name their folder only so")]
+fn folders(params: InitializeParams) -> Vec<PathBuf> {
+    let folders = params.workspace_folders.unwrap_or_default();
+    if !folders.is_empty() {
+        return folders.iter().map(|it| path_of(&it.uri)).collect();
+    }
+    let root = params.root_uri.as_ref().map(path_of);
+    let path = || params.root_path.filter(|path| !path.is_empty());
+    let root = root.or_else(|| path().map(PathBuf::from));
+    root.into_iter().collect()
 }

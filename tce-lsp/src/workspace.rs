@@ -114,15 +114,37 @@ impl Workspace {
         })
     }
 
-    /// Every file of the project: open documents, and files in the editor's folders.
+    /// Every file of the project: open documents, files in the editor's folders, and
+    /// those beside a document that is in none of these.
     pub(crate) fn all_files(&self) -> Vec<PathBuf> {
         let open = self.documents.documents().into_iter();
-        let open = open.map(|document| document.source.path().to_owned());
+        let open: Vec<&Path> = open.map(|document| document.source.path()).collect();
         let on_disk = self.folders.iter().flat_map(|folder| idl_files(folder));
+        let outside = open.iter().filter(|path| !self.is_in_folder(path));
+        let folders: HashSet<&Path> = outside.filter_map(|path| path.parent()).collect();
+        let beside = folders.into_iter().flat_map(|folder| {
+            let names = self.documents.list(folder).into_iter();
+            let idl = names.filter(|name| name.ends_with(".idl"));
+            idl.map(|name| folder.join(name))
+        });
+        let mut beside: Vec<PathBuf> = beside.collect();
+        beside.sort();
         let mut seen = HashSet::new();
+        let open = open.iter().map(|path| (*path).to_owned());
         open.chain(on_disk)
+            .chain(beside)
             .filter(|path| seen.insert(self.documents.identity(path)))
             .collect()
+    }
+
+    /// Whether a path is in a folder that the editor has open.
+    pub(crate) fn is_in_folder(&self, path: &Path) -> bool {
+        self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// The analyses of open documents that are up to date.
+    pub(crate) fn cached(&self) -> impl Iterator<Item = &Analysis> {
+        self.analyses.values().map(Rc::as_ref)
     }
 
     /// A range as a location of the protocol.

@@ -102,7 +102,9 @@ impl Importer<'_> {
                     self.loaded.imported.push((name.span, path.clone()));
                     return file;
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.sources.add_missing(path.clone());
+                }
                 Err(error) => {
                     let message = format!(
                         "can't read `{}`: {}",

@@ -35,8 +35,6 @@ pub(crate) fn references(
 /// An occurrence of a name.
 pub(crate) struct Occurrence {
     pub(crate) analysis: Rc<Analysis>,
-    /// The symbol in that analysis.
-    pub(crate) symbol: SymbolId,
     pub(crate) span: Span,
     pub(crate) is_declaration: bool,
 }
@@ -67,6 +65,33 @@ pub(crate) fn occurrences(
     found
 }
 
+/// The analyses of all files that see a symbol, also those without its name: that of
+/// the document of the request first.
+pub(crate) fn everywhere(
+    workspace: &mut Workspace,
+    cursor: &Cursor,
+    id: SymbolId,
+) -> Vec<(Rc<Analysis>, SymbolId)> {
+    let mut found = vec![(cursor.analysis.clone(), id)];
+    let search = ReferenceSearch {
+        analysis: &cursor.analysis,
+        symbol: cursor.analysis.names.get(id),
+        seen: HashSet::new(),
+        found: Vec::new(),
+    };
+    for path in workspace.all_files() {
+        let analysis = workspace.analysis(&path);
+        let is_known = found.iter().any(|(it, _)| Rc::ptr_eq(it, &analysis));
+        if let Some((id, _)) = search.find_in(&analysis)
+            && !is_known
+        {
+            found.push((analysis, id));
+        }
+    }
+    workspace.drop_closed();
+    found
+}
+
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
@@ -82,11 +107,7 @@ struct ReferenceSearch<'a> {
 
 impl ReferenceSearch<'_> {
     fn add_from(&mut self, analysis: &Rc<Analysis>) {
-        let Some((id, symbol)) = analysis
-            .names
-            .symbols()
-            .find(|(_, it)| self.is_same(it, analysis))
-        else {
+        let Some((id, symbol)) = self.find_in(analysis) else {
             return;
         };
         for span in analysis.names.occurrences(id) {
@@ -94,12 +115,17 @@ impl ReferenceSearch<'_> {
             if self.seen.insert((path.to_owned(), start)) {
                 self.found.push(Occurrence {
                     analysis: analysis.clone(),
-                    symbol: id,
                     span,
                     is_declaration: symbol.declarations.iter().any(|it| it.name == span),
                 });
             }
         }
+    }
+
+    /// The symbol in another compilation.
+    fn find_in<'o>(&self, other: &'o Analysis) -> Option<(SymbolId, &'o Symbol)> {
+        let mut symbols = other.names.symbols();
+        symbols.find(|(_, it)| self.is_same(it, other))
     }
 
     /// Whether a symbol of another compilation is the same: they share a declaration.

@@ -1,14 +1,28 @@
 //! Rename: all occurrences of a name, in all files of the project.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use ls_types::{
     PrepareRenameResponse, RenameParams, TextDocumentPositionParams, TextEdit, Uri, WorkspaceEdit,
 };
-use tce_idl::symbols::{self, SymbolId};
+use tce_idl::{
+    diagnostic::{Code, Diagnostic, Severity},
+    loader::Loader,
+    symbols::{self, SymbolId, SymbolKind},
+};
 
-use super::references::{Occurrence, occurrences};
-use crate::{analysis::Analysis, documents, workspace::Workspace};
+use super::references::{Occurrence, everywhere, occurrences};
+use crate::{
+    analysis::Analysis,
+    documents::{self, DocumentStore},
+    workspace::Workspace,
+};
 
 /// The name that would be renamed.
 pub(crate) fn prepare(
@@ -26,7 +40,8 @@ pub(crate) fn prepare(
 /// The edits that rename a symbol.
 ///
 /// # Errors
-/// The new name is invalid or in use: a sentence for the user.
+/// The new name is invalid, in use, or leads to an error in some file: a sentence for
+/// the user.
 pub(crate) fn rename(
     workspace: &mut Workspace,
     params: &RenameParams,
@@ -48,21 +63,120 @@ pub(crate) fn rename(
         return Ok(Some(WorkspaceEdit::default()));
     }
     let all = occurrences(workspace, &cursor, id);
-    is_free(&cursor.analysis, id, new)?;
-    for occurrence in &all {
-        is_free(&occurrence.analysis, occurrence.symbol, new)?;
+    let edit = edit(workspace, &all, new);
+    let seen = everywhere(workspace, &cursor, id);
+    for (analysis, symbol) in &seen {
+        is_free(analysis, *symbol, new)?;
     }
-    Ok(Some(edit(workspace, &all, new)))
+    is_accepted(workspace, &seen, &all, new)?;
+    Ok(Some(edit))
 }
 
-/// Checks that no sibling of a symbol has the name.
+/// Checks that no declaration that must have another name has this one: siblings and,
+/// for an operation, those of the interfaces above and below its own.
 fn is_free(analysis: &Analysis, id: SymbolId, new: &str) -> Result<(), String> {
     let names = &analysis.names;
-    let parent = names.get(id).parent;
-    let mut beside = names.symbols().filter(|(_, it)| it.parent == parent);
-    match beside.find(|(_, it)| it.name == new) {
+    let symbol = names.get(id);
+    let mut parents = vec![symbol.parent];
+    if let (SymbolKind::Operation, Some(interface)) = (symbol.kind, symbol.parent) {
+        parents.extend(names.lineage(interface).into_iter().map(Some));
+    }
+    let mut beside = names
+        .symbols()
+        .filter(|(_, it)| it.name == new && parents.contains(&it.parent));
+    match beside.next() {
         None => Ok(()),
         Some((other, _)) => Err(format!("`{}` already exists", names.full_name(other))),
+    }
+}
+
+/// Checks that compiling the files after the edits gives no errors that they don't
+/// have before.
+fn is_accepted(
+    workspace: &Workspace,
+    seen: &[(Rc<Analysis>, SymbolId)],
+    occurrences: &[Occurrence],
+    new: &str,
+) -> Result<(), String> {
+    let renamed = RenamedFiles::new(&workspace.documents, occurrences, new);
+    for (analysis, _) in seen {
+        let path = analysis.path();
+        let options = &analysis.project.options;
+        let after = tce_idl::compile_with(&renamed, &[path], options);
+        let before = tce_idl::compile_with(&workspace.documents, &[path], options);
+        // Messages contain names, which differ: only their numbers can be compared.
+        let count = |list: &[Diagnostic], code| list.iter().filter(|it| it.code == code).count();
+        let added = after
+            .diagnostics
+            .iter()
+            .filter(|it| is_obstacle(it))
+            .find(|it| count(&after.diagnostics, it.code) > count(&before.diagnostics, it.code));
+        if let Some(diagnostic) = added {
+            let message = &diagnostic.message;
+            return Err(match &diagnostic.primary {
+                None => format!("after renaming to `{new}`, {message}"),
+                Some(label) => {
+                    let source = after.sources.get(label.span.file);
+                    let line = source.position(label.span.start).line;
+                    let path = source.path().display();
+                    format!("after renaming to `{new}`, line {line} of {path} is wrong: {message}")
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a diagnostic tells that the IDL no longer means what it did: an error, or
+/// an index file that names a declaration by its former name.
+fn is_obstacle(diagnostic: &Diagnostic) -> bool {
+    diagnostic.severity == Severity::Error || diagnostic.code == Code::IndexFileName
+}
+
+/// The files of the workspace after a rename.
+struct RenamedFiles<'w> {
+    documents: &'w DocumentStore,
+    /// The texts that differ, by the identity of their file.
+    texts: HashMap<PathBuf, String>,
+}
+
+impl<'w> RenamedFiles<'w> {
+    fn new(documents: &'w DocumentStore, occurrences: &[Occurrence], new: &str) -> Self {
+        let mut spans: HashMap<PathBuf, Vec<(&str, Range<usize>)>> = HashMap::new();
+        for occurrence in occurrences {
+            let (identity, _) = occurrence.analysis.location(occurrence.span);
+            let source = occurrence.analysis.sources().get(occurrence.span.file);
+            let range = occurrence.span.start as usize..occurrence.span.end as usize;
+            let ranges = spans.entry(identity.to_owned()).or_default();
+            ranges.push((source.text(), range));
+        }
+        let texts = spans.into_iter().map(|(identity, mut ranges)| {
+            ranges.sort_by_key(|(_, range)| range.start);
+            let mut text = ranges[0].0.to_owned();
+            for (_, range) in ranges.into_iter().rev() {
+                text.replace_range(range, new);
+            }
+            (identity, text)
+        });
+        let texts = texts.collect();
+        Self { documents, texts }
+    }
+}
+
+impl Loader for RenamedFiles<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.texts.get(&self.identity(path)) {
+            Some(text) => Ok(text.clone().into_bytes()),
+            None => self.documents.read(path),
+        }
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        self.documents.identity(path)
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        self.documents.list(folder)
     }
 }
 

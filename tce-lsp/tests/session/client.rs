@@ -60,9 +60,30 @@ impl Client {
         let params = json!({
             "processId": null, "rootUri": null, "capabilities": {}, "workspaceFolders": [folder],
         });
-        let result = self.ask("initialize", &params);
+        self.initialize_with(&params)
+    }
+
+    /// Initializes the session with parameters of the caller's choice.
+    pub(crate) fn initialize_with(&mut self, params: &Value) -> Value {
+        let result = self.ask("initialize", params);
         self.notify("initialized", &json!({}));
         result
+    }
+
+    /// The watchers that the server asks for next.
+    pub(crate) fn watchers(&mut self) -> Vec<Value> {
+        loop {
+            let message = self.read();
+            if message["method"] != "client/registerCapability" {
+                continue;
+            }
+            let id = &message["id"];
+            self.send(&json!({ "jsonrpc": "2.0", "id": id, "result": null }));
+            let registration = &message["params"]["registrations"][0];
+            assert_eq!(registration["method"], "workspace/didChangeWatchedFiles");
+            let watchers = registration["registerOptions"]["watchers"].as_array();
+            return watchers.unwrap().clone();
+        }
     }
 
     pub(crate) fn uri(&self, name: &str) -> String {

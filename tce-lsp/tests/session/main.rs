@@ -13,6 +13,8 @@ mod outline;
 mod protocol;
 mod rename;
 mod speed;
+mod watching;
+mod workspace;
 
 /// A file with errors of several kinds, and valid names.
 /// The character in the comment has two UTF-16 code units.

@@ -93,3 +93,85 @@ fn an_editor_is_told_what_would_be_renamed() {
     assert_eq!(client.ask("textDocument/prepareRename", &at), Value::Null);
     client.end();
 }
+
+const HIERARCHY: &str = "module m {
+    interface Base { void open(); };
+    interface Desk extends Base { void close(); };
+    interface Till extends Desk { void pay(); };
+    interface Other extends Base { void wait(); };
+}
+";
+
+#[test]
+fn names_in_the_interface_hierarchy_are_refused() {
+    let mut client = Client::start(&[("m.idl", HIERARCHY)]);
+    client.open("m.idl", HIERARCHY);
+    for (needle, new, other) in [
+        ("close", "open", "`m.Base.open`"),
+        ("open", "pay", "`m.Till.pay`"),
+        ("open", "close", "`m.Desk.close`"),
+        ("pay", "close", "`m.Desk.close`"),
+        ("pay", "open", "`m.Base.open`"),
+        ("wait", "open", "`m.Base.open`"),
+    ] {
+        let mut params = client.at("m.idl", HIERARCHY, needle, 0);
+        params["newName"] = json!(new);
+        let (code, message) = client.refused("textDocument/rename", &params);
+        assert_eq!(code, -32803);
+        assert!(message.contains(other), "{needle} to {new}: {message}");
+    }
+    // Interfaces beside each other may have the same operation.
+    for (needle, new) in [("wait", "pay"), ("close", "wait"), ("pay", "Till")] {
+        let mut params = client.at("m.idl", HIERARCHY, needle, 0);
+        params["newName"] = json!(new);
+        let changes = client.ask("textDocument/rename", &params)["changes"].clone();
+        let text = edited(HIERARCHY, &changes[client.uri("m.idl")]);
+        assert!(tce_idl::compile_str(&text).model.is_some(), "{text}");
+    }
+    client.end();
+}
+
+/// The clash is in a file that contains neither name, and imports both.
+#[test]
+fn names_of_files_that_meet_elsewhere_are_refused() {
+    let one = "module m { interface Base { void first(); }; struct One { int n; }; }";
+    let two = "import one\nmodule m { struct Two { int n; }; }
+        module n { interface Derived extends m::Base { void second(); }; }";
+    let three = "import one\nmodule m { struct Drei { int n; }; }";
+    let both = "import two\nimport three\nmodule k { interface I { void i(); }; }";
+    let mut client = Client::start(&[
+        ("one.idl", one),
+        ("two.idl", two),
+        ("three.idl", three),
+        ("both.idl", both),
+    ]);
+    client.open("one.idl", one);
+    for (needle, new, other) in [
+        ("One", "Two", "`m.Two`"),
+        ("first", "second", "`n.Derived.second`"),
+    ] {
+        let mut params = client.at("one.idl", one, needle, 0);
+        params["newName"] = json!(new);
+        let (_, message) = client.refused("textDocument/rename", &params);
+        assert!(message.contains(other), "{needle} to {new}: {message}");
+    }
+    client.open("three.idl", three);
+    let mut params = client.at("three.idl", three, "Drei", 0);
+    params["newName"] = json!("Two");
+    let (_, message) = client.refused("textDocument/rename", &params);
+    assert!(message.contains("`m.Two`"), "{message}");
+    client.end();
+}
+
+/// A module that is renamed to another one would open it.
+#[test]
+fn what_no_longer_compiles_is_refused() {
+    let text = "module a { interface I { void f(); }; }\nmodule b { interface I { void f(); }; }";
+    let mut client = Client::start(&[("m.idl", text)]);
+    client.open("m.idl", text);
+    let mut params = client.at("m.idl", text, "a {", 0);
+    params["newName"] = json!("b");
+    let (_, message) = client.refused("textDocument/rename", &params);
+    assert!(message.contains("`b` already exists"), "{message}");
+    client.end();
+}
