@@ -40,8 +40,9 @@ pub struct GatewayCommand {
 
 const AFTER_HELP: &str = "\
 Properties can also be set in the environment: TCE_GATEWAY_MAX_CONNECTIONS=1000.
-SIGHUP reloads the file; SIGTERM waits for calls in flight and stops.
-Exit status: 0 stopped by a signal, 1 mistakes in the file or failed start, 2 wrong arguments.";
+SIGHUP reloads the file; SIGTERM waits for calls in flight and stops, a second one stops at once.
+Exit status: 0 stopped by a signal, 1 mistakes in the file or failed start, 2 wrong arguments,
+128 + N stopped at once by signal N.";
 
 impl GatewayCommand {
     /// Runs the command until it is done.
@@ -83,7 +84,10 @@ impl GatewayCommand {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(self.serve(Arc::new(loaded.services), &names, &overrides))
+        let result = runtime.block_on(self.serve(Arc::new(loaded.services), &names, &overrides));
+        // Does not wait for a host name lookup, which runs in a thread of its own.
+        runtime.shutdown_background();
+        result
     }
 
     /// The named servers, or the only one of the file. All of them if they are

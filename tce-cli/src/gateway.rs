@@ -13,9 +13,10 @@ Examples:
   tce gateway services.xml gwserver --set admin=127.0.0.1:9600 --print-config
 
 Environment variables set properties too: TCE_GATEWAY_MAX_CONNECTIONS=1000.
-SIGHUP reloads the file; SIGTERM stops the gateway after the calls in flight.
+SIGHUP reloads the file; SIGTERM stops the gateway after the calls in flight, a second
+one stops it at once.
 Exit status: 0 stopped by a signal, 1 the file has mistakes or the gateway can't start,
-2 the command line is wrong.")]
+2 the command line is wrong, 128 + N stopped at once by signal N.")]
 pub(crate) struct Args {
     #[command(flatten)]
     command: GatewayCommand,

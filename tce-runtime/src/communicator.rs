@@ -13,6 +13,7 @@ use crate::{
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
     shutdown::{ShutdownPhase, end},
+    termination::termination_signal,
     transport::{broker::Broker, memory::MemoryBroker},
 };
 
@@ -165,22 +166,13 @@ impl Communicator {
         end(&self.0.phase, timeout).await
     }
 
-    /// Waits for SIGTERM or Ctrl-C, then [shuts down](Communicator::shutdown).
+    /// Waits for SIGTERM or Ctrl-C, then [shuts down](Communicator::shutdown). A
+    /// second signal ends the program at once: [`termination_signal`].
     ///
     /// # Errors
     /// If the system refuses to install a signal handler.
     pub async fn wait_for_shutdown(&self, timeout: Duration) -> std::io::Result<bool> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                interrupted = tokio::signal::ctrl_c() => interrupted?,
-            }
-        }
-        #[cfg(not(unix))]
-        tokio::signal::ctrl_c().await?;
+        termination_signal().await?;
         Ok(self.shutdown(timeout).await)
     }
 

@@ -13,6 +13,8 @@ mod in_flight;
 
 mod shutdown;
 
+mod termination;
+
 mod busy_poll;
 
 pub mod config;
@@ -39,6 +41,7 @@ pub use connection::{
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use server::Adapter;
+pub use termination::termination_signal;
 pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 

@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use example_simple::test::ServerPrx;
@@ -61,8 +62,12 @@ impl Server {
     }
 
     fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        let status = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(status.success());
     }
 
@@ -167,4 +172,31 @@ fn without_a_server_the_client_fails_with_its_endpoint() {
     assert!(!output.status.success());
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("tcp://127.0.0.1:1"), "{message}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    for (first, second, status) in [("-INT", "-INT", 130), ("-INT", "-TERM", 143)] {
+        let mut server = Server::start(&["--endpoint", "tcp://127.0.0.1:0"]);
+        let communicator = Communicator::new();
+        let prx = ServerPrx::connect(&communicator, &server.endpoint)
+            .await
+            .unwrap();
+        let _slow = prx.timeout(100);
+        // Sent after the slow call: its answer shows that the slow call has arrived.
+        prx.echo("second").await.unwrap();
+        server.signal(first);
+        // What `timeout` does: the same signal to the process and to its group.
+        server.signal(first);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            server.process.try_wait().unwrap(),
+            None,
+            "the call has time"
+        );
+        let start = Instant::now();
+        server.signal(second);
+        assert_eq!(server.process.wait().unwrap().code(), Some(status));
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
 }

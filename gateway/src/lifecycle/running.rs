@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
@@ -14,6 +15,7 @@ use tce_runtime::{
     Adapter, BusyPoll, Communicator, MemoryBroker, RpcError,
     config::{Endpoint as EndpointAddress, LoadedTls, TlsError},
     forwarding::MessageHandler,
+    termination_signal,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -385,27 +387,35 @@ impl RunningGateway {
         communicators
     }
 
-    /// Serves until SIGTERM or Ctrl-C, then [shuts down](Self::shutdown). Reloads
-    /// the file on SIGHUP, and with the property `watch` when it has changed.
+    /// Serves until SIGTERM or Ctrl-C, then [shuts down](Self::shutdown); a second
+    /// signal ends the program at once ([`termination_signal`]). Reloads the file on
+    /// SIGHUP, and with the property `watch` when it has changed.
     ///
     /// # Errors
     /// The system does not deliver signals to the program.
     pub async fn wait_for_shutdown(&self) -> io::Result<bool> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         let is_watched = self.context.properties.watch;
         let mut seen = self.loaded_versions.clone();
+        let mut terminated = pin!(termination_signal());
         loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload_or_log().await,
-                () = changed(|| self.watched_files(), &mut seen), if is_watched => {
-                    self.reload_or_log().await;
+            // Ended by the signal too: a reload may wait for a broker.
+            let reloading = async {
+                tokio::select! {
+                    _ = hang_up.recv() => {}
+                    () = changed(|| self.watched_files(), &mut seen), if is_watched => {}
                 }
+                self.reload_or_log().await;
+            };
+            tokio::select! {
+                result = &mut terminated => {
+                    result?;
+                    break;
+                }
+                () = reloading => {}
             }
         }
+        tracing::info!("shutting down; a second signal ends the gateway at once");
         Ok(self.shutdown().await)
     }
 

@@ -134,7 +134,9 @@ impl Args {
         };
         if !listen.is_empty() {
             writeln!(console.err, "listening for calls; press Ctrl-C to stop")?;
-            tokio::signal::ctrl_c().await?;
+            let stopped = tce_runtime::termination_signal().await;
+            stopped
+                .map_err(|error| CallError::Failed(format!("can't wait for Ctrl-C: {error}")))?;
         }
         Ok(code)
     }

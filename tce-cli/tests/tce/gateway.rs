@@ -3,10 +3,11 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use super::{command, folder, ran, tce, tce_in};
+use super::{command, folder, ran, servers, tce, tce_in};
 
 /// A file of the examples.
 fn example(name: &str) -> PathBuf {
@@ -90,27 +91,90 @@ fn mistakes_are_reported_with_their_lines() {
     }
 }
 
+/// A gateway on a free port, in front of a server at `server_port`.
+struct RunningGateway {
+    process: Child,
+    port: String,
+    _folder: tempfile::TempDir,
+}
+
+impl RunningGateway {
+    fn start(server_port: &str, args: &[&str]) -> Self {
+        let text = std::fs::read_to_string(example("cluster/services-direct.xml")).unwrap();
+        let text = text
+            .replace("localhost", "127.0.0.1")
+            .replace("12002", "0")
+            .replace("12003", server_port);
+        let folder = folder(&[("services.xml", &text)]);
+        let mut process = command()
+            .args(["gateway", "services.xml", "gwserver"])
+            .args(args)
+            .current_dir(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let port = log.find_map(|line| {
+            let line = line.unwrap();
+            let (_, port) = line.split_once("accepting clients endpoint=tcp://127.0.0.1:")?;
+            Some(port.to_owned())
+        });
+        // Read to its end, so that the gateway can write.
+        std::thread::spawn(move || log.for_each(drop));
+        Self {
+            process,
+            port: port.unwrap(),
+            _folder: folder,
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let killed = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(killed.success());
+    }
+}
+
+impl Drop for RunningGateway {
+    fn drop(&mut self) {
+        // Fails if it has ended already, as it has when the test passes.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn it_serves_clients_until_sigterm() {
-    let text = std::fs::read_to_string(example("cluster/services-direct.xml")).unwrap();
-    let text = text.replace("localhost", "127.0.0.1").replace("12002", "0");
-    let folder = folder(&[("services.xml", &text)]);
-    let mut gateway = command()
-        .args(["gateway", "services.xml", "gwserver"])
-        .current_dir(folder.path())
-        .stderr(Stdio::piped())
+    let mut gateway = RunningGateway::start("12003", &[]);
+    tce(&["ping", "--host", "127.0.0.1", "--port", &gateway.port]).exits(0);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.process.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_it_at_once() {
+    let (_adapter, server) = servers::simple().await;
+    let (_, server_port) = server.rsplit_once(':').unwrap();
+    let mut gateway = RunningGateway::start(server_port, &["--set", "shutdown_time=60"]);
+    let endpoint = format!("tcp://127.0.0.1:{}", gateway.port);
+    let idl = format!("{}/../tests/idl/test.idl", env!("CARGO_MANIFEST_DIR"));
+    let call = ["call", &endpoint, "--idl", &idl, "--timeout", "100s"];
+    let mut calling = command()
+        .args(call)
+        .args(["Server.timeout", "100"])
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut log = BufReader::new(gateway.stderr.take().unwrap()).lines();
-    let serves = log.find_map(|line| {
-        let line = line.unwrap();
-        let (_, port) = line.split_once("accepting clients endpoint=tcp://127.0.0.1:")?;
-        Some(port.to_owned())
-    });
-    tce(&["ping", "--host", "127.0.0.1", "--port", &serves.unwrap()]).exits(0);
-
-    let id = gateway.id().to_string();
-    let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-    assert!(killed.success());
-    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    // Also brings the first call there.
+    std::thread::sleep(Duration::from_secs(1));
+    tce(&[&call[..], &["Server.echo", "x"]].concat()).exits(0);
+    gateway.signal("-INT");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(gateway.process.try_wait().unwrap(), None, "it drains");
+    let start = Instant::now();
+    gateway.signal("-TERM");
+    assert_eq!(gateway.process.wait().unwrap().code(), Some(143));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    calling.kill().unwrap();
+    calling.wait().unwrap();
 }

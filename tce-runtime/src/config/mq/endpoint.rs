@@ -7,7 +7,7 @@ use super::{
     yaml::{YamlMap, YamlNode},
 };
 use crate::config::{
-    host::{join_host_port, parse_host},
+    host,
     problem::{ProblemReport, quoted},
 };
 
@@ -61,7 +61,7 @@ impl MqEndpoint {
     #[cfg(feature = "amqp")]
     pub(crate) fn broker(&self) -> String {
         let name = &self.name;
-        let address = join_host_port(&self.host, self.port);
+        let address = host::join_host_port(&self.host, self.port);
         match name.starts_with(REPLY_QUEUE_PREFIX) {
             true => format!("the broker at {address}"),
             false => format!("the broker at {address} (endpoint `{name}`)"),
@@ -180,7 +180,7 @@ impl<'a> EndpointFields<'a> {
     fn host(&self, report: &mut ProblemReport) -> Option<String> {
         let allowed = "a host name or an address, for example localhost, and the port in `port`";
         self.parsed("host", allowed, report, |text| {
-            parse_host(text).ok().map(str::to_owned)
+            host::parse_host(text).ok().map(str::to_owned)
         })
     }
 
