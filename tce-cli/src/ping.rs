@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
 /// Why the server did not answer, and what to do.
 struct PingError {
     reason: String,
-    advice: &'static str,
+    advice: String,
 }
 
 /// Connects, and measures one call.
@@ -114,7 +114,7 @@ async fn ping(endpoint: &str) -> Result<Duration, PingError> {
     let start = Instant::now();
     let answered = proxy.ping().await;
     let time = start.elapsed();
-    answered.map_err(|error| no_answer(&error, close_reason.get()))?;
+    answered.map_err(|error| no_answer(endpoint, &error, close_reason.get()))?;
     Ok(time)
 }
 
@@ -140,31 +140,38 @@ fn no_connection(error: &RpcError) -> PingError {
     };
     PingError {
         reason: format!("{what} ({})", error.text()),
-        advice,
+        advice: advice.to_owned(),
     }
 }
 
-fn no_answer(error: &RpcError, close_reason: Option<&String>) -> PingError {
+fn no_answer(endpoint: &str, error: &RpcError, close_reason: Option<&String>) -> PingError {
     let text = close_reason.map_or(error.text(), String::as_str);
-    match error.code() {
-        ErrorCode::Timeout => PingError {
-            reason: format!("the peer accepts the connection but does not answer ({text})"),
-            advice: "check that the port belongs to a tcp:// endpoint and that the server is not blocked",
-        },
-        ErrorCode::ConnectionLost => PingError {
-            reason: format!("the peer does not speak TCE ({text})"),
-            advice: "check that the port belongs to a tcp:// endpoint, not to ssl:// or ws://",
-        },
-        ErrorCode::InterfaceNotFound => PingError {
-            reason: format!(
-                "the server speaks TCE but does not use tce-runtime, and has no built-in ping operation ({})",
+    let (reason, advice) = match error.code() {
+        // Original TCE servers in Python never answer calls of an interface that they do not have.
+        ErrorCode::Timeout => (
+            format!("the peer accepts the connection but does not answer ({text})"),
+            format!(
+                "check that the port belongs to a tcp:// endpoint and that the server is not \
+                 blocked; an older TCE program answers no ping: call one of its own operations, \
+                 `tce call {endpoint} OPERATION --idl FILE`"
+            ),
+        ),
+        ErrorCode::ConnectionLost => (
+            format!("the peer does not speak TCE ({text})"),
+            "check that the port belongs to a tcp:// endpoint, not to ssl:// or ws://".to_owned(),
+        ),
+        ErrorCode::InterfaceNotFound => (
+            format!(
+                "the server speaks TCE but does not use tce-runtime, and has no built-in ping \
+                 operation ({})",
                 error.code()
             ),
-            advice: "the server is reachable; call one of its own operations to check it",
-        },
-        _ => PingError {
-            reason: error.to_string(),
-            advice: error.advice(),
-        },
-    }
+            format!(
+                "the server is reachable; call one of its own operations to check it, \
+                 `tce call {endpoint} OPERATION --idl FILE`"
+            ),
+        ),
+        _ => (error.to_string(), error.advice().to_owned()),
+    };
+    PingError { reason, advice }
 }

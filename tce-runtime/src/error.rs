@@ -107,7 +107,7 @@ impl ErrorCode {
                 "compile both sides from the same .idl"
             }
             Self::InterfaceNotFound => {
-                "check that the servant is added to the adapter and that both sides are compiled from the same .idl"
+                "check that the servant is added to the adapter and that both sides are compiled from the same .idl; an older TCE server needs a servant of the base interface, too, for inherited operations"
             }
             Self::RemoteMethodException => "read the server's log",
             Self::ConnectUnreachable => "check the host name and the network",

@@ -9,7 +9,7 @@ mod data;
 mod listen;
 mod repeat;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use tce_idl::model::Model;
 use tce_runtime::{
@@ -121,7 +121,7 @@ impl Args {
         };
         let models = match from_files {
             Some(models) => models,
-            None => request_models(&proxy).await?,
+            None => request_models(&proxy, self.connect.timeout).await?,
         };
         let Selection { target, listen } = self.selection(&models)?;
         for interface in &listen {
@@ -282,15 +282,35 @@ impl Args {
             }
             Err(error) => {
                 writeln!(console.err, "error: {}", with_advice(&error))?;
+                if let (ErrorCode::Timeout | ErrorCode::InterfaceNotFound, Some(base)) =
+                    (error.code(), &target.inherited_from)
+                {
+                    writeln!(
+                        console.err,
+                        "The operation is inherited: an older TCE server answers it only with a \
+                         servant of {base}"
+                    )?;
+                }
                 Ok(false)
             }
         }
     }
 }
 
+/// How long a server may take to describe its interfaces. Original TCE servers in Python never answer
+/// calls of an interface that they do not have.
+const DESCRIBE_TIME: Duration = Duration::from_secs(3);
+
 /// Asks the server for the IDL of its interfaces.
-async fn request_models(proxy: &Proxy) -> Result<Vec<Model>, CallError> {
-    let texts = proxy.describe().await.map_err(|error| match error.code() {
+async fn request_models(proxy: &Proxy, limit: Duration) -> Result<Vec<Model>, CallError> {
+    let limit = limit.min(DESCRIBE_TIME);
+    let described = proxy.with_timeout(limit).describe().await;
+    let texts = described.map_err(|error| match error.code() {
+        ErrorCode::Timeout => CallError::Failed(format!(
+            "the server does not say within {} which interfaces it has: it may be an older TCE \
+             program, which does not answer this; name its IDL file with --idl",
+            humantime::format_duration(limit)
+        )),
         ErrorCode::InterfaceNotFound => CallError::usage(
             "the server does not describe its interfaces: name its IDL file with --idl",
         ),

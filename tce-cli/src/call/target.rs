@@ -15,6 +15,8 @@ pub(super) struct CallTarget<'m> {
     pub(super) signature: String,
     pub(super) parameters: &'m [Parameter],
     pub(super) returns: Option<Type>,
+    /// The interface that declares the operation, if the named one inherits it.
+    pub(super) inherited_from: Option<String>,
     /// Name and indices on the wire.
     pub(super) operation: wire::Operation,
 }
@@ -137,9 +139,13 @@ pub(super) fn find_operation<'m>(
             }
         }
     }
-    let Candidate { name, item, .. } = select("operation", name, candidates)?;
-    let (declaring, operation) = item;
-    Ok(call_target(declaring.model, declaring.id, operation, &name))
+    let selected = select("operation", name, candidates)?;
+    let (declaring, operation) = selected.item;
+    let is_inherited = selected.name != selected.declaration;
+    Ok(CallTarget {
+        inherited_from: is_inherited.then(|| declaring.name()),
+        ..call_target(declaring.model, declaring.id, operation, &selected.name)
+    })
 }
 
 /// The operation `full_name`, which `owner` declares.
@@ -157,6 +163,7 @@ fn call_target<'m>(
         signature: model.signature(operation, interface.module),
         parameters: &operation.parameters,
         returns: operation.returns,
+        inherited_from: None,
         // An inherited operation keeps the indices of its base.
         operation: wire::Operation::new(name, interface.index, operation.index),
     }

@@ -16,7 +16,7 @@ mod mq;
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub(crate) use mq::REPLY_QUEUE_PREFIX;
-pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType};
+pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType, is_zeromq};
 #[doc(hidden)]
 pub use options::LoadedTls;
 pub(crate) use options::SharedOptions;

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use tce_runtime::config::{Address, MqEndpoint, TlsConfig, problem::quoted};
+use tce_runtime::config::{Address, MqEndpoint, TlsConfig, is_zeromq, problem::quoted};
 
 use super::xml::{Reporter, XmlAttribute, XmlElement};
 use crate::config::{
@@ -213,7 +213,11 @@ impl<'a> EndpointAttributes<'a> {
         let mut types = TYPES.iter();
         let found = types.find(|(name, _)| name.eq_ignore_ascii_case(text));
         if found.is_none() {
-            let mut hint = reporter.suggest(text, TYPES.map(|(name, _)| name));
+            let mut hint = match is_zeromq(text) {
+                true => ": ZeroMQ is not supported; write qpid, and use a broker such as RabbitMQ"
+                    .to_owned(),
+                false => reporter.suggest(text, TYPES.map(|(name, _)| name)),
+            };
             if hint.is_empty() {
                 hint = "; write socket, websocket or qpid".to_owned();
             }

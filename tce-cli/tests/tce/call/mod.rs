@@ -7,6 +7,7 @@ mod values;
 use std::{
     io::{BufRead, BufReader, Write},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use tce_runtime::{Adapter, Communicator, config::Options};
@@ -330,6 +331,20 @@ async fn wrong_options_are_usage_errors() {
         .complains("error: the IDL has errors");
 }
 
+#[test]
+fn a_server_that_does_not_describe_itself_is_given_up_early() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", silent.local_addr().unwrap());
+    let start = Instant::now();
+    for args in [&["echo", "a"][..], &[]] {
+        call(&endpoint, args)
+            .exits(1)
+            .complains("it may be an older TCE program")
+            .complains("name its IDL file with --idl");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_and_no_interfaces_are_reported() {
     let adapter = Adapter::listen(&Communicator::new(), "tcp://127.0.0.1:0")
@@ -345,6 +360,10 @@ async fn no_server_and_no_interfaces_are_reported() {
         .exits(1)
         .complains("test::Server::echo: INTERFACE_NOTFOUND")
         .complains("Try this: check that the servant is added to the adapter");
+    let inherited = ["Server.datetime", "--idl", &idl("test.idl")];
+    call(&endpoint, &inherited)
+        .exits(1)
+        .complains("an older TCE server answers it only with a servant of test.BaseServer");
     adapter.add_servant(ServerServant::new(SimpleServer::default()));
     assert_eq!(call(&endpoint, &["echo", "a"]).exits(0).out, "\"Yah! a\"\n");
     call("tcp://127.0.0.1:1", &["echo", "a"])

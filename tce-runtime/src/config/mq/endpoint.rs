@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     address::Address,
-    yaml::{YamlMap, YamlNode},
+    yaml::{YamlMap, YamlNode, YamlValue},
 };
 use crate::config::{
     host,
@@ -86,6 +86,16 @@ impl fmt::Debug for MqEndpoint {
             .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the `type` of an endpoint is the message library without a broker, for
+/// which `mq` would be the nearest known one.
+#[doc(hidden)]
+pub fn is_zeromq(type_name: &str) -> bool {
+    let names = ["zmq", "0mq", "zeromq", "omq"];
+    names
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(type_name))
 }
 
 /// The maps that define or override one endpoint; of a key in several of them
@@ -187,7 +197,13 @@ impl<'a> EndpointFields<'a> {
     /// Every type uses AMQP 0-9-1; the value makes no difference.
     fn check_type(&self, report: &mut ProblemReport) {
         let known = ["qpid", "mq", "amqp"];
-        let allowed = "qpid, mq or amqp";
+        let node = self.get("type");
+        let allowed = match node.map(|node| &node.value) {
+            Some(YamlValue::Text(text)) if is_zeromq(text) => {
+                "qpid, and use a broker such as RabbitMQ: ZeroMQ is not supported"
+            }
+            _ => "qpid, mq or amqp",
+        };
         self.parsed("type", allowed, report, |text| {
             known.iter().find(|known| known.eq_ignore_ascii_case(text))
         });

@@ -13,5 +13,5 @@ mod config_yml;
 
 pub use address::{Address, AddressError, NodeType};
 pub use config_yml::MqConfig;
-pub use endpoint::MqEndpoint;
 pub(crate) use endpoint::REPLY_QUEUE_PREFIX;
+pub use endpoint::{MqEndpoint, is_zeromq};
