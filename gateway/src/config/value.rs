@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration}
 use jsonwebtoken::Algorithm;
 use tce_runtime::{
     BusyPoll,
-    config::{Options, problem::quoted},
+    config::{Options, WebOrigin, problem::quoted},
 };
 
 use super::endpoint::{ANY_HOST, EndpointId, HostPort, ServiceEndpoint};
@@ -390,17 +390,13 @@ impl PropertyValue for LogFilter {
     }
 }
 
-/// The sites whose pages may connect, as browsers send them in `Origin`: scheme,
-/// host, and the port unless it is the scheme's default. An empty list allows
-/// all sites.
+/// The sites whose pages may connect: scheme, host, and the port unless it is the
+/// scheme's default. An empty list allows all sites.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sites(pub Vec<String>);
 
 fn site(text: &str) -> Option<String> {
-    let (scheme, host) = text.split_once("://")?;
-    let stray = |c: char| matches!(c, '/' | '*') || c.is_whitespace();
-    let is_valid = !scheme.is_empty() && !host.is_empty() && !host.contains(stray);
-    is_valid.then(|| text.to_owned())
+    WebOrigin::parse(text).map(|_| text.to_owned())
 }
 
 impl PropertyValue for Sites {

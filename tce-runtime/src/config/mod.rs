@@ -4,6 +4,9 @@ pub mod host;
 
 mod endpoint;
 
+#[cfg(feature = "websocket")]
+mod origin;
+
 mod tls;
 
 mod options;
@@ -21,5 +24,7 @@ pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType, is_zeromq};
 pub use options::LoadedTls;
 pub(crate) use options::SharedOptions;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
+#[cfg(feature = "websocket")]
+pub use origin::WebOrigin;
 pub(crate) use tls::server_name;
 pub use tls::{TlsConfig, TlsError};

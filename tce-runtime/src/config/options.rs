@@ -69,9 +69,10 @@ impl Default for ConnectionLimits {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebSocketOptions {
-    /// The sites whose pages may connect, as a browser sends them in `Origin`:
-    /// scheme, host, and a port other than the scheme's default
-    /// (`https://chat.example.org`). Default: empty, which accepts every page.
+    /// The sites whose pages may connect: scheme, host, and the port unless it is
+    /// the scheme's default (`https://chat.example.org`). A host may be in Unicode
+    /// or in Punycode. `null` is for pages without a site. Default: empty, which
+    /// accepts every page.
     ///
     /// Set it wherever a visitor's network or cookies give access: a page of any
     /// other site connects with both. Connections without `Origin` are always

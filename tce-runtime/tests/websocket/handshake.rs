@@ -135,7 +135,15 @@ async fn an_oversized_request_head_is_answered_with_431() {
 
 #[tokio::test]
 async fn only_pages_of_listed_origins_may_connect() {
-    let origins = vec!["https://chat.example.org".to_owned(), "null".to_owned()];
+    let origins = [
+        "https://chat.example.org",
+        "null",
+        "https://Port.example:443",
+        "http://slash.example:80/",
+        "https://dot.example.",
+        "https://münchen.example",
+    ];
+    let origins = origins.map(str::to_owned).to_vec();
     let options = Options {
         websocket: WebSocketOptions { origins },
         ..Options::default()
@@ -145,6 +153,12 @@ async fn only_pages_of_listed_origins_may_connect() {
         ("Origin: https://chat.example.org\r\n", 101),
         ("Origin: HTTPS://Chat.Example.org\r\n", 101),
         ("Origin: null\r\n", 101),
+        ("Origin: https://port.example\r\n", 101),
+        ("Origin: http://slash.example\r\n", 101),
+        ("Origin: https://dot.example\r\n", 101),
+        ("Origin: https://xn--mnchen-3ya.example\r\n", 101),
+        ("Origin: http://port.example\r\n", 403),
+        ("Origin: https://slash.example\r\n", 403),
         ("", 101),
         ("Origin: http://chat.example.org\r\n", 403),
         ("Origin: https://chat.example.org.evil.org\r\n", 403),

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    config::{ConnectionLimits, Endpoint, Options},
+    config::{ConnectionLimits, Endpoint, Options, WebOrigin},
     wire::Limits,
 };
 
@@ -36,9 +36,40 @@ page with `new WebSocket(…)` and `binaryType = \"arraybuffer\"`.
 #[derive(Debug)]
 pub(crate) struct UpgradePolicy {
     path: String,
-    origins: Vec<String>,
+    origins: Vec<AllowedOrigin>,
     limits: Limits,
     connection: ConnectionLimits,
+}
+
+/// An entry of `WebSocketOptions::origins`.
+#[derive(Debug)]
+enum AllowedOrigin {
+    Site(WebOrigin),
+    /// `null`, which browsers send for a page without a site.
+    Text(String),
+}
+
+impl AllowedOrigin {
+    fn new(text: &str) -> Self {
+        WebOrigin::parse(text).map_or_else(
+            || {
+                if text != "null" {
+                    tracing::warn!(origin = text, "no page can have this origin");
+                }
+                Self::Text(text.to_owned())
+            },
+            Self::Site,
+        )
+    }
+
+    /// Whether the entry allows the origin of a request, given as text and, if it
+    /// names one, as site.
+    fn includes(&self, text: &str, site: Option<&WebOrigin>) -> bool {
+        match self {
+            Self::Site(allowed) => site == Some(allowed),
+            Self::Text(allowed) => allowed.eq_ignore_ascii_case(text),
+        }
+    }
 }
 
 /// Why a client is not accepted.
@@ -100,9 +131,13 @@ fn head_too_large() -> UpgradeRefusal {
 
 impl UpgradePolicy {
     pub(crate) fn new(endpoint: &Endpoint, options: &Options) -> Self {
+        let origins = &options.websocket.origins;
         Self {
             path: endpoint.path.clone(),
-            origins: options.websocket.origins.clone(),
+            origins: origins
+                .iter()
+                .map(|text| AllowedOrigin::new(text))
+                .collect(),
             limits: options.limits,
             connection: options.connection,
         }
@@ -171,8 +206,10 @@ impl UpgradePolicy {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
         self.origins.is_empty()
             || origins.all(|origin| {
-                let mut known = self.origins.iter();
-                known.any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+                let text = origin.to_str().unwrap_or_default();
+                let site = WebOrigin::parse(text);
+                let mut allowed = self.origins.iter();
+                allowed.any(|allowed| allowed.includes(text, site.as_ref()))
             })
     }
 }
