@@ -197,6 +197,18 @@ async fn an_adapter_with_a_path_refuses_other_paths() {
 }
 
 #[tokio::test]
+async fn a_path_is_the_same_in_unicode_and_encoded() {
+    let server = serve_at("ws://127.0.0.1:0/café/é", Options::default()).await;
+    let asked = request("/caf%C3%A9/%C3%A9", "");
+    assert_eq!(status(&server, asked.as_bytes()).await, 101);
+    assert_eq!(
+        status(&server, request("/cafe/e", "").as_bytes()).await,
+        404
+    );
+    works(&server.proxy().await).await;
+}
+
+#[tokio::test]
 async fn a_request_may_arrive_byte_by_byte_or_together_with_a_call() {
     let server = ws_server().await;
     let mut raw = Raw::connect(server.endpoint()).await;

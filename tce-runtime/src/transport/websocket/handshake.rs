@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{
     },
     http::{StatusCode, header},
 };
+use url::Url;
 
 use crate::{
     config::{ConnectionLimits, Endpoint, Options, WebOrigin},
@@ -133,7 +134,7 @@ impl UpgradePolicy {
     pub(crate) fn new(endpoint: &Endpoint, options: &Options) -> Self {
         let origins = &options.websocket.origins;
         Self {
-            path: endpoint.path.clone(),
+            path: encoded_path(&endpoint.path),
             origins: origins
                 .iter()
                 .map(|text| AllowedOrigin::new(text))
@@ -211,6 +212,16 @@ impl UpgradePolicy {
                 let mut allowed = self.origins.iter();
                 allowed.any(|allowed| allowed.includes(text, site.as_ref()))
             })
+    }
+}
+
+/// The path of an endpoint as it is sent: characters outside of ASCII are encoded.
+pub(super) fn encoded_path(path: &str) -> String {
+    // The host makes it a URL, which has the path `/` where the endpoint has none.
+    let url = Url::parse(&format!("ws://host{path}"));
+    match url {
+        Ok(url) if !path.is_empty() => url.path().to_owned(),
+        _ => path.to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_tungstenite::{
     },
 };
 
+use handshake::encoded_path;
 use watched::Watched;
 
 use super::ByteStream;
@@ -66,6 +67,7 @@ where
 {
     let url = Endpoint {
         compress: false,
+        path: encoded_path(&endpoint.path),
         ..endpoint.clone()
     };
     let config = config(&options.limits);
