@@ -158,6 +158,12 @@ properties! {
     /// The maximum number of twoway calls of a connection that wait for their
     /// RETURN. At the limit the gateway stops reading from the connection.
     max_calls_in_flight: usize = 1024;
+    /// The maximum number of twoway calls that wait for their RETURN at one
+    /// server or queue. Each user, or without a login each address, may have as
+    /// many as an eighth of those that are left; one that has more is read no
+    /// further. Set it to what the servers serve at once, divided by the number
+    /// of gateways at a queue.
+    max_calls_per_upstream: usize = 2048;
     /// Time within which a connection must send its first message, in seconds;
     /// then it is closed. Applies only with `userid_check`.
     first_message_time: Option<Duration> = Some(secs(30));

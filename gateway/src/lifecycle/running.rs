@@ -124,8 +124,9 @@ impl RunningGateway {
         mut upstreams: Upstreams,
     ) -> Result<(), GatewayError> {
         let keys = &self.context.endpoint_keys;
+        let max_calls = self.context.properties.max_calls_per_upstream;
         for (name, queue) in queues.connect().await? {
-            let upstream = Upstream::new(&name, UpstreamKind::Queue(queue));
+            let upstream = Upstream::new(&name, UpstreamKind::Queue(queue), max_calls);
             upstreams.insert(keys.key(&name), upstream);
         }
         let mut opened = Vec::new();
@@ -134,7 +135,7 @@ impl RunningGateway {
             let key = keys.key(&endpoint.name);
             if upstreams.get(key).is_none() {
                 let direct = UpstreamKind::Direct(self.connect(endpoint)?);
-                let upstream = Upstream::new(&endpoint.name, direct);
+                let upstream = Upstream::new(&endpoint.name, direct, max_calls);
                 upstreams.insert(key, Arc::clone(&upstream));
                 opened.push((key, upstream));
             }
@@ -163,6 +164,7 @@ impl RunningGateway {
             endpoint: &endpoint.name,
             addresses: addresses.collect(),
             servants: &context.servants,
+            max_calls: properties.max_calls_per_upstream,
             ping_interval: properties.upstream_ping_interval,
         };
         Ok(DirectUpstream::connect(communicator, options, |health| {
@@ -553,6 +555,7 @@ async fn maintain(context: Arc<SessionContext>) {
             return;
         }
         let now = Instant::now();
+        context.client_calls.expire(now);
         context
             .registry
             .for_each(|session| session.check_times(now));

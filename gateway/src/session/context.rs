@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tce_runtime::Servant;
 use tokio::sync::watch;
 
-use super::registry::SessionRegistry;
+use super::{client_calls::ClientCalls, registry::SessionRegistry};
 use crate::{
     auth::{AuthGuard, UserEvents},
     config::{Properties, ServerConfig, Services},
@@ -69,6 +69,7 @@ pub(crate) struct SessionContext {
     pub(crate) endpoint_keys: EndpointKeys,
     pub(crate) routes: ArcSwap<ActiveRoutes>,
     pub(crate) registry: SessionRegistry,
+    pub(crate) client_calls: ClientCalls,
     pub(crate) address_limit: PerAddressLimit,
     /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
@@ -106,6 +107,7 @@ impl SessionContext {
             endpoint_keys,
             routes: ArcSwap::from_pointee(routes),
             registry: SessionRegistry::new(properties.second_login),
+            client_calls: ClientCalls::default(),
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
             properties,
             authenticator,

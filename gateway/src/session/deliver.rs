@@ -64,7 +64,10 @@ impl UpstreamHandler {
         }
         match self.session(&raw) {
             Some(session) => session.deliver_return(message),
-            None => self.context.dropped.count("user_gone"),
+            None => {
+                self.context.client_calls.returned(raw.header.sequence);
+                self.context.dropped.count("user_gone");
+            }
         }
         Disposition::Handled
     }
@@ -137,6 +140,7 @@ impl MessageHandler for UpstreamHandler {
             server = connection.peer(),
             "a server has been disconnected: {reason}"
         );
+        self.context.client_calls.lost(upstream);
         self.context.registry.for_each(|session| {
             session.fail_calls(ErrorCode::ConnectionLost, SERVER_DISCONNECTED, |call| {
                 call.upstream == Some(upstream)
@@ -150,6 +154,7 @@ impl Session {
     fn deliver_return(&self, message: &mut InboundMessage<'_>) {
         let returned = message.message().header;
         let Some(call) = self.take_call(returned.sequence) else {
+            self.context.client_calls.returned(returned.sequence);
             return self.context.dropped.count("late_return");
         };
         let time = message.read_at().saturating_duration_since(call.since);

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use tce_runtime::{
@@ -20,6 +21,10 @@ use crate::{
 
 /// The operation `ping` of the built-in interface.
 const PING: u16 = 0;
+
+/// How often a session that has its share of an upstream checks whether the
+/// share has grown. Its own RETURNs are notified.
+const SHARE_CHECK: Duration = Duration::from_millis(50);
 
 /// The keys of an extra that clients can't set: the gateway sets them, or reads
 /// them itself.
@@ -90,9 +95,19 @@ impl MessageHandler for Session {
 
     fn disconnected(&self, _connection: &Connection, reason: &str) {
         tracing::debug!(session = self.number, address = %self.address, "a client has disconnected: {reason}");
-        let lost = self.state.lock().calls.take_where(|_| true);
-        for call in &lost {
+        let (lost, owner) = {
+            let mut state = self.state.lock();
+            self.set_limited(&mut state, None);
+            let lost = state.calls.take_where(|_| true);
+            (lost, self.call_owner(&state.login))
+        };
+        for (_, call) in &lost {
             call.metrics.count_failure(ErrorCode::ConnectionLost);
+        }
+        if !lost.is_empty() {
+            // Time for the servers to answer as if the client still waited.
+            let until = Instant::now() + self.context.properties.call_time;
+            self.context.client_calls.abandon(&owner, lost, until);
         }
         self.log_out();
         self.context.registry.remove(self);
@@ -114,16 +129,17 @@ impl MessageHandler for Session {
             }
             let changed = self.changed.notified();
             let free_at = {
-                let state = self.state.lock();
-                let has_capacity = state.calls.len() < self.context.properties.max_calls_in_flight;
-                (has_capacity && state.deferred == 0).then(|| state.rate.free_at())
+                let mut state = self.state.lock();
+                let is_limited = self.is_limited(&mut state);
+                (!is_limited && state.deferred == 0).then(|| state.rate.free_at())
             };
             match free_at {
                 Some(at) => {
                     tokio::time::sleep_until(at.into()).await;
                     self.is_paused.store(false, Ordering::Release);
                 }
-                None => changed.await,
+                // The calls of other sessions that end are not notified.
+                None => drop(timeout(SHARE_CHECK, changed).await),
             }
         })
     }
@@ -151,10 +167,13 @@ impl Session {
             return false;
         }
         let expected = upstream.next_id(self.number, || self.state.lock().calls.len() == 0);
-        let header = self.enter_call(message, route, expected);
+        let header = self.enter_call(message, route, upstream, expected);
         match self.send(message, route, upstream, header, user) {
             Ok(Some(id)) if expected != Some(id) && !header.calltype.is_oneway() => {
-                self.state.lock().calls.set_upstream(header.sequence, id);
+                let permit = upstream.load(Some(id)).begin();
+                let mut state = self.state.lock();
+                state.calls.set_upstream(header.sequence, id, permit);
+                drop(state);
                 if upstream.has_lost(id) {
                     // It may have disconnected before the call named it.
                     self.fail_call(
@@ -187,23 +206,26 @@ impl Session {
         &self,
         message: &InboundMessage<'_>,
         route: &Route,
-        upstream: Option<UpstreamId>,
+        upstream: &Upstream,
+        server: Option<UpstreamId>,
     ) -> Header {
         let client_header = message.message().header;
         let mut header = client_header;
         header.call_id |= ROUTED;
         if !header.calltype.is_oneway() {
             header.sequence = self.context.next_sequence();
+            let load = upstream.load(server);
             let call = ForwardedCall {
                 header: client_header,
                 since: message.read_at(),
-                upstream,
+                upstream: server,
+                permit: load.begin(),
                 metrics: Arc::clone(route.metrics()),
             };
             let mut state = self.state.lock();
             state.calls.insert(header.sequence, call);
-            if state.calls.len() >= self.context.properties.max_calls_in_flight {
-                self.is_paused.store(true, Ordering::Release);
+            if !self.may_add_call(&state, load) {
+                self.limit(&mut state, load);
             }
         }
         header

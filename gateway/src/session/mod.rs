@@ -3,6 +3,7 @@
 //! `Session` and `SessionRegistry` name each other: the registry holds the
 //! sessions, and a session enters and leaves it through its context.
 
+mod client_calls;
 mod context;
 mod registry;
 
@@ -33,10 +34,12 @@ use tokio::sync::Notify;
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
 pub(crate) use deliver::UpstreamHandler;
 
+use client_calls::CallOwner;
+
 use crate::{
     metrics::{self, RouteMetrics, TrafficTotals},
     routing::EndpointKey,
-    upstream::UpstreamId,
+    upstream::{CallPermit, UpstreamId, UpstreamLoad},
 };
 
 /// The session of one client connection.
@@ -80,11 +83,20 @@ struct SessionState {
     /// Set while a deferred message is handled, which was counted before.
     is_resuming: bool,
     calls: ForwardedCalls,
+    /// Set while the session is paused because it may add no call.
+    limited: Option<LimitedSession>,
     rate: RateLimiter,
     /// When the last message was read, or the connection was accepted.
     last_read_at: Instant,
     /// When the login is no longer valid.
     login_ends_at: Option<Instant>,
+}
+
+/// Why a session may add no call.
+struct LimitedSession {
+    by: Arc<UpstreamLoad>,
+    /// The calls that are counted for the client meanwhile.
+    counted: usize,
 }
 
 /// How far the login of a connection is.
@@ -129,6 +141,7 @@ impl Session {
             deferred: 0,
             is_resuming: false,
             calls: ForwardedCalls::default(),
+            limited: None,
             rate: RateLimiter::new(context.properties.max_frames_per_second),
             last_read_at: Instant::now(),
             login_ends_at: None,
@@ -158,6 +171,61 @@ impl Session {
     /// The user id, once it is known.
     pub(crate) fn user(&self) -> Option<Arc<str>> {
         self.state.lock().login.user().cloned()
+    }
+
+    /// Whom abandoned calls are counted for.
+    fn call_owner(&self, login: &LoginState) -> CallOwner {
+        match login.user() {
+            Some(user) if self.context.authenticator.is_some() => CallOwner::User(Arc::clone(user)),
+            _ => CallOwner::Address(self.address.ip().to_canonical()),
+        }
+    }
+
+    /// The calls of this client that count beside those of this session.
+    fn calls_elsewhere(&self, state: &SessionState) -> usize {
+        let calls = &self.context.client_calls;
+        let count = calls.of(|| self.call_owner(&state.login));
+        let own = state.limited.as_ref().map_or(0, |limited| limited.counted);
+        count.saturating_sub(own)
+    }
+
+    /// Whether the session may add a twoway call: within its own limit, and
+    /// within its client's share of the upstream.
+    fn may_add_call(&self, state: &SessionState, load: &UpstreamLoad) -> bool {
+        let own = state.calls.len();
+        own < self.context.properties.max_calls_in_flight
+            && load.admits(own, self.calls_elsewhere(state))
+    }
+
+    /// Pauses the session, which may add no call to the upstream.
+    fn limit(&self, state: &mut SessionState, load: &Arc<UpstreamLoad>) {
+        self.set_limited(state, Some(Arc::clone(load)));
+        self.is_paused.store(true, Ordering::Release);
+    }
+
+    /// Whether the session still may add no call to the upstream that it is
+    /// limited by.
+    fn is_limited(&self, state: &mut SessionState) -> bool {
+        let Some(limited) = &state.limited else {
+            return false;
+        };
+        let load = Arc::clone(&limited.by);
+        let is_limited = !self.may_add_call(state, &load);
+        self.set_limited(state, is_limited.then_some(load));
+        is_limited
+    }
+
+    /// Sets the upstream that the session is limited by, and counts its calls for
+    /// its client meanwhile.
+    fn set_limited(&self, state: &mut SessionState, by: Option<Arc<UpstreamLoad>>) {
+        let before = state.limited.take().map_or(0, |limited| limited.counted);
+        state.limited = by.map(|by| LimitedSession {
+            by,
+            counted: state.calls.len(),
+        });
+        let now = state.limited.as_ref().map_or(0, |limited| limited.counted);
+        let owner = self.call_owner(&state.login);
+        self.context.client_calls.change_count(&owner, before, now);
     }
 
     /// Whether no call waits for its RETURN and no message is deferred.
@@ -224,15 +292,45 @@ impl Session {
         let lost = self.state.lock().calls.take_where(is_lost);
         if !lost.is_empty() {
             self.changed.notify_one();
-            self.answer(lost, code, text);
+            self.answer(lost.into_iter().map(|(_, call)| call), code, text);
         }
     }
 
-    fn answer(&self, calls: impl IntoIterator<Item = ForwardedCall>, code: ErrorCode, text: &str) {
-        let Some(connection) = self.connection() else {
-            return;
+    /// Answers the calls that have exceeded their time. Their servers may still
+    /// run them.
+    fn time_out_calls(&self, now: Instant) {
+        let call_time = self.context.properties.call_time;
+        let (late, owner) = {
+            let mut state = self.state.lock();
+            let is_late =
+                |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
+            let late = state.calls.take_where(is_late);
+            (late, self.call_owner(&state.login))
         };
+        if late.is_empty() {
+            return;
+        }
+        self.changed.notify_one();
+        let routes = self.context.routes.load();
+        for (_, call) in &late {
+            if let Some(upstream) = call.upstream {
+                routes.upstreams.timed_out(upstream);
+            }
+            let text = "no server has answered the gateway in time";
+            self.answer_one(call, ErrorCode::Timeout, text);
+        }
+        let until = now + call_time;
+        self.context.client_calls.abandon(&owner, late, until);
+    }
+
+    fn answer(&self, calls: impl IntoIterator<Item = ForwardedCall>, code: ErrorCode, text: &str) {
         for call in calls {
+            self.answer_one(&call, code, text);
+        }
+    }
+
+    fn answer_one(&self, call: &ForwardedCall, code: ErrorCode, text: &str) {
+        if let Some(connection) = self.connection() {
             call.metrics.count_failure(code);
             connection.refuse(call.header, code, text);
         }
@@ -269,19 +367,7 @@ impl Session {
         } else if !is_awaited && is_exceeded(properties.idle_time) && self.has_nothing_in_flight() {
             self.end("idle_time", "the connection was idle for too long");
         }
-        let call_time = properties.call_time;
-        let late = |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
-        let late = self.state.lock().calls.take_where(late);
-        if late.is_empty() {
-            return;
-        }
-        self.changed.notify_one();
-        let routes = self.context.routes.load();
-        for upstream in late.iter().filter_map(|call| call.upstream) {
-            routes.upstreams.timed_out(upstream);
-        }
-        let text = "no server has answered the gateway in time";
-        self.answer(late, ErrorCode::Timeout, text);
+        self.time_out_calls(now);
     }
 
     /// Keeps a message for later and pauses reading. Returns `None` if the client
@@ -334,6 +420,7 @@ struct ForwardedCall {
     since: Instant,
     /// The server that it was sent to; `None` for a queue.
     upstream: Option<UpstreamId>,
+    permit: CallPermit,
     metrics: Arc<RouteMetrics>,
 }
 
@@ -353,9 +440,10 @@ impl ForwardedCalls {
     }
 
     /// Corrects the server that a call was sent to.
-    fn set_upstream(&mut self, sequence: u32, upstream: UpstreamId) {
+    fn set_upstream(&mut self, sequence: u32, upstream: UpstreamId, permit: CallPermit) {
         if let Some(call) = self.0.get_mut(&sequence) {
             call.upstream = Some(upstream);
+            call.permit = permit;
         }
     }
 
@@ -368,12 +456,15 @@ impl ForwardedCalls {
         call
     }
 
-    fn take_where(&mut self, is_taken: impl Fn(&ForwardedCall) -> bool) -> Vec<ForwardedCall> {
+    fn take_where(
+        &mut self,
+        is_taken: impl Fn(&ForwardedCall) -> bool,
+    ) -> Vec<(u32, ForwardedCall)> {
         if self.0.is_empty() {
             return Vec::new();
         }
         let taken = self.0.extract_if(|_, call| is_taken(call));
-        taken.map(|(_, call)| call).collect()
+        taken.collect()
     }
 
     fn len(&self) -> usize {

@@ -24,7 +24,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::health::{HealthMonitor, HostHealth, HostState, Observation, SILENT, UpstreamId};
+use super::{
+    health::{HealthMonitor, HostHealth, HostState, Observation, SILENT, UpstreamId},
+    load::UpstreamLoad,
+};
 use crate::metrics::HOST_UNHEALTHY;
 
 /// The pauses between attempts to connect for the first time.
@@ -43,6 +46,8 @@ pub(crate) struct DirectOptions<'a> {
     pub(crate) addresses: Vec<String>,
     /// Answer the calls from servers to the gateway itself.
     pub(crate) servants: &'a [Arc<dyn Servant>],
+    /// The calls that a server gets at once.
+    pub(crate) max_calls: usize,
     /// The time between two pings of a server; `None` for none.
     pub(crate) ping_interval: Option<Duration>,
 }
@@ -62,6 +67,8 @@ pub(crate) struct UpstreamHost {
     /// The address, for example `tcp://host:port`.
     pub(crate) address: String,
     pub(crate) health: Arc<HostHealth>,
+    /// Its calls in flight.
+    load: Arc<UpstreamLoad>,
     /// Set by the first successful attempt; later the connection reconnects by
     /// itself.
     connection: Arc<OnceLock<Connection>>,
@@ -122,6 +129,7 @@ impl DirectUpstream {
             UpstreamHost {
                 address,
                 health,
+                load: UpstreamLoad::new(options.max_calls),
                 connection,
             }
         });
@@ -159,6 +167,12 @@ impl DirectUpstream {
     pub(super) fn health(&self, id: UpstreamId) -> Option<&HostHealth> {
         let mut hosts = self.hosts.iter().map(|host| &*host.health);
         hosts.find(|health| health.id == id)
+    }
+
+    /// The calls in flight at a server.
+    pub(super) fn load(&self, id: UpstreamId) -> Option<&Arc<UpstreamLoad>> {
+        let host = self.hosts.iter().find(|host| host.health.id == id)?;
+        Some(&host.load)
     }
 
     /// Whether a server has been disconnected.

@@ -2,6 +2,7 @@
 //! the calls that wait for their capacity.
 
 mod health;
+mod load;
 
 mod direct;
 mod queue;
@@ -26,6 +27,7 @@ use tokio::{
 
 pub(crate) use direct::{DirectOptions, DirectUpstream, UpstreamHost};
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
+pub(crate) use load::{CallPermit, UpstreamLoad};
 pub(crate) use queue::{QueueUpstream, QueueUpstreams};
 
 use crate::routing::EndpointKey;
@@ -40,6 +42,9 @@ const CAPACITY_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Upstream {
     name: String,
     kind: UpstreamKind,
+    /// The calls in flight at a queue; those of direct servers are counted for
+    /// each server.
+    load: Arc<UpstreamLoad>,
     waiting: WaitQueue,
 }
 
@@ -50,10 +55,12 @@ pub(crate) enum UpstreamKind {
 }
 
 impl Upstream {
-    pub(crate) fn new(name: &str, kind: UpstreamKind) -> Arc<Self> {
+    /// A queue gets at most `max_calls` calls at once.
+    pub(crate) fn new(name: &str, kind: UpstreamKind, max_calls: usize) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             kind,
+            load: UpstreamLoad::new(max_calls),
             waiting: WaitQueue::default(),
         })
     }
@@ -106,6 +113,15 @@ impl Upstream {
         match &self.kind {
             UpstreamKind::Queue(_) => None,
             UpstreamKind::Direct(direct) => direct.health(id),
+        }
+    }
+
+    /// The calls in flight where the calls of a session go to: at a server, or at
+    /// the queue.
+    pub(crate) fn load(&self, server: Option<UpstreamId>) -> &Arc<UpstreamLoad> {
+        match (&self.kind, server) {
+            (UpstreamKind::Direct(direct), Some(id)) => direct.load(id).unwrap_or(&self.load),
+            _ => &self.load,
         }
     }
 

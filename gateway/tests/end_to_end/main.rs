@@ -39,6 +39,8 @@ mod certificates;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod health;

@@ -30,7 +30,8 @@ pub struct ConnectionLimits {
     /// The most calls of a peer that are served at once. Further ones wait, up to
     /// `send_buffer` bytes; beyond that reading from the peer pauses, or, while
     /// this side waits for RETURNs of the peer, they are refused with
-    /// CONNECT_REJECT. Default: 1,024.
+    /// CONNECT_REJECT. Of a queue's calls as many are served at once, however many
+    /// of them the prefetch allows. Default: 2,048.
     pub served_calls: usize,
     /// The most calls of this program that are in flight at once on the
     /// connection. Beyond it callers wait. Default: 65,536.
@@ -48,7 +49,7 @@ impl Default for ConnectionLimits {
             stall_time: Duration::from_secs(30),
             keepalive_time: Some(Duration::from_secs(60)),
             send_buffer: 1 << 20,
-            served_calls: 1024,
+            served_calls: 2048,
             calls_in_flight: 1 << 16,
             connections: 1 << 14,
         }

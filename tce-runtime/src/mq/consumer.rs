@@ -1,6 +1,9 @@
 //! An endpoint's consumer task: from the broker to servants and pending calls.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 
@@ -21,6 +24,66 @@ use crate::{
 /// a queue polls: a RETURN passes the broker, as does its CALL. With one call in
 /// flight RabbitMQ answers within 200 µs, and polling gains 1.5 times the calls.
 const POLL_FACTOR: u32 = 4;
+
+/// How long all deliveries that the prefetch allows are served without an end
+/// before the prefetch is extended. A servant that answers at once ends sooner.
+const FULL_TIME: Duration = Duration::from_millis(10);
+
+/// The prefetch of a consumer, extended while servants hold all of it.
+///
+/// Without that, as few slow calls as the prefetch allows would keep the broker
+/// from delivering any other; and a prefetch that is large from the start would
+/// give one of several servers calls that another could serve at once.
+#[derive(Debug)]
+struct Prefetch {
+    base: usize,
+    /// What the consumer has now; after a reconnect it is `base` again.
+    current: usize,
+    /// `served_calls`.
+    max: usize,
+    /// Since when `current` calls or more are served.
+    full_since: Option<Instant>,
+}
+
+impl Prefetch {
+    /// A `base` of 0 means no limit.
+    fn new(base: u16, served_calls: usize) -> Self {
+        let base = usize::from(base);
+        Self {
+            base,
+            current: base,
+            max: served_calls.clamp(base, u16::MAX.into()),
+            full_since: None,
+        }
+    }
+
+    /// Notes how many calls are served. Returns when the prefetch is due to be
+    /// extended.
+    fn served(&mut self, count: usize, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        if count < self.current || self.current == 0 || self.current >= self.max {
+            self.full_since = None;
+            return None;
+        }
+        let since = *self.full_since.get_or_insert_with(now);
+        Some(since + FULL_TIME)
+    }
+
+    /// Doubles the prefetch.
+    fn extend(&mut self) -> u16 {
+        self.full_since = None;
+        self.current = self.current.saturating_mul(2).min(self.max);
+        u16::try_from(self.current).unwrap_or(u16::MAX)
+    }
+
+    /// Returns the original prefetch once at most half of it is used.
+    fn shrink(&mut self, count: usize) -> Option<u16> {
+        if self.current == self.base || count > self.base / 2 {
+            return None;
+        }
+        self.current = self.base;
+        u16::try_from(self.base).ok()
+    }
+}
 
 /// What the consumer task of an endpoint works with.
 #[derive(Debug)]
@@ -52,7 +115,15 @@ impl ConsumerTask {
     /// Consumes until a shutdown drains and everything that was begun is done.
     async fn consume(&self, consumer: &mut Consumer, phase: &mut watch::Receiver<ShutdownPhase>) {
         let (mut is_draining, mut is_open) = (false, true);
+        let served_calls = self.queues.settings.options.connection.served_calls;
+        let mut prefetch = Prefetch::new(consumer.prefetch(), served_calls);
         loop {
+            let served = self.unfinished.count();
+            prefetch.current = consumer.extended_prefetch().into();
+            let extended_at = prefetch.served(served, Instant::now);
+            if let Some(base) = prefetch.shrink(served) {
+                consumer.set_prefetch(base);
+            }
             if is_draining && self.is_done(is_open) {
                 // The last message to end has left its acknowledgement here.
                 consumer.tell(&self.acks.take_ready());
@@ -68,6 +139,9 @@ impl ConsumerTask {
                     }
                 }
                 () = tokio::time::sleep(DRAIN_EVERY), if is_draining => {}
+                () = sleep_until(extended_at), if extended_at.is_some() && !is_draining => {
+                    consumer.set_prefetch(prefetch.extend());
+                }
                 delivery = consumer.next(), if is_open => match delivery {
                     Some(delivery) => self.receive_and_poll(&delivery, is_draining),
                     None => is_open = false,
@@ -148,5 +222,48 @@ impl ConsumerTask {
                 handle(entry.message, guard);
             }
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefetch_that_servants_hold_is_doubled_up_to_the_calls_served_at_once() {
+        let mut prefetch = Prefetch::new(64, 200);
+        let start = Instant::now();
+        assert_eq!(prefetch.served(63, || start), None);
+        assert_eq!(prefetch.served(64, || start), Some(start + FULL_TIME));
+        let later = start + FULL_TIME / 2;
+        assert_eq!(prefetch.served(64, || later), Some(start + FULL_TIME));
+        assert_eq!(prefetch.extend(), 128);
+        assert_eq!(prefetch.served(64, || later), None);
+        assert_eq!(prefetch.served(128, || later), Some(later + FULL_TIME));
+        assert_eq!(prefetch.extend(), 200);
+        assert_eq!(prefetch.served(200, || later), None);
+    }
+
+    #[test]
+    fn an_extended_prefetch_returns_to_its_base_when_servants_have_ended() {
+        let mut prefetch = Prefetch::new(64, 200);
+        assert_eq!(prefetch.shrink(0), None);
+        prefetch.extend();
+        assert_eq!(prefetch.shrink(33), None);
+        assert_eq!(prefetch.shrink(32), Some(64));
+        assert_eq!(prefetch.shrink(0), None);
+    }
+
+    #[test]
+    fn an_unlimited_prefetch_is_not_extended() {
+        let mut prefetch = Prefetch::new(0, 200);
+        assert_eq!(prefetch.served(5000, Instant::now), None);
+        assert_eq!(prefetch.shrink(0), None);
     }
 }

@@ -176,6 +176,25 @@ impl Consumer {
         }
     }
 
+    /// The prefetch as [`Consumer::set_prefetch`] has set it.
+    pub(crate) fn extended_prefetch(&self) -> u16 {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(consumer) => consumer.extended_prefetch(),
+            Self::Memory(consumer) => consumer.extended_prefetch(),
+        }
+    }
+
+    /// Sets how many deliveries may be unsettled, until the consumer reconnects:
+    /// the endpoint's prefetch or more.
+    pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(consumer) => consumer.set_prefetch(prefetch),
+            Self::Memory(consumer) => consumer.set_prefetch(prefetch),
+        }
+    }
+
     /// Settles deliveries. Returns once the settlements are queued for sending.
     pub(crate) fn tell(&mut self, settlements: &[Settlement]) {
         match self {

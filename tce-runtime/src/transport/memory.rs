@@ -99,6 +99,7 @@ impl MemoryBroker {
             unsettled: BTreeMap::new(),
             last_number: 0,
             prefetch: endpoint.prefetch,
+            extended_prefetch: endpoint.prefetch,
             owner: is_own.then(|| self.clone()),
             is_cancelled: false,
         })
@@ -284,7 +285,9 @@ pub(crate) struct MemoryConsumer {
     /// The deliveries that are not settled, by number.
     unsettled: BTreeMap<u64, StoredMessage>,
     last_number: u64,
+    /// That of the endpoint, and as it is extended.
     prefetch: u16,
+    extended_prefetch: u16,
     /// The broker of a queue that ends with this consumer.
     owner: Option<MemoryBroker>,
     is_cancelled: bool,
@@ -299,11 +302,19 @@ impl MemoryConsumer {
         self.prefetch
     }
 
+    pub(super) fn set_prefetch(&mut self, prefetch: u16) {
+        self.extended_prefetch = prefetch;
+    }
+
+    pub(super) fn extended_prefetch(&self) -> u16 {
+        self.extended_prefetch
+    }
+
     pub(super) async fn next(&mut self) -> Option<Delivery> {
         if self.is_cancelled {
             return None;
         }
-        if self.prefetch > 0 && self.unsettled.len() >= usize::from(self.prefetch) {
+        if self.prefetch > 0 && self.unsettled.len() >= usize::from(self.extended_prefetch) {
             // The caller settles a delivery, and calls again.
             pending::<()>().await;
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::SelectAll};
 use lapin::{
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
@@ -24,14 +24,26 @@ use crate::{
     },
 };
 
-/// The consumer tag. Each consumer has a channel of its own.
+/// The consumer tag. Each consumer has a channel of its own. A number follows in
+/// the tags of further consumers, which extend the prefetch: a broker applies a
+/// prefetch to the consumers that begin after it was set.
 const CONSUMER_TAG: &str = "tce";
 
 /// An endpoint that is open for consuming.
 pub(crate) struct AmqpConsumer {
     subscription: Subscription,
     channel: BrokerChannel,
-    consumer: lapin::Consumer,
+    /// The name of the queue at the broker.
+    queue: ShortString,
+    /// The first one, and those that extend its prefetch.
+    consumers: SelectAll<lapin::Consumer>,
+    /// The tags of the consumers, and the prefetch of all together.
+    tags: Vec<ShortString>,
+    prefetch: u16,
+    /// The most deliveries that may be unsettled: the highest prefetch so far.
+    most_unsettled: usize,
+    /// A further consumer that begins.
+    extending: Option<Pin<Box<dyn Future<Output = lapin::Result<lapin::Consumer>> + Send>>>,
     /// The deliveries of this channel that are not settled, by number.
     unsettled: BTreeSet<u64>,
     /// Stored here, so that it continues when [`AmqpConsumer::next`] is dropped
@@ -70,8 +82,27 @@ impl AmqpConsumer {
             if let Some(reopening) = &mut self.reopening {
                 *self = reopening.await;
             }
+            let extended = async {
+                match &mut self.extending {
+                    Some(extending) => extending.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let received = tokio::select! {
+                biased;
+                extended = extended => {
+                    self.extending = None;
+                    match extended {
+                        Ok(consumer) => self.consumers.push(consumer),
+                        // The first consumer ends with the channel, and reports it.
+                        Err(error) => tracing::debug!("can't extend the prefetch: {error}"),
+                    }
+                    continue;
+                }
+                received = self.consumers.next() => received,
+            };
             let endpoint = &self.subscription.endpoint.name;
-            match self.consumer.next().await {
+            match received {
                 Some(Ok(delivery)) => {
                     if let Some(delivery) = self.receive(delivery) {
                         return Some(delivery);
@@ -100,7 +131,7 @@ impl AmqpConsumer {
         control.taken(self.channel.id(), delivery.data.len());
         let number = delivery.delivery_tag;
         if self.subscription.mode == ConsumeMode::Shared {
-            if self.unsettled.len() >= usize::from(self.prefetch()) {
+            if self.unsettled.len() >= self.most_unsettled {
                 let reason = "the broker sends more messages than the prefetch allows";
                 tracing::warn!(endpoint = self.subscription.endpoint.name, "{reason}");
                 control.end(reason);
@@ -130,12 +161,47 @@ impl AmqpConsumer {
         // While the connection is lost there is nothing to cancel.
         self.reopening = None;
         let options = BasicCancelOptions::default();
-        let cancelling = self.channel.basic_cancel(self.consumer.tag(), options);
-        let _ = timeout(ATTEMPT_TIME, cancelling).await;
+        self.extending = None;
+        let cancelling = self
+            .tags
+            .drain(..)
+            .map(|tag| self.channel.basic_cancel(tag, options));
+        let _ = timeout(ATTEMPT_TIME, join_all(cancelling)).await;
     }
 
     pub(crate) fn prefetch(&self) -> u16 {
         self.subscription.endpoint.prefetch
+    }
+
+    pub(crate) fn extended_prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    /// Extends the prefetch by a further consumer, or ends those that extend it.
+    pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
+        if self.is_cancelled || self.reopening.is_some() {
+            return;
+        }
+        let missing = prefetch.saturating_sub(self.prefetch);
+        if missing > 0 && self.extending.is_none() {
+            let tag = ShortString::from(format!("{CONSUMER_TAG}{}", self.tags.len()));
+            self.tags.push(tag.clone());
+            self.prefetch = prefetch;
+            self.most_unsettled = self.most_unsettled.max(usize::from(prefetch));
+            let (channel, queue) = (lapin::Channel::clone(&self.channel), self.queue.clone());
+            let mode = self.subscription.mode;
+            self.extending = Some(Box::pin(async move {
+                consume(&channel, queue, tag, missing, mode).await
+            }));
+        } else if missing == 0 && self.extending.is_none() {
+            for tag in self.tags.drain(1..) {
+                let options = BasicCancelOptions::default();
+                // The first poll queues the frame; the broker's answer ends the
+                // consumer.
+                let _ = self.channel.basic_cancel(tag, options).now_or_never();
+            }
+            self.prefetch = self.prefetch();
+        }
     }
 
     /// Settlements of a lost channel are ignored: the broker has requeued its
@@ -212,23 +278,18 @@ impl Subscription {
         }
         let channel = connection.channel().await?;
         let queue = self.queue(&channel).await?;
-        // Per consumer: RabbitMQ 4 knows no prefetch per channel.
-        let options = BasicQosOptions { global: false };
-        channel.basic_qos(endpoint.prefetch, options).await?;
         channel.control.limit_unread(channel.id());
-        let options = BasicConsumeOptions {
-            // An own queue ends with its connection: nothing could be
-            // delivered again.
-            no_ack: *mode == ConsumeMode::Exclusive,
-            ..BasicConsumeOptions::default()
-        };
-        let consumer = channel
-            .basic_consume(queue, CONSUMER_TAG.into(), options, FieldTable::default())
-            .await?;
+        let (tag, prefetch) = (ShortString::from(CONSUMER_TAG), endpoint.prefetch);
+        let consumer = consume(&channel, queue.clone(), tag.clone(), prefetch, *mode).await?;
         Ok(AmqpConsumer {
             subscription: self.clone(),
             channel,
-            consumer,
+            queue,
+            consumers: SelectAll::from_iter([consumer]),
+            tags: vec![tag],
+            prefetch,
+            most_unsettled: usize::from(prefetch),
+            extending: None,
             unsettled: BTreeSet::new(),
             reopening: None,
             is_cancelled: false,
@@ -254,6 +315,27 @@ impl Subscription {
             }
         }
     }
+}
+
+/// Begins to consume. `prefetch` is the consumer's own: RabbitMQ 4 knows none per
+/// channel.
+async fn consume(
+    channel: &lapin::Channel,
+    queue: ShortString,
+    tag: ShortString,
+    prefetch: u16,
+    mode: ConsumeMode,
+) -> lapin::Result<lapin::Consumer> {
+    let options = BasicQosOptions { global: false };
+    channel.basic_qos(prefetch, options).await?;
+    let options = BasicConsumeOptions {
+        // An own queue ends with its connection: nothing could be delivered again.
+        no_ack: mode == ConsumeMode::Exclusive,
+        ..BasicConsumeOptions::default()
+    };
+    channel
+        .basic_consume(queue, tag, options, FieldTable::default())
+        .await
 }
 
 /// Declares a queue that ends with its connection; the broker chooses the name if
