@@ -30,7 +30,8 @@ impl ClientListener {
         endpoint: &ServiceEndpoint,
     ) -> Result<Self, RpcError> {
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
-        let communicator = Communicator::with_options(context.properties.client_options(tls));
+        let communicator =
+            Communicator::with_options(context.properties.client_options(tls, &context.memory));
         let key = context.endpoint_keys.key(&endpoint.name);
         let mut adapters = Vec::new();
         for host in hosts {

@@ -23,17 +23,38 @@ pub(crate) struct InFlightCounter(Arc<InFlightCount>);
 #[derive(Debug, Default)]
 struct InFlightCount {
     running: AtomicUsize,
+    /// The bytes of their large parameters.
+    bytes: AtomicUsize,
     ended: Notify,
 }
 
 /// Counts as one in flight until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlightGuard(Arc<InFlightCount>);
+pub(crate) struct InFlightGuard {
+    count: Arc<InFlightCount>,
+    bytes: usize,
+}
 
 impl InFlightCounter {
     pub(crate) fn begin(&self) -> InFlightGuard {
         self.0.running.fetch_add(1, Ordering::Relaxed);
-        InFlightGuard(Arc::clone(&self.0))
+        InFlightGuard {
+            count: Arc::clone(&self.0),
+            bytes: 0,
+        }
+    }
+
+    /// The same, for a call whose parameters have this many bytes.
+    pub(crate) fn begin_large(&self, bytes: usize) -> InFlightGuard {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut guard = self.begin();
+        guard.bytes = bytes;
+        guard
+    }
+
+    /// The bytes of the large parameters in flight.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -42,10 +63,16 @@ impl InFlightCounter {
         self.0.running.load(Ordering::Acquire)
     }
 
-    /// Waits until fewer than `limit` are in flight. Only one task at a time
-    /// may wait: the end of a call wakes one.
+    /// Waits until fewer than `limit` are in flight, as [`InFlightCounter::until`]
+    /// does.
     pub(crate) async fn fewer_than(&self, limit: usize) {
-        while self.count() >= limit {
+        self.until(|counter| counter.count() < limit).await;
+    }
+
+    /// Waits until `is_below` is true, which is checked now and when a call ends.
+    /// Only one task at a time may wait: the end of a call wakes one.
+    pub(crate) async fn until(&self, is_below: impl Fn(&Self) -> bool) {
+        while !is_below(self) {
             self.0.ended.notified().await;
         }
     }
@@ -54,16 +81,19 @@ impl InFlightCounter {
 impl InFlightGuard {
     /// Whether this is the only one in flight.
     pub(crate) fn is_last(&self) -> bool {
-        self.0.running.load(Ordering::Relaxed) == 1
+        self.count.running.load(Ordering::Relaxed) == 1
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Release);
+        if self.bytes > 0 {
+            self.count.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        self.count.running.fetch_sub(1, Ordering::Release);
         // `notify_one` stores a permit, so that a task that has read the count
         // and does not wait yet is woken, too.
-        self.0.ended.notify_one();
+        self.count.ended.notify_one();
     }
 }
 

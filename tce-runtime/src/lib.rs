@@ -11,6 +11,10 @@ mod error;
 
 mod in_flight;
 
+mod memory;
+
+mod pacing;
+
 mod shutdown;
 
 mod termination;
@@ -63,8 +67,11 @@ pub mod prelude {
 /// with it.
 #[doc(hidden)]
 pub mod forwarding {
-    pub use crate::connection::{
-        Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
+    pub use crate::{
+        connection::{
+            Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
+        },
+        memory::MemoryCharge,
     };
 }
 

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use tce_runtime::{
-    config::{ConnectionLimits, Options, TlsConfig, WebSocketOptions},
+    config::{ConnectionLimits, MemoryBudget, Options, TlsConfig, WebSocketOptions},
     wire::Limits,
 };
 
@@ -155,6 +155,10 @@ properties! {
     /// The maximum number of frames that a connection may send per second. The
     /// gateway reads a connection that sends more at this rate.
     max_frames_per_second: Option<usize> = None;
+    /// The maximum number of bytes that a connection may send per second; of a
+    /// compressed frame the inflated bytes count. The gateway reads a connection
+    /// that sends more at this rate.
+    max_bytes_per_second: Option<usize> = None;
     /// The maximum number of twoway calls of a connection that wait for their
     /// RETURN. At the limit the gateway stops reading from the connection.
     max_calls_in_flight: usize = 1024;
@@ -182,6 +186,14 @@ properties! {
     stall_time: Duration = secs(30);
     /// The maximum size of a frame, in bytes.
     max_frame: usize = 4 << 20;
+    /// The maximum size of a frame of a connection that has not logged in, in
+    /// bytes. Applies only with `userid_check`.
+    max_frame_before_login: usize = 64 << 10;
+    /// The maximum number of bytes that the gateway holds for all connections
+    /// together, beyond 64 KiB for each buffer. A connection may hold an eighth of
+    /// what is free; a message that exceeds it is answered with SENDFAILED, or
+    /// ends the connection that sends it.
+    max_memory: usize = 1 << 30;
     /// Time between two pings of a server, in seconds, if several servers share an
     /// endpoint of type socket. A server that misses two in a row gets no calls
     /// until it answers; a server that has never answered a ping, as one of TCE's
@@ -212,13 +224,17 @@ properties! {
 
 impl Properties {
     /// The options of client connections.
-    pub(crate) fn client_options(&self, tls: Option<&TlsConfig>) -> Options {
+    pub(crate) fn client_options(&self, tls: Option<&TlsConfig>, memory: &MemoryBudget) -> Options {
+        let default = Limits::default();
         Options {
             timeout: self.call_time,
             limits: Limits {
                 max_frame: self.max_frame,
-                ..Limits::default()
+                // A larger message can't be forwarded.
+                max_inflated: default.max_inflated.min(self.max_frame),
+                ..default
             },
+            memory: memory.clone(),
             connection: ConnectionLimits {
                 send_buffer: self.send_buffer,
                 stall_time: self.stall_time,
@@ -240,11 +256,16 @@ impl Properties {
     /// messages of all clients: an answer that is too large for a client must
     /// fail its call, not the connection, and the send buffer of one client is
     /// no limit for all.
-    pub(crate) fn upstream_options(&self, tls: Option<&TlsConfig>) -> Options {
-        let mut options = self.client_options(tls);
+    pub(crate) fn upstream_options(
+        &self,
+        tls: Option<&TlsConfig>,
+        memory: &MemoryBudget,
+    ) -> Options {
+        let mut options = self.client_options(tls, memory);
         let default = Options::default();
         let (limits, connection) = (&mut options.limits, &mut options.connection);
         limits.max_frame = limits.max_frame.max(default.limits.max_frame);
+        limits.max_inflated = default.limits.max_inflated;
         connection.send_buffer = connection.send_buffer.max(default.connection.send_buffer);
         options
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use backon::{ConstantBuilder, Retryable};
-use tce_runtime::{Communicator, Connection, MemoryBroker, Servant};
+use tce_runtime::{Communicator, Connection, MemoryBroker, Servant, config::MemoryBudget};
 
 use super::{
     error::GatewayError,
@@ -254,7 +254,8 @@ async fn connect_authenticator(
         Some((hosts, tls)) => {
             let host = hosts.first();
             let address = host.map(|host| endpoint.address(host).to_string());
-            let options = server.properties.upstream_options(tls);
+            let properties = &server.properties;
+            let options = properties.upstream_options(tls, &MemoryBudget::default());
             let communicator = Communicator::with_options(options);
             let name = endpoint.name.clone();
             (

@@ -157,7 +157,8 @@ impl RunningGateway {
             checked.map_err(|source| tls_error(endpoint, source))?;
         }
         let properties = &context.properties;
-        let communicator = Communicator::with_options(properties.upstream_options(tls));
+        let communicator =
+            Communicator::with_options(properties.upstream_options(tls, &context.memory));
         let addresses = hosts.iter().map(|host| endpoint.address(host).to_string());
         let key = context.endpoint_keys.key(&endpoint.name);
         let options = DirectOptions {

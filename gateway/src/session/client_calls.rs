@@ -7,13 +7,17 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
 use super::ForwardedCall;
 use crate::upstream::{CallPermit, UpstreamId};
+
+/// How many times `call_time` an abandoned call at a server that is connected
+/// directly may take before it counts as lost.
+const ANSWER_FACTOR: u32 = 10;
 
 /// The client that calls are counted for, over its sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,18 +75,23 @@ impl ClientCalls {
         }
     }
 
-    /// Adds abandoned calls, whose RETURNs are expected until `until`.
+    /// Adds abandoned calls. A queue drops a call after `call_time`, so that its
+    /// RETURN may never arrive; a server that is connected directly answers.
     pub(super) fn abandon(
         &self,
         owner: &CallOwner,
         calls: impl IntoIterator<Item = (u32, ForwardedCall)>,
-        until: Instant,
+        call_time: Duration,
     ) {
+        let now = Instant::now();
         self.change(|table| {
             for (sequence, call) in calls {
                 let abandoned = AbandonedCall {
                     owner: owner.clone(),
-                    until,
+                    until: match call.upstream {
+                        None => now + call_time,
+                        Some(_) => now + call_time.saturating_mul(ANSWER_FACTOR),
+                    },
                     upstream: call.upstream,
                     _permit: call.permit,
                 };

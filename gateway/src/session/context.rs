@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tce_runtime::Servant;
+use tce_runtime::{Servant, config::MemoryBudget};
 use tokio::sync::watch;
 
 use super::{client_calls::ClientCalls, registry::SessionRegistry};
@@ -66,6 +66,8 @@ pub(crate) struct SessionContext {
     pub(crate) name: String,
     pub(crate) start: Instant,
     pub(crate) properties: Properties,
+    /// What connections of clients and servers hold, and deferred messages.
+    pub(crate) memory: MemoryBudget,
     pub(crate) endpoint_keys: EndpointKeys,
     pub(crate) routes: ArcSwap<ActiveRoutes>,
     pub(crate) registry: SessionRegistry,
@@ -109,6 +111,7 @@ impl SessionContext {
             registry: SessionRegistry::new(properties.second_login),
             client_calls: ClientCalls::default(),
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
+            memory: MemoryBudget::new(properties.max_memory),
             properties,
             authenticator,
             events,

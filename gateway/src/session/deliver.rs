@@ -191,22 +191,31 @@ impl Session {
                 self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
             }
             Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
-            Err(ForwardError::Full) => {
-                self.context.dropped.count("slow_reader");
-                // The gateway stopped reading the client's calls when its send
-                // buffer was full. A RETURN that still does not fit means that
-                // the client reads nothing.
-                if header.calltype.is_return() {
-                    self.close("slow_reader");
-                }
+            // Only pushes are limited by the send buffer.
+            Err(ForwardError::Full) => self.context.dropped.count("slow_reader"),
+            Err(ForwardError::NoMemory) => {
+                let text = "the gateway has no memory for the answer: read answers faster";
+                self.drop_message(&connection, header, "memory", text);
             }
             Err(_) => {
-                self.context.dropped.count("too_large");
-                if header.calltype.is_return() {
-                    let text = "the answer is larger than the gateway may send";
-                    connection.refuse(header, ErrorCode::SendFailed, text);
-                }
+                let text = "the answer is larger than the gateway may send";
+                self.drop_message(&connection, header, "too_large", text);
             }
+        }
+    }
+
+    /// Drops a message that can't be sent; the caller of a RETURN gets an error in
+    /// its place.
+    fn drop_message(
+        &self,
+        connection: &Connection,
+        header: Header,
+        reason: &'static str,
+        text: &str,
+    ) {
+        self.context.dropped.count(reason);
+        if header.calltype.is_return() {
+            connection.refuse(header, ErrorCode::SendFailed, text);
         }
     }
 }

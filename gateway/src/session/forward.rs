@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tce_runtime::{
@@ -54,9 +54,13 @@ impl MessageHandler for Session {
                 state.last_read_at = message.read_at();
             }
             if !state.is_resuming {
-                let size = message.payload().len() as u64;
-                self.traffic.bytes_in.fetch_add(size, Ordering::Relaxed);
-                if state.rate.count_frame(message.read_at()) {
+                let size = message.payload().len();
+                self.traffic
+                    .bytes_in
+                    .fetch_add(size as u64, Ordering::Relaxed);
+                let now = message.read_at();
+                let is_exceeded = state.frame_rate.count(1, now);
+                if state.byte_rate.count(size, now) || is_exceeded {
                     self.is_paused.store(true, Ordering::Release);
                 }
             }
@@ -105,12 +109,21 @@ impl MessageHandler for Session {
             call.metrics.count_failure(ErrorCode::ConnectionLost);
         }
         if !lost.is_empty() {
-            // Time for the servers to answer as if the client still waited.
-            let until = Instant::now() + self.context.properties.call_time;
-            self.context.client_calls.abandon(&owner, lost, until);
+            let call_time = self.context.properties.call_time;
+            self.context.client_calls.abandon(&owner, lost, call_time);
         }
         self.log_out();
         self.context.registry.remove(self);
+    }
+
+    fn stalled(&self) {
+        self.close("slow_reader");
+    }
+
+    fn max_frame_before_login(&self) -> Option<usize> {
+        let is_logged_in = self.state.lock().login.user().is_some();
+        let is_demanded = self.context.authenticator.is_some() && !is_logged_in;
+        is_demanded.then_some(self.context.properties.max_frame_before_login)
     }
 
     fn should_pause(&self) -> bool {
@@ -131,7 +144,8 @@ impl MessageHandler for Session {
             let free_at = {
                 let mut state = self.state.lock();
                 let is_limited = self.is_limited(&mut state);
-                (!is_limited && state.deferred == 0).then(|| state.rate.free_at())
+                (!is_limited && state.deferred == 0)
+                    .then(|| state.frame_rate.free_at().max(state.byte_rate.free_at()))
             };
             match free_at {
                 Some(at) => {
@@ -278,7 +292,7 @@ impl Session {
     }
 
     /// Defers a CALL until its upstream has capacity, for `call_time` at most.
-    fn wait_for_capacity(&self, message: &InboundMessage<'_>, upstream: &Arc<Upstream>) {
+    fn wait_for_capacity(&self, message: &mut InboundMessage<'_>, upstream: &Arc<Upstream>) {
         let Some(deferred) = self.defer(message) else {
             return;
         };

@@ -16,6 +16,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
+    num::NonZeroU64,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,7 +27,7 @@ use std::{
 use parking_lot::Mutex;
 use tce_runtime::{
     Connection, ErrorCode,
-    forwarding::{InboundMessage, WeakConnection},
+    forwarding::{InboundMessage, MemoryCharge, WeakConnection},
     wire::Header,
 };
 use tokio::sync::Notify;
@@ -85,7 +86,8 @@ struct SessionState {
     calls: ForwardedCalls,
     /// Set while the session is paused because it may add no call.
     limited: Option<LimitedSession>,
-    rate: RateLimiter,
+    frame_rate: RateLimiter,
+    byte_rate: RateLimiter,
     /// When the last message was read, or the connection was accepted.
     last_read_at: Instant,
     /// When the login is no longer valid.
@@ -142,7 +144,8 @@ impl Session {
             is_resuming: false,
             calls: ForwardedCalls::default(),
             limited: None,
-            rate: RateLimiter::new(context.properties.max_frames_per_second),
+            frame_rate: RateLimiter::new(context.properties.max_frames_per_second),
+            byte_rate: RateLimiter::new(context.properties.max_bytes_per_second),
             last_read_at: Instant::now(),
             login_ends_at: None,
         };
@@ -319,8 +322,7 @@ impl Session {
             let text = "no server has answered the gateway in time";
             self.answer_one(call, ErrorCode::Timeout, text);
         }
-        let until = now + call_time;
-        self.context.client_calls.abandon(&owner, late, until);
+        self.context.client_calls.abandon(&owner, late, call_time);
     }
 
     fn answer(&self, calls: impl IntoIterator<Item = ForwardedCall>, code: ErrorCode, text: &str) {
@@ -371,12 +373,24 @@ impl Session {
     }
 
     /// Keeps a message for later and pauses reading. Returns `None` if the client
-    /// has disconnected.
-    fn defer(&self, message: &InboundMessage<'_>) -> Option<DeferredMessage> {
+    /// has disconnected, or the message is refused because it exceeds the
+    /// session's share of the memory budget.
+    fn defer(&self, message: &mut InboundMessage<'_>) -> Option<DeferredMessage> {
+        let connection = self.connection()?;
+        let size = message.payload().len();
+        let mut charge = self.context.memory.charge();
+        if size > UNCOUNTED_DEFERRED && !charge.try_set(size) {
+            let header = message.message().header;
+            self.count_refused(header, ErrorCode::SendFailed, "memory");
+            let text = "the gateway has no memory to keep this message until it can be sent";
+            message.refuse(ErrorCode::SendFailed, text);
+            return None;
+        }
         let deferred = DeferredMessage {
-            connection: self.connection()?,
+            connection,
             header: message.message().header,
             payload: message.payload().to_vec(),
+            _charge: charge,
         };
         self.state.lock().deferred += 1;
         self.is_paused.store(true, Ordering::Release);
@@ -402,7 +416,12 @@ struct DeferredMessage {
     connection: Connection,
     header: Header,
     payload: Vec<u8>,
+    _charge: MemoryCharge,
 }
+
+/// A deferred message of at most this size in bytes is not counted for the memory
+/// budget.
+const UNCOUNTED_DEFERRED: usize = 64 << 10;
 
 impl DeferredMessage {
     fn refuse(&self, code: ErrorCode, text: &str) {
@@ -497,29 +516,29 @@ impl Hasher for SequenceHasher {
 /// How far a client may be ahead of its rate.
 const BURST: Duration = Duration::from_secs(1);
 
-/// Limits the rate of frames, by the time at which the next frame is due.
+/// Limits a rate, by the time at which the next unit is due.
 #[derive(Debug)]
 struct RateLimiter {
-    /// The time per frame; `None` without a limit.
-    interval: Option<Duration>,
+    /// Units per second; `None` without a limit.
+    limit: Option<NonZeroU64>,
     next: Instant,
 }
 
 impl RateLimiter {
-    fn new(frames_per_second: Option<usize>) -> Self {
-        let frames = frames_per_second.map(|frames| u32::try_from(frames).unwrap_or(u32::MAX));
+    fn new(per_second: Option<usize>) -> Self {
         Self {
-            interval: frames.and_then(|frames| Duration::from_secs(1).checked_div(frames)),
+            limit: per_second.and_then(|limit| NonZeroU64::new(limit as u64)),
             next: Instant::now(),
         }
     }
 
-    /// Counts a frame. Returns whether the limit is exceeded.
-    fn count_frame(&mut self, now: Instant) -> bool {
-        let Some(interval) = self.interval else {
+    /// Counts units. Returns whether the limit is exceeded.
+    fn count(&mut self, units: usize, now: Instant) -> bool {
+        let Some(limit) = self.limit else {
             return false;
         };
-        self.next = self.next.max(now) + interval;
+        let nanos = (units as u64).saturating_mul(NANOS_PER_SECOND) / limit;
+        self.next = self.next.max(now) + Duration::from_nanos(nanos);
         self.next.saturating_duration_since(now) > BURST
     }
 
@@ -528,3 +547,5 @@ impl RateLimiter {
         self.next.checked_sub(BURST).unwrap_or(self.next)
     }
 }
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use tce_runtime::{
     Communicator, Connection, MemoryBroker, RpcError,
-    config::{MqConfig, MqEndpoint, Options, host::join_host_port},
+    config::{MemoryBudget, MqConfig, MqEndpoint, Options, host::join_host_port},
 };
 
 use crate::config::{EndpointId, EndpointKind, ServerConfig, Services};
@@ -51,7 +51,9 @@ impl QueueUpstreams {
         let options = Options {
             // The gateway's thread polls for all its connections.
             busy_poll_time: None,
-            ..server.properties.upstream_options(None)
+            ..server
+                .properties
+                .upstream_options(None, &MemoryBudget::default())
         };
         Self {
             endpoints: endpoints.collect(),

@@ -79,6 +79,15 @@ impl GatewayProcess {
             .count()
     }
 
+    /// The number of lines with this text that it has logged so far.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        let lines = self.lines.borrow();
+        lines
+            .iter()
+            .filter(|line| line.to_string().contains(text))
+            .count()
+    }
+
     /// The addresses that clients connect to, in the order of `listen`.
     pub(crate) fn addresses(&self) -> Vec<Endpoint> {
         addresses_in(&self.lines.borrow())

@@ -57,6 +57,8 @@ mod load;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod reload;

@@ -33,6 +33,7 @@ async fn a_client_that_does_not_read(plan: Plan) {
     .await;
     slow.closed().await;
     bystander.works().await;
+    assert_eq!(gateway.logged("slow_reader"), 1);
     let grown = most.saturating_sub(before) >> 20;
     assert!(grown < 32, "{grown} MiB, of 256 that were asked for");
 }
@@ -61,6 +62,8 @@ async fn pushes_to_a_client_that_does_not_read_are_dropped() {
     let hello = echo(1, "hello").with_extra(&[("__token__", "slow")]);
     assert_eq!(slow.call(&hello).await.errcode, 0);
     let busy = house.user("busy").await;
+    // The first message, with the token, has to be small.
+    busy.works().await;
     let push = format!("push slow {}", "x".repeat(1 << 18));
     within(async {
         while house.drops("slow_reader") == 0 {

@@ -15,6 +15,7 @@ pub mod problem;
 
 mod mq;
 
+pub use crate::memory::MemoryBudget;
 #[cfg(not(feature = "websocket"))]
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::tls::{TlsConfig, TlsError};
-use crate::wire::Limits;
+use crate::{memory::MemoryBudget, wire::Limits};
 
 /// The limits of one connection; those of a message are [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,9 @@ pub struct Options {
     pub timeout: Duration,
     /// The limits of received messages.
     pub limits: Limits,
+    /// The memory that all connections together hold for their peers.
+    /// Default: 1 GiB for each communicator.
+    pub memory: MemoryBudget,
     /// The limits of each connection.
     pub connection: ConnectionLimits,
     /// The credential sent in the first call of each connection and of each
@@ -129,6 +132,7 @@ impl Default for Options {
         Self {
             timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            memory: MemoryBudget::default(),
             connection: ConnectionLimits::default(),
             token: None,
             device_id: None,

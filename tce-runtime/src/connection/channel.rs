@@ -70,6 +70,10 @@ pub enum ForwardError {
     /// The other connection is down.
     #[error("the other connection is down")]
     Disconnected,
+    /// The messages that wait for the other connection have used up its share of
+    /// the memory budget.
+    #[error("too much waits for the other connection: the memory budget is used up")]
+    NoMemory,
     /// With the extra that is added, the message is larger than may be sent.
     #[error("the message is larger than may be sent")]
     TooLarge,
@@ -80,6 +84,7 @@ impl From<PushError> for ForwardError {
         match error {
             PushError::Full => Self::Full,
             PushError::Disconnected => Self::Disconnected,
+            PushError::NoMemory => Self::NoMemory,
         }
     }
 }
@@ -173,7 +178,9 @@ impl Channel {
     ) -> Result<bool, ForwardError> {
         match self {
             Self::Stream(stream) => {
-                let mut frame = stream.buffer.forwarded_frame(header.calltype.is_return())?;
+                let mut frame = stream
+                    .buffer
+                    .forwarded_frame(header.calltype.is_return(), params.0.len())?;
                 let was_empty = frame.was_empty();
                 stream.encode(frame.bytes(), header, extra, params)?;
                 Ok(was_empty)
@@ -231,7 +238,7 @@ impl Channel {
             match buffer.append_reply(generation, policy, &reply) {
                 Ok(()) => return,
                 Err(PushError::Full) => buffer.capacity().await,
-                Err(PushError::Disconnected) => return caller_gone(),
+                Err(PushError::Disconnected | PushError::NoMemory) => return caller_gone(),
             }
         }
     }
@@ -286,7 +293,10 @@ impl StreamChannel {
         credentials: Extra,
     ) -> Self {
         Self {
-            buffer: WriteBuffer::new(settings.options.connection.send_buffer),
+            buffer: WriteBuffer::new(
+                settings.options.connection.send_buffer,
+                &settings.options.memory,
+            ),
             compression,
             credentials,
             max_message: max_message(settings),
@@ -386,7 +396,9 @@ impl QueueChannel {
             .push(message)
             .map_err(|error| match error {
                 PushError::Full => NotSent::Later,
-                PushError::Disconnected => NotSent::Never(self.publish_queue.disconnected_error()),
+                PushError::Disconnected | PushError::NoMemory => {
+                    NotSent::Never(self.publish_queue.disconnected_error())
+                }
             })
     }
 

@@ -17,6 +17,7 @@ use super::{Connection, Inner, channel::TooLarge, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
+    memory::MemoryCharge,
     transport::delivery::AckGuard,
     wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
 };
@@ -24,6 +25,10 @@ use crate::{
 /// The longest error text that is sent, in bytes; far below the limits that
 /// peers have for extra.
 const MAX_ERROR_TEXT: usize = 8 << 10;
+
+/// Parameters of more bytes than this count for the memory budget while their
+/// servant runs.
+const LARGE_PARAMETERS: usize = 4 << 10;
 
 /// A call that has arrived, its parameters still marshalled.
 pub struct IncomingCall<'a> {
@@ -70,6 +75,7 @@ impl IncomingCall<'_> {
             }
         };
         let ack_guard = self.ack_guard.as_ref();
+        let size = self.params.len();
         let is_redelivered = ack_guard.is_some_and(|guard| guard.is_redelivered);
         let expires_in = ack_guard.and_then(|guard| guard.expires_in);
         let reply = ReplyContext::new(self.header, &self.extra, self.ack_guard);
@@ -85,8 +91,17 @@ impl IncomingCall<'_> {
             Poll::Ready(output) => reply.answer(&self.connection.inner, output, self.replies),
             Poll::Pending => {
                 let connection = self.connection.weak_clone();
+                let served = &connection.inner.served;
+                let (guard, memory) = if size > LARGE_PARAMETERS {
+                    let mut memory = connection.options().memory.charge();
+                    memory.set(size);
+                    (served.begin_large(size), Some(memory))
+                } else {
+                    (served.begin(), None)
+                };
                 let deferred = DeferredReply {
-                    guard: connection.inner.served.begin(),
+                    guard,
+                    _memory: memory,
                     generation: connection.inner.channel.generation(),
                     connection,
                     context: reply,
@@ -203,6 +218,8 @@ struct DeferredReply {
     generation: u64,
     context: ReplyContext,
     guard: InFlightGuard,
+    /// Counts large parameters, which the servant may hold until it ends.
+    _memory: Option<MemoryCharge>,
     /// How long the caller waits for the RETURN, if known.
     expires_in: Option<Duration>,
 }

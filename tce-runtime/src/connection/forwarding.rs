@@ -55,6 +55,15 @@ pub trait MessageHandler: Undelivered {
     /// The connection has ended.
     fn disconnected(&self, _connection: &Connection, _reason: &str) {}
 
+    /// The peer has read nothing for `stall_time`: the connection ends.
+    fn stalled(&self) {}
+
+    /// The largest frame that the peer may send before it has logged in, in bytes;
+    /// `None` afterwards.
+    fn max_frame_before_login(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether reading from the connection pauses. Asked after each message, so
     /// it has to be cheap.
     fn should_pause(&self) -> bool {

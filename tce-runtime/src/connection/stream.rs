@@ -17,7 +17,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
     sync::watch,
-    time::{sleep, timeout, timeout_at},
+    task::yield_now,
+    time::{sleep, sleep_until, timeout, timeout_at},
 };
 
 use super::{
@@ -29,10 +30,12 @@ use super::{
 };
 use crate::{
     busy_poll::bytes_received,
-    in_flight::after,
+    in_flight::{InFlightCounter, after},
+    memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
+    pacing,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::ByteStream,
-    wire::{Deframer, FrameError, Header, Reader},
+    transport::{ByteStream, Source},
+    wire::{Deframer, FRAME_HEADER_SIZE, FrameError, Header, Limits, Reader},
 };
 
 /// How long waiting messages may take to leave when a connection is closed.
@@ -50,6 +53,8 @@ const FIRST_STREAM: u64 = 1;
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
 /// idle connection holds none.
 const READ_SIZE: usize = 256 << 10;
+/// After a read of this size in bytes other tasks of the thread run.
+const YIELD_SIZE: usize = 64 << 10;
 /// RETURNs of this size in bytes leave before the rest of a read is handled.
 const REPLY_SIZE: usize = 256 << 10;
 
@@ -73,6 +78,11 @@ enum CloseReason {
     SlowFrame(Duration),
     /// The peer has read nothing for this time.
     Stalled(Duration),
+    /// The peer has sent a message that is larger than this before its login.
+    LargeBeforeLogin(usize),
+    /// The peer's messages would exceed the connection's share of the memory
+    /// budget.
+    NoMemory,
 }
 
 impl fmt::Display for CloseReason {
@@ -85,6 +95,10 @@ impl fmt::Display for CloseReason {
             Self::Frame(error) => write!(f, "{error}"),
             Self::SlowFrame(limit) => write!(f, "a frame was not complete after {limit:?}"),
             Self::Stalled(limit) => write!(f, "the peer read nothing for {limit:?}"),
+            Self::LargeBeforeLogin(limit) => {
+                write!(f, "a message before the login has more than {limit} bytes")
+            }
+            Self::NoMemory => f.write_str("the memory budget is used up"),
         }
     }
 }
@@ -180,6 +194,12 @@ async fn run(
         (CloseReason::ByPeer | CloseReason::Io(_), Some(text)) => CloseReason::Goodbye(text),
         (reason, _) => reason,
     };
+    drop(reader);
+    match (&reason, &inner.handler) {
+        (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
+        (CloseReason::NoMemory, _) => count_failed("memory"),
+        _ => {}
+    }
     if let Some(sink) = teardown.run(&reason.to_string()) {
         say_goodbye(sink, phase).await;
     }
@@ -197,6 +217,10 @@ async fn log_in(inner: &Inner, channel: &StreamChannel) -> CloseReason {
     }
     channel.log_in();
     std::future::pending().await
+}
+
+fn count_failed(reason: &'static str) {
+    metrics::counter!("tce_connections_failed_total", "reason" => reason).increment(1);
 }
 
 /// Ends the stream as its protocol demands, so that the peer knows that nothing
@@ -271,22 +295,45 @@ struct StreamReader<'a> {
     deferred: DeferredCalls,
     /// What was read and not handled, while reading pauses.
     unhandled: Vec<u8>,
+    /// Counts what is held between two reads.
+    charge: MemoryCharge,
+    /// The largest frame while the peer has to log in.
+    before_login: Option<usize>,
+    /// When a compressed frame may be inflated.
+    inflated_at: Option<Instant>,
 }
 
 impl<'a> StreamReader<'a> {
     fn new(connection: &'a Connection, buffer: &'a WriteBuffer) -> Self {
+        let options = connection.options();
+        let handler = connection.inner.handler.as_ref();
+        let before_login = handler.and_then(|handler| handler.max_frame_before_login());
+        let (limits, memory) = match before_login {
+            None => (options.limits, &options.memory),
+            Some(max_frame) => {
+                let limits = Limits {
+                    max_frame: max_frame.min(options.limits.max_frame),
+                    max_inflated: max_frame.min(options.limits.max_inflated),
+                    ..options.limits
+                };
+                (limits, options.memory.before_login())
+            }
+        };
         Self {
             connection,
             buffer,
-            deframer: Deframer::new(connection.options().limits),
+            deframer: Deframer::new(limits),
             is_blocked: false,
             deferred: DeferredCalls::default(),
             unhandled: Vec::new(),
+            charge: memory.charge(),
+            before_login,
+            inflated_at: None,
         }
     }
 
     /// Reads until something ends the connection.
-    async fn read(&mut self, source: &mut (impl AsyncRead + Unpin)) -> CloseReason {
+    async fn read(&mut self, source: &mut Box<dyn Source>) -> CloseReason {
         let frame_time = self.connection.options().connection.frame_time;
         let (connection, buffer) = (self.connection, self.buffer);
         // The number of the incomplete frame, and when it has to be complete.
@@ -298,7 +345,7 @@ impl<'a> StreamReader<'a> {
                 tokio::select! {
                     biased;
                     read = chunk => read,
-                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(()),
+                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(0),
                 }
             };
             let read = match slow_frame {
@@ -308,13 +355,15 @@ impl<'a> StreamReader<'a> {
                     Err(_) => return CloseReason::SlowFrame(frame_time),
                 },
             };
-            if let Err(reason) = read {
-                return reason;
+            match read {
+                Err(reason) => return reason,
+                Ok(size) if size >= YIELD_SIZE => yield_now().await,
+                Ok(_) => {}
             }
             // The time during which reading pauses does not count.
             let paused_at = slow_frame.map(|_| Instant::now());
-            if let Err(error) = self.catch_up().await {
-                return CloseReason::Frame(error);
+            if let Err(reason) = self.catch_up().await {
+                return reason;
             }
             if let (Some((_, at)), Some(paused_at)) = (&mut slow_frame, paused_at) {
                 *at += paused_at.elapsed();
@@ -327,33 +376,72 @@ impl<'a> StreamReader<'a> {
         }
     }
 
-    /// Reads once, and handles what was read.
+    /// Reads once, and handles what was read. Returns its size.
     fn poll_chunk(
         &mut self,
-        source: &mut (impl AsyncRead + Unpin),
+        source: &mut Box<dyn Source>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), CloseReason>> {
+    ) -> Poll<Result<usize, CloseReason>> {
         let mut buffer = READ_BUFFER
             .take()
             .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
-        let mut chunk = ReadBuf::new(&mut buffer);
-        let read = Pin::new(source).poll_read(cx, &mut chunk);
+        let limit = self
+            .before_login
+            .map_or(READ_SIZE, |_| READ_SIZE.min(UNCOUNTED));
+        let mut chunk = ReadBuf::new(&mut buffer[..limit]);
+        let read = Pin::new(&mut *source).poll_read(cx, &mut chunk);
+        let size = chunk.filled().len();
         let handled = match &read {
-            Poll::Ready(Ok(())) if chunk.filled().is_empty() => Err(CloseReason::ByPeer),
-            Poll::Ready(Ok(())) => self.receive(chunk.filled()).map_err(CloseReason::Frame),
+            Poll::Ready(Ok(())) if size == 0 => Err(CloseReason::ByPeer),
+            Poll::Ready(Ok(())) => self.receive(chunk.filled()),
             _ => Ok(()),
         };
+        let handled = handled.and_then(|()| self.account(source.held()));
         READ_BUFFER.set(Some(buffer));
         if read.is_ready() {
             bytes_received();
         }
+        if let Err(reason) = handled {
+            return Poll::Ready(Err(reason));
+        }
         ready!(read).map_err(CloseReason::Io)?;
-        Poll::Ready(handled)
+        Poll::Ready(Ok(size))
+    }
+
+    /// Counts the memory that is held for the peer; `in_source` are the bytes of
+    /// an incomplete message that the source holds.
+    fn account(&mut self, in_source: usize) -> Result<(), CloseReason> {
+        let mut uncounted = UNCOUNTED;
+        if let Some(limit) = self.before_login {
+            if in_source > limit.saturating_add(FRAME_HEADER_SIZE) {
+                return Err(CloseReason::LargeBeforeLogin(limit));
+            }
+            uncounted = UNCOUNTED_BEFORE_LOGIN;
+        }
+        let held =
+            self.deframer.held() + self.unhandled.capacity() + self.deferred.bytes + in_source;
+        let counted = if held > uncounted { held } else { 0 };
+        if counted == self.charge.bytes() || self.charge.try_set(counted) {
+            Ok(())
+        } else {
+            Err(CloseReason::NoMemory)
+        }
+    }
+
+    /// Applies the usual limits once the peer has logged in.
+    fn check_login(&mut self) {
+        let handler = self.connection.inner.handler.as_ref();
+        if handler.is_none_or(|handler| handler.max_frame_before_login().is_none()) {
+            let options = self.connection.options();
+            self.before_login = None;
+            self.deframer.set_limits(options.limits);
+            self.charge = options.memory.charge();
+        }
     }
 
     /// Serves deferred CALLs as far as possible, and waits while reading has to
     /// pause.
-    async fn catch_up(&mut self) -> Result<(), FrameError> {
+    async fn catch_up(&mut self) -> Result<(), CloseReason> {
         let inner = &self.connection.inner;
         loop {
             if let Some(handler) = &inner.handler {
@@ -379,15 +467,20 @@ impl<'a> StreamReader<'a> {
             if self.unhandled.is_empty() {
                 return Ok(());
             }
+            match self.inflated_at.take() {
+                Some(at) => sleep_until(at.into()).await,
+                None => yield_now().await,
+            }
             let unhandled = std::mem::take(&mut self.unhandled);
             self.receive(&unhandled)?;
+            drop(unhandled);
+            self.account(0)?;
         }
     }
 
     /// Whether a CALL can be served now.
     fn can_serve(&self) -> bool {
-        let limit = self.connection.options().connection.served_calls;
-        !self.is_blocked && self.connection.inner.served.count() < limit
+        !self.is_blocked && has_capacity(self.connection, &self.connection.inner.served)
     }
 
     /// Whether nothing more may be read: the deferred CALLs have reached their
@@ -401,14 +494,19 @@ impl<'a> StreamReader<'a> {
     }
 
     /// Handles the frames of a chunk. RETURNs that are ready leave in one write.
-    fn receive(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
+    fn receive(&mut self, chunk: &[u8]) -> Result<(), CloseReason> {
+        if self.before_login.is_some() {
+            self.check_login();
+        }
         let mut replies = REPLIES.take();
         let mut batch = self.connection.write_batch();
         let handled = self.handle_frames(chunk, &mut replies, &mut batch);
         drop(batch);
         self.send_returns(&mut replies);
         REPLIES.set(replies);
-        self.unhandled.extend_from_slice(handled?);
+        let rest = handled.map_err(CloseReason::Frame)?;
+        self.unhandled.extend_from_slice(rest);
+        self.deframer.release();
         Ok(())
     }
 
@@ -434,7 +532,17 @@ impl<'a> StreamReader<'a> {
             if is_paused {
                 break;
             }
-            let Some(frame) = self.deframer.next(&mut rest)? else {
+            let is_compressed = self.deframer.is_next_compressed(rest);
+            self.inflated_at = is_compressed.then(pacing::due_at).flatten();
+            if self.inflated_at.is_some() {
+                break;
+            }
+            let frame = if is_compressed {
+                pacing::do_paced(|| self.deframer.next(&mut rest))
+            } else {
+                self.deframer.next(&mut rest)
+            };
+            let Some(frame) = frame? else {
                 break;
             };
             let is_late = !can_serve || !self.deferred.calls.is_empty();
@@ -513,10 +621,20 @@ fn is_call(payload: &[u8]) -> bool {
     header.is_ok_and(|header| header.calltype.is_call())
 }
 
+/// Whether another CALL of the peer may be served: within `served_calls`, and
+/// within the connection's share of the memory budget.
+fn has_capacity(connection: &Connection, served: &InFlightCounter) -> bool {
+    let options = connection.options();
+    let bytes = served.bytes();
+    served.count() < options.connection.served_calls && (bytes == 0 || options.memory.admits(bytes))
+}
+
 /// Waits until a CALL of the peer can be served.
 async fn servable(connection: &Connection, buffer: &WriteBuffer, is_blocked: bool) {
-    let limit = connection.options().connection.served_calls;
-    connection.inner.served.fewer_than(limit).await;
+    let served = &connection.inner.served;
+    served
+        .until(|served| has_capacity(connection, served))
+        .await;
     if is_blocked {
         buffer.capacity().await;
     }

@@ -17,7 +17,10 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{io::AsyncWrite, sync::Notify};
 
-use crate::in_flight::wait_until;
+use crate::{
+    in_flight::wait_until,
+    memory::{MemoryBudget, MemoryCharge, UNCOUNTED},
+};
 
 /// A buffer of at most this size is kept between writes.
 const KEEP_CAPACITY: usize = 64 << 10;
@@ -63,6 +66,8 @@ pub(crate) enum PushError {
     Full,
     /// There is no connection.
     Disconnected,
+    /// The buffer would exceed its share of the memory budget.
+    NoMemory,
 }
 
 /// Whether `count` messages of together `size` bytes are written now instead of
@@ -86,6 +91,8 @@ pub(crate) struct WriteBuffer {
 struct BufferState {
     sink: Option<Sink>,
     frames: Vec<u8>,
+    /// The capacity of `frames`, if it is large.
+    charge: MemoryCharge,
     /// How many bytes of `frames` are written.
     written: usize,
     /// Number of the current sink. A reply to a call of an earlier stream must
@@ -141,6 +148,7 @@ impl Drop for FrameGuard<'_> {
     fn drop(&mut self) {
         if self.state.frames.len() > self.start {
             self.state.gathered += 1;
+            self.state.account();
             self.state.flush(self.policy);
             self.buffer.notify(&mut self.state);
         }
@@ -148,10 +156,11 @@ impl Drop for FrameGuard<'_> {
 }
 
 impl WriteBuffer {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, memory: &MemoryBudget) -> Self {
         let state = BufferState {
             sink: None,
             frames: Vec::new(),
+            charge: memory.charge(),
             written: 0,
             generation: 0,
             has_sent_credentials: false,
@@ -195,17 +204,22 @@ impl WriteBuffer {
         self.frame_within(self.limit, policy)
     }
 
-    /// Locks the buffer for a forwarded message; [`WriteBuffer::flush`] has to
-    /// follow. A RETURN may exceed the limit up to twice: the number of calls
-    /// that are owed one is bounded, and dropping it would leave a caller
-    /// waiting.
-    pub(crate) fn forwarded_frame(&self, is_return: bool) -> Result<FrameGuard<'_>, PushError> {
-        let limit = if is_return {
-            self.limit.saturating_mul(2)
-        } else {
-            self.limit
-        };
-        self.frame_within(limit, FlushPolicy::Deferred)
+    /// Locks the buffer for a forwarded message of about `size` bytes;
+    /// [`WriteBuffer::flush`] has to follow. A RETURN may exceed the limit, within
+    /// the memory budget: the number of calls that are owed one is bounded, and
+    /// dropping it would leave a caller waiting.
+    pub(crate) fn forwarded_frame(
+        &self,
+        is_return: bool,
+        size: usize,
+    ) -> Result<FrameGuard<'_>, PushError> {
+        let limit = if is_return { usize::MAX } else { self.limit };
+        let mut frame = self.frame_within(limit, FlushPolicy::Deferred)?;
+        let state = &mut *frame.state;
+        let needed = state.frames.len().saturating_add(size);
+        let is_admitted =
+            needed <= UNCOUNTED.max(state.frames.capacity()) || state.charge.try_set(needed);
+        is_admitted.then_some(frame).ok_or(PushError::NoMemory)
     }
 
     fn frame_within(&self, limit: usize, policy: FlushPolicy) -> Result<FrameGuard<'_>, PushError> {
@@ -262,6 +276,7 @@ impl WriteBuffer {
             return Err(PushError::Full);
         }
         state.frames.extend_from_slice(reply);
+        state.account();
         state.flush(policy);
         self.notify(&mut state);
         Ok(())
@@ -277,6 +292,7 @@ impl WriteBuffer {
             } else {
                 state.frames.extend_from_slice(frames);
             }
+            state.account();
             state.flush(FlushPolicy::Immediate);
             self.notify(&mut state);
         }
@@ -357,6 +373,7 @@ impl WriteBuffer {
         }
         state.large_since = None;
         state.frames = Vec::new();
+        state.account();
         None
     }
 }
@@ -369,11 +386,22 @@ impl BufferState {
     fn reset(&mut self) {
         self.sink = None;
         self.frames = Vec::new();
+        self.account();
         self.written = 0;
         self.has_sent_credentials = false;
         self.blocked_since = None;
         self.large_since = None;
         self.wake_writer();
+    }
+
+    /// Counts the buffer's memory.
+    fn account(&mut self) {
+        let capacity = self.frames.capacity();
+        if capacity > UNCOUNTED {
+            self.charge.set(capacity);
+        } else if self.charge.bytes() > 0 {
+            self.charge.set(0);
+        }
     }
 
     fn wake_writer(&mut self) {
@@ -450,6 +478,7 @@ impl BufferState {
             self.large_since = (self.frames.len() >= KEEP_CAPACITY / 2).then(Instant::now);
             if self.large_since.is_none() {
                 self.frames.shrink_to(KEEP_CAPACITY);
+                self.account();
             }
         }
         self.frames.clear();

@@ -39,20 +39,21 @@ struct Prefetch {
     base: usize,
     /// What the consumer has now; after a reconnect it is `base` again.
     current: usize,
-    /// `served_calls`.
+    /// `served_calls`; `base` if it is fixed.
     max: usize,
     /// Since when `current` calls or more are served.
     full_since: Option<Instant>,
 }
 
 impl Prefetch {
-    /// A `base` of 0 means no limit.
-    fn new(base: u16, served_calls: usize) -> Self {
+    /// A `base` of 0 means no limit; one that is not less than `most` is not
+    /// extended.
+    fn new(base: u16, most: usize) -> Self {
         let base = usize::from(base);
         Self {
             base,
             current: base,
-            max: served_calls.clamp(base, u16::MAX.into()),
+            max: most.clamp(base, u16::MAX.into()),
             full_since: None,
         }
     }
@@ -96,6 +97,7 @@ pub(super) struct ConsumerTask {
     /// The messages of this endpoint that are not done.
     pub(super) unfinished: InFlightCounter,
     pub(super) acks: Arc<AckBatcher>,
+    pub(super) is_prefetch_fixed: bool,
 }
 
 impl ConsumerTask {
@@ -116,7 +118,12 @@ impl ConsumerTask {
     async fn consume(&self, consumer: &mut Consumer, phase: &mut watch::Receiver<ShutdownPhase>) {
         let (mut is_draining, mut is_open) = (false, true);
         let served_calls = self.queues.settings.options.connection.served_calls;
-        let mut prefetch = Prefetch::new(consumer.prefetch(), served_calls);
+        let most = if self.is_prefetch_fixed {
+            0
+        } else {
+            served_calls
+        };
+        let mut prefetch = Prefetch::new(consumer.prefetch(), most);
         loop {
             let served = self.unfinished.count();
             prefetch.current = consumer.extended_prefetch().into();

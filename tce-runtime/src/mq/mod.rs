@@ -182,6 +182,9 @@ impl MessageQueues {
             brings_returns: self.is_consumed(name) || is_own_name(name),
             unfinished: InFlightCounter::default(),
             acks: Arc::new(AckBatcher::new(consumer.prefetch())),
+            is_prefetch_fixed: self
+                .endpoint(name)
+                .is_ok_and(|endpoint| endpoint.is_prefetch_fixed),
         };
         tokio::spawn(task.run(consumer, phase));
     }

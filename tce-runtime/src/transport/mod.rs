@@ -19,10 +19,19 @@ pub(crate) mod broker;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// The half of a stream that is read.
+pub(crate) trait Source: AsyncRead + Send + Unpin {
+    /// The bytes of an incomplete message that the source holds, if its protocol
+    /// has messages of its own.
+    fn held(&self) -> usize {
+        0
+    }
+}
+
 /// A connected byte stream, whichever protocol carries it.
 pub(crate) struct ByteStream {
     /// The half that is read.
-    pub(crate) source: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) source: Box<dyn Source>,
     /// The half that is written.
     pub(crate) sink: Box<dyn AsyncWrite + Send + Unpin>,
     /// The peer's address, for people.

@@ -4,17 +4,21 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadHalf},
+    net::{TcpListener, TcpStream, lookup_host, tcp::OwnedReadHalf},
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
-use super::ByteStream;
 #[cfg(feature = "websocket")]
 use super::websocket::{self, UpgradePolicy};
+use super::{ByteStream, Source};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
     config::{Endpoint, Scheme, SharedOptions, TlsError, server_name},
     error::{ErrorCode, RpcError},
+    pacing::Paced,
 };
 
 /// The interval of TCP keepalive probes to a peer that does not answer.
@@ -215,7 +219,7 @@ impl Accepted {
                 Protocol::WebSocket(policy) => websocket::accept(self.socket, peer, &policy).await,
             };
         };
-        let socket = TlsAcceptor::from(tls).accept(self.socket).await?;
+        let socket = Paced::new(TlsAcceptor::from(tls).accept(self.socket)).await?;
         match protocol {
             Protocol::Plain => Ok(split(socket, peer)),
             #[cfg(feature = "websocket")]
@@ -235,6 +239,10 @@ fn tune(socket: &TcpStream, keepalive: Option<Duration>) -> io::Result<SocketAdd
     socket.peer_addr()
 }
 
+impl Source for OwnedReadHalf {}
+
+impl<S: AsyncRead + Send + Unpin> Source for ReadHalf<S> {}
+
 fn plain(socket: TcpStream, peer: SocketAddr) -> ByteStream {
     let (source, sink) = socket.into_split();
     ByteStream {
@@ -245,7 +253,7 @@ fn plain(socket: TcpStream, peer: SocketAddr) -> ByteStream {
 }
 
 fn split(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
 ) -> ByteStream {
     let (source, sink) = tokio::io::split(stream);

@@ -14,6 +14,8 @@ pub const VERSION: u32 = 0x0000_0100;
 pub const COMPRESS_THRESHOLD: usize = 100;
 
 const MAGIC: u32 = 0xEFD2_BB99;
+/// The offset of the field `compress` in a frame.
+const COMPRESS_OFFSET: usize = 8;
 /// The bytes that `size` counts beside the payload: size, compress, encrypt and
 /// version.
 const SIZE_OVERHEAD: usize = 10;
@@ -175,6 +177,43 @@ impl Deframer {
             frames: 0,
             inflated: Vec::new(),
         }
+    }
+
+    /// Changes the limits for the frames that follow.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The bytes of memory that are held between two chunks.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.carry.capacity() + self.inflated.capacity()
+    }
+
+    /// Frees the memory of frames that were returned. To be called after the
+    /// frames of a chunk are handled: the next chunk may come late.
+    pub fn release(&mut self) {
+        if self.is_carry_returned {
+            self.carry = Vec::new();
+            self.is_carry_returned = false;
+        }
+        self.inflated = Vec::new();
+    }
+
+    /// Whether the next frame of `input` is compressed, as far as its header has
+    /// arrived.
+    #[must_use]
+    pub fn is_next_compressed(&self, input: &[u8]) -> bool {
+        let carried = if self.is_carry_returned {
+            &[]
+        } else {
+            self.carry.as_slice()
+        };
+        let place = match COMPRESS_OFFSET.checked_sub(carried.len()) {
+            Some(place) => input.get(place),
+            None => carried.get(COMPRESS_OFFSET),
+        };
+        place.is_some_and(|compressed| *compressed != 0)
     }
 
     /// The index of the frame that is incomplete, if any. A reader with a time

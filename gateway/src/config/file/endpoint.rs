@@ -372,6 +372,7 @@ impl EndpointAttributes<'_> {
             vhost: text("vhost", "/"),
             batch,
             prefetch: prefetch?,
+            is_prefetch_fixed: self.has("prefetch"),
             tls,
             reads: false,
             writes: false,

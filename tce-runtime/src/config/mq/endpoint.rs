@@ -46,6 +46,11 @@ pub struct MqEndpoint {
     /// that the consumers of a queue share its load. Never 0, which means
     /// "without limit" in AMQP.
     pub prefetch: u16,
+    /// Whether the configuration gives `prefetch`, which is a firm limit then. The
+    /// default is extended while servants hold all of it, up to
+    /// [`served_calls`](super::super::ConnectionLimits::served_calls): otherwise 64 slow calls
+    /// would delay every other call.
+    pub is_prefetch_fixed: bool,
     /// Whether the process receives messages from it (`AF_READ`).
     pub reads: bool,
     /// Whether the process sends messages to it (`AF_WRITE`).
@@ -81,6 +86,7 @@ impl fmt::Debug for MqEndpoint {
             .field("vhost", &self.vhost)
             .field("batch", &self.batch)
             .field("prefetch", &self.prefetch)
+            .field("is_prefetch_fixed", &self.is_prefetch_fixed)
             .field("reads", &self.reads)
             .field("writes", &self.writes)
             .field("tls", &self.tls)
@@ -129,7 +135,7 @@ impl<'a> EndpointFields<'a> {
         let password = self.text("password", report).unwrap_or("guest").to_owned();
         let vhost = self.text("vhost", report).unwrap_or("/").to_owned();
         let batch = self.flag("batch", report);
-        let prefetch = self.positive("prefetch", report).unwrap_or(64);
+        let prefetch = self.positive("prefetch", report);
         let tls = self.flag("tls", report);
         Some(MqEndpoint {
             name: self.name.to_owned(),
@@ -140,7 +146,8 @@ impl<'a> EndpointFields<'a> {
             password,
             vhost,
             batch,
-            prefetch,
+            prefetch: prefetch.unwrap_or(64),
+            is_prefetch_fixed: prefetch.is_some(),
             reads: false,
             writes: false,
             tls,

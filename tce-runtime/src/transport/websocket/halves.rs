@@ -32,7 +32,7 @@ use tokio_tungstenite::{
 };
 
 use super::watched::Watched;
-use crate::transport::ByteStream;
+use crate::transport::{ByteStream, Source};
 
 /// The most bytes of a close message's reason.
 const MAX_REASON: usize = 123;
@@ -154,17 +154,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketReader<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for WebSocketReader<S> {
+    fn held(&self) -> usize {
+        self.message.len() + self.socket.lock().get_ref().unfinished
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
     /// The next binary message, or why none follows.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let mut socket = self.socket.lock();
         loop {
             let Poll::Ready(received) = Pin::new(&mut *socket).poll_next(cx) else {
-                let has_begun = socket.get_ref().has_read;
+                let has_begun = socket.get_ref().unfinished > 0;
                 drop(socket);
                 return self.poll_too_slow(has_begun, cx);
             };
-            socket.get_mut().has_read = false;
+            socket.get_mut().unfinished = 0;
             self.too_slow = None;
             let end = match received {
                 Some(Ok(Message::Binary(message))) => return Poll::Ready(Ok(message)),

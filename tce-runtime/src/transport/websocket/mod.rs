@@ -76,7 +76,7 @@ where
             .await
             .map_err(refused)?;
     // The bytes of the handshake are not the beginning of a message.
-    socket.get_mut().has_read = false;
+    socket.get_mut().unfinished = 0;
     Ok(halves::split(socket, options.connection.frame_time, peer))
 }
 

@@ -23,8 +23,9 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     socket: S,
-    /// Whether bytes arrived since this was last set to false.
-    pub(super) has_read: bool,
+    /// The bytes that arrived since this was last set to 0: of an incomplete
+    /// message, if no message did.
+    pub(super) unfinished: usize,
     /// Bytes that were read and exceeded the WebSocket's buffer.
     rest: Bytes,
 }
@@ -33,7 +34,7 @@ impl<S> Watched<S> {
     pub(super) fn new(socket: S) -> Self {
         Self {
             socket,
-            has_read: false,
+            unfinished: 0,
             rest: Bytes::new(),
         }
     }
@@ -50,7 +51,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         let (now, later) = bytes.split_at(bytes.len().min(out.remaining()));
         out.put_slice(now);
         self.rest = Bytes::copy_from_slice(later);
-        self.has_read |= !bytes.is_empty();
+        self.unfinished += now.len();
         READ_BUFFER.set(Some(buffer));
         read
     }
@@ -68,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let count = this.rest.len().min(out.remaining());
         out.put_slice(&this.rest.split_to(count));
-        this.has_read = true;
+        this.unfinished += count;
         Poll::Ready(Ok(()))
     }
 }
