@@ -76,7 +76,7 @@ impl GatewayCommand {
         }
         let first = names.first().map_or("", String::as_str);
         let properties = &loaded.services.server(first)?.properties;
-        log::init(&properties.log.0, properties.log_format)?;
+        let _log = log::init(&properties.log.0, properties.log_format)?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

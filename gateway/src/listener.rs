@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tce_runtime::{
     Adapter, Communicator, RpcError,
     config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
-    forwarding::MessageHandler,
+    forwarding::{LogLimit, MessageHandler},
 };
 
 use crate::{
@@ -85,17 +85,23 @@ impl ClientListener {
     }
 }
 
-/// The session of a new connection, or `None` at a limit.
+/// The session of a new connection, or `None` at a limit. At `max_connections` the
+/// oldest connection that has sent no message yet is closed for it.
 fn admit(
     context: &Arc<SessionContext>,
     endpoint: EndpointKey,
     peer: SocketAddr,
 ) -> Option<Arc<dyn MessageHandler>> {
+    static LIMIT: LogLimit = LogLimit::new();
     let refused = |reason: &'static str| {
         ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
-        tracing::info!(%peer, reason, "refused a connection");
+        if LIMIT.allows("refused connections") {
+            tracing::info!(%peer, reason, "refused a connection");
+        }
     };
-    if context.registry.connections() >= context.properties.max_connections {
+    if context.registry.connections() >= context.properties.max_connections
+        && !context.registry.close_oldest_silent()
+    {
         refused("max_connections");
         return None;
     }

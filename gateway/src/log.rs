@@ -1,7 +1,11 @@
 //! The log, on standard error.
+//!
+//! A thread of its own writes it: a terminal, pipe or disk that accepts no more
+//! bytes must not stop the thread that serves clients.
 
-use std::{fmt, io, str::FromStr};
+use std::{fmt, io, str::FromStr, sync::OnceLock};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
     filter::LevelFilter,
@@ -9,6 +13,25 @@ use tracing_subscriber::{
 };
 
 use crate::terminal::takes_escapes;
+/// The lines that may wait to be written. Further ones are dropped, and counted
+/// in the metric `tce_gateway_log_lines_dropped_total`.
+const MAX_WAITING: usize = 16_384;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// The number of lines that were dropped because too many waited to be written.
+pub(crate) fn dropped_lines() -> u64 {
+    DROPPED
+        .get()
+        .map_or(0, |dropped| dropped.dropped_lines() as u64)
+}
+
+/// Writes the lines that wait when it is dropped: keep it until the program ends.
+#[must_use = "lines are not written once it is dropped"]
+#[derive(Debug)]
+pub struct LogGuard {
+    _writer: WorkerGuard,
+}
 
 /// The default filter.
 pub const DEFAULT_FILTER: &str = "info";
@@ -67,17 +90,24 @@ pub enum LogError {
 ///
 /// # Errors
 /// The filter is invalid, or the program has set up a log.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
+pub fn init(filter: &str, format: LogFormat) -> Result<LogGuard, LogError> {
     let filter = parse(filter).ok_or_else(|| LogError::InvalidFilter(filter.to_owned()))?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(MAX_WAITING)
+        .thread_name("tce-log")
+        .finish(io::stderr());
+    let dropped = writer.error_counter();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(takes_escapes(&io::stderr()))
-        .with_writer(io::stderr);
+        .with_writer(writer);
     match format {
         LogFormat::Text => lines.finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
-    Ok(())
+    // Set once: a second log would have been refused.
+    let _ = DROPPED.set(dropped);
+    Ok(LogGuard { _writer: guard })
 }
 
 /// Whether the text is a level, or a filter such as `info,tce_runtime=warn`.

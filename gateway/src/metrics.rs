@@ -36,6 +36,8 @@ pub(crate) const RETURNS: &str = "tce_gateway_returns_total";
 pub(crate) const PUSHES: &str = "tce_gateway_pushes_total";
 pub(crate) const DROPPED: &str = "tce_gateway_messages_dropped_total";
 
+pub(crate) const LOG_DROPPED: &str = "tce_gateway_log_lines_dropped_total";
+
 pub(crate) const UPSTREAM_UP: &str = "tce_gateway_backend_up";
 pub(crate) const HOST_UP: &str = "tce_gateway_backend_host_up";
 pub(crate) const HOST_UNHEALTHY: &str = "tce_gateway_backend_host_unhealthy_total";
@@ -258,6 +260,7 @@ fn describe() {
     describe_clients();
     describe_messages();
     describe_upstreams();
+    describe_log();
     describe_runtime();
 }
 
@@ -278,7 +281,7 @@ fn describe_clients() {
     describe_counter!(
         LOGINS,
         count,
-        "Logins, by result: admitted, refused, unavailable (the authenticator did not answer)"
+        "Logins, by result: admitted, refused, unavailable (the authenticator did not answer), limited (too many have failed)"
     );
     describe_histogram!(
         LOGIN_SECONDS,
@@ -351,6 +354,14 @@ fn describe_upstreams() {
         UPSTREAM_QUEUED,
         Unit::Count,
         "Messages that wait for a broker or server, by endpoint"
+    );
+}
+
+fn describe_log() {
+    describe_counter!(
+        LOG_DROPPED,
+        Unit::Count,
+        "Log lines that were dropped because too many waited to be written"
     );
 }
 

@@ -11,6 +11,8 @@ mod error;
 
 mod in_flight;
 
+mod log_limit;
+
 mod memory;
 
 mod pacing;
@@ -71,6 +73,7 @@ pub mod forwarding {
         connection::{
             Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
         },
+        log_limit::LogLimit,
         memory::MemoryCharge,
     };
 }

@@ -1,6 +1,7 @@
 //! Adapters: they accept connections, and serve the calls that arrive there.
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
     sync::{Arc, OnceLock, Weak},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     communicator::Communicator,
@@ -18,6 +19,7 @@ use crate::{
         IncomingCall, MessageHandler, PING, Servant, ServantRegistry, Status, run_stream,
     },
     error::{ErrorCode, RpcError},
+    log_limit::LogLimit,
     mq::QueueReceiver,
     shutdown::{ShutdownPhase, end, reached},
     transport::{
@@ -67,6 +69,7 @@ struct AdapterInner {
     listeners: Arc<EventListeners>,
     handler_factory: OnceLock<HandlerFactory>,
     permits: Arc<Semaphore>,
+    handshakes: Handshakes,
     endpoint: Endpoint,
     phase: watch::Sender<ShutdownPhase>,
 }
@@ -131,6 +134,7 @@ impl Adapter {
             listeners: Arc::default(),
             handler_factory: OnceLock::new(),
             permits: Arc::new(Semaphore::new(limits.connections)),
+            handshakes: Handshakes::default(),
             endpoint,
             phase,
         };
@@ -282,20 +286,24 @@ async fn accept_all(
 }
 
 async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
-    // Connections above the limit wait in the system's backlog. This task alone
-    // takes permits, so one that is available now stays available.
-    if shared.permits.acquire().await.is_err() {
+    // Connections above the limit wait in the system's backlog, unless one that
+    // is in its handshake can be closed for them.
+    if shared.handshakes.is_empty() && shared.permits.acquire().await.is_err() {
         return;
     }
     match listener.accept().await {
         Ok(accepted) => {
-            let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else {
+            if shared.permits.available_permits() == 0 {
+                shared.handshakes.end_oldest();
+            }
+            let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else {
                 return;
             };
+            let handshake = HandshakePermit::new(shared);
             let shared = Arc::clone(shared);
             let phase = shared.phase.subscribe();
             tokio::spawn(async move {
-                serve(&shared, accepted, phase).await;
+                serve(&shared, accepted, handshake, phase).await;
                 drop(permit);
             });
         }
@@ -309,6 +317,7 @@ async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
 async fn serve(
     shared: &AdapterInner,
     accepted: Accepted,
+    permit: HandshakePermit,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
     let handler = match shared.handler_factory.get() {
@@ -323,7 +332,12 @@ async fn serve(
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         () = reached(&mut phase, ShutdownPhase::Draining) => return,
+        () = permit.ended() => {
+            let text = "closed in its handshake for a newer connection";
+            Err(io::Error::other(text))
+        }
     };
+    drop(permit);
     let stream = match accepted {
         Ok(stream) => stream,
         Err(error) => return report(&shared.endpoint, "handshake", &error),
@@ -347,8 +361,70 @@ async fn serve(
 }
 
 fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
+    static LIMIT: LogLimit = LogLimit::new();
     metrics::counter!("tce_connections_failed_total", "reason" => what.to_owned()).increment(1);
-    tracing::info!(%endpoint, what, "a connection failed: {error}");
+    if LIMIT.allows("failed connections") {
+        tracing::info!(%endpoint, what, "a connection failed: {error}");
+    }
+}
+
+/// The connections of an adapter that are in their handshake. When the adapter
+/// has as many connections as are allowed, the oldest of these ends for a new
+/// one: a peer that does not finish its handshakes keeps no other out.
+#[derive(Debug, Default)]
+struct Handshakes(Mutex<OpenHandshakes>);
+
+#[derive(Debug, Default)]
+struct OpenHandshakes {
+    next: u64,
+    /// By the order in which they began.
+    ends: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// One connection in its handshake; dropping it ends the handshake.
+struct HandshakePermit {
+    shared: Arc<AdapterInner>,
+    number: u64,
+    end: Arc<Notify>,
+}
+
+impl Handshakes {
+    fn is_empty(&self) -> bool {
+        self.0.lock().ends.is_empty()
+    }
+
+    fn end_oldest(&self) {
+        if let Some((_, end)) = self.0.lock().ends.pop_first() {
+            end.notify_one();
+        }
+    }
+}
+
+impl HandshakePermit {
+    fn new(shared: &Arc<AdapterInner>) -> Self {
+        let end = Arc::new(Notify::new());
+        let mut open = shared.handshakes.0.lock();
+        let number = open.next;
+        open.next += 1;
+        open.ends.insert(number, Arc::clone(&end));
+        drop(open);
+        Self {
+            shared: Arc::clone(shared),
+            number,
+            end,
+        }
+    }
+
+    /// Waits until the handshake has to end.
+    async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+impl Drop for HandshakePermit {
+    fn drop(&mut self) {
+        self.shared.handshakes.0.lock().ends.remove(&self.number);
+    }
 }
 
 /// The servant of the built-in interface.

@@ -1,6 +1,6 @@
 //! The HTTP server, and the limits of its connections.
 
-use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -8,7 +8,7 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 
 use crate::{config::HostPort, metrics::Recorder};
@@ -19,7 +19,8 @@ use super::{
     watchdog::Watchdog,
 };
 
-/// The maximum number of connections; further ones wait in the system's queue.
+/// The maximum number of connections. A further one closes the oldest: health
+/// checks must not wait for connections that send nothing or read nothing.
 const MAX_CONNECTIONS: usize = 64;
 /// The time limit of a connection, which carries one request: from accepting it
 /// to the last byte of the answer. A limit of the handler alone would not cover
@@ -111,12 +112,19 @@ impl AdminServer {
 async fn accept_all(listener: &TcpListener, router: &Router, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(answer(stream, router.clone()));
+                    by_age.retain(|connection| !connection.is_finished());
+                    if by_age.len() >= MAX_CONNECTIONS
+                        && let Some(oldest) = by_age.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    by_age.push_back(connections.spawn(answer(stream, router.clone())));
                 }
                 Err(error) => {
                     tracing::warn!("can't accept a connection to the admin page: {error}");

@@ -1,6 +1,7 @@
 //! Logins: an [`Authenticator`] turns the token of a connection's first message
 //! into a user id, or refuses it (`spec/gateway.md`, Users).
 
+mod attempts;
 mod interface;
 mod jwt;
 
@@ -13,9 +14,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tce_runtime::forwarding::LogLimit;
 
 pub use crate::config::{JwtAlgorithm, UnknownAlgorithm};
 use crate::metrics;
+pub(crate) use attempts::LoginAttempts;
 pub use interface::{AUTHENTICATOR_INDEX, InterfaceAuthenticator};
 pub(crate) use interface::{LISTENER_INDEX, UserEvents};
 pub use jwt::{BadJwtKey, JwtAuthenticator, JwtOptions};
@@ -266,7 +269,12 @@ impl AuthGuard {
         };
         ::metrics::counter!(metrics::LOGINS, "result" => result).increment(1);
         ::metrics::histogram!(metrics::LOGIN_SECONDS).record(began.elapsed());
-        admitted.inspect_err(|refusal| tracing::info!(peer, result, "a login failed: {refusal}"))
+        admitted.inspect_err(|refusal| {
+            static LIMIT: LogLimit = LogLimit::new();
+            if LIMIT.allows("failed logins") {
+                tracing::info!(peer, result, "a login failed: {refusal}");
+            }
+        })
     }
 
     async fn decide(&self, login: Login) -> Result<Admission, Refusal> {

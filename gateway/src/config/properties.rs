@@ -137,6 +137,9 @@ properties! {
     /// connection, and the client has to log in again. The login of a JWT ends 30
     /// seconds after its `exp` at the latest.
     login_time: Option<Duration> = None;
+    /// The maximum number of failed logins from one IP address per minute. Further
+    /// logins from there are refused for the rest of the minute.
+    max_failed_logins: Option<usize> = Some(100);
     /// The effect of a second login of the same user: replace closes the first
     /// connection, refuse closes the second.
     second_login: SecondLogin = SecondLogin::Replace;
@@ -146,8 +149,8 @@ properties! {
     /// (disconnected) of that interface are called; both take the user id and
     /// the gateway's name. If not set, no events are sent.
     user_events: Option<EventTarget> = None;
-    /// The maximum number of client connections. Further ones are closed at
-    /// once.
+    /// The maximum number of client connections. A further one closes the oldest
+    /// that has sent no message yet; if there is none, it is closed at once.
     max_connections: usize = 16_384;
     /// The maximum number of connections from one IP address. Further ones are
     /// closed at once.
@@ -222,6 +225,11 @@ properties! {
     watch: bool = false;
 }
 
+/// The connections of a listener beside `max_connections`: those in their
+/// handshake, and those that are being closed. Past this the oldest handshake
+/// ends.
+const HANDSHAKES: usize = 256;
+
 impl Properties {
     /// The options of client connections.
     pub(crate) fn client_options(&self, tls: Option<&TlsConfig>, memory: &MemoryBudget) -> Options {
@@ -238,7 +246,7 @@ impl Properties {
             connection: ConnectionLimits {
                 send_buffer: self.send_buffer,
                 stall_time: self.stall_time,
-                connections: self.max_connections,
+                connections: self.max_connections.saturating_add(HANDSHAKES),
                 served_calls: self.max_calls_in_flight,
                 keepalive_time: self.keepalive_time.0,
                 ..ConnectionLimits::default()

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ::metrics::gauge;
+use ::metrics::{counter, gauge};
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tce_runtime::{
@@ -28,6 +28,7 @@ use crate::{
     auth::JwtAuthenticator,
     config::{Auth, Override, PROPERTIES, Properties, ServerConfig, ServiceEndpoint, Services},
     listener::ClientListener,
+    log,
     metrics::{self, TrafficTotals},
     routing::EndpointKey,
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
@@ -568,6 +569,7 @@ fn export_metrics(context: &SessionContext, totals: &TrafficTotals) {
     gauge!(metrics::CONNECTIONS).set(context.registry.connections() as f64);
     gauge!(metrics::USERS).set(context.registry.users() as f64);
     gauge!(metrics::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
+    counter!(metrics::LOG_DROPPED).absolute(log::dropped_lines());
     context.dropped.export();
     let routes = context.routes.load();
     for route in routes.table.calls() {

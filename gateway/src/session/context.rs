@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{client_calls::ClientCalls, registry::SessionRegistry};
 use crate::{
-    auth::{AuthGuard, UserEvents},
+    auth::{AuthGuard, LoginAttempts, UserEvents},
     config::{Properties, ServerConfig, Services},
     metrics::DropCounters,
     routing::{EndpointKeys, RoutingTable},
@@ -75,6 +75,7 @@ pub(crate) struct SessionContext {
     pub(crate) address_limit: PerAddressLimit,
     /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
+    pub(crate) login_attempts: LoginAttempts,
     pub(crate) events: UserEvents,
     /// Answer calls to the gateway itself.
     pub(crate) servants: Vec<Arc<dyn Servant>>,
@@ -112,6 +113,7 @@ impl SessionContext {
             client_calls: ClientCalls::default(),
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
             memory: MemoryBudget::new(properties.max_memory),
+            login_attempts: LoginAttempts::new(properties.max_failed_logins),
             properties,
             authenticator,
             events,

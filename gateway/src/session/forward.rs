@@ -53,6 +53,9 @@ impl MessageHandler for Session {
             if !state.login.is_awaited() {
                 state.last_read_at = message.read_at();
             }
+            if !std::mem::replace(&mut state.has_spoken, true) {
+                self.context.registry.has_spoken(self.number);
+            }
             if !state.is_resuming {
                 let size = message.payload().len();
                 self.traffic

@@ -12,7 +12,7 @@ use tce_runtime::{
 };
 
 use super::{DeferredMessage, LoginState, Session, registry::BindOutcome};
-use crate::auth;
+use crate::{auth, metrics};
 
 impl Session {
     /// Gives a connection that does not log in a user id of its own.
@@ -43,6 +43,13 @@ impl Session {
             self.reject("no_token");
             return Disposition::Handled;
         };
+        if !self.context.login_attempts.may_try(self.address.ip()) {
+            ::metrics::counter!(metrics::LOGINS, "result" => "limited").increment(1);
+            let text = "too many logins from this address have failed; try again in a minute";
+            message.refuse(ErrorCode::ConnectReject, text);
+            self.reject("max_failed_logins");
+            return Disposition::Handled;
+        }
         let login = auth::Login {
             token: token.to_owned(),
             device_id: extra.get(reserved::DEVICE_ID).map(str::to_owned),
@@ -70,6 +77,9 @@ impl Session {
         let admission = match result {
             Ok(admission) => admission,
             Err(refusal) => {
+                if !refusal.is_temporary() {
+                    self.context.login_attempts.failed(self.address.ip());
+                }
                 first.refuse(ErrorCode::ConnectReject, refusal.text());
                 return self.reject("not_admitted");
             }

@@ -27,7 +27,7 @@ use std::{
 use parking_lot::Mutex;
 use tce_runtime::{
     Connection, ErrorCode,
-    forwarding::{InboundMessage, MemoryCharge, WeakConnection},
+    forwarding::{InboundMessage, LogLimit, MemoryCharge, WeakConnection},
     wire::Header,
 };
 use tokio::sync::Notify;
@@ -88,6 +88,7 @@ struct SessionState {
     limited: Option<LimitedSession>,
     frame_rate: RateLimiter,
     byte_rate: RateLimiter,
+    has_spoken: bool,
     /// When the last message was read, or the connection was accepted.
     last_read_at: Instant,
     /// When the login is no longer valid.
@@ -146,6 +147,7 @@ impl Session {
             limited: None,
             frame_rate: RateLimiter::new(context.properties.max_frames_per_second),
             byte_rate: RateLimiter::new(context.properties.max_bytes_per_second),
+            has_spoken: false,
             last_read_at: Instant::now(),
             login_ends_at: None,
         };
@@ -270,7 +272,10 @@ impl Session {
             return;
         }
         ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
-        tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
+        static LIMIT: LogLimit = LogLimit::new();
+        if LIMIT.allows("closed connections") {
+            tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
+        }
         if let Some(connection) = self.connection() {
             connection.close();
         }

@@ -1,7 +1,7 @@
 //! All sessions, by number and by user.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct SessionRegistry {
 #[derive(Default)]
 struct OpenSessions {
     by_number: HashMap<u64, Arc<Session>>,
+    /// The sessions that have sent no message yet, by number.
+    silent: BTreeSet<u64>,
     /// The totals of closed sessions.
     closed: TrafficTotals,
 }
@@ -53,12 +55,14 @@ impl SessionRegistry {
 
     pub(super) fn insert(&self, session: Arc<Session>) {
         let mut open = self.open.write();
+        open.silent.insert(session.number);
         open.by_number.insert(session.number, session);
     }
 
     pub(super) fn remove(&self, session: &Session) {
         let totals = session.totals();
         let mut open = self.open.write();
+        open.silent.remove(&session.number);
         if open.by_number.remove(&session.number).is_some() {
             open.closed += totals;
         }
@@ -67,6 +71,25 @@ impl SessionRegistry {
     /// Whether a session is open.
     pub(crate) fn is_open(&self, session: u64) -> bool {
         self.open.read().by_number.contains_key(&session)
+    }
+
+    /// A session has sent its first message.
+    pub(super) fn has_spoken(&self, session: u64) {
+        self.open.write().silent.remove(&session);
+    }
+
+    /// Closes the oldest session that has sent no message. Returns whether there
+    /// was one.
+    pub(crate) fn close_oldest_silent(&self) -> bool {
+        let session = {
+            let mut open = self.open.write();
+            let oldest = open.silent.pop_first();
+            oldest.and_then(|number| open.by_number.get(&number).cloned())
+        };
+        if let Some(session) = &session {
+            session.close("silent");
+        }
+        session.is_some()
     }
 
     /// The number of open sessions.

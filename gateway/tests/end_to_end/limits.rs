@@ -44,20 +44,23 @@ async fn an_address_has_so_many_connections() {
     house.end().await;
 }
 
+/// On every transport, once each connection within the limit has sent a message.
 #[tokio::test]
-async fn connections_over_the_limit_wait() {
+async fn connections_over_the_limit_are_closed_at_once() {
     let house = House::start(Plan::direct().property("max_connections", "2")).await;
     let (mut first, mut second) = (house.raw().await, house.raw().await);
     works(&mut first).await;
     works(&mut second).await;
-    let mut third = house.raw().await;
-    third.send(&echo(3, "at last").frame()).await;
+    for front in [Front::Socket, Front::WebSocket, Front::Ssl, Front::Wss] {
+        let mut third = Raw::connect(house.address(front)).await;
+        third.closed().await;
+    }
     works(&mut second).await;
     assert_eq!(house.gateway().connections(), 2);
     drop(first);
-    assert_eq!(third.message().await.params, string("Yah! at last"));
+    is_let_in(&house).await;
     works(&mut second).await;
-    drop((second, third));
+    drop(second);
     house.end().await;
 }
 

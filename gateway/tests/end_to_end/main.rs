@@ -41,6 +41,8 @@ mod custom;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod health;

@@ -17,6 +17,7 @@ use super::{Connection, Inner, channel::TooLarge, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
+    log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
     wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
@@ -295,6 +296,10 @@ impl ReplyContext {
     /// Logs what the caller of a failed call is not told.
     fn log_internal_error(&self, inner: &Inner, fault: &Fault) {
         if let Some(cause) = fault.internal_cause() {
+            static LIMIT: LogLimit = LogLimit::new();
+            if !LIMIT.allows("failed servants") {
+                return;
+            }
             let Header { ifidx, opidx, .. } = self.header;
             tracing::error!(peer = inner.peer, ifidx, opidx, "a servant failed: {cause}");
         }
@@ -318,8 +323,11 @@ impl ReplyContext {
     fn fail(self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
         let Header { ifidx, opidx, .. } = self.header;
         if self.header.calltype.is_oneway() {
+            static LIMIT: LogLimit = LogLimit::new();
             metrics::counter!("tce_oneway_failed_total", "code" => code.to_string()).increment(1);
-            tracing::warn!(peer = inner.peer, ifidx, opidx, %code, "a oneway call failed: {text}");
+            if LIMIT.allows("failed oneway calls") {
+                tracing::warn!(peer = inner.peer, ifidx, opidx, %code, "a oneway call failed: {text}");
+            }
         } else {
             self.append_error(inner, code, text, replies);
         }

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::ErrorCode,
+    log_limit::LogLimit,
     transport::delivery::AckGuard,
     wire::{
         BUILTIN_INTERFACE, CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, RawMessage,
@@ -348,20 +349,27 @@ impl Inbound<'_> {
         }
     }
 
-    /// Counts, logs and acknowledges a message that is dropped; `why` completes
-    /// "dropped a message: ".
+    /// Counts and acknowledges a message that is dropped, and logs the first one
+    /// of a stream; `why` completes "dropped a message: ".
     pub(crate) fn drop_message(
         &self,
         reason: &'static str,
         why: &str,
         ack_guard: Option<AckGuard>,
     ) {
+        static LIMIT: LogLimit = LogLimit::new();
         count_dropped(reason);
-        let source = match self.source {
-            InboundSource::Stream(connection) => connection.peer(),
-            InboundSource::Queue { endpoint, .. } => endpoint,
+        let (source, is_first) = match self.source {
+            InboundSource::Stream(connection) => {
+                let malformed = &connection.inner.malformed;
+                let before = malformed.fetch_add(1, Ordering::Relaxed);
+                (connection.peer(), before == 0)
+            }
+            InboundSource::Queue { endpoint, .. } => (endpoint, true),
         };
-        tracing::warn!(source, reason, "dropped a message: {why}");
+        if is_first && LIMIT.allows("dropped messages") {
+            tracing::warn!(source, reason, "dropped a message: {why}");
+        }
         acknowledge(ack_guard);
     }
 

@@ -20,7 +20,10 @@ mod stream;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU32},
+    },
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -107,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) is_draining: AtomicBool,
     /// Why the peer will close the stream, as it says.
     pub(crate) goodbye: Mutex<Option<String>>,
+    /// The messages of the peer that made no sense.
+    pub(crate) malformed: AtomicU32,
 }
 
 /// Closes the connection when it is dropped.
@@ -176,6 +181,7 @@ impl Connection {
             reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
             goodbye: Mutex::default(),
+            malformed: AtomicU32::new(0),
         };
         Self {
             inner: Arc::new(inner),

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     busy_poll::bytes_received,
     in_flight::{InFlightCounter, after},
+    log_limit::LogLimit,
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
     pacing,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
@@ -53,6 +54,8 @@ const FIRST_STREAM: u64 = 1;
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
 /// idle connection holds none.
 const READ_SIZE: usize = 256 << 10;
+/// A peer that sends more malformed messages than this loses its connection.
+const MAX_MALFORMED: u32 = 16;
 /// After a read of this size in bytes other tasks of the thread run.
 const YIELD_SIZE: usize = 64 << 10;
 /// RETURNs of this size in bytes leave before the rest of a read is handled.
@@ -83,6 +86,8 @@ enum CloseReason {
     /// The peer's messages would exceed the connection's share of the memory
     /// budget.
     NoMemory,
+    /// Too many messages of the peer made no sense.
+    Malformed,
 }
 
 impl fmt::Display for CloseReason {
@@ -99,6 +104,7 @@ impl fmt::Display for CloseReason {
                 write!(f, "a message before the login has more than {limit} bytes")
             }
             Self::NoMemory => f.write_str("the memory budget is used up"),
+            Self::Malformed => f.write_str("too many malformed messages"),
         }
     }
 }
@@ -147,6 +153,18 @@ pub(crate) async fn run_stream(
     connection.notify(&ConnectionEvent::Connected);
     let reason = run(connection, channel, stream, status_after, phase).await;
     tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
+    let malformed = connection.inner.malformed.swap(0, Ordering::Relaxed);
+    if malformed > 1 {
+        static LIMIT: LogLimit = LogLimit::new();
+        if LIMIT.allows("malformed messages") {
+            let peer = connection.peer();
+            tracing::warn!(
+                peer,
+                malformed,
+                "dropped malformed messages of a connection"
+            );
+        }
+    }
     connection.notify(&ConnectionEvent::Disconnected {
         reason: reason.to_string(),
     });
@@ -198,6 +216,7 @@ async fn run(
     match (&reason, &inner.handler) {
         (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
         (CloseReason::NoMemory, _) => count_failed("memory"),
+        (CloseReason::Malformed, _) => count_failed("malformed"),
         _ => {}
     }
     if let Some(sink) = teardown.run(&reason.to_string()) {
@@ -504,7 +523,7 @@ impl<'a> StreamReader<'a> {
         drop(batch);
         self.send_returns(&mut replies);
         REPLIES.set(replies);
-        let rest = handled.map_err(CloseReason::Frame)?;
+        let rest = handled?;
         self.unhandled.extend_from_slice(rest);
         self.deframer.release();
         Ok(())
@@ -516,7 +535,7 @@ impl<'a> StreamReader<'a> {
         chunk: &'c [u8],
         replies: &mut Vec<u8>,
         batch: &mut Option<WriteBatch>,
-    ) -> Result<&'c [u8], FrameError> {
+    ) -> Result<&'c [u8], CloseReason> {
         let connection = self.connection;
         let inbound = connection.inbound();
         let handler = connection.inner.handler.as_ref();
@@ -542,7 +561,7 @@ impl<'a> StreamReader<'a> {
             } else {
                 self.deframer.next(&mut rest)
             };
-            let Some(frame) = frame? else {
+            let Some(frame) = frame.map_err(CloseReason::Frame)? else {
                 break;
             };
             let is_late = !can_serve || !self.deferred.calls.is_empty();
@@ -557,6 +576,9 @@ impl<'a> StreamReader<'a> {
             }
             let was_routed = inbound.handle(frame.payload, None, replies, batch.as_mut());
             gathered += 1;
+            if connection.inner.malformed.load(Ordering::Relaxed) > MAX_MALFORMED {
+                return Err(CloseReason::Malformed);
+            }
             if replies.len() >= REPLY_SIZE || is_batch_full(gathered, replies.len(), was_routed) {
                 gathered = 0;
                 self.send_returns(replies);

@@ -42,7 +42,7 @@ async fn authenticate(login: Login) -> Result<String, Refusal> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    log::init("warn", log::LogFormat::Text)?;
+    let _log = log::init("warn", log::LogFormat::Text)?;
 
     let gateway = Gateway::load(args.services, &args.name, &[])?
         .servant(ITerminalGatewayServerServant::new(GatewayImpl))

@@ -21,7 +21,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    log::init("warn", log::LogFormat::Text)?;
+    let _log = log::init("warn", log::LogFormat::Text)?;
     let broker = MemoryBroker::new();
 
     let communicator = Communicator::new();

@@ -1,0 +1,108 @@
+//! Failed logins of each address.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+/// The time over which failed logins are counted.
+const PERIOD: Duration = Duration::from_secs(60);
+/// The addresses that are remembered. Past it those whose period has passed are
+/// forgotten, and if there are none, all.
+const MAX_ADDRESSES: usize = 16_384;
+
+/// Limits the failed logins of each address: guessing tokens is slow, and costs
+/// neither the authenticator's time nor a log line for each attempt.
+#[derive(Debug)]
+pub(crate) struct LoginAttempts {
+    limit: Option<usize>,
+    failed: Mutex<HashMap<IpAddr, FailedLogins>>,
+}
+
+#[derive(Debug)]
+struct FailedLogins {
+    count: usize,
+    since: Instant,
+}
+
+impl LoginAttempts {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
+        Self {
+            limit,
+            failed: Mutex::default(),
+        }
+    }
+
+    /// Whether an address may try to log in.
+    pub(crate) fn may_try(&self, address: IpAddr) -> bool {
+        let Some(limit) = self.limit else {
+            return true;
+        };
+        let failed = self.failed.lock();
+        let logins = failed.get(&address.to_canonical());
+        logins.is_none_or(|logins| logins.count < limit || logins.since.elapsed() >= PERIOD)
+    }
+
+    /// A login has failed.
+    pub(crate) fn failed(&self, address: IpAddr) {
+        let Some(limit) = self.limit else {
+            return;
+        };
+        let now = Instant::now();
+        let mut failed = self.failed.lock();
+        if failed.len() >= MAX_ADDRESSES {
+            failed.retain(|_, logins| now - logins.since < PERIOD);
+            if failed.len() >= MAX_ADDRESSES {
+                failed.clear();
+            }
+        }
+        let logins = failed
+            .entry(address.to_canonical())
+            .or_insert(FailedLogins {
+                count: 0,
+                since: now,
+            });
+        if now - logins.since >= PERIOD {
+            *logins = FailedLogins {
+                count: 0,
+                since: now,
+            };
+        }
+        logins.count += 1;
+        if logins.count == limit {
+            tracing::warn!(%address, "refusing logins from an address for a minute: {limit} have failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_may_not_try_after_too_many_failed_logins() {
+        let attempts = LoginAttempts::new(Some(3));
+        let (bad, good) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+        for _ in 0..3 {
+            assert!(attempts.may_try(bad.into()));
+            attempts.failed(bad.into());
+        }
+        assert!(!attempts.may_try(bad.into()));
+        assert!(!attempts.may_try(bad.to_ipv6_mapped().into()));
+        assert!(attempts.may_try(good.into()));
+    }
+
+    #[test]
+    fn addresses_are_remembered_up_to_a_limit() {
+        let attempts = LoginAttempts::new(Some(3));
+        for number in 0..40_000_u32 {
+            attempts.failed(Ipv4Addr::from_bits(number).into());
+        }
+        assert!(attempts.failed.lock().len() <= MAX_ADDRESSES);
+    }
+}
