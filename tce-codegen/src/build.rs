@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::{Mutex, PoisonError};
 
-use tce_idl::Compilation;
 use tce_idl::diagnostic::{Diagnostic, Severity};
 use tce_idl::model::Model;
+use tce_idl::{Compilation, lock};
 
 use crate::output::replace;
 use crate::{Backend, Error, GeneratedFile, MapType, Options, Rust, RustOptions};
@@ -106,10 +106,12 @@ impl Config {
 
     /// Compiles the files and their imports to one `.rs` file for each module.
     ///
-    /// In a build script this tells cargo every file that was read, so that the
-    /// script runs again when one changes, and every warning. Where a `tce.lock`
-    /// lies in the folder of a file or above it, an index that differs from it is
-    /// an error.
+    /// In a build script this tells cargo every warning, and every file that was
+    /// read, so that the script runs again when one changes. It also runs again when
+    /// a folder gets a file that an import finds first, or a lock; not, however, in
+    /// the folder of the package, which holds cargo's own output: so IDL files should
+    /// have a folder of their own. Where a `tce.lock` lies in the folder of a file or
+    /// above it, an index that differs from it is an error.
     ///
     /// # Errors
     /// [`Error::Idl`] with the rendered diagnostics, [`Error::Options`] where an
@@ -119,7 +121,7 @@ impl Config {
     pub fn compile(&self, files: &[impl AsRef<Path>]) -> Result<(), Error> {
         let cargo_out_dir = std::env::var_os("OUT_DIR").map(PathBuf::from);
         let options = tce_idl::Options {
-            lock_files: tce_idl::lock::find(files),
+            lock_files: lock::find(files),
             ..self.options.clone()
         };
         let compilation = tce_idl::compile(files, &options);
@@ -156,7 +158,9 @@ impl Config {
             .files()
             .iter()
             .map(tce_idl::source::SourceFile::path);
+        let folders = watched_folders(files, compilation);
         let mut paths: Vec<_> = given.chain(indices).chain(read).collect();
+        paths.extend(folders.iter().map(PathBuf::as_path));
         paths.sort_unstable();
         paths.dedup();
         let inputs = paths
@@ -169,6 +173,31 @@ impl Config {
             .map(|warning| format!("warning={}", one_line(warning, compilation)));
         inputs.chain(warnings).collect()
     }
+}
+
+/// The folders in which a new file changes the result: an import that is found
+/// before the present one, or a lock that is nearer.
+///
+/// Cargo would run the script at each build for a path that does not exist, and
+/// examines all files below a folder. So a folder that holds `OUT_DIR`, which each
+/// build changes, is left out.
+fn watched_folders(files: &[impl AsRef<Path>], compilation: &Compilation) -> Vec<PathBuf> {
+    let of_files = files
+        .iter()
+        .filter_map(|file| file.as_ref().parent())
+        .filter(|folder| !folder.join(lock::FILE_NAME).exists());
+    let of_imports = compilation.sources.missing().iter();
+    let of_imports = of_imports.filter_map(|path| path.parent());
+    let out_dir = std::env::var_os("OUT_DIR").and_then(|dir| Path::new(&dir).canonicalize().ok());
+    let is_watchable = |folder: &Path| {
+        let folder = folder.canonicalize().ok();
+        folder.is_some_and(|folder| !out_dir.as_ref().is_some_and(|it| it.starts_with(&folder)))
+    };
+    of_files
+        .chain(of_imports)
+        .filter(|folder| !folder.as_os_str().is_empty() && is_watchable(folder))
+        .map(Path::to_owned)
+        .collect()
 }
 
 /// What this process has written to a file.

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use tce_idl::model::{DictionaryId, Member, ModuleId, SequenceId, StructId, Type};
+use tce_idl::model::{Dictionary, DictionaryId, Member, ModuleId, SequenceId, StructId, Type};
 
 use super::Unit;
 use super::codec::{Field, codec};
@@ -82,6 +82,9 @@ impl Unit<'_> {
             .then_declared(name, &dictionary.name, &declared)
             .attributes();
         let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
+        if has_pairs(dictionary) {
+            return quote!(#docs pub type #name = Vec<(#key, #value)>;);
+        }
         let map = &self.options.map_type;
         quote!(#docs pub type #name = #map<#key, #value>;)
     }
@@ -115,6 +118,11 @@ impl Unit<'_> {
             Type::Sequence(id) => {
                 let element = self.owned(self.model.sequence(id).element);
                 quote!(&[#element])
+            }
+            Type::Dictionary(id) if has_pairs(self.model.dictionary(id)) => {
+                let dictionary = self.model.dictionary(id);
+                let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
+                quote!(&[(#key, #value)])
             }
             Type::Struct(_) | Type::Dictionary(_) => quote!(&#owned),
             _ => owned,
@@ -160,4 +168,10 @@ impl Unit<'_> {
         let module = self.names.module(module);
         quote!(super::#module::#item)
     }
+}
+
+/// Whether a dictionary is a list of pairs, which is the same on the wire: no map of
+/// std has keys that are floating-point numbers.
+fn has_pairs(dictionary: &Dictionary) -> bool {
+    matches!(dictionary.key, Type::Float | Type::Double)
 }

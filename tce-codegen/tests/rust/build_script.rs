@@ -143,6 +143,102 @@ fn options_add_attributes_and_choose_map_and_runtime() {
     package.cargo(&["check"]);
 }
 
+/// Imports and locks that are created later, where cargo has not seen a file.
+#[test]
+fn a_new_file_runs_the_script_again_and_nothing_else_does() {
+    let package = Package::new("new-files", "2024", "tce-runtime", &build_dependencies());
+    for created in ["idl/other.idl", "idl/tce.lock", "first/other.idl"] {
+        package.remove(created);
+    }
+    package.write("first/empty", "");
+    package.write(
+        "build.rs",
+        "fn main() -> Result<(), tce_codegen::Error> {
+            tce_codegen::configure().include(\"first\").include(\"inc\").compile(&[\"idl/m.idl\"])
+        }",
+    );
+    package.write(
+        "idl/m.idl",
+        "import other\nmodule m { interface I { other::Thing get(); }; }",
+    );
+    package.write(
+        "inc/other.idl",
+        "module other { struct Thing { int old; }; }",
+    );
+    let expects = |member: &str| {
+        let text = format!(
+            "tce_runtime::include_idl!(m, other);\n\
+             fn main() {{ let _ = other::Thing {{ {member}: 1 }}; }}\n"
+        );
+        package.write("src/main.rs", &text);
+        package.cargo(&["check"]);
+    };
+    expects("old");
+    // A build without a change runs nothing.
+    let again = package.try_cargo(&["check", "-vv"]);
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert!(stderr.contains("Fresh new-files"), "{stderr}");
+    package.write(
+        "first/other.idl",
+        "module other { struct Thing { int second; }; }",
+    );
+    expects("second");
+    package.write(
+        "idl/other.idl",
+        "module other { struct Thing { int fresh; }; }",
+    );
+    expects("fresh");
+    package.remove("idl/other.idl");
+    expects("second");
+    package.write("idl/tce.lock", "version = 1\nm.I = 8\n");
+    let locked = package.try_cargo(&["check"]);
+    let stderr = String::from_utf8_lossy(&locked.stderr);
+    assert!(stderr.contains("\n  error[TCE0701]"), "{stderr}");
+}
+
+/// The runtime under another name, re-exported by another crate of the workspace,
+/// and by the crate itself.
+#[test]
+fn the_runtime_can_have_any_path() {
+    let path = workspace().join("tce-runtime");
+    let company = "[package]\nname = \"company\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+        [dependencies]\nrpc = { package = \"tce-runtime\", default-features = false, path = ";
+    let company = format!("{company}{path:?} }}\n");
+    let manifest = "company.path = \"company\"\n".to_owned() + &build_dependencies();
+    let package = Package::new("paths", "2024", "rpc", &manifest);
+    package.write("company/Cargo.toml", &company);
+    package.write(
+        "company/src/lib.rs",
+        "pub mod base { pub use rpc as tce; }\n",
+    );
+    package.write("idl/shop.idl", OPTIONS_IDL);
+    for (runtime, macro_path) in [
+        ("rpc", "rpc"),
+        ("::rpc", "rpc"),
+        ("company::base::tce", "company::base::tce"),
+        ("crate::inner::tce", "inner::tce"),
+    ] {
+        package.write(
+            "build.rs",
+            &format!(
+                "fn main() -> Result<(), tce_codegen::Error> {{
+                    tce_codegen::configure().runtime({runtime:?}).compile(&[\"idl/shop.idl\"])
+                }}"
+            ),
+        );
+        package.write(
+            "src/main.rs",
+            &format!(
+                "#![deny(warnings)]\n\
+                 pub mod inner {{ pub use company::base::tce; }}\n\
+                 {macro_path}::include_idl!(shop);\n\
+                 fn main() {{ let _ = shop::Price {{ in_cents: 1 }}; }}\n"
+            ),
+        );
+        package.cargo(&["check"]);
+    }
+}
+
 fn build_dependencies() -> String {
     let codegen = workspace().join("tce-codegen");
     format!("[build-dependencies]\ntce-codegen.path = {codegen:?}\n")

@@ -43,6 +43,11 @@ impl Package {
         fs::write(path, contents).unwrap();
     }
 
+    /// Deletes a file, if there is one.
+    pub(crate) fn remove(&self, path: &str) {
+        drop(fs::remove_file(self.folder.join(path)));
+    }
+
     /// Runs cargo.
     pub(crate) fn try_cargo(&self, arguments: &[&str]) -> Output {
         // One folder for all packages, apart from the build that runs this test.

@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{InterfaceId, Type};
 use crate::resolve::ResolvedProgram;
 use crate::source::Span;
-use crate::syntax::ast::Identifier;
+use crate::syntax::ast::{Identifier, TypeName};
 
 pub(super) fn check(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     check_not_empty(program, sink);
@@ -170,6 +170,14 @@ fn redeclared(
     diagnostic.help("remove it: a servant of this interface implements the inherited operation")
 }
 
+/// Legacy compilers accept it.
+fn float_key(key: &TypeName) -> Diagnostic {
+    let message = format!("`{}` should not be the key of a dictionary", key.name.text);
+    let why = "floating-point numbers can't be compared reliably";
+    let diagnostic = Diagnostic::new(Code::FloatKey, message).at(key.span, why);
+    diagnostic.help("in Rust such a dictionary is a list of pairs; use a `long` or a `string`")
+}
+
 fn check_key_types(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     for (it, from) in program
         .model
@@ -181,7 +189,10 @@ fn check_key_types(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
             Type::Byte | Type::Bool | Type::Short | Type::Int | Type::Long | Type::String => {
                 continue;
             }
-            Type::Float | Type::Double => "floating-point numbers can't be compared reliably",
+            Type::Float | Type::Double => {
+                sink.push(float_key(&from.key));
+                continue;
+            }
             Type::Struct(_) => "it is a struct",
             Type::Sequence(_) => "it is a sequence",
             Type::Dictionary(_) => "it is a dictionary",

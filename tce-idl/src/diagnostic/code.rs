@@ -97,6 +97,7 @@ codes! {
     EmptyStruct = "TCE0213" Error "empty-struct": "A struct has no members.";
     EmptyInterface = "TCE0214" Error "empty-interface": "An interface has no operations.";
     EndlessType = "TCE0215" Error "endless-type": "A sequence or dictionary contains itself without a struct between.";
+    FloatKey = "TCE0216" Warning "float-key": "The key of a dictionary is a floating-point number, which can't be compared reliably.";
 
     BadIndex = "TCE0300" Error "bad-index": "An index is not a number from 0 to 65535.";
     ReservedIndex = "TCE0301" Error "reserved-index": "Interface index 65535 is reserved for the built-in interface.";
@@ -106,6 +107,7 @@ codes! {
     UnknownAnnotation = "TCE0305" Warning "unknown-annotation": "An annotation has no meaning for this declaration.";
     RepeatedAnnotation = "TCE0306" Warning "repeated-annotation": "An annotation is given twice; the last one applies.";
     AnnotationValue = "TCE0307" Error "annotation-value": "An annotation has a value of the wrong kind.";
+    AnnotationQuotes = "TCE0308" Warning "annotation-quotes": "The comment of an annotation is not in quotes, or an index is.";
 
     IndexFileSyntax = "TCE0400" Error "index-file-syntax": "The syntax of an index file is wrong.";
     IndexFileName = "TCE0401" Warning "index-file-name": "An index file names an interface or operation that the IDL does not declare.";

@@ -48,7 +48,7 @@ fn read(annotations: &[Annotation], interface: bool, sink: &mut Diagnostics) -> 
         seen.push(annotation);
         match (key, key.strip_prefix("skeleton_")) {
             ("index", _) => parsed.index = index(annotation, sink).or(parsed.index),
-            ("comment", _) => parsed.comment = comment(annotation, sink),
+            ("comment", _) => parsed.comment = Some(comment(annotation, sink)),
             (_, Some(language)) if interface && !language.is_empty() => {
                 parsed
                     .skeletons
@@ -64,15 +64,17 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
     let span = annotation.value_span;
     let number = match &annotation.value {
         AnnotationValue::Number(number) => number,
-        AnnotationValue::String(text) | AnnotationValue::Name(text) => {
+        // Legacy compilers accept it.
+        AnnotationValue::String(text) if parse_index(text).is_ok() => {
+            let message = "the index should be a number without quotes";
+            let diagnostic = Diagnostic::new(Code::AnnotationQuotes, message).at(span, "");
+            sink.push(diagnostic.fix(format!("write `index={text}`"), span, text));
+            text
+        }
+        AnnotationValue::String(_) | AnnotationValue::Name(_) => {
             let diagnostic =
                 Diagnostic::new(Code::AnnotationValue, "the index must be a number").at(span, "");
-            sink.push(match parse_index(text) {
-                Ok(number) => {
-                    diagnostic.fix(format!("write `index={number}`"), span, number.to_string())
-                }
-                Err(_) => diagnostic.help("write a number from 0 to 65535: `[index=3]`"),
-            });
+            sink.push(diagnostic.help("write a number from 0 to 65535: `[index=3]`"));
             return None;
         }
     };
@@ -89,21 +91,20 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
     }
 }
 
-fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
-    let (AnnotationValue::Number(text) | AnnotationValue::Name(text)) = &annotation.value else {
-        let AnnotationValue::String(text) = &annotation.value else {
-            return None;
-        };
-        return Some(text.clone());
+/// The text of a comment. Legacy compilers accept a word or a number too.
+fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> String {
+    let (text, is_quoted) = match &annotation.value {
+        AnnotationValue::String(text) => (text, true),
+        AnnotationValue::Number(text) | AnnotationValue::Name(text) => (text, false),
     };
-    let diagnostic = Diagnostic::new(Code::AnnotationValue, "the comment must be a string")
-        .at(annotation.value_span, "");
-    sink.push(diagnostic.fix(
-        "put it in quotes",
-        annotation.value_span,
-        format!("\"{text}\""),
-    ));
-    None
+    if !is_quoted {
+        let message = "the comment should be a string in quotes";
+        let diagnostic =
+            Diagnostic::new(Code::AnnotationQuotes, message).at(annotation.value_span, "");
+        let quoted = format!("\"{text}\"");
+        sink.push(diagnostic.fix("put it in quotes", annotation.value_span, quoted));
+    }
+    text.clone()
 }
 
 fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {

@@ -35,10 +35,17 @@ fn covered(client: &mut Client) -> (Vec<String>, Vec<String>) {
     (found, changed)
 }
 
+/// The parameters of `initialize`, from the names of the client's folders.
+type Parameters = &'static dyn Fn(&Client) -> Value;
+
+/// The URI of the client's folder.
+fn uri(client: &Client) -> Value {
+    json!(client.uri("").trim_end_matches('/'))
+}
+
 #[test]
 fn a_client_can_name_its_folders_in_every_way() {
-    let uri = |client: &Client| json!(client.uri("").trim_end_matches('/'));
-    let ways: [(&str, &dyn Fn(&Client) -> Value); 8] = [
+    let ways: [(&str, Parameters); 8] = [
         (
             "workspaceFolders",
             &|client| json!({ "workspaceFolders": [{ "uri": uri(client), "name": "x" }], "rootUri": null }),
