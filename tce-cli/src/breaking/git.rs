@@ -270,12 +270,16 @@ impl Git {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let messages = String::from_utf8_lossy(&output.stderr);
-        // `GIT_TRACE` and warnings precede the error.
-        let fatal = messages
-            .lines()
-            .find_map(|line| line.strip_prefix("fatal: "));
-        let message = fatal.or_else(|| messages.lines().next());
-        Err(message.unwrap_or("git failed").to_owned())
+        // Output of `GIT_TRACE` and warnings precede the error, advice follows it.
+        let message = messages
+            .split_once("fatal: ")
+            .map_or(&*messages, |(_, message)| message);
+        let lines = message.lines().map(str::trim);
+        let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+        match lines.is_empty() {
+            true => Err("git failed".to_owned()),
+            false => Err(lines.join("; ")),
+        }
     }
 
     /// The bytes of a file, following symbolic links. At most one byte more than

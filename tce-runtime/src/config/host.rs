@@ -109,6 +109,15 @@ pub fn join_host_port(host: &str, port: u16) -> String {
     }
 }
 
+/// The host without the zone of an IPv6 address: a zone names an interface of this
+/// machine, so peers and certificates do not have it.
+pub(crate) fn without_zone(host: &str) -> &str {
+    match host.split_once('%') {
+        Some((address, _)) => address,
+        None => host,
+    }
+}
+
 /// Accepts digits alone; the parser of `u16` takes a `+` too.
 fn parse_port(text: &str) -> Result<u16, HostError> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());

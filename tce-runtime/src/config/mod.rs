@@ -19,6 +19,8 @@ pub use crate::memory::MemoryBudget;
 #[cfg(not(feature = "websocket"))]
 pub(crate) use endpoint::WITHOUT_WEBSOCKET;
 pub use endpoint::{Endpoint, EndpointError, Scheme};
+#[cfg(feature = "websocket")]
+pub(crate) use host::without_zone;
 pub(crate) use mq::REPLY_QUEUE_PREFIX;
 pub use mq::{Address, AddressError, MqConfig, MqEndpoint, NodeType, is_zeromq};
 #[doc(hidden)]

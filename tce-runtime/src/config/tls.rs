@@ -13,6 +13,8 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use super::host::without_zone;
+
 /// The PEM files for `ssl://` and `wss://`. A client needs none if the server's
 /// certificate is signed by an authority that the operating system trusts.
 ///
@@ -243,7 +245,8 @@ impl TlsConfig {
 
 /// The name that the certificate of a host must have.
 pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
-    ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Host(host.to_owned()))
+    let name = without_zone(host).to_owned();
+    ServerName::try_from(name).map_err(|_| TlsError::Host(host.to_owned()))
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -314,4 +317,16 @@ fn der_value(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         }
     };
     (*found == tag).then(|| rest.split_at_checked(length))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_certificate_has_no_zone() {
+        let name = server_name("fe80::1%eth0").unwrap();
+        assert_eq!(name, server_name("fe80::1").unwrap());
+        assert!(server_name("under score").is_err());
+    }
 }

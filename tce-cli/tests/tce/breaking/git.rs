@@ -342,6 +342,12 @@ fn variables_of_git_name_another_repository_only_if_it_is_another() {
     run(&home.path().join("proto"), &named, "shop.idl")
         .exits(1)
         .complains("2 breaking changes");
+    // As in a container whose user does not own the folder that is mounted.
+    let foreign = [("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")];
+    run(&inside, &foreign, "shop.idl")
+        .exits(2)
+        .complains("can't compare with git: detected dubious ownership in repository at")
+        .complains("git config --global --add safe.directory");
     let trace = [("GIT_TRACE", "1")];
     run(home.path(), &trace, "proto/shop.idl")
         .exits(2)

@@ -28,7 +28,7 @@ use watched::Watched;
 
 use super::ByteStream;
 use crate::{
-    config::{Endpoint, Options},
+    config::{Endpoint, Options, without_zone},
     error::{ErrorCode, RpcError},
     wire::Limits,
 };
@@ -65,19 +65,25 @@ pub(super) async fn connect<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let url = Endpoint {
-        compress: false,
-        path: encoded_path(&endpoint.path),
-        ..endpoint.clone()
-    };
     let config = config(&options.limits);
     let (mut socket, _) =
-        client_async_with_config(url.to_string(), Watched::new(socket), Some(config))
+        client_async_with_config(request_url(endpoint), Watched::new(socket), Some(config))
             .await
             .map_err(refused)?;
     // The bytes of the handshake are not the beginning of a message.
     socket.get_mut().unfinished = 0;
     Ok(halves::split(socket, options.connection.frame_time, peer))
+}
+
+/// The URL that a client requests.
+fn request_url(endpoint: &Endpoint) -> String {
+    let url = Endpoint {
+        compress: false,
+        host: without_zone(&endpoint.host).to_owned(),
+        path: encoded_path(&endpoint.path),
+        ..endpoint.clone()
+    };
+    url.to_string()
 }
 
 /// Performs the opening handshake as a server over an accepted socket.
@@ -123,5 +129,21 @@ fn first_line(response: &Response<Option<Vec<u8>>>) -> String {
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => format!(" ({line})"),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_an_encoded_path_and_no_zone() {
+        for (endpoint, url) in [
+            ("ws://[fe80::1%eth0]:1/a", "ws://[fe80::1]:1/a"),
+            ("wss://localhost:1", "wss://localhost:1"),
+            ("ws://localhost:1/é?compress=1", "ws://localhost:1/%C3%A9"),
+        ] {
+            assert_eq!(request_url(&endpoint.parse().unwrap()), url);
+        }
     }
 }
