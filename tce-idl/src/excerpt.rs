@@ -33,7 +33,7 @@ pub fn excerpt(model: &Model, id: InterfaceId) -> String {
         if !elements.is_empty() {
             let _ = write!(
                 out,
-                "{}module {} {{\n{}}};\n",
+                "{}module {} {{\n{}}}\n",
                 docs(module.doc.as_deref(), ""),
                 module.name,
                 elements.concat()

@@ -79,7 +79,7 @@ impl<T: ShelfLife> rt::Servant for ShelfLifeServant<T> {
 		[index=0] int daysLEFT(int ShelfNumber);
 		[index=1] void XMLHttp_request2send();
 	};
-};
+}
 "#,
         )
     }

@@ -66,7 +66,7 @@ impl<T: Courier> rt::Servant for CourierServant<T> {
 		[index=0] bool reaches(Address address, Addresses others);
 		[index=1] void refuse(string reason);
 	};
-};
+}
 module across {
 	struct Envelope {
 		across_base::Address to;
@@ -74,7 +74,7 @@ module across {
 	[index=0] interface Courier extends across_base::Carrier {
 		[index=0] void deliver(Envelope envelope);
 	};
-};
+}
 "#,
         )
     }

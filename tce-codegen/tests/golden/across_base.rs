@@ -75,7 +75,7 @@ impl<T: Carrier> rt::Servant for CarrierServant<T> {
 		[index=0] bool reaches(Address address, Addresses others);
 		[index=1] void refuse(string reason);
 	};
-};
+}
 "#,
         )
     }

@@ -505,7 +505,7 @@ impl<T: Server> rt::Servant for ServerServant<T> {
 		[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
 		[index=15] void with_linger(int secs);
 	};
-};
+}
 "#,
         )
     }
@@ -1014,7 +1014,7 @@ impl<T: Server_> rt::Servant for ServerServant_<T> {
 	[index=1] interface server {
 		[index=0] void ping();
 	};
-};
+}
 "#,
         )
     }
@@ -1116,7 +1116,7 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
 	struct Default {
 		int x;
 	};
-};
+}
 "#,
         )
     }
@@ -1293,7 +1293,7 @@ impl<T: T_> rt::Servant for TServant<T> {
 		[index=0] void get_name();
 		[index=1] void echo_Async();
 	};
-};
+}
 "#,
         )
     }

@@ -84,7 +84,7 @@ impl<T: Library> rt::Servant for LibraryServant<T> {
 	[index=0] interface Library {
 		[index=0] Shelves sort(Shelves shelves, Counts counts, Flags flags);
 	};
-};
+}
 "#,
         )
     }

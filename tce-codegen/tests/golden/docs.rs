@@ -162,7 +162,7 @@ module docs {
 		/// Writes `text` & more: see notes::<read>.
 		[index=0] void write(string text);
 	};
-};
+}
 "#,
         )
     }

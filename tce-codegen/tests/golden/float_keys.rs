@@ -104,7 +104,7 @@ impl<T: Keeper> rt::Servant for KeeperServant<T> {
 		[index=0] Points swap(Points points, Nested nested);
 		[index=1] Holder hold(Holder holder);
 	};
-};
+}
 "#,
         )
     }

@@ -45,7 +45,7 @@ impl<T: Far> rt::Servant for FarServant<T> {
 		[index=65535] void last();
 		[index=1] void second();
 	};
-};
+}
 "#,
         )
     }
@@ -171,7 +171,7 @@ impl<T: Near> rt::Servant for NearServant<T> {
 	[index=1] interface Near extends Far {
 		[index=7] void seventh();
 	};
-};
+}
 "#,
         )
     }

@@ -39,7 +39,7 @@ impl<T: Animal> rt::Servant for AnimalServant<T> {
 	[index=0] interface Animal {
 		[index=0] string name();
 	};
-};
+}
 "#,
         )
     }
@@ -136,7 +136,7 @@ impl<T: Dog> rt::Servant for DogServant<T> {
 	[index=1] interface Dog extends Animal {
 		[index=0] void bark(int times);
 	};
-};
+}
 "#,
         )
     }
@@ -256,7 +256,7 @@ impl<T: Puppy> rt::Servant for PuppyServant<T> {
 	[index=2] interface Puppy extends Dog {
 		[index=0] bool isAsleep();
 	};
-};
+}
 "#,
         )
     }

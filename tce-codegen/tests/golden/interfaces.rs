@@ -54,7 +54,7 @@ impl<T: Calculator> rt::Servant for CalculatorServant<T> {
 		/// Forgets everything.
 		[index=1] void reset();
 	};
-};
+}
 "#,
         )
     }
@@ -184,7 +184,7 @@ impl<T: Clock> rt::Servant for ClockServant<T> {
 	[index=1] interface Clock {
 		[index=0] string timeOfDay();
 	};
-};
+}
 "#,
         )
     }

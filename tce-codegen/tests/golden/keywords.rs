@@ -158,7 +158,7 @@ impl<T: Impl> rt::Servant for ImplServant<T> {
 		[index=2] void self();
 		[index=3] void crate(int r, int super);
 	};
-};
+}
 "#,
         )
     }

@@ -61,7 +61,7 @@ module merged {
 	[index=0] interface Zeroth {
 		[index=0] void zeroth();
 	};
-};
+}
 "#,
         )
     }
@@ -164,7 +164,7 @@ module merged {
 	[index=1] interface First {
 		[index=0] void first(Shared shared);
 	};
-};
+}
 "#,
         )
     }
@@ -263,7 +263,7 @@ module merged {
 	[index=2] interface Second {
 		[index=0] void second();
 	};
-};
+}
 "#,
         )
     }

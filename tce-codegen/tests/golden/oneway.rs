@@ -47,7 +47,7 @@ impl<T: Log> rt::Servant for LogServant<T> {
 		[index=0] void write(string line, int level);
 		[index=1] int flush();
 	};
-};
+}
 "#,
         )
     }

@@ -92,7 +92,7 @@ impl<T: Draw> rt::Servant for DrawServant<T> {
 		[index=1] int six(int a, string b, byte c, bool d, long e, DrawFiveParams type);
 		[index=2] void eight(int a, int b, int c, int d, int e, int f, int g, int ctx);
 	};
-};
+}
 "#,
         )
     }
@@ -299,7 +299,7 @@ impl<T: Many> rt::Servant for ManyServant<T> {
 	[index=1] interface Many {
 		[index=0] int fourteen(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, string l, long m, DrawFiveParams n);
 	};
-};
+}
 "#,
         )
     }
@@ -454,7 +454,7 @@ impl<T: Paint> rt::Servant for PaintServant<T> {
 	[index=2] interface Paint extends Draw {
 		[index=0] void none();
 	};
-};
+}
 "#,
         )
     }

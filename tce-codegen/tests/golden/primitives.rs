@@ -140,7 +140,7 @@ impl<T: Echo> rt::Servant for EchoServant<T> {
 		[index=6] double echoDouble(double v);
 		[index=7] string echoString(string v);
 	};
-};
+}
 "#,
         )
     }

@@ -78,7 +78,7 @@ impl<T: Forester> rt::Servant for ForesterServant<T> {
 	[index=0] interface Forester {
 		[index=0] Tree grow(Tree seed);
 	};
-};
+}
 "#,
         )
     }

@@ -89,7 +89,7 @@ impl<T: Store> rt::Servant for StoreServant<T> {
 	[index=0] interface Store {
 		[index=0] Bytes put(Bytes raw, Ints ints, Table table, Texts texts, Holders holders);
 	};
-};
+}
 "#,
         )
     }

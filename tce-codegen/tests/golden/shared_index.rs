@@ -39,12 +39,12 @@ impl<T: Derived> rt::Servant for DerivedServant<T> {
 	[index=0] interface Base {
 		[index=0] void base();
 	};
-};
+}
 module shared_index {
 	[index=0] interface Derived extends shared_index_base::Base {
 		[index=0] void derived();
 	};
-};
+}
 "#,
         )
     }

@@ -39,7 +39,7 @@ impl<T: Base> rt::Servant for BaseServant<T> {
 	[index=0] interface Base {
 		[index=0] void base();
 	};
-};
+}
 "#,
         )
     }

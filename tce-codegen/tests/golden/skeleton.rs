@@ -127,7 +127,7 @@ impl<T: Served> rt::Servant for ServedServant<T> {
 	[index=2] interface Served extends Part {
 		[index=0] void grow();
 	};
-};
+}
 "#,
         )
     }
@@ -240,7 +240,7 @@ impl<T: Elsewhere> rt::Servant for ElsewhereServant<T> {
 	[index=3] interface Elsewhere {
 		[index=0] void go();
 	};
-};
+}
 "#,
         )
     }

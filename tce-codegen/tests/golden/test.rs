@@ -39,7 +39,7 @@ impl<T: BaseServer> rt::Servant for BaseServerServant<T> {
 	[index=0] interface BaseServer {
 		[index=0] string datetime();
 	};
-};
+}
 "#,
         )
     }
@@ -136,7 +136,7 @@ impl<T: ITerminalGatewayServer> rt::Servant for ITerminalGatewayServerServant<T>
 	[index=1] interface ITerminalGatewayServer {
 		[index=0] void ping();
 	};
-};
+}
 "#,
         )
     }
@@ -262,7 +262,7 @@ impl<T: Server> rt::Servant for ServerServant<T> {
 		[index=2] void heartbeat(string hello);
 		[index=3] void bidirection();
 	};
-};
+}
 "#,
         )
     }
@@ -448,7 +448,7 @@ impl<T: ITerminal> rt::Servant for ITerminalServant<T> {
 	[index=3] interface ITerminal {
 		[index=0] void onMessage(string message);
 	};
-};
+}
 "#,
         )
     }

@@ -64,7 +64,7 @@ impl<T: Shop> rt::Servant for ShopServant<T> {
 	struct Kind {
 		string name;
 	};
-};
+}
 module uses_type {
 	struct Thing {
 		type::Kind kind;
@@ -72,7 +72,7 @@ module uses_type {
 	[index=0] interface Shop extends MixedCase::shelfLife {
 		[index=0] type::Kind sell(Thing thing, MixedCase::HTTPRequest request);
 	};
-};
+}
 module MixedCase {
 	struct HTTPRequest {
 		string requestURL;
@@ -83,7 +83,7 @@ module MixedCase {
 		[index=0] int daysLEFT(int ShelfNumber);
 		[index=1] void XMLHttp_request2send();
 	};
-};
+}
 "#,
         )
     }

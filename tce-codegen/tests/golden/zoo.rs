@@ -226,7 +226,7 @@ impl<T: Keeper> rt::Servant for KeeperServant<T> {
 		[index=7] double real(double v);
 		[index=8] bool truth(bool v);
 	};
-};
+}
 "#,
         )
     }

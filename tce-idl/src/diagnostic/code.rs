@@ -128,6 +128,7 @@ codes! {
     EmptyModule = "TCE0541" Warning "empty-module": "A module is empty.";
     DuplicateImport = "TCE0542" Warning "duplicate-import": "A file imports another file twice.";
     UnusedType = "TCE0543" Warning "unused-type": "No operation takes or returns a type, directly or inside another type.";
+    LegacySyntax = "TCE0544" Warning "legacy-syntax": "A file has syntax that the compilers of the original TCE reject.";
 
     SettingsSyntax = "TCE0600" Error "settings-syntax": "tce.toml can't be read, or is not valid TOML.";
     UnknownSetting = "TCE0601" Error "unknown-setting": "tce.toml has an unknown section, key, rule or language.";

@@ -12,6 +12,9 @@ pub(super) struct Lexeme<'a> {
     pub(super) comments: Vec<Comment<'a>>,
     /// The number of line breaks right before it, at most 2.
     pub(super) newlines: usize,
+    /// Whether it is the `;` of an import, which legacy compilers reject: it ends the
+    /// import for the layout, and is not printed.
+    pub(super) is_silent: bool,
 }
 
 impl Lexeme<'_> {
@@ -55,11 +58,12 @@ impl Comment<'_> {
     }
 }
 
-/// The lexemes of a text in canonical form: with a `;` after every `import`, and
-/// without redundant `;`. The last lexeme is the end of the file.
+/// The lexemes of a text in canonical form: with a `;` after every `import` that is
+/// not printed, and without redundant `;`. The last lexeme is the end of the file.
 pub(super) fn lexemes<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
     let mut lexemes = with_semicolons(commented(text, tokens));
     separators_before_trailing_comments(&mut lexemes);
+    silence_imports(&mut lexemes);
     without_redundant_semicolons(lexemes)
 }
 
@@ -80,6 +84,7 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
                 text,
                 comments,
                 newlines,
+                is_silent: false,
             });
         }
         end = Some(start + text.len());
@@ -89,6 +94,7 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
         text: "",
         comments,
         newlines,
+        is_silent: false,
     });
     lexemes
 }
@@ -101,7 +107,7 @@ fn newlines(text: &str, end: Option<usize>, start: usize) -> usize {
     ends.take(2).count()
 }
 
-/// Adds the optional `;` after imports.
+/// Adds a `;` after each import that has none.
 fn with_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
     let mut whole: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
     for lexeme in lexemes {
@@ -112,11 +118,21 @@ fn with_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
                 text: ";",
                 comments,
                 newlines: 0,
+                is_silent: false,
             });
         }
         whole.push(lexeme);
     }
     whole
+}
+
+/// Marks the `;` of each import, unless a comment before it might change its
+/// meaning without it.
+fn silence_imports(lexemes: &mut [Lexeme<'_>]) {
+    for at in 2..lexemes.len() {
+        let is_of_import = lexemes[at].text == ";" && lexemes[at - 2].text == "import";
+        lexemes[at].is_silent = is_of_import && lexemes[at].comments.is_empty();
+    }
 }
 
 /// Moves a separator before a trailing comment: `a // text` and `, b` on the next

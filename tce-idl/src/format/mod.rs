@@ -1,8 +1,8 @@
 //! One canonical layout for `.idl` files.
 //!
-//! Only space between tokens changes, and optional `;`: after an `import` it is
-//! added, elsewhere it is removed. Comments keep their positions, and
-//! documentation stays before its declaration. Lines end with CR LF if all lines
+//! Only space between tokens changes, and each `;` that legacy compilers reject is
+//! removed: after an `import`, after a module, and alone. Comments keep their
+//! positions, and documentation stays before its declaration. Lines end with CR LF if all lines
 //! of the text do, else with LF. Formatting is idempotent.
 
 mod lexemes;

@@ -205,7 +205,9 @@ impl<'p> LayoutPrinter<'p> {
             Spacing::Space => self.out.push(' '),
             _ => {}
         }
-        self.out.push_str(lexeme.text);
+        if !lexeme.is_silent {
+            self.out.push_str(lexeme.text);
+        }
     }
 
     /// Prints a lexeme at the start of a new line, or after a block comment on that line.
@@ -238,7 +240,9 @@ impl<'p> LayoutPrinter<'p> {
             _ if lexeme.text.is_empty() => {}
             _ => self.new_line(self.depth, is_blank(blank, lexeme.newlines)),
         }
-        self.out.push_str(lexeme.text);
+        if !lexeme.is_silent {
+            self.out.push_str(lexeme.text);
+        }
     }
 
     fn new_line(&mut self, depth: usize, is_blank: bool) {

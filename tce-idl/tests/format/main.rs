@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tce_idl::loader::Memory;
-use tce_idl::{Options, compile_str, compile_with, format, format_file, render};
+use tce_idl::{Compilation, Options, compile_with, format, format_file, render};
 
 /// The `.idl` files in a folder of the repository.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -26,9 +26,15 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Compiles a text, which may import `other`.
+fn compiled(text: &str) -> Compilation {
+    let loader = Memory::new().with("input.idl", text).with("other.idl", "");
+    compile_with(&loader, &["input.idl"], &Options::new())
+}
+
 /// The model of a text with its documentation, and its diagnostics without positions.
 fn meaning(text: &str) -> (String, Vec<(String, String)>) {
-    let compilation = compile_str(text);
+    let compilation = compiled(text);
     let diagnostics = compilation.diagnostics.iter();
     let said = diagnostics
         .map(|it| (it.code.to_string(), it.message.clone()))
@@ -268,7 +274,7 @@ proptest! {
 
     #[test]
     fn random_models_keep_their_meaning_and_are_laid_out_once(text in random::file()) {
-        prop_assert!(compile_str(&text).model.is_some(), "the generator makes mistakes:\n{}", text);
+        prop_assert!(compiled(&text).model.is_some(), "the generator makes mistakes:\n{}", text);
         laid_out(&text);
     }
 

@@ -6,11 +6,20 @@ use proptest::prelude::*;
 
 /// The text of a random `.idl` file without errors.
 pub(crate) fn file() -> impl Strategy<Value = String> {
+    let imports = prop::collection::vec(any::<bool>(), 0..3);
     let modules = prop::collection::vec(module(), 0..3);
     let trivia = prop::collection::vec(trivia(), 1..200);
     let ends = prop::sample::select(&["\n", "\r\n", "\r"][..]);
-    (modules, trivia, ends).prop_map(|(modules, trivia, end)| {
+    (imports, modules, trivia, ends).prop_map(|(imports, modules, trivia, end)| {
         let mut words = Vec::new();
+        for semicolon in imports {
+            let import = if semicolon {
+                "import other ;"
+            } else {
+                "import other"
+            };
+            add(&mut words, import);
+        }
         for (number, module) in modules.iter().enumerate() {
             write_module(number, module, &mut words);
         }

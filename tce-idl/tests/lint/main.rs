@@ -206,7 +206,7 @@ fn suppressed_findings_do_not_count_towards_the_limit() {
 
 #[test]
 fn only_the_given_files_are_checked() {
-    let text = "import common;\nmodule m { interface I { void f(common::Name name); }; }";
+    let text = "import common\nmodule m { interface I { void f(common::Name name); }; }";
     assert!(lint(text, &Settings::new()).diagnostics.is_empty());
     let loader = Memory::new()
         .with("a.idl", text)
@@ -266,4 +266,73 @@ fn typical_files_have_no_findings() {
         [Code::ImplicitIndex; 4],
         "four interfaces, by position"
     );
+}
+
+#[test]
+fn what_legacy_compilers_reject_is_reported() {
+    let found = |text: &str| found(text, Code::LegacySyntax, &Settings::new()).len();
+    let good = "// a\nimport common\nmodule m {\n[comment=word, index=1]\ninterface I { /// doc\n\
+        void f(common::Name name, int count); [index=2] void g(); };\n}\n";
+    assert_eq!(found(good), 0);
+    for (old, new) in [
+        ("import common\n", "import common;\n"),
+        ("};\n}\n", "};\n};\n"),
+        ("module m {\n", "module m {\n;\n"),
+        ("};\n}\n", "};;\n}\n"),
+        ("// a\n", "# a\n"),
+        ("// a\n", "#/ a\n"),
+        ("// a\n", "/* a */\n"),
+        ("/// doc\n", "/** doc */\n"),
+        ("// a\n", "// a\r"),
+        ("}\n", "} // the end"),
+        ("module m", "module modules"),
+        ("interface I", "interface imports"),
+        ("void g", "void extendsTo"),
+        (" name", " importance"),
+        (" count", " structure"),
+        ("[index=2]", "[dictionary_=2]"),
+        ("[comment", "sequence<int> exception; [comment"),
+        ("[comment", "struct S { int sequence_number; }; [comment"),
+    ] {
+        let at = good.rfind(old).unwrap();
+        let bad = format!("{}{new}{}", &good[..at], &good[at + old.len()..]);
+        assert_eq!(found(&bad), 1, "{bad}");
+    }
+}
+
+/// What the formatter changes, the rule does not report.
+#[test]
+fn formatted_files_are_legacy_syntax_as_far_as_space_allows() {
+    let text =
+        "import common;\nmodule m { ; struct S { int a; };; interface I { S f(); }; } ; // x";
+    assert_eq!(found(text, Code::LegacySyntax, &Settings::new()).len(), 5);
+    let text = format(text).unwrap();
+    assert!(
+        found(&text, Code::LegacySyntax, &Settings::new()).is_empty(),
+        "{text}"
+    );
+}
+
+/// The IDL files of the project can be compiled by all compilers of TCE.
+#[test]
+fn the_files_of_the_project_are_legacy_syntax() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut seen = 0;
+    for folder in [
+        "bench/idl",
+        "examples",
+        "gateway/idl",
+        "tests/idl",
+        "tce-cli/src/new/template/idl",
+    ] {
+        for path in tce_idl::loader::idl_files(&root.join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.replace("{{module}}", "project");
+            let name = path.display();
+            let findings = found(&text, Code::LegacySyntax, &Settings::new());
+            assert!(findings.is_empty(), "{name}: {findings:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "only {seen} files");
 }

@@ -3,6 +3,7 @@
 mod names;
 mod declarations;
 mod modules;
+mod legacy;
 
 use super::Rule;
 use super::allow;
@@ -23,4 +24,5 @@ pub(super) const ALL: &[&Rule] = &[
     &modules::EMPTY_MODULE,
     &modules::DUPLICATE_IMPORT,
     &declarations::UNUSED_TYPE,
+    &legacy::LEGACY_SYNTAX,
 ];
