@@ -25,9 +25,16 @@ impl Links<'_> {
         (0..).map(InterfaceId).zip(&self.0.interfaces)
     }
 
-    /// The file name of a module's page.
+    /// The file name of a module's page. A number tells it from the page of an earlier module whose
+    /// name is the same where file names have no case.
     pub(super) fn page(&self, module: ModuleId) -> String {
-        format!("{MODULE_PAGE}{}.html", self.0.module(module).name)
+        let name = &self.0.module(module).name;
+        let earlier = self.modules().take_while(|(id, _)| *id != module);
+        let alike = earlier.filter(|(_, it)| it.name.eq_ignore_ascii_case(name));
+        match alike.count() {
+            0 => format!("{MODULE_PAGE}{name}.html"),
+            number => format!("{MODULE_PAGE}{name}-{}.html", number + 1),
+        }
     }
 
     /// The address of an element.

@@ -45,6 +45,7 @@ fn asset(name: &str, text: &str) -> SiteFile {
 }
 
 /// A complete HTML page. It loads only files of the site, and needs scripts only for the search.
+/// Its own ids have a hyphen, since every name of an IDL may be an id too.
 fn html_page(links: &Links<'_>, title: &str, heading: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -65,8 +66,8 @@ fn html_page(links: &Links<'_>, title: &str, heading: &str, body: &Markup) -> St
             body {
                 (header(links, title))
                 main {
-                    section #results hidden aria-live="polite" {}
-                    div #page { (body) }
+                    section #search-results hidden aria-live="polite" {}
+                    div #page-content { (body) }
                 }
             }
         }
@@ -78,7 +79,7 @@ fn header(links: &Links<'_>, title: &str) -> Markup {
     html! {
         header {
             a.title href=(START_PAGE) { (title) }
-            form #search role="search" hidden {
+            form #search-form role="search" hidden {
                 input type="search" name="q" autocomplete="off" spellcheck="false"
                     placeholder="Search: name, word or index such as 2.0"
                     aria-label="Search" aria-keyshortcuts="/";

@@ -84,8 +84,16 @@ fn words(page: &str) -> String {
 #[test]
 fn every_link_has_a_target() {
     let (_folder, pages) = shop();
+    let seen = links_lead_to_targets(&pages);
+    // From a signature and a member to the types of another module.
+    assert!(seen.contains("module.goods.html#Item"));
+    assert!(seen.contains("module.shop.html#Desk.place"));
+}
+
+/// Asserts that every link and every entry of the search has a target, and returns the targets.
+fn links_lead_to_targets(pages: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut targets = BTreeSet::new();
-    for (name, page) in &pages {
+    for (name, page) in pages {
         targets.insert(name.clone());
         targets.extend(values(page, "id").iter().map(|id| format!("{name}#{id}")));
     }
@@ -100,9 +108,6 @@ fn every_link_has_a_target() {
             seen.insert(target);
         }
     }
-    // From a signature and a member to the types of another module.
-    assert!(seen.contains("module.goods.html#Item"));
-    assert!(seen.contains("module.shop.html#Desk.place"));
     let entries = pages["entries.js"]
         .lines()
         .filter(|line| line.starts_with('['));
@@ -110,6 +115,7 @@ fn every_link_has_a_target() {
         let entry: Vec<String> = serde_json::from_str(entry.trim_end_matches(',')).unwrap();
         assert!(targets.contains(&entry[2]), "the search leads to {entry:?}");
     }
+    seen
 }
 
 #[test]
@@ -184,6 +190,52 @@ fn pages_of_other_files_are_not_replaced() {
     fs::remove_file(folder.path().join("a.idl")).unwrap();
     doc(&["idl"]).exits(0);
     assert!(!folder.path().join("out/site/module.a.html").exists());
+}
+
+/// Names of the page's own elements, files and scripts, and names that differ only in case.
+const PAGE_NAMES: &str = "
+module m {
+    struct page { int number; };
+    sequence<page> results;
+    interface search { results find(string words, page from); };
+    struct ENTRIES { int q; page document; };
+    dictionary<string, ENTRIES> SOURCES;
+    interface Page { SOURCES search(ENTRIES entries); void results(); };
+    struct location { int hash; };
+}
+module index { struct page { int wire; }; interface style { page css(page main); }; }
+module wire { interface index { index::page html(); }; }
+module M { interface m { m::page get(); }; }
+";
+
+#[test]
+fn names_of_the_page_itself_can_be_declared() {
+    let folder = folder(&[("m.idl", PAGE_NAMES)]);
+    tce_in(folder.path(), &["doc", "m.idl", "-o", "site"]).exits(0);
+    let pages = site(&folder.path().join("site"));
+    links_lead_to_targets(&pages);
+    let mut names: Vec<String> = pages.keys().map(|name| name.to_lowercase()).collect();
+    names.dedup();
+    assert_eq!(names.len(), pages.len(), "{names:?}");
+    for (name, page) in &pages {
+        let ids = values(page, "id");
+        let unique: BTreeSet<&&str> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "{name}: {ids:?}");
+    }
+    // Every link leads to the declaration: the id belongs to its section.
+    let page = &pages["module.m.html"];
+    for declared in ["struct page", "sequence&lt;", "interface search"] {
+        assert!(page.contains(declared), "{page}");
+    }
+    for id in ["page", "results", "search", "ENTRIES", "Page", "location"] {
+        assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
+    }
+    let shown = opened(&folder.path().join("site"), "module.m.html?q=find");
+    let shown = words(&shown);
+    assert!(
+        shown.contains("“find”: 1 result operation m.search.find 0.0"),
+        "{shown}"
+    );
 }
 
 #[test]

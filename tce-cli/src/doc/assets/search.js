@@ -1,13 +1,14 @@
 "use strict";
 
 // Searches ENTRIES (entries.js) by words in the name, the text or the index.
+// Ids of the page itself have a hyphen, which names of an IDL have not.
 // Fetches nothing, so that it works on pages opened from a folder.
 (() => {
   const MAX_RESULTS = 50;
-  const form = document.getElementById("search");
+  const form = document.getElementById("search-form");
   const input = form.elements.q;
-  const results = document.getElementById("results");
-  const page = document.getElementById("page");
+  const results = document.getElementById("search-results");
+  const page = document.getElementById("page-content");
 
   // Rank of an entry that matches all words, lower is better; null if it does not match.
   function rank([, name, , text, index], words) {
