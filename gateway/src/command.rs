@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tce_runtime::termination_signal;
 
 use tce_runtime::config::problem::Problem;
 
@@ -147,12 +148,21 @@ impl GatewayCommand {
         names: &[String],
         overrides: &[Override],
     ) -> Result<(), GatewayError> {
-        let mut running = Vec::new();
-        for name in names {
-            let services = Arc::clone(&services);
-            let gateway = Gateway::of_file(services, name, &self.file, overrides)?;
-            running.push(gateway.start().await?);
-        }
+        let starting = async {
+            let mut running = Vec::new();
+            for name in names {
+                let services = Arc::clone(&services);
+                let gateway = Gateway::of_file(services, name, &self.file, overrides)?;
+                running.push(gateway.start().await?);
+            }
+            Ok::<_, GatewayError>(running)
+        };
+        // The start may wait for a broker. The first process of a container has no default action
+        // for signals: without this, it would wait on.
+        let running = tokio::select! {
+            running = starting => running?,
+            terminated = termination_signal() => return Ok(terminated?),
+        };
         let ends = running.iter().map(RunningGateway::wait_for_shutdown);
         futures_util::future::try_join_all(ends).await?;
         Ok(())

@@ -73,6 +73,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl ConnectArgs {
+    /// The token. Templates set variables to nothing, and secrets that come from files end with a
+    /// line end.
+    fn token(&self) -> Option<String> {
+        let token = self.token.as_deref()?.trim_end_matches(['\r', '\n']);
+        (!token.is_empty()).then(|| token.to_owned())
+    }
+
     /// Connects to an endpoint.
     pub(super) async fn connect(&self, endpoint: &str) -> Result<Proxy, ConnectError> {
         let scheme = endpoint.parse::<Endpoint>()?.scheme;
@@ -81,8 +88,7 @@ impl ConnectArgs {
         }
         let communicator = Communicator::with_options(Options {
             timeout: self.timeout,
-            // A variable that is set to nothing, as templates leave it, is no token.
-            token: self.token.clone().filter(|token| !token.is_empty()),
+            token: self.token(),
             tls: TlsConfig {
                 certificate: self.cert.clone(),
                 key: self.key.clone(),

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tce_runtime::Communicator;
+
 use super::{command, folder, ran, servers, tce, tce_in};
 
 /// A file of the examples.
@@ -149,6 +151,45 @@ fn it_serves_clients_until_sigterm() {
     tce(&["ping", "--host", "127.0.0.1", "--port", &gateway.port]).exits(0);
     gateway.signal("-TERM");
     assert_eq!(gateway.process.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_environment_may_be_empty_or_end_a_line() {
+    let simple = servers::SimpleServer::default();
+    let servant = crate::test::ServerServant::new(simple.clone());
+    let (_adapter, server) = servers::listen(&Communicator::new(), servant).await;
+    let (_, server_port) = server.rsplit_once(':').unwrap();
+    let login = ["--set", "userid_check=true", "--set", "auth=token"];
+    let gateway = RunningGateway::start(server_port, &login);
+    let endpoint = format!("tcp://127.0.0.1:{}", gateway.port);
+    let idl = format!("{}/../tests/idl/test.idl", env!("CARGO_MANIFEST_DIR"));
+    let call = ["call", &endpoint, "echo", "x", "--idl", &idl];
+    ran(command().args(call).env("TCE_TOKEN", "A1001\n")).exits(0);
+    let user = "(\"__user_id__\", \"A1001\")";
+    assert!(simple.extras().contains(user), "{}", simple.extras());
+    ran(command().args(call).env("TCE_TOKEN", "")).exits(1);
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_a_broker() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let text = std::fs::read_to_string(example("cluster/services.xml")).unwrap();
+    let text = text.replace("5672", &port).replace("12002", "0");
+    let folder = folder(&[("services.xml", &text)]);
+    let mut process = command()
+        .args(["gateway", "services.xml", "gwserver"])
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    // The gateway has begun to connect.
+    let _socket = silent.accept().unwrap();
+    let start = Instant::now();
+    let id = process.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
