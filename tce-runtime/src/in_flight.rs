@@ -1,12 +1,12 @@
-//! Calls in flight: how many there are, waiting until fewer are, and the
-//! instants by which they must end.
+//! Calls in flight: how many there are, waiting until fewer are, the instants by
+//! which they must end, and a count of the messages that are dropped.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::Notify;
@@ -103,6 +103,30 @@ pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     start
         .checked_add(time)
         .unwrap_or_else(|| start + THIRTY_YEARS)
+}
+
+/// The Unix time in milliseconds.
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    millis(since)
+}
+
+/// The Unix time in milliseconds at `instant`, now at the earliest.
+pub(crate) fn unix_millis_at(instant: Instant) -> u64 {
+    let left = instant.saturating_duration_since(Instant::now());
+    unix_millis().saturating_add(millis(left))
+}
+
+/// A time in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts a message that is dropped.
+pub(crate) fn count_dropped(reason: &'static str) {
+    metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
 }
 
 /// Waits until `is_done`, which is checked now and whenever `changed` notifies

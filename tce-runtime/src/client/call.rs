@@ -17,7 +17,7 @@ use crate::{
     },
     error::{ErrorCode, RpcError},
     in_flight::after,
-    wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved},
+    wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved, unescape_ascii},
 };
 
 impl CallOptions {
@@ -157,7 +157,7 @@ impl<T: Unmarshal> Pending<T> {
 
     fn decode(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
         if reply.errcode != 0 {
-            let text = reply.extra.get(reserved::ERROR).unwrap_or_default();
+            let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
             return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
         }
         let limits = &self.connection.options().limits;

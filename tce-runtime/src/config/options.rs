@@ -98,6 +98,10 @@ pub struct Options {
     /// How long a twoway call waits for its RETURN, unless its proxy sets
     /// another timeout. Default: 30 s.
     pub timeout: Duration,
+    /// How long after its deadline (`__deadline__`, by this machine's clock) an
+    /// incoming call is still executed: the most by which the clocks of caller and
+    /// servant may differ without harm. Default: 1 s.
+    pub deadline_tolerance: Duration,
     /// The limits of received messages.
     pub limits: Limits,
     /// The memory that all connections together hold for their peers.
@@ -131,6 +135,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(30),
+            deadline_tolerance: Duration::from_secs(1),
             limits: Limits::default(),
             memory: MemoryBudget::default(),
             connection: ConnectionLimits::default(),

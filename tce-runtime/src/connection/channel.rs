@@ -3,22 +3,23 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::time::timeout_at;
 
 use super::{
-    publish_queue::{Completion, OutgoingMessage, PublishQueue, Undelivered},
+    publish_queue::{Completion, ConfirmedCall, OutgoingMessage, PublishQueue, Undelivered},
     write_buffer::{FlushPolicy, PushError, WriteBuffer},
 };
 use crate::{
     config::SharedOptions,
     error::{ErrorCode, RpcError},
-    in_flight::after,
+    in_flight::{count_dropped, millis, unix_millis, unix_millis_at},
     wire::{
-        BUILTIN_INTERFACE, CallType, Compression, Extra, FRAME_HEADER_SIZE, Header, Marshal,
-        Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame, finish_frame, reserved,
+        BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, FRAME_HEADER_SIZE, Header,
+        Marshal, Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame, finish_frame,
+        reserved,
     },
 };
 
@@ -36,6 +37,65 @@ pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) linger: Option<Duration>,
     pub(crate) extra: Extra,
+}
+
+/// The keys that tell the servant's side when a call is to be dropped unexecuted.
+#[derive(Debug, Default)]
+struct ExpiryKeys {
+    deadline: Option<Decimal>,
+    linger_time: Option<Decimal>,
+}
+
+impl ExpiryKeys {
+    /// `deadline` is that of a twoway call. A oneway call has one only if its proxy
+    /// sets a linger time.
+    fn new(options: &CallOptions, deadline: Option<Instant>) -> Self {
+        let linger = options.linger.map(millis);
+        let lingers_until = linger.map(|linger| unix_millis().saturating_add(linger));
+        let deadline = deadline.map(unix_millis_at).or(lingers_until);
+        Self {
+            deadline: deadline.map(Decimal::new),
+            // In seconds, rounded up.
+            linger_time: lingers_until.map(|at| Decimal::new(at / 1000 + 1)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deadline.is_none() && self.linger_time.is_none()
+    }
+
+    /// Marshals `extra` with these keys, and `reply_to` as `__mq_return__`.
+    fn added_to<T>(
+        &self,
+        extra: &Extra,
+        reply_to: Option<&str>,
+        marshal: impl FnOnce(&PatchedExtra<'_>) -> T,
+    ) -> T {
+        let added = [
+            (
+                reserved::DEADLINE,
+                self.deadline.as_ref().map(Decimal::as_str),
+            ),
+            (
+                reserved::LINGER_TIME,
+                self.linger_time.as_ref().map(Decimal::as_str),
+            ),
+            (reserved::MQ_RETURN, reply_to),
+        ];
+        let mut with = [("", ""); 3];
+        let mut count = 0;
+        for (key, value) in added {
+            if let Some(value) = value {
+                with[count] = (key, value);
+                count += 1;
+            }
+        }
+        marshal(&PatchedExtra {
+            of: extra.raw(),
+            without: &[],
+            with: &with[..count],
+        })
+    }
 }
 
 /// Why a call was not sent.
@@ -157,10 +217,18 @@ impl Channel {
         params: impl Marshal,
     ) -> Result<(), NotSent> {
         match self {
-            Self::Stream(stream) if is_alone => {
-                stream.send(FlushPolicy::Immediate, header, options, params)
+            Self::Stream(stream) => {
+                let policy = match is_alone {
+                    true => FlushPolicy::Immediate,
+                    false => FlushPolicy::Batched,
+                };
+                // Over a stream a call with the default timeout goes without: the
+                // clock and the bytes would cost more than they gain where no
+                // message waits.
+                let is_limited = options.timeout.is_some() || options.linger.is_some();
+                let deadline = is_limited.then_some(deadline);
+                stream.send(policy, header, options, deadline, params)
             }
-            Self::Stream(stream) => stream.send(FlushPolicy::Batched, header, options, params),
             Self::Queue(queue) => queue.send_call(header, options, deadline, params),
         }
     }
@@ -225,14 +293,14 @@ impl Channel {
         reply: Vec<u8>,
         policy: FlushPolicy,
         generation: u64,
-        expires_in: Option<Duration>,
+        expires_at: Option<Instant>,
     ) {
         if reply.is_empty() {
             return;
         }
         let buffer = match self {
             Self::Stream(stream) => &stream.buffer,
-            Self::Queue(queue) => return queue.push_return(reply, expires_in),
+            Self::Queue(queue) => return queue.push_return(reply, expires_at),
         };
         loop {
             match buffer.append_reply(generation, policy, &reply) {
@@ -244,11 +312,11 @@ impl Channel {
     }
 
     /// Sends the encoded RETURNs of one read at once; empties `replies`.
-    pub(super) fn send_returns(&self, replies: &mut Vec<u8>, expires_in: Option<Duration>) {
+    pub(super) fn send_returns(&self, replies: &mut Vec<u8>, expires_at: Option<Instant>) {
         match self {
             Self::Stream(stream) => stream.buffer.append_all(replies),
             Self::Queue(_) if replies.is_empty() => {}
-            Self::Queue(queue) => queue.push_return(std::mem::take(replies), expires_in),
+            Self::Queue(queue) => queue.push_return(std::mem::take(replies), expires_at),
         }
     }
 
@@ -260,6 +328,32 @@ impl Channel {
         }
     }
 
+    /// Whether RETURNs to a queue have reached the limit, so that no further CALL is
+    /// to be served; a stream defers CALLs by itself.
+    pub(crate) fn is_congested(&self) -> bool {
+        match self {
+            Self::Stream(_) => false,
+            Self::Queue(queue) => queue.publish_queue.is_full(),
+        }
+    }
+
+    /// Waits until [`Channel::is_congested`] is false.
+    pub(crate) async fn until_uncongested(&self) {
+        if let Self::Queue(queue) = self {
+            queue.publish_queue.below_limit().await;
+        }
+    }
+
+    /// Why a queue takes no calls now: the broker is away or blocks.
+    pub(super) fn unavailable(&self) -> Option<RpcError> {
+        match self {
+            Self::Queue(queue) if !queue.publish_queue.is_up() => {
+                Some(queue.publish_queue.unavailable())
+            }
+            _ => None,
+        }
+    }
+
     /// Waits until everything has left, or the connection ends.
     pub(super) async fn drained(&self) {
         match self {
@@ -268,8 +362,8 @@ impl Channel {
         }
     }
 
-    /// Whether the broker of a queue is connected; a stream's state is its
-    /// connection's.
+    /// Whether the broker of a queue is connected and accepts messages; a stream's
+    /// state is its connection's.
     pub(super) fn has_broker(&self) -> bool {
         match self {
             Self::Stream(_) => true,
@@ -327,7 +421,7 @@ impl StreamChannel {
         options: &CallOptions,
         params: impl Marshal,
     ) -> Result<(), NotSent> {
-        self.send(FlushPolicy::WhenFull, header, options, params)
+        self.send(FlushPolicy::WhenFull, header, options, None, params)
     }
 
     fn send(
@@ -335,18 +429,33 @@ impl StreamChannel {
         policy: FlushPolicy,
         header: Header,
         options: &CallOptions,
+        deadline: Option<Instant>,
         params: impl Marshal,
     ) -> Result<(), NotSent> {
+        let keys = match deadline.is_none() && options.linger.is_none() {
+            true => ExpiryKeys::default(),
+            false => ExpiryKeys::new(options, deadline),
+        };
         let mut frame = self.buffer.frame(policy).map_err(|_| NotSent::Later)?;
-        if !self.credentials.is_empty() && !frame.has_sent_credentials() {
+        let adds_credentials = !self.credentials.is_empty() && !frame.has_sent_credentials();
+        let with_credentials;
+        let extra = if adds_credentials {
             let mut extra = self.credentials.clone();
             extra.extend(options.extra.iter());
-            self.encode(frame.bytes(), header, &extra, params)?;
-            if header.ifidx != BUILTIN_INTERFACE {
-                frame.credentials_sent();
-            }
+            with_credentials = extra;
+            &with_credentials
         } else {
-            self.encode(frame.bytes(), header, &options.extra, params)?;
+            &options.extra
+        };
+        if keys.is_empty() {
+            self.encode(frame.bytes(), header, extra, params)?;
+        } else {
+            keys.added_to(extra, None, |extra| {
+                self.encode(frame.bytes(), header, extra, params)
+            })?;
+        }
+        if adds_credentials && header.ifidx != BUILTIN_INTERFACE {
+            frame.credentials_sent();
         }
         Ok(())
     }
@@ -389,7 +498,7 @@ impl QueueChannel {
                 "no endpoint receives the RETURN; call oneway, or name one in `endpoint_pairs`",
             )));
         }
-        let body = self.encode_call(header, options, params)?;
+        let body = self.encode_call(header, options, Some(deadline), params)?;
         let completion = Completion::Call(header.sequence);
         let message = self.outgoing(body, Some(deadline), completion);
         self.publish_queue
@@ -397,14 +506,15 @@ impl QueueChannel {
             .map_err(|error| match error {
                 PushError::Full => NotSent::Later,
                 PushError::Disconnected | PushError::NoMemory => {
-                    NotSent::Never(self.publish_queue.disconnected_error())
+                    NotSent::Never(self.publish_queue.unavailable())
                 }
             })
     }
 
     /// Sends a oneway call: waits for capacity and, if the endpoint is durable, for
-    /// the broker's confirmation. A call that is not confirmed by `deadline` may
-    /// still be delivered.
+    /// the broker's confirmation. A call that the publisher has taken and the broker
+    /// has not confirmed by `deadline` may be delivered: TIMEOUT. One that waits until
+    /// then is never sent: SENDFAILED.
     pub(crate) async fn send_oneway(
         &self,
         header: Header,
@@ -412,50 +522,54 @@ impl QueueChannel {
         deadline: Instant,
         params: impl Marshal,
     ) -> Result<(), NotSent> {
-        let body = self.encode_call(header, options, params)?;
+        let body = self.encode_call(header, options, None, params)?;
         let queue = &self.publish_queue;
-        let sending = async {
-            let (confirm, confirmation) = oneshot::channel();
-            let completion = if self.is_confirmed {
-                Completion::Confirmed(confirm)
-            } else {
-                Completion::Unconfirmed
-            };
-            queue
-                .push_when_free(self.outgoing(body, None, completion))
-                .await
-                .map_err(|_| queue.disconnected_error())?;
-            if self.is_confirmed {
-                return confirmation
-                    .await
-                    .unwrap_or_else(|_| Err(queue.disconnected_error()));
-            }
-            Ok(())
+        let (completion, mut confirmation) = if self.is_confirmed {
+            let (call, confirmation) = ConfirmedCall::new();
+            (Completion::Confirmed(call), Some(confirmation))
+        } else {
+            (Completion::Unconfirmed, None)
         };
-        match timeout_at(deadline.into(), sending).await {
-            Ok(sent) => sent.map_err(NotSent::Never),
-            Err(_) => Err(NotSent::Never(RpcError::new(
-                ErrorCode::SendFailed,
-                "the broker did not take or confirm the message in time",
-            ))),
-        }
+        let sending = async {
+            let message = self.outgoing(body, None, completion);
+            let pushed = queue.push_when_free(message).await;
+            pushed.map_err(|_| queue.unavailable())?;
+            match &mut confirmation {
+                Some(confirmation) => (&mut confirmation.result)
+                    .await
+                    .unwrap_or_else(|_| Err(queue.unavailable())),
+                None => Ok(()),
+            }
+        };
+        let sent = timeout_at(deadline.into(), sending).await;
+        sent.unwrap_or_else(|_| {
+            let was_sent = confirmation.is_some_and(|it| !it.give_up());
+            Err(match was_sent {
+                true => RpcError::new(
+                    ErrorCode::Timeout,
+                    "the broker did not confirm the call in time: it may be delivered",
+                ),
+                false => RpcError::new(
+                    ErrorCode::SendFailed,
+                    "the broker could not take the call in time: it was not sent",
+                ),
+            })
+        })
+        .map_err(NotSent::Never)
     }
 
     fn encode_call(
         &self,
         header: Header,
         options: &CallOptions,
+        deadline: Option<Instant>,
         params: impl Marshal,
     ) -> Result<Vec<u8>, TooLarge> {
-        let mut extra = options.extra.clone();
-        if let Some(reply_to) = &self.reply_to {
-            extra.set(reserved::MQ_RETURN, &**reply_to);
-        }
-        if let Some(linger) = options.linger {
-            extra.set(reserved::LINGER_TIME, unix_seconds_in(linger).to_string());
-        }
         let mut body = Vec::new();
-        encode_message(&mut body, header, &extra, params, self.max_message)?;
+        let keys = ExpiryKeys::new(options, deadline);
+        keys.added_to(&options.extra, self.reply_to.as_deref(), |extra| {
+            encode_message(&mut body, header, extra, params, self.max_message)
+        })?;
         Ok(body)
     }
 
@@ -473,11 +587,12 @@ impl QueueChannel {
         }
     }
 
-    fn push_return(&self, body: Vec<u8>, expires_in: Option<Duration>) {
-        let expires_at = expires_in.map(|left| after(Instant::now(), left));
+    fn push_return(&self, body: Vec<u8>, expires_at: Option<Instant>) {
         let message = self.outgoing(body, expires_at, Completion::Return);
-        if self.publish_queue.push_unbounded(message).is_err() {
-            caller_gone();
+        match self.publish_queue.push_return(message) {
+            Ok(()) => {}
+            Err(PushError::Disconnected) => caller_gone(),
+            Err(PushError::Full) => count_dropped("returns_full"),
         }
     }
 }
@@ -504,14 +619,6 @@ fn encode_message(
     Ok(())
 }
 
-/// Unix time in whole seconds, at least `time` from now.
-fn unix_seconds_in(time: Duration) -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    now.saturating_add(time).as_secs().saturating_add(1)
-}
-
 fn caller_gone() {
-    metrics::counter!("tce_messages_dropped_total", "reason" => "caller_gone").increment(1);
+    count_dropped("caller_gone");
 }

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -20,11 +20,11 @@ use crate::{
     log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
-    wire::{Extra, Header, Marshal, Reader, Unmarshal, reserved},
+    wire::{Extra, Header, Marshal, Reader, Unmarshal, escape_ascii, reserved},
 };
 
-/// The longest error text that is sent, in bytes; far below the limits that
-/// peers have for extra.
+/// The longest error text that is sent, in bytes before it is escaped; far below
+/// the limits that peers have for extra.
 const MAX_ERROR_TEXT: usize = 8 << 10;
 
 /// Parameters of more bytes than this count for the memory budget while their
@@ -77,8 +77,9 @@ impl IncomingCall<'_> {
         };
         let ack_guard = self.ack_guard.as_ref();
         let size = self.params.len();
-        let is_redelivered = ack_guard.is_some_and(|guard| guard.is_redelivered);
-        let expires_in = ack_guard.and_then(|guard| guard.expires_in);
+        let is_redelivered = ack_guard.is_some_and(|guard| guard.is_redelivered)
+            || self.extra.get_bytes(reserved::REDELIVERED).is_some();
+        let expires_at = ack_guard.and_then(|guard| guard.expires_at);
         let reply = ReplyContext::new(self.header, &self.extra, self.ack_guard);
         let context = Context {
             connection: self.connection.weak_clone(),
@@ -106,7 +107,7 @@ impl IncomingCall<'_> {
                     generation: connection.inner.channel.generation(),
                     connection,
                     context: reply,
-                    expires_in,
+                    expires_at,
                 };
                 tokio::spawn(deferred.finish(future));
             }
@@ -181,16 +182,39 @@ impl Context {
     }
 
     /// Whether the call may have been executed before: its message queue delivered
-    /// it to a server that did not acknowledge it.
+    /// it to a server that did not acknowledge it, or its sender published it again
+    /// since it did not learn whether the broker had it (`__redelivered__`).
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
         self.is_redelivered
+    }
+
+    /// When the caller stops waiting (`__deadline__`), by the clock of the caller's
+    /// machine. `None` if the caller did not say: an existing TCE program, a oneway
+    /// call without a linger time, or a call over a direct connection with the
+    /// default timeout.
+    #[must_use]
+    pub fn deadline(&self) -> Option<SystemTime> {
+        let millis = unix_deadline(&self.extra)?;
+        UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+    }
+
+    /// The time until the [deadline](Self::deadline), zero after it.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let left = self.deadline()?.duration_since(SystemTime::now());
+        Some(left.unwrap_or(Duration::ZERO))
     }
 
     /// Sets an entry in the extra of the RETURN. A call that fails returns none.
     pub fn return_extra(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         self.returned.lock().set(key, value);
     }
+}
+
+/// The deadline of a call as Unix time in milliseconds.
+pub(super) fn unix_deadline(extra: &Extra) -> Option<u64> {
+    extra.get(reserved::DEADLINE)?.trim().parse().ok()
 }
 
 /// What a servant's future returns: its context, and the result.
@@ -221,8 +245,8 @@ struct DeferredReply {
     guard: InFlightGuard,
     /// Counts large parameters, which the servant may hold until it ends.
     _memory: Option<MemoryCharge>,
-    /// How long the caller waits for the RETURN, if known.
-    expires_in: Option<Duration>,
+    /// Until when the caller waits for the RETURN, if known.
+    expires_at: Option<Instant>,
 }
 
 impl DeferredReply {
@@ -245,7 +269,7 @@ impl DeferredReply {
         };
         inner
             .channel
-            .send_return(reply, policy, self.generation, self.expires_in)
+            .send_return(reply, policy, self.generation, self.expires_at)
             .await;
     }
 }
@@ -366,7 +390,7 @@ fn append_error_with(
     replies: &mut Vec<u8>,
 ) {
     let mut extra = routed.clone();
-    extra.set(reserved::ERROR, truncated(text));
+    extra.set(reserved::ERROR, escape_ascii(truncated(text)));
     // A servant may have chosen 0, which is success on the wire.
     let errcode = match code.to_wire() {
         0 => ErrorCode::RemoteException.to_wire(),

@@ -13,7 +13,7 @@ pub use super::channel::ForwardError;
 use super::{Connection, Inner, dispatch::append_error, publish_queue::Undelivered};
 use crate::{
     error::ErrorCode,
-    in_flight::after,
+    in_flight::{after, millis, unix_millis},
     wire::{Header, PatchedExtra, Raw, RawMessage, reserved},
 };
 
@@ -121,6 +121,21 @@ impl<'a> InboundMessage<'a> {
         self.batch.read_at
     }
 
+    /// The Unix time in milliseconds until which a twoway CALL of a client may be
+    /// executed: `call_time` after it was read, or the client's own `__deadline__` if
+    /// that is earlier. A deadline that has passed already comes from a wrong clock,
+    /// as clients may have, and is ignored. The second value is the time until then.
+    pub fn deadline_within(&mut self, call_time: Duration) -> (u64, Duration) {
+        let read_at = self.batch.unix_read_at();
+        let latest = read_at.saturating_add(millis(call_time));
+        let of_client = self.message.extra.get(reserved::DEADLINE);
+        let deadline = of_client
+            .and_then(|text| text.parse().ok())
+            .filter(|at| (read_at..latest).contains(at))
+            .unwrap_or(latest);
+        (deadline, Duration::from_millis(deadline - read_at))
+    }
+
     /// Whether a broker may have delivered it before.
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
@@ -138,8 +153,8 @@ impl<'a> InboundMessage<'a> {
     }
 
     /// Forwards the message to `to` with another header and extra; its
-    /// parameters are copied undecoded. Over a queue a twoway CALL expires after
-    /// `expires_in`, and [`Undelivered::undelivered`] reports that the broker
+    /// parameters are copied undecoded. Over a queue it expires `expires_in` after it
+    /// was read, and for a twoway CALL [`Undelivered::undelivered`] reports that the broker
     /// did not deliver it.
     ///
     /// # Errors
@@ -199,15 +214,30 @@ pub(crate) struct WriteBatch {
     first: Option<Arc<Inner>>,
     others: Vec<Arc<Inner>>,
     read_at: Instant,
+    /// The same as Unix time in milliseconds, once it is needed.
+    unix_read_at: Option<u64>,
 }
 
 impl WriteBatch {
     pub(crate) fn new() -> Self {
+        Self::read_at(Instant::now())
+    }
+
+    /// A batch for messages that were read earlier.
+    pub(crate) fn read_at(read_at: Instant) -> Self {
         Self {
             first: None,
             others: Vec::new(),
-            read_at: Instant::now(),
+            read_at,
+            unix_read_at: None,
         }
+    }
+
+    fn unix_read_at(&mut self) -> u64 {
+        let read_at = self.read_at;
+        *self
+            .unix_read_at
+            .get_or_insert_with(|| unix_millis().saturating_sub(millis(read_at.elapsed())))
     }
 
     fn add(&mut self, inner: &Arc<Inner>) {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -14,17 +14,18 @@ use parking_lot::RwLock;
 use super::{
     Connection,
     channel::PING,
-    dispatch::IncomingCall,
+    dispatch::{IncomingCall, unix_deadline},
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     pending_calls::{PendingCalls, Reply},
 };
 use crate::{
     error::ErrorCode,
+    in_flight::{after, count_dropped, millis, unix_millis},
     log_limit::LogLimit,
     transport::delivery::AckGuard,
     wire::{
         BUILTIN_INTERFACE, CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, RawMessage,
-        Reader, reserved,
+        Reader, escape_ascii, reserved,
     },
 };
 
@@ -127,6 +128,8 @@ pub(crate) struct Inbound<'a> {
     pub(crate) servants: &'a ServantRegistry,
     pub(crate) handler: Option<&'a Arc<dyn MessageHandler>>,
     pub(crate) limits: &'a Limits,
+    /// How long after its deadline a CALL is still served.
+    pub(crate) deadline_tolerance: Duration,
     /// CALLs of a stream are refused, those of a queue given back to it.
     pub(crate) is_draining: bool,
 }
@@ -191,6 +194,10 @@ impl Inbound<'_> {
             if let Some(user) = user {
                 extra.set(reserved::USER_ID, &*user);
             }
+            if let Some(key) = extra.replaced_key() {
+                let source = self.source_name();
+                tracing::debug!(source, %key, "a call has extra that is not UTF-8");
+            }
             self.handle_call(header, extra, params, ack_guard, replies);
             return header.is_routed();
         } else {
@@ -250,9 +257,10 @@ impl Inbound<'_> {
         header: Header,
         extra: Extra,
         params: &[u8],
-        ack_guard: Option<AckGuard>,
+        mut ack_guard: Option<AckGuard>,
         replies: &mut Vec<u8>,
     ) {
+        let left = unix_deadline(&extra).map(|at| TimeLeft::until(self.tolerated(at)));
         match self.source {
             InboundSource::Stream(connection) => {
                 let call = IncomingCall {
@@ -263,7 +271,9 @@ impl Inbound<'_> {
                     replies,
                     ack_guard: None,
                 };
-                if self.is_draining {
+                if let Some(TimeLeft::Late(late_by)) = left {
+                    self.refuse_expired(call, late_by);
+                } else if self.is_draining {
                     call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
                 } else {
                     self.servants.dispatch(call);
@@ -279,19 +289,45 @@ impl Inbound<'_> {
                 let inner = &connection.inner;
                 // A shutdown waits until the RETURN is in its publish queue.
                 let _in_flight = inner.served.begin();
-                let expires_in = ack_guard.as_ref().and_then(|guard| guard.expires_in);
+                if let (Some(guard), Some(TimeLeft::Left(left))) = (&mut ack_guard, left) {
+                    guard.expires_at = Some(after(Instant::now(), left));
+                }
+                let expires_at = ack_guard.as_ref().and_then(|guard| guard.expires_at);
                 let mut reply = Vec::new();
-                self.servants.dispatch(IncomingCall {
+                let call = IncomingCall {
                     connection: &connection,
                     header,
                     extra,
                     params,
                     replies: &mut reply,
                     ack_guard: ack_guard.map(Box::new),
-                });
-                inner.channel.send_returns(&mut reply, expires_in);
+                };
+                match left {
+                    Some(TimeLeft::Late(late_by)) => self.refuse_expired(call, late_by),
+                    _ => self.servants.dispatch(call),
+                }
+                inner.channel.send_returns(&mut reply, expires_at);
             }
         }
+    }
+
+    /// Drops a CALL whose deadline has passed. Its caller waits no longer, except
+    /// where the clocks differ; that caller is told so.
+    fn refuse_expired(&self, call: IncomingCall<'_>, late_by: Duration) {
+        count_dropped("expired");
+        let source = self.source_name();
+        let late_by = late_by.saturating_add(self.deadline_tolerance);
+        tracing::debug!(source, ?late_by, "dropped a call after its deadline");
+        let text = format!(
+            "the call arrived {late_by:?} after its deadline and was not executed; \
+             if that is wrong, the clocks of caller and servant differ"
+        );
+        call.refuse(ErrorCode::Timeout, &text);
+    }
+
+    /// A deadline with the tolerance added.
+    fn tolerated(&self, deadline: u64) -> u64 {
+        deadline.saturating_add(millis(self.deadline_tolerance))
     }
 
     /// Refuses a CALL of a stream with CONNECT_REJECT.
@@ -329,7 +365,7 @@ impl Inbound<'_> {
             (InboundSource::Stream(_), Some(header)) if header.calltype.is_return() => {
                 let reply = Reply {
                     errcode: ErrorCode::DataDirty.to_wire(),
-                    extra: Extra::from_iter([(reserved::ERROR, text)]),
+                    extra: Extra::from_iter([(reserved::ERROR, escape_ascii(text))]),
                     result: Bytes::new(),
                 };
                 self.calls.complete(header.sequence, reply);
@@ -359,18 +395,26 @@ impl Inbound<'_> {
     ) {
         static LIMIT: LogLimit = LogLimit::new();
         count_dropped(reason);
-        let (source, is_first) = match self.source {
+        let is_first = match self.source {
             InboundSource::Stream(connection) => {
                 let malformed = &connection.inner.malformed;
-                let before = malformed.fetch_add(1, Ordering::Relaxed);
-                (connection.peer(), before == 0)
+                malformed.fetch_add(1, Ordering::Relaxed) == 0
             }
-            InboundSource::Queue { endpoint, .. } => (endpoint, true),
+            InboundSource::Queue { .. } => true,
         };
         if is_first && LIMIT.allows("dropped messages") {
+            let source = self.source_name();
             tracing::warn!(source, reason, "dropped a message: {why}");
         }
         acknowledge(ack_guard);
+    }
+
+    /// The endpoint or the peer, for messages to users.
+    fn source_name(&self) -> &str {
+        match self.source {
+            InboundSource::Stream(connection) => connection.peer(),
+            InboundSource::Queue { endpoint, .. } => endpoint,
+        }
     }
 
     /// Whether the `__linger_time__` (Unix seconds) of a queue's message has
@@ -389,6 +433,23 @@ impl Inbound<'_> {
     }
 }
 
+/// The time until an instant, or since.
+#[derive(Debug, Clone, Copy)]
+enum TimeLeft {
+    Left(Duration),
+    Late(Duration),
+}
+
+impl TimeLeft {
+    fn until(unix_time: u64) -> Self {
+        let now = unix_millis();
+        match unix_time.checked_sub(now) {
+            Some(left) => Self::Left(Duration::from_millis(left)),
+            None => Self::Late(Duration::from_millis(now - unix_time)),
+        }
+    }
+}
+
 fn acknowledge(guard: Option<AckGuard>) {
     if let Some(guard) = guard {
         guard.finish();
@@ -399,8 +460,4 @@ fn give_back(guard: Option<AckGuard>) {
     if let Some(guard) = guard {
         guard.give_back();
     }
-}
-
-fn count_dropped(reason: &'static str) {
-    metrics::counter!("tce_messages_dropped_total", "reason" => reason).increment(1);
 }

@@ -51,7 +51,7 @@ use channel::StreamChannel;
 
 use crate::{
     config::{Options, SharedOptions},
-    error::ErrorCode,
+    error::{ErrorCode, RpcError},
     in_flight::InFlightCounter,
     wire::{Compression, Extra},
 };
@@ -215,7 +215,7 @@ impl Connection {
     }
 
     /// Whether the connection is up; over a message queue, whether the broker is
-    /// connected.
+    /// connected and accepts messages.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.inner.channel.has_broker() && matches!(*self.inner.status.borrow(), Status::Up)
@@ -252,6 +252,14 @@ impl Connection {
     /// Calls in flight fail with CONNECTION_LOST.
     pub fn close(&self) {
         self.inner.status.send_replace(Status::Closed);
+    }
+
+    /// Why a message queue takes no calls now, if it does not; always `None` for a
+    /// stream.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unavailable(&self) -> Option<RpcError> {
+        self.inner.channel.unavailable()
     }
 
     /// How many messages wait for the broker of a message queue; 0 over a

@@ -3,7 +3,15 @@
 //! Callers append messages; the endpoint's publisher takes all that wait and
 //! sends one MQ message for each, or one for all if the endpoint has `batch`.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Instant,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
@@ -11,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{pending_calls::PendingCalls, write_buffer::PushError};
 use crate::{
     error::{ErrorCode, RpcError},
-    in_flight::wait_until,
+    in_flight::{count_dropped, wait_until},
     wire::Header,
 };
 
@@ -41,11 +49,64 @@ pub(crate) enum Completion {
     /// A forwarded twoway call: its handler is told of a failure.
     Forwarded(Arc<dyn Undelivered>, Header),
     /// A oneway call whose caller waits for the broker's confirmation.
-    Confirmed(oneshot::Sender<Result<(), RpcError>>),
+    Confirmed(ConfirmedCall),
     /// A oneway call that is not confirmed: a failure is logged.
     Unconfirmed,
     /// A RETURN: a failure is logged.
     Return,
+}
+
+/// A oneway call whose caller waits for the broker's confirmation. Either the
+/// publisher takes it, or its caller gives it up before: then it is certain that it
+/// was not sent.
+pub(crate) struct ConfirmedCall {
+    caller: oneshot::Sender<Result<(), RpcError>>,
+    claim: Arc<AtomicU8>,
+}
+
+/// The caller's side of a [`ConfirmedCall`].
+pub(crate) struct Confirmation {
+    pub(crate) result: oneshot::Receiver<Result<(), RpcError>>,
+    claim: Arc<AtomicU8>,
+}
+
+const UNCLAIMED: u8 = 0;
+const TAKEN: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl ConfirmedCall {
+    pub(crate) fn new() -> (Self, Confirmation) {
+        let (caller, result) = oneshot::channel();
+        let claim = Arc::new(AtomicU8::new(UNCLAIMED));
+        let confirmation = Confirmation {
+            result,
+            claim: Arc::clone(&claim),
+        };
+        (Self { caller, claim }, confirmation)
+    }
+
+    /// Whether the call may be sent: its caller still waits.
+    fn take(&self) -> bool {
+        claim(&self.claim, TAKEN)
+    }
+
+    pub(crate) fn complete(self, result: Result<(), RpcError>) {
+        // The receiver is dropped if the caller no longer waits.
+        let _ = self.caller.send(result);
+    }
+}
+
+impl Confirmation {
+    /// Gives the call up. Returns whether it was not sent, and never will be.
+    pub(crate) fn give_up(&self) -> bool {
+        claim(&self.claim, GIVEN_UP)
+    }
+}
+
+/// Returns whether the claim is `to` now.
+fn claim(claim: &AtomicU8, to: u8) -> bool {
+    let claimed = claim.compare_exchange(UNCLAIMED, to, Ordering::AcqRel, Ordering::Acquire);
+    claimed.is_ok() || claimed == Err(to)
 }
 
 impl Completion {
@@ -55,16 +116,26 @@ impl Completion {
         matches!(self, Self::Call(_) | Self::Forwarded(..))
     }
 
+    /// Whether a caller waits: for the RETURN, or for the broker's confirmation.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_answered() || matches!(self, Self::Confirmed(_))
+    }
+
     /// Reports that the message was not delivered.
     pub(crate) fn fail(self, calls: &PendingCalls, code: ErrorCode, text: &str) {
         match self {
             Self::Call(sequence) => calls.fail(sequence, code, text),
             Self::Forwarded(forwarder, header) => forwarder.undelivered(header, code, text),
-            Self::Confirmed(caller) => {
-                // The receiver is dropped if the caller no longer waits.
-                let _ = caller.send(Err(RpcError::new(code, text)));
-            }
+            Self::Confirmed(call) => call.complete(Err(RpcError::new(code, text))),
             Self::Unconfirmed | Self::Return => {}
+        }
+    }
+
+    /// Claims the message for the publisher; false if its caller has given it up.
+    pub(crate) fn take(&self) -> bool {
+        match self {
+            Self::Confirmed(call) => call.take(),
+            _ => true,
         }
     }
 
@@ -72,7 +143,7 @@ impl Completion {
     pub(crate) fn is_wanted(&self) -> bool {
         match self {
             Self::Call(_) | Self::Forwarded(..) => false,
-            Self::Confirmed(caller) => !caller.is_closed(),
+            Self::Confirmed(call) => !call.caller.is_closed(),
             Self::Unconfirmed | Self::Return => true,
         }
     }
@@ -82,13 +153,16 @@ impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Call(_) => "Call",
-            Self::Forwarded(..) => "Disposition",
+            Self::Forwarded(..) => "Forwarded",
             Self::Confirmed(_) => "Confirmed",
             Self::Unconfirmed => "Unconfirmed",
             Self::Return => "Return",
         })
     }
 }
+
+/// How many times `send_buffer` RETURNs may take before further ones are dropped.
+const RETURNS_FACTOR: usize = 4;
 
 /// The messages that wait for an endpoint's publisher, bounded by `send_buffer`.
 #[derive(Debug)]
@@ -107,10 +181,12 @@ struct Waiting {
     broker: PublisherState,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 enum PublisherState {
     #[default]
     Connected,
+    /// The broker accepts no messages, for this reason.
+    Blocked(Arc<str>),
     /// The connection to it is being made again.
     Reconnecting,
     /// The publisher has ended permanently.
@@ -127,11 +203,12 @@ impl PublishQueue {
         }
     }
 
-    /// Appends a message. A twoway call is refused while the broker is away, so
-    /// that its caller learns of it at once.
+    /// Appends a message. A twoway call is refused while the broker is away, and
+    /// every call while it accepts no messages, so that its caller learns of it at
+    /// once.
     pub(crate) fn push(&self, message: OutgoingMessage) -> Result<(), PushError> {
         let state = self.state.lock();
-        if state.broker == PublisherState::Reconnecting && message.completion.is_answered() {
+        if state.broker.refuses(&message.completion) {
             return Err(PushError::Disconnected);
         }
         if state.bytes >= self.limit && state.broker != PublisherState::Closed {
@@ -145,6 +222,9 @@ impl PublishQueue {
         loop {
             self.capacity().await;
             let state = self.state.lock();
+            if state.broker.refuses(&message.completion) {
+                return Err(PushError::Disconnected);
+            }
             // Another waiter may have been faster.
             if state.bytes < self.limit || state.broker == PublisherState::Closed {
                 return self.append(state, message);
@@ -152,10 +232,19 @@ impl PublishQueue {
         }
     }
 
-    /// Appends a message beyond the limit. For RETURNs: their number is bounded by
-    /// the prefetch, and dropping one would leave a caller waiting.
-    pub(crate) fn push_unbounded(&self, message: OutgoingMessage) -> Result<(), PushError> {
-        self.append(self.state.lock(), message)
+    /// Appends a RETURN, beyond the limit of calls: dropping one leaves a caller
+    /// waiting. At [`RETURNS_FACTOR`] times the limit RETURNs that have expired are
+    /// dropped, then this one is refused.
+    pub(crate) fn push_return(&self, message: OutgoingMessage) -> Result<(), PushError> {
+        let mut state = self.state.lock();
+        let limit = self.limit.saturating_mul(RETURNS_FACTOR);
+        if state.bytes >= limit {
+            state.drop_expired_returns(Instant::now());
+            if state.bytes >= limit {
+                return Err(PushError::Full);
+            }
+        }
+        self.append(state, message)
     }
 
     fn append(
@@ -174,12 +263,13 @@ impl PublishQueue {
     }
 
     /// The error for [`PushError::Disconnected`].
-    pub(crate) fn disconnected_error(&self) -> RpcError {
-        match self.state.lock().broker {
+    pub(crate) fn unavailable(&self) -> RpcError {
+        match &self.state.lock().broker {
             PublisherState::Closed => RpcError::new(
                 ErrorCode::ConnectionLost,
                 "the message queues of this communicator are closed",
             ),
+            PublisherState::Blocked(reason) => RpcError::new(ErrorCode::SendFailed, &**reason),
             PublisherState::Connected | PublisherState::Reconnecting => RpcError::new(
                 ErrorCode::SendFailed,
                 "the broker is away; the connection to it is being made again",
@@ -187,9 +277,24 @@ impl PublishQueue {
         }
     }
 
-    /// Waits until fewer bytes wait than the limit.
+    /// Waits until fewer bytes wait than the limit, or the broker accepts no
+    /// messages.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.capacity, || self.state.lock().bytes < self.limit).await;
+        wait_until(&self.capacity, || {
+            let state = self.state.lock();
+            state.bytes < self.limit || matches!(state.broker, PublisherState::Blocked(_))
+        })
+        .await;
+    }
+
+    /// Whether at least as many bytes wait as the limit allows.
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().bytes >= self.limit
+    }
+
+    /// Waits until fewer bytes wait than the limit, whatever the broker's state.
+    pub(crate) async fn below_limit(&self) {
+        wait_until(&self.capacity, || !self.is_full()).await;
     }
 
     /// Waits until the broker has all messages.
@@ -201,7 +306,7 @@ impl PublishQueue {
         self.state.lock().bytes == 0
     }
 
-    /// Whether the broker is connected, as far as is known.
+    /// Whether the broker is connected and accepts messages, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
         self.state.lock().broker == PublisherState::Connected
     }
@@ -242,26 +347,29 @@ impl PublishQueue {
         self.state.lock().broker = PublisherState::Connected;
     }
 
+    /// The broker accepts no messages. Returns the waiting calls whose callers wait;
+    /// they fail.
+    pub(crate) fn set_blocked(&self, reason: Arc<str>) -> Vec<Completion> {
+        self.set_unavailable(PublisherState::Blocked(reason), Completion::is_awaited)
+    }
+
     /// The connection to the broker is lost. Returns the waiting twoway calls,
     /// which fail.
     pub(crate) fn set_reconnecting(&self) -> Vec<Completion> {
+        self.set_unavailable(PublisherState::Reconnecting, Completion::is_answered)
+    }
+
+    fn set_unavailable(
+        &self,
+        broker: PublisherState,
+        fails: impl Fn(&Completion) -> bool,
+    ) -> Vec<Completion> {
         let mut state = self.state.lock();
-        state.broker = PublisherState::Reconnecting;
-        let mut failed = Vec::new();
-        let mut bytes = 0;
-        let waiting = std::mem::take(&mut state.waiting);
-        for message in waiting {
-            if message.completion.is_answered() {
-                bytes += message.body.len();
-                failed.push(message.completion);
-            } else {
-                state.waiting.push_back(message);
-            }
-        }
-        state.bytes -= bytes;
+        state.broker = broker;
+        let removed = state.remove_where(|message| fails(&message.completion));
         drop(state);
         self.capacity.notify_waiters();
-        failed
+        removed.into_iter().map(|it| it.completion).collect()
     }
 
     /// The publisher has ended permanently: waiting messages are dropped, new
@@ -273,6 +381,40 @@ impl PublishQueue {
         drop(state);
         drop(lost);
         self.capacity.notify_waiters();
+    }
+}
+
+impl Waiting {
+    fn remove_where(
+        &mut self,
+        is_removed: impl Fn(&OutgoingMessage) -> bool,
+    ) -> Vec<OutgoingMessage> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (removed, kept): (Vec<_>, _) = waiting.partition(is_removed);
+        self.waiting = kept.into();
+        self.bytes -= removed.iter().map(|it| it.body.len()).sum::<usize>();
+        removed
+    }
+
+    fn drop_expired_returns(&mut self, now: Instant) {
+        let dropped = self.remove_where(|message| {
+            matches!(message.completion, Completion::Return)
+                && message.expires_at.is_some_and(|at| at <= now)
+        });
+        for _ in dropped {
+            count_dropped("late_return");
+        }
+    }
+}
+
+impl PublisherState {
+    /// Whether a message is refused at once instead of waiting.
+    fn refuses(&self, completion: &Completion) -> bool {
+        match self {
+            Self::Connected | Self::Closed => false,
+            Self::Reconnecting => completion.is_answered(),
+            Self::Blocked(_) => !matches!(completion, Completion::Return),
+        }
     }
 }
 

@@ -671,6 +671,7 @@ impl Connection {
             servants: &inner.servants,
             handler: inner.handler.as_ref(),
             limits: &inner.settings.options.limits,
+            deadline_tolerance: inner.settings.options.deadline_tolerance,
             is_draining: inner.is_draining.load(Ordering::Relaxed),
         }
     }
@@ -679,12 +680,12 @@ impl Connection {
         self.inner.handler.as_ref().map(|_| WriteBatch::new())
     }
 
-    /// Handles a message that the handler of this stream has deferred as if it
-    /// arrived now; `payload` is [`InboundMessage::payload`](super::InboundMessage::payload).
+    /// Handles a message that the handler of this stream has deferred; `payload` is [`InboundMessage::payload`](super::InboundMessage::payload).
     #[doc(hidden)]
-    pub fn resume(&self, payload: &[u8]) {
+    pub fn resume(&self, payload: &[u8], read_at: Instant) {
         let mut replies = Vec::new();
-        let mut batch = self.write_batch();
+        let handler = self.inner.handler.as_ref();
+        let mut batch = handler.map(|_| WriteBatch::read_at(read_at));
         self.inbound()
             .handle(payload, None, &mut replies, batch.as_mut());
         drop(batch);

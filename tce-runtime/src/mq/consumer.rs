@@ -1,6 +1,7 @@
 //! An endpoint's consumer task: from the broker to servants and pending calls.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,11 +11,11 @@ use tokio::sync::watch;
 use super::{MessageQueues, QueueReceiver};
 use crate::{
     busy_poll::{BusyPoll, bytes_received},
-    connection::{Inbound, InboundSource, WriteBatch},
-    in_flight::InFlightCounter,
+    connection::{Connection, Inbound, InboundSource, WriteBatch},
+    in_flight::{InFlightCounter, millis, unix_millis},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{
-        batch::{self, Batch},
+        batch::Batch,
         broker::Consumer,
         delivery::{AckBatcher, AckGuard, Delivery, DeliveryTracker},
     },
@@ -124,6 +125,8 @@ impl ConsumerTask {
             served_calls
         };
         let mut prefetch = Prefetch::new(consumer.prefetch(), most);
+        // The connection to callers whose RETURNs can't leave now.
+        let mut congested: Option<Connection> = None;
         loop {
             let served = self.unfinished.count();
             prefetch.current = consumer.extended_prefetch().into();
@@ -149,8 +152,9 @@ impl ConsumerTask {
                 () = sleep_until(extended_at), if extended_at.is_some() && !is_draining => {
                     consumer.set_prefetch(prefetch.extend());
                 }
-                delivery = consumer.next(), if is_open => match delivery {
-                    Some(delivery) => self.receive_and_poll(&delivery, is_draining),
+                () = until_uncongested(congested.as_ref()), if congested.is_some() => congested = None,
+                delivery = consumer.next(), if is_open && congested.is_none() => match delivery {
+                    Some(delivery) => congested = self.receive_and_poll(&delivery, is_draining),
                     None => is_open = false,
                 },
             }
@@ -169,20 +173,30 @@ impl ConsumerTask {
     /// Handles a delivery. The thread polls for the next one only after the
     /// RETURN of a lone call: with more in flight, lapin's I/O thread and the
     /// broker need the core.
-    fn receive_and_poll(&self, delivery: &Delivery, is_draining: bool) {
+    ///
+    /// Returns the connection to a caller if too many RETURNs wait there for the
+    /// broker: no further CALL is to be taken meanwhile. RETURNs of our own calls
+    /// are taken always.
+    fn receive_and_poll(&self, delivery: &Delivery, is_draining: bool) -> Option<Connection> {
         let calls = &self.queues.calls;
         let was_alone = self.brings_returns && calls.waiting() == 1;
-        self.receive(delivery, is_draining);
+        let caller = self.receive(delivery, is_draining);
         if was_alone && calls.waiting() == 0 {
             bytes_received();
         }
+        caller.filter(|caller| !self.brings_returns && caller.inner.channel.is_congested())
     }
 
-    fn receive(&self, delivery: &Delivery, is_draining: bool) {
+    /// Handles the messages of a delivery; returns the connection to the last caller.
+    fn receive(&self, delivery: &Delivery, is_draining: bool) -> Option<Connection> {
+        let caller = Cell::new(None);
         let reply_connection = |queue: Option<&str>| {
             let servants = &self.receiver.servants;
-            self.queues
-                .reply_connection(queue, &self.endpoint, servants)
+            let connection = self
+                .queues
+                .reply_connection(queue, &self.endpoint, servants);
+            caller.set(Some(connection.clone()));
+            connection
         };
         let handler = self.receiver.handler.get();
         let inbound = Inbound {
@@ -194,6 +208,7 @@ impl ConsumerTask {
             servants: &self.receiver.servants,
             handler,
             limits: &self.queues.settings.options.limits,
+            deadline_tolerance: self.queues.settings.options.deadline_tolerance,
             is_draining,
         };
         // Forwarded messages leave when the whole delivery is handled.
@@ -209,26 +224,36 @@ impl ConsumerTask {
         } = *delivery;
         let tracker = |count| DeliveryTracker::of(count, delivery, &self.acks);
         if !is_batch {
-            return handle(body, tracker(1).ack_guard(&self.unfinished, expires_in));
+            handle(body, tracker(1).ack_guard(&self.unfinished, expires_in));
+            return caller.take();
         }
         let Some(batch) = Batch::parse(body) else {
             let guard = tracker(1).ack_guard(&self.unfinished, expires_in);
-            return inbound.drop_message("undecodable", "it is not a batch", Some(guard));
+            inbound.drop_message("undecodable", "it is not a batch", Some(guard));
+            return None;
         };
         let tracker = tracker(batch.count());
-        let now = batch::unix_millis();
+        // The sender's clock may differ from this one.
+        let tolerance = millis(inbound.deadline_tolerance);
+        let now = unix_millis();
         for entry in batch.entries() {
-            let left = entry
-                .expires_at
-                .map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let expires_at = entry.expires_at;
+            let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
             let guard = tracker.ack_guard(&self.unfinished, left.or(expires_in));
-            if left == Some(Duration::ZERO) {
+            if expires_at.is_some_and(|at| at.saturating_add(tolerance) <= now) {
                 let why = "its deadline in the batch has passed";
                 inbound.drop_message("expired", why, Some(guard));
             } else {
                 handle(entry.message, guard);
             }
         }
+        caller.take()
+    }
+}
+
+async fn until_uncongested(connection: Option<&Connection>) {
+    if let Some(connection) = connection {
+        connection.inner.channel.until_uncongested().await;
     }
 }
 

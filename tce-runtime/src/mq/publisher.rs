@@ -15,13 +15,14 @@ use crate::{
     config::MqEndpoint,
     connection::{Completion, OutgoingMessage, PendingCalls, PublishQueue},
     error::ErrorCode,
-    in_flight::{InFlightCounter, InFlightGuard},
+    in_flight::{InFlightCounter, InFlightGuard, count_dropped},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{
-        batch,
+        batch::{self, Batch},
         broker::Publisher,
         delivery::{Publication, PublishError},
     },
+    wire::{Limits, Marshal, PatchedExtra, Raw, RawMessage, Writer, reserved},
 };
 
 /// How many MQ messages may be unconfirmed at once.
@@ -152,7 +153,7 @@ impl PublisherTask {
             }
             let survivors = |messages: Vec<InFlight>| -> Vec<_> {
                 let messages = messages.into_iter();
-                messages.filter_map(|it| self.keep(it)).collect()
+                messages.filter_map(|it| self.keep_lost(it)).collect()
             };
             again = survivors(lost);
             publisher.recovered().await;
@@ -163,16 +164,40 @@ impl PublisherTask {
 
     /// What of a lost MQ message is sent again. Twoway calls in it fail now:
     /// whether they will be answered is unknown.
-    fn keep(&self, mut message: InFlight) -> Option<InFlight> {
-        for completion in message
-            .completions
-            .extract_if(.., |completion| completion.is_answered())
-        {
-            let text = "the broker went away while the call was sent";
-            completion.fail(&self.calls, ErrorCode::ConnectionLost, text);
+    fn keep_lost(&self, message: InFlight) -> Option<InFlight> {
+        let text = "the broker went away while the call was sent";
+        let code = ErrorCode::ConnectionLost;
+        self.keep(message, code, text, Completion::is_answered)
+    }
+
+    /// What of an MQ message is sent once the broker accepts messages again. It was
+    /// not sent: the calls in it whose callers wait fail now.
+    fn keep_blocked(&self, message: InFlight, text: &str) -> Option<InFlight> {
+        self.keep(message, ErrorCode::SendFailed, text, Completion::is_awaited)
+    }
+
+    /// Fails the calls of an MQ message that `fails` selects; returns the rest if it
+    /// is to be sent again.
+    fn keep(
+        &self,
+        mut message: InFlight,
+        code: ErrorCode,
+        text: &str,
+        fails: impl Fn(&Completion) -> bool,
+    ) -> Option<InFlight> {
+        let failed = message.completions.extract_if(.., |it| fails(it));
+        for completion in failed {
+            completion.fail(&self.calls, code, text);
         }
-        if message.completions.iter().any(Completion::is_wanted) {
+        let is_expired = message.expires_at.is_some_and(|at| at <= Instant::now());
+        if message.completions.iter().any(Completion::is_wanted) && !is_expired {
             return Some(message);
+        }
+        if is_expired {
+            message
+                .completions
+                .iter()
+                .for_each(|_| count_dropped("late_return"));
         }
         self.queue.settled(message.bytes);
         None
@@ -192,7 +217,10 @@ impl PublisherTask {
             .map(|message| message.publish(publisher))
             .collect();
         let mut lost = Vec::new();
+        // What the broker did not take because it accepts no messages.
+        let mut held: Vec<InFlight> = Vec::new();
         let mut broker_lost = pin!(publisher.lost());
+        let mut is_blocked = false;
         let mut unacknowledged = 0;
         loop {
             tokio::select! {
@@ -203,19 +231,51 @@ impl PublisherTask {
                         lost.push(message);
                         break;
                     }
-                    Err(PublishError::Unroutable(_) | PublishError::Refused(_))
+                    Err(error @ PublishError::Blocked(_)) => {
+                        held.extend(self.keep_blocked(message, &error.to_string()));
+                    }
+                    Err(PublishError::Unroutable(_))
                         if !message.is_second_try && publisher.redeclare().await =>
                     {
-                        let message = InFlight { is_second_try: true, ..message };
+                        // No queue has it.
+                        let message = InFlight { is_second_try: true, was_sent: false, ..message };
                         unconfirmed.push(message.publish(publisher));
+                    }
+                    // The broker refuses one message by ending the channel for all,
+                    // some of which it may have taken.
+                    Err(PublishError::Refused(text))
+                        if message.is_second_try || !publisher.redeclare().await =>
+                    {
+                        let is_certain = unconfirmed.is_empty() && lost.is_empty();
+                        self.refused(message, &text, is_certain);
+                        if !is_certain {
+                            break;
+                        }
+                    }
+                    Err(PublishError::Refused(_)) => {
+                        lost.push(InFlight { is_second_try: true, ..message });
+                        break;
                     }
                     result => self.settle(message, result),
                 },
                 () = &mut broker_lost => break,
+                reason = publisher.blocked(), if !is_blocked => {
+                    is_blocked = true;
+                    self.blocked(&PublishError::Blocked(reason).to_string());
+                }
+                () = publisher.unblocked(), if is_blocked => {
+                    is_blocked = false;
+                    tracing::info!("the broker accepts messages again");
+                    self.queue.set_connected();
+                    unconfirmed.extend(held.drain(..).map(|message| message.publish(publisher)));
+                }
                 () = publisher.heard(),
-                    if unacknowledged >= UNACKNOWLEDGED && unconfirmed.is_empty() => unacknowledged = 0,
+                    if !is_blocked && unacknowledged >= UNACKNOWLEDGED && unconfirmed.is_empty() =>
+                {
+                    unacknowledged = 0;
+                }
                 taken = self.queue.take(),
-                    if unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED =>
+                    if !is_blocked && unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED =>
                 {
                     let mut waiting = taken;
                     while unconfirmed.len() < window && unacknowledged < UNACKNOWLEDGED
@@ -234,15 +294,45 @@ impl PublisherTask {
         while let Some((message, result)) = unconfirmed.next().await {
             match result {
                 Err(PublishError::Lost(_)) => lost.push(message),
-                // A message that the broker refuses ends the channel for all.
-                Err(PublishError::Refused(_)) if !message.is_second_try => lost.push(InFlight {
+                Err(PublishError::Refused(text)) if message.is_second_try => {
+                    self.refused(message, &text, false);
+                }
+                Err(PublishError::Refused(_)) => lost.push(InFlight {
                     is_second_try: true,
                     ..message
                 }),
+                Err(error @ PublishError::Blocked(_)) => {
+                    held.extend(self.keep_blocked(message, &error.to_string()));
+                }
                 result => self.settle(message, result),
             }
         }
+        lost.extend(held);
         lost
+    }
+
+    /// The broker accepts no messages: callers that wait are told.
+    fn blocked(&self, text: &str) {
+        tracing::warn!("{text}");
+        for completion in self.queue.set_blocked(text.into()) {
+            completion.fail(&self.calls, ErrorCode::SendFailed, text);
+        }
+    }
+
+    /// Fails the calls in a message that the broker refused; `is_certain` if it is
+    /// the one that was refused.
+    fn refused(&self, message: InFlight, text: &str, is_certain: bool) {
+        let error = PublishError::Refused(text.to_owned());
+        match is_certain {
+            true => self.settle(message, Err(error)),
+            false => {
+                let text = error.to_string();
+                let code = ErrorCode::ConnectionLost;
+                if let Some(message) = self.keep(message, code, &text, Completion::is_awaited) {
+                    self.settle(message, Err(error));
+                }
+            }
+        }
     }
 
     /// The next MQ message: one message as it is, or several in a batch.
@@ -262,14 +352,22 @@ impl PublisherTask {
         Some(message)
     }
 
-    /// The next message whose caller has not given it up.
+    /// The next message whose caller has not given it up, and whose time has not
+    /// passed.
     fn next_wanted(&self, waiting: &mut VecDeque<OutgoingMessage>) -> Option<OutgoingMessage> {
         loop {
             let next = waiting.pop_front()?;
-            if !matches!(&next.completion, Completion::Confirmed(caller) if caller.is_closed()) {
+            let is_expired = next.expires_at.is_some_and(|at| at <= Instant::now());
+            if !is_expired && next.completion.take() {
                 return Some(next);
             }
             self.queue.settled(next.body.len());
+            if is_expired {
+                let is_return = matches!(next.completion, Completion::Return);
+                count_dropped(if is_return { "late_return" } else { "expired" });
+                let text = "the deadline passed before the broker took the call";
+                next.completion.fail(&self.calls, ErrorCode::Timeout, text);
+            }
         }
     }
 
@@ -279,13 +377,9 @@ impl PublisherTask {
         let failure = result.err().map(|error| error.to_string());
         for completion in message.completions {
             match (completion, &failure) {
-                (Completion::Confirmed(caller), None) => {
-                    // The receiver is dropped if the caller no longer waits.
-                    let _ = caller.send(Ok(()));
-                }
+                (Completion::Confirmed(call), None) => call.complete(Ok(())),
                 (Completion::Unconfirmed | Completion::Return, Some(text)) => {
-                    metrics::counter!("tce_messages_dropped_total", "reason" => "unpublished")
-                        .increment(1);
+                    count_dropped("unpublished");
                     tracing::warn!("a message was dropped: {text}");
                 }
                 (completion, Some(text)) => {
@@ -310,8 +404,10 @@ struct InFlight {
     completions: Vec<Completion>,
     bytes: usize,
     expires_at: Option<Instant>,
-    /// Whether it was sent before, and its queue declared again since.
+    /// Whether its queue was declared again since it was refused.
     is_second_try: bool,
+    /// Whether the broker may have it.
+    was_sent: bool,
 }
 
 impl InFlight {
@@ -327,8 +423,10 @@ impl InFlight {
                 expires_in: None,
                 is_batch: false,
                 user_id: None,
+                deliveries: 0,
             },
             is_second_try: false,
+            was_sent: false,
         }
     }
 
@@ -362,8 +460,55 @@ impl InFlight {
 
     async fn publish(mut self, publisher: &Publisher) -> (Self, Result<(), PublishError>) {
         self.publication.expires_in = self.expires_at.map(time_left);
+        if self.was_sent {
+            self.mark_redelivered();
+        }
         let result = publisher.publish(&self.publication).await;
+        self.was_sent |= !matches!(result, Err(PublishError::Blocked(_)));
         (self, result)
+    }
+
+    /// Marks the CALLs in it: the broker may deliver them twice.
+    fn mark_redelivered(&mut self) {
+        let body = &mut self.publication.body;
+        let mut marked = Vec::with_capacity(body.len() + REDELIVERED_SIZE);
+        if !self.publication.is_batch {
+            append_redelivered(&mut marked, body);
+        } else if let Some(batch) = Batch::parse(body) {
+            for entry in batch.entries() {
+                let mut message = Vec::with_capacity(entry.message.len() + REDELIVERED_SIZE);
+                append_redelivered(&mut message, entry.message);
+                batch::append_at(&mut marked, &message, entry.expires_at);
+            }
+        }
+        *body = marked;
+    }
+}
+
+/// What the mark of a redelivered CALL takes, in bytes.
+const REDELIVERED_SIZE: usize = 4 + reserved::REDELIVERED.len() + 4 + 1;
+
+/// Appends a message; a CALL with `__redelivered__`.
+fn append_redelivered(out: &mut Vec<u8>, message: &[u8]) {
+    // This program has marshalled it, within its own limits.
+    let limits = Limits {
+        max_extra_entries: usize::MAX,
+        max_extra_bytes: usize::MAX,
+        ..Limits::default()
+    };
+    match RawMessage::parse(message, &limits) {
+        Ok(raw) if raw.header.calltype.is_call() => {
+            let mut out = Writer::new(out);
+            raw.header.marshal(&mut out);
+            let extra = PatchedExtra {
+                of: raw.extra,
+                without: &[],
+                with: &[(reserved::REDELIVERED, "1")],
+            };
+            extra.marshal(&mut out);
+            Raw(raw.params).marshal(&mut out);
+        }
+        _ => out.extend_from_slice(message),
     }
 }
 

@@ -14,7 +14,9 @@
 //! and batches; programs that read single messages only are safe unless an
 //! endpoint asks for batches.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::in_flight::{millis, unix_millis};
 
 /// The AMQP content type of a batch.
 #[cfg_attr(
@@ -25,23 +27,19 @@ pub(crate) const CONTENT_TYPE: &str = "application/vnd.tce.batch";
 
 const ENTRY_HEADER_SIZE: usize = 12;
 
-/// The Unix time in milliseconds.
-pub(crate) fn unix_millis() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Appends a message. [`Limits`](crate::wire::Limits) exclude one that exceeds
 /// its length field; it would be left out.
 pub(crate) fn append(body: &mut Vec<u8>, message: &[u8], expires_in: Option<Duration>) {
+    let expires_at = expires_in.map(|left| unix_millis().saturating_add(millis(left)));
+    append_at(body, message, expires_at);
+}
+
+/// As [`append`], with the Unix time in milliseconds at which the message expires.
+pub(crate) fn append_at(body: &mut Vec<u8>, message: &[u8], expires_at: Option<u64>) {
     let Ok(len) = u32::try_from(message.len()) else {
         return;
     };
-    let expires_at = expires_in.map_or(0, |left| {
-        unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
-    });
+    let expires_at = expires_at.unwrap_or(0);
     body.extend_from_slice(&expires_at.to_be_bytes());
     body.extend_from_slice(&len.to_be_bytes());
     body.extend_from_slice(message);

@@ -124,6 +124,24 @@ impl Publisher {
         }
     }
 
+    /// Waits until the broker accepts no messages; returns the reason.
+    pub(crate) async fn blocked(&self) -> String {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(publisher) => publisher.blocked().await,
+            Self::Memory(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the broker accepts messages.
+    pub(crate) async fn unblocked(&self) {
+        match self {
+            #[cfg(feature = "amqp")]
+            Self::Amqp(publisher) => publisher.unblocked().await,
+            Self::Memory(_) => {}
+        }
+    }
+
     /// After [`PublishError::Unroutable`] or [`PublishError::Refused`]: declares
     /// the queue or topic again if the address says `create`. Returns whether it
     /// did.

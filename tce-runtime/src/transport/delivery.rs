@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::in_flight::{InFlightCounter, InFlightGuard};
+use crate::in_flight::{InFlightCounter, InFlightGuard, after};
 
 /// How long an acknowledgement waits for others. Each one that leaves alone
 /// costs the consumer, the I/O thread and the broker about a twentieth of a call.
@@ -33,6 +33,12 @@ pub(crate) struct Publication {
     pub(crate) expires_in: Option<Duration>,
     /// Whether the body is a [`batch`](super::batch).
     pub(crate) is_batch: bool,
+    /// How often the message was delivered before, for a copy of a redelivered one.
+    #[cfg_attr(
+        not(feature = "amqp"),
+        allow(dead_code, reason = "the memory broker ends with its readers")
+    )]
+    pub(crate) deliveries: u32,
     /// The AMQP property `user-id`. The broker refuses the message unless it
     /// names the user of the connection.
     #[cfg_attr(
@@ -232,7 +238,7 @@ impl DeliveryTracker {
             tracker: self.clone(),
             _handling: handling.begin(),
             is_redelivered: self.0.is_redelivered,
-            expires_in,
+            expires_at: expires_in.map(|left| after(Instant::now(), left)),
         }
     }
 }
@@ -244,8 +250,8 @@ pub(crate) struct AckGuard {
     tracker: DeliveryTracker,
     _handling: InFlightGuard,
     pub(crate) is_redelivered: bool,
-    /// How long the caller still waits for a RETURN.
-    pub(crate) expires_in: Option<Duration>,
+    /// Until when the caller waits for a RETURN, at the latest.
+    pub(crate) expires_at: Option<Instant>,
 }
 
 impl AckGuard {

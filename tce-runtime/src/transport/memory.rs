@@ -94,7 +94,15 @@ impl MemoryBroker {
             BrokerError(format!("endpoint `{name}`: there is no {node} `{missing}`"))
         })?;
         let is_own = mode == ConsumeMode::Exclusive || address.node == NodeType::Topic;
+        let reader = QueueReader::begin(&queue, endpoint.exclusive).ok_or_else(|| {
+            let MqEndpoint { name, address, .. } = endpoint;
+            let queue = &address.name;
+            BrokerError(format!(
+                "endpoint `{name}`: another program reads the queue `{queue}`, which only one may read"
+            ))
+        })?;
         Ok(MemoryConsumer {
+            _reader: reader,
             queue,
             unsettled: BTreeMap::new(),
             last_number: 0,
@@ -137,6 +145,38 @@ impl fmt::Debug for MemoryBroker {
 struct Queue {
     ready: Mutex<ReadyMessages>,
     filled: Notify,
+    readers: Mutex<QueueReaders>,
+}
+
+#[derive(Default)]
+struct QueueReaders {
+    count: usize,
+    has_exclusive: bool,
+}
+
+/// Counts as a reader of its queue until it is dropped.
+struct QueueReader(Arc<Queue>);
+
+impl QueueReader {
+    /// `None` if the queue has an exclusive reader, or this one is to be exclusive
+    /// and there is another.
+    fn begin(queue: &Arc<Queue>, is_exclusive: bool) -> Option<Self> {
+        let mut readers = queue.readers.lock();
+        if readers.has_exclusive || is_exclusive && readers.count > 0 {
+            return None;
+        }
+        readers.count += 1;
+        readers.has_exclusive = is_exclusive;
+        Some(Self(Arc::clone(queue)))
+    }
+}
+
+impl Drop for QueueReader {
+    fn drop(&mut self) {
+        let mut readers = self.0.readers.lock();
+        readers.count -= 1;
+        readers.has_exclusive = false;
+    }
 }
 
 /// The messages that are not delivered, or requeued.
@@ -282,6 +322,7 @@ fn is_match(pattern: &str, subject: &str) -> bool {
 /// An endpoint that is open for consuming.
 pub(crate) struct MemoryConsumer {
     queue: Arc<Queue>,
+    _reader: QueueReader,
     /// The deliveries that are not settled, by number.
     unsettled: BTreeMap<u64, StoredMessage>,
     last_number: u64,

@@ -1,7 +1,7 @@
 //! The extra map, a call's metadata (`spec/wire.md`, sections 2 and 5): owned,
 //! borrowed from a message, or patched while a message is forwarded.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{
     error::{DecodeError, Limits},
@@ -21,14 +21,23 @@ pub mod reserved {
     pub const MQ_RETURN: &str = "__mq_return__";
     /// Unix time in seconds after which a message is dropped unprocessed.
     pub const LINGER_TIME: &str = "__linger_time__";
-    /// The text of an error, for the caller.
+    /// The text of an error, for the caller, in [ASCII](super::escape_ascii).
     pub const ERROR: &str = "__error__";
+    /// Unix time in milliseconds after which the caller waits no longer: a CALL is
+    /// dropped unexecuted.
+    pub const DEADLINE: &str = "__deadline__";
+    /// `1` on a CALL that its sender has published before.
+    pub const REDELIVERED: &str = "__redelivered__";
 }
 
 /// The metadata of a call: a map of strings beside the parameters, in the order
 /// in which it was sent.
 ///
 /// Pairs are stored marshalled and shared: a clone copies no pair.
+///
+/// Some TCE implementations send keys and values that are not UTF-8. They are
+/// sent on unchanged; here they are read with each invalid sequence replaced by
+/// U+FFFD, and [`Extra::get_bytes`] returns the original.
 ///
 /// ```
 /// use tce_runtime::wire::Extra;
@@ -42,6 +51,8 @@ pub struct Extra {
     count: usize,
     /// The pairs, marshalled; `None` for an empty map.
     pairs: Option<Arc<[u8]>>,
+    /// The pairs as text, if they are not all UTF-8.
+    lossy: Option<Arc<[u8]>>,
 }
 
 impl Extra {
@@ -51,6 +62,17 @@ impl Extra {
         Self {
             count: 0,
             pairs: None,
+            lossy: None,
+        }
+    }
+
+    fn of_pairs(count: usize, pairs: Arc<[u8]>) -> Self {
+        let raw = RawExtra::of_pairs(count, &pairs);
+        let lossy = (!raw.is_utf8()).then(|| raw.lossy_pairs().into());
+        Self {
+            count,
+            pairs: Some(pairs),
+            lossy,
         }
     }
 
@@ -64,34 +86,54 @@ impl Extra {
     /// as in the Java, C++ and JavaScript implementations.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.raw().get(key)
+        self.text().get(key)
+    }
+
+    /// The value of `key` as it was sent, which may not be UTF-8.
+    #[must_use]
+    pub fn get_bytes(&self, key: &str) -> Option<&[u8]> {
+        self.raw().get_bytes(key)
+    }
+
+    /// The key of the first pair that is not UTF-8, as far as it is.
+    pub(crate) fn replaced_key(&self) -> Option<Cow<'_, str>> {
+        self.lossy.as_ref()?;
+        let mut entries = self.raw().entries();
+        let (key, _) = entries.find(|entry| !is_utf8(entry))?;
+        Some(String::from_utf8_lossy(key))
+    }
+
+    /// The pairs as text.
+    fn text(&self) -> RawExtra<'_> {
+        let pairs = self.lossy.as_deref().or(self.pairs.as_deref());
+        RawExtra::of_pairs(self.count, pairs.unwrap_or_default())
     }
 
     /// Sets `key`. A present key keeps its position in the order; duplicates of
     /// it are removed, so that every reader sees the same value.
     pub fn set(&mut self, key: impl AsRef<str>, value: impl AsRef<str>) {
-        let (key, value) = (key.as_ref(), value.as_ref());
+        let (key, value) = (key.as_ref().as_bytes(), value.as_ref().as_bytes());
         let mut bytes = Vec::new();
         let mut out = Writer::new(&mut bytes);
         let (mut count, mut is_set) = (0, false);
-        for (name, old) in self.iter().chain([(key, value)]) {
+        for (name, old) in self.raw().entries().chain([(key, value)]) {
             let is_key = name == key;
             if !(is_key && is_set) {
-                name.marshal(&mut out);
-                if is_key { value } else { old }.marshal(&mut out);
+                put_text(&mut out, name);
+                put_text(&mut out, if is_key { value } else { old });
                 count += 1;
             }
             is_set |= is_key;
         }
-        *self = Self {
-            count,
-            pairs: Some(bytes.into()),
-        };
+        *self = Self::of_pairs(count, bytes.into());
     }
 
     /// The pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.raw().iter()
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        self.text()
+            .entries()
+            .map_while(move |(key, value)| Some((text(key)?, text(value)?)))
     }
 
     /// The number of pairs.
@@ -139,9 +181,9 @@ impl<K: AsRef<str>, V: AsRef<str>> Extend<(K, V)> for Extra {
 
 impl From<RawExtra<'_>> for Extra {
     fn from(raw: RawExtra<'_>) -> Self {
-        Self {
-            count: raw.len(),
-            pairs: (!raw.is_empty()).then(|| raw.pairs().into()),
+        match raw.is_empty() {
+            true => Self::new(),
+            false => Self::of_pairs(raw.len(), raw.pairs().into()),
         }
     }
 }
@@ -192,8 +234,8 @@ impl<'a> RawExtra<'a> {
         }
         let pairs = input.remaining();
         for _ in 0..count {
-            input.take_str()?;
-            input.take_str()?;
+            input.take_text()?;
+            input.take_text()?;
             let value = start - input.remaining().len();
             if value > limits.max_extra_bytes {
                 return Err(DecodeError::Extra {
@@ -220,27 +262,37 @@ impl<'a> RawExtra<'a> {
         self.pairs
     }
 
-    /// The pairs, in order; a key may occur twice.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let text = |bytes| std::str::from_utf8(bytes).ok();
-        self.entries()
-            .map_while(move |(key, value)| Some((text(key)?, text(value)?)))
+    fn is_utf8(&self) -> bool {
+        self.entries().all(|entry| is_utf8(&entry))
     }
 
-    /// The pairs as bytes, which [`RawExtra::unmarshal`] has found to be UTF-8.
-    fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    /// The pairs, marshalled, with what is not UTF-8 replaced.
+    fn lossy_pairs(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
+        for text in self.entries().flat_map(|(key, value)| [key, value]) {
+            String::from_utf8_lossy(text).as_ref().marshal(&mut out);
+        }
+        bytes
+    }
+
+    /// The pairs, in order; a key may occur twice.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut input = Reader::new(self.pairs);
         // `unmarshal` has read them once without an error.
         std::iter::from_fn(move || Some((input.take_text().ok()?, input.take_text().ok()?)))
     }
 
-    /// The value of `key`; the last one of a key that was sent twice, as in
-    /// [`Extra::get`].
+    /// The value of `key`, if it is UTF-8; the last one of a key that was sent
+    /// twice, as in [`Extra::get`].
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a str> {
+        std::str::from_utf8(self.get_bytes(key)?).ok()
+    }
+
+    fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
         let found = self.entries().filter(|(name, _)| *name == key.as_bytes());
-        let (_, value) = found.last()?;
-        std::str::from_utf8(value).ok()
+        found.last().map(|(_, value)| value)
     }
 
     /// The number of pairs.
@@ -290,12 +342,119 @@ impl Marshal for PatchedExtra<'_> {
     fn marshal(&self, out: &mut Writer<'_>) {
         out.put_len(self.kept().count() + self.with.len());
         for text in self.kept().flat_map(|(key, value)| [key, value]) {
-            out.put_len(text.len());
-            out.put(text);
+            put_text(out, text);
         }
         for (key, value) in self.with {
             key.marshal(out);
             value.marshal(out);
         }
     }
+}
+
+fn put_text(out: &mut Writer<'_>, text: &[u8]) {
+    out.put_len(text.len());
+    out.put(text);
+}
+
+fn is_utf8((key, value): &(&[u8], &[u8])) -> bool {
+    std::str::from_utf8(key).is_ok() && std::str::from_utf8(value).is_ok()
+}
+
+/// A number in decimal digits, for a value of extra, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    /// The digits of `number`.
+    #[must_use]
+    pub fn new(mut number: u64) -> Self {
+        let mut digits = [b'0'; 20];
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            // A remainder of 10 fits into a byte.
+            digits[start] = b'0' + (number % 10).to_le_bytes()[0];
+            number /= 10;
+            if number == 0 {
+                return Self { digits, start };
+            }
+        }
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
+    }
+}
+
+/// A text in ASCII, for peers that count the characters of extra as bytes
+/// (`spec/wire.md`, section 5): each other character as `\uXXXX`, its UTF-16 code
+/// units, as in JSON; and a backslash before `u` as `\u005c`.
+///
+/// ```
+/// use tce_runtime::wire::{escape_ascii, unescape_ascii};
+///
+/// assert_eq!(escape_ascii("caf\u{e9} \\u \\n"), r"caf\u00e9 \u005cu \n");
+/// assert_eq!(unescape_ascii(r"caf\u00e9 \u005cu \n"), "caf\u{e9} \\u \\n");
+/// ```
+#[must_use]
+pub fn escape_ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() && !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() * 2);
+    let mut rest = text.chars().peekable();
+    while let Some(char) = rest.next() {
+        if char.is_ascii() && !(char == '\\' && rest.peek() == Some(&'u')) {
+            escaped.push(char);
+            continue;
+        }
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            escaped.push_str(ESCAPE);
+            for shift in [12, 8, 4, 0] {
+                let digit = char::from_digit(u32::from(*unit >> shift & 0xf), 16);
+                escaped.extend(digit);
+            }
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// The text that [`escape_ascii`] has escaped. What is not an escape stays as it
+/// is; half of a surrogate pair becomes U+FFFD.
+#[must_use]
+pub fn unescape_ascii(text: &str) -> Cow<'_, str> {
+    if !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut unescaped = String::with_capacity(text.len());
+    let mut units = Vec::new();
+    let mut rest = text;
+    while let Some(char) = rest.chars().next() {
+        if let Some((unit, behind)) = escaped_unit(rest) {
+            units.push(unit);
+            rest = behind;
+        } else {
+            unescaped.push_str(&String::from_utf16_lossy(&units));
+            units.clear();
+            unescaped.push(char);
+            rest = &rest[char.len_utf8()..];
+        }
+    }
+    unescaped.push_str(&String::from_utf16_lossy(&units));
+    Cow::Owned(unescaped)
+}
+
+const ESCAPE: &str = "\\u";
+
+/// The UTF-16 code unit that a text begins with, if it begins with an escape.
+fn escaped_unit(text: &str) -> Option<(u16, &str)> {
+    let (digits, behind) = text.strip_prefix(ESCAPE)?.split_at_checked(4)?;
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let unit = u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
+    Some((unit, behind))
 }

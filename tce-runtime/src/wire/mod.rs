@@ -14,7 +14,7 @@ mod message;
 mod frame;
 
 pub use error::{DecodeError, FrameError, Limits};
-pub use extra::{Extra, PatchedExtra, RawExtra, reserved};
+pub use extra::{Decimal, Extra, PatchedExtra, RawExtra, escape_ascii, reserved, unescape_ascii};
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,
     begin_frame, finish_frame,

@@ -13,13 +13,26 @@ use crate::config::{
 
 /// The keys of an endpoint in `common_defs.endpoints`; a process may override
 /// them.
-pub(super) const KEYS: [&str; 11] = [
-    "name", "host", "port", "address", "type", "user", "password", "vhost", "batch", "prefetch",
+pub(super) const KEYS: [&str; 12] = [
+    "name",
+    "host",
+    "port",
+    "address",
+    "type",
+    "user",
+    "password",
+    "vhost",
+    "batch",
+    "prefetch",
+    "delivery_limit",
     "tls",
 ];
 
 /// Prefix of the names of the reply queues that a program makes for itself.
 pub(crate) const REPLY_QUEUE_PREFIX: &str = "tce.reply.";
+
+/// The default of [`MqEndpoint::delivery_limit`].
+pub const DELIVERY_LIMIT: u16 = 10;
 
 /// A queue or topic at a broker, as a process uses it (`spec/gateway.md`).
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +64,14 @@ pub struct MqEndpoint {
     /// [`served_calls`](super::super::ConnectionLimits::served_calls): otherwise 64 slow calls
     /// would delay every other call.
     pub is_prefetch_fixed: bool,
+    /// How often a message of a queue is delivered before it goes to the queue
+    /// `<name>.dead` instead: a message that ends the process that reads it would
+    /// otherwise be delivered without end (`spec/gateway.md`). Default: 10; 0 for no
+    /// limit.
+    pub delivery_limit: u16,
+    /// Whether no other program may read the queue, as for the RETURNs to one
+    /// gateway. Opening it fails while another one does. Default: false.
+    pub exclusive: bool,
     /// Whether the process receives messages from it (`AF_READ`).
     pub reads: bool,
     /// Whether the process sends messages to it (`AF_WRITE`).
@@ -87,6 +108,8 @@ impl fmt::Debug for MqEndpoint {
             .field("batch", &self.batch)
             .field("prefetch", &self.prefetch)
             .field("is_prefetch_fixed", &self.is_prefetch_fixed)
+            .field("delivery_limit", &self.delivery_limit)
+            .field("exclusive", &self.exclusive)
             .field("reads", &self.reads)
             .field("writes", &self.writes)
             .field("tls", &self.tls)
@@ -136,6 +159,7 @@ impl<'a> EndpointFields<'a> {
         let vhost = self.text("vhost", report).unwrap_or("/").to_owned();
         let batch = self.flag("batch", report);
         let prefetch = self.positive("prefetch", report);
+        let delivery_limit = self.delivery_limit(report);
         let tls = self.flag("tls", report);
         Some(MqEndpoint {
             name: self.name.to_owned(),
@@ -148,6 +172,8 @@ impl<'a> EndpointFields<'a> {
             batch,
             prefetch: prefetch.unwrap_or(64),
             is_prefetch_fixed: prefetch.is_some(),
+            delivery_limit,
+            exclusive: false,
             reads: false,
             writes: false,
             tls,
@@ -221,6 +247,12 @@ impl<'a> EndpointFields<'a> {
         self.parsed(key, allowed, report, |text| {
             text.parse().ok().filter(|number| *number > 0)
         })
+    }
+
+    fn delivery_limit(&self, report: &mut ProblemReport) -> u16 {
+        let allowed = "a number from 1 to 65535, or 0 for no limit";
+        let limit = self.parsed("delivery_limit", allowed, report, |text| text.parse().ok());
+        limit.unwrap_or(DELIVERY_LIMIT)
     }
 
     fn flag(&self, key: &str, report: &mut ProblemReport) -> bool {

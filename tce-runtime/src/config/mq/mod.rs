@@ -14,4 +14,4 @@ mod config_yml;
 pub use address::{Address, AddressError, NodeType};
 pub use config_yml::MqConfig;
 pub(crate) use endpoint::REPLY_QUEUE_PREFIX;
-pub use endpoint::{MqEndpoint, is_zeromq};
+pub use endpoint::{DELIVERY_LIMIT, MqEndpoint, is_zeromq};

@@ -139,8 +139,11 @@ proptest! {
                 QueueStep::Return(size) => {
                     model.next += 1;
                     let message = message(model.next, size, Completion::Unconfirmed);
-                    prop_assert!(publish_queue.push_unbounded(message).is_ok());
-                    model.waiting.push_back((model.next, size, false));
+                    let fits = model.bytes() < LIMIT * RETURNS_FACTOR;
+                    prop_assert_eq!(publish_queue.push_return(message).is_ok(), fits);
+                    if fits {
+                        model.waiting.push_back((model.next, size, false));
+                    }
                 }
                 QueueStep::Take(keep) => model.take(&publish_queue, keep),
                 QueueStep::Settle(count) => model.settle(&publish_queue, count),
@@ -203,17 +206,20 @@ async fn the_publisher_is_woken_by_a_message() {
 #[tokio::test]
 async fn a_closed_queue_refuses_messages() {
     let publish_queue = full();
-    let (caller, confirmation) = oneshot::channel();
-    let confirmed = message(2, 4, Completion::Confirmed(caller));
-    assert!(publish_queue.push_unbounded(confirmed).is_ok());
+    let (call, confirmation) = ConfirmedCall::new();
+    let confirmed = message(2, 4, Completion::Confirmed(call));
+    assert!(publish_queue.push_return(confirmed).is_ok());
     publish_queue.close();
-    assert!(confirmation.await.is_err(), "its caller waits no longer");
+    assert!(
+        confirmation.result.await.is_err(),
+        "its caller waits no longer"
+    );
     for completion in [Completion::Call(3), Completion::Unconfirmed] {
         let pushed = publish_queue.push(message(3, 4, completion));
         assert!(matches!(pushed, Err(PushError::Disconnected)));
     }
     assert_eq!(
-        publish_queue.disconnected_error().code(),
+        publish_queue.unavailable().code(),
         ErrorCode::ConnectionLost
     );
     assert!(publish_queue.is_empty());

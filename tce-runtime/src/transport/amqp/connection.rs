@@ -3,34 +3,39 @@
 
 use std::{fmt, io, ops::Deref, sync::Arc, time::Duration};
 
-use backon::{ExponentialBuilder, Retryable};
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties, ErrorKind, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueDeclareOptions},
+    AsyncTcpStream, BasicProperties, Connection, ConnectionProperties, ErrorKind, ExchangeKind,
+    options::{BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions},
     protocol::AMQPErrorKind,
     types::{FieldTable, ShortString, ShortStringError},
     uri::{AMQPAuthority, AMQPQueryString, AMQPUri, AMQPUserInfo},
 };
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
 
 use super::{
-    BrokerError,
+    BrokerError, ConnectionRole,
     control::StreamControl,
     filter::FRAME_MAX,
+    pace::AttemptPace,
     stream::{BrokerRuntime, BrokerStream},
 };
 use crate::{
     config::{Address, Endpoint, MqEndpoint, NodeType, Scheme, SharedOptions},
-    transport::socket,
+    transport::{delivery::PublishError, socket},
 };
 
 /// The most time that one request to a broker may take, and one attempt to open
 /// an endpoint.
 pub(super) const ATTEMPT_TIME: Duration = Duration::from_secs(5);
-/// The pauses between attempts to reach a broker.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(3);
+/// How often a connection that publishes asks whether the broker accepts messages.
+const PROBE_PERIOD: Duration = Duration::from_millis(500);
+/// The queue that a probe names; it does not exist.
+const PROBE_QUEUE: &str = "tce.probe";
 /// The heartbeat interval that is proposed, in seconds. The connection is lost
 /// after twice the interval without a byte from the broker.
 const HEARTBEAT: u16 = 10;
@@ -163,7 +168,9 @@ impl From<ShortStringError> for AmqpError {
 #[derive(Debug)]
 pub(super) struct BrokerConnection {
     address: BrokerAddress,
+    role: ConnectionRole,
     settings: Arc<SharedOptions>,
+    pace: AttemptPace,
     current: tokio::sync::Mutex<Option<OpenConnection>>,
 }
 
@@ -172,6 +179,8 @@ struct OpenConnection {
     connection: Connection,
     control: Arc<StreamControl>,
     runtime: Handle,
+    /// Ends the task that finds out whether the broker accepts messages.
+    probe: Option<AbortHandle>,
 }
 
 impl fmt::Debug for OpenConnection {
@@ -184,6 +193,9 @@ impl Drop for OpenConnection {
     /// lapin closes the connection once its last channel is dropped; a broker
     /// that does not answer must not keep lapin's thread.
     fn drop(&mut self) {
+        if let Some(probe) = &self.probe {
+            probe.abort();
+        }
         let control = Arc::clone(&self.control);
         self.runtime.spawn(async move {
             let _ = timeout(ATTEMPT_TIME, control.lost()).await;
@@ -204,9 +216,15 @@ impl Drop for Handshake {
 }
 
 impl BrokerConnection {
-    pub(super) fn new(address: BrokerAddress, settings: &Arc<SharedOptions>) -> Self {
+    pub(super) fn new(
+        address: BrokerAddress,
+        role: ConnectionRole,
+        settings: &Arc<SharedOptions>,
+    ) -> Self {
         Self {
             address,
+            role,
+            pace: AttemptPace::default(),
             settings: Arc::clone(settings),
             current: tokio::sync::Mutex::new(None),
         }
@@ -218,11 +236,17 @@ impl BrokerConnection {
         if let Some(open) = &*current
             && open.control.lost_reason().is_none()
         {
+            if let Some(reason) = open.control.blocked_reason() {
+                // It reads nothing from this connection either.
+                let blocked = PublishError::Blocked(reason);
+                return Err(AmqpError::Lost(blocked.to_string()));
+            }
             match open.channel().await {
                 Err(AmqpError::Lost(_)) if !open.connection.status().connected() => {}
                 opened => return opened,
             }
         }
+        self.pace.pause().await;
         // Boxed: the future is large, and every request would contain it.
         let new = Box::pin(self.connect()).await?;
         current.insert(new).channel().await
@@ -248,11 +272,17 @@ impl BrokerConnection {
             _ => error.into(),
         })?;
         handshake.0 = None;
-        Ok(OpenConnection {
+        let mut open = OpenConnection {
             connection,
             control,
             runtime: Handle::current(),
-        })
+            probe: None,
+        };
+        if self.role == ConnectionRole::Publish {
+            let channel = open.channel().await?;
+            open.probe = Some(tokio::spawn(probe(channel)).abort_handle());
+        }
+        Ok(open)
     }
 
     /// Declares a node; one that exists with other properties is used as it is.
@@ -276,6 +306,27 @@ impl OpenConnection {
             channel: self.connection.create_channel().await?,
             control: Arc::clone(&self.control),
         })
+    }
+}
+
+/// Makes the broker say when it accepts no messages. It says so only in answer to a
+/// message, which it then neither takes nor refuses until it accepts messages again:
+/// so that this is not the message of a call, an empty one that no queue receives is
+/// sent from time to time.
+async fn probe(channel: BrokerChannel) {
+    loop {
+        sleep(PROBE_PERIOD).await;
+        if channel.control.blocked_reason().is_some() {
+            channel.control.unblocked().await;
+        }
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default();
+        let queue = PROBE_QUEUE.into();
+        let probing = channel.basic_publish("".into(), queue, options, &[], properties);
+        if let Err(error) = probing.await {
+            // For example since the user may not write to the default exchange.
+            return tracing::debug!("can't ask whether the broker accepts messages: {error}");
+        }
     }
 }
 
@@ -361,22 +412,14 @@ pub(super) async fn attempt<T>(
 /// Opens an endpoint again, however many attempts it takes.
 pub(super) async fn reopen<T, F: Future<Output = Result<T, AmqpError>>>(
     endpoint: &MqEndpoint,
+    pace: &AttemptPace,
     open: impl Fn() -> F,
 ) -> T {
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX)
-        .with_jitter()
-        .without_max_times();
-    let open = || attempt(endpoint, open());
     loop {
-        let opened = open
-            .retry(backoff)
-            .sleep(tokio::time::sleep)
-            .notify(|error, _| tracing::warn!("can't reopen: {error}"))
-            .await;
-        if let Ok(opened) = opened {
-            return opened;
+        pace.pause().await;
+        match attempt(endpoint, open()).await {
+            Ok(opened) => return opened,
+            Err(error) => tracing::warn!("can't reopen: {error}"),
         }
     }
 }

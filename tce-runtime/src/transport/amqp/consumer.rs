@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt, future::join_all, stream::SelectAll};
 use lapin::{
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
-        BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
+        BasicQosOptions, ChannelFlowOptions, QueueBindOptions, QueueDeclareOptions,
     },
     types::{FieldTable, ShortString},
 };
@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use super::{
     PERSISTENT,
     connection::{ATTEMPT_TIME, AmqpError, BrokerChannel, BrokerConnection, Declaration, reopen},
+    pace::AttemptPace,
+    poison::{DeliveryCount, PoisonGuard},
 };
 use crate::{
     config::{MqEndpoint, NodeType},
@@ -24,6 +26,8 @@ use crate::{
     },
 };
 
+/// AMQP's reply code: the queue is in exclusive use, or the user may not read it.
+const ACCESS_REFUSED: u16 = 403;
 /// The consumer tag. Each consumer has a channel of its own. A number follows in
 /// the tags of further consumers, which extend the prefetch: a broker applies a
 /// prefetch to the consumers that begin after it was set.
@@ -46,11 +50,18 @@ pub(crate) struct AmqpConsumer {
     extending: Option<Pin<Box<dyn Future<Output = lapin::Result<lapin::Consumer>> + Send>>>,
     /// The deliveries of this channel that are not settled, by number.
     unsettled: BTreeSet<u64>,
+    /// A delivery that the guard publishes again. Meanwhile no other one is taken:
+    /// a copy that ends this process must not do so before the broker has the
+    /// acknowledgement of the original, which it would deliver again otherwise.
+    counted: Option<CountedDelivery>,
     /// Stored here, so that it continues when [`AmqpConsumer::next`] is dropped
     /// and called again.
     reopening: Option<Pin<Box<dyn Future<Output = Self> + Send>>>,
     is_cancelled: bool,
 }
+
+/// A delivery, and whether it was published again.
+type CountedDelivery = Pin<Box<dyn Future<Output = (Delivery, bool)> + Send>>;
 
 /// What is consumed, and how.
 #[derive(Debug, Clone)]
@@ -58,8 +69,10 @@ struct Subscription {
     connection: Arc<BrokerConnection>,
     endpoint: MqEndpoint,
     mode: ConsumeMode,
+    guard: Option<Arc<PoisonGuard>>,
     /// Counts the channels that were opened.
     channel: u64,
+    pace: Arc<AttemptPace>,
 }
 
 impl AmqpConsumer {
@@ -67,12 +80,15 @@ impl AmqpConsumer {
         connection: Arc<BrokerConnection>,
         endpoint: &MqEndpoint,
         mode: ConsumeMode,
+        guard: Option<PoisonGuard>,
     ) -> Result<Self, AmqpError> {
         let subscription = Subscription {
             connection,
             endpoint: endpoint.clone(),
             mode,
+            guard: guard.filter(|_| mode == ConsumeMode::Shared).map(Arc::new),
             channel: 0,
+            pace: Arc::default(),
         };
         subscription.open().await
     }
@@ -81,6 +97,14 @@ impl AmqpConsumer {
         loop {
             if let Some(reopening) = &mut self.reopening {
                 *self = reopening.await;
+            }
+            if let Some(counted) = &mut self.counted {
+                let (delivery, is_done) = counted.await;
+                self.counted = None;
+                if !is_done {
+                    return Some(delivery);
+                }
+                self.unsettled.remove(&delivery.tag.number);
             }
             let extended = async {
                 match &mut self.extending {
@@ -107,6 +131,8 @@ impl AmqpConsumer {
                     if let Some(delivery) = self.receive(delivery) {
                         return Some(delivery);
                     }
+                    // Ended, or the guard has it.
+                    continue;
                 }
                 _ if self.is_cancelled => return None,
                 Some(Err(error)) => {
@@ -120,12 +146,14 @@ impl AmqpConsumer {
             let channel = lapin::Channel::clone(&self.channel);
             self.reopening = Some(Box::pin(async move {
                 let _ = timeout(ATTEMPT_TIME, channel.close(200, "reopened".into())).await;
-                reopen(&subscription.endpoint, || subscription.open()).await
+                let pace = Arc::clone(&subscription.pace);
+                reopen(&subscription.endpoint, &pace, || subscription.open()).await
             }));
         }
     }
 
-    /// Takes a delivery. A broker that exceeds the prefetch loses its connection.
+    /// Takes a delivery, unless the guard does. A broker that exceeds the prefetch
+    /// loses its connection.
     fn receive(&mut self, mut delivery: lapin::message::Delivery) -> Option<Delivery> {
         let control = &self.channel.control;
         control.taken(self.channel.id(), delivery.data.len());
@@ -140,20 +168,37 @@ impl AmqpConsumer {
             self.unsettled.insert(number);
         }
         let properties = &delivery.properties;
+        let count = DeliveryCount::of(properties.headers().as_ref(), delivery.redelivered);
         let expiration = properties.expiration().as_ref();
         let millis = expiration.and_then(|text| text.as_str().parse().ok());
         let content_type = properties.content_type().as_ref();
-        Some(Delivery {
+        let received = Delivery {
             expires_in: millis.map(Duration::from_millis),
             is_batch: content_type.is_some_and(|kind| kind.as_str() == batch::CONTENT_TYPE),
-            is_redelivered: delivery.redelivered,
+            is_redelivered: count.is_redelivered(),
             is_persistent: *properties.delivery_mode() == Some(PERSISTENT),
             body: std::mem::take(&mut delivery.data),
             tag: DeliveryTag {
                 channel: self.subscription.channel,
                 number,
             },
-        })
+        };
+        match &self.subscription.guard {
+            Some(guard) if guard.takes(count, delivery.redelivered) => {
+                let guard = Arc::clone(guard);
+                let channel = lapin::Channel::clone(&self.channel);
+                self.counted = Some(Box::pin(async move {
+                    let is_done = guard.publish(&received, count).await;
+                    if is_done {
+                        let acknowledging = acknowledged(&channel, number);
+                        let _ = timeout(ATTEMPT_TIME, acknowledging).await;
+                    }
+                    (received, is_done)
+                }));
+                None
+            }
+            _ => Some(received),
+        }
     }
 
     pub(crate) async fn cancel(&mut self) {
@@ -179,7 +224,8 @@ impl AmqpConsumer {
 
     /// Extends the prefetch by a further consumer, or ends those that extend it.
     pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
-        if self.is_cancelled || self.reopening.is_some() {
+        // An exclusive consumer is the only one of its queue.
+        if self.is_cancelled || self.reopening.is_some() || self.subscription.endpoint.exclusive {
             return;
         }
         let missing = prefetch.saturating_sub(self.prefetch);
@@ -189,9 +235,10 @@ impl AmqpConsumer {
             self.prefetch = prefetch;
             self.most_unsettled = self.most_unsettled.max(usize::from(prefetch));
             let (channel, queue) = (lapin::Channel::clone(&self.channel), self.queue.clone());
-            let mode = self.subscription.mode;
+            let Subscription { endpoint, mode, .. } = &self.subscription;
+            let kind = ConsumerKind::of(endpoint, *mode);
             self.extending = Some(Box::pin(async move {
-                consume(&channel, queue, tag, missing, mode).await
+                consume(&channel, queue, tag, missing, kind).await
             }));
         } else if missing == 0 && self.extending.is_none() {
             for tag in self.tags.drain(1..) {
@@ -280,7 +327,10 @@ impl Subscription {
         let queue = self.queue(&channel).await?;
         channel.control.limit_unread(channel.id());
         let (tag, prefetch) = (ShortString::from(CONSUMER_TAG), endpoint.prefetch);
-        let consumer = consume(&channel, queue.clone(), tag.clone(), prefetch, *mode).await?;
+        let kind = ConsumerKind::of(endpoint, *mode);
+        let consumer = consume(&channel, queue.clone(), tag.clone(), prefetch, kind)
+            .await
+            .map_err(|error| explained(error.into(), endpoint))?;
         Ok(AmqpConsumer {
             subscription: self.clone(),
             channel,
@@ -291,6 +341,7 @@ impl Subscription {
             most_unsettled: usize::from(prefetch),
             extending: None,
             unsettled: BTreeSet::new(),
+            counted: None,
             reopening: None,
             is_cancelled: false,
         })
@@ -317,6 +368,24 @@ impl Subscription {
     }
 }
 
+/// How the broker delivers to a consumer.
+#[derive(Debug, Clone, Copy)]
+struct ConsumerKind {
+    /// An own queue ends with its connection: nothing could be delivered again.
+    no_ack: bool,
+    /// The broker admits no other consumer to the queue.
+    is_exclusive: bool,
+}
+
+impl ConsumerKind {
+    fn of(endpoint: &MqEndpoint, mode: ConsumeMode) -> Self {
+        Self {
+            no_ack: mode == ConsumeMode::Exclusive,
+            is_exclusive: endpoint.exclusive && mode == ConsumeMode::Shared,
+        }
+    }
+}
+
 /// Begins to consume. `prefetch` is the consumer's own: RabbitMQ 4 knows none per
 /// channel.
 async fn consume(
@@ -324,18 +393,45 @@ async fn consume(
     queue: ShortString,
     tag: ShortString,
     prefetch: u16,
-    mode: ConsumeMode,
+    kind: ConsumerKind,
 ) -> lapin::Result<lapin::Consumer> {
     let options = BasicQosOptions { global: false };
     channel.basic_qos(prefetch, options).await?;
     let options = BasicConsumeOptions {
-        // An own queue ends with its connection: nothing could be delivered again.
-        no_ack: mode == ConsumeMode::Exclusive,
+        no_ack: kind.no_ack,
+        exclusive: kind.is_exclusive,
         ..BasicConsumeOptions::default()
     };
     channel
         .basic_consume(queue, tag, options, FieldTable::default())
         .await
+}
+
+/// Acknowledges a delivery, and waits until the broker has read that: it answers
+/// requests on a channel in order.
+async fn acknowledged(channel: &lapin::Channel, number: u64) -> lapin::Result<()> {
+    let options = BasicAckOptions { multiple: false };
+    channel.basic_ack(number, options).await?;
+    let options = ChannelFlowOptions { active: true };
+    channel.channel_flow(options).await.map(|_| ())
+}
+
+/// Says what a refusal to consume means.
+fn explained(error: AmqpError, endpoint: &MqEndpoint) -> AmqpError {
+    let queue = &endpoint.address.name;
+    match error {
+        AmqpError::Refused { code, text } if code == ACCESS_REFUSED => AmqpError::Refused {
+            code,
+            text: match endpoint.exclusive && text.contains("exclusive") {
+                true => format!(
+                    "another program reads the queue `{queue}`, which only one may read: each \
+                     gateway needs a queue of its own for RETURNs and pushes ({text})"
+                ),
+                false => text,
+            },
+        },
+        other => other,
+    }
 }
 
 /// Declares a queue that ends with its connection; the broker chooses the name if

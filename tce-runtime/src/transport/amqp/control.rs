@@ -86,6 +86,24 @@ impl StreamControl {
             .await;
     }
 
+    /// Waits until the broker accepts no publications; returns the reason.
+    pub(super) async fn blocked(&self) -> String {
+        let mut state = self.state.subscribe();
+        let blocked = state.wait_for(|state| matches!(state, BrokerState::Blocked(_)));
+        match blocked.await.as_deref() {
+            Ok(BrokerState::Blocked(reason)) => reason.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// Waits until the broker accepts publications, or the connection is lost.
+    pub(super) async fn unblocked(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state
+            .wait_for(|state| !matches!(state, BrokerState::Blocked(_)))
+            .await;
+    }
+
     pub(super) fn set_blocked(&self, reason: Option<String>) {
         self.state.send_if_modified(|state| {
             let is_lost = matches!(state, BrokerState::Lost(_));

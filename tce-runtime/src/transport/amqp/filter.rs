@@ -260,6 +260,13 @@ enum PropertyType {
     Timestamp,
 }
 
+const HEADERS: u16 = 1 << 13;
+/// The header with the number of deliveries before this one, of a quorum queue.
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+/// The header with the number of deliveries before a copy, of a classic queue.
+pub(super) const DELIVERIES: &str = "x-tce-deliveries";
+/// The headers that are used: how often the message was delivered. Each is a number.
+const COUNTS: [&str; 2] = [DELIVERY_COUNT, DELIVERIES];
 const MESSAGE_ID: u16 = 1 << 7;
 /// Whether another word of flags follows.
 const MORE_FLAGS: u16 = 1;
@@ -271,7 +278,7 @@ const PROPERTIES: [(u16, PropertyType, bool); 14] = {
     [
         (1 << 15, ShortString, true),  // content-type
         (1 << 14, ShortString, false), // content-encoding
-        (1 << 13, Table, false),       // headers
+        (HEADERS, Table, false),       // headers: only COUNTS
         (1 << 12, Octet, true),        // delivery-mode
         (1 << 11, Octet, false),       // priority
         (1 << 10, ShortString, false), // correlation-id
@@ -308,6 +315,10 @@ impl MessageProperties {
                 PropertyType::Octet => payload.take(1)?,
                 PropertyType::Timestamp => payload.take(8)?,
             };
+            if flag == HEADERS {
+                properties.put_counts(value);
+                continue;
+            }
             let text = str::from_utf8(value);
             if flag == MESSAGE_ID {
                 properties.number = text.ok().and_then(|text| text.parse().ok());
@@ -320,6 +331,53 @@ impl MessageProperties {
         }
         Ok(properties)
     }
+
+    /// Adds the headers [`COUNTS`] of a table; the rest of it is dropped.
+    fn put_counts(&mut self, table: &[u8]) {
+        let mut counts = Vec::new();
+        let mut table = Octets(table);
+        while let Some((name, number)) = table_entry(&mut table) {
+            if let (Some(number), true) = (number, COUNTS.iter().any(|it| it.as_bytes() == name)) {
+                counts.extend(u8::try_from(name.len()));
+                counts.extend_from_slice(name);
+                counts.push(b'l');
+                counts.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+        if let (Ok(size), false) = (u32::try_from(counts.len()), counts.is_empty()) {
+            self.flags |= HEADERS;
+            self.fields.extend_from_slice(&size.to_be_bytes());
+            self.fields.append(&mut counts);
+        }
+    }
+}
+
+/// The next entry of a table: its name, and its value if that is an integer. `None`
+/// at its end, and where it is malformed.
+fn table_entry<'a>(table: &mut Octets<'a>) -> Option<(&'a [u8], Option<i64>)> {
+    let name = table.short_string().ok()?;
+    let [kind] = table.array().ok()?;
+    // As RabbitMQ encodes them.
+    let number = match kind {
+        b'b' => Some(i8::from_be_bytes(table.array().ok()?).into()),
+        b'B' => Some(u8::from_be_bytes(table.array().ok()?).into()),
+        b's' => Some(i16::from_be_bytes(table.array().ok()?).into()),
+        b'u' => Some(table.u16().ok()?.into()),
+        b'I' => Some(i32::from_be_bytes(table.array().ok()?).into()),
+        b'i' => Some(table.u32().ok()?.into()),
+        b'l' | b'L' => Some(i64::from_be_bytes(table.array().ok()?)),
+        b't' => table.take(1).ok().map(|_| None)?,
+        b'f' => table.take(4).ok().map(|_| None)?,
+        b'D' => table.take(5).ok().map(|_| None)?,
+        b'd' | b'T' => table.take(8).ok().map(|_| None)?,
+        b'V' => None,
+        b'S' | b'x' | b'F' | b'A' => {
+            let size = usize::try_from(table.u32().ok()?).ok()?;
+            table.take(size).ok().map(|_| None)?
+        }
+        _ => return None,
+    };
+    Some((name, number))
 }
 
 /// A payload that is read from its front.

@@ -9,6 +9,8 @@
 
 mod control;
 
+mod pace;
+
 mod filter;
 
 mod stream;
@@ -16,6 +18,8 @@ mod stream;
 mod connection;
 
 mod publisher;
+
+mod poison;
 
 mod consumer;
 
@@ -28,6 +32,7 @@ use parking_lot::Mutex;
 
 use connection::{BrokerAddress, BrokerConnection, attempt};
 pub(crate) use consumer::AmqpConsumer;
+use poison::PoisonGuard;
 pub(crate) use publisher::AmqpPublisher;
 
 use super::delivery::{BrokerError, ConsumeMode};
@@ -63,7 +68,7 @@ impl AmqpBroker {
         let mut connections = self.connections.lock();
         let known = connections.entry((address.clone(), role)).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let connection = Arc::new(BrokerConnection::new(address, &self.settings));
+            let connection = Arc::new(BrokerConnection::new(address, role, &self.settings));
             *known = Arc::downgrade(&connection);
             connection
         })
@@ -83,7 +88,13 @@ impl AmqpBroker {
         mode: ConsumeMode,
     ) -> Result<AmqpConsumer, BrokerError> {
         let connection = self.connection(endpoint, ConnectionRole::Consume);
-        attempt(endpoint, AmqpConsumer::open(connection, endpoint, mode)).await
+        let publishes = self.connection(endpoint, ConnectionRole::Publish);
+        let guard = PoisonGuard::new(publishes, endpoint);
+        attempt(
+            endpoint,
+            AmqpConsumer::open(connection, endpoint, mode, guard),
+        )
+        .await
     }
 }
 

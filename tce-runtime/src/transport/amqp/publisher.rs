@@ -8,7 +8,7 @@ use std::sync::{
 use lapin::{
     BasicProperties,
     options::{BasicPublishOptions, ChannelFlowOptions, ConfirmSelectOptions},
-    types::ShortString,
+    types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::time::timeout;
 
@@ -17,6 +17,8 @@ use super::{
     connection::{
         ATTEMPT_TIME, AmqpError, BrokerChannel, BrokerConnection, Declaration, attempt, reopen,
     },
+    filter::DELIVERIES,
+    pace::AttemptPace,
 };
 use crate::{
     config::{MqEndpoint, NodeType},
@@ -37,6 +39,7 @@ pub(crate) struct AmqpPublisher {
     connection: Arc<BrokerConnection>,
     endpoint: MqEndpoint,
     channel: BrokerChannel,
+    pace: AttemptPace,
     /// The number of the last message that is to be confirmed.
     last_number: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl AmqpPublisher {
             connection,
             endpoint: endpoint.clone(),
             channel,
+            pace: AttemptPace::default(),
             last_number: AtomicU64::new(0),
         })
     }
@@ -149,9 +153,21 @@ impl AmqpPublisher {
         self.channel.control.lost().await;
     }
 
+    pub(crate) async fn blocked(&self) -> String {
+        self.channel.control.blocked().await
+    }
+
+    pub(crate) async fn unblocked(&self) {
+        self.channel.control.unblocked().await;
+    }
+
     pub(crate) async fn recovered(&mut self) {
         let open = || Self::open(Arc::clone(&self.connection), &self.endpoint);
-        *self = reopen(&self.endpoint, open).await;
+        let opened = reopen(&self.endpoint, &self.pace, open).await;
+        *self = Self {
+            pace: std::mem::take(&mut self.pace),
+            ..opened
+        };
     }
 
     pub(crate) async fn redeclare(&self) -> bool {
@@ -203,6 +219,14 @@ pub(super) fn properties(
     }
     if let Some(number) = number {
         properties = properties.with_message_id(number.to_string().into());
+    }
+    if publication.deliveries > 0 {
+        let mut headers = FieldTable::default();
+        headers.insert(
+            DELIVERIES.into(),
+            AMQPValue::LongUInt(publication.deliveries),
+        );
+        properties = properties.with_headers(headers);
     }
     if let Some(user) = &publication.user_id {
         properties = properties.with_user_id(ShortString::try_new(&**user)?);

@@ -258,6 +258,7 @@ fn publication(body: &str) -> Publication {
         expires_in: None,
         is_batch: false,
         user_id: None,
+        deliveries: 0,
     }
 }
 

@@ -34,6 +34,7 @@ p:
             expires_in: None,
             is_batch: false,
             user_id: None,
+            deliveries: 0,
         };
         let published = publisher.publish(&publication).await;
         published.expect("the queue is there");

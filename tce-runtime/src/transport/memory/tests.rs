@@ -36,6 +36,7 @@ fn publication(number: u8, expires_in: Option<Duration>) -> Publication {
         expires_in,
         is_batch: false,
         user_id: None,
+        deliveries: 0,
     }
 }
 
