@@ -54,7 +54,10 @@ impl SnapshotSource for LiveSource {
         }
         let routes = self.context.routes.load();
         let down = routes.upstreams.iter().filter(|upstream| !upstream.is_up());
-        reasons.extend(down.map(|upstream| format!("{} is away", upstream.name())));
+        reasons.extend(down.map(|upstream| match upstream.unavailable() {
+            Some(reason) => format!("{}: {}", upstream.name(), reason.text()),
+            None => format!("{} is away", upstream.name()),
+        }));
         Readiness { reasons }
     }
 }

@@ -18,13 +18,19 @@ use crate::{
 pub(super) const SERVER_DISCONNECTED: &str =
     "the server's connection to the gateway ended before it answered";
 
-/// The keys of an extra that only servers and gateways need.
-const NOT_FOR_CLIENTS: [&str; 4] = [
+/// The keys of an extra that only servers and gateways need. A client's clock may be
+/// wrong, so it gets no deadline.
+const NOT_FOR_CLIENTS: [&str; 6] = [
     reserved::TOKEN,
     reserved::DEVICE_ID,
     reserved::USER_ID,
     reserved::MQ_RETURN,
+    reserved::DEADLINE,
+    reserved::REDELIVERED,
 ];
+
+/// What a push carries that may have been delivered before.
+const REDELIVERED: [(&str, &str); 1] = [(reserved::REDELIVERED, "1")];
 
 /// Delivers the messages that arrive by a queue or from a server to the clients.
 pub(crate) struct UpstreamHandler {
@@ -75,14 +81,22 @@ impl UpstreamHandler {
     fn handle_call(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let raw = message.message();
         if raw.extra.get(reserved::USER_ID).is_some() {
-            match self.session(&raw) {
+            let is_delivered = match self.session(&raw) {
                 Some(session) => session.deliver_call(message),
-                None => self.context.dropped.count("user_gone"),
-            }
-            message.refuse(
-                ErrorCode::SendFailed,
-                "the gateway forwards calls to users oneway: this call gets no answer",
-            );
+                None => {
+                    self.context.dropped.count("user_gone");
+                    false
+                }
+            };
+            // Only a code that forbids a retry tells the truth about a delivered one.
+            let (code, text) = match is_delivered {
+                true => (
+                    ErrorCode::RemoteException,
+                    "the gateway has delivered the call to the user oneway: it gets no answer",
+                ),
+                false => (ErrorCode::SendFailed, "the user can't be reached now"),
+            };
+            message.refuse(code, text);
             return Disposition::Handled;
         }
         if message.has_servant() {
@@ -164,31 +178,44 @@ impl Session {
             paramsize: returned.paramsize,
             ..call.header.returning(0)
         };
-        self.deliver(message, header);
+        self.deliver(message, header, &[]);
     }
 
     /// Delivers a server's CALL, oneway.
-    fn deliver_call(&self, message: &mut InboundMessage<'_>) {
+    /// Returns whether it is on its way.
+    fn deliver_call(&self, message: &mut InboundMessage<'_>) -> bool {
         let mut header = message.message().header;
         header.call_id &= !ROUTED;
         header.calltype = CallType::ONEWAY;
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
-        self.deliver(message, header);
+        let is_marked = message.message().extra.get(reserved::REDELIVERED).is_some();
+        let added = match message.is_redelivered() || is_marked {
+            true => &REDELIVERED[..],
+            false => &[],
+        };
+        self.deliver(message, header, added)
     }
 
-    fn deliver(&self, message: &mut InboundMessage<'_>, header: Header) {
+    fn deliver(
+        &self,
+        message: &mut InboundMessage<'_>,
+        header: Header,
+        added: &[(&str, &str)],
+    ) -> bool {
         let Some(connection) = self.connection() else {
-            return self.context.dropped.count("client_gone");
+            self.context.dropped.count("client_gone");
+            return false;
         };
         let extra = PatchedExtra {
             of: message.message().extra,
             without: &NOT_FOR_CLIENTS,
-            with: &[],
+            with: added,
         };
         match message.forward(&connection, header, &extra, None) {
             Ok(()) => {
                 let size = message.payload().len() as u64;
                 self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+                return true;
             }
             Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
             // Only pushes are limited by the send buffer.
@@ -202,6 +229,7 @@ impl Session {
                 self.drop_message(&connection, header, "too_large", text);
             }
         }
+        false
     }
 
     /// Drops a message that can't be sent; the caller of a RETURN gets an error in

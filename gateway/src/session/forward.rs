@@ -9,7 +9,7 @@ use std::{
 use tce_runtime::{
     BUILTIN_INTERFACE, Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{Header, PatchedExtra, ROUTED, reserved},
+    wire::{Decimal, Header, PatchedExtra, ROUTED, reserved},
 };
 use tokio::time::timeout;
 
@@ -45,6 +45,7 @@ impl Undelivered for Session {
 impl MessageHandler for Session {
     fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
         if self.is_closing.load(Ordering::Acquire) {
+            self.context.dropped.count("closing");
             return Disposition::Handled;
         }
         let header = message.message().header;
@@ -209,7 +210,10 @@ impl Session {
             Err(error) => {
                 self.withdraw_call(header);
                 route.metrics().count_failure(ErrorCode::SendFailed);
-                let text = format!("endpoint `{}`: {error}", upstream.name());
+                let text = match upstream.unavailable() {
+                    Some(reason) => format!("endpoint `{}`: {}", upstream.name(), reason.text()),
+                    None => format!("endpoint `{}`: {error}", upstream.name()),
+                };
                 self.refuse(message, ErrorCode::SendFailed, "not_sent", &text);
             }
         }
@@ -265,21 +269,25 @@ impl Session {
         header: Header,
         user: &str,
     ) -> Result<Option<UpstreamId>, ForwardError> {
+        // A oneway CALL expires only as its client says.
+        let is_oneway = header.calltype.is_oneway();
+        let call_time = self.context.properties.call_time;
+        let deadline = (!is_oneway).then(|| message.deadline_within(call_time));
+        let expires_in = deadline.map(|(_, left)| left);
+        let deadline = Decimal::new(deadline.map_or(0, |(at, _)| at));
         let to_servers = [
-            (reserved::USER_ID, user),
             (reserved::MQ_RETURN, route.mq_return()),
+            (reserved::USER_ID, user),
+            (reserved::DEADLINE, deadline.as_str()),
         ];
+        let first = usize::from(route.mq_return().is_empty());
+        let end = to_servers.len() - usize::from(is_oneway);
         let extra = PatchedExtra {
             of: message.message().extra,
             without: &NOT_FROM_CLIENTS,
-            with: if route.mq_return().is_empty() {
-                &to_servers[..1]
-            } else {
-                &to_servers
-            },
+            with: &to_servers[first..end],
         };
-        let call_time = self.context.properties.call_time;
-        upstream.forward(self.number, message, header, &extra, call_time)
+        upstream.forward(self.number, message, header, &extra, expires_in)
     }
 
     /// Answers a CALL with an error, or drops it if it is oneway.
@@ -314,6 +322,8 @@ impl Session {
                 session.count_refused(deferred.header, ErrorCode::SendFailed, "not_sent");
             } else if deferred.connection.is_connected() {
                 session.resume(&deferred);
+            } else {
+                session.context.dropped.count("client_gone");
             }
             session.end_deferral();
         });

@@ -395,6 +395,7 @@ impl Session {
             connection,
             header: message.message().header,
             payload: message.payload().to_vec(),
+            read_at: message.read_at(),
             _charge: charge,
         };
         self.state.lock().deferred += 1;
@@ -405,7 +406,10 @@ impl Session {
     /// Handles a deferred message as if it had just arrived.
     fn resume(&self, deferred: &DeferredMessage) {
         self.state.lock().is_resuming = true;
-        deferred.connection.resume(&deferred.payload);
+        let DeferredMessage {
+            payload, read_at, ..
+        } = deferred;
+        deferred.connection.resume(payload, *read_at);
         self.state.lock().is_resuming = false;
     }
 
@@ -421,6 +425,7 @@ struct DeferredMessage {
     connection: Connection,
     header: Header,
     payload: Vec<u8>,
+    read_at: Instant,
     _charge: MemoryCharge,
 }
 

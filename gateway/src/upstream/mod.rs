@@ -17,6 +17,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tce_runtime::{
+    RpcError,
     forwarding::{ForwardError, InboundMessage},
     wire::{Header, PatchedExtra},
 };
@@ -74,12 +75,20 @@ impl Upstream {
         &self.kind
     }
 
-    /// Whether the broker, or at least one of the servers, is connected and
-    /// answers.
+    /// Whether the broker is connected and accepts messages, or at least one of the
+    /// servers is connected and answers.
     pub(crate) fn is_up(&self) -> bool {
         match &self.kind {
             UpstreamKind::Queue(queue) => queue.connection.is_connected(),
             UpstreamKind::Direct(direct) => direct.hosts().iter().any(UpstreamHost::answers),
+        }
+    }
+
+    /// Why a queue takes no calls now; `None` for direct servers.
+    pub(crate) fn unavailable(&self) -> Option<RpcError> {
+        match &self.kind {
+            UpstreamKind::Queue(queue) => queue.connection.unavailable(),
+            UpstreamKind::Direct(_) => None,
         }
     }
 
@@ -161,11 +170,11 @@ impl Upstream {
         message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
-        expires_in: Duration,
+        expires_in: Option<Duration>,
     ) -> Result<Option<UpstreamId>, ForwardError> {
         let id = match &self.kind {
             UpstreamKind::Queue(queue) => {
-                message.forward(&queue.connection, header, extra, Some(expires_in))?;
+                message.forward(&queue.connection, header, extra, expires_in)?;
                 None
             }
             UpstreamKind::Direct(direct) => Some(direct.forward(session, message, header, extra)?),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use tce_runtime::{
     Communicator, Connection, MemoryBroker, RpcError,
-    config::{MemoryBudget, MqConfig, MqEndpoint, Options, host::join_host_port},
+    config::{MemoryBudget, MqConfig, MqEndpoint, NodeType, Options, host::join_host_port},
 };
 
 use crate::config::{EndpointId, EndpointKind, ServerConfig, Services};
@@ -36,16 +36,24 @@ impl QueueUpstreams {
             names(services, &server.reads),
             names(services, &server.writes),
         );
+        let returns = return_queues(services, server);
         let is_open = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.covers(endpoint));
+        let is_read = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.reads_also(endpoint));
         let endpoints = services.endpoints.iter().filter_map(|endpoint| {
             let EndpointKind::Mq(mq) = &endpoint.kind else {
                 return None;
             };
-            let endpoint = MqEndpoint {
+            let is_return = returns.contains(endpoint.name.as_str());
+            let mut endpoint = MqEndpoint {
                 reads: reads.contains(endpoint.name.as_str()),
                 writes: writes.contains(endpoint.name.as_str()),
+                exclusive: is_return && mq.address.node == NodeType::Queue,
                 ..mq.clone()
             };
+            if endpoint.exclusive && is_read(&endpoint) {
+                // The broker would refuse a second reader, also of this process.
+                endpoint.reads = false;
+            }
             ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
         });
         let options = Options {
@@ -72,6 +80,17 @@ impl QueueUpstreams {
             same_use == *endpoint
                 && (open.reads || !endpoint.reads)
                 && (open.writes || !endpoint.writes)
+        })
+    }
+
+    /// Whether the queue of an endpoint is read already, with whatever settings.
+    fn reads_also(&self, endpoint: &MqEndpoint) -> bool {
+        self.endpoints.iter().any(|open| {
+            let place = |of: &MqEndpoint| (of.host.clone(), of.port, of.vhost.clone());
+            open.reads
+                && open.name == endpoint.name
+                && open.address.name == endpoint.address.name
+                && place(open) == place(endpoint)
         })
     }
 
@@ -130,6 +149,16 @@ impl QueueUpstreams {
         let endpoints = self.endpoints.iter().filter(|endpoint| endpoint.reads);
         endpoints.map(|endpoint| endpoint.name.as_str())
     }
+}
+
+/// The queues that bring RETURNs: only this gateway may read them, since another one
+/// would take RETURNs of calls that it does not know.
+fn return_queues<'a>(services: &'a Services, server: &ServerConfig) -> BTreeSet<&'a str> {
+    let of_routes = server.routes.iter().flat_map(|routes| &routes.returns);
+    let of_routes = of_routes.map(|hop| hop.from);
+    let of_loopback = server.loopback.iter().map(|(_, returns)| *returns);
+    let ids: Vec<_> = of_routes.chain(of_loopback).collect();
+    names(services, &ids)
 }
 
 fn names<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {

@@ -3,7 +3,9 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use tce_runtime::config::{Address, MqEndpoint, TlsConfig, is_zeromq, problem::quoted};
+use tce_runtime::config::{
+    Address, DELIVERY_LIMIT, MqEndpoint, TlsConfig, is_zeromq, problem::quoted,
+};
 
 use super::xml::{Reporter, XmlAttribute, XmlElement};
 use crate::config::{
@@ -89,9 +91,24 @@ fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains([':', ',', ';', '"', '\''])
 }
 
-const KNOWN: [&str; 16] = [
-    "name", "type", "address", "host", "port", "keyfile", "certfile", "cafile", "compress", "path",
-    "user", "password", "vhost", "batch", "prefetch", "tls",
+const KNOWN: [&str; 17] = [
+    "name",
+    "type",
+    "address",
+    "host",
+    "port",
+    "keyfile",
+    "certfile",
+    "cafile",
+    "compress",
+    "path",
+    "user",
+    "password",
+    "vhost",
+    "batch",
+    "prefetch",
+    "delivery_limit",
+    "tls",
 ];
 
 /// The kind of endpoint that a `type` names.
@@ -241,7 +258,15 @@ impl<'a> EndpointAttributes<'a> {
 }
 
 /// The attributes that only an endpoint at a broker has.
-const OF_MQ: [&str; 6] = ["address", "user", "password", "vhost", "batch", "prefetch"];
+const OF_MQ: [&str; 7] = [
+    "address",
+    "user",
+    "password",
+    "vhost",
+    "batch",
+    "prefetch",
+    "delivery_limit",
+];
 
 impl EndpointAttributes<'_> {
     /// The endpoint that the attributes define; reports mistakes.
@@ -363,6 +388,7 @@ impl EndpointAttributes<'_> {
         let address = self.address(reporter);
         let batch = self.flag("batch", reporter);
         let prefetch = self.prefetch(reporter);
+        let delivery_limit = self.delivery_limit(reporter);
         let tls = self.broker_tls(reporter);
         let text = |name, default: &str| self.text(name).unwrap_or(default).to_owned();
         Some(MqEndpoint {
@@ -373,6 +399,8 @@ impl EndpointAttributes<'_> {
             batch,
             prefetch: prefetch?,
             is_prefetch_fixed: self.has("prefetch"),
+            delivery_limit: delivery_limit?,
+            exclusive: false,
             tls,
             reads: false,
             writes: false,
@@ -394,6 +422,17 @@ impl EndpointAttributes<'_> {
             self.positive("prefetch", reporter)
         } else {
             Some(64)
+        }
+    }
+
+    fn delivery_limit(&self, reporter: &mut Reporter<'_, '_>) -> Option<u16> {
+        if self.has("delivery_limit") {
+            let expected = "a number from 1 to 65535, or 0 for no limit";
+            self.parsed("delivery_limit", expected, reporter, |text| {
+                text.parse().ok()
+            })
+        } else {
+            Some(DELIVERY_LIMIT)
         }
     }
 
