@@ -111,6 +111,29 @@ impl Node {
         }
     }
 
+    /// Stops the node's process as SIGSTOP does: its connections stay open, and it
+    /// answers nothing until [`Node::resume`].
+    ///
+    /// # Panics
+    /// The node does not run.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends [`Node::pause`].
+    ///
+    /// # Panics
+    /// The node does not run.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.path("pid")).expect("the node's process id");
+        let sent = Command::new("kill").args([signal, pid.trim()]).status();
+        assert!(sent.expect("kill runs").success(), "{signal} {pid}");
+    }
+
     /// Starts the node with its previous data.
     ///
     /// # Panics
