@@ -228,12 +228,14 @@ async fn what_a_client_claims_is_not_even_sent_on() {
         ("__token__", "secret"),
         ("__device_id__", "phone"),
         ("__error__", "forged"),
+        ("__deadline__", "99999999999999"),
     ];
     let call = Message::call(1, ECHO, string("hello"));
     forger.send(&call.with_extra(&claims).frame()).await;
     let sent = server.message().await;
     let keys: Vec<_> = sent.extra.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["kept", "__user_id__"]);
+    assert_eq!(keys, ["kept", "__user_id__", "__deadline__"]);
+    assert_ne!(sent.extra("__deadline__"), Some("99999999999999"));
     let user = sent.extra("__user_id__").unwrap();
     assert!(user.starts_with("gw0-"), "{user}");
     drop((forger, server));

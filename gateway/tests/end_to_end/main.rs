@@ -35,6 +35,8 @@ mod capacity;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod certainty;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod custom;

@@ -119,7 +119,7 @@ async fn consumers_accept_both_forms_and_check_each_deadline() {
     let raw = Raw::connect(queues.port).await;
     let body = [
         entry(0, &note(1)),
-        entry(unix_millis() - 1_000, &note(2)),
+        entry(unix_millis() - 2_000, &note(2)),
         entry(unix_millis() + 60_000, &note(3)),
         entry(0, b"poison"),
         entry(0, &note(4)),

@@ -1,6 +1,6 @@
 //! The bytes of messages in queues, and legacy programs at the other end.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::{message::Delivery, options::QueueDeclareOptions};
 use tce_runtime::Proxy;
@@ -52,8 +52,23 @@ async fn a_twoway_call_expires_with_its_deadline_and_a_legacy_program_answers_it
     assert!((3_000..=5_000).contains(&left), "{left}");
     assert_bare(&delivery, true);
     let came = Message::parse(&delivery.data);
-    let expected = Message::call(came.sequence, 0, string("hello"))
-        .with_extra(&[("name", "scott.bo"), ("__mq_return__", &queues.replies)]);
+    let mut extra = came.extra.iter();
+    let (_, deadline) = extra.find(|(key, _)| key == "__deadline__").unwrap();
+    let until = UNIX_EPOCH + Duration::from_millis(deadline.parse().unwrap());
+    let until_deadline = until.duration_since(SystemTime::now()).unwrap();
+    assert!(
+        until_deadline > Duration::from_secs(3),
+        "{until_deadline:?}"
+    );
+    assert!(
+        until_deadline <= Duration::from_secs(5),
+        "{until_deadline:?}"
+    );
+    let expected = Message::call(came.sequence, 0, string("hello")).with_extra(&[
+        ("name", "scott.bo"),
+        ("__deadline__", deadline),
+        ("__mq_return__", &queues.replies),
+    ]);
     assert_eq!(delivery.data, expected.bytes());
 
     let answer = Message::returning(came.sequence, 0, string("HELLO"));
@@ -107,7 +122,7 @@ async fn a_linger_time_is_absolute_and_in_whole_seconds() {
     within(lingering.oneway(&NOTE, (7,))).await.unwrap();
     let message = calls.message().await;
     let until: u64 = message.extra("__linger_time__").unwrap().parse().unwrap();
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let left = until.saturating_sub(now.as_secs());
     assert!((8..=11).contains(&left), "{left}");
 }

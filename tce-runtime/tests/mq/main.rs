@@ -31,11 +31,17 @@ mod bounds;
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod certainty;
+#[cfg(test)]
 mod declared;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod poison;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub(crate) struct Queues {
     pub(crate) is_durable: bool,
     pub(crate) in_batches: bool,
     pub(crate) prefetch: u16,
+    pub(crate) delivery_limit: u16,
     pub(crate) is_tls: bool,
     pub(crate) memory: Option<MemoryBroker>,
 }
@@ -36,6 +37,7 @@ impl Queues {
             is_durable: true,
             in_batches: false,
             prefetch: 64,
+            delivery_limit: 10,
             is_tls: false,
             memory: None,
         }
@@ -56,6 +58,7 @@ impl Queues {
             is_durable,
             in_batches,
             prefetch,
+            delivery_limit,
             is_tls,
             ..
         } = self;
@@ -68,6 +71,7 @@ impl Queues {
       type: qpid
       batch: {in_batches}
       prefetch: {prefetch}
+      delivery_limit: {delivery_limit}
       tls: {is_tls}
 "
             )

@@ -10,7 +10,7 @@ use lapin::{
         BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
         ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 
 use crate::common::{raw::Message, watching::within};
@@ -19,7 +19,7 @@ use crate::common::{raw::Message, watching::within};
 const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) struct Raw {
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
 }
 
@@ -40,7 +40,7 @@ impl Raw {
             .await
             .expect("the broker supports confirmations");
         Self {
-            _connection: connection,
+            connection,
             channel,
         }
     }
@@ -50,10 +50,41 @@ impl Raw {
         queue: &str,
         options: QueueDeclareOptions,
     ) -> lapin::Result<u32> {
-        let declaring = self
-            .channel
-            .queue_declare(queue.into(), options, FieldTable::default());
+        self.declare_with(queue, options, FieldTable::default())
+            .await
+    }
+
+    pub(crate) async fn declare_with(
+        &self,
+        queue: &str,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> lapin::Result<u32> {
+        let declaring = self.channel.queue_declare(queue.into(), options, arguments);
         within(declaring).await.map(|queue| queue.message_count())
+    }
+
+    /// Declares a durable queue, `classic` or `quorum`.
+    pub(crate) async fn declare_kind(&self, queue: &str, kind: &str) {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
+        let options = QueueDeclareOptions::durable();
+        let declared = self.declare_with(queue, options, arguments).await;
+        declared.expect("the broker has this kind");
+    }
+
+    /// Whether a queue exists.
+    pub(crate) async fn exists(&self, queue: &str) -> bool {
+        let channel = within(self.connection.create_channel()).await;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let asking = channel
+            .expect("a channel is free")
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await;
+        asking.is_ok()
     }
 
     /// The number of messages in a queue.

@@ -142,10 +142,10 @@ async fn an_unconfirmed_oneway_call_is_sent_again() {
     wire.cut().await;
     wire.hear(true);
     within(calling).await.unwrap().unwrap();
-    // Executed twice and not marked: to the broker they are two messages.
+    // To the broker they are two messages; the sender has marked the second.
     let server = record(&at_broker).await;
     let records = server.records.reached(2).await;
-    assert_eq!(records, [(7, false), (7, false)]);
+    assert_eq!(records, [(7, false), (7, true)]);
 }
 
 #[tokio::test]

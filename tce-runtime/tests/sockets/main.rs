@@ -19,11 +19,15 @@ mod bidirectional;
 #[cfg(test)]
 mod busy_poll;
 #[cfg(test)]
+mod certainty;
+#[cfg(test)]
 mod compression;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod expiry;
 #[cfg(test)]
 mod extra;
 #[cfg(test)]
