@@ -592,7 +592,7 @@ impl QueueChannel {
         match self.publish_queue.push_return(message) {
             Ok(()) => {}
             Err(PushError::Disconnected) => caller_gone(),
-            Err(PushError::Full) => count_dropped("returns_full"),
+            Err(PushError::Full | PushError::NoMemory) => count_dropped("returns_full"),
         }
     }
 }

@@ -64,7 +64,10 @@ fn serve(what: &str) {
 
 fn victim(queues: &Queues) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "poison::a_message_that_ends_its_process_goes_to_the_dead_letter_queue"])
+        .args([
+            "--exact",
+            "poison::a_message_that_ends_its_process_goes_to_the_dead_letter_queue",
+        ])
         .env(VICTIM, format!("{} {}", queues.port, queues.calls))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
