@@ -32,7 +32,7 @@ use crate::metrics::HOST_UNHEALTHY;
 
 /// The pauses between attempts to connect for the first time.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How often the health of a server is judged.
 const CHECK_PERIOD: Duration = Duration::from_millis(200);
 /// A session returns to its server once this has passed since its last oneway
@@ -390,7 +390,8 @@ impl HostTask {
     async fn connect(&self) -> Option<Connection> {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(BACKOFF_MIN)
-            .with_max_delay(BACKOFF_MAX)
+            // Jitter adds up to the pause itself.
+            .with_max_delay(BACKOFF_MAX / 2)
             .with_jitter()
             .without_max_times();
         let (address, mut is_reported) = (self.address.as_str(), false);

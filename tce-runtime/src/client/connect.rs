@@ -1,9 +1,15 @@
 //! Connections that a client opens, and reconnects.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::watch;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, sleep_until},
+};
 
 use crate::{
     busy_poll::BusyPoll,
@@ -16,8 +22,10 @@ use crate::{
     wire::{Extra, reserved},
 };
 
-/// The pauses between attempts to reconnect.
+/// The shortest pause between two attempts to connect, also where calls ask for one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The longest pause, jitter included. Pauses start from the shortest again only after
+/// a connection that has lasted longer than this.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 impl Communicator {
@@ -26,8 +34,9 @@ impl Communicator {
     /// queue of [`Communicator::open_mq`].
     ///
     /// A lost connection is reconnected after a pause of 50 ms to 5 s, growing
-    /// and jittered. A call on a lost connection asks for an attempt at once,
-    /// and fails if that attempt does.
+    /// and jittered, which is short again after a connection that has lasted 5 s. A
+    /// call on a lost connection asks for an attempt at once, at most every 50 ms, and
+    /// fails if it is awaited and that attempt fails.
     ///
     /// # Errors
     /// CONNECT_UNREACHABLE or CONNECT_FAILED if the first attempt fails.
@@ -107,16 +116,20 @@ async fn supervise(
     let mut abandon = AbandonOnDrop(Some(&connection));
     let poll_time = inner.settings.options.busy_poll_time;
     let _busy_poll = poll_time.and_then(BusyPoll::begin);
-    let mut failures = 0;
+    let mut attempts = Attempts::new();
     let mut stream = first;
     loop {
         let down = Status::Down {
-            attempts: failures,
+            attempts: attempts.failed,
             failure: None,
         };
+        let connected_at = Instant::now();
         run_stream(&connection, stream, down, phase.clone()).await;
+        if connected_at.elapsed() > BACKOFF_MAX {
+            attempts.pauses = pauses();
+        }
         stream = tokio::select! {
-            stream = reconnect(&connection, &endpoint, &mut failures) => stream,
+            stream = reconnect(&connection, &endpoint, &mut attempts) => stream,
             () = ended(&connection, phase.clone()) => break,
         };
     }
@@ -145,26 +158,65 @@ async fn ended(connection: &Connection, mut phase: watch::Receiver<ShutdownPhase
     }
 }
 
-async fn reconnect(connection: &Connection, endpoint: &Endpoint, failures: &mut u64) -> ByteStream {
-    let inner = &connection.inner;
-    let builder = ExponentialBuilder::default()
+/// The attempts to reconnect.
+struct Attempts {
+    pauses: ExponentialBackoff,
+    /// When the last attempt began.
+    last_at: Instant,
+    /// How many have failed.
+    failed: u64,
+}
+
+fn pauses() -> ExponentialBackoff {
+    // Jitter adds up to the pause itself.
+    ExponentialBuilder::default()
         .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX);
-    let mut pauses = builder.with_jitter().without_max_times().build();
-    loop {
-        // A waiting caller is a reason for an attempt now.
-        tokio::select! {
-            () = inner.reconnect_now.notified() => {}
-            () = tokio::time::sleep(pauses.next().unwrap_or(BACKOFF_MAX)) => {}
+        .with_max_delay(BACKOFF_MAX / 2)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self {
+            pauses: pauses(),
+            last_at: Instant::now(),
+            failed: 0,
         }
+    }
+
+    /// Waits until the next attempt is due, or a call asks for one.
+    async fn next(&mut self, asked: &Notify) {
+        let earliest = self.last_at + BACKOFF_MIN;
+        let asked = async {
+            asked.notified().await;
+            sleep_until(earliest.into()).await;
+        };
+        tokio::select! {
+            () = asked => {}
+            () = sleep(self.pauses.next().unwrap_or(BACKOFF_MAX)) => {}
+        }
+        self.last_at = Instant::now();
+    }
+}
+
+async fn reconnect(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    attempts: &mut Attempts,
+) -> ByteStream {
+    let inner = &connection.inner;
+    loop {
+        attempts.next(&inner.reconnect_now).await;
         match socket::connect(endpoint, &inner.settings).await {
             Ok(stream) => return stream,
             Err(error) => {
-                *failures += 1;
+                attempts.failed += 1;
                 tracing::debug!(peer = connection.peer(), "can't connect: {error}");
                 let failure = Some((error.code(), error.text().into()));
                 inner.set_status(Status::Down {
-                    attempts: *failures,
+                    attempts: attempts.failed,
                     failure,
                 });
             }

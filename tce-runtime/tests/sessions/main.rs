@@ -12,6 +12,8 @@
 mod common;
 
 #[cfg(test)]
+mod backoff;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod queued_calls;
