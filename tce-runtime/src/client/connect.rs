@@ -223,3 +223,19 @@ async fn reconnect(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The feature `std` of backon seeds its jitter; without it, all clients of a
+    /// server that restarts would reconnect at the same instants.
+    #[test]
+    fn two_clients_pause_differently_and_never_longer_than_the_maximum() {
+        let first: Vec<_> = pauses().take(20).collect();
+        let second: Vec<_> = pauses().take(20).collect();
+        assert_ne!(first, second);
+        assert!(first.iter().all(|pause| *pause <= BACKOFF_MAX));
+        assert!(first.iter().all(|pause| *pause >= BACKOFF_MIN));
+    }
+}
