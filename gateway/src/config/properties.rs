@@ -175,10 +175,14 @@ properties! {
     /// then it is closed. Applies only with `userid_check`.
     first_message_time: Option<Duration> = Some(secs(30));
     /// Time after which a connection that sends nothing and waits for no RETURN
-    /// is closed, in seconds.
+    /// is closed, in seconds. WebSocket pings and pongs count as sent: a client
+    /// that answers the pings of `ping_interval` is not idle.
     idle_time: Option<Duration> = None;
     /// Idle time before TCP keep-alive probes, in seconds.
     keepalive_time: KeepaliveTime = KeepaliveTime(Some(secs(60)));
+    /// The longest time without a byte to a WebSocket client, in seconds, after which
+    /// the gateway sends a ping. Proxies close silent connections.
+    ping_interval: Option<Duration> = Some(secs(25));
     /// Time limit of a call, in seconds. Then the gateway answers TIMEOUT.
     call_time: Duration = secs(60);
     /// The maximum number of bytes that wait to be sent to a client. For a
@@ -249,6 +253,7 @@ impl Properties {
                 connections: self.max_connections.saturating_add(HANDSHAKES),
                 served_calls: self.max_calls_in_flight,
                 keepalive_time: self.keepalive_time.0,
+                ping_interval: self.ping_interval,
                 ..ConnectionLimits::default()
             },
             tls: tls.cloned().unwrap_or_default(),

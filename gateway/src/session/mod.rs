@@ -357,22 +357,30 @@ impl Session {
     /// exceeded their time.
     pub(crate) fn check_times(&self, now: Instant) {
         let properties = &self.context.properties;
-        let (is_awaited, silence, login_ends_at) = {
+        let (is_awaited, last_read_at, login_ends_at) = {
             let state = self.state.lock();
-            let silence = now.saturating_duration_since(state.last_read_at);
-            (state.login.is_awaited(), silence, state.login_ends_at)
+            let is_awaited = state.login.is_awaited();
+            (is_awaited, state.last_read_at, state.login_ends_at)
         };
         if login_ends_at.is_some_and(|end| end <= now) {
             self.expire_login();
         }
-        let is_exceeded = |limit: Option<Duration>| limit.is_some_and(|limit| silence > limit);
-        if is_awaited && is_exceeded(properties.first_message_time) {
-            self.end(
-                "first_message_time",
-                "no message has logged this connection in",
-            );
-        } else if !is_awaited && is_exceeded(properties.idle_time) && self.has_nothing_in_flight() {
-            self.end("idle_time", "the connection was idle for too long");
+        let is_exceeded = |since: Instant, limit: Option<Duration>| {
+            limit.is_some_and(|limit| now.saturating_duration_since(since) > limit)
+        };
+        if is_awaited {
+            if is_exceeded(last_read_at, properties.first_message_time) {
+                self.end(
+                    "first_message_time",
+                    "no message has logged this connection in",
+                );
+            }
+        } else if is_exceeded(last_read_at, properties.idle_time) && self.has_nothing_in_flight() {
+            let connection = self.connection();
+            let heartbeat = connection.and_then(|it| it.heartbeat_received_at());
+            if is_exceeded(heartbeat.unwrap_or(last_read_at), properties.idle_time) {
+                self.end("idle_time", "the connection was idle for too long");
+            }
         }
         self.time_out_calls(now);
     }

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use tce_runtime::{ErrorCode, Proxy, TypedProxy, config::Options};
 use tce_test_faults::FaultProxy;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::common::{
-    client::{Client, echo},
-    house::House,
-    plan::{FRONTS, Front, Plan},
-    raw::{Message, string},
-    watching::{soon, within},
+use crate::{
+    common::{
+        client::{Client, echo},
+        house::House,
+        plan::{FRONTS, Front, Plan},
+        raw::{Message, string},
+        watching::{soon, within},
+    },
+    peer::Peer,
 };
 
 fn by_token() -> Plan {
@@ -119,8 +123,47 @@ async fn a_refused_login_is_reported_to_calls() {
         for _ in 0..2 {
             let error = soon(client.server.echo("x")).await.unwrap_err();
             assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            sleep(Duration::from_millis(300)).await;
         }
     }
+    house.end().await;
+}
+
+/// A WebSocket ping counts as a message of a client that says nothing else.
+#[tokio::test]
+async fn a_client_that_pings_is_not_idle() {
+    let plan = Plan::direct()
+        .property("idle_time", "1")
+        .property("ping_interval", "0");
+    let house = House::start(plan).await;
+    let mut client = Peer::connect(house.address(Front::WebSocket)).await;
+    for _ in 0..12 {
+        client.send(Frame::Ping(Vec::new().into())).await;
+        sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(house.gateway().connections(), 1);
+    let silent_since = Instant::now();
+    client.ended().await;
+    assert!(silent_since.elapsed() > Duration::from_millis(500));
+    house.end().await;
+}
+
+/// The gateway pings, and a client that answers lives.
+#[tokio::test]
+async fn a_client_that_answers_pings_is_not_idle() {
+    let plan = Plan::direct()
+        .property("idle_time", "1")
+        .property("ping_interval", "0.3");
+    let house = House::start(plan).await;
+    let client = house.client(Front::WebSocket).await;
+    client.works().await;
+    let connection = client.server.connection().clone();
+    connection.on_event(|_, event| panic!("{event:?}"));
+    sleep(Duration::from_secs(3)).await;
+    client.works().await;
+    // A client over another transport has no such answer.
+    let mut idle = house.raw().await;
+    idle.closed().await;
+    drop((client, connection));
     house.end().await;
 }

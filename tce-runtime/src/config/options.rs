@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
+use tokio::sync::Semaphore;
 
 use super::tls::{TlsConfig, TlsError};
 use crate::{memory::MemoryBudget, wire::Limits};
 
-/// The limits of one connection; those of a message are [`Limits`].
+/// The limits of one connection; those of a message are [`Limits`]. A number of 0 counts
+/// as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// The time limit to connect, the handshakes of TLS and WebSocket included.
@@ -21,9 +23,15 @@ pub struct ConnectionLimits {
     /// is closed. Default: 30 s.
     pub stall_time: Duration,
     /// The idle time after which the operating system probes the peer (TCP
-    /// keepalive); the connection is lost if the peer does not answer for about
-    /// 30 s more. Default: 60 s; `None` switches it off.
+    /// keepalive), rounded up to whole seconds, at most 32,767 s. The connection is
+    /// lost if the peer does not answer for about 30 s more, on Linux also where it
+    /// does not acknowledge bytes. Default: 60 s; `None` switches it off.
     pub keepalive_time: Option<Duration>,
+    /// The longest time without an outgoing byte on a WebSocket, after which a ping
+    /// is sent: proxies end connections that are silent, often after 60 s or 30 s.
+    /// Other streams carry no pings, since existing peers know none; TCP keepalive
+    /// keeps them alive. Default: 25 s; `None` switches it off.
+    pub ping_interval: Option<Duration>,
     /// The most bytes that wait to be sent. Beyond it callers wait, and calls of a
     /// peer whose RETURNs wait are not served. Default: 1 MiB.
     pub send_buffer: usize,
@@ -48,6 +56,7 @@ impl Default for ConnectionLimits {
             frame_time: Duration::from_secs(30),
             stall_time: Duration::from_secs(30),
             keepalive_time: Some(Duration::from_secs(60)),
+            ping_interval: Some(Duration::from_secs(25)),
             send_buffer: 1 << 20,
             served_calls: 2048,
             calls_in_flight: 1 << 16,
@@ -166,7 +175,19 @@ struct TlsState {
 }
 
 impl SharedOptions {
-    pub(crate) fn new(options: Options) -> Self {
+    /// Limits that would let nothing happen at all count as 1, and a limit beyond what
+    /// a semaphore can count as that.
+    pub(crate) fn new(mut options: Options) -> Self {
+        let limits = &mut options.connection;
+        for limit in [
+            &mut limits.send_buffer,
+            &mut limits.served_calls,
+            &mut limits.calls_in_flight,
+            &mut limits.connections,
+        ] {
+            *limit = (*limit).max(1);
+        }
+        limits.connections = limits.connections.min(Semaphore::MAX_PERMITS);
         let tls = TlsState {
             files: options.tls.clone(),
             client: None,

@@ -194,7 +194,7 @@ impl Connection {
     }
 
     /// The future of a queued call is dropped. The call is sent all the same, unless
-    /// such calls have reached `send_buffer` bytes.
+    /// such calls have reached `send_buffer` bytes before.
     pub(crate) fn abandon_queued(&self, call: &QueuedCall) {
         let queue = &self.inner.call_queue;
         let mut queued = queue.state.lock();
@@ -202,7 +202,7 @@ impl Connection {
         match &mut *state {
             QueuedState::Waiting { params, caller } => {
                 let size = params.len() + CALL_SIZE;
-                if queued.abandoned_bytes + size > queue.limit {
+                if queued.abandoned_bytes >= queue.limit {
                     count_not_sent();
                     *state = QueuedState::Taken;
                 } else {
@@ -228,7 +228,7 @@ impl Connection {
         let size = size + CALL_SIZE;
         {
             let mut state = queue.state.lock();
-            if state.abandoned_bytes + size > queue.limit {
+            if state.abandoned_bytes >= queue.limit {
                 return count_not_sent();
             }
             state.abandoned_bytes += size;

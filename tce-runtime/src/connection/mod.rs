@@ -24,6 +24,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32},
     },
+    time::Instant,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -53,6 +54,7 @@ use crate::{
     config::{Options, SharedOptions},
     error::{ErrorCode, RpcError},
     in_flight::InFlightCounter,
+    transport::Heartbeat,
     wire::{Compression, Extra},
 };
 
@@ -103,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
     /// The peer's calls that are being served.
     pub(crate) served: InFlightCounter,
+    /// The keep-alive messages of the current stream.
+    heartbeat: Mutex<Option<Arc<dyn Heartbeat>>>,
     pub(crate) status: watch::Sender<Status>,
     /// Asks for an attempt to reconnect now instead of after the back-off.
     pub(crate) reconnect_now: Notify,
@@ -177,6 +181,7 @@ impl Connection {
             listeners: parts.listeners,
             handler: parts.handler,
             served: parts.served,
+            heartbeat: Mutex::new(None),
             status: watch::channel(status).0,
             reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
@@ -267,6 +272,13 @@ impl Connection {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.inner.channel.queued()
+    }
+
+    /// When the last WebSocket ping or pong has arrived on the current stream.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn heartbeat_received_at(&self) -> Option<Instant> {
+        self.inner.heartbeat.lock().as_ref()?.received_at()
     }
 
     /// How many calls on this connection wait for their RETURN.

@@ -35,7 +35,7 @@ use crate::{
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
     pacing,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::{ByteStream, Source},
+    transport::{ByteStream, Heartbeat, Source},
     wire::{Deframer, FRAME_HEADER_SIZE, FrameError, Header, Limits, Reader},
 };
 
@@ -49,6 +49,8 @@ const PAUSE_CHECK: Duration = Duration::from_millis(5);
 /// first call, before the connection logs in by itself. Far below the time after which
 /// gateways close a connection that says nothing, 30 s by default.
 const LOGIN_DELAY: Duration = Duration::from_secs(1);
+/// The shortest time between two checks for silence.
+const PING_CHECK_MIN: Duration = Duration::from_millis(10);
 /// The generation of the first stream of a connection.
 const FIRST_STREAM: u64 = 1;
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
@@ -125,6 +127,7 @@ impl Teardown<'_> {
         // The status first: a caller that finds no stream must find out why. The
         // calls last: a call that was entered before fails here.
         self.inner.set_status(status);
+        *self.inner.heartbeat.lock() = None;
         let sink = self.buffer.detach();
         self.inner.calls.lose_all(reason);
         sink
@@ -179,8 +182,12 @@ async fn run(
 ) -> CloseReason {
     let (inner, buffer) = (&*connection.inner, &channel.buffer);
     let ByteStream {
-        mut source, sink, ..
+        mut source,
+        sink,
+        heartbeat,
+        ..
     } = stream;
+    inner.heartbeat.lock().clone_from(&heartbeat);
     let mut status = inner.status.subscribe();
     let mut teardown = Teardown {
         inner,
@@ -198,6 +205,10 @@ async fn run(
         Box::pin(drained(inner, buffer, &mut phase)),
     ];
     let mut rare = FuturesUnordered::from_iter(rare);
+    let ping_interval = connection.options().connection.ping_interval;
+    if let (Some(heartbeat), Some(interval)) = (&heartbeat, ping_interval) {
+        rare.push(Box::pin(keep_alive(buffer, &**heartbeat, interval)));
+    }
     if channel.has_token() {
         rare.push(Box::pin(log_in(inner, channel)));
     }
@@ -240,6 +251,26 @@ async fn log_in(inner: &Inner, channel: &StreamChannel) -> CloseReason {
 
 fn count_failed(reason: &'static str) {
     metrics::counter!("tce_connections_failed_total", "reason" => reason).increment(1);
+}
+
+/// Sends a keep-alive message where nothing was sent for `interval`, so that no
+/// intermediary ends the connection for silence.
+async fn keep_alive(
+    buffer: &WriteBuffer,
+    heartbeat: &dyn Heartbeat,
+    interval: Duration,
+) -> CloseReason {
+    // Bytes just after one check are seen by the next one, and their absence by the one
+    // after it.
+    let half = (interval / 2).max(PING_CHECK_MIN);
+    let mut was_sent = false;
+    loop {
+        sleep(half).await;
+        was_sent = !buffer.take_has_written() && !was_sent;
+        if was_sent {
+            poll_fn(|cx| heartbeat.poll_send(cx)).await;
+        }
+    }
 }
 
 /// Ends the stream as its protocol demands, so that the peer knows that nothing

@@ -100,6 +100,8 @@ struct BufferState {
     generation: u64,
     /// Whether a CALL has carried the credentials on this sink.
     has_sent_credentials: bool,
+    /// Whether bytes were written since [`WriteBuffer::take_has_written`].
+    has_written: bool,
     /// Calls and forwarded messages appended since the last write.
     gathered: usize,
     /// Since when the socket takes no more. Until it does, only the
@@ -164,6 +166,7 @@ impl WriteBuffer {
             written: 0,
             generation: 0,
             has_sent_credentials: false,
+            has_written: false,
             gathered: 0,
             blocked_since: None,
             large_since: None,
@@ -363,6 +366,11 @@ impl WriteBuffer {
         self.state.lock().blocked_since
     }
 
+    /// Whether bytes were written since the last call.
+    pub(crate) fn take_has_written(&self) -> bool {
+        std::mem::take(&mut self.state.lock().has_written)
+    }
+
     /// Frees a large buffer that has not been needed for [`KEEP_TIME`]; returns
     /// when to call again.
     pub(crate) fn shrink(&self, now: Instant) -> Option<Instant> {
@@ -470,6 +478,7 @@ impl BufferState {
                 count => self.written += count,
             }
         }
+        self.has_written = true;
         ready!(Pin::new(sink).poll_flush(cx))?;
         // A buffer that was used to at least half of `KEEP_CAPACITY` keeps its size
         // for `KEEP_TIME`; after a smaller write it shrinks at once, so that an

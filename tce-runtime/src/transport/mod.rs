@@ -17,6 +17,12 @@ mod amqp;
 
 pub(crate) mod broker;
 
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The half of a stream that is read.
@@ -36,4 +42,16 @@ pub(crate) struct ByteStream {
     pub(crate) sink: Box<dyn AsyncWrite + Send + Unpin>,
     /// The peer's address, for people.
     pub(crate) peer: String,
+    /// The keep-alive messages of the protocol, if it has some.
+    pub(crate) heartbeat: Option<Arc<dyn Heartbeat>>,
+}
+
+/// Keep-alive messages of a protocol, which carry no bytes of the stream.
+pub(crate) trait Heartbeat: Send + Sync {
+    /// Sends one as soon as the protocol takes it. An error is left to the reader and
+    /// the writer.
+    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// When the last one, or the answer to one, has arrived.
+    fn received_at(&self) -> Option<Instant>;
 }

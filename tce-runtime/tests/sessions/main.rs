@@ -10,13 +10,21 @@
 #[cfg(test)]
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(test)]
+#[path = "../websocket/peer.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod peer;
 
 #[cfg(test)]
 mod backoff;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod numbers;
+#[cfg(test)]
 mod queued_calls;
+#[cfg(test)]
+mod silence;
 
 /// The transports that reconnect.
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use tokio_tungstenite::{
 };
 
 use super::watched::Watched;
-use crate::transport::{ByteStream, Source};
+use crate::transport::{ByteStream, Heartbeat, Source};
 
 /// The most bytes of a close message's reason.
 const MAX_REASON: usize = 123;
@@ -67,11 +67,38 @@ where
             too_slow: None,
         }),
         sink: Box::new(WebSocketWriter {
-            socket,
+            socket: Arc::clone(&socket),
             rest: 0,
             is_closing: false,
         }),
         peer: peer.to_string(),
+        heartbeat: Some(Arc::new(PingPong { socket })),
+    }
+}
+
+/// Pings, and the pongs that answer them.
+struct PingPong<S> {
+    socket: Shared<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Heartbeat for PingPong<S> {
+    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut socket = self.socket.lock();
+        let mut socket = Pin::new(&mut *socket);
+        if ready!(socket.as_mut().poll_ready(cx)).is_ok()
+            && socket
+                .as_mut()
+                .start_send(Message::Ping(Bytes::new()))
+                .is_ok()
+        {
+            // What the socket does not take now leaves with the next bytes.
+            let _ = socket.poll_flush(cx);
+        }
+        Poll::Ready(())
+    }
+
+    fn received_at(&self) -> Option<Instant> {
+        self.socket.lock().get_ref().heartbeat_at
     }
 }
 
@@ -175,7 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
             let end = match received {
                 Some(Ok(Message::Binary(message))) => return Poll::Ready(Ok(message)),
                 // The library answers a ping.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                    socket.get_mut().heartbeat_at = Some(Instant::now());
+                    continue;
+                }
+                Some(Ok(Message::Frame(_))) => continue,
                 Some(Ok(Message::Text(_))) => {
                     let text = "a text message: frames travel in binary ones";
                     let error = io::Error::new(io::ErrorKind::InvalidData, text);

@@ -5,6 +5,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub(super) struct Watched<S> {
     /// The bytes that arrived since this was last set to 0: of an incomplete
     /// message, if no message did.
     pub(super) unfinished: usize,
+    /// When the last ping or pong has arrived.
+    pub(super) heartbeat_at: Option<Instant>,
     /// Bytes that were read and exceeded the WebSocket's buffer.
     rest: Bytes,
 }
@@ -35,6 +38,7 @@ impl<S> Watched<S> {
         Self {
             socket,
             unfinished: 0,
+            heartbeat_at: None,
             rest: Bytes::new(),
         }
     }
