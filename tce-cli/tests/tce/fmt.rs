@@ -9,7 +9,7 @@ use std::{
 
 use super::{BAD, CommandOutput, command, folder, json_lines, tce_in};
 
-const UGLY: &str = "module m{struct S{int  a;};}\r\n";
+const UGLY: &str = "module m{struct S{int  a;};}\n";
 const FINE: &str = "module m {\n    struct S {\n        int a;\n    };\n}\n";
 
 fn read(folder: &Path, name: &str) -> String {
