@@ -6,9 +6,9 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// SENDFAILED: the local side could not send.
+    /// SENDFAILED: the call was not sent, and never will be.
     SendFailed,
-    /// TIMEOUT: no RETURN in time.
+    /// TIMEOUT: no RETURN in time; the call may have been executed.
     Timeout,
     /// DATADIRTY: the bytes received are invalid.
     DataDirty,
@@ -17,7 +17,8 @@ pub enum ErrorCode {
     InterfaceNotFound,
     /// UNSERIALIZE_FAILED: the parameters or the result do not decode.
     UnserializeFailed,
-    /// REMOTEMETHOD_EXCEPTION: the servant failed unexpectedly.
+    /// REMOTEMETHOD_EXCEPTION: the servant failed unexpectedly, or its result is too
+    /// large to be sent.
     RemoteMethodException,
     /// DATA_INSUFFICIENT: there are fewer bytes than the type needs.
     DataInsufficient,
@@ -29,7 +30,8 @@ pub enum ErrorCode {
     ConnectFailed,
     /// CONNECT_REJECT: the peer refused by authentication or by a limit.
     ConnectReject,
-    /// CONNECTION_LOST: the connection ended with calls in flight.
+    /// CONNECTION_LOST: the connection ended with calls in flight, which may have
+    /// been executed.
     ConnectionLost,
     /// Any other code: of an application, or of a later version.
     Other(u32),
@@ -99,7 +101,7 @@ impl ErrorCode {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::SendFailed => "wait until calls in flight have ended, or send smaller messages",
+            Self::SendFailed => "repeat the call later: it was not sent; or send smaller messages",
             Self::Timeout => {
                 "raise the timeout with `with_timeout`, or find out why the servant is slow"
             }

@@ -243,7 +243,8 @@ impl Session {
     ) {
         self.context.dropped.count(reason);
         if header.calltype.is_return() {
-            connection.refuse(header, ErrorCode::SendFailed, text);
+            // The servant has run.
+            connection.refuse(header, ErrorCode::RemoteMethodException, text);
         }
     }
 }

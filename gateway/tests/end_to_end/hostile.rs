@@ -51,7 +51,8 @@ async fn an_answer_that_is_too_large_is_an_error_to_its_caller() {
         let client = house.client(Front::WebSocket).await;
         let answer = within(client.server.echo("large 100000")).await;
         let error = answer.unwrap_err();
-        assert_eq!(error.code(), ErrorCode::SendFailed);
+        assert_eq!(error.code(), ErrorCode::RemoteMethodException);
+        assert!(!error.can_retry());
         assert!(error.to_string().contains("larger than"), "{error}");
         client.works().await;
         house.server().seen.open_gate();

@@ -100,9 +100,16 @@ pub trait TypedProxy: Sized {
         Self::from_proxy(self.as_proxy().with_timeout(timeout))
     }
 
-    /// The same proxy, whose calls over a message queue are dropped unprocessed if no
-    /// servant has taken them within `linger`, which is rounded up to whole seconds.
-    /// Calls over a stream are not affected.
+    /// In a servant: the same proxy, whose calls wait no longer than the caller of
+    /// this call does ([`Context::deadline`]), nor than this proxy's own timeout.
+    #[must_use]
+    fn with_deadline_of(&self, ctx: &Context) -> Self {
+        Self::from_proxy(self.as_proxy().with_deadline_of(ctx))
+    }
+
+    /// The same proxy, whose calls are dropped unprocessed if no servant has taken
+    /// them from a message queue within `linger`. Over a direct connection no call
+    /// waits that long; a gateway's queue drops them.
     #[must_use]
     fn with_linger(&self, linger: Duration) -> Self {
         Self::from_proxy(self.as_proxy().with_linger(linger))
@@ -188,6 +195,16 @@ impl Proxy {
         let mut proxy = self.clone();
         proxy.options.timeout = Some(timeout);
         proxy
+    }
+
+    /// As [`TypedProxy::with_deadline_of`].
+    #[must_use]
+    pub fn with_deadline_of(&self, ctx: &Context) -> Self {
+        let timeout = self.options.timeout(&self.connection);
+        match ctx.time_left() {
+            Some(left) => self.with_timeout(timeout.min(left)),
+            None => self.clone(),
+        }
     }
 
     /// As [`TypedProxy::with_linger`]; on the wire `__linger_time__`.

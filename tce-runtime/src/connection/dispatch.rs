@@ -330,14 +330,15 @@ impl ReplyContext {
     }
 
     /// Appends the RETURN with a result and the servant's extra. A result that
-    /// is too large becomes an error.
+    /// is too large becomes an error that forbids a retry: the servant has run.
     fn succeed(self, inner: &Inner, added: &Extra, result: impl Marshal, replies: &mut Vec<u8>) {
         if !self.header.calltype.is_oneway() {
             let mut extra = self.routed.clone();
             extra.extend(added.iter());
             let header = self.header.returning(0);
             if let Err(error) = inner.channel.encode(replies, header, &extra, result) {
-                self.append_error(inner, ErrorCode::SendFailed, &error.to_string(), replies);
+                let code = ErrorCode::RemoteMethodException;
+                self.append_error(inner, code, &error.to_string(), replies);
             }
         }
         self.acknowledge();

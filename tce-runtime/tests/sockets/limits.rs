@@ -39,8 +39,10 @@ async fn an_answer_that_is_too_large_fails_its_call() {
         .unwrap_err();
     assert_eq!(
         (error.code(), error.side()),
-        (ErrorCode::SendFailed, Side::Remote)
+        (ErrorCode::RemoteMethodException, Side::Remote)
     );
+    // The servant has run.
+    assert!(!error.can_retry());
     works(&proxy).await;
 }
 

@@ -77,7 +77,9 @@ impl PoisonGuard {
     /// `None` for an endpoint without a limit, or whose messages are not delivered
     /// twice.
     pub(super) fn new(connection: Arc<BrokerConnection>, endpoint: &MqEndpoint) -> Option<Self> {
-        let is_guarded = endpoint.delivery_limit > 0 && endpoint.address.node == NodeType::Queue;
+        let is_guarded = endpoint.delivery_limit > 0
+            && endpoint.address.node == NodeType::Queue
+            && !endpoint.exclusive;
         is_guarded.then(|| Self {
             connection,
             endpoint: MqEndpoint {
