@@ -29,6 +29,7 @@ const RESERVED_METHODS: &[&str] = &[
     "to_caller",
     "to_user",
     "try_into",
+    "with_deadline_of",
     "with_extra",
     "with_linger",
     "with_timeout",
