@@ -15,9 +15,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tce_idl::diagnostic::{Code, Label, Severity};
+use tce_idl::diagnostic::{Code, Diagnostic, Label, Severity};
 use tce_idl::loader::Memory;
-use tce_idl::{Compilation, Options, compile_with, render};
+use tce_idl::{Compilation, Options, compile_str, compile_with, render};
 
 fn root(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -205,6 +205,40 @@ fn cases_mean_the_same_with_other_line_ends() {
             }
         }
     }
+}
+
+/// What an editor offers to change leads to fewer diagnostics of that kind, and to no
+/// other error.
+#[test]
+fn edits_repair_what_they_are_for() {
+    let count = |list: &[Diagnostic], code: Code| list.iter().filter(|it| it.code == code).count();
+    let errors = |list: &[Diagnostic]| {
+        let errors = list.iter().filter(|it| it.severity == Severity::Error);
+        errors.count()
+    };
+    let mut edits = 0;
+    for (kind, name) in ["ok", "fail"].map(|kind| (kind, cases(kind))) {
+        for name in name.iter().filter(|name| !root(kind).join(name).is_dir()) {
+            let before = compile(kind, name);
+            for diagnostic in &before.diagnostics {
+                let Some(edit) = diagnostic.repair.as_ref().and_then(|it| it.edit.as_ref()) else {
+                    continue;
+                };
+                let mut text = before.sources.get(edit.span.file).text().to_owned();
+                let range = edit.span.start as usize..edit.span.end as usize;
+                text.replace_range(range, &edit.replacement);
+                let after = compile_str(&text).diagnostics;
+                let (code, list) = (diagnostic.code, &before.diagnostics);
+                assert!(
+                    count(&after, code) < count(list, code) && errors(&after) <= errors(list),
+                    "{kind}/{name}: {}\n{text}\n{after:?}",
+                    diagnostic.message
+                );
+                edits += 1;
+            }
+        }
+    }
+    assert!(edits > 40, "only {edits} edits");
 }
 
 #[test]
