@@ -68,7 +68,6 @@ pub(crate) async fn run(
     is_over: watch::Receiver<bool>,
 ) -> Result<()> {
     let communicator = Communicator::with_options(Options {
-        timeout: TIMEOUT,
         token: Some(format!("user{client}")),
         ..Options::default()
     });
@@ -78,7 +77,8 @@ pub(crate) async fn run(
     }
     let server = loop {
         match ServerPrx::connect(&communicator, &target.endpoint).await {
-            Ok(server) => break server,
+            // A timeout that the proxy sets travels with each call, as its deadline.
+            Ok(server) => break server.with_timeout(TIMEOUT),
             Err(_) => sleep(RETRY_TIME).await,
         }
     };
