@@ -115,3 +115,62 @@ fn folders_can_change() {
     }
     client.end();
 }
+
+/// Clients spell the URI of a file in several ways, and expect theirs back.
+#[test]
+fn a_file_is_the_same_however_its_uri_is_spelled() {
+    let bad = "module a { struct Pet { strng n; }; }";
+    let link = tempfile::tempdir().unwrap();
+    for name in ["a.idl", "with space/a.idl", "[x]{y}/a.idl", "é%/a.idl"] {
+        let mut client = Client::start(&[(name, bad)]);
+        let path = client.folder.path().join(name);
+        let linked = link.path().join(name.replace('/', "_"));
+        std::os::unix::fs::symlink(&path, &linked).unwrap();
+        let encoded = |path: &std::path::Path, all: bool| -> String {
+            let bytes = path.to_str().unwrap().bytes();
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+            bytes
+                .map(|byte| match plain(byte) && !(all && byte == b'a') {
+                    true => char::from(byte).to_string(),
+                    false => format!("%{byte:02x}"),
+                })
+                .collect()
+        };
+        for uri in [
+            format!("file://{}", encoded(&path, false)),
+            format!("file://{}", encoded(&path, true)),
+            format!("file:{}", encoded(&path, false)),
+            format!("file://localhost{}", encoded(&path, false)),
+            format!("FILE://{}", encoded(&path, false)),
+            format!("file://{}", encoded(&linked, false)),
+        ] {
+            let document =
+                json!({ "uri": uri, "languageId": "tce-idl", "version": 1, "text": bad });
+            client.notify("textDocument/didOpen", &json!({ "textDocument": document }));
+            let told = loop {
+                let message = client.read();
+                let params = &message["params"];
+                if params["diagnostics"]
+                    .as_array()
+                    .is_some_and(|it| !it.is_empty())
+                {
+                    break params.clone();
+                }
+            };
+            assert_eq!(told["uri"], uri, "{name}");
+            let at = json!({
+                "textDocument": { "uri": uri },
+                "position": { "line": 0, "character": 19 },
+                "newName": "Animal",
+            });
+            let changes = client.ask("textDocument/rename", &at)["changes"].clone();
+            assert!(changes.get(&uri).is_some(), "{uri}: {changes}");
+            assert_eq!(changes.as_object().unwrap().len(), 1, "{changes}");
+            client.notify(
+                "textDocument/didClose",
+                &json!({ "textDocument": { "uri": uri } }),
+            );
+        }
+        client.end();
+    }
+}

@@ -95,14 +95,20 @@ fn check_tokens(id: FileId, source: &SourceFile, found: &mut Findings<'_>) {
         match text {
             "{" => depth += 1,
             "}" => depth = depth.saturating_sub(1),
-            ";" => check_semicolon(token.span, before, depth, found),
+            ";" => check_semicolon(source, token.span, before, depth, found),
             _ => {}
         }
         before = [before[1], text];
     }
 }
 
-fn check_semicolon(span: Span, before: [&str; 2], depth: usize, found: &mut Findings<'_>) {
+fn check_semicolon(
+    source: &SourceFile,
+    span: Span,
+    before: [&str; 2],
+    depth: usize,
+    found: &mut Findings<'_>,
+) {
     let place = match before {
         ["import", _] => "after an import",
         [_, "}"] if depth == 0 => "after a module",
@@ -111,7 +117,10 @@ fn check_semicolon(span: Span, before: [&str; 2], depth: usize, found: &mut Find
     };
     let message = format!("legacy compilers know no `;` {place}");
     let diagnostic = Diagnostic::new(Code::LegacySyntax, message).at(span, "");
-    found.push(diagnostic.fix("remove it", span, ""));
+    // Without it, the words around it may become one.
+    let rest = &source.text()[span.end as usize..];
+    let is_space = rest.starts_with(|c: char| c.is_whitespace()) || rest.is_empty();
+    found.push(diagnostic.fix("remove it", span, if is_space { "" } else { "\n" }));
 }
 
 fn check_comment(source: &SourceFile, token: Token, text: &str, found: &mut Findings<'_>) {
