@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tce_idl::Options;
+use tce_idl::{Options, lock};
 use tce_lsp::{Project, SessionEnd, serve};
 
 pub(crate) struct Client {
@@ -34,8 +34,17 @@ impl Client {
         let (input, to_server) = pipe().unwrap();
         let (from_server, output) = pipe().unwrap();
         let include = folder.path().join("include");
-        let project = move |_: &Path| Project {
-            options: Options::new().include_dir(&include),
+        let index_file = folder.path().join("ifx-index-list.txt");
+        let project = move |file: &Path| Project {
+            options: Options {
+                include_dirs: vec![include.clone()],
+                index_files: index_file
+                    .exists()
+                    .then(|| index_file.clone())
+                    .into_iter()
+                    .collect(),
+                lock_files: lock::find(&[file]),
+            },
             ..Project::default()
         };
         Self {

@@ -175,3 +175,34 @@ fn what_no_longer_compiles_is_refused() {
     assert!(message.contains("`b` already exists"), "{message}");
     client.end();
 }
+
+/// Locks and index files name declarations, and are not renamed.
+#[test]
+fn names_in_locks_and_index_files_are_refused() {
+    let text = "module m { interface Desk { void open(); void close(); }; }";
+    for (file, content, needle) in [
+        ("ifx-index-list.txt", "m.Desk=7\n", "Desk"),
+        (
+            "tce.lock",
+            "version = 1\nm.Desk = 0\nm.Desk.open = 0\n",
+            "Desk",
+        ),
+        (
+            "tce.lock",
+            "version = 1\nm.Desk = 0\nm.Desk.open = 0\n",
+            "open",
+        ),
+    ] {
+        let mut client = Client::start(&[("m.idl", text), (file, content)]);
+        client.open("m.idl", text);
+        let mut params = client.at("m.idl", text, needle, 0);
+        params["newName"] = json!("Other");
+        let (_, message) = client.refused("textDocument/rename", &params);
+        assert!(message.contains("m.Desk"), "{message}");
+        // Another name is free.
+        let mut params = client.at("m.idl", text, "close", 0);
+        params["newName"] = json!("shut");
+        client.ask("textDocument/rename", &params);
+        client.end();
+    }
+}

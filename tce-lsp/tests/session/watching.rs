@@ -77,6 +77,26 @@ fn files_outside_of_the_folders_are_watched_too() {
     }
 }
 
+/// An index file can have any name.
+#[test]
+fn index_files_are_watched() {
+    let watching = json!({ "dynamicRegistration": true, "relativePatternSupport": true });
+    let files = [
+        ("a.idl", A),
+        ("b.idl", B),
+        ("ifx-index-list.txt", "a.I=7\n"),
+    ];
+    let mut client = start(&files, "", &watching);
+    client.watchers();
+    client.open("a.idl", A);
+    let more = client.watchers();
+    let folder = client.uri("");
+    let folder = folder.trim_end_matches('/');
+    let expected = json!({ "baseUri": folder, "pattern": "ifx-index-list.txt" });
+    assert_eq!(patterns(&more), [&expected]);
+    client.end();
+}
+
 #[test]
 fn a_client_that_cannot_be_asked_is_not_asked() {
     for watching in [
