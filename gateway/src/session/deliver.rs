@@ -147,9 +147,11 @@ impl MessageHandler for UpstreamHandler {
     }
 
     fn disconnected(&self, connection: &Connection, reason: &str) {
-        let Some(upstream) = self.server.as_ref().map(|server| server.id) else {
+        let Some(server) = &self.server else {
             return;
         };
+        server.disconnected();
+        let upstream = server.id;
         tracing::warn!(
             server = connection.peer(),
             "a server has been disconnected: {reason}"

@@ -69,6 +69,8 @@ pub(crate) struct HostHealth {
     has_answered: AtomicBool,
     /// The calls that have timed out since the last check.
     timeouts: AtomicU32,
+    /// Whether a connection has ended since the last check.
+    has_disconnected: AtomicBool,
 }
 
 impl HostHealth {
@@ -79,6 +81,7 @@ impl HostHealth {
             state: Mutex::new(HostState::Down),
             has_answered: AtomicBool::new(false),
             timeouts: AtomicU32::new(0),
+            has_disconnected: AtomicBool::new(false),
         }
     }
 
@@ -89,6 +92,12 @@ impl HostHealth {
     /// A message of the server for a client has arrived.
     pub(crate) fn answered(&self) {
         self.has_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Its connection has ended. It gets no calls until the next check.
+    pub(crate) fn disconnected(&self) {
+        self.share.store(0, Ordering::Relaxed);
+        self.has_disconnected.store(true, Ordering::Relaxed);
     }
 
     /// A call that was sent to the server has timed out.
@@ -180,10 +189,15 @@ impl HealthMonitor {
         let before = self.state;
         let has_answered = health.has_answered.swap(false, Ordering::Relaxed);
         let timeouts = health.timeouts.swap(0, Ordering::Relaxed);
-        match (self.connected_at, seen.is_connected) {
-            (None, true) => self.connected(now),
-            (Some(since), false) => self.disconnected(since, now),
-            _ => {}
+        // It may be connected again by now.
+        let has_disconnected = health.has_disconnected.swap(false, Ordering::Relaxed);
+        if let Some(since) = self.connected_at
+            && (has_disconnected || !seen.is_connected)
+        {
+            self.disconnected(since, now);
+        }
+        if self.connected_at.is_none() && seen.is_connected {
+            self.connected(now);
         }
         if self.connected_at.is_some() {
             if let Some(is_answered) = seen.ping {
