@@ -41,7 +41,7 @@ impl ClientListener {
                 adapter.add_servant(Arc::clone(servant));
             }
             let context = Arc::clone(context);
-            adapter.handle_connections(move |peer| admit(&context, key, peer));
+            adapter.handle_connections(move |peer, is_full| admit(&context, key, peer, is_full));
             adapters.push(adapter);
         }
         Ok(Self {
@@ -85,31 +85,33 @@ impl ClientListener {
     }
 }
 
-/// The session of a new connection, or `None` at a limit. At `max_connections` the
-/// oldest connection that has sent no message yet is closed for it.
+/// The session of a new connection, or the text that refuses it. At
+/// `max_connections` the oldest connection that has sent no message yet is closed
+/// for it.
 fn admit(
     context: &Arc<SessionContext>,
     endpoint: EndpointKey,
     peer: SocketAddr,
-) -> Option<Arc<dyn MessageHandler>> {
-    static LIMIT: LogLimit = LogLimit::new();
-    let refused = |reason: &'static str| {
-        ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
-        if LIMIT.allows("refused connections") {
-            tracing::info!(%peer, reason, "refused a connection");
-        }
-    };
-    if context.registry.connections() >= context.properties.max_connections
-        && !context.registry.close_oldest_silent()
-    {
-        refused("max_connections");
-        return None;
+    is_full: bool,
+) -> Result<Arc<dyn MessageHandler>, &'static str> {
+    let has_reached = context.registry.connections() >= context.properties.max_connections;
+    if is_full || has_reached && !context.registry.close_oldest_silent() {
+        count_refused(peer, "max_connections");
+        return Err("the gateway has as many connections as it may have; try again later");
     }
     let Some(permit) = context.address_limit.acquire(peer.ip()) else {
-        refused("max_connections_per_address");
-        return None;
+        count_refused(peer, "max_connections_per_address");
+        return Err("the gateway has as many connections of your address as it may have");
     };
     let name = context.endpoint_keys.name(endpoint).to_string();
     ::metrics::counter!(metrics::CONNECTIONS_TOTAL, "endpoint" => name).increment(1);
-    Some(Session::new(context, endpoint, peer, permit))
+    Ok(Session::new(context, endpoint, peer, permit))
+}
+
+fn count_refused(peer: SocketAddr, reason: &'static str) {
+    static LIMIT: LogLimit = LogLimit::new();
+    ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+    if LIMIT.allows("refused connections") {
+        tracing::warn!(%peer, reason, "refused a connection");
+    }
 }

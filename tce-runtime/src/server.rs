@@ -9,20 +9,25 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::timeout,
+};
 
 use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        BUILTIN_INTERFACE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, EventListeners,
-        IncomingCall, MessageHandler, PING, Servant, ServantRegistry, Status, run_stream,
+        BUILTIN_INTERFACE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, Disposition,
+        EventListeners, InboundMessage, IncomingCall, MessageHandler, PING, Servant,
+        ServantRegistry, Status, Undelivered, run_stream,
     },
     error::{ErrorCode, RpcError},
     log_limit::LogLimit,
     mq::QueueReceiver,
     shutdown::{ShutdownPhase, end, reached},
     transport::{
+        ByteStream,
         broker::Consumer,
         socket::{Accepted, Listener},
     },
@@ -32,6 +37,14 @@ use crate::{
 /// The pause after a failed `accept`, for example when the process has no file
 /// descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The most connections at once that are told why they are refused. Further ones
+/// are closed at once.
+const MAX_REFUSALS: usize = 64;
+/// How long the peer of a refused connection may take to its first call, whose
+/// RETURN tells it why.
+const FIRST_CALL_TIME: Duration = Duration::from_millis(800);
+/// The time for all of a refusal.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// An endpoint that listens, and the servants that serve the calls there. It
 /// lives until it or its communicator is shut down, or the runtime ends.
@@ -58,9 +71,12 @@ enum ListenSource {
     Queues(Vec<(String, Consumer)>),
 }
 
-/// Creates the handler of a connection from the peer's address; `None` closes the
-/// connection.
-type HandlerFactory = Box<dyn Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync>;
+/// The handler of an accepted connection, or the text that refuses the connection.
+type Admitted = Result<Arc<dyn MessageHandler>, &'static str>;
+
+/// Admits a connection from the peer's address, and whether the adapter has reached
+/// its limit of connections.
+type HandlerFactory = Box<dyn Fn(SocketAddr, bool) -> Admitted + Send + Sync>;
 
 struct AdapterInner {
     communicator: Communicator,
@@ -70,6 +86,8 @@ struct AdapterInner {
     handler_factory: OnceLock<HandlerFactory>,
     permits: Arc<Semaphore>,
     handshakes: Handshakes,
+    /// Limits the connections that are told why they are refused.
+    refusals: Arc<Semaphore>,
     endpoint: Endpoint,
     phase: watch::Sender<ShutdownPhase>,
 }
@@ -133,8 +151,11 @@ impl Adapter {
             receivers,
             listeners: Arc::default(),
             handler_factory: OnceLock::new(),
-            permits: Arc::new(Semaphore::new(limits.connections)),
+            permits: Arc::new(Semaphore::new(
+                limits.connections.min(Semaphore::MAX_PERMITS),
+            )),
             handshakes: Handshakes::default(),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             endpoint,
             phase,
         };
@@ -177,12 +198,17 @@ impl Adapter {
     }
 
     /// Sets the function that creates the message handler of each accepted
-    /// connection from the peer's address. If it returns `None` the connection
-    /// is closed before any handshake. For sockets; the first call counts.
+    /// connection from the peer's address, or returns why the connection is
+    /// refused, which the peer is told. It also learns whether the adapter has
+    /// reached its limit of connections; it must refuse then. For sockets; the
+    /// first call counts.
     #[doc(hidden)]
     pub fn handle_connections(
         &self,
-        handler: impl Fn(SocketAddr) -> Option<Arc<dyn MessageHandler>> + Send + Sync + 'static,
+        handler: impl Fn(SocketAddr, bool) -> Result<Arc<dyn MessageHandler>, &'static str>
+        + Send
+        + Sync
+        + 'static,
     ) -> &Self {
         let _ = self.shared.handler_factory.set(Box::new(handler));
         self
@@ -233,6 +259,7 @@ impl Adapter {
     #[must_use]
     pub fn connections(&self) -> usize {
         let limit = self.shared.communicator.options().connection.connections;
+        let limit = limit.min(Semaphore::MAX_PERMITS);
         limit.saturating_sub(self.shared.permits.available_permits())
     }
 
@@ -286,26 +313,27 @@ async fn accept_all(
 }
 
 async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
-    // Connections above the limit wait in the system's backlog, unless one that
-    // is in its handshake can be closed for them.
-    if shared.handshakes.is_empty() && shared.permits.acquire().await.is_err() {
-        return;
-    }
     match listener.accept().await {
         Ok(accepted) => {
-            if shared.permits.available_permits() == 0 {
-                shared.handshakes.end_oldest();
+            let mut permit = Arc::clone(&shared.permits).try_acquire_owned().ok();
+            if permit.is_none() && shared.handshakes.end_oldest() {
+                permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
             }
-            let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else {
-                return;
-            };
-            let handshake = HandshakePermit::new(shared);
-            let shared = Arc::clone(shared);
-            let phase = shared.phase.subscribe();
-            tokio::spawn(async move {
-                serve(&shared, accepted, handshake, phase).await;
-                drop(permit);
-            });
+            match shared.admit(accepted.address(), permit.is_none()) {
+                Ok(handler) => {
+                    let handshake = HandshakePermit::new(shared);
+                    let (shared, phase) = (Arc::clone(shared), shared.phase.subscribe());
+                    tokio::spawn(async move {
+                        serve(&shared, accepted, handler, handshake, phase).await;
+                        drop(permit);
+                    });
+                }
+                Err(text) => {
+                    // Returned before the refusal, which may take a second.
+                    drop(permit);
+                    refuse(shared, accepted, text);
+                }
+            }
         }
         Err(error) => {
             tracing::warn!(endpoint = %shared.endpoint, "can't accept a connection: {error}");
@@ -314,21 +342,64 @@ async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
     }
 }
 
+impl AdapterInner {
+    /// The handler of a connection, if it has one, or why the connection is
+    /// refused.
+    fn admit(
+        &self,
+        peer: SocketAddr,
+        is_full: bool,
+    ) -> Result<Option<Arc<dyn MessageHandler>>, &'static str> {
+        match self.handler_factory.get() {
+            Some(create) => create(peer, is_full).map(Some),
+            None if is_full => {
+                static LIMIT: LogLimit = LogLimit::new();
+                metrics::counter!("tce_connections_refused_total", "reason" => "connections")
+                    .increment(1);
+                if LIMIT.allows("refused connections") {
+                    let endpoint = &self.endpoint;
+                    tracing::warn!(%endpoint, %peer, "refused a connection: `connections` of the options is reached");
+                }
+                Err("the server has as many connections as it may have; try again later")
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// An accepted connection over `stream`.
+    fn connection(
+        &self,
+        stream: &ByteStream,
+        handler: Option<Arc<dyn MessageHandler>>,
+    ) -> Connection {
+        let receiver = self.receivers.first();
+        let parts = ConnectionParts {
+            servants: receiver
+                .map(|it| Arc::clone(&it.servants))
+                .unwrap_or_default(),
+            listeners: Arc::clone(&self.listeners),
+            handler,
+            ..self.parts(stream)
+        };
+        Connection::new(self.communicator.settings(), parts)
+    }
+
+    fn parts(&self, stream: &ByteStream) -> ConnectionParts {
+        let settings = self.communicator.settings();
+        let compression = self.endpoint.compression();
+        ConnectionParts::stream(settings, stream.peer.clone(), compression, Extra::new())
+    }
+}
+
 async fn serve(
     shared: &AdapterInner,
     accepted: Accepted,
+    handler: Option<Arc<dyn MessageHandler>>,
     permit: HandshakePermit,
     mut phase: watch::Receiver<ShutdownPhase>,
 ) {
-    let handler = match shared.handler_factory.get() {
-        None => None,
-        Some(create) => match create(accepted.address()) {
-            Some(handler) => Some(handler),
-            None => return,
-        },
-    };
     // Boxed: it needs many times the memory of the connection, for a short time.
-    let handshake = Box::pin(accepted.handshake());
+    let handshake = Box::pin(accepted.handshake(None));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         () = reached(&mut phase, ShutdownPhase::Draining) => return,
@@ -342,22 +413,69 @@ async fn serve(
         Ok(stream) => stream,
         Err(error) => return report(&shared.endpoint, "handshake", &error),
     };
-    let receiver = shared.receivers.first();
-    let parts = ConnectionParts {
-        servants: receiver
-            .map(|it| Arc::clone(&it.servants))
-            .unwrap_or_default(),
-        listeners: Arc::clone(&shared.listeners),
-        handler,
-        ..ConnectionParts::stream(
-            shared.communicator.settings(),
-            stream.peer.clone(),
-            shared.endpoint.compression(),
-            Extra::new(),
-        )
-    };
-    let connection = Connection::new(shared.communicator.settings(), parts);
+    let connection = shared.connection(&stream, handler);
     run_stream(&connection, stream, Status::Closed, phase).await;
+}
+
+/// Tells the peer why its connection is refused, in a task: over WebSocket by the
+/// answer to the handshake, and otherwise by the RETURN of its first call.
+fn refuse(shared: &Arc<AdapterInner>, accepted: Accepted, text: &'static str) {
+    let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() else {
+        // Many are refused at once: this one is closed without a word.
+        return;
+    };
+    let (shared, phase) = (Arc::clone(shared), shared.phase.subscribe());
+    tokio::spawn(async move {
+        let refusing = async {
+            let Ok(stream) = Box::pin(accepted.handshake(Some(text))).await else {
+                return;
+            };
+            let peer = Arc::new(RefusedPeer {
+                text,
+                was_told: Notify::new(),
+            });
+            let parts = ConnectionParts {
+                handler: Some(Arc::clone(&peer) as Arc<dyn MessageHandler>),
+                ..shared.parts(&stream)
+            };
+            let connection = Connection::new(shared.communicator.settings(), parts);
+            let running = run_stream(&connection, stream, Status::Closed, phase);
+            let ending = async {
+                if timeout(FIRST_CALL_TIME, peer.was_told.notified())
+                    .await
+                    .is_err()
+                {
+                    connection.say_goodbye(text);
+                }
+                connection.close();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = running => {}
+                () = ending => {}
+            }
+        };
+        let _ = timeout(REFUSAL_TIME, refusing).await;
+        drop(permit);
+    });
+}
+
+/// Answers the calls of a peer whose connection is refused.
+struct RefusedPeer {
+    text: &'static str,
+    was_told: Notify,
+}
+
+impl Undelivered for RefusedPeer {}
+
+impl MessageHandler for RefusedPeer {
+    fn handle(&self, message: &mut InboundMessage<'_>) -> Disposition {
+        if message.message().header.calltype.is_call() {
+            message.refuse(ErrorCode::ConnectReject, self.text);
+            self.was_told.notify_one();
+        }
+        Disposition::Handled
+    }
 }
 
 fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
@@ -389,14 +507,13 @@ struct HandshakePermit {
 }
 
 impl Handshakes {
-    fn is_empty(&self) -> bool {
-        self.0.lock().ends.is_empty()
-    }
-
-    fn end_oldest(&self) {
-        if let Some((_, end)) = self.0.lock().ends.pop_first() {
+    /// Ends the oldest handshake. Returns whether there was one.
+    fn end_oldest(&self) -> bool {
+        let oldest = self.0.lock().ends.pop_first();
+        if let Some((_, end)) = &oldest {
             end.notify_one();
         }
+        oldest.is_some()
     }
 }
 

@@ -150,10 +150,12 @@ properties! {
     /// the gateway's name. If not set, no events are sent.
     user_events: Option<EventTarget> = None;
     /// The maximum number of client connections. A further one closes the oldest
-    /// that has sent no message yet; if there is none, it is closed at once.
+    /// that has sent no message yet. If there is none, it is refused: the first
+    /// call of its client fails with CONNECT_REJECT, and a WebSocket handshake is
+    /// answered with status 503.
     max_connections: usize = 16_384;
     /// The maximum number of connections from one IP address. Further ones are
-    /// closed at once.
+    /// refused.
     max_connections_per_address: Option<usize> = None;
     /// The maximum number of frames that a connection may send per second. The
     /// gateway reads a connection that sends more at this rate.

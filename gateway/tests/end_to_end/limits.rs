@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use tce_runtime::{ErrorCode, config::Options};
+
 use crate::common::{
-    client::{echo, works},
+    client::{Client, echo, works},
     house::House,
-    plan::{Front, Plan},
+    plan::{FRONTS, Front, Plan},
     raw::{Raw, string},
+    scene::Scene,
     watching::{eventually, within},
 };
 
@@ -18,8 +21,7 @@ async fn is_let_in(house: &House) {
     within(async {
         loop {
             let mut client = house.raw().await;
-            client.send(&echo(1, "hello").frame()).await;
-            if client.next().await.is_some() {
+            if client.call(&echo(1, "hello")).await.errcode == 0 {
                 return;
             }
         }
@@ -27,34 +29,41 @@ async fn is_let_in(house: &House) {
     .await;
 }
 
-#[tokio::test]
-async fn an_address_has_so_many_connections() {
-    let house = House::start(Plan::direct().property("max_connections_per_address", "2")).await;
-    let (mut first, mut second) = (house.raw().await, house.raw().await);
-    works(&mut first).await;
-    works(&mut second).await;
-    for front in [Front::Socket, Front::WebSocket] {
-        let mut third = Raw::connect(house.address(front)).await;
-        third.closed().await;
-    }
-    drop(first);
-    is_let_in(&house).await;
-    works(&mut second).await;
-    drop(second);
-    house.end().await;
+/// Connects over the limit, and asserts that it is refused within about a second
+/// with this reason: over a WebSocket at the handshake, and otherwise by the RETURN
+/// of the first call.
+async fn is_refused(house: &House, front: Front, reason: &str) {
+    let (address, began) = (house.address(front).to_string(), Instant::now());
+    let connected = Client::connect(&address, house.folder(), Options::default()).await;
+    let error = match connected {
+        Ok(client) => within(client.server.echo("over")).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}");
+    assert!(error.to_string().contains(reason), "{error}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
-/// On every transport, once each connection within the limit has sent a message.
-#[tokio::test]
-async fn connections_over_the_limit_are_closed_at_once() {
-    let house = House::start(Plan::direct().property("max_connections", "2")).await;
+async fn connections_over_the_limit_are_refused(property: &'static str, reason: &str) {
+    let house = House::start(Plan::direct().property(property, "2")).await;
     let (mut first, mut second) = (house.raw().await, house.raw().await);
     works(&mut first).await;
     works(&mut second).await;
-    for front in [Front::Socket, Front::WebSocket, Front::Ssl, Front::Wss] {
-        let mut third = Raw::connect(house.address(front)).await;
-        third.closed().await;
+    for front in FRONTS {
+        is_refused(&house, front, reason).await;
     }
+    // One that says nothing is told as well.
+    let (began, mut silent) = (Instant::now(), house.raw().await);
+    let told = silent.message().await;
+    assert_eq!(
+        (told.calltype, told.errcode),
+        (0x02, ErrorCode::ConnectReject.to_wire())
+    );
+    assert!(told.extra("__error__").unwrap().contains(reason));
+    silent.closed().await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
     works(&mut second).await;
     assert_eq!(house.gateway().connections(), 2);
     drop(first);
@@ -62,6 +71,34 @@ async fn connections_over_the_limit_are_closed_at_once() {
     works(&mut second).await;
     drop(second);
     house.end().await;
+}
+
+/// Each connection within the limit has sent a message.
+#[tokio::test]
+async fn connections_over_the_limit_of_the_gateway_are_refused() {
+    let reason = "the gateway has as many connections as it may have";
+    connections_over_the_limit_are_refused("max_connections", reason).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_of_an_address_are_refused() {
+    let reason = "the gateway has as many connections of your address as it may have";
+    connections_over_the_limit_are_refused("max_connections_per_address", reason).await;
+}
+
+/// The first refusals are logged, and not every one.
+#[tokio::test]
+async fn a_flood_of_refused_connections_does_not_flood_the_log() {
+    let scene = Scene::start(Plan::direct().property("max_connections", "1"), &["gw0"]).await;
+    let client = scene.client(0).await;
+    let address = scene.gateway.addresses()[0].clone();
+    for _ in 0..1000 {
+        drop(Raw::connect(&address).await);
+    }
+    scene.gateway.logs("max_connections").await;
+    client.works().await;
+    let lines = scene.gateway.count("refused a connection");
+    assert!((1..500).contains(&lines), "{lines} lines");
 }
 
 /// A burst of one second's frames is read at once, later frames at the limited

@@ -44,8 +44,9 @@ pub struct ConnectionLimits {
     /// The most calls of this program that are in flight at once on the
     /// connection. Beyond it callers wait. Default: 65,536.
     pub calls_in_flight: usize,
-    /// The most connections that an adapter has at once. Further ones wait in
-    /// the operating system's listen queue. Default: 16,384.
+    /// The most connections that an adapter has at once. Further ones are
+    /// refused: the first call of the peer fails with CONNECT_REJECT, and a
+    /// WebSocket handshake is answered with status 503. Default: 16,384.
     pub connections: usize,
 }
 

@@ -285,15 +285,19 @@ impl Accepted {
         self.address
     }
 
-    pub(crate) async fn handshake(self) -> io::Result<ByteStream> {
+    /// Performs the handshakes. `refusal` is the reason for which the connection is
+    /// refused: the answer to a WebSocket handshake, which then fails.
+    pub(crate) async fn handshake(self, refusal: Option<&'static str>) -> io::Result<ByteStream> {
         let limit = self.options.limits.connect_time;
-        timeout(limit, self.shake_hands()).await.map_err(|_| {
+        let shaking = self.shake_hands(refusal);
+        timeout(limit, shaking).await.map_err(|_| {
             let text = format!("the handshake was incomplete after {limit:?}");
             io::Error::new(io::ErrorKind::TimedOut, text)
         })?
     }
 
-    async fn shake_hands(self) -> io::Result<ByteStream> {
+    #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
+    async fn shake_hands(self, refusal: Option<&'static str>) -> io::Result<ByteStream> {
         let AcceptOptions {
             tls,
             protocol,
@@ -305,14 +309,16 @@ impl Accepted {
             return match protocol {
                 Protocol::Plain => Ok(plain(self.socket, peer)),
                 #[cfg(feature = "websocket")]
-                Protocol::WebSocket(policy) => websocket::accept(self.socket, peer, &policy).await,
+                Protocol::WebSocket(policy) => {
+                    websocket::accept(self.socket, peer, &policy, refusal).await
+                }
             };
         };
         let socket = Paced::new(TlsAcceptor::from(tls).accept(self.socket)).await?;
         match protocol {
             Protocol::Plain => Ok(split(socket, peer)),
             #[cfg(feature = "websocket")]
-            Protocol::WebSocket(policy) => websocket::accept(socket, peer, &policy).await,
+            Protocol::WebSocket(policy) => websocket::accept(socket, peer, &policy, refusal).await,
         }
     }
 }

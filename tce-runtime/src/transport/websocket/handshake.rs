@@ -152,14 +152,23 @@ impl UpgradePolicy {
         self.connection.frame_time
     }
 
-    /// Answers a client's request; returns the bytes that followed it.
-    pub(super) async fn shake_hands<S>(&self, socket: &mut S) -> io::Result<Vec<u8>>
+    /// Answers a client's request; returns the bytes that followed it. With a
+    /// `refusal` every client is refused for that reason.
+    pub(super) async fn shake_hands<S>(
+        &self,
+        socket: &mut S,
+        refusal: Option<&str>,
+    ) -> io::Result<Vec<u8>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let answer = match read_request(socket).await? {
-            Ok((request, rest)) => self.admit(&request).map(|response| (response, rest)),
-            Err(refusal) => Err(refusal),
+        let answer = match (read_request(socket).await?, refusal) {
+            (Ok(_), Some(text)) => Err(UpgradeRefusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{text}\n"),
+            )),
+            (Ok((request, rest)), None) => self.admit(&request).map(|response| (response, rest)),
+            (Err(refusal), _) => Err(refusal),
         };
         match answer {
             Ok((response, rest)) => {

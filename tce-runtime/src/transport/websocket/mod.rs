@@ -18,7 +18,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error,
         error::ProtocolError,
-        http::Response,
+        http::{Response, StatusCode},
         protocol::{Role, WebSocketConfig},
     },
 };
@@ -86,16 +86,18 @@ fn request_url(endpoint: &Endpoint) -> String {
     url.to_string()
 }
 
-/// Performs the opening handshake as a server over an accepted socket.
+/// Performs the opening handshake as a server over an accepted socket. With a
+/// `refusal` the client is refused for that reason.
 pub(super) async fn accept<S>(
     mut socket: S,
     peer: SocketAddr,
     policy: &UpgradePolicy,
+    refusal: Option<&str>,
 ) -> io::Result<ByteStream>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let rest = policy.shake_hands(&mut socket).await?;
+    let rest = policy.shake_hands(&mut socket, refusal).await?;
     let config = config(policy.limits());
     let socket = Watched::new(socket);
     let socket =
@@ -106,6 +108,14 @@ where
 /// Why the server refused the handshake, and what to check.
 fn refused(error: Error) -> RpcError {
     let text = match &error {
+        Error::Http(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            let text = format!(
+                "the server answered HTTP {}{}",
+                response.status(),
+                first_line(response)
+            );
+            return RpcError::new(ErrorCode::ConnectReject, text).caused_by(error);
+        }
         Error::Http(response) => format!(
             "the server answered HTTP {}{}: check the path, and that a TCE server listens there",
             response.status(),
