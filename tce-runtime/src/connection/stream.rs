@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -43,6 +43,16 @@ use crate::{
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How long the closing handshake with a peer may take.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
+/// The intervals of [`DRAIN_EVERY`] without new bytes after which a stream has
+/// delivered what the peer had sent.
+const QUIET_CHECKS: u32 = 2;
+/// How long a shutdown serves a peer that goes on calling.
+const CATCH_UP_TIME: Duration = Duration::from_secs(1);
+/// Fewer bytes at a time than this are calls that have just been made.
+const BULK_SIZE: u64 = 32 << 10;
+/// The bytes that a shutdown serves at most: more than the system's buffers of a
+/// socket have.
+const MAX_CATCH_UP: u64 = 16 << 20;
 /// How often a reader that pauses checks whether it has to read RETURNs.
 const PAUSE_CHECK: Duration = Duration::from_millis(5);
 /// How long a program that has connected may take to add its servants and make its
@@ -196,13 +206,14 @@ async fn run(
     };
     buffer.attach(sink);
     inner.set_status(Status::Up);
-    let mut reader = StreamReader::new(connection, buffer);
+    let progress = ReadProgress::default();
+    let mut reader = StreamReader::new(connection, buffer, &progress);
     // Most wakes are for bytes, and there are many of them. `FuturesUnordered`
     // polls each of these three only after a wake of its own.
     let rare: [Pin<Box<dyn Future<Output = CloseReason> + Send + '_>>; 3] = [
         Box::pin(watch_deadlines(inner, buffer)),
         Box::pin(closed(buffer, &mut status)),
-        Box::pin(drained(inner, buffer, &mut phase)),
+        Box::pin(drained(inner, buffer, &progress, &mut phase)),
     ];
     let mut rare = FuturesUnordered::from_iter(rare);
     let ping_interval = connection.options().connection.ping_interval;
@@ -297,9 +308,11 @@ async fn closed(buffer: &WriteBuffer, status: &mut watch::Receiver<Status>) -> C
 async fn drained(
     inner: &Inner,
     buffer: &WriteBuffer,
+    progress: &ReadProgress,
     phase: &mut watch::Receiver<ShutdownPhase>,
 ) -> CloseReason {
     reached(phase, ShutdownPhase::Draining).await;
+    caught_up(progress, phase).await;
     inner.is_draining.store(true, Ordering::Relaxed);
     while *phase.borrow() == ShutdownPhase::Draining {
         let handler = inner.handler.as_ref();
@@ -314,6 +327,52 @@ async fn drained(
         sleep(DRAIN_EVERY).await;
     }
     CloseReason::ByUs
+}
+
+/// How far the reader of a stream is.
+#[derive(Default)]
+struct ReadProgress {
+    /// The bytes that were read.
+    bytes: AtomicU64,
+    /// Whether CALLs that were read wait to be served.
+    has_backlog: AtomicBool,
+}
+
+impl ReadProgress {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.has_backlog.load(Ordering::Relaxed)
+    }
+
+    fn set_backlog(&self, has_backlog: bool) {
+        self.has_backlog.store(has_backlog, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the CALLs are served that the system had received when the shutdown
+/// began: until nothing more arrives for a moment and nothing waits, or until more
+/// than a socket's buffers has arrived.
+async fn caught_up(progress: &ReadProgress, phase: &watch::Receiver<ShutdownPhase>) {
+    let (began, first) = (Instant::now(), progress.bytes());
+    let (mut before, mut quiet) = (first, 0);
+    while *phase.borrow() == ShutdownPhase::Draining && quiet < QUIET_CHECKS {
+        sleep(DRAIN_EVERY).await;
+        let bytes = progress.bytes();
+        let arrived = bytes - before;
+        before = bytes;
+        let is_late = began.elapsed() > CATCH_UP_TIME;
+        quiet = match arrived {
+            _ if bytes - first > MAX_CATCH_UP => return,
+            _ if progress.has_backlog() => 0,
+            0 => quiet + 1,
+            // New calls: what had arrived before is read by large reads.
+            1..BULK_SIZE if is_late => return,
+            _ => 0,
+        };
+    }
 }
 
 /// Fails calls at their deadlines, and the connection when its peer stalls, with
@@ -351,10 +410,15 @@ struct StreamReader<'a> {
     before_login: Option<usize>,
     /// When a compressed frame may be inflated.
     inflated_at: Option<Instant>,
+    progress: &'a ReadProgress,
 }
 
 impl<'a> StreamReader<'a> {
-    fn new(connection: &'a Connection, buffer: &'a WriteBuffer) -> Self {
+    fn new(
+        connection: &'a Connection,
+        buffer: &'a WriteBuffer,
+        progress: &'a ReadProgress,
+    ) -> Self {
         let options = connection.options();
         let handler = connection.inner.handler.as_ref();
         let before_login = handler.and_then(|handler| handler.max_frame_before_login());
@@ -379,6 +443,7 @@ impl<'a> StreamReader<'a> {
             charge: memory.charge(),
             before_login,
             inflated_at: None,
+            progress,
         }
     }
 
@@ -412,9 +477,12 @@ impl<'a> StreamReader<'a> {
             }
             // The time during which reading pauses does not count.
             let paused_at = slow_frame.map(|_| Instant::now());
+            self.progress.set_backlog(true);
             if let Err(reason) = self.catch_up().await {
                 return reason;
             }
+            self.progress
+                .set_backlog(!self.deferred.calls.is_empty() || !self.unhandled.is_empty());
             if let (Some((_, at)), Some(paused_at)) = (&mut slow_frame, paused_at) {
                 *at += paused_at.elapsed();
             }
@@ -441,6 +509,7 @@ impl<'a> StreamReader<'a> {
         let mut chunk = ReadBuf::new(&mut buffer[..limit]);
         let read = Pin::new(&mut *source).poll_read(cx, &mut chunk);
         let size = chunk.filled().len();
+        self.progress.bytes.fetch_add(size as u64, Ordering::Relaxed);
         let handled = match &read {
             Poll::Ready(Ok(())) if size == 0 => Err(CloseReason::ByPeer),
             Poll::Ready(Ok(())) => self.receive(chunk.filled()),
@@ -717,8 +786,12 @@ impl Connection {
         let mut replies = Vec::new();
         let handler = self.inner.handler.as_ref();
         let mut batch = handler.map(|_| WriteBatch::read_at(read_at));
-        self.inbound()
-            .handle(payload, None, &mut replies, batch.as_mut());
+        // It arrived before a shutdown.
+        let inbound = Inbound {
+            is_draining: false,
+            ..self.inbound()
+        };
+        inbound.handle(payload, None, &mut replies, batch.as_mut());
         drop(batch);
         self.inner.channel.send_returns(&mut replies, None);
     }

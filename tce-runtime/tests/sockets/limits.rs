@@ -7,7 +7,7 @@ use tce_runtime::{
 };
 
 use crate::common::{
-    probe::{BLOB, GROW, SLOW_NOTE, serve, works},
+    probe::{BLOB, ECHO, GROW, SLOW_NOTE, serve, works},
     raw::{Message, Raw, int},
     watching::{eventually, soon, within},
 };
@@ -84,9 +84,9 @@ async fn calls_past_served_calls_wait_and_are_all_answered() {
     assert!(most > 1 && most <= limit, "{most} ran at once");
 }
 
-/// A connection past the limit is accepted once another one has ended.
+/// The peer of a connection past the limit is told so.
 #[tokio::test]
-async fn connections_past_the_limit_wait() {
+async fn connections_past_the_limit_are_refused() {
     let options = Options {
         connection: ConnectionLimits {
             connections: 2,
@@ -101,13 +101,16 @@ async fn connections_past_the_limit_wait() {
     works(&second).await;
     assert_eq!(server.adapter.connections(), 2);
     let third = server.proxy().await;
-    let waiting = tokio::spawn(async move { works(&third).await });
+    let error = soon(third.call::<_, String>(&ECHO, ("x",)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ConnectReject, "{error}");
+    assert!(error.text().contains("as many connections"), "{error}");
     works(&first).await;
     assert_eq!(server.adapter.connections(), 2);
-    assert!(!waiting.is_finished());
     drop(second);
-    within(waiting).await.unwrap();
-    drop(first);
+    within(async { while third.call::<_, String>(&ECHO, ("x",)).await.is_err() {} }).await;
+    drop((first, third));
     eventually("all connections have ended", || {
         server.adapter.connections() == 0
     })

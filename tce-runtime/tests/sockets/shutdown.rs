@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tce_runtime::{Communicator, ErrorCode, config::Options};
+use tce_runtime::{
+    Communicator, ErrorCode,
+    config::{ConnectionLimits, Options},
+};
 
 use crate::common::{
-    probe::{ECHO, GATE, connect, serve, works},
-    raw::{Message, Raw, string},
+    probe::{ECHO, GATE, NOTE, connect, serve, works},
+    raw::{Message, Raw, int, string},
     watching::{PATIENCE, SOON, eventually, soon, within},
 };
 
@@ -53,6 +56,55 @@ async fn calls_past_the_shutdown_timeout_are_cut_off() {
         soon(call).await.unwrap_err().code(),
         ErrorCode::ConnectionLost
     );
+}
+
+/// What the system has received when the shutdown begins is served.
+#[tokio::test]
+async fn calls_that_have_arrived_are_served() {
+    const CALLS: i32 = 20_000;
+    let server = serve(Options::default()).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    let answer = raw.call(&Message::call(0, ECHO.opidx(), string("x"))).await;
+    assert_eq!(answer.errcode, 0);
+    let mut frames = Vec::new();
+    for number in 0..CALLS {
+        let call = Message {
+            calltype: 0x21,
+            ..Message::call(0, NOTE.opidx(), int(number))
+        };
+        frames.extend(call.frame());
+    }
+    raw.send(&frames).await;
+    assert!(within(server.communicator.shutdown(PATIENCE)).await);
+    let notes = server.probe.notes.lock().unwrap();
+    assert!(notes.iter().copied().eq(0..CALLS), "{} ran", notes.len());
+}
+
+/// As many calls as are served at once, and others that wait for them.
+#[tokio::test]
+async fn calls_that_wait_for_others_are_served() {
+    let options = Options {
+        connection: ConnectionLimits {
+            served_calls: 1,
+            ..ConnectionLimits::default()
+        },
+        ..Options::default()
+    };
+    let server = serve(options).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    let gate = Message::call(0, GATE.opidx(), Vec::new());
+    let note = Message::call(1, NOTE.opidx(), int(7));
+    raw.send(&[gate.frame(), note.frame()].concat()).await;
+    server.probe.gate_reached(1).await;
+    let communicator = server.communicator.clone();
+    let ending = tokio::spawn(async move { communicator.shutdown(PATIENCE).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.probe.gate.add_permits(1);
+    for sequence in [0, 1] {
+        let answer = raw.message().await;
+        assert_eq!((answer.sequence, answer.errcode), (sequence, 0));
+    }
+    assert!(within(ending).await.unwrap());
 }
 
 #[tokio::test]

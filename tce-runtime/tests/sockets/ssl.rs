@@ -72,6 +72,54 @@ fn options(identity: Option<(PathBuf, PathBuf)>, authority: Option<&Path>) -> Op
     }
 }
 
+/// Connections that are open stay, and a broken file changes nothing.
+#[tokio::test]
+async fn a_renewed_certificate_is_used_for_new_connections() {
+    let authority = Authority::new();
+    let server = serve_as(&authority, "localhost", None).await;
+    let client = |authority: &Authority| {
+        let options = options(None, Some(&authority.path()));
+        Communicator::with_options(options)
+    };
+    let endpoint = server
+        .endpoint()
+        .to_string()
+        .replace("127.0.0.1", "localhost");
+    let before = Proxy::new(&client(&authority).connect(&endpoint).await.unwrap());
+    works(&before).await;
+    let other = Authority::new();
+    let (certificate, key) = other.sign("localhost");
+    let files = authority.folder.path();
+    std::fs::copy(certificate, files.join("localhost.pem")).unwrap();
+    let error = server.communicator.reload_tls().unwrap_err();
+    assert!(error.to_string().contains("does not belong"), "{error}");
+    assert!(client(&authority).connect(&endpoint).await.is_ok());
+    std::fs::copy(key, files.join("localhost.key")).unwrap();
+    server.communicator.reload_tls().unwrap();
+    assert!(client(&authority).connect(&endpoint).await.is_err());
+    let after = Proxy::new(&client(&other).connect(&endpoint).await.unwrap());
+    works(&after).await;
+    works(&before).await;
+}
+
+/// A client reads other authorities for its next connection.
+#[tokio::test]
+async fn renewed_authorities_are_used_for_new_connections() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = serve_as(&new, "localhost", None).await;
+    let endpoint = server
+        .endpoint()
+        .to_string()
+        .replace("127.0.0.1", "localhost");
+    let trusted = old.path();
+    let communicator = Communicator::with_options(options(None, Some(&trusted)));
+    assert!(communicator.connect(&endpoint).await.is_err());
+    std::fs::copy(new.path(), &trusted).unwrap();
+    communicator.reload_tls().unwrap();
+    let connection = communicator.connect(&endpoint).await.unwrap();
+    works(&Proxy::new(&connection)).await;
+}
+
 async fn serve_as(
     authority: &Authority,
     name: &str,
