@@ -73,8 +73,17 @@ pub(super) fn router(site: Site) -> Router {
 }
 
 async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    // RFC 9112, 3.2: a proxy before the gateway may read another one than the
+    // gateway does.
+    if second.is_some() || request.uri().authority().is_some() {
+        let text = "A request names its host once, in the header `Host`.\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
+    let host = first
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     if is_valid_host(host, &site.host) {
         return next.run(request).await;
     }

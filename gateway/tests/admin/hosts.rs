@@ -37,6 +37,18 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_hosts_is_refused() {
+    let server = serve(&Fake::default()).await;
+    for request in [
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        assert_eq!(send(server.address, request).await.status, 400, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn addresses_and_localhost_are_answered() {
     let server = serve(&Fake::default()).await;
     for host in [

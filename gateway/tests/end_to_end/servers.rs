@@ -10,10 +10,11 @@ use tce_tests::test::ServerServant;
 use tokio::sync::mpsc;
 
 use crate::common::{
-    client::Client,
+    client::{Client, works},
     house::{House, Server},
     plan::{Front, Plan},
     process::{ServerProcess, say_ready},
+    raw::{Message, string},
     seed::Seed,
     watching::{soon, within},
 };
@@ -144,6 +145,36 @@ async fn calls_of_a_server_that_is_killed_fail_at_once() {
     .await;
     drop((there, here, process));
     house.end().await;
+}
+
+/// What the system has received when the shutdown begins is forwarded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_have_arrived_at_a_shutdown_are_forwarded() {
+    const CALLS: usize = 20_000;
+    const HEARTBEAT: u16 = 2;
+    for plan in [Plan::direct(), Plan::memory()] {
+        let house = House::start(plan).await;
+        let mut client = house.raw().await;
+        works(&mut client).await;
+        let frames = (0..CALLS).map(|number| {
+            let call = Message {
+                calltype: 0x21,
+                ..Message::call(0, HEARTBEAT, string(&number.to_string()))
+            };
+            call.frame()
+        });
+        client.send(&frames.collect::<Vec<_>>().concat()).await;
+        let (gateway, server) = (house.gateway(), house.server());
+        let receive = async {
+            for _ in 0..CALLS {
+                server.next_heard().await;
+            }
+        };
+        let (ended, ()) = tokio::join!(gateway.shutdown(), receive);
+        assert!(ended);
+        drop(client);
+        house.end().await;
+    }
 }
 
 #[tokio::test]
