@@ -162,9 +162,7 @@ impl HostPort {
         let host = host.to_owned();
         Some(Self { host, port })
     }
-}
 
-impl HostPort {
     /// Whether only one of two sockets can listen on these: the port is the
     /// same, and one host includes the other. Host names are not resolved, other
     /// than localhost.

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, Weak},
@@ -13,7 +14,7 @@ use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tce_runtime::{
     Adapter, BusyPoll, Communicator, MemoryBroker, RpcError,
-    config::{Endpoint as EndpointAddress, LoadedTls, TlsError},
+    config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
     forwarding::MessageHandler,
     termination_signal,
 };
@@ -35,8 +36,8 @@ use crate::{
     upstream::{DirectOptions, DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
 };
 
-/// Time for what is sent to brokers and servers at the end of a shutdown, when
-/// all client connections are closed.
+/// The least time for what is sent to brokers and servers at the end of a shutdown,
+/// when all client connections are closed.
 const UPSTREAM_SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
 /// How long a reload waits for servers that replace others, which still serve.
@@ -146,7 +147,9 @@ impl RunningGateway {
         self.context.routes.store(Arc::new(routes));
         // Reading starts after the routes of what arrives are in force.
         self.read(&queues).await?;
-        self.queues.lock().push(queues);
+        if !queues.is_empty() {
+            self.queues.lock().push(queues);
+        }
         Ok(())
     }
 
@@ -272,14 +275,26 @@ impl RunningGateway {
         old: &ActiveRoutes,
     ) -> Result<Vec<(String, LoadedTls)>, GatewayError> {
         let mut loaded = Vec::new();
+        let files = |endpoint: &'_ ServiceEndpoint| {
+            let (_, tls) = endpoint.kind.sockets()?;
+            tls.cloned()
+        };
+        for queues in self.queues.lock().iter() {
+            // The authorities of the system, which sign certificates of brokers.
+            let communicator = queues.communicator();
+            if communicator.uses_tls() {
+                let authorities = communicator.load_tls(&TlsConfig::default());
+                let authorities = authorities.map_err(|source| GatewayError::Tls {
+                    endpoint: queues.names(),
+                    source,
+                })?;
+                loaded.push((queues.names(), authorities));
+            }
+        }
         let mut add = |endpoint: &ServiceEndpoint, tls: Result<Option<LoadedTls>, TlsError>| {
             let tls = tls.map_err(|source| tls_error(endpoint, source))?;
             loaded.extend(tls.map(|tls| (endpoint.name.clone(), tls)));
             Ok::<_, GatewayError>(())
-        };
-        let files = |endpoint: &'_ ServiceEndpoint| {
-            let (_, tls) = endpoint.kind.sockets()?;
-            tls.cloned()
         };
         for (id, listener) in server.listen.iter().zip(self.listeners.iter()) {
             let endpoint = services.endpoint(*id);
@@ -351,7 +366,7 @@ impl RunningGateway {
         for upstream in routes.upstreams.iter() {
             upstream.stop_connecting();
         }
-        let time = self.context.properties.shutdown_time;
+        let (began, time) = (Instant::now(), self.context.properties.shutdown_time);
         let clients = self
             .listeners
             .iter()
@@ -359,7 +374,9 @@ impl RunningGateway {
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
         let communicators = self.upstream_communicators();
         let upstreams = communicators.iter();
-        join_all(upstreams.map(|communicator| communicator.shutdown(UPSTREAM_SHUTDOWN_TIME))).await;
+        let left = time.saturating_sub(began.elapsed());
+        let left = left.max(UPSTREAM_SHUTDOWN_TIME);
+        join_all(upstreams.map(|communicator| communicator.shutdown(left))).await;
         self.context.phase.send_replace(GatewayPhase::Ended);
         // The handlers of the upstreams hold the context, which holds the
         // upstreams: empty routes break the cycle.
@@ -499,8 +516,9 @@ pub(super) enum AuthenticatorOrigin {
 /// How often a watched file is checked.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
-/// Identifies a version of a file: time of modification, and size.
-type FileVersion = Option<(SystemTime, u64)>;
+/// Identifies a version of a file: its place on the disk, which differs if a link
+/// leads to another file or a file was renamed; its time of modification; its size.
+type FileVersion = Option<(u64, u64, SystemTime, u64)>;
 
 fn versions(files: &[PathBuf]) -> Vec<FileVersion> {
     files.iter().map(|file| file_version(file)).collect()
@@ -508,7 +526,7 @@ fn versions(files: &[PathBuf]) -> Vec<FileVersion> {
 
 fn file_version(file: &Path) -> FileVersion {
     let data = std::fs::metadata(file).ok()?;
-    Some((data.modified().ok()?, data.len()))
+    Some((data.dev(), data.ino(), data.modified().ok()?, data.len()))
 }
 
 /// Waits until the files have changed and then stayed the same for a period: before

@@ -94,6 +94,17 @@ impl QueueUpstreams {
         })
     }
 
+    /// Whether no queue was opened: all were open already.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// The names of the queues, for messages.
+    pub(crate) fn names(&self) -> String {
+        let names = self.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     pub(crate) fn communicator(&self) -> &Communicator {
         &self.communicator
     }

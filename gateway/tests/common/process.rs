@@ -70,6 +70,15 @@ impl GatewayProcess {
             .await;
     }
 
+    /// The field of the line that it has logged with this message.
+    pub(crate) fn value(&self, message: &str, field: &str) -> String {
+        let lines = self.lines.borrow();
+        let mut lines = lines.iter();
+        let line = lines.find(|line| line["message"] == message);
+        let value = line.and_then(|line| line[field].as_str());
+        value.expect("it was logged").to_owned()
+    }
+
     /// How many lines it has logged with this message.
     pub(crate) fn count(&self, message: &str) -> usize {
         let lines = self.lines.borrow();

@@ -1,6 +1,6 @@
 //! Certificates, keys and secrets that are renewed while the gateway runs.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::SystemTime};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::Signal;
@@ -157,6 +157,55 @@ async fn a_watched_certificate_is_reloaded_when_it_changes() {
     let scene = Scene::start(Plan::direct(), &["gw0", "--set", "watch=true"]).await;
     renew(scene.folder.path());
     scene.gateway.logs("certificates of gw0_ssl").await;
+}
+
+/// Kubernetes replaces the files of a secret by a link to another folder. Here all
+/// files have the same size and time, too.
+#[tokio::test]
+async fn a_watched_link_to_another_certificate_is_reloaded() {
+    let folders = tempfile::tempdir().unwrap();
+    let link = folders.path().join("data");
+    for version in ["1", "2"] {
+        let folder = folders.path().join(version);
+        fs::create_dir(&folder).unwrap();
+        renew(&folder);
+        for file in ["server.pem", "server.key"] {
+            // PEM ignores what follows.
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            fs::write(folder.join(file), format!("{text:\n<1000}")).unwrap();
+            let file = fs::File::options()
+                .write(true)
+                .open(folder.join(file))
+                .unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink("1", &link).unwrap();
+    let edit = |text: String| {
+        let certificates = link.join("server.");
+        let line = |line: &str| match line.split_once("certfile=\"") {
+            Some((before, _)) => format!(
+                r#"{before}certfile="{0}pem" keyfile="{0}key"/>"#,
+                certificates.display()
+            ),
+            None => line.to_owned(),
+        };
+        text.lines().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let arguments = ["gw0", "--set", "watch=true"];
+    let scene = Scene::start_with(Plan::direct(), &arguments, edit).await;
+    let address = scene.gateway.addresses()[2].to_string();
+    let connects_with = async |version: &str| {
+        let trusted = folders.path().join(version);
+        let client = Client::connect(&address, &trusted, Options::default()).await;
+        client.is_ok()
+    };
+    assert!(connects_with("1").await);
+    std::os::unix::fs::symlink("2", folders.path().join("new")).unwrap();
+    fs::rename(folders.path().join("new"), &link).unwrap();
+    scene.gateway.logs("certificates of gw0_ssl").await;
+    assert!(connects_with("2").await);
+    assert!(!connects_with("1").await);
 }
 
 fn jwt(secret: &str) -> String {

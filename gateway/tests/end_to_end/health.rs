@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tce_gateway::admin::UpstreamState;
 use tce_runtime::ErrorCode;
+use tce_test_faults::{Direction, FaultProxy};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,6 +15,7 @@ use crate::common::{
     house::{House, Server},
     plan::{Front, Plan},
     raw::{Message, RawServer, string},
+    scene::Scene,
     watching::{eventually, within},
 };
 
@@ -117,6 +119,123 @@ async fn a_server_that_becomes_silent_loses_its_clients_until_it_answers() {
     assert_eq!(names, ["far", "far", "near", "near"]);
     drop(clients);
     house.end().await;
+}
+
+/// A gateway, a server near, and a server far behind a proxy with faults.
+async fn through_proxy() -> (House, Server, FaultProxy) {
+    let far = Server::start(&Plan::direct(), "far").await;
+    let proxy = FaultProxy::start(format!("127.0.0.1:{}", far.port()));
+    let house = beside(proxy.port()).await;
+    becomes(&house, proxy.port(), UpstreamState::Up).await;
+    // A server is judged by pings once it has answered the first one.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    (house, far, proxy)
+}
+
+/// Asserts that a fault takes the clients away from the server far, and that they get
+/// it back.
+async fn clients_leave_and_return(fault: impl Fn(&FaultProxy), repair: impl Fn(&FaultProxy)) {
+    let (house, far, proxy) = through_proxy().await;
+    let clients = clients(&house).await;
+    fault(&proxy);
+    becomes(&house, proxy.port(), UpstreamState::Unhealthy).await;
+    all_are_answered(&clients).await;
+    repair(&proxy);
+    becomes(&house, proxy.port(), UpstreamState::Up).await;
+    let mut names = Vec::new();
+    for client in &clients {
+        names.push(within(client.server.datetime()).await.unwrap());
+    }
+    assert!(names.contains(&"far".to_owned()), "{names:?}");
+    drop(clients);
+    house.end().await;
+    drop(far);
+}
+
+/// Packets are dropped: a black hole.
+#[tokio::test]
+async fn a_server_that_gets_nothing_loses_its_clients() {
+    let fault = |proxy: &FaultProxy| proxy.freeze(Direction::ToServer);
+    clients_leave_and_return(fault, FaultProxy::thaw).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_answers_are_lost_loses_its_clients() {
+    let fault = |proxy: &FaultProxy| proxy.freeze(Direction::ToClient);
+    clients_leave_and_return(fault, FaultProxy::thaw).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_slow_loses_its_clients() {
+    let fault = |proxy: &FaultProxy| proxy.set_delay(Duration::from_secs(2));
+    let repair = |proxy: &FaultProxy| proxy.set_delay(Duration::ZERO);
+    clients_leave_and_return(fault, repair).await;
+}
+
+/// Connections that are lost again and again.
+#[tokio::test]
+async fn a_server_that_flaps_loses_its_clients() {
+    let (house, far, proxy) = through_proxy().await;
+    let clients = clients(&house).await;
+    proxy.cut();
+    becomes(&house, proxy.port(), UpstreamState::Unhealthy).await;
+    for _ in 0..5 {
+        all_are_answered(&clients).await;
+        proxy.cut();
+    }
+    all_are_answered(&clients).await;
+    drop(clients);
+    house.end().await;
+    drop(far);
+}
+
+/// The metrics name the host and the reason.
+#[tokio::test]
+async fn the_metrics_show_which_server_does_not_answer() {
+    let far = Server::start(&Plan::direct(), "far").await;
+    let proxy = FaultProxy::start(format!("127.0.0.1:{}", far.port()));
+    let host = format!("host=\"tcp://127.0.0.1:{}\"", proxy.port());
+    let edit = |text: String| {
+        text.replace(
+            "host=\"127.0.0.1:",
+            &format!("host=\"127.0.0.1:{},127.0.0.1:", proxy.port()),
+        )
+    };
+    let arguments = [
+        "gw0",
+        "--set",
+        "admin=0",
+        "--set",
+        "upstream_ping_interval=0.3",
+    ];
+    let scene = Scene::start_with(Plan::direct(), &arguments, edit).await;
+    let admin = scene.gateway.value("serving the admin page", "address");
+    let lines = async |text: &str| {
+        let mut socket = TcpStream::connect(&admin).await.unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        let lines = answer
+            .lines()
+            .filter(|line| line.contains(text) && line.contains(&host));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let show = async |text: &str, value: &str| {
+        within(async {
+            while !lines(text).await.iter().any(|line| line.ends_with(value)) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    show("backend_host_up", " 1").await;
+    // A server that has never answered is not judged by pings.
+    let _client = scene.client(0).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.freeze(Direction::ToServer);
+    show("backend_host_up", " 0").await;
+    show("reason=\"it does not answer pings\"", " 1").await;
 }
 
 /// A TCE server without the built-in interface: it is judged by its calls.

@@ -12,7 +12,10 @@ use tce_gateway::{
     auth::{Admission, Login, Refusal},
     idl::gateway::{IUserEventListener, IUserEventListenerServant},
 };
-use tce_runtime::{Adapter, Communicator, ConnectionEvent, Context, ErrorCode, Fault, TypedProxy};
+use tce_runtime::{
+    Adapter, Communicator, ConnectionEvent, Context, ErrorCode, Fault, IncomingCall, Servant,
+    TypedProxy,
+};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::common::{
@@ -304,11 +307,43 @@ impl IUserEventListener for Listener {
     }
 }
 
+/// The listener behind another interface, of which it has the first operations.
+struct Elsewhere(Arc<Listener>);
+
+impl Servant for Elsewhere {
+    fn interfaces(&self) -> &[u16] {
+        &[1]
+    }
+
+    fn dispatch(&self, call: IncomingCall<'_>) {
+        match call.opidx() {
+            0 => call.run(
+                &self.0,
+                |it, (user, gateway): (String, String), ctx| async move {
+                    let told = it.on_user_on_line(user, gateway, &ctx).await;
+                    (ctx, told)
+                },
+            ),
+            _ => call.run(
+                &self.0,
+                |it, (user, gateway): (String, String), ctx| async move {
+                    let told = it.on_user_off_line(user, gateway, &ctx).await;
+                    (ctx, told)
+                },
+            ),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_servant_hears_of_users_who_come_and_go() {
-    for plan in [Plan::memory(), Plan::rabbitmq()] {
+    for (plan, interface) in [
+        (Plan::memory(), ""),
+        (Plan::rabbitmq(), ""),
+        (Plan::memory(), "/test.ITerminalGatewayServer"),
+    ] {
         let events = plan.queue("events");
-        let plan = by_token(plan).property("user_events", &events);
+        let plan = by_token(plan).property("user_events", &format!("{events}{interface}"));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let house = House::start_with(plan, |gateway| {
             let seen = Arc::clone(&seen);
@@ -322,9 +357,12 @@ async fn a_servant_hears_of_users_who_come_and_go() {
         let (sender, mut heard) = mpsc::channel(16);
         let adapter = Adapter::listen(&communicator, &format!("mq:{events}")).await;
         let adapter = adapter.expect("the queue is there");
-        adapter
-            .add_servant(IUserEventListenerServant::new(Listener(sender)))
-            .start();
+        let listener = Listener(sender);
+        match interface {
+            "" => adapter.add_servant(IUserEventListenerServant::new(listener)),
+            _ => adapter.add_servant(Elsewhere(Arc::new(listener))),
+        };
+        adapter.start();
         let anna = house.user("anna").await;
         anna.works().await;
         assert_eq!(within(heard.recv()).await.unwrap(), "anna on at gw0");

@@ -153,7 +153,7 @@ async fn calls_that_have_arrived_at_a_shutdown_are_forwarded() {
     const CALLS: usize = 20_000;
     const HEARTBEAT: u16 = 2;
     for plan in [Plan::direct(), Plan::memory()] {
-        let house = House::start(plan).await;
+        let house = House::start(plan.property("shutdown_time", "20")).await;
         let mut client = house.raw().await;
         works(&mut client).await;
         let frames = (0..CALLS).map(|number| {
