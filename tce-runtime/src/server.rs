@@ -445,13 +445,13 @@ fn refuse(shared: &Arc<AdapterInner>, accepted: Accepted, text: &'static str) {
                     .await
                     .is_err()
                 {
-                    connection.say_goodbye(text);
+                    connection.say_goodbye(ErrorCode::ConnectFailed, text);
                 }
                 connection.close();
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                () = running => {}
+                _ = running => {}
                 () = ending => {}
             }
         };

@@ -113,7 +113,8 @@ impl Session {
     pub(super) fn expire_login(&self) {
         // No push arrives after the end of the login.
         self.log_out();
-        self.end("login_expired", "the login has expired: log in again");
+        let text = "the login has expired: log in again";
+        self.end("login_expired", ErrorCode::ConnectReject, text);
     }
 
     /// Binds the user to this session. Returns false if the user stays bound to
@@ -138,10 +139,8 @@ impl Session {
         match outcome {
             BindOutcome::Refused => return false,
             BindOutcome::Replaced(old) => {
-                old.end(
-                    "second_login",
-                    "the user has logged in on another connection",
-                );
+                let text = "the user has logged in on another connection";
+                old.end("second_login", ErrorCode::ConnectReject, text);
             }
             BindOutcome::New => self.context.events.user_on_line(user),
         }

@@ -253,14 +253,14 @@ impl Session {
     }
 
     /// Closes the connection, and tells the client why: `text` fails its calls in
-    /// flight.
-    fn end(&self, reason: &'static str, text: &str) {
+    /// flight. After CONNECT_REJECT the client does not connect again by itself.
+    fn end(&self, reason: &'static str, code: ErrorCode, text: &str) {
         if self.is_closing.load(Ordering::Acquire) {
             return;
         }
         self.fail_calls(ErrorCode::ConnectReject, text, |_| true);
         if let Some(connection) = self.connection() {
-            connection.say_goodbye(text);
+            connection.say_goodbye(code, text);
         }
         self.close(reason);
     }
@@ -370,16 +370,15 @@ impl Session {
         };
         if is_awaited {
             if is_exceeded(last_read_at, properties.first_message_time) {
-                self.end(
-                    "first_message_time",
-                    "no message has logged this connection in",
-                );
+                let text = "no message has logged this connection in";
+                self.end("first_message_time", ErrorCode::ConnectFailed, text);
             }
         } else if is_exceeded(last_read_at, properties.idle_time) && self.has_nothing_in_flight() {
             let connection = self.connection();
             let heartbeat = connection.and_then(|it| it.heartbeat_received_at());
             if is_exceeded(heartbeat.unwrap_or(last_read_at), properties.idle_time) {
-                self.end("idle_time", "the connection was idle for too long");
+                let text = "the connection was idle for too long";
+                self.end("idle_time", ErrorCode::ConnectFailed, text);
             }
         }
         self.time_out_calls(now);

@@ -166,8 +166,15 @@ async fn calls_that_have_arrived_at_a_shutdown_are_forwarded() {
         client.send(&frames.collect::<Vec<_>>().concat()).await;
         let (gateway, server) = (house.gateway(), house.server());
         let receive = async {
-            for _ in 0..CALLS {
-                server.next_heard().await;
+            for number in 0..CALLS {
+                let heard = tokio::time::timeout(Duration::from_secs(5), server.next_heard()).await;
+                if heard.is_err() {
+                    panic!(
+                        "{number} {:?} {:?}",
+                        house.snapshot().drops,
+                        house.snapshot().totals
+                    );
+                }
             }
         };
         let (ended, ()) = tokio::join!(gateway.shutdown(), receive);

@@ -36,7 +36,9 @@ impl Communicator {
     /// A lost connection is reconnected after a pause of 50 ms to 5 s, growing
     /// and jittered, which is short again after a connection that has lasted 5 s. A
     /// call on a lost connection asks for an attempt at once, at most every 50 ms, and
-    /// fails if it is awaited and that attempt fails.
+    /// fails if it is awaited and that attempt fails. If the peer has
+    /// refused the connection, for example since its login has expired, only a call
+    /// connects again.
     ///
     /// # Errors
     /// CONNECT_UNREACHABLE or CONNECT_FAILED if the first attempt fails.
@@ -124,12 +126,19 @@ async fn supervise(
             failure: None,
         };
         let connected_at = Instant::now();
-        run_stream(&connection, stream, down, phase.clone()).await;
+        let was_refused = run_stream(&connection, stream, down, phase.clone()).await;
         if connected_at.elapsed() > BACKOFF_MAX {
             attempts.pauses = pauses();
         }
         stream = tokio::select! {
-            stream = reconnect(&connection, &endpoint, &mut attempts) => stream,
+            stream = async {
+                if was_refused {
+                    // A login that is refused again would be the result.
+                    inner.reconnect_now.notified().await;
+                    inner.reconnect_now.notify_one();
+                }
+                reconnect(&connection, &endpoint, &mut attempts).await
+            } => stream,
             () = ended(&connection, phase.clone()) => break,
         };
     }

@@ -33,14 +33,15 @@ use crate::{
 const GOODBYE_SEQUENCE: u32 = u32::MAX;
 
 impl Connection {
-    /// Tells the peer why this side will close the connection: by a RETURN with
-    /// CONNECT_REJECT that answers no call (`spec/wire.md`, section 4). Older
-    /// peers drop it, as any RETURN that comes too late.
+    /// Tells the peer why this side will close the connection: by a RETURN that
+    /// answers no call (`spec/wire.md`, section 4). After CONNECT_REJECT the peer
+    /// does not connect again by itself. Older peers drop the RETURN, as any that
+    /// comes too late.
     #[doc(hidden)]
-    pub fn say_goodbye(&self, text: &str) {
+    pub fn say_goodbye(&self, code: ErrorCode, text: &str) {
         let ping = PING.opidx();
         let header = Header::call(CallType::TWOWAY, GOODBYE_SEQUENCE, BUILTIN_INTERFACE, ping);
-        self.refuse(header, ErrorCode::ConnectReject, text);
+        self.refuse(header, code, text);
     }
 }
 
@@ -211,11 +212,11 @@ impl Inbound<'_> {
         let InboundSource::Stream(connection) = self.source else {
             return false;
         };
-        let is_goodbye = header.sequence == GOODBYE_SEQUENCE
-            && header.errcode == ErrorCode::ConnectReject.to_wire();
+        let code = ErrorCode::from_wire(header.errcode);
+        let is_goodbye = header.sequence == GOODBYE_SEQUENCE && header.errcode != 0;
         if is_goodbye {
             let text = extra.get(reserved::ERROR).unwrap_or_default();
-            *connection.inner.goodbye.lock() = Some(text.to_owned());
+            *connection.inner.goodbye.lock() = Some((code, text.to_owned()));
         }
         is_goodbye
     }

@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     /// New incoming calls are refused.
     pub(crate) is_draining: AtomicBool,
     /// Why the peer will close the stream, as it says.
-    pub(crate) goodbye: Mutex<Option<String>>,
+    pub(crate) goodbye: Mutex<Option<(ErrorCode, String)>>,
     /// The messages of the peer that made no sense.
     pub(crate) malformed: AtomicU32,
 }

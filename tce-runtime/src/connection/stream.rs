@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     busy_poll::bytes_received,
+    error::ErrorCode,
     in_flight::{InFlightCounter, after},
     log_limit::LogLimit,
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
@@ -84,7 +85,7 @@ thread_local! {
 enum CloseReason {
     ByPeer,
     /// The peer has said why.
-    Goodbye(String),
+    Goodbye(ErrorCode, String),
     ByUs,
     Io(io::Error),
     /// The peer's bytes are not frames.
@@ -106,7 +107,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByPeer => f.write_str("closed by the peer"),
-            Self::Goodbye(text) => write!(f, "closed by the peer: {text}"),
+            Self::Goodbye(_, text) => write!(f, "closed by the peer: {text}"),
             Self::ByUs => f.write_str("closed on this side"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Frame(error) => write!(f, "{error}"),
@@ -153,18 +154,20 @@ impl Drop for Teardown<'_> {
 /// Runs a connection over `stream` until it ends, and reports
 /// [`ConnectionEvent::Connected`] and [`ConnectionEvent::Disconnected`]. The
 /// status of the connection is `status_after` then. Does nothing for a
-/// connection over a queue.
+/// connection over a queue. Returns whether the peer has refused this side, so that
+/// it has no reason to connect again by itself.
 pub(crate) async fn run_stream(
     connection: &Connection,
     stream: ByteStream,
     status_after: Status,
     phase: watch::Receiver<ShutdownPhase>,
-) {
+) -> bool {
     let Channel::Stream(channel) = &connection.inner.channel else {
-        return;
+        return false;
     };
+    let is_accepted = matches!(status_after, Status::Closed);
     connection.notify(&ConnectionEvent::Connected);
-    let reason = run(connection, channel, stream, status_after, phase).await;
+    let (reason, received) = run(connection, channel, stream, status_after, phase.clone()).await;
     tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
     let malformed = connection.inner.malformed.swap(0, Ordering::Relaxed);
     if malformed > 1 {
@@ -181,6 +184,10 @@ pub(crate) async fn run_stream(
     connection.notify(&ConnectionEvent::Disconnected {
         reason: reason.to_string(),
     });
+    if is_accepted {
+        serve_received(connection, received, phase).await;
+    }
+    matches!(reason, CloseReason::Goodbye(ErrorCode::ConnectReject, _))
 }
 
 async fn run(
@@ -189,7 +196,7 @@ async fn run(
     stream: ByteStream,
     status_after: Status,
     mut phase: watch::Receiver<ShutdownPhase>,
-) -> CloseReason {
+) -> (CloseReason, ReceivedCalls) {
     let (inner, buffer) = (&*connection.inner, &channel.buffer);
     let ByteStream {
         mut source,
@@ -231,10 +238,15 @@ async fn run(
     };
     drop(rare);
     let reason = match (reason, inner.goodbye.lock().take()) {
-        (CloseReason::ByPeer | CloseReason::Io(_), Some(text)) => CloseReason::Goodbye(text),
+        (CloseReason::ByPeer | CloseReason::Io(_), Some((code, text))) => {
+            CloseReason::Goodbye(code, text)
+        }
         (reason, _) => reason,
     };
-    drop(reader);
+    let received = ReceivedCalls {
+        calls: std::mem::take(&mut reader.deferred),
+        _charge: reader.charge,
+    };
     match (&reason, &inner.handler) {
         (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
         (CloseReason::NoMemory, _) => count_failed("memory"),
@@ -244,7 +256,41 @@ async fn run(
     if let Some(sink) = teardown.run(&reason.to_string()) {
         say_goodbye(sink, phase).await;
     }
-    reason
+    (reason, received)
+}
+
+/// The CALLs that were deferred when the stream ended, and the memory that they take.
+struct ReceivedCalls {
+    calls: DeferredCalls,
+    _charge: MemoryCharge,
+}
+
+/// Serves the oneway CALLs that arrived before the peer ended the connection, and
+/// still wait for other servants. Their senders have no other news of them.
+async fn serve_received(
+    connection: &Connection,
+    mut received: ReceivedCalls,
+    mut phase: watch::Receiver<ShutdownPhase>,
+) {
+    let inner = &connection.inner;
+    let serving = async {
+        let mut replies = Vec::new();
+        while let Some(payload) = received.calls.pop() {
+            if is_oneway(&payload) {
+                let capacity = |served: &InFlightCounter| has_capacity(connection, served);
+                inner.served.until(capacity).await;
+                let inbound = Inbound {
+                    is_draining: false,
+                    ..connection.inbound()
+                };
+                inbound.handle(&payload, None, &mut replies, None);
+            }
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = reached(&mut phase, ShutdownPhase::Terminating) => {}
+    }
 }
 
 /// Logs in on a stream on which the program makes no call: a client that only listens
@@ -509,7 +555,9 @@ impl<'a> StreamReader<'a> {
         let mut chunk = ReadBuf::new(&mut buffer[..limit]);
         let read = Pin::new(&mut *source).poll_read(cx, &mut chunk);
         let size = chunk.filled().len();
-        self.progress.bytes.fetch_add(size as u64, Ordering::Relaxed);
+        self.progress
+            .bytes
+            .fetch_add(size as u64, Ordering::Relaxed);
         let handled = match &read {
             Poll::Ready(Ok(())) if size == 0 => Err(CloseReason::ByPeer),
             Poll::Ready(Ok(())) => self.receive(chunk.filled()),
@@ -736,6 +784,11 @@ impl DeferredCalls {
         self.bytes -= payload.len();
         Some(payload)
     }
+}
+
+fn is_oneway(payload: &[u8]) -> bool {
+    let header = Header::unmarshal(&mut Reader::new(payload));
+    header.is_ok_and(|header| header.calltype.is_oneway())
 }
 
 fn is_call(payload: &[u8]) -> bool {

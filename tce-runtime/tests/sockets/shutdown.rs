@@ -107,6 +107,37 @@ async fn calls_that_wait_for_others_are_served() {
     assert!(within(ending).await.unwrap());
 }
 
+/// Their sender has closed the connection.
+#[tokio::test]
+async fn oneway_calls_that_wait_for_others_outlive_their_connection() {
+    let options = Options {
+        connection: ConnectionLimits {
+            served_calls: 1,
+            ..ConnectionLimits::default()
+        },
+        ..Options::default()
+    };
+    let server = serve(options).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    let oneway = |opidx, params| Message {
+        calltype: 0x21,
+        ..Message::call(0, opidx, params)
+    };
+    let mut frames = oneway(GATE.opidx(), Vec::new()).frame();
+    for number in 0..3 {
+        frames.extend(oneway(NOTE.opidx(), int(number)).frame());
+    }
+    raw.send(&frames).await;
+    server.probe.gate_reached(1).await;
+    drop(raw);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.probe.gate.add_permits(1);
+    eventually("the calls have run", || {
+        *server.probe.notes.lock().unwrap() == [0, 1, 2]
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_idle_server_shuts_down_at_once() {
     let server = serve(Options::default()).await;
