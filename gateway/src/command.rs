@@ -4,9 +4,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tce_runtime::termination_signal;
-
-use tce_runtime::config::problem::Problem;
+use tce_runtime::{config::problem::Problem, termination_signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::{Override, Services, print_config},
@@ -148,6 +147,10 @@ impl GatewayCommand {
         names: &[String],
         overrides: &[Override],
     ) -> Result<(), GatewayError> {
+        // A SIGHUP during the start must not end the process, but reload the file
+        // afterwards.
+        let hang_ups = names.iter().map(|_| signal(SignalKind::hangup()));
+        let hang_ups: Vec<_> = hang_ups.collect::<Result<_, _>>()?;
         let starting = async {
             let mut running = Vec::new();
             for name in names {
@@ -163,7 +166,9 @@ impl GatewayCommand {
             running = starting => running?,
             terminated = termination_signal() => return Ok(terminated?),
         };
-        let ends = running.iter().map(RunningGateway::wait_for_shutdown);
+        let ends = running.iter().zip(hang_ups);
+        let ends =
+            ends.map(|(gateway, hang_up): (&RunningGateway, _)| gateway.serve_signals(hang_up));
         futures_util::future::try_join_all(ends).await?;
         Ok(())
     }

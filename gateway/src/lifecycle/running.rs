@@ -19,7 +19,7 @@ use tce_runtime::{
     termination_signal,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -374,7 +374,11 @@ impl RunningGateway {
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
         let communicators = self.upstream_communicators();
         let upstreams = communicators.iter();
-        let left = time.saturating_sub(began.elapsed());
+        let left = match routes.upstreams.iter().all(|upstream| upstream.is_up()) {
+            true => time.saturating_sub(began.elapsed()),
+            // Messages for a broker or server that is away do not delay the end.
+            false => Duration::ZERO,
+        };
         let left = left.max(UPSTREAM_SHUTDOWN_TIME);
         join_all(upstreams.map(|communicator| communicator.shutdown(left))).await;
         self.context.phase.send_replace(GatewayPhase::Ended);
@@ -415,7 +419,11 @@ impl RunningGateway {
     /// # Errors
     /// The system does not deliver signals to the program.
     pub async fn wait_for_shutdown(&self) -> io::Result<bool> {
-        let mut hang_up = signal(SignalKind::hangup())?;
+        self.serve_signals(signal(SignalKind::hangup())?).await
+    }
+
+    /// As [`Self::wait_for_shutdown`], with the SIGHUPs since before the start.
+    pub(crate) async fn serve_signals(&self, mut hang_up: Signal) -> io::Result<bool> {
         let is_watched = self.context.properties.watch;
         let mut seen = self.loaded_versions.clone();
         let mut terminated = pin!(termination_signal());

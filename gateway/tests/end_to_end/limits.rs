@@ -58,7 +58,7 @@ async fn connections_over_the_limit_are_refused(property: &'static str, reason: 
     let told = silent.message().await;
     assert_eq!(
         (told.calltype, told.errcode),
-        (0x02, ErrorCode::ConnectReject.to_wire())
+        (0x02, ErrorCode::ConnectFailed.to_wire())
     );
     assert!(told.extra("__error__").unwrap().contains(reason));
     silent.closed().await;
