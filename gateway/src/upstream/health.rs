@@ -278,12 +278,11 @@ impl HealthMonitor {
     fn judge(&mut self, now: Instant) {
         let is_on_trial = self.state == HostState::Recovering;
         match self.state {
-            HostState::Unhealthy(_) => {
-                // Without pings, calls have to show whether it has recovered.
-                if !self.answers_pings && self.is_over_penalty(now) {
-                    self.recover(now);
-                }
+            // Without pings, calls have to show whether it has recovered.
+            HostState::Unhealthy(_) if !self.answers_pings && self.is_over_penalty(now) => {
+                self.recover(now);
             }
+            HostState::Unhealthy(_) => {}
             _ if self.answers_pings && self.missed >= MISSED_PINGS => {
                 self.until = None;
                 self.enter(HostState::Unhealthy(SILENT), now);
