@@ -89,10 +89,10 @@ async fn a_broken_certificate_changes_nothing() {
     fs::write(house.file(), without_routes).unwrap();
     let breaks: [(&str, &dyn Fn()); 4] = [
         ("the key does not belong", &|| {
-            fs::write(&key_file, &key).unwrap()
+            fs::write(&key_file, &key).unwrap();
         }),
         ("has no private key", &|| {
-            fs::write(&key_file, "broken").unwrap()
+            fs::write(&key_file, "broken").unwrap();
         }),
         ("has no certificate", &|| {
             renew(house.folder());
