@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use tce_runtime::{ErrorCode, Proxy};
+use tce_runtime::{
+    ErrorCode, Proxy,
+    config::{ConnectionLimits, Options},
+};
 use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
-        probe::{ECHO, NOTE, works},
+        probe::{ECHO, GROW, NOTE, works},
+        raw::{Message, int},
         watching::{soon, within},
     },
     queues::Queues,
+    raw::Raw,
 };
 
 /// Makes the broker accept messages only below this share of the machine's memory.
@@ -53,4 +58,43 @@ async fn a_call_to_a_blocked_broker_fails_at_once() {
 
     limit_memory(&node, "0.4");
     assert_eq!(call_until(&proxy, None).await, "again");
+}
+
+/// RETURNs that the broker does not take wait in bounded memory: no further call is
+/// taken from the queue meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_takes_no_calls_while_its_answers_can_not_leave() {
+    const CALLS: u32 = 200;
+    let node = Node::start();
+    let queues = Queues {
+        prefetch: 4,
+        ..Queues::at(node.port())
+    };
+    let client = queues.open("client").await;
+    let raw = Raw::connect(node.port()).await;
+    for sequence in 0..CALLS {
+        let call = Message::call(sequence, GROW.opidx(), int(64 << 10));
+        let call = call.with_extra(&[("__mq_return__", &queues.replies)]);
+        raw.publish(&queues.calls, &call.bytes()).await;
+    }
+    assert!(client.shutdown(Duration::from_secs(10)).await);
+    tokio::task::block_in_place(|| limit_memory(&node, "0"));
+    let options = Options {
+        connection: ConnectionLimits {
+            send_buffer: 256 << 10,
+            ..ConnectionLimits::default()
+        },
+        ..Options::default()
+    };
+    let _server = queues.serve_with("server", options).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // A connection that has published is not read any more.
+    let watcher = Raw::connect(node.port()).await;
+    let waiting = watcher.waiting(&queues.calls).await;
+    assert!(waiting > CALLS - 32, "{waiting}");
+    tokio::task::block_in_place(|| limit_memory(&node, "0.4"));
+    let mut returns = watcher.read(&queues.replies).await;
+    for _ in 0..CALLS {
+        assert_eq!(returns.message().await.params.len(), 4 + (64 << 10));
+    }
 }

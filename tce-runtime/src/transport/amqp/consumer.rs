@@ -1,8 +1,18 @@
 //! Consuming, with acknowledgements.
 
-use std::{collections::BTreeSet, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use futures_util::{FutureExt, StreamExt, future::join_all, stream::SelectAll};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::join_all,
+    stream::{FuturesUnordered, SelectAll},
+};
 use lapin::{
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
@@ -50,14 +60,19 @@ pub(crate) struct AmqpConsumer {
     extending: Option<Pin<Box<dyn Future<Output = lapin::Result<lapin::Consumer>> + Send>>>,
     /// The deliveries of this channel that are not settled, by number.
     unsettled: BTreeSet<u64>,
-    /// A delivery that the guard publishes again. Meanwhile no other one is taken:
-    /// a copy that ends this process must not do so before the broker has the
+    /// Deliveries that the guard publishes again. Meanwhile the others are held: a
+    /// copy that ends this process must not do so before the broker has the
     /// acknowledgement of the original, which it would deliver again otherwise.
-    counted: Option<CountedDelivery>,
+    counted: FuturesUnordered<CountedDelivery>,
+    held: VecDeque<Delivery>,
+    /// Ends when the broker has read all acknowledgements of originals.
+    acknowledging: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Stored here, so that it continues when [`AmqpConsumer::next`] is dropped
     /// and called again.
     reopening: Option<Pin<Box<dyn Future<Output = Self> + Send>>>,
     is_cancelled: bool,
+    /// Whether the broker has confirmed the cancellation.
+    is_ended: bool,
 }
 
 /// A delivery, and whether it was published again.
@@ -98,14 +113,19 @@ impl AmqpConsumer {
             if let Some(reopening) = &mut self.reopening {
                 *self = reopening.await;
             }
-            if let Some(counted) = &mut self.counted {
-                let (delivery, is_done) = counted.await;
-                self.counted = None;
-                if !is_done {
-                    return Some(delivery);
-                }
-                self.unsettled.remove(&delivery.tag.number);
+            let is_holding = !self.counted.is_empty() || self.acknowledging.is_some();
+            if !is_holding && let Some(delivery) = self.held.pop_front() {
+                return Some(delivery);
             }
+            if self.is_ended && !is_holding {
+                return None;
+            }
+            let acknowledged = async {
+                match &mut self.acknowledging {
+                    Some(acknowledging) => acknowledging.await,
+                    None => std::future::pending().await,
+                }
+            };
             let extended = async {
                 match &mut self.extending {
                     Some(extending) => extending.await,
@@ -123,15 +143,30 @@ impl AmqpConsumer {
                     }
                     continue;
                 }
-                received = self.consumers.next() => received,
+                Some((delivery, is_done)) = self.counted.next() => {
+                    self.counted_ended(delivery, is_done);
+                    continue;
+                }
+                () = acknowledged => {
+                    self.acknowledging = None;
+                    continue;
+                }
+                received = self.consumers.next(), if !self.is_ended => received,
             };
             let endpoint = &self.subscription.endpoint.name;
             match received {
                 Some(Ok(delivery)) => {
                     if let Some(delivery) = self.receive(delivery) {
-                        return Some(delivery);
+                        if !is_holding {
+                            return Some(delivery);
+                        }
+                        self.held.push_back(delivery);
                     }
                     // Ended, or the guard has it.
+                    continue;
+                }
+                _ if self.is_cancelled && is_holding => {
+                    self.is_ended = true;
                     continue;
                 }
                 _ if self.is_cancelled => return None,
@@ -186,18 +221,31 @@ impl AmqpConsumer {
         match &self.subscription.guard {
             Some(guard) if guard.takes(count, delivery.redelivered) => {
                 let guard = Arc::clone(guard);
-                let channel = lapin::Channel::clone(&self.channel);
-                self.counted = Some(Box::pin(async move {
+                self.counted.push(Box::pin(async move {
                     let is_done = guard.publish(&received, count).await;
-                    if is_done {
-                        let acknowledging = acknowledged(&channel, number);
-                        let _ = timeout(ATTEMPT_TIME, acknowledging).await;
-                    }
                     (received, is_done)
                 }));
                 None
             }
             _ => Some(received),
+        }
+    }
+
+    /// Acknowledges the original of a delivery that was published again. After the
+    /// last one it asks the broker for an answer, which shows that it has read them.
+    fn counted_ended(&mut self, delivery: Delivery, is_done: bool) {
+        if is_done {
+            self.tell(&[Settlement::Acknowledge(delivery.tag)]);
+        } else {
+            self.held.push_back(delivery);
+        }
+        if self.counted.is_empty() {
+            let channel = lapin::Channel::clone(&self.channel);
+            self.acknowledging = Some(Box::pin(async move {
+                // The flow is active anyway; the broker answers in order.
+                let asking = channel.channel_flow(ChannelFlowOptions { active: true });
+                let _ = timeout(ATTEMPT_TIME, asking).await;
+            }));
         }
     }
 
@@ -341,7 +389,10 @@ impl Subscription {
             most_unsettled: usize::from(prefetch),
             extending: None,
             unsettled: BTreeSet::new(),
-            counted: None,
+            counted: FuturesUnordered::new(),
+            held: VecDeque::new(),
+            acknowledging: None,
+            is_ended: false,
             reopening: None,
             is_cancelled: false,
         })
@@ -405,15 +456,6 @@ async fn consume(
     channel
         .basic_consume(queue, tag, options, FieldTable::default())
         .await
-}
-
-/// Acknowledges a delivery, and waits until the broker has read that: it answers
-/// requests on a channel in order.
-async fn acknowledged(channel: &lapin::Channel, number: u64) -> lapin::Result<()> {
-    let options = BasicAckOptions { multiple: false };
-    channel.basic_ack(number, options).await?;
-    let options = ChannelFlowOptions { active: true };
-    channel.channel_flow(options).await.map(|_| ())
 }
 
 /// Says what a refusal to consume means.

@@ -11,11 +11,10 @@
 use std::{fmt, sync::Arc};
 
 use lapin::types::FieldTable;
-use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    connection::{ATTEMPT_TIME, BrokerConnection, Declaration},
+    connection::{ATTEMPT_TIME, AmqpError, BrokerConnection, Declaration},
     filter::{DELIVERIES, DELIVERY_COUNT},
     publisher::AmqpPublisher,
 };
@@ -70,6 +69,7 @@ pub(super) struct PoisonGuard {
     /// The queue, as it is published to.
     endpoint: MqEndpoint,
     limit: u32,
+    /// Opened when it is first needed; locked meanwhile.
     publisher: Mutex<Option<Arc<AmqpPublisher>>>,
 }
 
@@ -128,8 +128,17 @@ impl PoisonGuard {
                 "can't count a redelivered message: the broker does not answer"
             ),
         }
-        *self.publisher.lock() = None;
+        *self.publisher.lock().await = None;
         false
+    }
+
+    async fn publisher(&self) -> Result<Arc<AmqpPublisher>, AmqpError> {
+        let mut publisher = self.publisher.lock().await;
+        if let Some(publisher) = &*publisher {
+            return Ok(Arc::clone(publisher));
+        }
+        let opening = AmqpPublisher::open(Arc::clone(&self.connection), &self.endpoint);
+        Ok(Arc::clone(publisher.insert(Arc::new(opening.await?))))
     }
 
     async fn try_publish(
@@ -138,16 +147,7 @@ impl PoisonGuard {
         count: DeliveryCount,
         is_dead: bool,
     ) -> Result<(), String> {
-        let current = self.publisher.lock().clone();
-        let publisher = match current {
-            Some(publisher) => publisher,
-            None => {
-                let opening = AmqpPublisher::open(Arc::clone(&self.connection), &self.endpoint);
-                let publisher = Arc::new(opening.await.map_err(|error| error.to_string())?);
-                *self.publisher.lock() = Some(Arc::clone(&publisher));
-                publisher
-            }
-        };
+        let publisher = self.publisher().await.map_err(|error| error.to_string())?;
         let mut publication = Publication {
             body: delivery.body.clone(),
             queue: None,
