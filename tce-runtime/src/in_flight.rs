@@ -69,12 +69,20 @@ impl InFlightCounter {
         self.until(|counter| counter.count() < limit).await;
     }
 
-    /// Waits until `is_below` is true, which is checked now and when a call ends.
-    /// Only one task at a time may wait: the end of a call wakes one.
+    /// Waits until `is_below` is true, which is checked now, when a call ends, and at
+    /// [`InFlightCounter::recheck`]. Only one task at a time may wait: the end of a
+    /// call wakes one.
     pub(crate) async fn until(&self, is_below: impl Fn(&Self) -> bool) {
         while !is_below(self) {
             self.0.ended.notified().await;
         }
+    }
+}
+
+impl InFlightCounter {
+    /// Lets the waiting task check its condition again.
+    pub(crate) fn recheck(&self) {
+        self.0.ended.notify_one();
     }
 }
 

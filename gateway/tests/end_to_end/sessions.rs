@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use tce_runtime::{ErrorCode, Proxy, TypedProxy, config::Options};
+use tce_runtime::{Context, ErrorCode, Fault, Proxy, TypedProxy, config::Options};
 use tce_test_faults::FaultProxy;
+use tce_tests::test::{
+    ITerminalGatewayServer, ITerminalGatewayServerPrx, ITerminalGatewayServerServant, ITerminalPrx,
+};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -166,4 +169,43 @@ async fn a_client_that_answers_pings_is_not_idle() {
     idle.closed().await;
     drop((client, connection));
     house.end().await;
+}
+
+/// A servant of the gateway that calls its caller, twoway.
+struct CallsBack;
+
+impl ITerminalGatewayServer for CallsBack {
+    async fn ping(&self, ctx: &Context) -> Result<(), Fault> {
+        tokio::task::yield_now().await;
+        Ok(ITerminalPrx::to_caller(ctx).on_message("back").await?)
+    }
+}
+
+/// Reading from a client may pause at a limit, but not while a servant of the gateway
+/// waits for that client's RETURN.
+#[tokio::test]
+async fn servants_of_the_gateway_may_call_clients_at_every_limit() {
+    for (property, value) in [
+        ("max_calls_in_flight", "1"),
+        ("max_frames_per_second", "2000"),
+        ("send_buffer", "1"),
+    ] {
+        let house = House::start_with(Plan::direct().property(property, value), |gateway| {
+            gateway.servant(ITerminalGatewayServerServant::new(CallsBack))
+        })
+        .await;
+        for front in [Front::Socket, Front::WebSocket] {
+            let client = house.client(front).await;
+            let gateway = ITerminalGatewayServerPrx::new(client.server.connection());
+            let calls: Vec<_> = (0..500).map(|_| gateway.ping()).collect();
+            let echoes: Vec<_> = (0..100).map(|_| client.server.echo("x")).collect();
+            for call in calls {
+                within(call).await.unwrap();
+            }
+            for echo in echoes {
+                assert_eq!(within(echo).await.unwrap(), "Yah! x");
+            }
+        }
+        house.end().await;
+    }
 }

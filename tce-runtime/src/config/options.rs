@@ -35,11 +35,11 @@ pub struct ConnectionLimits {
     /// The most bytes that wait to be sent. Beyond it callers wait, and calls of a
     /// peer whose RETURNs wait are not served. Default: 1 MiB.
     pub send_buffer: usize,
-    /// The most calls of a peer that are served at once. Further ones wait, up to
-    /// `send_buffer` bytes; beyond that reading from the peer pauses, or, while
-    /// this side waits for RETURNs of the peer, they are refused with
-    /// CONNECT_REJECT. Of a queue's calls as many are served at once, however many
-    /// of them the prefetch allows. Default: 2,048.
+    /// The most calls of a peer that are served at once. Each call of this side that
+    /// is outstanding on the connection raises it by one, up to 4,096: a servant that
+    /// calls back and waits does not count. Further calls wait, up to `send_buffer`
+    /// bytes; beyond that reading from the peer pauses, or, while calls of this side are
+    /// outstanding, they are refused with CONNECT_REJECT. Default: 2,048.
     pub served_calls: usize,
     /// The most calls of this program that are in flight at once on the
     /// connection. Beyond it callers wait. Default: 65,536.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{ErrorCode, RpcError},
-    in_flight::{after, wait_until},
+    in_flight::{after, count_dropped, wait_until},
     wire::{CallType, Header, Marshal, Operation, Raw, Writer},
 };
 
@@ -44,6 +44,7 @@ impl Inner {
         params: impl Marshal,
     ) -> Result<u32, NotSent> {
         let entered = self.calls.enter(deadline).ok_or(NotSent::Later)?;
+        self.call_made();
         let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
         let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
         let sent = self
@@ -77,6 +78,21 @@ impl Inner {
                 ErrorCode::SendFailed,
                 "a oneway call over a message queue waits in its publish queue",
             ))),
+        }
+    }
+
+    /// How many calls of this side wait for the peer: for a RETURN, or to be sent.
+    pub(super) fn outstanding(&self) -> usize {
+        let queued = self.call_queue.length.load(Ordering::Acquire);
+        self.calls.waiting().saturating_add(queued)
+    }
+
+    /// Tells a reader that defers or pauses that one more call waits for the peer.
+    fn call_made(&self) {
+        // No wake is lost: `outstanding`, which the reader asks after it has set this,
+        // and the call that was entered before this is read, share a lock.
+        if self.is_reader_waiting.load(Ordering::Relaxed) {
+            self.served.recheck();
         }
     }
 
@@ -150,7 +166,9 @@ impl Connection {
                 caller: Caller::Unpolled,
             }),
         });
-        if inner.call_queue.push(&call) {
+        let needs_sender = inner.call_queue.push(&call);
+        inner.call_made();
+        if needs_sender {
             // Its clone keeps a client's connection open until the calls are sent.
             let sender = QueueSender {
                 connection: self.clone(),
@@ -251,9 +269,10 @@ impl QueuedCall {
     }
 }
 
-/// A call that nothing reports to its caller, because its future is dropped.
+/// Counts a call that was not sent, and whose caller is not told because its future is
+/// dropped.
 fn count_not_sent() {
-    metrics::counter!("tce_messages_dropped_total", "reason" => "not_sent").increment(1);
+    count_dropped("not_sent");
 }
 
 /// The calls of a connection that wait to be sent.

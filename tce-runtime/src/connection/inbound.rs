@@ -253,6 +253,25 @@ impl Inbound<'_> {
         })
     }
 
+    /// Lets the handler forward a oneway CALL that can't be served here now. Returns
+    /// false for any other message, and for one that is for a servant here.
+    pub(super) fn forward_oneway(
+        &self,
+        payload: &[u8],
+        replies: &mut Vec<u8>,
+        batch: &mut WriteBatch,
+    ) -> bool {
+        let header = Header::unmarshal(&mut Reader::new(payload));
+        let is_oneway = header.is_ok_and(|header| header.calltype.is_oneway());
+        match self.handler {
+            Some(handler) if is_oneway => {
+                let disposition = self.offer(handler, payload, false, replies, batch);
+                disposition == Disposition::Handled
+            }
+            _ => false,
+        }
+    }
+
     fn handle_call(
         &self,
         header: Header,

@@ -105,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
     /// The peer's calls that are being served.
     pub(crate) served: InFlightCounter,
+    /// Whether the reader waits for a change of `served` or of the outstanding calls.
+    is_reader_waiting: AtomicBool,
     /// The keep-alive messages of the current stream.
     heartbeat: Mutex<Option<Arc<dyn Heartbeat>>>,
     pub(crate) status: watch::Sender<Status>,
@@ -181,6 +183,7 @@ impl Connection {
             listeners: parts.listeners,
             handler: parts.handler,
             served: parts.served,
+            is_reader_waiting: AtomicBool::new(false),
             heartbeat: Mutex::new(None),
             status: watch::channel(status).0,
             reconnect_now: Notify::new(),

@@ -8,7 +8,10 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -24,14 +27,14 @@ use tokio::{
 use super::{
     Channel, Connection, ConnectionEvent, Inner, Status,
     channel::StreamChannel,
-    forwarding::{InboundSource, WriteBatch},
+    forwarding::{InboundSource, MessageHandler, WriteBatch},
     inbound::Inbound,
     write_buffer::{Sink, WriteBuffer, is_batch_full},
 };
 use crate::{
     busy_poll::bytes_received,
     error::ErrorCode,
-    in_flight::{InFlightCounter, after},
+    in_flight::{InFlightCounter, after, count_dropped},
     log_limit::LogLimit,
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
     pacing,
@@ -64,6 +67,9 @@ const LOGIN_DELAY: Duration = Duration::from_secs(1);
 const PING_CHECK_MIN: Duration = Duration::from_millis(10);
 /// The generation of the first stream of a connection.
 const FIRST_STREAM: u64 = 1;
+/// The most by which outstanding calls raise `served_calls`. It bounds the servants that
+/// a peer can start which lets their calls back wait.
+const MAX_NESTED: usize = 4096;
 /// The size of one read, in bytes. The buffer belongs to the thread, so that an
 /// idle connection holds none.
 const READ_SIZE: usize = 256 << 10;
@@ -448,6 +454,8 @@ struct StreamReader<'a> {
     /// Whether RETURNs to this peer have filled the write buffer.
     is_blocked: bool,
     deferred: DeferredCalls,
+    /// Whether calls of this side wake this reader.
+    is_waiting: bool,
     /// What was read and not handled, while reading pauses.
     unhandled: Vec<u8>,
     /// Counts what is held between two reads.
@@ -479,12 +487,15 @@ impl<'a> StreamReader<'a> {
                 (limits, options.memory.before_login())
             }
         };
+        let is_waiting = &connection.inner.is_reader_waiting;
+        is_waiting.store(false, Ordering::Relaxed);
         Self {
             connection,
             buffer,
             deframer: Deframer::new(limits),
             is_blocked: false,
             deferred: DeferredCalls::default(),
+            is_waiting: false,
             unhandled: Vec::new(),
             charge: memory.charge(),
             before_login,
@@ -501,6 +512,7 @@ impl<'a> StreamReader<'a> {
         let mut slow_frame: Option<(u64, Instant)> = None;
         loop {
             let (has_deferred, is_blocked) = (!self.deferred.calls.is_empty(), self.is_blocked);
+            self.set_waiting(has_deferred);
             let chunk = poll_fn(|cx| self.poll_chunk(source, cx));
             let chunk = async {
                 tokio::select! {
@@ -609,27 +621,12 @@ impl<'a> StreamReader<'a> {
     /// Serves deferred CALLs as far as possible, and waits while reading has to
     /// pause.
     async fn catch_up(&mut self) -> Result<(), CloseReason> {
-        let inner = &self.connection.inner;
         loop {
-            if let Some(handler) = &inner.handler {
-                servable(self.connection, self.buffer, self.is_blocked).await;
-                self.is_blocked = false;
-                if handler.waits_for_capacity() && self.buffer.is_full() {
-                    self.buffer.capacity().await;
-                    continue;
-                } else if handler.should_pause() {
-                    handler.until_resumed().await;
-                    continue;
-                }
-            } else {
-                self.serve_deferred();
-                if self.must_pause() {
-                    // A servant may call the peer meanwhile, and then its RETURN has
-                    // to be read: check for that in short intervals.
-                    let servable = servable(self.connection, self.buffer, self.is_blocked);
-                    let _ = timeout(PAUSE_CHECK, servable).await;
-                    continue;
-                }
+            self.serve_deferred();
+            if self.must_pause(self.is_held()) {
+                self.set_waiting(true);
+                self.until_resumed().await;
+                continue;
             }
             if self.unhandled.is_empty() {
                 return Ok(());
@@ -650,14 +647,76 @@ impl<'a> StreamReader<'a> {
         !self.is_blocked && has_capacity(self.connection, &self.connection.inner.served)
     }
 
-    /// Whether nothing more may be read: the deferred CALLs have reached their
-    /// limit. While this side waits for RETURNs, reading goes on and further CALLs
-    /// are refused instead, unless the peer does not even read the refusals.
-    fn must_pause(&self) -> bool {
-        let limit = self.connection.options().connection.send_buffer;
-        self.deferred.bytes >= limit
-            && (self.connection.inner.calls.waiting() == 0
-                || self.buffer.pending() >= limit.saturating_mul(2))
+    /// Whether CALLs have to wait now: for the servants here, for the write buffer, or
+    /// for what the handler limits.
+    fn is_held(&self) -> bool {
+        !self.can_serve()
+            || self.handler().is_some_and(|handler| {
+                handler.should_pause() || handler.waits_for_capacity() && self.buffer.is_full()
+            })
+    }
+
+    fn handler(&self) -> Option<&'a Arc<dyn MessageHandler>> {
+        self.connection.inner.handler.as_ref()
+    }
+
+    /// Whether nothing more may be read; `is_held` tells whether CALLs have to wait.
+    ///
+    /// Reading never pauses while calls of this side are outstanding: it would leave
+    /// their RETURNs unread. Otherwise reading from a client of a gateway pauses
+    /// whenever its CALLs have to wait, so that the client feels the limits; reading
+    /// from a server behind a gateway never pauses, since clients wait for its RETURNs;
+    /// and reading from any other peer pauses once the deferred CALLs have reached
+    /// their limit.
+    fn must_pause(&self, is_held: bool) -> bool {
+        let inner = &self.connection.inner;
+        match self.handler() {
+            Some(handler) => is_held && handler.waits_for_capacity() && inner.outstanding() == 0,
+            None => {
+                let limits = &self.connection.options().connection;
+                self.deferred.bytes >= limits.send_buffer
+                    && inner.outstanding() == 0
+                    && !self.is_stalling(limits.stall_time)
+            }
+        }
+    }
+
+    /// Whether the peer has read nothing for half of `stall_time`. If it has paused as
+    /// this side has, because its own write buffer is full, both would wait until they
+    /// lose the connection: so this side reads on, and refuses what it can't serve.
+    fn is_stalling(&self, stall_time: Duration) -> bool {
+        let since = self.buffer.blocked_since();
+        since.is_some_and(|since| since.elapsed() >= stall_time / 2)
+    }
+
+    /// Waits while reading pauses.
+    async fn until_resumed(&self) {
+        let (connection, inner) = (self.connection, &self.connection.inner);
+        if self.handler().is_none() {
+            // Also for a peer that stalls, for which no event is reported.
+            let servable = servable(connection, self.buffer, self.is_blocked);
+            let _ = timeout(PAUSE_CHECK, servable).await;
+            return;
+        }
+        if has_capacity(connection, &inner.served) {
+            tokio::select! {
+                () = servable(connection, self.buffer, self.is_blocked) => {}
+                () = inner.served.until(|_| inner.outstanding() > 0) => {}
+            }
+        } else {
+            let is_changed =
+                |served: &_| has_capacity(connection, served) || inner.outstanding() > 0;
+            inner.served.until(is_changed).await;
+        }
+    }
+
+    /// Lets calls of this side wake this reader, whether they may let it go on.
+    fn set_waiting(&mut self, is_waiting: bool) {
+        if self.is_waiting != is_waiting {
+            self.is_waiting = is_waiting;
+            let flag = &self.connection.inner.is_reader_waiting;
+            flag.store(is_waiting, Ordering::Relaxed);
+        }
     }
 
     /// Handles the frames of a chunk. RETURNs that are ready leave in one write.
@@ -686,17 +745,16 @@ impl<'a> StreamReader<'a> {
     ) -> Result<&'c [u8], CloseReason> {
         let connection = self.connection;
         let inbound = connection.inbound();
-        let handler = connection.inner.handler.as_ref();
+        let handler = self.handler();
+        // A server behind a gateway: its oneway CALLs go to other connections.
+        let reads_always = handler.is_some_and(|handler| !handler.waits_for_capacity());
         let max_deferred = connection.options().connection.send_buffer;
         let mut rest = chunk;
         let mut gathered = 0;
         loop {
-            let can_serve = self.can_serve();
-            let is_paused = match handler {
-                Some(handler) => !can_serve || handler.should_pause(),
-                None => self.must_pause(),
-            };
-            if is_paused {
+            let is_held =
+                !self.can_serve() || handler.is_some_and(|handler| handler.should_pause());
+            if self.must_pause(is_held) {
                 break;
             }
             let is_compressed = self.deframer.is_next_compressed(rest);
@@ -712,13 +770,24 @@ impl<'a> StreamReader<'a> {
             let Some(frame) = frame.map_err(CloseReason::Frame)? else {
                 break;
             };
-            let is_late = !can_serve || !self.deferred.calls.is_empty();
-            if handler.is_none() && is_late && is_call(frame.payload) {
-                if self.deferred.bytes < max_deferred {
-                    self.deferred.push(frame.payload);
-                } else {
+            let is_late = is_held || !self.deferred.calls.is_empty();
+            if is_late && is_call(frame.payload) {
+                let payload = frame.payload;
+                let is_forwarded = match batch {
+                    Some(batch) if reads_always => inbound.forward_oneway(payload, replies, batch),
+                    _ => false,
+                };
+                if is_forwarded {
+                    continue;
+                }
+                if self.deferred.bytes < max_deferred && !has_deep_nesting(connection) {
+                    self.deferred.push(payload);
+                } else if self.buffer.pending() + replies.len() < max_deferred.saturating_mul(2) {
                     let text = "too many calls wait on this connection";
-                    inbound.refuse(frame.payload, text, replies);
+                    inbound.refuse(payload, text, replies);
+                } else {
+                    // The peer does not even read the refusals.
+                    count_dropped("no_capacity");
                 }
                 continue;
             }
@@ -738,7 +807,7 @@ impl<'a> StreamReader<'a> {
     /// Serves deferred CALLs as long as there is capacity for their RETURNs.
     fn serve_deferred(&mut self) {
         if self.is_blocked {
-            self.is_blocked = self.buffer.is_full();
+            self.is_blocked = self.is_full();
         }
         if self.deferred.calls.is_empty() {
             return;
@@ -746,14 +815,16 @@ impl<'a> StreamReader<'a> {
         let connection = self.connection;
         let inbound = connection.inbound();
         let mut replies = REPLIES.take();
-        while self.can_serve()
+        let mut batch = connection.write_batch();
+        while !self.is_held()
             && let Some(payload) = self.deferred.pop()
         {
-            inbound.handle(&payload, None, &mut replies, None);
+            inbound.handle(&payload, None, &mut replies, batch.as_mut());
             if replies.len() >= REPLY_SIZE {
                 self.send_returns(&mut replies);
             }
         }
+        drop(batch);
         self.send_returns(&mut replies);
         REPLIES.set(replies);
     }
@@ -761,7 +832,19 @@ impl<'a> StreamReader<'a> {
     fn send_returns(&mut self, replies: &mut Vec<u8>) {
         if !replies.is_empty() {
             self.buffer.append_all(replies);
-            self.is_blocked = self.buffer.is_full();
+            self.is_blocked = self.is_full();
+        }
+    }
+
+    /// Whether no further RETURN may be added. The CALLs that a gateway forwards to a
+    /// server fill the buffer as a rule, and do not prevent RETURNs of its own.
+    fn is_full(&self) -> bool {
+        match self.handler() {
+            Some(handler) if !handler.waits_for_capacity() => {
+                let limit = self.connection.options().connection.send_buffer;
+                self.buffer.pending() >= limit.saturating_mul(2)
+            }
+            _ => self.buffer.is_full(),
         }
     }
 }
@@ -797,21 +880,45 @@ fn is_call(payload: &[u8]) -> bool {
 }
 
 /// Whether another CALL of the peer may be served: within `served_calls`, and
-/// within the connection's share of the memory budget.
+/// within the connection's share of the memory budget. Each outstanding call of this
+/// side, up to [`MAX_NESTED`], raises the limit by one: a servant that waits for the peer does not count, and
+/// so at the limit at least `served_calls` servants do not wait for the peer.
 fn has_capacity(connection: &Connection, served: &InFlightCounter) -> bool {
     let options = connection.options();
     let bytes = served.bytes();
-    served.count() < options.connection.served_calls && (bytes == 0 || options.memory.admits(bytes))
+    let (count, limit) = (served.count(), options.connection.served_calls);
+    let is_below = count < limit || {
+        let outstanding = connection.inner.outstanding().min(MAX_NESTED);
+        count < limit.saturating_add(outstanding)
+    };
+    is_below && (bytes == 0 || options.memory.admits(bytes))
 }
 
-/// Waits until a CALL of the peer can be served.
+/// Whether more servants may wait for the peer than raise the limit: a deferred CALL
+/// may then be what they wait for.
+fn has_deep_nesting(connection: &Connection) -> bool {
+    let inner = &connection.inner;
+    inner.served.count() >= MAX_NESTED && inner.outstanding() > MAX_NESTED
+}
+
+/// Waits until a CALL of the peer can be served, or one reason why it can't is gone.
 async fn servable(connection: &Connection, buffer: &WriteBuffer, is_blocked: bool) {
-    let served = &connection.inner.served;
-    served
-        .until(|served| has_capacity(connection, served))
-        .await;
-    if is_blocked {
-        buffer.capacity().await;
+    let inner = &connection.inner;
+    let served = &inner.served;
+    if !has_capacity(connection, served) {
+        return served
+            .until(|served| has_capacity(connection, served))
+            .await;
+    }
+    let handler = inner.handler.as_ref();
+    let waits_for_capacity = handler.is_some_and(|handler| handler.waits_for_capacity());
+    if is_blocked || waits_for_capacity && buffer.is_full() {
+        return buffer.capacity().await;
+    }
+    if let Some(handler) = handler
+        && handler.should_pause()
+    {
+        handler.until_resumed().await;
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) static SLOW_NOTE: Operation = Operation::new("probe::Probe::slowNote"
 pub(crate) static PUSH_BACK: Operation = Operation::new("probe::Probe::pushBack", 2, 12);
 /// `void leak(int kind, string secret)`: fails with an error that holds the secret
 pub(crate) static LEAK: Operation = Operation::new("probe::Probe::leak", 2, 13);
+/// `int descend(int depth)`: calls the caller's own `descend` with a depth of one
+/// less, down to 0, and returns how often
+pub(crate) static DESCEND: Operation = Operation::new("probe::Probe::descend", 2, 14);
 /// An operation that the probe does not have.
 pub(crate) static UNKNOWN_OPERATION: Operation = Operation::new("probe::Probe::unknown", 2, 99);
 /// An operation of an interface without a servant.
@@ -217,6 +220,18 @@ impl Probe {
             }),
             13 => call.run(state, |_, (kind, secret): (i32, String), ctx| async move {
                 (ctx, leak(kind, &secret))
+            }),
+            14 => call.run(state, |_, (depth,): (i32,), ctx| async move {
+                // The call back is made later than the CALL is served.
+                tokio::task::yield_now().await;
+                if depth == 0 {
+                    return (ctx, Ok(0));
+                }
+                let caller = Proxy::to_caller(&ctx);
+                let below = caller.call::<_, i32>(&DESCEND, (depth - 1,)).await;
+                let to_fault =
+                    |error: RpcError| Fault::new(ErrorCode::RemoteException, error.to_string());
+                (ctx, below.map(|count| count + 1).map_err(to_fault))
             }),
             _ => call.unknown_operation(),
         }

@@ -20,6 +20,8 @@ mod backoff;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod nested;
+#[cfg(test)]
 mod numbers;
 #[cfg(test)]
 mod queued_calls;
