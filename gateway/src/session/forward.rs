@@ -214,7 +214,11 @@ impl Session {
                     Some(reason) => format!("endpoint `{}`: {}", upstream.name(), reason.text()),
                     None => format!("endpoint `{}`: {error}", upstream.name()),
                 };
-                self.refuse(message, ErrorCode::SendFailed, "not_sent", &text);
+                let counted = match error {
+                    ForwardError::NoMemory => "memory",
+                    _ => "not_sent",
+                };
+                self.refuse(message, ErrorCode::SendFailed, counted, &text);
             }
         }
         route.metrics().count_call();

@@ -176,8 +176,8 @@ async fn messages_that_wait_for_a_stopped_server_stay_within_the_memory_budget()
         client.send(&bomb).await;
         clients.push(client);
     }
-    // One waits in the buffer to the server. None of the others fits in the share
-    // of a client.
+    // The system's buffers may take one, and another waits in the buffer to the
+    // server. None of the others fits in a share of the memory.
     within(async {
         while house.drops("memory") < 2 {
             sleep(Duration::from_millis(10)).await;
