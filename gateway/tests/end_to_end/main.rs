@@ -51,6 +51,8 @@ mod health;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod isolation_figures;
+#[cfg(test)]
 mod legacy;
 #[cfg(test)]
 mod legacy_servers;

@@ -35,6 +35,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod legacy_client;
 #[cfg(test)]
 mod legacy_server;
