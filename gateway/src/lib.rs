@@ -12,6 +12,8 @@ pub mod log;
 
 pub mod config;
 
+mod client_address;
+
 pub mod auth;
 
 pub mod admin;

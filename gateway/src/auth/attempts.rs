@@ -8,6 +8,8 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::client_address::counted_address;
+
 /// The time over which failed logins are counted.
 const PERIOD: Duration = Duration::from_secs(60);
 /// The addresses that are remembered. Past it those whose period has passed are
@@ -42,7 +44,7 @@ impl LoginAttempts {
             return true;
         };
         let failed = self.failed.lock();
-        let logins = failed.get(&address.to_canonical());
+        let logins = failed.get(&counted_address(address));
         logins.is_none_or(|logins| logins.count < limit || logins.since.elapsed() >= PERIOD)
     }
 
@@ -60,7 +62,7 @@ impl LoginAttempts {
             }
         }
         let logins = failed
-            .entry(address.to_canonical())
+            .entry(counted_address(address))
             .or_insert(FailedLogins {
                 count: 0,
                 since: now,

@@ -154,8 +154,8 @@ properties! {
     /// call of its client fails with CONNECT_REJECT, and a WebSocket handshake is
     /// answered with status 503.
     max_connections: usize = 16_384;
-    /// The maximum number of connections from one IP address. Further ones are
-    /// refused.
+    /// The maximum number of connections from one IP address, or from one network
+    /// of 64 bits for IPv6. Further ones are refused.
     max_connections_per_address: Option<usize> = None;
     /// The maximum number of frames that a connection may send per second. The
     /// gateway reads a connection that sends more at this rate.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::{client_calls::ClientCalls, registry::SessionRegistry};
 use crate::{
     auth::{AuthGuard, LoginAttempts, UserEvents},
+    client_address::counted_address,
     config::{Properties, ServerConfig, Services},
     metrics::DropCounters,
     routing::{EndpointKeys, RoutingTable},
@@ -180,7 +181,7 @@ impl PerAddressLimit {
         let Some(limit) = self.limit else {
             return Some(AddressPermit(None));
         };
-        let address = address.to_canonical();
+        let address = counted_address(address);
         let mut counts = self.counts.lock();
         let count = counts.entry(address).or_default();
         if *count >= limit {

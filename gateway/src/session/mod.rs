@@ -38,6 +38,7 @@ pub(crate) use deliver::UpstreamHandler;
 use client_calls::CallOwner;
 
 use crate::{
+    client_address::counted_address,
     metrics::{self, RouteMetrics, TrafficTotals},
     routing::EndpointKey,
     upstream::{CallPermit, UpstreamId, UpstreamLoad},
@@ -182,7 +183,7 @@ impl Session {
     fn call_owner(&self, login: &LoginState) -> CallOwner {
         match login.user() {
             Some(user) if self.context.authenticator.is_some() => CallOwner::User(Arc::clone(user)),
-            _ => CallOwner::Address(self.address.ip().to_canonical()),
+            _ => CallOwner::Address(counted_address(self.address.ip())),
         }
     }
 
