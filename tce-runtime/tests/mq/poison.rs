@@ -100,6 +100,8 @@ async fn restarts_until_dead(queues: &Queues, raw: &Raw) -> usize {
         assert!(start.elapsed() < 2 * PATIENCE, "ended {ended} times");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // The acknowledgement of the original follows the confirmation of its copy.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     process.kill().unwrap();
     process.wait().unwrap();
     assert_eq!(raw.get(&dead).await.data, call.bytes());
