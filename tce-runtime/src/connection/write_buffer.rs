@@ -463,8 +463,9 @@ impl BufferState {
         if self.frames.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if self.written >= KEEP_CAPACITY {
-            // With a peer that never catches up, what it has read is freed here.
+        if self.written >= KEEP_CAPACITY && self.written < self.frames.len() {
+            // With a peer that never catches up, what it has read is freed here. Not
+            // the last bytes: the sink may still have to flush them.
             self.frames.drain(..self.written);
             self.written = 0;
         }
@@ -495,3 +496,6 @@ impl BufferState {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;
