@@ -25,8 +25,8 @@ pub(crate) use mq::REPLY_QUEUE_PREFIX;
 pub use mq::{Address, AddressError, DELIVERY_LIMIT, MqConfig, MqEndpoint, NodeType, is_zeromq};
 #[doc(hidden)]
 pub use options::LoadedTls;
-pub(crate) use options::SharedOptions;
 pub use options::{ConnectionLimits, Options, WebSocketOptions};
+pub(crate) use options::{DEFAULT_TIMEOUT, SharedOptions};
 #[cfg(feature = "websocket")]
 pub use origin::WebOrigin;
 pub(crate) use tls::server_name;

@@ -91,6 +91,9 @@ pub struct WebSocketOptions {
     pub origins: Vec<String>,
 }
 
+/// How long a twoway call waits for its RETURN by default.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The options of a communicator.
 ///
 /// ```
@@ -144,7 +147,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(30),
+            timeout: DEFAULT_TIMEOUT,
             deadline_tolerance: Duration::from_secs(1),
             limits: Limits::default(),
             memory: MemoryBudget::default(),

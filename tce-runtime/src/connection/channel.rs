@@ -13,7 +13,7 @@ use super::{
     write_buffer::{FlushPolicy, PushError, WriteBuffer},
 };
 use crate::{
-    config::SharedOptions,
+    config::{DEFAULT_TIMEOUT, SharedOptions},
     error::{ErrorCode, RpcError},
     in_flight::{count_dropped, millis, unix_millis, unix_millis_at},
     wire::{
@@ -40,7 +40,7 @@ pub(crate) struct CallOptions {
 }
 
 /// The keys that tell the servant's side when a call is to be dropped unexecuted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ExpiryKeys {
     deadline: Option<Decimal>,
     linger_time: Option<Decimal>,
@@ -58,10 +58,6 @@ impl ExpiryKeys {
             // In seconds, rounded up.
             linger_time: lingers_until.map(|at| Decimal::new(at / 1000 + 1)),
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.deadline.is_none() && self.linger_time.is_none()
     }
 
     /// Marshals `extra` with these keys, and `reply_to` as `__mq_return__`.
@@ -165,6 +161,8 @@ pub(crate) enum Channel {
 pub(crate) struct StreamChannel {
     pub(super) buffer: WriteBuffer,
     compression: Compression,
+    /// Whether the program has set [`Options::timeout`](crate::config::Options).
+    has_timeout: bool,
     /// Extra of the first CALLs on each stream, up to and including the first one to
     /// an interface other than the built-in one: a gateway may answer that itself,
     /// before the login.
@@ -225,7 +223,8 @@ impl Channel {
                 // Over a stream a call with the default timeout goes without: the
                 // clock and the bytes would cost more than they gain where no
                 // message waits.
-                let is_limited = options.timeout.is_some() || options.linger.is_some();
+                let is_limited =
+                    stream.has_timeout || options.timeout.is_some() || options.linger.is_some();
                 let deadline = is_limited.then_some(deadline);
                 stream.send(policy, header, options, deadline, params)
             }
@@ -392,6 +391,7 @@ impl StreamChannel {
                 &settings.options.memory,
             ),
             compression,
+            has_timeout: settings.options.timeout != DEFAULT_TIMEOUT,
             credentials,
             max_message: max_message(settings),
         }
@@ -432,10 +432,6 @@ impl StreamChannel {
         deadline: Option<Instant>,
         params: impl Marshal,
     ) -> Result<(), NotSent> {
-        let keys = match deadline.is_none() && options.linger.is_none() {
-            true => ExpiryKeys::default(),
-            false => ExpiryKeys::new(options, deadline),
-        };
         let mut frame = self.buffer.frame(policy).map_err(|_| NotSent::Later)?;
         let adds_credentials = !self.credentials.is_empty() && !frame.has_sent_credentials();
         let with_credentials;
@@ -447,9 +443,10 @@ impl StreamChannel {
         } else {
             &options.extra
         };
-        if keys.is_empty() {
+        if deadline.is_none() && options.linger.is_none() {
             self.encode(frame.bytes(), header, extra, params)?;
         } else {
+            let keys = ExpiryKeys::new(options, deadline);
             keys.added_to(extra, None, |extra| {
                 self.encode(frame.bytes(), header, extra, params)
             })?;

@@ -191,8 +191,8 @@ impl Context {
 
     /// When the caller stops waiting (`__deadline__`), by the clock of the caller's
     /// machine. `None` if the caller did not say: an existing TCE program, a oneway
-    /// call without a linger time, or a call over a direct connection with the
-    /// default timeout.
+    /// call without a linger time, or a call over a direct connection by a program
+    /// that has set no timeout.
     #[must_use]
     pub fn deadline(&self) -> Option<SystemTime> {
         let millis = unix_deadline(&self.extra)?;

@@ -748,7 +748,8 @@ impl<'a> StreamReader<'a> {
         loop {
             let is_held =
                 !self.can_serve() || handler.is_some_and(|handler| handler.should_pause());
-            if self.must_pause(is_held) {
+            let is_late = is_held || !self.deferred.calls.is_empty();
+            if is_late && self.must_pause(is_held) {
                 break;
             }
             let is_compressed = self.deframer.is_next_compressed(rest);
@@ -764,7 +765,6 @@ impl<'a> StreamReader<'a> {
             let Some(frame) = frame.map_err(CloseReason::Frame)? else {
                 break;
             };
-            let is_late = is_held || !self.deferred.calls.is_empty();
             if is_late && is_call(frame.payload) {
                 let payload = frame.payload;
                 let is_forwarded = match batch {

@@ -51,8 +51,9 @@ pub struct Extra {
     count: usize,
     /// The pairs, marshalled; `None` for an empty map.
     pairs: Option<Arc<[u8]>>,
-    /// The pairs as text, if they are not all UTF-8.
-    lossy: Option<Arc<[u8]>>,
+    /// The pairs as text, if they are not all UTF-8. A thin pointer: maps are moved
+    /// with each call.
+    lossy: Option<Arc<Vec<u8>>>,
 }
 
 impl Extra {
@@ -68,7 +69,7 @@ impl Extra {
 
     fn of_pairs(count: usize, pairs: Arc<[u8]>) -> Self {
         let raw = RawExtra::of_pairs(count, &pairs);
-        let lossy = (!raw.is_utf8()).then(|| raw.lossy_pairs().into());
+        let lossy = (!raw.is_utf8()).then(|| Arc::new(raw.lossy_pairs()));
         Self {
             count,
             pairs: Some(pairs),
@@ -105,7 +106,8 @@ impl Extra {
 
     /// The pairs as text.
     fn text(&self) -> RawExtra<'_> {
-        let pairs = self.lossy.as_deref().or(self.pairs.as_deref());
+        let lossy = self.lossy.as_deref().map(Vec::as_slice);
+        let pairs = lossy.or(self.pairs.as_deref());
         RawExtra::of_pairs(self.count, pairs.unwrap_or_default())
     }
 
@@ -291,6 +293,9 @@ impl<'a> RawExtra<'a> {
     }
 
     fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
+        if self.pairs.is_empty() {
+            return None;
+        }
         let found = self.entries().filter(|(name, _)| *name == key.as_bytes());
         found.last().map(|(_, value)| value)
     }

@@ -62,6 +62,7 @@ where
         source: Box::new(WebSocketReader {
             socket: Arc::clone(&socket),
             message: Bytes::new(),
+            unfinished: 0,
             end: None,
             message_time,
             too_slow: None,
@@ -140,6 +141,8 @@ struct WebSocketReader<S> {
     socket: Shared<S>,
     /// The rest of the last message.
     message: Bytes,
+    /// The bytes of an incomplete message after the last read.
+    unfinished: usize,
     /// The end, until the bytes before it are read.
     end: Option<End>,
     message_time: Duration,
@@ -183,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketReader<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for WebSocketReader<S> {
     fn held(&self) -> usize {
-        self.message.len() + self.socket.lock().get_ref().unfinished
+        self.message.len() + self.unfinished
     }
 }
 
@@ -193,11 +196,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
         let mut socket = self.socket.lock();
         loop {
             let Poll::Ready(received) = Pin::new(&mut *socket).poll_next(cx) else {
-                let has_begun = socket.get_ref().unfinished > 0;
+                self.unfinished = socket.get_ref().unfinished;
                 drop(socket);
-                return self.poll_too_slow(has_begun, cx);
+                return self.poll_too_slow(cx);
             };
             socket.get_mut().unfinished = 0;
+            self.unfinished = 0;
             self.too_slow = None;
             let end = match received {
                 Some(Ok(Message::Binary(message))) => return Poll::Ready(Ok(message)),
@@ -226,8 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
     }
 
     /// Waits for the rest of a message, for at most `message_time`.
-    fn poll_too_slow(&mut self, has_begun: bool, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
-        if !has_begun {
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        if self.unfinished == 0 {
             return Poll::Pending;
         }
         let limit = self.message_time;
