@@ -2,6 +2,7 @@
 //! connection, or a servant.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -133,6 +134,20 @@ pub(crate) struct Inbound<'a> {
     pub(crate) deadline_tolerance: Duration,
     /// CALLs of a stream are refused, those of a queue given back to it.
     pub(crate) is_draining: bool,
+    pub(crate) clock: ReadClock,
+}
+
+/// The Unix time in milliseconds of one read, once a message needs it: 0 before.
+#[derive(Debug, Default)]
+pub(crate) struct ReadClock(Cell<u64>);
+
+impl ReadClock {
+    fn unix_millis(&self) -> u64 {
+        if self.0.get() == 0 {
+            self.0.set(unix_millis());
+        }
+        self.0.get()
+    }
 }
 
 impl Inbound<'_> {
@@ -280,7 +295,8 @@ impl Inbound<'_> {
         mut ack_guard: Option<AckGuard>,
         replies: &mut Vec<u8>,
     ) {
-        let left = unix_deadline(&extra).map(|at| TimeLeft::until(self.tolerated(at)));
+        let left = unix_deadline(&extra)
+            .map(|at| TimeLeft::between(self.clock.unix_millis(), self.tolerated(at)));
         match self.source {
             InboundSource::Stream(connection) => {
                 let call = IncomingCall {
@@ -453,7 +469,7 @@ impl Inbound<'_> {
     }
 }
 
-/// The time until an instant, or since.
+/// The time from now until an instant, or since then.
 #[derive(Debug, Clone, Copy)]
 enum TimeLeft {
     Left(Duration),
@@ -461,8 +477,7 @@ enum TimeLeft {
 }
 
 impl TimeLeft {
-    fn until(unix_time: u64) -> Self {
-        let now = unix_millis();
+    fn between(now: u64, unix_time: u64) -> Self {
         match unix_time.checked_sub(now) {
             Some(left) => Self::Left(Duration::from_millis(left)),
             None => Self::Late(Duration::from_millis(now - unix_time)),

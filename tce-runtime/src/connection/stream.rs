@@ -27,7 +27,7 @@ use super::{
     Channel, Connection, ConnectionEvent, Inner, Status,
     channel::StreamChannel,
     forwarding::{InboundSource, MessageHandler, WriteBatch},
-    inbound::Inbound,
+    inbound::{Inbound, ReadClock},
     write_buffer::{Sink, WriteBuffer, is_batch_full},
 };
 use crate::{
@@ -927,6 +927,7 @@ impl Connection {
             limits: &inner.settings.options.limits,
             deadline_tolerance: inner.settings.options.deadline_tolerance,
             is_draining: inner.is_draining.load(Ordering::Relaxed),
+            clock: ReadClock::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{MessageQueues, QueueReceiver};
 use crate::{
     busy_poll::{BusyPoll, bytes_received},
-    connection::{Connection, Inbound, InboundSource, WriteBatch},
+    connection::{Connection, Inbound, InboundSource, ReadClock, WriteBatch},
     in_flight::{InFlightCounter, millis, unix_millis},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{
@@ -210,6 +210,7 @@ impl ConsumerTask {
             limits: &self.queues.settings.options.limits,
             deadline_tolerance: self.queues.settings.options.deadline_tolerance,
             is_draining,
+            clock: ReadClock::default(),
         };
         // Forwarded messages leave when the whole delivery is handled.
         let mut forwarded = handler.map(|_| WriteBatch::new());
