@@ -20,6 +20,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
     sync::watch,
+    task::yield_now,
     time::{sleep, sleep_until, timeout, timeout_at},
 };
 
@@ -74,6 +75,8 @@ const MAX_NESTED: usize = 4096;
 const READ_SIZE: usize = 256 << 10;
 /// A peer that sends more malformed messages than this loses its connection.
 const MAX_MALFORMED: u32 = 16;
+/// After a read of this size in bytes other tasks of the thread run.
+const YIELD_SIZE: usize = 64 << 10;
 /// RETURNs of this size in bytes leave before the rest of a read is handled.
 const REPLY_SIZE: usize = 256 << 10;
 
@@ -515,7 +518,7 @@ impl<'a> StreamReader<'a> {
                 tokio::select! {
                     biased;
                     read = chunk => read,
-                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(()),
+                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(0),
                 }
             };
             let read = match slow_frame {
@@ -525,8 +528,10 @@ impl<'a> StreamReader<'a> {
                     Err(_) => return CloseReason::SlowFrame(frame_time),
                 },
             };
-            if let Err(reason) = read {
-                return reason;
+            match read {
+                Err(reason) => return reason,
+                Ok(size) if size >= YIELD_SIZE => yield_now().await,
+                Ok(_) => {}
             }
             // The time during which reading pauses does not count.
             let paused_at = slow_frame.map(|_| Instant::now());
@@ -547,12 +552,12 @@ impl<'a> StreamReader<'a> {
         }
     }
 
-    /// Reads once, and handles what was read.
+    /// Reads once, and handles what was read. Returns its size.
     fn poll_chunk(
         &mut self,
         source: &mut Box<dyn Source>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), CloseReason>> {
+    ) -> Poll<Result<usize, CloseReason>> {
         let mut buffer = READ_BUFFER
             .take()
             .unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice());
@@ -579,7 +584,7 @@ impl<'a> StreamReader<'a> {
             return Poll::Ready(Err(reason));
         }
         ready!(read).map_err(CloseReason::Io)?;
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(size))
     }
 
     /// Counts the memory that is held for the peer; `in_source` are the bytes of
@@ -626,8 +631,9 @@ impl<'a> StreamReader<'a> {
             if self.unhandled.is_empty() {
                 return Ok(());
             }
-            if let Some(at) = self.inflated_at.take() {
-                sleep_until(at.into()).await;
+            match self.inflated_at.take() {
+                Some(at) => sleep_until(at.into()).await,
+                None => yield_now().await,
             }
             let unhandled = std::mem::take(&mut self.unhandled);
             self.receive(&unhandled)?;
