@@ -157,7 +157,6 @@ impl Caller {
                     .map(drop)
             }
         };
-        let result = result.as_ref().map(|()| ());
-        self.ledger.end((client, number), self.target, result);
+        self.ledger.end((client, number), self.target, &result);
     }
 }

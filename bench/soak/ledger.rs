@@ -117,9 +117,9 @@ impl Ledger {
     }
 
     /// Enters what the caller was told.
-    pub(crate) fn end(&self, id: CallId, target: &'static str, result: Result<(), &RpcError>) {
+    pub(crate) fn end(&self, id: CallId, target: &'static str, result: &Result<(), RpcError>) {
         let mut state = self.0.lock();
-        let outcome = result.map_err(RpcError::code);
+        let outcome = result.as_ref().copied().map_err(RpcError::code);
         match outcome {
             Ok(()) => state.totals.succeeded += 1,
             Err(code) => {

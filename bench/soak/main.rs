@@ -318,7 +318,7 @@ fn services_xml(listeners: &str, broker: u16, hosts: &str) -> String {
         rows += &format!("<call in=\"{front}\" out=\"{out}\"/>\n");
     }
     format!(
-        "<SNS><InterfaceDef><if id=\"0\" name=\"soak.Client\"/><if id=\"1\" name=\"soak.Server\"/></InterfaceDef>\n\
+        "<SNS><InterfaceDef><if id=\"10\" name=\"soak.Client\"/><if id=\"11\" name=\"soak.Server\"/></InterfaceDef>\n\
          <EndPoints>{listeners}{}{}<ep name=\"direct\" type=\"socket\" host=\"{hosts}\"/></EndPoints>\n\
          <servers><server name=\"gateway\" type=\"socket server\">\n\
          <route if=\"soak.Server\">{rows}<return in=\"returns\" out=\"queue_tcp\"/>\
