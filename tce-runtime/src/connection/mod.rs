@@ -15,6 +15,7 @@ mod call_queue;
 mod dispatch;
 mod forwarding;
 mod inbound;
+mod reader;
 mod stream;
 
 use std::{
