@@ -81,17 +81,20 @@ async fn clients_beside_an_attacker() {
 }
 
 async fn floods(scene: &Scene, bystander: &Client) {
-    let bomb = Message {
-        calltype: 0x21,
-        ..echo(2, &"0".repeat(3 << 20))
+    let bombs = |size: usize| {
+        let bomb = Message {
+            calltype: 0x21,
+            ..echo(2, &"0".repeat(size))
+        };
+        frame(1, &deflate(&bomb.bytes())).repeat(20)
     };
-    let bombs = frame(1, &deflate(&bomb.bytes())).repeat(20);
     let calls = Message {
         calltype: 0x21,
         ..echo(2, "hello")
     };
     for (name, bytes) in [
-        ("4 x bombs that inflate to 3 MiB", bombs),
+        ("4 x bombs that inflate to 3 MiB", bombs(3 << 20)),
+        ("4 x bombs that inflate to 16 MiB", bombs(16 << 20)),
         ("4 x oneway calls", calls.frame().repeat(2000)),
         ("4 x malformed messages", frame(0, &[7]).repeat(10_000)),
     ] {
