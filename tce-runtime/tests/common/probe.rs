@@ -7,11 +7,12 @@ use std::{
 };
 
 use tce_runtime::{
-    Adapter, Communicator, ErrorCode, Fault, IncomingCall, Proxy, RpcError, Servant,
+    Adapter, Communicator, ConnectionEvent, ErrorCode, Fault, IncomingCall, Proxy, RpcError,
+    Servant,
     config::{Endpoint, Options},
     wire::Operation,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// `string echo(string text)`
 pub(crate) static ECHO: Operation = Operation::new("probe::Probe::echo", 2, 0);
@@ -295,4 +296,20 @@ pub(crate) async fn works(proxy: &Proxy) {
         .await
         .expect("the server answers");
     assert_eq!(answer, "works");
+}
+
+/// A server, the client's proxy to it, and the server's proxy to that client.
+pub(crate) async fn both_directions(options: Options, scheme: &str) -> (Server, Proxy, Proxy) {
+    let server = serve_at(scheme, options.clone()).await;
+    let (sender, mut receiver) = mpsc::channel(1);
+    server.adapter.on_event(move |connection, event| {
+        if *event == ConnectionEvent::Connected {
+            sender.try_send(connection.clone()).unwrap();
+        }
+    });
+    let communicator = Communicator::with_options(options);
+    let forward = connect(&communicator, server.endpoint()).await;
+    forward.connection().add_servant(Probe::default());
+    let back = Proxy::new(&super::watching::within(receiver.recv()).await.unwrap());
+    (server, forward, back)
 }

@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use tce_runtime::{
-    Communicator, ConnectionEvent, ErrorCode, Pending, Proxy,
+    ErrorCode, Pending, Proxy,
     config::{ConnectionLimits, Options},
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 
 use crate::{
     SCHEMES,
     common::{
-        probe::{
-            BLOB, CALL_BACK, DESCEND, ECHO, GATE, NOTE, Probe, Server, connect, serve_at, works,
-        },
+        probe::{BLOB, CALL_BACK, DESCEND, ECHO, GATE, NOTE, both_directions, serve_at, works},
         watching::{soon, within},
     },
 };
@@ -26,22 +24,6 @@ fn limited(served_calls: usize) -> Options {
         },
         ..Options::default()
     }
-}
-
-/// A server, the client's proxy to it, and the server's proxy to that client.
-async fn both_directions(options: Options, scheme: &str) -> (Server, Proxy, Proxy) {
-    let server = serve_at(scheme, options.clone()).await;
-    let (sender, mut receiver) = mpsc::channel(1);
-    server.adapter.on_event(move |connection, event| {
-        if *event == ConnectionEvent::Connected {
-            sender.try_send(connection.clone()).unwrap();
-        }
-    });
-    let communicator = Communicator::with_options(options);
-    let forward = connect(&communicator, server.endpoint()).await;
-    forward.connection().add_servant(Probe::default());
-    let back = Proxy::new(&within(receiver.recv()).await.unwrap());
-    (server, forward, back)
 }
 
 async fn call_back(proxy: &Proxy, calls: usize) {

@@ -9,7 +9,7 @@ use tce_runtime::{
 use tokio::sync::mpsc;
 
 use crate::common::{
-    probe::{BLOB, CALL_BACK, GROW, NOTE, Probe, Server, connect, serve, serve_at},
+    probe::{BLOB, CALL_BACK, GROW, NOTE, Probe, Server, both_directions, connect, serve},
     raw::RawServer,
     watching::{resident, within},
 };
@@ -64,22 +64,6 @@ async fn large_calls_in_both_directions_complete() {
 }
 
 const SCHEMES: [&str; 2] = ["tcp://127.0.0.1:0", "ws://127.0.0.1:0/"];
-
-/// A server, the client's proxy to it, and the server's proxy to that client.
-async fn both_directions(options: Options, scheme: &str) -> (Server, Proxy, Proxy) {
-    let server = serve_at(scheme, options.clone()).await;
-    let (sender, mut receiver) = mpsc::channel(1);
-    server.adapter.on_event(move |connection, event| {
-        if *event == ConnectionEvent::Connected {
-            sender.try_send(connection.clone()).unwrap();
-        }
-    });
-    let communicator = Communicator::with_options(options);
-    let forward = connect(&communicator, server.endpoint()).await;
-    forward.connection().add_servant(Probe::default());
-    let back = Proxy::new(&within(receiver.recv()).await.unwrap());
-    (server, forward, back)
-}
 
 async fn grow(proxy: &Proxy, calls: usize, size: i32) {
     let pending: Vec<Pending<Vec<u8>>> = (0..calls).map(|_| proxy.call(&GROW, (size,))).collect();
