@@ -41,7 +41,7 @@ impl ClientListener {
                 adapter.add_servant(Arc::clone(servant));
             }
             let context = Arc::clone(context);
-            adapter.handle_connections(move |peer, is_full| admit(&context, key, peer, is_full));
+            adapter.handle_connections(move |peer, is_full, _| admit(&context, key, peer, is_full));
             adapters.push(adapter);
         }
         Ok(Self {

@@ -23,6 +23,8 @@ mod termination;
 
 mod busy_poll;
 
+mod worker_pool;
+
 pub mod config;
 
 mod transport;
@@ -50,6 +52,7 @@ pub use server::Adapter;
 pub use termination::termination_signal;
 pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
+pub use worker_pool::WorkerPool;
 
 pub mod prelude {
     //! The names that most servers and clients need: `use tce_runtime::prelude::*`.

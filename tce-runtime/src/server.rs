@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 
@@ -32,6 +32,7 @@ use crate::{
         socket::{Accepted, Listener},
     },
     wire::Extra,
+    worker_pool::{Assignment, WorkerPool},
 };
 
 /// The pause after a failed `accept`, for example when the process has no file
@@ -74,9 +75,9 @@ enum ListenSource {
 /// The handler of an accepted connection, or the text that refuses the connection.
 type Admitted = Result<Arc<dyn MessageHandler>, &'static str>;
 
-/// Admits a connection from the peer's address, and whether the adapter has reached
-/// its limit of connections.
-type HandlerFactory = Box<dyn Fn(SocketAddr, bool) -> Admitted + Send + Sync>;
+/// Admits a connection from the peer's address, whether the adapter has reached its
+/// limit of connections, and the number of the thread that will serve it.
+type HandlerFactory = Box<dyn Fn(SocketAddr, bool, usize) -> Admitted + Send + Sync>;
 
 struct AdapterInner {
     communicator: Communicator,
@@ -84,6 +85,8 @@ struct AdapterInner {
     receivers: Vec<Arc<QueueReceiver>>,
     listeners: Arc<EventListeners>,
     handler_factory: OnceLock<HandlerFactory>,
+    /// The threads of the connections; the one that accepts if it is not set.
+    workers: OnceLock<WorkerPool>,
     permits: Arc<Semaphore>,
     handshakes: Handshakes,
     /// Limits the connections that are told why they are refused.
@@ -151,6 +154,7 @@ impl Adapter {
             receivers,
             listeners: Arc::default(),
             handler_factory: OnceLock::new(),
+            workers: OnceLock::new(),
             permits: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),
             )),
@@ -197,15 +201,24 @@ impl Adapter {
         self
     }
 
+    /// Serves the connections on the threads of a [`WorkerPool`], instead of the
+    /// runtime that accepts them. Call it before [`Adapter::start`]; the first
+    /// call counts. The calls of a message queue are served where it is read.
+    pub fn serve_on(&self, workers: &WorkerPool) -> &Self {
+        let _ = self.shared.workers.set(workers.clone());
+        self
+    }
+
     /// Sets the function that creates the message handler of each accepted
     /// connection from the peer's address, or returns why the connection is
     /// refused, which the peer is told. It also learns whether the adapter has
-    /// reached its limit of connections; it must refuse then. For sockets; the
-    /// first call counts.
+    /// reached its limit of connections; it must refuse then. The last parameter is
+    /// the number of the thread of the [`WorkerPool`], or 0. For sockets; the first
+    /// call counts.
     #[doc(hidden)]
     pub fn handle_connections(
         &self,
-        handler: impl Fn(SocketAddr, bool) -> Result<Arc<dyn MessageHandler>, &'static str>
+        handler: impl Fn(SocketAddr, bool, usize) -> Result<Arc<dyn MessageHandler>, &'static str>
         + Send
         + Sync
         + 'static,
@@ -319,14 +332,18 @@ async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
             if permit.is_none() && shared.handshakes.end_oldest() {
                 permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
             }
-            match shared.admit(accepted.address(), permit.is_none()) {
+            let assignment = shared.workers.get().map(WorkerPool::assign);
+            let worker = assignment.as_ref().map_or(0, Assignment::worker);
+            match shared.admit(accepted.address(), permit.is_none(), worker) {
                 Ok(handler) => {
-                    let handshake = HandshakePermit::new(shared);
-                    let (shared, phase) = (Arc::clone(shared), shared.phase.subscribe());
-                    tokio::spawn(async move {
-                        serve(&shared, accepted, handler, handshake, phase).await;
-                        drop(permit);
-                    });
+                    let admitted = AdmittedConnection {
+                        shared: Arc::clone(shared),
+                        handler,
+                        handshake: HandshakePermit::new(shared),
+                        phase: shared.phase.subscribe(),
+                        permit,
+                    };
+                    admitted.spawn(accepted, assignment);
                 }
                 Err(text) => {
                     // Returned before the refusal, which may take a second.
@@ -349,9 +366,10 @@ impl AdapterInner {
         &self,
         peer: SocketAddr,
         is_full: bool,
+        worker: usize,
     ) -> Result<Option<Arc<dyn MessageHandler>>, &'static str> {
         match self.handler_factory.get() {
-            Some(create) => create(peer, is_full).map(Some),
+            Some(create) => create(peer, is_full, worker).map(Some),
             None if is_full => {
                 static LIMIT: LogLimit = LogLimit::new();
                 metrics::counter!("tce_connections_refused_total", "reason" => "connections")
@@ -391,30 +409,61 @@ impl AdapterInner {
     }
 }
 
-async fn serve(
-    shared: &AdapterInner,
-    accepted: Accepted,
+/// A connection that is served.
+struct AdmittedConnection {
+    shared: Arc<AdapterInner>,
     handler: Option<Arc<dyn MessageHandler>>,
-    permit: HandshakePermit,
-    mut phase: watch::Receiver<ShutdownPhase>,
-) {
-    // Boxed: it needs many times the memory of the connection, for a short time.
-    let handshake = Box::pin(accepted.handshake(None));
-    let accepted = tokio::select! {
-        accepted = handshake => accepted,
-        () = reached(&mut phase, ShutdownPhase::Draining) => return,
-        () = permit.ended() => {
-            let text = "closed in its handshake for a newer connection";
-            Err(io::Error::other(text))
+    handshake: HandshakePermit,
+    phase: watch::Receiver<ShutdownPhase>,
+    /// Counts as a connection of the adapter.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl AdmittedConnection {
+    /// Serves the connection in a task of this runtime, or of the thread that it is
+    /// assigned to.
+    fn spawn(self, accepted: Accepted, assignment: Option<Assignment>) {
+        let Some(assignment) = assignment else {
+            tokio::spawn(self.serve(accepted));
+            return;
+        };
+        match accepted.detach() {
+            Ok(detached) => assignment.spawn(async move {
+                match detached.attach() {
+                    Ok(accepted) => self.serve(accepted).await,
+                    Err(error) => report(&self.shared.endpoint, "accept", &error),
+                }
+            }),
+            Err(error) => report(&self.shared.endpoint, "accept", &error),
         }
-    };
-    drop(permit);
-    let stream = match accepted {
-        Ok(stream) => stream,
-        Err(error) => return report(&shared.endpoint, "handshake", &error),
-    };
-    let connection = shared.connection(&stream, handler);
-    run_stream(&connection, stream, Status::Closed, phase).await;
+    }
+
+    async fn serve(self, accepted: Accepted) {
+        let Self {
+            shared,
+            handler,
+            handshake: permit,
+            mut phase,
+            permit: _permit,
+        } = self;
+        // Boxed: it needs many times the memory of the connection, for a short time.
+        let handshake = Box::pin(accepted.handshake(None));
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            () = reached(&mut phase, ShutdownPhase::Draining) => return,
+            () = permit.ended() => {
+                let text = "closed in its handshake for a newer connection";
+                Err(io::Error::other(text))
+            }
+        };
+        drop(permit);
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => return report(&shared.endpoint, "handshake", &error),
+        };
+        let connection = shared.connection(&stream, handler);
+        run_stream(&connection, stream, Status::Closed, phase).await;
+    }
 }
 
 /// Tells the peer why its connection is refused, in a task: over WebSocket by the

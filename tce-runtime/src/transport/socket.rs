@@ -209,6 +209,13 @@ pub(crate) struct Accepted {
     options: AcceptOptions,
 }
 
+/// An accepted socket on its way to another runtime.
+pub(crate) struct DetachedSocket {
+    socket: std::net::TcpStream,
+    address: SocketAddr,
+    options: AcceptOptions,
+}
+
 /// What an accepted socket gets from its listener.
 struct AcceptOptions {
     tls: Option<Arc<ServerConfig>>,
@@ -285,6 +292,15 @@ impl Accepted {
         self.address
     }
 
+    /// Takes the socket from the runtime that has accepted it.
+    pub(crate) fn detach(self) -> io::Result<DetachedSocket> {
+        Ok(DetachedSocket {
+            socket: self.socket.into_std()?,
+            address: self.address,
+            options: self.options,
+        })
+    }
+
     /// Performs the handshakes. `refusal` is the reason for which the connection is
     /// refused: the answer to a WebSocket handshake, which then fails.
     pub(crate) async fn handshake(self, refusal: Option<&'static str>) -> io::Result<ByteStream> {
@@ -320,6 +336,17 @@ impl Accepted {
             #[cfg(feature = "websocket")]
             Protocol::WebSocket(policy) => websocket::accept(socket, peer, &policy, refusal).await,
         }
+    }
+}
+
+impl DetachedSocket {
+    /// Gives the socket to the runtime that this runs in.
+    pub(crate) fn attach(self) -> io::Result<Accepted> {
+        Ok(Accepted {
+            socket: TcpStream::from_std(self.socket)?,
+            address: self.address,
+            options: self.options,
+        })
     }
 }
 
