@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tce_runtime::{
-    Adapter, Communicator, RpcError,
+    Adapter, Communicator, RpcError, WorkerPool,
     config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
     forwarding::{LogLimit, MessageHandler},
 };
@@ -24,11 +24,14 @@ pub(crate) struct ClientListener {
 
 impl ClientListener {
     /// Binds the addresses of an endpoint. Clients are accepted from
-    /// [`ClientListener::start`] on.
+    /// [`ClientListener::start`] on. There is a context for each thread of the pool, or
+    /// without one for the runtime that accepts.
     pub(crate) async fn bind(
-        context: &Arc<SessionContext>,
+        contexts: &[Arc<SessionContext>],
+        pool: Option<&WorkerPool>,
         endpoint: &ServiceEndpoint,
     ) -> Result<Self, RpcError> {
+        let context = &contexts[0];
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         let communicator =
             Communicator::with_options(context.properties.client_options(tls, &context.memory));
@@ -40,8 +43,13 @@ impl ClientListener {
             for servant in &context.servants {
                 adapter.add_servant(Arc::clone(servant));
             }
-            let context = Arc::clone(context);
-            adapter.handle_connections(move |peer, is_full, _| admit(&context, key, peer, is_full));
+            if let Some(pool) = pool {
+                adapter.serve_on(pool);
+            }
+            let contexts = contexts.to_vec();
+            adapter.handle_connections(move |peer, is_full, thread| {
+                admit(&contexts[thread], key, peer, is_full)
+            });
             adapters.push(adapter);
         }
         Ok(Self {

@@ -1,6 +1,6 @@
 //! The rows that the admin page shows, and the trait of their source.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, future::ready, pin::Pin};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,11 @@ pub trait SnapshotSource: Send + Sync + 'static {
     fn snapshot(&self, query: &Query) -> Snapshot;
     /// Whether clients can be served now.
     fn readiness(&self) -> Readiness;
+    /// Waits until each thread that serves clients has run a task; for ever if one is
+    /// stuck. Where the calling thread serves them, it is ready.
+    fn responded(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(ready(()))
+    }
 }
 
 /// The source while a gateway starts: its name.

@@ -1,4 +1,4 @@
-//! Liveness: whether the gateway's thread still serves clients.
+//! Liveness: whether all threads of the gateway still serve clients.
 
 use std::{
     sync::{
@@ -35,8 +35,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks until it is dropped. Each check takes the locks that serving a
-    /// client takes, so that a deadlock stops the checks, too.
+    /// Checks until it is dropped. Each check waits for all threads, and takes the
+    /// locks that serving a client takes, so that a deadlock stops the checks, too.
     pub(super) async fn run(
         self: Arc<Self>,
         source: Arc<dyn SnapshotSource>,
@@ -47,6 +47,7 @@ impl Watchdog {
         for check in 1_u32.. {
             ticks.tick().await;
             source.readiness();
+            source.responded().await;
             self.mark(self.start.elapsed());
             if let Some(recorder) = &recorder
                 && check.is_multiple_of(UPKEEP_EVERY)

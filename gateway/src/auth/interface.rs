@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tce_runtime::{Connection, ErrorCode, Pending, Proxy, RpcError, Side, wire::Operation};
 use tokio::sync::mpsc;
 
@@ -71,6 +72,7 @@ type UserListener = Arc<dyn Fn(&str, bool) + Send + Sync>;
 pub(crate) struct UserEvents {
     remote: Option<(mpsc::Sender<UserEvent>, DropCounters)>,
     listeners: Vec<UserListener>,
+    order: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,12 @@ impl UserEvents {
         );
         tokio::spawn(sending);
         self.remote = Some((sender, dropped.clone()));
+    }
+
+    /// Held while a user's connection changes and the event is reported: threads that
+    /// do both at once would otherwise report them in another order.
+    pub(crate) fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock()
     }
 
     pub(crate) fn user_on_line(&self, user: &Arc<str>) {

@@ -14,7 +14,7 @@ use super::{
     overrides::OverrideSource,
     value::{
         Auth, Broker, EventTarget, Find, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime,
-        PropertyValue, SecondLogin, Secret, Sites,
+        PropertyValue, SecondLogin, Secret, Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -210,7 +210,12 @@ properties! {
     upstream_ping_interval: Option<Duration> = Some(secs(2));
     /// Time for calls in flight to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
-    /// How long the thread of the gateway polls for the next message before it
+    /// The number of threads that serve connections. With 1, the thread that
+    /// accepts them also serves them. Otherwise it gives each connection to the
+    /// thread with the fewest, and each thread has its own connection to each
+    /// server that is connected directly; all limits hold for all threads together.
+    threads: Threads = Threads::Count(1);
+    /// How long a thread of the gateway polls for the next message before it
     /// sleeps, in seconds, while most messages arrive within about that time; 0
     /// to sleep at once. Polling shortens latency and uses processor time.
     busy_poll_time: PollTime = PollTime::default();

@@ -158,6 +158,51 @@ impl PropertyValue for PollTime {
     }
 }
 
+/// How many threads serve connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// That many.
+    Count(usize),
+    /// One for each core that the process may use.
+    Auto,
+}
+
+/// The largest number of threads: the low bits of a call's sequence, which repeats
+/// after 2^32 of them, name its thread.
+const MAX_THREADS: usize = 256;
+const AUTO: &str = "auto";
+
+impl Threads {
+    /// The number of threads.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Auto => std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get().min(MAX_THREADS)),
+        }
+    }
+}
+
+impl PropertyValue for Threads {
+    const EXPECTED: &'static str = "a whole number from 1 to 256, or auto for one for each core";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case(AUTO) {
+            return Ok(Self::Auto);
+        }
+        let count = text.parse().ok();
+        let count = count.filter(|count| (1..=MAX_THREADS).contains(count));
+        expect(count.map(Self::Count), text)
+    }
+
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
+        match self {
+            Self::Count(count) => count.to_string(),
+            Self::Auto => AUTO.to_owned(),
+        }
+    }
+}
+
 /// The idle time before TCP keepalive probes; `None` for no probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepaliveTime(pub Option<Duration>);

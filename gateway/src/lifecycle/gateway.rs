@@ -1,17 +1,21 @@
 //! A gateway from its configuration to the first client.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use backon::{ConstantBuilder, Retryable};
-use tce_runtime::{Communicator, Connection, MemoryBroker, Servant, config::MemoryBudget};
+use tce_runtime::{
+    Communicator, Connection, MemoryBroker, Servant, WorkerPool, config::MemoryBudget,
+};
 
 use super::{
     error::GatewayError,
     running::{AuthenticatorOrigin, RunningGateway},
+    threads::GatewayThreads,
 };
 use crate::{
     admin,
@@ -124,8 +128,8 @@ impl Gateway {
     }
 
     /// Calls `listener` when a user logs in (`true`) or disconnects (`false`),
-    /// with the user id. It must not block: the gateway handles no message
-    /// meanwhile.
+    /// with the user id, in the order of the events. It must not block: the thread of
+    /// the connection handles no message meanwhile.
     #[must_use]
     pub fn on_user(mut self, listener: impl Fn(&str, bool) + Send + Sync + 'static) -> Self {
         self.events.add_listener(listener);
@@ -162,23 +166,44 @@ impl Gateway {
     async fn open(self) -> Result<RunningGateway, GatewayError> {
         let queues = QueueUpstreams::new(&self.services, &self.server, &[]);
         queues.open_with_retry(self.memory.as_ref()).await?;
-        let (context, authenticator) = self.context(&queues).await?;
+        let pool = self.worker_pool()?;
+        let count = pool.as_ref().map_or(1, |pool| pool.runtimes().len());
+        let (context, authenticator) = self.context(&queues, count).await?;
+        let threads = GatewayThreads::new(context, pool);
+        let contexts = threads.contexts();
         let mut listeners = Vec::new();
         for id in &self.server.listen {
-            listeners.push(ClientListener::bind(&context, self.services.endpoint(*id)).await?);
+            let endpoint = self.services.endpoint(*id);
+            listeners.push(ClientListener::bind(&contexts, threads.pool(), endpoint).await?);
         }
         let running =
-            RunningGateway::new(context, listeners, self.file, self.memory, authenticator);
+            RunningGateway::new(threads, listeners, self.file, self.memory, authenticator);
+        let upstreams = contexts.iter().map(|_| Upstreams::default()).collect();
         running
-            .activate(&self.services, &self.server, queues, Upstreams::default())
+            .activate(&self.services, &self.server, queues, upstreams)
             .await?;
         Ok(running)
+    }
+
+    /// The threads that serve connections; `None` for the runtime that accepts them.
+    fn worker_pool(&self) -> io::Result<Option<WorkerPool>> {
+        let properties = &self.server.properties;
+        let threads = properties.threads.count();
+        if threads == 1 {
+            return Ok(None);
+        }
+        let pool = WorkerPool::start(threads)?;
+        if let Some(longest) = properties.busy_poll_time.0 {
+            pool.busy_poll(longest);
+        }
+        Ok(Some(pool))
     }
 
     async fn context(
         &self,
         queues: &QueueUpstreams,
-    ) -> Result<(Arc<SessionContext>, AuthenticatorOrigin), GatewayError> {
+        threads: usize,
+    ) -> Result<(SessionContext, AuthenticatorOrigin), GatewayError> {
         let (services, server) = (&self.services, &self.server);
         let dropped = DropCounters::default();
         let mut events = self.events.clone();
@@ -195,8 +220,15 @@ impl Gateway {
             None => authenticator(services, server, queues).await?,
         };
         let servants = self.servants.clone();
-        let context =
-            SessionContext::new(services, server, authenticator, events, servants, dropped);
+        let context = SessionContext::new(
+            services,
+            server,
+            authenticator,
+            events,
+            servants,
+            dropped,
+            threads,
+        );
         Ok((context, origin))
     }
 }

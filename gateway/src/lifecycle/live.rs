@@ -1,34 +1,35 @@
 //! The state of a running gateway for the admin page.
 
-use std::{sync::Arc, time::UNIX_EPOCH};
+use std::{pin::Pin, sync::Arc, time::UNIX_EPOCH};
 
+use super::threads::{GatewayThreads, UpstreamHosts, UpstreamStatus};
 use crate::{
     admin::{
         ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot, SnapshotSource,
         UpstreamRow, UpstreamState,
     },
     listener::ClientListener,
-    routing::{RouteTarget, interface_name},
+    routing::{Route, RouteTarget, interface_name},
     session::{GatewayPhase, Session, SessionContext},
-    upstream::{HostState, Upstream, UpstreamHost, UpstreamKind},
+    upstream::HostState,
 };
 
 /// Takes snapshots of a running gateway.
 pub(super) struct LiveSource {
-    pub(super) context: Arc<SessionContext>,
+    pub(super) threads: Arc<GatewayThreads>,
     pub(super) listeners: Arc<Vec<ClientListener>>,
 }
 
 impl SnapshotSource for LiveSource {
     fn snapshot(&self, query: &Query) -> Snapshot {
-        let context = &self.context;
+        let context = self.context();
         let mut rows = Vec::new();
         context
             .registry
             .for_each(|session| rows.push(self.connection(session)));
         let dropped = context.dropped.all().into_iter();
         Snapshot {
-            gateway: context.name.clone(),
+            gateway: context.name.to_string(),
             uptime_ms: u64::try_from(context.start.elapsed().as_millis()).unwrap_or(u64::MAX),
             users: context.registry.users(),
             totals: context.registry.totals(),
@@ -47,26 +48,34 @@ impl SnapshotSource for LiveSource {
 
     fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
-        match *self.context.phase.borrow() {
+        match *self.context().phase.borrow() {
             GatewayPhase::Starting => reasons.push("starting".to_owned()),
             GatewayPhase::Stopping | GatewayPhase::Ended => reasons.push("stopping".to_owned()),
             GatewayPhase::Serving => {}
         }
-        let routes = self.context.routes.load();
-        let down = routes.upstreams.iter().filter(|upstream| !upstream.is_up());
-        reasons.extend(down.map(|upstream| match upstream.unavailable() {
-            Some(reason) => format!("{}: {}", upstream.name(), reason.text()),
-            None => format!("{} is away", upstream.name()),
+        let down = self.threads.upstreams().into_iter();
+        let down = down.filter(|upstream| !upstream.is_up);
+        reasons.extend(down.map(|upstream| match upstream.unavailable {
+            Some(reason) => format!("{}: {}", upstream.name, reason.text()),
+            None => format!("{} is away", upstream.name),
         }));
         Readiness { reasons }
+    }
+
+    fn responded(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.threads.responded())
     }
 }
 
 impl LiveSource {
+    fn context(&self) -> &SessionContext {
+        self.threads.context()
+    }
+
     fn connection(&self, session: &Session) -> ConnectionRow {
         let totals = session.totals();
         let since = session.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let endpoint = self.context.endpoint_keys.name(session.endpoint);
+        let endpoint = self.context().endpoint_keys.name(session.endpoint);
         ConnectionRow {
             id: session.number,
             peer: session.address.to_string(),
@@ -82,7 +91,7 @@ impl LiveSource {
 
     fn listeners(&self) -> Vec<ListenerRow> {
         let rows = self.listeners.iter().flat_map(|listener| {
-            let endpoint = self.context.endpoint_keys.name(listener.endpoint);
+            let endpoint = self.context().endpoint_keys.name(listener.endpoint);
             listener.addresses().map(move |address| ListenerRow {
                 endpoint: endpoint.to_string(),
                 address: address.to_string(),
@@ -94,8 +103,17 @@ impl LiveSource {
 
     /// The routes of clients' calls.
     fn routes(&self) -> Vec<RouteRow> {
-        let routes = self.context.routes.load();
-        let keys = &self.context.endpoint_keys;
+        let of_threads = self.threads.routes();
+        let Some(routes) = of_threads.first() else {
+            return Vec::new();
+        };
+        // During a reload, one thread may have the new routes and another one the old.
+        let calls = |route: &Route| {
+            let tables = of_threads.iter().map(|routes| &routes.table);
+            let same = tables.filter_map(|table| table.call(route.ifidx(), route.from()));
+            same.map(|route| route.metrics().calls()).sum()
+        };
+        let keys = &self.context().endpoint_keys;
         let to_servers = routes
             .table
             .calls()
@@ -105,50 +123,49 @@ impl LiveSource {
             ifidx: route.ifidx(),
             from: keys.name(route.from()).to_string(),
             to: keys.name(route.to()).to_string(),
-            calls: route.metrics().calls(),
+            calls: calls(route),
         });
         rows.collect()
     }
 
     /// The upstreams, by name.
     fn upstreams(&self) -> Vec<UpstreamRow> {
-        let routes = self.context.routes.load();
-        let rows = routes.upstreams.iter();
-        let mut rows: Vec<_> = rows.flat_map(|upstream| upstream_rows(upstream)).collect();
+        let all = self.threads.upstreams();
+        let mut rows: Vec<_> = all.iter().flat_map(upstream_rows).collect();
         rows.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         rows
     }
 }
 
-fn host_state(host: &UpstreamHost) -> UpstreamState {
-    match host.state() {
-        HostState::Down => UpstreamState::Down,
-        HostState::Up => UpstreamState::Up,
-        HostState::Recovering => UpstreamState::Recovering,
-        HostState::Unhealthy(_) => UpstreamState::Unhealthy,
-    }
-}
-
-fn upstream_rows(upstream: &Upstream) -> Vec<UpstreamRow> {
+fn upstream_rows(upstream: &UpstreamStatus) -> Vec<UpstreamRow> {
     let row = |address: &str, state: UpstreamState, queued: usize| UpstreamRow {
-        endpoint: upstream.name().to_owned(),
+        endpoint: upstream.name.clone(),
         address: address.to_owned(),
         state,
         queued,
     };
-    match upstream.kind() {
-        UpstreamKind::Queue(queue) => {
-            let state = match upstream.is_up() {
+    match &upstream.hosts {
+        UpstreamHosts::Broker(address) => {
+            let state = match upstream.is_up {
                 true => UpstreamState::Up,
                 false => UpstreamState::Down,
             };
-            vec![row(&queue.broker, state, upstream.queued())]
+            vec![row(address, state, upstream.queued)]
         }
-        UpstreamKind::Direct(direct) => {
-            let hosts = direct.hosts().iter();
-            hosts
-                .map(|host| row(&host.address, host_state(host), 0))
+        UpstreamHosts::Servers(servers) => {
+            let servers = servers.iter();
+            servers
+                .map(|(address, state)| row(address, shown(*state), 0))
                 .collect()
         }
+    }
+}
+
+fn shown(state: HostState) -> UpstreamState {
+    match state {
+        HostState::Down => UpstreamState::Down,
+        HostState::Unhealthy(_) => UpstreamState::Unhealthy,
+        HostState::Recovering => UpstreamState::Recovering,
+        HostState::Up => UpstreamState::Up,
     }
 }

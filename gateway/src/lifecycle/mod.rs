@@ -4,6 +4,8 @@ mod error;
 
 mod check;
 
+mod threads;
+
 mod live;
 
 mod running;

@@ -23,7 +23,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{error::GatewayError, live::LiveSource};
+use super::{error::GatewayError, live::LiveSource, threads::{GatewayThreads, UpstreamHosts}};
 use crate::{
     admin,
     auth::JwtAuthenticator,
@@ -33,7 +33,10 @@ use crate::{
     metrics::{self, TrafficTotals},
     routing::EndpointKey,
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
-    upstream::{DirectOptions, DirectUpstream, QueueUpstreams, Upstream, UpstreamKind, Upstreams},
+    upstream::{
+        DirectOptions, DirectServer, DirectUpstream, QueueUpstreams, Upstream, UpstreamKind,
+        Upstreams,
+    },
 };
 
 /// The least time for what is sent to brokers and servers at the end of a shutdown,
@@ -46,7 +49,9 @@ const SUCCESSOR_TIME: Duration = Duration::from_secs(10);
 /// A gateway that runs until [`RunningGateway::shutdown`]; dropping it does not
 /// stop it.
 pub struct RunningGateway {
+    /// The context of the first thread, for what all threads share.
     context: Arc<SessionContext>,
+    threads: Arc<GatewayThreads>,
     listeners: Arc<Vec<ClientListener>>,
     /// The upstreams of replaced routes, whose calls may still be in flight.
     replaced: Mutex<Vec<Weak<Upstream>>>,
@@ -62,14 +67,15 @@ pub struct RunningGateway {
 
 impl RunningGateway {
     pub(super) fn new(
-        context: Arc<SessionContext>,
+        threads: GatewayThreads,
         listeners: Vec<ClientListener>,
         file: Option<(PathBuf, Vec<Override>)>,
         memory: Option<MemoryBroker>,
         authenticator: AuthenticatorOrigin,
     ) -> Self {
         let mut running = Self {
-            context,
+            context: Arc::clone(threads.context()),
+            threads: Arc::new(threads),
             listeners: Arc::new(listeners),
             replaced: Mutex::default(),
             authenticator,
@@ -98,14 +104,14 @@ impl RunningGateway {
     #[must_use]
     pub fn source(&self) -> impl admin::SnapshotSource + use<> {
         LiveSource {
-            context: Arc::clone(&self.context),
+            threads: Arc::clone(&self.threads),
             listeners: Arc::clone(&self.listeners),
         }
     }
 
     /// Starts to serve clients.
     pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
-        tokio::spawn(maintain(Arc::clone(&self.context)));
+        tokio::spawn(maintain(Arc::clone(&self.threads)));
         if let Some(admin) = admin {
             let (source, ended) = (self.source(), self.context.reached(GatewayPhase::Ended));
             tokio::spawn(async move { admin.serve(source, ended).await });
@@ -117,34 +123,43 @@ impl RunningGateway {
     }
 
     /// Activates the routes of a configuration. `upstreams` are those of the
-    /// previous one that stay, `queues` those that were opened for this one.
+    /// previous one that stay, for each thread; `queues` those that were opened for this
+    /// one.
     pub(super) async fn activate(
         &self,
         services: &Arc<Services>,
         server: &Arc<ServerConfig>,
         queues: QueueUpstreams,
-        mut upstreams: Upstreams,
+        mut upstreams: Vec<Upstreams>,
     ) -> Result<(), GatewayError> {
         let keys = &self.context.endpoint_keys;
         let max_calls = self.context.properties.max_calls_per_upstream;
         for (name, queue) in queues.connect().await? {
             let upstream = Upstream::new(&name, UpstreamKind::Queue(queue), max_calls);
-            upstreams.insert(keys.key(&name), upstream);
+            for of_thread in &mut upstreams {
+                of_thread.insert(keys.key(&name), Arc::clone(&upstream));
+            }
         }
         let mut opened = Vec::new();
         for id in &server.upstreams {
             let endpoint = services.endpoint(*id);
             let key = keys.key(&endpoint.name);
-            if upstreams.get(key).is_none() {
-                let direct = UpstreamKind::Direct(self.connect(endpoint)?);
+            if upstreams.iter().any(|of_thread| of_thread.get(key).is_some()) {
+                continue;
+            }
+            let connections = self.connect(endpoint)?.into_iter();
+            for (of_thread, direct) in upstreams.iter_mut().zip(connections) {
+                let direct = UpstreamKind::Direct(direct);
                 let upstream = Upstream::new(&endpoint.name, direct, max_calls);
-                upstreams.insert(key, Arc::clone(&upstream));
+                of_thread.insert(key, Arc::clone(&upstream));
                 opened.push((key, upstream));
             }
         }
         self.await_successors(&opened).await?;
-        let routes = ActiveRoutes::new(services, server, keys, upstreams);
-        self.context.routes.store(Arc::new(routes));
+        for (thread, upstreams) in self.threads.iter().zip(upstreams) {
+            let routes = ActiveRoutes::new(services, server, keys, upstreams);
+            thread.context.routes.store(Arc::new(routes));
+        }
         // Reading starts after the routes of what arrives are in force.
         self.read(&queues).await?;
         if !queues.is_empty() {
@@ -153,7 +168,8 @@ impl RunningGateway {
         Ok(())
     }
 
-    fn connect(&self, endpoint: &ServiceEndpoint) -> Result<DirectUpstream, GatewayError> {
+    /// The connections of each thread to the servers of an endpoint.
+    fn connect(&self, endpoint: &ServiceEndpoint) -> Result<Vec<DirectUpstream>, GatewayError> {
         let context = &self.context;
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
         for host in hosts {
@@ -163,19 +179,26 @@ impl RunningGateway {
         let properties = &context.properties;
         let communicator =
             Communicator::with_options(properties.upstream_options(tls, &context.memory));
-        let addresses = hosts.iter().map(|host| endpoint.address(host).to_string());
+        let servers = hosts.iter().map(|host| {
+            let address = endpoint.address(host).to_string();
+            DirectServer::new(address, properties.max_calls_per_upstream)
+        });
+        let servers: Vec<_> = servers.collect();
         let key = context.endpoint_keys.key(&endpoint.name);
-        let options = DirectOptions {
-            endpoint: &endpoint.name,
-            addresses: addresses.collect(),
-            servants: &context.servants,
-            max_calls: properties.max_calls_per_upstream,
-            ping_interval: properties.upstream_ping_interval,
-        };
-        Ok(DirectUpstream::connect(communicator, options, |health| {
-            let health = Some(Arc::clone(health));
-            Arc::new(UpstreamHandler::new(context, key, health))
-        }))
+        let of_threads = self.threads.iter().map(|thread| {
+            let options = DirectOptions {
+                endpoint: &endpoint.name,
+                servers: &servers,
+                servants: &context.servants,
+                runtime: &thread.runtime,
+                ping_interval: properties.upstream_ping_interval,
+            };
+            DirectUpstream::connect(communicator.clone(), options, |health| {
+                let health = Some(Arc::clone(health));
+                Arc::new(UpstreamHandler::new(&thread.context, key, health))
+            })
+        });
+        Ok(of_threads.collect())
     }
 
     /// Waits until upstreams that replace others, which serve calls now, are
@@ -231,6 +254,7 @@ impl RunningGateway {
         }
         let services = Arc::new(loaded.services);
         let server = Arc::new(services.server(&self.context.name)?.clone());
+        let old_routes = self.threads.routes();
         let old = self.context.routes.load_full();
         if !listens_alike(&services, &server, &old) {
             return Err(GatewayError::ListenersChanged);
@@ -240,7 +264,9 @@ impl RunningGateway {
         let open = self.queues.lock().clone();
         let queues = QueueUpstreams::new(&services, &server, &open);
         queues.open(self.memory.as_ref()).await?;
-        let upstreams = self.unchanged_upstreams(&old, &services);
+        let upstreams = old_routes.iter();
+        let upstreams = upstreams.map(|old| self.unchanged_upstreams(old, &services));
+        let upstreams = upstreams.collect();
         self.activate(&services, &server, queues, upstreams).await?;
         // From here on nothing fails.
         let mut reloaded = vec!["routes".to_owned()];
@@ -260,7 +286,7 @@ impl RunningGateway {
                 "these properties have changed, which takes effect at the next start"
             );
         }
-        self.retire(old);
+        self.retire(old_routes);
         let reloaded = reloaded.join(", ");
         tracing::info!(file = %file.display(), reloaded, "reloaded the configuration");
         Ok(())
@@ -334,10 +360,11 @@ impl RunningGateway {
     }
 
     /// Keeps replaced upstreams until the calls that they carry have ended.
-    fn retire(&self, old: Arc<ActiveRoutes>) {
+    fn retire(&self, old: Vec<Arc<ActiveRoutes>>) {
         let mut replaced = self.replaced.lock();
         replaced.retain(|upstream| upstream.strong_count() > 0);
-        replaced.extend(old.upstreams.iter().map(Arc::downgrade));
+        let upstreams = old.iter().flat_map(|routes| routes.upstreams.iter());
+        replaced.extend(upstreams.map(Arc::downgrade));
         tokio::spawn(keep_for_calls(Arc::clone(&self.context), old));
     }
 
@@ -362,10 +389,9 @@ impl RunningGateway {
     /// closes everything. Returns whether all calls have ended in time.
     pub async fn shutdown(&self) -> bool {
         self.context.phase.send_replace(GatewayPhase::Stopping);
-        let routes = self.context.routes.load_full();
-        for upstream in routes.upstreams.iter() {
-            upstream.stop_connecting();
-        }
+        let routes = self.threads.routes();
+        let upstreams = routes.iter().flat_map(|routes| routes.upstreams.iter());
+        upstreams.for_each(|upstream| upstream.stop_connecting());
         let (began, time) = (Instant::now(), self.context.properties.shutdown_time);
         let clients = self
             .listeners
@@ -373,33 +399,35 @@ impl RunningGateway {
             .map(|listener| listener.shutdown(time));
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
         let communicators = self.upstream_communicators();
-        let upstreams = communicators.iter();
-        let left = match routes.upstreams.iter().all(|upstream| upstream.is_up()) {
+        let left = match self.threads.upstreams().iter().all(|upstream| upstream.is_up) {
             true => time.saturating_sub(began.elapsed()),
             // Messages for a broker or server that is away do not delay the end.
             false => Duration::ZERO,
         };
         let left = left.max(UPSTREAM_SHUTDOWN_TIME);
+        let upstreams = communicators.iter();
         join_all(upstreams.map(|communicator| communicator.shutdown(left))).await;
         self.context.phase.send_replace(GatewayPhase::Ended);
         // The handlers of the upstreams hold the context, which holds the
         // upstreams: empty routes break the cycle.
-        let empty = ActiveRoutes::new(
-            &routes.services,
-            &routes.server,
-            &self.context.endpoint_keys,
-            Upstreams::default(),
-        );
-        self.context.routes.store(Arc::new(empty));
+        for (thread, routes) in self.threads.iter().zip(routes) {
+            let empty = ActiveRoutes::new(
+                &routes.services,
+                &routes.server,
+                &self.context.endpoint_keys,
+                Upstreams::default(),
+            );
+            thread.context.routes.store(Arc::new(empty));
+        }
         is_complete
     }
 
     fn upstream_communicators(&self) -> Vec<Communicator> {
-        let routes = self.context.routes.load_full();
+        let routes = self.threads.routes();
         let replaced = self.replaced.lock();
         let replaced: Vec<_> = replaced.iter().filter_map(Weak::upgrade).collect();
-        let upstreams = routes.upstreams.iter().chain(&replaced);
-        let direct = upstreams.filter_map(|upstream| match upstream.kind() {
+        let upstreams = routes.iter().flat_map(|routes| routes.upstreams.iter());
+        let direct = upstreams.chain(&replaced).filter_map(|upstream| match upstream.kind() {
             UpstreamKind::Direct(direct) => Some(direct.communicator().clone()),
             UpstreamKind::Queue(_) => None,
         });
@@ -474,7 +502,7 @@ impl RunningGateway {
 
 /// Keeps the upstreams of replaced routes until the calls that they carry have
 /// ended.
-async fn keep_for_calls(context: Arc<SessionContext>, old: Arc<ActiveRoutes>) {
+async fn keep_for_calls(context: Arc<SessionContext>, old: Vec<Arc<ActiveRoutes>>) {
     tokio::select! {
         () = sleep(context.properties.call_time) => {}
         () = context.reached(GatewayPhase::Ended) => {}
@@ -561,7 +589,8 @@ const EXPORT_EVERY: u32 = 5;
 
 /// Checks the times of connections and exports metrics until the gateway has
 /// ended.
-async fn maintain(context: Arc<SessionContext>) {
+async fn maintain(threads: Arc<GatewayThreads>) {
+    let context = threads.context();
     let longest = context.properties.busy_poll_time.0;
     let _polling = longest.and_then(BusyPoll::begin);
     let mut ticks = interval(MAINTENANCE_PERIOD);
@@ -572,11 +601,13 @@ async fn maintain(context: Arc<SessionContext>) {
         let has_ended = *context.phase.borrow() == GatewayPhase::Ended;
         if has_ended || period.is_multiple_of(EXPORT_EVERY) {
             let totals = context.registry.totals();
-            export_metrics(&context, &totals);
+            export_metrics(&threads, &totals);
             totals.export_since(&exported);
             exported = totals;
-            for upstream in context.routes.load().upstreams.iter() {
-                upstream.retain_sessions(|session| context.registry.is_open(session));
+            for routes in threads.routes() {
+                for upstream in routes.upstreams.iter() {
+                    upstream.retain_sessions(|session| context.registry.is_open(session));
+                }
             }
         }
         if has_ended {
@@ -591,29 +622,29 @@ async fn maintain(context: Arc<SessionContext>) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn export_metrics(context: &SessionContext, totals: &TrafficTotals) {
+fn export_metrics(threads: &GatewayThreads, totals: &TrafficTotals) {
+    let context = threads.context();
     gauge!(metrics::CONNECTIONS).set(context.registry.connections() as f64);
     gauge!(metrics::USERS).set(context.registry.users() as f64);
     gauge!(metrics::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
     counter!(metrics::LOG_DROPPED).absolute(log::dropped_lines());
     context.dropped.export();
-    let routes = context.routes.load();
-    for route in routes.table.calls() {
-        route.metrics().export();
+    for routes in threads.routes() {
+        routes
+            .table
+            .calls()
+            .for_each(|route| route.metrics().export());
     }
-    for upstream in routes.upstreams.iter() {
-        let endpoint = upstream.name().to_owned();
-        let is_up = if upstream.is_up() { 1.0 } else { 0.0 };
-        gauge!(metrics::UPSTREAM_UP, "endpoint" => endpoint.clone()).set(is_up);
-        if let UpstreamKind::Direct(direct) = upstream.kind() {
-            for host in direct.hosts() {
-                let labels = [
-                    ("endpoint", endpoint.clone()),
-                    ("host", host.address.clone()),
-                ];
-                gauge!(metrics::HOST_UP, &labels).set(if host.is_up() { 1.0 } else { 0.0 });
+    let gauge_of = |is_up: bool| if is_up { 1.0 } else { 0.0 };
+    for upstream in threads.upstreams() {
+        let endpoint = upstream.name;
+        gauge!(metrics::UPSTREAM_UP, "endpoint" => endpoint.clone()).set(gauge_of(upstream.is_up));
+        if let UpstreamHosts::Servers(servers) = upstream.hosts {
+            for (host, state) in servers {
+                let labels = [("endpoint", endpoint.clone()), ("host", host)];
+                gauge!(metrics::HOST_UP, &labels).set(gauge_of(state.takes_calls()));
             }
         }
-        gauge!(metrics::UPSTREAM_QUEUED, "endpoint" => endpoint).set(upstream.queued() as f64);
+        gauge!(metrics::UPSTREAM_QUEUED, "endpoint" => endpoint).set(upstream.queued as f64);
     }
 }

@@ -1,4 +1,4 @@
-//! What all sessions of a gateway share.
+//! What the sessions of a gateway share, all of them or those of one thread.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -36,8 +36,8 @@ pub(crate) enum GatewayPhase {
     Ended,
 }
 
-/// The configuration in force, with its routes and the upstreams at their ends.
-/// A reload swaps it as a whole.
+/// The configuration in force, with its routes and the upstreams at their ends, for
+/// the sessions of one thread. A reload swaps it as a whole.
 pub(crate) struct ActiveRoutes {
     pub(crate) services: Arc<Services>,
     pub(crate) server: Arc<ServerConfig>,
@@ -61,22 +61,25 @@ impl ActiveRoutes {
     }
 }
 
-/// What all sessions of a gateway share.
+/// What the sessions of one thread share. The routes and the sequences are those of
+/// the thread, so that its calls wait for no other one; everything else belongs to all
+/// threads of the gateway.
 pub(crate) struct SessionContext {
+    pub(crate) routes: ArcSwap<ActiveRoutes>,
+    sequences: Sequences,
     /// The name of the gateway.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) start: Instant,
-    pub(crate) properties: Properties,
+    pub(crate) properties: Arc<Properties>,
     /// What connections of clients and servers hold, and deferred messages.
     pub(crate) memory: MemoryBudget,
-    pub(crate) endpoint_keys: EndpointKeys,
-    pub(crate) routes: ArcSwap<ActiveRoutes>,
-    pub(crate) registry: SessionRegistry,
-    pub(crate) client_calls: ClientCalls,
+    pub(crate) endpoint_keys: Arc<EndpointKeys>,
+    pub(crate) registry: Arc<SessionRegistry>,
+    pub(crate) client_calls: Arc<ClientCalls>,
     pub(crate) address_limit: PerAddressLimit,
     /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
-    pub(crate) login_attempts: LoginAttempts,
+    pub(crate) login_attempts: Arc<LoginAttempts>,
     pub(crate) events: UserEvents,
     /// Answer calls to the gateway itself.
     pub(crate) servants: Vec<Arc<dyn Servant>>,
@@ -85,12 +88,11 @@ pub(crate) struct SessionContext {
     /// Random, chosen at the start, so that the user ids of two runs or two
     /// gateways never collide.
     run_id: u64,
-    session_number: AtomicU64,
-    sequence: AtomicU32,
+    session_number: Arc<AtomicU64>,
 }
 
 impl SessionContext {
-    /// The context of a gateway without upstreams.
+    /// The context of the first of `threads` threads of a gateway without upstreams.
     pub(crate) fn new(
         services: &Arc<Services>,
         server: &Arc<ServerConfig>,
@@ -98,23 +100,25 @@ impl SessionContext {
         events: UserEvents,
         servants: Vec<Arc<dyn Servant>>,
         dropped: DropCounters,
-    ) -> Arc<Self> {
-        let properties = server.properties.clone();
-        let endpoint_keys = EndpointKeys::default();
+        threads: usize,
+    ) -> Self {
+        let properties = Arc::new(server.properties.clone());
+        let endpoint_keys = Arc::new(EndpointKeys::default());
         let routes = ActiveRoutes::new(services, server, &endpoint_keys, Upstreams::default());
         let run_id = RandomState::new().hash_one(&server.name);
         // The first sequence is random, too: any 32 bits of the id.
         let [a, b, c, d, ..] = run_id.to_be_bytes();
-        Arc::new(Self {
-            name: server.name.clone(),
+        Self {
+            routes: ArcSwap::from_pointee(routes),
+            sequences: Sequences::new(u32::from_be_bytes([a, b, c, d]), 0, threads),
+            name: server.name.as_str().into(),
             start: Instant::now(),
             endpoint_keys,
-            routes: ArcSwap::from_pointee(routes),
-            registry: SessionRegistry::new(properties.second_login),
-            client_calls: ClientCalls::default(),
+            registry: Arc::new(SessionRegistry::new(properties.second_login)),
+            client_calls: Arc::default(),
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
             memory: MemoryBudget::new(properties.max_memory),
-            login_attempts: LoginAttempts::new(properties.max_failed_logins),
+            login_attempts: Arc::new(LoginAttempts::new(properties.max_failed_logins)),
             properties,
             authenticator,
             events,
@@ -122,9 +126,39 @@ impl SessionContext {
             dropped,
             phase: watch::channel(GatewayPhase::Starting).0,
             run_id,
-            session_number: AtomicU64::new(0),
-            sequence: AtomicU32::new(u32::from_be_bytes([a, b, c, d])),
-        })
+            session_number: Arc::default(),
+        }
+    }
+
+    /// The context of another thread, with routes of its own.
+    pub(crate) fn for_thread(&self, thread: usize) -> Self {
+        let active = self.routes.load();
+        let routes = ActiveRoutes::new(
+            &active.services,
+            &active.server,
+            &self.endpoint_keys,
+            Upstreams::default(),
+        );
+        Self {
+            routes: ArcSwap::from_pointee(routes),
+            sequences: self.sequences.of_thread(thread),
+            name: Arc::clone(&self.name),
+            start: self.start,
+            properties: Arc::clone(&self.properties),
+            memory: self.memory.clone(),
+            endpoint_keys: Arc::clone(&self.endpoint_keys),
+            registry: Arc::clone(&self.registry),
+            client_calls: Arc::clone(&self.client_calls),
+            address_limit: self.address_limit.clone(),
+            authenticator: self.authenticator.clone(),
+            login_attempts: Arc::clone(&self.login_attempts),
+            events: self.events.clone(),
+            servants: self.servants.clone(),
+            dropped: self.dropped.clone(),
+            phase: self.phase.clone(),
+            run_id: self.run_id,
+            session_number: Arc::clone(&self.session_number),
+        }
     }
 
     pub(super) fn next_session_number(&self) -> u64 {
@@ -133,7 +167,7 @@ impl SessionContext {
 
     /// The sequence of the next forwarded call.
     pub(super) fn next_sequence(&self) -> u32 {
-        self.sequence.fetch_add(1, Ordering::Relaxed)
+        self.sequences.next()
     }
 
     /// The user id of a session that does not log in.
@@ -154,6 +188,37 @@ impl SessionContext {
             // The sender is dropped with the gateway, which has then ended.
             let _ = phases.wait_for(|current| *current >= phase).await;
         }
+    }
+}
+
+/// The sequences of the calls that one thread forwards: those whose low bits are its
+/// number, so that two threads never use the same one.
+#[derive(Debug)]
+struct Sequences {
+    next: AtomicU32,
+    /// The number of threads, rounded up to a power of two.
+    step: u32,
+}
+
+impl Sequences {
+    fn new(start: u32, thread: usize, threads: usize) -> Self {
+        // The property allows far fewer threads.
+        let step = u32::try_from(threads.next_power_of_two()).unwrap_or(1);
+        let thread = u32::try_from(thread).unwrap_or(0);
+        Self {
+            next: AtomicU32::new((start & !(step - 1)) | thread),
+            step,
+        }
+    }
+
+    fn of_thread(&self, thread: usize) -> Self {
+        let start = self.next.load(Ordering::Relaxed);
+        Self::new(start, thread, self.step as usize)
+    }
+
+    /// A sum that exceeds 32 bits wraps, and keeps the low ones.
+    fn next(&self) -> u32 {
+        self.next.fetch_add(self.step, Ordering::Relaxed)
     }
 }
 
@@ -203,5 +268,21 @@ impl Drop for AddressPermit {
                 count.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_low_bits_of_a_sequence_are_the_number_of_its_thread() {
+        let first = Sequences::new(u32::MAX - 5, 0, 3);
+        let last = first.of_thread(2);
+        for call in 0..4 {
+            assert_eq!([first.next() & 3, last.next() & 3], [0, 2], "{call}");
+        }
+        let only = Sequences::new(u32::MAX, 0, 1);
+        assert_eq!([only.next(), only.next()], [u32::MAX, 0]);
     }
 }

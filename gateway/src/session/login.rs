@@ -123,6 +123,7 @@ impl Session {
         let Some(this) = self.this.upgrade() else {
             return false;
         };
+        let _in_order = self.context.events.in_order();
         let outcome = {
             // The session stays locked: it and the registry change together, so
             // that a disconnect finds the user in both or in neither.
@@ -154,6 +155,7 @@ impl Session {
 
     /// The connection has ended.
     pub(super) fn log_out(&self) {
+        let _in_order = self.context.events.in_order();
         let login = std::mem::replace(&mut self.state.lock().login, LoginState::Closed);
         if let LoginState::LoggedIn(user) = login
             && self.context.registry.unbind(&user, self.number)

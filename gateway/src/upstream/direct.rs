@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use tce_runtime::{
     wire::{Header, PatchedExtra},
 };
 use tokio::{
+    runtime::Handle,
     sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -43,16 +44,40 @@ const QUIET_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct DirectOptions<'a> {
     /// The name of the endpoint.
     pub(crate) endpoint: &'a str,
-    pub(crate) addresses: Vec<String>,
+    pub(crate) servers: &'a [Arc<DirectServer>],
     /// Answer the calls from servers to the gateway itself.
     pub(crate) servants: &'a [Arc<dyn Servant>],
-    /// The calls that a server gets at once.
-    pub(crate) max_calls: usize,
+    /// The thread whose calls it carries.
+    pub(crate) runtime: &'a Handle,
     /// The time between two pings of a server; `None` for none.
     pub(crate) ping_interval: Option<Duration>,
 }
 
-/// The servers behind one endpoint.
+/// One server, to which each thread of the gateway has a connection.
+pub(crate) struct DirectServer {
+    /// The address, for example `tcp://host:port`.
+    address: String,
+    /// Its calls in flight, from all threads.
+    load: Arc<UpstreamLoad>,
+    /// Whether a failed attempt to connect for the first time was reported.
+    is_reported: AtomicBool,
+    /// The number of threads whose connections are unhealthy.
+    unhealthy: AtomicUsize,
+}
+
+impl DirectServer {
+    /// A server that gets at most `max_calls` calls at once.
+    pub(crate) fn new(address: String, max_calls: usize) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            load: UpstreamLoad::new(max_calls),
+            is_reported: AtomicBool::new(false),
+            unhealthy: AtomicUsize::new(0),
+        })
+    }
+}
+
+/// The connections of one thread to the servers behind one endpoint.
 pub(crate) struct DirectUpstream {
     hosts: Vec<UpstreamHost>,
     moved: MovedSessions,
@@ -62,19 +87,21 @@ pub(crate) struct DirectUpstream {
     connected: watch::Receiver<bool>,
 }
 
-/// One server.
+/// The connection of one thread to a server.
 pub(crate) struct UpstreamHost {
-    /// The address, for example `tcp://host:port`.
-    pub(crate) address: String,
+    server: Arc<DirectServer>,
     pub(crate) health: Arc<HostHealth>,
-    /// Its calls in flight.
-    load: Arc<UpstreamLoad>,
     /// Set by the first successful attempt; later the connection reconnects by
     /// itself.
     connection: Arc<OnceLock<Connection>>,
 }
 
 impl UpstreamHost {
+    /// The address, for example `tcp://host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.server.address
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.get().is_some_and(Connection::is_connected)
     }
@@ -86,11 +113,6 @@ impl UpstreamHost {
             (HostState::Down, true) => HostState::Up,
             (state, true) => state,
         }
-    }
-
-    /// Whether calls are given to it.
-    pub(crate) fn is_up(&self) -> bool {
-        !matches!(self.state(), HostState::Down | HostState::Unhealthy(_))
     }
 
     /// Whether it is connected, and answers pings if it has ever done so.
@@ -109,13 +131,13 @@ impl DirectUpstream {
     ) -> Self {
         let mut tasks = JoinSet::new();
         let (connected, is_connected) = watch::channel(false);
-        let has_several = options.addresses.len() > 1;
-        let hosts = options.addresses.into_iter().map(|address| {
+        let has_several = options.servers.len() > 1;
+        let hosts = options.servers.iter().map(|server| {
             let health = Arc::new(HostHealth::new());
             let task = HostTask {
                 communicator: communicator.clone(),
                 endpoint: options.endpoint.to_owned(),
-                address: address.clone(),
+                server: Arc::clone(server),
                 handler: handler(&health),
                 servants: options.servants.to_vec(),
                 // A single server gets all calls, whatever its health is.
@@ -125,11 +147,10 @@ impl DirectUpstream {
                 connected: connected.clone(),
             };
             let connection = Arc::clone(&task.connection);
-            tasks.spawn(task.run());
+            tasks.spawn_on(task.run(), options.runtime);
             UpstreamHost {
-                address,
+                server: Arc::clone(server),
                 health,
-                load: UpstreamLoad::new(options.max_calls),
                 connection,
             }
         });
@@ -172,7 +193,7 @@ impl DirectUpstream {
     /// The calls in flight at a server.
     pub(super) fn load(&self, id: UpstreamId) -> Option<&Arc<UpstreamLoad>> {
         let host = self.hosts.iter().find(|host| host.health.id == id)?;
-        Some(&host.load)
+        Some(&host.server.load)
     }
 
     /// Whether a server has been disconnected.
@@ -370,7 +391,7 @@ impl MovedSessions {
 struct HostTask {
     communicator: Communicator,
     endpoint: String,
-    address: String,
+    server: Arc<DirectServer>,
     handler: Arc<dyn MessageHandler>,
     servants: Vec<Arc<dyn Servant>>,
     ping_interval: Option<Duration>,
@@ -394,13 +415,13 @@ impl HostTask {
             .with_max_delay(BACKOFF_MAX / 2)
             .with_jitter()
             .without_max_times();
-        let (address, mut is_reported) = (self.address.as_str(), false);
+        let address = self.server.address.as_str();
         let connect = || {
             let handler = Arc::clone(&self.handler);
             self.communicator.connect_with_handler(address, handler)
         };
         let connecting = connect.retry(backoff).notify(|error, _| {
-            if !std::mem::replace(&mut is_reported, true) {
+            if !self.server.is_reported.swap(true, Ordering::Relaxed) {
                 tracing::warn!(address, "can't connect to a server, retrying: {error}");
             }
         });
@@ -436,12 +457,9 @@ impl HostTask {
             }
             seen.is_connected = connection.is_connected();
             let now = Instant::now();
-            if let Some(reason) = monitor.check(&self.health, seen, now) {
-                let (endpoint, address) = (self.endpoint.clone(), self.address.clone());
-                tracing::warn!(endpoint, address, "a server gets no calls: {reason}");
-                counter!(HOST_UNHEALTHY, "endpoint" => endpoint, "host" => address, "reason" => reason)
-                    .increment(1);
-            }
+            let before = self.health.state();
+            let reason = monitor.check(&self.health, seen, now);
+            self.report(before, reason);
             if let Some(interval) = self.ping_interval
                 && ping.is_none()
                 && next_ping <= now
@@ -450,6 +468,26 @@ impl HostTask {
                 next_ping = now + interval;
                 ping = Some(Box::pin(answers(connection.clone(), interval)));
             }
+        }
+    }
+}
+
+impl HostTask {
+    /// Reports a server that has become unhealthy, once for all threads.
+    fn report(&self, before: HostState, reason: Option<&'static str>) {
+        let unhealthy = &self.server.unhealthy;
+        let Some(reason) = reason else {
+            let is_unhealthy = |state| matches!(state, HostState::Unhealthy(_));
+            if is_unhealthy(before) && !is_unhealthy(self.health.state()) {
+                unhealthy.fetch_sub(1, Ordering::Relaxed);
+            }
+            return;
+        };
+        if unhealthy.fetch_add(1, Ordering::Relaxed) == 0 {
+            let (endpoint, address) = (self.endpoint.clone(), self.server.address.clone());
+            tracing::warn!(endpoint, address, "a server gets no calls: {reason}");
+            counter!(HOST_UNHEALTHY, "endpoint" => endpoint, "host" => address, "reason" => reason)
+                .increment(1);
         }
     }
 }

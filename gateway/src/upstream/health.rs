@@ -1,5 +1,7 @@
 //! The health of a server that is connected directly: whether it takes calls, and
-//! which part of the sessions it is given after a failure.
+//! which part of the sessions it is given after a failure. Each thread of the gateway
+//! judges its own connection: of a server with several threads, one alone may be
+//! stuck.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -8,8 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Identifies a server that is connected directly. Unique in the process; a
-/// reload that replaces the server gives it another id.
+/// Identifies the connection of a thread to a server. Unique in the process; a reload
+/// that replaces the server gives it another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UpstreamId(u64);
 
@@ -44,17 +46,24 @@ const MAX_PENALTY: Duration = Duration::from_secs(300);
 /// Why a server that does not answer pings is unhealthy.
 pub(super) const SILENT: &str = "it does not answer pings";
 
-/// Whether a server is given calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a server is given calls; the worst state first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum HostState {
     /// Not connected.
     Down,
-    Up,
-    /// It has recovered, and takes a growing share of its sessions.
-    Recovering,
     /// Connected and not given calls while another server is up, for this
     /// reason.
     Unhealthy(&'static str),
+    /// It has recovered, and takes a growing share of its sessions.
+    Recovering,
+    Up,
+}
+
+impl HostState {
+    /// Whether a server in this state is given calls.
+    pub(crate) fn takes_calls(self) -> bool {
+        !matches!(self, Self::Down | Self::Unhealthy(_))
+    }
 }
 
 /// The health of one server. Its monitor writes the state; handlers of messages

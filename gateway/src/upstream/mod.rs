@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use direct::{DirectOptions, DirectUpstream, UpstreamHost};
+pub(crate) use direct::{DirectOptions, DirectServer, DirectUpstream, UpstreamHost};
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
 pub(crate) use load::{CallPermit, UpstreamLoad};
 pub(crate) use queue::{QueueUpstream, QueueUpstreams};
@@ -39,7 +39,8 @@ use crate::routing::EndpointKey;
 /// (`spec/gateway.md`, "What the gateway does with a message", 1).
 const CAPACITY_TIME: Duration = Duration::from_secs(1);
 
-/// The servers behind one endpoint.
+/// The servers behind one endpoint: by a queue, which all threads share, or by the
+/// connections of one thread.
 pub(crate) struct Upstream {
     name: String,
     kind: UpstreamKind,

@@ -54,3 +54,5 @@ mod servants;
 mod shutdown;
 #[cfg(test)]
 mod ssl;
+#[cfg(test)]
+mod worker_pool;
