@@ -1,7 +1,10 @@
 //! The languages that TCE programs are written in, and their keywords.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// A language that a TCE compiler, this one or a legacy one, generates code for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Language {
     /// Python 2 and 3
     Python,
@@ -67,9 +70,13 @@ impl Language {
     /// Whether a name is one of its keywords.
     #[must_use]
     pub fn has_keyword(self, name: &str) -> bool {
-        self.keywords()
-            .split_ascii_whitespace()
-            .any(|keyword| keyword == name)
+        static KEYWORDS: LazyLock<HashSet<(Language, &str)>> = LazyLock::new(|| {
+            let languages = Language::ALL.iter();
+            let keywords =
+                languages.flat_map(|it| it.keywords().split(' ').map(|word| (*it, word)));
+            keywords.collect()
+        });
+        KEYWORDS.contains(&(self, name))
     }
 
     /// Its keywords, except for those that are reserved in the IDL too.
