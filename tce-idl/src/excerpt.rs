@@ -1,107 +1,101 @@
-//! One interface as a self-contained IDL: what a server returns when it is asked for its interfaces.
+//! Interfaces as self-contained IDL, one each: what a server returns when it is asked for its interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use crate::model::{Element, Interface, InterfaceId, Model, ModuleId, Type};
 
-/// The interface, its bases and every type that they use, as one IDL without
-/// imports. Every index is explicit, so that it does not depend on the position.
+/// Excerpts of a model: an interface, its bases and every type that they use, as one
+/// IDL without imports. Every index is explicit, so that it does not depend on the
+/// position.
 ///
 /// ```
 /// let text = "module demo { interface A { void a(); }; interface B { void b(); }; };";
 /// let model = tce_idl::compile_str(text).model.expect("the text is valid");
-/// let excerpt = tce_idl::excerpt(&model, tce_idl::model::InterfaceId(1));
+/// let excerpt = tce_idl::Excerpts::new(&model).of(tce_idl::model::InterfaceId(1));
 /// assert!(excerpt.contains("[index=1] interface B"));
 /// assert!(!excerpt.contains("interface A"));
 /// ```
-#[must_use]
-pub fn excerpt(model: &Model, id: InterfaceId) -> String {
-    let mut selection = Selection::default();
-    for id in model.lineage(id) {
-        selection.interface(model, id);
-    }
-    let mut out = String::new();
-    for (number, module) in (0..).zip(&model.modules) {
-        let from = ModuleId(number);
-        let elements: Vec<String> = module
-            .elements
-            .iter()
-            .filter(|element| selection.has(**element))
-            .map(|element| print(model, *element, from))
-            .collect();
-        if !elements.is_empty() {
-            let _ = write!(
-                out,
-                "{}module {} {{\n{}}}\n",
-                docs(module.doc.as_deref(), ""),
-                module.name,
-                elements.concat()
-            );
+#[derive(Debug)]
+pub struct Excerpts<'m> {
+    model: &'m Model,
+    positions: HashMap<Element, Position>,
+}
+
+/// Where an element is declared: its module, and its position there.
+type Position = (ModuleId, usize);
+
+impl<'m> Excerpts<'m> {
+    /// Prepares excerpts of a model.
+    #[must_use]
+    pub fn new(model: &'m Model) -> Self {
+        let modules = (0..).map(ModuleId).zip(&model.modules);
+        let positions = modules.flat_map(|(id, module)| {
+            let elements = module.elements.iter().enumerate();
+            elements.map(move |(at, element)| (*element, (id, at)))
+        });
+        Self {
+            model,
+            positions: positions.collect(),
         }
     }
-    out
-}
 
-/// The declarations that an excerpt contains.
-#[derive(Default)]
-struct Selection {
-    interfaces: BTreeSet<u32>,
-    types: BTreeSet<(u8, u32)>,
-}
+    /// The excerpt of one interface.
+    #[must_use]
+    pub fn of(&self, id: InterfaceId) -> String {
+        let mut selection = BTreeMap::new();
+        for id in self.model.lineage(id) {
+            self.select_interface(id, &mut selection);
+        }
+        let mut modules: BTreeMap<ModuleId, String> = BTreeMap::new();
+        for ((id, _), element) in selection {
+            let text = modules.entry(id).or_default();
+            text.push_str(&print(self.model, element, id));
+        }
+        let mut out = String::new();
+        for (id, elements) in modules {
+            let module = self.model.module(id);
+            let docs = docs(module.doc.as_deref(), "");
+            let _ = write!(out, "{docs}module {} {{\n{elements}}}\n", module.name);
+        }
+        out
+    }
 
-impl Selection {
-    fn interface(&mut self, model: &Model, id: InterfaceId) {
-        self.interfaces.insert(id.0);
-        for operation in &model.interface(id).operations {
+    /// Adds an interface, and every type that it uses, to the declarations of an excerpt.
+    fn select_interface(&self, id: InterfaceId, selection: &mut BTreeMap<Position, Element>) {
+        self.select(Element::Interface(id), selection);
+        for operation in &self.model.interface(id).operations {
             let parameters = operation.parameters.iter().map(|parameter| parameter.ty);
             for ty in parameters.chain(operation.returns) {
-                self.ty(model, ty);
+                self.select_type(ty, selection);
             }
         }
     }
 
-    fn ty(&mut self, model: &Model, ty: Type) {
-        let Some(key) = key(ty) else {
-            return;
-        };
-        // A type may contain itself through a sequence or dictionary.
-        if !self.types.insert(key) {
-            return;
-        }
+    fn select_type(&self, ty: Type, selection: &mut BTreeMap<Position, Element>) {
+        let model = self.model;
         match ty {
-            Type::Struct(id) => {
+            Type::Struct(id) if self.select(Element::Struct(id), selection) => {
                 for member in &model.struct_(id).members {
-                    self.ty(model, member.ty);
+                    self.select_type(member.ty, selection);
                 }
             }
-            Type::Sequence(id) => self.ty(model, model.sequence(id).element),
-            Type::Dictionary(id) => {
-                self.ty(model, model.dictionary(id).key);
-                self.ty(model, model.dictionary(id).value);
+            Type::Sequence(id) if self.select(Element::Sequence(id), selection) => {
+                self.select_type(model.sequence(id).element, selection);
+            }
+            Type::Dictionary(id) if self.select(Element::Dictionary(id), selection) => {
+                self.select_type(model.dictionary(id).key, selection);
+                self.select_type(model.dictionary(id).value, selection);
             }
             _ => {}
         }
     }
 
-    fn has(&self, element: Element) -> bool {
-        let ty = match element {
-            Element::Interface(id) => return self.interfaces.contains(&id.0),
-            Element::Struct(id) => Type::Struct(id),
-            Element::Sequence(id) => Type::Sequence(id),
-            Element::Dictionary(id) => Type::Dictionary(id),
-        };
-        key(ty).is_some_and(|key| self.types.contains(&key))
-    }
-}
-
-/// A key of a declared type; `None` for a builtin one.
-fn key(ty: Type) -> Option<(u8, u32)> {
-    match ty {
-        Type::Struct(id) => Some((0, id.0)),
-        Type::Sequence(id) => Some((1, id.0)),
-        Type::Dictionary(id) => Some((2, id.0)),
-        _ => None,
+    /// Adds an element, unless it is there: a type may contain itself through a sequence
+    /// or dictionary.
+    fn select(&self, element: Element, selection: &mut BTreeMap<Position, Element>) -> bool {
+        let position = self.positions.get(&element);
+        position.is_some_and(|position| selection.insert(*position, element).is_none())
     }
 }
 

@@ -27,7 +27,7 @@
 //! 4. [`lock`]: the indices that peers rely on;
 //! 5. [`mod@lint`]: valid IDL that can be improved, where asked for.
 //!
-//! [`symbols`], [`compare`](compare()), [`describe`], [`excerpt`](excerpt()) and
+//! [`symbols`], [`compare`](compare()), [`describe`], [`Excerpts`] and
 //! [`format`](format()) use the results.
 
 pub mod source;
@@ -49,7 +49,7 @@ pub mod render;
 use std::path::{Path, PathBuf};
 
 pub use compare::compare;
-pub use excerpt::excerpt;
+pub use excerpt::Excerpts;
 pub use format::{Formatted, format, format_file};
 
 use diagnostic::{Diagnostic, Diagnostics};

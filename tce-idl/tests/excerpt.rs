@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use tce_idl::{
-    Options, compile, compile_str, excerpt,
+    Excerpts, Options, compile, compile_str,
     model::{InterfaceId, Model},
 };
 
@@ -42,8 +42,9 @@ fn models() -> Vec<(PathBuf, Model)> {
 fn an_excerpt_of_each_interface_compiles_to_the_same_interface() {
     let mut count = 0;
     for (file, model) in models() {
+        let excerpts = Excerpts::new(&model);
         for id in (0..).map(InterfaceId).take(model.interfaces.len()) {
-            let text = excerpt(&model, id);
+            let text = excerpts.of(id);
             let compilation = compile_str(&text);
             let file = file.display();
             let again = compilation

@@ -98,7 +98,7 @@ impl Unit<'_> {
         ))
         .attributes();
         let (indices, dispatches) = self.dispatches(id);
-        let idl = literal(&tce_idl::excerpt(self.model, id));
+        let idl = literal(&tce_idl::Excerpts::new(self.model).of(id));
         quote! {
             #docs
             #[derive(Debug)]

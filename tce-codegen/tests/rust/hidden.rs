@@ -66,7 +66,8 @@ fn hidden_characters_compile() {
 #[test]
 fn hidden_characters_stay_in_what_a_server_tells() {
     let (compilation, files) = compile("a.idl");
-    let excerpt = tce_idl::excerpt(&compilation.model.unwrap(), tce_idl::model::InterfaceId(0));
+    let model = compilation.model.unwrap();
+    let excerpt = tce_idl::Excerpts::new(&model).of(tce_idl::model::InterfaceId(0));
     let file = syn::parse_file(&files[0].contents).unwrap();
     let mut literals = Vec::new();
     collect(quote::quote!(#file), &mut literals);

@@ -54,7 +54,7 @@ pub struct Module {
 }
 
 /// An element of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
     /// `struct S { … };`
     Struct(StructId),
