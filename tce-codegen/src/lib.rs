@@ -26,6 +26,10 @@
 //! #[allow(dead_code, missing_docs, clippy::too_many_arguments)]
 //! mod test;
 //! ```
+//!
+//! Rust code is laid out as rustfmt does it by default, except for attributes from
+//! [`RustOptions`], each of which is one line, and for some lines with names of more
+//! than 30 characters.
 
 mod naming;
 mod source;
@@ -73,8 +77,7 @@ pub trait Backend {
     /// Writes every module of the model, in memory.
     ///
     /// # Errors
-    /// [`Error::Options`] where an option is wrong, and [`Error::Unprintable`], which
-    /// is a mistake of the back end, never of the IDL.
+    /// [`Error::Options`] where an option is wrong.
     fn generate(&self, model: &Model, options: &Options) -> Result<Vec<GeneratedFile>, Error>;
 }
 
@@ -130,14 +133,6 @@ pub enum Error {
         language: &'static str,
         /// Which option, and what is wrong with it.
         message: String,
-    },
-    /// The back end wrote text that is not source code: a mistake of its own.
-    #[error("the code for module `{module}` can't be printed: {reason}")]
-    Unprintable {
-        /// The module, as the IDL spells it.
-        module: String,
-        /// What is wrong with the code.
-        reason: String,
     },
     /// A file or folder can't be read or written.
     #[error("{}: {source}", path.display())]

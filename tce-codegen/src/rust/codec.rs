@@ -26,7 +26,7 @@ pub(super) fn codec(name: &Ident, fields: &[Field]) -> TokenStream {
         impl rt::Unmarshal for #name {
             const MIN_SIZE: usize = #(#types::MIN_SIZE)+*;
             fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-                Ok(Self { #(#names: #types::unmarshal(input)?),* })
+                Ok(Self { #(#names: #types::unmarshal(input)?,)* })
             }
         }
     }

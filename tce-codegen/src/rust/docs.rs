@@ -27,7 +27,10 @@ impl Docs {
 
     /// The text of the IDL; no lines if there is none.
     pub(super) fn idl(text: Option<&str>) -> Self {
-        let lines: Vec<_> = text.unwrap_or_default().lines().map(printable).collect();
+        let Some(text) = text else {
+            return Self(Vec::new());
+        };
+        let lines: Vec<_> = text.lines().map(printable).collect();
         Self(render(&lines.join("\n")))
     }
 
@@ -41,11 +44,16 @@ impl Docs {
     }
 
     /// This, and the declaration in the IDL if `name` in Rust differs from its name there.
-    pub(super) fn then_declared(self, name: &Ident, idl_name: &str, declaration: &str) -> Self {
+    pub(super) fn then_declared(
+        self,
+        name: &Ident,
+        idl_name: &str,
+        declaration: impl FnOnce() -> String,
+    ) -> Self {
         if name.unraw() == idl_name {
             return self;
         }
-        self.then(Self::sentence(format!("`{declaration}` in the IDL.")))
+        self.then(Self::sentence(format!("`{}` in the IDL.", declaration())))
     }
 
     /// The `#[doc]` attributes.

@@ -6,20 +6,24 @@
 
 mod codec;
 mod docs;
+mod layout;
 mod names;
 mod options;
+mod print;
 mod proxy;
 mod servant;
 mod types;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
+use tce_idl::Excerpts;
 use tce_idl::lint::Language;
 use tce_idl::model::{Element, InterfaceId, Model, Module, ModuleId, Operation};
 
 use self::docs::Docs;
 use self::names::Names;
 use self::options::Parsed;
+use self::print::Printer;
 use crate::source::header;
 use crate::{Backend, Error, GeneratedFile, Options};
 
@@ -42,7 +46,8 @@ impl Backend for Rust {
     fn generate(&self, model: &Model, options: &Options) -> Result<Vec<GeneratedFile>, Error> {
         let options = options.rust.parse()?;
         let names = Names::of(model);
-        (0..)
+        let excerpts = Excerpts::new(model);
+        let files = (0..)
             .map(ModuleId)
             .zip(&model.modules)
             .map(|(id, module)| {
@@ -50,11 +55,13 @@ impl Backend for Rust {
                     model,
                     options: &options,
                     names: &names,
+                    excerpts: &excerpts,
                     module: id,
                 }
                 .file(module)
             })
-            .collect()
+            .collect();
+        Ok(files)
     }
 }
 
@@ -63,31 +70,32 @@ struct Unit<'m> {
     model: &'m Model,
     options: &'m Parsed,
     names: &'m Names,
+    excerpts: &'m Excerpts<'m>,
     module: ModuleId,
 }
 
 impl Unit<'_> {
-    fn file(&self, module: &Module) -> Result<GeneratedFile, Error> {
-        let items = self.items(module);
-        let file: syn::File = syn::parse2(items).map_err(|why| Error::Unprintable {
-            module: module.name.clone(),
-            reason: why.to_string(),
-        })?;
-        let items = file.items.into_iter().map(print);
-        let contents: Vec<_> = std::iter::once(header(module, "//")).chain(items).collect();
-        Ok(GeneratedFile {
+    fn file(&self, module: &Module) -> GeneratedFile {
+        let mut printer = Printer::new(header(module, "//"));
+        printer.items(self.imports(module));
+        for element in &module.elements {
+            match *element {
+                Element::Struct(id) => printer.items(self.structure(id)),
+                Element::Sequence(id) => printer.items(self.sequence(id)),
+                Element::Dictionary(id) => printer.items(self.dictionary(id)),
+                Element::Interface(id) => {
+                    printer.items(self.skeleton(id));
+                    printer.items(self.proxy(id));
+                }
+            }
+        }
+        GeneratedFile {
             path: format!("{}.rs", module.name).into(),
-            contents: contents.join("\n"),
-        })
+            contents: printer.finish(),
+        }
     }
 
-    fn items(&self, module: &Module) -> TokenStream {
-        let elements = module.elements.iter().map(|element| match *element {
-            Element::Struct(id) => self.structure(id),
-            Element::Sequence(id) => self.sequence(id),
-            Element::Dictionary(id) => self.dictionary(id),
-            Element::Interface(id) => self.interface(id),
-        });
+    fn imports(&self, module: &Module) -> TokenStream {
         let has = |wanted: fn(&Element) -> bool| module.elements.iter().any(wanted);
         let has_interface = has(|element| matches!(element, Element::Interface(_)));
         let has_struct = has(|element| matches!(element, Element::Struct(_)));
@@ -100,13 +108,7 @@ impl Unit<'_> {
                 pub use rt::TypedProxy as _;
             )
         });
-        quote!(#runtime #methods #(#elements)*)
-    }
-
-    fn interface(&self, id: InterfaceId) -> TokenStream {
-        let skeleton = self.skeleton(id);
-        let proxy = self.proxy(id);
-        quote!(#skeleton #proxy)
+        quote!(#runtime #methods)
     }
 
     /// What the IDL says of an interface, then what the item does for it.
@@ -123,8 +125,8 @@ impl Unit<'_> {
     /// What the IDL says of an operation, and its declared name if Rust has another.
     fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &Ident) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
-        let spelled = self.spelled_operation(id, operation);
-        Docs::idl(text).then_declared(method, &operation.name, &spelled)
+        let spelled = || self.spelled_operation(id, operation);
+        Docs::idl(text).then_declared(method, &operation.name, spelled)
     }
 
     /// `module::Interface::operation`, as the IDL spells it.
@@ -141,39 +143,16 @@ impl Unit<'_> {
     }
 }
 
-/// The text of an item, with a blank line between the members of an impl or trait.
-fn print(item: syn::Item) -> String {
-    let has_methods = matches!(item, syn::Item::Impl(_) | syn::Item::Trait(_));
-    let text = prettyplease::unparse(&syn::File {
-        shebang: None,
-        frontmatter: None,
-        attrs: Vec::new(),
-        items: vec![item],
-    });
-    if has_methods { space_out(&text) } else { text }
-}
-
-fn space_out(text: &str) -> String {
-    let mut spaced = String::with_capacity(text.len());
-    let mut after_member = false;
-    for line in text.lines() {
-        let starts_member = line.starts_with("    ") && !line[4..].starts_with([' ', '}', ')']);
-        if starts_member && after_member && !line.starts_with("    const ") {
-            spaced.push('\n');
-        }
-        spaced.extend([line, "\n"]);
-        after_member = line.ends_with(['}', ';']);
-    }
-    spaced
-}
-
 /// A tuple of all names. Where they are too many for one, the last element is a
 /// tuple of those that remain: on the wire nesting makes no difference.
 fn tuple(names: &[Ident]) -> TokenStream {
-    if names.len() <= MAX_TUPLE {
-        return quote!((#(#names,)*));
+    match names {
+        [name] => quote!((#name,)),
+        names if names.len() <= MAX_TUPLE => quote!((#(#names),*)),
+        names => {
+            let (first, rest) = names.split_at(MAX_TUPLE - 1);
+            let rest = tuple(rest);
+            quote!((#(#first,)* #rest))
+        }
     }
-    let (first, rest) = names.split_at(MAX_TUPLE - 1);
-    let rest = tuple(rest);
-    quote!((#(#first,)* #rest,))
 }

@@ -2,7 +2,7 @@
 //! interface are reached through `Deref`, as methods of base classes are in `web-sys`
 //! and `windows-rs`.
 
-use proc_macro2::{Ident, Literal, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 use tce_idl::model::{InterfaceId, Operation};
@@ -29,12 +29,12 @@ impl Unit<'_> {
             .zip(names)
             .map(|(operation, names)| self.methods(id, operation, names));
         let calls = (!operations.is_empty()).then(|| {
-            quote!(impl #name {
-                #(#constants)*
-                #(#methods)*
-            })
+            let members = constants.chain(methods).collect();
+            let members = Group::new(Delimiter::Brace, members);
+            quote!(impl #name #members)
         });
-        quote!(#docs #proxy #calls)
+        let items = [Some(docs), Some(proxy), calls];
+        items.into_iter().flatten().collect()
     }
 
     /// The struct and its conversions: around the untyped proxy, or around the proxy of
@@ -130,18 +130,18 @@ impl Unit<'_> {
             let docs = refer(method, "oneway: done when it is sent, without an answer.");
             quote! {
                 #docs
-                pub fn #method_oneway(&self, #(#parameters),*) -> rt::Oneway {
+                pub fn #method_oneway(&self #(, #parameters)*) -> rt::Oneway {
                     #proxy.oneway(&Self::#constant, #marshalled)
                 }
             }
         });
         quote! {
             #docs
-            pub fn #method(&self, #(#parameters),*) -> rt::Pending<#returns> {
+            pub fn #method(&self #(, #parameters)*) -> rt::Pending<#returns> {
                 #proxy.call(&Self::#constant, #marshalled)
             }
             #docs_async
-            pub fn #method_async(&self, #(#parameters),*) -> rt::Pending<#returns> {
+            pub fn #method_async(&self #(, #parameters)*) -> rt::Pending<#returns> {
                 self.#method(#(#arguments),*)
             }
             #oneway

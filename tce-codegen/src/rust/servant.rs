@@ -14,8 +14,9 @@ const SERVES: &str = "Implement each operation as an `async fn` to serve";
 /// A text as a raw string literal, so that it can be read; with escapes if it has
 /// a character that rustc or clippy refuses in a literal, or that is not visible.
 fn literal(text: &str) -> TokenStream {
-    let is_plain =
-        |c: char| matches!(c, '\n' | '\t' | '"' | '\'' | '\\') || c.escape_debug().eq([c]);
+    let is_plain = |c: char| {
+        c.is_ascii_graphic() || matches!(c, ' ' | '\n' | '\t') || c.escape_debug().eq([c])
+    };
     if !text.chars().all(is_plain) {
         let escaped: String = text.chars().flat_map(escaped).collect();
         let literal = format!("\"{escaped}\"");
@@ -44,17 +45,18 @@ impl Unit<'_> {
     /// the IDL switches it off. A base of an interface with a servant has the trait
     /// in any case, since the derived trait needs it.
     pub(super) fn skeleton(&self, id: InterfaceId) -> TokenStream {
-        let wanted = self
+        let is_wanted = self
             .model
             .interface(id)
             .has_skeleton(super::LANGUAGE.name());
-        if !wanted && !is_base_of_wanted(self.model, id) {
+        if !is_wanted && !is_base_of_wanted(self.model, id) {
             return TokenStream::new();
         }
         let servant_trait = self.servant_trait(id);
-        let servant = wanted.then(|| self.servant(id));
+        let servant = is_wanted.then(|| self.servant(id));
         let dispatch = self.dispatch(id);
-        quote!(#servant_trait #servant #dispatch)
+        let items = [Some(servant_trait), servant, Some(dispatch)];
+        items.into_iter().flatten().collect()
     }
 
     fn servant_trait(&self, id: InterfaceId) -> TokenStream {
@@ -98,7 +100,7 @@ impl Unit<'_> {
         ))
         .attributes();
         let (indices, dispatches) = self.dispatches(id);
-        let idl = literal(&tce_idl::Excerpts::new(self.model).of(id));
+        let idl = literal(&self.excerpts.of(id));
         quote! {
             #docs
             #[derive(Debug)]

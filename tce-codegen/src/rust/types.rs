@@ -15,9 +15,9 @@ impl Unit<'_> {
         let name = self.names.struct_(id);
         let module = &self.model.module(structure.module).name;
         let path = format!("{module}.{}", structure.name);
-        let declared = self.spelled(structure.module, &structure.name);
+        let declared = || format!("struct {}", self.spelled(structure.module, &structure.name));
         let docs = Docs::idl(structure.doc.as_deref())
-            .then_declared(name, &structure.name, &format!("struct {declared}"))
+            .then_declared(name, &structure.name, declared)
             .attributes();
         let attributes = self.options.types.of(&path);
         let names = names::members(structure.members.iter().map(|member| member.name.as_str()));
@@ -30,22 +30,21 @@ impl Unit<'_> {
         let members = fields.iter().map(|field| {
             let (docs, attributes) = (field.docs.attributes(), &field.attributes);
             let (name, ty) = (&field.name, &field.ty);
-            quote!(#docs #attributes pub #name: #ty)
+            quote!(#docs #attributes pub #name: #ty,)
         });
-        let codec = codec(name, &fields);
-        quote! {
+        let structure = quote! {
             #docs
             #[derive(Debug, Clone, PartialEq, Default)]
             #attributes
-            pub struct #name { #(#members),* }
-            #codec
-        }
+            pub struct #name { #(#members)* }
+        };
+        [structure, codec(name, &fields)].into_iter().collect()
     }
 
     fn field(&self, structure: &str, member: &Member, name: Ident) -> Field {
-        let declared = format!("{} {}", self.idl_type(member.ty), member.name);
+        let declared = || format!("{} {}", self.idl_type(member.ty), member.name);
         Field {
-            docs: Docs::idl(member.doc.as_deref()).then_declared(&name, &member.name, &declared),
+            docs: Docs::idl(member.doc.as_deref()).then_declared(&name, &member.name, declared),
             attributes: self
                 .options
                 .fields
@@ -58,13 +57,13 @@ impl Unit<'_> {
     pub(super) fn sequence(&self, id: SequenceId) -> TokenStream {
         let sequence = self.model.sequence(id);
         let (name, element) = (self.names.sequence(id), self.owned(sequence.element));
-        let declared = format!(
-            "sequence<{}> {}",
-            self.idl_type(sequence.element),
-            self.spelled(sequence.module, &sequence.name)
-        );
+        let declared = || {
+            let element = self.idl_type(sequence.element);
+            let spelled = self.spelled(sequence.module, &sequence.name);
+            format!("sequence<{element}> {spelled}")
+        };
         let docs = Docs::idl(sequence.doc.as_deref())
-            .then_declared(name, &sequence.name, &declared)
+            .then_declared(name, &sequence.name, declared)
             .attributes();
         quote!(#docs pub type #name = Vec<#element>;)
     }
@@ -72,14 +71,16 @@ impl Unit<'_> {
     pub(super) fn dictionary(&self, id: DictionaryId) -> TokenStream {
         let dictionary = self.model.dictionary(id);
         let name = self.names.dictionary(id);
-        let declared = format!(
-            "dictionary<{}, {}> {}",
-            self.idl_type(dictionary.key),
-            self.idl_type(dictionary.value),
-            self.spelled(dictionary.module, &dictionary.name)
-        );
+        let declared = || {
+            let (key, value) = (
+                self.idl_type(dictionary.key),
+                self.idl_type(dictionary.value),
+            );
+            let spelled = self.spelled(dictionary.module, &dictionary.name);
+            format!("dictionary<{key}, {value}> {spelled}")
+        };
         let docs = Docs::idl(dictionary.doc.as_deref())
-            .then_declared(name, &dictionary.name, &declared)
+            .then_declared(name, &dictionary.name, declared)
             .attributes();
         let (key, value) = (self.owned(dictionary.key), self.owned(dictionary.value));
         if has_pairs(dictionary) {

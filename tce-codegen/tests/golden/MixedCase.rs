@@ -98,22 +98,16 @@ pub(super) fn dispatch_shelf_life<T: ShelfLife>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (shelf_number,), ctx| async move {
-                    let result = T::days_left(&servant, shelf_number, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (shelf_number,), ctx| async move {
+                let result = T::days_left(&servant, shelf_number, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::xml_http_request2send(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::xml_http_request2send(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -134,16 +128,9 @@ impl rt::TypedProxy for ShelfLifePrx {
 }
 
 impl ShelfLifePrx {
-    const DAYS_LEFT: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::daysLEFT",
-        0,
-        0,
-    );
-    const XML_HTTP_REQUEST2SEND: rt::Operation = rt::Operation::new(
-        "MixedCase::shelfLife::XMLHttp_request2send",
-        0,
-        1,
-    );
+    const DAYS_LEFT: rt::Operation = rt::Operation::new("MixedCase::shelfLife::daysLEFT", 0, 0);
+    const XML_HTTP_REQUEST2SEND: rt::Operation =
+        rt::Operation::new("MixedCase::shelfLife::XMLHttp_request2send", 0, 1);
 
     /// `MixedCase::shelfLife::daysLEFT` in the IDL.
     pub fn days_left(&self, shelf_number: i32) -> rt::Pending<i32> {

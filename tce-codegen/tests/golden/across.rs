@@ -93,13 +93,10 @@ pub(super) fn dispatch_courier<T: Courier>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (envelope,), ctx| async move {
-                    let result = T::deliver(&servant, envelope, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (envelope,), ctx| async move {
+                let result = T::deliver(&servant, envelope, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

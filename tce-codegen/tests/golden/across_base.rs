@@ -94,22 +94,16 @@ pub(super) fn dispatch_carrier<T: Carrier>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (address, others), ctx| async move {
-                    let result = T::reaches(&servant, address, others, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (address, others), ctx| async move {
+                let result = T::reaches(&servant, address, others, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (reason,), ctx| async move {
-                    let result = T::refuse(&servant, reason, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (reason,), ctx| async move {
+                let result = T::refuse(&servant, reason, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -130,27 +124,15 @@ impl rt::TypedProxy for CarrierPrx {
 }
 
 impl CarrierPrx {
-    const REACHES: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::reaches",
-        0,
-        0,
-    );
-    const REFUSE: rt::Operation = rt::Operation::new(
-        "across_base::Carrier::refuse",
-        0,
-        1,
-    );
+    const REACHES: rt::Operation = rt::Operation::new("across_base::Carrier::reaches", 0, 0);
+    const REFUSE: rt::Operation = rt::Operation::new("across_base::Carrier::refuse", 0, 1);
 
     pub fn reaches(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
         self.0.call(&Self::REACHES, (address, others))
     }
 
     /// [`reaches`](Self::reaches) under TCE's name for calls that are awaited later.
-    pub fn reaches_async(
-        &self,
-        address: &Address,
-        others: &[Address],
-    ) -> rt::Pending<bool> {
+    pub fn reaches_async(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
         self.reaches(address, others)
     }
 

@@ -131,7 +131,9 @@ impl rt::Unmarshal for Send_ {
     const MIN_SIZE: usize = T__::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { t: T__::unmarshal(input)? })
+        Ok(Self {
+            t: T__::unmarshal(input)?,
+        })
     }
 }
 
@@ -287,7 +289,9 @@ impl rt::Unmarshal for UserName {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -307,7 +311,9 @@ impl rt::Unmarshal for UserName_ {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -527,146 +533,100 @@ pub(super) fn dispatch_server<T: Server>(
             call.run(
                 servant,
                 |servant, (ctx_, t, servant_, call, result), ctx| async move {
-                    let result = T::echo(&servant, ctx_, t, servant_, call, result, &ctx)
-                        .await;
+                    let result = T::echo(&servant, ctx_, t, servant_, call, result, &ctx).await;
                     (ctx, result)
                 },
             );
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::echo_async_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::echo_async_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::heartbeat(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::heartbeat(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::heartbeat_oneway_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::heartbeat_oneway_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         4 => {
-            call.run(
-                servant,
-                |servant, (endpoint,), ctx| async move {
-                    let result = T::connect_(&servant, endpoint, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (endpoint,), ctx| async move {
+                let result = T::connect_(&servant, endpoint, &ctx).await;
+                (ctx, result)
+            });
         }
         5 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::new_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::new_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         6 => {
-            call.run(
-                servant,
-                |servant, (secs,), ctx| async move {
-                    let result = T::with_timeout_(&servant, secs, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (secs,), ctx| async move {
+                let result = T::with_timeout_(&servant, secs, &ctx).await;
+                (ctx, result)
+            });
         }
         7 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::clone_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::clone_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         8 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::len_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::len_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         9 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::into_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::into_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         10 => {
-            call.run(
-                servant,
-                |servant, (user,), ctx| async move {
-                    let result = T::call_from_user(&servant, user, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (user,), ctx| async move {
+                let result = T::call_from_user(&servant, user, &ctx).await;
+                (ctx, result)
+            });
         }
         11 => {
-            call.run(
-                servant,
-                |servant, (rt,), ctx| async move {
-                    let result = T::call_into_box(&servant, rt, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (rt,), ctx| async move {
+                let result = T::call_into_box(&servant, rt, &ctx).await;
+                (ctx, result)
+            });
         }
         12 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::get_name(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::get_name(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         13 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::get_name_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::get_name_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         14 => {
-            call.run(
-                servant,
-                |servant, (s, v, prx, users), ctx| async move {
-                    let result = T::give(&servant, s, v, prx, users, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (s, v, prx, users), ctx| async move {
+                let result = T::give(&servant, s, v, prx, users, &ctx).await;
+                (ctx, result)
+            });
         }
         15 => {
-            call.run(
-                servant,
-                |servant, (secs,), ctx| async move {
-                    let result = T::with_linger_(&servant, secs, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (secs,), ctx| async move {
+                let result = T::with_linger_(&servant, secs, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -688,57 +648,22 @@ impl rt::TypedProxy for ServerPrx {
 
 impl ServerPrx {
     const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
-    const ECHO_ASYNC: rt::Operation = rt::Operation::new(
-        "clashes::Server::echo_async",
-        0,
-        1,
-    );
-    const HEARTBEAT: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat",
-        0,
-        2,
-    );
-    const HEARTBEAT_ONEWAY: rt::Operation = rt::Operation::new(
-        "clashes::Server::heartbeat_oneway",
-        0,
-        3,
-    );
+    const ECHO_ASYNC: rt::Operation = rt::Operation::new("clashes::Server::echo_async", 0, 1);
+    const HEARTBEAT: rt::Operation = rt::Operation::new("clashes::Server::heartbeat", 0, 2);
+    const HEARTBEAT_ONEWAY: rt::Operation =
+        rt::Operation::new("clashes::Server::heartbeat_oneway", 0, 3);
     const CONNECT: rt::Operation = rt::Operation::new("clashes::Server::connect", 0, 4);
     const NEW: rt::Operation = rt::Operation::new("clashes::Server::new", 0, 5);
-    const WITH_TIMEOUT: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_timeout",
-        0,
-        6,
-    );
+    const WITH_TIMEOUT: rt::Operation = rt::Operation::new("clashes::Server::with_timeout", 0, 6);
     const CLONE: rt::Operation = rt::Operation::new("clashes::Server::clone", 0, 7);
     const LEN: rt::Operation = rt::Operation::new("clashes::Server::len", 0, 8);
     const INTO: rt::Operation = rt::Operation::new("clashes::Server::into", 0, 9);
-    const CALL_FROM_USER: rt::Operation = rt::Operation::new(
-        "clashes::Server::fromUser",
-        0,
-        10,
-    );
-    const CALL_INTO_BOX: rt::Operation = rt::Operation::new(
-        "clashes::Server::intoBox",
-        0,
-        11,
-    );
-    const GET_NAME: rt::Operation = rt::Operation::new(
-        "clashes::Server::getName",
-        0,
-        12,
-    );
-    const GET_NAME_: rt::Operation = rt::Operation::new(
-        "clashes::Server::GetName",
-        0,
-        13,
-    );
+    const CALL_FROM_USER: rt::Operation = rt::Operation::new("clashes::Server::fromUser", 0, 10);
+    const CALL_INTO_BOX: rt::Operation = rt::Operation::new("clashes::Server::intoBox", 0, 11);
+    const GET_NAME: rt::Operation = rt::Operation::new("clashes::Server::getName", 0, 12);
+    const GET_NAME_: rt::Operation = rt::Operation::new("clashes::Server::GetName", 0, 13);
     const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
-    const WITH_LINGER: rt::Operation = rt::Operation::new(
-        "clashes::Server::with_linger",
-        0,
-        15,
-    );
+    const WITH_LINGER: rt::Operation = rt::Operation::new("clashes::Server::with_linger", 0, 15);
 
     pub fn echo(
         &self,
@@ -1033,13 +958,10 @@ pub(super) fn dispatch_server_<T: Server_>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::ping(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::ping(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -1129,19 +1051,13 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
     }
 }
 
-pub(super) fn dispatch_clone<T: Clone>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_clone<T: Clone>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (once,), ctx| async move {
-                    let result = T::twice(&servant, once, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (once,), ctx| async move {
+                let result = T::twice(&servant, once, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -1189,7 +1105,9 @@ impl rt::Unmarshal for Default {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -1307,28 +1225,19 @@ impl<T: T_> rt::Servant for TServant<T> {
     }
 }
 
-pub(super) fn dispatch_t<T: T_>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_t<T: T_>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::get_name__(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::get_name__(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::echo_async__(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::echo_async__(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -1364,11 +1273,7 @@ impl ::std::convert::From<TPrx> for ServerPrx {
 
 impl TPrx {
     const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 3, 0);
-    const ECHO_ASYNC_: rt::Operation = rt::Operation::new(
-        "clashes::T_::echo_Async",
-        3,
-        1,
-    );
+    const ECHO_ASYNC_: rt::Operation = rt::Operation::new("clashes::T_::echo_Async", 3, 1);
 
     /// `clashes::T_::get_name` in the IDL.
     pub fn get_name__(&self) -> rt::Pending<()> {

@@ -132,12 +132,7 @@ impl rt::TypedProxy for LibraryPrx {
 impl LibraryPrx {
     const SORT: rt::Operation = rt::Operation::new("dictionaries::Library::sort", 0, 0);
 
-    pub fn sort(
-        &self,
-        shelves: &Shelves,
-        counts: &Counts,
-        flags: &Flags,
-    ) -> rt::Pending<Shelves> {
+    pub fn sort(&self, shelves: &Shelves, counts: &Counts, flags: &Flags) -> rt::Pending<Shelves> {
         self.0.call(&Self::SORT, (shelves, counts, flags))
     }
 

@@ -102,8 +102,13 @@ impl rt::Marshal for Fenced {
 }
 
 impl rt::Unmarshal for Fenced {
-    const MIN_SIZE: usize = i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE
-        + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE;
+    const MIN_SIZE: usize = i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
@@ -175,19 +180,13 @@ module docs {
     }
 }
 
-pub(super) fn dispatch_notes<T: Notes>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_notes<T: Notes>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (text,), ctx| async move {
-                    let result = T::write(&servant, text, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (text,), ctx| async move {
+                let result = T::write(&servant, text, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -19,7 +19,9 @@ impl rt::Unmarshal for Point {
     const MIN_SIZE: usize = f64::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: f64::unmarshal(input)? })
+        Ok(Self {
+            x: f64::unmarshal(input)?,
+        })
     }
 }
 
@@ -123,22 +125,16 @@ pub(super) fn dispatch_keeper<T: Keeper>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (points, nested), ctx| async move {
-                    let result = T::swap(&servant, points, nested, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (points, nested), ctx| async move {
+                let result = T::swap(&servant, points, nested, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (holder,), ctx| async move {
-                    let result = T::hold(&servant, holder, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (holder,), ctx| async move {
+                let result = T::hold(&servant, holder, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -162,11 +158,7 @@ impl KeeperPrx {
     const SWAP: rt::Operation = rt::Operation::new("float_keys::Keeper::swap", 0, 0);
     const HOLD: rt::Operation = rt::Operation::new("float_keys::Keeper::hold", 0, 1);
 
-    pub fn swap(
-        &self,
-        points: &[(f32, Point)],
-        nested: &[(f64, Points)],
-    ) -> rt::Pending<Points> {
+    pub fn swap(&self, points: &[(f32, Point)], nested: &[(f64, Points)]) -> rt::Pending<Points> {
         self.0.call(&Self::SWAP, (points, nested))
     }
 

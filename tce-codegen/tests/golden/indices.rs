@@ -58,28 +58,19 @@ impl<T: Far> rt::Servant for FarServant<T> {
     }
 }
 
-pub(super) fn dispatch_far<T: Far>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_far<T: Far>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         65535 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::last(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::last(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::second(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::second(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -185,19 +176,13 @@ impl<T: Near> rt::Servant for NearServant<T> {
     }
 }
 
-pub(super) fn dispatch_near<T: Near>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_near<T: Near>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         7 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::seventh(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::seventh(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

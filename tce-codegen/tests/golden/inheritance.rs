@@ -58,13 +58,10 @@ pub(super) fn dispatch_animal<T: Animal>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::name(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::name(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -150,19 +147,13 @@ impl<T: Dog> rt::Servant for DogServant<T> {
     }
 }
 
-pub(super) fn dispatch_dog<T: Dog>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_dog<T: Dog>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (times,), ctx| async move {
-                    let result = T::bark(&servant, times, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (times,), ctx| async move {
+                let result = T::bark(&servant, times, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -271,19 +262,13 @@ impl<T: Puppy> rt::Servant for PuppyServant<T> {
     }
 }
 
-pub(super) fn dispatch_puppy<T: Puppy>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_puppy<T: Puppy>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::is_asleep(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::is_asleep(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -324,11 +309,7 @@ impl ::std::convert::From<PuppyPrx> for AnimalPrx {
 }
 
 impl PuppyPrx {
-    const IS_ASLEEP: rt::Operation = rt::Operation::new(
-        "inheritance::Puppy::isAsleep",
-        2,
-        0,
-    );
+    const IS_ASLEEP: rt::Operation = rt::Operation::new("inheritance::Puppy::isAsleep", 2, 0);
 
     /// `inheritance::Puppy::isAsleep` in the IDL.
     pub fn is_asleep(&self) -> rt::Pending<bool> {

@@ -73,22 +73,16 @@ pub(super) fn dispatch_calculator<T: Calculator>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (left, right), ctx| async move {
-                    let result = T::add(&servant, left, right, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (left, right), ctx| async move {
+                let result = T::add(&servant, left, right, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::reset(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::reset(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -112,11 +106,7 @@ impl rt::TypedProxy for CalculatorPrx {
 
 impl CalculatorPrx {
     const ADD: rt::Operation = rt::Operation::new("interfaces::Calculator::add", 0, 0);
-    const RESET: rt::Operation = rt::Operation::new(
-        "interfaces::Calculator::reset",
-        0,
-        1,
-    );
+    const RESET: rt::Operation = rt::Operation::new("interfaces::Calculator::reset", 0, 1);
 
     /// The sum of both.
     pub fn add(&self, left: i32, right: i32) -> rt::Pending<i64> {
@@ -197,19 +187,13 @@ impl<T: Clock> rt::Servant for ClockServant<T> {
     }
 }
 
-pub(super) fn dispatch_clock<T: Clock>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_clock<T: Clock>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::time_of_day(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::time_of_day(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -232,11 +216,7 @@ impl rt::TypedProxy for ClockPrx {
 }
 
 impl ClockPrx {
-    const TIME_OF_DAY: rt::Operation = rt::Operation::new(
-        "interfaces::Clock::timeOfDay",
-        1,
-        0,
-    );
+    const TIME_OF_DAY: rt::Operation = rt::Operation::new("interfaces::Clock::timeOfDay", 1, 0);
 
     /// The time of day, as `hh:mm`.
     ///

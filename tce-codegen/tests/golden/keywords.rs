@@ -41,8 +41,15 @@ impl rt::Marshal for Type {
 }
 
 impl rt::Unmarshal for Type {
-    const MIN_SIZE: usize = i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE
-        + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE
+    const MIN_SIZE: usize = i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
         + i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
@@ -171,47 +178,34 @@ impl<T: Impl> rt::Servant for ImplServant<T> {
     }
 }
 
-pub(super) fn dispatch_impl<T: Impl>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_impl<T: Impl>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
             call.run(
                 servant,
                 |servant, (r#move, self_, r#ref, r#gen), ctx| async move {
-                    let result = T::r#loop(&servant, r#move, self_, r#ref, r#gen, &ctx)
-                        .await;
+                    let result = T::r#loop(&servant, r#move, self_, r#ref, r#gen, &ctx).await;
                     (ctx, result)
                 },
             );
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (n, n2), ctx| async move {
-                    let result = T::r#await(&servant, n, n2, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (n, n2), ctx| async move {
+                let result = T::r#await(&servant, n, n2, &ctx).await;
+                (ctx, result)
+            });
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::self_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::self_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (r, super_), ctx| async move {
-                    let result = T::crate_(&servant, r, super_, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (r, super_), ctx| async move {
+                let result = T::crate_(&servant, r, super_, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -237,13 +231,7 @@ impl ImplPrx {
     const SELF: rt::Operation = rt::Operation::new("keywords::impl::self", 0, 2);
     const CRATE: rt::Operation = rt::Operation::new("keywords::impl::crate", 0, 3);
 
-    pub fn r#loop(
-        &self,
-        r#move: i32,
-        self_: i32,
-        r#ref: &Type,
-        r#gen: &str,
-    ) -> rt::Pending<i32> {
+    pub fn r#loop(&self, r#move: i32, self_: i32, r#ref: &Type, r#gen: &str) -> rt::Pending<i32> {
         self.0.call(&Self::LOOP, (r#move, self_, r#ref, r#gen))
     }
 

@@ -21,7 +21,9 @@ impl rt::Unmarshal for Shared {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -80,13 +82,10 @@ pub(super) fn dispatch_zeroth<T: Zeroth>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::zeroth(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::zeroth(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -177,19 +176,13 @@ module merged {
     }
 }
 
-pub(super) fn dispatch_first<T: First>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_first<T: First>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (shared,), ctx| async move {
-                    let result = T::first(&servant, shared, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (shared,), ctx| async move {
+                let result = T::first(&servant, shared, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -282,13 +275,10 @@ pub(super) fn dispatch_second<T: Second>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::second(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::second(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

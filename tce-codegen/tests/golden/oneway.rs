@@ -60,28 +60,19 @@ impl<T: Log> rt::Servant for LogServant<T> {
     }
 }
 
-pub(super) fn dispatch_log<T: Log>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_log<T: Log>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (line, level), ctx| async move {
-                    let result = T::write(&servant, line, level, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (line, level), ctx| async move {
+                let result = T::write(&servant, line, level, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::flush(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::flush(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -19,7 +19,9 @@ impl rt::Unmarshal for DrawFiveParams {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -105,19 +107,13 @@ impl<T: Draw> rt::Servant for DrawServant<T> {
     }
 }
 
-pub(super) fn dispatch_draw<T: Draw>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_draw<T: Draw>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (a, b, c, d, e), ctx| async move {
-                    let result = T::five(&servant, a, b, c, d, e, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (a, b, c, d, e), ctx| async move {
+                let result = T::five(&servant, a, b, c, d, e, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
             call.run(
@@ -132,8 +128,7 @@ pub(super) fn dispatch_draw<T: Draw>(
             call.run(
                 servant,
                 |servant, (a, b, c, d, e, f, g, ctx_), ctx| async move {
-                    let result = T::eight(&servant, a, b, c, d, e, f, g, ctx_, &ctx)
-                        .await;
+                    let result = T::eight(&servant, a, b, c, d, e, f, g, ctx_, &ctx).await;
                     (ctx, result)
                 },
             );
@@ -166,14 +161,7 @@ impl DrawPrx {
     }
 
     /// [`five`](Self::five) under TCE's name for calls that are awaited later.
-    pub fn five_async(
-        &self,
-        a: i32,
-        b: i32,
-        c: i32,
-        d: i32,
-        e: i32,
-    ) -> rt::Pending<i32> {
+    pub fn five_async(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
         self.five(a, b, c, d, e)
     }
 
@@ -312,34 +300,14 @@ impl<T: Many> rt::Servant for ManyServant<T> {
     }
 }
 
-pub(super) fn dispatch_many<T: Many>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_many<T: Many>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
             call.run(
                 servant,
                 |servant, (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)), ctx| async move {
-                    let result = T::fourteen(
-                            &servant,
-                            a,
-                            b,
-                            c,
-                            d,
-                            e,
-                            f,
-                            g,
-                            h,
-                            i,
-                            j,
-                            k,
-                            l,
-                            m,
-                            n,
-                            &ctx,
-                        )
-                        .await;
+                    let result =
+                        T::fourteen(&servant, a, b, c, d, e, f, g, h, i, j, k, l, m, n, &ctx).await;
                     (ctx, result)
                 },
             );
@@ -363,11 +331,7 @@ impl rt::TypedProxy for ManyPrx {
 }
 
 impl ManyPrx {
-    const FOURTEEN: rt::Operation = rt::Operation::new(
-        "parameters::Many::fourteen",
-        1,
-        0,
-    );
+    const FOURTEEN: rt::Operation = rt::Operation::new("parameters::Many::fourteen", 1, 0);
 
     pub fn fourteen(
         &self,
@@ -386,7 +350,10 @@ impl ManyPrx {
         m: i64,
         n: &DrawFiveParams,
     ) -> rt::Pending<i32> {
-        self.0.call(&Self::FOURTEEN, (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)))
+        self.0.call(
+            &Self::FOURTEEN,
+            (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)),
+        )
     }
 
     /// [`fourteen`](Self::fourteen) under TCE's name for calls that are awaited later.
@@ -468,19 +435,13 @@ impl<T: Paint> rt::Servant for PaintServant<T> {
     }
 }
 
-pub(super) fn dispatch_paint<T: Paint>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_paint<T: Paint>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::none(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::none(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -30,8 +30,14 @@ impl rt::Marshal for Every {
 }
 
 impl rt::Unmarshal for Every {
-    const MIN_SIZE: usize = u8::MIN_SIZE + bool::MIN_SIZE + i16::MIN_SIZE + i32::MIN_SIZE
-        + i64::MIN_SIZE + f32::MIN_SIZE + f64::MIN_SIZE + String::MIN_SIZE;
+    const MIN_SIZE: usize = u8::MIN_SIZE
+        + bool::MIN_SIZE
+        + i16::MIN_SIZE
+        + i32::MIN_SIZE
+        + i64::MIN_SIZE
+        + f32::MIN_SIZE
+        + f64::MIN_SIZE
+        + String::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
@@ -153,82 +159,55 @@ impl<T: Echo> rt::Servant for EchoServant<T> {
     }
 }
 
-pub(super) fn dispatch_echo<T: Echo>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_echo<T: Echo>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_byte(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_byte(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_bool(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_bool(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_short(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_short(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_int(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_int(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         4 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_long(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_long(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         5 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_float(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_float(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         6 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_double(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_double(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         7 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::echo_string(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::echo_string(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -249,46 +228,14 @@ impl rt::TypedProxy for EchoPrx {
 }
 
 impl EchoPrx {
-    const ECHO_BYTE: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoByte",
-        0,
-        0,
-    );
-    const ECHO_BOOL: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoBool",
-        0,
-        1,
-    );
-    const ECHO_SHORT: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoShort",
-        0,
-        2,
-    );
-    const ECHO_INT: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoInt",
-        0,
-        3,
-    );
-    const ECHO_LONG: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoLong",
-        0,
-        4,
-    );
-    const ECHO_FLOAT: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoFloat",
-        0,
-        5,
-    );
-    const ECHO_DOUBLE: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoDouble",
-        0,
-        6,
-    );
-    const ECHO_STRING: rt::Operation = rt::Operation::new(
-        "primitives::Echo::echoString",
-        0,
-        7,
-    );
+    const ECHO_BYTE: rt::Operation = rt::Operation::new("primitives::Echo::echoByte", 0, 0);
+    const ECHO_BOOL: rt::Operation = rt::Operation::new("primitives::Echo::echoBool", 0, 1);
+    const ECHO_SHORT: rt::Operation = rt::Operation::new("primitives::Echo::echoShort", 0, 2);
+    const ECHO_INT: rt::Operation = rt::Operation::new("primitives::Echo::echoInt", 0, 3);
+    const ECHO_LONG: rt::Operation = rt::Operation::new("primitives::Echo::echoLong", 0, 4);
+    const ECHO_FLOAT: rt::Operation = rt::Operation::new("primitives::Echo::echoFloat", 0, 5);
+    const ECHO_DOUBLE: rt::Operation = rt::Operation::new("primitives::Echo::echoDouble", 0, 6);
+    const ECHO_STRING: rt::Operation = rt::Operation::new("primitives::Echo::echoString", 0, 7);
 
     /// `primitives::Echo::echoByte` in the IDL.
     pub fn echo_byte(&self, v: u8) -> rt::Pending<u8> {

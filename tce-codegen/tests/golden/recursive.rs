@@ -97,13 +97,10 @@ pub(super) fn dispatch_forester<T: Forester>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (seed,), ctx| async move {
-                    let result = T::grow(&servant, seed, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (seed,), ctx| async move {
+                let result = T::grow(&servant, seed, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -102,17 +102,13 @@ impl<T: Store> rt::Servant for StoreServant<T> {
     }
 }
 
-pub(super) fn dispatch_store<T: Store>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_store<T: Store>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
             call.run(
                 servant,
                 |servant, (raw, ints, table, texts, holders), ctx| async move {
-                    let result = T::put(&servant, raw, ints, table, texts, holders, &ctx)
-                        .await;
+                    let result = T::put(&servant, raw, ints, table, texts, holders, &ctx).await;
                     (ctx, result)
                 },
             );

@@ -63,13 +63,10 @@ pub(super) fn dispatch_derived<T: Derived>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::derived(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::derived(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -104,11 +101,7 @@ impl ::std::convert::From<DerivedPrx> for super::shared_index_base::BasePrx {
 }
 
 impl DerivedPrx {
-    const DERIVED: rt::Operation = rt::Operation::new(
-        "shared_index::Derived::derived",
-        0,
-        0,
-    );
+    const DERIVED: rt::Operation = rt::Operation::new("shared_index::Derived::derived", 0, 0);
 
     pub fn derived(&self) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::DERIVED, ())

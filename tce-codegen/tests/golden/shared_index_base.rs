@@ -52,19 +52,13 @@ impl<T: Base> rt::Servant for BaseServant<T> {
     }
 }
 
-pub(super) fn dispatch_base<T: Base>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_base<T: Base>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::base(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::base(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -85,11 +79,7 @@ impl rt::TypedProxy for BasePrx {
 }
 
 impl BasePrx {
-    const BASE: rt::Operation = rt::Operation::new(
-        "shared_index_base::Base::base",
-        0,
-        0,
-    );
+    const BASE: rt::Operation = rt::Operation::new("shared_index_base::Base::base", 0, 0);
 
     pub fn base(&self) -> rt::Pending<()> {
         self.0.call(&Self::BASE, ())

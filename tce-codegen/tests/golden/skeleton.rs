@@ -44,19 +44,13 @@ pub trait Part: Send + Sync + 'static {
     ) -> impl ::std::future::Future<Output = Result<i32, rt::Fault>> + Send;
 }
 
-pub(super) fn dispatch_part<T: Part>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_part<T: Part>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::size(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::size(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -147,13 +141,10 @@ pub(super) fn dispatch_served<T: Served>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::grow(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::grow(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -259,13 +250,10 @@ pub(super) fn dispatch_elsewhere<T: Elsewhere>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::go(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::go(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -58,13 +58,10 @@ pub(super) fn dispatch_base_server<T: BaseServer>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::datetime(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::datetime(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -85,11 +82,7 @@ impl rt::TypedProxy for BaseServerPrx {
 }
 
 impl BaseServerPrx {
-    const DATETIME: rt::Operation = rt::Operation::new(
-        "test::BaseServer::datetime",
-        0,
-        0,
-    );
+    const DATETIME: rt::Operation = rt::Operation::new("test::BaseServer::datetime", 0, 0);
 
     pub fn datetime(&self) -> rt::Pending<String> {
         self.0.call(&Self::DATETIME, ())
@@ -155,13 +148,10 @@ pub(super) fn dispatch_i_terminal_gateway_server<T: ITerminalGatewayServer>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::ping(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::ping(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -182,11 +172,7 @@ impl rt::TypedProxy for ITerminalGatewayServerPrx {
 }
 
 impl ITerminalGatewayServerPrx {
-    const PING: rt::Operation = rt::Operation::new(
-        "test::ITerminalGatewayServer::ping",
-        1,
-        0,
-    );
+    const PING: rt::Operation = rt::Operation::new("test::ITerminalGatewayServer::ping", 1, 0);
 
     pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
@@ -282,40 +268,28 @@ pub(super) fn dispatch_server<T: Server>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (text,), ctx| async move {
-                    let result = T::echo(&servant, text, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (text,), ctx| async move {
+                let result = T::echo(&servant, text, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (secs,), ctx| async move {
-                    let result = T::timeout(&servant, secs, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (secs,), ctx| async move {
+                let result = T::timeout(&servant, secs, &ctx).await;
+                (ctx, result)
+            });
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (hello,), ctx| async move {
-                    let result = T::heartbeat(&servant, hello, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (hello,), ctx| async move {
+                let result = T::heartbeat(&servant, hello, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::bidirection(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::bidirection(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -353,11 +327,7 @@ impl ServerPrx {
     const ECHO: rt::Operation = rt::Operation::new("test::Server::echo", 2, 0);
     const TIMEOUT: rt::Operation = rt::Operation::new("test::Server::timeout", 2, 1);
     const HEARTBEAT: rt::Operation = rt::Operation::new("test::Server::heartbeat", 2, 2);
-    const BIDIRECTION: rt::Operation = rt::Operation::new(
-        "test::Server::bidirection",
-        2,
-        3,
-    );
+    const BIDIRECTION: rt::Operation = rt::Operation::new("test::Server::bidirection", 2, 3);
 
     pub fn echo(&self, text: &str) -> rt::Pending<String> {
         rt::TypedProxy::as_proxy(self).call(&Self::ECHO, (text,))
@@ -467,13 +437,10 @@ pub(super) fn dispatch_i_terminal<T: ITerminal>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (message,), ctx| async move {
-                    let result = T::on_message(&servant, message, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (message,), ctx| async move {
+                let result = T::on_message(&servant, message, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -494,11 +461,7 @@ impl rt::TypedProxy for ITerminalPrx {
 }
 
 impl ITerminalPrx {
-    const ON_MESSAGE: rt::Operation = rt::Operation::new(
-        "test::ITerminal::onMessage",
-        3,
-        0,
-    );
+    const ON_MESSAGE: rt::Operation = rt::Operation::new("test::ITerminal::onMessage", 3, 0);
 
     /// `test::ITerminal::onMessage` in the IDL.
     pub fn on_message(&self, message: &str) -> rt::Pending<()> {

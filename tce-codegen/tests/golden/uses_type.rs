@@ -32,9 +32,7 @@ pub trait Shop: super::mixed_case::ShelfLife {
         thing: Thing,
         request: super::mixed_case::HttpRequest,
         ctx: &rt::Context,
-    ) -> impl ::std::future::Future<
-        Output = Result<super::r#type::Kind, rt::Fault>,
-    > + Send;
+    ) -> impl ::std::future::Future<Output = Result<super::r#type::Kind, rt::Fault>> + Send;
 }
 
 /// Serves an implementation of [`Shop`](trait@Shop).
@@ -96,19 +94,13 @@ module MixedCase {
     }
 }
 
-pub(super) fn dispatch_shop<T: Shop>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_shop<T: Shop>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (thing, request), ctx| async move {
-                    let result = T::sell(&servant, thing, request, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (thing, request), ctx| async move {
+                let result = T::sell(&servant, thing, request, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -46,9 +46,16 @@ impl rt::Marshal for Pet {
 }
 
 impl rt::Unmarshal for Pet {
-    const MIN_SIZE: usize = String::MIN_SIZE + u8::MIN_SIZE + bool::MIN_SIZE
-        + i16::MIN_SIZE + i32::MIN_SIZE + i64::MIN_SIZE + f32::MIN_SIZE + f64::MIN_SIZE
-        + StrList::MIN_SIZE + Bytes::MIN_SIZE;
+    const MIN_SIZE: usize = String::MIN_SIZE
+        + u8::MIN_SIZE
+        + bool::MIN_SIZE
+        + i16::MIN_SIZE
+        + i32::MIN_SIZE
+        + i64::MIN_SIZE
+        + f32::MIN_SIZE
+        + f64::MIN_SIZE
+        + StrList::MIN_SIZE
+        + Bytes::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
@@ -88,8 +95,8 @@ impl rt::Marshal for Family {
 }
 
 impl rt::Unmarshal for Family {
-    const MIN_SIZE: usize = String::MIN_SIZE + PetList::MIN_SIZE + PetsNamed::MIN_SIZE
-        + Pet::MIN_SIZE;
+    const MIN_SIZE: usize =
+        String::MIN_SIZE + PetList::MIN_SIZE + PetsNamed::MIN_SIZE + Pet::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
@@ -245,97 +252,61 @@ pub(super) fn dispatch_keeper<T: Keeper>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (fam,), ctx| async move {
-                    let result = T::roundtrip(&servant, fam, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (fam,), ctx| async move {
+                let result = T::roundtrip(&servant, fam, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (t,), ctx| async move {
-                    let result = T::table(&servant, t, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (t,), ctx| async move {
+                let result = T::table(&servant, t, &ctx).await;
+                (ctx, result)
+            });
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (data,), ctx| async move {
-                    let result = T::blob(&servant, data, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (data,), ctx| async move {
+                let result = T::blob(&servant, data, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (c,), ctx| async move {
-                    let result = T::counts(&servant, c, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (c,), ctx| async move {
+                let result = T::counts(&servant, c, &ctx).await;
+                (ctx, result)
+            });
         }
         4 => {
-            call.run(
-                servant,
-                |servant, (c,), ctx| async move {
-                    let result = T::names(&servant, c, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (c,), ctx| async move {
+                let result = T::names(&servant, c, &ctx).await;
+                (ctx, result)
+            });
         }
         5 => {
             call.run(
                 servant,
                 |servant, (b, flag, s, i, l, flt, dbl, text), ctx| async move {
-                    let result = T::many(
-                            &servant,
-                            b,
-                            flag,
-                            s,
-                            i,
-                            l,
-                            flt,
-                            dbl,
-                            text,
-                            &ctx,
-                        )
-                        .await;
+                    let result = T::many(&servant, b, flag, s, i, l, flt, dbl, text, &ctx).await;
                     (ctx, result)
                 },
             );
         }
         6 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::big(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::big(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         7 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::real(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::real(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         8 => {
-            call.run(
-                servant,
-                |servant, (v,), ctx| async move {
-                    let result = T::truth(&servant, v, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (v,), ctx| async move {
+                let result = T::truth(&servant, v, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -452,7 +423,8 @@ impl KeeperPrx {
         dbl: f64,
         text: &str,
     ) -> rt::Oneway {
-        self.0.oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text))
+        self.0
+            .oneway(&Self::MANY, (b, flag, s, i, l, flt, dbl, text))
     }
 
     pub fn big(&self, v: i64) -> rt::Pending<i64> {

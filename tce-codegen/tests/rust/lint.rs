@@ -1,8 +1,11 @@
 //! The recorded code in a crate with strict lints: clippy and rustdoc find nothing,
-//! in either edition.
+//! in either edition, and rustfmt changes nothing.
 
 use std::fs;
 use std::process::Command;
+
+use tce_codegen::{GeneratedFile, Options, generate, write};
+use tce_idl::{compile_str, render};
 
 use crate::features::{golden, golden_dir};
 use crate::package::{Package, workspace};
@@ -22,6 +25,75 @@ fn clippy_has_nothing_to_say() {
 fn rustdoc_has_nothing_to_say() {
     let package = package("golden-rustdoc", "2024");
     package.cargo(&["doc", "--quiet", "--no-deps"]);
+}
+
+/// Code that a program keeps beside its own passes `cargo fmt --check`.
+#[test]
+fn rustfmt_changes_nothing() {
+    for edition in ["2021", "2024"] {
+        rustfmt(edition, &golden());
+    }
+}
+
+/// Each kind of line at every length around that at which rustfmt breaks it.
+#[test]
+fn rustfmt_changes_no_line_of_any_length() {
+    let compilation = compile_str(&names_of_every_length());
+    let Some(model) = &compilation.model else {
+        let report = render::human(&compilation.diagnostics, &compilation.sources, false);
+        panic!("{report}");
+    };
+    let files = generate(model, "rust", &Options::default()).unwrap();
+    rustfmt("2024", &files);
+}
+
+/// A module with structs and interfaces whose names have 2 to 25 characters, and one
+/// that uses them.
+fn names_of_every_length() -> String {
+    let mut idl = String::new();
+    for (module, types) in [("lengths", ""), ("uses_lengths", "lengths::")] {
+        let mut elements = String::new();
+        for length in 1..25 {
+            let name = "x".repeat(length);
+            let ty = format!("{types}S{name}");
+            let member = |number: usize| format!("{ty} {name}{number}");
+            let list = |count: usize| (0..count).map(member).collect::<Vec<_>>().join(", ");
+            let operations = [0, 1, 2, 4, 13].map(|count| {
+                let (twoway, oneway) = (list(count), list(count));
+                format!("{ty} t{count}{name}({twoway}); void v{count}{name}({oneway});")
+            });
+            let members = [1, 4].map(|count| {
+                let members: String = (0..count).map(|it| member(it) + ";").collect();
+                format!("struct M{count}{name} {{ {members} }};")
+            });
+            if types.is_empty() {
+                elements += &format!("struct S{name} {{ int {name}; }};");
+            }
+            elements += &members.concat();
+            elements += &format!(
+                "sequence<{ty}> L{name}; dictionary<string, {ty}> D{name};
+                interface I{name} {{ {operations} }};
+                interface J{name} extends {types}I{name} {{ {ty} j{name}({ty} {name}); }};",
+                operations = operations.concat(),
+            );
+        }
+        idl += &format!("module {module} {{ {elements} }};\n");
+    }
+    idl
+}
+
+/// Fails if rustfmt changes a file.
+fn rustfmt(edition: &str, files: &[GeneratedFile]) {
+    let folder = tempfile::tempdir().unwrap();
+    write(files, folder.path()).unwrap();
+    let paths = files.iter().map(|file| folder.path().join(&file.path));
+    let rustfmt = std::env::var_os("RUSTFMT").unwrap_or_else(|| "rustfmt".into());
+    let mut command = Command::new(&rustfmt);
+    let arguments = ["--check", "--color=never", "--edition", edition];
+    let output = command.args(arguments).args(paths).output().unwrap();
+    let changes = String::from_utf8_lossy(&output.stdout);
+    let changes: Vec<_> = changes.lines().take(40).collect();
+    assert!(output.status.success(), "{}", changes.join("\n"));
 }
 
 /// An example in an IDL's documentation is no Rust: none may become a test.
