@@ -84,6 +84,16 @@ impl LoadShape {
         }
     }
 
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Pipelined => "pipelined",
+            Self::Fan => "fan",
+            Self::Oneway => "oneway",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Single => "one connection, one call in flight",

@@ -7,6 +7,7 @@ use tce_gateway::GatewayCommand;
 
 use crate::{
     case::{BusyPollMode, LoadShape, Transport},
+    meter::LoadExtent,
     peers::Peer,
     process::{ClientJob, ServerJob},
 };
@@ -16,14 +17,18 @@ use crate::{
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) role: Option<ProcessRole>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) options: BenchmarkOptions,
 }
 
-/// The role of a process that this program starts for one measurement.
+/// What the program does instead of measuring rates. The hidden commands are the roles of the
+/// processes that it starts for one measurement.
 #[derive(Subcommand)]
-pub(crate) enum ProcessRole {
+pub(crate) enum Command {
+    /// Counts the instructions, locked instructions and system calls of each process for a call, by
+    /// valgrind
+    Count(CountOptions),
     #[command(hide = true)]
     Serve { job: ServerJob },
     #[command(hide = true)]
@@ -67,18 +72,8 @@ pub(crate) struct BenchmarkOptions {
     #[arg(long, value_enum, default_value_t = BusyPollMode::Usual)]
     pub(crate) busy_poll: BusyPollMode,
 
-    /// The core that servers are pinned to
-    #[arg(long, default_value_t = 0)]
-    pub(crate) server_core: usize,
-
-    /// The core that gateways and proxies are pinned to. Default: the server's core; with a broker
-    /// between gateway and server, the client's core
-    #[arg(long)]
-    gateway_core: Option<usize>,
-
-    /// The core that clients are pinned to
-    #[arg(long, default_value_t = 1)]
-    pub(crate) client_core: usize,
+    #[command(flatten)]
+    pub(crate) cores: CoreOptions,
 
     /// Also writes all rounds and a description of the machine to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -105,6 +100,77 @@ impl BenchmarkOptions {
             .collect()
     }
 
+    /// How long one measurement counts calls.
+    pub(crate) fn measured(&self) -> Duration {
+        Duration::from_secs_f64(if self.quick { 0.2 } else { self.seconds })
+    }
+
+    /// How long the clients call. Connections, buffers and caches settle during the warm-up.
+    pub(crate) fn extent(&self) -> LoadExtent {
+        LoadExtent::Time {
+            warm_up: self.measured() / 4,
+            measured: self.measured(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct CountOptions {
+    /// The number of counted calls of each process
+    #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u64).range(1000..=100_000_000))]
+    pub(crate) calls: u64,
+
+    /// The load shapes to count
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [LoadShape::Pipelined, LoadShape::Fan, LoadShape::Oneway]
+    )]
+    pub(crate) shapes: Vec<LoadShape>,
+
+    /// The peers to count
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Peer::Tce, Peer::TceGateway]
+    )]
+    pub(crate) peers: Vec<Peer>,
+
+    /// Bytes of text in a call
+    #[arg(long, value_delimiter = ',', default_values_t = [16], value_parser = payload)]
+    pub(crate) payloads: Vec<usize>,
+
+    #[command(flatten)]
+    pub(crate) cores: CoreOptions,
+
+    /// Keeps callgrind's files in this folder, for `callgrind_annotate`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) profiles: Option<PathBuf>,
+
+    /// Also writes the counts and a description of the machine to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CoreOptions {
+    /// The core that servers are pinned to
+    #[arg(long, default_value_t = 0)]
+    pub(crate) server_core: usize,
+
+    /// The core that gateways and proxies are pinned to. Default: the server's core; with a broker
+    /// between gateway and server, the client's core
+    #[arg(long)]
+    gateway_core: Option<usize>,
+
+    /// The core that clients are pinned to
+    #[arg(long, default_value_t = 1)]
+    pub(crate) client_core: usize,
+}
+
+impl CoreOptions {
     /// The core for gateways and proxies. In front of a queue the default is the client's core, so
     /// that the process that reads calls from the queue has a core to itself, as in `mq-raw`.
     pub(crate) fn gateway_core(&self, transport: Transport) -> usize {
@@ -112,16 +178,6 @@ impl BenchmarkOptions {
             Transport::GatewayQueues => self.client_core,
             _ => self.server_core,
         })
-    }
-
-    /// How long one measurement counts calls.
-    pub(crate) fn measured(&self) -> Duration {
-        Duration::from_secs_f64(if self.quick { 0.2 } else { self.seconds })
-    }
-
-    /// How long calls run before they count, so that connections, buffers and caches settle.
-    pub(crate) fn warm_up(&self) -> Duration {
-        self.measured() / 4
     }
 }
 

@@ -5,14 +5,18 @@ use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 use anyhow::{Context, Result};
 
 use crate::{
+    callgrind::Profile,
     case::BusyPollMode,
     endpoint::{QueuePair, ServerAddress},
     peers::{Peer, tce},
     program::{ChildProgram, accepts, free_address, write},
 };
 
-/// How long a gateway or proxy may take to become ready.
-const START_TIME: Duration = Duration::from_secs(20);
+/// How long a gateway or proxy may take to become ready, also under callgrind.
+const START_TIME: Duration = Duration::from_secs(60);
+
+/// How long a gateway or proxy may take to end, also under callgrind.
+const STOP_TIME: Duration = Duration::from_secs(60);
 
 /// A kind of gateway or proxy.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +35,7 @@ pub(crate) enum Intermediary {
 
 /// A gateway or proxy that runs; killed when dropped.
 pub(crate) struct RunningIntermediary {
-    _program: ChildProgram,
+    program: ChildProgram,
     address: ServerAddress,
 }
 
@@ -58,7 +62,8 @@ impl Intermediary {
         }
     }
 
-    /// Starts the program on `core`, in front of `server`, and waits until clients can use it.
+    /// Starts the program on `core`, in front of `server`, under callgrind if a `profile` is given,
+    /// and waits until clients can use it.
     ///
     /// # Errors
     /// The program can't be started, or is not ready in time.
@@ -67,6 +72,7 @@ impl Intermediary {
         busy_poll: BusyPollMode,
         server: &ServerAddress,
         core: usize,
+        profile: Option<&Profile>,
     ) -> Result<RunningIntermediary> {
         let home = tempfile::tempdir()?;
         let mut plan = self.plan(home.path(), free_address()?, &server.endpoint)?;
@@ -74,12 +80,15 @@ impl Intermediary {
             // Only `tce-gateway` reads this variable.
             plan.command.env("TCE_GATEWAY_BUSY_POLL_TIME", "0");
         }
+        if let Some(profile) = profile {
+            plan.command = profile.of(&plan.command);
+        }
         let mut program = ChildProgram::start(home, plan.command, Some(core))?;
         program
             .wait_until(START_TIME, plan.is_up)
             .with_context(|| format!("{self:?}"))?;
         Ok(RunningIntermediary {
-            _program: program,
+            program,
             address: ServerAddress {
                 endpoint: plan.endpoint,
                 control: server.control,
@@ -105,6 +114,14 @@ impl Intermediary {
 impl RunningIntermediary {
     pub(crate) fn address(&self) -> &ServerAddress {
         &self.address
+    }
+
+    /// Ends the program in an orderly way, so that callgrind writes its profile.
+    ///
+    /// # Errors
+    /// The program has not ended in time.
+    pub(crate) fn stop(self) -> Result<()> {
+        self.program.terminate(STOP_TIME)
     }
 }
 

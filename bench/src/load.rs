@@ -1,6 +1,10 @@
 //! Generates load: callers that wait for their answers, or senders of oneway messages.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{task::JoinSet, time::timeout};
@@ -8,12 +12,12 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     case::Case,
     control::ControlClient,
-    meter::{Measurement, Meter},
+    meter::{LoadExtent, Measurement, Meter},
     payload::Payload,
 };
 
 /// How long oneway messages may take to arrive after the last one was sent.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// A peer's client for calls; clones share its connection.
 pub(crate) trait EchoCaller: Clone + Send + 'static {
@@ -30,8 +34,7 @@ pub(crate) trait ConfirmedSender: Clone + Send + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoadGenerator {
     pub(crate) case: Case,
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
+    pub(crate) extent: LoadExtent,
 }
 
 impl LoadGenerator {
@@ -39,7 +42,7 @@ impl LoadGenerator {
     /// loop over a clone.
     pub(crate) async fn call<C: EchoCaller>(&self, clients: &[C]) -> Result<Measurement> {
         let in_flight = self.case.shape.in_flight();
-        let meter = Arc::new(Meter::new(clients.len() * in_flight)?);
+        let meter = Arc::new(Meter::new(clients.len() * in_flight, self.extent)?);
         let mut callers = JoinSet::new();
         for client in clients {
             for _ in 0..in_flight {
@@ -63,8 +66,10 @@ impl LoadGenerator {
         meter: &Meter,
         callers: JoinSet<Result<u64>>,
     ) -> Result<Measurement> {
-        let elapsed = meter.run(self.warm_up, self.measured).await;
+        let started = Instant::now();
+        let elapsed = meter.run().await;
         let calls = sum(callers).await?;
+        let elapsed = elapsed.unwrap_or_else(|| started.elapsed());
         Ok(meter.measurement(calls, elapsed))
     }
 
@@ -80,18 +85,25 @@ impl LoadGenerator {
         sender: impl Future<Output = Result<u64>>,
     ) -> Result<Measurement> {
         let mut server = ControlClient::connect(control).await?;
+        let started = Instant::now();
         let clock = async {
-            tokio::time::sleep(self.warm_up).await;
+            let LoadExtent::Time { warm_up, measured } = self.extent else {
+                return Ok(None);
+            };
+            tokio::time::sleep(warm_up).await;
             let first = server.read().await?;
-            tokio::time::sleep(self.measured).await;
+            tokio::time::sleep(measured).await;
             let last = server.read().await?;
             meter.stop();
-            Ok((first, last))
+            Ok(Some((first, last)))
         };
-        let ((first, last), sent) = tokio::try_join!(clock, sender)?;
+        let (measured, sent) = tokio::try_join!(clock, sender)?;
         timeout(DRAIN_TIME, server.wait_for(sent))
             .await
             .with_context(|| format!("not all of {sent} messages arrived in {DRAIN_TIME:?}"))??;
+        let Some((first, last)) = measured else {
+            return Ok(Measurement::of_calls(sent, started.elapsed()));
+        };
         let received = last.count - first.count;
         ensure!(received > 0, "no message arrived during the measurement");
         Ok(Measurement::of_calls(received, last.at - first.at))
@@ -104,13 +116,13 @@ impl LoadGenerator {
         control: SocketAddr,
         sender: S,
     ) -> Result<Measurement> {
-        let meter = Arc::new(Meter::new(1)?);
+        let meter = Arc::new(Meter::new(1, self.extent)?);
         let mut senders = JoinSet::new();
         for _ in 0..self.case.shape.in_flight() {
             let (sender, meter) = (sender.clone(), Arc::clone(&meter));
             senders.spawn(async move {
                 let mut sent = 0;
-                while !meter.is_stopped() {
+                while meter.has_more(sent) {
                     sender.send().await?;
                     sent += 1;
                 }
@@ -129,7 +141,7 @@ async fn call_in_a_loop<C: EchoCaller>(
 ) -> Result<u64> {
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_stopped() {
+    while meter.has_more(nth) {
         let started = meter.start(caller, nth);
         let answer = client.echo(payload.text()).await?;
         payload.check(nth, answer.as_bytes())?;

@@ -4,9 +4,11 @@
 //! each pinned to a core ([`process`]). A peer ([`peers`]) is a server and a client of one RPC
 //! system, in some cases with a gateway or proxy between them ([`intermediary`]). [`load`] drives
 //! the clients, [`run`] orders the measurements, [`report`] and [`table`] show the results.
+//! [`count`] counts instructions instead.
 //!
 //! A module imports only from modules of the groups before it, or before it in its own group.
 
+mod callgrind;
 mod case;
 mod disturbance;
 mod machine;
@@ -26,9 +28,11 @@ mod process;
 mod cli;
 mod intermediary;
 
+mod exchange;
 mod report;
 mod table;
 
+mod count;
 mod run;
 
 use std::process::ExitCode;
@@ -36,14 +40,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::cli::{Cli, ProcessRole};
+use crate::cli::{Cli, Command};
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
-    match cli.role {
-        Some(ProcessRole::Serve { job }) => process::serve(&job)?,
-        Some(ProcessRole::Drive { job }) => process::drive(&job)?,
-        Some(ProcessRole::Gateway { command }) => return Ok(command.run()),
+    match cli.command {
+        Some(Command::Count(options)) => count::count(&options)?,
+        Some(Command::Serve { job }) => process::serve(&job)?,
+        Some(Command::Drive { job }) => process::drive(&job)?,
+        Some(Command::Gateway { command }) => return Ok(command.run()),
         None => run::benchmark(&cli.options)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -18,8 +18,37 @@ const STOPPED: u8 = 2;
 /// each call would slow down the fast peers noticeably.
 const SAMPLING_INTERVAL: u64 = 16;
 
+/// How long a client may take beyond warm-up and measurement.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a client may take for a number of calls. Under callgrind a process takes about 50 times
+/// as long as without it.
+const MAX_CALLING_TIME: Duration = Duration::from_secs(600);
+
 /// Longer latencies count as this one.
 const MAX_LATENCY: Duration = Duration::from_secs(60);
+
+/// How long a client calls.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum LoadExtent {
+    /// For a time. Calls of the warm-up do not count.
+    Time {
+        warm_up: Duration,
+        measured: Duration,
+    },
+    /// Until each caller has made this number of calls.
+    Calls { each: u64 },
+}
+
+impl LoadExtent {
+    /// How long a client may take before it counts as hung.
+    pub(crate) fn limit(self) -> Duration {
+        match self {
+            Self::Time { warm_up, measured } => warm_up + measured + GRACE,
+            Self::Calls { .. } => MAX_CALLING_TIME,
+        }
+    }
+}
 
 /// The result of one measurement.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -48,6 +77,7 @@ impl Measurement {
 
 /// Tells callers when to count and when to stop, and records their latencies.
 pub(crate) struct Meter {
+    extent: LoadExtent,
     phase: AtomicU8,
     sampling_interval: u64,
     /// Nanoseconds.
@@ -56,12 +86,17 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// A meter for `callers` concurrent callers.
-    pub(crate) fn new(callers: usize) -> Result<Self> {
+    pub(crate) fn new(callers: usize, extent: LoadExtent) -> Result<Self> {
+        let first_phase = match extent {
+            LoadExtent::Time { .. } => WARMING_UP,
+            LoadExtent::Calls { .. } => MEASURING,
+        };
         let sampling_interval = if callers == 1 { 1 } else { SAMPLING_INTERVAL };
         let max_latency = u64::try_from(MAX_LATENCY.as_nanos())?;
         let latencies = Mutex::new(Histogram::new_with_max(max_latency, 3)?);
         Ok(Self {
-            phase: AtomicU8::new(WARMING_UP),
+            extent,
+            phase: AtomicU8::new(first_phase),
             sampling_interval,
             latencies,
         })
@@ -69,8 +104,11 @@ impl Meter {
 
     /// Waits through warm-up and measurement. Returns the actual duration of the measurement, which
     /// is extended until at least one latency is recorded: with many callers of a slow peer this
-    /// can take longer than `measured`.
-    pub(crate) async fn run(&self, warm_up: Duration, measured: Duration) -> Duration {
+    /// can take longer than `measured`. With a number of calls, returns `None` at once.
+    pub(crate) async fn run(&self) -> Option<Duration> {
+        let LoadExtent::Time { warm_up, measured } = self.extent else {
+            return None;
+        };
         tokio::time::sleep(warm_up).await;
         let started = Instant::now();
         self.phase.store(MEASURING, Ordering::Relaxed);
@@ -79,15 +117,19 @@ impl Meter {
             tokio::time::sleep(measured).await;
         }
         self.stop();
-        started.elapsed()
+        Some(started.elapsed())
     }
 
     pub(crate) fn stop(&self) {
         self.phase.store(STOPPED, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == STOPPED
+    /// Whether a caller that has made `made` calls is to make another one.
+    pub(crate) fn has_more(&self, made: u64) -> bool {
+        match self.extent {
+            LoadExtent::Time { .. } => self.phase.load(Ordering::Relaxed) != STOPPED,
+            LoadExtent::Calls { each } => made < each,
+        }
     }
 
     /// Whether a call that completes now counts.

@@ -17,6 +17,8 @@ impl DebianPackage {
     }
 }
 
+pub(crate) const VALGRIND: [DebianPackage; 1] =
+    [DebianPackage::new("valgrind", "/usr/bin/valgrind")];
 pub(crate) const RABBITMQ: [DebianPackage; 1] = [DebianPackage::new(
     "rabbitmq-server",
     "/usr/lib/rabbitmq/bin/rabbitmq-server",

@@ -11,7 +11,6 @@ use std::{
     process::{Child, Command, Stdio},
     str::FromStr,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -19,18 +18,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{io::AsyncReadExt, runtime, time::timeout};
 
 use crate::{
+    callgrind::Profile,
     case::Case,
     control::{self, ReceiveCounter},
     endpoint::{ReadyNotifier, ServerAddress, ServerSetup, print_line},
     load::LoadGenerator,
-    meter::Measurement,
+    meter::{LoadExtent, Measurement},
     payload::Payload,
     peers::Peer,
     program::pin,
 };
-
-/// How long a client may take beyond warm-up and measurement before it counts as hung.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// What a server process has to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,8 +45,7 @@ pub(crate) struct ClientJob {
     pub(crate) peer: Peer,
     pub(crate) case: Case,
     pub(crate) core: usize,
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
+    pub(crate) extent: LoadExtent,
     pub(crate) server: ServerAddress,
 }
 
@@ -76,9 +72,9 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server and waits until it listens.
-    pub(crate) fn start(job: &ServerJob) -> Result<Self> {
-        let mut child = start("serve", job, Stdio::piped())?;
+    /// Starts a server, under callgrind if a `profile` is given, and waits until it listens.
+    pub(crate) fn start(job: &ServerJob, profile: Option<&Profile>) -> Result<Self> {
+        let mut child = start("serve", job, Stdio::piped(), profile)?;
         let address = read_line(&mut child).with_context(|| format!("server of {job:?}"))?;
         Ok(Self { child, address })
     }
@@ -99,24 +95,31 @@ impl ServerProcess {
     }
 }
 
-/// Runs a client process to its end.
-pub(crate) fn run_client(job: &ClientJob) -> Result<Measurement> {
-    let mut child = start("drive", job, Stdio::null())?;
+/// Runs a client process to its end, under callgrind if a `profile` is given.
+pub(crate) fn run_client(job: &ClientJob, profile: Option<&Profile>) -> Result<Measurement> {
+    let mut child = start("drive", job, Stdio::null(), profile)?;
     let measurement = read_line(&mut child);
     let status = child.wait()?;
     ensure!(status.success(), "the client process failed: {status}");
     measurement
 }
 
-fn start(role: &str, job: &impl Serialize, stdin: Stdio) -> Result<Child> {
+fn start(
+    role: &str,
+    job: &impl Serialize,
+    stdin: Stdio,
+    profile: Option<&Profile>,
+) -> Result<Child> {
     let program = std::env::current_exe()?;
     let job = serde_json::to_string(job)?;
     let mut command = Command::new(program);
+    command.args([role, &job]);
+    if let Some(profile) = profile {
+        command = profile.of(&command);
+    }
     command
-        .args([role, &job])
         .stdin(stdin)
-        .stdout(Stdio::piped());
-    command
+        .stdout(Stdio::piped())
         .spawn()
         .context("starting a process of the benchmark")
 }
@@ -167,10 +170,9 @@ pub(crate) fn drive(job: &ClientJob) -> Result<()> {
     pin(job.core)?;
     let load = LoadGenerator {
         case: job.case,
-        warm_up: job.warm_up,
-        measured: job.measured,
+        extent: job.extent,
     };
-    let limit = job.warm_up + job.measured + GRACE;
+    let limit = job.extent.limit();
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use core_affinity::CoreId;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// How often [`ChildProgram::wait_until`] checks.
@@ -59,12 +60,32 @@ impl ChildProgram {
         while !is_up() {
             let exit = self.process.try_wait()?;
             if exit.is_some() || started.elapsed() > limit {
-                let output = fs::read_to_string(self.home.path().join("output"))?;
-                bail!("the program did not become ready:\n{output}");
+                bail!("the program did not become ready:\n{}", self.output()?);
             }
             thread::sleep(CHECK_INTERVAL);
         }
         Ok(())
+    }
+
+    /// Asks the program to end, and waits until it has ended.
+    ///
+    /// # Errors
+    /// The program has not ended within `limit`; the error contains its output.
+    pub(crate) fn terminate(mut self, limit: Duration) -> Result<()> {
+        rustix::process::kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        let started = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            if started.elapsed() > limit {
+                bail!("the program did not end:\n{}", self.output()?);
+            }
+            thread::sleep(CHECK_INTERVAL);
+        }
+        Ok(())
+    }
+
+    fn output(&self) -> Result<String> {
+        let output = fs::read(self.home.path().join("output"))?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
     }
 }
 

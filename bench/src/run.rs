@@ -9,13 +9,11 @@ use crate::{
     case::{Case, Transport},
     cli::BenchmarkOptions,
     disturbance::CpuTime,
-    endpoint::ServerAddress,
-    intermediary::Intermediary,
+    exchange::Exchange,
     machine::Machine,
     meter::Measurement,
     package,
     peers::Peer,
-    process::{ClientJob, ServerJob, ServerProcess, run_client},
     report::{BenchmarkReport, CaseReport, Series},
     table::ReportTables,
 };
@@ -44,7 +42,15 @@ pub(crate) fn benchmark(options: &BenchmarkOptions) -> Result<()> {
             let first = (usize::try_from(round)? + nth) % series.len();
             let (late, early) = series.split_at_mut(first);
             for one in early.iter_mut().chain(late) {
-                let measurement = measure(one.peer, *case, broker.as_ref(), options)?;
+                let exchange = Exchange {
+                    peer: one.peer,
+                    case: *case,
+                    extent: options.extent(),
+                    cores: &options.cores,
+                    broker: broker.as_ref().map(BrokerNode::address),
+                    profiled: None,
+                };
+                let measurement = exchange.run()?;
                 progress.show(round, *case, one.peer, &measurement);
                 one.rounds.push(measurement);
             }
@@ -116,42 +122,6 @@ fn cases(options: &BenchmarkOptions) -> Vec<(Case, Vec<Series>)> {
         }
     }
     cases
-}
-
-/// Makes one measurement, with new processes, so that no state remains from an earlier one.
-fn measure(
-    peer: Peer,
-    case: Case,
-    broker: Option<&BrokerNode>,
-    options: &BenchmarkOptions,
-) -> Result<Measurement> {
-    let server = ServerProcess::start(&ServerJob {
-        peer,
-        case,
-        core: options.server_core,
-        broker: broker.map(BrokerNode::address),
-    })?;
-    let drive = |server: ServerAddress| {
-        run_client(&ClientJob {
-            peer,
-            case,
-            core: options.client_core,
-            warm_up: options.warm_up(),
-            measured: options.measured(),
-            server,
-        })
-    };
-    let measurement = match Intermediary::of(peer) {
-        None => drive(server.address().clone()),
-        Some(intermediary) => {
-            let core = options.gateway_core(case.transport);
-            intermediary
-                .start(case.busy_poll, server.address(), core)
-                .and_then(|running| drive(running.address().clone()))
-        }
-    };
-    // If both failed, the server's failure caused the client's, so it is the one to report.
-    server.stop().and(measurement)
 }
 
 /// Reports progress on standard error.

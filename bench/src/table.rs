@@ -84,7 +84,7 @@ impl Display for CaseTable<'_> {
 }
 
 /// A whole number with commas between groups of three digits.
-fn grouped(value: f64) -> String {
+pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();
     for (nth, digit) in digits.chars().enumerate() {

@@ -1,5 +1,5 @@
-//! Runs the benchmark with very short measurements. Needs RabbitMQ: `apt-get install
-//! rabbitmq-server`.
+//! Runs the benchmark with very short measurements. Needs RabbitMQ and valgrind: `apt-get install
+//! rabbitmq-server valgrind`.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,7 +8,7 @@
 
 use std::{fs, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tce-bench"));
@@ -18,21 +18,22 @@ fn bench(arguments: &[&str]) -> Command {
 
 /// Runs two short rounds with these peers and returns the reported cases.
 fn cases(peers: &str) -> Vec<Value> {
+    let rounds = ["--rounds", "2", "--seconds", "0.1", "--payloads", "16"];
+    let report = report(&[rounds.as_slice(), &["--peers", peers]].concat());
+    report["cases"].as_array().unwrap().clone()
+}
+
+/// Runs the benchmark and returns its JSON report.
+fn report(arguments: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("report.json");
-    let mut command = bench(&["--rounds", "2", "--seconds", "0.1", "--payloads", "16"]);
-    let output = command
-        .args(["--peers", peers, "--json"])
-        .arg(&json)
-        .output()
-        .unwrap();
+    let output = bench(arguments).arg("--json").arg(&json).output().unwrap();
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
-    report["cases"].as_array().unwrap().clone()
+    serde_json::from_slice(&fs::read(json).unwrap()).unwrap()
 }
 
 /// Asserts which peers have rows in which load shapes, and that the rows are complete.
@@ -107,6 +108,31 @@ fn check_row(row: &Value, has_latency: bool) {
     assert!(row["to_floor"]["median"].as_f64() > Some(0.0), "{row}");
     assert_eq!(row["p99_us"].as_f64() > Some(0.0), has_latency, "{row}");
     assert_eq!(row["rounds"].as_array().map(Vec::len), Some(2), "{row}");
+}
+
+#[test]
+fn each_process_of_a_call_is_counted() {
+    let report = report(&["count", "--calls", "1000", "--shapes", "pipelined,oneway"]);
+    let direct: Value = json!([["tce", "client"], ["tce", "server"]]);
+    let through_gateway: Value = json!([
+        ["tce-gateway", "client"],
+        ["tce-gateway", "server"],
+        ["tce-gateway", "gateway"]
+    ]);
+    let cases = report["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 4, "{report}");
+    for (case, expected) in cases.iter().zip([&direct, &through_gateway].repeat(2)) {
+        let rows = case["rows"].as_array().unwrap();
+        let processes: Value = rows
+            .iter()
+            .map(|row| json!([row["peer"], row["process"]]))
+            .collect();
+        assert_eq!(&processes, expected);
+        for row in rows {
+            assert!(row["instructions"].as_f64() > Some(100.0), "{row}");
+            assert!(row["locked_instructions"].as_f64() > Some(0.0), "{row}");
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     endpoint::{ServerAddress, ServerSetup},
     load::LoadGenerator,
-    meter::Measurement,
+    meter::{LoadExtent, Measurement},
 };
 
 const SOURCES: [(&str, &str); 3] = [
@@ -105,11 +105,10 @@ pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Resu
         .endpoint
         .split_once('|')
         .unwrap_or((&server.endpoint, ""));
-    let LoadGenerator {
-        case,
-        warm_up,
-        measured,
-    } = load;
+    let LoadGenerator { case, extent } = load;
+    let LoadExtent::Time { warm_up, measured } = extent else {
+        bail!("the client of ZeroC Ice calls for a time only");
+    };
     let output = peer()?
         .args(["client", proxy, router])
         .arg(case.shape.connections().to_string())

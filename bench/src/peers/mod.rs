@@ -190,6 +190,14 @@ impl Peer {
         }
     }
 
+    /// Whether callgrind can count the peer's processes in the case. Ice's are another program,
+    /// which calls for a time only. Oneway messages through a gateway have no rate to compare, but
+    /// what they cost can be counted.
+    pub(crate) fn can_be_counted(self, case: Case) -> bool {
+        let is_relayed_oneway = self == Self::TceGateway && case.shape == LoadShape::Oneway;
+        !matches!(self, Self::Ice | Self::IceGlacier2) && (is_relayed_oneway || self.supports(case))
+    }
+
     /// Serves until dropped.
     ///
     /// # Errors

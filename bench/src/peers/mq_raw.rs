@@ -209,12 +209,12 @@ async fn send_oneway(
     load: &LoadGenerator,
 ) -> Result<Measurement> {
     let broker = BrokerClient::open(queues, queues.calls(), TRANSIENT).await?;
-    let meter = Meter::new(1)?;
+    let meter = Meter::new(1, load.extent)?;
     let body = body(0, Payload::new(0, load.case.payload).text());
     let sender = async {
         let mut publishing = FuturesUnordered::new();
         let mut sent = 0;
-        while !meter.is_stopped() {
+        while meter.has_more(sent) {
             if publishing.len() == MAX_PUBLISHING {
                 publishing.next().await.transpose()?;
             }

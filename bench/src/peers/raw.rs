@@ -114,7 +114,7 @@ pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Resu
 
 async fn call_in_batches(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let shape = load.case.shape;
-    let meter = Arc::new(Meter::new(shape.connections())?);
+    let meter = Arc::new(Meter::new(shape.connections(), load.extent)?);
     let mut callers = JoinSet::new();
     for connection in 0..shape.connections() {
         let stream = connect(&server.endpoint).await?;
@@ -132,7 +132,7 @@ async fn exchange_in_a_loop(
 ) -> Result<u64> {
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_stopped() {
+    while meter.has_more(nth) {
         let started = Instant::now();
         batch.exchange(&mut stream).await?;
         batch.check(nth)?;
@@ -218,13 +218,13 @@ impl CallBatch {
 
 async fn send_oneway(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let stream = connect(&server.endpoint).await?;
-    let meter = Meter::new(1)?;
+    let meter = Meter::new(1, load.extent)?;
     let mut frame = Vec::new();
     append_frame(&mut frame, &Payload::new(0, load.case.payload))?;
     let sender = async {
         let mut output = BufWriter::with_capacity(BUFFER, stream);
         let mut sent = 0;
-        while !meter.is_stopped() {
+        while meter.has_more(sent) {
             output.write_all(&frame).await?;
             sent += 1;
         }

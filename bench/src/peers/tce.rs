@@ -88,11 +88,11 @@ pub(super) async fn send_oneway(
     server: &ServerAddress,
     load: &LoadGenerator,
 ) -> Result<Measurement> {
-    let meter = Meter::new(1)?;
+    let meter = Meter::new(1, load.extent)?;
     let payload = Payload::new(0, load.case.payload);
     let sender = async {
         let mut sent = 0;
-        while !meter.is_stopped() {
+        while meter.has_more(sent) {
             client.heartbeat_oneway(payload.text()).await?;
             sent += 1;
             // A sender that never waits would keep the connection's task from writing.

@@ -93,7 +93,7 @@ async fn open(server: &ServerAddress) -> Result<Socket> {
 
 async fn call_in_batches(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let shape = load.case.shape;
-    let meter = Arc::new(Meter::new(shape.connections())?);
+    let meter = Arc::new(Meter::new(shape.connections(), load.extent)?);
     let mut callers = JoinSet::new();
     for connection in 0..shape.connections() {
         let first = connection * shape.in_flight();
@@ -118,7 +118,7 @@ async fn exchange_in_a_loop(
     let calls = u64::try_from(payloads.len())?;
     let mut counted = 0;
     let mut nth = 0;
-    while !meter.is_stopped() {
+    while meter.has_more(nth) {
         let started = Instant::now();
         exchange(&mut socket, &texts, &payloads, nth).await?;
         nth += 1;
@@ -162,12 +162,12 @@ async fn exchange(
 
 async fn send_oneway(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
     let mut socket = open(server).await?;
-    let meter = Meter::new(1)?;
+    let meter = Meter::new(1, load.extent)?;
     let payload = Payload::new(0, load.case.payload);
     let text = Bytes::copy_from_slice(payload.text().as_bytes());
     let sender = async {
         let mut sent = 0;
-        while !meter.is_stopped() {
+        while meter.has_more(sent) {
             socket.feed(Message::Binary(text.clone())).await?;
             sent += 1;
             // A socket that is always writable would keep the clock's task from running.
