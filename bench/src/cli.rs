@@ -29,6 +29,13 @@ pub(crate) enum Command {
     /// Counts the instructions, locked instructions and system calls of each process for a call, by
     /// valgrind
     Count(CountOptions),
+    /// Compares two files that were written with `--json`
+    Compare {
+        then: PathBuf,
+        now: PathBuf,
+        #[arg(long, value_name = "PERCENT", help = FAIL_BEYOND, value_parser = percent)]
+        fail_beyond: Option<f64>,
+    },
     #[command(hide = true)]
     Serve { job: ServerJob },
     #[command(hide = true)]
@@ -78,6 +85,9 @@ pub(crate) struct BenchmarkOptions {
     /// Also writes all rounds and a description of the machine to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) comparison: ComparisonOptions,
 }
 
 impl BenchmarkOptions {
@@ -152,6 +162,28 @@ pub(crate) struct CountOptions {
     /// Also writes the counts and a description of the machine to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) comparison: ComparisonOptions,
+}
+
+const FAIL_BEYOND: &str = "Ends with an error if a number of tce is worse by more than this, and \
+    beyond the scatter";
+
+#[derive(Args)]
+pub(crate) struct ComparisonOptions {
+    /// Also shows what has changed since the run that wrote this file with `--json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        requires = "compare",
+        help = FAIL_BEYOND,
+        value_parser = percent
+    )]
+    pub(crate) fail_beyond: Option<f64>,
 }
 
 #[derive(Args)]
@@ -249,6 +281,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.05..=3600.0).contains(&seconds) => Ok(seconds),
         _ => Err("must be a number of seconds from 0.05 to 3600".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=1000.0).contains(&percent) => Ok(percent),
+        _ => Err("must be a number of percent from 0 to 1000".to_owned()),
     }
 }
 

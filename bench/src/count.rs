@@ -1,61 +1,33 @@
 //! Counts what each process executes for a call. Unlike a rate, the number of instructions depends
 //! neither on the machine's speed nor on other processes.
 
-use std::{
-    fmt::{Display, Formatter},
-    fs,
-    path::Path,
-};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use anyhow::{Result, ensure};
 
 use crate::{
     broker::BrokerNode,
     callgrind::{EventCounts, Profile},
     case::{BusyPollMode, Case},
     cli::CountOptions,
+    compare,
+    count_report::{CaseCounts, CountReport, ProcessCounts},
     exchange::{Exchange, ProcessKind},
     intermediary::Intermediary,
     machine::Machine,
     meter::LoadExtent,
     package,
     peers::Peer,
-    table::grouped,
+    report_file::save,
 };
-
-/// The results of a run; serialized as the JSON report.
-#[derive(Debug, Serialize)]
-struct CountReport {
-    machine: Machine,
-    /// Counted calls of each process.
-    calls: u64,
-    cases: Vec<CaseCounts>,
-}
-
-#[derive(Debug, Serialize)]
-struct CaseCounts {
-    #[serde(flatten)]
-    case: Case,
-    rows: Vec<ProcessCounts>,
-}
-
-/// What one process executes for a call.
-#[derive(Debug, Serialize)]
-struct ProcessCounts {
-    peer: Peer,
-    process: ProcessKind,
-    instructions: f64,
-    locked_instructions: f64,
-    system_calls: f64,
-    clock_reads: f64,
-}
 
 /// Counts everything that the options select, writes the JSON report and prints the tables.
 ///
 /// # Errors
 /// Any exchange failed: there are no partial results.
 pub(crate) fn count(options: &CountOptions) -> Result<()> {
+    // Before the measurement, so that an error comes at once.
+    let earlier: Option<CountReport> = compare::earlier(&options.comparison)?;
     let cases = cases(options);
     ensure!(
         !cases.is_empty(),
@@ -88,11 +60,13 @@ pub(crate) fn count(options: &CountOptions) -> Result<()> {
         }
     }
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+        save(&report, path)?;
     }
     print!("{report}");
-    Ok(())
+    match &earlier {
+        Some(then) => compare::show(then, &report, options.comparison.fail_beyond),
+        None => Ok(()),
+    }
 }
 
 /// The selected cases, each with a peer that can be counted in it.
@@ -185,41 +159,5 @@ impl Counter<'_> {
         };
         exchange.run()?;
         profile.read()
-    }
-}
-
-impl Display for CountReport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.machine)?;
-        writeln!(
-            f,
-            "What a process executes for a call, by callgrind, over {} calls.",
-            self.calls
-        )?;
-        self.cases.iter().try_for_each(|case| write!(f, "\n{case}"))
-    }
-}
-
-impl Display for CaseCounts {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.case.title())?;
-        writeln!(
-            f,
-            "{:<21}{:<10}{:>14}{:>10}{:>14}{:>13}",
-            "", "process", "instructions", "locked", "system calls", "clock reads"
-        )?;
-        for row in &self.rows {
-            writeln!(
-                f,
-                "{:<21}{:<10}{:>14}{:>10.2}{:>14.3}{:>13.3}",
-                row.peer.name(),
-                row.process.name(),
-                grouped(row.instructions),
-                row.locked_instructions,
-                row.system_calls,
-                row.clock_reads
-            )?;
-        }
-        Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{fs, num::NonZero, thread, time::SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cores: usize,
     cpu: String,
     kernel: String,
-    rustc: &'static str,
+    rustc: String,
     date: String,
 }
 
@@ -20,7 +20,7 @@ impl Machine {
             cores: thread::available_parallelism().map_or(0, NonZero::get),
             cpu: cpu().unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             kernel: kernel().unwrap_or_else(|| std::env::consts::OS.to_owned()),
-            rustc: env!("BENCH_RUSTC_VERSION"),
+            rustc: env!("BENCH_RUSTC_VERSION").to_owned(),
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         }
     }

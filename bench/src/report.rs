@@ -1,11 +1,17 @@
 //! Turns the measurements of all rounds into rows with medians and ratios.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{case::Case, machine::Machine, meter::Measurement, peers::Peer};
+use crate::{
+    case::Case,
+    machine::Machine,
+    meter::Measurement,
+    peers::Peer,
+    report_file::{Report, ReportKind},
+};
 
 /// The results of a run; serialized as the JSON report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BenchmarkReport {
     pub(crate) machine: Machine,
     pub(crate) rounds: u32,
@@ -17,7 +23,7 @@ pub(crate) struct BenchmarkReport {
 }
 
 /// The results of all peers in one case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CaseReport {
     #[serde(flatten)]
     pub(crate) case: Case,
@@ -25,7 +31,7 @@ pub(crate) struct CaseReport {
 }
 
 /// The results of one peer in one case: medians of the rounds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
     pub(crate) peer: Peer,
     pub(crate) calls_per_second: f64,
@@ -43,7 +49,7 @@ pub(crate) struct PeerRow {
 
 /// The call rate of one peer divided by that of another. Ratios are computed within a round, where
 /// both ran under the same conditions, and then summarized over the rounds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
     pub(crate) lowest: f64,
@@ -63,6 +69,11 @@ impl Series {
             rounds: Vec::new(),
         }
     }
+}
+
+impl Report for BenchmarkReport {
+    const KIND: ReportKind = ReportKind::Rates;
+    const VERSION: u32 = 1;
 }
 
 impl CaseReport {
@@ -96,6 +107,11 @@ impl PeerRow {
 }
 
 impl Ratio {
+    /// Whether it is the ratio of a peer to itself, which is 1 in each round.
+    pub(crate) fn is_of_itself(self) -> bool {
+        [self.median, self.lowest, self.highest] == [1.0; 3]
+    }
+
     fn new(own: &[Measurement], other: &[Measurement]) -> Option<Self> {
         let ratios: Vec<f64> = own
             .iter()

@@ -1,13 +1,14 @@
 //! A benchmark run: in each round, each case, and in each case, each peer.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::{
     broker::BrokerNode,
     case::{Case, Transport},
     cli::BenchmarkOptions,
+    compare,
     disturbance::CpuTime,
     exchange::Exchange,
     machine::Machine,
@@ -15,6 +16,7 @@ use crate::{
     package,
     peers::Peer,
     report::{BenchmarkReport, CaseReport, Series},
+    report_file::save,
     table::ReportTables,
 };
 
@@ -24,6 +26,8 @@ use crate::{
 /// Any measurement failed: there are no partial results.
 pub(crate) fn benchmark(options: &BenchmarkOptions) -> Result<()> {
     let (started, before) = (Instant::now(), CpuTime::now());
+    // Before the measurements, so that an error comes at once.
+    let earlier: Option<BenchmarkReport> = compare::earlier(&options.comparison)?;
     let mut cases = cases(options);
     ensure!(
         !cases.is_empty(),
@@ -69,17 +73,14 @@ pub(crate) fn benchmark(options: &BenchmarkOptions) -> Result<()> {
             .map(|(case, series)| CaseReport::new(*case, series))
             .collect(),
     };
-    write(&report, options)
-}
-
-/// Writes the report as JSON, if asked for, and as tables.
-fn write(report: &BenchmarkReport, options: &BenchmarkOptions) -> Result<()> {
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(report)?;
-        fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+        save(&report, path)?;
     }
-    print!("{}", ReportTables(report));
-    Ok(())
+    print!("{}", ReportTables(&report));
+    match &earlier {
+        Some(then) => compare::show(then, &report, options.comparison.fail_beyond),
+        None => Ok(()),
+    }
 }
 
 /// Checks that all packages that the peers need are installed, and builds the peers' programs.

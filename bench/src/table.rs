@@ -41,10 +41,10 @@ impl Display for ReportTables<'_> {
 struct CaseTable<'a>(&'a CaseReport);
 
 /// A column's title and its value in a row.
-type RatioColumn = (&'static str, fn(&PeerRow) -> Option<Ratio>);
+pub(crate) type RatioColumn = (&'static str, fn(&PeerRow) -> Option<Ratio>);
 
 /// The optional columns; a column is shown if any row has a value.
-const RATIOS: [RatioColumn; 4] = [
+pub(crate) const RATIOS: [RatioColumn; 4] = [
     ("to floor", |row| row.to_floor),
     ("to tarpc", |row| row.to_tarpc),
     ("share of direct", |row| row.to_direct),
@@ -100,7 +100,7 @@ fn microseconds(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
 }
 
-fn ratio(ratio: Option<Ratio>) -> String {
+pub(crate) fn ratio(ratio: Option<Ratio>) -> String {
     ratio.map_or_else(
         || "-".to_owned(),
         |Ratio {

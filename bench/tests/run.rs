@@ -6,7 +6,7 @@
     reason = "a test that can't run the benchmark fails"
 )]
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -133,6 +133,79 @@ fn each_process_of_a_call_is_counted() {
             assert!(row["locked_instructions"].as_f64() > Some(0.0), "{row}");
         }
     }
+}
+
+/// Writes a report of rates with one case, whose ratio to the floor is `median` in every round.
+fn write_rates(path: &Path, median: f64) {
+    let ratio = json!({"median": median, "lowest": median * 0.99, "highest": median * 1.01});
+    let round = json!({"calls": 1, "calls_per_second": 1.0, "p50_us": null, "p99_us": null});
+    let report = json!({
+        "report": "tce-bench rates", "version": 1,
+        "machine": {"cores": 2, "cpu": "a CPU", "kernel": "Linux", "rustc": "rustc", "date": "now"},
+        "rounds": 3, "seconds": 1.0, "total_seconds": 9.0, "other_work": null,
+        "cases": [{
+            "transport": "sockets", "shape": "single", "payload": 16, "busy_poll": "usual",
+            "rows": [{
+                "peer": "tce", "calls_per_second": 1.0, "p50_us": null, "p99_us": null,
+                "to_floor": ratio, "to_tarpc": null, "to_direct": null, "to_glacier2": null,
+                "rounds": [round, round, round]
+            }]
+        }]
+    });
+    fs::write(path, report.to_string()).unwrap();
+}
+
+#[test]
+fn a_comparison_shows_what_has_moved_and_fails_if_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let [then, now] = ["then", "now"].map(|name| folder.path().join(name));
+    write_rates(&then, 0.5);
+    write_rates(&now, 0.4);
+    let compare = |arguments: &[&str]| {
+        let mut command = bench(&["compare"]);
+        let output = command
+            .arg(&then)
+            .arg(&now)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), text)
+    };
+    let (succeeded, text) = compare(&[]);
+    assert!(succeeded);
+    let row = text.lines().find(|line| line.starts_with("tce")).unwrap();
+    assert!(row.contains("-20.0 %  worse"), "{text}");
+    assert!(compare(&["--fail-beyond", "25"]).0);
+    let (succeeded, text) = compare(&["--fail-beyond", "15"]);
+    assert!(!succeeded && text.contains("worse"), "{text}");
+}
+
+#[test]
+fn a_run_is_compared_with_a_file_that_an_earlier_run_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let run = |option| {
+        let mut command = bench(&["--quick", "--peers", "tce", "--shapes", "pipelined"]);
+        let output = command.args(["--payloads", "16", option]).arg(&json);
+        output.output().unwrap()
+    };
+    assert!(run("--json").status.success());
+    let output = run("--compare");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, comparison) = text.split_once("Compared with").unwrap();
+    assert!(comparison.contains("too few rounds"), "{text}");
+}
+
+#[test]
+fn a_file_of_something_else_is_refused_before_the_first_measurement() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    fs::write(&json, "{}").unwrap();
+    let output = bench(&["--compare"]).arg(&json).output().unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("is not a report"), "{error}");
 }
 
 #[test]

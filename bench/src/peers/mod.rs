@@ -177,6 +177,20 @@ impl Peer {
         }
     }
 
+    /// Whether the peer is tce, on whatever transport.
+    pub(crate) const fn is_tce(self) -> bool {
+        matches!(
+            self,
+            Self::Tce
+                | Self::TceWs
+                | Self::TceMq
+                | Self::TceMqBatch
+                | Self::TceGateway
+                | Self::TceGatewayMq
+                | Self::TceGatewayMqBatch
+        )
+    }
+
     /// Whether the peer supports the case.
     pub(crate) fn supports(self, case: Case) -> bool {
         use Transport::{Gateway, GatewayQueues, Queues};
