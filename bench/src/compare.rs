@@ -274,7 +274,7 @@ impl Display for Comparison {
             0 => Ok(()),
             missing => writeln!(
                 f,
-                "\n{missing} cases of the earlier run were not measured now"
+                "\nCases of the earlier run that were not measured now: {missing}"
             ),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A report that can be written to a file and read again.
@@ -18,6 +18,15 @@ pub(crate) enum ReportKind {
     Rates,
     #[serde(rename = "tce-bench counts")]
     Counts,
+}
+
+impl ReportKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rates => "rates",
+            Self::Counts => "counts",
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,15 +67,12 @@ pub(crate) fn load<R: Report>(path: &Path) -> Result<R> {
     let json = read(path)?;
     let Header { report, version } = header(&json, path)?;
     let path = path.display();
-    match (R::KIND, report) {
-        (ReportKind::Rates, ReportKind::Counts) => {
-            bail!("{path} is a report of counts: compare it with `count --compare`")
-        }
-        (ReportKind::Counts, ReportKind::Rates) => {
-            bail!("{path} is a report of rates: compare it without `count`")
-        }
-        _ => {}
-    }
+    ensure!(
+        report == R::KIND,
+        "{path} is a report of {}, which can't be compared with {}",
+        report.name(),
+        R::KIND.name()
+    );
     let known = R::VERSION;
     ensure!(
         version == known,
@@ -145,7 +151,10 @@ mod tests {
             format!("{{\"report\": \"tce-bench {kind}\", \"version\": {version}, \"calls\": 7}}")
         };
         assert!(loaded(&of("rates", 2)).is_ok());
-        assert_refused(&of("counts", 2), "`count --compare`");
+        assert_refused(
+            &of("counts", 2),
+            "is a report of counts, which can't be compared with rates",
+        );
         assert_refused(
             &of("rates", 1),
             "format version 1, and this program reads version 2",
