@@ -1,9 +1,10 @@
-//! Generates the code of the peers tce and tonic (the latter without `protoc`), and passes the
-//! compiler's version to the program.
+//! Generates the code of the peers tce, tonic and capnp (the latter two without `protoc` and
+//! `capnp`), and passes the compiler's version to the program.
 
-use std::process::Command;
+use std::{fs::File, process::Command};
 
 use anyhow::{Context, Result};
+use capnpc::codegen::CodeGenerationCommand;
 
 fn main() -> Result<()> {
     tce_codegen::configure().compile(&["idl/echo.idl", "idl/soak.idl"])?;
@@ -11,6 +12,14 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=proto/echo.proto");
     let descriptors = protox::compile(["proto/echo.proto"], ["proto"])?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
+
+    let request = "peers/capnp/echo.request";
+    println!("cargo:rerun-if-changed={request}");
+    let folder = std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR for build scripts")?;
+    CodeGenerationCommand::new()
+        .output_directory(folder)
+        .default_parent_module(vec!["peers".to_owned(), "capnp".to_owned()])
+        .run(File::open(request)?)?;
 
     println!("cargo:rustc-env=BENCH_RUSTC_VERSION={}", rustc_version()?);
     Ok(())

@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 # RabbitMQ: tests start brokers of their own on free ports; the system's service is not used.
 # Chromium: for calls over WebSocket from a page, and for the gateway's admin page.
 # g++: compiles libFuzzer for the fuzz targets.
-# valgrind: the benchmark counts instructions.
+# nats-server, valgrind: for the benchmark.
 # git: `tce breaking` reads earlier versions of an IDL from it.
-PACKAGES=(rabbitmq-server chromium g++ valgrind git)
+PACKAGES=(rabbitmq-server chromium g++ nats-server valgrind git)
 
 # One folder for all workspaces, so that shared dependencies are built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"

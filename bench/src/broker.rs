@@ -1,11 +1,12 @@
-//! A RabbitMQ node for one run, on free ports, with its data in a temporary directory.
+//! Brokers on free ports, with their data in temporary directories: a RabbitMQ node for one run,
+//! and a nats-server for one measurement.
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use tce_test_rabbitmq::speaks_amqp;
 
-use crate::program::{ChildProgram, free_address, write};
+use crate::program::{ChildProgram, accepts, free_address, write};
 
 /// The script in the search path is not used: it switches to another user if root runs it.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -30,6 +31,39 @@ impl BrokerNode {
         program
             .wait_until(START_TIME, || speaks_amqp(address.port()))
             .context("RabbitMQ")?;
+        Ok(Self {
+            _program: program,
+            address,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A running nats-server with defaults; killed when dropped.
+pub(crate) struct NatsServer {
+    _program: ChildProgram,
+    address: SocketAddr,
+}
+
+impl NatsServer {
+    /// Starts nats-server on `core` and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// It can't be started, or is not ready in time.
+    pub(crate) fn start(core: usize) -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        let address = free_address()?;
+        let mut command = Command::new("/usr/sbin/nats-server");
+        command
+            .args(["--addr", &address.ip().to_string()])
+            .args(["--port", &address.port().to_string()]);
+        let mut program = ChildProgram::start(home, command, Some(core))?;
+        program
+            .wait_until(START_TIME, || accepts(address))
+            .context("nats-server")?;
         Ok(Self {
             _program: program,
             address,

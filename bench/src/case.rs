@@ -175,7 +175,7 @@ impl Case {
     pub(crate) const fn footnote(self) -> &'static str {
         match (self.transport, self.shape) {
             (Transport::Sockets, LoadShape::Oneway) => {
-                "raw writes frames through a buffer of 64 KiB; tonic and tarpc have no oneway."
+                "raw writes frames through a buffer of 64 KiB; tonic, tarpc and capnp have no oneway."
             }
             (Transport::Queues, LoadShape::Single | LoadShape::Pipelined) => {
                 "mq-raw uses lapin directly: transient messages, published concurrently, each one \
@@ -194,7 +194,7 @@ impl Case {
             }
             (Transport::Gateway, _) => {
                 "\"share of direct\" compares with the same client and server without the proxy; \
-                 the proxy shares a core with the server by default."
+                 the proxy or nats-server shares a core with the server by default."
             }
             (Transport::WebSocket, LoadShape::Oneway) => {
                 "ws-raw flushes whenever its buffer holds 64 KiB."

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    broker::NatsServer,
     callgrind::Profile,
     case::Case,
     cli::CoreOptions,
@@ -43,7 +44,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) case: Case,
     pub(crate) extent: LoadExtent,
     pub(crate) cores: &'a CoreOptions,
-    /// The broker's address, in cases with a broker.
+    /// The address of RabbitMQ, in cases with a broker.
     pub(crate) broker: Option<SocketAddr>,
     /// The process that runs under callgrind.
     pub(crate) profiled: Option<(ProcessKind, &'a Profile)>,
@@ -55,11 +56,15 @@ impl Exchange<'_> {
     /// # Errors
     /// Any of the processes failed.
     pub(crate) fn run(&self) -> Result<Measurement> {
+        let nats = match self.peer {
+            Peer::Nats => Some(NatsServer::start(self.intermediary_core())?),
+            _ => None,
+        };
         let job = ServerJob {
             peer: self.peer,
             case: self.case,
             core: self.cores.server_core,
-            broker: self.broker,
+            broker: nats.as_ref().map(NatsServer::address).or(self.broker),
         };
         let server = ServerProcess::start(&job, self.profile_of(ProcessKind::Server))?;
         let measurement = match Intermediary::of(self.peer) {
@@ -86,15 +91,23 @@ impl Exchange<'_> {
         intermediary: Intermediary,
         server: &ServerAddress,
     ) -> Result<Measurement> {
-        let core = self.cores.gateway_core(self.case.transport);
         let profile = self.profile_of(ProcessKind::Gateway);
-        let running = intermediary.start(self.case.busy_poll, server, core, profile)?;
+        let running = intermediary.start(
+            self.case.busy_poll,
+            server,
+            self.intermediary_core(),
+            profile,
+        )?;
         let measurement = self.drive(running.address())?;
         // Without a profile it is killed, which is faster.
         if profile.is_some() {
             running.stop()?;
         }
         Ok(measurement)
+    }
+
+    fn intermediary_core(&self) -> usize {
+        self.cores.gateway_core(self.case.transport)
     }
 
     fn profile_of(&self, kind: ProcessKind) -> Option<&Profile> {

@@ -31,6 +31,8 @@ pub(crate) const NGINX: [DebianPackage; 2] = [
     ),
 ];
 pub(crate) const HAPROXY: [DebianPackage; 1] = [DebianPackage::new("haproxy", "/usr/sbin/haproxy")];
+pub(crate) const NATS: [DebianPackage; 1] =
+    [DebianPackage::new("nats-server", "/usr/sbin/nats-server")];
 pub(crate) const ICE: [DebianPackage; 2] = [
     DebianPackage::new("zeroc-ice-all-dev", "/usr/include/Glacier2/Glacier2.h"),
     DebianPackage::new("g++", "/usr/bin/g++"),

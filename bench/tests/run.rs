@@ -1,5 +1,5 @@
-//! Runs the benchmark with very short measurements. Needs RabbitMQ and valgrind: `apt-get install
-//! rabbitmq-server valgrind`.
+//! Runs the benchmark with very short measurements. Needs `apt-get install rabbitmq-server
+//! nats-server valgrind`.
 
 #![expect(
     clippy::unwrap_used,
@@ -56,7 +56,7 @@ fn assert_rows(cases: &[Value], expected: &[(&str, &[&str])]) {
 
 #[test]
 fn every_peer_over_sockets_has_a_row_in_every_shape_it_supports() {
-    let both_ways = ["raw", "tonic", "tarpc", "tce"].as_slice();
+    let both_ways = ["raw", "tonic", "tarpc", "capnp", "tce"].as_slice();
     assert_rows(
         &cases("sockets"),
         &[
@@ -101,6 +101,13 @@ fn a_gateway_to_queues_is_measured_with_the_floor_without_a_gateway() {
     let rows = ["mq-raw", "tce-gateway-mq", "tce-gateway-mq-batch"].as_slice();
     let shapes = ["single", "pipelined", "fan"];
     assert_rows(&cases("gateway-mq"), &shapes.map(|shape| (shape, rows)));
+}
+
+#[test]
+fn nats_is_measured_through_a_server_that_the_benchmark_starts() {
+    let rows = ["raw", "nats"].as_slice();
+    let shapes = ["single", "pipelined", "fan"];
+    assert_rows(&cases("nats"), &shapes.map(|shape| (shape, rows)));
 }
 
 fn check_row(row: &Value, has_latency: bool) {

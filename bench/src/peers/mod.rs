@@ -3,8 +3,10 @@
 
 mod tcp;
 
+mod capnp;
 mod ice;
 mod mq_raw;
+mod nats;
 mod raw;
 mod tarpc;
 pub(crate) mod tce;
@@ -34,6 +36,8 @@ pub(crate) enum Peer {
     Tonic,
     /// tarpc over TCP with bincode
     Tarpc,
+    /// Cap'n Proto RPC over TCP by capnp-rpc
+    Capnp,
     /// tce over TCP
     Tce,
     /// The floor for WebSocket: binary messages by tungstenite
@@ -56,6 +60,8 @@ pub(crate) enum Peer {
     Ice,
     /// ZeroC Ice through its gateway, Glacier2
     IceGlacier2,
+    /// Requests by async-nats through nats-server
+    Nats,
     /// tce through tce-gateway and RabbitMQ
     TceGatewayMq,
     /// tce through tce-gateway and RabbitMQ, several messages in one AMQP message
@@ -63,10 +69,11 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Raw,
         Self::Tonic,
         Self::Tarpc,
+        Self::Capnp,
         Self::Tce,
         Self::WsRaw,
         Self::TceWs,
@@ -78,6 +85,7 @@ impl Peer {
         Self::TceGateway,
         Self::Ice,
         Self::IceGlacier2,
+        Self::Nats,
         Self::TceGatewayMq,
         Self::TceGatewayMqBatch,
     ];
@@ -85,7 +93,7 @@ impl Peer {
     /// The peers that are compared over a transport, in the order of their rows.
     pub(crate) const fn over(transport: Transport) -> &'static [Self] {
         match transport {
-            Transport::Sockets => &[Self::Raw, Self::Tonic, Self::Tarpc, Self::Tce],
+            Transport::Sockets => &[Self::Raw, Self::Tonic, Self::Tarpc, Self::Capnp, Self::Tce],
             Transport::WebSocket => &[Self::WsRaw, Self::TceWs],
             Transport::Queues => &[Self::MqRaw, Self::TceMq, Self::TceMqBatch],
             Transport::Gateway => &[
@@ -96,6 +104,7 @@ impl Peer {
                 Self::TceGateway,
                 Self::Ice,
                 Self::IceGlacier2,
+                Self::Nats,
             ],
             Transport::GatewayQueues => &[Self::MqRaw, Self::TceGatewayMq, Self::TceGatewayMqBatch],
         }
@@ -105,14 +114,15 @@ impl Peer {
     /// reference.
     pub(crate) const fn transport(self) -> Transport {
         match self {
-            Self::Raw | Self::Tonic | Self::Tarpc | Self::Tce => Transport::Sockets,
+            Self::Raw | Self::Tonic | Self::Tarpc | Self::Capnp | Self::Tce => Transport::Sockets,
             Self::WsRaw | Self::TceWs => Transport::WebSocket,
             Self::MqRaw | Self::TceMq | Self::TceMqBatch => Transport::Queues,
             Self::RawNginx
             | Self::RawHaproxy
             | Self::TceGateway
             | Self::Ice
-            | Self::IceGlacier2 => Transport::Gateway,
+            | Self::IceGlacier2
+            | Self::Nats => Transport::Gateway,
             Self::TceGatewayMq | Self::TceGatewayMqBatch => Transport::GatewayQueues,
         }
     }
@@ -143,6 +153,7 @@ impl Peer {
             Self::RawHaproxy => &package::HAPROXY,
             Self::Ice => &package::ICE,
             Self::IceGlacier2 => &package::GLACIER2,
+            Self::Nats => &package::NATS,
             _ if self.transport().uses_queues() => &package::RABBITMQ,
             _ => &[],
         }
@@ -161,6 +172,7 @@ impl Peer {
             Self::Raw => "raw",
             Self::Tonic => "tonic",
             Self::Tarpc => "tarpc",
+            Self::Capnp => "capnp",
             Self::Tce => "tce",
             Self::WsRaw => "ws-raw",
             Self::TceWs => "tce-ws",
@@ -172,6 +184,7 @@ impl Peer {
             Self::TceGateway => "tce-gateway",
             Self::Ice => "ice",
             Self::IceGlacier2 => "ice-glacier2",
+            Self::Nats => "nats",
             Self::TceGatewayMq => "tce-gateway-mq",
             Self::TceGatewayMqBatch => "tce-gateway-mq-batch",
         }
@@ -195,7 +208,7 @@ impl Peer {
     pub(crate) fn supports(self, case: Case) -> bool {
         use Transport::{Gateway, GatewayQueues, Queues};
         match (self, case.shape) {
-            (Self::Tonic | Self::Tarpc, LoadShape::Oneway) => false,
+            (Self::Tonic | Self::Tarpc | Self::Capnp, LoadShape::Oneway) => false,
             (_, LoadShape::Oneway) => !matches!(case.transport, Gateway | GatewayQueues),
             // All clients of a process share one connection to the broker.
             (_, LoadShape::Fan) => case.transport != Queues,
@@ -221,6 +234,7 @@ impl Peer {
             Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::server(setup).await,
             Self::Tonic => tonic::server(setup).await,
             Self::Tarpc => tarpc::server(setup).await,
+            Self::Capnp => capnp::server(setup).await,
             Self::Tce | Self::TceGateway => tce::server(setup, "tcp://127.0.0.1:0").await,
             Self::WsRaw => ws_raw::server(setup).await,
             Self::TceWs => tce::server(setup, "ws://127.0.0.1:0").await,
@@ -228,6 +242,7 @@ impl Peer {
             Self::TceMq | Self::TceGatewayMq => tce_mq::server(setup, false).await,
             Self::TceMqBatch | Self::TceGatewayMqBatch => tce_mq::server(setup, true).await,
             Self::Ice | Self::IceGlacier2 => ice::server(setup).await,
+            Self::Nats => nats::server(setup).await,
         }
     }
 
@@ -244,6 +259,7 @@ impl Peer {
             Self::Raw | Self::RawNginx | Self::RawHaproxy => raw::client(server, load).await,
             Self::Tonic => tonic::client(server, load).await,
             Self::Tarpc => tarpc::client(server, load).await,
+            Self::Capnp => capnp::client(server, load).await,
             Self::Tce
             | Self::TceWs
             | Self::TceGateway
@@ -254,6 +270,7 @@ impl Peer {
             Self::TceMq => tce_mq::client(server, load, false).await,
             Self::TceMqBatch => tce_mq::client(server, load, true).await,
             Self::Ice | Self::IceGlacier2 => ice::client(server, load).await,
+            Self::Nats => nats::client(server, load).await,
         }
     }
 }
