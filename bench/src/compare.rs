@@ -23,6 +23,9 @@ const MIN_ROUNDS: usize = 3;
 /// Two counts of the same program differ by less, in percent.
 const COUNT_SCATTER: f64 = 2.0;
 
+/// Differences below this one do not matter, however many percent of a small count they are.
+const MIN_COUNT_CHANGE: f64 = 0.05;
+
 /// A report whose rows can be compared with those of an earlier one.
 pub(crate) trait Comparable: Report {
     type Row;
@@ -224,7 +227,7 @@ impl Verdict {
 
     fn of_counts(then: f64, now: f64) -> Self {
         let percent = percent(then, now);
-        if percent.abs() <= COUNT_SCATTER {
+        if percent.abs() <= COUNT_SCATTER || (now - then).abs() < MIN_COUNT_CHANGE {
             Self::WithinScatter
         } else if percent < 0.0 {
             Self::Better
@@ -243,8 +246,14 @@ impl Verdict {
     }
 }
 
+/// The change in percent; infinite if `then` is 0.
 fn percent(then: f64, now: f64) -> f64 {
-    (now / then - 1.0) * 100.0
+    let change = now - then;
+    if change == 0.0 {
+        0.0
+    } else {
+        change / then * 100.0
+    }
 }
 
 impl Display for Comparison {
@@ -318,5 +327,13 @@ mod tests {
         assert_eq!(Verdict::of_counts(1000.0, 1019.0), Verdict::WithinScatter);
         assert_eq!(Verdict::of_counts(1000.0, 1021.0), Verdict::Worse);
         assert_eq!(Verdict::of_counts(1000.0, 979.0), Verdict::Better);
+    }
+
+    #[test]
+    fn small_counts_do_not_change_by_large_percentages() {
+        assert_eq!(percent(0.0, 0.0), 0.0);
+        assert_eq!(Verdict::of_counts(0.0, 0.0), Verdict::WithinScatter);
+        assert_eq!(Verdict::of_counts(0.01, 0.03), Verdict::WithinScatter);
+        assert_eq!(Verdict::of_counts(0.0, 1.0), Verdict::Worse);
     }
 }

@@ -1,9 +1,9 @@
 //! Counts what each process executes for a call. Unlike a rate, the number of instructions depends
 //! neither on the machine's speed nor on other processes.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     broker::BrokerNode,
@@ -42,6 +42,9 @@ pub(crate) fn count(options: &CountOptions) -> Result<()> {
     let uses_queues = cases.iter().any(|(case, _)| case.transport.uses_queues());
     let broker = uses_queues.then(BrokerNode::start).transpose()?;
     let temporary = tempfile::tempdir()?;
+    if let Some(folder) = &options.profiles {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
     let counter = Counter {
         options,
         broker: broker.as_ref(),
