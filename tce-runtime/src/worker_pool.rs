@@ -89,8 +89,13 @@ impl WorkerPool {
 
     /// Counts a connection for the thread that has the fewest.
     pub(crate) fn assign(&self) -> Assignment {
-        let loads = self.0.iter().map(|it| it.connections.load(Ordering::Relaxed));
-        let least = loads.enumerate().min_by_key(|(_, connections)| *connections);
+        let loads = self
+            .0
+            .iter()
+            .map(|it| it.connections.load(Ordering::Relaxed));
+        let least = loads
+            .enumerate()
+            .min_by_key(|(_, connections)| *connections);
         let worker = least.map_or(0, |(worker, _)| worker);
         self.0[worker].connections.fetch_add(1, Ordering::Relaxed);
         Assignment {
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_task_leaves_its_thread_and_frees_its_count() {
         let pool = WorkerPool::start(1).unwrap();
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(2);
         let thread = move || sender.send(thread::current().id()).unwrap();
         let (first, second) = (thread.clone(), thread);
         pool.assign().spawn(async move {
@@ -198,7 +203,7 @@ mod tests {
     #[test]
     fn the_threads_end_with_the_last_clone_and_drop_their_tasks() {
         let pool = WorkerPool::start(2).unwrap();
-        let (sender, receiver) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::sync_channel::<()>(1);
         for runtime in pool.busy_poll(Duration::ZERO).runtimes() {
             let sender = sender.clone();
             runtime.spawn(async move {

@@ -177,8 +177,9 @@ impl Threads {
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Count(count) => count,
-            Self::Auto => std::thread::available_parallelism()
-                .map_or(1, |cores| cores.get().min(MAX_THREADS)),
+            Self::Auto => {
+                std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS))
+            }
         }
     }
 }

@@ -23,7 +23,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{error::GatewayError, live::LiveSource, threads::{GatewayThreads, UpstreamHosts}};
+use super::{
+    error::GatewayError,
+    live::LiveSource,
+    threads::{GatewayThreads, UpstreamHosts},
+};
 use crate::{
     admin,
     auth::JwtAuthenticator,
@@ -144,7 +148,10 @@ impl RunningGateway {
         for id in &server.upstreams {
             let endpoint = services.endpoint(*id);
             let key = keys.key(&endpoint.name);
-            if upstreams.iter().any(|of_thread| of_thread.get(key).is_some()) {
+            if upstreams
+                .iter()
+                .any(|of_thread| of_thread.get(key).is_some())
+            {
                 continue;
             }
             let connections = self.connect(endpoint)?.into_iter();
@@ -399,7 +406,12 @@ impl RunningGateway {
             .map(|listener| listener.shutdown(time));
         let is_complete = join_all(clients).await.into_iter().all(|ended| ended);
         let communicators = self.upstream_communicators();
-        let left = match self.threads.upstreams().iter().all(|upstream| upstream.is_up) {
+        let left = match self
+            .threads
+            .upstreams()
+            .iter()
+            .all(|upstream| upstream.is_up)
+        {
             true => time.saturating_sub(began.elapsed()),
             // Messages for a broker or server that is away do not delay the end.
             false => Duration::ZERO,
@@ -427,10 +439,12 @@ impl RunningGateway {
         let replaced = self.replaced.lock();
         let replaced: Vec<_> = replaced.iter().filter_map(Weak::upgrade).collect();
         let upstreams = routes.iter().flat_map(|routes| routes.upstreams.iter());
-        let direct = upstreams.chain(&replaced).filter_map(|upstream| match upstream.kind() {
-            UpstreamKind::Direct(direct) => Some(direct.communicator().clone()),
-            UpstreamKind::Queue(_) => None,
-        });
+        let direct = upstreams
+            .chain(&replaced)
+            .filter_map(|upstream| match upstream.kind() {
+                UpstreamKind::Direct(direct) => Some(direct.communicator().clone()),
+                UpstreamKind::Queue(_) => None,
+            });
         let mut communicators: Vec<_> = direct.collect();
         if let AuthenticatorOrigin::Socket(_, communicator) = &self.authenticator {
             communicators.push(communicator.clone());

@@ -64,7 +64,10 @@ impl GatewayThreads {
 
     /// The routes of each thread.
     pub(super) fn routes(&self) -> Vec<Arc<ActiveRoutes>> {
-        let routes = self.threads.iter().map(|thread| thread.context.routes.load_full());
+        let routes = self
+            .threads
+            .iter()
+            .map(|thread| thread.context.routes.load_full());
         routes.collect()
     }
 

@@ -154,19 +154,18 @@ impl House {
         }
     }
 
-    /// Waits until the gateways are connected to all servers.
+    /// Waits until all threads of the gateways are connected to all servers.
     pub(crate) async fn is_ready(&self) {
-        for gateway in &self.gateways {
-            let is_up = |snapshot: Snapshot| {
-                let mut upstreams = snapshot.upstreams.into_iter();
-                upstreams.all(|upstream| upstream.state == UpstreamState::Up)
-            };
-            let source = gateway.source();
-            eventually("the gateway reaches its servers", || {
-                is_up(source.snapshot(&Query::default()))
-            })
-            .await;
-        }
+        eventually("the gateways reach their servers", || self.is_up()).await;
+    }
+
+    /// Whether all threads of the gateways are connected to all servers.
+    pub(crate) fn is_up(&self) -> bool {
+        self.gateways.iter().all(|gateway| {
+            let upstreams = gateway.source().snapshot(&Query::default()).upstreams;
+            let mut upstreams = upstreams.into_iter();
+            upstreams.all(|upstream| upstream.state == UpstreamState::Up)
+        })
     }
 
     pub(crate) fn server(&self) -> &Server {

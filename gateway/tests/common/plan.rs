@@ -49,6 +49,10 @@ pub(crate) struct Plan {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// The environment variable that sets the property `threads` of every gateway that
+/// sets none itself.
+const THREADS: &str = "TCE_TEST_GATEWAY_THREADS";
+
 impl Plan {
     /// One gateway and one server.
     pub(crate) fn by(by: By) -> Self {
@@ -259,7 +263,13 @@ impl Plan {
             let _ = write!(listen, ",{returns},{all}");
             extra = format!(r#"<property name="loopback" value="{calls}#{returns}"/>"#);
         }
-        for (name, value) in &self.properties {
+        let mut properties = self.properties.clone();
+        if let Ok(threads) = std::env::var(THREADS)
+            && !properties.iter().any(|(name, _)| *name == "threads")
+        {
+            properties.push(("threads", threads));
+        }
+        for (name, value) in &properties {
             let _ = write!(extra, r#"<property name="{name}" value="{value}"/>"#);
         }
         format!(

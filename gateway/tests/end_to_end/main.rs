@@ -76,3 +76,5 @@ mod sessions;
 mod slow;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod threads;

@@ -70,17 +70,20 @@ impl Servant for Recorder {
     }
 
     fn dispatch(&self, call: IncomingCall<'_>) {
-        call.run(&self.0, |records, (client, number): (i32, i32), ctx| async move {
-            let mut records = records.lock().unwrap();
-            let (threads, numbers) = records.entry(client).or_default();
-            let thread = thread::current().id();
-            if !threads.contains(&thread) {
-                threads.push(thread);
-            }
-            numbers.push(number);
-            drop(records);
-            (ctx, Ok(()))
-        });
+        call.run(
+            &self.0,
+            |records, (client, number): (i32, i32), ctx| async move {
+                let mut records = records.lock().unwrap();
+                let (threads, numbers) = records.entry(client).or_default();
+                let thread = thread::current().id();
+                if !threads.contains(&thread) {
+                    threads.push(thread);
+                }
+                numbers.push(number);
+                drop(records);
+                (ctx, Ok(()))
+            },
+        );
     }
 }
 
@@ -97,7 +100,9 @@ async fn connections_are_spread_over_the_threads_and_each_keeps_its_order() {
     }
     for number in 0..CALLS {
         for (client, proxy) in &clients {
-            soon(proxy.oneway(&RECORD, (*client, number))).await.unwrap();
+            soon(proxy.oneway(&RECORD, (*client, number)))
+                .await
+                .unwrap();
         }
     }
     for (client, proxy) in &clients {
@@ -113,7 +118,11 @@ async fn connections_are_spread_over_the_threads_and_each_keeps_its_order() {
         *served.entry(threads[0]).or_default() += 1;
     }
     assert_eq!(served.into_values().collect::<Vec<_>>(), [2, 2]);
-    assert!(!records.values().any(|(threads, _)| threads[0] == thread::current().id()));
+    assert!(
+        !records
+            .values()
+            .any(|(threads, _)| threads[0] == thread::current().id())
+    );
 }
 
 /// Handshakes run on the threads, too.
@@ -121,7 +130,10 @@ async fn connections_are_spread_over_the_threads_and_each_keeps_its_order() {
 async fn every_transport_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let (certificate, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let options = Options {
@@ -129,7 +141,6 @@ async fn every_transport_is_served() {
             certificate: Some(certificate.clone()),
             key: Some(key),
             authority: Some(certificate),
-            ..TlsConfig::default()
         },
         ..Options::default()
     };
@@ -183,7 +194,10 @@ async fn a_shutdown_waits_for_the_calls_of_all_threads() {
     server.probe.gate_reached(2).await;
     let communicator = server.communicator.clone();
     let ending = tokio::spawn(async move { communicator.shutdown(Duration::from_secs(60)).await });
-    eventually("it refuses calls", || !one.connection().is_connected() || !ending.is_finished()).await;
+    eventually("it refuses calls", || {
+        !one.connection().is_connected() || !ending.is_finished()
+    })
+    .await;
     server.probe.gate.add_permits(2);
     for call in calls {
         within(call).await.unwrap();
@@ -225,9 +239,15 @@ async fn adapters_share_a_pool_that_polls() {
     let second = Adapter::listen(&server.communicator, "tcp://127.0.0.1:0").await;
     let second = second.unwrap();
     let probe = Probe::default();
-    second.add_servant(probe.clone()).serve_on(&server.pool).start();
+    second
+        .add_servant(probe.clone())
+        .serve_on(&server.pool)
+        .start();
     let clients = Communicator::new();
-    let (one, other) = (server.proxy().await, connect(&clients, second.endpoint()).await);
+    let (one, other) = (
+        server.proxy().await,
+        connect(&clients, second.endpoint()).await,
+    );
     for number in 0..100 {
         within(one.call::<_, ()>(&NOTE, (number,))).await.unwrap();
         within(other.call::<_, ()>(&NOTE, (number,))).await.unwrap();
