@@ -87,6 +87,20 @@ impl WorkerPool {
         self.0.iter().map(|worker| &worker.runtime)
     }
 
+    /// Waits until each thread has run a task; for ever if one is stuck or has ended. A
+    /// health check puts a time limit on it.
+    pub fn responded(&self) -> impl Future<Output = ()> + Send + use<> {
+        let tasks = self.runtimes().map(|runtime| runtime.spawn(async {}));
+        let tasks: Vec<_> = tasks.collect();
+        async move {
+            for task in tasks {
+                if task.await.is_err() {
+                    pending::<()>().await;
+                }
+            }
+        }
+    }
+
     /// Counts a connection for the thread that has the fewest.
     pub(crate) fn assign(&self) -> Assignment {
         let loads = self
@@ -198,6 +212,23 @@ mod tests {
         while pool.0[0].connections.load(Ordering::Relaxed) > 0 {
             thread::yield_now();
         }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_stuck_does_not_respond() {
+        let pool = WorkerPool::start(2).unwrap();
+        tokio::time::timeout(PATIENCE, pool.responded())
+            .await
+            .unwrap();
+        let (sender, receiver) = mpsc::sync_channel::<()>(1);
+        let stuck = pool.runtimes().nth(1).unwrap();
+        stuck.spawn(async move { receiver.recv().unwrap() });
+        let short = Duration::from_millis(100);
+        assert!(tokio::time::timeout(short, pool.responded()).await.is_err());
+        sender.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, pool.responded())
+            .await
+            .unwrap();
     }
 
     #[test]

@@ -76,7 +76,50 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{Ready, pending, ready},
+        pin::Pin,
+        thread,
+    };
+
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::admin::{Query, Readiness, Snapshot};
+
+    /// A gateway of which one thread may be stuck.
+    struct Gateway {
+        is_stuck: bool,
+    }
+
+    impl SnapshotSource for Gateway {
+        fn snapshot(&self, _: &Query) -> Snapshot {
+            Snapshot::default()
+        }
+
+        fn readiness(&self) -> Readiness {
+            Readiness::default()
+        }
+
+        fn responded(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            match self.is_stuck {
+                true => Box::pin(pending()),
+                false => Box::pin(ready(())) as Pin<Box<Ready<()>>>,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_waits_for_all_threads() {
+        for is_stuck in [false, true] {
+            let watchdog = Arc::new(Watchdog::new());
+            thread::sleep(Duration::from_millis(2));
+            let checks = Arc::clone(&watchdog).run(Arc::new(Gateway { is_stuck }), None);
+            timeout(3 * CHECK_PERIOD, checks).await.unwrap_err();
+            let last = watchdog.last_check_ms.load(Ordering::Relaxed);
+            assert_eq!(last == 0, is_stuck);
+        }
+    }
 
     #[test]
     fn it_is_stuck_when_checks_are_late() {

@@ -1,6 +1,6 @@
 //! The state of a running gateway for the admin page.
 
-use std::{pin::Pin, sync::Arc, time::UNIX_EPOCH};
+use std::{future::ready, pin::Pin, sync::Arc, time::UNIX_EPOCH};
 
 use super::threads::{GatewayThreads, UpstreamHosts, UpstreamStatus};
 use crate::{
@@ -63,7 +63,10 @@ impl SnapshotSource for LiveSource {
     }
 
     fn responded(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(self.threads.responded())
+        match self.threads.pool() {
+            Some(pool) => Box::pin(pool.responded()),
+            None => Box::pin(ready(())),
+        }
     }
 }
 

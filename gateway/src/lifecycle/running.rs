@@ -200,7 +200,7 @@ impl RunningGateway {
                 runtime: &thread.runtime,
                 ping_interval: properties.upstream_ping_interval,
             };
-            DirectUpstream::connect(communicator.clone(), options, |health| {
+            DirectUpstream::connect(communicator.clone(), &options, |health| {
                 let health = Some(Arc::clone(health));
                 Arc::new(UpstreamHandler::new(&thread.context, key, health))
             })

@@ -1,7 +1,7 @@
 //! The threads that serve connections, and the state of the upstreams over all of
 //! them.
 
-use std::{future::pending, iter::once, sync::Arc};
+use std::{iter::once, sync::Arc};
 
 use tce_runtime::{RpcError, WorkerPool};
 use tokio::runtime::Handle;
@@ -84,20 +84,6 @@ impl GatewayThreads {
             }
         }
         all
-    }
-
-    /// Waits until each thread of the pool has run a task: for ever if one is stuck, or
-    /// has ended.
-    pub(super) fn responded(&self) -> impl Future<Output = ()> + Send + use<> {
-        let runtimes = self.pool.iter().flat_map(WorkerPool::runtimes);
-        let tasks: Vec<_> = runtimes.map(|runtime| runtime.spawn(async {})).collect();
-        async move {
-            for task in tasks {
-                if task.await.is_err() {
-                    pending::<()>().await;
-                }
-            }
-        }
     }
 }
 

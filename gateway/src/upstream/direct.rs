@@ -61,7 +61,8 @@ pub(crate) struct DirectServer {
     load: Arc<UpstreamLoad>,
     /// Whether a failed attempt to connect for the first time was reported.
     is_reported: AtomicBool,
-    /// The number of threads whose connections are unhealthy.
+    /// The number of threads that find it unhealthy. While there is one, it gets no
+    /// calls of the others either.
     unhealthy: AtomicUsize,
 }
 
@@ -74,6 +75,10 @@ impl DirectServer {
             is_reported: AtomicBool::new(false),
             unhealthy: AtomicUsize::new(0),
         })
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.unhealthy.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -115,6 +120,16 @@ impl UpstreamHost {
         }
     }
 
+    /// Whether the server takes calls of a session that prefers it.
+    fn takes(&self, session: u64) -> bool {
+        self.server.is_healthy() && self.health.takes(session)
+    }
+
+    /// Whether the server takes calls at all.
+    fn is_usable(&self) -> bool {
+        self.server.is_healthy() && self.health.is_usable()
+    }
+
     /// Whether it is connected, and answers pings if it has ever done so.
     pub(super) fn answers(&self) -> bool {
         !matches!(self.state(), HostState::Down | HostState::Unhealthy(SILENT))
@@ -126,7 +141,7 @@ impl DirectUpstream {
     /// makes the handler of the messages from a host.
     pub(crate) fn connect(
         communicator: Communicator,
-        options: DirectOptions<'_>,
+        options: &DirectOptions<'_>,
         handler: impl Fn(&Arc<HostHealth>) -> Arc<dyn MessageHandler>,
     ) -> Self {
         let mut tasks = JoinSet::new();
@@ -219,11 +234,11 @@ impl DirectUpstream {
         if self.hosts.len() < 2 {
             return preferred;
         }
-        let takes = self.hosts[preferred].health.takes(session);
+        let takes = self.hosts[preferred].takes(session);
         if takes && self.moved.is_empty() {
             return preferred;
         }
-        let is_usable = |host: usize| self.hosts[host].health.is_usable();
+        let is_usable = |host: usize| self.hosts[host].is_usable();
         let current = self.moved.host(session);
         if takes && (current.is_none() || self.moved.is_quiet(session) && is_quiet()) {
             self.moved.remove(session);
@@ -280,7 +295,7 @@ impl DirectUpstream {
         };
         for is_usable in [true, false] {
             for host in self.others(first) {
-                if self.hosts[host].health.is_usable() != is_usable {
+                if self.hosts[host].is_usable() != is_usable {
                     continue;
                 }
                 match self.forward_to(host, message, header, extra) {

@@ -1,7 +1,7 @@
 //! The health of a server that is connected directly: whether it takes calls, and
 //! which part of the sessions it is given after a failure. Each thread of the gateway
-//! judges its own connection: of a server with several threads, one alone may be
-//! stuck.
+//! judges its own connection, since one thread of a server alone may be stuck; a server
+//! that one of them finds unhealthy gets no calls of any.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},

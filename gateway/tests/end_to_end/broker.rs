@@ -120,6 +120,7 @@ async fn a_broker_that_is_killed_and_comes_again_is_survived() {
     let seen = &house.server().seen;
     let waiting = clients[0].server.echo("gate");
     seen.gate_reached(1).await;
+    eventually("all are connected", || numbers(&house).len() == 7).await;
     let first_numbers = numbers(&house);
 
     tokio::task::block_in_place(|| node.kill());
