@@ -54,6 +54,8 @@ step install_cargo_deny
 # Without advisories, whose database is downloaded.
 step cargo deny --log-level error check licenses bans sources
 check_workspace .
+# Gateways with several threads.
+TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to_end
 # Latency limits of the language server hold for optimized builds only.
 step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
