@@ -38,6 +38,9 @@ use crate::{
 /// The pause after a failed `accept`, for example when the process has no file
 /// descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a handshake may take to end that gives way to a newer connection. The thread
+/// that serves it may be stuck.
+const YIELD_TIME: Duration = Duration::from_secs(1);
 /// The most connections at once that are told why they are refused. Further ones
 /// are closed at once.
 const MAX_REFUSALS: usize = 64;
@@ -330,7 +333,8 @@ async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
         Ok(accepted) => {
             let mut permit = Arc::clone(&shared.permits).try_acquire_owned().ok();
             if permit.is_none() && shared.handshakes.end_oldest() {
-                permit = Arc::clone(&shared.permits).acquire_owned().await.ok();
+                let freed = Arc::clone(&shared.permits).acquire_owned();
+                permit = timeout(YIELD_TIME, freed).await.ok().and_then(Result::ok);
             }
             let assignment = shared.workers.get().map(WorkerPool::assign);
             let worker = assignment.as_ref().map_or(0, Assignment::worker);

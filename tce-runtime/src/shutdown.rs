@@ -7,6 +7,10 @@ use tokio::sync::watch;
 /// How often a draining task checks whether it is done.
 pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(5);
 
+/// How long a task may take to end once it is terminated. One that takes longer is on a
+/// thread that a servant blocks.
+const END_TIME: Duration = Duration::from_secs(5);
+
 /// How far a shutdown has progressed. A task holds a receiver of the phase
 /// until it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +33,8 @@ pub(crate) async fn reached(shutdown: &mut watch::Receiver<ShutdownPhase>, phase
 }
 
 /// Drains all receivers' tasks, and terminates those that take longer than
-/// `timeout`. Returns when all have ended, with true if none was terminated.
+/// `timeout`. Returns when all have ended, with true if none was terminated; or, if a
+/// thread is blocked, 5 s after that.
 pub(crate) async fn end(shutdown: &watch::Sender<ShutdownPhase>, timeout: Duration) -> bool {
     shutdown.send_replace(ShutdownPhase::Draining);
     if tokio::time::timeout(timeout, shutdown.closed())
@@ -39,6 +44,11 @@ pub(crate) async fn end(shutdown: &watch::Sender<ShutdownPhase>, timeout: Durati
         return true;
     }
     shutdown.send_replace(ShutdownPhase::Terminating);
-    shutdown.closed().await;
+    if tokio::time::timeout(END_TIME, shutdown.closed())
+        .await
+        .is_err()
+    {
+        tracing::warn!("a thread is blocked: the shutdown does not wait for its connections");
+    }
     false
 }

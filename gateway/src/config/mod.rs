@@ -27,7 +27,7 @@ pub use properties::{PROPERTIES, Properties, Property};
 pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
     Auth, Broker, EventTarget, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime, SecondLogin,
-    Secret, Sites, UnknownAlgorithm,
+    Secret, Sites, Threads, UnknownAlgorithm,
 };
 
 /// A file without mistakes.

@@ -1,6 +1,8 @@
 //! Overrides from the environment and flags.
 
-use tce_gateway::config::{Override, OverrideSource, PROPERTIES, ServerConfig, ValueOrigin};
+use tce_gateway::config::{
+    Override, OverrideSource, PROPERTIES, ServerConfig, Threads, ValueOrigin,
+};
 
 use crate::{parse_with, with_properties};
 
@@ -121,4 +123,33 @@ fn a_flag_without_a_value_says_how_it_is_written() {
         Override::from_flag("watch").unwrap_err(),
         "`watch` has no `=`; write NAME=VALUE, for example max_connections=1000"
     );
+}
+
+#[test]
+fn threads_are_a_number_or_one_for_each_core() {
+    for (value, expected) in [
+        ("", Threads::Count(1)),
+        ("4", Threads::Count(4)),
+        ("256", Threads::Count(256)),
+        ("auto", Threads::Auto),
+        ("AUTO", Threads::Auto),
+    ] {
+        let loaded = parse_with(
+            &with_properties(""),
+            &variable("TCE_GATEWAY_THREADS", value),
+        );
+        let server = &loaded.unwrap().services.servers[0];
+        assert_eq!(server.properties.threads, expected);
+    }
+    for value in ["0", "257", "-1", "2.5", "all"] {
+        let overrides = [flag(&format!("threads={value}"))];
+        let error = parse_with(&with_properties(""), &overrides).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "--set threads: `threads` can't be `{value}`; write a whole number from 1 to 256, \
+                 or auto for one for each core"
+            )
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread::{self, ThreadId},
     time::Duration,
 };
@@ -12,6 +12,8 @@ use tce_runtime::{
     config::{ConnectionLimits, Options, TlsConfig},
     wire::Operation,
 };
+
+use tokio::time::timeout;
 
 use crate::common::{
     probe::{ECHO, GATE, NOTE, PANIC_LATER, PANIC_NOW, Probe, State, connect, works},
@@ -217,6 +219,31 @@ async fn a_shutdown_without_time_closes_the_connections_of_all_threads() {
         let error = soon(call).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ConnectionLost);
     }
+}
+
+/// A servant that blocks its thread holds up neither the shutdown nor the clients of
+/// other threads.
+#[tokio::test]
+async fn a_thread_that_is_blocked_is_found_and_left_behind() {
+    let server = serve().await;
+    let (one, other) = (server.proxy().await, server.proxy().await);
+    works(&one).await;
+    works(&other).await;
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let blocked = server.pool.runtimes().next().unwrap();
+    blocked.spawn(async move { released.recv().unwrap_or_default() });
+    let responded = server.pool.responded();
+    assert!(
+        timeout(Duration::from_millis(100), responded)
+            .await
+            .is_err()
+    );
+    let answers = [&one, &other].map(|proxy| proxy.call::<_, String>(&ECHO, ("x",)));
+    let [first, second] = answers.map(|call| timeout(Duration::from_millis(500), call));
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok() != second.is_ok(), "one thread serves on");
+    assert!(!within(server.communicator.shutdown(Duration::ZERO)).await);
+    release.send(()).unwrap();
 }
 
 #[tokio::test]
