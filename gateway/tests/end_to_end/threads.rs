@@ -3,15 +3,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread::{self, ThreadId},
     time::Duration,
 };
 
+use tce_gateway::admin::SnapshotSource;
 use tce_runtime::{Context, ErrorCode, Fault, TypedProxy};
 use tce_tests::test::{
     ITerminalGatewayServer, ITerminalGatewayServerPrx, ITerminalGatewayServerServant,
 };
+use tokio::time::timeout;
 
 use crate::common::{
     client::{Client, echo},
@@ -372,6 +374,41 @@ async fn a_shutdown_waits_for_the_calls_of_all_threads() {
     };
     let (ended, ()) = tokio::join!(within(ending), answering);
     assert!(ended, "all calls have ended in time");
+}
+
+/// A thread that is blocked, here by a listener of the program, is found: the check of
+/// liveness waits for it. The clients of the other thread are served meanwhile.
+#[tokio::test]
+async fn a_thread_that_is_blocked_does_not_respond() {
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let released = Arc::new(Mutex::new(released));
+    let house = House::start_with(by_token(Plan::direct()), |gateway| {
+        let released = Arc::clone(&released);
+        gateway.on_user(move |user, is_on_line| {
+            if user == "blocker" && is_on_line {
+                released.lock().unwrap().recv().unwrap_or_default();
+            }
+        })
+    })
+    .await;
+    let source = house.gateway().source();
+    within(source.responded()).await;
+    let bystander = house.user("anna").await;
+    bystander.works().await;
+    let mut blocker = house.raw().await;
+    let login = echo(1, "hello").with_extra(&[("__token__", "blocker")]);
+    blocker.send(&login.frame()).await;
+    within(async {
+        let short = Duration::from_millis(50);
+        while timeout(short, source.responded()).await.is_ok() {}
+    })
+    .await;
+    bystander.works().await;
+    release.send(()).unwrap();
+    assert_eq!(blocker.message().await.errcode, 0);
+    within(source.responded()).await;
+    drop((bystander, blocker));
+    house.end().await;
 }
 
 /// The limits of connections hold for all threads together.
