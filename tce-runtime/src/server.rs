@@ -455,12 +455,11 @@ impl AdmittedConnection {
         let accepted = tokio::select! {
             accepted = handshake => accepted,
             () = reached(&mut phase, ShutdownPhase::Draining) => return,
-            () = permit.ended() => {
-                let text = "closed in its handshake for a newer connection";
-                Err(io::Error::other(text))
-            }
+            () = permit.ended() => return report_yielded(&shared.endpoint),
         };
-        drop(permit);
+        if !permit.complete() {
+            return report_yielded(&shared.endpoint);
+        }
         let stream = match accepted {
             Ok(stream) => stream,
             Err(error) => return report(&shared.endpoint, "handshake", &error),
@@ -531,6 +530,11 @@ impl MessageHandler for RefusedPeer {
     }
 }
 
+fn report_yielded(endpoint: &Endpoint) {
+    let text = "closed in its handshake for a newer connection";
+    report(endpoint, "handshake", &io::Error::other(text));
+}
+
 fn report(endpoint: &Endpoint, what: &str, error: &io::Error) {
     static LIMIT: LogLimit = LogLimit::new();
     metrics::counter!("tce_connections_failed_total", "reason" => what.to_owned()).increment(1);
@@ -588,6 +592,13 @@ impl HandshakePermit {
     /// Waits until the handshake has to end.
     async fn ended(&self) {
         self.end.notified().await;
+    }
+
+    /// The handshake is done. Returns false if the connection has to give way all the
+    /// same: a newer one waits for it already.
+    fn complete(self) -> bool {
+        let mut open = self.shared.handshakes.0.lock();
+        open.ends.remove(&self.number).is_some()
     }
 }
 

@@ -116,6 +116,11 @@ impl RunningGateway {
     /// Starts to serve clients.
     pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
         tokio::spawn(maintain(Arc::clone(&self.threads)));
+        for thread in self.threads.iter() {
+            thread
+                .runtime
+                .spawn(watch_sessions(Arc::clone(&thread.context)));
+        }
         if let Some(admin) = admin {
             let (source, ended) = (self.source(), self.context.reached(GatewayPhase::Ended));
             tokio::spawn(async move { admin.serve(source, ended).await });
@@ -601,8 +606,23 @@ const MAINTENANCE_PERIOD: Duration = Duration::from_millis(200);
 /// Maintenance periods between two exports of metrics.
 const EXPORT_EVERY: u32 = 5;
 
-/// Checks the times of connections and exports metrics until the gateway has
-/// ended.
+/// Checks the times of the connections of one thread until the gateway has ended. Runs on
+/// that thread: what it moves from a session to the counts of the session's client is
+/// never missing from both.
+async fn watch_sessions(context: Arc<SessionContext>) {
+    let mut ticks = interval(MAINTENANCE_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while *context.phase.borrow() != GatewayPhase::Ended {
+        ticks.tick().await;
+        let now = Instant::now();
+        context.registry.for_each_where(
+            |session| session.is_of(&context),
+            |session| session.check_times(now),
+        );
+    }
+}
+
+/// Exports metrics, and forgets what has expired, until the gateway has ended.
 async fn maintain(threads: Arc<GatewayThreads>) {
     let context = threads.context();
     let longest = context.properties.busy_poll_time.0;
@@ -627,11 +647,7 @@ async fn maintain(threads: Arc<GatewayThreads>) {
         if has_ended {
             return;
         }
-        let now = Instant::now();
-        context.client_calls.expire(now);
-        context
-            .registry
-            .for_each(|session| session.check_times(now));
+        context.client_calls.expire(Instant::now());
     }
 }
 

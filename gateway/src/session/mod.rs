@@ -169,6 +169,11 @@ impl Session {
         })
     }
 
+    /// Whether the thread of `context` serves it.
+    pub(crate) fn is_of(&self, context: &Arc<SessionContext>) -> bool {
+        Arc::ptr_eq(&self.context, context)
+    }
+
     /// The connection, unless it has ended.
     fn connection(&self) -> Option<Connection> {
         self.connection.get()?.upgrade()

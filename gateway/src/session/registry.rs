@@ -104,6 +104,19 @@ impl SessionRegistry {
         }
     }
 
+    /// Visits the sessions that `is_visited` selects.
+    pub(crate) fn for_each_where(
+        &self,
+        is_visited: impl Fn(&Session) -> bool,
+        mut visit: impl FnMut(&Session),
+    ) {
+        let mut sessions = self.open.read().sessions();
+        sessions.retain(|session| is_visited(session));
+        for session in sessions {
+            visit(&session);
+        }
+    }
+
     /// The totals of all sessions, closed ones included.
     pub(crate) fn totals(&self) -> TrafficTotals {
         let (mut totals, sessions) = {

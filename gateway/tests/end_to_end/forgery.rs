@@ -216,7 +216,9 @@ by_queue_and_socket! {
 async fn what_a_client_claims_is_not_even_sent_on() {
     let listening = RawServer::listen().await;
     let ports = [listening.endpoint().port];
-    let house = House::before(Plan::direct(), &ports, |it| it).await;
+    // One connection to the server.
+    let plan = Plan::direct().property("threads", "1");
+    let house = House::before(plan, &ports, |it| it).await;
     let mut server = listening.accept().await;
     house.is_ready().await;
     let mut forger = house.raw().await;

@@ -56,7 +56,9 @@ fn is_error_of(answer: &Message, recorded: &Recorded) {
 async fn an_error_of_a_server_of_old_reaches_the_caller() {
     let listening = RawServer::listen().await;
     let ports = [listening.endpoint().port];
-    let house = House::before(Plan::direct(), &ports, |it| it).await;
+    // One connection to the server.
+    let plan = Plan::direct().property("threads", "1");
+    let house = House::before(plan, &ports, |it| it).await;
     let mut server = listening.accept().await;
     house.is_ready().await;
     let mut client = house.raw().await;
