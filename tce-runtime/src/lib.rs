@@ -11,6 +11,8 @@ mod error;
 
 mod in_flight;
 
+mod sequence_table;
+
 mod log_limit;
 
 mod memory;
@@ -78,6 +80,7 @@ pub mod forwarding {
         },
         log_limit::LogLimit,
         memory::MemoryCharge,
+        sequence_table::SequenceTable,
     };
 }
 

@@ -161,14 +161,14 @@ impl<T: Unmarshal> Pending<T> {
             return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
         }
         let limits = &self.connection.options().limits;
-        let value =
-            T::unmarshal(&mut Reader::with_limits(&reply.result, limits)).map_err(|error| {
-                RpcError::new(
-                    ErrorCode::UnserializeFailed,
-                    format!("the result does not decode: {error}"),
-                )
-                .caused_by(error)
-            })?;
+        let mut result = Reader::with_limits(reply.result.as_slice(), limits);
+        let value = T::unmarshal(&mut result).map_err(|error| {
+            RpcError::new(
+                ErrorCode::UnserializeFailed,
+                format!("the result does not decode: {error}"),
+            )
+            .caused_by(error)
+        })?;
         Ok(Returned {
             value,
             extra: reply.extra,

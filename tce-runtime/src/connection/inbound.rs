@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
@@ -150,24 +149,61 @@ impl ReadClock {
     }
 }
 
+/// What the messages of one read have caused so far.
+#[derive(Default)]
+pub(crate) struct ReadOutput {
+    /// The RETURNs to the peer, encoded.
+    pub(crate) replies: Vec<u8>,
+    /// The RETURNs of the peer, by sequence.
+    pub(crate) completions: Vec<(u32, Reply)>,
+    /// The forwarded messages. A message is offered to the handler only if there is
+    /// a batch.
+    pub(crate) batch: Option<WriteBatch>,
+}
+
+impl ReadOutput {
+    pub(crate) const fn new() -> Self {
+        Self {
+            replies: Vec::new(),
+            completions: Vec::new(),
+            batch: None,
+        }
+    }
+
+    pub(crate) fn forwarding(batch: Option<WriteBatch>) -> Self {
+        Self {
+            batch,
+            ..Self::new()
+        }
+    }
+}
+
 impl Inbound<'_> {
+    /// Hands the RETURNs that have gathered to their callers.
+    pub(crate) fn complete_calls(&self, output: &mut ReadOutput) {
+        if !output.completions.is_empty() {
+            for _ in 0..self.calls.complete(&mut output.completions) {
+                count_dropped("late_return");
+            }
+        }
+    }
+
     /// Handles one message; returns whether it is a CALL with the routed bit, that
     /// is, one that a gateway has forwarded to this process.
     ///
-    /// A message that makes no sense costs itself, not the connection. RETURNs
-    /// gather in `replies`, forwarded messages in `batch`; a message is offered
-    /// to the handler only if there is a batch. The message of a queue is
-    /// acknowledged by `ack_guard` when it is done.
+    /// A message that makes no sense costs itself, not the connection. What it
+    /// causes gathers in `output`; [`Inbound::complete_calls`] has to follow. The
+    /// message of a queue is acknowledged by `ack_guard` when it is done.
     pub(crate) fn handle(
         &self,
         payload: &[u8],
         ack_guard: Option<AckGuard>,
-        replies: &mut Vec<u8>,
-        batch: Option<&mut WriteBatch>,
+        output: &mut ReadOutput,
     ) -> bool {
         let mut user = None;
-        if let (Some(handler), Some(batch)) = (self.handler, batch) {
+        if let (Some(handler), Some(batch)) = (self.handler, &mut output.batch) {
             let is_redelivered = ack_guard.as_ref().is_some_and(|guard| guard.is_redelivered);
+            let replies = &mut output.replies;
             match self.offer(handler, payload, is_redelivered, replies, batch) {
                 Disposition::Handled => {
                     acknowledge(ack_guard);
@@ -180,7 +216,7 @@ impl Inbound<'_> {
         let message = match Message::parse(payload, self.limits) {
             Ok(message) => message,
             Err(error) => {
-                self.handle_undecodable(payload, &error.to_string(), ack_guard, replies);
+                self.handle_undecodable(payload, &error.to_string(), ack_guard, output);
                 return false;
             }
         };
@@ -200,11 +236,9 @@ impl Inbound<'_> {
             let reply = Reply {
                 errcode: header.errcode,
                 extra,
-                result: Bytes::copy_from_slice(params),
+                result: params.into(),
             };
-            if !self.calls.complete(header.sequence, reply) {
-                count_dropped("late_return");
-            }
+            output.completions.push((header.sequence, reply));
             acknowledge(ack_guard);
         } else if header.calltype.is_call() {
             if let Some(user) = user {
@@ -214,7 +248,7 @@ impl Inbound<'_> {
                 let source = self.source_name();
                 tracing::debug!(source, %key, "a call has extra that is not UTF-8");
             }
-            self.handle_call(header, extra, params, ack_guard, replies);
+            self.handle_call(header, extra, params, ack_guard, &mut output.replies);
             return header.is_routed();
         } else {
             self.drop_message("calltype", "it is neither CALL nor RETURN", ack_guard);
@@ -270,17 +304,12 @@ impl Inbound<'_> {
 
     /// Lets the handler forward a oneway CALL that can't be served here now. Returns
     /// false for any other message, and for one that is for a servant here.
-    pub(super) fn forward_oneway(
-        &self,
-        payload: &[u8],
-        replies: &mut Vec<u8>,
-        batch: &mut WriteBatch,
-    ) -> bool {
+    pub(super) fn forward_oneway(&self, payload: &[u8], output: &mut ReadOutput) -> bool {
         let header = Header::unmarshal(&mut Reader::new(payload));
         let is_oneway = header.is_ok_and(|header| header.calltype.is_oneway());
-        match self.handler {
-            Some(handler) if is_oneway => {
-                let disposition = self.offer(handler, payload, false, replies, batch);
+        match (self.handler, &mut output.batch) {
+            (Some(handler), Some(batch)) if is_oneway => {
+                let disposition = self.offer(handler, payload, false, &mut output.replies, batch);
                 disposition == Disposition::Handled
             }
             _ => false,
@@ -392,7 +421,7 @@ impl Inbound<'_> {
         payload: &[u8],
         text: &str,
         ack_guard: Option<AckGuard>,
-        replies: &mut Vec<u8>,
+        output: &mut ReadOutput,
     ) {
         let header = Header::unmarshal(&mut Reader::new(payload))
             .ok()
@@ -402,9 +431,9 @@ impl Inbound<'_> {
                 let reply = Reply {
                     errcode: ErrorCode::DataDirty.to_wire(),
                     extra: Extra::from_iter([(reserved::ERROR, escape_ascii(text))]),
-                    result: Bytes::new(),
+                    result: (&[][..]).into(),
                 };
-                self.calls.complete(header.sequence, reply);
+                output.completions.push((header.sequence, reply));
             }
             (InboundSource::Stream(connection), Some(header)) if header.calltype.is_call() => {
                 let call = IncomingCall {
@@ -412,7 +441,7 @@ impl Inbound<'_> {
                     header,
                     extra: Extra::new(),
                     params: &[],
-                    replies,
+                    replies: &mut output.replies,
                     ack_guard: None,
                 };
                 call.refuse(ErrorCode::DataDirty, text);

@@ -42,7 +42,7 @@ pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::{InboundSource, WriteBatch};
 pub use inbound::Servant;
-pub(crate) use inbound::{Inbound, ReadClock, ServantRegistry};
+pub(crate) use inbound::{Inbound, ReadClock, ReadOutput, ServantRegistry};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};

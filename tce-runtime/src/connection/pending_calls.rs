@@ -7,17 +7,14 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::{error::ErrorCode, in_flight::wait_until, wire::Extra};
+use crate::{error::ErrorCode, in_flight::wait_until, sequence_table::SequenceTable, wire::Extra};
 
-/// The number of slots after the first call. Before it there are none: most
-/// connections of a server never call.
-const MIN_SLOTS: usize = 64;
-/// A larger table shrinks when it is empty.
-const KEEP_SLOTS: usize = 1024;
+/// How many callers one hold of the lock completes: their wakers are kept on the
+/// stack until it is released.
+const COMPLETED_AT_ONCE: usize = 16;
 
 /// How a call ended.
 #[derive(Debug)]
@@ -37,12 +34,43 @@ pub(crate) enum CallOutcome {
 pub(crate) struct Reply {
     pub(crate) errcode: u32,
     pub(crate) extra: Extra,
-    pub(crate) result: Bytes,
+    pub(crate) result: ReplyBody,
+}
+
+/// The marshalled result of a RETURN. A short one needs no allocation.
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    Short { size: u8, bytes: [u8; SHORT_BODY] },
+    Long(Box<[u8]>),
+}
+
+/// With it a [`ReplyBody`] has 40 bytes.
+const SHORT_BODY: usize = 38;
+
+impl From<&[u8]> for ReplyBody {
+    fn from(body: &[u8]) -> Self {
+        match u8::try_from(body.len()) {
+            Ok(size) if body.len() <= SHORT_BODY => {
+                let mut bytes = [0; SHORT_BODY];
+                bytes[..body.len()].copy_from_slice(body);
+                Self::Short { size, bytes }
+            }
+            _ => Self::Long(body.into()),
+        }
+    }
+}
+
+impl ReplyBody {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { size, bytes } => &bytes[..usize::from(*size)],
+            Self::Long(bytes) => bytes,
+        }
+    }
 }
 
 #[derive(Debug)]
-enum SlotState {
-    Free,
+enum CallState {
     Waiting {
         deadline: Instant,
         waker: Option<Waker>,
@@ -50,27 +78,17 @@ enum SlotState {
     Done(CallOutcome),
 }
 
-#[derive(Debug)]
-struct CallSlot {
-    sequence: u32,
-    state: SlotState,
-}
-
 /// A call that was entered in the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EnteredCall {
     /// Its RETURN carries the same number.
     pub(crate) sequence: u32,
-    /// Whether no other call waits.
+    /// Whether no other call waits, and none is about to be made by the callers that
+    /// the last RETURNs have woken.
     pub(crate) is_alone: bool,
 }
 
-/// The calls of one connection, in a table indexed by `sequence` modulo its
-/// size.
-///
-/// Sequences count up; one whose slot is taken is skipped, so a call that waits
-/// for long costs its slot only. A sequence is used again after 2³² others: a
-/// RETURN that arrives after its caller's deadline can't meet another call.
+/// The calls of one connection, by sequence.
 #[derive(Debug)]
 pub(crate) struct PendingCalls {
     table: Mutex<CallTable>,
@@ -83,10 +101,11 @@ pub(crate) struct PendingCalls {
 
 #[derive(Debug)]
 struct CallTable {
-    slots: Vec<CallSlot>,
-    next: u32,
-    taken: usize,
+    calls: SequenceTable<CallState>,
     waiting: usize,
+    /// The calls that have ended since the last one was made. Their callers often
+    /// make another one.
+    ended: usize,
     /// When [`PendingCalls::expire`] is due: not after the earliest deadline.
     next_expiry: Option<Instant>,
 }
@@ -94,10 +113,9 @@ struct CallTable {
 impl PendingCalls {
     pub(crate) fn new(limit: usize, first: u32) -> Self {
         let table = CallTable {
-            slots: Vec::new(),
-            next: first,
-            taken: 0,
+            calls: SequenceTable::new(first),
             waiting: 0,
+            ended: 0,
             next_expiry: None,
         };
         Self {
@@ -111,10 +129,10 @@ impl PendingCalls {
     /// Enters a call; `None` if the limit is reached.
     pub(crate) fn enter(&self, deadline: Instant) -> Option<EnteredCall> {
         let mut table = self.table.lock();
-        if table.taken >= self.limit {
+        if table.calls.len() >= self.limit {
             return None;
         }
-        let sequence = table.take_slot(SlotState::Waiting {
+        let sequence = table.calls.insert(CallState::Waiting {
             deadline,
             waker: None,
         });
@@ -123,51 +141,57 @@ impl PendingCalls {
             table.next_expiry = Some(deadline);
             self.deadline_changed.notify_one();
         }
+        let ended = std::mem::take(&mut table.ended);
         Some(EnteredCall {
             sequence,
-            is_alone: table.waiting == 1,
+            is_alone: table.waiting == 1 && ended <= 1,
         })
     }
 
-    /// Hands a RETURN to its caller; false if no call waits for it.
-    pub(crate) fn complete(&self, sequence: u32, reply: Reply) -> bool {
-        self.finish(sequence, CallOutcome::Returned(reply))
+    /// Hands RETURNs to their callers, and empties `replies`. Returns the number of
+    /// those that no call waits for.
+    pub(crate) fn complete(&self, replies: &mut Vec<(u32, Reply)>) -> usize {
+        let mut late = 0;
+        let mut replies = replies.drain(..).peekable();
+        while replies.peek().is_some() {
+            let mut wakers = [const { None }; COMPLETED_AT_ONCE];
+            let mut table = self.table.lock();
+            for (waker, (sequence, reply)) in wakers.iter_mut().zip(&mut replies) {
+                match table.finish(sequence, CallOutcome::Returned(reply)) {
+                    Some(caller) => *waker = caller,
+                    None => late += 1,
+                }
+            }
+            drop(table);
+            wakers.into_iter().flatten().for_each(Waker::wake);
+        }
+        late
     }
 
-    fn finish(&self, sequence: u32, outcome: CallOutcome) -> bool {
-        let mut table = self.table.lock();
-        let Some(slot) = table.slot(sequence) else {
-            return false;
-        };
-        let SlotState::Waiting { waker, .. } = &mut slot.state else {
-            return false;
-        };
-        let waker = waker.take();
-        slot.state = SlotState::Done(outcome);
-        table.waiting -= 1;
-        drop(table);
-        if let Some(waker) = waker {
+    fn finish(&self, sequence: u32, outcome: CallOutcome) {
+        let caller = self.table.lock().finish(sequence, outcome);
+        if let Some(Some(waker)) = caller {
             waker.wake();
         }
-        true
     }
 
     /// The outcome of a call, which frees its slot. Polled again, the call counts
     /// as lost.
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
         let mut table = self.table.lock();
-        let Some(slot) = table.slot(sequence) else {
-            return Poll::Ready(taken_before());
-        };
-        if let SlotState::Waiting { waker, .. } = &mut slot.state {
-            match waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *waker = Some(cx.waker().clone()),
+        match table.calls.get_mut(sequence) {
+            None => return Poll::Ready(taken_before()),
+            Some(CallState::Done(_)) => {}
+            Some(CallState::Waiting { waker, .. }) => {
+                match waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
             }
-            return Poll::Pending;
         }
-        match self.free(&mut table, sequence) {
-            SlotState::Done(outcome) => Poll::Ready(outcome),
+        match self.remove(&mut table, sequence) {
+            Some(CallState::Done(outcome)) => Poll::Ready(outcome),
             _ => Poll::Ready(taken_before()),
         }
     }
@@ -175,9 +199,7 @@ impl PendingCalls {
     /// Removes a call whose caller no longer waits.
     pub(crate) fn forget(&self, sequence: u32) {
         let mut table = self.table.lock();
-        if table.slot(sequence).is_some()
-            && matches!(self.free(&mut table, sequence), SlotState::Waiting { .. })
-        {
+        if let Some(CallState::Waiting { .. }) = self.remove(&mut table, sequence) {
             table.waiting -= 1;
         }
     }
@@ -244,70 +266,32 @@ impl PendingCalls {
 
     /// Waits until another call can be entered.
     pub(crate) async fn capacity(&self) {
-        wait_until(&self.capacity, || self.table.lock().taken < self.limit).await;
+        let has_capacity = || self.table.lock().calls.len() < self.limit;
+        wait_until(&self.capacity, has_capacity).await;
     }
 
-    /// Frees a slot, and wakes the callers that wait for one.
-    fn free(&self, table: &mut CallTable, sequence: u32) -> SlotState {
-        if table.taken >= self.limit {
+    /// Removes a call, and wakes the callers that wait for capacity.
+    fn remove(&self, table: &mut CallTable, sequence: u32) -> Option<CallState> {
+        if table.calls.len() >= self.limit {
             self.capacity.notify_waiters();
         }
-        table.free_slot(sequence)
+        table.calls.remove(sequence)
     }
 }
 
 impl CallTable {
-    fn position(&self, sequence: u32) -> usize {
-        // The number of slots is zero or a power of two.
-        sequence as usize & self.slots.len().wrapping_sub(1)
-    }
-
-    /// The slot of a call, if it is in the table.
-    fn slot(&mut self, sequence: u32) -> Option<&mut CallSlot> {
-        let position = self.position(sequence);
-        let slot = self.slots.get_mut(position)?;
-        (slot.sequence == sequence && !matches!(slot.state, SlotState::Free)).then_some(slot)
-    }
-
-    fn take_slot(&mut self, state: SlotState) -> u32 {
-        // At most half full, so that a free slot is found after a few steps.
-        if self.taken * 2 >= self.slots.len() {
-            self.grow();
-        }
-        loop {
-            let sequence = self.next;
-            self.next = self.next.wrapping_add(1);
-            let position = self.position(sequence);
-            if let Some(slot) = self.slots.get_mut(position)
-                && matches!(slot.state, SlotState::Free)
-            {
-                *slot = CallSlot { sequence, state };
-                self.taken += 1;
-                return sequence;
-            }
-        }
-    }
-
-    /// Doubles the table. Calls with different slots have different slots in a
-    /// table of twice the size, so moving them needs no search.
-    fn grow(&mut self) {
-        let doubled = free_slots((self.slots.len() * 2).max(MIN_SLOTS));
-        for slot in std::mem::replace(&mut self.slots, doubled) {
-            if !matches!(slot.state, SlotState::Free) {
-                let position = self.position(slot.sequence);
-                self.slots[position] = slot;
-            }
-        }
-    }
-
-    fn free_slot(&mut self, sequence: u32) -> SlotState {
-        let position = self.position(sequence);
-        let state = std::mem::replace(&mut self.slots[position].state, SlotState::Free);
-        self.taken -= 1;
-        if self.taken == 0 && self.slots.len() > KEEP_SLOTS {
-            self.slots = free_slots(MIN_SLOTS);
-        }
-        state
+    /// Ends a waiting call; returns its caller's waker to call once the lock is
+    /// released, or `None` if no such call waits.
+    fn finish(&mut self, sequence: u32, outcome: CallOutcome) -> Option<Option<Waker>> {
+        let call = self.calls.get_mut(sequence)?;
+        let CallState::Waiting { waker, .. } = call else {
+            return None;
+        };
+        let waker = waker.take();
+        *call = CallState::Done(outcome);
+        self.waiting -= 1;
+        self.ended += 1;
+        Some(waker)
     }
 
     /// Ends the waiting calls whose deadline passes `ends`; returns the wakers to
@@ -318,27 +302,18 @@ impl CallTable {
         mut ends: impl FnMut(Instant) -> bool,
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for slot in &mut self.slots {
-            let SlotState::Waiting { deadline, waker } = &mut slot.state else {
+        for (_, call) in self.calls.iter_mut() {
+            let CallState::Waiting { deadline, waker } = call else {
                 continue;
             };
             if ends(*deadline) {
                 wakers.extend(waker.take());
-                slot.state = SlotState::Done(outcome());
+                *call = CallState::Done(outcome());
                 self.waiting -= 1;
             }
         }
         wakers
     }
-}
-
-fn free_slots(count: usize) -> Vec<CallSlot> {
-    std::iter::repeat_with(|| CallSlot {
-        sequence: 0,
-        state: SlotState::Free,
-    })
-    .take(count)
-    .collect()
 }
 
 /// The outcome of a call that is polled after its end.

@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Connection,
     forwarding::{InboundSource, MessageHandler, WriteBatch},
-    inbound::{Inbound, ReadClock},
+    inbound::{Inbound, ReadClock, ReadOutput},
     write_buffer::{WriteBuffer, is_batch_full},
 };
 use crate::{
@@ -54,10 +54,14 @@ const YIELD_SIZE: usize = 64 << 10;
 /// RETURNs of this size in bytes leave before the rest of a read is handled.
 const REPLY_SIZE: usize = 256 << 10;
 
+/// After this many RETURNs of the peer their callers are woken before the rest of a
+/// read is handled.
+const MAX_COMPLETIONS: usize = 64;
+
 thread_local! {
     static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    /// The RETURNs to the messages of one read.
-    static REPLIES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Empty; keeps the memory of its parts between two reads.
+    static OUTPUT: Cell<ReadOutput> = const { Cell::new(ReadOutput::new()) };
 }
 
 /// Why a connection has ended.
@@ -415,12 +419,10 @@ impl<'a> StreamReader<'a> {
         if self.before_login.is_some() {
             self.check_login();
         }
-        let mut replies = REPLIES.take();
-        let mut batch = self.connection.write_batch();
-        let handled = self.handle_frames(chunk, &mut replies, &mut batch);
-        drop(batch);
-        self.send_returns(&mut replies);
-        REPLIES.set(replies);
+        let mut output = OUTPUT.take();
+        output.batch = self.connection.write_batch();
+        let handled = self.handle_frames(chunk, &mut output);
+        self.finish_read(output);
         let rest = handled?;
         self.unhandled.extend_from_slice(rest);
         self.deframer.release();
@@ -431,8 +433,7 @@ impl<'a> StreamReader<'a> {
     fn handle_frames<'c>(
         &mut self,
         chunk: &'c [u8],
-        replies: &mut Vec<u8>,
-        batch: &mut Option<WriteBatch>,
+        output: &mut ReadOutput,
     ) -> Result<&'c [u8], CloseReason> {
         let connection = self.connection;
         let inbound = connection.inbound();
@@ -464,32 +465,35 @@ impl<'a> StreamReader<'a> {
             };
             if is_late && is_call(frame.payload) {
                 let payload = frame.payload;
-                let is_forwarded = match batch {
-                    Some(batch) if reads_always => inbound.forward_oneway(payload, replies, batch),
-                    _ => false,
-                };
+                let is_forwarded = reads_always && inbound.forward_oneway(payload, output);
                 if is_forwarded {
                     continue;
                 }
                 if self.deferred.bytes < max_deferred && !has_deep_nesting(connection) {
                     self.deferred.push(payload);
-                } else if self.buffer.pending() + replies.len() < max_deferred.saturating_mul(2) {
+                } else if self.buffer.pending() + output.replies.len()
+                    < max_deferred.saturating_mul(2)
+                {
                     let text = "too many calls wait on this connection";
-                    inbound.refuse(payload, text, replies);
+                    inbound.refuse(payload, text, &mut output.replies);
                 } else {
                     // The peer does not even read the refusals.
                     count_dropped("no_capacity");
                 }
                 continue;
             }
-            let was_routed = inbound.handle(frame.payload, None, replies, batch.as_mut());
+            let was_routed = inbound.handle(frame.payload, None, output);
+            if output.completions.len() >= MAX_COMPLETIONS {
+                inbound.complete_calls(output);
+            }
             gathered += 1;
             if connection.inner.malformed.load(Ordering::Relaxed) > MAX_MALFORMED {
                 return Err(CloseReason::Malformed);
             }
-            if replies.len() >= REPLY_SIZE || is_batch_full(gathered, replies.len(), was_routed) {
+            let size = output.replies.len();
+            if size >= REPLY_SIZE || is_batch_full(gathered, size, was_routed) {
                 gathered = 0;
-                self.send_returns(replies);
+                self.send_returns(&mut output.replies);
             }
         }
         Ok(rest)
@@ -505,19 +509,26 @@ impl<'a> StreamReader<'a> {
         }
         let connection = self.connection;
         let inbound = connection.inbound();
-        let mut replies = REPLIES.take();
-        let mut batch = connection.write_batch();
+        let mut output = OUTPUT.take();
+        output.batch = connection.write_batch();
         while !self.is_held()
             && let Some(payload) = self.deferred.pop()
         {
-            inbound.handle(&payload, None, &mut replies, batch.as_mut());
-            if replies.len() >= REPLY_SIZE {
-                self.send_returns(&mut replies);
+            inbound.handle(&payload, None, &mut output);
+            if output.replies.len() >= REPLY_SIZE {
+                self.send_returns(&mut output.replies);
             }
         }
-        drop(batch);
-        self.send_returns(&mut replies);
-        REPLIES.set(replies);
+        self.finish_read(output);
+    }
+
+    /// Sends and hands on what the messages of a read have caused.
+    fn finish_read(&mut self, mut output: ReadOutput) {
+        // Dropping the batch sends what was forwarded.
+        output.batch = None;
+        self.connection.inbound().complete_calls(&mut output);
+        self.send_returns(&mut output.replies);
+        OUTPUT.set(output);
     }
 
     fn send_returns(&mut self, replies: &mut Vec<u8>) {
@@ -555,7 +566,7 @@ pub(super) async fn serve_received(
 ) {
     let inner = &connection.inner;
     let serving = async {
-        let mut replies = Vec::new();
+        let mut output = ReadOutput::new();
         while let Some(payload) = received.calls.pop() {
             if is_oneway(&payload) {
                 let capacity = |served: &InFlightCounter| has_capacity(connection, served);
@@ -564,7 +575,7 @@ pub(super) async fn serve_received(
                     is_draining: false,
                     ..connection.inbound()
                 };
-                inbound.handle(&payload, None, &mut replies, None);
+                inbound.handle(&payload, None, &mut output);
             }
         }
     };
@@ -669,16 +680,16 @@ impl Connection {
     /// Handles a message that the handler of this stream has deferred; `payload` is [`InboundMessage::payload`](super::InboundMessage::payload).
     #[doc(hidden)]
     pub fn resume(&self, payload: &[u8], read_at: Instant) {
-        let mut replies = Vec::new();
         let handler = self.inner.handler.as_ref();
-        let mut batch = handler.map(|_| WriteBatch::read_at(read_at));
+        let mut output = ReadOutput::forwarding(handler.map(|_| WriteBatch::read_at(read_at)));
         // It arrived before a shutdown.
         let inbound = Inbound {
             is_draining: false,
             ..self.inbound()
         };
-        inbound.handle(payload, None, &mut replies, batch.as_mut());
-        drop(batch);
-        self.inner.channel.send_returns(&mut replies, None);
+        inbound.handle(payload, None, &mut output);
+        output.batch = None;
+        inbound.complete_calls(&mut output);
+        self.inner.channel.send_returns(&mut output.replies, None);
     }
 }

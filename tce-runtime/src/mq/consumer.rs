@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{MessageQueues, QueueReceiver};
 use crate::{
     busy_poll::{BusyPoll, bytes_received},
-    connection::{Connection, Inbound, InboundSource, ReadClock, WriteBatch},
+    connection::{Connection, Inbound, InboundSource, ReadClock, ReadOutput, WriteBatch},
     in_flight::{InFlightCounter, millis, unix_millis},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{
@@ -213,9 +213,10 @@ impl ConsumerTask {
             clock: ReadClock::default(),
         };
         // Forwarded messages leave when the whole delivery is handled.
-        let mut forwarded = handler.map(|_| WriteBatch::new());
+        let mut output = ReadOutput::forwarding(handler.map(|_| WriteBatch::new()));
         let mut handle = |message: &[u8], guard: AckGuard| {
-            inbound.handle(message, Some(guard), &mut Vec::new(), forwarded.as_mut());
+            inbound.handle(message, Some(guard), &mut output);
+            inbound.complete_calls(&mut output);
         };
         let Delivery {
             ref body,

@@ -334,21 +334,26 @@ pub struct PatchedExtra<'a> {
 }
 
 impl PatchedExtra<'_> {
-    fn kept(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let set = self.with.iter().map(|(key, _)| key);
-        let removed = self.without.iter().chain(set);
-        self.of
-            .entries()
-            .filter(move |(key, _)| !removed.clone().any(|removed| removed.as_bytes() == *key))
+    /// Whether a pair of the original map stays.
+    fn keeps(&self, key: &[u8]) -> bool {
+        let is_key = |other: &str| other.as_bytes() == key;
+        !self.without.iter().any(|removed| is_key(removed))
+            && !self.with.iter().any(|(set, _)| is_key(set))
     }
 }
 
 impl Marshal for PatchedExtra<'_> {
     fn marshal(&self, out: &mut Writer<'_>) {
-        out.put_len(self.kept().count() + self.with.len());
-        for text in self.kept().flat_map(|(key, value)| [key, value]) {
-            put_text(out, text);
+        let count = out.put_count();
+        let mut kept = 0;
+        for (key, value) in self.of.entries() {
+            if self.keeps(key) {
+                put_text(out, key);
+                put_text(out, value);
+                kept += 1;
+            }
         }
+        out.set_count(count, kept + self.with.len());
         for (key, value) in self.with {
             key.marshal(out);
             value.marshal(out);

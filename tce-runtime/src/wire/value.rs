@@ -311,11 +311,29 @@ impl<'a> Writer<'a> {
     /// Appends a length or a count. One that does not fit in 32 bits sets
     /// [`Writer::overflowed`], and the message is refused when it is sent.
     pub fn put_len(&mut self, len: usize) {
-        let len = u32::try_from(len).unwrap_or_else(|_| {
+        let len = self.length(len);
+        self.put(&len.to_be_bytes());
+    }
+
+    /// Appends a count that is not known yet; returns its place for
+    /// [`Writer::set_count`].
+    pub(super) fn put_count(&mut self) -> usize {
+        let place = self.out.len();
+        self.put(&[0; 4]);
+        place
+    }
+
+    /// Sets the count at `place`.
+    pub(super) fn set_count(&mut self, place: usize, count: usize) {
+        let count = self.length(count);
+        self.out[place..place + 4].copy_from_slice(&count.to_be_bytes());
+    }
+
+    fn length(&mut self, len: usize) -> u32 {
+        u32::try_from(len).unwrap_or_else(|_| {
             self.overflow = true;
             u32::MAX
-        });
-        self.put(&len.to_be_bytes());
+        })
     }
 
     /// Whether a length did not fit in the wire's 32 bits, which makes the
