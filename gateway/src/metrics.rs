@@ -68,13 +68,77 @@ impl ExportedCount {
     }
 }
 
+/// A count that is changed under a lock alone, so that an addition needs no locked
+/// instruction, and read without it.
+#[derive(Debug, Default)]
+pub(crate) struct LockedCount(AtomicU64);
+
+impl LockedCount {
+    /// Adds to the count; the caller holds the lock.
+    pub(crate) fn add(&self, count: u64) {
+        let sum = self.get().wrapping_add(count);
+        self.0.store(sum, Ordering::Relaxed);
+    }
+
+    /// Takes one back; the caller holds the lock.
+    pub(crate) fn take_back(&self) {
+        self.0
+            .store(self.get().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the forwarded twoway calls of one route. Changed under the lock of the
+/// thread's table of calls.
+#[derive(Debug, Default)]
+pub(crate) struct CallCounts {
+    pub(crate) forwarded: LockedCount,
+    succeeded: LockedCount,
+    latencies: [LatencyBucket; BUCKETS.len() + 1],
+}
+
+/// The calls that took up to one of [`BUCKETS`], and their times in nanoseconds.
+#[derive(Debug, Default)]
+struct LatencyBucket {
+    count: LockedCount,
+    nanos: LockedCount,
+}
+
+impl CallCounts {
+    /// Counts a RETURN that arrived `time` after its CALL.
+    pub(crate) fn count_return(&self, errcode: u32, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| time <= nanos(*bound));
+        let bucket = &self.latencies[bucket.unwrap_or(BUCKETS.len())];
+        bucket.count.add(1);
+        bucket.nanos.add(time);
+        if errcode == 0 {
+            self.succeeded.add(1);
+        }
+    }
+}
+
 /// Counts the calls of one route: to an interface, from an endpoint.
 pub(crate) struct RouteMetrics {
     interface: String,
-    calls: ExportedCount,
+    /// The calls that are not in `counts`: oneway ones, and those that were refused.
+    other_calls: AtomicU64,
+    pub(crate) counts: CallCounts,
     calls_total: Counter,
     succeeded: Counter,
     seconds: Histogram,
+    exported: Mutex<ExportedCalls>,
+}
+
+/// What was exported so far.
+#[derive(Debug, Default)]
+struct ExportedCalls {
+    calls: u64,
+    succeeded: u64,
+    latencies: [(u64, u64); BUCKETS.len() + 1],
 }
 
 impl RouteMetrics {
@@ -85,29 +149,22 @@ impl RouteMetrics {
         ];
         Self {
             interface: interface.to_owned(),
-            calls: ExportedCount::default(),
+            other_calls: AtomicU64::new(0),
+            counts: CallCounts::default(),
             calls_total: counter!(CALLS, &labels),
             succeeded: counter!(RETURNS, "interface" => interface.to_owned(), "result" => "ok"),
             seconds: histogram!(CALL_SECONDS, "interface" => interface.to_owned()),
+            exported: Mutex::default(),
         }
     }
 
-    /// Counts a call that has a route.
+    /// Counts a call that has a route and is not counted in [`CallCounts`].
     pub(crate) fn count_call(&self) {
-        self.calls.increment();
+        self.other_calls.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn calls(&self) -> u64 {
-        self.calls.get()
-    }
-
-    /// Counts a RETURN that arrived `time` after its CALL.
-    pub(crate) fn count_return(&self, errcode: u32, time: Duration) {
-        self.seconds.record(time);
-        match errcode {
-            0 => self.succeeded.increment(1),
-            _ => self.count_failure(ErrorCode::from_wire(errcode)),
-        }
+        self.counts.forwarded.get() + self.other_calls.load(Ordering::Relaxed)
     }
 
     /// Counts a call that failed, by a RETURN or without one.
@@ -116,8 +173,32 @@ impl RouteMetrics {
             .increment(1);
     }
 
+    /// Adds to the metrics what was counted since the last export. Maintenance calls
+    /// it, so that a call costs additions alone.
     pub(crate) fn export(&self) {
-        self.calls.export(&self.calls_total);
+        let mut exported = self.exported.lock();
+        let calls = self.calls();
+        let succeeded = self.counts.succeeded.get();
+        // A call that is withdrawn counts for a moment.
+        self.calls_total
+            .increment(calls.saturating_sub(exported.calls));
+        self.succeeded.increment(succeeded - exported.succeeded);
+        exported.calls = calls.max(exported.calls);
+        exported.succeeded = succeeded;
+        let mut lowest = 0;
+        let bounds = BUCKETS.into_iter().map(nanos).chain([u64::MAX]);
+        let buckets = self.counts.latencies.iter().zip(&mut exported.latencies);
+        for ((bucket, before), highest) in buckets.zip(bounds) {
+            let now = (bucket.count.get(), bucket.nanos.get());
+            let added = usize::try_from(now.0 - before.0).unwrap_or(0);
+            if let Some(mean) = (now.1 - before.1).checked_div(added as u64) {
+                // Between the two reads a call may have been added to the times alone.
+                let mean = Duration::from_nanos(mean.clamp(lowest, highest));
+                self.seconds.record_many(mean, added);
+                *before = now;
+            }
+            lowest = highest.saturating_add(1);
+        }
     }
 }
 
@@ -211,12 +292,17 @@ impl TrafficTotals {
     }
 }
 
-/// The upper bounds of the buckets of latencies, in seconds: from a call over a
+/// The upper bounds of the buckets of latencies, in microseconds: from a call over a
 /// local socket to a servant that takes 10 s.
-const BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+const BUCKETS: [u32; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
+
+/// A bound of [`BUCKETS`] in nanoseconds.
+fn nanos(bound: u32) -> u64 {
+    u64::from(bound) * 1_000
+}
 
 /// The recorder of this process, for Prometheus. Clones share it.
 #[derive(Clone)]
@@ -235,8 +321,9 @@ pub fn install_recorder() -> Result<Recorder, BuildError> {
     if let Some(recorder) = &*installed {
         return Ok(recorder.clone());
     }
+    let bounds = BUCKETS.map(|bound| f64::from(bound) / 1e6);
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &bounds)?
         .install_recorder()?;
     describe();
     Ok(installed.insert(Recorder(handle)).clone())

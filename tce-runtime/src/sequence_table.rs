@@ -16,6 +16,8 @@ const KEEP_SLOTS: usize = 1024;
 pub struct SequenceTable<T> {
     slots: Vec<Slot<T>>,
     next: u32,
+    /// The number of low bits that all sequences have in common.
+    fixed_bits: u32,
     len: usize,
 }
 
@@ -30,9 +32,17 @@ impl<T> SequenceTable<T> {
     /// nothing.
     #[must_use]
     pub const fn new(first: u32) -> Self {
+        Self::with_fixed_bits(first, 0)
+    }
+
+    /// As [`SequenceTable::new`]; all sequences have the low `fixed_bits` bits of
+    /// `first`, so that they tell tables apart.
+    #[must_use]
+    pub const fn with_fixed_bits(first: u32, fixed_bits: u32) -> Self {
         Self {
             slots: Vec::new(),
             next: first,
+            fixed_bits,
             len: 0,
         }
     }
@@ -57,7 +67,7 @@ impl<T> SequenceTable<T> {
         }
         loop {
             let sequence = self.next;
-            self.next = self.next.wrapping_add(1);
+            self.next = self.next.wrapping_add(1 << self.fixed_bits);
             let position = self.position(sequence);
             if let Some(slot) = self.slots.get_mut(position)
                 && slot.value.is_none()
@@ -100,7 +110,7 @@ impl<T> SequenceTable<T> {
 
     fn position(&self, sequence: u32) -> usize {
         // The number of slots is zero or a power of two.
-        sequence as usize & self.slots.len().wrapping_sub(1)
+        (sequence >> self.fixed_bits) as usize & self.slots.len().wrapping_sub(1)
     }
 
     /// Doubles the table. Values with different slots have different slots in a
@@ -142,6 +152,19 @@ mod tests {
         }
         assert_eq!(table.get_mut(first), Some(&mut "first"));
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn tables_with_other_fixed_bits_share_no_sequence() {
+        let mut tables =
+            [1, 3].map(|bits| SequenceTable::with_fixed_bits((u32::MAX << 2) | bits, 2));
+        for value in 0..3 * MIN_SLOTS {
+            for (table, bits) in tables.iter_mut().zip([1, 3]) {
+                let sequence = table.insert(value);
+                assert_eq!(sequence & 3, bits);
+                assert_eq!(table.get_mut(sequence), Some(&mut { value }));
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod explain;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tce_runtime::config::NodeType;
+use tce_runtime::{Extra, config::NodeType, wire::reserved};
 
 use crate::{
     config::{EndpointId, EndpointKind, Hop, InterfaceRoutes, ServerConfig, Services},
@@ -68,7 +68,8 @@ pub struct Route {
     from: EndpointKey,
     to: EndpointKey,
     target: RouteTarget,
-    mq_return: String,
+    /// `__mq_return__`, or nothing.
+    mq_return: Extra,
     metrics: Arc<RouteMetrics>,
 }
 
@@ -95,6 +96,11 @@ impl Route {
 
     /// The value of `__mq_return__`; empty if it is not set.
     pub fn mq_return(&self) -> &str {
+        self.mq_return.get(reserved::MQ_RETURN).unwrap_or_default()
+    }
+
+    /// The extra that is added to CALLs: `__mq_return__`, or nothing.
+    pub(crate) fn added_extra(&self) -> &Extra {
         &self.mq_return
     }
 
@@ -150,7 +156,10 @@ impl RoutingTable {
                 from: key(hop.from),
                 to: key(hop.to),
                 target: target(services, server, hop),
-                mq_return: pair.map_or_else(String::new, |(_, back)| name(*back).to_owned()),
+                mq_return: pair
+                    .map(|(_, back)| (reserved::MQ_RETURN, name(*back)))
+                    .into_iter()
+                    .collect(),
                 metrics: Arc::new(RouteMetrics::new(&interface, name(hop.from))),
             };
             (ifidx, route.from, route)
@@ -165,13 +174,22 @@ impl RoutingTable {
 
     /// The route of a CALL.
     pub fn call(&self, ifidx: u16, from: EndpointKey) -> Option<&Route> {
-        self.calls.find(ifidx, from)
+        self.calls
+            .entries
+            .get(self.position(ifidx, from)?)
+            .map(|(_, route)| route)
+    }
+
+    /// The position of the route of a CALL in [`RoutingTable::calls`].
+    pub(crate) fn position(&self, ifidx: u16, from: EndpointKey) -> Option<usize> {
+        self.calls.position(ifidx, from)
     }
 
     /// The endpoint that a RETURN leaves by, as the file says. The gateway sends
     /// it to the connection that the CALL came from.
     pub fn returns(&self, ifidx: u16, from: EndpointKey) -> Option<EndpointKey> {
-        self.returns.find(ifidx, from).copied()
+        let position = self.returns.position(ifidx, from)?;
+        self.returns.entries.get(position).map(|(_, to)| *to)
     }
 
     /// The routes of CALLs, in ascending order of interface.
@@ -233,13 +251,12 @@ impl<T> RouteIndex<T> {
         }
     }
 
-    fn find(&self, ifidx: u16, from: EndpointKey) -> Option<&T> {
+    /// The position of an entry in `entries`.
+    fn position(&self, ifidx: u16, from: EndpointKey) -> Option<usize> {
         let index = usize::from(ifidx);
         let (start, end) = (self.starts.get(index)?, self.starts.get(index + 1)?);
         let entries = self.entries.get(*start..*end)?;
-        entries
-            .iter()
-            .find(|(known, _)| *known == from)
-            .map(|(_, entry)| entry)
+        let offset = entries.iter().position(|(known, _)| *known == from)?;
+        Some(start + offset)
     }
 }

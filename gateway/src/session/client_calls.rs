@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::ForwardedCall;
+use super::calls::ForwardedCall;
 use crate::upstream::{CallPermit, UpstreamId};
 
 /// How many times `call_time` an abandoned call at a server that is connected
@@ -53,8 +53,7 @@ struct AbandonedCall {
     owner: CallOwner,
     /// When the call counts as lost.
     until: Instant,
-    upstream: Option<UpstreamId>,
-    _permit: CallPermit,
+    permit: CallPermit,
 }
 
 impl ClientCalls {
@@ -88,12 +87,11 @@ impl ClientCalls {
             for (sequence, call) in calls {
                 let abandoned = AbandonedCall {
                     owner: owner.clone(),
-                    until: match call.upstream {
+                    until: match call.permit.target().server {
                         None => now + call_time,
                         Some(_) => now + call_time.saturating_mul(ANSWER_FACTOR),
                     },
-                    upstream: call.upstream,
-                    _permit: call.permit,
+                    permit: call.permit,
                 };
                 table.count(owner, 0, 1);
                 if let Some(other) = table.abandoned.insert(sequence, abandoned) {
@@ -116,7 +114,7 @@ impl ClientCalls {
 
     /// A server has been disconnected.
     pub(super) fn lost(&self, upstream: UpstreamId) {
-        self.remove_where(|call| call.upstream == Some(upstream));
+        self.remove_where(|call| call.permit.target().server == Some(upstream));
     }
 
     /// Removes the abandoned calls whose RETURN is no longer expected.

@@ -6,24 +6,24 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tce_runtime::{Servant, config::MemoryBudget};
+use tce_runtime::{Extra, Servant, config::MemoryBudget};
 use tokio::sync::watch;
 
-use super::{client_calls::ClientCalls, registry::SessionRegistry};
+use super::{calls::ForwardedCalls, client_calls::ClientCalls, registry::SessionRegistry};
 use crate::{
     auth::{AuthGuard, LoginAttempts, UserEvents},
     client_address::counted_address,
     config::{Properties, ServerConfig, Services},
-    metrics::DropCounters,
-    routing::{EndpointKeys, RoutingTable},
-    upstream::Upstreams,
+    metrics::{DropCounters, RouteMetrics},
+    routing::{EndpointKey, EndpointKeys, RoutingTable},
+    upstream::{CallTarget, Upstream, Upstreams},
 };
 
 /// The phases of a gateway, in order.
@@ -43,6 +43,18 @@ pub(crate) struct ActiveRoutes {
     pub(crate) server: Arc<ServerConfig>,
     pub(crate) table: RoutingTable,
     pub(crate) upstreams: Upstreams,
+    /// Where the CALLs of clients go, by the position of the route in the table;
+    /// `None` for a route to clients.
+    forwarding: Box<[Option<Forwarding>]>,
+}
+
+/// Where the CALLs of one route of clients go.
+pub(super) struct Forwarding {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) targets: Vec<Arc<CallTarget>>,
+    /// `__mq_return__`, or nothing.
+    pub(super) added_extra: Extra,
+    pub(super) metrics: Arc<RouteMetrics>,
 }
 
 impl ActiveRoutes {
@@ -52,21 +64,39 @@ impl ActiveRoutes {
         keys: &EndpointKeys,
         upstreams: Upstreams,
     ) -> Self {
+        let table = RoutingTable::new(services, server, keys);
+        let forwarding = table.calls().map(|route| {
+            let upstream = upstreams.get(route.to())?;
+            Some(Forwarding {
+                upstream: Arc::clone(upstream),
+                targets: upstream.targets(route.metrics()),
+                added_extra: route.added_extra().clone(),
+                metrics: Arc::clone(route.metrics()),
+            })
+        });
         Self {
-            table: RoutingTable::new(services, server, keys),
+            forwarding: forwarding.collect(),
+            table,
             services: Arc::clone(services),
             server: Arc::clone(server),
             upstreams,
         }
     }
+
+    /// Where a CALL of a client goes.
+    pub(super) fn forwarding(&self, ifidx: u16, from: EndpointKey) -> Option<&Forwarding> {
+        let position = self.table.position(ifidx, from)?;
+        self.forwarding.get(position)?.as_ref()
+    }
 }
 
-/// What the sessions of one thread share. The routes and the sequences are those of
-/// the thread, so that its calls wait for no other one; everything else belongs to all
-/// threads of the gateway.
+/// What the sessions of one thread share. The routes are those of the thread, so that its
+/// calls wait for no other one; everything else belongs to all threads of the gateway.
 pub(crate) struct SessionContext {
     pub(crate) routes: ArcSwap<ActiveRoutes>,
-    sequences: Sequences,
+    /// The number of the thread.
+    pub(super) thread: usize,
+    pub(super) calls: Arc<ForwardedCalls>,
     /// The name of the gateway.
     pub(crate) name: Arc<str>,
     pub(crate) start: Instant,
@@ -110,7 +140,8 @@ impl SessionContext {
         let [a, b, c, d, ..] = run_id.to_be_bytes();
         Self {
             routes: ArcSwap::from_pointee(routes),
-            sequences: Sequences::new(u32::from_be_bytes([a, b, c, d]), 0, threads),
+            thread: 0,
+            calls: ForwardedCalls::new(u32::from_be_bytes([a, b, c, d]), threads),
             name: server.name.as_str().into(),
             start: Instant::now(),
             endpoint_keys,
@@ -141,7 +172,8 @@ impl SessionContext {
         );
         Self {
             routes: ArcSwap::from_pointee(routes),
-            sequences: self.sequences.of_thread(thread),
+            thread,
+            calls: Arc::clone(&self.calls),
             name: Arc::clone(&self.name),
             start: self.start,
             properties: Arc::clone(&self.properties),
@@ -165,11 +197,6 @@ impl SessionContext {
         self.session_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The sequence of the next forwarded call.
-    pub(super) fn next_sequence(&self) -> u32 {
-        self.sequences.next()
-    }
-
     /// The user id of a session that does not log in.
     pub(super) fn anonymous_user(&self, session: u64) -> Arc<str> {
         format!("{}-{:016x}-{session}", self.name, self.run_id).into()
@@ -188,37 +215,6 @@ impl SessionContext {
             // The sender is dropped with the gateway, which has then ended.
             let _ = phases.wait_for(|current| *current >= phase).await;
         }
-    }
-}
-
-/// The sequences of the calls that one thread forwards: those whose low bits are its
-/// number, so that two threads never use the same one.
-#[derive(Debug)]
-struct Sequences {
-    next: AtomicU32,
-    /// The number of threads, rounded up to a power of two.
-    step: u32,
-}
-
-impl Sequences {
-    fn new(start: u32, thread: usize, threads: usize) -> Self {
-        // The property allows far fewer threads.
-        let step = u32::try_from(threads.next_power_of_two()).unwrap_or(1);
-        let thread = u32::try_from(thread).unwrap_or(0);
-        Self {
-            next: AtomicU32::new((start & !(step - 1)) | thread),
-            step,
-        }
-    }
-
-    fn of_thread(&self, thread: usize) -> Self {
-        let start = self.next.load(Ordering::Relaxed);
-        Self::new(start, thread, self.step as usize)
-    }
-
-    /// A sum that exceeds 32 bits wraps, and keeps the low ones.
-    fn next(&self) -> u32 {
-        self.next.fetch_add(self.step, Ordering::Relaxed)
     }
 }
 
@@ -268,21 +264,5 @@ impl Drop for AddressPermit {
                 count.remove();
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_low_bits_of_a_sequence_are_the_number_of_its_thread() {
-        let first = Sequences::new(u32::MAX - 5, 0, 3);
-        let last = first.of_thread(2);
-        for call in 0..4 {
-            assert_eq!([first.next() & 3, last.next() & 3], [0, 2], "{call}");
-        }
-        let only = Sequences::new(u32::MAX, 0, 1);
-        assert_eq!([only.next(), only.next()], [u32::MAX, 0]);
     }
 }

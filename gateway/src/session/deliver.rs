@@ -5,10 +5,10 @@ use std::sync::{Arc, atomic::Ordering};
 use tce_runtime::{
     Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{CallType, Header, PatchedExtra, ROUTED, RawMessage, reserved},
+    wire::{CallType, ExtraPart, Header, PatchedExtra, ROUTED, RawMessage, reserved},
 };
 
-use super::{Session, SessionContext};
+use super::{Session, SessionContext, calls::ForwardedCall};
 use crate::{
     routing::{EndpointKey, RouteTarget},
     upstream::HostHealth,
@@ -30,7 +30,7 @@ const NOT_FOR_CLIENTS: [&str; 6] = [
 ];
 
 /// What a push carries that may have been delivered before.
-const REDELIVERED: [(&str, &str); 1] = [(reserved::REDELIVERED, "1")];
+const REDELIVERED: [ExtraPart<'_>; 1] = [ExtraPart::Pair(reserved::REDELIVERED, "1")];
 
 /// Delivers the messages that arrive by a queue or from a server to the clients.
 pub(crate) struct UpstreamHandler {
@@ -64,18 +64,35 @@ impl UpstreamHandler {
 
     fn handle_return(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let raw = message.message();
+        let header = raw.header;
+        let user = raw.extra.get_bytes(reserved::USER_ID);
         // An error from an old server may lack the routed bit of its header.
-        if !raw.header.is_routed() && raw.extra.get(reserved::USER_ID).is_none() {
+        if !header.is_routed() && user.is_none() {
             return Disposition::Local;
         }
-        match self.session(&raw) {
-            Some(session) => session.deliver_return(message),
-            None => {
-                self.context.client_calls.returned(raw.header.sequence);
-                self.context.dropped.count("user_gone");
-            }
+        if let (Some(server), Some(_)) = (&self.server, user) {
+            server.answered();
+        }
+        let (size, now) = (message.payload().len(), message.read_at());
+        let calls = &self.context.calls;
+        let call = user
+            .and_then(|user| calls.take_returned(header.sequence, user, header.errcode, size, now));
+        match call {
+            Some(call) => call.session.deliver_return(message, &call),
+            None => self.drop_return(&raw),
         }
         Disposition::Handled
+    }
+
+    /// Drops a RETURN that no call waits for.
+    fn drop_return(&self, raw: &RawMessage<'_>) {
+        self.context.client_calls.returned(raw.header.sequence);
+        let user = raw.extra.get(reserved::USER_ID);
+        let session = user.and_then(|user| self.context.registry.of_user(user));
+        self.context.dropped.count(match session {
+            Some(_) => "late_return",
+            None => "user_gone",
+        });
     }
 
     fn handle_call(&self, message: &mut InboundMessage<'_>) -> Disposition {
@@ -159,22 +176,21 @@ impl MessageHandler for UpstreamHandler {
         self.context.client_calls.lost(upstream);
         self.context.registry.for_each(|session| {
             session.fail_calls(ErrorCode::ConnectionLost, SERVER_DISCONNECTED, |call| {
-                call.upstream == Some(upstream)
+                call.permit.target().server == Some(upstream)
             });
         });
     }
 }
 
 impl Session {
-    /// Delivers a RETURN. Without a call that waits for it, it is dropped.
-    fn deliver_return(&self, message: &mut InboundMessage<'_>) {
+    /// Delivers the RETURN of a call.
+    fn deliver_return(&self, message: &mut InboundMessage<'_>, call: &ForwardedCall) {
+        self.call_ended();
         let returned = message.message().header;
-        let Some(call) = self.take_call(returned.sequence) else {
-            self.context.client_calls.returned(returned.sequence);
-            return self.context.dropped.count("late_return");
-        };
-        let time = message.read_at().saturating_duration_since(call.since);
-        call.metrics.count_return(returned.errcode, time);
+        if returned.errcode != 0 {
+            let metrics = &call.permit.target().metrics;
+            metrics.count_failure(ErrorCode::from_wire(returned.errcode));
+        }
         let header = Header {
             errcode: returned.errcode,
             paramsize: returned.paramsize,
@@ -195,16 +211,21 @@ impl Session {
             true => &REDELIVERED[..],
             false => &[],
         };
-        self.deliver(message, header, added)
+        let is_delivered = self.deliver(message, header, added);
+        if is_delivered {
+            let size = message.payload().len() as u64;
+            self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+        }
+        is_delivered
     }
 
     fn deliver(
         &self,
         message: &mut InboundMessage<'_>,
         header: Header,
-        added: &[(&str, &str)],
+        added: &[ExtraPart<'_>],
     ) -> bool {
-        let Some(connection) = self.connection() else {
+        let Some(connection) = self.connection.get() else {
             self.context.dropped.count("client_gone");
             return false;
         };
@@ -213,22 +234,18 @@ impl Session {
             without: &NOT_FOR_CLIENTS,
             with: added,
         };
-        match message.forward(&connection, header, &extra, None) {
-            Ok(()) => {
-                let size = message.payload().len() as u64;
-                self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
-                return true;
-            }
+        match message.forward_to_weak(connection, header, &extra) {
+            Ok(()) => return true,
             Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
             // Only pushes are limited by the send buffer.
             Err(ForwardError::Full) => self.context.dropped.count("slow_reader"),
             Err(ForwardError::NoMemory) => {
                 let text = "the gateway has no memory for the answer: read answers faster";
-                self.drop_message(&connection, header, "memory", text);
+                self.drop_message(header, "memory", text);
             }
             Err(_) => {
                 let text = "the answer is larger than the gateway may send";
-                self.drop_message(&connection, header, "too_large", text);
+                self.drop_message(header, "too_large", text);
             }
         }
         false
@@ -236,15 +253,11 @@ impl Session {
 
     /// Drops a message that can't be sent; the caller of a RETURN gets an error in
     /// its place.
-    fn drop_message(
-        &self,
-        connection: &Connection,
-        header: Header,
-        reason: &'static str,
-        text: &str,
-    ) {
+    fn drop_message(&self, header: Header, reason: &'static str, text: &str) {
         self.context.dropped.count(reason);
-        if header.calltype.is_return() {
+        if header.calltype.is_return()
+            && let Some(connection) = self.connection()
+        {
             // The servant has run.
             connection.refuse(header, ErrorCode::RemoteMethodException, text);
         }

@@ -3,21 +3,19 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tce_runtime::{
     BUILTIN_INTERFACE, Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{Decimal, Header, PatchedExtra, ROUTED, reserved},
+    wire::{ExtraPart, Header, PatchedExtra, ROUTED, RawExtra, reserved},
 };
 use tokio::time::timeout;
 
-use super::{ForwardedCall, Session, deliver::SERVER_DISCONNECTED};
-use crate::{
-    routing::Route,
-    upstream::{Upstream, UpstreamId},
-};
+use super::{Rates, Session, SessionUser, context::Forwarding, deliver::SERVER_DISCONNECTED};
+use crate::upstream::Upstream;
 
 /// The operation `ping` of the built-in interface.
 const PING: u16 = 0;
@@ -28,7 +26,9 @@ const SHARE_CHECK: Duration = Duration::from_millis(50);
 
 /// The keys of an extra that clients can't set: the gateway sets them, or reads
 /// them itself.
-const NOT_FROM_CLIENTS: [&str; 5] = [
+const NOT_FROM_CLIENTS: [&str; 6] = [
+    // Replaced for a twoway CALL; a oneway one keeps it.
+    reserved::DEADLINE,
     reserved::TOKEN,
     reserved::DEVICE_ID,
     reserved::USER_ID,
@@ -49,32 +49,14 @@ impl MessageHandler for Session {
             return Disposition::Handled;
         }
         let header = message.message().header;
-        let user = {
-            let mut state = self.state.lock();
-            if !state.login.is_awaited() {
-                state.last_read_at = message.read_at();
-            }
-            if !std::mem::replace(&mut state.has_spoken, true) {
-                self.context.registry.has_spoken(self.number);
-            }
-            if !state.is_resuming {
-                let size = message.payload().len();
-                self.traffic
-                    .bytes_in
-                    .fetch_add(size as u64, Ordering::Relaxed);
-                let now = message.read_at();
-                let is_exceeded = state.frame_rate.count(1, now);
-                if state.byte_rate.count(size, now) || is_exceeded {
-                    self.is_paused.store(true, Ordering::Release);
-                }
-            }
-            state.login.user().cloned()
-        };
+        if let Some(rates) = &self.rates {
+            self.count_rates(rates, message);
+        }
         if !header.calltype.is_call() {
             // A client sends RETURNs only for calls of the gateway itself.
             return Disposition::Local;
         }
-        let Some(user) = user else {
+        let Some(user) = self.logged_in_user() else {
             // Before the login only `ping` is answered. One with a token is a login.
             let has_token = message.message().extra.get(reserved::TOKEN).is_some();
             return match (header.ifidx, header.opidx) {
@@ -82,13 +64,31 @@ impl MessageHandler for Session {
                 _ => self.log_in(message),
             };
         };
-        let is_local = message.has_servant();
-        if is_local || self.forward_call(message, &user) {
-            self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        let routes = self.context.routes.load();
+        match routes.forwarding(header.ifidx, self.endpoint) {
+            Some(forwarding) if !message.has_servant() => {
+                self.forward_call(message, forwarding, user);
+                Disposition::Handled
+            }
+            None if !message.has_servant() => {
+                self.refuse_without_route(message);
+                Disposition::Handled
+            }
+            _ => {
+                self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+                Disposition::LocalAs(Arc::clone(&user.name))
+            }
         }
-        match is_local {
-            true => Disposition::LocalAs(user),
-            false => Disposition::Handled,
+    }
+
+    fn has_read(&self, _count: u64, bytes: u64, at: Instant) {
+        self.traffic.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        if !state.login.is_awaited() {
+            state.last_read_at = at;
+        }
+        if !std::mem::replace(&mut state.has_spoken, true) {
+            self.context.registry.has_spoken(self.number);
         }
     }
 
@@ -103,18 +103,16 @@ impl MessageHandler for Session {
 
     fn disconnected(&self, _connection: &Connection, reason: &str) {
         tracing::debug!(session = self.number, address = %self.address, "a client has disconnected: {reason}");
-        let (lost, owner) = {
-            let mut state = self.state.lock();
-            self.set_limited(&mut state, None);
-            let lost = state.calls.take_where(|_| true);
-            (lost, self.call_owner(&state.login))
-        };
+        self.set_limited(&mut self.state.lock(), None);
+        let lost = self.take_calls(|_| true);
         for (_, call) in &lost {
-            call.metrics.count_failure(ErrorCode::ConnectionLost);
+            let metrics = &call.permit.target().metrics;
+            metrics.count_failure(ErrorCode::ConnectionLost);
         }
         if !lost.is_empty() {
             let call_time = self.context.properties.call_time;
-            self.context.client_calls.abandon(&owner, lost, call_time);
+            let calls = &self.context.client_calls;
+            calls.abandon(&self.call_owner(), lost, call_time);
         }
         self.log_out();
         self.context.registry.remove(self);
@@ -125,7 +123,7 @@ impl MessageHandler for Session {
     }
 
     fn max_frame_before_login(&self) -> Option<usize> {
-        let is_logged_in = self.state.lock().login.user().is_some();
+        let is_logged_in = self.logged_in_user().is_some();
         let is_demanded = self.context.authenticator.is_some() && !is_logged_in;
         is_demanded.then_some(self.context.properties.max_frame_before_login)
     }
@@ -148,12 +146,15 @@ impl MessageHandler for Session {
             let free_at = {
                 let mut state = self.state.lock();
                 let is_limited = self.is_limited(&mut state);
+                let rates = self.rates.as_ref();
                 (!is_limited && state.deferred == 0)
-                    .then(|| state.frame_rate.free_at().max(state.byte_rate.free_at()))
+                    .then(|| rates.map(|rates| rates.lock().free_at()))
             };
             match free_at {
                 Some(at) => {
-                    tokio::time::sleep_until(at.into()).await;
+                    if let Some(at) = at {
+                        tokio::time::sleep_until(at.into()).await;
+                    }
                     self.is_paused.store(false, Ordering::Release);
                 }
                 // The calls of other sessions that end are not notified.
@@ -168,61 +169,54 @@ impl MessageHandler for Session {
 }
 
 impl Session {
-    /// Forwards a CALL by its route, or refuses it. Returns false if the CALL is
-    /// deferred.
-    fn forward_call(&self, message: &mut InboundMessage<'_>, user: &str) -> bool {
-        let ifidx = message.message().header.ifidx;
-        let routes = self.context.routes.load();
-        let route = routes.table.call(ifidx, self.endpoint);
-        let upstream = route.and_then(|route| routes.upstreams.get(route.to()));
-        let (Some(route), Some(upstream)) = (route, upstream) else {
-            let text = format!("the gateway has no route for calls to interface {ifidx}");
-            self.refuse(message, ErrorCode::InterfaceNotFound, "no_route", &text);
-            return true;
-        };
-        if upstream.has_waiting() && !self.state.lock().is_resuming {
-            self.wait_for_capacity(message, upstream);
-            return false;
+    /// Counts a message for the rates of the client, unless it was counted before it
+    /// was deferred.
+    fn count_rates(&self, rates: &Mutex<Rates>, message: &InboundMessage<'_>) {
+        if self.state.lock().is_resuming {
+            return;
         }
-        let expected = upstream.next_id(self.number, || self.state.lock().calls.len() == 0);
-        let header = self.enter_call(message, route, upstream, expected);
-        match self.send(message, route, upstream, header, user) {
-            Ok(Some(id)) if expected != Some(id) && !header.calltype.is_oneway() => {
-                let permit = upstream.load(Some(id)).begin();
-                let mut state = self.state.lock();
-                state.calls.set_upstream(header.sequence, id, permit);
-                drop(state);
-                if upstream.has_lost(id) {
-                    // It may have disconnected before the call named it.
-                    self.fail_call(
-                        header.sequence,
-                        ErrorCode::ConnectionLost,
-                        SERVER_DISCONNECTED,
-                    );
-                }
+        let size = message.payload().len();
+        if rates.lock().count(size, message.read_at()) {
+            self.is_paused.store(true, Ordering::Release);
+        }
+    }
+
+    /// Forwards a CALL, defers it, or refuses it.
+    fn forward_call(
+        &self,
+        message: &mut InboundMessage<'_>,
+        forwarding: &Forwarding,
+        user: &SessionUser,
+    ) {
+        let upstream = &forwarding.upstream;
+        if upstream.has_waiting() && !self.state.lock().is_resuming {
+            return self.wait_for_capacity(message, upstream);
+        }
+        let host = upstream.next_host(self.number, || self.calls.count() == 0);
+        let header = self.enter_call(message, forwarding, host);
+        match self.send(message, forwarding, host, header, user) {
+            Ok(_) if header.calltype.is_oneway() => self.count_call(forwarding),
+            Ok(taken_by) if taken_by != host => {
+                self.call_moved(header.sequence, forwarding, taken_by);
             }
             Ok(_) => {}
             Err(ForwardError::Full) => {
                 self.withdraw_call(header);
                 self.wait_for_capacity(message, upstream);
-                return false;
             }
             Err(error) => {
                 self.withdraw_call(header);
-                route.metrics().count_failure(ErrorCode::SendFailed);
-                let text = match upstream.unavailable() {
-                    Some(reason) => format!("endpoint `{}`: {}", upstream.name(), reason.text()),
-                    None => format!("endpoint `{}`: {error}", upstream.name()),
-                };
-                let counted = match error {
-                    ForwardError::NoMemory => "memory",
-                    _ => "not_sent",
-                };
-                self.refuse(message, ErrorCode::SendFailed, counted, &text);
+                self.count_call(forwarding);
+                self.refuse_unsent(message, forwarding, error);
             }
         }
-        route.metrics().count_call();
-        true
+    }
+
+    /// Counts a call that has a route and is not among those that wait for their
+    /// RETURN.
+    fn count_call(&self, forwarding: &Forwarding) {
+        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        forwarding.metrics.count_call();
     }
 
     /// Enters a twoway CALL among those that wait for their RETURN. Returns the
@@ -230,68 +224,113 @@ impl Session {
     fn enter_call(
         &self,
         message: &InboundMessage<'_>,
-        route: &Route,
-        upstream: &Upstream,
-        server: Option<UpstreamId>,
+        forwarding: &Forwarding,
+        host: usize,
     ) -> Header {
         let client_header = message.message().header;
         let mut header = client_header;
         header.call_id |= ROUTED;
-        if !header.calltype.is_oneway() {
-            header.sequence = self.context.next_sequence();
-            let load = upstream.load(server);
-            let call = ForwardedCall {
-                header: client_header,
-                since: message.read_at(),
-                upstream: server,
-                permit: load.begin(),
-                metrics: Arc::clone(route.metrics()),
-            };
-            let mut state = self.state.lock();
-            state.calls.insert(header.sequence, call);
-            if !self.may_add_call(&state, load) {
-                self.limit(&mut state, load);
+        if !header.calltype.is_oneway()
+            && let (Some(target), Some(this)) = (forwarding.targets.get(host), self.this.upgrade())
+        {
+            let context = &self.context;
+            header.sequence = context.calls.insert(
+                context.thread,
+                this,
+                client_header,
+                message.read_at(),
+                target.begin(),
+            );
+            if !self.may_add_call(&target.load, 0) {
+                self.limit(&mut self.state.lock(), &target.load);
             }
         }
         header
+    }
+
+    /// Another server than the one of `enter_call` has taken a call.
+    fn call_moved(&self, sequence: u32, forwarding: &Forwarding, host: usize) {
+        let Some(target) = forwarding.targets.get(host) else {
+            return;
+        };
+        self.context.calls.set_target(sequence, target.begin());
+        let server = target.server;
+        if server.is_some_and(|server| forwarding.upstream.has_lost(server)) {
+            // It may have disconnected before the call named it.
+            self.fail_call(sequence, ErrorCode::ConnectionLost, SERVER_DISCONNECTED);
+        }
     }
 
     /// Removes a CALL that was entered and not sent. A oneway CALL has the client's
     /// sequence, which may be that of another call here.
     fn withdraw_call(&self, header: Header) {
         if !header.calltype.is_oneway() {
-            self.take_call(header.sequence);
+            self.context.calls.withdraw(header.sequence);
+            self.call_ended();
         }
     }
 
     /// Sends a CALL to its upstream, with the user and the queue for its RETURN.
+    /// Returns the position of the server that has taken it.
     fn send(
         &self,
         message: &mut InboundMessage<'_>,
-        route: &Route,
-        upstream: &Upstream,
+        forwarding: &Forwarding,
+        host: usize,
         header: Header,
-        user: &str,
-    ) -> Result<Option<UpstreamId>, ForwardError> {
+        user: &SessionUser,
+    ) -> Result<usize, ForwardError> {
         // A oneway CALL expires only as its client says.
         let is_oneway = header.calltype.is_oneway();
         let call_time = self.context.properties.call_time;
         let deadline = (!is_oneway).then(|| message.deadline_within(call_time));
-        let expires_in = deadline.map(|(_, left)| left);
-        let deadline = Decimal::new(deadline.map_or(0, |(at, _)| at));
-        let to_servers = [
-            (reserved::MQ_RETURN, route.mq_return()),
-            (reserved::USER_ID, user),
-            (reserved::DEADLINE, deadline.as_str()),
+        let with = [
+            ExtraPart::Pairs(forwarding.added_extra.raw()),
+            ExtraPart::Pairs(user.extra.raw()),
+            ExtraPart::Pairs(match &deadline {
+                Some((pair, _)) => pair.raw(),
+                None => RawExtra::default(),
+            }),
         ];
-        let first = usize::from(route.mq_return().is_empty());
-        let end = to_servers.len() - usize::from(is_oneway);
+        let without = match is_oneway {
+            true => &NOT_FROM_CLIENTS[1..],
+            false => &NOT_FROM_CLIENTS,
+        };
         let extra = PatchedExtra {
             of: message.message().extra,
-            without: &NOT_FROM_CLIENTS,
-            with: &to_servers[first..end],
+            without,
+            with: &with,
         };
-        upstream.forward(self.number, message, header, &extra, expires_in)
+        let expires_in = deadline.as_ref().map(|(_, left)| *left);
+        let upstream = &forwarding.upstream;
+        upstream.forward(self.number, host, message, header, &extra, expires_in)
+    }
+
+    fn refuse_without_route(&self, message: &mut InboundMessage<'_>) {
+        let ifidx = message.message().header.ifidx;
+        let text = format!("the gateway has no route for calls to interface {ifidx}");
+        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        self.refuse(message, ErrorCode::InterfaceNotFound, "no_route", &text);
+    }
+
+    /// Answers a CALL that its upstream has not taken.
+    fn refuse_unsent(
+        &self,
+        message: &mut InboundMessage<'_>,
+        forwarding: &Forwarding,
+        error: ForwardError,
+    ) {
+        forwarding.metrics.count_failure(ErrorCode::SendFailed);
+        let upstream = &forwarding.upstream;
+        let text = match upstream.unavailable() {
+            Some(reason) => format!("endpoint `{}`: {}", upstream.name(), reason.text()),
+            None => format!("endpoint `{}`: {error}", upstream.name()),
+        };
+        let counted = match error {
+            ForwardError::NoMemory => "memory",
+            _ => "not_sent",
+        };
+        self.refuse(message, ErrorCode::SendFailed, counted, &text);
     }
 
     /// Answers a CALL with an error, or drops it if it is oneway.

@@ -1,7 +1,7 @@
 //! The login of a connection: from the token in its first message to a user.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Instant, SystemTime},
 };
 
@@ -11,7 +11,7 @@ use tce_runtime::{
     wire::reserved,
 };
 
-use super::{DeferredMessage, LoginState, Session, registry::BindOutcome};
+use super::{DeferredMessage, LoginState, Session, SessionUser, registry::BindOutcome};
 use crate::{auth, metrics};
 
 impl Session {
@@ -134,6 +134,9 @@ impl Session {
             let outcome = self.context.registry.bind(user, &this);
             if !matches!(outcome, BindOutcome::Refused) {
                 state.login = LoginState::LoggedIn(Arc::clone(user));
+                // A session logs in once.
+                self.user.get_or_init(|| SessionUser::new(user));
+                self.is_logged_in.store(true, Ordering::Release);
             }
             outcome
         };
@@ -156,6 +159,7 @@ impl Session {
     /// The connection has ended.
     pub(super) fn log_out(&self) {
         let _in_order = self.context.events.in_order();
+        self.is_logged_in.store(false, Ordering::Release);
         let login = std::mem::replace(&mut self.state.lock().login, LoginState::Closed);
         if let LoginState::LoggedIn(user) = login
             && self.context.registry.unbind(&user, self.number)

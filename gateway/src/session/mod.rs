@@ -3,6 +3,7 @@
 //! `Session` and `SessionRegistry` name each other: the registry holds the
 //! sessions, and a session enters and leaves it through its context.
 
+mod calls;
 mod client_calls;
 mod context;
 mod registry;
@@ -13,8 +14,6 @@ mod deliver;
 mod forward;
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
     num::NonZeroU64,
     sync::{
@@ -26,22 +25,24 @@ use std::{
 
 use parking_lot::Mutex;
 use tce_runtime::{
-    Connection, ErrorCode,
+    Connection, ErrorCode, Extra,
     forwarding::{InboundMessage, LogLimit, MemoryCharge, WeakConnection},
-    wire::Header,
+    wire::{Header, reserved},
 };
 use tokio::sync::Notify;
 
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
 pub(crate) use deliver::UpstreamHandler;
 
+use calls::{ForwardedCall, SessionCalls};
 use client_calls::CallOwner;
 
 use crate::{
     client_address::counted_address,
-    metrics::{self, RouteMetrics, TrafficTotals},
+    config::Properties,
+    metrics::{self, TrafficTotals},
     routing::EndpointKey,
-    upstream::{CallPermit, UpstreamId, UpstreamLoad},
+    upstream::UpstreamLoad,
 };
 
 /// The session of one client connection.
@@ -55,6 +56,13 @@ pub(crate) struct Session {
     pub(crate) since: SystemTime,
     connection: OnceLock<WeakConnection>,
     state: Mutex<SessionState>,
+    /// The user, from the login on. Read for each CALL, without the state's lock.
+    user: OnceLock<SessionUser>,
+    /// Whether the login is valid.
+    is_logged_in: AtomicBool,
+    /// `None` without a limit.
+    rates: Option<Mutex<Rates>>,
+    calls: SessionCalls,
     /// Set while nothing is read from the client: during the login, at a limit,
     /// or while a message is deferred.
     is_paused: AtomicBool,
@@ -67,8 +75,25 @@ pub(crate) struct Session {
     this: Weak<Self>,
 }
 
+/// The user of a session.
+#[derive(Debug)]
+struct SessionUser {
+    name: Arc<str>,
+    /// `__user_id__`, marshalled.
+    extra: Extra,
+}
+
+/// What may arrive from a client in a time.
+#[derive(Debug)]
+struct Rates {
+    frames: RateLimiter,
+    bytes: RateLimiter,
+}
+
+/// What is not counted in [`SessionCalls`].
 #[derive(Debug, Default)]
 struct TrafficCounters {
+    /// The calls that were not forwarded as twoway ones.
     calls: AtomicU64,
     pushes: AtomicU64,
     refused: AtomicU64,
@@ -84,11 +109,8 @@ struct SessionState {
     deferred: u32,
     /// Set while a deferred message is handled, which was counted before.
     is_resuming: bool,
-    calls: ForwardedCalls,
     /// Set while the session is paused because it may add no call.
     limited: Option<LimitedSession>,
-    frame_rate: RateLimiter,
-    byte_rate: RateLimiter,
     has_spoken: bool,
     /// When the last message was read, or the connection was accepted.
     last_read_at: Instant,
@@ -118,13 +140,6 @@ enum LoginState {
 }
 
 impl LoginState {
-    fn user(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::LoggedIn(user) => Some(user),
-            _ => None,
-        }
-    }
-
     fn is_awaited(&self) -> bool {
         matches!(self, Self::Awaited)
     }
@@ -144,10 +159,7 @@ impl Session {
             },
             deferred: 0,
             is_resuming: false,
-            calls: ForwardedCalls::default(),
             limited: None,
-            frame_rate: RateLimiter::new(context.properties.max_frames_per_second),
-            byte_rate: RateLimiter::new(context.properties.max_bytes_per_second),
             has_spoken: false,
             last_read_at: Instant::now(),
             login_ends_at: None,
@@ -160,6 +172,10 @@ impl Session {
             since: SystemTime::now(),
             connection: OnceLock::new(),
             state: Mutex::new(state),
+            user: OnceLock::new(),
+            is_logged_in: AtomicBool::new(false),
+            rates: Rates::new(&context.properties).map(Mutex::new),
+            calls: SessionCalls::default(),
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             changed: Notify::new(),
@@ -179,33 +195,42 @@ impl Session {
         self.connection.get()?.upgrade()
     }
 
-    /// The user id, once it is known.
+    /// The user id, while the login is valid.
     pub(crate) fn user(&self) -> Option<Arc<str>> {
-        self.state.lock().login.user().cloned()
+        self.logged_in_user().map(|user| Arc::clone(&user.name))
+    }
+
+    fn logged_in_user(&self) -> Option<&SessionUser> {
+        let user = self.user.get();
+        user.filter(|_| self.is_logged_in.load(Ordering::Acquire))
+    }
+
+    /// Whether the session is that of a user.
+    fn is_user(&self, name: &[u8]) -> bool {
+        let user = self.user.get();
+        user.is_some_and(|user| user.name.as_bytes() == name)
+    }
+
+    fn calls(&self) -> &SessionCalls {
+        &self.calls
     }
 
     /// Whom abandoned calls are counted for.
-    fn call_owner(&self, login: &LoginState) -> CallOwner {
-        match login.user() {
-            Some(user) if self.context.authenticator.is_some() => CallOwner::User(Arc::clone(user)),
+    fn call_owner(&self) -> CallOwner {
+        match self.user() {
+            Some(user) if self.context.authenticator.is_some() => CallOwner::User(user),
             _ => CallOwner::Address(counted_address(self.address.ip())),
         }
     }
 
-    /// The calls of this client that count beside those of this session.
-    fn calls_elsewhere(&self, state: &SessionState) -> usize {
-        let calls = &self.context.client_calls;
-        let count = calls.of(|| self.call_owner(&state.login));
-        let own = state.limited.as_ref().map_or(0, |limited| limited.counted);
-        count.saturating_sub(own)
-    }
-
     /// Whether the session may add a twoway call: within its own limit, and
-    /// within its client's share of the upstream.
-    fn may_add_call(&self, state: &SessionState, load: &UpstreamLoad) -> bool {
-        let own = state.calls.len();
+    /// within its client's share of the upstream. `counted` are those of its calls
+    /// that count for the client.
+    fn may_add_call(&self, load: &UpstreamLoad, counted: usize) -> bool {
+        let own = self.calls.count();
+        let elsewhere = self.context.client_calls.of(|| self.call_owner());
         own < self.context.properties.max_calls_in_flight
-            && load.admits(own, self.calls_elsewhere(state))
+            && load.admits(own, elsewhere.saturating_sub(counted))
     }
 
     /// Pauses the session, which may add no call to the upstream.
@@ -221,7 +246,7 @@ impl Session {
             return false;
         };
         let load = Arc::clone(&limited.by);
-        let is_limited = !self.may_add_call(state, &load);
+        let is_limited = !self.may_add_call(&load, limited.counted);
         self.set_limited(state, is_limited.then_some(load));
         is_limited
     }
@@ -232,29 +257,28 @@ impl Session {
         let before = state.limited.take().map_or(0, |limited| limited.counted);
         state.limited = by.map(|by| LimitedSession {
             by,
-            counted: state.calls.len(),
+            counted: self.calls.count(),
         });
         let now = state.limited.as_ref().map_or(0, |limited| limited.counted);
-        let owner = self.call_owner(&state.login);
-        self.context.client_calls.change_count(&owner, before, now);
+        let calls = &self.context.client_calls;
+        calls.change_count(&self.call_owner(), before, now);
     }
 
     /// Whether no call waits for its RETURN and no message is deferred.
     fn has_nothing_in_flight(&self) -> bool {
-        let state = self.state.lock();
-        state.calls.len() == 0 && state.deferred == 0
+        self.calls.count() == 0 && self.state.lock().deferred == 0
     }
 
     pub(crate) fn totals(&self) -> TrafficTotals {
         let traffic = &self.traffic;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TrafficTotals {
-            calls: count(&traffic.calls),
-            in_flight: self.state.lock().calls.len() as u64,
+            calls: count(&traffic.calls) + self.calls.forwarded(),
+            in_flight: self.calls.count() as u64,
             refused: count(&traffic.refused),
             pushes: count(&traffic.pushes),
             bytes_in: count(&traffic.bytes_in),
-            bytes_out: count(&traffic.bytes_out),
+            bytes_out: count(&traffic.bytes_out) + self.calls.returned_bytes(),
         }
     }
 
@@ -289,11 +313,26 @@ impl Session {
 
     /// Removes a call that ends.
     fn take_call(&self, sequence: u32) -> Option<ForwardedCall> {
-        let call = self.state.lock().calls.take(sequence);
+        let call = self.context.calls.take(sequence);
+        self.call_ended();
+        call
+    }
+
+    /// Lets a paused session check whether it may add a call.
+    fn call_ended(&self) {
         if self.is_paused.load(Ordering::Acquire) {
             self.changed.notify_one();
         }
-        call
+    }
+
+    /// Removes the calls that `is_taken` selects.
+    fn take_calls(&self, is_taken: impl Fn(&ForwardedCall) -> bool) -> Vec<(u32, ForwardedCall)> {
+        let calls = &self.context.calls;
+        let taken = calls.take_of_session(self.context.thread, self, is_taken);
+        if !taken.is_empty() {
+            self.changed.notify_one();
+        }
+        taken
     }
 
     /// Answers a call with an error.
@@ -303,37 +342,29 @@ impl Session {
 
     /// Answers the calls that `is_lost` selects with an error.
     fn fail_calls(&self, code: ErrorCode, text: &str, is_lost: impl Fn(&ForwardedCall) -> bool) {
-        let lost = self.state.lock().calls.take_where(is_lost);
-        if !lost.is_empty() {
-            self.changed.notify_one();
-            self.answer(lost.into_iter().map(|(_, call)| call), code, text);
-        }
+        let lost = self.take_calls(is_lost).into_iter();
+        self.answer(lost.map(|(_, call)| call), code, text);
     }
 
     /// Answers the calls that have exceeded their time. Their servers may still
     /// run them.
     fn time_out_calls(&self, now: Instant) {
         let call_time = self.context.properties.call_time;
-        let (late, owner) = {
-            let mut state = self.state.lock();
-            let is_late =
-                |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
-            let late = state.calls.take_where(is_late);
-            (late, self.call_owner(&state.login))
-        };
+        let is_late = |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
+        let late = self.take_calls(is_late);
         if late.is_empty() {
             return;
         }
-        self.changed.notify_one();
         let routes = self.context.routes.load();
         for (_, call) in &late {
-            if let Some(upstream) = call.upstream {
-                routes.upstreams.timed_out(upstream);
+            if let Some(server) = call.permit.target().server {
+                routes.upstreams.timed_out(server);
             }
             let text = "no server has answered the gateway in time";
             self.answer_one(call, ErrorCode::Timeout, text);
         }
-        self.context.client_calls.abandon(&owner, late, call_time);
+        let calls = &self.context.client_calls;
+        calls.abandon(&self.call_owner(), late, call_time);
     }
 
     fn answer(&self, calls: impl IntoIterator<Item = ForwardedCall>, code: ErrorCode, text: &str) {
@@ -344,7 +375,7 @@ impl Session {
 
     fn answer_one(&self, call: &ForwardedCall, code: ErrorCode, text: &str) {
         if let Some(connection) = self.connection() {
-            call.metrics.count_failure(code);
+            call.permit.target().metrics.count_failure(code);
             connection.refuse(call.header, code, text);
         }
     }
@@ -454,85 +485,36 @@ impl DeferredMessage {
     }
 }
 
-/// A forwarded twoway call, which waits for its RETURN.
-#[derive(Debug)]
-struct ForwardedCall {
-    /// As the client sent it; the RETURN repeats its fields.
-    header: Header,
-    since: Instant,
-    /// The server that it was sent to; `None` for a queue.
-    upstream: Option<UpstreamId>,
-    permit: CallPermit,
-    metrics: Arc<RouteMetrics>,
-}
-
-/// The forwarded calls of a session, by the sequence that the gateway assigned.
-/// A client's own sequences may repeat, also on a later connection of the same
-/// user: a late RETURN must not answer another call.
-#[derive(Debug, Default)]
-struct ForwardedCalls(HashMap<u32, ForwardedCall, BuildHasherDefault<SequenceHasher>>);
-
-/// The number of calls that an idle session keeps memory for.
-const KEPT_CAPACITY: usize = 128;
-
-impl ForwardedCalls {
-    /// Sequences repeat only after 2^32 calls, long after `call_time`.
-    fn insert(&mut self, sequence: u32, call: ForwardedCall) {
-        self.0.insert(sequence, call);
-    }
-
-    /// Corrects the server that a call was sent to.
-    fn set_upstream(&mut self, sequence: u32, upstream: UpstreamId, permit: CallPermit) {
-        if let Some(call) = self.0.get_mut(&sequence) {
-            call.upstream = Some(upstream);
-            call.permit = permit;
+impl SessionUser {
+    fn new(name: &Arc<str>) -> Self {
+        Self {
+            name: Arc::clone(name),
+            extra: Extra::from_iter([(reserved::USER_ID, name)]),
         }
-    }
-
-    fn take(&mut self, sequence: u32) -> Option<ForwardedCall> {
-        let call = self.0.remove(&sequence);
-        if self.0.is_empty() && self.0.capacity() > KEPT_CAPACITY {
-            // An idle connection does not keep the memory of a burst.
-            self.0 = HashMap::default();
-        }
-        call
-    }
-
-    fn take_where(
-        &mut self,
-        is_taken: impl Fn(&ForwardedCall) -> bool,
-    ) -> Vec<(u32, ForwardedCall)> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let taken = self.0.extract_if(|_, call| is_taken(call));
-        taken.collect()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
     }
 }
 
-/// Hashes sequences, which the gateway chooses: no peer can cause collisions.
-#[derive(Default)]
-struct SequenceHasher(u64);
-
-impl Hasher for SequenceHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 << 8) | u64::from(byte);
-        }
+impl Rates {
+    fn new(properties: &Properties) -> Option<Self> {
+        let (frames, bytes) = (
+            properties.max_frames_per_second,
+            properties.max_bytes_per_second,
+        );
+        (frames.is_some() || bytes.is_some()).then(|| Self {
+            frames: RateLimiter::new(frames),
+            bytes: RateLimiter::new(bytes),
+        })
     }
 
-    fn write_u32(&mut self, sequence: u32) {
-        self.0 = u64::from(sequence);
+    /// Counts a message. Returns whether a limit is exceeded.
+    fn count(&mut self, bytes: usize, now: Instant) -> bool {
+        let is_exceeded = self.frames.count(1, now);
+        self.bytes.count(bytes, now) || is_exceeded
     }
 
-    /// Multiplies by the golden ratio (Knuth, "The Art of Computer Programming",
-    /// 6.4), which spreads consecutive numbers.
-    fn finish(&self) -> u64 {
-        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// When no limit is exceeded any more.
+    fn free_at(&self) -> Instant {
+        self.frames.free_at().max(self.bytes.free_at())
     }
 }
 

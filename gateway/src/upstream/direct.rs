@@ -107,6 +107,11 @@ impl UpstreamHost {
         &self.server.address
     }
 
+    /// The calls in flight at the server.
+    pub(super) fn load(&self) -> &Arc<UpstreamLoad> {
+        &self.server.load
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.connection.get().is_some_and(Connection::is_connected)
     }
@@ -205,22 +210,10 @@ impl DirectUpstream {
         hosts.find(|health| health.id == id)
     }
 
-    /// The calls in flight at a server.
-    pub(super) fn load(&self, id: UpstreamId) -> Option<&Arc<UpstreamLoad>> {
-        let host = self.hosts.iter().find(|host| host.health.id == id)?;
-        Some(&host.server.load)
-    }
-
     /// Whether a server has been disconnected.
     pub(super) fn has_lost(&self, id: UpstreamId) -> bool {
         let host = self.hosts.iter().find(|host| host.health.id == id);
         host.is_none_or(|host| !host.is_connected())
-    }
-
-    /// The host that the next call of a session goes to. `is_quiet` tells whether
-    /// the session has no call in flight.
-    pub(super) fn next_id(&self, session: u64, is_quiet: impl Fn() -> bool) -> Option<UpstreamId> {
-        Some(self.hosts.get(self.host_of(session, is_quiet))?.health.id)
     }
 
     fn preferred(&self, session: u64) -> usize {
@@ -228,8 +221,9 @@ impl DirectUpstream {
     }
 
     /// The host of a session: the preferred one, unless that is sick or was when
-    /// the session called last.
-    fn host_of(&self, session: u64, is_quiet: impl Fn() -> bool) -> usize {
+    /// the session called last. `is_quiet` tells whether the session has no call in
+    /// flight.
+    pub(super) fn host_of(&self, session: u64, is_quiet: impl Fn() -> bool) -> usize {
         let preferred = self.preferred(session);
         if self.hosts.len() < 2 {
             return preferred;
@@ -279,17 +273,17 @@ impl DirectUpstream {
     pub(super) fn forward(
         &self,
         session: u64,
+        first: usize,
         message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
-    ) -> Result<UpstreamId, ForwardError> {
-        let first = self.host_of(session, || false);
+    ) -> Result<usize, ForwardError> {
         let mut failure = match self.forward_to(first, message, header, extra) {
-            Ok(id) => {
+            Ok(()) => {
                 if header.calltype.is_oneway() {
                     self.moved.called_oneway(session, message.read_at());
                 }
-                return Ok(id);
+                return Ok(first);
             }
             Err(error) => error,
         };
@@ -299,10 +293,10 @@ impl DirectUpstream {
                     continue;
                 }
                 match self.forward_to(host, message, header, extra) {
-                    Ok(id) => {
+                    Ok(()) => {
                         self.moved.insert(session, host);
                         self.moved.called_oneway(session, message.read_at());
-                        return Ok(id);
+                        return Ok(host);
                     }
                     Err(ForwardError::Disconnected) => {}
                     Err(error) => failure = error,
@@ -318,11 +312,10 @@ impl DirectUpstream {
         message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
-    ) -> Result<UpstreamId, ForwardError> {
+    ) -> Result<(), ForwardError> {
         let host = self.hosts.get(host).ok_or(ForwardError::Disconnected)?;
         let connection = host.connection.get().ok_or(ForwardError::Disconnected)?;
-        message.forward(connection, header, extra, None)?;
-        Ok(host.health.id)
+        message.forward(connection, header, extra, None)
     }
 
     /// Forgets sessions that have ended.

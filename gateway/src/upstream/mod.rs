@@ -28,10 +28,10 @@ use tokio::{
 
 pub(crate) use direct::{DirectOptions, DirectServer, DirectUpstream, UpstreamHost};
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
-pub(crate) use load::{CallPermit, UpstreamLoad};
+pub(crate) use load::{CallPermit, CallTarget, UpstreamLoad};
 pub(crate) use queue::{QueueUpstream, QueueUpstreams};
 
-use crate::routing::EndpointKey;
+use crate::{metrics::RouteMetrics, routing::EndpointKey};
 
 /// How long a message waits for capacity before the upstream counts as stuck and
 /// calls fail at once: long enough for a burst, or for a broker that pauses to
@@ -102,12 +102,33 @@ impl Upstream {
         }
     }
 
-    /// The server that the next call of a session goes to; `None` for a queue.
-    /// `is_quiet` tells whether the session has no call in flight.
-    pub(crate) fn next_id(&self, session: u64, is_quiet: impl Fn() -> bool) -> Option<UpstreamId> {
+    /// The position of the server that the next call of a session goes to, among the
+    /// [targets](Upstream::targets). `is_quiet` tells whether the session has no call
+    /// in flight.
+    pub(crate) fn next_host(&self, session: u64, is_quiet: impl Fn() -> bool) -> usize {
         match &self.kind {
-            UpstreamKind::Queue(_) => None,
-            UpstreamKind::Direct(direct) => direct.next_id(session, is_quiet),
+            UpstreamKind::Queue(_) => 0,
+            UpstreamKind::Direct(direct) => direct.host_of(session, is_quiet),
+        }
+    }
+
+    /// What the calls of a route go to: each of the servers, or the queue.
+    pub(crate) fn targets(&self, metrics: &Arc<RouteMetrics>) -> Vec<Arc<CallTarget>> {
+        let target = |server, load: &Arc<UpstreamLoad>| {
+            Arc::new(CallTarget {
+                server,
+                load: Arc::clone(load),
+                metrics: Arc::clone(metrics),
+            })
+        };
+        match &self.kind {
+            UpstreamKind::Queue(_) => vec![target(None, &self.load)],
+            UpstreamKind::Direct(direct) => {
+                let hosts = direct.hosts().iter();
+                hosts
+                    .map(|host| target(Some(host.health.id), host.load()))
+                    .collect()
+            }
         }
     }
 
@@ -123,15 +144,6 @@ impl Upstream {
         match &self.kind {
             UpstreamKind::Queue(_) => None,
             UpstreamKind::Direct(direct) => direct.health(id),
-        }
-    }
-
-    /// The calls in flight where the calls of a session go to: at a server, or at
-    /// the queue.
-    pub(crate) fn load(&self, server: Option<UpstreamId>) -> &Arc<UpstreamLoad> {
-        match (&self.kind, server) {
-            (UpstreamKind::Direct(direct), Some(id)) => direct.load(id).unwrap_or(&self.load),
-            _ => &self.load,
         }
     }
 
@@ -162,26 +174,29 @@ impl Upstream {
         }
     }
 
-    /// Forwards a CALL, and returns the server that it was sent to, if known. The
-    /// calls of one session go to one host while it is up, so that they stay in
-    /// order.
+    /// Forwards a CALL to a host, or to another one that takes it; returns the
+    /// position of the one that has taken it. The calls of one session go to one host
+    /// while it is up, so that they stay in order.
     pub(crate) fn forward(
         &self,
         session: u64,
+        host: usize,
         message: &mut InboundMessage<'_>,
         header: Header,
         extra: &PatchedExtra<'_>,
         expires_in: Option<Duration>,
-    ) -> Result<Option<UpstreamId>, ForwardError> {
-        let id = match &self.kind {
+    ) -> Result<usize, ForwardError> {
+        let taken_by = match &self.kind {
             UpstreamKind::Queue(queue) => {
                 message.forward(&queue.connection, header, extra, expires_in)?;
-                None
+                host
             }
-            UpstreamKind::Direct(direct) => Some(direct.forward(session, message, header, extra)?),
+            UpstreamKind::Direct(direct) => {
+                direct.forward(session, host, message, header, extra)?
+            }
         };
         self.waiting.progressed();
-        Ok(id)
+        Ok(taken_by)
     }
 
     /// Waits until a server has been connected for the first time; at once for a

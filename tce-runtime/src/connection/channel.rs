@@ -17,9 +17,9 @@ use crate::{
     error::{ErrorCode, RpcError},
     in_flight::{count_dropped, millis, unix_millis, unix_millis_at},
     wire::{
-        BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, FRAME_HEADER_SIZE, Header,
-        Marshal, Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame, finish_frame,
-        reserved,
+        BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, ExtraPart, FRAME_HEADER_SIZE,
+        HEADER_SIZE, Header, Marshal, Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame,
+        finish_frame, reserved,
     },
 };
 
@@ -78,17 +78,19 @@ impl ExpiryKeys {
             ),
             (reserved::MQ_RETURN, reply_to),
         ];
-        let mut with = [("", ""); 3];
+        let mut keys = [""; 3];
+        let mut with = [ExtraPart::Pair("", ""); 3];
         let mut count = 0;
         for (key, value) in added {
             if let Some(value) = value {
-                with[count] = (key, value);
+                keys[count] = key;
+                with[count] = ExtraPart::Pair(key, value);
                 count += 1;
             }
         }
         marshal(&PatchedExtra {
             of: extra.raw(),
-            without: &[],
+            without: &keys[..count],
             with: &with[..count],
         })
     }
@@ -204,6 +206,14 @@ impl Channel {
         }
     }
 
+    /// The stream, unless messages leave by a queue.
+    pub(super) fn stream(&self) -> Option<&StreamChannel> {
+        match self {
+            Self::Stream(stream) => Some(stream),
+            Self::Queue(_) => None,
+        }
+    }
+
     /// Sends a twoway call. `is_alone` tells that no other call waits for its
     /// RETURN.
     pub(crate) fn send_call(
@@ -229,51 +239,6 @@ impl Channel {
                 stream.send(policy, header, options, deadline, params)
             }
             Self::Queue(queue) => queue.send_call(header, options, deadline, params),
-        }
-    }
-
-    /// Forwards a message. Returns whether the caller has to
-    /// [flush](Channel::flush_forwarded) once it has forwarded all messages of a
-    /// read. `undelivered` is told if a broker does not deliver a twoway CALL.
-    pub(super) fn forward(
-        &self,
-        header: Header,
-        extra: &PatchedExtra<'_>,
-        params: Raw<'_>,
-        expires_at: Option<Instant>,
-        undelivered: impl FnOnce() -> Arc<dyn Undelivered>,
-    ) -> Result<bool, ForwardError> {
-        match self {
-            Self::Stream(stream) => {
-                let mut frame = stream
-                    .buffer
-                    .forwarded_frame(header.calltype.is_return(), params.0.len())?;
-                let was_empty = frame.was_empty();
-                stream.encode(frame.bytes(), header, extra, params)?;
-                Ok(was_empty)
-            }
-            Self::Queue(queue) => {
-                let mut body = Vec::with_capacity(params.0.len() + EXTRA_CAPACITY);
-                encode_message(&mut body, header, extra, params, queue.max_message)?;
-                let completion = if header.calltype.is_return() {
-                    Completion::Return
-                } else if header.calltype.is_oneway() {
-                    Completion::Unconfirmed
-                } else {
-                    Completion::Forwarded(undelivered(), header)
-                };
-                queue
-                    .publish_queue
-                    .push(queue.outgoing(body, expires_at, completion))?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// Sends the forwarded messages that have gathered.
-    pub(super) fn flush_forwarded(&self) {
-        if let Self::Stream(stream) = self {
-            stream.buffer.flush();
         }
     }
 
@@ -397,7 +362,7 @@ impl StreamChannel {
         }
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         out: &mut Vec<u8>,
         header: Header,
@@ -478,10 +443,31 @@ impl StreamChannel {
     }
 }
 
-/// Usually enough for header and extra of a forwarded message, in bytes.
-const EXTRA_CAPACITY: usize = 256;
-
 impl QueueChannel {
+    /// Forwards a message. `undelivered` is told if the broker does not deliver a
+    /// twoway CALL.
+    pub(super) fn forward(
+        &self,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        params: Raw<'_>,
+        expires_at: Option<Instant>,
+        undelivered: impl FnOnce() -> Arc<dyn Undelivered>,
+    ) -> Result<(), ForwardError> {
+        let size = HEADER_SIZE + extra.max_size() + params.0.len();
+        let mut body = Vec::with_capacity(size);
+        encode_message(&mut body, header, extra, params, self.max_message)?;
+        let completion = if header.calltype.is_return() {
+            Completion::Return
+        } else if header.calltype.is_oneway() {
+            Completion::Unconfirmed
+        } else {
+            Completion::Forwarded(undelivered(), header)
+        };
+        let message = self.outgoing(body, expires_at, completion);
+        Ok(self.publish_queue.push(message)?)
+    }
+
     fn send_call(
         &self,
         header: Header,

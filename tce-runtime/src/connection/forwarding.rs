@@ -2,6 +2,7 @@
 //! them.
 
 use std::{
+    cell::Cell,
     fmt,
     future::Future,
     pin::Pin,
@@ -10,11 +11,20 @@ use std::{
 };
 
 pub use super::channel::ForwardError;
-use super::{Connection, Inner, dispatch::append_error, publish_queue::Undelivered};
+use super::{
+    Connection, Inner, WeakConnection,
+    channel::Channel,
+    dispatch::append_error,
+    publish_queue::Undelivered,
+    write_buffer::{FlushPolicy, is_batch_full},
+};
 use crate::{
     error::ErrorCode,
     in_flight::{after, millis, unix_millis},
-    wire::{Header, PatchedExtra, Raw, RawMessage, reserved},
+    wire::{
+        DeadlinePair, FRAME_HEADER_SIZE, HEADER_SIZE, Header, PatchedExtra, Raw, RawMessage,
+        reserved,
+    },
 };
 
 /// Where messages come from.
@@ -51,6 +61,10 @@ pub trait MessageHandler: Undelivered {
 
     /// The connection is up.
     fn connected(&self, _connection: &Connection) {}
+
+    /// Messages of the stream have been handled: `count` of them, with `bytes` of
+    /// payload, which were read at `at`. Called after [`MessageHandler::handle`].
+    fn has_read(&self, _count: u64, _bytes: u64, _at: Instant) {}
 
     /// The connection has ended.
     fn disconnected(&self, _connection: &Connection, _reason: &str) {}
@@ -121,19 +135,23 @@ impl<'a> InboundMessage<'a> {
         self.batch.read_at
     }
 
-    /// The Unix time in milliseconds until which a twoway CALL of a client may be
-    /// executed: `call_time` after it was read, or the client's own `__deadline__` if
-    /// that is earlier. A deadline that has passed already comes from a wrong clock,
-    /// as clients may have, and is ignored. The second value is the time until then.
-    pub fn deadline_within(&mut self, call_time: Duration) -> (u64, Duration) {
-        let read_at = self.batch.unix_read_at();
-        let latest = read_at.saturating_add(millis(call_time));
-        let of_client = self.message.extra.get(reserved::DEADLINE);
-        let deadline = of_client
-            .and_then(|text| text.parse().ok())
-            .filter(|at| (read_at..latest).contains(at))
-            .unwrap_or(latest);
-        (deadline, Duration::from_millis(deadline - read_at))
+    /// Until when a twoway CALL of a client may be executed, and the time until then:
+    /// `call_time` after it was read, or the client's own `__deadline__` if that is
+    /// earlier. A deadline that has passed already comes from a wrong clock, as clients
+    /// may have, and is ignored.
+    pub fn deadline_within(&mut self, call_time: Duration) -> (DeadlinePair, Duration) {
+        let latest = self.batch.latest_deadline(call_time);
+        let Some(text) = self.message.extra.get(reserved::DEADLINE) else {
+            return (latest.pair, latest.left);
+        };
+        let range = latest.at - millis(latest.left)..latest.at;
+        match text.parse().ok().filter(|at| range.contains(at)) {
+            Some(at) => {
+                let left = Duration::from_millis(at - range.start);
+                (DeadlinePair::new(at), left)
+            }
+            None => (latest.pair, latest.left),
+        }
     }
 
     /// Whether a broker may have delivered it before.
@@ -166,17 +184,44 @@ impl<'a> InboundMessage<'a> {
         extra: &PatchedExtra<'_>,
         expires_in: Option<Duration>,
     ) -> Result<(), ForwardError> {
-        let params = Raw(self.message.params);
-        let expires_at = expires_in.map(|left| after(self.read_at(), left));
-        let undelivered = || Arc::clone(self.handler) as Arc<dyn Undelivered>;
-        let inner = &to.inner;
-        let needs_flush = inner
-            .channel
-            .forward(header, extra, params, expires_at, undelivered)?;
-        if needs_flush {
-            self.batch.add(inner);
+        self.batch.select(&to.inner);
+        self.forward_to_selected(header, extra, expires_in)
+    }
+
+    /// As [`InboundMessage::forward`], to a connection that may have been dropped.
+    ///
+    /// # Errors
+    /// As for [`InboundMessage::forward`].
+    pub fn forward_to_weak(
+        &mut self,
+        to: &WeakConnection,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+    ) -> Result<(), ForwardError> {
+        if !self.batch.is_selected(to) {
+            let to = to.upgrade().ok_or(ForwardError::Disconnected)?;
+            self.batch.select(&to.inner);
         }
-        Ok(())
+        self.forward_to_selected(header, extra, None)
+    }
+
+    fn forward_to_selected(
+        &mut self,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        expires_in: Option<Duration>,
+    ) -> Result<(), ForwardError> {
+        let read_at = self.read_at();
+        let params = Raw(self.message.params);
+        let selected = self.batch.selected.as_ref();
+        match &selected.ok_or(ForwardError::Disconnected)?.channel {
+            Channel::Stream(_) => self.batch.forward(header, extra, params),
+            Channel::Queue(queue) => {
+                let expires_at = expires_in.map(|left| after(read_at, left));
+                let undelivered = || Arc::clone(self.handler) as Arc<dyn Undelivered>;
+                queue.forward(header, extra, params, expires_at, undelivered)
+            }
+        }
     }
 
     /// Answers a twoway CALL with an error; does nothing for a oneway CALL.
@@ -207,15 +252,42 @@ impl fmt::Debug for InboundMessage<'_> {
     }
 }
 
-/// The connections to which the messages of one read were forwarded. When it is
-/// dropped, what has gathered for each leaves in one write.
+/// The messages of one read that were forwarded, and the connections to which they
+/// go. When it is dropped, what has gathered for each leaves in one write.
+///
+/// Most messages of a read go to one connection. The first of them is encoded in its
+/// write buffer, the ones that follow in `staged`, so that the buffer is locked twice
+/// and not for each message.
 pub(crate) struct WriteBatch {
-    /// Usually there is one; it needs no allocation.
-    first: Option<Arc<Inner>>,
-    others: Vec<Arc<Inner>>,
+    /// The connection to which the last message went.
+    selected: Option<Arc<Inner>>,
+    /// Whether its write buffer has to be flushed.
+    needs_flush: bool,
+    /// The frames for `selected` that are not in its write buffer yet.
+    staged: Vec<u8>,
+    staged_count: usize,
+    /// The bytes that `staged` may grow by within the limits of the write buffer.
+    budget: usize,
+    /// Other connections whose write buffers have to be flushed.
+    unflushed: Vec<Arc<Inner>>,
     read_at: Instant,
-    /// The same as Unix time in milliseconds, once it is needed.
-    unix_read_at: Option<u64>,
+    deadline: Option<LatestDeadline>,
+}
+
+/// When the calls of one read expire at the latest.
+#[derive(Clone, Copy)]
+struct LatestDeadline {
+    call_time: Duration,
+    /// Unix milliseconds.
+    at: u64,
+    /// The time until then.
+    left: Duration,
+    pair: DeadlinePair,
+}
+
+thread_local! {
+    /// Empty; keeps the memory of [`WriteBatch::staged`] between two reads.
+    static STAGED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl WriteBatch {
@@ -226,33 +298,138 @@ impl WriteBatch {
     /// A batch for messages that were read earlier.
     pub(crate) fn read_at(read_at: Instant) -> Self {
         Self {
-            first: None,
-            others: Vec::new(),
+            selected: None,
+            needs_flush: false,
+            staged: STAGED.take(),
+            staged_count: 0,
+            budget: 0,
+            unflushed: Vec::new(),
             read_at,
-            unix_read_at: None,
+            deadline: None,
         }
     }
 
-    fn unix_read_at(&mut self) -> u64 {
-        let read_at = self.read_at;
-        *self
-            .unix_read_at
-            .get_or_insert_with(|| unix_millis().saturating_sub(millis(read_at.elapsed())))
+    pub(super) fn time(&self) -> Instant {
+        self.read_at
     }
 
-    fn add(&mut self, inner: &Arc<Inner>) {
-        match &self.first {
-            None => self.first = Some(Arc::clone(inner)),
-            Some(_) => self.others.push(Arc::clone(inner)),
+    fn latest_deadline(&mut self, call_time: Duration) -> LatestDeadline {
+        match self.deadline {
+            Some(latest) if latest.call_time == call_time => latest,
+            _ => {
+                let read_at = unix_millis().saturating_sub(millis(self.read_at.elapsed()));
+                let at = read_at.saturating_add(millis(call_time));
+                *self.deadline.insert(LatestDeadline {
+                    call_time,
+                    at,
+                    left: Duration::from_millis(at - read_at),
+                    pair: DeadlinePair::new(at),
+                })
+            }
         }
+    }
+
+    fn is_selected(&self, to: &WeakConnection) -> bool {
+        let selected = self.selected.as_ref();
+        selected.is_some_and(|selected| std::ptr::eq(Arc::as_ptr(selected), to.as_ptr()))
+    }
+
+    /// Selects the connection to which the next messages go.
+    fn select(&mut self, to: &Arc<Inner>) {
+        if let Some(selected) = &self.selected
+            && Arc::ptr_eq(selected, to)
+        {
+            return;
+        }
+        self.append_staged(FlushPolicy::Deferred);
+        let before = self.selected.replace(Arc::clone(to));
+        if std::mem::take(&mut self.needs_flush) {
+            self.unflushed.extend(before);
+        }
+        self.budget = 0;
+    }
+
+    /// Forwards a message to the selected connection, a stream.
+    fn forward(
+        &mut self,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        params: Raw<'_>,
+    ) -> Result<(), ForwardError> {
+        let size = FRAME_HEADER_SIZE + HEADER_SIZE + extra.max_size() + params.0.len();
+        if size > self.budget {
+            return self.forward_unstaged(header, extra, params);
+        }
+        let Some(stream) = self.selected.as_ref().and_then(|it| it.channel.stream()) else {
+            return Err(ForwardError::Disconnected);
+        };
+        self.staged.reserve(size);
+        stream.encode(&mut self.staged, header, extra, params)?;
+        self.staged_count += 1;
+        self.budget -= size;
+        if is_batch_full(self.staged_count, self.staged.len(), true) {
+            self.append_staged(FlushPolicy::Deferred);
+        }
+        Ok(())
+    }
+
+    /// Encodes a message in the write buffer, which checks its limits, and finds out
+    /// how much may be staged after it.
+    fn forward_unstaged(
+        &mut self,
+        header: Header,
+        extra: &PatchedExtra<'_>,
+        params: Raw<'_>,
+    ) -> Result<(), ForwardError> {
+        self.append_staged(FlushPolicy::Deferred);
+        self.budget = 0;
+        let Some(stream) = self.selected.as_ref().and_then(|it| it.channel.stream()) else {
+            return Err(ForwardError::Disconnected);
+        };
+        let is_return = header.calltype.is_return();
+        let mut frame = stream.buffer.forwarded_frame(is_return, params.0.len())?;
+        stream.encode(frame.bytes(), header, extra, params)?;
+        self.needs_flush |= frame.was_empty();
+        self.budget = frame.budget(is_return).min(STAGED_BYTES);
+        Ok(())
+    }
+
+    /// Moves what is staged into the write buffer.
+    fn append_staged(&mut self, policy: FlushPolicy) {
+        if self.staged.is_empty() {
+            return;
+        }
+        if let Some(stream) = self.selected.as_ref().and_then(|it| it.channel.stream()) {
+            let was_empty = stream
+                .buffer
+                .append_forwarded(&self.staged, self.staged_count, policy);
+            self.needs_flush |= was_empty;
+        }
+        self.staged.clear();
+        self.staged_count = 0;
     }
 }
 
+/// The most bytes that gather for a connection outside its write buffer.
+const STAGED_BYTES: usize = 16 << 10;
+
 impl Drop for WriteBatch {
     fn drop(&mut self) {
-        for inner in self.first.iter().chain(&self.others) {
-            inner.channel.flush_forwarded();
+        let has_staged = !self.staged.is_empty();
+        let was_due = self.needs_flush;
+        self.append_staged(match was_due {
+            true => FlushPolicy::Immediate,
+            false => FlushPolicy::Deferred,
+        });
+        if self.needs_flush && !(was_due && has_staged) {
+            self.unflushed.extend(self.selected.take());
         }
+        for inner in &self.unflushed {
+            if let Some(stream) = inner.channel.stream() {
+                stream.buffer.flush();
+            }
+        }
+        STAGED.set(std::mem::take(&mut self.staged));
     }
 }
 

@@ -227,7 +227,7 @@ impl Inbound<'_> {
         } = message;
         if header.msgtype != MSGTYPE_RPC {
             self.drop_message("msgtype", "its type is reserved", ack_guard);
-        } else if self.has_lingered(extra.get(reserved::LINGER_TIME)) {
+        } else if self.has_lingered(|| extra.get(reserved::LINGER_TIME)) {
             self.drop_message("lingered", "its __linger_time__ has passed", ack_guard);
         } else if header.calltype.is_return() {
             if header.ifidx == BUILTIN_INTERFACE && self.is_goodbye(&header, &extra) {
@@ -287,7 +287,7 @@ impl Inbound<'_> {
         };
         let is_stream = matches!(self.source, InboundSource::Stream(_));
         if is_stream && self.is_draining && message.header.calltype.is_call()
-            || self.has_lingered(message.extra.get(reserved::LINGER_TIME))
+            || self.has_lingered(|| message.extra.get(reserved::LINGER_TIME))
         {
             return Disposition::Local;
         }
@@ -484,11 +484,11 @@ impl Inbound<'_> {
 
     /// Whether the `__linger_time__` (Unix seconds) of a queue's message has
     /// passed; it means nothing on a stream.
-    fn has_lingered(&self, until: Option<&str>) -> bool {
+    fn has_lingered<'a>(&self, until: impl FnOnce() -> Option<&'a str>) -> bool {
         if matches!(self.source, InboundSource::Stream(_)) {
             return false;
         }
-        let Some(until) = until.and_then(|text| text.trim().parse::<f64>().ok()) else {
+        let Some(until) = until().and_then(|text| text.trim().parse::<f64>().ok()) else {
             return false;
         };
         let now = SystemTime::now()

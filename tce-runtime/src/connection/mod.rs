@@ -323,6 +323,10 @@ impl fmt::Debug for Connection {
 pub struct WeakConnection(Weak<Inner>);
 
 impl WeakConnection {
+    fn as_ptr(&self) -> *const Inner {
+        self.0.as_ptr()
+    }
+
     /// The connection, unless it was dropped.
     #[must_use]
     pub fn upgrade(&self) -> Option<Connection> {

@@ -443,6 +443,12 @@ impl<'a> StreamReader<'a> {
         let max_deferred = connection.options().connection.send_buffer;
         let mut rest = chunk;
         let mut gathered = 0;
+        let mut handled = HandledMessages {
+            handler,
+            read_at: output.batch.as_ref().map(WriteBatch::time),
+            count: 0,
+            bytes: 0,
+        };
         loop {
             let is_held =
                 !self.can_serve() || handler.is_some_and(|handler| handler.should_pause());
@@ -463,6 +469,8 @@ impl<'a> StreamReader<'a> {
             let Some(frame) = frame.map_err(CloseReason::Frame)? else {
                 break;
             };
+            handled.count += 1;
+            handled.bytes += frame.payload.len() as u64;
             if is_late && is_call(frame.payload) {
                 let payload = frame.payload;
                 let is_forwarded = reads_always && inbound.forward_oneway(payload, output);
@@ -547,6 +555,24 @@ impl<'a> StreamReader<'a> {
                 self.buffer.pending() >= limit.saturating_mul(2)
             }
             _ => self.buffer.is_full(),
+        }
+    }
+}
+
+/// The messages of a read; reports them to the handler when it is dropped.
+struct HandledMessages<'a> {
+    handler: Option<&'a Arc<dyn MessageHandler>>,
+    read_at: Option<Instant>,
+    count: u64,
+    bytes: u64,
+}
+
+impl Drop for HandledMessages<'_> {
+    fn drop(&mut self) {
+        if let (Some(handler), Some(at)) = (self.handler, self.read_at)
+            && self.count > 0
+        {
+            handler.has_read(self.count, self.bytes, at);
         }
     }
 }

@@ -144,6 +144,20 @@ impl FrameGuard<'_> {
     pub(crate) fn was_empty(&self) -> bool {
         self.start == 0
     }
+
+    /// The bytes that may be appended after this forwarded message without a check of
+    /// the limits that [`WriteBuffer::forwarded_frame`] checks.
+    pub(crate) fn budget(&self, is_return: bool) -> usize {
+        let frames = &self.state.frames;
+        let uncounted = UNCOUNTED
+            .max(frames.capacity())
+            .saturating_sub(frames.len());
+        let unlimited = match is_return {
+            true => usize::MAX,
+            false => self.buffer.limit.saturating_sub(self.state.pending()),
+        };
+        uncounted.min(unlimited)
+    }
 }
 
 impl Drop for FrameGuard<'_> {
@@ -239,6 +253,27 @@ impl WriteBuffer {
             state,
             policy,
         })
+    }
+
+    /// Appends forwarded frames within the budget that [`FrameGuard::budget`] has
+    /// told; drops them if there is no connection. Returns whether the buffer was
+    /// empty.
+    pub(crate) fn append_forwarded(
+        &self,
+        frames: &[u8],
+        count: usize,
+        policy: FlushPolicy,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let was_empty = state.frames.is_empty();
+        if state.sink.is_some() {
+            state.frames.extend_from_slice(frames);
+            state.gathered += count;
+            state.account();
+            state.flush(policy);
+            self.notify(&mut state);
+        }
+        was_empty
     }
 
     /// Sends the forwarded frames that have gathered.

@@ -22,7 +22,7 @@ use crate::{
         broker::Publisher,
         delivery::{Publication, PublishError},
     },
-    wire::{Limits, Marshal, PatchedExtra, Raw, RawMessage, Writer, reserved},
+    wire::{ExtraPart, Limits, Marshal, PatchedExtra, Raw, RawMessage, Writer, reserved},
 };
 
 /// How many MQ messages may be unconfirmed at once.
@@ -502,8 +502,8 @@ fn append_redelivered(out: &mut Vec<u8>, message: &[u8]) {
             raw.header.marshal(&mut out);
             let extra = PatchedExtra {
                 of: raw.extra,
-                without: &[],
-                with: &[(reserved::REDELIVERED, "1")],
+                without: &[reserved::REDELIVERED],
+                with: &[ExtraPart::Pair(reserved::REDELIVERED, "1")],
             };
             extra.marshal(&mut out);
             Raw(raw.params).marshal(&mut out);

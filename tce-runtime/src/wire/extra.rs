@@ -199,13 +199,16 @@ impl Marshal for Extra {
 /// An extra map borrowed from a message, checked against the limits.
 ///
 /// ```
-/// use tce_runtime::wire::{Extra, Limits, Marshal, PatchedExtra, RawExtra, Reader, Writer};
+/// use tce_runtime::wire::{
+///     Extra, ExtraPart, Limits, Marshal, PatchedExtra, RawExtra, Reader, Writer,
+/// };
 ///
 /// let mut bytes = Vec::new();
 /// Extra::from_iter([("name", "ann"), ("__user_id__", "root")]).marshal(&mut Writer::new(&mut bytes));
 /// let raw = RawExtra::unmarshal(&mut Reader::new(&bytes), &Limits::default())?;
 ///
-/// let patched = PatchedExtra { of: raw, without: &[], with: &[("__user_id__", "u7")] };
+/// let with = [ExtraPart::Pair("__user_id__", "u7")];
+/// let patched = PatchedExtra { of: raw, without: &["__user_id__"], with: &with };
 /// let mut bytes = Vec::new();
 /// patched.marshal(&mut Writer::new(&mut bytes));
 /// let extra = Extra::unmarshal(&mut Reader::new(&bytes), &Limits::default())?;
@@ -235,6 +238,9 @@ impl<'a> RawExtra<'a> {
             });
         }
         let pairs = input.remaining();
+        if count == 0 {
+            return Ok(Self::default());
+        }
         for _ in 0..count {
             input.take_text()?;
             input.take_text()?;
@@ -292,7 +298,9 @@ impl<'a> RawExtra<'a> {
         std::str::from_utf8(self.get_bytes(key)?).ok()
     }
 
-    fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
+    /// The value of `key` as it was sent, which may not be UTF-8.
+    #[must_use]
+    pub fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
         if self.pairs.is_empty() {
             return None;
         }
@@ -320,7 +328,7 @@ impl Marshal for RawExtra<'_> {
     }
 }
 
-/// An extra map with some pairs removed and some set, encoded without building
+/// An extra map with some pairs removed and some added, encoded without building
 /// an [`Extra`].
 #[derive(Debug, Clone, Copy)]
 pub struct PatchedExtra<'a> {
@@ -328,36 +336,61 @@ pub struct PatchedExtra<'a> {
     pub of: RawExtra<'a>,
     /// The keys that are removed.
     pub without: &'a [&'a str],
-    /// The pairs that are set, each key once; they replace pairs of the original
-    /// map with the same key.
-    pub with: &'a [(&'a str, &'a str)],
+    /// What is added. To replace a pair of the original map, its key has to be
+    /// removed.
+    pub with: &'a [ExtraPart<'a>],
+}
+
+/// Pairs that a [`PatchedExtra`] adds.
+#[derive(Debug, Clone, Copy)]
+pub enum ExtraPart<'a> {
+    /// A key and its value.
+    Pair(&'a str, &'a str),
+    /// Pairs that are marshalled already.
+    Pairs(RawExtra<'a>),
 }
 
 impl PatchedExtra<'_> {
-    /// Whether a pair of the original map stays.
-    fn keeps(&self, key: &[u8]) -> bool {
-        let is_key = |other: &str| other.as_bytes() == key;
-        !self.without.iter().any(|removed| is_key(removed))
-            && !self.with.iter().any(|(set, _)| is_key(set))
+    /// The most bytes that the encoded map may have.
+    pub(crate) fn max_size(&self) -> usize {
+        let added = self.with.iter().map(|part| match part {
+            ExtraPart::Pair(key, value) => 2 * LENGTH_SIZE + key.len() + value.len(),
+            ExtraPart::Pairs(raw) => raw.pairs.len(),
+        });
+        LENGTH_SIZE + self.of.pairs.len() + added.sum::<usize>()
     }
 }
 
+/// The size of a marshalled length in bytes.
+const LENGTH_SIZE: usize = 4;
+
 impl Marshal for PatchedExtra<'_> {
     fn marshal(&self, out: &mut Writer<'_>) {
-        let count = out.put_count();
-        let mut kept = 0;
-        for (key, value) in self.of.entries() {
-            if self.keeps(key) {
-                put_text(out, key);
-                put_text(out, value);
-                kept += 1;
+        let place = out.put_count();
+        let mut count = 0;
+        if !self.of.is_empty() {
+            for (key, value) in self.of.entries() {
+                if !self.without.iter().any(|removed| removed.as_bytes() == key) {
+                    put_text(out, key);
+                    put_text(out, value);
+                    count += 1;
+                }
             }
         }
-        out.set_count(count, kept + self.with.len());
-        for (key, value) in self.with {
-            key.marshal(out);
-            value.marshal(out);
+        for part in self.with {
+            match part {
+                ExtraPart::Pair(key, value) => {
+                    put_text(out, key.as_bytes());
+                    put_text(out, value.as_bytes());
+                    count += 1;
+                }
+                ExtraPart::Pairs(raw) => {
+                    out.put(raw.pairs);
+                    count += raw.count;
+                }
+            }
         }
+        out.set_count(place, count);
     }
 }
 
@@ -370,10 +403,13 @@ fn is_utf8((key, value): &(&[u8], &[u8])) -> bool {
     std::str::from_utf8(key).is_ok() && std::str::from_utf8(value).is_ok()
 }
 
+/// The most digits of a `u64`.
+const MAX_DIGITS: usize = 20;
+
 /// A number in decimal digits, for a value of extra, without an allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Decimal {
-    digits: [u8; 20],
+    digits: [u8; MAX_DIGITS],
     start: usize,
 }
 
@@ -381,7 +417,7 @@ impl Decimal {
     /// The digits of `number`.
     #[must_use]
     pub fn new(mut number: u64) -> Self {
-        let mut digits = [b'0'; 20];
+        let mut digits = [b'0'; MAX_DIGITS];
         let mut start = digits.len();
         loop {
             start -= 1;
@@ -398,6 +434,39 @@ impl Decimal {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
+    }
+}
+
+/// The pair `__deadline__`, marshalled without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadlinePair {
+    bytes: [u8; DEADLINE_SIZE],
+    size: usize,
+}
+
+const DEADLINE_SIZE: usize = 2 * LENGTH_SIZE + reserved::DEADLINE.len() + MAX_DIGITS;
+
+impl DeadlinePair {
+    /// The pair for a deadline in Unix milliseconds.
+    pub(crate) fn new(deadline: u64) -> Self {
+        let digits = Decimal::new(deadline);
+        let mut bytes = [0; DEADLINE_SIZE];
+        let mut size = 0;
+        for text in [reserved::DEADLINE, digits.as_str()] {
+            // No text is that long.
+            let len = u32::try_from(text.len()).unwrap_or_default().to_be_bytes();
+            for part in [&len[..], text.as_bytes()] {
+                bytes[size..size + part.len()].copy_from_slice(part);
+                size += part.len();
+            }
+        }
+        Self { bytes, size }
+    }
+
+    /// A map of this pair.
+    #[must_use]
+    pub fn raw(&self) -> RawExtra<'_> {
+        RawExtra::of_pairs(1, &self.bytes[..self.size])
     }
 }
 

@@ -14,7 +14,10 @@ mod message;
 mod frame;
 
 pub use error::{DecodeError, FrameError, Limits};
-pub use extra::{Decimal, Extra, PatchedExtra, RawExtra, escape_ascii, reserved, unescape_ascii};
+pub use extra::{
+    DeadlinePair, Decimal, Extra, ExtraPart, PatchedExtra, RawExtra, escape_ascii, reserved,
+    unescape_ascii,
+};
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,
     begin_frame, finish_frame,
