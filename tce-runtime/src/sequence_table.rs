@@ -60,6 +60,7 @@ impl<T> SequenceTable<T> {
     }
 
     /// Adds a value, and returns its sequence.
+    #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         // At most half full, so that a free slot is found after a few steps.
         if self.len * 2 >= self.slots.len() {
@@ -81,6 +82,7 @@ impl<T> SequenceTable<T> {
     }
 
     /// The value of a sequence.
+    #[inline]
     pub fn get_mut(&mut self, sequence: u32) -> Option<&mut T> {
         let position = self.position(sequence);
         let slot = self.slots.get_mut(position)?;
@@ -88,6 +90,7 @@ impl<T> SequenceTable<T> {
     }
 
     /// Removes the value of a sequence.
+    #[inline]
     pub fn remove(&mut self, sequence: u32) -> Option<T> {
         let position = self.position(sequence);
         let slot = self.slots.get_mut(position)?;

@@ -169,7 +169,8 @@ impl RunningGateway {
         }
         self.await_successors(&opened).await?;
         for (thread, upstreams) in self.threads.iter().zip(upstreams) {
-            let routes = ActiveRoutes::new(services, server, keys, upstreams);
+            let routes =
+                ActiveRoutes::new(services, server, keys, upstreams, &thread.context.servants);
             thread.context.routes.store(Arc::new(routes));
         }
         // Reading starts after the routes of what arrives are in force.
@@ -433,6 +434,7 @@ impl RunningGateway {
                 &routes.server,
                 &self.context.endpoint_keys,
                 Upstreams::default(),
+                &thread.context.servants,
             );
             thread.context.routes.store(Arc::new(empty));
         }

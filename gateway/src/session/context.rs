@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tce_runtime::{Extra, Servant, config::MemoryBudget};
+use tce_runtime::{BUILTIN_INTERFACE, Extra, Servant, config::MemoryBudget};
 use tokio::sync::watch;
 
 use super::{calls::ForwardedCalls, client_calls::ClientCalls, registry::SessionRegistry};
@@ -52,6 +52,8 @@ pub(crate) struct ActiveRoutes {
 pub(super) struct Forwarding {
     pub(super) upstream: Arc<Upstream>,
     pub(super) targets: Vec<Arc<CallTarget>>,
+    /// Whether a servant of the gateway answers the CALLs instead.
+    pub(super) has_servant: bool,
     /// `__mq_return__`, or nothing.
     pub(super) added_extra: Extra,
     pub(super) metrics: Arc<RouteMetrics>,
@@ -63,6 +65,7 @@ impl ActiveRoutes {
         server: &Arc<ServerConfig>,
         keys: &EndpointKeys,
         upstreams: Upstreams,
+        servants: &[Arc<dyn Servant>],
     ) -> Self {
         let table = RoutingTable::new(services, server, keys);
         let forwarding = table.calls().map(|route| {
@@ -70,6 +73,8 @@ impl ActiveRoutes {
             Some(Forwarding {
                 upstream: Arc::clone(upstream),
                 targets: upstream.targets(route.metrics()),
+                has_servant: route.ifidx() == BUILTIN_INTERFACE
+                    || has_servant(servants, route.ifidx()),
                 added_extra: route.added_extra().clone(),
                 metrics: Arc::clone(route.metrics()),
             })
@@ -134,7 +139,13 @@ impl SessionContext {
     ) -> Self {
         let properties = Arc::new(server.properties.clone());
         let endpoint_keys = Arc::new(EndpointKeys::default());
-        let routes = ActiveRoutes::new(services, server, &endpoint_keys, Upstreams::default());
+        let routes = ActiveRoutes::new(
+            services,
+            server,
+            &endpoint_keys,
+            Upstreams::default(),
+            &servants,
+        );
         let run_id = RandomState::new().hash_one(&server.name);
         // The first sequence is random, too: any 32 bits of the id.
         let [a, b, c, d, ..] = run_id.to_be_bytes();
@@ -169,6 +180,7 @@ impl SessionContext {
             &active.server,
             &self.endpoint_keys,
             Upstreams::default(),
+            &self.servants,
         );
         Self {
             routes: ArcSwap::from_pointee(routes),
@@ -204,8 +216,7 @@ impl SessionContext {
 
     /// Whether a servant of the gateway answers calls to an interface.
     pub(super) fn has_servant(&self, ifidx: u16) -> bool {
-        let mut servants = self.servants.iter();
-        servants.any(|servant| servant.interfaces().contains(&ifidx))
+        has_servant(&self.servants, ifidx)
     }
 
     /// Waits until the gateway has reached a phase.
@@ -216,6 +227,11 @@ impl SessionContext {
             let _ = phases.wait_for(|current| *current >= phase).await;
         }
     }
+}
+
+fn has_servant(servants: &[Arc<dyn Servant>], ifidx: u16) -> bool {
+    let mut servants = servants.iter();
+    servants.any(|servant| servant.interfaces().contains(&ifidx))
 }
 
 /// Limits the connections of each IP address.

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use tce_runtime::{
     Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{CallType, ExtraPart, Header, PatchedExtra, ROUTED, RawMessage, reserved},
+    wire::{CallType, ExtraPart, Header, KeySet, PatchedExtra, ROUTED, RawMessage, reserved},
 };
 
 use super::{Session, SessionContext, calls::ForwardedCall};
@@ -20,14 +20,12 @@ pub(super) const SERVER_DISCONNECTED: &str =
 
 /// The keys of an extra that only servers and gateways need. A client's clock may be
 /// wrong, so it gets no deadline.
-const NOT_FOR_CLIENTS: [&str; 6] = [
-    reserved::TOKEN,
-    reserved::DEVICE_ID,
-    reserved::USER_ID,
-    reserved::MQ_RETURN,
-    reserved::DEADLINE,
-    reserved::REDELIVERED,
-];
+const NOT_FOR_CLIENTS: KeySet = KeySet::TOKEN
+    .union(KeySet::DEVICE_ID)
+    .union(KeySet::USER_ID)
+    .union(KeySet::MQ_RETURN)
+    .union(KeySet::DEADLINE)
+    .union(KeySet::REDELIVERED);
 
 /// What a push carries that may have been delivered before.
 const REDELIVERED: [ExtraPart<'_>; 1] = [ExtraPart::Pair(reserved::REDELIVERED, "1")];
@@ -55,7 +53,7 @@ impl UpstreamHandler {
 
     /// The session of the user whom the message names.
     fn session(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
-        let user = message.extra.get(reserved::USER_ID)?;
+        let user = message.reserved_text(KeySet::USER_ID)?;
         if let Some(server) = &self.server {
             server.answered();
         }
@@ -65,7 +63,7 @@ impl UpstreamHandler {
     fn handle_return(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let raw = message.message();
         let header = raw.header;
-        let user = raw.extra.get_bytes(reserved::USER_ID);
+        let user = raw.reserved(KeySet::USER_ID);
         // An error from an old server may lack the routed bit of its header.
         if !header.is_routed() && user.is_none() {
             return Disposition::Local;
@@ -79,7 +77,7 @@ impl UpstreamHandler {
             .and_then(|user| calls.take_returned(header.sequence, user, header.errcode, size, now));
         match call {
             Some(call) => call.session.deliver_return(message, &call),
-            None => self.drop_return(&raw),
+            None => self.drop_return(raw),
         }
         Disposition::Handled
     }
@@ -87,7 +85,7 @@ impl UpstreamHandler {
     /// Drops a RETURN that no call waits for.
     fn drop_return(&self, raw: &RawMessage<'_>) {
         self.context.client_calls.returned(raw.header.sequence);
-        let user = raw.extra.get(reserved::USER_ID);
+        let user = raw.reserved_text(KeySet::USER_ID);
         let session = user.and_then(|user| self.context.registry.of_user(user));
         self.context.dropped.count(match session {
             Some(_) => "late_return",
@@ -97,8 +95,8 @@ impl UpstreamHandler {
 
     fn handle_call(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let raw = message.message();
-        if raw.extra.get(reserved::USER_ID).is_some() {
-            let is_delivered = match self.session(&raw) {
+        if raw.reserved_text(KeySet::USER_ID).is_some() {
+            let is_delivered = match self.session(raw) {
                 Some(session) => session.deliver_call(message),
                 None => {
                     self.context.dropped.count("user_gone");
@@ -206,7 +204,7 @@ impl Session {
         header.call_id &= !ROUTED;
         header.calltype = CallType::ONEWAY;
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
-        let is_marked = message.message().extra.get(reserved::REDELIVERED).is_some();
+        let is_marked = message.message().reserved(KeySet::REDELIVERED).is_some();
         let added = match message.is_redelivered() || is_marked {
             true => &REDELIVERED[..],
             false => &[],
@@ -231,7 +229,8 @@ impl Session {
         };
         let extra = PatchedExtra {
             of: message.message().extra,
-            without: &NOT_FOR_CLIENTS,
+            keys: message.message().keys(),
+            without: NOT_FOR_CLIENTS,
             with: added,
         };
         match message.forward_to_weak(connection, header, &extra) {

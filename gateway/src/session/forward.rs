@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tce_runtime::{
     BUILTIN_INTERFACE, Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{ExtraPart, Header, PatchedExtra, ROUTED, RawExtra, reserved},
+    wire::{ExtraPart, Header, KeySet, PatchedExtra, ROUTED, RawExtra},
 };
 use tokio::time::timeout;
 
@@ -26,15 +26,11 @@ const SHARE_CHECK: Duration = Duration::from_millis(50);
 
 /// The keys of an extra that clients can't set: the gateway sets them, or reads
 /// them itself.
-const NOT_FROM_CLIENTS: [&str; 6] = [
-    // Replaced for a twoway CALL; a oneway one keeps it.
-    reserved::DEADLINE,
-    reserved::TOKEN,
-    reserved::DEVICE_ID,
-    reserved::USER_ID,
-    reserved::MQ_RETURN,
-    reserved::ERROR,
-];
+const NOT_FROM_CLIENTS: KeySet = KeySet::TOKEN
+    .union(KeySet::DEVICE_ID)
+    .union(KeySet::USER_ID)
+    .union(KeySet::MQ_RETURN)
+    .union(KeySet::ERROR);
 
 impl Undelivered for Session {
     fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
@@ -58,7 +54,7 @@ impl MessageHandler for Session {
         }
         let Some(user) = self.logged_in_user() else {
             // Before the login only `ping` is answered. One with a token is a login.
-            let has_token = message.message().extra.get(reserved::TOKEN).is_some();
+            let has_token = message.message().reserved_text(KeySet::TOKEN).is_some();
             return match (header.ifidx, header.opidx) {
                 (BUILTIN_INTERFACE, PING) if !has_token => Disposition::Local,
                 _ => self.log_in(message),
@@ -66,7 +62,7 @@ impl MessageHandler for Session {
         };
         let routes = self.context.routes.load();
         match routes.forwarding(header.ifidx, self.endpoint) {
-            Some(forwarding) if !message.has_servant() => {
+            Some(forwarding) if !forwarding.has_servant => {
                 self.forward_call(message, forwarding, user);
                 Disposition::Handled
             }
@@ -293,11 +289,12 @@ impl Session {
             }),
         ];
         let without = match is_oneway {
-            true => &NOT_FROM_CLIENTS[1..],
-            false => &NOT_FROM_CLIENTS,
+            true => NOT_FROM_CLIENTS,
+            false => NOT_FROM_CLIENTS.union(KeySet::DEADLINE),
         };
         let extra = PatchedExtra {
             of: message.message().extra,
+            keys: message.message().keys(),
             without,
             with: &with,
         };

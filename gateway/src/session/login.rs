@@ -8,7 +8,7 @@ use std::{
 use tce_runtime::{
     ErrorCode,
     forwarding::{Disposition, InboundMessage},
-    wire::reserved,
+    wire::KeySet,
 };
 
 use super::{DeferredMessage, LoginState, Session, SessionUser, registry::BindOutcome};
@@ -31,8 +31,8 @@ impl Session {
             // The message was read before the connection was closed.
             _ => return Disposition::Handled,
         };
-        let extra = message.message().extra;
-        let Some(token) = extra.get(reserved::TOKEN) else {
+        let raw = message.message();
+        let Some(token) = raw.reserved_text(KeySet::TOKEN) else {
             let text = "log in first: the first message must carry `__token__`";
             self.count_refused(
                 message.message().header,
@@ -52,7 +52,7 @@ impl Session {
         }
         let login = auth::Login {
             token: token.to_owned(),
-            device_id: extra.get(reserved::DEVICE_ID).map(str::to_owned),
+            device_id: raw.reserved_text(KeySet::DEVICE_ID).map(str::to_owned),
             peer: self.address.to_string(),
         };
         let Some(first) = self.defer(message) else {

@@ -18,8 +18,8 @@ use crate::{
     in_flight::{count_dropped, millis, unix_millis, unix_millis_at},
     wire::{
         BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, ExtraPart, FRAME_HEADER_SIZE,
-        HEADER_SIZE, Header, Marshal, Operation, PatchedExtra, Raw, VERSION, Writer, begin_frame,
-        finish_frame, reserved,
+        HEADER_SIZE, Header, KeySet, Marshal, Operation, PatchedExtra, Raw, VERSION, Writer,
+        begin_frame, finish_frame, reserved,
     },
 };
 
@@ -78,19 +78,20 @@ impl ExpiryKeys {
             ),
             (reserved::MQ_RETURN, reply_to),
         ];
-        let mut keys = [""; 3];
+        let mut keys = KeySet::default();
         let mut with = [ExtraPart::Pair("", ""); 3];
         let mut count = 0;
         for (key, value) in added {
             if let Some(value) = value {
-                keys[count] = key;
+                keys = keys.union(KeySet::of(key));
                 with[count] = ExtraPart::Pair(key, value);
                 count += 1;
             }
         }
         marshal(&PatchedExtra {
             of: extra.raw(),
-            without: &keys[..count],
+            keys: KeySet::ALL,
+            without: keys,
             with: &with[..count],
         })
     }

@@ -22,8 +22,7 @@ use crate::{
     error::ErrorCode,
     in_flight::{after, millis, unix_millis},
     wire::{
-        DeadlinePair, FRAME_HEADER_SIZE, HEADER_SIZE, Header, PatchedExtra, Raw, RawMessage,
-        reserved,
+        DeadlinePair, FRAME_HEADER_SIZE, HEADER_SIZE, Header, KeySet, PatchedExtra, Raw, RawMessage,
     },
 };
 
@@ -106,7 +105,7 @@ pub trait MessageHandler: Undelivered {
 
 /// A message that has arrived, for a [`MessageHandler`] to decide about.
 pub struct InboundMessage<'a> {
-    pub(super) message: RawMessage<'a>,
+    pub(super) message: &'a RawMessage<'a>,
     pub(super) payload: &'a [u8],
     pub(super) source: &'a InboundSource<'a>,
     pub(super) handler: &'a Arc<dyn MessageHandler>,
@@ -119,18 +118,21 @@ pub struct InboundMessage<'a> {
 impl<'a> InboundMessage<'a> {
     /// The message, with its extra and parameters still marshalled.
     #[must_use]
-    pub fn message(&self) -> RawMessage<'a> {
+    #[inline]
+    pub fn message(&self) -> &'a RawMessage<'a> {
         self.message
     }
 
     /// The whole message as it arrived, without its frame.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 
     /// When it was read; the same for all messages of one read.
     #[must_use]
+    #[inline]
     pub fn read_at(&self) -> Instant {
         self.batch.read_at
     }
@@ -141,7 +143,7 @@ impl<'a> InboundMessage<'a> {
     /// may have, and is ignored.
     pub fn deadline_within(&mut self, call_time: Duration) -> (DeadlinePair, Duration) {
         let latest = self.batch.latest_deadline(call_time);
-        let Some(text) = self.message.extra.get(reserved::DEADLINE) else {
+        let Some(text) = self.message.reserved_text(KeySet::DEADLINE) else {
             return (latest.pair, latest.left);
         };
         let range = latest.at - millis(latest.left)..latest.at;
@@ -237,7 +239,7 @@ impl<'a> InboundMessage<'a> {
             InboundSource::Queue {
                 reply_connection, ..
             } => {
-                let reply_to = self.message.extra.get(reserved::MQ_RETURN);
+                let reply_to = self.message.reserved_text(KeySet::MQ_RETURN);
                 reply_connection(reply_to).refuse(header, code, text);
             }
         }

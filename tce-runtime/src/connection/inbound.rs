@@ -24,8 +24,8 @@ use crate::{
     log_limit::LogLimit,
     transport::delivery::AckGuard,
     wire::{
-        BUILTIN_INTERFACE, CallType, Extra, Header, Limits, MSGTYPE_RPC, Message, RawMessage,
-        Reader, escape_ascii, reserved,
+        BUILTIN_INTERFACE, CallType, Extra, Header, KeySet, Limits, MSGTYPE_RPC, Message,
+        RawMessage, Reader, escape_ascii, reserved,
     },
 };
 
@@ -273,6 +273,7 @@ impl Inbound<'_> {
     /// Offers a message to the handler, unless it concerns this process alone:
     /// it does not decode, has passed its `__linger_time__`, or is a CALL on a
     /// stream that is draining.
+    #[inline]
     fn offer(
         &self,
         handler: &Arc<dyn MessageHandler>,
@@ -287,12 +288,12 @@ impl Inbound<'_> {
         };
         let is_stream = matches!(self.source, InboundSource::Stream(_));
         if is_stream && self.is_draining && message.header.calltype.is_call()
-            || self.has_lingered(|| message.extra.get(reserved::LINGER_TIME))
+            || self.has_lingered(|| message.reserved_text(KeySet::LINGER_TIME))
         {
             return Disposition::Local;
         }
         handler.handle(&mut InboundMessage {
-            message,
+            message: &message,
             payload,
             source: &self.source,
             handler,

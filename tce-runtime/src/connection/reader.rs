@@ -456,23 +456,28 @@ impl<'a> StreamReader<'a> {
             if is_late && self.must_pause(is_held) {
                 break;
             }
-            let is_compressed = self.deframer.is_next_compressed(rest);
-            self.inflated_at = is_compressed.then(pacing::due_at).flatten();
-            if self.inflated_at.is_some() {
-                break;
-            }
-            let frame = if is_compressed {
-                pacing::do_paced(|| self.deframer.next(&mut rest))
-            } else {
-                self.deframer.next(&mut rest)
-            };
-            let Some(frame) = frame.map_err(CloseReason::Frame)? else {
-                break;
+            let payload = match self.deframer.next_plain(&mut rest) {
+                Some(payload) => payload,
+                None => {
+                    let is_compressed = self.deframer.is_next_compressed(rest);
+                    self.inflated_at = is_compressed.then(pacing::due_at).flatten();
+                    if self.inflated_at.is_some() {
+                        break;
+                    }
+                    let frame = if is_compressed {
+                        pacing::do_paced(|| self.deframer.next(&mut rest))
+                    } else {
+                        self.deframer.next(&mut rest)
+                    };
+                    let Some(frame) = frame.map_err(CloseReason::Frame)? else {
+                        break;
+                    };
+                    frame.payload
+                }
             };
             handled.count += 1;
-            handled.bytes += frame.payload.len() as u64;
-            if is_late && is_call(frame.payload) {
-                let payload = frame.payload;
+            handled.bytes += payload.len() as u64;
+            if is_late && is_call(payload) {
                 let is_forwarded = reads_always && inbound.forward_oneway(payload, output);
                 if is_forwarded {
                     continue;
@@ -490,7 +495,7 @@ impl<'a> StreamReader<'a> {
                 }
                 continue;
             }
-            let was_routed = inbound.handle(frame.payload, None, output);
+            let was_routed = inbound.handle(payload, None, output);
             if output.completions.len() >= MAX_COMPLETIONS {
                 inbound.complete_calls(output);
             }

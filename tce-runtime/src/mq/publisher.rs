@@ -22,7 +22,7 @@ use crate::{
         broker::Publisher,
         delivery::{Publication, PublishError},
     },
-    wire::{ExtraPart, Limits, Marshal, PatchedExtra, Raw, RawMessage, Writer, reserved},
+    wire::{ExtraPart, KeySet, Limits, Marshal, PatchedExtra, Raw, RawMessage, Writer, reserved},
 };
 
 /// How many MQ messages may be unconfirmed at once.
@@ -502,7 +502,8 @@ fn append_redelivered(out: &mut Vec<u8>, message: &[u8]) {
             raw.header.marshal(&mut out);
             let extra = PatchedExtra {
                 of: raw.extra,
-                without: &[reserved::REDELIVERED],
+                keys: raw.keys(),
+                without: KeySet::REDELIVERED,
                 with: &[ExtraPart::Pair(reserved::REDELIVERED, "1")],
             };
             extra.marshal(&mut out);

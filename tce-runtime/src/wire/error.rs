@@ -25,6 +25,9 @@ pub struct Limits {
     pub max_depth: u16,
 }
 
+/// The default of [`Limits::max_depth`].
+pub(super) const DEFAULT_DEPTH: u16 = 64;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -32,7 +35,7 @@ impl Default for Limits {
             max_inflated: 16 << 20,
             max_extra_entries: 1024,
             max_extra_bytes: 64 << 10,
-            max_depth: 64,
+            max_depth: DEFAULT_DEPTH,
         }
     }
 }

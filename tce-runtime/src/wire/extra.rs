@@ -30,6 +30,75 @@ pub mod reserved {
     pub const REDELIVERED: &str = "__redelivered__";
 }
 
+/// A set of keys of extra: the reserved ones, and all others as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeySet(u16);
+
+impl KeySet {
+    /// `__token__`.
+    pub const TOKEN: Self = Self(1);
+    /// `__device_id__`.
+    pub const DEVICE_ID: Self = Self(1 << 1);
+    /// `__user_id__`.
+    pub const USER_ID: Self = Self(1 << 2);
+    /// `__mq_return__`.
+    pub const MQ_RETURN: Self = Self(1 << 3);
+    /// `__linger_time__`.
+    pub const LINGER_TIME: Self = Self(1 << 4);
+    /// `__error__`.
+    pub const ERROR: Self = Self(1 << 5);
+    /// `__deadline__`.
+    pub const DEADLINE: Self = Self(1 << 6);
+    /// `__redelivered__`.
+    pub const REDELIVERED: Self = Self(1 << 7);
+    /// All keys that are not reserved.
+    pub const OTHERS: Self = Self(1 << RESERVED_KEYS);
+    /// All keys.
+    pub const ALL: Self = Self((2 << RESERVED_KEYS) - 1);
+
+    /// The set that holds this key.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        Self::of_bytes(key.as_bytes())
+    }
+
+    fn of_bytes(key: &[u8]) -> Self {
+        const KEYS: [&str; RESERVED_KEYS] = [
+            reserved::TOKEN,
+            reserved::DEVICE_ID,
+            reserved::USER_ID,
+            reserved::MQ_RETURN,
+            reserved::LINGER_TIME,
+            reserved::ERROR,
+            reserved::DEADLINE,
+            reserved::REDELIVERED,
+        ];
+        if key.starts_with(b"__") {
+            for (place, reserved) in KEYS.iter().enumerate() {
+                if key == reserved.as_bytes() {
+                    return Self(1 << place);
+                }
+            }
+        }
+        Self::OTHERS
+    }
+
+    /// The keys of both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the set holds all keys of another one.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The number of keys in [`reserved`].
+const RESERVED_KEYS: usize = 8;
+
 /// The metadata of a call: a map of strings beside the parameters, in the order
 /// in which it was sent.
 ///
@@ -200,15 +269,19 @@ impl Marshal for Extra {
 ///
 /// ```
 /// use tce_runtime::wire::{
-///     Extra, ExtraPart, Limits, Marshal, PatchedExtra, RawExtra, Reader, Writer,
+///     Extra, ExtraPart, KeySet, Limits, Marshal, PatchedExtra, RawExtra, Reader, Writer,
 /// };
 ///
 /// let mut bytes = Vec::new();
 /// Extra::from_iter([("name", "ann"), ("__user_id__", "root")]).marshal(&mut Writer::new(&mut bytes));
 /// let raw = RawExtra::unmarshal(&mut Reader::new(&bytes), &Limits::default())?;
 ///
-/// let with = [ExtraPart::Pair("__user_id__", "u7")];
-/// let patched = PatchedExtra { of: raw, without: &["__user_id__"], with: &with };
+/// let patched = PatchedExtra {
+///     of: raw,
+///     keys: KeySet::ALL,
+///     without: KeySet::USER_ID,
+///     with: &[ExtraPart::Pair("__user_id__", "u7")],
+/// };
 /// let mut bytes = Vec::new();
 /// patched.marshal(&mut Writer::new(&mut bytes));
 /// let extra = Extra::unmarshal(&mut Reader::new(&bytes), &Limits::default())?;
@@ -227,8 +300,32 @@ impl<'a> RawExtra<'a> {
     /// # Errors
     /// Where the bytes do not decode, or the map is larger than `limits` allow.
     pub fn unmarshal(input: &mut Reader<'a>, limits: &Limits) -> Result<Self, DecodeError> {
-        let start = input.remaining().len();
+        Self::unmarshal_with(input, limits, |_, _| {})
+    }
+
+    /// Reads a map, and finds its reserved keys.
+    pub(super) fn unmarshal_indexed(
+        input: &mut Reader<'a>,
+        limits: &Limits,
+    ) -> Result<(Self, ReservedIndex), DecodeError> {
+        let mut index = ReservedIndex::default();
+        let extra = Self::unmarshal_with(input, limits, |key, value| {
+            index.add(KeySet::of_bytes(key), value);
+        })?;
+        Ok((extra, index))
+    }
+
+    /// Reads a map. `visit` gets each key, and the place of its value in the pairs.
+    #[inline]
+    fn unmarshal_with(
+        input: &mut Reader<'a>,
+        limits: &Limits,
+        mut visit: impl FnMut(&[u8], usize),
+    ) -> Result<Self, DecodeError> {
         let count = input.take_len()?;
+        if count == 0 {
+            return Ok(Self::default());
+        }
         if count > limits.max_extra_entries {
             let limit = limits.max_extra_entries;
             return Err(DecodeError::Extra {
@@ -238,13 +335,11 @@ impl<'a> RawExtra<'a> {
             });
         }
         let pairs = input.remaining();
-        if count == 0 {
-            return Ok(Self::default());
-        }
         for _ in 0..count {
+            let key = input.take_text()?;
+            visit(key, pairs.len() - input.remaining().len());
             input.take_text()?;
-            input.take_text()?;
-            let value = start - input.remaining().len();
+            let value = LENGTH_SIZE + pairs.len() - input.remaining().len();
             if value > limits.max_extra_bytes {
                 return Err(DecodeError::Extra {
                     what: "bytes:",
@@ -328,14 +423,49 @@ impl Marshal for RawExtra<'_> {
     }
 }
 
+/// Where the values of reserved keys are in a [`RawExtra`], so that a gateway reads
+/// the pairs of a message once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReservedIndex {
+    /// The keys of the map.
+    pub(super) keys: KeySet,
+    /// By the position of the key in its [`KeySet`]: the place of the value in the
+    /// pairs. Of a key that was sent twice the last one counts.
+    values: [u32; RESERVED_KEYS],
+}
+
+impl ReservedIndex {
+    fn add(&mut self, key: KeySet, value: usize) {
+        self.keys = self.keys.union(key);
+        // No message is that long.
+        let value = u32::try_from(value).unwrap_or(u32::MAX);
+        if let Some(place) = self.values.get_mut(key.0.trailing_zeros() as usize) {
+            *place = value;
+        }
+    }
+
+    /// The value of one reserved key in the indexed map.
+    #[inline]
+    pub(super) fn value<'a>(&self, extra: &RawExtra<'a>, key: KeySet) -> Option<&'a [u8]> {
+        if !self.keys.contains(key) {
+            return None;
+        }
+        let place = *self.values.get(key.0.trailing_zeros() as usize)?;
+        let value = extra.pairs.get(usize::try_from(place).ok()?..)?;
+        Reader::new(value).take_text().ok()
+    }
+}
+
 /// An extra map with some pairs removed and some added, encoded without building
 /// an [`Extra`].
 #[derive(Debug, Clone, Copy)]
 pub struct PatchedExtra<'a> {
     /// The original map.
     pub of: RawExtra<'a>,
+    /// Keys that include all those of the original map.
+    pub keys: KeySet,
     /// The keys that are removed.
-    pub without: &'a [&'a str],
+    pub without: KeySet,
     /// What is added. To replace a pair of the original map, its key has to be
     /// removed.
     pub with: &'a [ExtraPart<'a>],
@@ -352,12 +482,29 @@ pub enum ExtraPart<'a> {
 
 impl PatchedExtra<'_> {
     /// The most bytes that the encoded map may have.
+    #[inline]
     pub(crate) fn max_size(&self) -> usize {
-        let added = self.with.iter().map(|part| match part {
-            ExtraPart::Pair(key, value) => 2 * LENGTH_SIZE + key.len() + value.len(),
-            ExtraPart::Pairs(raw) => raw.pairs.len(),
-        });
-        LENGTH_SIZE + self.of.pairs.len() + added.sum::<usize>()
+        let mut size = LENGTH_SIZE + self.of.pairs.len();
+        for part in self.with {
+            size += match part {
+                ExtraPart::Pair(key, value) => 2 * LENGTH_SIZE + key.len() + value.len(),
+                ExtraPart::Pairs(raw) => raw.pairs.len(),
+            };
+        }
+        size
+    }
+
+    /// The number of pairs that are kept, which are appended to `out`.
+    fn marshal_kept(&self, out: &mut Writer<'_>) -> usize {
+        let mut count = 0;
+        for (key, value) in self.of.entries() {
+            if !self.without.contains(KeySet::of_bytes(key)) {
+                put_text(out, key);
+                put_text(out, value);
+                count += 1;
+            }
+        }
+        count
     }
 }
 
@@ -365,32 +512,30 @@ impl PatchedExtra<'_> {
 const LENGTH_SIZE: usize = 4;
 
 impl Marshal for PatchedExtra<'_> {
+    #[inline]
     fn marshal(&self, out: &mut Writer<'_>) {
-        let place = out.put_count();
-        let mut count = 0;
-        if !self.of.is_empty() {
-            for (key, value) in self.of.entries() {
-                if !self.without.iter().any(|removed| removed.as_bytes() == key) {
-                    put_text(out, key);
-                    put_text(out, value);
-                    count += 1;
-                }
-            }
+        let added = self.with.iter().map(|part| match part {
+            ExtraPart::Pair(..) => 1,
+            ExtraPart::Pairs(raw) => raw.count,
+        });
+        let added = added.sum::<usize>();
+        if self.without.contains(self.keys) || self.of.is_empty() {
+            out.put_len(added);
+        } else {
+            let place = out.put_count();
+            let kept = self.marshal_kept(out);
+            out.set_count(place, kept + added);
         }
         for part in self.with {
             match part {
                 ExtraPart::Pair(key, value) => {
                     put_text(out, key.as_bytes());
                     put_text(out, value.as_bytes());
-                    count += 1;
                 }
-                ExtraPart::Pairs(raw) => {
-                    out.put(raw.pairs);
-                    count += raw.count;
-                }
+                ExtraPart::Pairs(raw) if raw.is_empty() => {}
+                ExtraPart::Pairs(raw) => out.put(raw.pairs),
             }
         }
-        out.set_count(place, count);
     }
 }
 

@@ -124,11 +124,12 @@ pub fn finish_frame(out: &mut Vec<u8>, start: usize, compression: Compression, v
         out.extend_from_slice(stream);
     }
     let size = u32::try_from(out.len() - payload + SIZE_OVERHEAD).unwrap_or(u32::MAX);
-    let header = &mut out[start..payload];
-    header[..4].copy_from_slice(&MAGIC.to_be_bytes());
-    header[4..8].copy_from_slice(&size.to_be_bytes());
-    header[8] = u8::from(stream.is_some());
-    header[10..].copy_from_slice(&version.to_be_bytes());
+    if let Some(header) = out[start..].first_chunk_mut::<FRAME_HEADER_SIZE>() {
+        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        header[4..8].copy_from_slice(&size.to_be_bytes());
+        header[8] = u8::from(stream.is_some());
+        header[10..].copy_from_slice(&version.to_be_bytes());
+    }
 }
 
 /// The zlib stream of `plain`, unless it is longer than `plain`.
@@ -221,6 +222,30 @@ impl Deframer {
     #[must_use]
     pub fn partial(&self) -> Option<u64> {
         (!self.carry.is_empty() && !self.is_carry_returned).then_some(self.frames)
+    }
+
+    /// Takes the payload of the next frame, if the whole frame is at the front of
+    /// `input` and not compressed, as most are. Otherwise returns `None`, changes
+    /// nothing, and [`Deframer::next`] finds out more.
+    #[inline]
+    pub fn next_plain<'i>(&mut self, input: &mut &'i [u8]) -> Option<&'i [u8]> {
+        let header = input.first_chunk::<FRAME_HEADER_SIZE>()?;
+        if !self.carry.is_empty()
+            || header[..4] != MAGIC.to_be_bytes()
+            || header[COMPRESS_OFFSET..COMPRESS_OFFSET + 2] != [0, 0]
+        {
+            return None;
+        }
+        let size = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let size = usize::try_from(size).ok()?;
+        if size <= SIZE_OVERHEAD || size > self.limits.max_frame {
+            return None;
+        }
+        let end = FRAME_HEADER_SIZE + size - SIZE_OVERHEAD;
+        let (frame, rest) = input.split_at_checked(end)?;
+        *input = rest;
+        self.frames += 1;
+        Some(&frame[FRAME_HEADER_SIZE..])
     }
 
     /// Takes the next frame from the front of `input`; `None` where the input

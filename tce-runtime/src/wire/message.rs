@@ -3,7 +3,7 @@
 
 use super::{
     error::{DecodeError, Limits},
-    extra::{Extra, RawExtra},
+    extra::{Extra, KeySet, RawExtra, ReservedIndex},
     value::{Marshal, Reader, Writer},
 };
 
@@ -170,11 +170,13 @@ impl<'a> Message<'a> {
     /// Where the header is cut off, or the extra map does not decode or is too
     /// large.
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
-        let raw = RawMessage::parse(payload, limits)?;
+        let mut input = Reader::with_limits(payload, limits);
+        let header = Header::unmarshal(&mut input)?;
+        let extra = RawExtra::unmarshal(&mut input, limits)?;
         Ok(Self {
-            header: raw.header,
-            extra: raw.extra.into(),
-            params: raw.params,
+            header,
+            extra: extra.into(),
+            params: input.remaining(),
         })
     }
 }
@@ -198,6 +200,7 @@ pub struct RawMessage<'a> {
     pub extra: RawExtra<'a>,
     /// The parameters of a CALL, the result of a RETURN.
     pub params: &'a [u8],
+    index: ReservedIndex,
 }
 
 impl<'a> RawMessage<'a> {
@@ -209,12 +212,32 @@ impl<'a> RawMessage<'a> {
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut input = Reader::with_limits(payload, limits);
         let header = Header::unmarshal(&mut input)?;
-        let extra = RawExtra::unmarshal(&mut input, limits)?;
+        let (extra, index) = RawExtra::unmarshal_indexed(&mut input, limits)?;
         Ok(Self {
             header,
             extra,
             params: input.remaining(),
+            index,
         })
+    }
+
+    /// The keys of the extra map.
+    #[must_use]
+    pub fn keys(&self) -> KeySet {
+        self.index.keys
+    }
+
+    /// The value of one reserved key as it was sent, which may not be UTF-8. Of a key
+    /// that was sent twice the last value counts.
+    #[must_use]
+    pub fn reserved(&self, key: KeySet) -> Option<&'a [u8]> {
+        self.index.value(&self.extra, key)
+    }
+
+    /// As [`RawMessage::reserved`], if the value is UTF-8.
+    #[must_use]
+    pub fn reserved_text(&self, key: KeySet) -> Option<&'a str> {
+        std::str::from_utf8(self.reserved(key)?).ok()
     }
 }
 

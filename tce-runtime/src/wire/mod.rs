@@ -15,8 +15,8 @@ mod frame;
 
 pub use error::{DecodeError, FrameError, Limits};
 pub use extra::{
-    DeadlinePair, Decimal, Extra, ExtraPart, PatchedExtra, RawExtra, escape_ascii, reserved,
-    unescape_ascii,
+    DeadlinePair, Decimal, Extra, ExtraPart, KeySet, PatchedExtra, RawExtra, escape_ascii,
+    reserved, unescape_ascii,
 };
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,

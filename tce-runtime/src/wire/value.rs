@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher, Hash},
 };
 
-use super::error::{DecodeError, Limits};
+use super::error::{DEFAULT_DEPTH, DecodeError, Limits};
 
 /// The most elements that a sequence reserves memory for at once. A longer one
 /// grows as its elements are read.
@@ -34,11 +34,15 @@ impl<'a> Reader<'a> {
     /// A reader of `bytes` with the default nesting limit.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self::with_limits(bytes, &Limits::default())
+        Self {
+            rest: bytes,
+            depth_left: DEFAULT_DEPTH,
+        }
     }
 
     /// A reader of `bytes` with the nesting limit of `limits`.
     #[must_use]
+    #[inline]
     pub fn with_limits(bytes: &'a [u8], limits: &Limits) -> Self {
         Self {
             rest: bytes,
@@ -48,6 +52,7 @@ impl<'a> Reader<'a> {
 
     /// The bytes that are left.
     #[must_use]
+    #[inline]
     pub fn remaining(&self) -> &'a [u8] {
         self.rest
     }
@@ -56,6 +61,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Insufficient`] where fewer are left.
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self
             .rest
@@ -72,6 +78,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Insufficient`] where fewer are left.
+    #[inline]
     pub fn take_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, rest) =
             self.rest
@@ -88,6 +95,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Insufficient`] where fewer than four bytes are left.
+    #[inline]
     pub fn take_len(&mut self) -> Result<usize, DecodeError> {
         let len = u32::from_be_bytes(self.take_array()?);
         // Fails only where a `usize` has fewer than 32 bits; no input is that long there.
@@ -106,6 +114,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a string's bytes without checking that they are UTF-8.
+    #[inline]
     pub(super) fn take_text(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.take_len()?;
         self.take(len)
@@ -304,12 +313,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends bytes as they are.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     /// Appends a length or a count. One that does not fit in 32 bits sets
     /// [`Writer::overflowed`], and the message is refused when it is sent.
+    #[inline]
     pub fn put_len(&mut self, len: usize) {
         let len = self.length(len);
         self.put(&len.to_be_bytes());
