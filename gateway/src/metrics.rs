@@ -108,9 +108,8 @@ struct LatencyBucket {
 }
 
 impl CallCounts {
-    /// Counts a RETURN that arrived `time` after its CALL.
-    pub(crate) fn count_return(&self, errcode: u32, time: Duration) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    /// Counts a RETURN that arrived `time` nanoseconds after its CALL.
+    pub(crate) fn count_return(&self, errcode: u32, time: u64) {
         let bucket = BUCKETS.iter().position(|bound| time <= nanos(*bound));
         let bucket = &self.latencies[bucket.unwrap_or(BUCKETS.len())];
         bucket.count.add(1);

@@ -76,7 +76,8 @@ pub mod prelude {
 pub mod forwarding {
     pub use crate::{
         connection::{
-            Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered, WeakConnection,
+            AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered,
+            WeakConnection,
         },
         log_limit::LogLimit,
         memory::MemoryCharge,

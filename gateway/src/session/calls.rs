@@ -1,11 +1,8 @@
 //! The calls that the gateway has forwarded and that wait for their RETURN.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,7 +15,8 @@ use crate::{metrics::LockedCount, upstream::CallPermit};
 pub(super) struct ForwardedCall {
     /// As the client sent it; the RETURN repeats its fields.
     pub(super) header: Header,
-    pub(super) since: Instant,
+    /// When it was read, in nanoseconds after the start of the gateway.
+    pub(super) since: u64,
     pub(super) permit: CallPermit,
     pub(super) session: Arc<Session>,
     /// The call of the same session that was forwarded before this one.
@@ -105,7 +103,7 @@ impl ForwardedCalls {
         thread: usize,
         session: Arc<Session>,
         header: Header,
-        since: Instant,
+        since: u64,
         permit: CallPermit,
     ) -> u32 {
         let mut table = self.0[thread].lock();
@@ -162,14 +160,15 @@ impl ForwardedCalls {
         drop(table);
     }
 
-    /// Removes the call that a RETURN to `user` answers, and counts the RETURN.
+    /// Removes the call that a RETURN to `user` answers, and counts the RETURN. `now`
+    /// is in nanoseconds after the start of the gateway.
     pub(super) fn take_returned(
         &self,
         sequence: u32,
         user: &[u8],
         errcode: u32,
         size: usize,
-        now: Instant,
+        now: u64,
     ) -> Option<ForwardedCall> {
         let mut table = self.table(sequence)?.lock();
         let call = table.get_mut(sequence)?;
@@ -177,7 +176,7 @@ impl ForwardedCalls {
             return None;
         }
         call.session.calls().returned_bytes.add(size as u64);
-        let time = now.saturating_duration_since(call.since);
+        let time = now.saturating_sub(call.since);
         call.permit
             .target()
             .metrics

@@ -3,9 +3,11 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tce_runtime::{
-    Connection, ErrorCode,
-    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{CallType, ExtraPart, Header, KeySet, PatchedExtra, ROUTED, RawMessage, reserved},
+    Connection, ErrorCode, Extra,
+    forwarding::{
+        AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered,
+    },
+    wire::{CallType, Header, KeySet, ROUTED, RawExtra, RawMessage, reserved},
 };
 
 use super::{Session, SessionContext, calls::ForwardedCall};
@@ -26,9 +28,6 @@ const NOT_FOR_CLIENTS: KeySet = KeySet::TOKEN
     .union(KeySet::MQ_RETURN)
     .union(KeySet::DEADLINE)
     .union(KeySet::REDELIVERED);
-
-/// What a push carries that may have been delivered before.
-const REDELIVERED: [ExtraPart<'_>; 1] = [ExtraPart::Pair(reserved::REDELIVERED, "1")];
 
 /// Delivers the messages that arrive by a queue or from a server to the clients.
 pub(crate) struct UpstreamHandler {
@@ -71,7 +70,8 @@ impl UpstreamHandler {
         if let (Some(server), Some(_)) = (&self.server, user) {
             server.answered();
         }
-        let (size, now) = (message.payload().len(), message.read_at());
+        let size = message.payload().len();
+        let now = message.read_nanos(self.context.start);
         let calls = &self.context.calls;
         let call = user
             .and_then(|user| calls.take_returned(header.sequence, user, header.errcode, size, now));
@@ -194,7 +194,7 @@ impl Session {
             paramsize: returned.paramsize,
             ..call.header.returning(0)
         };
-        self.deliver(message, header, &[]);
+        self.deliver(message, header, RawExtra::default());
     }
 
     /// Delivers a server's CALL, oneway.
@@ -205,11 +205,12 @@ impl Session {
         header.calltype = CallType::ONEWAY;
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
         let is_marked = message.message().reserved(KeySet::REDELIVERED).is_some();
-        let added = match message.is_redelivered() || is_marked {
-            true => &REDELIVERED[..],
-            false => &[],
+        let mark = match message.is_redelivered() || is_marked {
+            // What the push carries that may have been delivered before.
+            true => Extra::from_iter([(reserved::REDELIVERED, "1")]),
+            false => Extra::new(),
         };
-        let is_delivered = self.deliver(message, header, added);
+        let is_delivered = self.deliver(message, header, mark.raw());
         if is_delivered {
             let size = message.payload().len() as u64;
             self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
@@ -221,19 +222,14 @@ impl Session {
         &self,
         message: &mut InboundMessage<'_>,
         header: Header,
-        added: &[ExtraPart<'_>],
+        added: RawExtra<'_>,
     ) -> bool {
         let Some(connection) = self.connection.get() else {
             self.context.dropped.count("client_gone");
             return false;
         };
-        let extra = PatchedExtra {
-            of: message.message().extra,
-            keys: message.message().keys(),
-            without: NOT_FOR_CLIENTS,
-            with: added,
-        };
-        match message.forward_to_weak(connection, header, &extra) {
+        let added = AddedExtra::Pairs(added);
+        match message.forward_to_weak(connection, header, NOT_FOR_CLIENTS, added) {
             Ok(()) => return true,
             Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
             // Only pushes are limited by the send buffer.

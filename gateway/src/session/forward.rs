@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tce_runtime::{
     BUILTIN_INTERFACE, Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
-    wire::{ExtraPart, Header, KeySet, PatchedExtra, ROUTED, RawExtra},
+    wire::{Header, KeySet, ROUTED},
 };
 use tokio::time::timeout;
 
@@ -219,7 +219,7 @@ impl Session {
     /// header to forward it with.
     fn enter_call(
         &self,
-        message: &InboundMessage<'_>,
+        message: &mut InboundMessage<'_>,
         forwarding: &Forwarding,
         host: usize,
     ) -> Header {
@@ -234,7 +234,7 @@ impl Session {
                 context.thread,
                 this,
                 client_header,
-                message.read_at(),
+                message.read_nanos(context.start),
                 target.begin(),
             );
             if !self.may_add_call(&target.load, 0) {
@@ -276,31 +276,18 @@ impl Session {
         header: Header,
         user: &SessionUser,
     ) -> Result<usize, ForwardError> {
-        // A oneway CALL expires only as its client says.
-        let is_oneway = header.calltype.is_oneway();
-        let call_time = self.context.properties.call_time;
-        let deadline = (!is_oneway).then(|| message.deadline_within(call_time));
-        let with = [
-            ExtraPart::Pairs(forwarding.added_extra.raw()),
-            ExtraPart::Pairs(user.extra.raw()),
-            ExtraPart::Pairs(match &deadline {
-                Some((pair, _)) => pair.raw(),
-                None => RawExtra::default(),
-            }),
-        ];
-        let without = match is_oneway {
+        let without = match header.calltype.is_oneway() {
+            // It expires only as its client says.
             true => NOT_FROM_CLIENTS,
             false => NOT_FROM_CLIENTS.union(KeySet::DEADLINE),
         };
-        let extra = PatchedExtra {
-            of: message.message().extra,
-            keys: message.message().keys(),
-            without,
-            with: &with,
-        };
-        let expires_in = deadline.as_ref().map(|(_, left)| *left);
+        // The sessions of one read are one, so that its route tells what is added.
+        let key = std::ptr::from_ref(forwarding).addr();
+        let parts = [forwarding.added_extra.raw(), user.extra.raw()];
+        let call_time = self.context.properties.call_time;
+        let expires_in = message.prepare_extra(key, &parts, call_time);
         let upstream = &forwarding.upstream;
-        upstream.forward(self.number, host, message, header, &extra, expires_in)
+        upstream.forward(self.number, host, message, header, without, expires_in)
     }
 
     fn refuse_without_route(&self, message: &mut InboundMessage<'_>) {

@@ -350,7 +350,9 @@ impl Session {
     /// run them.
     fn time_out_calls(&self, now: Instant) {
         let call_time = self.context.properties.call_time;
-        let is_late = |call: &ForwardedCall| now.saturating_duration_since(call.since) > call_time;
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let now = nanos(now.saturating_duration_since(self.context.start));
+        let is_late = |call: &ForwardedCall| now.saturating_sub(call.since) > nanos(call_time);
         let late = self.take_calls(is_late);
         if late.is_empty() {
             return;

@@ -15,8 +15,8 @@ use backon::{ExponentialBuilder, Retryable};
 use parking_lot::Mutex;
 use tce_runtime::{
     Communicator, Connection, ErrorCode, Proxy, Servant, Side,
-    forwarding::{ForwardError, InboundMessage, MessageHandler},
-    wire::{Header, PatchedExtra},
+    forwarding::{AddedExtra, ForwardError, InboundMessage, MessageHandler},
+    wire::{Header, KeySet},
 };
 use tokio::{
     runtime::Handle,
@@ -276,9 +276,9 @@ impl DirectUpstream {
         first: usize,
         message: &mut InboundMessage<'_>,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
     ) -> Result<usize, ForwardError> {
-        let mut failure = match self.forward_to(first, message, header, extra) {
+        let mut failure = match self.forward_to(first, message, header, without) {
             Ok(()) => {
                 if header.calltype.is_oneway() {
                     self.moved.called_oneway(session, message.read_at());
@@ -292,7 +292,7 @@ impl DirectUpstream {
                 if self.hosts[host].is_usable() != is_usable {
                     continue;
                 }
-                match self.forward_to(host, message, header, extra) {
+                match self.forward_to(host, message, header, without) {
                     Ok(()) => {
                         self.moved.insert(session, host);
                         self.moved.called_oneway(session, message.read_at());
@@ -311,11 +311,11 @@ impl DirectUpstream {
         host: usize,
         message: &mut InboundMessage<'_>,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
     ) -> Result<(), ForwardError> {
         let host = self.hosts.get(host).ok_or(ForwardError::Disconnected)?;
         let connection = host.connection.get().ok_or(ForwardError::Disconnected)?;
-        message.forward(connection, header, extra, None)
+        message.forward(connection, header, without, AddedExtra::Prepared, None)
     }
 
     /// Forgets sessions that have ended.

@@ -18,8 +18,8 @@ use std::{
 use futures_util::FutureExt;
 use tce_runtime::{
     RpcError,
-    forwarding::{ForwardError, InboundMessage},
-    wire::{Header, PatchedExtra},
+    forwarding::{AddedExtra, ForwardError, InboundMessage},
+    wire::{Header, KeySet},
 };
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -174,7 +174,8 @@ impl Upstream {
         }
     }
 
-    /// Forwards a CALL to a host, or to another one that takes it; returns the
+    /// Forwards a CALL with its [prepared extra](InboundMessage::prepare_extra), and
+    /// without some keys of its own, to a host, or to another one that takes it; returns the
     /// position of the one that has taken it. The calls of one session go to one host
     /// while it is up, so that they stay in order.
     pub(crate) fn forward(
@@ -183,16 +184,17 @@ impl Upstream {
         host: usize,
         message: &mut InboundMessage<'_>,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
         expires_in: Option<Duration>,
     ) -> Result<usize, ForwardError> {
         let taken_by = match &self.kind {
             UpstreamKind::Queue(queue) => {
-                message.forward(&queue.connection, header, extra, expires_in)?;
+                let added = AddedExtra::Prepared;
+                message.forward(&queue.connection, header, without, added, expires_in)?;
                 host
             }
             UpstreamKind::Direct(direct) => {
-                direct.forward(session, host, message, header, extra)?
+                direct.forward(session, host, message, header, without)?
             }
         };
         self.waiting.progressed();

@@ -22,7 +22,8 @@ use crate::{
     error::ErrorCode,
     in_flight::{after, millis, unix_millis},
     wire::{
-        DeadlinePair, FRAME_HEADER_SIZE, HEADER_SIZE, Header, KeySet, PatchedExtra, Raw, RawMessage,
+        ExtraPairs, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header, KeySet, Raw, RawExtra,
+        RawMessage,
     },
 };
 
@@ -137,23 +138,44 @@ impl<'a> InboundMessage<'a> {
         self.batch.read_at
     }
 
-    /// Until when a twoway CALL of a client may be executed, and the time until then:
-    /// `call_time` after it was read, or the client's own `__deadline__` if that is
-    /// earlier. A deadline that has passed already comes from a wrong clock, as clients
-    /// may have, and is ignored.
-    pub fn deadline_within(&mut self, call_time: Duration) -> (DeadlinePair, Duration) {
-        let latest = self.batch.latest_deadline(call_time);
-        let Some(text) = self.message.reserved_text(KeySet::DEADLINE) else {
-            return (latest.pair, latest.left);
-        };
-        let range = latest.at - millis(latest.left)..latest.at;
-        match text.parse().ok().filter(|at| range.contains(at)) {
-            Some(at) => {
-                let left = Duration::from_millis(at - range.start);
-                (DeadlinePair::new(at), left)
-            }
-            None => (latest.pair, latest.left),
+    /// When it was read, in nanoseconds after `epoch`, which has to be the same for all
+    /// messages of one handler.
+    #[inline]
+    pub fn read_nanos(&mut self, epoch: Instant) -> u64 {
+        let batch = &mut *self.batch;
+        let read_at = batch.read_at;
+        *batch.read_nanos.get_or_insert_with(|| {
+            let nanos = read_at.saturating_duration_since(epoch).as_nanos();
+            u64::try_from(nanos).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// Prepares the extra that is added to a CALL of a client: `parts`, and for a
+    /// twoway CALL `__deadline__`. That is `call_time` after the CALL was read, or the
+    /// client's own `__deadline__` if it is earlier. One that has passed already comes
+    /// from a wrong clock, as clients may have, and is ignored. Returns the time until
+    /// the deadline.
+    ///
+    /// Messages of one read with the same `key` get the same extra, so that it is put
+    /// together once for all of them.
+    #[inline]
+    pub fn prepare_extra(
+        &mut self,
+        key: usize,
+        parts: &[RawExtra<'_>],
+        call_time: Duration,
+    ) -> Option<Duration> {
+        let is_oneway = self.message.header.calltype.is_oneway();
+        let batch = &mut *self.batch;
+        let has_own = !is_oneway && self.message.keys().contains(KeySet::DEADLINE);
+        let prepared_for = Some((key, is_oneway));
+        if has_own || batch.prepared_for != prepared_for {
+            let own = self.message.reserved_text(KeySet::DEADLINE);
+            let own = own.filter(|_| has_own).and_then(|text| text.parse().ok());
+            batch.prepare(parts, (!is_oneway).then_some((call_time, own)));
+            batch.prepared_for = prepared_for.filter(|_| !has_own);
         }
+        batch.time_left
     }
 
     /// Whether a broker may have delivered it before.
@@ -172,9 +194,9 @@ impl<'a> InboundMessage<'a> {
         }
     }
 
-    /// Forwards the message to `to` with another header and extra; its
-    /// parameters are copied undecoded. Over a queue it expires `expires_in` after it
-    /// was read, and for a twoway CALL [`Undelivered::undelivered`] reports that the broker
+    /// Forwards the message to `to` with another header, without some keys of its
+    /// extra and with what is `added`; its parameters are copied undecoded. Over a
+    /// queue it expires `expires_in` after it was read, and for a twoway CALL [`Undelivered::undelivered`] reports that the broker
     /// did not deliver it.
     ///
     /// # Errors
@@ -183,11 +205,12 @@ impl<'a> InboundMessage<'a> {
         &mut self,
         to: &Connection,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
+        added: AddedExtra<'_>,
         expires_in: Option<Duration>,
     ) -> Result<(), ForwardError> {
         self.batch.select(&to.inner);
-        self.forward_to_selected(header, extra, expires_in)
+        self.forward_to_selected(header, without, added, expires_in)
     }
 
     /// As [`InboundMessage::forward`], to a connection that may have been dropped.
@@ -198,32 +221,44 @@ impl<'a> InboundMessage<'a> {
         &mut self,
         to: &WeakConnection,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
+        added: AddedExtra<'_>,
     ) -> Result<(), ForwardError> {
         if !self.batch.is_selected(to) {
             let to = to.upgrade().ok_or(ForwardError::Disconnected)?;
             self.batch.select(&to.inner);
         }
-        self.forward_to_selected(header, extra, None)
+        self.forward_to_selected(header, without, added, None)
     }
 
+    #[inline(always)]
     fn forward_to_selected(
         &mut self,
         header: Header,
-        extra: &PatchedExtra<'_>,
+        without: KeySet,
+        added: AddedExtra<'_>,
         expires_in: Option<Duration>,
     ) -> Result<(), ForwardError> {
-        let read_at = self.read_at();
-        let params = Raw(self.message.params);
-        let selected = self.batch.selected.as_ref();
-        match &selected.ok_or(ForwardError::Disconnected)?.channel {
-            Channel::Stream(_) => self.batch.forward(header, extra, params),
-            Channel::Queue(queue) => {
-                let expires_at = expires_in.map(|left| after(read_at, left));
-                let undelivered = || Arc::clone(self.handler) as Arc<dyn Undelivered>;
-                queue.forward(header, extra, params, expires_at, undelivered)
-            }
+        let message = self.message;
+        let forwarded = ForwardedMessage {
+            header,
+            of: message.extra,
+            keys: message.keys(),
+            without,
+            added,
+            params: Raw(message.params),
+        };
+        if self.batch.is_to_stream {
+            return self.batch.forward(&forwarded);
         }
+        let selected = self.batch.selected.as_ref();
+        let Channel::Queue(queue) = &selected.ok_or(ForwardError::Disconnected)?.channel else {
+            return Err(ForwardError::Disconnected);
+        };
+        let expires_at = expires_in.map(|left| after(self.read_at(), left));
+        let undelivered = || Arc::clone(self.handler) as Arc<dyn Undelivered>;
+        let extra = forwarded.extra(&self.batch.prepared);
+        queue.forward(header, &extra, forwarded.params, expires_at, undelivered)
     }
 
     /// Answers a twoway CALL with an error; does nothing for a oneway CALL.
@@ -254,6 +289,41 @@ impl fmt::Debug for InboundMessage<'_> {
     }
 }
 
+/// Pairs that are added to the extra of a forwarded message.
+#[derive(Debug, Clone, Copy)]
+pub enum AddedExtra<'a> {
+    /// What [`InboundMessage::prepare_extra`] has put together.
+    Prepared,
+    /// These pairs.
+    Pairs(RawExtra<'a>),
+}
+
+/// A message on its way to another connection.
+struct ForwardedMessage<'a> {
+    header: Header,
+    /// The extra as it arrived.
+    of: RawExtra<'a>,
+    keys: KeySet,
+    without: KeySet,
+    added: AddedExtra<'a>,
+    params: Raw<'a>,
+}
+
+impl<'a> ForwardedMessage<'a> {
+    #[inline]
+    fn extra(&self, prepared: &'a ExtraPairs) -> ForwardedExtra<'a> {
+        ForwardedExtra {
+            of: self.of,
+            keys: self.keys,
+            without: self.without,
+            added: match self.added {
+                AddedExtra::Prepared => prepared.raw(),
+                AddedExtra::Pairs(pairs) => pairs,
+            },
+        }
+    }
+}
+
 /// The messages of one read that were forwarded, and the connections to which they
 /// go. When it is dropped, what has gathered for each leaves in one write.
 ///
@@ -263,6 +333,8 @@ impl fmt::Debug for InboundMessage<'_> {
 pub(crate) struct WriteBatch {
     /// The connection to which the last message went.
     selected: Option<Arc<Inner>>,
+    /// Whether `selected` is a stream.
+    is_to_stream: bool,
     /// Whether its write buffer has to be flushed.
     needs_flush: bool,
     /// The frames for `selected` that are not in its write buffer yet.
@@ -272,24 +344,24 @@ pub(crate) struct WriteBatch {
     budget: usize,
     /// Other connections whose write buffers have to be flushed.
     unflushed: Vec<Arc<Inner>>,
+    /// The extra that is added to CALLs.
+    prepared: ExtraPairs,
+    /// The key of `prepared`, and whether it is for oneway CALLs. `None` if it is for
+    /// one message alone.
+    prepared_for: Option<(usize, bool)>,
+    /// The time until the deadline in `prepared`.
+    time_left: Option<Duration>,
     read_at: Instant,
-    deadline: Option<LatestDeadline>,
-}
-
-/// When the calls of one read expire at the latest.
-#[derive(Clone, Copy)]
-struct LatestDeadline {
-    call_time: Duration,
-    /// Unix milliseconds.
-    at: u64,
-    /// The time until then.
-    left: Duration,
-    pair: DeadlinePair,
+    /// The same in Unix milliseconds, once it is needed.
+    unix_read_at: Option<u64>,
+    /// The same as [`InboundMessage::read_nanos`] tells it, once it is needed.
+    read_nanos: Option<u64>,
 }
 
 thread_local! {
-    /// Empty; keeps the memory of [`WriteBatch::staged`] between two reads.
+    /// Empty; keep the memory of [`WriteBatch`] between two reads.
     static STAGED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static PREPARED: Cell<ExtraPairs> = const { Cell::new(ExtraPairs::new()) };
 }
 
 impl WriteBatch {
@@ -301,13 +373,18 @@ impl WriteBatch {
     pub(crate) fn read_at(read_at: Instant) -> Self {
         Self {
             selected: None,
+            is_to_stream: false,
             needs_flush: false,
             staged: STAGED.take(),
             staged_count: 0,
             budget: 0,
             unflushed: Vec::new(),
+            prepared: PREPARED.take(),
+            prepared_for: None,
+            time_left: None,
             read_at,
-            deadline: None,
+            unix_read_at: None,
+            read_nanos: None,
         }
     }
 
@@ -315,20 +392,22 @@ impl WriteBatch {
         self.read_at
     }
 
-    fn latest_deadline(&mut self, call_time: Duration) -> LatestDeadline {
-        match self.deadline {
-            Some(latest) if latest.call_time == call_time => latest,
-            _ => {
-                let read_at = unix_millis().saturating_sub(millis(self.read_at.elapsed()));
-                let at = read_at.saturating_add(millis(call_time));
-                *self.deadline.insert(LatestDeadline {
-                    call_time,
-                    at,
-                    left: Duration::from_millis(at - read_at),
-                    pair: DeadlinePair::new(at),
-                })
-            }
-        }
+    /// Puts together the extra that is added. `deadline` is the time until the deadline
+    /// at the latest, and the deadline that the client has set.
+    fn prepare(&mut self, parts: &[RawExtra<'_>], deadline: Option<(Duration, Option<u64>)>) {
+        self.prepared.clear();
+        parts.iter().for_each(|part| self.prepared.add(*part));
+        self.time_left = deadline.map(|(call_time, own)| {
+            let read_at = self.read_at;
+            let unix_read_at = *self
+                .unix_read_at
+                .get_or_insert_with(|| unix_millis().saturating_sub(millis(read_at.elapsed())));
+            let latest = unix_read_at.saturating_add(millis(call_time));
+            let at = own.filter(|at| (unix_read_at..latest).contains(at));
+            let at = at.unwrap_or(latest);
+            self.prepared.add_deadline(at);
+            Duration::from_millis(at - unix_read_at)
+        });
     }
 
     fn is_selected(&self, to: &WeakConnection) -> bool {
@@ -337,13 +416,17 @@ impl WriteBatch {
     }
 
     /// Selects the connection to which the next messages go.
+    #[inline]
     fn select(&mut self, to: &Arc<Inner>) {
-        if let Some(selected) = &self.selected
-            && Arc::ptr_eq(selected, to)
-        {
-            return;
+        let selected = self.selected.as_ref();
+        if !selected.is_some_and(|selected| Arc::ptr_eq(selected, to)) {
+            self.select_other(to);
         }
+    }
+
+    fn select_other(&mut self, to: &Arc<Inner>) {
         self.append_staged(FlushPolicy::Deferred);
+        self.is_to_stream = to.channel.stream().is_some();
         let before = self.selected.replace(Arc::clone(to));
         if std::mem::take(&mut self.needs_flush) {
             self.unflushed.extend(before);
@@ -352,21 +435,18 @@ impl WriteBatch {
     }
 
     /// Forwards a message to the selected connection, a stream.
-    fn forward(
-        &mut self,
-        header: Header,
-        extra: &PatchedExtra<'_>,
-        params: Raw<'_>,
-    ) -> Result<(), ForwardError> {
+    #[inline(always)]
+    fn forward(&mut self, message: &ForwardedMessage<'_>) -> Result<(), ForwardError> {
+        let extra = message.extra(&self.prepared);
+        let params = message.params;
         let size = FRAME_HEADER_SIZE + HEADER_SIZE + extra.max_size() + params.0.len();
         if size > self.budget {
-            return self.forward_unstaged(header, extra, params);
+            return self.forward_unstaged(message);
         }
         let Some(stream) = self.selected.as_ref().and_then(|it| it.channel.stream()) else {
             return Err(ForwardError::Disconnected);
         };
-        self.staged.reserve(size);
-        stream.encode(&mut self.staged, header, extra, params)?;
+        stream.encode_forwarded(&mut self.staged, &message.header, &extra, params)?;
         self.staged_count += 1;
         self.budget -= size;
         if is_batch_full(self.staged_count, self.staged.len(), true) {
@@ -377,20 +457,18 @@ impl WriteBatch {
 
     /// Encodes a message in the write buffer, which checks its limits, and finds out
     /// how much may be staged after it.
-    fn forward_unstaged(
-        &mut self,
-        header: Header,
-        extra: &PatchedExtra<'_>,
-        params: Raw<'_>,
-    ) -> Result<(), ForwardError> {
+    #[cold]
+    fn forward_unstaged(&mut self, message: &ForwardedMessage<'_>) -> Result<(), ForwardError> {
         self.append_staged(FlushPolicy::Deferred);
         self.budget = 0;
         let Some(stream) = self.selected.as_ref().and_then(|it| it.channel.stream()) else {
             return Err(ForwardError::Disconnected);
         };
+        let (header, params) = (&message.header, message.params);
+        let extra = message.extra(&self.prepared);
         let is_return = header.calltype.is_return();
         let mut frame = stream.buffer.forwarded_frame(is_return, params.0.len())?;
-        stream.encode(frame.bytes(), header, extra, params)?;
+        stream.encode_forwarded(frame.bytes(), header, &extra, params)?;
         self.needs_flush |= frame.was_empty();
         self.budget = frame.budget(is_return).min(STAGED_BYTES);
         Ok(())
@@ -432,6 +510,7 @@ impl Drop for WriteBatch {
             }
         }
         STAGED.set(std::mem::take(&mut self.staged));
+        PREPARED.set(std::mem::take(&mut self.prepared));
     }
 }
 

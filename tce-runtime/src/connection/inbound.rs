@@ -149,6 +149,17 @@ impl ReadClock {
     }
 }
 
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handling {
+    /// The handler has forwarded, answered or dropped it.
+    Forwarded,
+    /// It is a CALL with the routed bit, that is, one that a gateway has forwarded to
+    /// this process.
+    Routed,
+    Other,
+}
+
 /// What the messages of one read have caused so far.
 #[derive(Default)]
 pub(crate) struct ReadOutput {
@@ -188,18 +199,18 @@ impl Inbound<'_> {
         }
     }
 
-    /// Handles one message; returns whether it is a CALL with the routed bit, that
-    /// is, one that a gateway has forwarded to this process.
+    /// Handles one message.
     ///
     /// A message that makes no sense costs itself, not the connection. What it
     /// causes gathers in `output`; [`Inbound::complete_calls`] has to follow. The
     /// message of a queue is acknowledged by `ack_guard` when it is done.
+    #[inline(always)]
     pub(crate) fn handle(
         &self,
         payload: &[u8],
         ack_guard: Option<AckGuard>,
         output: &mut ReadOutput,
-    ) -> bool {
+    ) -> Handling {
         let mut user = None;
         if let (Some(handler), Some(batch)) = (self.handler, &mut output.batch) {
             let is_redelivered = ack_guard.as_ref().is_some_and(|guard| guard.is_redelivered);
@@ -207,12 +218,27 @@ impl Inbound<'_> {
             match self.offer(handler, payload, is_redelivered, replies, batch) {
                 Disposition::Handled => {
                     acknowledge(ack_guard);
-                    return false;
+                    return Handling::Forwarded;
                 }
                 Disposition::Local => {}
                 Disposition::LocalAs(other) => user = Some(other),
             }
         }
+        match self.handle_here(payload, user, ack_guard, output) {
+            true => Handling::Routed,
+            false => Handling::Other,
+        }
+    }
+
+    /// Handles a message that is not forwarded; a CALL as one of `user`, if given.
+    /// Returns whether it is a CALL with the routed bit.
+    fn handle_here(
+        &self,
+        payload: &[u8],
+        user: Option<Arc<str>>,
+        ack_guard: Option<AckGuard>,
+        output: &mut ReadOutput,
+    ) -> bool {
         let message = match Message::parse(payload, self.limits) {
             Ok(message) => message,
             Err(error) => {
@@ -273,7 +299,7 @@ impl Inbound<'_> {
     /// Offers a message to the handler, unless it concerns this process alone:
     /// it does not decode, has passed its `__linger_time__`, or is a CALL on a
     /// stream that is draining.
-    #[inline]
+    #[inline(always)]
     fn offer(
         &self,
         handler: &Arc<dyn MessageHandler>,

@@ -39,7 +39,7 @@ pub(crate) use channel::{
     CallOptions, Channel, DESCRIBE, NotSent, PING, QueueChannel, max_message,
 };
 pub use dispatch::{Context, IncomingCall};
-pub use forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler};
+pub use forwarding::{AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::{InboundSource, WriteBatch};
 pub use inbound::Servant;
 pub(crate) use inbound::{Inbound, ReadClock, ReadOutput, ServantRegistry};

@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Connection,
     forwarding::{InboundSource, MessageHandler, WriteBatch},
-    inbound::{Inbound, ReadClock, ReadOutput},
+    inbound::{Handling, Inbound, ReadClock, ReadOutput},
     write_buffer::{WriteBuffer, is_batch_full},
 };
 use crate::{
@@ -443,6 +443,7 @@ impl<'a> StreamReader<'a> {
         let max_deferred = connection.options().connection.send_buffer;
         let mut rest = chunk;
         let mut gathered = 0;
+        let mut can_serve = self.can_serve();
         let mut handled = HandledMessages {
             handler,
             read_at: output.batch.as_ref().map(WriteBatch::time),
@@ -450,8 +451,8 @@ impl<'a> StreamReader<'a> {
             bytes: 0,
         };
         loop {
-            let is_held =
-                !self.can_serve() || handler.is_some_and(|handler| handler.should_pause());
+            can_serve = can_serve || self.can_serve();
+            let is_held = !can_serve || handler.is_some_and(|handler| handler.should_pause());
             let is_late = is_held || !self.deferred.calls.is_empty();
             if is_late && self.must_pause(is_held) {
                 break;
@@ -495,7 +496,11 @@ impl<'a> StreamReader<'a> {
                 }
                 continue;
             }
-            let was_routed = inbound.handle(payload, None, output);
+            let handling = inbound.handle(payload, None, output);
+            if handling == Handling::Forwarded && output.replies.is_empty() {
+                continue;
+            }
+            can_serve = self.can_serve();
             if output.completions.len() >= MAX_COMPLETIONS {
                 inbound.complete_calls(output);
             }
@@ -504,7 +509,7 @@ impl<'a> StreamReader<'a> {
                 return Err(CloseReason::Malformed);
             }
             let size = output.replies.len();
-            if size >= REPLY_SIZE || is_batch_full(gathered, size, was_routed) {
+            if size >= REPLY_SIZE || is_batch_full(gathered, size, handling == Handling::Routed) {
                 gathered = 0;
                 self.send_returns(&mut output.replies);
             }

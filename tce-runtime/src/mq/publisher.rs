@@ -502,7 +502,6 @@ fn append_redelivered(out: &mut Vec<u8>, message: &[u8]) {
             raw.header.marshal(&mut out);
             let extra = PatchedExtra {
                 of: raw.extra,
-                keys: raw.keys(),
                 without: KeySet::REDELIVERED,
                 with: &[ExtraPart::Pair(reserved::REDELIVERED, "1")],
             };

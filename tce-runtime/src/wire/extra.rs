@@ -53,8 +53,6 @@ impl KeySet {
     pub const REDELIVERED: Self = Self(1 << 7);
     /// All keys that are not reserved.
     pub const OTHERS: Self = Self(1 << RESERVED_KEYS);
-    /// All keys.
-    pub const ALL: Self = Self((2 << RESERVED_KEYS) - 1);
 
     /// The set that holds this key.
     #[must_use]
@@ -62,6 +60,7 @@ impl KeySet {
         Self::of_bytes(key.as_bytes())
     }
 
+    #[inline]
     fn of_bytes(key: &[u8]) -> Self {
         const KEYS: [&str; RESERVED_KEYS] = [
             reserved::TOKEN,
@@ -148,6 +147,7 @@ impl Extra {
 
     /// The map as it is encoded in a message.
     #[must_use]
+    #[inline]
     pub fn raw(&self) -> RawExtra<'_> {
         RawExtra::of_pairs(self.count, self.pairs.as_deref().unwrap_or_default())
     }
@@ -278,7 +278,6 @@ impl Marshal for Extra {
 ///
 /// let patched = PatchedExtra {
 ///     of: raw,
-///     keys: KeySet::ALL,
 ///     without: KeySet::USER_ID,
 ///     with: &[ExtraPart::Pair("__user_id__", "u7")],
 /// };
@@ -304,6 +303,7 @@ impl<'a> RawExtra<'a> {
     }
 
     /// Reads a map, and finds its reserved keys.
+    #[inline(always)]
     pub(super) fn unmarshal_indexed(
         input: &mut Reader<'a>,
         limits: &Limits,
@@ -316,7 +316,7 @@ impl<'a> RawExtra<'a> {
     }
 
     /// Reads a map. `visit` gets each key, and the place of its value in the pairs.
-    #[inline]
+    #[inline(always)]
     fn unmarshal_with(
         input: &mut Reader<'a>,
         limits: &Limits,
@@ -356,6 +356,7 @@ impl<'a> RawExtra<'a> {
     }
 
     /// A map of `count` pairs, which were validated or marshalled before.
+    #[inline]
     fn of_pairs(count: usize, pairs: &'a [u8]) -> Self {
         Self { count, pairs }
     }
@@ -363,6 +364,20 @@ impl<'a> RawExtra<'a> {
     /// The pairs, marshalled, without their count.
     fn pairs(&self) -> &'a [u8] {
         self.pairs
+    }
+
+    /// The size of the encoded map in bytes.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        LENGTH_SIZE + self.pairs.len()
+    }
+
+    /// Appends the pairs, without their count.
+    #[inline]
+    pub(crate) fn append_pairs(&self, out: &mut Vec<u8>) {
+        if !self.pairs.is_empty() {
+            out.extend_from_slice(self.pairs);
+        }
     }
 
     fn is_utf8(&self) -> bool {
@@ -405,12 +420,14 @@ impl<'a> RawExtra<'a> {
 
     /// The number of pairs.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.count
     }
 
     /// Whether there is no pair.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -462,8 +479,6 @@ impl ReservedIndex {
 pub struct PatchedExtra<'a> {
     /// The original map.
     pub of: RawExtra<'a>,
-    /// Keys that include all those of the original map.
-    pub keys: KeySet,
     /// The keys that are removed.
     pub without: KeySet,
     /// What is added. To replace a pair of the original map, its key has to be
@@ -481,19 +496,6 @@ pub enum ExtraPart<'a> {
 }
 
 impl PatchedExtra<'_> {
-    /// The most bytes that the encoded map may have.
-    #[inline]
-    pub(crate) fn max_size(&self) -> usize {
-        let mut size = LENGTH_SIZE + self.of.pairs.len();
-        for part in self.with {
-            size += match part {
-                ExtraPart::Pair(key, value) => 2 * LENGTH_SIZE + key.len() + value.len(),
-                ExtraPart::Pairs(raw) => raw.pairs.len(),
-            };
-        }
-        size
-    }
-
     /// The number of pairs that are kept, which are appended to `out`.
     fn marshal_kept(&self, out: &mut Writer<'_>) -> usize {
         let mut count = 0;
@@ -512,30 +514,97 @@ impl PatchedExtra<'_> {
 const LENGTH_SIZE: usize = 4;
 
 impl Marshal for PatchedExtra<'_> {
-    #[inline]
     fn marshal(&self, out: &mut Writer<'_>) {
-        let added = self.with.iter().map(|part| match part {
-            ExtraPart::Pair(..) => 1,
-            ExtraPart::Pairs(raw) => raw.count,
-        });
-        let added = added.sum::<usize>();
-        if self.without.contains(self.keys) || self.of.is_empty() {
-            out.put_len(added);
-        } else {
-            let place = out.put_count();
-            let kept = self.marshal_kept(out);
-            out.set_count(place, kept + added);
-        }
+        let place = out.put_count();
+        let mut count = self.marshal_kept(out);
         for part in self.with {
             match part {
                 ExtraPart::Pair(key, value) => {
                     put_text(out, key.as_bytes());
                     put_text(out, value.as_bytes());
+                    count += 1;
                 }
-                ExtraPart::Pairs(raw) if raw.is_empty() => {}
-                ExtraPart::Pairs(raw) => out.put(raw.pairs),
+                ExtraPart::Pairs(raw) => {
+                    out.put(raw.pairs);
+                    count += raw.count;
+                }
             }
         }
+        out.set_count(place, count);
+    }
+}
+
+/// The extra map of a forwarded message: that of the message as it arrived, with some
+/// pairs removed and some added. Most messages keep no pair of theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForwardedExtra<'a> {
+    pub(crate) of: RawExtra<'a>,
+    /// Keys that include all those of `of`.
+    pub(crate) keys: KeySet,
+    pub(crate) without: KeySet,
+    pub(crate) added: RawExtra<'a>,
+}
+
+impl ForwardedExtra<'_> {
+    /// Whether no pair of the original map is kept.
+    #[inline]
+    pub(crate) fn keeps_none(&self) -> bool {
+        self.of.is_empty() || self.without.contains(self.keys)
+    }
+
+    /// The most bytes that the encoded map may have.
+    #[inline]
+    pub(crate) fn max_size(&self) -> usize {
+        LENGTH_SIZE + self.of.pairs.len() + self.added.pairs.len()
+    }
+}
+
+impl Marshal for ForwardedExtra<'_> {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        let patched = PatchedExtra {
+            of: self.of,
+            without: self.without,
+            with: &[ExtraPart::Pairs(self.added)],
+        };
+        patched.marshal(out);
+    }
+}
+
+/// Pairs of extra that are put together for one message or several.
+#[derive(Debug, Default)]
+pub(crate) struct ExtraPairs {
+    count: usize,
+    pairs: Vec<u8>,
+}
+
+impl ExtraPairs {
+    pub(crate) const fn new() -> Self {
+        Self {
+            count: 0,
+            pairs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.pairs.clear();
+    }
+
+    pub(crate) fn add(&mut self, extra: RawExtra<'_>) {
+        self.count += extra.count;
+        self.pairs.extend_from_slice(extra.pairs);
+    }
+
+    pub(crate) fn add_deadline(&mut self, unix_millis: u64) {
+        let mut out = Writer::new(&mut self.pairs);
+        put_text(&mut out, reserved::DEADLINE.as_bytes());
+        put_text(&mut out, Decimal::new(unix_millis).as_str().as_bytes());
+        self.count += 1;
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> RawExtra<'_> {
+        RawExtra::of_pairs(self.count, &self.pairs)
     }
 }
 
@@ -548,13 +617,10 @@ fn is_utf8((key, value): &(&[u8], &[u8])) -> bool {
     std::str::from_utf8(key).is_ok() && std::str::from_utf8(value).is_ok()
 }
 
-/// The most digits of a `u64`.
-const MAX_DIGITS: usize = 20;
-
 /// A number in decimal digits, for a value of extra, without an allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Decimal {
-    digits: [u8; MAX_DIGITS],
+    digits: [u8; 20],
     start: usize,
 }
 
@@ -562,7 +628,7 @@ impl Decimal {
     /// The digits of `number`.
     #[must_use]
     pub fn new(mut number: u64) -> Self {
-        let mut digits = [b'0'; MAX_DIGITS];
+        let mut digits = [b'0'; 20];
         let mut start = digits.len();
         loop {
             start -= 1;
@@ -579,39 +645,6 @@ impl Decimal {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
-    }
-}
-
-/// The pair `__deadline__`, marshalled without an allocation.
-#[derive(Debug, Clone, Copy)]
-pub struct DeadlinePair {
-    bytes: [u8; DEADLINE_SIZE],
-    size: usize,
-}
-
-const DEADLINE_SIZE: usize = 2 * LENGTH_SIZE + reserved::DEADLINE.len() + MAX_DIGITS;
-
-impl DeadlinePair {
-    /// The pair for a deadline in Unix milliseconds.
-    pub(crate) fn new(deadline: u64) -> Self {
-        let digits = Decimal::new(deadline);
-        let mut bytes = [0; DEADLINE_SIZE];
-        let mut size = 0;
-        for text in [reserved::DEADLINE, digits.as_str()] {
-            // No text is that long.
-            let len = u32::try_from(text.len()).unwrap_or_default().to_be_bytes();
-            for part in [&len[..], text.as_bytes()] {
-                bytes[size..size + part.len()].copy_from_slice(part);
-                size += part.len();
-            }
-        }
-        Self { bytes, size }
-    }
-
-    /// A map of this pair.
-    #[must_use]
-    pub fn raw(&self) -> RawExtra<'_> {
-        RawExtra::of_pairs(1, &self.bytes[..self.size])
     }
 }
 

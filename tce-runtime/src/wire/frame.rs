@@ -132,6 +132,17 @@ pub fn finish_frame(out: &mut Vec<u8>, start: usize, compression: Compression, v
     }
 }
 
+/// The frame header of a payload that is not compressed.
+#[inline]
+pub(crate) fn plain_header(payload_size: usize) -> [u8; FRAME_HEADER_SIZE] {
+    let size = u32::try_from(payload_size + SIZE_OVERHEAD).unwrap_or(u32::MAX);
+    let mut header = [0; FRAME_HEADER_SIZE];
+    header[..4].copy_from_slice(&MAGIC.to_be_bytes());
+    header[4..8].copy_from_slice(&size.to_be_bytes());
+    header[10..].copy_from_slice(&VERSION.to_be_bytes());
+    header
+}
+
 /// The zlib stream of `plain`, unless it is longer than `plain`.
 fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     let mut stream = Vec::with_capacity(plain.len());

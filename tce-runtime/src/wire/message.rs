@@ -31,18 +31,21 @@ impl CallType {
 
     /// Whether the CALL bit is set.
     #[must_use]
+    #[inline]
     pub fn is_call(self) -> bool {
         self.0 & 0x01 != 0
     }
 
     /// Whether the RETURN bit is set.
     #[must_use]
+    #[inline]
     pub fn is_return(self) -> bool {
         self.0 & 0x02 != 0
     }
 
     /// Whether the ONEWAY bit is set; no other bit decides it.
     #[must_use]
+    #[inline]
     pub fn is_oneway(self) -> bool {
         self.0 & 0x20 != 0
     }
@@ -87,6 +90,7 @@ impl Header {
 
     /// The header of the RETURN to this CALL.
     #[must_use]
+    #[inline]
     pub fn returning(self, errcode: u32) -> Self {
         Self {
             calltype: CallType::RETURN,
@@ -98,12 +102,19 @@ impl Header {
 
     /// Whether the RETURN to this CALL has to repeat its extra.
     #[must_use]
+    #[inline]
     pub fn is_routed(self) -> bool {
         self.call_id & ROUTED != 0
     }
 
     /// Appends the header's [`HEADER_SIZE`] bytes.
+    #[inline]
     pub fn marshal(&self, out: &mut Writer<'_>) {
+        out.put(&self.to_bytes());
+    }
+
+    #[inline]
+    pub(crate) fn to_bytes(self) -> [u8; HEADER_SIZE] {
         let mut bytes = [0; HEADER_SIZE];
         bytes[0] = self.msgtype;
         bytes[1..5].copy_from_slice(&self.sequence.to_be_bytes());
@@ -113,7 +124,7 @@ impl Header {
         bytes[10..14].copy_from_slice(&self.errcode.to_be_bytes());
         bytes[14] = self.paramsize;
         bytes[15..17].copy_from_slice(&self.call_id.to_be_bytes());
-        out.put(&bytes);
+        bytes
     }
 
     /// Reads a header.
@@ -121,6 +132,7 @@ impl Header {
     /// # Errors
     /// [`DecodeError::Insufficient`] where fewer than [`HEADER_SIZE`] bytes are
     /// left.
+    #[inline]
     pub fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let b: [u8; HEADER_SIZE] = input.take_array()?;
         Ok(Self {
@@ -209,6 +221,7 @@ impl<'a> RawMessage<'a> {
     /// # Errors
     /// Where the header is cut off, or the extra map does not decode or is too
     /// large.
+    #[inline(always)]
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut input = Reader::with_limits(payload, limits);
         let header = Header::unmarshal(&mut input)?;
@@ -223,6 +236,7 @@ impl<'a> RawMessage<'a> {
 
     /// The keys of the extra map.
     #[must_use]
+    #[inline]
     pub fn keys(&self) -> KeySet {
         self.index.keys
     }
@@ -230,12 +244,14 @@ impl<'a> RawMessage<'a> {
     /// The value of one reserved key as it was sent, which may not be UTF-8. Of a key
     /// that was sent twice the last value counts.
     #[must_use]
+    #[inline]
     pub fn reserved(&self, key: KeySet) -> Option<&'a [u8]> {
         self.index.value(&self.extra, key)
     }
 
     /// As [`RawMessage::reserved`], if the value is UTF-8.
     #[must_use]
+    #[inline]
     pub fn reserved_text(&self, key: KeySet) -> Option<&'a str> {
         std::str::from_utf8(self.reserved(key)?).ok()
     }

@@ -15,9 +15,11 @@ mod frame;
 
 pub use error::{DecodeError, FrameError, Limits};
 pub use extra::{
-    DeadlinePair, Decimal, Extra, ExtraPart, KeySet, PatchedExtra, RawExtra, escape_ascii,
-    reserved, unescape_ascii,
+    Decimal, Extra, ExtraPart, KeySet, PatchedExtra, RawExtra, escape_ascii, reserved,
+    unescape_ascii,
 };
+pub(crate) use extra::{ExtraPairs, ForwardedExtra};
+pub(crate) use frame::plain_header;
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,
     begin_frame, finish_frame,
