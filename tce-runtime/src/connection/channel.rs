@@ -394,9 +394,7 @@ impl StreamChannel {
             (Ok(_), Ok(count)) if is_plain && size <= self.max_message => {
                 let size = HEADER_SIZE + extra.added.size() + params.0.len();
                 out.reserve(FRAME_HEADER_SIZE + size);
-                out.extend_from_slice(&plain_header(size));
-                out.extend_from_slice(&header.to_bytes());
-                out.extend_from_slice(&count.to_be_bytes());
+                out.extend_from_slice(&forwarded_prefix(size, *header, count));
                 extra.added.append_pairs(out);
                 out.extend_from_slice(params.0);
                 Ok(())
@@ -605,6 +603,21 @@ impl QueueChannel {
         }
     }
 }
+
+/// What precedes the pairs of the extra in the frame of a message of `size` bytes.
+#[inline]
+fn forwarded_prefix(size: usize, header: Header, count: u32) -> [u8; FORWARDED_PREFIX] {
+    let mut prefix = [0; FORWARDED_PREFIX];
+    let (frame, message) = prefix.split_at_mut(FRAME_HEADER_SIZE);
+    let (message, pairs) = message.split_at_mut(HEADER_SIZE);
+    frame.copy_from_slice(&plain_header(size));
+    message.copy_from_slice(&header.to_bytes());
+    pairs.copy_from_slice(&count.to_be_bytes());
+    prefix
+}
+
+/// The frame header, the header of the message, and the number of pairs.
+const FORWARDED_PREFIX: usize = FRAME_HEADER_SIZE + HEADER_SIZE + size_of::<u32>();
 
 /// Appends a message without a frame; leaves `out` unchanged if it is too large.
 fn encode_message(

@@ -375,9 +375,7 @@ impl<'a> RawExtra<'a> {
     /// Appends the pairs, without their count.
     #[inline]
     pub(crate) fn append_pairs(&self, out: &mut Vec<u8>) {
-        if !self.pairs.is_empty() {
-            out.extend_from_slice(self.pairs);
-        }
+        out.extend_from_slice(self.pairs);
     }
 
     fn is_utf8(&self) -> bool {
