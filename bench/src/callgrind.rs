@@ -22,7 +22,7 @@ pub(crate) struct EventCounts {
     pub(crate) locked_instructions: u64,
     /// Without reads of the clock.
     pub(crate) system_calls: u64,
-    /// Valgrind makes them system calls. Outside of valgrind, they are none.
+    /// Valgrind makes them system calls. Without valgrind, a clock read is no system call.
     pub(crate) clock_reads: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Values by sequence: what a RETURN is matched with.
 
-/// The number of slots after the first value. Before it there are none: most
-/// connections of a server never call.
+/// The number of slots from the first value on. A table without values has no slots:
+/// most connections of a server never call.
 const MIN_SLOTS: usize = 64;
 /// A larger table shrinks when it is empty.
 const KEEP_SLOTS: usize = 1024;

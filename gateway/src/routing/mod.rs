@@ -174,10 +174,7 @@ impl RoutingTable {
 
     /// The route of a CALL.
     pub fn call(&self, ifidx: u16, from: EndpointKey) -> Option<&Route> {
-        self.calls
-            .entries
-            .get(self.position(ifidx, from)?)
-            .map(|(_, route)| route)
+        self.calls.find(ifidx, from)
     }
 
     /// The position of the route of a CALL in [`RoutingTable::calls`].
@@ -188,8 +185,7 @@ impl RoutingTable {
     /// The endpoint that a RETURN leaves by, as the file says. The gateway sends
     /// it to the connection that the CALL came from.
     pub fn returns(&self, ifidx: u16, from: EndpointKey) -> Option<EndpointKey> {
-        let position = self.returns.position(ifidx, from)?;
-        self.returns.entries.get(position).map(|(_, to)| *to)
+        self.returns.find(ifidx, from).copied()
     }
 
     /// The routes of CALLs, in ascending order of interface.
@@ -249,6 +245,11 @@ impl<T> RouteIndex<T> {
             starts: starts.into(),
             entries: entries.into(),
         }
+    }
+
+    fn find(&self, ifidx: u16, from: EndpointKey) -> Option<&T> {
+        let (_, entry) = self.entries.get(self.position(ifidx, from)?)?;
+        Some(entry)
     }
 
     /// The position of an entry in `entries`.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -40,7 +40,7 @@ type CallTable = SequenceTable<ForwardedCall>;
 /// the table alone.
 #[derive(Debug, Default)]
 pub(super) struct SessionCalls {
-    count: AtomicUsize,
+    count: LockedCount,
     /// The sequence of the call that was forwarded last, plus one; 0 without a call.
     last: AtomicU64,
     /// The calls that were ever forwarded.
@@ -52,7 +52,7 @@ pub(super) struct SessionCalls {
 impl SessionCalls {
     /// The number of calls that wait for their RETURN.
     pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        usize::try_from(self.count.get()).unwrap_or(usize::MAX)
     }
 
     pub(super) fn forwarded(&self) -> u64 {
@@ -71,10 +71,6 @@ impl SessionCalls {
     fn set_last(&self, last: Option<u32>) {
         let last = last.map_or(0, |last| u64::from(last) + 1);
         self.last.store(last, Ordering::Relaxed);
-    }
-
-    fn set_count(&self, count: usize) {
-        self.count.store(count, Ordering::Relaxed);
     }
 }
 
@@ -110,7 +106,7 @@ impl ForwardedCalls {
         permit.target().metrics.counts.forwarded.add(1);
         let own = session.calls();
         own.forwarded.add(1);
-        own.set_count(own.count() + 1);
+        own.count.add(1);
         let previous = own.last();
         let sequence = table.insert(ForwardedCall {
             header,
@@ -214,7 +210,7 @@ impl ForwardedCalls {
 fn remove(table: &mut MutexGuard<'_, CallTable>, sequence: u32) -> Option<ForwardedCall> {
     let call = table.remove(sequence)?;
     let own = call.session.calls();
-    own.set_count(own.count().saturating_sub(1));
+    own.count.take_back();
     if let Some(previous) = call.previous.and_then(|previous| table.get_mut(previous)) {
         previous.next = call.next;
     }

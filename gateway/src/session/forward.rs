@@ -77,7 +77,7 @@ impl MessageHandler for Session {
         }
     }
 
-    fn has_read(&self, _count: u64, bytes: u64, at: Instant) {
+    fn has_read(&self, bytes: u64, at: Instant) {
         self.traffic.bytes_in.fetch_add(bytes, Ordering::Relaxed);
         let mut state = self.state.lock();
         if !state.login.is_awaited() {

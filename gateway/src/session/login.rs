@@ -133,7 +133,7 @@ impl Session {
             }
             let outcome = self.context.registry.bind(user, &this);
             if !matches!(outcome, BindOutcome::Refused) {
-                state.login = LoginState::LoggedIn(Arc::clone(user));
+                state.login = LoginState::LoggedIn;
                 // A session logs in once.
                 self.user.get_or_init(|| SessionUser::new(user));
                 self.is_logged_in.store(true, Ordering::Release);
@@ -161,10 +161,10 @@ impl Session {
         let _in_order = self.context.events.in_order();
         self.is_logged_in.store(false, Ordering::Release);
         let login = std::mem::replace(&mut self.state.lock().login, LoginState::Closed);
-        if let LoginState::LoggedIn(user) = login
-            && self.context.registry.unbind(&user, self.number)
+        if let (LoginState::LoggedIn, Some(user)) = (login, self.user.get())
+            && self.context.registry.unbind(&user.name, self.number)
         {
-            self.context.events.user_off_line(&user);
+            self.context.events.user_off_line(&user.name);
         }
     }
 }

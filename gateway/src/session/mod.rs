@@ -134,7 +134,8 @@ enum LoginState {
     Awaited,
     /// The authenticator decides.
     InProgress,
-    LoggedIn(Arc<str>),
+    /// As [`Session::user`].
+    LoggedIn,
     /// The login was refused, or the connection has ended.
     Closed,
 }

@@ -388,11 +388,10 @@ impl StreamChannel {
         extra: &ForwardedExtra<'_>,
         params: Raw<'_>,
     ) -> Result<(), TooLarge> {
-        let size = extra.max_size() + HEADER_SIZE + params.0.len();
+        let size = HEADER_SIZE + extra.added.size() + params.0.len();
         let is_plain = self.compression == Compression::None && extra.keeps_none();
         match (u32::try_from(size), u32::try_from(extra.added.len())) {
             (Ok(_), Ok(count)) if is_plain && size <= self.max_message => {
-                let size = HEADER_SIZE + extra.added.size() + params.0.len();
                 out.reserve(FRAME_HEADER_SIZE + size);
                 out.extend_from_slice(&forwarded_prefix(size, *header, count));
                 extra.added.append_pairs(out);

@@ -1,5 +1,9 @@
 //! Messages that a gateway forwards to other connections instead of serving
 //! them.
+//!
+//! The functions on the path of a forwarded message are `inline(always)`, here and
+//! where it is read, parsed and encoded: as calls, they spend a large part of their
+//! instructions on prologues and on copies of what they return.
 
 use std::{
     cell::Cell,
@@ -62,9 +66,9 @@ pub trait MessageHandler: Undelivered {
     /// The connection is up.
     fn connected(&self, _connection: &Connection) {}
 
-    /// Messages of the stream have been handled: `count` of them, with `bytes` of
-    /// payload, which were read at `at`. Called after [`MessageHandler::handle`].
-    fn has_read(&self, _count: u64, _bytes: u64, _at: Instant) {}
+    /// Messages of the stream have been handled, with `bytes` of payload together,
+    /// which were read at `at`. Called after [`MessageHandler::handle`].
+    fn has_read(&self, _bytes: u64, _at: Instant) {}
 
     /// The connection has ended.
     fn disconnected(&self, _connection: &Connection, _reason: &str) {}
@@ -196,8 +200,8 @@ impl<'a> InboundMessage<'a> {
 
     /// Forwards the message to `to` with another header, without some keys of its
     /// extra and with what is `added`; its parameters are copied undecoded. Over a
-    /// queue it expires `expires_in` after it was read, and for a twoway CALL [`Undelivered::undelivered`] reports that the broker
-    /// did not deliver it.
+    /// queue it expires `expires_in` after it was read, and for a twoway CALL
+    /// [`Undelivered::undelivered`] reports that the broker did not deliver it.
     ///
     /// # Errors
     /// If the message can't be sent now; nothing is queued then.

@@ -447,8 +447,7 @@ impl<'a> StreamReader<'a> {
         let mut handled = HandledMessages {
             handler,
             read_at: output.batch.as_ref().map(WriteBatch::time),
-            count: 0,
-            bytes: 0,
+            bytes: None,
         };
         loop {
             can_serve = can_serve || self.can_serve();
@@ -476,8 +475,7 @@ impl<'a> StreamReader<'a> {
                     frame.payload
                 }
             };
-            handled.count += 1;
-            handled.bytes += payload.len() as u64;
+            *handled.bytes.get_or_insert(0) += payload.len() as u64;
             if is_late && is_call(payload) {
                 let is_forwarded = reads_always && inbound.forward_oneway(payload, output);
                 if is_forwarded {
@@ -573,16 +571,14 @@ impl<'a> StreamReader<'a> {
 struct HandledMessages<'a> {
     handler: Option<&'a Arc<dyn MessageHandler>>,
     read_at: Option<Instant>,
-    count: u64,
-    bytes: u64,
+    /// The size of their payloads, once there is a message.
+    bytes: Option<u64>,
 }
 
 impl Drop for HandledMessages<'_> {
     fn drop(&mut self) {
-        if let (Some(handler), Some(at)) = (self.handler, self.read_at)
-            && self.count > 0
-        {
-            handler.has_read(self.count, self.bytes, at);
+        if let (Some(handler), Some(at), Some(bytes)) = (self.handler, self.read_at, self.bytes) {
+            handler.has_read(bytes, at);
         }
     }
 }

@@ -164,9 +164,7 @@ impl Drop for FrameGuard<'_> {
     fn drop(&mut self) {
         if self.state.frames.len() > self.start {
             self.state.gathered += 1;
-            self.state.account();
-            self.state.flush(self.policy);
-            self.buffer.notify(&mut self.state);
+            self.buffer.appended(&mut self.state, self.policy);
         }
     }
 }
@@ -269,9 +267,7 @@ impl WriteBuffer {
         if state.sink.is_some() {
             state.frames.extend_from_slice(frames);
             state.gathered += count;
-            state.account();
-            state.flush(policy);
-            self.notify(&mut state);
+            self.appended(&mut state, policy);
         }
         was_empty
     }
@@ -283,6 +279,13 @@ impl WriteBuffer {
             state.flush(FlushPolicy::Immediate);
             self.notify(&mut state);
         }
+    }
+
+    /// Counts, and sends as `policy` says, what was appended.
+    fn appended(&self, state: &mut BufferState, policy: FlushPolicy) {
+        state.account();
+        state.flush(policy);
+        self.notify(state);
     }
 
     /// Wakes the tasks that wait for capacity or for an empty buffer, if there is
@@ -314,9 +317,7 @@ impl WriteBuffer {
             return Err(PushError::Full);
         }
         state.frames.extend_from_slice(reply);
-        state.account();
-        state.flush(policy);
-        self.notify(&mut state);
+        self.appended(&mut state, policy);
         Ok(())
     }
 
@@ -330,9 +331,7 @@ impl WriteBuffer {
             } else {
                 state.frames.extend_from_slice(frames);
             }
-            state.account();
-            state.flush(FlushPolicy::Immediate);
-            self.notify(&mut state);
+            self.appended(&mut state, FlushPolicy::Immediate);
         }
         drop(state);
         frames.clear();

@@ -62,20 +62,20 @@ impl KeySet {
 
     #[inline]
     fn of_bytes(key: &[u8]) -> Self {
-        const KEYS: [&str; RESERVED_KEYS] = [
-            reserved::TOKEN,
-            reserved::DEVICE_ID,
-            reserved::USER_ID,
-            reserved::MQ_RETURN,
-            reserved::LINGER_TIME,
-            reserved::ERROR,
-            reserved::DEADLINE,
-            reserved::REDELIVERED,
+        const KEYS: [(&str, KeySet); RESERVED_KEYS] = [
+            (reserved::TOKEN, KeySet::TOKEN),
+            (reserved::DEVICE_ID, KeySet::DEVICE_ID),
+            (reserved::USER_ID, KeySet::USER_ID),
+            (reserved::MQ_RETURN, KeySet::MQ_RETURN),
+            (reserved::LINGER_TIME, KeySet::LINGER_TIME),
+            (reserved::ERROR, KeySet::ERROR),
+            (reserved::DEADLINE, KeySet::DEADLINE),
+            (reserved::REDELIVERED, KeySet::REDELIVERED),
         ];
         if key.starts_with(b"__") {
-            for (place, reserved) in KEYS.iter().enumerate() {
-                if key == reserved.as_bytes() {
-                    return Self(1 << place);
+            for (name, set) in KEYS {
+                if key == name.as_bytes() {
+                    return set;
                 }
             }
         }
@@ -406,9 +406,7 @@ impl<'a> RawExtra<'a> {
         std::str::from_utf8(self.get_bytes(key)?).ok()
     }
 
-    /// The value of `key` as it was sent, which may not be UTF-8.
-    #[must_use]
-    pub fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
+    fn get_bytes(&self, key: &str) -> Option<&'a [u8]> {
         if self.pairs.is_empty() {
             return None;
         }
