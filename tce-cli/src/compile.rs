@@ -8,6 +8,7 @@ use std::{
 
 use clap::builder::PossibleValuesParser;
 use tce_codegen::{GeneratedFile, StaleFile, Staleness};
+use tce_idl::model::Model;
 
 use crate::{
     console::{CommandError, Console},
@@ -22,9 +23,10 @@ const DEFAULT_LANGUAGE: &str = "rust";
 Examples:
   tce compile -i test.idl -o src/gen
   tce compile -i orders.idl,users.idl -I common -o src/gen
+  tce compile -i test.idl -o gen --lang rust,python
   tce compile -i test.idl -o src/gen --check     for CI: is the code up to date?
 
-One file is written per IDL module. A file that is up to date is not written again.
+One file is written per IDL module and language. A file that is up to date is not written again.
 
 Exit status: 0 the code is written or up to date, 1 the IDL has errors or, with
 --check, the code is stale, 2 the command line or a tce.toml is wrong.")]
@@ -43,14 +45,15 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     out: PathBuf,
 
-    /// Language of the generated code
+    /// Language of the generated code, or several separated by commas
     #[arg(
         short,
         long,
         default_value = DEFAULT_LANGUAGE,
+        value_delimiter = ',',
         value_parser = PossibleValuesParser::new(tce_codegen::languages())
     )]
-    lang: String,
+    lang: Vec<String>,
 
     /// Write nothing; fail if the code in the folder is stale
     #[arg(long)]
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let generated = tce_codegen::generate(model, &args.lang, &config.codegen);
+    let generated = generate(model, &args.lang, &config.codegen);
     let stale = generated.and_then(|files| {
         let stale = tce_codegen::check(&files, &args.out)?;
         Ok((files, stale))
@@ -77,6 +80,21 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         Ok((files, stale)) => write(args, &files, &stale, console)?,
         Err(error) => console.fail(error)?,
     })
+}
+
+/// The files of all languages.
+fn generate(
+    model: &Model,
+    languages: &[String],
+    options: &tce_codegen::Options,
+) -> Result<Vec<GeneratedFile>, tce_codegen::Error> {
+    let mut files = Vec::new();
+    for (at, language) in languages.iter().enumerate() {
+        if !languages[..at].contains(language) {
+            files.extend(tce_codegen::generate(model, language, options)?);
+        }
+    }
+    Ok(files)
 }
 
 /// Writes the stale files, and prints their paths.
@@ -153,8 +171,8 @@ fn compile_command(args: &Args) -> String {
         .config
         .iter()
         .for_each(|path| add("--config", path));
-    if args.lang != DEFAULT_LANGUAGE {
-        add("--lang", Path::new(&args.lang));
+    if args.lang != [DEFAULT_LANGUAGE] {
+        add("--lang", Path::new(&args.lang.join(",")));
     }
     command
 }
@@ -162,7 +180,7 @@ fn compile_command(args: &Args) -> String {
 /// A path quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:=".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%:=,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.into_owned();
     }

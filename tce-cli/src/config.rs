@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tce_codegen::{MapType, RustOptions};
+use tce_codegen::{MapType, PythonApi, PythonOptions, RustOptions};
 use tce_idl::{
     diagnostic::{Code, Diagnostic, nearest},
     lint::{self, Language, Level},
@@ -30,7 +30,7 @@ pub(crate) struct ProjectConfig {
     pub(crate) index_files: Vec<PathBuf>,
     /// `lint`: levels of rules, and the languages whose keywords are reported.
     pub(crate) lint: lint::Settings,
-    /// Options of the back ends, each in a section named as its language: `rust`.
+    /// Options of the back ends, each in a section named as its language: `rust`, `python`.
     pub(crate) codegen: tce_codegen::Options,
 }
 
@@ -140,7 +140,8 @@ impl ConfigParser<'_> {
                 "compile" => self.section(key, value, Self::compile),
                 "lint" => self.section(key, value, Self::lint),
                 "rust" => self.section(key, value, Self::rust),
-                _ => self.unknown("section", key, &["compile", "lint", "rust"]),
+                "python" => self.section(key, value, Self::python),
+                _ => self.unknown("section", key, &["compile", "lint", "rust", "python"]),
             }
         }
     }
@@ -198,18 +199,9 @@ impl ConfigParser<'_> {
                 }
             }
             "map-type" => {
-                let Some(name) = self.string(value) else {
-                    return;
-                };
-                let mut all = MapType::ALL.iter();
-                match all.find(|map_type| map_type.name() == *name.get_ref()) {
-                    Some(map_type) => {
-                        self.rust_option(name.span(), |rust| rust.map_type(*map_type));
-                    }
-                    None => {
-                        let known: Vec<&str> = MapType::ALL.iter().map(|it| it.name()).collect();
-                        self.unknown("map type", &name, &known);
-                    }
+                let choice = self.choice("map type", value, MapType::ALL, MapType::name);
+                if let Some((map_type, range)) = choice {
+                    self.rust_option(range, |rust| rust.map_type(map_type));
                 }
             }
             "type-attributes" => self.attributes(value, RustOptions::type_attribute),
@@ -220,6 +212,40 @@ impl ConfigParser<'_> {
                 &["runtime", "map-type", "type-attributes", "field-attributes"],
             ),
         }
+    }
+
+    fn python(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {
+        match *key.get_ref() {
+            "runtime" => {
+                if let Some(package) = self.string(value) {
+                    self.python_option(package.span(), |python| python.runtime(*package.get_ref()));
+                }
+            }
+            "api" => {
+                let choice = self.choice("api", value, PythonApi::ALL, PythonApi::name);
+                if let Some((api, range)) = choice {
+                    self.python_option(range, |python| python.api(api));
+                }
+            }
+            _ => self.unknown("setting of [python]", key, &["runtime", "api"]),
+        }
+    }
+
+    /// The one of `all` that a string names, and where.
+    fn choice<T: Copy>(
+        &mut self,
+        what: &str,
+        value: &Spanned<DeValue<'_>>,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Option<(T, Range<usize>)> {
+        let written = self.string(value)?;
+        let found = all.iter().find(|it| name(**it) == *written.get_ref());
+        if found.is_none() {
+            let known: Vec<&str> = all.iter().map(|it| name(*it)).collect();
+            self.unknown(what, &written, &known);
+        }
+        Some((*found?, written.span()))
     }
 
     /// Adds the attributes of a table: a path and one attribute, or a list of them, on each line.
@@ -250,6 +276,18 @@ impl ConfigParser<'_> {
         let rust = set(self.config.codegen.rust.clone());
         match rust.validate() {
             Ok(()) => self.config.codegen.rust = rust,
+            Err(error) => self.mistake(Code::SettingValue, error.to_string(), range),
+        }
+    }
+
+    fn python_option(
+        &mut self,
+        range: Range<usize>,
+        set: impl FnOnce(PythonOptions) -> PythonOptions,
+    ) {
+        let python = set(self.config.codegen.python.clone());
+        match python.validate() {
+            Ok(()) => self.config.codegen.python = python,
             Err(error) => self.mistake(Code::SettingValue, error.to_string(), range),
         }
     }

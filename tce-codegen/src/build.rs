@@ -142,6 +142,7 @@ impl Config {
             .ok_or(Error::NoOutDir)?;
         let options = Options {
             rust: self.rust.clone(),
+            ..Options::default()
         };
         let files = Rust.generate(model, &options)?;
         record(model, &files, &out_dir)?;

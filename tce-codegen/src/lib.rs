@@ -10,6 +10,8 @@
 //! # Files
 //! A back end gives one file for each IDL module, named as the IDL spells the
 //! module: `module test` becomes `test.rs`, `module type` becomes `type.rs`.
+//! A `.py` file whose name is a keyword gets an underscore, so that it can be imported.
+//!
 //! Modules refer to each other as siblings (`super::other::Item`), so their Rust
 //! modules stand side by side, each named as the IDL module in `snake_case`, with
 //! `r#` before a keyword. `tce_runtime::include_idl!` takes the Rust names, and
@@ -38,6 +40,8 @@ mod output;
 
 mod rust;
 
+mod python;
+
 mod build;
 
 use std::path::PathBuf;
@@ -47,6 +51,7 @@ use tce_idl::model::Model;
 
 pub use build::{Config, configure};
 pub use output::{StaleFile, Staleness, check, write};
+pub use python::{Python, PythonApi, PythonOptions};
 pub use rust::{MapType, Rust, RustOptions};
 
 /// One file of source code, in memory.
@@ -64,6 +69,8 @@ pub struct GeneratedFile {
 pub struct Options {
     /// For Rust.
     pub rust: RustOptions,
+    /// For Python.
+    pub python: PythonOptions,
 }
 
 /// Turns a model into the source code of one language.
@@ -82,7 +89,7 @@ pub trait Backend {
 }
 
 /// All back ends.
-const BACKENDS: &[&dyn Backend] = &[&Rust];
+const BACKENDS: &[&dyn Backend] = &[&Rust, &Python];
 
 /// The ids of the languages that [`generate`] writes.
 pub fn languages() -> impl Iterator<Item = &'static str> {
@@ -126,12 +133,12 @@ pub enum Error {
         /// The language that was asked for.
         language: String,
     },
-    /// An option of a back end is wrong.
-    #[error("the options for {language}: {message}")]
+    /// An option of a back end is wrong, or its language can't express the model.
+    #[error("{language}: {message}")]
     Options {
         /// The id of the back end's language.
         language: &'static str,
-        /// Which option, and what is wrong with it.
+        /// What is wrong, and with which option or element.
         message: String,
     },
     /// A file or folder can't be read or written.

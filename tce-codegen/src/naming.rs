@@ -33,13 +33,18 @@ fn startable(name: String, first: char) -> String {
 }
 
 /// A namespace of generated code, in which names must differ.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Scope(HashSet<String>);
 
 impl Scope {
     /// A scope in which `reserved` names are taken.
     pub(crate) fn new<'a>(reserved: impl IntoIterator<Item = &'a str>) -> Self {
         Self(reserved.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Takes a name that generated code uses itself.
+    pub(crate) fn reserve(&mut self, name: &str) {
+        self.0.insert(name.to_owned());
     }
 
     /// Takes a name, with as many trailing underscores as make it unique.

@@ -59,3 +59,69 @@ pub(crate) fn printable(line: &str) -> String {
         .replace(char::is_whitespace, " ")
         .replace(|c: char| c.is_control() || BIDI.contains(&c), "")
 }
+
+/// Lines of source code, indented by blocks, in a language without a printer of its own.
+#[derive(Debug)]
+pub(crate) struct SourceWriter {
+    text: String,
+    depth: usize,
+}
+
+/// The columns of a line, which only text that can't be divided exceeds.
+const MAX_COLUMNS: usize = 100;
+
+/// The columns by which a block is indented.
+const INDENT_COLUMNS: usize = 4;
+
+impl SourceWriter {
+    pub(crate) fn new() -> Self {
+        Self {
+            text: String::new(),
+            depth: 0,
+        }
+    }
+
+    /// Writes a line.
+    pub(crate) fn line(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.text
+                .extend(std::iter::repeat_n(' ', self.depth * INDENT_COLUMNS));
+            self.text.push_str(text);
+        }
+        self.text.push('\n');
+    }
+
+    /// Writes empty lines.
+    pub(crate) fn blank(&mut self, count: usize) {
+        self.text.extend(std::iter::repeat_n('\n', count));
+    }
+
+    /// Indents what `write` writes.
+    pub(crate) fn indented(&mut self, write: impl FnOnce(&mut Self)) {
+        self.depth += 1;
+        write(self);
+        self.depth -= 1;
+    }
+
+    /// Writes `open`, `items` separated by commas, and `close`: on a line if it has
+    /// the columns for them, otherwise each item on a line of its own.
+    pub(crate) fn list(&mut self, open: &str, items: &[String], close: &str) {
+        let line = format!("{open}{}{close}", items.join(", "));
+        if items.is_empty() || self.fits(&line) {
+            return self.line(&line);
+        }
+        self.line(open);
+        self.indented(|code| items.iter().for_each(|item| code.line(&format!("{item},"))));
+        self.line(close);
+    }
+
+    /// Whether the line has the columns for a text.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        self.depth * INDENT_COLUMNS + text.chars().count() <= MAX_COLUMNS
+    }
+
+    /// All lines.
+    pub(crate) fn finish(self) -> String {
+        self.text
+    }
+}

@@ -128,3 +128,31 @@ fn a_wrong_option_of_a_language_is_reported_with_its_line() {
         .complains("tce.toml:6:20");
     assert_eq!(ran.err.matches("error[").count(), 5, "{}", ran.err);
 }
+
+#[test]
+fn the_section_for_python_chooses_the_api_and_the_runtime() {
+    let settings = "[python]\napi = \"blocking\"\nruntime = \"vendor.tce\"\n";
+    let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
+    tce_in(
+        folder.path(),
+        &["compile", "-i", "good.idl", "-l", "python"],
+    )
+    .exits(0);
+    let code = std::fs::read_to_string(folder.path().join("good.py")).unwrap();
+    assert!(
+        code.contains("from vendor.tce import codegen as _rt"),
+        "{code}"
+    );
+    assert!(code.contains("class EchoPrx(_rt.BlockingProxy):"), "{code}");
+
+    let settings = "[python]\napi = \"threads\"\nruntime = \"my tce\"\napis = 1\n";
+    std::fs::write(folder.path().join("tce.toml"), settings).unwrap();
+    let ran = tce_in(folder.path(), &["compile", "-i", "good.idl"])
+        .exits(2)
+        .complains("tce.toml:2:7")
+        .complains("there is no api called `threads`")
+        .complains("tce.toml:3:11")
+        .complains("`my tce` is not the name of a package")
+        .complains("did you mean `api`?");
+    assert_eq!(ran.err.matches("error[").count(), 3, "{}", ran.err);
+}

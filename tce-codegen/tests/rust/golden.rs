@@ -1,31 +1,19 @@
 //! What the generator writes, feature by feature: `tests/golden/*.idl` and
 //! the `.rs` files beside them. `BLESS=1` writes them anew.
 
-use std::fs;
+use tce_codegen::{GeneratedFile, Options};
 
-use tce_codegen::{check, write};
+use crate::compare::compare;
+use crate::features::{self, golden_dir};
 
-use crate::features::{golden, golden_dir};
+/// The Rust of every feature.
+pub(crate) fn golden() -> Vec<GeneratedFile> {
+    features::golden("rust", &Options::default())
+}
 
 #[test]
 fn every_feature_gives_the_recorded_code() {
-    let files = golden();
-    if std::env::var_os("BLESS").is_some() {
-        write(&files, &golden_dir()).unwrap();
-    }
-    let stale = check(&files, &golden_dir()).unwrap();
-    let mut report = String::new();
-    for stale in &stale {
-        report += &format!("{}: {:?}\n", stale.path.display(), stale.reason);
-        let agreed = fs::read_to_string(golden_dir().join(&stale.path)).unwrap_or_default();
-        if let Some(file) = files.iter().find(|file| file.path == stale.path) {
-            report += &difference(&agreed, &file.contents);
-        }
-    }
-    assert!(
-        stale.is_empty(),
-        "{report}if the new code is right, record it with BLESS=1"
-    );
+    compare(&golden(), &golden_dir());
 }
 
 #[test]
@@ -38,29 +26,4 @@ fn no_code_silences_a_lint() {
     for file in golden() {
         assert!(!file.contents.contains("allow("), "{}", file.path.display());
     }
-}
-
-/// The lines between the first and the last that differ, with three around them.
-fn difference(agreed: &str, found: &str) -> String {
-    let (agreed, found): (Vec<_>, Vec<_>) = (agreed.lines().collect(), found.lines().collect());
-    let same = agreed
-        .iter()
-        .zip(&found)
-        .take_while(|(a, b)| a == b)
-        .count();
-    let most = agreed.len().min(found.len()) - same;
-    let after = agreed.iter().rev().zip(found.iter().rev()).take(most);
-    let after = after.take_while(|(a, b)| a == b).count();
-    let context = same.saturating_sub(3)..same;
-    let lines = |sign, lines: &[&str]| -> String {
-        lines
-            .iter()
-            .map(|line| format!("{sign} {line}\n"))
-            .collect()
-    };
-    format!("@@ line {} @@\n", same + 1)
-        + &lines(' ', &agreed[context])
-        + &lines('-', &agreed[same..agreed.len() - after])
-        + &lines('+', &found[same..found.len() - after])
-        + &lines(' ', &agreed[agreed.len() - after..][..after.min(3)])
 }

@@ -7,7 +7,8 @@ use std::process::Command;
 use tce_codegen::{GeneratedFile, Options, generate, write};
 use tce_idl::{compile_str, render};
 
-use crate::features::{golden, golden_dir};
+use crate::features::golden_dir;
+use crate::golden::golden;
 use crate::package::{Package, workspace};
 
 /// The Rust modules whose names differ from those of their files.

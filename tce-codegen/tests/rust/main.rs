@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod build_script;
 #[cfg(test)]
+#[path = "../common/compare.rs"]
+mod compare;
+#[cfg(test)]
+#[path = "../common/features.rs"]
 mod features;
 #[cfg(test)]
 mod golden;

@@ -97,7 +97,7 @@ fn no_name_of_an_idl_breaks_generated_code() {
 /// not come from its IDL, and the prelude's: all that an IDL can declare.
 fn names() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = PRELUDE.iter().map(|name| (*name).to_owned()).collect();
-    for feature in features() {
+    for feature in features("rust", &Options::default()) {
         let words: BTreeSet<String> = feature
             .idl
             .split(|c: char| !c.is_alphanumeric() && c != '_')

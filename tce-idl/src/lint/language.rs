@@ -12,6 +12,8 @@ pub enum Language {
     Java,
     /// JavaScript, in strict mode
     JavaScript,
+    /// TypeScript, whose reserved words are those of JavaScript
+    TypeScript,
     /// C++, up to C++20
     Cpp,
     /// C#
@@ -30,6 +32,7 @@ impl Language {
         Self::Python,
         Self::Java,
         Self::JavaScript,
+        Self::TypeScript,
         Self::Cpp,
         Self::CSharp,
         Self::ObjectiveC,
@@ -44,6 +47,7 @@ impl Language {
             Self::Python => "python",
             Self::Java => "java",
             Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
             Self::Cpp => "cpp",
             Self::CSharp => "csharp",
             Self::ObjectiveC => "objc",
@@ -59,6 +63,7 @@ impl Language {
             Self::Python => "Python",
             Self::Java => "Java",
             Self::JavaScript => "JavaScript",
+            Self::TypeScript => "TypeScript",
             Self::Cpp => "C++",
             Self::CSharp => "C#",
             Self::ObjectiveC => "Objective-C",
@@ -93,7 +98,7 @@ impl Language {
                  package private protected public return static strictfp super switch \
                  synchronized this throw throws transient true try volatile while"
             }
-            Self::JavaScript => {
+            Self::JavaScript | Self::TypeScript => {
                 "await break case catch class const continue debugger default delete do else enum \
                  export false finally for function if implements in instanceof let new null \
                  package private protected public return static super switch this throw true try \

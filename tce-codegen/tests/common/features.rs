@@ -12,8 +12,9 @@ pub(crate) fn golden_dir() -> PathBuf {
 }
 
 /// The code that each `.idl` of the folder gives now, sorted by path.
-pub(crate) fn golden() -> Vec<GeneratedFile> {
-    let mut files: Vec<_> = features().into_iter().flat_map(|it| it.files).collect();
+pub(crate) fn golden(language: &str, options: &Options) -> Vec<GeneratedFile> {
+    let features = features(language, options).into_iter();
+    let mut files: Vec<_> = features.flat_map(|it| it.files).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
@@ -24,7 +25,7 @@ pub(crate) struct Feature {
     pub(crate) files: Vec<GeneratedFile>,
 }
 
-pub(crate) fn features() -> Vec<Feature> {
+pub(crate) fn features(language: &str, options: &Options) -> Vec<Feature> {
     let entries = golden_dir().read_dir().unwrap();
     let mut features: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     features.retain(|path| path.extension().is_some_and(|extension| extension == "idl"));
@@ -33,12 +34,15 @@ pub(crate) fn features() -> Vec<Feature> {
         "no .idl in {}",
         golden_dir().display()
     );
-    features.iter().map(|path| feature(path)).collect()
+    features
+        .iter()
+        .map(|path| feature(path, language, options))
+        .collect()
 }
 
-fn feature(path: &Path) -> Feature {
-    let options = tce_idl::Options::new().include_dir(golden_dir().join("import"));
-    let compilation = compile(&[path], &options);
+fn feature(path: &Path, language: &str, options: &Options) -> Feature {
+    let idl_options = tce_idl::Options::new().include_dir(golden_dir().join("import"));
+    let compilation = compile(&[path], &idl_options);
     let Some(model) = compilation.model else {
         panic!(
             "{}",
@@ -48,6 +52,6 @@ fn feature(path: &Path) -> Feature {
     let sources = compilation.sources.files().iter();
     Feature {
         idl: sources.map(SourceFile::text).collect(),
-        files: generate(&model, "rust", &Options::default()).unwrap(),
+        files: generate(&model, language, options).unwrap(),
     }
 }
