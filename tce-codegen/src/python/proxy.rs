@@ -109,7 +109,7 @@ impl Unit<'_> {
         );
         code.indented(|code| {
             refer("Sends a call of", names, " now; await the result later.").write(code);
-            code.line(&format!("return {}", call("self._call")));
+            code.line(&format!("return {}", call("self._call_async")));
         });
         if let Some(oneway) = &names.method_oneway {
             code.blank(1);

@@ -22,7 +22,10 @@ impl Unit<'_> {
                 let module = self.model.interface(base).module;
                 self.path(module, &self.names.interface(base).servant)
             }
-            None => "_rt.Servant".to_owned(),
+            None => match self.options.api {
+                PythonApi::Asyncio => "_rt.Servant".to_owned(),
+                PythonApi::Blocking => "_rt.BlockingServant".to_owned(),
+            },
         };
         code.blank(2);
         code.line(&format!("class {}({base}):", names.servant));
@@ -90,7 +93,7 @@ impl Unit<'_> {
             }
             // Servants of TCE's own Python programs leave operations out.
             PythonApi::Blocking => {
-                parameters.push("ctx: _rt.BlockingContext".to_owned());
+                parameters.push("ctx: _rt.Context".to_owned());
                 code.list(&format!("def {}(", names.method), &parameters, &close);
                 code.indented(|code| {
                     docs.write(code);

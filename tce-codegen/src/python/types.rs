@@ -163,9 +163,9 @@ impl Unit<'_> {
             }
             Type::Sequence(id) => match self.model.sequence(id).element {
                 Type::Byte => "b\"\"".to_owned(),
-                _ => "_rt.field(default_factory=_rt.list)".to_owned(),
+                _ => "_rt.field(default_factory=_rt.empty_list)".to_owned(),
             },
-            Type::Dictionary(_) => "_rt.field(default_factory=_rt.dict)".to_owned(),
+            Type::Dictionary(_) => "_rt.field(default_factory=_rt.empty_dict)".to_owned(),
         }
     }
 

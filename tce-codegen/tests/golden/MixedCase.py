@@ -81,7 +81,7 @@ class shelfLifePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `daysLEFT` now; await the result later."""
-        return self._call(_shelfLife_daysLEFT, (ShelfNumber,), timeout, extra)
+        return self._call_async(_shelfLife_daysLEFT, (ShelfNumber,), timeout, extra)
 
     async def XMLHttp_request2send(
         self,
@@ -98,7 +98,7 @@ class shelfLifePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `XMLHttp_request2send` now; await the result later."""
-        return self._call(_shelfLife_XMLHttp_request2send, (), timeout, extra)
+        return self._call_async(_shelfLife_XMLHttp_request2send, (), timeout, extra)
 
     async def XMLHttp_request2send_oneway(
         self,

@@ -80,7 +80,7 @@ class CourierPrx(_across_base.CarrierPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `deliver` now; await the result later."""
-        return self._call(_Courier_deliver, (envelope,), timeout, extra)
+        return self._call_async(_Courier_deliver, (envelope,), timeout, extra)
 
     async def deliver_oneway(
         self,

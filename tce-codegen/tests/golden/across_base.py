@@ -85,7 +85,7 @@ class CarrierPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[bool]:
         """Sends a call of `reaches` now; await the result later."""
-        return self._call(_Carrier_reaches, (address, others), timeout, extra)
+        return self._call_async(_Carrier_reaches, (address, others), timeout, extra)
 
     async def refuse(
         self,
@@ -104,7 +104,7 @@ class CarrierPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `refuse` now; await the result later."""
-        return self._call(_Carrier_refuse, (reason,), timeout, extra)
+        return self._call_async(_Carrier_refuse, (reason,), timeout, extra)
 
     async def refuse_oneway(
         self,

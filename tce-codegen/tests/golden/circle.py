@@ -11,8 +11,8 @@ __all__ = ["NodesByName", "Leaves", "Node", "Nodes", "Walker", "WalkerPrx"]
 
 @_rt.dataclass(slots=True)
 class Node:
-    leaves: Leaves = _rt.field(default_factory=_rt.list)
-    nested: _circle_back.Nested = _rt.field(default_factory=_rt.dict)
+    leaves: Leaves = _rt.field(default_factory=_rt.empty_list)
+    nested: _circle_back.Nested = _rt.field(default_factory=_rt.empty_dict)
 
 
 Nodes: _rt.TypeAlias = list[Node]
@@ -92,4 +92,4 @@ class WalkerPrx(_circle_back.BasePrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Nodes]:
         """Sends a call of `walk` now; await the result later."""
-        return self._call(_Walker_walk, (from_,), timeout, extra)
+        return self._call_async(_Walker_walk, (from_,), timeout, extra)

@@ -9,7 +9,7 @@ __all__ = ["Leaf", "Nested", "Base", "BasePrx"]
 
 @_rt.dataclass(slots=True)
 class Leaf:
-    nodes: _circle.Nodes = _rt.field(default_factory=_rt.list)
+    nodes: _circle.Nodes = _rt.field(default_factory=_rt.empty_list)
 
 
 Nested: _rt.TypeAlias = "dict[str, _circle.Nodes]"
@@ -79,7 +79,7 @@ class BasePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `base` now; await the result later."""
-        return self._call(_Base_base, (node,), timeout, extra)
+        return self._call_async(_Base_base, (node,), timeout, extra)
 
     async def base_oneway(
         self,

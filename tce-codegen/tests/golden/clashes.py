@@ -449,7 +449,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[T]:
         """Sends a call of `echo` now; await the result later."""
-        return self._call(_Server_echo, (ctx_, t, servant, call, result), timeout, extra)
+        return self._call_async(_Server_echo, (ctx_, t, servant, call, result), timeout, extra)
 
     async def echo_async_(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """`clashes::Server::echo_async` in the IDL."""
@@ -462,7 +462,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `echo_async_` now; await the result later."""
-        return self._call(_Server_echo_async, (), timeout, extra)
+        return self._call_async(_Server_echo_async, (), timeout, extra)
 
     async def echo_async_oneway(
         self,
@@ -483,7 +483,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `heartbeat` now; await the result later."""
-        return self._call(_Server_heartbeat, (), timeout, extra)
+        return self._call_async(_Server_heartbeat, (), timeout, extra)
 
     async def heartbeat_oneway(
         self,
@@ -510,7 +510,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `heartbeat_oneway_` now; await the result later."""
-        return self._call(_Server_heartbeat_oneway, (), timeout, extra)
+        return self._call_async(_Server_heartbeat_oneway, (), timeout, extra)
 
     async def heartbeat_oneway_oneway(
         self,
@@ -539,7 +539,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `connect_` now; await the result later."""
-        return self._call(_Server_connect, (endpoint,), timeout, extra)
+        return self._call_async(_Server_connect, (endpoint,), timeout, extra)
 
     async def connect_oneway(
         self,
@@ -561,7 +561,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `new` now; await the result later."""
-        return self._call(_Server_new, (), timeout, extra)
+        return self._call_async(_Server_new, (), timeout, extra)
 
     async def new_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `new` oneway: done when it is sent, without an answer."""
@@ -585,7 +585,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `with_timeout_` now; await the result later."""
-        return self._call(_Server_with_timeout, (secs,), timeout, extra)
+        return self._call_async(_Server_with_timeout, (secs,), timeout, extra)
 
     async def with_timeout_oneway(
         self,
@@ -607,7 +607,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `clone` now; await the result later."""
-        return self._call(_Server_clone, (), timeout, extra)
+        return self._call_async(_Server_clone, (), timeout, extra)
 
     async def clone_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `clone` oneway: done when it is sent, without an answer."""
@@ -623,7 +623,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `len` now; await the result later."""
-        return self._call(_Server_len, (), timeout, extra)
+        return self._call_async(_Server_len, (), timeout, extra)
 
     async def into(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return await self._call(_Server_into, (), timeout, extra)
@@ -635,7 +635,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `into` now; await the result later."""
-        return self._call(_Server_into, (), timeout, extra)
+        return self._call_async(_Server_into, (), timeout, extra)
 
     async def into_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `into` oneway: done when it is sent, without an answer."""
@@ -658,7 +658,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Fault]:
         """Sends a call of `fromUser` now; await the result later."""
-        return self._call(_Server_fromUser, (user,), timeout, extra)
+        return self._call_async(_Server_fromUser, (user,), timeout, extra)
 
     async def intoBox(
         self,
@@ -677,7 +677,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Marshal]:
         """Sends a call of `intoBox` now; await the result later."""
-        return self._call(_Server_intoBox, (rt,), timeout, extra)
+        return self._call_async(_Server_intoBox, (rt,), timeout, extra)
 
     async def getName(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return await self._call(_Server_getName, (), timeout, extra)
@@ -689,7 +689,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `getName` now; await the result later."""
-        return self._call(_Server_getName, (), timeout, extra)
+        return self._call_async(_Server_getName, (), timeout, extra)
 
     async def getName_oneway(
         self,
@@ -710,7 +710,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `GetName` now; await the result later."""
-        return self._call(_Server_GetName, (), timeout, extra)
+        return self._call_async(_Server_GetName, (), timeout, extra)
 
     async def GetName_oneway(
         self,
@@ -744,7 +744,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[String]:
         """Sends a call of `give` now; await the result later."""
-        return self._call(_Server_give, (s, v, prx, users), timeout, extra)
+        return self._call_async(_Server_give, (s, v, prx, users), timeout, extra)
 
     async def with_linger(
         self,
@@ -763,7 +763,7 @@ class ServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `with_linger` now; await the result later."""
-        return self._call(_Server_with_linger, (secs,), timeout, extra)
+        return self._call_async(_Server_with_linger, (secs,), timeout, extra)
 
     async def with_linger_oneway(
         self,
@@ -817,7 +817,7 @@ class serverPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `ping` now; await the result later."""
-        return self._call(_server_ping, (), timeout, extra)
+        return self._call_async(_server_ping, (), timeout, extra)
 
     async def ping_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `ping` oneway: done when it is sent, without an answer."""
@@ -875,7 +875,7 @@ class ClonePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Default]:
         """Sends a call of `twice` now; await the result later."""
-        return self._call(_Clone_twice, (once,), timeout, extra)
+        return self._call_async(_Clone_twice, (once,), timeout, extra)
 
 
 _T__get_name: _rt.Operation[None] = _rt.Operation(
@@ -988,7 +988,7 @@ class T_Prx(ServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `get_name` now; await the result later."""
-        return self._call(_T__get_name, (), timeout, extra)
+        return self._call_async(_T__get_name, (), timeout, extra)
 
     async def get_name_oneway(
         self,
@@ -1009,7 +1009,7 @@ class T_Prx(ServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `echo_Async` now; await the result later."""
-        return self._call(_T__echo_Async, (), timeout, extra)
+        return self._call_async(_T__echo_Async, (), timeout, extra)
 
     async def echo_Async_oneway(
         self,

@@ -69,4 +69,4 @@ class None_Prx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[import_]:
         """Sends a call of `pass_` now; await the result later."""
-        return self._call(_None__pass, (import_,), timeout, extra)
+        return self._call_async(_None__pass, (import_,), timeout, extra)

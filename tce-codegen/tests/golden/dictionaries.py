@@ -9,8 +9,8 @@ __all__ = ["Counts", "Flags", "Halves", "Index", "Shelves", "Library", "LibraryP
 
 @_rt.dataclass(slots=True)
 class Index:
-    counts: Counts = _rt.field(default_factory=_rt.dict)
-    halves: Halves = _rt.field(default_factory=_rt.dict)
+    counts: Counts = _rt.field(default_factory=_rt.empty_dict)
+    halves: Halves = _rt.field(default_factory=_rt.empty_dict)
 
 
 Counts: _rt.TypeAlias = dict[str, int]
@@ -97,4 +97,4 @@ class LibraryPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Shelves]:
         """Sends a call of `sort` now; await the result later."""
-        return self._call(_Library_sort, (shelves, counts, flags), timeout, extra)
+        return self._call_async(_Library_sort, (shelves, counts, flags), timeout, extra)

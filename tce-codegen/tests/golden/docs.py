@@ -166,7 +166,7 @@ class NotesPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `write` now; await the result later."""
-        return self._call(_Notes_write, (text,), timeout, extra)
+        return self._call_async(_Notes_write, (text,), timeout, extra)
 
     async def write_oneway(
         self,

@@ -14,8 +14,8 @@ class Point:
 
 @_rt.dataclass(slots=True)
 class Holder:
-    points: Points = _rt.field(default_factory=_rt.dict)
-    nested: Nested = _rt.field(default_factory=_rt.dict)
+    points: Points = _rt.field(default_factory=_rt.empty_dict)
+    nested: Nested = _rt.field(default_factory=_rt.empty_dict)
 
 
 Points: _rt.TypeAlias = dict[float, Point]
@@ -102,7 +102,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Points]:
         """Sends a call of `swap` now; await the result later."""
-        return self._call(_Keeper_swap, (points, nested), timeout, extra)
+        return self._call_async(_Keeper_swap, (points, nested), timeout, extra)
 
     async def hold(
         self,
@@ -121,4 +121,4 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Holder]:
         """Sends a call of `hold` now; await the result later."""
-        return self._call(_Keeper_hold, (holder,), timeout, extra)
+        return self._call_async(_Keeper_hold, (holder,), timeout, extra)

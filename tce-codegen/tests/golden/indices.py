@@ -60,7 +60,7 @@ class FarPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `last` now; await the result later."""
-        return self._call(_Far_last, (), timeout, extra)
+        return self._call_async(_Far_last, (), timeout, extra)
 
     async def last_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `last` oneway: done when it is sent, without an answer."""
@@ -76,7 +76,7 @@ class FarPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `second` now; await the result later."""
-        return self._call(_Far_second, (), timeout, extra)
+        return self._call_async(_Far_second, (), timeout, extra)
 
     async def second_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `second` oneway: done when it is sent, without an answer."""
@@ -128,7 +128,7 @@ class NearPrx(FarPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `seventh` now; await the result later."""
-        return self._call(_Near_seventh, (), timeout, extra)
+        return self._call_async(_Near_seventh, (), timeout, extra)
 
     async def seventh_oneway(
         self,

@@ -48,7 +48,7 @@ class AnimalPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str]:
         """Sends a call of `name` now; await the result later."""
-        return self._call(_Animal_name, (), timeout, extra)
+        return self._call_async(_Animal_name, (), timeout, extra)
 
 
 _Dog_bark: _rt.Operation[None] = _rt.Operation(
@@ -102,7 +102,7 @@ class DogPrx(AnimalPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `bark` now; await the result later."""
-        return self._call(_Dog_bark, (times,), timeout, extra)
+        return self._call_async(_Dog_bark, (times,), timeout, extra)
 
     async def bark_oneway(
         self,
@@ -162,4 +162,4 @@ class PuppyPrx(DogPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[bool]:
         """Sends a call of `isAsleep` now; await the result later."""
-        return self._call(_Puppy_isAsleep, (), timeout, extra)
+        return self._call_async(_Puppy_isAsleep, (), timeout, extra)

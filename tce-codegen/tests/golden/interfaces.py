@@ -81,7 +81,7 @@ class CalculatorPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `add` now; await the result later."""
-        return self._call(_Calculator_add, (left, right), timeout, extra)
+        return self._call_async(_Calculator_add, (left, right), timeout, extra)
 
     async def reset(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Forgets everything."""
@@ -94,7 +94,7 @@ class CalculatorPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `reset` now; await the result later."""
-        return self._call(_Calculator_reset, (), timeout, extra)
+        return self._call_async(_Calculator_reset, (), timeout, extra)
 
     async def reset_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `reset` oneway: done when it is sent, without an answer."""
@@ -150,4 +150,4 @@ class ClockPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str]:
         """Sends a call of `timeOfDay` now; await the result later."""
-        return self._call(_Clock_timeOfDay, (), timeout, extra)
+        return self._call_async(_Clock_timeOfDay, (), timeout, extra)

@@ -145,7 +145,7 @@ class implPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `loop` now; await the result later."""
-        return self._call(_impl_loop, (move, self_, ref, gen), timeout, extra)
+        return self._call_async(_impl_loop, (move, self_, ref, gen), timeout, extra)
 
     async def await_(
         self,
@@ -167,7 +167,7 @@ class implPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `await_` now; await the result later."""
-        return self._call(_impl_await, (_, _2), timeout, extra)
+        return self._call_async(_impl_await, (_, _2), timeout, extra)
 
     async def await_oneway(
         self,
@@ -190,7 +190,7 @@ class implPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `self` now; await the result later."""
-        return self._call(_impl_self, (), timeout, extra)
+        return self._call_async(_impl_self, (), timeout, extra)
 
     async def self_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `self` oneway: done when it is sent, without an answer."""
@@ -215,7 +215,7 @@ class implPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `crate` now; await the result later."""
-        return self._call(_impl_crate, (r, super), timeout, extra)
+        return self._call_async(_impl_crate, (r, super), timeout, extra)
 
     async def crate_oneway(
         self,

@@ -59,7 +59,7 @@ class ZerothPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `zeroth` now; await the result later."""
-        return self._call(_Zeroth_zeroth, (), timeout, extra)
+        return self._call_async(_Zeroth_zeroth, (), timeout, extra)
 
     async def zeroth_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `zeroth` oneway: done when it is sent, without an answer."""
@@ -118,7 +118,7 @@ class FirstPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `first` now; await the result later."""
-        return self._call(_First_first, (shared,), timeout, extra)
+        return self._call_async(_First_first, (shared,), timeout, extra)
 
     async def first_oneway(
         self,
@@ -173,7 +173,7 @@ class SecondPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `second` now; await the result later."""
-        return self._call(_Second_second, (), timeout, extra)
+        return self._call_async(_Second_second, (), timeout, extra)
 
     async def second_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `second` oneway: done when it is sent, without an answer."""

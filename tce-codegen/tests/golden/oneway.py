@@ -69,7 +69,7 @@ class LogPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `write` now; await the result later."""
-        return self._call(_Log_write, (line, level), timeout, extra)
+        return self._call_async(_Log_write, (line, level), timeout, extra)
 
     async def write_oneway(
         self,
@@ -92,4 +92,4 @@ class LogPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `flush` now; await the result later."""
-        return self._call(_Log_flush, (), timeout, extra)
+        return self._call_async(_Log_flush, (), timeout, extra)

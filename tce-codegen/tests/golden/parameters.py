@@ -120,7 +120,7 @@ class DrawPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `five` now; await the result later."""
-        return self._call(_Draw_five, (a, b, c, d, e), timeout, extra)
+        return self._call_async(_Draw_five, (a, b, c, d, e), timeout, extra)
 
     async def six(
         self,
@@ -149,7 +149,7 @@ class DrawPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `six` now; await the result later."""
-        return self._call(_Draw_six, (a, b, c, d, e, type), timeout, extra)
+        return self._call_async(_Draw_six, (a, b, c, d, e, type), timeout, extra)
 
     async def eight(
         self,
@@ -182,7 +182,7 @@ class DrawPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `eight` now; await the result later."""
-        return self._call(_Draw_eight, (a, b, c, d, e, f, g, ctx_), timeout, extra)
+        return self._call_async(_Draw_eight, (a, b, c, d, e, f, g, ctx_), timeout, extra)
 
     async def eight_oneway(
         self,
@@ -296,7 +296,7 @@ class ManyPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `fourteen` now; await the result later."""
-        return self._call(_Many_fourteen, (a, b, c, d, e, f, g, h, i, j, k, l, m, n), timeout, extra)
+        return self._call_async(_Many_fourteen, (a, b, c, d, e, f, g, h, i, j, k, l, m, n), timeout, extra)
 
 
 _Paint_none: _rt.Operation[None] = _rt.Operation(
@@ -348,7 +348,7 @@ class PaintPrx(DrawPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `none` now; await the result later."""
-        return self._call(_Paint_none, (), timeout, extra)
+        return self._call_async(_Paint_none, (), timeout, extra)
 
     async def none_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `none` oneway: done when it is sent, without an answer."""

@@ -172,7 +172,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `echoByte` now; await the result later."""
-        return self._call(_Echo_echoByte, (v,), timeout, extra)
+        return self._call_async(_Echo_echoByte, (v,), timeout, extra)
 
     async def echoBool(
         self,
@@ -191,7 +191,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[bool]:
         """Sends a call of `echoBool` now; await the result later."""
-        return self._call(_Echo_echoBool, (v,), timeout, extra)
+        return self._call_async(_Echo_echoBool, (v,), timeout, extra)
 
     async def echoShort(
         self,
@@ -210,7 +210,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `echoShort` now; await the result later."""
-        return self._call(_Echo_echoShort, (v,), timeout, extra)
+        return self._call_async(_Echo_echoShort, (v,), timeout, extra)
 
     async def echoInt(
         self,
@@ -229,7 +229,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `echoInt` now; await the result later."""
-        return self._call(_Echo_echoInt, (v,), timeout, extra)
+        return self._call_async(_Echo_echoInt, (v,), timeout, extra)
 
     async def echoLong(
         self,
@@ -248,7 +248,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `echoLong` now; await the result later."""
-        return self._call(_Echo_echoLong, (v,), timeout, extra)
+        return self._call_async(_Echo_echoLong, (v,), timeout, extra)
 
     async def echoFloat(
         self,
@@ -267,7 +267,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[float]:
         """Sends a call of `echoFloat` now; await the result later."""
-        return self._call(_Echo_echoFloat, (v,), timeout, extra)
+        return self._call_async(_Echo_echoFloat, (v,), timeout, extra)
 
     async def echoDouble(
         self,
@@ -286,7 +286,7 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[float]:
         """Sends a call of `echoDouble` now; await the result later."""
-        return self._call(_Echo_echoDouble, (v,), timeout, extra)
+        return self._call_async(_Echo_echoDouble, (v,), timeout, extra)
 
     async def echoString(
         self,
@@ -305,4 +305,4 @@ class EchoPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str]:
         """Sends a call of `echoString` now; await the result later."""
-        return self._call(_Echo_echoString, (v,), timeout, extra)
+        return self._call_async(_Echo_echoString, (v,), timeout, extra)

@@ -59,7 +59,7 @@ class _rt_:
     None_: int = 0
     """`int None` in the IDL."""
     bytes: bytes_ = b""
-    list: Strs = _rt.field(default_factory=_rt.list)
+    list: Strs = _rt.field(default_factory=_rt.empty_list)
 
 
 @_rt.dataclass(slots=True)
@@ -380,7 +380,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str_]:
         """Sends a call of `str__` now; await the result later."""
-        return self._call(_object_str, (str, list, _rt_), timeout, extra)
+        return self._call_async(_object_str, (str, list, _rt_), timeout, extra)
 
     async def lambda_(
         self,
@@ -412,7 +412,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `lambda_` now; await the result later."""
-        return self._call(_object_lambda, (self_, timeout_, extra_, ctx_, callback_, cookie_, on_error_), timeout, extra)
+        return self._call_async(_object_lambda, (self_, timeout_, extra_, ctx_, callback_, cookie_, on_error_), timeout, extra)
 
     async def lambda_oneway(
         self,
@@ -441,7 +441,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `connect_` now; await the result later."""
-        return self._call(_object_connect, (), timeout, extra)
+        return self._call_async(_object_connect, (), timeout, extra)
 
     async def connect_oneway(
         self,
@@ -463,7 +463,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `create_` now; await the result later."""
-        return self._call(_object_create, (), timeout, extra)
+        return self._call_async(_object_create, (), timeout, extra)
 
     async def create_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `create_` oneway: done when it is sent, without an answer."""
@@ -480,7 +480,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `conn_` now; await the result later."""
-        return self._call(_object_conn, (), timeout, extra)
+        return self._call_async(_object_conn, (), timeout, extra)
 
     async def conn_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `conn_` oneway: done when it is sent, without an answer."""
@@ -497,7 +497,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `_call_` now; await the result later."""
-        return self._call(_object__call, (), timeout, extra)
+        return self._call_async(_object__call, (), timeout, extra)
 
     async def _call_oneway_(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `_call_` oneway: done when it is sent, without an answer."""
@@ -514,7 +514,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `_interface_` now; await the result later."""
-        return self._call(_object__interface, (), timeout, extra)
+        return self._call_async(_object__interface, (), timeout, extra)
 
     async def _interface_oneway(
         self,
@@ -547,7 +547,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `n__call__` now; await the result later."""
-        return self._call(_object___call__, (n__x, _, _python_names_object_connect), timeout, extra)
+        return self._call_async(_object___call__, (n__x, _, _python_names_object_connect), timeout, extra)
 
     async def n__call___oneway(
         self,
@@ -584,7 +584,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `type` now; await the result later."""
-        return self._call(_object_type, (type, print_, exec_, async_), timeout, extra)
+        return self._call_async(_object_type, (type, print_, exec_, async_), timeout, extra)
 
     async def bytes(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> bytes_:
         return await self._call(_object_bytes, (), timeout, extra)
@@ -596,7 +596,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[bytes_]:
         """Sends a call of `bytes` now; await the result later."""
-        return self._call(_object_bytes, (), timeout, extra)
+        return self._call_async(_object_bytes, (), timeout, extra)
 
     async def list(
         self,
@@ -615,7 +615,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Strs]:
         """Sends a call of `list` now; await the result later."""
-        return self._call(_object_list, (dict,), timeout, extra)
+        return self._call_async(_object_list, (dict,), timeout, extra)
 
     async def print_async(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return await self._call(_object_print_async, (), timeout, extra)
@@ -627,7 +627,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `print_async` now; await the result later."""
-        return self._call(_object_print_async, (), timeout, extra)
+        return self._call_async(_object_print_async, (), timeout, extra)
 
     async def print_async_oneway(
         self,
@@ -649,7 +649,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `print_` now; await the result later."""
-        return self._call(_object_print, (), timeout, extra)
+        return self._call_async(_object_print, (), timeout, extra)
 
     async def print_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `print_` oneway: done when it is sent, without an answer."""
@@ -675,7 +675,7 @@ class objectPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[ServerCodec]:
         """Sends a call of `Server__` now; await the result later."""
-        return self._call(_object_Server, (Server, Server_), timeout, extra)
+        return self._call_async(_object_Server, (Server, Server_), timeout, extra)
 
 
 _derived_print_oneway: _rt.Operation[None] = _rt.Operation(
@@ -777,7 +777,7 @@ class derivedPrx(objectPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `print_oneway_` now; await the result later."""
-        return self._call(_derived_print_oneway, (), timeout, extra)
+        return self._call_async(_derived_print_oneway, (), timeout, extra)
 
     async def print_oneway_oneway(
         self,
@@ -799,4 +799,4 @@ class derivedPrx(objectPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Server_]:
         """Sends a call of `Server___` now; await the result later."""
-        return self._call(_derived_Server_, (), timeout, extra)
+        return self._call_async(_derived_Server_, (), timeout, extra)

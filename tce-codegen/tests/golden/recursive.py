@@ -10,8 +10,8 @@ __all__ = ["Trees", "Garden", "Tree", "Forester", "ForesterPrx"]
 @_rt.dataclass(slots=True)
 class Tree:
     name: str = ""
-    branches: Trees = _rt.field(default_factory=_rt.list)
-    grafted: Garden = _rt.field(default_factory=_rt.dict)
+    branches: Trees = _rt.field(default_factory=_rt.empty_list)
+    grafted: Garden = _rt.field(default_factory=_rt.empty_dict)
 
 
 Trees: _rt.TypeAlias = list[Tree]
@@ -82,4 +82,4 @@ class ForesterPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Tree]:
         """Sends a call of `grow` now; await the result later."""
-        return self._call(_Forester_grow, (seed,), timeout, extra)
+        return self._call_async(_Forester_grow, (seed,), timeout, extra)

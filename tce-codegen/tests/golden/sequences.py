@@ -10,7 +10,7 @@ __all__ = ["Bytes", "Ints", "Table", "Texts", "Holder", "Holders", "Store", "Sto
 @_rt.dataclass(slots=True)
 class Holder:
     raw: Bytes = b""
-    table: Table = _rt.field(default_factory=_rt.list)
+    table: Table = _rt.field(default_factory=_rt.empty_list)
 
 
 Bytes: _rt.TypeAlias = bytes
@@ -106,4 +106,4 @@ class StorePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Bytes]:
         """Sends a call of `put` now; await the result later."""
-        return self._call(_Store_put, (raw, ints, table, texts, holders), timeout, extra)
+        return self._call_async(_Store_put, (raw, ints, table, texts, holders), timeout, extra)

@@ -55,7 +55,7 @@ class DerivedPrx(_shared_index_base.BasePrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `derived` now; await the result later."""
-        return self._call(_Derived_derived, (), timeout, extra)
+        return self._call_async(_Derived_derived, (), timeout, extra)
 
     async def derived_oneway(
         self,

@@ -48,7 +48,7 @@ class BasePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `base` now; await the result later."""
-        return self._call(_Base_base, (), timeout, extra)
+        return self._call_async(_Base_base, (), timeout, extra)
 
     async def base_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `base` oneway: done when it is sent, without an answer."""

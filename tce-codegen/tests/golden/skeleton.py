@@ -57,7 +57,7 @@ class CalledPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `ring` now; await the result later."""
-        return self._call(_Called_ring, (), timeout, extra)
+        return self._call_async(_Called_ring, (), timeout, extra)
 
     async def ring_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `ring` oneway: done when it is sent, without an answer."""
@@ -105,7 +105,7 @@ class PartPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `size` now; await the result later."""
-        return self._call(_Part_size, (), timeout, extra)
+        return self._call_async(_Part_size, (), timeout, extra)
 
 
 _Served_grow: _rt.Operation[None] = _rt.Operation(
@@ -152,7 +152,7 @@ class ServedPrx(PartPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `grow` now; await the result later."""
-        return self._call(_Served_grow, (), timeout, extra)
+        return self._call_async(_Served_grow, (), timeout, extra)
 
     async def grow_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `grow` oneway: done when it is sent, without an answer."""
@@ -200,7 +200,7 @@ class ElsewherePrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `go` now; await the result later."""
-        return self._call(_Elsewhere_go, (), timeout, extra)
+        return self._call_async(_Elsewhere_go, (), timeout, extra)
 
     async def go_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `go` oneway: done when it is sent, without an answer."""

@@ -57,7 +57,7 @@ class BaseServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str]:
         """Sends a call of `datetime` now; await the result later."""
-        return self._call(_BaseServer_datetime, (), timeout, extra)
+        return self._call_async(_BaseServer_datetime, (), timeout, extra)
 
 
 _ITerminalGatewayServer_ping: _rt.Operation[None] = _rt.Operation(
@@ -101,7 +101,7 @@ class ITerminalGatewayServerPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `ping` now; await the result later."""
-        return self._call(_ITerminalGatewayServer_ping, (), timeout, extra)
+        return self._call_async(_ITerminalGatewayServer_ping, (), timeout, extra)
 
     async def ping_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         """Calls `ping` oneway: done when it is sent, without an answer."""
@@ -200,7 +200,7 @@ class ServerPrx(BaseServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[str]:
         """Sends a call of `echo` now; await the result later."""
-        return self._call(_Server_echo, (text,), timeout, extra)
+        return self._call_async(_Server_echo, (text,), timeout, extra)
 
     async def timeout(
         self,
@@ -219,7 +219,7 @@ class ServerPrx(BaseServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `timeout` now; await the result later."""
-        return self._call(_Server_timeout, (secs,), timeout, extra)
+        return self._call_async(_Server_timeout, (secs,), timeout, extra)
 
     async def timeout_oneway(
         self,
@@ -248,7 +248,7 @@ class ServerPrx(BaseServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `heartbeat` now; await the result later."""
-        return self._call(_Server_heartbeat, (hello,), timeout, extra)
+        return self._call_async(_Server_heartbeat, (hello,), timeout, extra)
 
     async def heartbeat_oneway(
         self,
@@ -270,7 +270,7 @@ class ServerPrx(BaseServerPrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `bidirection` now; await the result later."""
-        return self._call(_Server_bidirection, (), timeout, extra)
+        return self._call_async(_Server_bidirection, (), timeout, extra)
 
     async def bidirection_oneway(
         self,
@@ -330,7 +330,7 @@ class ITerminalPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `onMessage` now; await the result later."""
-        return self._call(_ITerminal_onMessage, (message,), timeout, extra)
+        return self._call_async(_ITerminal_onMessage, (message,), timeout, extra)
 
     async def onMessage_oneway(
         self,

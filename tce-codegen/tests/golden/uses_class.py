@@ -70,4 +70,4 @@ class IPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[_class_.import_]:
         """Sends a call of `_class` now; await the result later."""
-        return self._call(_I__class, (of,), timeout, extra)
+        return self._call_async(_I__class, (of,), timeout, extra)

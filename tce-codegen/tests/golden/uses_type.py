@@ -92,4 +92,4 @@ class ShopPrx(_MixedCase.shelfLifePrx):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[_type.Kind]:
         """Sends a call of `sell` now; await the result later."""
-        return self._call(_Shop_sell, (thing, request), timeout, extra)
+        return self._call_async(_Shop_sell, (thing, request), timeout, extra)

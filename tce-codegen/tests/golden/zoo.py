@@ -30,15 +30,15 @@ class Pet:
     l: int = 0
     flt: float = 0.0
     dbl: float = 0.0
-    tags: StrList = _rt.field(default_factory=_rt.list)
+    tags: StrList = _rt.field(default_factory=_rt.empty_list)
     blob: Bytes = b""
 
 
 @_rt.dataclass(slots=True)
 class Family:
     name: str = ""
-    pets: PetList = _rt.field(default_factory=_rt.list)
-    named: PetsNamed = _rt.field(default_factory=_rt.dict)
+    pets: PetList = _rt.field(default_factory=_rt.empty_list)
+    named: PetsNamed = _rt.field(default_factory=_rt.empty_dict)
     chief: Pet = _rt.field(default_factory=lambda: Pet())
 
 
@@ -271,7 +271,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Family]:
         """Sends a call of `roundtrip` now; await the result later."""
-        return self._call(_Keeper_roundtrip, (fam,), timeout, extra)
+        return self._call_async(_Keeper_roundtrip, (fam,), timeout, extra)
 
     async def table(
         self,
@@ -290,7 +290,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[IntTable]:
         """Sends a call of `table` now; await the result later."""
-        return self._call(_Keeper_table, (t,), timeout, extra)
+        return self._call_async(_Keeper_table, (t,), timeout, extra)
 
     async def blob(
         self,
@@ -309,7 +309,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[Bytes]:
         """Sends a call of `blob` now; await the result later."""
-        return self._call(_Keeper_blob, (data,), timeout, extra)
+        return self._call_async(_Keeper_blob, (data,), timeout, extra)
 
     async def counts(
         self,
@@ -328,7 +328,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[StrInt]:
         """Sends a call of `counts` now; await the result later."""
-        return self._call(_Keeper_counts, (c,), timeout, extra)
+        return self._call_async(_Keeper_counts, (c,), timeout, extra)
 
     async def names(
         self,
@@ -347,7 +347,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[IntStr]:
         """Sends a call of `names` now; await the result later."""
-        return self._call(_Keeper_names, (c,), timeout, extra)
+        return self._call_async(_Keeper_names, (c,), timeout, extra)
 
     async def many(
         self,
@@ -380,7 +380,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
         """Sends a call of `many` now; await the result later."""
-        return self._call(_Keeper_many, (b, flag, s, i, l, flt, dbl, text), timeout, extra)
+        return self._call_async(_Keeper_many, (b, flag, s, i, l, flt, dbl, text), timeout, extra)
 
     async def many_oneway(
         self,
@@ -410,7 +410,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[int]:
         """Sends a call of `big` now; await the result later."""
-        return self._call(_Keeper_big, (v,), timeout, extra)
+        return self._call_async(_Keeper_big, (v,), timeout, extra)
 
     async def real(
         self,
@@ -429,7 +429,7 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[float]:
         """Sends a call of `real` now; await the result later."""
-        return self._call(_Keeper_real, (v,), timeout, extra)
+        return self._call_async(_Keeper_real, (v,), timeout, extra)
 
     async def truth(
         self,
@@ -448,4 +448,4 @@ class KeeperPrx(_rt.Proxy):
         extra: _rt.Extra = None,
     ) -> _rt.Pending[bool]:
         """Sends a call of `truth` now; await the result later."""
-        return self._call(_Keeper_truth, (v,), timeout, extra)
+        return self._call_async(_Keeper_truth, (v,), timeout, extra)

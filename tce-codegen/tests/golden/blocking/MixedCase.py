@@ -37,7 +37,7 @@ _shelfLife_XMLHttp_request2send: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class shelfLife(_rt.Servant):
+class shelfLife(_rt.BlockingServant):
     """Extended by servants of `MixedCase::shelfLife`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -52,10 +52,10 @@ class shelfLife(_rt.Servant):
         "}\n"
     )
 
-    def daysLEFT(self, ShelfNumber: int, ctx: _rt.BlockingContext) -> int:
+    def daysLEFT(self, ShelfNumber: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_shelfLife_daysLEFT)
 
-    def XMLHttp_request2send(self, ctx: _rt.BlockingContext) -> None:
+    def XMLHttp_request2send(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_shelfLife_XMLHttp_request2send)
 
 

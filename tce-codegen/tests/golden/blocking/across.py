@@ -55,7 +55,7 @@ class Courier(_across_base.Carrier):
         "}\n"
     )
 
-    def deliver(self, envelope: Envelope, ctx: _rt.BlockingContext) -> None:
+    def deliver(self, envelope: Envelope, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Courier_deliver)
 
 

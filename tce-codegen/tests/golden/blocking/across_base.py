@@ -35,7 +35,7 @@ _Carrier_refuse: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Carrier(_rt.Servant):
+class Carrier(_rt.BlockingServant):
     """Extended by servants of `across_base::Carrier`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -54,10 +54,10 @@ class Carrier(_rt.Servant):
         "}\n"
     )
 
-    def reaches(self, address: Address, others: Addresses, ctx: _rt.BlockingContext) -> bool:
+    def reaches(self, address: Address, others: Addresses, ctx: _rt.Context) -> bool:
         raise _rt.not_implemented(_Carrier_reaches)
 
-    def refuse(self, reason: str, ctx: _rt.BlockingContext) -> None:
+    def refuse(self, reason: str, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Carrier_refuse)
 
 

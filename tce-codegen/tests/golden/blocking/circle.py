@@ -11,8 +11,8 @@ __all__ = ["NodesByName", "Leaves", "Node", "Nodes", "Walker", "WalkerPrx"]
 
 @_rt.dataclass(slots=True)
 class Node:
-    leaves: Leaves = _rt.field(default_factory=_rt.list)
-    nested: _circle_back.Nested = _rt.field(default_factory=_rt.dict)
+    leaves: Leaves = _rt.field(default_factory=_rt.empty_list)
+    nested: _circle_back.Nested = _rt.field(default_factory=_rt.empty_dict)
 
 
 Nodes: _rt.TypeAlias = list[Node]
@@ -67,7 +67,7 @@ class Walker(_circle_back.Base):
         "}\n"
     )
 
-    def walk(self, from_: Node, ctx: _rt.BlockingContext) -> Nodes:
+    def walk(self, from_: Node, ctx: _rt.Context) -> Nodes:
         raise _rt.not_implemented(_Walker_walk)
 
 

@@ -9,7 +9,7 @@ __all__ = ["Leaf", "Nested", "Base", "BasePrx"]
 
 @_rt.dataclass(slots=True)
 class Leaf:
-    nodes: _circle.Nodes = _rt.field(default_factory=_rt.list)
+    nodes: _circle.Nodes = _rt.field(default_factory=_rt.empty_list)
 
 
 Nested: _rt.TypeAlias = "dict[str, _circle.Nodes]"
@@ -28,7 +28,7 @@ _Base_base: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Base(_rt.Servant):
+class Base(_rt.BlockingServant):
     """Extended by servants of `circle_back::Base`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -54,7 +54,7 @@ class Base(_rt.Servant):
         "}\n"
     )
 
-    def base(self, node: _circle.Node, ctx: _rt.BlockingContext) -> None:
+    def base(self, node: _circle.Node, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Base_base)
 
 

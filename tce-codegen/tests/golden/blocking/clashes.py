@@ -252,7 +252,7 @@ _Server_with_linger: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Server(_rt.Servant):
+class Server(_rt.BlockingServant):
     """Extended by servants of `clashes::Server`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -344,51 +344,51 @@ class Server(_rt.Servant):
         servant: int,
         call: int,
         result: int,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> T:
         raise _rt.not_implemented(_Server_echo)
 
-    def echo_async_(self, ctx: _rt.BlockingContext) -> None:
+    def echo_async_(self, ctx: _rt.Context) -> None:
         """`clashes::Server::echo_async` in the IDL."""
         raise _rt.not_implemented(_Server_echo_async)
 
-    def heartbeat(self, ctx: _rt.BlockingContext) -> None:
+    def heartbeat(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_heartbeat)
 
-    def heartbeat_oneway_(self, ctx: _rt.BlockingContext) -> None:
+    def heartbeat_oneway_(self, ctx: _rt.Context) -> None:
         """`clashes::Server::heartbeat_oneway` in the IDL."""
         raise _rt.not_implemented(_Server_heartbeat_oneway)
 
-    def connect_(self, endpoint: str, ctx: _rt.BlockingContext) -> None:
+    def connect_(self, endpoint: str, ctx: _rt.Context) -> None:
         """`clashes::Server::connect` in the IDL."""
         raise _rt.not_implemented(_Server_connect)
 
-    def new(self, ctx: _rt.BlockingContext) -> None:
+    def new(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_new)
 
-    def with_timeout_(self, secs: int, ctx: _rt.BlockingContext) -> None:
+    def with_timeout_(self, secs: int, ctx: _rt.Context) -> None:
         """`clashes::Server::with_timeout` in the IDL."""
         raise _rt.not_implemented(_Server_with_timeout)
 
-    def clone(self, ctx: _rt.BlockingContext) -> None:
+    def clone(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_clone)
 
-    def len(self, ctx: _rt.BlockingContext) -> int:
+    def len(self, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Server_len)
 
-    def into(self, ctx: _rt.BlockingContext) -> None:
+    def into(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_into)
 
-    def fromUser(self, user: str, ctx: _rt.BlockingContext) -> Fault:
+    def fromUser(self, user: str, ctx: _rt.Context) -> Fault:
         raise _rt.not_implemented(_Server_fromUser)
 
-    def intoBox(self, rt: Debug, ctx: _rt.BlockingContext) -> Marshal:
+    def intoBox(self, rt: Debug, ctx: _rt.Context) -> Marshal:
         raise _rt.not_implemented(_Server_intoBox)
 
-    def getName(self, ctx: _rt.BlockingContext) -> None:
+    def getName(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_getName)
 
-    def GetName(self, ctx: _rt.BlockingContext) -> None:
+    def GetName(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_GetName)
 
     def give(
@@ -397,11 +397,11 @@ class Server(_rt.Servant):
         v: Vec,
         prx: ServerPrx_,
         users: USER_NAME,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> String:
         raise _rt.not_implemented(_Server_give)
 
-    def with_linger(self, secs: int, ctx: _rt.BlockingContext) -> None:
+    def with_linger(self, secs: int, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_with_linger)
 
 
@@ -811,7 +811,7 @@ _server_ping: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class server(_rt.Servant):
+class server(_rt.BlockingServant):
     """Extended by servants of `clashes::server`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -825,7 +825,7 @@ class server(_rt.Servant):
         "}\n"
     )
 
-    def ping(self, ctx: _rt.BlockingContext) -> None:
+    def ping(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_server_ping)
 
 
@@ -865,7 +865,7 @@ _Clone_twice: _rt.Operation[Default] = _rt.Operation(
 )
 
 
-class Clone(_rt.Servant):
+class Clone(_rt.BlockingServant):
     """Extended by servants of `clashes::Clone`, interface 2 on the wire."""
 
     _interface = _rt.Interface(
@@ -882,7 +882,7 @@ class Clone(_rt.Servant):
         "}\n"
     )
 
-    def twice(self, once: Default, ctx: _rt.BlockingContext) -> Default:
+    def twice(self, once: Default, ctx: _rt.Context) -> Default:
         raise _rt.not_implemented(_Clone_twice)
 
 
@@ -1003,10 +1003,10 @@ class T_(Server):
         "}\n"
     )
 
-    def get_name(self, ctx: _rt.BlockingContext) -> None:
+    def get_name(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_T__get_name)
 
-    def echo_Async(self, ctx: _rt.BlockingContext) -> None:
+    def echo_Async(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_T__echo_Async)
 
 

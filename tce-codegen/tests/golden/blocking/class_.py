@@ -25,7 +25,7 @@ _None__pass: _rt.Operation[import_] = _rt.Operation(
 )
 
 
-class None_(_rt.Servant):
+class None_(_rt.BlockingServant):
     """Extended by servants of `class::None_`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -42,7 +42,7 @@ class None_(_rt.Servant):
         "}\n"
     )
 
-    def pass_(self, import_: import_, ctx: _rt.BlockingContext) -> import_:
+    def pass_(self, import_: import_, ctx: _rt.Context) -> import_:
         """`class::None_::pass` in the IDL."""
         raise _rt.not_implemented(_None__pass)
 

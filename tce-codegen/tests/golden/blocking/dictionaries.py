@@ -9,8 +9,8 @@ __all__ = ["Counts", "Flags", "Halves", "Index", "Shelves", "Library", "LibraryP
 
 @_rt.dataclass(slots=True)
 class Index:
-    counts: Counts = _rt.field(default_factory=_rt.dict)
-    halves: Halves = _rt.field(default_factory=_rt.dict)
+    counts: Counts = _rt.field(default_factory=_rt.empty_dict)
+    halves: Halves = _rt.field(default_factory=_rt.empty_dict)
 
 
 Counts: _rt.TypeAlias = dict[str, int]
@@ -39,7 +39,7 @@ _Library_sort: _rt.Operation[Shelves] = _rt.Operation(
 )
 
 
-class Library(_rt.Servant):
+class Library(_rt.BlockingServant):
     """Extended by servants of `dictionaries::Library`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -62,13 +62,7 @@ class Library(_rt.Servant):
         "}\n"
     )
 
-    def sort(
-        self,
-        shelves: Shelves,
-        counts: Counts,
-        flags: Flags,
-        ctx: _rt.BlockingContext,
-    ) -> Shelves:
+    def sort(self, shelves: Shelves, counts: Counts, flags: Flags, ctx: _rt.Context) -> Shelves:
         raise _rt.not_implemented(_Library_sort)
 
 

@@ -114,7 +114,7 @@ _Notes_write: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Notes(_rt.Servant):
+class Notes(_rt.BlockingServant):
     """Takes [notes].
 
     Extended by servants of `docs::Notes`, interface 0 on the wire.
@@ -136,7 +136,7 @@ class Notes(_rt.Servant):
         "}\n"
     )
 
-    def write(self, text: str, ctx: _rt.BlockingContext) -> None:
+    def write(self, text: str, ctx: _rt.Context) -> None:
         """Writes `text` & more: see notes::<read>."""
         raise _rt.not_implemented(_Notes_write)
 

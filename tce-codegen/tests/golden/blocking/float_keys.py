@@ -14,8 +14,8 @@ class Point:
 
 @_rt.dataclass(slots=True)
 class Holder:
-    points: Points = _rt.field(default_factory=_rt.dict)
-    nested: Nested = _rt.field(default_factory=_rt.dict)
+    points: Points = _rt.field(default_factory=_rt.empty_dict)
+    nested: Nested = _rt.field(default_factory=_rt.empty_dict)
 
 
 Points: _rt.TypeAlias = dict[float, Point]
@@ -47,7 +47,7 @@ _Keeper_hold: _rt.Operation[Holder] = _rt.Operation(
 )
 
 
-class Keeper(_rt.Servant):
+class Keeper(_rt.BlockingServant):
     """Extended by servants of `float_keys::Keeper`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -71,10 +71,10 @@ class Keeper(_rt.Servant):
         "}\n"
     )
 
-    def swap(self, points: Points, nested: Nested, ctx: _rt.BlockingContext) -> Points:
+    def swap(self, points: Points, nested: Nested, ctx: _rt.Context) -> Points:
         raise _rt.not_implemented(_Keeper_swap)
 
-    def hold(self, holder: Holder, ctx: _rt.BlockingContext) -> Holder:
+    def hold(self, holder: Holder, ctx: _rt.Context) -> Holder:
         raise _rt.not_implemented(_Keeper_hold)
 
 

@@ -23,7 +23,7 @@ _Far_second: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Far(_rt.Servant):
+class Far(_rt.BlockingServant):
     """Extended by servants of `indices::Far`, interface 100 on the wire."""
 
     _interface = _rt.Interface(
@@ -38,10 +38,10 @@ class Far(_rt.Servant):
         "}\n"
     )
 
-    def last(self, ctx: _rt.BlockingContext) -> None:
+    def last(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Far_last)
 
-    def second(self, ctx: _rt.BlockingContext) -> None:
+    def second(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Far_second)
 
 
@@ -122,7 +122,7 @@ class Near(Far):
         "}\n"
     )
 
-    def seventh(self, ctx: _rt.BlockingContext) -> None:
+    def seventh(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Near_seventh)
 
 

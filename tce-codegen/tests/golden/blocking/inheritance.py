@@ -16,7 +16,7 @@ _Animal_name: _rt.Operation[str] = _rt.Operation(
 )
 
 
-class Animal(_rt.Servant):
+class Animal(_rt.BlockingServant):
     """Extended by servants of `inheritance::Animal`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -30,7 +30,7 @@ class Animal(_rt.Servant):
         "}\n"
     )
 
-    def name(self, ctx: _rt.BlockingContext) -> str:
+    def name(self, ctx: _rt.Context) -> str:
         raise _rt.not_implemented(_Animal_name)
 
 
@@ -83,7 +83,7 @@ class Dog(Animal):
         "}\n"
     )
 
-    def bark(self, times: int, ctx: _rt.BlockingContext) -> None:
+    def bark(self, times: int, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Dog_bark)
 
 
@@ -144,7 +144,7 @@ class Puppy(Dog):
         "}\n"
     )
 
-    def isAsleep(self, ctx: _rt.BlockingContext) -> bool:
+    def isAsleep(self, ctx: _rt.Context) -> bool:
         raise _rt.not_implemented(_Puppy_isAsleep)
 
 

@@ -23,7 +23,7 @@ _Calculator_reset: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Calculator(_rt.Servant):
+class Calculator(_rt.BlockingServant):
     """Adds and forgets.
 
     Extended by servants of `interfaces::Calculator`, interface 0 on the wire.
@@ -44,11 +44,11 @@ class Calculator(_rt.Servant):
         "}\n"
     )
 
-    def add(self, left: int, right: int, ctx: _rt.BlockingContext) -> int:
+    def add(self, left: int, right: int, ctx: _rt.Context) -> int:
         """The sum of both."""
         raise _rt.not_implemented(_Calculator_add)
 
-    def reset(self, ctx: _rt.BlockingContext) -> None:
+    def reset(self, ctx: _rt.Context) -> None:
         """Forgets everything."""
         raise _rt.not_implemented(_Calculator_reset)
 
@@ -121,7 +121,7 @@ _Clock_timeOfDay: _rt.Operation[str] = _rt.Operation(
 )
 
 
-class Clock(_rt.Servant):
+class Clock(_rt.BlockingServant):
     """Says the time.
 
     Extended by servants of `interfaces::Clock`, interface 1 on the wire.
@@ -138,7 +138,7 @@ class Clock(_rt.Servant):
         "}\n"
     )
 
-    def timeOfDay(self, ctx: _rt.BlockingContext) -> str:
+    def timeOfDay(self, ctx: _rt.Context) -> str:
         """The time of day, as `hh:mm`."""
         raise _rt.not_implemented(_Clock_timeOfDay)
 

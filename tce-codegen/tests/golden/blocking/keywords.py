@@ -72,7 +72,7 @@ _impl_crate: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class impl(_rt.Servant):
+class impl(_rt.BlockingServant):
     """Extended by servants of `keywords::impl`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -101,17 +101,17 @@ class impl(_rt.Servant):
         "}\n"
     )
 
-    def loop(self, move: int, self_: int, ref: type, gen: str, ctx: _rt.BlockingContext) -> int:
+    def loop(self, move: int, self_: int, ref: type, gen: str, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_impl_loop)
 
-    def await_(self, _: int, _2: int, ctx: _rt.BlockingContext) -> None:
+    def await_(self, _: int, _2: int, ctx: _rt.Context) -> None:
         """`keywords::impl::await` in the IDL."""
         raise _rt.not_implemented(_impl_await)
 
-    def self(self, ctx: _rt.BlockingContext) -> None:
+    def self(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_impl_self)
 
-    def crate(self, r: int, super: int, ctx: _rt.BlockingContext) -> None:
+    def crate(self, r: int, super: int, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_impl_crate)
 
 

@@ -26,7 +26,7 @@ _Zeroth_zeroth: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Zeroth(_rt.Servant):
+class Zeroth(_rt.BlockingServant):
     """Extended by servants of `merged::Zeroth`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -41,7 +41,7 @@ class Zeroth(_rt.Servant):
         "}\n"
     )
 
-    def zeroth(self, ctx: _rt.BlockingContext) -> None:
+    def zeroth(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Zeroth_zeroth)
 
 
@@ -81,7 +81,7 @@ _First_first: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class First(_rt.Servant):
+class First(_rt.BlockingServant):
     """Extended by servants of `merged::First`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -99,7 +99,7 @@ class First(_rt.Servant):
         "}\n"
     )
 
-    def first(self, shared: Shared, ctx: _rt.BlockingContext) -> None:
+    def first(self, shared: Shared, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_First_first)
 
 
@@ -140,7 +140,7 @@ _Second_second: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Second(_rt.Servant):
+class Second(_rt.BlockingServant):
     """Extended by servants of `merged::Second`, interface 2 on the wire."""
 
     _interface = _rt.Interface(
@@ -155,7 +155,7 @@ class Second(_rt.Servant):
         "}\n"
     )
 
-    def second(self, ctx: _rt.BlockingContext) -> None:
+    def second(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Second_second)
 
 

@@ -23,7 +23,7 @@ _Log_flush: _rt.Operation[int] = _rt.Operation(
 )
 
 
-class Log(_rt.Servant):
+class Log(_rt.BlockingServant):
     """Extended by servants of `oneway::Log`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -38,10 +38,10 @@ class Log(_rt.Servant):
         "}\n"
     )
 
-    def write(self, line: str, level: int, ctx: _rt.BlockingContext) -> None:
+    def write(self, line: str, level: int, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Log_write)
 
-    def flush(self, ctx: _rt.BlockingContext) -> int:
+    def flush(self, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Log_flush)
 
 

@@ -40,7 +40,7 @@ _Draw_eight: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Draw(_rt.Servant):
+class Draw(_rt.BlockingServant):
     """Extended by servants of `parameters::Draw`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -59,7 +59,7 @@ class Draw(_rt.Servant):
         "}\n"
     )
 
-    def five(self, a: int, b: int, c: int, d: int, e: int, ctx: _rt.BlockingContext) -> int:
+    def five(self, a: int, b: int, c: int, d: int, e: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Draw_five)
 
     def six(
@@ -70,7 +70,7 @@ class Draw(_rt.Servant):
         d: bool,
         e: int,
         type: DrawFiveParams,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> int:
         raise _rt.not_implemented(_Draw_six)
 
@@ -84,7 +84,7 @@ class Draw(_rt.Servant):
         f: int,
         g: int,
         ctx_: int,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> None:
         raise _rt.not_implemented(_Draw_eight)
 
@@ -224,7 +224,7 @@ _Many_fourteen: _rt.Operation[int] = _rt.Operation(
 )
 
 
-class Many(_rt.Servant):
+class Many(_rt.BlockingServant):
     """Extended by servants of `parameters::Many`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -257,7 +257,7 @@ class Many(_rt.Servant):
         l: str,
         m: int,
         n: DrawFiveParams,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> int:
         raise _rt.not_implemented(_Many_fourteen)
 
@@ -348,7 +348,7 @@ class Paint(Draw):
         "}\n"
     )
 
-    def none(self, ctx: _rt.BlockingContext) -> None:
+    def none(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Paint_none)
 
 

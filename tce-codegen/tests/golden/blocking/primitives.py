@@ -89,7 +89,7 @@ _Echo_echoString: _rt.Operation[str] = _rt.Operation(
 )
 
 
-class Echo(_rt.Servant):
+class Echo(_rt.BlockingServant):
     """Extended by servants of `primitives::Echo`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -119,28 +119,28 @@ class Echo(_rt.Servant):
         "}\n"
     )
 
-    def echoByte(self, v: int, ctx: _rt.BlockingContext) -> int:
+    def echoByte(self, v: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Echo_echoByte)
 
-    def echoBool(self, v: bool, ctx: _rt.BlockingContext) -> bool:
+    def echoBool(self, v: bool, ctx: _rt.Context) -> bool:
         raise _rt.not_implemented(_Echo_echoBool)
 
-    def echoShort(self, v: int, ctx: _rt.BlockingContext) -> int:
+    def echoShort(self, v: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Echo_echoShort)
 
-    def echoInt(self, v: int, ctx: _rt.BlockingContext) -> int:
+    def echoInt(self, v: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Echo_echoInt)
 
-    def echoLong(self, v: int, ctx: _rt.BlockingContext) -> int:
+    def echoLong(self, v: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Echo_echoLong)
 
-    def echoFloat(self, v: float, ctx: _rt.BlockingContext) -> float:
+    def echoFloat(self, v: float, ctx: _rt.Context) -> float:
         raise _rt.not_implemented(_Echo_echoFloat)
 
-    def echoDouble(self, v: float, ctx: _rt.BlockingContext) -> float:
+    def echoDouble(self, v: float, ctx: _rt.Context) -> float:
         raise _rt.not_implemented(_Echo_echoDouble)
 
-    def echoString(self, v: str, ctx: _rt.BlockingContext) -> str:
+    def echoString(self, v: str, ctx: _rt.Context) -> str:
         raise _rt.not_implemented(_Echo_echoString)
 
 

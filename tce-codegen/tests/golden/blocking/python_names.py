@@ -59,7 +59,7 @@ class _rt_:
     None_: int = 0
     """`int None` in the IDL."""
     bytes: bytes_ = b""
-    list: Strs = _rt.field(default_factory=_rt.list)
+    list: Strs = _rt.field(default_factory=_rt.empty_list)
 
 
 @_rt.dataclass(slots=True)
@@ -203,7 +203,7 @@ _object_Server: _rt.Operation[ServerCodec] = _rt.Operation(
 )
 
 
-class object(_rt.Servant):
+class object(_rt.BlockingServant):
     """Extended by servants of `python_names::object`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -272,7 +272,7 @@ class object(_rt.Servant):
         "}\n"
     )
 
-    def str__(self, str: str_, list: list_, _rt_: _rt_, ctx: _rt.BlockingContext) -> str_:
+    def str__(self, str: str_, list: list_, _rt_: _rt_, ctx: _rt.Context) -> str_:
         """`python_names::object::str` in the IDL."""
         raise _rt.not_implemented(_object_str)
 
@@ -285,28 +285,28 @@ class object(_rt.Servant):
         callback_: int,
         cookie_: int,
         on_error_: int,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> None:
         """`python_names::object::lambda` in the IDL."""
         raise _rt.not_implemented(_object_lambda)
 
-    def connect_(self, ctx: _rt.BlockingContext) -> None:
+    def connect_(self, ctx: _rt.Context) -> None:
         """`python_names::object::connect` in the IDL."""
         raise _rt.not_implemented(_object_connect)
 
-    def create_(self, ctx: _rt.BlockingContext) -> None:
+    def create_(self, ctx: _rt.Context) -> None:
         """`python_names::object::create` in the IDL."""
         raise _rt.not_implemented(_object_create)
 
-    def conn_(self, ctx: _rt.BlockingContext) -> None:
+    def conn_(self, ctx: _rt.Context) -> None:
         """`python_names::object::conn` in the IDL."""
         raise _rt.not_implemented(_object_conn)
 
-    def _call_(self, ctx: _rt.BlockingContext) -> None:
+    def _call_(self, ctx: _rt.Context) -> None:
         """`python_names::object::_call` in the IDL."""
         raise _rt.not_implemented(_object__call)
 
-    def _interface_(self, ctx: _rt.BlockingContext) -> None:
+    def _interface_(self, ctx: _rt.Context) -> None:
         """`python_names::object::_interface` in the IDL."""
         raise _rt.not_implemented(_object__interface)
 
@@ -315,35 +315,28 @@ class object(_rt.Servant):
         n__x: int,
         _: int,
         _python_names_object_connect: int,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> None:
         """`python_names::object::__call__` in the IDL."""
         raise _rt.not_implemented(_object___call__)
 
-    def type(
-        self,
-        type: int,
-        print_: int,
-        exec_: int,
-        async_: int,
-        ctx: _rt.BlockingContext,
-    ) -> int:
+    def type(self, type: int, print_: int, exec_: int, async_: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_object_type)
 
-    def bytes(self, ctx: _rt.BlockingContext) -> bytes_:
+    def bytes(self, ctx: _rt.Context) -> bytes_:
         raise _rt.not_implemented(_object_bytes)
 
-    def list(self, dict: Strs, ctx: _rt.BlockingContext) -> Strs:
+    def list(self, dict: Strs, ctx: _rt.Context) -> Strs:
         raise _rt.not_implemented(_object_list)
 
-    def print_async(self, ctx: _rt.BlockingContext) -> None:
+    def print_async(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_object_print_async)
 
-    def print_(self, ctx: _rt.BlockingContext) -> None:
+    def print_(self, ctx: _rt.Context) -> None:
         """`python_names::object::print` in the IDL."""
         raise _rt.not_implemented(_object_print)
 
-    def Server__(self, Server: Server, Server_: Server_, ctx: _rt.BlockingContext) -> ServerCodec:
+    def Server__(self, Server: Server, Server_: Server_, ctx: _rt.Context) -> ServerCodec:
         """`python_names::object::Server` in the IDL."""
         raise _rt.not_implemented(_object_Server)
 
@@ -813,11 +806,11 @@ class derived(object):
         "}\n"
     )
 
-    def print_oneway_(self, ctx: _rt.BlockingContext) -> None:
+    def print_oneway_(self, ctx: _rt.Context) -> None:
         """`python_names::derived::print_oneway` in the IDL."""
         raise _rt.not_implemented(_derived_print_oneway)
 
-    def Server___(self, ctx: _rt.BlockingContext) -> Server_:
+    def Server___(self, ctx: _rt.Context) -> Server_:
         """`python_names::derived::Server_` in the IDL."""
         raise _rt.not_implemented(_derived_Server_)
 

@@ -10,8 +10,8 @@ __all__ = ["Trees", "Garden", "Tree", "Forester", "ForesterPrx"]
 @_rt.dataclass(slots=True)
 class Tree:
     name: str = ""
-    branches: Trees = _rt.field(default_factory=_rt.list)
-    grafted: Garden = _rt.field(default_factory=_rt.dict)
+    branches: Trees = _rt.field(default_factory=_rt.empty_list)
+    grafted: Garden = _rt.field(default_factory=_rt.empty_dict)
 
 
 Trees: _rt.TypeAlias = list[Tree]
@@ -36,7 +36,7 @@ _Forester_grow: _rt.Operation[Tree] = _rt.Operation(
 )
 
 
-class Forester(_rt.Servant):
+class Forester(_rt.BlockingServant):
     """Extended by servants of `recursive::Forester`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -57,7 +57,7 @@ class Forester(_rt.Servant):
         "}\n"
     )
 
-    def grow(self, seed: Tree, ctx: _rt.BlockingContext) -> Tree:
+    def grow(self, seed: Tree, ctx: _rt.Context) -> Tree:
         raise _rt.not_implemented(_Forester_grow)
 
 

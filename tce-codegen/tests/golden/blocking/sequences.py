@@ -10,7 +10,7 @@ __all__ = ["Bytes", "Ints", "Table", "Texts", "Holder", "Holders", "Store", "Sto
 @_rt.dataclass(slots=True)
 class Holder:
     raw: Bytes = b""
-    table: Table = _rt.field(default_factory=_rt.list)
+    table: Table = _rt.field(default_factory=_rt.empty_list)
 
 
 Bytes: _rt.TypeAlias = bytes
@@ -41,7 +41,7 @@ _Store_put: _rt.Operation[Bytes] = _rt.Operation(
 )
 
 
-class Store(_rt.Servant):
+class Store(_rt.BlockingServant):
     """Extended by servants of `sequences::Store`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -72,7 +72,7 @@ class Store(_rt.Servant):
         table: Table,
         texts: Texts,
         holders: Holders,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> Bytes:
         raise _rt.not_implemented(_Store_put)
 

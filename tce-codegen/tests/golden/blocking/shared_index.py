@@ -37,7 +37,7 @@ class Derived(_shared_index_base.Base):
         "}\n"
     )
 
-    def derived(self, ctx: _rt.BlockingContext) -> None:
+    def derived(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Derived_derived)
 
 

@@ -16,7 +16,7 @@ _Base_base: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Base(_rt.Servant):
+class Base(_rt.BlockingServant):
     """Extended by servants of `shared_index_base::Base`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -30,7 +30,7 @@ class Base(_rt.Servant):
         "}\n"
     )
 
-    def base(self, ctx: _rt.BlockingContext) -> None:
+    def base(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Base_base)
 
 

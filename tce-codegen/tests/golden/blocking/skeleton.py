@@ -25,7 +25,7 @@ _Called_ring: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Called(_rt.Servant):
+class Called(_rt.BlockingServant):
     """Extended by servants of `skeleton::Called`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -39,7 +39,7 @@ class Called(_rt.Servant):
         "}\n"
     )
 
-    def ring(self, ctx: _rt.BlockingContext) -> None:
+    def ring(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Called_ring)
 
 
@@ -79,7 +79,7 @@ _Part_size: _rt.Operation[int] = _rt.Operation(
 )
 
 
-class Part(_rt.Servant):
+class Part(_rt.BlockingServant):
     """Extended by servants of `skeleton::Part`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -93,7 +93,7 @@ class Part(_rt.Servant):
         "}\n"
     )
 
-    def size(self, ctx: _rt.BlockingContext) -> int:
+    def size(self, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Part_size)
 
 
@@ -146,7 +146,7 @@ class Served(Part):
         "}\n"
     )
 
-    def grow(self, ctx: _rt.BlockingContext) -> None:
+    def grow(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Served_grow)
 
 
@@ -186,7 +186,7 @@ _Elsewhere_go: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class Elsewhere(_rt.Servant):
+class Elsewhere(_rt.BlockingServant):
     """Extended by servants of `skeleton::Elsewhere`, interface 3 on the wire."""
 
     _interface = _rt.Interface(
@@ -200,7 +200,7 @@ class Elsewhere(_rt.Servant):
         "}\n"
     )
 
-    def go(self, ctx: _rt.BlockingContext) -> None:
+    def go(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Elsewhere_go)
 
 

@@ -25,7 +25,7 @@ _BaseServer_datetime: _rt.Operation[str] = _rt.Operation(
 )
 
 
-class BaseServer(_rt.Servant):
+class BaseServer(_rt.BlockingServant):
     """Extended by servants of `test::BaseServer`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -39,7 +39,7 @@ class BaseServer(_rt.Servant):
         "}\n"
     )
 
-    def datetime(self, ctx: _rt.BlockingContext) -> str:
+    def datetime(self, ctx: _rt.Context) -> str:
         raise _rt.not_implemented(_BaseServer_datetime)
 
 
@@ -75,7 +75,7 @@ _ITerminalGatewayServer_ping: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class ITerminalGatewayServer(_rt.Servant):
+class ITerminalGatewayServer(_rt.BlockingServant):
     """Extended by servants of `test::ITerminalGatewayServer`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
@@ -89,7 +89,7 @@ class ITerminalGatewayServer(_rt.Servant):
         "}\n"
     )
 
-    def ping(self, ctx: _rt.BlockingContext) -> None:
+    def ping(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_ITerminalGatewayServer_ping)
 
 
@@ -175,16 +175,16 @@ class Server(BaseServer):
         "}\n"
     )
 
-    def echo(self, text: str, ctx: _rt.BlockingContext) -> str:
+    def echo(self, text: str, ctx: _rt.Context) -> str:
         raise _rt.not_implemented(_Server_echo)
 
-    def timeout(self, secs: int, ctx: _rt.BlockingContext) -> None:
+    def timeout(self, secs: int, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_timeout)
 
-    def heartbeat(self, hello: str, ctx: _rt.BlockingContext) -> None:
+    def heartbeat(self, hello: str, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_heartbeat)
 
-    def bidirection(self, ctx: _rt.BlockingContext) -> None:
+    def bidirection(self, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_Server_bidirection)
 
 
@@ -292,7 +292,7 @@ _ITerminal_onMessage: _rt.Operation[None] = _rt.Operation(
 )
 
 
-class ITerminal(_rt.Servant):
+class ITerminal(_rt.BlockingServant):
     """Extended by servants of `test::ITerminal`, interface 3 on the wire."""
 
     _interface = _rt.Interface(
@@ -306,7 +306,7 @@ class ITerminal(_rt.Servant):
         "}\n"
     )
 
-    def onMessage(self, message: str, ctx: _rt.BlockingContext) -> None:
+    def onMessage(self, message: str, ctx: _rt.Context) -> None:
         raise _rt.not_implemented(_ITerminal_onMessage)
 
 

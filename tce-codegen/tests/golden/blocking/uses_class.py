@@ -26,7 +26,7 @@ _I__class: _rt.Operation[_class_.import_] = _rt.Operation(
 )
 
 
-class I(_rt.Servant):
+class I(_rt.BlockingServant):
     """Extended by servants of `uses_class::I`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -45,7 +45,7 @@ class I(_rt.Servant):
         "}\n"
     )
 
-    def _class(self, of: _class_.import_, ctx: _rt.BlockingContext) -> _class_.import_:
+    def _class(self, of: _class_.import_, ctx: _rt.Context) -> _class_.import_:
         raise _rt.not_implemented(_I__class)
 
 

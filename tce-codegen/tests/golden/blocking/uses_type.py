@@ -60,12 +60,7 @@ class Shop(_MixedCase.shelfLife):
         "}\n"
     )
 
-    def sell(
-        self,
-        thing: Thing,
-        request: _MixedCase.HTTPRequest,
-        ctx: _rt.BlockingContext,
-    ) -> _type.Kind:
+    def sell(self, thing: Thing, request: _MixedCase.HTTPRequest, ctx: _rt.Context) -> _type.Kind:
         raise _rt.not_implemented(_Shop_sell)
 
 

@@ -30,15 +30,15 @@ class Pet:
     l: int = 0
     flt: float = 0.0
     dbl: float = 0.0
-    tags: StrList = _rt.field(default_factory=_rt.list)
+    tags: StrList = _rt.field(default_factory=_rt.empty_list)
     blob: Bytes = b""
 
 
 @_rt.dataclass(slots=True)
 class Family:
     name: str = ""
-    pets: PetList = _rt.field(default_factory=_rt.list)
-    named: PetsNamed = _rt.field(default_factory=_rt.dict)
+    pets: PetList = _rt.field(default_factory=_rt.empty_list)
+    named: PetsNamed = _rt.field(default_factory=_rt.empty_dict)
     chief: Pet = _rt.field(default_factory=lambda: Pet())
 
 
@@ -145,7 +145,7 @@ _Keeper_truth: _rt.Operation[bool] = _rt.Operation(
 )
 
 
-class Keeper(_rt.Servant):
+class Keeper(_rt.BlockingServant):
     """Extended by servants of `zoo::Keeper`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -203,19 +203,19 @@ class Keeper(_rt.Servant):
         "}\n"
     )
 
-    def roundtrip(self, fam: Family, ctx: _rt.BlockingContext) -> Family:
+    def roundtrip(self, fam: Family, ctx: _rt.Context) -> Family:
         raise _rt.not_implemented(_Keeper_roundtrip)
 
-    def table(self, t: IntTable, ctx: _rt.BlockingContext) -> IntTable:
+    def table(self, t: IntTable, ctx: _rt.Context) -> IntTable:
         raise _rt.not_implemented(_Keeper_table)
 
-    def blob(self, data: Bytes, ctx: _rt.BlockingContext) -> Bytes:
+    def blob(self, data: Bytes, ctx: _rt.Context) -> Bytes:
         raise _rt.not_implemented(_Keeper_blob)
 
-    def counts(self, c: StrInt, ctx: _rt.BlockingContext) -> StrInt:
+    def counts(self, c: StrInt, ctx: _rt.Context) -> StrInt:
         raise _rt.not_implemented(_Keeper_counts)
 
-    def names(self, c: IntStr, ctx: _rt.BlockingContext) -> IntStr:
+    def names(self, c: IntStr, ctx: _rt.Context) -> IntStr:
         raise _rt.not_implemented(_Keeper_names)
 
     def many(
@@ -228,17 +228,17 @@ class Keeper(_rt.Servant):
         flt: float,
         dbl: float,
         text: str,
-        ctx: _rt.BlockingContext,
+        ctx: _rt.Context,
     ) -> None:
         raise _rt.not_implemented(_Keeper_many)
 
-    def big(self, v: int, ctx: _rt.BlockingContext) -> int:
+    def big(self, v: int, ctx: _rt.Context) -> int:
         raise _rt.not_implemented(_Keeper_big)
 
-    def real(self, v: float, ctx: _rt.BlockingContext) -> float:
+    def real(self, v: float, ctx: _rt.Context) -> float:
         raise _rt.not_implemented(_Keeper_real)
 
-    def truth(self, v: bool, ctx: _rt.BlockingContext) -> bool:
+    def truth(self, v: bool, ctx: _rt.Context) -> bool:
         raise _rt.not_implemented(_Keeper_truth)
 
 

@@ -1,0 +1,60 @@
+"""The runtime of TCE: calls in both directions of one connection.
+
+`Communicator` makes connections and adapters; `tce compile --lang python` generates
+the proxies that call and the classes that servants extend. `spec/wire.md` describes
+what goes over the wire.
+
+The names below `RpcCommunicator` are the API of TCE's own Python programs, whose
+calls block: see `tce.blocking`.
+"""
+
+from ._calls import Pending
+from ._communicator import Communicator
+from ._connection import Connection, Context
+from ._endpoint import Endpoint, EndpointError
+from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError, Side
+from ._mq_config import ConfigError, MqConfig
+from ._options import ConnectionLimits, Limits, Options, TlsFiles
+from ._proxy import Proxy
+from ._servant import Servant
+from .blocking import (
+    BlockingProxy,
+    RpcAdapterMQ,
+    RpcCommAdapter,
+    RpcCommunicator,
+    RpcEndPoint,
+    RpcException,
+    Shortcuts,
+    sleep,
+)
+
+__all__ = [
+    "BlockingProxy",
+    "Communicator",
+    "ConfigError",
+    "Connection",
+    "ConnectionLimits",
+    "Context",
+    "DecodeError",
+    "Endpoint",
+    "EndpointError",
+    "ErrorCode",
+    "Fault",
+    "Limits",
+    "MarshalError",
+    "MqConfig",
+    "Options",
+    "Pending",
+    "Proxy",
+    "RpcAdapterMQ",
+    "RpcCommAdapter",
+    "RpcCommunicator",
+    "RpcEndPoint",
+    "RpcError",
+    "RpcException",
+    "Servant",
+    "Shortcuts",
+    "Side",
+    "TlsFiles",
+    "sleep",
+]

@@ -1,0 +1,318 @@
+"""Connections to an AMQP 0-9-1 broker such as RabbitMQ, made again when they are lost.
+
+`aio_pika.connect` is used, not `connect_robust`: a queue that is gone has to be
+declared again before it is consumed, with pauses between the attempts, and a call
+that waits for a lost connection has to fail at once. Publishing and consuming use
+separate connections, so that a broker that blocks publishers still reads
+acknowledgements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+
+from ._client import BACKOFF_MAX, BACKOFF_MIN, client_tls
+from ._connection import log
+from ._errors import ErrorCode, RpcError
+from ._mq_config import MqEndpoint
+from ._options import Options
+
+ATTEMPT_TIME = 10.0
+"""Seconds for an attempt to open a connection, channel or queue."""
+DEAD = ".dead"
+"""What the name of a dead-letter queue adds to that of the queue."""
+DELIVERIES = "x-tce-deliveries"
+"""The header in which this project counts deliveries of a classic queue."""
+DELIVERY_COUNT = "x-delivery-count"
+"""The header in which a quorum queue counts them."""
+
+FAILURES = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError, asyncio.InvalidStateError)
+"""What operations of the library raise when a connection is lost or refused."""
+
+Received = Callable[[AbstractIncomingMessage], Awaitable[None]]
+
+
+async def _connect(endpoint: MqEndpoint, options: Options) -> AbstractConnection:
+    tls: ssl.SSLContext | None = client_tls(options.tls) if endpoint.tls else None
+    return await aio_pika.connect(
+        host=endpoint.host,
+        port=endpoint.port,
+        login=endpoint.user,
+        password=endpoint.password,
+        virtualhost=endpoint.vhost,
+        ssl=endpoint.tls,
+        ssl_context=tls,
+        timeout=ATTEMPT_TIME,
+    )
+
+
+def describe(endpoint: MqEndpoint) -> str:
+    """A broker, for messages to users."""
+    return f"the broker at {endpoint.host}:{endpoint.port} (endpoint `{endpoint.name}`)"
+
+
+async def _declare(channel: AbstractChannel, endpoint: MqEndpoint) -> None:
+    address = endpoint.address
+    if not address.create:
+        return
+    if address.is_topic:
+        kind = aio_pika.ExchangeType.TOPIC
+        await channel.declare_exchange(address.name, kind, durable=True)
+    else:
+        await channel.declare_queue(address.name, durable=True)
+
+
+class _Reconnecting:
+    """A connection that a task makes again when it is lost."""
+
+    def __init__(self, endpoint: MqEndpoint, options: Options) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._connection: AbstractConnection | None = None
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connects the first time.
+
+        Raises `RpcError` with CONNECT_FAILED.
+        """
+        try:
+            await asyncio.wait_for(self._open(), ATTEMPT_TIME)
+        except FAILURES as error:
+            text = f"{describe(self._endpoint)}: {error or type(error).__name__}"
+            raise RpcError(ErrorCode.CONNECT_FAILED, text) from error
+        self._task = asyncio.get_running_loop().create_task(self._supervise())
+
+    async def _open(self) -> None:
+        self._lost.clear()
+        connection = await _connect(self._endpoint, self._options)
+        connection.close_callbacks.add(self._note_lost)
+        self._connection = connection
+        channel = await connection.channel()
+        channel.close_callbacks.add(self._note_lost)
+        await self._use(channel)
+
+    def _note_lost(self, sender: object, error: BaseException | None = None) -> None:
+        self._lost.set()
+
+    async def _use(self, channel: AbstractChannel) -> None:
+        """Takes a channel of a new connection into use."""
+        raise NotImplementedError
+
+    def _unuse(self) -> None:
+        """The connection is lost."""
+
+    async def _supervise(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = BACKOFF_MIN
+        while True:
+            opened_at = loop.time()
+            await self._lost.wait()
+            self._unuse()
+            if loop.time() - opened_at > BACKOFF_MAX:
+                pause = BACKOFF_MIN
+            log.warning("lost %s", describe(self._endpoint))
+            while True:
+                await self._disconnect()
+                await asyncio.sleep(pause * (1 + random.random()))
+                pause = min(2 * pause, BACKOFF_MAX / 2)
+                try:
+                    await asyncio.wait_for(self._open(), ATTEMPT_TIME)
+                except FAILURES as error:
+                    log.debug("can't reach %s: %s", describe(self._endpoint), error)
+                else:
+                    break
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await asyncio.wait_for(connection.close(), 1.0)
+            except FAILURES:  # It is lost anyway.
+                pass
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._disconnect()
+        self._unuse()
+
+
+class Unpublished(Exception):
+    """A message that the broker does not have, or may not have."""
+
+    def __init__(self, code: ErrorCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class Publisher(_Reconnecting):
+    """Publishes at one broker, with confirmations."""
+
+    def __init__(
+        self, endpoint: MqEndpoint, options: Options, endpoints: list[MqEndpoint]
+    ) -> None:
+        super().__init__(endpoint, options)
+        self._declared = endpoints
+        self._channel: AbstractChannel | None = None
+        self._is_closed = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self.waiting = 0
+        """Bytes that the broker has not confirmed."""
+
+    async def _use(self, channel: AbstractChannel) -> None:
+        for endpoint in self._declared:
+            await _declare(channel, endpoint)
+        self._channel = channel
+        self._wake()
+
+    def _unuse(self) -> None:
+        self._channel = None
+        self._wake()
+
+    @property
+    def is_up(self) -> bool:
+        return self._channel is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether publishers have to wait."""
+        return self.waiting >= self._options.connection.send_buffer
+
+    async def changed(self) -> None:
+        """Waits until it may be up, or have capacity."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def unavailable(self) -> str:
+        """Why nothing can be published."""
+        return f"{describe(self._endpoint)} can't be reached"
+
+    async def publish(
+        self,
+        body: bytes,
+        endpoint: MqEndpoint | None,
+        queue: str,
+        *,
+        expires_in: float | None = None,
+        is_mandatory: bool = True,
+        headers: dict[str, int] | None = None,
+    ) -> None:
+        """Publishes to an endpoint, or to a queue by its name.
+
+        Raises `Unpublished`.
+        """
+        channel = self._channel
+        if channel is None:
+            raise Unpublished(ErrorCode.SENDFAILED, self.unavailable())
+        is_durable = endpoint is not None and endpoint.address.durable
+        message = aio_pika.Message(
+            body,
+            headers=dict(headers or {}),
+            delivery_mode=(
+                aio_pika.DeliveryMode.PERSISTENT
+                if is_durable
+                else aio_pika.DeliveryMode.NOT_PERSISTENT
+            ),
+            expiration=None if expires_in is None else max(expires_in, 0.001),
+        )
+        self.waiting += len(body)
+        try:
+            if endpoint is not None and endpoint.address.is_topic:
+                exchange = await channel.get_exchange(endpoint.address.name, ensure=False)
+                # A broadcast without a reader is no error.
+                key, is_mandatory = endpoint.address.subject, False
+            else:
+                exchange = channel.default_exchange
+                key = endpoint.address.name if endpoint is not None else queue
+            await exchange.publish(message, key, mandatory=is_mandatory)
+        except (DeliveryError, PublishError) as error:
+            text = f"the broker did not accept the message for `{queue}`"
+            raise Unpublished(ErrorCode.SENDFAILED, text) from error
+        except asyncio.CancelledError:
+            # The library cancels what waits for a confirmation of a lost connection.
+            if self._is_closed or self._channel is channel and not self._lost.is_set():
+                raise
+            raise self._lost_while_publishing() from None
+        except FAILURES as error:
+            raise self._lost_while_publishing() from error
+        finally:
+            self.waiting -= len(body)
+            self._wake()
+
+    def _lost_while_publishing(self) -> Unpublished:
+        text = f"{describe(self._endpoint)} was lost before it had confirmed the message"
+        return Unpublished(ErrorCode.CONNECTION_LOST, text)
+
+    async def dead_letter(self, name: str) -> None:
+        """Declares the dead-letter queue of a queue."""
+        if self._channel is not None:
+            await self._channel.declare_queue(name + DEAD, durable=True)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        await super().close()
+
+
+class Consumer(_Reconnecting):
+    """Reads one queue or topic, and passes each message on."""
+
+    def __init__(
+        self, endpoint: MqEndpoint, options: Options, received: Received, *, is_own: bool
+    ) -> None:
+        super().__init__(endpoint, options)
+        self._received = received
+        self._queue: AbstractQueue | None = None
+        self._tag = ""
+        self._is_own = is_own
+        """Whether it is a reply queue of this process, which ends with its connection."""
+
+    async def _use(self, channel: AbstractChannel) -> None:
+        endpoint = self._endpoint
+        await channel.set_qos(prefetch_count=endpoint.prefetch)
+        if self._is_own:
+            queue = await channel.declare_queue(
+                endpoint.address.name, exclusive=True, auto_delete=True
+            )
+        elif endpoint.address.is_topic:
+            await _declare(channel, endpoint)
+            queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+            await queue.bind(endpoint.address.name, endpoint.address.subject or "#")
+        else:
+            await _declare(channel, endpoint)
+            queue = await channel.get_queue(endpoint.address.name, ensure=True)
+        self._queue = queue
+        self._tag = await queue.consume(self._received, no_ack=self._is_own)
+
+    async def stop(self) -> None:
+        """Takes no further messages; those that were taken may still be acknowledged."""
+        if self._task is not None:
+            self._task.cancel()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            try:
+                await asyncio.wait_for(queue.cancel(self._tag), 1.0)
+            except FAILURES:  # The connection is lost, and with it the consumer.
+                pass

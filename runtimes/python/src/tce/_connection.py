@@ -1,0 +1,460 @@
+"""Connections: calls to the peer, and calls of the peer to servants.
+
+What a stream and a message queue have in common; `_stream` and `_queues` send
+and receive.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from . import _message
+from ._calls import CallTable, Pending
+from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError
+from ._message import Extra
+from ._options import Options
+from ._servant import Handler, Operation, Registry, Servant
+from ._values import STRING, VOID, sequence
+
+T = TypeVar("T")
+
+log = logging.getLogger("tce")
+
+PING: Operation[None] = Operation(
+    "tce::Builtin::ping",
+    _message.BUILTIN_INTERFACE,
+    _message.PING,
+    lambda: [],
+    lambda: VOID,
+)
+DESCRIBE: Operation[list[str]] = Operation(
+    "tce::Builtin::describe",
+    _message.BUILTIN_INTERFACE,
+    _message.DESCRIBE,
+    lambda: [],
+    lambda: sequence(lambda: STRING),
+)
+
+Pool = Callable[[], ThreadPoolExecutor]
+"""The threads of blocking servants, which are started with the first call."""
+
+
+class ReplySink(Protocol):
+    """Where the RETURN of a call goes."""
+
+    def send_return(
+        self,
+        call: Context,
+        errcode: int,
+        extra: tuple[int, bytes],
+        params: bytes | bytearray,
+    ) -> bool:
+        """Sends it, or drops it if the caller has gone. False if it is too large."""
+        ...
+
+    def finished(self, call: Context) -> None:
+        """The call has ended, answered or not."""
+        ...
+
+    async def capacity(self) -> None:
+        """Waits until a RETURN may be sent, or its caller has gone."""
+        ...
+
+
+class ExtraView:
+    """The extra of a call as TCE's own Python programs read it."""
+
+    def __init__(self, props: dict[str, str]) -> None:
+        self.props = props
+
+
+class MessageView:
+    """A call as TCE's own Python programs read it."""
+
+    def __init__(self, props: dict[str, str]) -> None:
+        self.extra = ExtraView(props)
+
+
+class Context:
+    """What a servant learns of a call."""
+
+    __slots__ = (
+        "_call_id", "_calltype", "_connection", "_extra", "_ifidx", "_opidx",
+        "_returned", "_sequence", "_sink", "is_redelivered",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        sink: ReplySink,
+        sequence: int,
+        calltype: int,
+        ifidx: int,
+        opidx: int,
+        call_id: int,
+        extra: Extra,
+    ) -> None:
+        self._connection = connection
+        self._sink = sink
+        self._sequence = sequence
+        self._calltype = calltype
+        self._ifidx = ifidx
+        self._opidx = opidx
+        self._call_id = call_id
+        self._extra = extra
+        self._returned: dict[str, str] | None = None
+        self.is_redelivered = extra.get(_message.REDELIVERED) is not None
+        """Whether the call may have been executed before: a queue has delivered it again."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection by which the call came, for calls to the caller."""
+        return self._connection
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """The extra of the call, with U+FFFD in place of what is not UTF-8."""
+        return self._extra.as_dict()
+
+    @property
+    def user_id(self) -> str | None:
+        """The user who calls, as the gateway has set it."""
+        return self._extra.get(_message.USER_ID)
+
+    @property
+    def is_oneway(self) -> bool:
+        """Whether the caller waits for no RETURN."""
+        return bool(self._calltype & _message.IS_ONEWAY)
+
+    @property
+    def deadline(self) -> float | None:
+        """Unix time in seconds after which the caller waits no longer, if the call says so."""
+        text = self._extra.get(_message.DEADLINE)
+        try:
+            return None if text is None else int(text) / 1000
+        except ValueError:
+            return None
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, at least 0."""
+        deadline = self.deadline
+        return None if deadline is None else max(0.0, deadline - time.time())
+
+    def return_extra(self, key: str, value: str) -> None:
+        """Sets a pair of the RETURN's extra."""
+        if self._returned is None:
+            self._returned = {}
+        self._returned[key] = value
+
+    @property
+    def msg(self) -> MessageView:
+        """The call as TCE's own Python programs read it: `ctx.msg.extra.props`."""
+        return MessageView(self.extra)
+
+    # The rest is for the runtime.
+
+    @property
+    def sequence(self) -> int:
+        return self._sequence
+
+    @property
+    def key(self) -> int:
+        """`Operation.key`"""
+        return self._ifidx << 16 | self._opidx
+
+    @property
+    def indices(self) -> tuple[int, int, int]:
+        """ifidx, opidx and call_id, which the RETURN repeats."""
+        return self._ifidx, self._opidx, self._call_id
+
+    def _routed(self) -> Extra:
+        """The extra by which a gateway routes the RETURN."""
+        return self._extra if self._call_id & _message.ROUTED else _message.EMPTY
+
+    def succeed(self, operation: Operation[Any], result: Any) -> None:
+        """Answers with a result."""
+        if self._calltype & _message.IS_ONEWAY:
+            if result is not None:
+                log.error("%s: a oneway call returned %r", operation.name, result)
+            return self._sink.finished(self)
+        try:
+            params = operation.encode_result(result)
+            extra = self._routed().with_pairs(self._returned or {})
+        except MarshalError as error:
+            log.error("%s: the result can't be sent: %s", operation.name, error)
+            return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, "the result can't be marshalled")
+        if not self._sink.send_return(self, 0, extra, params):
+            text = "the result is larger than may be sent"
+            return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, text)
+        self._sink.finished(self)
+
+    def fail(self, code: int, text: str) -> None:
+        """Answers with an error; a oneway call is logged."""
+        if self._calltype & _message.IS_ONEWAY:
+            peer, ifidx, opidx = self._connection.peer, self._ifidx, self._opidx
+            log.warning("a oneway call of %s to %d.%d failed: %s", peer, ifidx, opidx, text)
+        else:
+            escaped = _message.escape_ascii(text[: _message.MAX_ERROR_TEXT])
+            routed = self._routed()
+            extra = routed.with_pairs({_message.ERROR: escaped})
+            if not self._sink.send_return(self, code, extra, b""):
+                self._sink.send_return(self, code, (routed.count, routed.raw), b"")
+        self._sink.finished(self)
+
+
+StateListener = Callable[[str, str], object]
+"""Called with `connected`, `disconnected` or `closed`, and a reason."""
+
+
+class Connection(abc.ABC):
+    """A connection to a peer, which may call back on it."""
+
+    def __init__(
+        self,
+        options: Options,
+        peer: str,
+        calls: CallTable,
+        registry: Registry,
+        pool: Pool,
+    ) -> None:
+        self.options = options
+        self.peer = peer
+        """The endpoint or the address of the peer."""
+        self.calls = calls
+        self.registry = registry
+        self._pool = pool
+        self._listeners: list[StateListener] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._oneway_order = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.peer}>"
+
+    def add_servant(self, servant: Servant) -> None:
+        """Serves calls of the peer. It stays when the connection is made again."""
+        self.registry.add(servant)
+
+    def on_state(self, listener: StateListener) -> None:
+        """Calls `listener(state, reason)` at each change."""
+        self._listeners.append(listener)
+
+    def _notify(self, state: str, reason: str) -> None:
+        for listener in self._listeners:
+            try:
+                listener(state, reason)
+            except Exception:
+                log.exception("a listener of %s failed", self.peer)
+
+    async def ping(self, timeout: float | None = None) -> None:
+        """Waits for the answer of the peer's runtime, without a servant."""
+        await self.call(PING, (), timeout, None, {})
+
+    async def describe(self, timeout: float | None = None) -> list[str]:
+        """The IDL of the peer's servants, unless it has switched that off."""
+        return await self.call(DESCRIBE, (), timeout, None, {})
+
+    @property
+    @abc.abstractmethod
+    def is_connected(self) -> bool:
+        """Whether a call can be sent now."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Ends the connection; calls in flight fail with CONNECTION_LOST."""
+
+    # Calls.
+
+    async def call(
+        self,
+        operation: Operation[T],
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        extra: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+    ) -> T:
+        """Sends a call, after waiting for capacity, and waits for its result."""
+        params = operation.encode_parameters(arguments)
+        pairs = {**defaults, **extra} if extra else defaults
+        call = Pending(self.calls, operation, self._seconds(timeout))
+        if not self._can_send():
+            await self._until_sendable(call)
+        self._send(call, timeout is not None, pairs, params)
+        return await call
+
+    def call_async(
+        self,
+        operation: Operation[T],
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        extra: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+    ) -> Pending[T]:
+        """Sends a call now, or as soon as it can be sent."""
+        params = operation.encode_parameters(arguments)
+        pairs = {**defaults, **extra} if extra else defaults
+        call = Pending(self.calls, operation, self._seconds(timeout))
+        if self._can_send():
+            self._send(call, timeout is not None, pairs, params)
+        elif len(self._tasks) >= self.options.connection.calls_in_flight:
+            call.fail(ErrorCode.SENDFAILED, "too many calls wait to be sent")
+        else:
+            self._spawn(self._send_later(call, timeout is not None, pairs, params))
+        return call
+
+    async def call_oneway(
+        self,
+        operation: Operation[Any],
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        extra: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+    ) -> None:
+        """Sends a call that is not answered."""
+        params = operation.encode_parameters(arguments)
+        pairs = {**defaults, **extra} if extra else defaults
+        if not self._can_send():
+            call = Pending(self.calls, operation, self._seconds(timeout))
+            await self._until_sendable(call)
+        await self._send_oneway(operation, pairs, params, self._seconds(timeout))
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self.options.timeout if timeout is None else timeout
+
+    async def _send_later(
+        self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
+    ) -> None:
+        try:
+            await self._until_sendable(call)
+        except RpcError as error:
+            if not call.done():
+                call.set_exception(error)
+            return
+        if not call.done():
+            self._send(call, has_timeout, pairs, params)
+
+    async def _until_sendable(self, call: Pending[Any]) -> None:
+        """Waits until a call may be sent.
+
+        Raises `RpcError` at its deadline, or if there is no connection.
+        """
+        while not self._can_send():
+            try:
+                left = call.deadline - self.calls.loop.time()
+                await asyncio.wait_for(self._sendable(), left)
+            except (TimeoutError, asyncio.TimeoutError):
+                text = f"the call could not be sent within {call.timeout:g}s"
+                error = RpcError(ErrorCode.SENDFAILED, text)
+                raise error.of_call(call.operation.name, self.peer) from None
+            except RpcError as error:
+                raise error.of_call(call.operation.name, self.peer) from None
+
+    @abc.abstractmethod
+    def _can_send(self) -> bool:
+        """Whether a call may be sent now."""
+
+    @abc.abstractmethod
+    async def _sendable(self) -> None:
+        """Waits until `_can_send`.
+
+        Raises `RpcError` if the connection can't be made.
+        """
+
+    @abc.abstractmethod
+    def _send(
+        self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
+    ) -> None:
+        """Sends a call; an error ends the call."""
+
+    @abc.abstractmethod
+    async def _send_oneway(
+        self,
+        operation: Operation[Any],
+        pairs: Mapping[str, str],
+        params: bytearray,
+        timeout: float,
+    ) -> None:
+        """Sends a oneway call."""
+
+    # Calls of the peer.
+
+    def serve(self, context: Context, data: bytes, start: int, end: int) -> None:
+        """Serves a CALL, whose parameters are these bytes."""
+        deadline = context.deadline
+        if deadline is not None:
+            late_by = time.time() - deadline
+            if late_by > self.options.deadline_tolerance:
+                text = (
+                    f"the call arrived {late_by:.3f}s after its deadline and was not executed; "
+                    "if that is wrong, the clocks of caller and servant differ"
+                )
+                return context.fail(ErrorCode.TIMEOUT, text)
+        handler = self.registry.handlers.get(context.key)
+        if handler is None:
+            return self._serve_builtin(context)
+        try:
+            arguments = handler.operation.decode_parameters(
+                data, start, end, self.options.limits
+            )
+        except DecodeError as error:
+            text = f"the parameters don't decode: {error}"
+            return context.fail(ErrorCode.UNSERIALIZE_FAILED, text)
+        self._spawn(self._run(handler, arguments, context))
+        return None
+
+    def _serve_builtin(self, context: Context) -> None:
+        ifidx, opidx, _ = context.indices
+        if ifidx == _message.BUILTIN_INTERFACE:
+            if opidx == _message.PING:
+                return context.succeed(PING, None)
+            if opidx == _message.DESCRIBE and self.options.describes:
+                return context.succeed(DESCRIBE, self.registry.idls())
+        elif not self.registry.has(ifidx):
+            text = f"no servant for interface {ifidx} here"
+            return context.fail(ErrorCode.INTERFACE_NOTFOUND, text)
+        text = f"interface {ifidx} has no operation {opidx} here"
+        return context.fail(ErrorCode.INTERFACE_NOTFOUND, text)
+
+    async def _run(self, handler: Handler, arguments: list[Any], context: Context) -> None:
+        try:
+            if handler.is_blocking:
+                result = await self._run_blocking(handler, arguments, context)
+            else:
+                result = await handler.method(*arguments, context)
+            await context._sink.capacity()  # pyright: ignore[reportPrivateUsage]
+        except Fault as fault:
+            context.fail(fault.code, fault.text)
+        except asyncio.CancelledError:
+            context.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, "the server is shutting down")
+            raise
+        except Exception:
+            log.exception("a servant failed: %s of %s", handler.operation.name, self.peer)
+            context.fail(ErrorCode.REMOTE_EXCEPTION, "internal error")
+        else:
+            context.succeed(handler.operation, result)
+
+    async def _run_blocking(
+        self, handler: Handler, arguments: list[Any], context: Context
+    ) -> Any:
+        if context.is_oneway:
+            # A pool has no order, and messages that are pushed to a client need one.
+            async with self._oneway_order:
+                return await self.run_in_thread(handler.method, *arguments, context)
+        return await self.run_in_thread(handler.method, *arguments, context)
+
+    async def run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs a function that may block in the pool."""
+        loop = self.calls.loop
+        return await loop.run_in_executor(self._pool(), partial(function, *arguments))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.calls.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

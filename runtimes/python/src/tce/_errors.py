@@ -1,0 +1,141 @@
+"""The errors of calls, and what a servant answers instead of a result."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ErrorCode(enum.IntEnum):
+    """The error codes of `spec/wire.md`, section 4."""
+
+    SENDFAILED = 1
+    """The call was not sent, and never will be."""
+    TIMEOUT = 2
+    """No RETURN in time; the call may have been executed."""
+    DATADIRTY = 3
+    """The bytes received are invalid."""
+    INTERFACE_NOTFOUND = 4
+    """No servant has the interface, or it has no such operation."""
+    UNSERIALIZE_FAILED = 5
+    """The parameters or the result do not decode."""
+    REMOTEMETHOD_EXCEPTION = 6
+    """The servant failed unexpectedly, or its result can't be sent."""
+    DATA_INSUFFICIENT = 7
+    """There are fewer bytes than the type needs."""
+    REMOTE_EXCEPTION = 8
+    """The servant raised an application error."""
+    CONNECT_UNREACHABLE = 101
+    """The peer's address can't be reached."""
+    CONNECT_FAILED = 102
+    """The peer did not accept the connection."""
+    CONNECT_REJECT = 103
+    """The peer refused, by authentication or by a limit."""
+    CONNECTION_LOST = 104
+    """The connection ended with calls in flight, which may have been executed."""
+
+
+_RETRY = frozenset(
+    {
+        ErrorCode.SENDFAILED,
+        ErrorCode.TIMEOUT,
+        ErrorCode.CONNECT_UNREACHABLE,
+        ErrorCode.CONNECT_FAILED,
+        ErrorCode.CONNECT_REJECT,
+        ErrorCode.CONNECTION_LOST,
+    }
+)
+
+
+def code_name(code: int) -> str:
+    """The name of a code in `spec/wire.md`, or `error code N`."""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return f"error code {code}"
+
+
+class Side(enum.Enum):
+    """The side on which a call failed."""
+
+    LOCAL = "local"
+    """The caller's: the call was not sent, or no valid RETURN came."""
+    REMOTE = "remote"
+    """The peer's: it answered with an error."""
+
+
+class RpcError(Exception):
+    """Why a call failed."""
+
+    def __init__(
+        self,
+        code: int,
+        text: str,
+        *,
+        side: Side = Side.LOCAL,
+        operation: str | None = None,
+        peer: str | None = None,
+    ) -> None:
+        super().__init__(code, text)
+        self.code = code
+        """An `ErrorCode`, or a number of the application."""
+        self.text = text
+        """What happened, as the side that failed describes it."""
+        self.side = side
+        """The side on which the call failed."""
+        self.operation = operation
+        """The operation, as the IDL spells it: `test::Server::echo`."""
+        self.peer = peer
+        """The endpoint of the peer."""
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether the same call may succeed when it is repeated.
+
+        After TIMEOUT and CONNECTION_LOST it may have been executed: repeat it only if
+        the operation is idempotent.
+        """
+        return self.code in _RETRY
+
+    def what(self) -> str:
+        """The text of the error, as TCE's own Python programs read it."""
+        return str(self)
+
+    def of_call(self, operation: str, peer: str) -> RpcError:
+        """The same error with the operation and the peer of a call."""
+        error = RpcError(self.code, self.text, side=self.side, operation=operation, peer=peer)
+        error.__cause__ = self.__cause__
+        return error
+
+    def __str__(self) -> str:
+        before = f"{self.operation}: " if self.operation else ""
+        text = f": {self.text}" if self.text else ""
+        behind = f" ({self.peer})" if self.peer else ""
+        return f"{before}{code_name(self.code)}{text}{behind}"
+
+
+class Fault(Exception):
+    """Raised by a servant: the caller gets its code and its text.
+
+    Any other exception is logged at the server, and the caller gets REMOTE_EXCEPTION
+    with the text "internal error". The code is `ErrorCode.REMOTE_EXCEPTION` or a number
+    of the application, 1 to 2**32 - 1.
+    """
+
+    def __init__(self, text: str, code: int = ErrorCode.REMOTE_EXCEPTION) -> None:
+        if not 0 < code < 1 << 32:
+            raise ValueError(f"{code} is not a code: 1 to 4294967295")
+        super().__init__(text)
+        self.text = text
+        self.code = code
+
+
+class MarshalError(ValueError):
+    """A value that its type in the IDL can't express. Nothing was sent."""
+
+
+class DecodeError(Exception):
+    """Bytes that are not what their type in the IDL says."""
+
+
+class FrameError(Exception):
+    """Bytes that break the framing of a stream, which ends its connection."""

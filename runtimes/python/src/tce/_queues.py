@@ -1,0 +1,535 @@
+"""Calls over message queues.
+
+A CALL leaves by one queue and its RETURN arrives by another, which the CALL names.
+So all endpoints share one table of pending calls, whichever of them a RETURN
+arrives by. A message is acknowledged when its servants are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from . import _message
+from ._address import Address
+from ._broker import DEAD, DELIVERIES, DELIVERY_COUNT, FAILURES, Consumer, Publisher, Unpublished
+from ._calls import CallTable, Pending
+from ._connection import Connection, Context, Pool, log
+from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
+from ._frame import HEADER_SIZE as FRAME_HEADER_SIZE
+from ._mq_config import MqConfig, MqEndpoint
+from ._options import Options
+from ._servant import Operation, Registry, Servant
+from ._stream import unix_deadline
+
+BATCH = "application/vnd.tce.batch"
+"""The content type of several messages in one."""
+_ENTRY = struct.Struct(">QI")
+"""When a message of a batch expires, in Unix milliseconds or 0, and its length."""
+REPLY_PREFIX = "tce.reply."
+MAX_CACHED = 4096
+"""Connections to callers that are kept, by the names of their queues."""
+
+
+def entries(body: bytes) -> list[tuple[int, bytes]] | None:
+    """The messages of a batch and when they expire; `None` if the body is not a batch."""
+    found: list[tuple[int, bytes]] = []
+    position = 0
+    while position < len(body):
+        if len(body) - position < _ENTRY.size:
+            return None
+        expires_at, length = _ENTRY.unpack_from(body, position)
+        position += _ENTRY.size
+        if length == 0 or length > len(body) - position:
+            return None
+        found.append((expires_at, body[position : position + length]))
+        position += length
+    return found or None
+
+
+class _Delivery:
+    """A message of a queue, acknowledged when all calls in it are done."""
+
+    def __init__(
+        self, queues: MessageQueues, message: AbstractIncomingMessage, *, acks: bool
+    ) -> None:
+        self._queues = queues
+        self._message = message
+        self._acks = acks
+        self._left = 1
+
+    def begin(self) -> None:
+        self._left += 1
+
+    def finish(self) -> None:
+        self._left -= 1
+        if self._left == 0 and self._acks:
+            self._queues.spawn(self._acknowledge())
+
+    async def _acknowledge(self) -> None:
+        try:
+            await self._message.ack()
+        except FAILURES as error:
+            log.debug("a message is delivered again: %s", error)
+
+
+class _QueueReply:
+    """Sends the RETURN of a call that came by a queue."""
+
+    def __init__(self, connection: QueueConnection, delivery: _Delivery) -> None:
+        self._connection = connection
+        self._delivery = delivery
+
+    def send_return(
+        self, call: Context, errcode: int, extra: tuple[int, bytes], params: bytes | bytearray
+    ) -> bool:
+        ifidx, opidx, call_id = call.indices
+        header = (_message.RETURN, ifidx, opidx, errcode, call_id)
+        body = encode(call.sequence, header, extra, params)
+        if len(body) + FRAME_HEADER_SIZE > self._connection.options.limits.max_frame:
+            return False
+        left = call.time_left
+        self._connection.send_return(body, self._connection.options.timeout if left is None else left)
+        return True
+
+    def finished(self, call: Context) -> None:
+        self._connection.queues.served -= 1
+        self._delivery.finish()
+
+    async def capacity(self) -> None:
+        await self._connection.capacity()
+
+
+def encode(
+    sequence: int,
+    header: tuple[int, int, int, int, int],
+    extra: tuple[int, bytes],
+    params: bytes | bytearray,
+) -> bytes:
+    """A message with calltype, ifidx, opidx, errcode and call_id."""
+    calltype, ifidx, opidx, errcode, call_id = header
+    count, pairs = extra
+    start = _message.HEADER_AND_COUNT.pack(
+        _message.RPC, sequence, calltype, ifidx, opidx, errcode, 0, call_id, count
+    )
+    return start + pairs + params
+
+
+class QueueConnection(Connection):
+    """Calls by an endpoint, or to the queue that a caller names."""
+
+    def __init__(
+        self,
+        queues: MessageQueues,
+        peer: str,
+        registry: Registry,
+        publisher: Publisher | None,
+        endpoint: MqEndpoint | None,
+        queue: str,
+        reply_to: str | None,
+    ) -> None:
+        super().__init__(queues.options, peer, queues.calls, registry, queues.pool)
+        self.queues = queues
+        self._publisher = publisher
+        self._endpoint = endpoint
+        self._queue = queue
+        self._reply_to = reply_to
+
+    @property
+    def is_connected(self) -> bool:
+        return self._publisher is not None and self._publisher.is_up
+
+    async def close(self) -> None:
+        """Does nothing: the queues belong to the communicator."""
+
+    async def capacity(self) -> None:
+        """Waits until a message may be published, or the broker is away."""
+        publisher = self._publisher
+        while publisher is not None and publisher.is_up and publisher.is_full:
+            await publisher.changed()
+
+    def _can_send(self) -> bool:
+        publisher = self._publisher
+        return (
+            publisher is not None
+            and publisher.is_up
+            and not publisher.is_full
+            and len(self.calls) < self.options.connection.calls_in_flight
+        )
+
+    async def _sendable(self) -> None:
+        publisher = self._publisher
+        if publisher is None:
+            raise RpcError(ErrorCode.SENDFAILED, "the caller has named no queue for calls back")
+        if not publisher.is_up:
+            raise RpcError(ErrorCode.SENDFAILED, publisher.unavailable())
+        if publisher.is_full:
+            await publisher.changed()
+        else:
+            await asyncio.sleep(0.01)
+
+    def _encode(
+        self,
+        operation: Operation[Any],
+        sequence: int,
+        calltype: int,
+        pairs: Mapping[str, str],
+        params: bytearray,
+    ) -> bytes:
+        extra = (len(pairs), _message.encode_extra(pairs))
+        body = encode(
+            sequence, (calltype, operation.ifidx, operation.opidx, 0, 0), extra, params
+        )
+        limit = self.options.limits.max_frame
+        if len(body) + FRAME_HEADER_SIZE > limit:
+            text = f"the message has {len(body)} bytes, more than the limit of {limit}"
+            error = RpcError(ErrorCode.SENDFAILED, text)
+            raise error.of_call(operation.name, self.peer)
+        return body
+
+    def _send(
+        self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
+    ) -> None:
+        sequence = self.calls.next_sequence()
+        pairs = {**pairs, _message.DEADLINE: unix_deadline(self.calls.loop, call.deadline)}
+        if self._reply_to is not None:
+            pairs[_message.MQ_RETURN] = self._reply_to
+        try:
+            body = self._encode(call.operation, sequence, _message.TWOWAY, pairs, params)
+        except (RpcError, MarshalError) as error:
+            call.set_exception(error)
+            return
+        self.calls.add(call, sequence)
+        self.queues.spawn(self._publish_call(call, sequence, body))
+
+    async def _publish_call(self, call: Pending[Any], sequence: int, body: bytes) -> None:
+        assert self._publisher is not None
+        left = call.deadline - self.calls.loop.time()
+        try:
+            await self._publisher.publish(body, self._endpoint, self._queue, expires_in=left)
+        except Unpublished as error:
+            self.calls.fail(sequence, error.code, error.text)
+
+    async def _send_oneway(
+        self,
+        operation: Operation[Any],
+        pairs: Mapping[str, str],
+        params: bytearray,
+        timeout: float,
+    ) -> None:
+        assert self._publisher is not None
+        body = self._encode(
+            operation, self.calls.next_sequence(), _message.ONEWAY, pairs, params
+        )
+        publishing = self._publisher.publish(body, self._endpoint, self._queue)
+        try:
+            await asyncio.wait_for(publishing, timeout)
+        except Unpublished as error:
+            failed = RpcError(error.code, error.text)
+            raise failed.of_call(operation.name, self.peer) from error
+        except (TimeoutError, asyncio.TimeoutError):
+            failed = RpcError(ErrorCode.TIMEOUT, f"no confirmation within {timeout:g}s")
+            raise failed.of_call(operation.name, self.peer) from None
+
+    def send_return(self, body: bytes, left: float) -> None:
+        """Publishes a RETURN, also if the broker comes back before its caller has gone."""
+        if self._publisher is None:
+            log.warning("dropped a RETURN: its CALL named no queue")
+        else:
+            self.queues.spawn(self._publish_return(body, left))
+
+    async def _publish_return(self, body: bytes, left: float) -> None:
+        publisher = self._publisher
+        assert publisher is not None
+        loop = self.calls.loop
+        deadline = loop.time() + left
+        self.queues.returning += 1
+        try:
+            while (left := deadline - loop.time()) > 0:
+                try:
+                    if publisher.is_up:
+                        return await publisher.publish(
+                            body, self._endpoint, self._queue, expires_in=left, is_mandatory=False
+                        )
+                    await asyncio.wait_for(publisher.changed(), left)
+                except Unpublished as error:
+                    if error.code != ErrorCode.CONNECTION_LOST:
+                        log.warning("dropped a RETURN: %s", error.text)
+                        return None
+                except (TimeoutError, asyncio.TimeoutError):
+                    break
+            log.warning("dropped a RETURN: its caller has gone")
+        finally:
+            self.queues.returning -= 1
+
+
+class QueueAdapter:
+    """Serves the calls of queues."""
+
+    def __init__(self, queues: MessageQueues, names: list[str]) -> None:
+        self._queues = queues
+        self._names = names
+        self.endpoint = f"mq:{','.join(names)}"
+
+    def add_servant(self, servant: Servant) -> None:
+        """Serves calls of all its queues."""
+        for name in self._names:
+            self._queues.registries[name].add(servant)
+
+
+class MessageQueues:
+    """The message queues of a program."""
+
+    def __init__(self, options: Options, config: MqConfig, pool: Pool) -> None:
+        loop = asyncio.get_running_loop()
+        self.options = options
+        self.pool = pool
+        self.calls = CallTable(loop, "mq", options.limits)
+        self.calls.start_at(random.getrandbits(32))
+        self.registries: dict[str, Registry] = {it.name: Registry() for it in config.endpoints}
+        """By the name of the endpoint that is read."""
+        self.served = 0
+        """Calls that have no RETURN yet."""
+        self.returning = 0
+        """RETURNs that are being published."""
+        self._endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
+        self._pairs = dict(config.pairs)
+        self._publishers: dict[tuple[Any, ...], Publisher] = {}
+        self._own: dict[tuple[Any, ...], str] = {}
+        self._consumers: dict[str, Consumer] = {}
+        self._callers: dict[tuple[str, str], QueueConnection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, coroutine: Any) -> None:
+        """Runs a task of the queues."""
+        task = self.calls.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of either side that have not ended, and RETURNs on their way."""
+        return len(self.calls) + self.served + self.returning
+
+    async def open(self) -> None:
+        """Opens what the program writes, and the queues of its RETURNs.
+
+        Raises `RpcError`.
+        """
+        try:
+            for endpoint in self._endpoints.values():
+                await self._open_publisher(endpoint)
+            returns = set(self._pairs.values())
+            for name in returns:
+                await self._consume(self._endpoints[name], is_own=False)
+            for endpoint in list(self._endpoints.values()):
+                if endpoint.writes and endpoint.name not in self._pairs:
+                    await self._open_own_queue(endpoint)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open_publisher(self, endpoint: MqEndpoint) -> None:
+        """One for each broker: also one that is only read gets RETURNs."""
+        if endpoint.broker in self._publishers:
+            return
+        at_broker = [
+            it for it in self._endpoints.values() if it.broker == endpoint.broker and it.writes
+        ]
+        publisher = Publisher(endpoint, self.options, at_broker)
+        await publisher.open()
+        self._publishers[endpoint.broker] = publisher
+
+    async def _open_own_queue(self, endpoint: MqEndpoint) -> None:
+        if endpoint.broker in self._own:
+            return
+        name = f"{REPLY_PREFIX}{random.getrandbits(64):016x}"
+        own = replace(endpoint, name=name, address=Address(name), reads=True, writes=False)
+        self.registries[name] = Registry()
+        await self._consume(own, is_own=True)
+        self._own[endpoint.broker] = name
+
+    async def _consume(self, endpoint: MqEndpoint, *, is_own: bool) -> None:
+        if endpoint.name in self._consumers:
+            return
+
+        async def received(message: AbstractIncomingMessage) -> None:
+            await self._received(endpoint, message, is_own)
+
+        consumer = Consumer(endpoint, self.options, received, is_own=is_own)
+        await consumer.open()
+        self._consumers[endpoint.name] = consumer
+
+    def _endpoint(self, name: str) -> MqEndpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            names = ", ".join(self._endpoints)
+            text = f"there is no endpoint `{name}`; the configuration has {names}"
+            raise RpcError(ErrorCode.CONNECT_FAILED, text)
+        return endpoint
+
+    def connection(self, name: str) -> QueueConnection:
+        """A connection that calls by an endpoint.
+
+        Raises `RpcError` if it is not open for writing.
+        """
+        endpoint = self._endpoint(name)
+        if not endpoint.writes:
+            text = f"the endpoint `{name}` is not opened for writing: give it `af_mode: AF_WRITE`"
+            raise RpcError(ErrorCode.CONNECT_FAILED, text)
+        reply_to = self._pairs.get(name) or self._own[endpoint.broker]
+        return QueueConnection(
+            self, f"mq:{name}", self.registries[reply_to],
+            self._publishers[endpoint.broker], endpoint, name, reply_to,
+        )  # fmt: skip
+
+    async def listen(self, names: str, servants: Iterable[Servant]) -> QueueAdapter:
+        """Serves the calls of endpoints, whose names are separated by commas.
+
+        Raises `RpcError`.
+        """
+        adapter = QueueAdapter(self, [name.strip() for name in names.split(",")])
+        for name in names.split(","):
+            self._endpoint(name.strip())
+        for servant in servants:
+            adapter.add_servant(servant)
+        for name in names.split(","):
+            await self._consume(self._endpoint(name.strip()), is_own=False)
+        return adapter
+
+    def _caller(self, endpoint: MqEndpoint, queue: str | None) -> QueueConnection:
+        """The connection to the queue that a CALL names."""
+        key = (endpoint.name, queue or "")
+        known = self._callers.get(key)
+        if known is not None:
+            return known
+        publisher = self._publishers[endpoint.broker] if queue else None
+        target = self._endpoints.get(queue or "")
+        if target is not None and not target.writes:
+            target = None
+        if target is not None:
+            publisher = self._publishers[target.broker]
+        if len(self._callers) >= MAX_CACHED:
+            self._callers.clear()
+        connection = QueueConnection(
+            self, f"mq:{queue or '(no reply queue)'}", self.registries[endpoint.name],
+            publisher, target, queue or "", self._own.get(endpoint.broker),
+        )  # fmt: skip
+        self._callers[key] = connection
+        return connection
+
+    # Receiving.
+
+    async def _received(
+        self, endpoint: MqEndpoint, message: AbstractIncomingMessage, is_own: bool
+    ) -> None:
+        is_redelivered = bool(message.redelivered) or self._count(message) > 0
+        if not is_own and await self._is_poison(endpoint, message):
+            return
+        # An own queue ends with its connection: nothing could be delivered again.
+        delivery = _Delivery(self, message, acks=not is_own)
+        body = message.body
+        batch = entries(body) if message.content_type == BATCH else [(0, body)]
+        for expires_at, payload in batch or []:
+            if not expires_at or expires_at > time.time() * 1000:
+                self._handle(endpoint, payload, delivery, is_redelivered)
+        delivery.finish()
+
+    @staticmethod
+    def _count(message: AbstractIncomingMessage, header: str = DELIVERIES) -> int:
+        count = message.headers.get(header)
+        return max(count, 0) if isinstance(count, int) else 0
+
+    async def _is_poison(self, endpoint: MqEndpoint, message: AbstractIncomingMessage) -> bool:
+        """Counts deliveries of a classic queue, which does not; drops a message at the limit."""
+        limit = endpoint.delivery_limit
+        if not limit or endpoint.address.is_topic:
+            return False
+        is_counted = DELIVERY_COUNT in message.headers
+        before = (
+            self._count(message, DELIVERY_COUNT)
+            if is_counted
+            else self._count(message) + bool(message.redelivered)
+        )
+        if before < limit and (is_counted or not message.redelivered):
+            return False
+        publisher = self._publishers[endpoint.broker]
+        queue = endpoint.address.name
+        try:
+            if before >= limit:
+                log.error("a message has ended its reader %d times: to `%s%s`", before, queue, DEAD)
+                await publisher.dead_letter(queue)
+                queue += DEAD
+            durable = replace(endpoint.address, name=queue, durable=True)
+            await publisher.publish(
+                message.body, replace(endpoint, address=durable), queue,
+                headers={DELIVERIES: before},
+            )  # fmt: skip
+            await message.ack()
+        except (Unpublished, *FAILURES) as error:
+            log.warning("a message is handled uncounted: %s", error)
+            return False
+        return True
+
+    def _handle(
+        self, endpoint: MqEndpoint, data: bytes, delivery: _Delivery, is_redelivered: bool
+    ) -> None:
+        header = _message.HEADER_AND_COUNT
+        end = len(data)
+        if end < header.size or data[0] != _message.RPC:
+            return log.warning("dropped a message of %s: it is no message", endpoint.name)
+        _, sequence, calltype, ifidx, opidx, errcode, _, call_id, _ = header.unpack_from(data)
+        try:
+            extra, position = _message.read_extra(
+                data, _message.HEADER_SIZE, end, self.options.limits
+            )
+        except DecodeError as error:
+            return log.warning("dropped a message of %s: %s", endpoint.name, error)
+        if _has_lingered(extra.get(_message.LINGER_TIME)):
+            return log.info("dropped a message of %s: its time has passed", endpoint.name)
+        if calltype & _message.IS_RETURN:
+            self.calls.complete(sequence, errcode, extra, data, position, end)
+        elif calltype & _message.IS_CALL:
+            connection = self._caller(endpoint, extra.get(_message.MQ_RETURN))
+            reply = _QueueReply(connection, delivery)
+            context = Context(connection, reply, sequence, calltype, ifidx, opidx, call_id, extra)
+            context.is_redelivered |= is_redelivered
+            self.served += 1
+            delivery.begin()
+            connection.serve(context, data, position, end)
+        else:
+            log.warning("dropped a message of %s: it is neither CALL nor RETURN", endpoint.name)
+        return None
+
+    # The end.
+
+    async def stop_consuming(self) -> None:
+        """Takes no further calls; RETURNs still arrive."""
+        returns = {*self._pairs.values(), *self._own.values()}
+        for name, consumer in list(self._consumers.items()):
+            if name not in returns:
+                await consumer.stop()
+
+    async def close(self) -> None:
+        """Ends all connections to brokers; calls in flight fail with CONNECTION_LOST."""
+        for consumer in self._consumers.values():
+            await consumer.close()
+        for publisher in self._publishers.values():
+            await publisher.close()
+        for task in list(self._tasks):
+            task.cancel()
+        self.calls.lose_all("this side closed it")
+
+
+def _has_lingered(until: str | None) -> bool:
+    try:
+        return until is not None and float(until) < time.time()
+    except ValueError:
+        return False

@@ -1,0 +1,186 @@
+"""Calls over RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import tce
+from conftest import Broker, run, until
+from gen.test import ITerminal, ITerminalPrx, ServerPrx
+from servants import ServerImpl, TerminalImpl
+
+CONFIG = """
+common_defs:
+  endpoints:
+    - {name: calls, host: localhost, port: 5672, type: qpid, address: "QUEUE.calls;{create:always,node:{type:queue,durable:true}}"}
+    - {name: returns, host: localhost, port: 5672, type: qpid, address: "QUEUE.returns;{create:always,node:{type:queue}}"}
+    - {name: news, host: localhost, port: 5672, type: qpid, address: "QUEUE.news;{create:always,node:{type:topic}}"}
+server:
+  endpoints:
+    - {name: calls, af_mode: AF_READ}
+    - {name: returns, af_mode: AF_WRITE}
+    - {name: news, af_mode: AF_WRITE}
+client:
+  endpoints:
+    - {name: calls, af_mode: AF_WRITE}
+    - {name: news, af_mode: AF_READ}
+paired:
+  endpoint_pairs:
+    - {call: calls, return: returns}
+"""
+
+
+async def opened(broker: Broker, queue: str, process: str) -> tce.Communicator:
+    communicator = tce.Communicator()
+    path = broker.config(CONFIG.replace("QUEUE", queue))
+    await communicator.open_mq(tce.MqConfig.load(path, process))
+    return communicator
+
+
+@pytest.mark.parametrize("process", ["client", "paired"])
+def test_calls_and_calls_back(broker: Broker, process: str) -> None:
+    async def test() -> None:
+        server = await opened(broker, f"both.{process}", "server")
+        client = await opened(broker, f"both.{process}", process)
+        servant = ServerImpl()
+        await server.listen("mq:calls", servant)
+        prx = await ServerPrx.connect(client, "mq:calls")
+        assert await prx.echo("hellö", extra={"name": "scott.bo"}) == "hellö"
+        assert servant.extras[-1]["name"] == "scott.bo"
+        assert await prx.datetime() == "today"
+        results = await asyncio.gather(*(prx.echo(str(n)) for n in range(200)))
+        assert results == [str(n) for n in range(200)]
+        await prx.heartbeat_oneway("hello world!")
+        await until(lambda: servant.heartbeats)
+        terminal = TerminalImpl()
+        prx.connection.add_servant(terminal)
+        await prx.bidirection()
+        await until(lambda: terminal.messages)
+        with pytest.raises(tce.RpcError) as failed:
+            await prx.timeout(5, timeout=0.2)
+        assert failed.value.code == tce.ErrorCode.TIMEOUT
+        with pytest.raises(tce.RpcError) as failed:
+            await prx.echo("fault")
+        assert (failed.value.code, failed.value.text) == (4711, "säid no")
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test())
+
+
+def test_a_topic_reaches_every_reader(broker: Broker) -> None:
+    async def test() -> None:
+        server = await opened(broker, "topic", "server")
+        terminals = [TerminalImpl(), TerminalImpl()]
+        clients = [await opened(broker, "topic", "client") for _ in terminals]
+        for client, terminal in zip(clients, terminals):
+            await client.listen("mq:news", terminal)
+        prx = await ITerminalPrx.connect(server, "mq:news")
+        await prx.onMessage_oneway("to all")
+        await until(lambda: all(terminal.messages == ["to all"] for terminal in terminals))
+        for communicator in (*clients, server):
+            await communicator.shutdown(1)
+
+    run(test())
+
+
+def test_a_message_whose_reader_dies_is_delivered_again_and_marked(broker: Broker) -> None:
+    class Dying(ITerminal):
+        async def onMessage(self, message: str, ctx: tce.Context) -> None:
+            await asyncio.sleep(60)
+
+    class Noting(ITerminal):
+        def __init__(self) -> None:
+            self.marks: list[bool] = []
+
+        async def onMessage(self, message: str, ctx: tce.Context) -> None:
+            self.marks.append(ctx.is_redelivered)
+
+    async def test() -> None:
+        client = await opened(broker, "again", "client")
+        first = await opened(broker, "again", "server")
+        await first.listen("mq:calls", Dying())
+        prx = await ITerminalPrx.connect(client, "mq:calls")
+        await prx.onMessage_oneway("once")
+        await until(lambda: first.queues.served)
+        await first.shutdown(0)
+        second = await opened(broker, "again", "server")
+        noting = Noting()
+        await second.listen("mq:calls", noting)
+        await until(lambda: noting.marks)
+        assert noting.marks == [True]
+        await second.shutdown(1)
+        await client.shutdown(1)
+
+    run(test())
+
+
+def test_mistakes_are_named(broker: Broker) -> None:
+    async def test() -> None:
+        client = await opened(broker, "mistakes", "client")
+        with pytest.raises(tce.RpcError, match="there is no endpoint `cals`"):
+            await client.connect("mq:cals")
+        with pytest.raises(tce.RpcError, match="give it `af_mode: AF_WRITE`"):
+            await client.connect("mq:news")
+        with pytest.raises(tce.RpcError, match="call open_mq first"):
+            await tce.Communicator().connect("mq:calls")
+        await client.shutdown(1)
+
+    run(test())
+
+
+@pytest.fixture
+def mortal() -> Iterator[Broker]:
+    """A node that the test may kill."""
+    node = Broker()
+    yield node
+    node.kill()
+    shutil.rmtree(node.home, ignore_errors=True)
+
+
+def test_a_broker_that_is_killed_comes_back_and_calls_go_on(mortal: Broker) -> None:
+    async def test() -> None:
+        server = await opened(mortal, "killed", "server")
+        client = await opened(mortal, "killed", "client")
+        await server.listen("mq:calls", ServerImpl())
+        prx = await ServerPrx.connect(client, "mq:calls")
+        assert await prx.echo("before") == "before"
+        waiting = prx.timeout_async(30, timeout=30)
+        await until(lambda: server.queues.served)
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: not prx.connection.is_connected)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(tce.RpcError) as failed:
+            await prx.echo("meanwhile", timeout=20)
+        assert failed.value.code == tce.ErrorCode.SENDFAILED and failed.value.can_retry
+        assert asyncio.get_running_loop().time() - began < 1
+        waiting.cancel()
+        await asyncio.to_thread(mortal.start)
+        await until(lambda: prx.connection.is_connected, 30)
+
+        async def answers() -> bool:
+            try:
+                return await prx.echo("after", timeout=1) == "after"
+            except tce.RpcError:
+                return False
+
+        deadline = began + 40
+        while not await answers():
+            assert asyncio.get_running_loop().time() < deadline
+        await client.shutdown(0)
+        await server.shutdown(0)
+
+    run(test(), 120)
+
+
+def test_a_broker_that_is_away_is_named() -> None:
+    async def test() -> None:
+        text = CONFIG.replace("QUEUE", "x").replace("port: 5672", "port: 1")
+        config = tce.MqConfig.parse(text, "config.yml", "server")
+        with pytest.raises(tce.RpcError, match="the broker at localhost:1"):
+            await tce.Communicator().open_mq(config)
+
+    run(test())
