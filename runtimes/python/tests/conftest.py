@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import queue
 import random
 import shutil
 import signal
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -94,26 +96,47 @@ class Program:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.lines: list[str] = []
+        self._next: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._next.put(line)
+        self._next.put("")
 
     def line(self, start: str) -> str:
         """The rest of the next line that begins like this."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        while not (line := self.line_with(start)).startswith(start):
+            pass
+        return line[len(start) :].strip()
+
+    def line_with(self, part: str, timeout: float = 30.0) -> str:
+        """The next line that contains this."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self._next.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = ""
+            assert line, f"no line contains {part!r}: {''.join(self.lines)}"
             self.lines.append(line)
-            if line.startswith(start):
-                return line[len(start) :].strip()
-        raise AssertionError(f"no line begins with {start!r}: {''.join(self.lines)}")
+            if part in line:
+                return line
 
     def stop(self) -> str:
         """Ends it, and returns what it has printed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            rest = self.process.communicate(timeout=20)[0]
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            rest = self.process.communicate()[0]
-        return "".join(self.lines) + (rest or "")
+            self.process.wait()
+        while line := self._next.get(timeout=5):
+            self.lines.append(line)
+        self._next.put("")
+        return "".join(self.lines)
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ DESCRIBE: Operation[list[str]] = Operation(
     lambda: sequence(lambda: STRING),
 )
 
+_ATTEMPT_FAILED = (ErrorCode.CONNECT_FAILED, ErrorCode.CONNECT_UNREACHABLE)
+"""What a call on a lost connection fails with; the next attempt may succeed."""
+
 Pool = Callable[[], ThreadPoolExecutor]
 """The threads of blocking servants, which are started with the first call."""
 
@@ -331,14 +334,18 @@ class Connection(abc.ABC):
     async def _send_later(
         self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
     ) -> None:
-        try:
-            await self._until_sendable(call)
-        except RpcError as error:
-            if not call.done():
-                call.set_exception(error)
-            return
+        """Sends a call once there is a connection, however many attempts that takes."""
+        while not call.done():
+            try:
+                await self._until_sendable(call)
+            except RpcError as error:
+                if error.code not in _ATTEMPT_FAILED:
+                    return call.set_exception(error)
+            else:
+                break
         if not call.done():
             self._send(call, has_timeout, pairs, params)
+        return None
 
     async def _until_sendable(self, call: Pending[Any]) -> None:
         """Waits until a call may be sent.

@@ -25,6 +25,8 @@ MAX_MALFORMED = 16
 """Messages of a connection that don't decode, before it ends."""
 
 _HEADER = _message.HEADER_AND_COUNT
+_CALL_OVERHEAD = 512
+"""Bytes that a call takes beside its parameters, about."""
 _PROBE_TIME = 30
 """Seconds for which a peer may leave bytes or probes unacknowledged."""
 
@@ -41,6 +43,9 @@ class Link(asyncio.Protocol):
         """Whether messages may be sent."""
         self.served = 0
         """Calls of the peer that have no RETURN yet."""
+        self._deferred: deque[tuple[Context, bytes]] = deque()
+        """Those of them that no servant has, with their parameters."""
+        self._deferred_size = 0
         self.close_reason = ""
         self.on_lost: Callable[[], object] = _nothing
         """Called when it has ended."""
@@ -78,6 +83,8 @@ class Link(asyncio.Protocol):
             self.close_reason = str(exc) if exc else "the peer closed it"
         self.is_open = False
         self._out.clear()
+        self.served -= len(self._deferred)
+        self._deferred.clear()
         self._payloads = None
         self._reads.clear()
         if self._frame_timer is not None:
@@ -200,7 +207,13 @@ class Link(asyncio.Protocol):
         """A RETURN never waits for a reader that waits for it: see ARCHITECTURE.md."""
         if self.connection.calls:
             return False
-        return self._is_paused or self.served >= self.options.connection.served_calls
+        return self._is_paused or not self._has_capacity()
+
+    def _has_capacity(self) -> bool:
+        """Whether a servant may get a further call. Each call of this side raises the limit by
+        one, so that calls back can't use it up."""
+        limit = self.options.connection.served_calls + len(self.connection.calls)
+        return self.served - len(self._deferred) < limit
 
     def _set_reading(self, is_reading: bool) -> None:
         if self.transport is None or is_reading == self._is_reading:
@@ -256,18 +269,34 @@ class Link(asyncio.Protocol):
             context = Context(
                 self.connection, self, sequence, calltype, ifidx, opidx, call_id, extra
             )
+            has_capacity = self._has_capacity()
             self.served += 1
             if error:
                 context.fail(ErrorCode.DATADIRTY, error)
             elif self.connection.is_draining:
                 context.fail(ErrorCode.CONNECT_REJECT, "the server is shutting down")
-            elif self.served > self.connection.served_limit():
-                context.fail(ErrorCode.CONNECT_REJECT, "too many calls are being served")
-            else:
+            elif has_capacity:
                 self.connection.serve(context, data, position, end)
+            else:
+                self._defer(context, data[position:end])
         else:
             self._refuse_malformed("it is neither CALL nor RETURN")
         return None
+
+    def _defer(self, context: Context, params: bytes) -> None:
+        """Keeps a call until there is capacity: reading goes on, for RETURNs to this side."""
+        size = len(params) + _CALL_OVERHEAD
+        if self._deferred_size + size > self.options.connection.send_buffer:
+            return context.fail(ErrorCode.CONNECT_REJECT, "too many calls are being served")
+        self._deferred.append((context, params))
+        self._deferred_size += size
+        return None
+
+    def _serve_deferred(self) -> None:
+        while self._deferred and self._has_capacity():
+            context, params = self._deferred.popleft()
+            self._deferred_size -= len(params) + _CALL_OVERHEAD
+            self.connection.serve(context, params, 0, len(params))
 
     def _refuse_malformed(self, why: str) -> None:
         self._malformed += 1
@@ -281,7 +310,7 @@ class Link(asyncio.Protocol):
     def send_return(
         self, call: Context, errcode: int, extra: tuple[int, bytes], params: bytes | bytearray
     ) -> bool:
-        if not self.is_open:
+        if not self.is_open or self._is_paused and self._reads_no_returns():
             return True
         ifidx, opidx, call_id = call.indices
         frame = _message.frame(
@@ -294,8 +323,16 @@ class Link(asyncio.Protocol):
         self.send(frame, self.served == 1)
         return True
 
+    def _reads_no_returns(self) -> bool:
+        """Whether the peer reads so little that even refusals would fill the memory."""
+        assert self.transport is not None
+        limit = 4 * self.options.connection.send_buffer
+        return self.transport.get_write_buffer_size() > limit
+
     def finished(self, call: Context) -> None:
         self.served -= 1
+        if self._deferred:
+            self.loop.call_soon(self._serve_deferred)
         if self._payloads is not None and not self._must_pause():
             self.loop.call_soon(self._pump)
 
@@ -351,10 +388,6 @@ class StreamConnection(Connection):
     def in_flight(self) -> int:
         """Calls of either side that have not ended."""
         return len(self.calls) + (self.link.served if self.link else 0)
-
-    def served_limit(self) -> int:
-        """Each call of this side raises the limit by one, so that calls back can't use it up."""
-        return self.options.connection.served_calls + len(self.calls)
 
     async def close(self) -> None:
         if self.link is not None:
