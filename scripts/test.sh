@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 # g++: compiles libFuzzer for the fuzz targets.
 # nats-server, valgrind: for the benchmark.
 # git: `tce breaking` reads earlier versions of an IDL from it.
-PACKAGES=(rabbitmq-server chromium g++ nats-server valgrind git)
+# python3, with its module venv: for the runtime for Python, whose tests make certificates by openssl.
+PACKAGES=(rabbitmq-server chromium g++ nats-server valgrind git python3 python3-venv openssl)
 
 # One folder for all workspaces, so that shared dependencies are built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
@@ -49,6 +50,15 @@ check_workspace() {
     step cargo test "${manifest[@]}" --locked --workspace
 }
 
+# A virtual environment with the packages of the lock, and the programs that the tests start.
+check_python() {
+    local venv="$CARGO_TARGET_DIR/python-venv" runtime=runtimes/python
+    step python3 -m venv "$venv"
+    step "$venv/bin/pip" install --quiet --require-hashes --requirement "$runtime/test-requirements.txt"
+    step cargo build --locked --bin tce --bin tce-gateway
+    PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest "$runtime"
+}
+
 step install_packages
 step install_cargo_deny
 # Without advisories, whose database is downloaded.
@@ -59,6 +69,7 @@ TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to
 # Latency limits of the language server hold for optimized builds only.
 step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
+check_python
 # Workspaces of their own, so that their dependencies are not part of other builds.
 check_workspace bench
 check_workspace fuzz

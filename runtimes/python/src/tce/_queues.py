@@ -523,8 +523,10 @@ class MessageQueues:
             await consumer.close()
         for publisher in self._publishers.values():
             await publisher.close()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.calls.lose_all("this side closed it")
 
 

@@ -157,7 +157,7 @@ class RpcCommunicator:
         if loop is None or communicator is None:
             return
         self._loop = self._communicator = None
-        ending = asyncio.run_coroutine_threadsafe(communicator.shutdown(timeout), loop)
+        ending = asyncio.run_coroutine_threadsafe(_end(communicator, timeout), loop)
         try:
             ending.result(timeout + 5.0)
         except Exception:
@@ -166,6 +166,15 @@ class RpcCommunicator:
         self._stopped.set()
         with self._lock:
             RpcCommunicator._instance = None
+
+
+async def _end(communicator: Communicator, timeout: float) -> None:
+    """Shuts down, and ends what goes on nevertheless, as `asyncio.run` does."""
+    await communicator.shutdown(timeout)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class ConnectionMQCollection:
