@@ -1,5 +1,6 @@
 //! `tce new`: creates a project that builds and runs.
 
+mod language;
 mod name;
 mod source;
 
@@ -11,30 +12,9 @@ use std::{
 };
 
 use crate::console::{CommandError, Console};
+use language::ProjectLanguage;
 use name::{NameError, ProjectName};
 use source::{CrateSource, CrateSourceError};
-
-/// Path and text of each file of a project, with `{{…}}` for the parts that differ.
-const FILES: [(&str, &str); 9] = [
-    ("Cargo.toml", include_str!("template/Cargo.toml.template")),
-    (".gitignore", include_str!("template/gitignore")),
-    ("README.md", include_str!("template/README.md")),
-    ("build.rs", include_str!("template/build.rs")),
-    (
-        "idl/{{module}}.idl",
-        include_str!("template/idl/project.idl"),
-    ),
-    ("src/lib.rs", include_str!("template/src/lib.rs")),
-    (
-        "src/bin/server.rs",
-        include_str!("template/src/bin/server.rs"),
-    ),
-    (
-        "src/bin/client.rs",
-        include_str!("template/src/bin/client.rs"),
-    ),
-    ("tests/calls.rs", include_str!("template/tests/calls.rs")),
-];
 
 /// Added to the Cargo.toml of a project inside another workspace.
 const WORKSPACE_SECTION: &str = "
@@ -50,9 +30,10 @@ Examples:
   tce new hello
   tce new services/hello --tce ../tce
   tce new hello --tce https://git.example.org/tce.git
+  tce new hello --lang python
 
-The project depends on the crates tce-runtime and tce-codegen of the checkout that this
-tce was built from, or of the one that --tce names.
+The project depends on the crates tce-runtime and tce-codegen, or on the Python package
+tce, of the checkout that this tce was built from, or of the one that --tce names.
 
 Exit status: 0 the project is created, 1 it can't be written, 2 the command line is wrong
 or the folder exists.")]
@@ -64,6 +45,10 @@ pub(crate) struct Args {
     /// A checkout of tce, or the URL of its git repository
     #[arg(long, value_name = "PATH|URL")]
     tce: Option<String>,
+
+    /// Language of the project
+    #[arg(short, long, value_enum, default_value_t)]
+    lang: ProjectLanguage,
 }
 
 /// Why the project can't be created.
@@ -81,13 +66,16 @@ enum NewError {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     match create(args) {
-        Ok(()) => {
+        Ok(name) => {
             let folder = args.folder.display();
+            let commands = args
+                .lang
+                .next_commands()
+                .replace("{{module}}", &name.module);
             writeln!(
                 console.out,
                 "created {folder}: a server, a client and their IDL\n\n\
-                 Next:\n  cd {folder}\n  cargo run --bin server    in one terminal\n  \
-                 cargo run --bin client    in another\n\nREADME.md describes the files."
+                 Next:\n  cd {folder}\n{commands}\nREADME.md describes the files."
             )?;
             Ok(ExitCode::SUCCESS)
         }
@@ -96,33 +84,40 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
     }
 }
 
-fn create(args: &Args) -> Result<(), NewError> {
-    let name = ProjectName::from_folder(&args.folder)?;
+fn create(args: &Args) -> Result<ProjectName, NewError> {
+    let name = ProjectName::from_folder(&args.folder, args.lang)?;
     let source = CrateSource::find(args.tce.as_deref())?;
     if args.folder.symlink_metadata().is_ok() {
         return Err(NewError::Exists(args.folder.clone()));
     }
     let is_inside = is_inside_workspace(&args.folder);
-    for (path, text) in files(&name, &source, is_inside) {
+    for (path, text) in files(args.lang, &name, &source, is_inside) {
         write(&args.folder.join(path), &text)?;
     }
-    Ok(())
+    Ok(name)
 }
 
 /// Path and text of each file of this project.
-fn files(name: &ProjectName, source: &CrateSource, is_inside: bool) -> Vec<(String, String)> {
+fn files(
+    language: ProjectLanguage,
+    name: &ProjectName,
+    source: &CrateSource,
+    is_inside: bool,
+) -> Vec<(String, String)> {
     let fill = |text: &str| {
         text.replace("{{name}}", &name.package)
             .replace("{{module}}", &name.module)
-            .replace("{{source}}", source.comment())
+            .replace("{{source}}", source.comment(language))
+            .replace("{{tce-python}}", &source.python_requirement())
             .replace("{{tce-runtime}}", &source.dependency("tce-runtime"))
             .replace("{{tce-codegen}}", &source.dependency("tce-codegen"))
     };
-    let mut files: Vec<_> = FILES
+    let mut files: Vec<_> = language
+        .files()
         .iter()
         .map(|(path, text)| (fill(path), fill(text)))
         .collect();
-    if is_inside {
+    if is_inside && language == ProjectLanguage::Rust {
         files[0].1.push_str(WORKSPACE_SECTION);
     }
     files

@@ -1,24 +1,11 @@
-//! The name of a project, which is a Cargo package, a Rust crate and an IDL module.
+//! The name of a project, which is a package, a module of the language and an IDL module.
 
 use std::path::Path;
 
-use tce_idl::lint::Language;
+use super::language::ProjectLanguage;
 
 /// The longest name that crates.io accepts.
 const MAX_LEN: usize = 64;
-
-/// Names of crates that the project depends on or that Rust provides.
-const RESERVED: &[&str] = &[
-    "alloc",
-    "core",
-    "parking_lot",
-    "proc_macro",
-    "std",
-    "tce_codegen",
-    "tce_runtime",
-    "test",
-    "tokio",
-];
 
 /// A name that is valid for all three.
 #[derive(Debug)]
@@ -38,22 +25,22 @@ pub(super) enum NameError {
         "`{0}` is not a valid package name: use at most {MAX_LEN} lower case letters, digits, `-` and `_`, starting with a letter"
     )]
     Characters(String),
-    #[error("`{0}` is not a valid crate name: it is a Rust keyword")]
-    Keyword(String),
+    #[error("`{0}` is not a valid module name: it is a {1} keyword")]
+    Keyword(String, &'static str),
     #[error("`{0}` is not a valid module name: it is an IDL keyword")]
     IdlWord(String),
-    #[error("`{0}` is not a valid package name: a crate that every project uses has this name")]
-    Reserved(String),
+    #[error("`{0}` is not a valid package name: {1} that every project uses has this name")]
+    Reserved(String, &'static str),
 }
 
 impl ProjectName {
     /// The name from the last component of a path.
-    pub(super) fn from_folder(folder: &Path) -> Result<Self, NameError> {
+    pub(super) fn from_folder(folder: &Path, language: ProjectLanguage) -> Result<Self, NameError> {
         let last = folder.file_name().ok_or(NameError::Missing)?;
-        Self::parse(&last.to_string_lossy())
+        Self::parse(&last.to_string_lossy(), language)
     }
 
-    fn parse(name: &str) -> Result<Self, NameError> {
+    fn parse(name: &str, language: ProjectLanguage) -> Result<Self, NameError> {
         let package = name.to_owned();
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
@@ -61,11 +48,16 @@ impl ProjectName {
             return Err(NameError::Characters(package));
         }
         let module = name.replace('-', "_");
-        if Language::Rust.has_keyword(&module) {
-            return Err(NameError::Keyword(package));
+        let keywords = language.language();
+        if keywords.has_keyword(&module) {
+            return Err(NameError::Keyword(package, keywords.title()));
         }
-        if RESERVED.contains(&module.as_str()) {
-            return Err(NameError::Reserved(package));
+        if language.reserved().contains(&module.as_str()) {
+            let what = match language {
+                ProjectLanguage::Rust => "a crate",
+                ProjectLanguage::Python => "a module",
+            };
+            return Err(NameError::Reserved(package, what));
         }
         if tce_idl::compile_str(&format!("module {module} {{}};"))
             .model
@@ -84,7 +76,7 @@ mod tests {
     #[test]
     fn a_name_is_valid_for_cargo_rust_and_the_idl() {
         for name in ["hello", "hello-world", "a1_b", "class"] {
-            let name = ProjectName::parse(name).unwrap();
+            let name = ProjectName::parse(name, ProjectLanguage::Rust).unwrap();
             assert!(!name.module.contains('-'), "{name:?}");
         }
         let long = "a".repeat(65);
@@ -92,24 +84,32 @@ mod tests {
             "", "Hello", "1st", "-a", "_a", "a b", "a.b", "a/b", "grüezi", &long,
         ] {
             assert_eq!(
-                ProjectName::parse(name).unwrap_err(),
+                ProjectName::parse(name, ProjectLanguage::Rust).unwrap_err(),
                 NameError::Characters(name.to_owned())
             );
         }
         assert_eq!(
-            ProjectName::parse("match").unwrap_err(),
-            NameError::Keyword("match".to_owned())
+            ProjectName::parse("match", ProjectLanguage::Rust).unwrap_err(),
+            NameError::Keyword("match".to_owned(), "Rust")
         );
         assert_eq!(
-            ProjectName::parse("tce-runtime").unwrap_err(),
-            NameError::Reserved("tce-runtime".to_owned())
+            ProjectName::parse("lambda", ProjectLanguage::Python).unwrap_err(),
+            NameError::Keyword("lambda".to_owned(), "Python")
         );
         assert_eq!(
-            ProjectName::parse("string").unwrap_err(),
+            ProjectName::parse("asyncio", ProjectLanguage::Python).unwrap_err(),
+            NameError::Reserved("asyncio".to_owned(), "a module")
+        );
+        assert_eq!(
+            ProjectName::parse("tce-runtime", ProjectLanguage::Rust).unwrap_err(),
+            NameError::Reserved("tce-runtime".to_owned(), "a crate")
+        );
+        assert_eq!(
+            ProjectName::parse("string", ProjectLanguage::Rust).unwrap_err(),
             NameError::IdlWord("string".to_owned())
         );
         assert_eq!(
-            ProjectName::from_folder(Path::new("..")).unwrap_err(),
+            ProjectName::from_folder(Path::new(".."), ProjectLanguage::Rust).unwrap_err(),
             NameError::Missing
         );
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::language::ProjectLanguage;
+
 /// The crates that a project depends on.
 const CRATES: [&str; 2] = ["tce-runtime", "tce-codegen"];
 
@@ -59,8 +61,26 @@ impl CrateSource {
         }
     }
 
-    /// The comment in the Cargo.toml.
-    pub(super) fn comment(&self) -> &'static str {
+    /// The Python package, as pip's requirements refer to it.
+    pub(super) fn python_requirement(&self) -> String {
+        match self {
+            Self::Checkout(root) => {
+                format!("file://{}", url_path(&format!("{root}/runtimes/python")))
+            }
+            Self::Git(url) => format!("git+{url}#subdirectory=runtimes/python"),
+        }
+    }
+
+    /// The comment beside the dependency.
+    pub(super) fn comment(&self, language: ProjectLanguage) -> &'static str {
+        if language == ProjectLanguage::Python {
+            return match self {
+                Self::Checkout(_) => {
+                    "TCE is not on PyPI: this is a path on this machine. Elsewhere use git+URL#subdirectory=runtimes/python."
+                }
+                Self::Git(_) => "TCE is not on PyPI: its package comes from its git repository.",
+            };
+        }
         match self {
             Self::Checkout(_) => {
                 "TCE is not on crates.io: these are paths on this machine. Elsewhere use { git = \"URL\" }."
@@ -83,6 +103,16 @@ fn checkout(path: &Path) -> Result<CrateSource, CrateSourceError> {
         Some(root) => Ok(CrateSource::Checkout(root.to_owned())),
         None => Err(CrateSourceError::NotUtf8(root)),
     }
+}
+
+/// The path of a URL: whatever may have a meaning there is escaped.
+fn url_path(path: &str) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-~+".contains(byte);
+    let bytes = path.bytes().map(|byte| match is_plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    bytes.collect()
 }
 
 /// A TOML string. All escape sequences of JSON are valid in TOML.
@@ -115,5 +145,7 @@ mod tests {
         let source = CrateSource::Checkout("/my \"tce\" \\".to_owned());
         let expected = "{ path = \"/my \\\"tce\\\" \\\\/tce-runtime\" }";
         assert_eq!(source.dependency("tce-runtime"), expected);
+        let expected = "file:///my%20%22tce%22%20%5C/runtimes/python";
+        assert_eq!(source.python_requirement(), expected);
     }
 }

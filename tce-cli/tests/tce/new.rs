@@ -46,12 +46,12 @@ impl ProjectServer {
             let message: serde_json::Value = serde_json::from_str(line).unwrap();
             message["executable"].as_str().map(str::to_owned)
         });
-        let mut command = Command::new(program.unwrap());
-        let mut child = command
-            .arg("tcp://127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(Command::new(program.unwrap()).arg("tcp://127.0.0.1:0"))
+    }
+
+    /// Starts a server that prints where it listens.
+    fn spawn(command: &mut Command) -> (Self, String) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let out: ChildStdout = child.stdout.take().unwrap();
         BufReader::new(out).read_line(&mut line).unwrap();
@@ -92,6 +92,40 @@ fn a_new_project_passes_all_checks_and_runs() {
     assert!(readme.contains(&ran.out), "{readme}");
     let ran = tce_in(&project, &["call", &endpoint, "Greeter.greet", "Bob"]).exits(0);
     assert_eq!(ran.out, "\"Hello, Bob!\"\n");
+}
+
+#[test]
+fn a_new_python_project_passes_its_tests_and_runs() {
+    let folder = folder(&[]);
+    tce_in(folder.path(), &["new", "hello-py", "--lang", "python"])
+        .exits(0)
+        .prints("  tce compile -i idl/hello_py.idl -o gen --lang python\n");
+    let project = folder.path().join("hello-py");
+    let compile = ["compile", "-i", "idl/hello_py.idl", "-o", "gen", "--lang"];
+    tce_in(&project, &[&compile[..], &["python"]].concat()).exits(0);
+    let requirements = fs::read_to_string(project.join("requirements.txt")).unwrap();
+    let package = root().join("runtimes/python");
+    let expected = format!("tce @ file://{}\n", package.display());
+    assert!(requirements.ends_with(&expected), "{requirements}");
+
+    // What pip installs from there, without pip.
+    let python = |args: &[&str]| {
+        let mut python = Command::new("python3");
+        python.args(args).current_dir(&project);
+        python.env("PYTHONPATH", package.join("src"));
+        python
+    };
+    ran(&mut python(&["-m", "unittest", "discover", "tests"])).exits(0);
+    let mut server = python(&["server.py", "tcp://127.0.0.1:0"]);
+    let (_server, endpoint) = ProjectServer::spawn(&mut server);
+    let ran = ran(&mut python(&["client.py", &endpoint])).exits(0);
+    assert_eq!(ran.out, "Ann was greeted\nHello, Ann!\n");
+    let readme = fs::read_to_string(project.join("README.md")).unwrap();
+    assert!(readme.contains(&ran.out), "{readme}");
+    tce_in(&project, &["fmt", "--check", "idl"]).exits(0);
+    tce_in(folder.path(), &["new", "lambda", "--lang", "python"])
+        .exits(2)
+        .complains("it is a Python keyword");
 }
 
 #[test]
