@@ -55,7 +55,7 @@ check_python() {
     local venv="$CARGO_TARGET_DIR/python-venv" runtime=runtimes/python
     step python3 -m venv "$venv"
     step "$venv/bin/pip" install --quiet --require-hashes --requirement "$runtime/test-requirements.txt"
-    step cargo build --locked --bin tce --bin tce-gateway
+    step cargo build --locked --bin tce --bin tce-gateway --bin simple-server --bin simple-client
     PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest "$runtime"
 }
 

@@ -29,7 +29,7 @@ _GENERATED = pathlib.Path(tempfile.mkdtemp(prefix="tce-python-"))
 def tce(*arguments: str, cwd: pathlib.Path = ROOT) -> str:
     """Runs the command `tce`, which `cargo build -p tce-cli` builds."""
     result = subprocess.run(
-        [str(TARGET / "tce"), *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
+        [str(TARGET / "tce"), *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

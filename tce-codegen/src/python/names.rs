@@ -1,7 +1,8 @@
 //! Every Python name of the output, decided here alone.
 //!
 //! Python has the names of the IDL, as TCE's own compiler gives them, with an
-//! underscore behind a keyword and behind a name that generated code needs itself.
+//! underscore behind a keyword, behind a type's name that is builtin, and behind a name
+//! that generated code needs itself.
 //! A name that begins with two underscores gets a letter before them: Python
 //! gives such names another meaning.
 
@@ -14,8 +15,33 @@ use tce_idl::model::{
 use super::LANGUAGE;
 use crate::naming::Scope;
 
-/// Names of a module that generated code uses: builtin types and the runtime.
-const RESERVED_TYPES: &[&str] = &["_rt", "bytes", "dict", "list", "str"];
+/// Names that generated code uses: the runtime, the feature `annotations`, and the attribute
+/// of servants, which would hide a type of its name.
+const RESERVED_TYPES: &[&str] = &["_interface", "_rt", "annotations"];
+
+/// Python's builtin names up to 3.14. Generated code uses some of them, and type checkers
+/// take an annotation for the builtin one where a type of its name is declared later.
+const BUILTINS: &str = "abs aiter all anext any ArithmeticError ascii AssertionError AttributeError \
+    BaseException BaseExceptionGroup bin BlockingIOError breakpoint BrokenPipeError \
+    BufferError bytearray bytes BytesWarning callable ChildProcessError chr classmethod \
+    compile complex ConnectionAbortedError ConnectionError ConnectionRefusedError \
+    ConnectionResetError copyright credits delattr DeprecationWarning dict dir divmod \
+    Ellipsis EncodingWarning enumerate EnvironmentError EOFError eval Exception \
+    ExceptionGroup exec exit FileExistsError FileNotFoundError filter FloatingPointError \
+    format frozenset FutureWarning GeneratorExit getattr globals hasattr hash help hex \
+    id ImportError ImportWarning IndentationError IndexError input InterruptedError \
+    IOError IsADirectoryError isinstance issubclass iter KeyboardInterrupt KeyError len \
+    license list locals LookupError map max MemoryError memoryview min \
+    ModuleNotFoundError NameError next NotADirectoryError NotImplemented \
+    NotImplementedError object oct open ord OSError OverflowError \
+    PendingDeprecationWarning PermissionError pow print ProcessLookupError property \
+    PythonFinalizationError quit range RecursionError ReferenceError repr \
+    ResourceWarning reversed round RuntimeError RuntimeWarning set setattr slice sorted \
+    staticmethod StopAsyncIteration StopIteration str sum super SyntaxError \
+    SyntaxWarning SystemError SystemExit TabError TimeoutError tuple type TypeError \
+    UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError \
+    UnicodeTranslateError UnicodeWarning UserWarning ValueError vars Warning \
+    ZeroDivisionError zip";
 
 /// Names that bodies of generated classes look up.
 const RESERVED_IN_CLASSES: &[&str] = &["_rt", "str"];
@@ -26,9 +52,11 @@ const RESERVED_METHODS: &[&str] = &[
     "_call_async",
     "_call_blocking",
     "_call_oneway",
-    "_copy",
+    "_connection",
+    "_extra",
     "_interface",
-    "_proxy",
+    "_seconds",
+    "_timeout",
     "conn",
     "connect",
     "connection",
@@ -100,7 +128,8 @@ impl Names {
             .iter()
             .map(|_| {
                 let aliases = aliases.iter().map(String::as_str);
-                Scope::new(RESERVED_TYPES.iter().copied().chain(aliases))
+                let reserved = RESERVED_TYPES.iter().copied().chain(aliases);
+                Scope::new(reserved.chain(BUILTINS.split_ascii_whitespace()))
             })
             .collect();
         let mut claim_in =

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["type", "Self", "impl", "implPrx"]
+__all__ = ["type_", "Self", "impl", "implPrx"]
 
 
 @_rt.dataclass(slots=True)
-class type:
+class type_:
+    """`struct keywords::type` in the IDL."""
+
     fn: int = 0
     self: int = 0
     Self: int = 0
@@ -24,10 +26,10 @@ class type:
 
 @_rt.dataclass(slots=True)
 class Self:
-    match: type = _rt.field(default_factory=lambda: type())
+    match: type_ = _rt.field(default_factory=lambda: type_())
 
 
-typeCodec: _rt.Codec[type] = _rt.struct(type, lambda: [
+type_Codec: _rt.Codec[type_] = _rt.struct(type_, lambda: [
     ("fn", _rt.INT),
     ("self", _rt.INT),
     ("Self", _rt.INT),
@@ -39,14 +41,14 @@ typeCodec: _rt.Codec[type] = _rt.struct(type, lambda: [
     ("_1", _rt.INT),
     ("union", _rt.INT),
 ])
-SelfCodec: _rt.Codec[Self] = _rt.struct(Self, lambda: [("match", typeCodec)])
+SelfCodec: _rt.Codec[Self] = _rt.struct(Self, lambda: [("match", type_Codec)])
 
 
 _impl_loop: _rt.Operation[int] = _rt.Operation(
     "keywords::impl::loop",
     0,
     0,
-    lambda: [_rt.INT, _rt.INT, typeCodec, _rt.STRING],
+    lambda: [_rt.INT, _rt.INT, type_Codec, _rt.STRING],
     lambda: _rt.INT,
 )
 _impl_await: _rt.Operation[None] = _rt.Operation(
@@ -102,7 +104,7 @@ class impl(_rt.Servant):
     )
 
     @_rt.abstractmethod
-    async def loop(self, move: int, self_: int, ref: type, gen: str, ctx: _rt.Context) -> int:
+    async def loop(self, move: int, self_: int, ref: type_, gen: str, ctx: _rt.Context) -> int:
         ...
 
     @_rt.abstractmethod
@@ -126,7 +128,7 @@ class implPrx(_rt.Proxy):
         self,
         move: int,
         self_: int,
-        ref: type,
+        ref: type_,
         gen: str,
         *,
         timeout: float | None = None,
@@ -138,7 +140,7 @@ class implPrx(_rt.Proxy):
         self,
         move: int,
         self_: int,
-        ref: type,
+        ref: type_,
         gen: str,
         *,
         timeout: float | None = None,

@@ -14,7 +14,7 @@ __all__ = [
     "Server_",
     "ServerCodec",
     "Server",
-    "object",
+    "object_",
     "objectPrx",
     "derived",
     "derivedPrx",
@@ -203,7 +203,7 @@ _object_Server: _rt.Operation[ServerCodec] = _rt.Operation(
 )
 
 
-class object(_rt.Servant):
+class object_(_rt.Servant):
     """Extended by servants of `python_names::object`, interface 0 on the wire."""
 
     _interface = _rt.Interface(
@@ -694,7 +694,7 @@ _derived_Server_: _rt.Operation[Server_] = _rt.Operation(
 )
 
 
-class derived(object):
+class derived(object_):
     """Extended by servants of `python_names::derived`, interface 1 on the wire."""
 
     _interface = _rt.Interface(
