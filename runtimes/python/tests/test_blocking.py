@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +122,31 @@ def test_pushed_messages_keep_their_order(prx: ServerPrx) -> None:
     while len(terminal.messages) < 20 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert terminal.messages == [str(number) for number in range(20)]
+
+
+def test_a_forked_process_begins_anew(prx: ServerPrx) -> None:
+    endpoint = prx.conn.peer
+    assert prx.echo("parent") == "Yah! parent"
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            found = "no error"
+            tce.RpcCommunicator.instance().init()
+            try:
+                prx.echo("a proxy of the parent")
+            except RuntimeError as error:
+                found = str(error)
+            again = ServerPrx.create(endpoint)
+            os.write(writing, f"{found}; {again.echo('child')}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        found = pipe.read()
+    os.waitpid(child, 0)
+    assert "to another process: make the proxy again; Yah! child" in found
+    assert prx.echo("parent") == "Yah! parent"
 
 
 def test_a_communicator_can_be_initialized_again(prx: ServerPrx) -> None:

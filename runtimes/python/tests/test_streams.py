@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -109,6 +110,31 @@ def test_a_cancelled_task_abandons_its_call() -> None:
             assert len(prx.connection.calls) == 0
             assert await prx.echo("next") == "next"
             await communicator.shutdown(0)
+
+    run(test())
+
+
+def test_cancelled_calls_leave_nothing_behind() -> None:
+    async def test() -> None:
+        async with tce.Communicator() as communicator:
+            servant = ServerImpl()
+            adapter = await communicator.listen(f"tcp://{LOCAL}:0", servant)
+            prx = await ServerPrx.connect(communicator, str(adapter.endpoint))
+            sizes: list[int] = []
+            tracemalloc.start()
+            for _ in range(6):
+                for _ in range(500):
+                    try:
+                        await asyncio.wait_for(prx.timeout(0), 0)
+                    except asyncio.TimeoutError:
+                        pass
+                    prx.echo_async("cancelled").cancel()
+                await prx.echo("in order")
+                servant.extras.clear()
+                sizes.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+            assert len(prx.connection.calls) == 0
+            assert sizes[-1] < sizes[1] + 20_000, sizes
 
     run(test())
 

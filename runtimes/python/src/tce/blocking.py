@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import signal
 import sys
 import threading
@@ -107,6 +108,10 @@ class RpcCommunicator:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for a coroutine in the event loop."""
+        self._check_thread(coroutine)
+        return self.submit(coroutine).result()
+
+    def _check_thread(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
@@ -114,7 +119,12 @@ class RpcCommunicator:
         if running is not None and running is self._loop:
             coroutine.close()
             raise RuntimeError("a blocking call in the thread of the event loop would wait forever")
-        return self.submit(coroutine).result()
+
+    @classmethod
+    def forget(cls) -> None:
+        """Begins anew in a forked process, which has no thread but the one that has forked."""
+        cls._instance = None
+        cls._lock = threading.Lock()
 
     def initMQEndpoints(self, path: str) -> RpcCommunicator:
         """Opens the message queues that a `config.yml` lists for this process.
@@ -127,6 +137,24 @@ class RpcCommunicator:
         config = MqConfig.load(path, self.name)
         self.run(self.communicator.open_mq(config))
         return self
+
+    def run_on(self, connection: Connection, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Waits for a coroutine of a connection."""
+        return self.submit_on(connection, coroutine).result()
+
+    def submit_on(self, connection: Connection, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Runs a coroutine of a connection.
+
+        Raises `RuntimeError` for a connection of another event loop, whose thread may not
+        exist: that of a communicator that was shut down, or of the process that has forked
+        this one.
+        """
+        if self._loop is not None and connection.calls.loop is not self._loop:
+            coroutine.close()
+            text = "the connection belongs to a communicator that has ended, or to another process"
+            raise RuntimeError(f"{text}: make the proxy again")
+        self._check_thread(coroutine)
+        return self.submit(coroutine)
 
     def getConnectionMQCollection(self) -> ConnectionMQCollection:
         """The connections by message queues."""
@@ -330,7 +358,7 @@ class BlockingProxy:
     ) -> T:
         seconds = self._seconds(timeout)
         call = self.conn.call(operation, arguments, seconds, extra, self._extra)
-        return RpcCommunicator.instance().run(call)
+        return RpcCommunicator.instance().run_on(self.conn, call)
 
     def _call_async(
         self,
@@ -345,8 +373,12 @@ class BlockingProxy:
     ) -> None:
         seconds = self._seconds(timeout)
         call = self.conn.call(operation, arguments, seconds, extra, self._extra)
-        runtime = RpcCommunicator.instance()
-        runtime.submit(_finish(self.conn, call, proxy, callback, cookie, on_error))
+        finishing = _finish(self.conn, call, proxy, callback, cookie, on_error)
+        try:
+            RpcCommunicator.instance().submit_on(self.conn, finishing)
+        except RuntimeError:
+            call.close()
+            raise
 
     def _call_oneway(
         self,
@@ -355,7 +387,7 @@ class BlockingProxy:
         extra: Mapping[str, str] | None,
     ) -> None:
         call = self.conn.call_oneway(operation, arguments, self._timeout, extra, self._extra)
-        RpcCommunicator.instance().run(call)
+        RpcCommunicator.instance().run_on(self.conn, call)
 
 
 async def _finish(
@@ -409,3 +441,7 @@ def sleep(seconds: float | None = None) -> None:
         RpcCommunicator.instance().waitForShutdown()
     else:
         time.sleep(seconds)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=RpcCommunicator.forget)
