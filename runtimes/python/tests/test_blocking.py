@@ -124,6 +124,7 @@ def test_pushed_messages_keep_their_order(prx: ServerPrx) -> None:
     assert terminal.messages == [str(number) for number in range(20)]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_begins_anew(prx: ServerPrx) -> None:
     endpoint = prx.conn.peer
     assert prx.echo("parent") == "Yah! parent"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import tce
 from conftest import Broker, run, until
 from gen.test import ITerminal, ITerminalPrx, ServerPrx
 from servants import ServerImpl, TerminalImpl
+from tce._queues import MessageQueues
 
 CONFIG = """
 common_defs:
@@ -65,6 +67,37 @@ def test_calls_and_calls_back(broker: Broker, process: str) -> None:
         with pytest.raises(tce.RpcError) as failed:
             await prx.echo("fault")
         assert (failed.value.code, failed.value.text) == (4711, "säid no")
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test())
+
+
+def test_messages_of_an_endpoint_with_batch_are_sent_as_one(broker: Broker) -> None:
+    async def test() -> None:
+        server = await opened(broker, "batch", "server")
+        servant = ServerImpl()
+        await server.listen("mq:calls", servant)
+        client = tce.Communicator()
+        text = CONFIG.replace("QUEUE", "batch").replace("{name: calls, host", "{name: calls, batch: 1, host")
+        await client.open_mq(tce.MqConfig.load(broker.config(text), "client"))
+        prx = await ServerPrx.connect(client, "mq:calls")
+        messages = 0
+        receive = MessageQueues._received
+
+        async def counting(self: MessageQueues, *arguments: Any) -> None:
+            nonlocal messages
+            messages += self is server.queues
+            await receive(self, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(MessageQueues, "_received", counting)
+            results = await asyncio.gather(*(prx.echo(str(n)) for n in range(500)))
+        assert results == [str(n) for n in range(500)]
+        assert 1 <= messages < 100
+        await asyncio.gather(*(prx.heartbeat_oneway(str(n)) for n in range(100)))
+        await until(lambda: len(servant.heartbeats) == 100)
+        assert servant.heartbeats == [str(n) for n in range(100)]
         await client.shutdown(1)
         await server.shutdown(1)
 

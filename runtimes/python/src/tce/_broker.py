@@ -12,7 +12,10 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import struct
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import (
@@ -37,6 +40,14 @@ DELIVERIES = "x-tce-deliveries"
 """The header in which this project counts deliveries of a classic queue."""
 DELIVERY_COUNT = "x-delivery-count"
 """The header in which a quorum queue counts them."""
+
+BATCH = "application/vnd.tce.batch"
+"""The content type of several messages in one."""
+ENTRY = struct.Struct(">QI")
+"""When a message of a batch expires, in Unix milliseconds or 0, and its length."""
+MAX_BATCH = 256 << 10
+"""Bytes from which a batch takes no further message."""
+_UNCONFIRMED_BATCHES = 2
 
 FAILURES = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError, asyncio.InvalidStateError)
 """What operations of the library raise when a connection is lost or refused."""
@@ -161,6 +172,49 @@ class Unpublished(Exception):
         self.text = text
 
 
+def _entry(body: bytes, expires_in: float | None) -> bytes:
+    expires_at = 0 if expires_in is None else int((time.time() + expires_in) * 1000)
+    return ENTRY.pack(expires_at, len(body)) + body
+
+
+@dataclass(frozen=True)
+class _Properties:
+    """How a message is published."""
+
+    expires_in: float | None = None
+    is_mandatory: bool = True
+    headers: dict[str, int] | None = None
+    content_type: str | None = None
+
+    def message(self, body: bytes, is_durable: bool) -> aio_pika.Message:
+        mode = aio_pika.DeliveryMode
+        return aio_pika.Message(
+            body,
+            headers=dict(self.headers or {}),
+            content_type=self.content_type,
+            delivery_mode=mode.PERSISTENT if is_durable else mode.NOT_PERSISTENT,
+            expiration=None if self.expires_in is None else max(self.expires_in, 0.001),
+        )
+
+
+class _Batch:
+    """The messages of an endpoint that wait to be sent as one."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[bytes, float | None, asyncio.Future[None]]] = []
+        """Body, seconds until it expires, and the future of its publisher."""
+        self.unconfirmed = 0
+
+    def take(self) -> list[tuple[bytes, float | None, asyncio.Future[None]]]:
+        """The next entries for one message."""
+        size = count = 0
+        while count < len(self.entries) and size < MAX_BATCH:
+            size += len(self.entries[count][0])
+            count += 1
+        taken, self.entries = self.entries[:count], self.entries[count:]
+        return taken
+
+
 class Publisher(_Reconnecting):
     """Publishes at one broker, with confirmations."""
 
@@ -172,6 +226,8 @@ class Publisher(_Reconnecting):
         self._channel: AbstractChannel | None = None
         self._is_closed = False
         self._waiters: list[asyncio.Future[None]] = []
+        self._batches: dict[str, _Batch] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
         self.waiting = 0
         """Bytes that the broker has not confirmed."""
 
@@ -224,21 +280,73 @@ class Publisher(_Reconnecting):
 
         Raises `Unpublished`.
         """
+        self.waiting += len(body)
+        try:
+            if endpoint is not None and endpoint.batch and headers is None:
+                await self._publish_in_batch(body, endpoint, queue, expires_in)
+            else:
+                properties = _Properties(expires_in, is_mandatory, headers)
+                await self._publish_now(body, endpoint, queue, properties)
+        finally:
+            self.waiting -= len(body)
+            self._wake()
+
+    async def _publish_in_batch(
+        self, body: bytes, endpoint: MqEndpoint, queue: str, expires_in: float | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        batch = self._batches.setdefault(endpoint.name, _Batch())
+        published: asyncio.Future[None] = loop.create_future()
+        batch.entries.append((body, expires_in, published))
+        if batch.unconfirmed < _UNCONFIRMED_BATCHES:
+            batch.unconfirmed += 1
+            flush = loop.create_task(self._flush(batch, endpoint, queue))
+            self._flushes.add(flush)
+            flush.add_done_callback(self._flushes.discard)
+        await published
+
+    async def _flush(self, batch: _Batch, endpoint: MqEndpoint, queue: str) -> None:
+        """Publishes what waits, and what comes meanwhile, several messages as one."""
+        try:
+            while taken := batch.take():
+                await self._publish_taken(taken, endpoint, queue)
+        finally:
+            batch.unconfirmed -= 1
+
+    async def _publish_taken(
+        self,
+        taken: list[tuple[bytes, float | None, asyncio.Future[None]]],
+        endpoint: MqEndpoint,
+        queue: str,
+    ) -> None:
+        if len(taken) == 1:
+            body, expires_in, _ = taken[0]
+            properties = _Properties(expires_in)
+        else:
+            body = b"".join(_entry(body, expires_in) for body, expires_in, _ in taken)
+            properties = _Properties(content_type=BATCH)
+        error: Unpublished | None = None
+        try:
+            await self._publish_now(body, endpoint, queue, properties)
+        except Unpublished as raised:
+            error = raised
+        for _, _, published in taken:
+            if published.done():
+                continue
+            if error is None:
+                published.set_result(None)
+            else:
+                published.set_exception(Unpublished(error.code, error.text))
+
+    async def _publish_now(
+        self, body: bytes, endpoint: MqEndpoint | None, queue: str, properties: _Properties
+    ) -> None:
         channel = self._channel
         if channel is None:
             raise Unpublished(ErrorCode.SENDFAILED, self.unavailable())
         is_durable = endpoint is not None and endpoint.address.durable
-        message = aio_pika.Message(
-            body,
-            headers=dict(headers or {}),
-            delivery_mode=(
-                aio_pika.DeliveryMode.PERSISTENT
-                if is_durable
-                else aio_pika.DeliveryMode.NOT_PERSISTENT
-            ),
-            expiration=None if expires_in is None else max(expires_in, 0.001),
-        )
-        self.waiting += len(body)
+        message = properties.message(body, is_durable)
+        is_mandatory = properties.is_mandatory
         try:
             if endpoint is not None and endpoint.address.is_topic:
                 exchange = await channel.get_exchange(endpoint.address.name, ensure=False)
@@ -258,9 +366,6 @@ class Publisher(_Reconnecting):
             raise self._lost_while_publishing() from None
         except FAILURES as error:
             raise self._lost_while_publishing() from error
-        finally:
-            self.waiting -= len(body)
-            self._wake()
 
     def _lost_while_publishing(self) -> Unpublished:
         text = f"{describe(self._endpoint)} was lost before it had confirmed the message"
@@ -273,6 +378,8 @@ class Publisher(_Reconnecting):
 
     async def close(self) -> None:
         self._is_closed = True
+        for flush in self._flushes:
+            flush.cancel()
         await super().close()
 
 

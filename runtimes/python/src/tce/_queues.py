@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import struct
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,7 +18,17 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from . import _message
 from ._address import Address
-from ._broker import DEAD, DELIVERIES, DELIVERY_COUNT, FAILURES, Consumer, Publisher, Unpublished
+from ._broker import (
+    BATCH,
+    DEAD,
+    DELIVERIES,
+    DELIVERY_COUNT,
+    ENTRY,
+    FAILURES,
+    Consumer,
+    Publisher,
+    Unpublished,
+)
 from ._calls import CallTable, Pending
 from ._connection import Connection, Context, Pool, log
 from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
@@ -29,10 +38,6 @@ from ._options import Options
 from ._servant import Operation, Registry, Servant
 from ._stream import unix_deadline
 
-BATCH = "application/vnd.tce.batch"
-"""The content type of several messages in one."""
-_ENTRY = struct.Struct(">QI")
-"""When a message of a batch expires, in Unix milliseconds or 0, and its length."""
 REPLY_PREFIX = "tce.reply."
 MAX_CACHED = 4096
 """Connections to callers that are kept, by the names of their queues."""
@@ -43,10 +48,10 @@ def entries(body: bytes) -> list[tuple[int, bytes]] | None:
     found: list[tuple[int, bytes]] = []
     position = 0
     while position < len(body):
-        if len(body) - position < _ENTRY.size:
+        if len(body) - position < ENTRY.size:
             return None
-        expires_at, length = _ENTRY.unpack_from(body, position)
-        position += _ENTRY.size
+        expires_at, length = ENTRY.unpack_from(body, position)
+        position += ENTRY.size
         if length == 0 or length > len(body) - position:
             return None
         found.append((expires_at, body[position : position + length]))
