@@ -63,7 +63,7 @@ class Communicator:
         return self._pool
 
     async def connect(self, endpoint: str) -> Connection:
-        """Connects to `tcp://host:port`, `ssl://…`, `ws://…/path`, `wss://…/path`, or `mq:name`.
+        """Connects to `tcp://host:port`, `ssl://…`, `ws://…/path`, `wss://…/path` or `mq:name`.
 
         A lost connection is made again after pauses of 50 ms to 5 s, with jitter; a call
         on it asks for an attempt at once. Servants stay; the token is sent again.

@@ -101,7 +101,9 @@ class _QueueReply:
         if len(body) + FRAME_HEADER_SIZE > self._connection.options.limits.max_frame:
             return False
         left = call.time_left
-        self._connection.send_return(body, self._connection.options.timeout if left is None else left)
+        if left is None:
+            left = self._connection.options.timeout
+        self._connection.send_return(body, left)
         return True
 
     def finished(self, call: Context) -> None:
