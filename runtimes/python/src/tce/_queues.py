@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -313,9 +313,13 @@ class MessageQueues:
         self._consumers: dict[str, Consumer] = {}
         self._callers: dict[tuple[str, str], QueueConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
-    def spawn(self, coroutine: Any) -> None:
-        """Runs a task of the queues."""
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs a task of the queues, until they are closed."""
+        if self._is_closed:
+            coroutine.close()
+            return
         task = self.calls.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -530,6 +534,7 @@ class MessageQueues:
             await consumer.close()
         for publisher in self._publishers.values():
             await publisher.close()
+        self._is_closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
