@@ -1,0 +1,13 @@
+/** Calls over the TCE wire format in Node: all of `tce`, sockets, and adapters. */
+
+export type { Adapter, AdapterOptions } from "./adapter.js";
+export { Communicator, type NodeOptions } from "./communicator.js";
+export type { CallOptions, Connection, ConnectionState, StateListener } from "../connection.js";
+export { DecodeError, ErrorCode, errorName, Fault, RpcError, type Side } from "../errors.js";
+export type { Extra, ExtraInit } from "../extra.js";
+export type { Limits } from "../limits.js";
+export type { Log, Options } from "../options.js";
+export { describe, ping, toCaller, toUser } from "../proxy.js";
+export { decode, type Decode } from "../reader.js";
+export type { Context, Servant } from "../servant.js";
+export { encode, type Encode } from "../writer.js";

@@ -1,0 +1,150 @@
+/** Calls that wait for their RETURN: which caller it belongs to, and when a call times out. */
+
+import { ErrorCode, RpcError } from "./errors.js";
+import { ERROR, unescapeAscii, type Extra } from "./extra.js";
+import { GOODBYE_SEQUENCE } from "./message.js";
+import type { Decode, Reader } from "./reader.js";
+
+/** What a call is, and who waits for it. */
+export interface Caller<R> {
+  readonly operation: string;
+  readonly peer: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly decode: Decode<R>;
+  readonly onReturn: ((extra: Extra) => void) | undefined;
+  readonly resolve: (result: R) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One call until it ends, whether it was sent already or not. */
+export class PendingCall<R> {
+  readonly #caller: Caller<R>;
+  readonly #onEnd: () => void;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #onAbort: (() => void) | undefined;
+  /** Set when the call is sent. */
+  sequence: number | undefined;
+
+  /** `onEnd` is called once, before the caller learns of the end. */
+  constructor(caller: Caller<R>, onEnd: (call: PendingCall<R>) => void) {
+    this.#caller = caller;
+    this.#onEnd = () => {
+      onEnd(this);
+    };
+    const { signal, timeoutMs } = caller;
+    this.#timer = setTimeout(() => {
+      this.#timedOut();
+    }, timeoutMs);
+    if (signal !== undefined) {
+      this.#onAbort = () => {
+        this.#end(() => {
+          caller.reject(signal.reason);
+        });
+      };
+      signal.addEventListener("abort", this.#onAbort);
+    }
+  }
+
+  /** The call fails on this side. */
+  fail(code: number, text: string, cause?: unknown): void {
+    const { operation, peer, reject } = this.#caller;
+    this.#end(() => {
+      reject(new RpcError(code, text, { operation, peer, cause }));
+    });
+  }
+
+  /** The call can't be sent. An error of its parameters is told as it is. */
+  failWith(error: unknown): void {
+    if (error instanceof RpcError) {
+      this.fail(error.code, error.text, error.cause);
+    } else {
+      this.#end(() => {
+        this.#caller.reject(error);
+      });
+    }
+  }
+
+  /** The call's RETURN has arrived. */
+  complete(errcode: number, extra: Extra, result: Reader): void {
+    const { operation, peer, resolve, reject, decode, onReturn } = this.#caller;
+    if (errcode !== 0) {
+      const text = unescapeAscii(extra.get(ERROR) ?? "");
+      this.#end(() => {
+        reject(new RpcError(errcode, text, { side: "remote", operation, peer }));
+      });
+      return;
+    }
+    let value: R;
+    try {
+      value = decode(result);
+    } catch (cause) {
+      const text = `the result does not decode: ${cause instanceof Error ? cause.message : ""}`;
+      this.fail(ErrorCode.UnserializeFailed, text, cause);
+      return;
+    }
+    this.#end(() => {
+      try {
+        onReturn?.(extra);
+        resolve(value);
+      } catch (error) {
+        reject(error);
+      }
+    });
+  }
+
+  #timedOut(): void {
+    const time = `${this.#caller.timeoutMs} ms`;
+    if (this.sequence === undefined) {
+      this.fail(ErrorCode.SendFailed, `the connection was not open within ${time}`);
+    } else {
+      this.fail(ErrorCode.Timeout, `no answer within ${time}`);
+    }
+  }
+
+  #end(tell: () => void): void {
+    clearTimeout(this.#timer);
+    if (this.#onAbort !== undefined) {
+      this.#caller.signal?.removeEventListener("abort", this.#onAbort);
+    }
+    this.#onEnd();
+    tell();
+  }
+}
+
+/** The calls of a connection by their sequences. */
+export class PendingCalls {
+  readonly #calls = new Map<number, PendingCall<unknown>>();
+  #next = 1;
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /** Gives a call a sequence that no other call has. */
+  add(call: PendingCall<unknown>): number {
+    while (this.#next === GOODBYE_SEQUENCE || this.#calls.has(this.#next)) {
+      this.#next = (this.#next + 1) >>> 0;
+    }
+    const sequence = this.#next;
+    this.#next = (this.#next + 1) >>> 0;
+    this.#calls.set(sequence, call);
+    call.sequence = sequence;
+    return sequence;
+  }
+
+  get(sequence: number): PendingCall<unknown> | undefined {
+    return this.#calls.get(sequence);
+  }
+
+  delete(sequence: number): void {
+    this.#calls.delete(sequence);
+  }
+
+  /** Fails all calls: the connection has ended. */
+  loseAll(reason: string): void {
+    for (const call of [...this.#calls.values()]) {
+      call.fail(ErrorCode.ConnectionLost, reason);
+    }
+  }
+}
