@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tce_codegen::{MapType, PythonApi, PythonOptions, RustOptions};
+use tce_codegen::{MapType, PythonApi, PythonOptions, RustOptions, TypeScriptOptions};
 use tce_idl::{
     diagnostic::{Code, Diagnostic, nearest},
     lint::{self, Language, Level},
@@ -30,7 +30,8 @@ pub(crate) struct ProjectConfig {
     pub(crate) index_files: Vec<PathBuf>,
     /// `lint`: levels of rules, and the languages whose keywords are reported.
     pub(crate) lint: lint::Settings,
-    /// Options of the back ends, each in a section named as its language: `rust`, `python`.
+    /// Options of the back ends, each in a section named as its language: `rust`, `python`,
+    /// `typescript`.
     pub(crate) codegen: tce_codegen::Options,
 }
 
@@ -141,7 +142,12 @@ impl ConfigParser<'_> {
                 "lint" => self.section(key, value, Self::lint),
                 "rust" => self.section(key, value, Self::rust),
                 "python" => self.section(key, value, Self::python),
-                _ => self.unknown("section", key, &["compile", "lint", "rust", "python"]),
+                "typescript" => self.section(key, value, Self::typescript),
+                _ => self.unknown(
+                    "section",
+                    key,
+                    &["compile", "lint", "rust", "python", "typescript"],
+                ),
             }
         }
     }
@@ -228,6 +234,23 @@ impl ConfigParser<'_> {
                 }
             }
             _ => self.unknown("setting of [python]", key, &["runtime", "api"]),
+        }
+    }
+
+    fn typescript(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {
+        match *key.get_ref() {
+            "runtime" => {
+                if let Some(package) = self.string(value) {
+                    let options = TypeScriptOptions::default().runtime(*package.get_ref());
+                    match options.validate() {
+                        Ok(()) => self.config.codegen.typescript = options,
+                        Err(error) => {
+                            self.mistake(Code::SettingValue, error.to_string(), package.span());
+                        }
+                    }
+                }
+            }
+            _ => self.unknown("setting of [typescript]", key, &["runtime"]),
         }
     }
 

@@ -42,6 +42,8 @@ mod rust;
 
 mod python;
 
+mod typescript;
+
 mod build;
 
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ pub use build::{Config, configure};
 pub use output::{StaleFile, Staleness, check, write};
 pub use python::{Python, PythonApi, PythonOptions};
 pub use rust::{MapType, Rust, RustOptions};
+pub use typescript::{TypeScript, TypeScriptOptions};
 
 /// One file of source code, in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub struct Options {
     pub rust: RustOptions,
     /// For Python.
     pub python: PythonOptions,
+    /// For TypeScript.
+    pub typescript: TypeScriptOptions,
 }
 
 /// Turns a model into the source code of one language.
@@ -89,7 +94,7 @@ pub trait Backend {
 }
 
 /// All back ends.
-const BACKENDS: &[&dyn Backend] = &[&Rust, &Python];
+const BACKENDS: &[&dyn Backend] = &[&Rust, &Python, &TypeScript];
 
 /// The ids of the languages that [`generate`] writes.
 pub fn languages() -> impl Iterator<Item = &'static str> {

@@ -17,7 +17,14 @@ export {
   decodeVoid,
   type Reader,
 } from "./reader.js";
-export { operation, type Context, type Operations, type Servant } from "./servant.js";
+export {
+  decodeNothing,
+  operation,
+  type Context,
+  type Operations,
+  type Result,
+  type Servant,
+} from "./servant.js";
 export {
   encodeBool,
   encodeByte,

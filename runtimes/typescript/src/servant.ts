@@ -58,10 +58,18 @@ export interface Operation {
   encode: Encode<unknown>;
 }
 
+/** What a method of a servant returns. */
+export type Result<T> = T | Promise<T>;
+
+/** The parameters of an operation without any. */
+export function decodeNothing(): readonly [] {
+  return [];
+}
+
 /** Describes an operation: its parameters, the method that serves it, its result. */
 export function operation<P extends readonly unknown[], R>(
   decode: Decode<P>,
-  invoke: (parameters: P, ctx: Context) => R | Promise<R>,
+  invoke: (parameters: P, ctx: Context) => Result<R>,
   encode: Encode<R>,
 ): Operation {
   // The three agree on P and R, which `Operation` does not show.

@@ -174,7 +174,7 @@ fn wrong_options_are_usage_errors() {
     )
     .exits(2)
     .complains("cobol")
-    .complains("[possible values: rust, python]");
+    .complains("[possible values: rust, python, typescript]");
     tce_in(folder.path(), &["compile", "-o", "gen"])
         .exits(2)
         .complains("--input <FILE>");

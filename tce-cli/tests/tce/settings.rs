@@ -156,3 +156,25 @@ fn the_section_for_python_chooses_the_api_and_the_runtime() {
         .complains("did you mean `api`?");
     assert_eq!(ran.err.matches("error[").count(), 3, "{}", ran.err);
 }
+
+#[test]
+fn the_section_for_typescript_chooses_the_runtime() {
+    let settings = "[typescript]\nruntime = \"@vendor/tce\"\n";
+    let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
+    tce_in(
+        folder.path(),
+        &["compile", "-i", "good.idl", "-l", "typescript"],
+    )
+    .exits(0);
+    let code = std::fs::read_to_string(folder.path().join("good.ts")).unwrap();
+    assert!(code.contains("from \"@vendor/tce/codegen\""), "{code}");
+
+    let settings = "[typescript]\nruntime = \"my tce\"\nruntimes = 1\n";
+    std::fs::write(folder.path().join("tce.toml"), settings).unwrap();
+    let ran = tce_in(folder.path(), &["compile", "-i", "good.idl"])
+        .exits(2)
+        .complains("tce.toml:2:11")
+        .complains("`my tce` is neither the name of a package nor a path")
+        .complains("did you mean `runtime`?");
+    assert_eq!(ran.err.matches("error[").count(), 2, "{}", ran.err);
+}
