@@ -2,7 +2,7 @@
 
 import { DecodeError } from "./errors.js";
 import type { Limits } from "./limits.js";
-import { lossyUtf8, type Reader } from "./reader.js";
+import { copyOf, lossyUtf8, type Reader } from "./reader.js";
 import type { Writer } from "./writer.js";
 
 /** The keys that the wire format reserves. */
@@ -72,8 +72,7 @@ export class Extra implements Iterable<readonly [string, string]> {
         throw new DecodeError(`extra has more bytes than the limit of ${limits.maxExtraBytes}`);
       }
     }
-    const pairs = Uint8Array.prototype.slice.call(input.bytes, start + 4, input.offset);
-    return new Extra(count, pairs);
+    return new Extra(count, copyOf(input.bytes, start + 4, input.offset));
   }
 
   *#entries(): Generator<[Uint8Array, Uint8Array, Uint8Array]> {

@@ -101,6 +101,13 @@ export class Reader {
   }
 }
 
+/** A plain array with bytes of its own: `slice` of a Node Buffer makes a Buffer. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}
+
 export function decodeByte(input: Reader): number {
   return input.byte();
 }
@@ -146,8 +153,7 @@ export function decodeBytes(input: Reader): Uint8Array {
   input.enter();
   const start = input.skip(length);
   input.leave();
-  // `slice` of a Node Buffer would share its memory.
-  return Uint8Array.prototype.slice.call(input.bytes, start, start + length);
+  return copyOf(input.bytes, start, start + length);
 }
 
 /** `minSize`: the minimum encoded size of an element in bytes. */

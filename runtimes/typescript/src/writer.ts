@@ -137,7 +137,7 @@ export class Writer {
 
 function checkInteger(value: number, min: number, max: number, type: string): void {
   if (!Number.isInteger(value) || value < min || value > max) {
-    throw new RangeError(`${String(value)} is not a ${type}: an integer from ${min} to ${max}`);
+    throw new RangeError(`${String(value)} is not ${type}: an integer from ${min} to ${max}`);
   }
 }
 
@@ -148,7 +148,7 @@ function checkType(value: unknown, type: "boolean" | "number" | "string"): void 
 }
 
 export function encodeByte(out: Writer, value: number): void {
-  checkInteger(value, 0, 255, "byte");
+  checkInteger(value, 0, 255, "a byte");
   out.byte(value);
 }
 
@@ -158,12 +158,12 @@ export function encodeBool(out: Writer, value: boolean): void {
 }
 
 export function encodeShort(out: Writer, value: number): void {
-  checkInteger(value, -32768, 32767, "short");
+  checkInteger(value, -32768, 32767, "a short");
   out.u16(value);
 }
 
 export function encodeInt(out: Writer, value: number): void {
-  checkInteger(value, -2147483648, 2147483647, "int");
+  checkInteger(value, -2147483648, 2147483647, "an int");
   out.u32(value);
 }
 

@@ -1,0 +1,80 @@
+/** Programs of this repository, which `cargo build --workspace` builds. */
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** Long enough for a program to start on a busy machine. */
+const PATIENCE_MS = 60_000;
+
+export const ROOT = join(import.meta.dirname, "../../../../..");
+
+const TARGET = join(process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target"), "debug");
+
+/** A program that runs, and the lines that it prints. */
+export class Program {
+  readonly #name: string;
+  readonly #child: ChildProcess;
+  readonly lines: string[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  constructor(name: string, args: readonly string[], cwd?: string) {
+    const path = join(TARGET, name);
+    if (!existsSync(path)) {
+      throw new Error(`${path} is missing: cargo build --workspace`);
+    }
+    this.#name = name;
+    this.#child = spawn(path, args, { cwd, stdio: ["pipe", "pipe", "inherit"] });
+    const { stdout } = this.#child;
+    if (stdout !== null) {
+      createInterface(stdout).on("line", (line) => {
+        this.lines.push(line);
+        this.#waiting.forEach((wake) => {
+          wake();
+        });
+      });
+    }
+  }
+
+  /** Waits for a line that matches, and returns what the first group of the pattern matches. */
+  async line(pattern: RegExp): Promise<string> {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      for (const line of this.lines) {
+        const found = pattern.exec(line);
+        if (found !== null) {
+          return found[1] ?? found[0];
+        }
+      }
+      await this.#more(end - Date.now(), pattern);
+    }
+  }
+
+  #more(timeMs: number, pattern: RegExp): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        const seen = this.lines.join("\n");
+        reject(new Error(`${this.#name} did not print ${String(pattern)}, but: ${seen}`));
+      }, timeMs);
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+    });
+  }
+
+  write(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = new Promise((resolve) => this.#child.once("exit", resolve));
+      this.#child.kill(signal);
+      await exited;
+    }
+  }
+}
