@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { Communicator, ErrorCode, describe, ping, RpcError, type Connection } from "tce/node";
 
-import { KeeperPrx, serveKeeper, type Keeper } from "./gen/zoo.js";
+import { KeeperPrx, serveKeeper } from "./gen/zoo.js";
 import { withCertificate, type Certificate } from "./support/certificate.js";
 import { eventually } from "./support/eventually.js";
 import { CALL_BACK, Echo, FAMILY } from "./support/keeper.js";
