@@ -23,6 +23,8 @@ export async function withCertificate(
     execFileSync("openssl", [
       ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
       ...["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+      // As an authority it would not be accepted for a server.
+      ...["-addext", "basicConstraints=critical,CA:FALSE"],
       ...["-keyout", keyPath, "-out", certPath],
     ], { stdio: "pipe" });
     const [cert, key] = [readFileSync(certPath, "utf8"), readFileSync(keyPath, "utf8")];

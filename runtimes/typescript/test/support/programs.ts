@@ -1,6 +1,6 @@
 /** Programs of this repository, which `cargo build --workspace` builds. */
 
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -10,25 +10,36 @@ const PATIENCE_MS = 60_000;
 
 export const ROOT = join(import.meta.dirname, "../../../../..");
 
-const TARGET = join(process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target"), "debug");
+/** Where cargo puts programs. */
+export function target(): string {
+  return join(process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target"), "debug");
+}
+
+const running = new Set<ChildProcessWithoutNullStreams>();
+// A test that fails, or that is ended for its time, leaves no programs.
+process.once("exit", () => {
+  running.forEach((child) => child.kill("SIGKILL"));
+});
+process.once("SIGTERM", () => process.exit(1));
 
 /** A program that runs, and the lines that it prints. */
 export class Program {
   readonly #name: string;
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcessWithoutNullStreams;
   readonly lines: string[] = [];
   readonly #waiting = new Set<() => void>();
 
   constructor(name: string, args: readonly string[], cwd?: string) {
-    const path = join(TARGET, name);
+    const path = join(target(), name);
     if (!existsSync(path)) {
       throw new Error(`${path} is missing: cargo build --workspace`);
     }
     this.#name = name;
-    this.#child = spawn(path, args, { cwd, stdio: ["pipe", "pipe", "inherit"] });
-    const { stdout } = this.#child;
-    if (stdout !== null) {
-      createInterface(stdout).on("line", (line) => {
+    this.#child = spawn(path, args, { cwd, stdio: "pipe" });
+    running.add(this.#child);
+    this.#child.once("exit", () => running.delete(this.#child));
+    for (const output of [this.#child.stdout, this.#child.stderr]) {
+      createInterface(output).on("line", (line) => {
         this.lines.push(line);
         this.#waiting.forEach((wake) => {
           wake();
@@ -67,7 +78,7 @@ export class Program {
   }
 
   write(line: string): void {
-    this.#child.stdin?.write(`${line}\n`);
+    this.#child.stdin.write(`${line}\n`);
   }
 
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
