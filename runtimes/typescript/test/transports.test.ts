@@ -8,7 +8,8 @@ import { Communicator, ErrorCode, describe, ping, RpcError, type Connection } fr
 import { KeeperPrx, serveKeeper } from "./gen/zoo.js";
 import { withCertificate, type Certificate } from "./support/certificate.js";
 import { eventually } from "./support/eventually.js";
-import { CALL_BACK, Echo, FAMILY } from "./support/keeper.js";
+import { CALL_BACK, FAMILY } from "./support/family.js";
+import { Echo } from "./support/keeper.js";
 
 const SCHEMES = ["tcp", "ssl", "ws", "wss"];
 

@@ -2,10 +2,8 @@
 
 import { toCaller, type Context } from "tce/node";
 
-import { KeeperPrx, type Family, type Keeper, type Pet } from "../gen/zoo.js";
-
-/** Key in the extra of a call: the servant calls the caller's own `Keeper`. */
-export const CALL_BACK = "call-back";
+import { KeeperPrx, type Family, type Keeper } from "../gen/zoo.js";
+import { CALL_BACK } from "./family.js";
 
 function callersKeeper(ctx: Context): KeeperPrx | undefined {
   const isAsked = ctx.extra.get(CALL_BACK) !== undefined;
@@ -53,40 +51,3 @@ export class Echo implements Keeper {
     return v;
   }
 }
-
-const PET: Pet = {
-  name: "Möp 😀",
-  b: 255,
-  flag: true,
-  s: -32768,
-  i: -2147483648,
-  l: -(2n ** 63n),
-  flt: Math.fround(-1.5e-38),
-  dbl: -0,
-  tags: ["", "ключ", "𝒳"],
-  blob: Uint8Array.of(0, 255, 1),
-};
-
-const EMPTY_PET: Pet = {
-  name: "",
-  b: 0,
-  flag: false,
-  s: 32767,
-  i: 2147483647,
-  l: 2n ** 63n - 1n,
-  flt: NaN,
-  dbl: Infinity,
-  tags: [],
-  blob: new Uint8Array(0),
-};
-
-/** Values of every type at their limits. */
-export const FAMILY: Family = {
-  name: "family",
-  pets: [PET, EMPTY_PET],
-  named: new Map([
-    ["é", PET],
-    ["", EMPTY_PET],
-  ]),
-  chief: PET,
-};
