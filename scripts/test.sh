@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 # g++: compiles libFuzzer for the fuzz targets.
 # nats-server, valgrind: for the benchmark.
 # git: `tce breaking` reads earlier versions of an IDL from it.
-# python3, with its module venv: for the runtime for Python, whose tests make certificates by openssl.
+# python3, with its module venv: for the runtime for Python.
+# openssl: makes the certificates of the tests of Python and TypeScript.
 PACKAGES=(rabbitmq-server chromium g++ nats-server valgrind git python3 python3-venv openssl)
 
 # One folder for all workspaces, so that shared dependencies are built once.
@@ -38,6 +39,14 @@ install_cargo_deny() {
     command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
 }
 
+# Debian 12 has an older one: it is not installed here.
+check_node() {
+    if ! node --eval 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 11) ? 0 : 1)'; then
+        printf 'Node.js 20.11 or later is needed, with npm: https://nodejs.org\n' >&2
+        exit 1
+    fi
+}
+
 step() {
     printf '\n== %s\n' "$*"
     "$@"
@@ -59,11 +68,19 @@ check_python() {
     PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest "$runtime"
 }
 
+# Uses the programs that the tests of the workspace have built.
+check_typescript() {
+    step npm --prefix "$1" ci --no-audit --no-fund
+    step npm --prefix "$1" test
+}
+
 step install_packages
 step install_cargo_deny
+step check_node
 # Without advisories, whose database is downloaded.
 step cargo deny --log-level error check licenses bans sources
 check_workspace .
+check_typescript runtimes/typescript
 # Gateways with several threads.
 TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to_end
 # Latency limits of the language server hold for optimized builds only.
