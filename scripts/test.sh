@@ -81,6 +81,8 @@ step check_node
 step cargo deny --log-level error check licenses bans sources
 check_workspace .
 check_typescript runtimes/typescript
+check_typescript examples/chat-web
+check_typescript bench/typescript
 # Gateways with several threads.
 TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to_end
 # Latency limits of the language server hold for optimized builds only.
