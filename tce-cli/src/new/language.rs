@@ -47,12 +47,44 @@ const PYTHON: &[TemplateFile] = &[
     ),
 ];
 
+const TYPESCRIPT: &[TemplateFile] = &[
+    (
+        "package.json",
+        include_str!("template/typescript/package.json.template"),
+    ),
+    (
+        "tsconfig.json",
+        include_str!("template/typescript/tsconfig.json"),
+    ),
+    (".gitignore", include_str!("template/typescript/gitignore")),
+    ("README.md", include_str!("template/typescript/README.md")),
+    IDL,
+    (
+        "src/greeter.ts",
+        include_str!("template/typescript/src/greeter.ts"),
+    ),
+    (
+        "src/server.ts",
+        include_str!("template/typescript/src/server.ts"),
+    ),
+    (
+        "src/client.ts",
+        include_str!("template/typescript/src/client.ts"),
+    ),
+    (
+        "test/calls.test.ts",
+        include_str!("template/typescript/test/calls.test.ts"),
+    ),
+];
+
 /// A language in which `tce new` writes projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum ProjectLanguage {
     #[default]
     Rust,
     Python,
+    #[value(name = "typescript")]
+    TypeScript,
 }
 
 impl ProjectLanguage {
@@ -61,6 +93,7 @@ impl ProjectLanguage {
         match self {
             Self::Rust => Language::Rust,
             Self::Python => Language::Python,
+            Self::TypeScript => Language::TypeScript,
         }
     }
 
@@ -79,6 +112,7 @@ impl ProjectLanguage {
                 "tokio",
             ],
             Self::Python => &["asyncio", "gen", "servants", "sys", "tce", "unittest"],
+            Self::TypeScript => &["tce", "typescript"],
         }
     }
 
@@ -86,6 +120,7 @@ impl ProjectLanguage {
         match self {
             Self::Rust => RUST,
             Self::Python => PYTHON,
+            Self::TypeScript => TYPESCRIPT,
         }
     }
 
@@ -102,6 +137,12 @@ impl ProjectLanguage {
                  tce compile -i idl/{{module}}.idl -o gen --lang python\n  \
                  .venv/bin/python server.py    in one terminal\n  \
                  .venv/bin/python client.py    in another\n"
+            }
+            Self::TypeScript => {
+                "  npm install\n  \
+                 npm run build\n  \
+                 npm run server    in one terminal\n  \
+                 npm run client    in another\n"
             }
         }
     }

@@ -32,8 +32,9 @@ Examples:
   tce new hello --tce https://git.example.org/tce.git
   tce new hello --lang python
 
-The project depends on the crates tce-runtime and tce-codegen, or on the Python package
-tce, of the checkout that this tce was built from, or of the one that --tce names.
+The project depends on the crates tce-runtime and tce-codegen, or on the package tce for
+Python or TypeScript, of the checkout that this tce was built from, or of the one that
+--tce names.
 
 Exit status: 0 the project is created, 1 it can't be written, 2 the command line is wrong
 or the folder exists.")]
@@ -87,11 +88,15 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
 fn create(args: &Args) -> Result<ProjectName, NewError> {
     let name = ProjectName::from_folder(&args.folder, args.lang)?;
     let source = CrateSource::find(args.tce.as_deref())?;
+    let npm_package = match args.lang {
+        ProjectLanguage::TypeScript => source.npm_package()?,
+        ProjectLanguage::Rust | ProjectLanguage::Python => String::new(),
+    };
     if args.folder.symlink_metadata().is_ok() {
         return Err(NewError::Exists(args.folder.clone()));
     }
     let is_inside = is_inside_workspace(&args.folder);
-    for (path, text) in files(args.lang, &name, &source, is_inside) {
+    for (path, text) in files(args.lang, &name, &source, &npm_package, is_inside) {
         write(&args.folder.join(path), &text)?;
     }
     Ok(name)
@@ -102,12 +107,14 @@ fn files(
     language: ProjectLanguage,
     name: &ProjectName,
     source: &CrateSource,
+    npm_package: &str,
     is_inside: bool,
 ) -> Vec<(String, String)> {
     let fill = |text: &str| {
         text.replace("{{name}}", &name.package)
             .replace("{{module}}", &name.module)
             .replace("{{source}}", source.comment(language))
+            .replace("{{tce-npm}}", npm_package)
             .replace("{{tce-python}}", &source.python_requirement())
             .replace("{{tce-runtime}}", &source.dependency("tce-runtime"))
             .replace("{{tce-codegen}}", &source.dependency("tce-codegen"))

@@ -56,6 +56,7 @@ impl ProjectName {
             let what = match language {
                 ProjectLanguage::Rust => "a crate",
                 ProjectLanguage::Python => "a module",
+                ProjectLanguage::TypeScript => "a package",
             };
             return Err(NameError::Reserved(package, what));
         }

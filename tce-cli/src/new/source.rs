@@ -32,6 +32,11 @@ pub(super) enum CrateSourceError {
         path: PathBuf,
         missing: &'static str,
     },
+    #[error(
+        "npm installs no folder of a git repository such as `{0}`\n\
+         Try this: clone it, and name the clone with `--tce PATH`"
+    )]
+    OnlyACheckout(String),
     #[error("a Cargo.toml can't name the path `{}`, which is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
 }
@@ -68,6 +73,14 @@ impl CrateSource {
                 format!("file://{}", url_path(&format!("{root}/runtimes/python")))
             }
             Self::Git(url) => format!("git+{url}#subdirectory=runtimes/python"),
+        }
+    }
+
+    /// The npm package, as a JSON value.
+    pub(super) fn npm_package(&self) -> Result<String, CrateSourceError> {
+        match self {
+            Self::Checkout(root) => Ok(quoted(&format!("file:{root}/runtimes/typescript"))),
+            Self::Git(url) => Err(CrateSourceError::OnlyACheckout(url.clone())),
         }
     }
 

@@ -182,3 +182,29 @@ fn nothing_is_overwritten_and_names_are_checked() {
         .complains("can't write");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_project_in_typescript_needs_a_checkout() {
+    let folder = folder(&[]);
+    let url = "https://git.example.org/tce.git";
+    tce_in(
+        folder.path(),
+        &["new", "hello", "--lang", "typescript", "--tce", url],
+    )
+    .exits(2)
+    .complains("npm installs no folder of a git repository")
+    .complains("`--tce PATH`");
+    assert!(!folder.path().join("hello").exists());
+
+    tce_in(folder.path(), &["new", "hello", "--lang", "typescript"])
+        .exits(0)
+        .prints("created hello: a server, a client")
+        .prints("npm run server");
+    let project = folder.path().join("hello");
+    let package = fs::read_to_string(project.join("package.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+    let runtime = root().join("runtimes/typescript");
+    let expected = format!("file:{}", runtime.display());
+    assert_eq!(package["dependencies"]["tce"], expected);
+    tce_in(&project, &["fmt", "--check", "idl"]).exits(0);
+}
