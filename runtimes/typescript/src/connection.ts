@@ -30,11 +30,12 @@ import {
 } from "./message.js";
 import { checkTime, type Settings } from "./options.js";
 import { PendingCall, PendingCalls } from "./pending_calls.js";
-import { Reader, type Decode } from "./reader.js";
+import { decodeVoid, Reader, type Decode } from "./reader.js";
 import type { Servant, ServantRegistry } from "./servant.js";
 import type { Transport, TransportEvents } from "./transport.js";
+import { Watchdog } from "./watchdog.js";
 import { WriteBuffer, type Deflate } from "./write_buffer.js";
-import { Writer } from "./writer.js";
+import { encodeVoid, Writer } from "./writer.js";
 
 /** Malformed messages after which a connection ends. */
 const MAX_MALFORMED = 16;
@@ -42,8 +43,6 @@ const MAX_MALFORMED = 16;
 const CLOSE_TIME_MS = 5_000;
 /** How often a shutdown looks whether a connection is idle. */
 const DRAIN_EVERY_MS = 10;
-/** The checks for a slow peer within the time that it has. */
-const CHECKS = 4;
 
 /** Whether a connection can be used now. */
 export type ConnectionState = "connecting" | "open" | "closed";
@@ -148,8 +147,7 @@ export class PeerConnection implements Connection {
   #isDraining = false;
   #goodbye: Goodbye | undefined;
   #malformed = 0;
-  #watchTimer: ReturnType<typeof setTimeout> | undefined;
-  #pingTimer: ReturnType<typeof setInterval> | undefined;
+  #watchdog: Watchdog | undefined;
   #closed: Promise<void> | undefined;
   #onClosed: (() => void) | undefined;
 
@@ -168,6 +166,10 @@ export class PeerConnection implements Connection {
 
   get bufferedAmount(): number {
     return this.#buffer.buffered;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
   }
 
   serve(servant: Servant): this {
@@ -211,7 +213,13 @@ export class PeerConnection implements Connection {
     this.#isPaused = false;
     this.#goodbye = undefined;
     this.#malformed = 0;
-    this.#keepAlive(transport);
+    this.#watchdog = new Watchdog(
+      this,
+      transport,
+      this.#buffer,
+      this.#deframer,
+      this.settings,
+    );
     this.#setState("open", "connected");
     this.#sendWaiting();
     // A transport that was given up may still report.
@@ -243,30 +251,15 @@ export class PeerConnection implements Connection {
       this.#buffer.frame(header, (out) => {
         encodePairs(out, this.#credentials);
       });
-      this.#watch();
+      this.#watchdog?.watch();
     }
-  }
-
-  #keepAlive(transport: Transport): void {
-    if (transport.ping === undefined) {
-      return;
-    }
-    let sent = this.#buffer.sent;
-    this.#pingTimer = setInterval(() => {
-      if (this.#buffer.sent === sent) {
-        transport.ping?.();
-      }
-      sent = this.#buffer.sent;
-    }, this.settings.pingIntervalMs / 2);
   }
 
   #lose(reason: string): void {
     this.#transport = undefined;
     this.#buffer.detach();
     this.#dispatcher.reset();
-    clearInterval(this.#pingTimer);
-    clearTimeout(this.#watchTimer);
-    this.#watchTimer = undefined;
+    this.#watchdog?.stop();
     const goodbye: Goodbye | undefined = this.#goodbye;
     const why = this.#reason(reason, goodbye);
     const isLast = this.#connector === undefined || this.#closed !== undefined;
@@ -351,40 +344,6 @@ export class PeerConnection implements Connection {
     void this.close();
   }
 
-  // A slow peer.
-
-  /** Arms the timer that finds a peer that reads nothing, or that does not finish a frame. */
-  #watch(): void {
-    const isNeeded = this.#deframer.hasPartial || this.#buffer.buffered > 0;
-    if (this.#watchTimer !== undefined || !isNeeded || this.#transport === undefined) {
-      return;
-    }
-    const { frameTimeMs, stallTimeMs } = this.settings;
-    const interval = Math.min(frameTimeMs, stallTimeMs) / CHECKS;
-    let { sent } = this.#buffer;
-    let { frames } = this.#deframer;
-    let stalledFor = 0;
-    let partialFor = 0;
-    const check = (): void => {
-      this.#watchTimer = undefined;
-      const isStalled = this.#buffer.buffered > 0 && this.#buffer.sent === sent;
-      const isPartial =
-        !this.#isPaused && this.#deframer.hasPartial && this.#deframer.frames === frames;
-      stalledFor = isStalled ? stalledFor + interval : 0;
-      partialFor = isPartial ? partialFor + interval : 0;
-      sent = this.#buffer.sent;
-      frames = this.#deframer.frames;
-      if (stalledFor >= stallTimeMs) {
-        this.abort(`the peer took no bytes for ${stallTimeMs} ms`);
-      } else if (partialFor >= frameTimeMs) {
-        this.abort(`a frame did not arrive within ${frameTimeMs} ms`);
-      } else if (this.#deframer.hasPartial || this.#buffer.buffered > 0) {
-        this.#watchTimer = setTimeout(check, interval);
-      }
-    };
-    this.#watchTimer = setTimeout(check, interval);
-  }
-
   // Calls of this side.
 
   call<R>(
@@ -450,6 +409,12 @@ export class PeerConnection implements Connection {
     this.#connector?.request();
   }
 
+  /** The built-in `ping` of the peer. Older peers do not know it. */
+  ping(timeoutMs: number): Promise<void> {
+    const operation = { ifidx: BUILTIN_INTERFACE, opidx: PING, name: "ping" };
+    return this.call(operation, encodeVoid, decodeVoid, { timeoutMs });
+  }
+
   #forget(call: PendingCall<unknown>): void {
     if (call.sequence !== undefined) {
       this.#calls.delete(call.sequence);
@@ -508,7 +473,7 @@ export class PeerConnection implements Connection {
     if (header.ifidx !== BUILTIN_INTERFACE) {
       this.#hasLoggedIn = true;
     }
-    this.#watch();
+    this.#watchdog?.watch();
   }
 
   #encodeExtra(
@@ -589,7 +554,7 @@ export class PeerConnection implements Connection {
       this.#isReading = false;
     }
     if (this.#transport !== undefined && deframer === this.#deframer) {
-      this.#watch();
+      this.#watchdog?.watch();
     }
   }
 
@@ -614,7 +579,7 @@ export class PeerConnection implements Connection {
     if (pauses && !this.#isPaused) {
       this.#isPaused = true;
       transport.pause?.();
-      this.#watch();
+      this.#watchdog?.watch();
     }
     return pauses;
   }
@@ -636,7 +601,7 @@ export class PeerConnection implements Connection {
   /** A servant that was not ready at once has ended. */
   onServed(): void {
     this.#resumeReading();
-    this.#watch();
+    this.#watchdog?.watch();
   }
 
   #handle(input: Reader): void {

@@ -25,7 +25,12 @@ export interface Options {
   readonly frameTimeMs?: number;
   /** How long bytes wait for a peer that does not read. Default: 30 s. */
   readonly stallTimeMs?: number;
-  /** The time without an outgoing byte after which a WebSocket ping is sent. Default: 25 s. */
+  /**
+   * In Node, the time without an outgoing byte after which a WebSocket ping is sent. In browsers,
+   * the time without a message of the peer after which it is called by the built-in `ping`, and how
+   * long that may take: a page notices that a connection is gone after its machine has slept.
+   * Default: 25 s.
+   */
   readonly pingIntervalMs?: number;
   /**
    * The most bytes that wait to be sent on a connection. Beyond it a call fails with SENDFAILED,

@@ -12,6 +12,8 @@ export interface TransportEvents {
 
 /** An open byte stream. */
 export interface Transport {
+  /** Whether the system finds out by itself that the peer is gone. */
+  readonly isProbed: boolean;
   /** The bytes that were written and that the system has not taken yet. */
   readonly bufferedAmount: number;
   /** Writes complete frames. The transport keeps the bytes; they do not change. */

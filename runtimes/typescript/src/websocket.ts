@@ -22,6 +22,8 @@ export function webSocketUrl(endpoint: string): string {
 }
 
 class WebSocketTransport implements Transport {
+  // After a sleep of the machine it may seem open for many minutes.
+  readonly isProbed = false;
   readonly #socket: WebSocket;
 
   constructor(socket: WebSocket) {

@@ -73,3 +73,22 @@ test("two pages log in at a gateway, and again when it was killed", async () => 
     await chat.stop();
   }
 });
+
+test("a page notices that its gateway is silent, as after a sleep", async () => {
+  const chat = await Chat.start();
+  const pages = await Pages.of("calls");
+  try {
+    const page = await pages.open();
+    await page.evaluate((endpoint) => tests.logIn(endpoint, "scott"), chat.ws);
+    // Long enough for the page to know that this gateway answers pings.
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    assert.deepEqual(await page.evaluate(() => tests.states), []);
+    chat.signal("SIGSTOP");
+    await page.waitForFunction(() => tests.states[0] === "connecting");
+    chat.signal("SIGCONT");
+    await page.waitForFunction(() => tests.states.at(-1) === "open");
+  } finally {
+    await pages.close();
+    await chat.stop();
+  }
+});

@@ -1,6 +1,7 @@
 /** What a connection does when things go wrong. */
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
 import { Communicator, ErrorCode, Fault, RpcError, type Connection, type NodeOptions } from "tce/node";
@@ -584,3 +585,16 @@ test("a closed connection sends what waits, and then refuses calls", async () =>
     await eventually("the last call", () => got.length === 1);
   });
 });
+
+test("a signal and a timeout leave nothing behind when their calls have ended", () =>
+  withServer(new TestServer(), async (server) => {
+    const { signal } = new AbortController();
+    const before = process.getActiveResourcesInfo().filter((it) => it === "Timeout").length;
+    for (let i = 0; i < 100; i++) {
+      await server.echo("x", { signal, timeoutMs: 1_000_000 });
+    }
+    assert.equal(getEventListeners(signal, "abort").length, 0);
+    const after = process.getActiveResourcesInfo().filter((it) => it === "Timeout").length;
+    // Both ends may watch their peer.
+    assert.ok(after <= before + 2, `${String(before)}, then ${String(after)}`);
+  }));

@@ -9,7 +9,7 @@ import type { Tls } from "./tls.js";
 import { formatEndpoint, type Endpoint } from "./endpoint.js";
 
 /** The idle time after which the operating system probes the peer, in milliseconds. */
-const KEEPALIVE_MS = 60_000;
+export const KEEPALIVE_MS = 60_000;
 /** How long a peer has to end its side of a socket whose other side has ended. */
 const END_TIME_MS = 1_000;
 const UNREACHABLE: ReadonlySet<string> = new Set([
@@ -64,6 +64,7 @@ export function openSocket(
 }
 
 class SocketTransport implements Transport {
+  readonly isProbed = true;
   readonly #socket: Socket;
 
   constructor(socket: Socket) {

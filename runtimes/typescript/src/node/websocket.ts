@@ -8,7 +8,7 @@ import type { Limits } from "../limits.js";
 import type { Opened, Transport } from "../transport.js";
 import { forEachFrame, webSocketUrl } from "../websocket.js";
 import type { Tls } from "./tls.js";
-import { connectError } from "./socket.js";
+import { connectError, KEEPALIVE_MS } from "./socket.js";
 
 /** The bytes that a message may have beyond the largest frame: it may hold several frames. */
 const MESSAGE_SLACK = 64 << 10;
@@ -34,6 +34,7 @@ export function socketOptions(limits: Limits): { maxPayload: number; perMessageD
 }
 
 class WebSocketTransport implements Transport {
+  readonly isProbed = true;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
   readonly #sent: () => void;
@@ -87,6 +88,7 @@ function bytesOf(data: RawData): Uint8Array {
 
 /** Uses a WebSocket that is open, over a socket. */
 export function useWebSocket(webSocket: WebSocket, socket: Socket, opened: Opened): void {
+  socket.setKeepAlive(true, KEEPALIVE_MS);
   let reason: string | undefined;
   const transport = new WebSocketTransport(webSocket, socket, () => {
     if (webSocket.bufferedAmount === 0) {

@@ -75,7 +75,7 @@ let connection: Connection | undefined;
 
 /** Logs in as a user of the example `sendmessage`. */
 async function logIn(endpoint: string, user: string): Promise<void> {
-  const communicator = new Communicator({ token: () => Promise.resolve(user) });
+  const communicator = new Communicator({ token: () => Promise.resolve(user), pingIntervalMs: 500 });
   connection = await communicator.connect(endpoint);
   connection.onState((state) => states.push(state));
   connection.serve(

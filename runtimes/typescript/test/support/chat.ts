@@ -43,6 +43,11 @@ export class Chat {
     return Chat.start({ tcp: tcp ?? "", ws: ws ?? "" });
   }
 
+  /** Makes it silent, or lets it continue. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#program.signal(signal);
+  }
+
   async stop(): Promise<void> {
     await this.#program.stop();
     rmSync(this.#folder, { recursive: true });

@@ -81,6 +81,11 @@ export class Program {
     this.#child.stdin.write(`${line}\n`);
   }
 
+  /** Stops it for a while, or lets it continue. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child.kill(signal);
+  }
+
   async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = new Promise((resolve) => this.#child.once("exit", resolve));
