@@ -1,6 +1,6 @@
 /** Opens the transports of a client's connection, again after each loss. */
 
-import type { Connector, PeerConnection } from "./connection.js";
+import type { Connector, PeerConnection } from "./peer_connection.js";
 import { ErrorCode, RpcError } from "./errors.js";
 import { DEVICE_ID, TOKEN } from "./extra.js";
 import type { Settings } from "./options.js";

@@ -1,7 +1,8 @@
 /** What all connections of a program share. */
 
 import { Client } from "./client.js";
-import { PeerConnection, type Connection } from "./connection.js";
+import type { Connection } from "./connection.js";
+import { PeerConnection } from "./peer_connection.js";
 import type { Inflate } from "./inflate.js";
 import { settingsOf, type Options, type Settings } from "./options.js";
 import { ServantRegistry } from "./servant.js";

@@ -1,6 +1,6 @@
 /** Incoming calls: decode the parameters, run the servant's method, send the RETURN. */
 
-import type { PeerConnection } from "./connection.js";
+import type { PeerConnection } from "./peer_connection.js";
 import { DecodeError, ErrorCode, Fault } from "./errors.js";
 import { ERROR, escapeAscii, Extra } from "./extra.js";
 import { isOneway, isRouted, returnHeader, type Header } from "./message.js";

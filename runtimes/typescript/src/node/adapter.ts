@@ -6,7 +6,8 @@ import { createServer as createTcp, Socket, type AddressInfo, type Server } from
 import { createServer as createTls, type TlsOptions } from "node:tls";
 import type { Duplex } from "node:stream";
 
-import { PeerConnection, type Connection } from "../connection.js";
+import type { Connection } from "../connection.js";
+import { PeerConnection } from "../peer_connection.js";
 import { ErrorCode, RpcError } from "../errors.js";
 import { BUILTIN_INTERFACE, DESCRIBE, PING } from "../message.js";
 import type { Settings } from "../options.js";
