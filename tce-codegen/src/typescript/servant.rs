@@ -157,7 +157,7 @@ impl Unit<'_> {
                 code.line("interfaces: new Map([");
                 code.indented(|code| self.served(id, code));
                 code.line("]),");
-                let idl = template(&tce_idl::excerpt(self.model, id));
+                let idl = template(&tce_idl::Excerpts::new(self.model).of(id));
                 code.line(&format!("idl: {idl},"));
             });
             code.line("};");
