@@ -64,7 +64,10 @@ impl Unit<'_> {
                 .map(|names| format!("\"{}\": {}", names.method, names.constant))
                 .collect();
             code.list("{", &operations, "},");
-            for line in tce_idl::Excerpts::new(self.model).of(id).split_inclusive('\n') {
+            for line in tce_idl::Excerpts::new(self.model)
+                .of(id)
+                .split_inclusive('\n')
+            {
                 code.line(&literal(line));
             }
         });

@@ -105,13 +105,10 @@ pub(super) fn dispatch_walker<T: Walker>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (from,), ctx| async move {
-                    let result = T::walk(&servant, from, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (from,), ctx| async move {
+                let result = T::walk(&servant, from, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -88,19 +88,13 @@ module circle_back {
     }
 }
 
-pub(super) fn dispatch_base<T: Base>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_base<T: Base>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (node,), ctx| async move {
-                    let result = T::base(&servant, node, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (node,), ctx| async move {
+                let result = T::base(&servant, node, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

@@ -78,19 +78,13 @@ impl<T: None> rt::Servant for NoneServant<T> {
     }
 }
 
-pub(super) fn dispatch_none<T: None>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_none<T: None>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (import,), ctx| async move {
-                    let result = T::pass(&servant, import, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (import,), ctx| async move {
+                let result = T::pass(&servant, import, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }

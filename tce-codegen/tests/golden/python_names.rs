@@ -110,8 +110,13 @@ impl rt::Marshal for Rt {
 }
 
 impl rt::Unmarshal for Rt {
-    const MIN_SIZE: usize = i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE + i32::MIN_SIZE
-        + i32::MIN_SIZE + Bytes::MIN_SIZE + Strs::MIN_SIZE;
+    const MIN_SIZE: usize = i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + i32::MIN_SIZE
+        + Bytes::MIN_SIZE
+        + Strs::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
         Ok(Self {
@@ -142,7 +147,9 @@ impl rt::Unmarshal for Server {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { x: i32::unmarshal(input)? })
+        Ok(Self {
+            x: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -161,7 +168,9 @@ impl rt::Unmarshal for ServerCodec {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { y: i32::unmarshal(input)? })
+        Ok(Self {
+            y: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -181,7 +190,9 @@ impl rt::Unmarshal for Server_ {
     const MIN_SIZE: usize = i32::MIN_SIZE;
 
     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
-        Ok(Self { z: i32::unmarshal(input)? })
+        Ok(Self {
+            z: i32::unmarshal(input)?,
+        })
     }
 }
 
@@ -369,95 +380,60 @@ pub(super) fn dispatch_object<T: Object>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (str, list, rt), ctx| async move {
-                    let result = T::str(&servant, str, list, rt, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (str, list, rt), ctx| async move {
+                let result = T::str(&servant, str, list, rt, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
             call.run(
                 servant,
-                |
-                    servant,
-                    (self_, timeout, extra, ctx_, callback, cookie, on_error),
-                    ctx|
-                async move {
+                |servant,
+                 (self_, timeout, extra, ctx_, callback, cookie, on_error),
+                 ctx| async move {
                     let result = T::lambda(
-                            &servant,
-                            self_,
-                            timeout,
-                            extra,
-                            ctx_,
-                            callback,
-                            cookie,
-                            on_error,
-                            &ctx,
-                        )
-                        .await;
+                        &servant, self_, timeout, extra, ctx_, callback, cookie, on_error, &ctx,
+                    )
+                    .await;
                     (ctx, result)
                 },
             );
         }
         2 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::connect_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::connect_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         3 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::create(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::create(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         4 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::conn(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::conn(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         5 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::call(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::call(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         6 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::interface(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::interface(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         7 => {
             call.run(
                 servant,
                 |servant, (x, n, python_names_object_connect), ctx| async move {
-                    let result = T::call_(
-                            &servant,
-                            x,
-                            n,
-                            python_names_object_connect,
-                            &ctx,
-                        )
-                        .await;
+                    let result = T::call_(&servant, x, n, python_names_object_connect, &ctx).await;
                     (ctx, result)
                 },
             );
@@ -466,56 +442,40 @@ pub(super) fn dispatch_object<T: Object>(
             call.run(
                 servant,
                 |servant, (r#type, print, exec, r#async), ctx| async move {
-                    let result = T::r#type(&servant, r#type, print, exec, r#async, &ctx)
-                        .await;
+                    let result = T::r#type(&servant, r#type, print, exec, r#async, &ctx).await;
                     (ctx, result)
                 },
             );
         }
         9 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::bytes(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::bytes(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         10 => {
-            call.run(
-                servant,
-                |servant, (dict,), ctx| async move {
-                    let result = T::list(&servant, dict, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (dict,), ctx| async move {
+                let result = T::list(&servant, dict, &ctx).await;
+                (ctx, result)
+            });
         }
         11 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::print_async(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::print_async(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         12 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::print(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::print(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         13 => {
-            call.run(
-                servant,
-                |servant, (server, server_), ctx| async move {
-                    let result = T::server(&servant, server, server_, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (server, server_), ctx| async move {
+                let result = T::server(&servant, server, server_, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -537,51 +497,20 @@ impl rt::TypedProxy for ObjectPrx {
 
 impl ObjectPrx {
     const STR: rt::Operation = rt::Operation::new("python_names::object::str", 0, 0);
-    const LAMBDA: rt::Operation = rt::Operation::new(
-        "python_names::object::lambda",
-        0,
-        1,
-    );
-    const CONNECT: rt::Operation = rt::Operation::new(
-        "python_names::object::connect",
-        0,
-        2,
-    );
-    const CREATE: rt::Operation = rt::Operation::new(
-        "python_names::object::create",
-        0,
-        3,
-    );
+    const LAMBDA: rt::Operation = rt::Operation::new("python_names::object::lambda", 0, 1);
+    const CONNECT: rt::Operation = rt::Operation::new("python_names::object::connect", 0, 2);
+    const CREATE: rt::Operation = rt::Operation::new("python_names::object::create", 0, 3);
     const CONN: rt::Operation = rt::Operation::new("python_names::object::conn", 0, 4);
     const CALL: rt::Operation = rt::Operation::new("python_names::object::_call", 0, 5);
-    const INTERFACE: rt::Operation = rt::Operation::new(
-        "python_names::object::_interface",
-        0,
-        6,
-    );
-    const CALL_: rt::Operation = rt::Operation::new(
-        "python_names::object::__call__",
-        0,
-        7,
-    );
+    const INTERFACE: rt::Operation = rt::Operation::new("python_names::object::_interface", 0, 6);
+    const CALL_: rt::Operation = rt::Operation::new("python_names::object::__call__", 0, 7);
     const TYPE: rt::Operation = rt::Operation::new("python_names::object::type", 0, 8);
     const BYTES: rt::Operation = rt::Operation::new("python_names::object::bytes", 0, 9);
     const LIST: rt::Operation = rt::Operation::new("python_names::object::list", 0, 10);
-    const PRINT_ASYNC: rt::Operation = rt::Operation::new(
-        "python_names::object::print_async",
-        0,
-        11,
-    );
-    const PRINT: rt::Operation = rt::Operation::new(
-        "python_names::object::print",
-        0,
-        12,
-    );
-    const SERVER: rt::Operation = rt::Operation::new(
-        "python_names::object::Server",
-        0,
-        13,
-    );
+    const PRINT_ASYNC: rt::Operation =
+        rt::Operation::new("python_names::object::print_async", 0, 11);
+    const PRINT: rt::Operation = rt::Operation::new("python_names::object::print", 0, 12);
+    const SERVER: rt::Operation = rt::Operation::new("python_names::object::Server", 0, 13);
 
     pub fn str(&self, str: &Str, list: &List, rt: &Rt) -> rt::Pending<Str> {
         self.0.call(&Self::STR, (str, list, rt))
@@ -602,11 +531,10 @@ impl ObjectPrx {
         cookie: i32,
         on_error: i32,
     ) -> rt::Pending<()> {
-        self.0
-            .call(
-                &Self::LAMBDA,
-                (self_, timeout, extra, ctx_, callback, cookie, on_error),
-            )
+        self.0.call(
+            &Self::LAMBDA,
+            (self_, timeout, extra, ctx_, callback, cookie, on_error),
+        )
     }
 
     /// [`lambda`](Self::lambda) under TCE's name for calls that are awaited later.
@@ -634,11 +562,10 @@ impl ObjectPrx {
         cookie: i32,
         on_error: i32,
     ) -> rt::Oneway {
-        self.0
-            .oneway(
-                &Self::LAMBDA,
-                (self_, timeout, extra, ctx_, callback, cookie, on_error),
-            )
+        self.0.oneway(
+            &Self::LAMBDA,
+            (self_, timeout, extra, ctx_, callback, cookie, on_error),
+        )
     }
 
     /// `python_names::object::connect` in the IDL.
@@ -715,53 +642,28 @@ impl ObjectPrx {
     }
 
     /// `python_names::object::__call__` in the IDL.
-    pub fn call_(
-        &self,
-        x: i32,
-        n: i32,
-        python_names_object_connect: i32,
-    ) -> rt::Pending<()> {
-        self.0.call(&Self::CALL_, (x, n, python_names_object_connect))
+    pub fn call_(&self, x: i32, n: i32, python_names_object_connect: i32) -> rt::Pending<()> {
+        self.0
+            .call(&Self::CALL_, (x, n, python_names_object_connect))
     }
 
     /// [`call_`](Self::call_) under TCE's name for calls that are awaited later.
-    pub fn call_async_(
-        &self,
-        x: i32,
-        n: i32,
-        python_names_object_connect: i32,
-    ) -> rt::Pending<()> {
+    pub fn call_async_(&self, x: i32, n: i32, python_names_object_connect: i32) -> rt::Pending<()> {
         self.call_(x, n, python_names_object_connect)
     }
 
     /// [`call_`](Self::call_) oneway: done when it is sent, without an answer.
-    pub fn call_oneway_(
-        &self,
-        x: i32,
-        n: i32,
-        python_names_object_connect: i32,
-    ) -> rt::Oneway {
-        self.0.oneway(&Self::CALL_, (x, n, python_names_object_connect))
+    pub fn call_oneway_(&self, x: i32, n: i32, python_names_object_connect: i32) -> rt::Oneway {
+        self.0
+            .oneway(&Self::CALL_, (x, n, python_names_object_connect))
     }
 
-    pub fn r#type(
-        &self,
-        r#type: i32,
-        print: i32,
-        exec: i32,
-        r#async: i32,
-    ) -> rt::Pending<i32> {
+    pub fn r#type(&self, r#type: i32, print: i32, exec: i32, r#async: i32) -> rt::Pending<i32> {
         self.0.call(&Self::TYPE, (r#type, print, exec, r#async))
     }
 
     /// [`type`](Self::type) under TCE's name for calls that are awaited later.
-    pub fn type_async(
-        &self,
-        r#type: i32,
-        print: i32,
-        exec: i32,
-        r#async: i32,
-    ) -> rt::Pending<i32> {
+    pub fn type_async(&self, r#type: i32, print: i32, exec: i32, r#async: i32) -> rt::Pending<i32> {
         self.r#type(r#type, print, exec, r#async)
     }
 
@@ -812,20 +714,12 @@ impl ObjectPrx {
     }
 
     /// `python_names::object::Server` in the IDL.
-    pub fn server(
-        &self,
-        server: &Server_,
-        server_: &Server,
-    ) -> rt::Pending<ServerCodec> {
+    pub fn server(&self, server: &Server_, server_: &Server) -> rt::Pending<ServerCodec> {
         self.0.call(&Self::SERVER, (server, server_))
     }
 
     /// [`server`](Self::server) under TCE's name for calls that are awaited later.
-    pub fn server_async(
-        &self,
-        server: &Server_,
-        server_: &Server,
-    ) -> rt::Pending<ServerCodec> {
+    pub fn server_async(&self, server: &Server_, server_: &Server) -> rt::Pending<ServerCodec> {
         self.server(server, server_)
     }
 }
@@ -936,22 +830,16 @@ pub(super) fn dispatch_derived<T: Derived>(
 ) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::print_oneway_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::print_oneway_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         1 => {
-            call.run(
-                servant,
-                |servant, (), ctx| async move {
-                    let result = T::server_(&servant, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::server_(&servant, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -986,16 +874,9 @@ impl ::std::convert::From<DerivedPrx> for ObjectPrx {
 }
 
 impl DerivedPrx {
-    const PRINT_ONEWAY: rt::Operation = rt::Operation::new(
-        "python_names::derived::print_oneway",
-        1,
-        0,
-    );
-    const SERVER_: rt::Operation = rt::Operation::new(
-        "python_names::derived::Server_",
-        1,
-        1,
-    );
+    const PRINT_ONEWAY: rt::Operation =
+        rt::Operation::new("python_names::derived::print_oneway", 1, 0);
+    const SERVER_: rt::Operation = rt::Operation::new("python_names::derived::Server_", 1, 1);
 
     /// `python_names::derived::print_oneway` in the IDL.
     pub fn print_oneway_(&self) -> rt::Pending<()> {

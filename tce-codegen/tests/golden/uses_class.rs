@@ -33,9 +33,7 @@ pub trait I: Send + Sync + 'static {
         &self,
         of: super::class::Import,
         ctx: &rt::Context,
-    ) -> impl ::std::future::Future<
-        Output = Result<super::class::Import, rt::Fault>,
-    > + Send;
+    ) -> impl ::std::future::Future<Output = Result<super::class::Import, rt::Fault>> + Send;
 }
 
 /// Serves an implementation of [`I`](trait@I).
@@ -83,19 +81,13 @@ module uses_class {
     }
 }
 
-pub(super) fn dispatch_i<T: I>(
-    servant: &::std::sync::Arc<T>,
-    call: rt::IncomingCall<'_>,
-) {
+pub(super) fn dispatch_i<T: I>(servant: &::std::sync::Arc<T>, call: rt::IncomingCall<'_>) {
     match call.opidx() {
         0 => {
-            call.run(
-                servant,
-                |servant, (of,), ctx| async move {
-                    let result = T::class(&servant, of, &ctx).await;
-                    (ctx, result)
-                },
-            );
+            call.run(servant, |servant, (of,), ctx| async move {
+                let result = T::class(&servant, of, &ctx).await;
+                (ctx, result)
+            });
         }
         _ => call.unknown_operation(),
     }
@@ -124,10 +116,7 @@ impl IPrx {
     }
 
     /// [`class`](Self::class) under TCE's name for calls that are awaited later.
-    pub fn class_async(
-        &self,
-        of: &super::class::Import,
-    ) -> rt::Pending<super::class::Import> {
+    pub fn class_async(&self, of: &super::class::Import) -> rt::Pending<super::class::Import> {
         self.class(of)
     }
 }

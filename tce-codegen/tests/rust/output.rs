@@ -174,6 +174,6 @@ fn an_unknown_language_is_refused_with_those_that_are_known() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no back end writes `cobol`: known are `rust`, `python`"
+        "no back end writes `cobol`: known are `rust`, `python`, `typescript`"
     );
 }
