@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tce_runtime::{config::problem::Problem, termination_signal};
+use tce_runtime::{catch_termination, config::problem::Problem, termination_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -151,6 +151,7 @@ impl GatewayCommand {
         // afterwards.
         let hang_ups = names.iter().map(|_| signal(SignalKind::hangup()));
         let hang_ups: Vec<_> = hang_ups.collect::<Result<_, _>>()?;
+        catch_termination().await?;
         let starting = async {
             let mut running = Vec::new();
             for name in names {

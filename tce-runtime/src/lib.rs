@@ -51,7 +51,7 @@ pub use connection::{
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
 pub use server::Adapter;
-pub use termination::termination_signal;
+pub use termination::{catch_termination, termination_signal};
 pub use transport::memory::MemoryBroker;
 pub use wire::Extra;
 pub use worker_pool::WorkerPool;

@@ -34,10 +34,23 @@ static REQUESTED: OnceCell<watch::Receiver<bool>> = OnceCell::const_new();
 /// # Errors
 /// The system refuses to install a signal handler, or to start a thread.
 pub async fn termination_signal() -> io::Result<()> {
-    let mut requested = REQUESTED.get_or_try_init(start).await?.clone();
+    let mut requested = requested().await?;
     // The thread lives as long as the process.
     let _ = requested.wait_for(|is_requested| *is_requested).await;
     Ok(())
+}
+
+/// Begins to catch the signals: once this has returned, [`termination_signal`] misses
+/// none.
+///
+/// # Errors
+/// Those of [`termination_signal`].
+pub async fn catch_termination() -> io::Result<()> {
+    requested().await.map(drop)
+}
+
+async fn requested() -> io::Result<watch::Receiver<bool>> {
+    REQUESTED.get_or_try_init(start).await.cloned()
 }
 
 /// Starts the thread that watches the signals. It has a runtime of its own: that of
