@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tce_runtime::{BusyPoll, config::Options};
+use tce_runtime::config::Options;
 
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,15 +111,13 @@ impl LoadShape {
 pub(crate) enum BusyPollMode {
     /// No process
     Never,
-    /// Clients and the gateway, as is their default
+    /// All, as is their default
     Usual,
-    /// Clients, the gateway and servers
-    Always,
 }
 
 impl BusyPollMode {
-    /// Options of tce's clients.
-    pub(crate) fn client_options(self) -> Options {
+    /// Options of tce's clients and servers.
+    pub(crate) fn options(self) -> Options {
         let defaults = Options::default();
         Options {
             busy_poll_time: defaults.busy_poll_time.filter(|_| self != Self::Never),
@@ -127,19 +125,10 @@ impl BusyPollMode {
         }
     }
 
-    /// Lets this thread, of a server, busy-poll while the returned guard lives, in mode `Always`.
-    pub(crate) fn begin_in_server(self) -> Option<BusyPoll> {
-        let limit = Options::default().busy_poll_time;
-        limit
-            .filter(|_| self == Self::Always)
-            .and_then(BusyPoll::begin)
-    }
-
     const fn title(self) -> &'static str {
         match self {
             Self::Never => ", tce without busy polling",
             Self::Usual => "",
-            Self::Always => ", tce's server busy-polls too",
         }
     }
 }

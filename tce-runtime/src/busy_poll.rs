@@ -49,9 +49,9 @@ thread_local! {
 /// Polling adapts to the traffic: it stops while messages arrive too far apart
 /// to be polled for.
 ///
-/// Clients over sockets and WebSocket do it by default
-/// ([`Options::busy_poll_time`](crate::config::Options::busy_poll_time)). A
-/// server that has a core of its own may do so, too:
+/// Clients and adapters over sockets and WebSocket do it by default
+/// ([`Options::busy_poll_time`](crate::config::Options::busy_poll_time)). To poll for
+/// longer, or in a program with other connections:
 ///
 /// ```
 /// # use std::time::Duration;

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
@@ -318,6 +319,8 @@ async fn accept_all(
     mut phase: watch::Receiver<ShutdownPhase>,
     listener: Listener,
 ) {
+    let poll_time = shared.communicator.options().busy_poll_time;
+    let _busy_poll = poll_time.and_then(BusyPoll::begin);
     tokio::select! {
         () = reached(&mut phase, ShutdownPhase::Draining) => {}
         () = async {

@@ -25,8 +25,7 @@ pub(super) use generated::bench::EchoPrx;
 use generated::bench::{Echo, EchoServant};
 
 pub(super) async fn server(setup: ServerSetup, endpoint: &str) -> Result<()> {
-    let _busy_poll = setup.case.busy_poll.begin_in_server();
-    let communicator = Communicator::new();
+    let communicator = Communicator::with_options(setup.case.busy_poll.options());
     let adapter = Adapter::listen(&communicator, endpoint).await?;
     adapter.add_servant(servant(setup.received)).start();
     setup.ready.announce(&adapter.endpoint().to_string())?;
@@ -51,7 +50,7 @@ impl Echo for EchoImpl {
 }
 
 pub(super) async fn client(server: &ServerAddress, load: &LoadGenerator) -> Result<Measurement> {
-    let communicator = Communicator::with_options(load.case.busy_poll.client_options());
+    let communicator = Communicator::with_options(load.case.busy_poll.options());
     let mut clients = Vec::new();
     for _ in 0..load.case.shape.connections() {
         clients.push(EchoPrx::connect(&communicator, &server.endpoint).await?);

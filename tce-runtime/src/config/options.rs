@@ -135,7 +135,7 @@ pub struct Options {
     pub describes: bool,
     /// Which pages may connect to adapters on `ws://` and `wss://`.
     pub websocket: WebSocketOptions,
-    /// The longest time for which a thread that has connected to a socket or
+    /// The longest time for which a thread with connections over sockets or
     /// WebSocket polls for the next message before it sleeps, while messages
     /// arrive within about that time ([`BusyPoll`](crate::BusyPoll)).
     /// A thread that calls by queues polls four times as long.

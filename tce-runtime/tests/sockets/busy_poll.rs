@@ -14,18 +14,22 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn polling_for(busy_poll_time: Option<Duration>) -> Communicator {
-    Communicator::with_options(Options {
+fn options(busy_poll_time: Option<Duration>) -> Options {
+    Options {
         busy_poll_time,
         ..Options::default()
-    })
+    }
+}
+
+fn polling_for(busy_poll_time: Option<Duration>) -> Communicator {
+    Communicator::with_options(options(busy_poll_time))
 }
 
 #[test]
 fn a_runtime_polls_while_a_connection_asks_for_it() {
     runtime().block_on(async {
         let tasks = || Handle::current().metrics().num_alive_tasks();
-        let server = serve(Options::default()).await;
+        let server = serve(options(None)).await;
         let before = tasks();
         let mut more = Vec::new();
         for busy_poll_time in [None, Some(BusyPoll::LONGEST)] {
@@ -37,6 +41,26 @@ fn a_runtime_polls_while_a_connection_asks_for_it() {
         }
         // A task for each end of the connection; and the poller.
         assert_eq!(more, [2, 3]);
+    });
+}
+
+#[test]
+fn a_runtime_polls_while_an_adapter_asks_for_it() {
+    runtime().block_on(async {
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        let mut more = Vec::new();
+        for busy_poll_time in [None, Some(BusyPoll::LONGEST)] {
+            let before = tasks();
+            let server = serve(options(busy_poll_time)).await;
+            let client = polling_for(None);
+            works(&connect(&client, server.endpoint()).await).await;
+            more.push(tasks() - before);
+            client.shutdown(Duration::from_secs(5)).await;
+            server.communicator.shutdown(Duration::from_secs(5)).await;
+            eventually("no further task is left", || tasks() == before).await;
+        }
+        // The poller.
+        assert_eq!(more[1], more[0] + 1);
     });
 }
 
