@@ -212,6 +212,7 @@ impl<T> fmt::Debug for Pending<T> {
 }
 
 /// The RETURN of a call, or why there is none.
+#[inline]
 fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> {
     match outcome {
         CallOutcome::Returned(reply) => Ok(reply),

@@ -369,8 +369,7 @@ impl StreamChannel {
         extra: &impl Marshal,
         params: impl Marshal,
     ) -> Result<(), TooLarge> {
-        let start = out.len();
-        begin_frame(out);
+        let start = begin_frame(out);
         let encoded = encode_message(out, header, extra, params, self.max_message);
         match encoded {
             Ok(()) => finish_frame(out, start, self.compression, VERSION),

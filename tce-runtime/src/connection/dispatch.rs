@@ -20,7 +20,9 @@ use crate::{
     log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
-    wire::{Extra, Header, Marshal, Reader, Unmarshal, escape_ascii, reserved},
+    wire::{
+        Extra, Header, Marshal, RawExtra, Reader, Unmarshal, escape_ascii, parse_millis, reserved,
+    },
 };
 
 /// The longest error text that is sent, in bytes before it is escaped; far below
@@ -35,8 +37,10 @@ const LARGE_PARAMETERS: usize = 4 << 10;
 pub struct IncomingCall<'a> {
     pub(super) connection: &'a Connection,
     pub(super) header: Header,
-    pub(super) extra: Extra,
+    pub(super) extra: RawExtra<'a>,
     pub(super) params: &'a [u8],
+    /// Whether its extra says that its sender has published it before.
+    pub(super) is_redelivered: bool,
     /// Where the RETURNs of the messages of one read gather.
     pub(super) replies: &'a mut Vec<u8>,
     /// The MQ message of the call, acknowledged with the RETURN.
@@ -77,20 +81,31 @@ impl IncomingCall<'_> {
         };
         let ack_guard = self.ack_guard.as_ref();
         let size = self.params.len();
-        let is_redelivered = ack_guard.is_some_and(|guard| guard.is_redelivered)
-            || self.extra.get_bytes(reserved::REDELIVERED).is_some();
+        let is_redelivered =
+            self.is_redelivered || ack_guard.is_some_and(|guard| guard.is_redelivered);
         let expires_at = ack_guard.and_then(|guard| guard.expires_at);
-        let reply = ReplyContext::new(self.header, &self.extra, self.ack_guard);
+        let routed = routed_extra(self.header, self.extra);
+        let extra = Extra::from(self.extra);
+        if let Some(key) = extra.replaced_key() {
+            let peer = self.connection.peer();
+            tracing::debug!(peer, %key, "a call has extra that is not UTF-8");
+        }
+        let reply = ReplyContext {
+            header: self.header,
+            ack_guard: self.ack_guard,
+        };
         let context = Context {
             connection: self.connection.weak_clone(),
             header: self.header,
-            extra: self.extra,
+            extra,
             is_redelivered,
             returned: Mutex::default(),
         };
         let mut future = Box::pin(invoke(Arc::clone(servant), parameters, context));
         match poll_once(future.as_mut(), Waker::noop()) {
-            Poll::Ready(output) => reply.answer(&self.connection.inner, output, self.replies),
+            Poll::Ready(output) => {
+                reply.answer(&self.connection.inner, output, routed, self.replies);
+            }
             Poll::Pending => {
                 let connection = self.connection.weak_clone();
                 let served = &connection.inner.served;
@@ -107,6 +122,7 @@ impl IncomingCall<'_> {
                     generation: connection.inner.channel.generation(),
                     connection,
                     context: reply,
+                    routed: routed.into(),
                     expires_at,
                 };
                 tokio::spawn(deferred.finish(future));
@@ -116,12 +132,12 @@ impl IncomingCall<'_> {
 
     /// Answers with an error.
     pub(super) fn refuse(self, code: ErrorCode, text: &str) {
-        ReplyContext::new(self.header, &self.extra, self.ack_guard).fail(
-            &self.connection.inner,
-            code,
-            text,
-            self.replies,
-        );
+        let reply = ReplyContext {
+            header: self.header,
+            ack_guard: self.ack_guard,
+        };
+        let routed = routed_extra(self.header, self.extra);
+        reply.fail(&self.connection.inner, code, text, routed, self.replies);
     }
 
     /// Answers with INTERFACE_NOTFOUND: the interface has no such operation.
@@ -139,7 +155,7 @@ impl fmt::Debug for IncomingCall<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IncomingCall")
             .field("header", &self.header)
-            .field("extra", &self.extra)
+            .field("extra", &Extra::from(self.extra))
             .finish_non_exhaustive()
     }
 }
@@ -213,8 +229,8 @@ impl Context {
 }
 
 /// The deadline of a call as Unix time in milliseconds.
-pub(super) fn unix_deadline(extra: &Extra) -> Option<u64> {
-    extra.get(reserved::DEADLINE)?.trim().parse().ok()
+fn unix_deadline(extra: &Extra) -> Option<u64> {
+    parse_millis(extra.get_bytes(reserved::DEADLINE)?)
 }
 
 /// What a servant's future returns: its context, and the result.
@@ -242,6 +258,8 @@ struct DeferredReply {
     /// the next one its sequence may belong to another call.
     generation: u64,
     context: ReplyContext,
+    /// What [`routed_extra`] has selected.
+    routed: Extra,
     guard: InFlightGuard,
     /// Counts large parameters, which the servant may hold until it ends.
     _memory: Option<MemoryCharge>,
@@ -261,7 +279,8 @@ impl DeferredReply {
         // A servant's future may hold much memory; free it before waiting to send.
         drop(future);
         let mut reply = Vec::new();
-        self.context.answer(inner, output, &mut reply);
+        self.context
+            .answer(inner, output, self.routed.raw(), &mut reply);
         let policy = if self.guard.is_last() {
             FlushPolicy::Immediate
         } else {
@@ -274,44 +293,48 @@ impl DeferredReply {
     }
 }
 
-/// What a RETURN repeats of its CALL (`spec/wire.md`, section 2).
+/// The part of a call's extra that its RETURN repeats: all, if a gateway needs it to
+/// route the RETURN (`spec/wire.md`, section 2).
+fn routed_extra(header: Header, extra: RawExtra<'_>) -> RawExtra<'_> {
+    if header.is_routed() {
+        extra
+    } else {
+        RawExtra::default()
+    }
+}
+
+/// What a call is answered with besides the extra that its RETURN repeats, which the
+/// methods take as `routed`.
 #[derive(Debug)]
 struct ReplyContext {
     header: Header,
-    /// The call's extra, if a gateway needs it to route the RETURN.
-    routed: Extra,
     ack_guard: Option<Box<AckGuard>>,
 }
 
 impl ReplyContext {
-    fn new(header: Header, extra: &Extra, ack_guard: Option<Box<AckGuard>>) -> Self {
-        let routed = if header.is_routed() {
-            extra.clone()
-        } else {
-            Extra::new()
-        };
-        Self {
-            header,
-            routed,
-            ack_guard,
-        }
-    }
-
     /// Appends the RETURN of a call that has ended.
-    fn answer<T: Marshal>(self, inner: &Inner, output: Option<Output<T>>, replies: &mut Vec<u8>) {
+    fn answer<T: Marshal>(
+        self,
+        inner: &Inner,
+        output: Option<Output<T>>,
+        routed: RawExtra<'_>,
+        replies: &mut Vec<u8>,
+    ) {
         match output {
             Some((context, Ok(result))) => {
-                self.succeed(inner, &context.returned.into_inner(), result, replies);
+                let added = context.returned.into_inner();
+                self.succeed(inner, &added, result, routed, replies);
             }
             Some((_, Err(fault))) => {
                 self.log_internal_error(inner, &fault);
-                self.fail(inner, fault.code(), fault.text(), replies);
+                self.fail(inner, fault.code(), fault.text(), routed, replies);
             }
             // The panic hook has written the panic's text to this side's log.
             None => self.fail(
                 inner,
                 ErrorCode::RemoteMethodException,
                 "the servant panicked",
+                routed,
                 replies,
             ),
         }
@@ -331,21 +354,42 @@ impl ReplyContext {
 
     /// Appends the RETURN with a result and the servant's extra. A result that
     /// is too large becomes an error that forbids a retry: the servant has run.
-    fn succeed(self, inner: &Inner, added: &Extra, result: impl Marshal, replies: &mut Vec<u8>) {
+    fn succeed(
+        self,
+        inner: &Inner,
+        added: &Extra,
+        result: impl Marshal,
+        routed: RawExtra<'_>,
+        replies: &mut Vec<u8>,
+    ) {
         if !self.header.calltype.is_oneway() {
-            let mut extra = self.routed.clone();
-            extra.extend(added.iter());
+            let combined;
+            let extra = if added.is_empty() {
+                routed
+            } else {
+                let mut extra = Extra::from(routed);
+                extra.extend(added.iter());
+                combined = extra;
+                combined.raw()
+            };
             let header = self.header.returning(0);
             if let Err(error) = inner.channel.encode(replies, header, &extra, result) {
                 let code = ErrorCode::RemoteMethodException;
-                self.append_error(inner, code, &error.to_string(), replies);
+                append_error(inner, header, code, &error.to_string(), routed, replies);
             }
         }
         self.acknowledge();
     }
 
     /// Appends the RETURN with an error; the error of a oneway call is logged.
-    fn fail(self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
+    fn fail(
+        self,
+        inner: &Inner,
+        code: ErrorCode,
+        text: &str,
+        routed: RawExtra<'_>,
+        replies: &mut Vec<u8>,
+    ) {
         let Header { ifidx, opidx, .. } = self.header;
         if self.header.calltype.is_oneway() {
             static LIMIT: LogLimit = LogLimit::new();
@@ -354,13 +398,9 @@ impl ReplyContext {
                 tracing::warn!(peer = inner.peer, ifidx, opidx, %code, "a oneway call failed: {text}");
             }
         } else {
-            self.append_error(inner, code, text, replies);
+            append_error(inner, self.header, code, text, routed, replies);
         }
         self.acknowledge();
-    }
-
-    fn append_error(&self, inner: &Inner, code: ErrorCode, text: &str, replies: &mut Vec<u8>) {
-        append_error_with(inner, self.header, code, text, &self.routed, replies);
     }
 
     /// The servant is done with its MQ message.
@@ -371,26 +411,16 @@ impl ReplyContext {
     }
 }
 
-/// Appends the RETURN with an error to a CALL without the routed bit.
+/// Appends the RETURN with an error to a CALL.
 pub(super) fn append_error(
     inner: &Inner,
     header: Header,
     code: ErrorCode,
     text: &str,
+    routed: RawExtra<'_>,
     replies: &mut Vec<u8>,
 ) {
-    append_error_with(inner, header, code, text, &Extra::new(), replies);
-}
-
-fn append_error_with(
-    inner: &Inner,
-    header: Header,
-    code: ErrorCode,
-    text: &str,
-    routed: &Extra,
-    replies: &mut Vec<u8>,
-) {
-    let mut extra = routed.clone();
+    let mut extra = Extra::from(routed);
     extra.set(reserved::ERROR, escape_ascii(truncated(text)));
     // A servant may have chosen 0, which is success on the wire.
     let errcode = match code.to_wire() {
@@ -400,7 +430,7 @@ fn append_error_with(
     let header = header.returning(errcode);
     if let Err(TooLarge { .. }) = inner.channel.encode(replies, header, &extra, ()) {
         // The text may exceed a small `max_frame`; the code alone does not.
-        let _ = inner.channel.encode(replies, header, routed, ());
+        let _ = inner.channel.encode(replies, header, &routed, ());
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     channel::Channel,
     dispatch::append_error,
     publish_queue::Undelivered,
+    servants::ServantView,
     write_buffer::{FlushPolicy, is_batch_full},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     in_flight::{after, millis, unix_millis},
     wire::{
         ExtraPairs, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header, KeySet, Raw, RawExtra,
-        RawMessage,
+        RawMessage, parse_millis,
     },
 };
 
@@ -113,6 +114,7 @@ pub struct InboundMessage<'a> {
     pub(super) message: &'a RawMessage<'a>,
     pub(super) payload: &'a [u8],
     pub(super) source: &'a InboundSource<'a>,
+    pub(super) servants: &'a ServantView,
     pub(super) handler: &'a Arc<dyn MessageHandler>,
     /// Where RETURNs on the same connection gather.
     pub(super) replies: &'a mut Vec<u8>,
@@ -174,8 +176,8 @@ impl<'a> InboundMessage<'a> {
         let has_own = !is_oneway && self.message.keys().contains(KeySet::DEADLINE);
         let prepared_for = Some((key, is_oneway));
         if has_own || batch.prepared_for != prepared_for {
-            let own = self.message.reserved_text(KeySet::DEADLINE);
-            let own = own.filter(|_| has_own).and_then(|text| text.parse().ok());
+            let own = self.message.reserved(KeySet::DEADLINE);
+            let own = own.filter(|_| has_own).and_then(parse_millis);
             batch.prepare(parts, (!is_oneway).then_some((call_time, own)));
             batch.prepared_for = prepared_for.filter(|_| !has_own);
         }
@@ -193,7 +195,7 @@ impl<'a> InboundMessage<'a> {
     #[must_use]
     pub fn has_servant(&self) -> bool {
         match self.source {
-            InboundSource::Stream(from) => from.inner.servants.has(self.message.header.ifidx),
+            InboundSource::Stream(_) => self.servants.has(self.message.header.ifidx),
             InboundSource::Queue { .. } => false,
         }
     }
@@ -273,7 +275,14 @@ impl<'a> InboundMessage<'a> {
         }
         match self.source {
             InboundSource::Stream(from) => {
-                append_error(&from.inner, header, code, text, self.replies);
+                append_error(
+                    &from.inner,
+                    header,
+                    code,
+                    text,
+                    RawExtra::default(),
+                    self.replies,
+                );
             }
             InboundSource::Queue {
                 reply_connection, ..
@@ -453,7 +462,7 @@ impl WriteBatch {
         stream.encode_forwarded(&mut self.staged, &message.header, &extra, params)?;
         self.staged_count += 1;
         self.budget -= size;
-        if is_batch_full(self.staged_count, self.staged.len(), true) {
+        if is_batch_full(self.staged_count, self.staged.len()) {
             self.append_staged(FlushPolicy::Deferred);
         }
         Ok(())
@@ -524,7 +533,14 @@ impl Connection {
     #[doc(hidden)]
     pub fn refuse(&self, header: Header, code: ErrorCode, text: &str) {
         let mut reply = Vec::new();
-        append_error(&self.inner, header, code, text, &mut reply);
+        append_error(
+            &self.inner,
+            header,
+            code,
+            text,
+            RawExtra::default(),
+            &mut reply,
+        );
         self.inner.channel.send_returns(&mut reply, None);
     }
 }

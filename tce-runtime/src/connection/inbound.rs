@@ -2,21 +2,18 @@
 //! connection, or a servant.
 
 use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    fmt,
+    cell::OnceCell,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::RwLock;
-
 use super::{
     Connection,
     channel::PING,
-    dispatch::{IncomingCall, unix_deadline},
+    dispatch::IncomingCall,
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     pending_calls::{PendingCalls, Reply},
+    servants::ServantView,
 };
 use crate::{
     error::ErrorCode,
@@ -24,8 +21,8 @@ use crate::{
     log_limit::LogLimit,
     transport::delivery::AckGuard,
     wire::{
-        BUILTIN_INTERFACE, CallType, Extra, Header, KeySet, Limits, MSGTYPE_RPC, Message,
-        RawMessage, Reader, escape_ascii, reserved,
+        BUILTIN_INTERFACE, CallType, Decimal, Extra, Header, KeySet, Limits, MSGTYPE_RPC, RawExtra,
+        RawMessage, Reader, escape_ascii, parse_millis, reserved,
     },
 };
 
@@ -45,88 +42,11 @@ impl Connection {
     }
 }
 
-/// An object that serves calls. Generated code implements it
-/// (`ServerServant`) over a trait that programs implement (`Server`).
-pub trait Servant: Send + Sync + 'static {
-    /// The indices of the interfaces that it serves: its own and those of its
-    /// bases (`spec/idl.md`: an inherited operation keeps its base's index).
-    fn interfaces(&self) -> &[u16];
-
-    /// Its interfaces as an IDL without imports, for
-    /// [`Proxy::describe`](crate::Proxy::describe); `None` to leave it out.
-    fn idl(&self) -> Option<&str> {
-        None
-    }
-
-    /// Serves a call: [`IncomingCall::run`], or
-    /// [`IncomingCall::unknown_operation`].
-    fn dispatch(&self, call: IncomingCall<'_>);
-}
-
-impl<S: Servant + ?Sized> Servant for Arc<S> {
-    fn interfaces(&self) -> &[u16] {
-        (**self).interfaces()
-    }
-
-    fn idl(&self) -> Option<&str> {
-        (**self).idl()
-    }
-
-    fn dispatch(&self, call: IncomingCall<'_>) {
-        (**self).dispatch(call);
-    }
-}
-
-/// The servants of an adapter or a connection, by interface index.
-#[derive(Default)]
-pub(crate) struct ServantRegistry(RwLock<BTreeMap<u16, Arc<dyn Servant>>>);
-
-impl ServantRegistry {
-    /// Adds a servant; it replaces an earlier one with the same index.
-    pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
-        let mut servants = self.0.write();
-        for ifidx in servant.interfaces() {
-            servants.insert(*ifidx, Arc::clone(servant));
-        }
-    }
-
-    /// The IDL texts of the servants, without duplicates.
-    pub(crate) fn idls(&self) -> Vec<String> {
-        let servants = self.0.read();
-        let texts: BTreeSet<&str> = servants.values().filter_map(|it| it.idl()).collect();
-        texts.into_iter().map(str::to_owned).collect()
-    }
-
-    /// Whether a servant serves an interface.
-    pub(super) fn has(&self, ifidx: u16) -> bool {
-        self.0.read().contains_key(&ifidx)
-    }
-
-    /// Hands a call to the servant of its interface, or answers that there is
-    /// none.
-    fn dispatch(&self, call: IncomingCall<'_>) {
-        let servant = self.0.read().get(&call.ifidx()).cloned();
-        match servant {
-            Some(servant) => servant.dispatch(call),
-            None => {
-                let text = format!("no servant for interface {} here", call.ifidx());
-                call.refuse(ErrorCode::InterfaceNotFound, &text);
-            }
-        }
-    }
-}
-
-impl fmt::Debug for ServantRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.read().keys()).finish()
-    }
-}
-
 /// What receives the messages of one read.
 pub(crate) struct Inbound<'a> {
     pub(crate) source: InboundSource<'a>,
     pub(crate) calls: &'a PendingCalls,
-    pub(crate) servants: &'a ServantRegistry,
+    pub(crate) servants: ServantView,
     pub(crate) handler: Option<&'a Arc<dyn MessageHandler>>,
     pub(crate) limits: &'a Limits,
     /// How long after its deadline a CALL is still served.
@@ -136,28 +56,29 @@ pub(crate) struct Inbound<'a> {
     pub(crate) clock: ReadClock,
 }
 
-/// The Unix time in milliseconds of one read, once a message needs it: 0 before.
+/// The Unix time in milliseconds of one read, once a message needs it.
 #[derive(Debug, Default)]
-pub(crate) struct ReadClock(Cell<u64>);
+pub(crate) struct ReadClock(OnceCell<(u64, Decimal)>);
 
 impl ReadClock {
-    fn unix_millis(&self) -> u64 {
-        if self.0.get() == 0 {
-            self.0.set(unix_millis());
-        }
-        self.0.get()
+    fn now(&self) -> &(u64, Decimal) {
+        self.0.get_or_init(|| {
+            let now = unix_millis();
+            (now, Decimal::new(now))
+        })
     }
-}
 
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handling {
-    /// The handler has forwarded, answered or dropped it.
-    Forwarded,
-    /// It is a CALL with the routed bit, that is, one that a gateway has forwarded to
-    /// this process.
-    Routed,
-    Other,
+    fn unix_millis(&self) -> u64 {
+        self.now().0
+    }
+
+    /// Whether the time is before one that is marshalled in the usual form, without
+    /// parsing that: numbers of the same length are ordered as their digits are.
+    #[inline]
+    fn is_surely_before(&self, millis: &[u8]) -> bool {
+        let now = self.now().1.as_bytes();
+        millis.len() == now.len() && millis > now
+    }
 }
 
 /// What the messages of one read have caused so far.
@@ -203,14 +124,15 @@ impl Inbound<'_> {
     ///
     /// A message that makes no sense costs itself, not the connection. What it
     /// causes gathers in `output`; [`Inbound::complete_calls`] has to follow. The
-    /// message of a queue is acknowledged by `ack_guard` when it is done.
+    /// message of a queue is acknowledged by `ack_guard` when it is done. Returns
+    /// whether the handler has forwarded, answered or dropped it.
     #[inline(always)]
     pub(crate) fn handle(
         &self,
         payload: &[u8],
         ack_guard: Option<AckGuard>,
         output: &mut ReadOutput,
-    ) -> Handling {
+    ) -> bool {
         let mut user = None;
         if let (Some(handler), Some(batch)) = (self.handler, &mut output.batch) {
             let is_redelivered = ack_guard.as_ref().is_some_and(|guard| guard.is_redelivered);
@@ -218,79 +140,69 @@ impl Inbound<'_> {
             match self.offer(handler, payload, is_redelivered, replies, batch) {
                 Disposition::Handled => {
                     acknowledge(ack_guard);
-                    return Handling::Forwarded;
+                    return true;
                 }
                 Disposition::Local => {}
                 Disposition::LocalAs(other) => user = Some(other),
             }
         }
-        match self.handle_here(payload, user, ack_guard, output) {
-            true => Handling::Routed,
-            false => Handling::Other,
-        }
+        self.handle_here(payload, user, ack_guard, output);
+        false
     }
 
     /// Handles a message that is not forwarded; a CALL as one of `user`, if given.
-    /// Returns whether it is a CALL with the routed bit.
     fn handle_here(
         &self,
         payload: &[u8],
         user: Option<Arc<str>>,
         ack_guard: Option<AckGuard>,
         output: &mut ReadOutput,
-    ) -> bool {
-        let message = match Message::parse(payload, self.limits) {
+    ) {
+        let message = match RawMessage::parse(payload, self.limits) {
             Ok(message) => message,
             Err(error) => {
-                self.handle_undecodable(payload, &error.to_string(), ack_guard, output);
-                return false;
+                return self.handle_undecodable(payload, &error.to_string(), ack_guard, output);
             }
         };
-        let Message {
-            header,
-            mut extra,
-            params,
-        } = message;
+        let header = message.header;
         if header.msgtype != MSGTYPE_RPC {
             self.drop_message("msgtype", "its type is reserved", ack_guard);
-        } else if self.has_lingered(|| extra.get(reserved::LINGER_TIME)) {
+        } else if self.has_lingered(|| message.reserved_text(KeySet::LINGER_TIME)) {
             self.drop_message("lingered", "its __linger_time__ has passed", ack_guard);
         } else if header.calltype.is_return() {
-            if header.ifidx == BUILTIN_INTERFACE && self.is_goodbye(&header, &extra) {
-                return false;
+            if header.ifidx == BUILTIN_INTERFACE && self.is_goodbye(&message) {
+                return;
             }
             let reply = Reply {
                 errcode: header.errcode,
-                extra,
-                result: params.into(),
+                extra: message.extra.into(),
+                result: message.params.into(),
             };
             output.completions.push((header.sequence, reply));
             acknowledge(ack_guard);
         } else if header.calltype.is_call() {
-            if let Some(user) = user {
+            let with_user = user.map(|user| {
+                let mut extra = Extra::from(message.extra);
                 extra.set(reserved::USER_ID, &*user);
-            }
-            if let Some(key) = extra.replaced_key() {
-                let source = self.source_name();
-                tracing::debug!(source, %key, "a call has extra that is not UTF-8");
-            }
-            self.handle_call(header, extra, params, ack_guard, &mut output.replies);
-            return header.is_routed();
+                extra
+            });
+            let extra = with_user.as_ref().map_or(message.extra, Extra::raw);
+            self.handle_call(&message, extra, ack_guard, &mut output.replies);
         } else {
             self.drop_message("calltype", "it is neither CALL nor RETURN", ack_guard);
         }
-        false
     }
 
     /// Keeps why the peer will close the connection, if the RETURN says so.
-    fn is_goodbye(&self, header: &Header, extra: &Extra) -> bool {
+    fn is_goodbye(&self, message: &RawMessage<'_>) -> bool {
         let InboundSource::Stream(connection) = self.source else {
             return false;
         };
+        let header = message.header;
         let code = ErrorCode::from_wire(header.errcode);
         let is_goodbye = header.sequence == GOODBYE_SEQUENCE && header.errcode != 0;
         if is_goodbye {
-            let text = extra.get(reserved::ERROR).unwrap_or_default();
+            let text = message.reserved_text(KeySet::ERROR).unwrap_or_default();
             *connection.inner.goodbye.lock() = Some((code, text.to_owned()));
         }
         is_goodbye
@@ -322,6 +234,7 @@ impl Inbound<'_> {
             message: &message,
             payload,
             source: &self.source,
+            servants: &self.servants,
             handler,
             replies,
             batch,
@@ -345,14 +258,16 @@ impl Inbound<'_> {
 
     fn handle_call(
         &self,
-        header: Header,
-        extra: Extra,
-        params: &[u8],
+        message: &RawMessage<'_>,
+        extra: RawExtra<'_>,
         mut ack_guard: Option<AckGuard>,
         replies: &mut Vec<u8>,
     ) {
-        let left = unix_deadline(&extra)
-            .map(|at| TimeLeft::between(self.clock.unix_millis(), self.tolerated(at)));
+        let RawMessage { header, params, .. } = *message;
+        let is_redelivered = message.keys().contains(KeySet::REDELIVERED);
+        let left = message
+            .reserved(KeySet::DEADLINE)
+            .and_then(|deadline| self.time_left(deadline));
         match self.source {
             InboundSource::Stream(connection) => {
                 let call = IncomingCall {
@@ -360,6 +275,7 @@ impl Inbound<'_> {
                     header,
                     extra,
                     params,
+                    is_redelivered,
                     replies,
                     ack_guard: None,
                 };
@@ -391,6 +307,7 @@ impl Inbound<'_> {
                     header,
                     extra,
                     params,
+                    is_redelivered,
                     replies: &mut reply,
                     ack_guard: ack_guard.map(Box::new),
                 };
@@ -417,6 +334,20 @@ impl Inbound<'_> {
         call.refuse(ErrorCode::Timeout, &text);
     }
 
+    /// The time until a deadline, with the tolerance added. `None` if there is none, or
+    /// if a call of a stream, for which only a late one matters, is in time.
+    fn time_left(&self, deadline: &[u8]) -> Option<TimeLeft> {
+        let is_stream = matches!(self.source, InboundSource::Stream(_));
+        if is_stream && self.clock.is_surely_before(deadline) {
+            return None;
+        }
+        let at = parse_millis(deadline)?;
+        Some(TimeLeft::between(
+            self.clock.unix_millis(),
+            self.tolerated(at),
+        ))
+    }
+
     /// A deadline with the tolerance added.
     fn tolerated(&self, deadline: u64) -> u64 {
         deadline.saturating_add(millis(self.deadline_tolerance))
@@ -425,7 +356,7 @@ impl Inbound<'_> {
     /// Refuses a CALL of a stream with CONNECT_REJECT.
     pub(super) fn refuse(&self, payload: &[u8], text: &str, replies: &mut Vec<u8>) {
         let (InboundSource::Stream(connection), Ok(message)) =
-            (&self.source, Message::parse(payload, self.limits))
+            (&self.source, RawMessage::parse(payload, self.limits))
         else {
             return;
         };
@@ -434,6 +365,7 @@ impl Inbound<'_> {
             header: message.header,
             extra: message.extra,
             params: &[],
+            is_redelivered: false,
             replies,
             ack_guard: None,
         };
@@ -466,8 +398,9 @@ impl Inbound<'_> {
                 let call = IncomingCall {
                     connection,
                     header,
-                    extra: Extra::new(),
+                    extra: RawExtra::default(),
                     params: &[],
+                    is_redelivered: false,
                     replies: &mut output.replies,
                     ack_guard: None,
                 };

@@ -13,6 +13,7 @@ mod publish_queue;
 mod channel;
 mod call_queue;
 mod dispatch;
+mod servants;
 mod forwarding;
 mod inbound;
 mod reader;
@@ -41,11 +42,12 @@ pub(crate) use channel::{
 pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::{InboundSource, WriteBatch};
-pub use inbound::Servant;
-pub(crate) use inbound::{Inbound, ReadClock, ReadOutput, ServantRegistry};
+pub(crate) use inbound::{Inbound, ReadClock, ReadOutput};
 pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
+pub use servants::Servant;
+pub(crate) use servants::ServantRegistry;
 pub(crate) use stream::run_stream;
 
 use call_queue::CallQueue;

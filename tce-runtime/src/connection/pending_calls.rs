@@ -177,6 +177,7 @@ impl PendingCalls {
 
     /// The outcome of a call, which frees its slot. Polled again, the call counts
     /// as lost.
+    #[inline]
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
         let mut table = self.table.lock();
         match table.calls.get_mut(sequence) {
@@ -271,6 +272,7 @@ impl PendingCalls {
     }
 
     /// Removes a call, and wakes the callers that wait for capacity.
+    #[inline]
     fn remove(&self, table: &mut CallTable, sequence: u32) -> Option<CallState> {
         if table.calls.len() >= self.limit {
             self.capacity.notify_waiters();

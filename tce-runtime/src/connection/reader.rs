@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Connection,
     forwarding::{InboundSource, MessageHandler, WriteBatch},
-    inbound::{Handling, Inbound, ReadClock, ReadOutput},
+    inbound::{Inbound, ReadClock, ReadOutput},
     write_buffer::{WriteBuffer, is_batch_full},
 };
 use crate::{
@@ -494,8 +494,8 @@ impl<'a> StreamReader<'a> {
                 }
                 continue;
             }
-            let handling = inbound.handle(payload, None, output);
-            if handling == Handling::Forwarded && output.replies.is_empty() {
+            let is_forwarded = inbound.handle(payload, None, output);
+            if is_forwarded && output.replies.is_empty() {
                 continue;
             }
             can_serve = self.can_serve();
@@ -507,7 +507,7 @@ impl<'a> StreamReader<'a> {
                 return Err(CloseReason::Malformed);
             }
             let size = output.replies.len();
-            if size >= REPLY_SIZE || is_batch_full(gathered, size, handling == Handling::Routed) {
+            if size >= REPLY_SIZE || is_batch_full(gathered, size) {
                 gathered = 0;
                 self.send_returns(&mut output.replies);
             }
@@ -696,7 +696,7 @@ impl Connection {
         Inbound {
             source: InboundSource::Stream(self),
             calls: &inner.calls,
-            servants: &inner.servants,
+            servants: inner.servants.view(),
             handler: inner.handler.as_ref(),
             limits: &inner.settings.options.limits,
             deadline_tolerance: inner.settings.options.deadline_tolerance,

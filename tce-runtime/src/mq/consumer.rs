@@ -205,7 +205,7 @@ impl ConsumerTask {
                 reply_connection: &reply_connection,
             },
             calls: &self.queues.calls,
-            servants: &self.receiver.servants,
+            servants: self.receiver.servants.view(),
             handler,
             limits: &self.queues.settings.options.limits,
             deadline_tolerance: self.queues.settings.options.deadline_tolerance,

@@ -251,6 +251,7 @@ impl<K: AsRef<str>, V: AsRef<str>> Extend<(K, V)> for Extra {
 }
 
 impl From<RawExtra<'_>> for Extra {
+    #[inline]
     fn from(raw: RawExtra<'_>) -> Self {
         match raw.is_empty() {
             true => Self::new(),
@@ -298,6 +299,7 @@ impl<'a> RawExtra<'a> {
     ///
     /// # Errors
     /// Where the bytes do not decode, or the map is larger than `limits` allow.
+    #[inline]
     pub fn unmarshal(input: &mut Reader<'a>, limits: &Limits) -> Result<Self, DecodeError> {
         Self::unmarshal_with(input, limits, |_, _| {})
     }
@@ -379,7 +381,9 @@ impl<'a> RawExtra<'a> {
     }
 
     fn is_utf8(&self) -> bool {
-        self.entries().all(|entry| is_utf8(&entry))
+        // In most maps all bytes are ASCII, those of the lengths too, which is found
+        // many bytes at a time.
+        self.pairs.is_ascii() || self.entries().all(|entry| is_utf8(&entry))
     }
 
     /// The pairs, marshalled, with what is not UTF-8 replaced.
@@ -613,6 +617,16 @@ fn is_utf8((key, value): &(&[u8], &[u8])) -> bool {
     std::str::from_utf8(key).is_ok() && std::str::from_utf8(value).is_ok()
 }
 
+/// A number of milliseconds, as [`Decimal`] writes it, in a value of extra.
+pub(crate) fn parse_millis(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    let add = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
+}
+
 /// A number in decimal digits, for a value of extra, without an allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Decimal {
@@ -640,7 +654,12 @@ impl Decimal {
     /// The digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
     }
 }
 
@@ -710,4 +729,21 @@ fn escaped_unit(text: &str) -> Option<(u16, &str)> {
     let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     let unit = u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
     Some((unit, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_read_as_they_are_written() {
+        for number in [0, 9, 1_764_489_600_123, u64::MAX] {
+            let digits = Decimal::new(number);
+            assert_eq!(parse_millis(digits.as_bytes()), Some(number));
+        }
+        assert_eq!(parse_millis(b" 12\t"), Some(12));
+        for wrong in ["", " ", "-1", "1.5", "12a", "1 2", "18446744073709551616"] {
+            assert_eq!(parse_millis(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
 }

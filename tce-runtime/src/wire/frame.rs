@@ -100,6 +100,7 @@ impl FrameHeader {
 /// assert_eq!(frame.payload, b"payload");
 /// # Ok::<(), tce_runtime::wire::FrameError>(())
 /// ```
+#[inline]
 pub fn begin_frame(out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEADER_SIZE]);
@@ -111,6 +112,7 @@ pub fn begin_frame(out: &mut Vec<u8>) -> usize {
 ///
 /// A size that does not fit in 32 bits becomes `u32::MAX`, which every reader
 /// refuses; the sender checks the size before.
+#[inline]
 pub fn finish_frame(out: &mut Vec<u8>, start: usize, compression: Compression, version: u32) {
     let payload = start + FRAME_HEADER_SIZE;
     let wanted = compression == Compression::Zlib && out.len() - payload > COMPRESS_THRESHOLD;
@@ -144,6 +146,7 @@ pub(crate) fn plain_header(payload_size: usize) -> [u8; FRAME_HEADER_SIZE] {
 }
 
 /// The zlib stream of `plain`, unless it is longer than `plain`.
+#[cold]
 fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     let mut stream = Vec::with_capacity(plain.len());
     let status = Compress::new(Level::fast(), true)

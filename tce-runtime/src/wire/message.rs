@@ -181,6 +181,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// Where the header is cut off, or the extra map does not decode or is too
     /// large.
+    #[inline(always)]
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut input = Reader::with_limits(payload, limits);
         let header = Header::unmarshal(&mut input)?;

@@ -18,7 +18,7 @@ pub use extra::{
     Decimal, Extra, ExtraPart, KeySet, PatchedExtra, RawExtra, escape_ascii, reserved,
     unescape_ascii,
 };
-pub(crate) use extra::{ExtraPairs, ForwardedExtra};
+pub(crate) use extra::{ExtraPairs, ForwardedExtra, parse_millis};
 pub(crate) use frame::plain_header;
 pub use frame::{
     COMPRESS_THRESHOLD, Compression, Deframer, FRAME_HEADER_SIZE, Frame, FrameHeader, VERSION,
