@@ -37,7 +37,7 @@ pub(crate) use handshake::UpgradePolicy;
 
 /// The bytes that the library allocates for each connection, idle or not, and
 /// clears before each read; [`Watched`] reads more at a time.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 2 << 10;
 /// The bytes that are written without a flush.
 const WRITE_BUFFER: usize = 64 << 10;
 /// The bytes that a message may have beyond the largest frame: it may hold
