@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -431,45 +432,99 @@ impl AdmittedConnection {
     /// assigned to.
     fn spawn(self, accepted: Accepted, assignment: Option<Assignment>) {
         let Some(assignment) = assignment else {
-            tokio::spawn(self.serve(accepted));
+            tokio::spawn(self.serve(move || Ok(accepted), None));
             return;
         };
         match accepted.detach() {
-            Ok(detached) => assignment.spawn(async move {
-                match detached.attach() {
-                    Ok(accepted) => self.serve(accepted).await,
-                    Err(error) => report(&self.shared.endpoint, "accept", &error),
-                }
-            }),
+            Ok(detached) => {
+                let runtime = assignment.runtime().clone();
+                runtime.spawn(self.serve(move || detached.attach(), Some(assignment)));
+            }
             Err(error) => report(&self.shared.endpoint, "accept", &error),
         }
     }
 
-    async fn serve(self, accepted: Accepted) {
+    /// Serves the socket that `attach` returns. `assignment` lasts as long as the
+    /// connection.
+    fn serve(
+        self,
+        attach: impl FnOnce() -> io::Result<Accepted> + Send,
+        assignment: Option<Assignment>,
+    ) -> impl Future<Output = ()> + Send {
+        // Boxed here: a handshake needs many times the memory of a connection, and what an
+        // async block captures is never freed before its end.
+        let handshake = Box::pin(self.shake_hands(attach));
+        async move {
+            let _permit;
+            let running = pin!(match handshake.await {
+                Some(EstablishedConnection {
+                    connection,
+                    stream,
+                    phase,
+                    permit,
+                }) => {
+                    _permit = permit;
+                    run_stream(connection, stream, Status::Closed, phase)
+                }
+                None => return,
+            });
+            running.await;
+            drop(assignment);
+        }
+    }
+
+    async fn shake_hands(
+        self,
+        attach: impl FnOnce() -> io::Result<Accepted>,
+    ) -> Option<EstablishedConnection> {
         let Self {
             shared,
             handler,
-            handshake: permit,
+            handshake: handshake_permit,
             mut phase,
-            permit: _permit,
+            permit,
         } = self;
-        // Boxed: it needs many times the memory of the connection, for a short time.
-        let handshake = Box::pin(accepted.handshake(None));
+        let accepted = match attach() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                report(&shared.endpoint, "accept", &error);
+                return None;
+            }
+        };
         let accepted = tokio::select! {
-            accepted = handshake => accepted,
-            () = reached(&mut phase, ShutdownPhase::Draining) => return,
-            () = permit.ended() => return report_yielded(&shared.endpoint),
+            accepted = accepted.handshake(None) => accepted,
+            () = reached(&mut phase, ShutdownPhase::Draining) => return None,
+            () = handshake_permit.ended() => {
+                report_yielded(&shared.endpoint);
+                return None;
+            }
         };
-        if !permit.complete() {
-            return report_yielded(&shared.endpoint);
+        if !handshake_permit.complete() {
+            report_yielded(&shared.endpoint);
+            return None;
         }
-        let stream = match accepted {
-            Ok(stream) => stream,
-            Err(error) => return report(&shared.endpoint, "handshake", &error),
-        };
-        let connection = shared.connection(&stream, handler);
-        run_stream(&connection, stream, Status::Closed, phase).await;
+        match accepted {
+            Ok(stream) => Some(EstablishedConnection {
+                connection: shared.connection(&stream, handler),
+                stream,
+                phase,
+                permit,
+            }),
+            Err(error) => {
+                report(&shared.endpoint, "handshake", &error);
+                None
+            }
+        }
     }
+}
+
+/// A connection after its handshakes.
+struct EstablishedConnection {
+    connection: Connection,
+    stream: ByteStream,
+    phase: watch::Receiver<ShutdownPhase>,
+    /// Counts as a connection of the adapter.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Tells the peer why its connection is refused, in a task: over WebSocket by the
@@ -494,7 +549,7 @@ fn refuse(shared: &Arc<AdapterInner>, accepted: Accepted, text: &'static str) {
                 ..shared.parts(&stream)
             };
             let connection = Connection::new(shared.communicator.settings(), parts);
-            let running = run_stream(&connection, stream, Status::Closed, phase);
+            let running = run_stream(connection.clone(), stream, Status::Closed, phase);
             let ending = async {
                 if timeout(FIRST_CALL_TIME, peer.was_told.notified())
                     .await

@@ -160,13 +160,9 @@ impl Assignment {
         self.worker
     }
 
-    /// Runs the connection's task on the thread.
-    pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
-        let runtime = self.pool.0[self.worker].runtime.clone();
-        runtime.spawn(async move {
-            task.await;
-            drop(self);
-        });
+    /// Where the connection's task runs.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.pool.0[self.worker].runtime
     }
 }
 
@@ -202,12 +198,14 @@ mod tests {
         let (sender, receiver) = mpsc::sync_channel(2);
         let thread = move || sender.send(thread::current().id()).unwrap();
         let (first, second) = (thread.clone(), thread);
-        pool.assign().spawn(async move {
+        let assignment = pool.assign();
+        assignment.runtime().clone().spawn(async move {
             first();
+            let _assignment = assignment;
             panic!("a panic of the test");
         });
         let panicked = receiver.recv_timeout(PATIENCE).unwrap();
-        pool.assign().spawn(async move { second() });
+        pool.assign().runtime().spawn(async move { second() });
         assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), panicked);
         while pool.0[0].connections.load(Ordering::Relaxed) > 0 {
             thread::yield_now();

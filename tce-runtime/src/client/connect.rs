@@ -85,11 +85,11 @@ impl Communicator {
             )
         };
         let connection = Connection::new(self.settings(), parts).closing_on_drop();
-        let mut up = connection.inner.status.subscribe();
+        let (_, seen) = connection.inner.status.seen();
         tokio::spawn(supervise(connection.weak_clone(), endpoint, stream, phase));
         // The task sets the status before it reads or writes. A peer that closes
         // at once may have changed it again.
-        let _ = up.changed().await;
+        connection.inner.status.changed_since(seen).await;
         Ok(connection)
     }
 }
@@ -126,7 +126,7 @@ async fn supervise(
             failure: None,
         };
         let connected_at = Instant::now();
-        let was_refused = run_stream(&connection, stream, down, phase.clone()).await;
+        let was_refused = run_stream(connection.clone(), stream, down, phase.clone()).await;
         if connected_at.elapsed() > BACKOFF_MAX {
             attempts.pauses = pauses();
         }
@@ -143,7 +143,7 @@ async fn supervise(
         };
     }
     abandon.0 = None;
-    inner.status.send_replace(Status::Closed);
+    inner.status.set(Status::Closed);
 }
 
 /// Tells later calls that nothing reconnects any more: the task is dropped with
@@ -153,16 +153,15 @@ struct AbandonOnDrop<'a>(Option<&'a Connection>);
 impl Drop for AbandonOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0 {
-            connection.inner.set_status(Status::Abandoned);
+            connection.inner.status.set_unless_closed(Status::Abandoned);
         }
     }
 }
 
 /// Waits until the connection is closed or the communicator shuts down.
 async fn ended(connection: &Connection, mut phase: watch::Receiver<ShutdownPhase>) {
-    let mut status = connection.inner.status.subscribe();
     tokio::select! {
-        _ = status.wait_for(|status| matches!(status, Status::Closed)) => {}
+        () = connection.inner.status.closed() => {}
         () = reached(&mut phase, ShutdownPhase::Draining) => {}
     }
 }
@@ -224,7 +223,7 @@ async fn reconnect(
                 attempts.failed += 1;
                 tracing::debug!(peer = connection.peer(), "can't connect: {error}");
                 let failure = Some((error.code(), error.text().into()));
-                inner.set_status(Status::Down {
+                inner.status.set_unless_closed(Status::Down {
                     attempts: attempts.failed,
                     failure,
                 });

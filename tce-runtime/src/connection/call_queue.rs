@@ -10,14 +10,14 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::sleep_until};
 
 use super::{
@@ -98,7 +98,7 @@ impl Inner {
 
     /// How many attempts to connect have failed.
     fn failed_attempts(&self) -> u64 {
-        match *self.status.borrow() {
+        match self.status.get() {
             Status::Down { attempts, .. } => attempts,
             _ => 0,
         }
@@ -215,7 +215,7 @@ impl Connection {
     /// such calls have reached `send_buffer` bytes before.
     pub(crate) fn abandon_queued(&self, call: &QueuedCall) {
         let queue = &self.inner.call_queue;
-        let mut queued = queue.state.lock();
+        let mut queued = queue.state();
         let mut state = call.state.lock();
         match &mut *state {
             QueuedState::Waiting { params, caller } => {
@@ -245,7 +245,7 @@ impl Connection {
         let queue = &self.inner.call_queue;
         let size = size + CALL_SIZE;
         {
-            let mut state = queue.state.lock();
+            let mut state = queue.state();
             if state.abandoned_bytes >= queue.limit {
                 return count_not_sent();
             }
@@ -279,14 +279,20 @@ fn count_not_sent() {
 pub(crate) struct CallQueue {
     /// The number of calls, which each call reads without the lock.
     length: AtomicUsize,
+    /// The most bytes of calls whose futures are dropped. The memory of the others
+    /// is the caller's.
+    limit: usize,
+    /// Made for the first call that waits: on most connections of a server none does.
+    waiting: OnceLock<Box<WaitingCalls>>,
+}
+
+#[derive(Default)]
+struct WaitingCalls {
     state: Mutex<QueueState>,
     /// Wakes the task that sends: a call was added or is awaited.
     changed: Notify,
     /// The queue has become empty.
     emptied: Notify,
-    /// The most bytes of calls whose futures are dropped. The memory of the others
-    /// is the caller's.
-    limit: usize,
 }
 
 #[derive(Default)]
@@ -341,11 +347,17 @@ impl CallQueue {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             length: AtomicUsize::new(0),
-            state: Mutex::default(),
-            changed: Notify::new(),
-            emptied: Notify::new(),
             limit,
+            waiting: OnceLock::new(),
         }
+    }
+
+    fn waiting(&self) -> &WaitingCalls {
+        self.waiting.get_or_init(Box::default)
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.waiting().state.lock()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -356,12 +368,14 @@ impl CallQueue {
 
     /// Waits until no call waits.
     pub(crate) async fn emptied(&self) {
-        wait_until(&self.emptied, || self.is_empty()).await;
+        if let Some(waiting) = self.waiting.get() {
+            wait_until(&waiting.emptied, || self.is_empty()).await;
+        }
     }
 
     /// Returns whether a task has to be spawned that sends the calls.
     fn push(&self, call: &Arc<QueuedCall>) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.calls.push_back(Arc::clone(call));
         state.wants_attempt = true;
         let expiry = state.next_expiry.unwrap_or(call.deadline);
@@ -369,41 +383,41 @@ impl CallQueue {
         self.update_length(&state);
         let needs_sender = !std::mem::replace(&mut state.has_sender, true);
         drop(state);
-        self.changed.notify_one();
+        self.waiting().changed.notify_one();
         needs_sender
     }
 
     fn update_length(&self, state: &QueueState) {
         self.length.store(state.calls.len(), Ordering::Release);
         if state.calls.is_empty() {
-            self.emptied.notify_waiters();
+            self.waiting().emptied.notify_waiters();
         }
     }
 
     fn ask_for_attempt(&self) {
-        self.state.lock().wants_attempt = true;
-        self.changed.notify_one();
+        self.state().wants_attempt = true;
+        self.waiting().changed.notify_one();
     }
 
     fn takes_attempt(&self) -> bool {
-        std::mem::take(&mut self.state.lock().wants_attempt)
+        std::mem::take(&mut self.state().wants_attempt)
     }
 
     fn front(&self) -> Option<Arc<QueuedCall>> {
-        self.state.lock().calls.front().map(Arc::clone)
+        self.state().calls.front().map(Arc::clone)
     }
 
     /// Lets the sender end if no call waits: the next one spawns another. Returns
     /// whether it has to end.
     fn release_sender(&self) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.has_sender = !state.calls.is_empty();
         !state.has_sender
     }
 
     /// Removes the first call, which was sent.
     fn pop(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.calls.pop_front();
         self.update_length(&state);
     }
@@ -442,7 +456,7 @@ impl CallQueue {
             Caller::Awaiting { waker, .. } => waker.wake(),
             Caller::Unpolled => {}
             Caller::Gone => {
-                self.state.lock().abandoned_bytes -= size;
+                self.state().abandoned_bytes -= size;
                 if has_failed {
                     count_not_sent();
                 }
@@ -457,7 +471,7 @@ impl CallQueue {
         error: impl Fn() -> RpcError,
     ) {
         let mut failed = Vec::new();
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.calls.retain(|call| {
             let mut queued = call.state.lock();
             let QueuedState::Waiting { params, caller } = &mut *queued else {
@@ -486,13 +500,13 @@ impl CallQueue {
     /// Fails the calls past their deadline; returns when to call again.
     fn expire(&self, code: ErrorCode, text: &str) -> Option<Instant> {
         let now = Instant::now();
-        let next_expiry = self.state.lock().next_expiry?;
+        let next_expiry = self.state().next_expiry?;
         if next_expiry > now {
             return Some(next_expiry);
         }
         let is_due = |call: &QueuedCall, _: &Caller| call.deadline <= now;
         self.fail_where(is_due, || RpcError::new(code, text));
-        self.state.lock().next_expiry
+        self.state().next_expiry
     }
 }
 
@@ -519,9 +533,9 @@ impl QueueSender {
     async fn run(mut self) {
         let inner = Arc::clone(&self.connection.inner);
         let queue = &inner.call_queue;
-        let mut status = inner.status.subscribe();
         loop {
-            let is_up = follow_status(&inner, &status.borrow_and_update());
+            let (status, seen) = inner.status.seen();
+            let is_up = follow_status(&inner, &status);
             while is_up
                 && let Some(call) = queue.front()
                 && queue.send_front(&inner, &call)
@@ -547,9 +561,9 @@ impl QueueSender {
                 inner.calls.capacity().await;
             };
             tokio::select! {
-                _ = status.changed() => {}
+                () = inner.status.changed_since(seen) => {}
                 () = capacity, if is_up => {}
-                () = queue.changed.notified() => {}
+                () = queue.waiting().changed.notified() => {}
                 () = sleep_until(next_expiry.into()) => {}
             }
         }
@@ -588,7 +602,7 @@ impl Drop for QueueSender {
         let queue = &self.connection.inner.call_queue;
         if !self.has_ended {
             queue.fail_all(ErrorCode::ConnectionLost, ABANDONED);
-            queue.state.lock().has_sender = false;
+            queue.state().has_sender = false;
         }
     }
 }

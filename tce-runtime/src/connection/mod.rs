@@ -6,6 +6,8 @@
 //!
 //! The modules are in import order. `Connection` stores a [`ServantRegistry`] and
 //! a [`MessageHandler`], which later modules define and use.
+mod status;
+
 mod pending_calls;
 mod write_buffer;
 mod publish_queue;
@@ -17,6 +19,8 @@ mod servants;
 mod forwarding;
 mod inbound;
 mod reader;
+
+mod own_wake;
 mod stream;
 
 use std::{
@@ -30,10 +34,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-};
+use tokio::{runtime::Handle, sync::Notify};
 
 pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_header};
 pub(crate) use channel::{
@@ -48,6 +49,7 @@ pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
 pub use servants::Servant;
 pub(crate) use servants::ServantRegistry;
+pub(crate) use status::{ConnectionStatus, Status};
 pub(crate) use stream::run_stream;
 
 use call_queue::CallQueue;
@@ -62,23 +64,6 @@ use crate::{
 };
 
 pub use crate::wire::BUILTIN_INTERFACE;
-
-/// Whether a connection can be used.
-#[derive(Debug, Clone)]
-pub(crate) enum Status {
-    Up,
-    /// It is being made again.
-    Down {
-        /// How many attempts have failed.
-        attempts: u64,
-        /// Why the last one did.
-        failure: Option<(ErrorCode, Arc<str>)>,
-    },
-    /// It is closed permanently.
-    Closed,
-    /// The runtime in which it was made has ended, and its task with it.
-    Abandoned,
-}
 
 /// A connection to a peer; clones are the same connection.
 ///
@@ -112,7 +97,7 @@ pub(crate) struct Inner {
     is_reader_waiting: AtomicBool,
     /// The keep-alive messages of the current stream.
     heartbeat: Mutex<Option<Arc<dyn Heartbeat>>>,
-    pub(crate) status: watch::Sender<Status>,
+    pub(crate) status: ConnectionStatus,
     /// Asks for an attempt to reconnect now instead of after the back-off.
     pub(crate) reconnect_now: Notify,
     /// New incoming calls are refused.
@@ -128,7 +113,7 @@ pub(crate) struct CloseOnDrop(Arc<Inner>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.status.send_replace(Status::Closed);
+        self.0.status.set(Status::Closed);
     }
 }
 
@@ -188,7 +173,7 @@ impl Connection {
             served: parts.served,
             is_reader_waiting: AtomicBool::new(false),
             heartbeat: Mutex::new(None),
-            status: watch::channel(status).0,
+            status: ConnectionStatus::new(status),
             reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
             goodbye: Mutex::default(),
@@ -229,7 +214,7 @@ impl Connection {
     /// connected and accepts messages.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.inner.channel.has_broker() && matches!(*self.inner.status.borrow(), Status::Up)
+        self.inner.channel.has_broker() && self.inner.status.is_up()
     }
 
     /// Adds a servant for calls that the peer makes on this connection
@@ -262,7 +247,7 @@ impl Connection {
     /// Closes the connection permanently, once what waits is sent, within 5 s.
     /// Calls in flight fail with CONNECTION_LOST.
     pub fn close(&self) {
-        self.inner.status.send_replace(Status::Closed);
+        self.inner.status.set(Status::Closed);
     }
 
     /// Why a message queue takes no calls now, if it does not; always `None` for a
@@ -336,19 +321,6 @@ impl WeakConnection {
             inner: self.0.upgrade()?,
             close_on_drop: None,
         })
-    }
-}
-
-impl Inner {
-    /// Changes the status, unless the connection is closed.
-    pub(crate) fn set_status(&self, new: Status) {
-        self.status.send_if_modified(|status| {
-            let is_open = !matches!(status, Status::Closed);
-            if is_open {
-                *status = new;
-            }
-            is_open
-        });
     }
 }
 

@@ -232,7 +232,8 @@ impl PendingCalls {
         let changed = self.deadline_changed.notified();
         match [expiry, also].into_iter().flatten().min() {
             Some(next) => tokio::select! {
-                () = sleep_until(next.into()) => {}
+                // Boxed: most connections of a server have no deadline.
+                () = Box::pin(sleep_until(next.into())) => {}
                 () = changed => {}
             },
             None => changed.await,

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::OptionFuture;
 use tokio::{
     io::{AsyncRead, ReadBuf},
     sync::watch,
@@ -201,16 +202,21 @@ impl<'a> StreamReader<'a> {
             let (has_deferred, is_blocked) = (!self.deferred.calls.is_empty(), self.is_blocked);
             self.set_waiting(has_deferred);
             let chunk = poll_fn(|cx| self.poll_chunk(source, cx));
+            // Boxed, as all that an idle connection does not run: the future of a
+            // connection has the size of its largest branch.
+            let servable = OptionFuture::from(
+                has_deferred.then(|| Box::pin(servable(connection, buffer, is_blocked))),
+            );
             let chunk = async {
                 tokio::select! {
                     biased;
                     read = chunk => read,
-                    () = servable(connection, buffer, is_blocked), if has_deferred => Ok(0),
+                    Some(()) = servable => Ok(0),
                 }
             };
             let read = match slow_frame {
                 None => chunk.await,
-                Some((_, at)) => match timeout_at(at.into(), chunk).await {
+                Some((_, at)) => match Box::pin(timeout_at(at.into(), chunk)).await {
                     Ok(read) => read,
                     Err(_) => return CloseReason::SlowFrame(frame_time),
                 },
@@ -320,14 +326,14 @@ impl<'a> StreamReader<'a> {
             self.serve_deferred();
             if self.must_pause(self.is_held()) {
                 self.set_waiting(true);
-                self.until_resumed().await;
+                Box::pin(self.until_resumed()).await;
                 continue;
             }
             if self.unhandled.is_empty() {
                 return Ok(());
             }
             match self.inflated_at.take() {
-                Some(at) => sleep_until(at.into()).await,
+                Some(at) => Box::pin(sleep_until(at.into())).await,
                 None => yield_now().await,
             }
             let unhandled = std::mem::take(&mut self.unhandled);

@@ -3,12 +3,11 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::future::OptionFuture;
 use tokio::{
     io::AsyncWriteExt,
     sync::watch,
@@ -18,6 +17,7 @@ use tokio::{
 use super::{
     Channel, Connection, ConnectionEvent, Inner, Status,
     channel::StreamChannel,
+    own_wake::OwnWake,
     reader::{CloseReason, ReadProgress, ReceivedCalls, StreamReader, serve_received},
     write_buffer::{Sink, WriteBuffer},
 };
@@ -26,7 +26,7 @@ use crate::{
     in_flight::after,
     log_limit::LogLimit,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::{ByteStream, Heartbeat},
+    transport::{ByteStream, Heartbeat, Source},
 };
 
 /// How long waiting messages may take to leave when a connection is closed.
@@ -52,138 +52,244 @@ const PING_CHECK_MIN: Duration = Duration::from_millis(10);
 /// The generation of the first stream of a connection.
 const FIRST_STREAM: u64 = 1;
 
-/// Ends what a connection has in flight, also if its task or the runtime is
-/// dropped.
-struct Teardown<'a> {
-    inner: &'a Inner,
-    buffer: &'a WriteBuffer,
-    /// The status afterwards; `None` once it is set.
-    status: Option<Status>,
-}
-
-impl Teardown<'_> {
-    /// Returns the sink, for the closing handshake.
-    fn run(&mut self, reason: &str) -> Option<Sink> {
-        let status = self.status.take()?;
-        // The status first: a caller that finds no stream must find out why. The
-        // calls last: a call that was entered before fails here.
-        self.inner.set_status(status);
-        *self.inner.heartbeat.lock() = None;
-        let sink = self.buffer.detach();
-        self.inner.calls.lose_all(reason);
-        sink
-    }
-}
-
-impl Drop for Teardown<'_> {
-    fn drop(&mut self) {
-        self.run("its task was dropped");
-    }
-}
-
-/// Runs a connection over `stream` until it ends, and reports
-/// [`ConnectionEvent::Connected`] and [`ConnectionEvent::Disconnected`]. The
-/// status of the connection is `status_after` then. Does nothing for a
-/// connection over a queue. Returns whether the peer has refused this side, so that
-/// it has no reason to connect again by itself.
-pub(crate) async fn run_stream(
-    connection: &Connection,
+/// Begins a connection over `stream`, and reports [`ConnectionEvent::Connected`]. The
+/// future runs it until it ends, and reports [`ConnectionEvent::Disconnected`]; the status
+/// of the connection is `status_after` then. Does nothing for a connection over a queue.
+/// The future returns whether the peer has refused this side, so that it has no reason to
+/// connect again by itself.
+///
+/// An idle connection holds little more than this future. So what runs rarely is boxed,
+/// and the arguments of async functions are small: a future keeps them until its end.
+pub(crate) fn run_stream(
+    connection: Connection,
     stream: ByteStream,
     status_after: Status,
     phase: watch::Receiver<ShutdownPhase>,
-) -> bool {
-    let Channel::Stream(channel) = &connection.inner.channel else {
-        return false;
-    };
-    let is_accepted = matches!(status_after, Status::Closed);
-    connection.notify(&ConnectionEvent::Connected);
-    let (reason, received) = run(connection, channel, stream, status_after, phase.clone()).await;
-    tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
-    let malformed = connection.inner.malformed.swap(0, Ordering::Relaxed);
-    if malformed > 1 {
-        static LIMIT: LogLimit = LogLimit::new();
-        if LIMIT.allows("malformed messages") {
-            let peer = connection.peer();
-            tracing::warn!(
-                peer,
-                malformed,
-                "dropped malformed messages of a connection"
-            );
-        }
-    }
-    connection.notify(&ConnectionEvent::Disconnected {
-        reason: reason.to_string(),
-    });
-    if is_accepted {
-        serve_received(connection, received, phase).await;
-    }
-    matches!(reason, CloseReason::Goodbye(ErrorCode::ConnectReject, _))
+) -> impl Future<Output = bool> + Send {
+    let stream = OpenStream::new(connection, stream, status_after, phase);
+    stream.run()
 }
 
-async fn run(
-    connection: &Connection,
-    channel: &StreamChannel,
-    stream: ByteStream,
-    status_after: Status,
-    mut phase: watch::Receiver<ShutdownPhase>,
-) -> (CloseReason, ReceivedCalls) {
-    let (inner, buffer) = (&*connection.inner, &channel.buffer);
-    let ByteStream {
-        mut source,
-        sink,
-        heartbeat,
-        ..
-    } = stream;
-    inner.heartbeat.lock().clone_from(&heartbeat);
-    let mut status = inner.status.subscribe();
-    let mut teardown = Teardown {
-        inner,
-        buffer,
-        status: Some(status_after),
-    };
-    buffer.attach(sink);
-    inner.set_status(Status::Up);
-    let progress = ReadProgress::default();
-    let mut reader = StreamReader::new(connection, buffer, &progress);
-    // Most wakes are for bytes, and there are many of them. `FuturesUnordered`
-    // polls each of these three only after a wake of its own.
-    let rare: [Pin<Box<dyn Future<Output = CloseReason> + Send + '_>>; 3] = [
-        Box::pin(watch_deadlines(inner, buffer)),
-        Box::pin(closed(buffer, &mut status)),
-        Box::pin(drained(inner, buffer, &progress, &mut phase)),
-    ];
-    let mut rare = FuturesUnordered::from_iter(rare);
-    let ping_interval = connection.options().connection.ping_interval;
-    if let (Some(heartbeat), Some(interval)) = (&heartbeat, ping_interval) {
-        rare.push(Box::pin(keep_alive(buffer, &**heartbeat, interval)));
+/// A stream that a connection uses. Ends what the connection has in flight when it is
+/// dropped, also if its task or the runtime is.
+struct OpenStream {
+    connection: Connection,
+    source: Box<dyn Source>,
+    phase: watch::Receiver<ShutdownPhase>,
+    is_accepted: bool,
+    /// The status afterwards; `None` once it is set.
+    status_after: Option<Status>,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.tear_down("its task was dropped");
     }
-    if channel.has_token() {
-        rare.push(Box::pin(log_in(inner, channel)));
-    }
-    let reason = tokio::select! {
-        biased;
-        reason = reader.read(&mut source) => reason,
-        error = buffer.write(|| inner.calls.recheck_deadlines()) => CloseReason::Io(error),
-        Some(reason) = rare.next() => reason,
-    };
-    drop(rare);
-    let reason = match (reason, inner.goodbye.lock().take()) {
-        (CloseReason::ByPeer | CloseReason::Io(_), Some((code, text))) => {
-            CloseReason::Goodbye(code, text)
+}
+
+impl OpenStream {
+    fn new(
+        connection: Connection,
+        stream: ByteStream,
+        status_after: Status,
+        phase: watch::Receiver<ShutdownPhase>,
+    ) -> Self {
+        let inner = &connection.inner;
+        let is_accepted = matches!(status_after, Status::Closed);
+        let status_after = match &inner.channel {
+            Channel::Stream(channel) => {
+                connection.notify(&ConnectionEvent::Connected);
+                *inner.heartbeat.lock() = stream.heartbeat;
+                channel.buffer.attach(stream.sink);
+                inner.status.set_unless_closed(Status::Up);
+                Some(status_after)
+            }
+            Channel::Queue(_) => None,
+        };
+        Self {
+            connection,
+            source: stream.source,
+            phase,
+            is_accepted,
+            status_after,
         }
-        (reason, _) => reason,
-    };
-    let received = reader.into_received();
-    match (&reason, &inner.handler) {
-        (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
-        (CloseReason::NoMemory, _) => count_failed("memory"),
-        (CloseReason::Malformed, _) => count_failed("malformed"),
-        _ => {}
     }
-    if let Some(sink) = teardown.run(&reason.to_string()) {
-        say_goodbye(sink, phase).await;
+
+    /// Returns the sink, for the closing handshake.
+    fn tear_down(&mut self, reason: &str) -> Option<Sink> {
+        let status = self.status_after.take()?;
+        let inner = &self.connection.inner;
+        let Channel::Stream(channel) = &inner.channel else {
+            return None;
+        };
+        // The status first: a caller that finds no stream must find out why. The
+        // calls last: a call that was entered before fails here.
+        inner.status.set_unless_closed(status);
+        *inner.heartbeat.lock() = None;
+        let sink = channel.buffer.detach();
+        inner.calls.lose_all(reason);
+        sink
     }
-    (reason, received)
+
+    async fn run(mut self) -> bool {
+        let end = self.read_and_write().await;
+        Box::pin(self.finish(end)).await
+    }
+
+    /// Reports the end, and ends what the connection has in flight.
+    async fn finish(&mut self, end: Option<(CloseReason, ReceivedCalls)>) -> bool {
+        let Some((reason, received)) = end else {
+            return false;
+        };
+        if let Some(sink) = self.tear_down(&reason.to_string()) {
+            say_goodbye(sink, self.phase.clone()).await;
+        }
+        let connection = &self.connection;
+        tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
+        let malformed = connection.inner.malformed.swap(0, Ordering::Relaxed);
+        if malformed > 1 {
+            static LIMIT: LogLimit = LogLimit::new();
+            if LIMIT.allows("malformed messages") {
+                let peer = connection.peer();
+                tracing::warn!(
+                    peer,
+                    malformed,
+                    "dropped malformed messages of a connection"
+                );
+            }
+        }
+        connection.notify(&ConnectionEvent::Disconnected {
+            reason: reason.to_string(),
+        });
+        if self.is_accepted {
+            serve_received(connection, received, self.phase.clone()).await;
+        }
+        matches!(reason, CloseReason::Goodbye(ErrorCode::ConnectReject, _))
+    }
+
+    /// Reads and writes until something ends the stream.
+    async fn read_and_write(&mut self) -> Option<(CloseReason, ReceivedCalls)> {
+        let inner = &*self.connection.inner;
+        let Channel::Stream(channel) = &inner.channel else {
+            return None;
+        };
+        let progress = ReadProgress::default();
+        let mut reader = StreamReader::new(&self.connection, &channel.buffer, &progress);
+        let events = StreamEvents {
+            inner,
+            channel,
+            progress: &progress,
+            phase: &self.phase,
+        };
+        // Most wakes are for bytes, and there are many of them.
+        let mut ended = OwnWake::new(Box::pin(events.ended()));
+        let reason = tokio::select! {
+            biased;
+            reason = reader.read(&mut self.source) => reason,
+            error = channel.buffer.write(|| inner.calls.recheck_deadlines()) => {
+                CloseReason::Io(error)
+            }
+            reason = &mut ended => reason,
+        };
+        drop(ended);
+        let reason = match (reason, inner.goodbye.lock().take()) {
+            (CloseReason::ByPeer | CloseReason::Io(_), Some((code, text))) => {
+                CloseReason::Goodbye(code, text)
+            }
+            (reason, _) => reason,
+        };
+        match (&reason, &inner.handler) {
+            (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
+            (CloseReason::NoMemory, _) => count_failed("memory"),
+            (CloseReason::Malformed, _) => count_failed("malformed"),
+            _ => {}
+        }
+        Some((reason, reader.into_received()))
+    }
+}
+
+/// What happens to a stream beside its bytes.
+struct StreamEvents<'a> {
+    inner: &'a Inner,
+    channel: &'a StreamChannel,
+    progress: &'a ReadProgress,
+    phase: &'a watch::Receiver<ShutdownPhase>,
+}
+
+impl StreamEvents<'_> {
+    /// Waits until this side ends the stream: the peer stalls, the connection is closed,
+    /// or the communicator shuts down.
+    async fn ended(&self) -> CloseReason {
+        let (inner, channel) = (self.inner, self.channel);
+        let ping_interval = inner.settings.options.connection.ping_interval;
+        let heartbeat = inner.heartbeat.lock().clone();
+        let keep_alive = heartbeat.zip(ping_interval).map(|(heartbeat, interval)| {
+            Box::pin(keep_alive(&channel.buffer, heartbeat, interval))
+        });
+        let log_in = channel
+            .has_token()
+            .then(|| Box::pin(log_in(inner, channel)));
+        tokio::select! {
+            biased;
+            reason = self.watch_deadlines() => reason,
+            reason = self.closed() => reason,
+            reason = self.drained() => reason,
+            Some(reason) = OptionFuture::from(keep_alive) => reason,
+            Some(reason) = OptionFuture::from(log_in) => reason,
+        }
+    }
+
+    /// Fails calls at their deadlines, and the connection when its peer stalls, with one
+    /// timer for all of them.
+    async fn watch_deadlines(&self) -> CloseReason {
+        let (calls, buffer) = (&self.inner.calls, &self.channel.buffer);
+        let stall_time = || self.inner.settings.options.connection.stall_time;
+        let stalls_at = || {
+            buffer
+                .blocked_since()
+                .map(|since| after(since, stall_time()))
+        };
+        loop {
+            let shrinks_at = buffer.shrink(Instant::now());
+            let next = [stalls_at(), shrinks_at].into_iter().flatten().min();
+            calls.await_deadline(next).await;
+            if stalls_at().is_some_and(|at| at <= Instant::now()) {
+                return CloseReason::Stalled(stall_time());
+            }
+        }
+    }
+
+    /// Waits until the connection is closed on this side and what waits is sent.
+    async fn closed(&self) -> CloseReason {
+        self.inner.status.closed().await;
+        let _ = Box::pin(timeout(CLOSE_TIME, self.channel.buffer.drained())).await;
+        CloseReason::ByUs
+    }
+
+    /// Waits until the communicator shuts down and what is in flight has ended.
+    async fn drained(&self) -> CloseReason {
+        reached(&mut self.phase.clone(), ShutdownPhase::Draining).await;
+        Box::pin(self.in_flight_ended()).await;
+        CloseReason::ByUs
+    }
+
+    async fn in_flight_ended(&self) {
+        let (inner, phase) = (self.inner, self.phase);
+        caught_up(self.progress, phase).await;
+        inner.is_draining.store(true, Ordering::Relaxed);
+        while *phase.borrow() == ShutdownPhase::Draining {
+            let handler = inner.handler.as_ref();
+            if inner.served.count() == 0
+                && inner.calls.waiting() == 0
+                && inner.call_queue.is_empty()
+                && self.channel.buffer.pending() == 0
+                && handler.is_none_or(|handler| handler.is_idle())
+            {
+                break;
+            }
+            sleep(DRAIN_EVERY).await;
+        }
+    }
 }
 
 /// Logs in on a stream on which the program makes no call: a client that only listens
@@ -207,7 +313,7 @@ fn count_failed(reason: &'static str) {
 /// intermediary ends the connection for silence.
 async fn keep_alive(
     buffer: &WriteBuffer,
-    heartbeat: &dyn Heartbeat,
+    heartbeat: Arc<dyn Heartbeat>,
     interval: Duration,
 ) -> CloseReason {
     // Bytes just after one check are seen by the next one, and their absence by the one
@@ -233,41 +339,6 @@ async fn say_goodbye(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) 
     }
 }
 
-/// Waits until the connection is closed on this side and what waits is sent.
-async fn closed(buffer: &WriteBuffer, status: &mut watch::Receiver<Status>) -> CloseReason {
-    // It can't fail: the connection itself holds the sender.
-    let _ = status
-        .wait_for(|status| matches!(status, Status::Closed))
-        .await;
-    let _ = timeout(CLOSE_TIME, buffer.drained()).await;
-    CloseReason::ByUs
-}
-
-/// Waits until the communicator shuts down and what is in flight has ended.
-async fn drained(
-    inner: &Inner,
-    buffer: &WriteBuffer,
-    progress: &ReadProgress,
-    phase: &mut watch::Receiver<ShutdownPhase>,
-) -> CloseReason {
-    reached(phase, ShutdownPhase::Draining).await;
-    caught_up(progress, phase).await;
-    inner.is_draining.store(true, Ordering::Relaxed);
-    while *phase.borrow() == ShutdownPhase::Draining {
-        let handler = inner.handler.as_ref();
-        if inner.served.count() == 0
-            && inner.calls.waiting() == 0
-            && inner.call_queue.is_empty()
-            && buffer.pending() == 0
-            && handler.is_none_or(|handler| handler.is_idle())
-        {
-            break;
-        }
-        sleep(DRAIN_EVERY).await;
-    }
-    CloseReason::ByUs
-}
-
 /// Waits until the CALLs are served that the system had received when the shutdown
 /// began: until nothing more arrives for a moment and nothing waits, or until more
 /// than a socket's buffers has arrived.
@@ -288,20 +359,5 @@ async fn caught_up(progress: &ReadProgress, phase: &watch::Receiver<ShutdownPhas
             1..BULK_SIZE if is_late => return,
             _ => 0,
         };
-    }
-}
-
-/// Fails calls at their deadlines, and the connection when its peer stalls, with
-/// one timer for all of them.
-async fn watch_deadlines(inner: &Inner, buffer: &WriteBuffer) -> CloseReason {
-    let stall_time = inner.settings.options.connection.stall_time;
-    let stalls_at = || buffer.blocked_since().map(|since| after(since, stall_time));
-    loop {
-        let shrinks_at = buffer.shrink(Instant::now());
-        let next = [stalls_at(), shrinks_at].into_iter().flatten().min();
-        inner.calls.await_deadline(next).await;
-        if stalls_at().is_some_and(|at| at <= Instant::now()) {
-            return CloseReason::Stalled(stall_time);
-        }
     }
 }
