@@ -237,13 +237,15 @@ fn has_servant(servants: &[Arc<dyn Servant>], ifidx: u16) -> bool {
 /// Limits the connections of each IP address.
 #[derive(Debug, Clone)]
 pub(crate) struct PerAddressLimit {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: ConnectionCounts,
     limit: Option<usize>,
 }
 
 /// Counts as a connection of an address until it is dropped.
 #[derive(Debug)]
-pub(crate) struct AddressPermit(Option<(IpAddr, PerAddressLimit)>);
+pub(crate) struct AddressPermit(Option<(IpAddr, ConnectionCounts)>);
+
+type ConnectionCounts = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 impl PerAddressLimit {
     fn new(limit: Option<usize>) -> Self {
@@ -265,16 +267,16 @@ impl PerAddressLimit {
             return None;
         }
         *count += 1;
-        Some(AddressPermit(Some((address, self.clone()))))
+        Some(AddressPermit(Some((address, Arc::clone(&self.counts)))))
     }
 }
 
 impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let Some((address, limit)) = &self.0 else {
+        let Some((address, counts)) = &self.0 else {
             return;
         };
-        if let Entry::Occupied(mut count) = limit.counts.lock().entry(*address) {
+        if let Entry::Occupied(mut count) = counts.lock().entry(*address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
