@@ -276,7 +276,7 @@ impl<'a> StreamReader<'a> {
             Poll::Ready(Ok(())) => self.receive(chunk.filled()),
             _ => Ok(()),
         };
-        let handled = handled.and_then(|()| self.account(source.held()));
+        let handled = handled.and_then(|()| self.account(source.held(), source.kept()));
         READ_BUFFER.set(Some(buffer));
         if read.is_ready() {
             bytes_received();
@@ -289,8 +289,8 @@ impl<'a> StreamReader<'a> {
     }
 
     /// Counts the memory that is held for the peer; `in_source` are the bytes of
-    /// an incomplete message that the source holds.
-    fn account(&mut self, in_source: usize) -> Result<(), CloseReason> {
+    /// an incomplete message that the source holds, and `kept` those of its buffer.
+    fn account(&mut self, in_source: usize, kept: usize) -> Result<(), CloseReason> {
         let mut uncounted = UNCOUNTED;
         if let Some(limit) = self.before_login {
             if in_source > limit.saturating_add(FRAME_HEADER_SIZE) {
@@ -298,8 +298,10 @@ impl<'a> StreamReader<'a> {
             }
             uncounted = UNCOUNTED_BEFORE_LOGIN;
         }
-        let held =
-            self.deframer.held() + self.unhandled.capacity() + self.deferred.bytes + in_source;
+        let held = self.deframer.held()
+            + self.unhandled.capacity()
+            + self.deferred.bytes
+            + in_source.max(kept);
         let counted = if held > uncounted { held } else { 0 };
         if counted == self.charge.bytes() || self.charge.try_set(counted) {
             Ok(())
@@ -339,7 +341,7 @@ impl<'a> StreamReader<'a> {
             let unhandled = std::mem::take(&mut self.unhandled);
             self.receive(&unhandled)?;
             drop(unhandled);
-            self.account(0)?;
+            self.account(0, 0)?;
         }
     }
 

@@ -22,9 +22,10 @@ use crate::{
     memory::{MemoryBudget, MemoryCharge, UNCOUNTED},
 };
 
-/// A buffer of at most this size is kept between writes.
+/// A buffer of at most this size in bytes is kept between writes, while it is used.
 const KEEP_CAPACITY: usize = 64 << 10;
-
+/// A buffer of at most this size in bytes is kept by an idle connection.
+const IDLE_CAPACITY: usize = 4 << 10;
 /// After this many messages a batch is written although more may follow: the
 /// peer works on it meanwhile. Measured in `bench/` with 8 to 64: fewer cost more
 /// system calls than the overlap gains, and with more it is lost.
@@ -35,7 +36,7 @@ const BATCH_BYTES: usize = 16 << 10;
 /// Forwarded bytes are written when this many have gathered, before the buffer
 /// has to grow: one read may bring several times as much.
 const FORWARDED_BYTES: usize = KEEP_CAPACITY / 2;
-/// How long a larger buffer is kept after its last use.
+/// How long a larger buffer is kept after its last use, at least.
 const KEEP_TIME: Duration = Duration::from_secs(1);
 
 /// The write half of a stream.
@@ -101,8 +102,10 @@ struct BufferState {
     /// Since when the socket takes no more. Until it does, only the
     /// connection's task writes, whose waker is registered there.
     blocked_since: Option<Instant>,
-    /// When the buffer was last larger than an idle connection may keep.
+    /// Since when the buffer is larger than [`IDLE_CAPACITY`], or was found in use.
     large_since: Option<Instant>,
+    /// Whether it was written since then.
+    is_in_use: bool,
     /// The connection's task, while it sleeps.
     writer: Option<Waker>,
     /// Whether a task waits for capacity or for an empty buffer.
@@ -176,6 +179,7 @@ impl WriteBuffer {
             gathered: 0,
             blocked_since: None,
             large_since: None,
+            is_in_use: false,
             writer: None,
             has_waiters: false,
         };
@@ -404,8 +408,12 @@ impl WriteBuffer {
     pub(crate) fn shrink(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();
         let due = state.large_since? + KEEP_TIME;
-        if now < due || !state.frames.is_empty() {
-            return Some(due.max(now + Duration::from_millis(1)));
+        if now < due {
+            return Some(due);
+        }
+        if std::mem::take(&mut state.is_in_use) || !state.frames.is_empty() {
+            state.large_since = Some(now);
+            return Some(now + KEEP_TIME);
         }
         state.large_since = None;
         state.frames = Vec::new();
@@ -509,19 +517,25 @@ impl BufferState {
         }
         self.has_written = true;
         ready!(Pin::new(sink).poll_flush(cx))?;
-        // A buffer that was used to at least half of `KEEP_CAPACITY` keeps its size
-        // for `KEEP_TIME`; after a smaller write it shrinks at once, so that an
-        // idle connection holds little memory.
-        if self.frames.capacity() > KEEP_CAPACITY {
-            self.large_since = (self.frames.len() >= KEEP_CAPACITY / 2).then(Instant::now);
-            if self.large_since.is_none() {
-                self.frames.shrink_to(KEEP_CAPACITY);
-                self.account();
-            }
+        if self.frames.capacity() > IDLE_CAPACITY {
+            self.keep_while_used();
         }
         self.frames.clear();
         self.written = 0;
         Poll::Ready(Ok(()))
+    }
+
+    /// A buffer that has been used to at least half of [`KEEP_CAPACITY`] keeps its size
+    /// while it is used; a smaller one keeps at most [`KEEP_CAPACITY`].
+    fn keep_while_used(&mut self) {
+        if self.frames.capacity() > KEEP_CAPACITY && self.frames.len() < KEEP_CAPACITY / 2 {
+            self.frames.shrink_to(KEEP_CAPACITY);
+            self.account();
+        }
+        match self.large_since {
+            None => self.large_since = Some(Instant::now()),
+            Some(_) => self.is_in_use = true,
+        }
     }
 }
 

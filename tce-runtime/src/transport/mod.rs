@@ -32,6 +32,11 @@ pub(crate) trait Source: AsyncRead + Send + Unpin {
     fn held(&self) -> usize {
         0
     }
+
+    /// The bytes of a large buffer that the source keeps for the next message.
+    fn kept(&self) -> usize {
+        0
+    }
 }
 
 /// A connected byte stream, whichever protocol carries it.

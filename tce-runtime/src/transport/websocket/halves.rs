@@ -22,7 +22,7 @@ use tokio_tungstenite::{
         Error, Message,
         error::ProtocolError,
         protocol::{
-            CloseFrame,
+            CloseFrame, Role,
             frame::{
                 Frame,
                 coding::{CloseCode, Data, OpCode},
@@ -31,14 +31,13 @@ use tokio_tungstenite::{
     },
 };
 
-use super::watched::Watched;
+use super::{shrink::BufferShrinker, watched::Watched};
 use crate::transport::{ByteStream, Heartbeat, Source};
 
 /// The most bytes of a close message's reason.
 const MAX_REASON: usize = 123;
-/// A larger frame leaves in pieces of this size, as one message: the WebSocket
-/// never releases the memory that a piece has taken, and a peer that reads slowly
-/// is seen to read.
+/// A larger frame leaves in pieces of this size, as one message: the WebSocket copies
+/// each, and a peer that reads slowly is seen to read.
 const PIECE: usize = 64 << 10;
 /// The bytes that are read at a time where they are discarded.
 const SCRAP: usize = 4 << 10;
@@ -51,6 +50,7 @@ type Shared<S> = Arc<Mutex<WebSocketStream<Watched<S>>>>;
 /// longer than `message_time` to arrive ends it.
 pub(super) fn split<S>(
     socket: WebSocketStream<Watched<S>>,
+    role: Role,
     message_time: Duration,
     peer: SocketAddr,
 ) -> ByteStream
@@ -63,9 +63,11 @@ where
             socket: Arc::clone(&socket),
             message: Bytes::new(),
             unfinished: 0,
+            kept: 0,
             end: None,
             message_time,
             too_slow: None,
+            shrinker: BufferShrinker::new(role),
         }),
         sink: Box::new(WebSocketWriter {
             socket: Arc::clone(&socket),
@@ -143,11 +145,14 @@ struct WebSocketReader<S> {
     message: Bytes,
     /// The bytes of an incomplete message after the last read.
     unfinished: usize,
+    /// What the library's read buffer keeps after it.
+    kept: usize,
     /// The end, until the bytes before it are read.
     end: Option<End>,
     message_time: Duration,
     /// Fires when a message is incomplete after `message_time`.
     too_slow: Option<Pin<Box<Sleep>>>,
+    shrinker: BufferShrinker,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketReader<S> {
@@ -188,6 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Source for WebSocketReader<S> {
     fn held(&self) -> usize {
         self.message.len() + self.unfinished
     }
+
+    fn kept(&self) -> usize {
+        self.kept
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
@@ -195,16 +204,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let mut socket = self.socket.lock();
         loop {
-            let Poll::Ready(received) = Pin::new(&mut *socket).poll_next(cx) else {
-                self.unfinished = socket.get_ref().unfinished;
+            let received = Pin::new(&mut *socket).poll_next(cx);
+            self.unfinished = socket.get_ref().unfinished();
+            self.kept = socket.get_ref().kept();
+            let Poll::Ready(received) = received else {
+                if self.shrinker.poll(&mut socket, cx) {
+                    continue;
+                }
                 drop(socket);
                 return self.poll_too_slow(cx);
             };
-            socket.get_mut().unfinished = 0;
-            self.unfinished = 0;
-            self.too_slow = None;
             let end = match received {
-                Some(Ok(Message::Binary(message))) => return Poll::Ready(Ok(message)),
+                Some(Ok(Message::Binary(message))) => {
+                    self.too_slow = None;
+                    return Poll::Ready(Ok(message));
+                }
                 // The library answers a ping.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                     socket.get_mut().heartbeat_at = Some(Instant::now());
@@ -232,6 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketReader<S> {
     /// Waits for the rest of a message, for at most `message_time`.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         if self.unfinished == 0 {
+            self.too_slow = None;
             return Poll::Pending;
         }
         let limit = self.message_time;

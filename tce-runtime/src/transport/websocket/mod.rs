@@ -4,7 +4,11 @@
 //! Compression of whole messages (permessage-deflate) is never negotiated: its
 //! buffers would cost more memory than the rest of a connection.
 
+mod frames;
+
 mod watched;
+
+mod shrink;
 
 mod halves;
 
@@ -36,7 +40,8 @@ use crate::{
 pub(crate) use handshake::UpgradePolicy;
 
 /// The bytes that the library allocates for each connection, idle or not, and
-/// clears before each read; [`Watched`] reads more at a time.
+/// clears before each read; [`Watched`] reads more at a time. A message that does not
+/// fit makes the buffer larger.
 const READ_BUFFER: usize = 2 << 10;
 /// The bytes that are written without a flush.
 const WRITE_BUFFER: usize = 64 << 10;
@@ -66,13 +71,12 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = config(&options.limits);
-    let (mut socket, _) =
-        client_async_with_config(request_url(endpoint), Watched::new(socket), Some(config))
-            .await
-            .map_err(refused)?;
-    // The bytes of the handshake are not the beginning of a message.
-    socket.get_mut().unfinished = 0;
-    Ok(halves::split(socket, options.connection.frame_time, peer))
+    let socket = Watched::connected(socket);
+    let (socket, _) = client_async_with_config(request_url(endpoint), socket, Some(config))
+        .await
+        .map_err(refused)?;
+    let message_time = options.connection.frame_time;
+    Ok(halves::split(socket, Role::Client, message_time, peer))
 }
 
 /// The URL that a client requests.
@@ -99,10 +103,15 @@ where
 {
     let rest = policy.shake_hands(&mut socket, refusal).await?;
     let config = config(policy.limits());
-    let socket = Watched::new(socket);
+    let socket = Watched::accepted(socket, &rest);
     let socket =
         WebSocketStream::from_partially_read(socket, rest, Role::Server, Some(config)).await;
-    Ok(halves::split(socket, policy.frame_time(), peer))
+    Ok(halves::split(
+        socket,
+        Role::Server,
+        policy.frame_time(),
+        peer,
+    ))
 }
 
 /// Why the server refused the handshake, and what to check.
