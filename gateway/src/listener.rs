@@ -102,7 +102,7 @@ fn admit(
     peer: SocketAddr,
     is_full: bool,
 ) -> Result<Arc<dyn MessageHandler>, &'static str> {
-    let has_reached = context.registry.connections() >= context.properties.max_connections;
+    let has_reached = context.registry.staying() >= context.properties.max_connections;
     if is_full || has_reached && !context.registry.close_oldest_silent() {
         count_refused(peer, "max_connections");
         return Err("the gateway has as many connections as it may have; try again later");

@@ -33,6 +33,9 @@ struct OpenSessions {
     by_number: HashMap<u64, Arc<Session>>,
     /// The sessions that have sent no message yet, by number.
     silent: BTreeSet<u64>,
+    /// Those that are being closed for newer ones: a peer that answers no close message
+    /// may take a second.
+    yielding: BTreeSet<u64>,
     /// The totals of closed sessions.
     closed: TrafficTotals,
 }
@@ -63,6 +66,7 @@ impl SessionRegistry {
         let totals = session.totals();
         let mut open = self.open.write();
         open.silent.remove(&session.number);
+        open.yielding.remove(&session.number);
         if open.by_number.remove(&session.number).is_some() {
             open.closed += totals;
         }
@@ -84,7 +88,10 @@ impl SessionRegistry {
         let session = {
             let mut open = self.open.write();
             let oldest = open.silent.pop_first();
-            oldest.and_then(|number| open.by_number.get(&number).cloned())
+            let session = oldest.and_then(|number| open.by_number.get(&number).cloned());
+            open.yielding
+                .extend(session.as_ref().map(|session| session.number));
+            session
         };
         if let Some(session) = &session {
             session.close("silent");
@@ -95,6 +102,12 @@ impl SessionRegistry {
     /// The number of open sessions.
     pub(crate) fn connections(&self) -> usize {
         self.open.read().by_number.len()
+    }
+
+    /// The number of open sessions without those that are being closed for newer ones.
+    pub(crate) fn staying(&self) -> usize {
+        let open = self.open.read();
+        open.by_number.len() - open.yielding.len()
     }
 
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Session)) {

@@ -155,6 +155,25 @@ async fn silent_connections_keep_no_other_out() {
     house.end().await;
 }
 
+/// A peer that does not answer a close message: its connection ends after a second.
+#[tokio::test]
+async fn a_connection_that_gives_way_counts_no_more() {
+    let house = House::start(Plan::direct().property("max_connections", "2")).await;
+    let first = house.client(Front::Socket).await;
+    first.works().await;
+    let silent = Peer::connect(house.address(Front::WebSocket)).await;
+    eventually("it is connected", || house.gateway().connections() == 2).await;
+    let second = house.client(Front::Socket).await;
+    second.works().await;
+    drop(first);
+    eventually("it has gone", || house.gateway().connections() == 2).await;
+    let third = house.client(Front::Socket).await;
+    third.works().await;
+    second.works().await;
+    drop((second, third, silent));
+    house.end().await;
+}
+
 /// One core serves all clients: inflating must leave time for others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inflating_leaves_time_for_others() {
