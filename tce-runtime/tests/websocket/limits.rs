@@ -182,6 +182,38 @@ async fn a_message_past_frame_time_ends_the_connection() {
     ended(&server).await;
 }
 
+/// Pings between the fragments of a message do not prolong its time, and neither does a
+/// message before it that arrives with its beginning.
+#[tokio::test]
+async fn a_message_past_frame_time_ends_the_connection_whatever_comes_beside_it() {
+    let begun = [0x02, 0x80 | 3, 0, 0, 0, 0, 1, 2, 3];
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    let message = Message::call(1, 0, string("first")).frame();
+    let size = u8::try_from(message.len()).unwrap();
+    assert!(size < 126);
+    let whole = [&[0x82, 0x80 | size, 0, 0, 0, 0], message.as_slice()].concat();
+    for (first, later) in [
+        (begun.to_vec(), ping.as_slice()),
+        ([whole.as_slice(), &begun].concat(), &[]),
+        ([whole.as_slice(), &begun[..1]].concat(), &[]),
+    ] {
+        let server = impatient_server().await;
+        let mut peer = Peer::connect(server.endpoint()).await;
+        let socket = peer.0.get_mut();
+        socket.write_all(&first).await.unwrap();
+        let ending = async {
+            // It fails once the server has closed the connection.
+            while socket.write_all(later).await.is_ok() {
+                tokio::time::sleep(SHORT / 4).await;
+            }
+        };
+        tokio::select! {
+            () = ending => {}
+            () = ended(&server) => {}
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_frame_past_frame_time_ends_the_connection() {
     let server = impatient_server().await;
