@@ -129,7 +129,7 @@ fn measure(cli: &Cli) -> Result<()> {
         pair.before = pair.target.process.resident()?;
     }
 
-    let (transport, through) = (name(cli.transport), name(cli.through));
+    let (transport, through) = (name(&cli.transport), name(&cli.through));
     let count = each * cli.processes;
     println!(
         "{count} connections, {transport}, {through}, {} process(es)",
@@ -150,7 +150,7 @@ fn measure(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
-fn name(value: impl ValueEnum) -> String {
+fn name(value: &impl ValueEnum) -> String {
     let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
