@@ -29,7 +29,8 @@ pub enum Staleness {
     Leftover,
 }
 
-/// Writes the files into `dir`, which is created if it does not exist.
+/// Writes the files into `dir`, which is created if it does not exist, with the
+/// folders that the files name.
 ///
 /// A file that already has the right contents keeps its time of change, so that
 /// cargo builds nothing again because of it.
@@ -57,6 +58,8 @@ pub(crate) fn replace(files: &[GeneratedFile], dir: &Path) -> Result<(), Error> 
     fs::create_dir_all(dir).map_err(at(dir))?;
     for file in files {
         let path = dir.join(&file.path);
+        let folder = path.parent().unwrap_or(dir);
+        fs::create_dir_all(folder).map_err(at(folder))?;
         if read(&path)?.as_deref() != Some(file.contents.as_bytes()) {
             fs::write(&path, &file.contents).map_err(at(&path))?;
         }

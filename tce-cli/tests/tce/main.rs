@@ -23,6 +23,7 @@ mod lsp;
 mod new;
 mod output;
 mod ping;
+mod plugin;
 mod servers;
 mod settings;
 

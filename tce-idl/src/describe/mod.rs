@@ -2,6 +2,7 @@
 
 mod text;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -41,6 +42,12 @@ struct Interface {
     comment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extends: Option<String>,
+    /// `false` if no servant code is generated for languages that `skeletons` does not name.
+    #[serde(skip_serializing_if = "is_true")]
+    skeleton: bool,
+    /// Whether servant code is generated, by language: `skeleton_<language>` of the IDL.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    skeletons: BTreeMap<String, bool>,
     operations: Vec<Operation>,
     /// The operations of its bases, the nearest base first; they are called with the index of the base.
     inherited: Vec<Inherited>,
@@ -176,7 +183,8 @@ impl Description {
     ///
     /// A type is `string` and the like, or `module.Name`; an operation may also
     /// return `void`. `doc`, `comment` and `extends` are left out if they are
-    /// empty. Later versions of tce may add fields; if one is removed or
+    /// empty. An interface for which some languages get no servant code has also
+    /// `"skeleton":false` or, by language, `"skeletons":{"go":false}`. Later versions of tce may add fields; if one is removed or
     /// changes its meaning, `version` changes.
     #[must_use]
     pub fn json(&self) -> String {
@@ -202,6 +210,14 @@ impl Description {
             rows.collect::<String>()
         )
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn modules(model: &Model) -> Vec<Module> {
@@ -284,6 +300,8 @@ fn interface(model: &Model, id: InterfaceId) -> Interface {
         doc: it.doc.clone(),
         comment: it.comment.clone(),
         extends: it.base.map(|base| full_name(model.interface(base))),
+        skeleton: it.skeleton_default,
+        skeletons: it.skeletons.clone(),
         operations: operations(model, it, it.module),
         inherited: bases.collect(),
     }

@@ -1,14 +1,20 @@
 //! `tce compile`: generates source code from IDL files.
 
+mod plugin;
+
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::builder::PossibleValuesParser;
 use tce_codegen::{GeneratedFile, StaleFile, Staleness};
-use tce_idl::model::Model;
+use tce_idl::{describe::Description, model::Model};
+
+use plugin::{Plugin, PluginError};
 
 use crate::{
     console::{CommandError, Console},
@@ -24,12 +30,13 @@ Examples:
   tce compile -i test.idl -o src/gen
   tce compile -i orders.idl,users.idl -I common -o src/gen
   tce compile -i test.idl -o gen --lang rust,python
+  tce compile -i test.idl -o gen --plugin go     by the program tce-gen-go
   tce compile -i test.idl -o src/gen --check     for CI: is the code up to date?
 
 One file is written per IDL module and language. A file that is up to date is not written again.
 
-Exit status: 0 the code is written or up to date, 1 the IDL has errors or, with
---check, the code is stale, 2 the command line or a tce.toml is wrong.")]
+Exit status: 0 the code is written or up to date, 1 the IDL has errors, a plugin fails or,
+with --check, the code is stale, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
     /// IDL file, or several separated by commas; can be repeated
     #[arg(
@@ -45,15 +52,32 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     out: PathBuf,
 
-    /// Language of the generated code, or several separated by commas
+    /// Language of the generated code, or several separated by commas [default: rust, without
+    /// --plugin]
     #[arg(
         short,
         long,
-        default_value = DEFAULT_LANGUAGE,
         value_delimiter = ',',
         value_parser = PossibleValuesParser::new(tce_codegen::languages())
     )]
     lang: Vec<String>,
+
+    /// Program tce-gen-NAME that generates code for another language, or its path; can be repeated
+    ///
+    /// It reads the JSON of `tce describe --format json` on standard input, and prints the files as
+    /// JSON: {"files": [{"path": "shop.go", "contents": "…"}]}
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    plugin: Vec<Plugin>,
+
+    /// How long a plugin may run
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = humantime::parse_duration,
+        requires = "plugin"
+    )]
+    plugin_timeout: Duration,
 
     /// Write nothing; fail if the code in the folder is stale
     #[arg(long)]
@@ -70,31 +94,98 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         idl::summarize(&args.input, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
-    let generated = generate(model, &args.lang, &config.codegen);
-    let stale = generated.and_then(|files| {
-        let stale = tce_codegen::check(&files, &args.out)?;
-        Ok((files, stale))
-    });
-    Ok(match stale {
-        Ok((_, stale)) if args.check => report(args, &stale, console)?,
-        Ok((files, stale)) => write(args, &files, &stale, console)?,
+    let files = match args.generate(model, &config.codegen) {
+        Ok(files) => files,
+        Err(GenerateError::Plugin(error)) if error.is_usage() => {
+            return Err(console.usage_error(error));
+        }
+        Err(error) => return Ok(console.fail(error)?),
+    };
+    Ok(match tce_codegen::check(&files, &args.out) {
+        Ok(stale) if args.check => report(args, &stale, console)?,
+        Ok(stale) => write(args, &files, &stale, console)?,
         Err(error) => console.fail(error)?,
     })
 }
 
-/// The files of all languages.
-fn generate(
-    model: &Model,
-    languages: &[String],
-    options: &tce_codegen::Options,
-) -> Result<Vec<GeneratedFile>, tce_codegen::Error> {
-    let mut files = Vec::new();
-    for (at, language) in languages.iter().enumerate() {
-        if !languages[..at].contains(language) {
-            files.extend(tce_codegen::generate(model, language, options)?);
+/// Why no code is generated.
+#[derive(Debug, thiserror::Error)]
+enum GenerateError {
+    #[error(transparent)]
+    BackEnd(#[from] tce_codegen::Error),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error(
+        "both {first} and {second} give the file `{path}`: run tce compile once for each, with \
+         another output folder"
+    )]
+    TwoGivers {
+        path: String,
+        first: String,
+        second: String,
+    },
+    #[error("{giver} gives the file `{path}` twice: repair it")]
+    SamePath { path: String, giver: String },
+}
+
+impl Args {
+    /// The languages of this repository to generate, each once.
+    fn languages(&self) -> Vec<&str> {
+        if self.lang.is_empty() && self.plugin.is_empty() {
+            return vec![DEFAULT_LANGUAGE];
         }
+        let mut languages: Vec<&str> = Vec::new();
+        for language in &self.lang {
+            if !languages.contains(&language.as_str()) {
+                languages.push(language);
+            }
+        }
+        languages
     }
-    Ok(files)
+
+    /// The files of all languages and plugins.
+    fn generate(
+        &self,
+        model: &Model,
+        options: &tce_codegen::Options,
+    ) -> Result<Vec<GeneratedFile>, GenerateError> {
+        let mut files = Vec::new();
+        let mut givers: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let mut add = |giver: &str, given: Vec<GeneratedFile>| {
+            for file in given {
+                let path = file.path.display().to_string();
+                let giver = giver.to_owned();
+                match givers.insert(file.path.clone(), giver.clone()) {
+                    None => {}
+                    Some(first) if first == giver => {
+                        return Err(GenerateError::SamePath { path, giver });
+                    }
+                    Some(first) => {
+                        let second = giver;
+                        return Err(GenerateError::TwoGivers {
+                            path,
+                            first,
+                            second,
+                        });
+                    }
+                }
+                files.push(file);
+            }
+            Ok(())
+        };
+        for language in self.languages() {
+            let given = tce_codegen::generate(model, language, options)?;
+            add(&format!("the back end for {language}"), given)?;
+        }
+        if !self.plugin.is_empty() {
+            let description = Description::of(model).json();
+            for plugin in &self.plugin {
+                let given = plugin.generate(&description, self.plugin_timeout)?;
+                add(&format!("the plugin `{plugin}`"), given)?;
+            }
+        }
+        Ok(files)
+    }
 }
 
 /// Writes the stale files, and prints their paths.
@@ -171,9 +262,12 @@ fn compile_command(args: &Args) -> String {
         .config
         .iter()
         .for_each(|path| add("--config", path));
-    if args.lang != [DEFAULT_LANGUAGE] {
+    if !args.lang.is_empty() && args.lang != [DEFAULT_LANGUAGE] {
         add("--lang", Path::new(&args.lang.join(",")));
     }
+    args.plugin
+        .iter()
+        .for_each(|plugin| add("--plugin", Path::new(&plugin.to_string())));
     command
 }
 
