@@ -200,3 +200,11 @@ async fn a_second_signal_ends_the_server_at_once() {
         assert!(start.elapsed() < Duration::from_secs(2));
     }
 }
+
+#[test]
+fn the_first_call_is_that_of_the_readme() {
+    let readme = include_str!("../../../README.md");
+    let program = include_str!("../examples/first_call.rs");
+    let (_, code) = program.split_once("\n\n").unwrap();
+    assert!(readme.contains(&format!("```rust\n{code}```\n")), "{code}");
+}

@@ -90,8 +90,13 @@ fn a_new_project_passes_all_checks_and_runs() {
     assert_eq!(ran.out, "Ann was greeted\nHello, Ann!\n");
     let readme = fs::read_to_string(project.join("README.md")).unwrap();
     assert!(readme.contains(&ran.out), "{readme}");
+    let guide = fs::read_to_string(root().join("docs/getting-started.md")).unwrap();
+    let client = format!("cargo run --bin client\n```\n\n```\n{}```\n", ran.out);
+    assert!(guide.contains(&client), "{guide}");
     let ran = tce_in(&project, &["call", &endpoint, "Greeter.greet", "Bob"]).exits(0);
     assert_eq!(ran.out, "\"Hello, Bob!\"\n");
+    let call = format!("Greeter.greet Bob\n```\n\n```\n{}```\n", ran.out);
+    assert!(guide.contains(&call), "{guide}");
 }
 
 #[test]
