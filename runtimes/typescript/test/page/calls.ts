@@ -103,6 +103,32 @@ async function send(to: string, text: string): Promise<void> {
   }
 }
 
-const tests = { everyType, unreachable, flood, logIn, send, got, states, ErrorCode };
+let isChatting = false;
+let chat = Promise.resolve();
+
+/** Sends messages of different texts until `quiet`, each once, whether or not the gateway is there. */
+function chatter(to: string): void {
+  isChatting = true;
+  const sendAll = async (): Promise<void> => {
+    for (let number = 0; isChatting; number++) {
+      try {
+        await new IMessageServerPrx(connection as Connection).sendMessage(to, String(number));
+      } catch {
+        // Whether it has arrived is unknown: it is not sent again.
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  };
+  chat = sendAll();
+}
+
+async function quiet(): Promise<void> {
+  isChatting = false;
+  await chat;
+}
+
+const tests = {
+  ...{ everyType, unreachable, flood, logIn, send, chatter, quiet, got, states, ErrorCode },
+};
 Object.assign(globalThis, { tests });
 export type Tests = typeof tests;

@@ -2,9 +2,12 @@
 const PATIENCE_MS = 30_000;
 
 /** Waits until a condition holds. */
-export async function eventually(what: string, holds: () => boolean): Promise<void> {
+export async function eventually(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
   const end = Date.now() + PATIENCE_MS;
-  while (!holds()) {
+  while (!(await holds())) {
     if (Date.now() > end) {
       throw new Error(`not in time: ${what}`);
     }

@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 /** Long enough for a program to start on a busy machine. */
@@ -29,8 +29,9 @@ export class Program {
   readonly lines: string[] = [];
   readonly #waiting = new Set<() => void>();
 
+  /** A program that cargo has built, or one with an absolute path. */
   constructor(name: string, args: readonly string[], cwd?: string) {
-    const path = join(target(), name);
+    const path = resolve(target(), name);
     if (!existsSync(path)) {
       throw new Error(`${path} is missing: cargo build --workspace`);
     }
