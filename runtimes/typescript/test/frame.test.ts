@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { deflateSync } from "node:zlib";
 
 import fc from "fast-check";
@@ -140,7 +142,20 @@ function numbers(seed: number): (bound: number) => number {
 const FRAMES = Number(process.env["TCE_FUZZ_FRAMES"] ?? 100_000);
 const FRAMES_PER_RUN = 100;
 
-test("no mutated frame makes a decoder hang, or fail in another way than it should", () => {
+/** Rounds of mutated frames, after each of which the memory is measured. */
+const ROUNDS = 4;
+/** What memory may grow by after the first round, in bytes. */
+const GROWTH = 4 << 20;
+
+/** Bytes in use, without garbage. */
+function memory(): number {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+function readMutatedFrames(count: number): void {
   const call = fc.record({
     opidx: fc.nat(8),
     params: fc.uint8Array({ maxLength: 120 }),
@@ -163,6 +178,16 @@ test("no mutated frame makes a decoder hang, or fail in another way than it shou
         read(next(10) === 0 ? mutated.subarray(0, next(mutated.length)) : mutated);
       }
     }),
-    { numRuns: FRAMES / FRAMES_PER_RUN },
+    { numRuns: count / FRAMES_PER_RUN },
   );
+}
+
+test("no mutated frame makes a decoder hang, fail otherwise than it should, or keep memory", () => {
+  const sizes: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    readMutatedFrames(FRAMES / ROUNDS);
+    sizes.push(memory());
+  }
+  const [first = 0, last = 0] = [sizes[0], sizes.at(-1)];
+  assert.ok(last < first + GROWTH, sizes.join());
 });
