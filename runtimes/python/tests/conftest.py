@@ -162,6 +162,7 @@ class Broker:
         self.port = free_port()
         self._dist = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._env: dict[str, str] = {}
         self.start()
 
     def start(self) -> None:
@@ -185,6 +186,7 @@ class Broker:
             "RABBITMQ_PID_FILE": str(self.home / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
         }
+        self._env = env
         with (self.home / "output").open("wb") as log:
             self._process = subprocess.Popen(
                 [str(RABBITMQ / "rabbitmq-server")], env=env, start_new_session=True,
@@ -210,6 +212,15 @@ class Broker:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def set_alarm(self, is_on: bool) -> None:
+        """Sets the memory alarm, in which the broker accepts no messages, or clears it."""
+        share = "0" if is_on else "0.4"
+        subprocess.run(
+            [str(RABBITMQ / "rabbitmqctl"), "-n", self._env["RABBITMQ_NODENAME"],
+             "set_vm_memory_high_watermark", share],
+            env=self._env, check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
 
     def config(self, text: str) -> str:
         """A file with the node's port in place of 5672."""

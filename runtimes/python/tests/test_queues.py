@@ -209,6 +209,109 @@ def test_a_broker_that_is_killed_comes_back_and_calls_go_on(mortal: Broker) -> N
     run(test(), 120)
 
 
+def test_an_alarm_of_the_broker_fails_calls_at_once_and_is_named(mortal: Broker) -> None:
+    async def test() -> None:
+        server = await opened(mortal, "alarm", "server")
+        client = await opened(mortal, "alarm", "client")
+        servant = ServerImpl()
+        await server.listen("mq:calls", servant)
+        prx = await ServerPrx.connect(client, "mq:calls")
+        assert await prx.echo("before") == "before"
+        await asyncio.to_thread(mortal.set_alarm, True)
+        # No call has to find out.
+        await until(lambda: not prx.connection.is_connected)
+        began = asyncio.get_running_loop().time()
+        for call in (prx.echo("meanwhile"), prx.heartbeat_oneway("meanwhile")):
+            with pytest.raises(tce.RpcError, match="memory or disk alarm") as failed:
+                await call
+            assert failed.value.code == tce.ErrorCode.SENDFAILED
+            assert failed.value.operation.startswith("test::Server::")
+        assert asyncio.get_running_loop().time() - began < 1
+        await asyncio.to_thread(mortal.set_alarm, False)
+        await until(lambda: prx.connection.is_connected)
+        assert await prx.echo("after") == "after"
+        await prx.heartbeat_oneway("after")
+        await until(lambda: servant.heartbeats == ["after"])
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test(), 120)
+
+
+def test_a_return_waits_for_the_end_of_an_alarm(mortal: Broker) -> None:
+    async def test() -> None:
+        has_alarm = asyncio.Event()
+
+        class Waiting(ServerImpl):
+            async def timeout(self, secs: int, ctx: tce.Context) -> None:
+                await has_alarm.wait()
+
+        server = await opened(mortal, "late", "server")
+        client = await opened(mortal, "late", "client")
+        await server.listen("mq:calls", Waiting())
+        prx = await ServerPrx.connect(client, "mq:calls")
+        slow = prx.timeout_async(0, timeout=60)
+        await until(lambda: server.queues.served)
+        await asyncio.to_thread(mortal.set_alarm, True)
+        await until(lambda: not prx.connection.is_connected)
+        # Also the server has learnt of it by now: both send messages to find out.
+        await asyncio.sleep(1)
+        has_alarm.set()
+        await until(lambda: server.queues.returning)
+        await asyncio.sleep(0.2)
+        assert server.queues.returning and not slow.done()
+        await asyncio.to_thread(mortal.set_alarm, False)
+        await slow
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test(), 120)
+
+
+def test_a_oneway_call_to_a_durable_queue_waits_for_the_broker(mortal: Broker) -> None:
+    async def test() -> None:
+        client = await opened(mortal, "durable", "client")
+        prx = await ServerPrx.connect(client, "mq:calls")
+        await asyncio.to_thread(mortal.kill)
+        await until(lambda: not prx.connection.is_connected)
+        with pytest.raises(tce.RpcError, match="can't be reached, within 0.3s") as failed:
+            await prx.heartbeat_oneway("lost", timeout=0.3)
+        assert failed.value.code == tce.ErrorCode.SENDFAILED
+        sent = asyncio.create_task(prx.heartbeat_oneway("kept", timeout=90))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(mortal.start)
+        await sent
+        server = await opened(mortal, "durable", "server")
+        servant = ServerImpl()
+        await server.listen("mq:calls", servant)
+        await until(lambda: servant.heartbeats)
+        assert servant.heartbeats == ["kept"]
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test(), 150)
+
+
+def test_a_oneway_call_expires_in_its_queue_with_a_linger_time(broker: Broker) -> None:
+    async def test() -> None:
+        client = await opened(broker, "linger", "client")
+        prx = await ServerPrx.connect(client, "mq:calls")
+        await prx.with_linger(0.2).heartbeat_oneway("too late")
+        await prx.with_linger(60).heartbeat_oneway("in time")
+        await prx.heartbeat_oneway("without")
+        await asyncio.sleep(0.5)
+        server = await opened(broker, "linger", "server")
+        servant = ServerImpl()
+        await server.listen("mq:calls", servant)
+        await until(lambda: len(servant.heartbeats) == 2)
+        await asyncio.sleep(0.2)
+        assert servant.heartbeats == ["in time", "without"]
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test())
+
+
 def test_a_broker_that_is_away_is_named() -> None:
     async def test() -> None:
         text = CONFIG.replace("QUEUE", "x").replace("port: 5672", "port: 1")

@@ -48,6 +48,10 @@ ENTRY = struct.Struct(">QI")
 MAX_BATCH = 256 << 10
 """Bytes from which a batch takes no further message."""
 _UNCONFIRMED_BATCHES = 2
+PROBE_PERIOD = 0.5
+"""Seconds between two empty messages to a queue that does not exist. A broker tells of a
+memory or disk alarm only who publishes, and this finds out before a call does."""
+PROBE_QUEUE = "tce.probe"
 
 FAILURES = (AMQPError, OSError, RuntimeError, asyncio.TimeoutError, asyncio.InvalidStateError)
 """What operations of the library raise when a connection is lost or refused."""
@@ -224,6 +228,7 @@ class Publisher(_Reconnecting):
         super().__init__(endpoint, options)
         self._declared = endpoints
         self._channel: AbstractChannel | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._is_closed = False
         self._waiters: list[asyncio.Future[None]] = []
         self._batches: dict[str, _Batch] = {}
@@ -235,15 +240,46 @@ class Publisher(_Reconnecting):
         for endpoint in self._declared:
             await _declare(channel, endpoint)
         self._channel = channel
+        self._probe = asyncio.get_running_loop().create_task(self._send_probes(channel))
         self._wake()
 
     def _unuse(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
         self._channel = None
         self._wake()
 
+    async def _send_probes(self, channel: AbstractChannel) -> None:
+        """Ends with the channel."""
+        while True:
+            await asyncio.sleep(PROBE_PERIOD)
+            probe = aio_pika.Message(b"")
+            try:
+                # During an alarm the broker does not confirm it.
+                await channel.default_exchange.publish(probe, PROBE_QUEUE, mandatory=False)
+            except FAILURES:
+                return
+            self._wake()
+
     @property
     def is_up(self) -> bool:
-        return self._channel is not None
+        """Whether the broker is there and accepts messages."""
+        return self._channel is not None and not self.is_blocked
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker accepts no messages."""
+        transport = None if self._connection is None else self._connection.transport
+        if transport is None:
+            return False
+        # What `ready` waits for: at once, unless the broker has announced an alarm.
+        ready = transport.connection.ready()
+        try:
+            ready.send(None)
+        except StopIteration:
+            return False
+        ready.close()
+        return True
 
     @property
     def is_full(self) -> bool:
@@ -264,6 +300,10 @@ class Publisher(_Reconnecting):
 
     def unavailable(self) -> str:
         """Why nothing can be published."""
+        if self.is_blocked:
+            return (
+                f"{describe(self._endpoint)} accepts no messages: it has a memory or disk alarm"
+            )
         return f"{describe(self._endpoint)} can't be reached"
 
     async def publish(
@@ -342,7 +382,7 @@ class Publisher(_Reconnecting):
         self, body: bytes, endpoint: MqEndpoint | None, queue: str, properties: _Properties
     ) -> None:
         channel = self._channel
-        if channel is None:
+        if channel is None or self.is_blocked:
             raise Unpublished(ErrorCode.SENDFAILED, self.unavailable())
         is_durable = endpoint is not None and endpoint.address.durable
         message = properties.message(body, is_durable)

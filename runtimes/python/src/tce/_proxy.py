@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class Proxy:
     """Calls an interface by a connection."""
 
-    __slots__ = ("_connection", "_extra", "_timeout")
+    __slots__ = ("_connection", "_extra", "_linger", "_timeout")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Proxy:
         self._connection = connection
         self._timeout = timeout
         self._extra: Mapping[str, str] = dict(extra or {})
+        self._linger: float | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connection.peer}>"
@@ -67,13 +69,50 @@ class Proxy:
 
     def with_timeout(self, seconds: float) -> Self:
         """The same proxy with another timeout."""
-        return type(self)(self._connection, timeout=seconds, extra=self._extra)
+        proxy = self._copy()
+        proxy._timeout = seconds
+        return proxy
+
+    def with_deadline_of(self, context: Context) -> Self:
+        """In a servant: the same proxy, whose calls wait no longer than the caller of this call
+        does, nor than this proxy's own timeout."""
+        left = context.time_left
+        if left is None:
+            return self
+        timeout = self._timeout
+        if timeout is None:
+            timeout = self._connection.options.timeout
+        return self.with_timeout(min(timeout, left))
+
+    def with_linger(self, seconds: float) -> Self:
+        """The same proxy, whose calls are dropped if no servant has taken them from a message
+        queue within these seconds."""
+        proxy = self._copy()
+        proxy._linger = seconds
+        return proxy
 
     def with_extra(self, extra: Mapping[str, str]) -> Self:
         """The same proxy, whose calls carry these pairs as well."""
-        return type(self)(
-            self._connection, timeout=self._timeout, extra={**self._extra, **extra}
-        )
+        proxy = self._copy()
+        proxy._extra = {**self._extra, **extra}
+        return proxy
+
+    def _copy(self) -> Self:
+        proxy = type(self)(self._connection, timeout=self._timeout, extra=self._extra)
+        proxy._linger = self._linger
+        return proxy
+
+    def _defaults(self) -> Mapping[str, str]:
+        """The pairs that all calls carry."""
+        if self._linger is None:
+            return self._extra
+        until = time.time() + self._linger
+        # The first one in whole seconds, rounded up.
+        expiry = {
+            _message.LINGER_TIME: str(int(until) + 1),
+            _message.DEADLINE: str(int(until * 1000)),
+        }
+        return {**self._extra, **expiry}
 
     def _call(
         self,
@@ -84,7 +123,7 @@ class Proxy:
     ) -> Coroutine[Any, Any, T]:
         if timeout is None:
             timeout = self._timeout
-        return self._connection.call(operation, arguments, timeout, extra, self._extra)
+        return self._connection.call(operation, arguments, timeout, extra, self._defaults())
 
     def _call_async(
         self,
@@ -95,7 +134,7 @@ class Proxy:
     ) -> Pending[T]:
         if timeout is None:
             timeout = self._timeout
-        return self._connection.call_async(operation, arguments, timeout, extra, self._extra)
+        return self._connection.call_async(operation, arguments, timeout, extra, self._defaults())
 
     def _call_oneway(
         self,
@@ -106,4 +145,4 @@ class Proxy:
     ) -> Coroutine[Any, Any, None]:
         if timeout is None:
             timeout = self._timeout
-        return self._connection.call_oneway(operation, arguments, timeout, extra, self._extra)
+        return self._connection.call_oneway(operation, arguments, timeout, extra, self._defaults())

@@ -224,6 +224,44 @@ class QueueConnection(Connection):
         except Unpublished as error:
             self.calls.fail(sequence, error.code, error.text)
 
+    async def call_oneway(
+        self,
+        operation: Operation[Any],
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        extra: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+    ) -> None:
+        """Publishes a call that is not answered. A durable queue is waited for."""
+        publisher = self._publisher
+        if self._endpoint is None or publisher is None or not self._endpoint.address.durable:
+            return await super().call_oneway(operation, arguments, timeout, extra, defaults)
+        params = operation.encode_parameters(arguments)
+        pairs = {**defaults, **(extra or {})}
+        time = self._seconds(timeout)
+        deadline = self.calls.loop.time() + time
+        failure = RpcError(ErrorCode.SENDFAILED, "")
+        while (left := deadline - self.calls.loop.time()) > 0:
+            if publisher.is_blocked:
+                failure = RpcError(ErrorCode.SENDFAILED, publisher.unavailable())
+                break
+            if publisher.is_up and not publisher.is_full:
+                try:
+                    return await self._send_oneway(operation, pairs, params, left)
+                except RpcError as error:
+                    if error.code != ErrorCode.CONNECTION_LOST:
+                        raise
+                    # The broker may have it, so the next one is marked.
+                    failure = RpcError(ErrorCode.TIMEOUT, error.text)
+                    pairs = {**pairs, _message.REDELIVERED: "1"}
+            try:
+                await asyncio.wait_for(publisher.changed(), left)
+            except (TimeoutError, asyncio.TimeoutError):
+                break
+        if not failure.text:
+            failure.text = f"{publisher.unavailable()}, within {time:g}s"
+        raise failure.of_call(operation.name, self.peer)
+
     async def _send_oneway(
         self,
         operation: Operation[Any],
@@ -235,7 +273,9 @@ class QueueConnection(Connection):
         body = self._encode(
             operation, self.calls.next_sequence(), _message.ONEWAY, pairs, params
         )
-        publishing = self._publisher.publish(body, self._endpoint, self._queue)
+        publishing = self._publisher.publish(
+            body, self._endpoint, self._queue, expires_in=_linger(pairs)
+        )
         try:
             await asyncio.wait_for(publishing, timeout)
         except Unpublished as error:
@@ -540,6 +580,12 @@ class MessageQueues:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.calls.lose_all("this side closed it")
+
+
+def _linger(pairs: Mapping[str, str]) -> float | None:
+    """Seconds until a oneway call expires, if its proxy has a linger time."""
+    until = pairs.get(_message.DEADLINE)
+    return None if until is None else max(0.0, int(until) / 1000 - time.time())
 
 
 def _has_lingered(until: str | None) -> bool:
