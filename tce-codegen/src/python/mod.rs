@@ -111,7 +111,7 @@ impl Unit<'_> {
 
     /// `__all__`: what `from module import *` imports.
     fn exports(&self, module: &Module, code: &mut SourceWriter) {
-        let mut names = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
         for element in &module.elements {
             match *element {
                 Element::Struct(id) => names.push(&self.names.struct_(id).name),
@@ -121,6 +121,7 @@ impl Unit<'_> {
                     let interface = self.names.interface(id);
                     if self.has_servant(id) {
                         names.push(&interface.servant);
+                        names.extend(self.servant_alias(id));
                     }
                     names.push(&interface.proxy);
                 }

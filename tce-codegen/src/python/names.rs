@@ -53,8 +53,11 @@ const RESERVED_METHODS: &[&str] = &[
     "_call_blocking",
     "_call_oneway",
     "_connection",
+    "_copy",
+    "_defaults",
     "_extra",
     "_interface",
+    "_linger",
     "_seconds",
     "_timeout",
     "conn",
@@ -64,7 +67,9 @@ const RESERVED_METHODS: &[&str] = &[
     "createWithProxy",
     "to_caller",
     "to_user",
+    "with_deadline_of",
     "with_extra",
+    "with_linger",
     "with_timeout",
 ];
 
@@ -94,6 +99,8 @@ pub(super) struct TypeNames {
 pub(super) struct InterfaceNames {
     /// The class that servants extend.
     pub(super) servant: String,
+    /// Its second name, `ServerServant`; `None` if the IDL declares another element of that name.
+    pub(super) servant_alias: Option<String>,
     /// The class that calls the interface.
     pub(super) proxy: String,
     /// Of its own operations, in declared order.
@@ -158,6 +165,15 @@ impl Names {
                 &mut claim_in,
             ),
         );
+        let aliases: Vec<_> = model
+            .interfaces
+            .iter()
+            .map(|interface| {
+                let wanted = format!("{}Servant", interface.name);
+                let claimed = claim_in(interface.module, &wanted);
+                (claimed == wanted).then_some(wanted)
+            })
+            .collect();
         let mut names = Self {
             modules,
             structs: with_codecs(structs, &mut claim_in),
@@ -166,6 +182,9 @@ impl Names {
             interfaces: Vec::new(),
         };
         names.interfaces = names.all_interfaces(model, &classes, &mut claim_in);
+        for (interface, alias) in names.interfaces.iter_mut().zip(aliases) {
+            interface.servant_alias = alias;
+        }
         names
     }
 
@@ -212,6 +231,7 @@ impl Names {
             .zip(classes)
             .map(|(id, (servant, proxy))| InterfaceNames {
                 servant: servant.clone(),
+                servant_alias: None,
                 proxy: proxy.clone(),
                 operations: operations.remove(&id).unwrap_or_default(),
             })

@@ -39,6 +39,18 @@ impl Unit<'_> {
                 self.servant_method(id, operation, names, code);
             }
         });
+        if let Some(alias) = self.servant_alias(id) {
+            code.blank(2);
+            code.line(&format!("{alias} = {}", names.servant));
+        }
+    }
+
+    /// The second name of a servant's class; TCE's own Python programs know none.
+    pub(super) fn servant_alias(&self, id: InterfaceId) -> Option<&str> {
+        match self.options.api {
+            PythonApi::Asyncio => self.names.interface(id).servant_alias.as_deref(),
+            PythonApi::Blocking => None,
+        }
     }
 
     /// Whether a servant's class is written for an interface.

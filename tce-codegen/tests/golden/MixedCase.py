@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["HTTPRequest", "shelfLife", "shelfLifePrx"]
+__all__ = ["HTTPRequest", "shelfLife", "shelfLifeServant", "shelfLifePrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -59,6 +59,9 @@ class shelfLife(_rt.Servant):
     @_rt.abstractmethod
     async def XMLHttp_request2send(self, ctx: _rt.Context) -> None:
         ...
+
+
+shelfLifeServant = shelfLife
 
 
 class shelfLifePrx(_rt.Proxy):

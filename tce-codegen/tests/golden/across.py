@@ -6,7 +6,7 @@ from tce import codegen as _rt
 
 from . import across_base as _across_base
 
-__all__ = ["Envelope", "Courier", "CourierPrx"]
+__all__ = ["Envelope", "Courier", "CourierServant", "CourierPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -58,6 +58,9 @@ class Courier(_across_base.Carrier):
     @_rt.abstractmethod
     async def deliver(self, envelope: Envelope, ctx: _rt.Context) -> None:
         ...
+
+
+CourierServant = Courier
 
 
 class CourierPrx(_across_base.CarrierPrx):

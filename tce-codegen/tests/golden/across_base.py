@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Address", "Addresses", "Carrier", "CarrierPrx"]
+__all__ = ["Address", "Addresses", "Carrier", "CarrierServant", "CarrierPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -61,6 +61,9 @@ class Carrier(_rt.Servant):
     @_rt.abstractmethod
     async def refuse(self, reason: str, ctx: _rt.Context) -> None:
         ...
+
+
+CarrierServant = Carrier
 
 
 class CarrierPrx(_rt.Proxy):

@@ -6,7 +6,7 @@ from tce import codegen as _rt
 
 from . import circle_back as _circle_back
 
-__all__ = ["NodesByName", "Leaves", "Node", "Nodes", "Walker", "WalkerPrx"]
+__all__ = ["NodesByName", "Leaves", "Node", "Nodes", "Walker", "WalkerServant", "WalkerPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -70,6 +70,9 @@ class Walker(_circle_back.Base):
     @_rt.abstractmethod
     async def walk(self, from_: Node, ctx: _rt.Context) -> Nodes:
         ...
+
+
+WalkerServant = Walker
 
 
 class WalkerPrx(_circle_back.BasePrx):

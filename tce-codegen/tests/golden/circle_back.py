@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Leaf", "Nested", "Base", "BasePrx"]
+__all__ = ["Leaf", "Nested", "Base", "BaseServant", "BasePrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -57,6 +57,9 @@ class Base(_rt.Servant):
     @_rt.abstractmethod
     async def base(self, node: _circle.Node, ctx: _rt.Context) -> None:
         ...
+
+
+BaseServant = Base
 
 
 class BasePrx(_rt.Proxy):

@@ -23,11 +23,14 @@ __all__ = [
     "Server",
     "ServerPrx",
     "server",
+    "serverServant",
     "serverPrx",
     "Clone",
+    "CloneServant",
     "ClonePrx",
     "Default",
     "T_",
+    "T_Servant",
     "T_Prx",
 ]
 
@@ -274,7 +277,7 @@ class Server(_rt.Servant):
             "getName": _Server_getName,
             "GetName": _Server_GetName,
             "give": _Server_give,
-            "with_linger": _Server_with_linger,
+            "with_linger_": _Server_with_linger,
         },
         "module clashes {\n"
         "\tstruct String {\n"
@@ -417,7 +420,8 @@ class Server(_rt.Servant):
         ...
 
     @_rt.abstractmethod
-    async def with_linger(self, secs: int, ctx: _rt.Context) -> None:
+    async def with_linger_(self, secs: int, ctx: _rt.Context) -> None:
+        """`clashes::Server::with_linger` in the IDL."""
         ...
 
 
@@ -746,13 +750,14 @@ class ServerPrx(_rt.Proxy):
         """Sends a call of `give` now; await the result later."""
         return self._call_async(_Server_give, (s, v, prx, users), timeout, extra)
 
-    async def with_linger(
+    async def with_linger_(
         self,
         secs: int,
         *,
         timeout: float | None = None,
         extra: _rt.Extra = None,
     ) -> None:
+        """`clashes::Server::with_linger` in the IDL."""
         return await self._call(_Server_with_linger, (secs,), timeout, extra)
 
     def with_linger_async(
@@ -762,7 +767,7 @@ class ServerPrx(_rt.Proxy):
         timeout: float | None = None,
         extra: _rt.Extra = None,
     ) -> _rt.Pending[None]:
-        """Sends a call of `with_linger` now; await the result later."""
+        """Sends a call of `with_linger_` now; await the result later."""
         return self._call_async(_Server_with_linger, (secs,), timeout, extra)
 
     async def with_linger_oneway(
@@ -772,7 +777,7 @@ class ServerPrx(_rt.Proxy):
         timeout: float | None = None,
         extra: _rt.Extra = None,
     ) -> None:
-        """Calls `with_linger` oneway: done when it is sent, without an answer."""
+        """Calls `with_linger_` oneway: done when it is sent, without an answer."""
         await self._call_oneway(_Server_with_linger, (secs,), timeout, extra)
 
 
@@ -802,6 +807,9 @@ class server(_rt.Servant):
     @_rt.abstractmethod
     async def ping(self, ctx: _rt.Context) -> None:
         ...
+
+
+serverServant = server
 
 
 class serverPrx(_rt.Proxy):
@@ -853,6 +861,9 @@ class Clone(_rt.Servant):
     @_rt.abstractmethod
     async def twice(self, once: Default, ctx: _rt.Context) -> Default:
         ...
+
+
+CloneServant = Clone
 
 
 class ClonePrx(_rt.Proxy):
@@ -973,6 +984,9 @@ class T_(Server):
     @_rt.abstractmethod
     async def echo_Async(self, ctx: _rt.Context) -> None:
         ...
+
+
+T_Servant = T_
 
 
 class T_Prx(ServerPrx):

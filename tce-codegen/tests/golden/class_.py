@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["import_", "None_", "None_Prx"]
+__all__ = ["import_", "None_", "None_Servant", "None_Prx"]
 
 
 @_rt.dataclass(slots=True)
@@ -46,6 +46,9 @@ class None_(_rt.Servant):
     async def pass_(self, import_: import_, ctx: _rt.Context) -> import_:
         """`class::None_::pass` in the IDL."""
         ...
+
+
+None_Servant = None_
 
 
 class None_Prx(_rt.Proxy):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Counts", "Flags", "Halves", "Index", "Shelves", "Library", "LibraryPrx"]
+__all__ = [
+    "Counts",
+    "Flags",
+    "Halves",
+    "Index",
+    "Shelves",
+    "Library",
+    "LibraryServant",
+    "LibraryPrx",
+]
 
 
 @_rt.dataclass(slots=True)
@@ -71,6 +80,9 @@ class Library(_rt.Servant):
         ctx: _rt.Context,
     ) -> Shelves:
         ...
+
+
+LibraryServant = Library
 
 
 class LibraryPrx(_rt.Proxy):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Fenced", "Notes", "NotesPrx", "FencedList", "FencedByName"]
+__all__ = ["Fenced", "Notes", "NotesServant", "NotesPrx", "FencedList", "FencedByName"]
 
 
 @_rt.dataclass(slots=True)
@@ -140,6 +140,9 @@ class Notes(_rt.Servant):
     async def write(self, text: str, ctx: _rt.Context) -> None:
         """Writes `text` & more: see notes::<read>."""
         ...
+
+
+NotesServant = Notes
 
 
 class NotesPrx(_rt.Proxy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Point", "Points", "Nested", "Holder", "Keeper", "KeeperPrx"]
+__all__ = ["Point", "Points", "Nested", "Holder", "Keeper", "KeeperServant", "KeeperPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -78,6 +78,9 @@ class Keeper(_rt.Servant):
     @_rt.abstractmethod
     async def hold(self, holder: Holder, ctx: _rt.Context) -> Holder:
         ...
+
+
+KeeperServant = Keeper
 
 
 class KeeperPrx(_rt.Proxy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Far", "FarPrx", "Near", "NearPrx"]
+__all__ = ["Far", "FarServant", "FarPrx", "Near", "NearServant", "NearPrx"]
 
 
 _Far_last: _rt.Operation[None] = _rt.Operation(
@@ -45,6 +45,9 @@ class Far(_rt.Servant):
     @_rt.abstractmethod
     async def second(self, ctx: _rt.Context) -> None:
         ...
+
+
+FarServant = Far
 
 
 class FarPrx(_rt.Proxy):
@@ -113,6 +116,9 @@ class Near(Far):
     @_rt.abstractmethod
     async def seventh(self, ctx: _rt.Context) -> None:
         ...
+
+
+NearServant = Near
 
 
 class NearPrx(FarPrx):

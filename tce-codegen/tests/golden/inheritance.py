@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Animal", "AnimalPrx", "Dog", "DogPrx", "Puppy", "PuppyPrx"]
+__all__ = [
+    "Animal",
+    "AnimalServant",
+    "AnimalPrx",
+    "Dog",
+    "DogServant",
+    "DogPrx",
+    "Puppy",
+    "PuppyServant",
+    "PuppyPrx",
+]
 
 
 _Animal_name: _rt.Operation[str] = _rt.Operation(
@@ -33,6 +43,9 @@ class Animal(_rt.Servant):
     @_rt.abstractmethod
     async def name(self, ctx: _rt.Context) -> str:
         ...
+
+
+AnimalServant = Animal
 
 
 class AnimalPrx(_rt.Proxy):
@@ -80,6 +93,9 @@ class Dog(Animal):
     @_rt.abstractmethod
     async def bark(self, times: int, ctx: _rt.Context) -> None:
         ...
+
+
+DogServant = Dog
 
 
 class DogPrx(AnimalPrx):
@@ -147,6 +163,9 @@ class Puppy(Dog):
     @_rt.abstractmethod
     async def isAsleep(self, ctx: _rt.Context) -> bool:
         ...
+
+
+PuppyServant = Puppy
 
 
 class PuppyPrx(DogPrx):

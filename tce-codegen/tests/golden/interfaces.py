@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Calculator", "CalculatorPrx", "Clock", "ClockPrx"]
+__all__ = ["Calculator", "CalculatorServant", "CalculatorPrx", "Clock", "ClockServant", "ClockPrx"]
 
 
 _Calculator_add: _rt.Operation[int] = _rt.Operation(
@@ -53,6 +53,9 @@ class Calculator(_rt.Servant):
     async def reset(self, ctx: _rt.Context) -> None:
         """Forgets everything."""
         ...
+
+
+CalculatorServant = Calculator
 
 
 class CalculatorPrx(_rt.Proxy):
@@ -131,6 +134,9 @@ class Clock(_rt.Servant):
     async def timeOfDay(self, ctx: _rt.Context) -> str:
         """The time of day, as `hh:mm`."""
         ...
+
+
+ClockServant = Clock
 
 
 class ClockPrx(_rt.Proxy):

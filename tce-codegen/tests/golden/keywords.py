@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["type_", "Self", "impl", "implPrx"]
+__all__ = ["type_", "Self", "impl", "implServant", "implPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -119,6 +119,9 @@ class impl(_rt.Servant):
     @_rt.abstractmethod
     async def crate(self, r: int, super: int, ctx: _rt.Context) -> None:
         ...
+
+
+implServant = impl
 
 
 class implPrx(_rt.Proxy):

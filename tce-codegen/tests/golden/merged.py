@@ -6,7 +6,18 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Shared", "Zeroth", "ZerothPrx", "First", "FirstPrx", "Second", "SecondPrx"]
+__all__ = [
+    "Shared",
+    "Zeroth",
+    "ZerothServant",
+    "ZerothPrx",
+    "First",
+    "FirstServant",
+    "FirstPrx",
+    "Second",
+    "SecondServant",
+    "SecondPrx",
+]
 
 
 @_rt.dataclass(slots=True)
@@ -44,6 +55,9 @@ class Zeroth(_rt.Servant):
     @_rt.abstractmethod
     async def zeroth(self, ctx: _rt.Context) -> None:
         ...
+
+
+ZerothServant = Zeroth
 
 
 class ZerothPrx(_rt.Proxy):
@@ -96,6 +110,9 @@ class First(_rt.Servant):
     @_rt.abstractmethod
     async def first(self, shared: Shared, ctx: _rt.Context) -> None:
         ...
+
+
+FirstServant = First
 
 
 class FirstPrx(_rt.Proxy):
@@ -158,6 +175,9 @@ class Second(_rt.Servant):
     @_rt.abstractmethod
     async def second(self, ctx: _rt.Context) -> None:
         ...
+
+
+SecondServant = Second
 
 
 class SecondPrx(_rt.Proxy):

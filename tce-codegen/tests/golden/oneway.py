@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Log", "LogPrx"]
+__all__ = ["Log", "LogServant", "LogPrx"]
 
 
 _Log_write: _rt.Operation[None] = _rt.Operation(
@@ -45,6 +45,9 @@ class Log(_rt.Servant):
     @_rt.abstractmethod
     async def flush(self, ctx: _rt.Context) -> int:
         ...
+
+
+LogServant = Log
 
 
 class LogPrx(_rt.Proxy):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["DrawFiveParams", "Draw", "DrawPrx", "Many", "ManyPrx", "Paint", "PaintPrx"]
+__all__ = [
+    "DrawFiveParams",
+    "Draw",
+    "DrawServant",
+    "DrawPrx",
+    "Many",
+    "ManyServant",
+    "ManyPrx",
+    "Paint",
+    "PaintServant",
+    "PaintPrx",
+]
 
 
 @_rt.dataclass(slots=True)
@@ -90,6 +101,9 @@ class Draw(_rt.Servant):
         ctx: _rt.Context,
     ) -> None:
         ...
+
+
+DrawServant = Draw
 
 
 class DrawPrx(_rt.Proxy):
@@ -250,6 +264,9 @@ class Many(_rt.Servant):
         ...
 
 
+ManyServant = Many
+
+
 class ManyPrx(_rt.Proxy):
     """Calls `parameters::Many`, interface 1 on the wire."""
 
@@ -333,6 +350,9 @@ class Paint(Draw):
     @_rt.abstractmethod
     async def none(self, ctx: _rt.Context) -> None:
         ...
+
+
+PaintServant = Paint
 
 
 class PaintPrx(DrawPrx):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Every", "Echo", "EchoPrx"]
+__all__ = ["Every", "Echo", "EchoServant", "EchoPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -150,6 +150,9 @@ class Echo(_rt.Servant):
     @_rt.abstractmethod
     async def echoString(self, v: str, ctx: _rt.Context) -> str:
         ...
+
+
+EchoServant = Echo
 
 
 class EchoPrx(_rt.Proxy):

@@ -15,8 +15,10 @@ __all__ = [
     "ServerCodec",
     "Server",
     "object_",
+    "objectServant",
     "objectPrx",
     "derived",
+    "derivedServant",
     "derivedPrx",
 ]
 
@@ -353,6 +355,9 @@ class object_(_rt.Servant):
     async def Server__(self, Server: Server, Server_: Server_, ctx: _rt.Context) -> ServerCodec:
         """`python_names::object::Server` in the IDL."""
         ...
+
+
+objectServant = object_
 
 
 class objectPrx(_rt.Proxy):
@@ -761,6 +766,9 @@ class derived(object_):
     async def Server___(self, ctx: _rt.Context) -> Server_:
         """`python_names::derived::Server_` in the IDL."""
         ...
+
+
+derivedServant = derived
 
 
 class derivedPrx(objectPrx):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Trees", "Garden", "Tree", "Forester", "ForesterPrx"]
+__all__ = ["Trees", "Garden", "Tree", "Forester", "ForesterServant", "ForesterPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -60,6 +60,9 @@ class Forester(_rt.Servant):
     @_rt.abstractmethod
     async def grow(self, seed: Tree, ctx: _rt.Context) -> Tree:
         ...
+
+
+ForesterServant = Forester
 
 
 class ForesterPrx(_rt.Proxy):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Bytes", "Ints", "Table", "Texts", "Holder", "Holders", "Store", "StorePrx"]
+__all__ = [
+    "Bytes",
+    "Ints",
+    "Table",
+    "Texts",
+    "Holder",
+    "Holders",
+    "Store",
+    "StoreServant",
+    "StorePrx",
+]
 
 
 @_rt.dataclass(slots=True)
@@ -76,6 +86,9 @@ class Store(_rt.Servant):
         ctx: _rt.Context,
     ) -> Bytes:
         ...
+
+
+StoreServant = Store
 
 
 class StorePrx(_rt.Proxy):

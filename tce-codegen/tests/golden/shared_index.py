@@ -6,7 +6,7 @@ from tce import codegen as _rt
 
 from . import shared_index_base as _shared_index_base
 
-__all__ = ["Derived", "DerivedPrx"]
+__all__ = ["Derived", "DerivedServant", "DerivedPrx"]
 
 
 _Derived_derived: _rt.Operation[None] = _rt.Operation(
@@ -40,6 +40,9 @@ class Derived(_shared_index_base.Base):
     @_rt.abstractmethod
     async def derived(self, ctx: _rt.Context) -> None:
         ...
+
+
+DerivedServant = Derived
 
 
 class DerivedPrx(_shared_index_base.BasePrx):

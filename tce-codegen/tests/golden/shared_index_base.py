@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tce import codegen as _rt
 
-__all__ = ["Base", "BasePrx"]
+__all__ = ["Base", "BaseServant", "BasePrx"]
 
 
 _Base_base: _rt.Operation[None] = _rt.Operation(
@@ -33,6 +33,9 @@ class Base(_rt.Servant):
     @_rt.abstractmethod
     async def base(self, ctx: _rt.Context) -> None:
         ...
+
+
+BaseServant = Base
 
 
 class BasePrx(_rt.Proxy):

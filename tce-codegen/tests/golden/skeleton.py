@@ -6,12 +6,16 @@ from tce import codegen as _rt
 
 __all__ = [
     "Called",
+    "CalledServant",
     "CalledPrx",
     "Part",
+    "PartServant",
     "PartPrx",
     "Served",
+    "ServedServant",
     "ServedPrx",
     "Elsewhere",
+    "ElsewhereServant",
     "ElsewherePrx",
 ]
 
@@ -42,6 +46,9 @@ class Called(_rt.Servant):
     @_rt.abstractmethod
     async def ring(self, ctx: _rt.Context) -> None:
         ...
+
+
+CalledServant = Called
 
 
 class CalledPrx(_rt.Proxy):
@@ -92,6 +99,9 @@ class Part(_rt.Servant):
         ...
 
 
+PartServant = Part
+
+
 class PartPrx(_rt.Proxy):
     """Calls `skeleton::Part`, interface 1 on the wire."""
 
@@ -137,6 +147,9 @@ class Served(Part):
     @_rt.abstractmethod
     async def grow(self, ctx: _rt.Context) -> None:
         ...
+
+
+ServedServant = Served
 
 
 class ServedPrx(PartPrx):
@@ -185,6 +198,9 @@ class Elsewhere(_rt.Servant):
     @_rt.abstractmethod
     async def go(self, ctx: _rt.Context) -> None:
         ...
+
+
+ElsewhereServant = Elsewhere
 
 
 class ElsewherePrx(_rt.Proxy):

@@ -6,12 +6,16 @@ from tce import codegen as _rt
 
 __all__ = [
     "BaseServer",
+    "BaseServerServant",
     "BaseServerPrx",
     "ITerminalGatewayServer",
+    "ITerminalGatewayServerServant",
     "ITerminalGatewayServerPrx",
     "Server",
+    "ServerServant",
     "ServerPrx",
     "ITerminal",
+    "ITerminalServant",
     "ITerminalPrx",
 ]
 
@@ -42,6 +46,9 @@ class BaseServer(_rt.Servant):
     @_rt.abstractmethod
     async def datetime(self, ctx: _rt.Context) -> str:
         ...
+
+
+BaseServerServant = BaseServer
 
 
 class BaseServerPrx(_rt.Proxy):
@@ -86,6 +93,9 @@ class ITerminalGatewayServer(_rt.Servant):
     @_rt.abstractmethod
     async def ping(self, ctx: _rt.Context) -> None:
         ...
+
+
+ITerminalGatewayServerServant = ITerminalGatewayServer
 
 
 class ITerminalGatewayServerPrx(_rt.Proxy):
@@ -178,6 +188,9 @@ class Server(BaseServer):
     @_rt.abstractmethod
     async def bidirection(self, ctx: _rt.Context) -> None:
         ...
+
+
+ServerServant = Server
 
 
 class ServerPrx(BaseServerPrx):
@@ -308,6 +321,9 @@ class ITerminal(_rt.Servant):
     @_rt.abstractmethod
     async def onMessage(self, message: str, ctx: _rt.Context) -> None:
         ...
+
+
+ITerminalServant = ITerminal
 
 
 class ITerminalPrx(_rt.Proxy):

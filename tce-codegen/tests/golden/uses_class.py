@@ -6,7 +6,7 @@ from tce import codegen as _rt
 
 from . import class_ as _class_
 
-__all__ = ["Uses", "I", "IPrx"]
+__all__ = ["Uses", "I", "IServant", "IPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -48,6 +48,9 @@ class I(_rt.Servant):
     @_rt.abstractmethod
     async def _class(self, of: _class_.import_, ctx: _rt.Context) -> _class_.import_:
         ...
+
+
+IServant = I
 
 
 class IPrx(_rt.Proxy):

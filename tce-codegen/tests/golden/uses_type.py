@@ -7,7 +7,7 @@ from tce import codegen as _rt
 from . import type as _type
 from . import MixedCase as _MixedCase
 
-__all__ = ["Thing", "Shop", "ShopPrx"]
+__all__ = ["Thing", "Shop", "ShopServant", "ShopPrx"]
 
 
 @_rt.dataclass(slots=True)
@@ -68,6 +68,9 @@ class Shop(_MixedCase.shelfLife):
         ctx: _rt.Context,
     ) -> _type.Kind:
         ...
+
+
+ShopServant = Shop
 
 
 class ShopPrx(_MixedCase.shelfLifePrx):

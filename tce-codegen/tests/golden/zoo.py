@@ -16,6 +16,7 @@ __all__ = [
     "PetsNamed",
     "Family",
     "Keeper",
+    "KeeperServant",
     "KeeperPrx",
 ]
 
@@ -249,6 +250,9 @@ class Keeper(_rt.Servant):
     @_rt.abstractmethod
     async def truth(self, v: bool, ctx: _rt.Context) -> bool:
         ...
+
+
+KeeperServant = Keeper
 
 
 class KeeperPrx(_rt.Proxy):

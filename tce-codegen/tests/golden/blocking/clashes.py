@@ -274,7 +274,7 @@ class Server(_rt.BlockingServant):
             "getName": _Server_getName,
             "GetName": _Server_GetName,
             "give": _Server_give,
-            "with_linger": _Server_with_linger,
+            "with_linger_": _Server_with_linger,
         },
         "module clashes {\n"
         "\tstruct String {\n"
@@ -401,7 +401,8 @@ class Server(_rt.BlockingServant):
     ) -> String:
         raise _rt.not_implemented(_Server_give)
 
-    def with_linger(self, secs: int, ctx: _rt.Context) -> None:
+    def with_linger_(self, secs: int, ctx: _rt.Context) -> None:
+        """`clashes::Server::with_linger` in the IDL."""
         raise _rt.not_implemented(_Server_with_linger)
 
 
@@ -777,7 +778,13 @@ class ServerPrx(_rt.BlockingProxy):
             timeout, extra, on_error,
         )
 
-    def with_linger(self, secs: int, timeout: float | None = None, extra: _rt.Extra = None) -> None:
+    def with_linger_(
+        self,
+        secs: int,
+        timeout: float | None = None,
+        extra: _rt.Extra = None,
+    ) -> None:
+        """`clashes::Server::with_linger` in the IDL."""
         return self._call_blocking(_Server_with_linger, (secs,), timeout, extra)
 
     def with_linger_async(
@@ -789,7 +796,7 @@ class ServerPrx(_rt.BlockingProxy):
         timeout: float | None = None,
         on_error: _rt.ErrorCallback[ServerPrx] | None = None,
     ) -> None:
-        """Calls `with_linger`, and `callback(result, proxy, cookie)` when it is answered."""
+        """Calls `with_linger_`, and `callback(result, proxy, cookie)` when it is answered."""
         self._call_async(
             _Server_with_linger,
             (secs,),
@@ -798,7 +805,7 @@ class ServerPrx(_rt.BlockingProxy):
         )
 
     def with_linger_oneway(self, secs: int, extra: _rt.Extra = None) -> None:
-        """Calls `with_linger` oneway: done when it is sent, without an answer."""
+        """Calls `with_linger_` oneway: done when it is sent, without an answer."""
         self._call_oneway(_Server_with_linger, (secs,), extra)
 
 
