@@ -1,5 +1,6 @@
 /** Calls that wait for their RETURN: which caller it belongs to, and when a call times out. */
 
+import { addAbortAction, removeAbortAction } from "./abort.js";
 import { ErrorCode, RpcError } from "./errors.js";
 import { ERROR, unescapeAscii, type Extra } from "./extra.js";
 import { GOODBYE_SEQUENCE } from "./message.js";
@@ -42,7 +43,7 @@ export class PendingCall<R> {
           caller.reject(signal.reason);
         });
       };
-      signal.addEventListener("abort", this.#onAbort);
+      addAbortAction(signal, this.#onAbort);
     }
   }
 
@@ -104,8 +105,8 @@ export class PendingCall<R> {
 
   #end(tell: () => void): void {
     clearTimeout(this.#timer);
-    if (this.#onAbort !== undefined) {
-      this.#caller.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#caller.signal !== undefined && this.#onAbort !== undefined) {
+      removeAbortAction(this.#caller.signal, this.#onAbort);
     }
     this.#onEnd();
     tell();

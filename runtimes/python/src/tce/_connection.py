@@ -19,7 +19,7 @@ from . import _message
 from ._calls import CallTable, Pending
 from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError
 from ._message import Extra
-from ._options import Options
+from ._options import MAX_TIMEOUT, Options
 from ._servant import Handler, Operation, Registry, Servant
 from ._values import STRING, VOID, sequence
 
@@ -329,7 +329,14 @@ class Connection(abc.ABC):
         await self._send_oneway(operation, pairs, params, self._seconds(timeout))
 
     def _seconds(self, timeout: float | None) -> float:
-        return self.options.timeout if timeout is None else timeout
+        """The timeout of a call.
+
+        Raises `ValueError` if it is negative, too long or no number.
+        """
+        seconds = self.options.timeout if timeout is None else timeout
+        if not 0 <= seconds <= MAX_TIMEOUT:
+            raise ValueError(f"a timeout is 0 to {MAX_TIMEOUT} seconds, not {seconds}")
+        return seconds
 
     async def _send_later(
         self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray

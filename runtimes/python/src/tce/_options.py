@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 DEFAULT_TIMEOUT = 30.0
+MAX_TIMEOUT = 0x7FFF_FFFF
+"""Seconds of a call at most: its deadline has to fit its pair of the extra."""
 
 
 @dataclass(frozen=True, slots=True)
