@@ -38,7 +38,7 @@ def test_calls_that_have_ended_are_freed_without_the_garbage_collector() -> None
             ended = [prx.echo_async(str(number)) for number in range(10)]
             references = [weakref.ref(call) for call in ended]
             await asyncio.gather(*ended)
-            abandoned = prx.timeout_async(100)
+            abandoned = prx.timeout_async(1)
             references.append(weakref.ref(abandoned))
             await asyncio.sleep(0.05)
             abandoned.cancel()
