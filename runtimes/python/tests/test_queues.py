@@ -277,6 +277,11 @@ def test_a_oneway_call_to_a_durable_queue_waits_for_the_broker(mortal: Broker) -
         with pytest.raises(tce.RpcError, match="can't be reached, within 0.3s") as failed:
             await prx.heartbeat_oneway("lost", timeout=0.3)
         assert failed.value.code == tce.ErrorCode.SENDFAILED
+        given_up = [prx.heartbeat_oneway("lost", timeout=0.2) for _ in range(100)]
+        errors = await asyncio.gather(*given_up, return_exceptions=True)
+        assert all(isinstance(error, tce.RpcError) for error in errors)
+        publishers = client.queues._publishers.values()
+        assert not any(publisher._waiters for publisher in publishers)
         sent = asyncio.create_task(prx.heartbeat_oneway("kept", timeout=90))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(mortal.start)

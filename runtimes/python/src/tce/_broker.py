@@ -230,7 +230,7 @@ class Publisher(_Reconnecting):
         self._channel: AbstractChannel | None = None
         self._probe: asyncio.Task[None] | None = None
         self._is_closed = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: set[asyncio.Future[None]] = set()
         self._batches: dict[str, _Batch] = {}
         self._flushes: set[asyncio.Task[None]] = set()
         self.waiting = 0
@@ -289,11 +289,14 @@ class Publisher(_Reconnecting):
     async def changed(self) -> None:
         """Waits until it may be up, or have capacity."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
