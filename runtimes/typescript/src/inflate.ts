@@ -108,7 +108,7 @@ class Inflater {
       isLast = this.#take(1) === 1;
       this.#block(this.#take(2));
     }
-    this.#bitCount = 0;
+    this.#align();
     const expected = this.#take(8) * 0x1000000 + this.#take(8) * 0x10000 + this.#take(8) * 0x100;
     const out = this.#out.subarray(0, this.#length);
     if (expected + this.#take(8) !== adler32(out)) {
@@ -173,9 +173,14 @@ class Inflater {
     }
   }
 
-  #stored(): void {
+  /** Ignores what is left of a byte, whatever its bits are. */
+  #align(): void {
     this.#bits = 0;
     this.#bitCount = 0;
+  }
+
+  #stored(): void {
+    this.#align();
     const length = this.#take(8) | (this.#take(8) << 8);
     const complement = this.#take(8) | (this.#take(8) << 8);
     const end = this.#at + length;

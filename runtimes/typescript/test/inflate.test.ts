@@ -54,8 +54,8 @@ test("a stream that is cut off or damaged is an error, as for zlib", () => {
   for (let length = 0; length < stream.length; length++) {
     assert.throws(() => inflate(stream.subarray(0, length), LIMIT), FrameError);
   }
-  fc.assert(
-    fc.property(fc.nat(stream.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+  for (let at = 0; at < stream.length; at++) {
+    for (let change = 1; change < 256; change++) {
       const damaged = Buffer.from(stream);
       damaged[at] = (damaged[at] ?? 0) ^ change;
       let expected: Buffer | undefined;
@@ -63,12 +63,11 @@ test("a stream that is cut off or damaged is an error, as for zlib", () => {
         expected = inflateSync(damaged);
       } catch {
         assert.throws(() => inflate(damaged, LIMIT), FrameError);
-        return;
+        continue;
       }
       assert.deepEqual(Buffer.from(inflate(damaged, LIMIT)), expected);
-    }),
-    { numRuns: 2000 },
-  );
+    }
+  }
 });
 
 test("no bytes make it hang or fail otherwise", () => {
