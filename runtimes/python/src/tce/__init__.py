@@ -14,7 +14,7 @@ from ._connection import Connection, Context
 from ._endpoint import Endpoint, EndpointError
 from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError, Side
 from ._mq_config import ConfigError, MqConfig
-from ._options import ConnectionLimits, Limits, Options, TlsFiles
+from ._options import CallRecord, ConnectionLimits, Limits, Options, TlsFiles
 from ._proxy import Proxy
 from ._servant import Servant
 from .blocking import (
@@ -30,6 +30,7 @@ from .blocking import (
 
 __all__ = [
     "BlockingProxy",
+    "CallRecord",
     "Communicator",
     "ConfigError",
     "Connection",

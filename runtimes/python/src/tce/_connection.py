@@ -19,7 +19,7 @@ from . import _message
 from ._calls import CallTable, Pending
 from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError
 from ._message import Extra
-from ._options import MAX_TIMEOUT, Options
+from ._options import MAX_TIMEOUT, CallRecord, Options
 from ._servant import Handler, Operation, Registry, Servant
 from ._values import STRING, VOID, sequence
 
@@ -90,7 +90,7 @@ class Context:
 
     __slots__ = (
         "_call_id", "_calltype", "_connection", "_extra", "_ifidx", "_opidx",
-        "_returned", "_sequence", "_sink", "is_redelivered",
+        "_returned", "_sequence", "_sink", "began", "is_redelivered",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +113,8 @@ class Context:
         self._call_id = call_id
         self._extra = extra
         self._returned: dict[str, str] | None = None
+        self.began = 0.0 if connection.options.on_call is None else time.monotonic()
+        """For the runtime: when the call arrived, if that is reported."""
         self.is_redelivered = extra.get(_message.REDELIVERED) is not None
         """Whether the call may have been executed before: a queue has delivered it again."""
 
@@ -187,7 +189,7 @@ class Context:
         if self._calltype & _message.IS_ONEWAY:
             if result is not None:
                 log.error("%s: a oneway call returned %r", operation.name, result)
-            return self._sink.finished(self)
+            return self._finish(0)
         try:
             params = operation.encode_result(result)
             extra = self._routed().with_pairs(self._returned or {})
@@ -197,7 +199,7 @@ class Context:
         if not self._sink.send_return(self, 0, extra, params):
             text = "the result is larger than may be sent"
             return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, text)
-        self._sink.finished(self)
+        self._finish(0)
 
     def fail(self, code: int, text: str) -> None:
         """Answers with an error; a oneway call is logged."""
@@ -210,7 +212,11 @@ class Context:
             extra = routed.with_pairs({_message.ERROR: escaped})
             if not self._sink.send_return(self, code, extra, b""):
                 self._sink.send_return(self, code, (routed.count, routed.raw), b"")
+        self._finish(code)
+
+    def _finish(self, code: int) -> None:
         self._sink.finished(self)
+        self._connection.report_served(self, code)
 
 
 StateListener = Callable[[str, str], object]
@@ -286,9 +292,16 @@ class Connection(abc.ABC):
         """Sends a call, after waiting for capacity, and waits for its result."""
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **extra} if extra else defaults
-        call = Pending(self.calls, operation, self._seconds(timeout))
+        call = self._pending(operation, timeout)
         if not self._can_send():
-            await self._until_sendable(call)
+            try:
+                await self._until_sendable(call)
+            except RpcError as error:
+                call.set_exception(error)
+                return await call
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
         self._send(call, timeout is not None, pairs, params)
         return await call
 
@@ -303,7 +316,7 @@ class Connection(abc.ABC):
         """Sends a call now, or as soon as it can be sent."""
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **extra} if extra else defaults
-        call = Pending(self.calls, operation, self._seconds(timeout))
+        call = self._pending(operation, timeout)
         if self._can_send():
             self._send(call, timeout is not None, pairs, params)
         elif len(self._tasks) >= self.options.connection.calls_in_flight:
@@ -321,12 +334,68 @@ class Connection(abc.ABC):
         defaults: Mapping[str, str],
     ) -> None:
         """Sends a call that is not answered."""
+        sending = self._call_oneway(operation, arguments, timeout, extra, defaults)
+        if self.options.on_call is None:
+            return await sending
+        began = time.monotonic()
+        code: int | None = None
+        try:
+            await sending
+            code = 0
+        except RpcError as error:
+            code = error.code
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self._report(CallRecord(operation.name, self.peer, False, True, seconds, code))
+
+    async def _call_oneway(
+        self,
+        operation: Operation[Any],
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        extra: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+    ) -> None:
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **extra} if extra else defaults
         if not self._can_send():
             call = Pending(self.calls, operation, self._seconds(timeout))
             await self._until_sendable(call)
         await self._send_oneway(operation, pairs, params, self._seconds(timeout))
+
+    def _pending(self, operation: Operation[T], timeout: float | None) -> Pending[T]:
+        """A call that is reported when it has ended."""
+        call = Pending(self.calls, operation, self._seconds(timeout))
+        if self.options.on_call is not None:
+            call.add_done_callback(partial(self._report_call, operation.name, time.monotonic()))
+        return call
+
+    def _report_call(self, operation: str, began: float, call: asyncio.Future[Any]) -> None:
+        code: int | None = None
+        if not call.cancelled():
+            error = call.exception()
+            # Of the others, which are of the parameters, nothing was sent.
+            code = error.code if isinstance(error, RpcError) else 0 if error is None else None
+        seconds = time.monotonic() - began
+        self._report(CallRecord(operation, self.peer, False, False, seconds, code))
+
+    def _report(self, record: CallRecord) -> None:
+        if self.options.on_call is not None:
+            try:
+                self.options.on_call(record)
+            except Exception:
+                log.exception("on_call failed")
+
+    def report_served(self, context: Context, code: int) -> None:
+        """Reports a call of the peer that has ended."""
+        if self.options.on_call is None:
+            return
+        handler = self.registry.handlers.get(context.key)
+        ifidx, opidx, _ = context.indices
+        name = f"{ifidx}.{opidx}" if handler is None else handler.operation.name
+        seconds = time.monotonic() - context.began
+        self._report(CallRecord(name, self.peer, True, context.is_oneway, seconds, code))
 
     def _seconds(self, timeout: float | None) -> float:
         """The timeout of a call.

@@ -64,6 +64,22 @@ Token = str | Callable[[], "str | Awaitable[str]"]
 
 
 @dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A call that has ended, for metrics and traces."""
+
+    operation: str
+    """As the IDL spells it, `test::Server::echo`, or its indices if no servant has it."""
+    peer: str
+    is_served: bool
+    """Whether this side has served it; otherwise it has called."""
+    is_oneway: bool
+    seconds: float
+    """From the call to its end. A oneway call of this side ends when it is sent."""
+    code: int | None
+    """0 for success, otherwise that of the error; `None` if the caller has abandoned the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """The settings of a communicator."""
 
@@ -78,5 +94,7 @@ class Options:
     device_id: str | None = None
     """Sent together with the token."""
     tls: TlsFiles = field(default_factory=TlsFiles)
+    on_call: Callable[[CallRecord], object] | None = None
+    """Called at the end of each call, in the event loop: it must not block."""
     describes: bool = True
     """Whether adapters tell callers the IDL of their servants."""

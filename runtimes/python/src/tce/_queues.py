@@ -224,7 +224,7 @@ class QueueConnection(Connection):
         except Unpublished as error:
             self.calls.fail(sequence, error.code, error.text)
 
-    async def call_oneway(
+    async def _call_oneway(
         self,
         operation: Operation[Any],
         arguments: tuple[Any, ...],
@@ -235,7 +235,7 @@ class QueueConnection(Connection):
         """Publishes a call that is not answered. A durable queue is waited for."""
         publisher = self._publisher
         if self._endpoint is None or publisher is None or not self._endpoint.address.durable:
-            return await super().call_oneway(operation, arguments, timeout, extra, defaults)
+            return await super()._call_oneway(operation, arguments, timeout, extra, defaults)
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **(extra or {})}
         time = self._seconds(timeout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,9 @@ from ._servant import Operation, Registry
 MAX_MALFORMED = 16
 """Messages of a connection that don't decode, before it ends."""
 
+READ_SIZE = 256 << 10
+"""Bytes of a read at most."""
+
 _HEADER = _message.HEADER_AND_COUNT
 _CALL_OVERHEAD = 512
 """Bytes that a call takes beside its parameters, about."""
@@ -31,7 +35,21 @@ _PROBE_TIME = 30
 """Seconds for which a peer may leave bytes or probes unacknowledged."""
 
 
-class Link(asyncio.Protocol):
+class _ReadBuffer(threading.local):
+    """Where the sockets of a thread put what they read.
+
+    A buffer of its own for each read costs 30 us where the allocator takes it from the system
+    and gives it back each time.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(READ_SIZE))
+
+
+_read_buffer = _ReadBuffer()
+
+
+class Link(asyncio.BufferedProtocol):
     """One stream. What one iteration of the event loop sends leaves in one write."""
 
     def __init__(self, connection: StreamConnection) -> None:
@@ -74,6 +92,12 @@ class Link(asyncio.Protocol):
     def _opened(self) -> None:
         self.is_open = True
         self.connection.link_opened(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _read_buffer.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(_read_buffer.view[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         self._receive(data)
