@@ -76,7 +76,8 @@ class CallRecord:
     seconds: float
     """From the call to its end. A oneway call of this side ends when it is sent."""
     code: int | None
-    """0 for success, otherwise that of the error; `None` if the caller has abandoned the call."""
+    """0 for success, otherwise that of the error; `None` if the caller has abandoned the call, or
+    its parameters could not be marshalled."""
 
 
 @dataclass(frozen=True, slots=True)
