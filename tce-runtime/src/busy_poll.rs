@@ -100,6 +100,14 @@ impl Drop for BusyPoll {
     }
 }
 
+/// Whether a [`BusyPoll`] of this thread's runtime exists.
+pub(crate) fn is_polling() -> bool {
+    POLLER.with_borrow(|current| {
+        let poller = current.as_ref().map(|(_, poller)| poller);
+        poller.is_some_and(|poller| poller.strong_count() > 0)
+    })
+}
+
 /// Tells this thread's poller that bytes have been received and handled.
 pub(crate) fn bytes_received() {
     let poller =

@@ -16,6 +16,11 @@ use crate::{error::ErrorCode, in_flight::wait_until, sequence_table::SequenceTab
 /// stack until it is released.
 const COMPLETED_AT_ONCE: usize = 16;
 
+/// When as many calls have ended since the last one was made, and no other waits, the
+/// peer has run out of work: the next call leaves at once, so that the peer begins
+/// while the others are made. With fewer this costs more than it gains.
+const DRAINED: usize = 32;
+
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) enum CallOutcome {
@@ -84,7 +89,7 @@ pub(crate) struct EnteredCall {
     /// Its RETURN carries the same number.
     pub(crate) sequence: u32,
     /// Whether no other call waits, and none is about to be made by the callers that
-    /// the last RETURNs have woken.
+    /// the last RETURNs have woken; or these are [`DRAINED`] or more.
     pub(crate) is_alone: bool,
 }
 
@@ -144,7 +149,7 @@ impl PendingCalls {
         let ended = std::mem::take(&mut table.ended);
         Some(EnteredCall {
             sequence,
-            is_alone: table.waiting == 1 && ended <= 1,
+            is_alone: table.waiting == 1 && (ended <= 1 || ended >= DRAINED),
         })
     }
 
