@@ -1,0 +1,379 @@
+"""The testee for Python: carries out the commands on its standard input.
+
+`src/protocol.rs` describes the commands; README.md how values are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import math
+import sys
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import tce
+from gen import conformance, later, test, zoo
+
+MAX_SAFE_INTEGER = 2**53 - 1
+CALL_BACK = "call-back"
+"""In the extra of a call of `Keeper`: the servant returns what the caller's own one returns."""
+CLOSE_TIME = 1.0
+"""How long calls in flight may take when a connection is closed, in seconds."""
+LINE_LIMIT = 64 << 20
+"""Bytes of a command."""
+
+PROXIES: dict[str, type[tce.Proxy]] = {
+    "Probe": conformance.ProbePrx,
+    "Keeper": zoo.KeeperPrx,
+    "Server": test.ServerPrx,
+    "Newer": later.NewerPrx,
+    "Unserved": later.UnservedPrx,
+}
+
+
+def read(value: Any, kind: Any) -> Any:
+    """A value of the protocol as a value of this type."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: read(value[name], hint) for name, hint in hints.items()})
+    if isinstance(value, dict):
+        if "long" in value:
+            return int(value["long"])
+        if "double" in value:
+            return float(value["double"])
+        if "bytes" in value:
+            return bytes.fromhex(value["bytes"])
+        key, element = typing.get_args(kind)
+        return {read(k, key): read(v, element) for k, v in value["map"]}
+    if isinstance(value, list):
+        (element,) = typing.get_args(kind)
+        return [read(item, element) for item in value]
+    return value
+
+
+def write(value: Any) -> Any:
+    """A value of a generated type as a value of the protocol."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: write(getattr(value, field.name)) for field in fields}
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_SAFE_INTEGER else {"long": str(value)}
+    if isinstance(value, float):
+        return write_double(value)
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, dict):
+        return {"map": [[write(k), write(v)] for k, v in value.items()]}
+    if isinstance(value, list):
+        return [write(item) for item in value]
+    raise TypeError(f"no value of the IDL has the type {type(value).__name__}")
+
+
+def write_double(value: float) -> Any:
+    if math.isnan(value):
+        return {"double": "NaN"}
+    if math.isinf(value):
+        return {"double": "Infinity" if value > 0 else "-Infinity"}
+    if value == 0 and math.copysign(1, value) < 0:
+        return {"double": "-0"}
+    return value
+
+
+def own_pairs(extra: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The pairs that the wire format does not reserve."""
+    return [(key, value) for key, value in extra.items() if not key.startswith("__")]
+
+
+class Record:
+    """The calls that the servants have received."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def add(self, operation: str, ctx: tce.Context, *args: Any) -> None:
+        self.calls.append(
+            {
+                "operation": operation,
+                "args": [write(arg) for arg in args],
+                "extra": own_pairs(ctx.extra),
+                "isOneway": ctx.is_oneway,
+            }
+        )
+
+
+class Probe(conformance.Probe):
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    async def echo(self, text: str, ctx: tce.Context) -> str:
+        self.record.add("Probe.echo", ctx, text)
+        ctx.return_extra("answer", "42")
+        ctx.return_extra("again", "43")
+        return text
+
+    async def note(self, number: int, ctx: tce.Context) -> None:
+        self.record.add("Probe.note", ctx, number)
+
+    async def fail(self, code: int, text: str, ctx: tce.Context) -> None:
+        self.record.add("Probe.fail", ctx, code, text)
+        raise tce.Fault(text, code)
+
+    async def bug(self, secret: str, ctx: tce.Context) -> None:
+        self.record.add("Probe.bug", ctx, secret)
+        raise KeyError(secret)
+
+    async def late(self, milliseconds: int, text: str, ctx: tce.Context) -> str:
+        self.record.add("Probe.late", ctx, milliseconds, text)
+        await asyncio.sleep(milliseconds / 1000)
+        return text
+
+    async def callBack(self, text: str, ctx: tce.Context) -> str:
+        self.record.add("Probe.callBack", ctx, text)
+        with Told():
+            return await conformance.ProbePrx.to_caller(ctx).echo(text)
+
+    async def push(self, number: int, ctx: tce.Context) -> None:
+        self.record.add("Probe.push", ctx, number)
+        with Told():
+            await conformance.ProbePrx.to_caller(ctx).note_oneway(number)
+
+    async def descend(self, depth: int, ctx: tce.Context) -> int:
+        self.record.add("Probe.descend", ctx, depth)
+        if depth == 0:
+            return 0
+        with Told():
+            return await conformance.ProbePrx.to_caller(ctx).descend(depth - 1) + 1
+
+    async def grow(self, levels: int, ctx: tce.Context) -> conformance.Tree:
+        self.record.add("Probe.grow", ctx, levels)
+        tree = conformance.Tree()
+        for _ in range(1, levels):
+            tree = conformance.Tree([tree])
+        return tree
+
+    async def tree(self, value: conformance.Tree, ctx: tce.Context) -> conformance.Tree:
+        self.record.add("Probe.tree", ctx, value)
+        return value
+
+    async def large(self, size: int, ctx: tce.Context) -> str:
+        self.record.add("Probe.large", ctx, size)
+        return "x" * size
+
+
+class Told:
+    """The caller of a call back learns why that failed."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, tce.RpcError):
+            raise tce.Fault(str(error)) from error
+
+
+class Keeper(zoo.Keeper):
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    async def _echo(self, operation: str, value: Any, ctx: tce.Context) -> Any:
+        """Returns the value, or what the caller's own operation returns."""
+        self.record.add(f"Keeper.{operation}", ctx, value)
+        if CALL_BACK not in ctx.extra:
+            return value
+        with Told():
+            return await getattr(zoo.KeeperPrx.to_caller(ctx), operation)(value)
+
+    async def roundtrip(self, fam: zoo.Family, ctx: tce.Context) -> zoo.Family:
+        return await self._echo("roundtrip", fam, ctx)
+
+    async def table(self, t: zoo.IntTable, ctx: tce.Context) -> zoo.IntTable:
+        return await self._echo("table", t, ctx)
+
+    async def blob(self, data: bytes, ctx: tce.Context) -> bytes:
+        return await self._echo("blob", data, ctx)
+
+    async def counts(self, c: zoo.StrInt, ctx: tce.Context) -> zoo.StrInt:
+        return await self._echo("counts", c, ctx)
+
+    async def names(self, c: zoo.IntStr, ctx: tce.Context) -> zoo.IntStr:
+        return await self._echo("names", c, ctx)
+
+    async def many(
+        self,
+        b: int,
+        flag: bool,
+        s: int,
+        i: int,
+        l: int,
+        flt: float,
+        dbl: float,
+        text: str,
+        ctx: tce.Context,
+    ) -> None:
+        self.record.add("Keeper.many", ctx, b, flag, s, i, l, flt, dbl, text)
+        if CALL_BACK in ctx.extra:
+            with Told():
+                await zoo.KeeperPrx.to_caller(ctx).many(b, flag, s, i, l, flt, dbl, text)
+
+    async def big(self, v: int, ctx: tce.Context) -> int:
+        return await self._echo("big", v, ctx)
+
+    async def real(self, v: float, ctx: tce.Context) -> float:
+        return await self._echo("real", v, ctx)
+
+    async def truth(self, v: bool, ctx: tce.Context) -> bool:
+        return await self._echo("truth", v, ctx)
+
+
+class Server(test.Server):
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    async def datetime(self, ctx: tce.Context) -> str:
+        self.record.add("Server.datetime", ctx)
+        return "today"
+
+    async def echo(self, text: str, ctx: tce.Context) -> str:
+        self.record.add("Server.echo", ctx, text)
+        return text
+
+    async def timeout(self, secs: int, ctx: tce.Context) -> None:
+        self.record.add("Server.timeout", ctx, secs)
+
+    async def heartbeat(self, hello: str, ctx: tce.Context) -> None:
+        self.record.add("Server.heartbeat", ctx, hello)
+
+    async def bidirection(self, ctx: tce.Context) -> None:
+        self.record.add("Server.bidirection", ctx)
+
+
+def told(error: tce.RpcError) -> dict[str, Any]:
+    return {
+        "error": {
+            "code": int(error.code),
+            "side": error.side.value,
+            "text": error.text,
+            "operation": error.operation or "",
+            "canRetry": error.can_retry,
+        }
+    }
+
+
+async def ended(call: Any) -> dict[str, Any]:
+    """How a call ends."""
+    try:
+        value = await call
+    except tce.RpcError as error:
+        return told(error)
+    extra = own_pairs(call.extra) if isinstance(call, asyncio.Future) else []
+    return {"result": {"value": write(value), "extra": extra}}
+
+
+async def opened(options: dict[str, Any]) -> tce.Communicator:
+    """A communicator with these options."""
+    files = tce.TlsFiles(
+        ca_file=options.get("authority"),
+        cert_file=options.get("certificate"),
+        key_file=options.get("key"),
+    )
+    timeout = options.get("timeoutMs", 30_000) / 1000
+    communicator = tce.Communicator(tce.Options(timeout=timeout, tls=files))
+    if queues := options.get("queues"):
+        await communicator.open_mq(tce.MqConfig.load(queues["file"], queues["process"]))
+    return communicator
+
+
+class Testee:
+    """One method for each command."""
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.adapters: list[tuple[tce.Communicator, Any]] = []
+        self.client: tuple[tce.Communicator, tce.Connection] | None = None
+        self.started: dict[str, Any] = {}
+
+    async def listen(self, endpoint: str, serve: str, options: dict[str, Any]) -> str:
+        communicator = await opened(options)
+        servants: list[tce.Servant] = [Probe(self.record), Keeper(self.record)]
+        if serve == "test":
+            servants = [Server(self.record)]
+        adapter = await communicator.listen(endpoint, *servants)
+        self.adapters.append((communicator, adapter))
+        return str(adapter.endpoint)
+
+    async def connect(self, endpoint: str, options: dict[str, Any]) -> None:
+        communicator = await opened(options)
+        connection = await communicator.connect(endpoint)
+        connection.add_servant(Probe(self.record))
+        connection.add_servant(Keeper(self.record))
+        self.client = communicator, connection
+
+    async def call(
+        self,
+        operation: str,
+        args: list[Any],
+        mode: Any,
+        extra: list[tuple[str, str]],
+        timeoutMs: float | None = None,
+    ) -> Any:
+        assert self.client is not None, "there is no connection"
+        _, connection = self.client
+        if operation == "ping":
+            return await ended(connection.ping())
+        interface, name = operation.split(".")
+        proxy = PROXIES[interface](connection)
+        suffix = {"twoway": "", "oneway": "_oneway"}.get(str(mode), "_async")
+        method = getattr(proxy, name + suffix)
+        hints = typing.get_type_hints(method)
+        kinds = [kind for parameter, kind in hints.items()]
+        values = [read(arg, kind) for arg, kind in zip(args, kinds)]
+        timeout = None if timeoutMs is None else timeoutMs / 1000
+        call = method(*values, timeout=timeout, extra=dict(extra))
+        if isinstance(mode, dict):
+            self.started[mode["start"]] = call
+            return None
+        return await ended(call)
+
+    async def finish(self, handle: str) -> Any:
+        return await ended(self.started.pop(handle))
+
+    async def abandon(self, handle: str) -> None:
+        self.started.pop(handle).cancel()
+
+    async def received(self) -> list[dict[str, Any]]:
+        return self.record.calls
+
+    async def forget(self) -> None:
+        self.record.calls.clear()
+
+    async def close(self) -> None:
+        for call in self.started.values():
+            call.cancel()
+        self.started.clear()
+        if self.client is not None:
+            communicator, _ = self.client
+            self.client = None
+            await communicator.shutdown(CLOSE_TIME)
+
+
+async def main() -> None:
+    testee = Testee()
+    commands = asyncio.StreamReader(limit=LINE_LIMIT)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    while line := await commands.readline():
+        command = json.loads(line)
+        try:
+            answer: Any = {"ok": await getattr(testee, command.pop("do"))(**command)}
+        except Exception as error:
+            answer = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,68 @@
+/**
+ * The testee in headless Chromium: passes the commands on its standard input to a page.
+ *
+ * Its arguments: the folder with the packages, and the page's script.
+ */
+
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import type * as Playwright from "playwright-core";
+
+import type { testee as Testee } from "./page.js";
+import type { Command } from "./testee.js";
+
+declare const testee: typeof Testee;
+
+const [packages = "", script = ""] = process.argv.slice(2);
+const require = createRequire(join(packages, "package.json"));
+const { chromium } = require("playwright-core") as typeof Playwright;
+
+// Calls over ws:// need a page of http://.
+const server = createServer((request, response) => {
+  const isScript = request.url === "/page.js";
+  response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+  response.end(
+    isScript ? readFileSync(script) : '<script type="module" src="/page.js"></script>',
+  );
+});
+await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+const { port } = server.address() as AddressInfo;
+
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    // The servers' certificate is a new one, which no authority has signed.
+    "--ignore-certificate-errors",
+  ],
+});
+const page = await browser.newPage();
+page.on("console", (message) => {
+  console.error(message.text());
+});
+await page.goto(`http://127.0.0.1:${String(port)}/`);
+await page.waitForFunction(() => "testee" in globalThis);
+
+for await (const line of createInterface(process.stdin)) {
+  const command = JSON.parse(line) as Command;
+  // As text: what passes between the processes would change -0 and NaN otherwise.
+  const answer = await page.evaluate(
+    async (command) => JSON.stringify(await testee.answer(command)),
+    command,
+  );
+  process.stdout.write(`${answer}\n`);
+}
+await browser.close();
+process.exit(0);
