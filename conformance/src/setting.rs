@@ -129,11 +129,11 @@ impl<'a> Setting<'a> {
             }
             Transport::Gateway => {
                 let server = Box::pin(self.port(Transport::Tcp, serve)).await?;
-                self.start_gateway("gateway", server).await?
+                self.start_gateway(Some(server)).await?
             }
             Transport::GatewayMq => {
                 self.listen_to_queue("gateway", serve).await?;
-                self.start_gateway("gateway_mq", 0).await?
+                self.start_gateway(None).await?
             }
         };
         self.ports.insert((transport, serve), port);
@@ -197,9 +197,8 @@ impl<'a> Setting<'a> {
             options,
         };
         let answer = self.ask(Role::Server, &command).await?;
-        let listening = answer.as_str().unwrap_or_default().trim_end_matches('/');
-        let port = listening.rsplit(':').next().and_then(|port| port.parse().ok());
-        Ok(port.unwrap_or(0))
+        // A queue has no port.
+        Ok(answer.as_str().and_then(port_of).unwrap_or(0))
     }
 
     /// The name of the queue from which the server takes calls of `by`.
@@ -262,65 +261,63 @@ server:
         Ok(())
     }
 
-    /// Starts a gateway in front of the server, and returns its port.
-    async fn start_gateway(&mut self, name: &str, server: u16) -> Result<u16, Failure> {
+    /// Starts a gateway in front of the server's port, or its queue, and returns its port.
+    async fn start_gateway(&mut self, server: Option<u16>) -> Result<u16, Failure> {
         let path = self.file("xml");
         fs::write(&path, self.services(server)).map_err(|error| error.to_string())?;
-        let gateway = Gateway::load(&path, name, &[]).map_err(|error| error.to_string())?;
-        let gateway = Box::pin(gateway.start()).await.map_err(|error| error.to_string())?;
-        let port = gateway.addresses().next().map(|it| it.to_string());
-        let port = port.as_deref().and_then(|it| it.rsplit(':').next()?.trim_end_matches('/').parse().ok());
+        let gateway = Gateway::load(&path, "gateway", &[]).map_err(|error| error.to_string())?;
+        let gateway = Box::pin(gateway.start()).await;
+        let gateway = gateway.map_err(|error| error.to_string())?;
+        let port = gateway.addresses().next().and_then(|it| port_of(&it.to_string()));
         self.gateways.push(gateway);
         Ok(port.ok_or_else(|| "the gateway has no address".to_owned())?)
     }
 
-    /// A `services.xml` with both gateways.
-    fn services(&self, server: u16) -> String {
-        let broker = self.tools.broker_port();
-        let (calls, returns) = (self.queue("gateway"), self.queue("gateway_returns"));
+    /// A `services.xml`.
+    fn services(&self, server: Option<u16>) -> String {
         let kind = match self.pair.client {
             Peer::Browser => "websocket",
             _ => "socket",
         };
-        let queue = |name: &str| {
-            format!(
-                r#"<ep name="{name}" type="qpid" host="127.0.0.1" port="{broker}" address="{name};{{create:always,node:{{type:queue}}}}"/>"#
-            )
+        let (calls, returns) = (self.queue("gateway"), self.queue("gateway_returns"));
+        let (endpoints, out, back, loopback) = if let Some(port) = server {
+            let endpoint = format!(
+                r#"<ep name="server" type="socket" host="127.0.0.1" port="{port}"/>"#
+            );
+            (endpoint, "server", "server", String::new())
+        } else {
+            let broker = self.tools.broker_port();
+            let queue = |name: &str| {
+                format!(
+                    r#"<ep name="{name}" type="qpid" host="127.0.0.1" port="{broker}" address="{name};{{create:always,node:{{type:queue}}}}"/>"#
+                )
+            };
+            let endpoints = queue(&calls) + &queue(&returns);
+            let loopback = format!(r#"<property name="loopback" value="{calls}#{returns}"/>"#);
+            (endpoints, calls.as_str(), returns.as_str(), loopback)
         };
-        let routes = |out: &str, back: &str| -> String {
-            ["zoo.Keeper", "conformance.Probe"]
-                .iter()
-                .map(|interface| {
-                    format!(
-                        r#"<route if="{interface}"><call in="clients" out="{out}"/><return in="{back}" out="clients"/><call in="{back}" out="clients"/></route>"#
-                    )
-                })
-                .collect()
-        };
+        let routes: String = ["zoo.Keeper", "conformance.Probe"]
+            .iter()
+            .map(|interface| {
+                format!(
+                    r#"
+      <route if="{interface}">
+        <call in="clients" out="{out}"/><return in="{back}" out="clients"/>
+        <call in="{back}" out="clients"/>
+      </route>"#
+                )
+            })
+            .collect();
         format!(
             r#"<SNS>
   <InterfaceDef><if id="0" name="zoo.Keeper"/><if id="10" name="conformance.Probe"/></InterfaceDef>
-  <EndPoints>
-    <ep name="clients" type="{kind}" host="127.0.0.1" port="0"/>
-    <ep name="server" type="socket" host="127.0.0.1" port="{server}"/>
-    {}{}
-  </EndPoints>
+  <EndPoints><ep name="clients" type="{kind}" host="127.0.0.1" port="0"/>{endpoints}</EndPoints>
   <servers>
-    <server name="gateway" type="{kind} server">{}
-      <properties><property name="listen" value="clients"/></properties>
-    </server>
-    <server name="gateway_mq" type="{kind} server">{}
-      <properties>
-        <property name="listen" value="clients"/>
-        <property name="loopback" value="{calls}#{returns}"/>
-      </properties>
+    <server name="gateway" type="{kind} server">{routes}
+      <properties><property name="listen" value="clients"/>{loopback}</properties>
     </server>
   </servers>
-</SNS>"#,
-            queue(&calls),
-            queue(&returns),
-            routes("server", "server"),
-            routes(&calls, &returns),
+</SNS>"#
         )
     }
 
@@ -347,4 +344,9 @@ server:
         self.ask(Role::Client, &Command::Close).await?;
         self.forget().await
     }
+}
+
+/// The port of `tcp://127.0.0.1:12002`.
+fn port_of(endpoint: &str) -> Option<u16> {
+    endpoint.trim_end_matches('/').rsplit(':').next()?.parse().ok()
 }

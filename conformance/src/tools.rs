@@ -94,7 +94,7 @@ impl Tools {
             Peer::Browser => {
                 let mut command = Command::new("node");
                 command.arg(script("browser.mjs"));
-                command.arg(self.packages()).arg(script("page.js"));
+                command.arg(script("page.js"));
                 command
             }
         })
@@ -138,6 +138,12 @@ impl Tools {
         }
         let sources = Path::new(CRATE).join("typescript");
         copy_generated(&sources.join("gen"))?;
+        // From where the bundles import what can't be bundled.
+        fs::create_dir_all(&self.bundles)?;
+        let link = self.bundles.join("node_modules");
+        if !link.exists() {
+            std::os::unix::fs::symlink(packages.join("node_modules").canonicalize()?, link)?;
+        }
         let bundle = |inputs: &[&str], more: &[&str]| {
             let mut command = Command::new(packages.join("node_modules/.bin/esbuild"));
             command.current_dir(&sources).args(inputs).args(more);
@@ -147,7 +153,12 @@ impl Tools {
             command.arg(outdir);
             command
         };
-        let for_node = ["--platform=node", "--out-extension:.js=.mjs"];
+        let for_node = [
+            "--platform=node",
+            "--out-extension:.js=.mjs",
+            "--external:playwright-core",
+            "--external:ws",
+        ];
         run(&mut bundle(&["node.ts", "browser.ts"], &for_node)).await?;
         run(&mut bundle(&["page.ts"], &["--platform=browser"])).await
     }

@@ -1,26 +1,22 @@
 /**
  * The testee in headless Chromium: passes the commands on its standard input to a page.
  *
- * Its arguments: the folder with the packages, and the page's script.
+ * Its argument is the page's script.
  */
 
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-import type * as Playwright from "playwright-core";
+import { chromium } from "playwright-core";
 
 import type { testee as Testee } from "./page.js";
 import type { Command } from "./testee.js";
 
 declare const testee: typeof Testee;
 
-const [packages = "", script = ""] = process.argv.slice(2);
-const require = createRequire(join(packages, "package.json"));
-const { chromium } = require("playwright-core") as typeof Playwright;
+const script = process.argv[2] ?? "";
 
 // Calls over ws:// need a page of http://.
 const server = createServer((request, response) => {
