@@ -73,6 +73,61 @@ def test_calls_and_calls_back(broker: Broker, process: str) -> None:
     run(test())
 
 
+class NestingServer(ServerImpl):
+    """Calls the caller back."""
+
+    async def heartbeat(self, hello: str, ctx: tce.Context) -> None:
+        await ITerminalPrx.to_caller(ctx).onMessage_oneway(hello)
+
+    async def echo(self, text: str, ctx: tce.Context) -> str:
+        await ITerminalPrx.to_caller(ctx).onMessage(text)
+        return text
+
+
+def test_the_caller_of_a_oneway_call_is_called_back(broker: Broker) -> None:
+    async def test() -> None:
+        server = await opened(broker, "oneway", "server")
+        client = await opened(broker, "oneway", "client")
+        await server.listen("mq:calls", NestingServer())
+        prx = await ServerPrx.connect(client, "mq:calls")
+        terminal = TerminalImpl()
+        prx.connection.add_servant(terminal)
+        await prx.heartbeat_oneway("pushed")
+        await until(lambda: terminal.messages == ["pushed"])
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test())
+
+
+def test_a_call_whose_return_no_queue_receives_fails_at_once(broker: Broker) -> None:
+    """A program with queues of its own for RETURNs has none for those of calls back."""
+
+    class Nested(ITerminal):
+        failures: list[tce.RpcError] = []
+
+        async def onMessage(self, message: str, ctx: tce.Context) -> None:
+            try:
+                await ServerPrx.to_caller(ctx).datetime(timeout=30)
+            except tce.RpcError as error:
+                self.failures.append(error)
+
+    async def test() -> None:
+        server = await opened(broker, "nested", "server")
+        client = await opened(broker, "nested", "paired")
+        await server.listen("mq:calls", NestingServer())
+        prx = await ServerPrx.connect(client, "mq:calls")
+        nested = Nested()
+        prx.connection.add_servant(nested)
+        assert await prx.echo("there and back", timeout=10) == "there and back"
+        assert [failure.code for failure in nested.failures] == [tce.ErrorCode.SENDFAILED]
+        assert "name one in `endpoint_pairs`" in nested.failures[0].text
+        await client.shutdown(1)
+        await server.shutdown(1)
+
+    run(test())
+
+
 def test_messages_of_an_endpoint_with_batch_are_sent_as_one(broker: Broker) -> None:
     async def test() -> None:
         server = await opened(broker, "batch", "server")

@@ -204,17 +204,22 @@ class QueueConnection(Connection):
     def _send(
         self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
     ) -> None:
+        if self._reply_to is None:
+            text = "no queue receives the RETURN; call oneway, or name one in `endpoint_pairs`"
+            return call.fail(ErrorCode.SENDFAILED, text)
         sequence = self.calls.next_sequence()
-        pairs = {**pairs, _message.DEADLINE: unix_deadline(self.calls.loop, call.deadline)}
-        if self._reply_to is not None:
-            pairs[_message.MQ_RETURN] = self._reply_to
+        pairs = {
+            **pairs,
+            _message.DEADLINE: unix_deadline(self.calls.loop, call.deadline),
+            _message.MQ_RETURN: self._reply_to,
+        }
         try:
             body = self._encode(call.operation, sequence, _message.TWOWAY, pairs, params)
         except (RpcError, MarshalError) as error:
-            call.set_exception(error)
-            return
+            return call.set_exception(error)
         self.calls.add(call, sequence)
         self.queues.spawn(self._publish_call(call, sequence, body))
+        return None
 
     async def _publish_call(self, call: Pending[Any], sequence: int, body: bytes) -> None:
         assert self._publisher is not None
@@ -270,6 +275,9 @@ class QueueConnection(Connection):
         timeout: float,
     ) -> None:
         assert self._publisher is not None
+        if self._reply_to is not None:
+            # The servant may call back.
+            pairs = {**pairs, _message.MQ_RETURN: self._reply_to}
         body = self._encode(
             operation, self.calls.next_sequence(), _message.ONEWAY, pairs, params
         )
