@@ -18,6 +18,9 @@ import tce
 from gen import conformance, later, test, zoo
 
 MAX_SAFE_INTEGER = 2**53 - 1
+LONG = 1024
+"""More bytes than this are written as one unit and its number, if they repeat it."""
+UNIT = 4
 CALL_BACK = "call-back"
 """In the extra of a call of `Keeper`: the servant returns what the caller's own one returns."""
 CLOSE_TIME = 1.0
@@ -36,6 +39,8 @@ PROXIES: dict[str, type[tce.Proxy]] = {
 
 def read(value: Any, kind: Any) -> Any:
     """A value of the protocol as a value of this type."""
+    if kind is conformance.Tree:
+        return grown(value["levels"])
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         return kind(**{name: read(value[name], hint) for name, hint in hints.items()})
@@ -45,7 +50,7 @@ def read(value: Any, kind: Any) -> Any:
         if "double" in value:
             return float(value["double"])
         if "bytes" in value:
-            return bytes.fromhex(value["bytes"])
+            return bytes.fromhex(value["bytes"]) * value.get("times", 1)
         key, element = typing.get_args(kind)
         return {read(k, key): read(v, element) for k, v in value["map"]}
     if isinstance(value, list):
@@ -54,8 +59,20 @@ def read(value: Any, kind: Any) -> Any:
     return value
 
 
+def grown(levels: int) -> conformance.Tree:
+    tree = conformance.Tree()
+    for _ in range(1, levels):
+        tree = conformance.Tree([tree])
+    return tree
+
+
 def write(value: Any) -> Any:
     """A value of a generated type as a value of the protocol."""
+    if isinstance(value, conformance.Tree):
+        levels = 1
+        while value.branches:
+            levels, value = levels + 1, value.branches[0]
+        return {"levels": levels}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {field.name: write(getattr(value, field.name)) for field in fields}
@@ -66,6 +83,9 @@ def write(value: Any) -> Any:
     if isinstance(value, float):
         return write_double(value)
     if isinstance(value, bytes):
+        unit, times = value[:UNIT], len(value) // UNIT
+        if len(value) > LONG and value == unit * times:
+            return {"bytes": unit.hex(), "times": times}
         return {"bytes": value.hex()}
     if isinstance(value, dict):
         return {"map": [[write(k), write(v)] for k, v in value.items()]}
@@ -151,10 +171,7 @@ class Probe(conformance.Probe):
 
     async def grow(self, levels: int, ctx: tce.Context) -> conformance.Tree:
         self.record.add("Probe.grow", ctx, levels)
-        tree = conformance.Tree()
-        for _ in range(1, levels):
-            tree = conformance.Tree([tree])
-        return tree
+        return grown(levels)
 
     async def tree(self, value: conformance.Tree, ctx: tce.Context) -> conformance.Tree:
         self.record.add("Probe.tree", ctx, value)

@@ -109,7 +109,7 @@ pub(crate) struct Finish {
     pub(crate) result: Option<Value>,
     #[serde(default)]
     pub(crate) error: Option<ExpectedError>,
-    /// The extra of the RETURN, in order; not compared by default.
+    /// The last pairs of the RETURN's extra, in order; not compared by default.
     #[serde(default)]
     pub(crate) extra: Option<Vec<(String, String)>>,
 }

@@ -165,7 +165,8 @@ impl Run<'_, '_> {
             compare(&outcome, finish.result.as_ref(), finish.error.as_ref(), n)
                 .map_err(|difference| format!("{handle}: {difference}"))?;
             if let (Some(expected), Outcome::Result { extra, .. }) = (&finish.extra, &outcome)
-                && expected != extra
+                // Through a gateway the caller gets its own pairs back, too.
+                && !extra.ends_with(expected)
             {
                 let text = format!("{handle}: expected the extra {expected:?}, not {extra:?}");
                 return Err(Failure::Case(text));

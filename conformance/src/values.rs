@@ -39,9 +39,6 @@ fn expand_members(members: &Map<String, Value>, n: usize) -> Value {
 /// A value that a case describes instead of writing it out.
 fn expand_described(members: &Map<String, Value>, n: usize) -> Option<Value> {
     let count = |name| members.get(name).and_then(Value::as_u64);
-    if let Some(levels) = count("levels") {
-        return Some(tree(levels));
-    }
     if let Some(end) = count("range") {
         return Some((0..end).collect());
     }
@@ -49,19 +46,8 @@ fn expand_described(members: &Map<String, Value>, n: usize) -> Option<Value> {
     if let Some(text) = members.get("text").and_then(Value::as_str) {
         return Some(json!(text.repeat(times)));
     }
-    if let Some(hex) = members.get("bytes").and_then(Value::as_str) {
-        return Some(json!({ "bytes": hex.repeat(times) }));
-    }
     let item = members.get("item")?;
     Some((0..times).map(|_| expand(item, n)).collect())
-}
-
-/// A `Tree` of this many levels.
-fn tree(levels: u64) -> Value {
-    (0..levels).fold(Value::Null, |below, _| match below {
-        Value::Null => json!({ "branches": [] }),
-        below => json!({ "branches": [below] }),
-    })
 }
 
 /// A value in the one form in which equal values are equal: languages write `1` and
@@ -105,6 +91,10 @@ fn canonical_object(members: &Map<String, Value>) -> Value {
         let mut pairs: Vec<_> = pairs.iter().map(canonical).collect();
         pairs.sort_by_cached_key(|pair| pair[0].to_string());
         return json!({ "map": pairs });
+    }
+    if let (Some(Value::String(hex)), Some(times)) = (members.get("bytes"), members.get("times")) {
+        let times = times.as_u64().and_then(|times| usize::try_from(times).ok());
+        return json!({ "bytes": hex.repeat(times.unwrap_or(1)) });
     }
     let members = members.iter();
     members

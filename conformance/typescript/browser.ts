@@ -52,11 +52,10 @@ await page.goto(`http://127.0.0.1:${String(port)}/`);
 await page.waitForFunction(() => "testee" in globalThis);
 
 for await (const line of createInterface(process.stdin)) {
-  const command = JSON.parse(line) as Command;
-  // As text: what passes between the processes would change -0 and NaN otherwise.
+  // As text both ways: values would lose -0 and NaN otherwise.
   const answer = await page.evaluate(
-    async (command) => JSON.stringify(await testee.answer(command)),
-    command,
+    async (line) => JSON.stringify(await testee.answer(JSON.parse(line) as Command)),
+    line,
   );
   process.stdout.write(`${answer}\n`);
 }

@@ -15,6 +15,9 @@ import { KeeperPrx, serveKeeper, type Family, type Keeper } from "./gen/zoo.js";
 /** In the extra of a call of `Keeper`: the servant returns what the caller's own one returns. */
 const CALL_BACK = "call-back";
 const REMOTE_EXCEPTION = 8;
+/** More bytes than this are written as one unit and its number, if they repeat it. */
+const LONG = 1024;
+const UNIT = 4;
 /** How long calls in flight may take when a connection is closed. */
 const CLOSE_TIME_MS = 1000;
 
@@ -45,14 +48,50 @@ function read(value: unknown): unknown {
   }
   if ("bytes" in tagged) {
     const hex = String(tagged["bytes"]);
-    const bytes = new Uint8Array(hex.length / 2);
-    return bytes.map((_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
+    const unit = Array.from({ length: hex.length / 2 }, (_, i) =>
+      parseInt(hex.slice(2 * i, 2 * i + 2), 16),
+    );
+    const times = Number(tagged["times"] ?? 1);
+    const bytes = new Uint8Array(unit.length * times);
+    for (let i = 0; i < times; i++) {
+      bytes.set(unit, i * unit.length);
+    }
+    return bytes;
+  }
+  if ("levels" in tagged) {
+    return grown(Number(tagged["levels"]));
   }
   if ("map" in tagged) {
     const pairs = tagged["map"] as [unknown, unknown][];
     return new Map(pairs.map(([key, element]) => [read(key), read(element)]));
   }
   return Object.fromEntries(Object.entries(tagged).map(([name, member]) => [name, read(member)]));
+}
+
+/** A tree of this many levels. */
+function grown(levels: number): Tree {
+  let tree: Tree = { branches: [] };
+  for (let level = 1; level < levels; level++) {
+    tree = { branches: [tree] };
+  }
+  return tree;
+}
+
+function levelsOf(tree: Tree): number {
+  let levels = 1;
+  for (let below = tree.branches[0]; below !== undefined; below = below.branches[0]) {
+    levels += 1;
+  }
+  return levels;
+}
+
+function writeBytes(value: Uint8Array): unknown {
+  const hex = (bytes: Uint8Array): string =>
+    Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const isRepeated = value.length % UNIT === 0 && value.every((it, i) => it === value[i % UNIT]);
+  return value.length > LONG && isRepeated
+    ? { bytes: hex(value.subarray(0, UNIT)), times: value.length / UNIT }
+    : { bytes: hex(value) };
 }
 
 function writeNumber(value: number): unknown {
@@ -76,7 +115,7 @@ function write(value: unknown): unknown {
       return value;
   }
   if (value instanceof Uint8Array) {
-    return { bytes: Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("") };
+    return writeBytes(value);
   }
   if (value instanceof Map) {
     const pairs = [...(value as Map<unknown, unknown>)];
@@ -84,6 +123,9 @@ function write(value: unknown): unknown {
   }
   if (Array.isArray(value)) {
     return value.map(write);
+  }
+  if (value !== null && "branches" in value) {
+    return { levels: levelsOf(value as Tree) };
   }
   return Object.fromEntries(Object.entries(value ?? {}).map(([name, it]) => [name, write(it)]));
 }
@@ -157,11 +199,7 @@ class Servants {
     },
     grow: (levels, ctx) => {
       this.#record("Probe.grow", ctx, levels);
-      let tree: Tree = { branches: [] };
-      for (let level = 1; level < levels; level++) {
-        tree = { branches: [tree] };
-      }
-      return tree;
+      return grown(levels);
     },
     tree: (value, ctx) => {
       this.#record("Probe.tree", ctx, value);

@@ -12,6 +12,10 @@ use super::idl::{
 /// The largest number up to which JavaScript has every integer.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
+/// More bytes than this are written as one unit and its number, if they repeat it.
+const LONG: usize = 1024;
+const UNIT: usize = 4;
+
 /// A type whose values the protocol can carry.
 pub(super) trait Neutral: Sized {
     /// Reads a value.
@@ -91,13 +95,20 @@ impl Neutral for u8 {
         let hex = hex.ok_or_else(|| wrong("bytes", value))?;
         let byte = |at| hex.get(at..at + 2).map(|digits| Self::from_str_radix(digits, 16));
         let bytes: Option<Result<Vec<_>, _>> = (0..hex.len()).step_by(2).map(byte).collect();
-        bytes
+        let bytes = bytes
             .and_then(Result::ok)
-            .ok_or_else(|| wrong("bytes", value))
+            .ok_or_else(|| wrong("bytes", value))?;
+        let times = value.get("times").and_then(Value::as_u64).unwrap_or(1);
+        Ok(bytes.repeat(usize::try_from(times).unwrap_or(usize::MAX)))
     }
 
     fn write_all(values: &[Self]) -> Value {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let unit = values.get(..UNIT).unwrap_or_default();
+        let times = values.len() / UNIT;
+        if values.len() > LONG && values == unit.repeat(times) {
+            return json!({ "bytes": Self::write_all(unit)["bytes"], "times": times });
+        }
         let digits = values.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         let hex: String = digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect();
         json!({ "bytes": hex })
@@ -217,5 +228,29 @@ macro_rules! structs {
 structs! {
     Pet { name, b, flag, s, i, l, flt, dbl, tags, blob }
     Family { name, pets, named, chief }
-    Tree { branches }
+}
+
+impl Neutral for Tree {
+    /// Of the levels alone: JSON readers limit the depth of what they read.
+    fn read(value: &Value) -> Result<Self, String> {
+        let levels = value.get("levels").and_then(Value::as_u64);
+        let levels = levels.ok_or_else(|| wrong("a tree", value))?;
+        let mut tree = Self::default();
+        for _ in 1..levels {
+            tree = Self {
+                branches: vec![tree],
+            };
+        }
+        Ok(tree)
+    }
+
+    fn write(&self) -> Value {
+        let mut levels = 1;
+        let mut tree = self;
+        while let Some(below) = tree.branches.first() {
+            levels += 1;
+            tree = below;
+        }
+        json!({ "levels": levels })
+    }
 }

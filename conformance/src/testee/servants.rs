@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tce_runtime::{Context, ErrorCode, Fault, RpcError, TypedProxy};
 
 use super::{
@@ -40,7 +41,7 @@ impl Servants {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn record(&self, operation: &str, args: Vec<serde_json::Value>, ctx: &Context) {
+    fn record(&self, operation: &str, args: Vec<Value>, ctx: &Context) {
         let received = Received {
             operation: operation.to_owned(),
             args,
@@ -57,14 +58,6 @@ impl Servants {
 /// The caller of a call back learns why that failed.
 fn told(error: RpcError) -> Fault {
     Fault::new(ErrorCode::RemoteException, error.to_string())
-}
-
-fn tree(levels: i32) -> Tree {
-    let mut tree = Tree::default();
-    for _ in 1..levels {
-        tree = Tree { branches: vec![tree] };
-    }
-    tree
 }
 
 impl Probe for Servants {
@@ -118,7 +111,8 @@ impl Probe for Servants {
 
     async fn grow(&self, levels: i32, ctx: &Context) -> Result<Tree, Fault> {
         self.record("Probe.grow", args![levels], ctx);
-        Ok(tree(levels))
+        let tree = Tree::read(&json!({ "levels": levels }));
+        tree.map_err(|error| Fault::new(ErrorCode::RemoteException, error))
     }
 
     async fn tree(&self, value: Tree, ctx: &Context) -> Result<Tree, Fault> {
