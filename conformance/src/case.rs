@@ -98,6 +98,22 @@ pub(crate) struct Call {
     pub(crate) error: Option<ExpectedError>,
 }
 
+impl Default for Call {
+    fn default() -> Self {
+        Self {
+            operation: String::new(),
+            args: Vec::new(),
+            extra: Vec::new(),
+            timeout_ms: None,
+            r#as: None,
+            count: once(),
+            eventually: false,
+            result: None,
+            error: None,
+        }
+    }
+}
+
 /// The end of a started call.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
