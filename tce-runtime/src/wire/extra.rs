@@ -1,7 +1,7 @@
 //! The extra map, a call's metadata (`spec/wire.md`, sections 2 and 5): owned,
 //! borrowed from a message, or patched while a message is forwarded.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use super::{
     error::{DecodeError, Limits},
@@ -199,15 +199,24 @@ impl Extra {
         *self = Self::of_pairs(count, bytes.into());
     }
 
-    /// The pairs, in order.
+    /// The pairs, in order. A key that was sent twice has its first place and its last
+    /// value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
-        self.text()
-            .entries()
-            .map_while(move |(key, value)| Some((text(key)?, text(value)?)))
+        let mut places = HashMap::new();
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(self.count);
+        let entries = self.text().entries();
+        for (key, value) in entries.map_while(|(key, value)| Some((text(key)?, text(value)?))) {
+            let place = *places.entry(key).or_insert(pairs.len());
+            match pairs.get_mut(place) {
+                Some(pair) => pair.1 = value,
+                None => pairs.push((key, value)),
+            }
+        }
+        pairs.into_iter()
     }
 
-    /// The number of pairs.
+    /// The number of pairs as sent: a key may be among them twice.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
