@@ -74,6 +74,16 @@ check_typescript() {
     step npm --prefix "$1" test
 }
 
+# Every language against every other. The packages of both are there by now.
+check_conformance() {
+    local npm=runtimes/typescript/node_modules/.bin
+    step cargo run --locked -p tce-conformance
+    step "$npm/tsc" --project conformance/typescript
+    (cd conformance/typescript && step "../../$npm/eslint" .)
+    MYPYPATH=runtimes/python/src:conformance/python \
+        step "$CARGO_TARGET_DIR/python-venv/bin/mypy" --strict conformance/python/testee.py
+}
+
 step install_packages
 step install_cargo_deny
 step check_node
@@ -89,6 +99,7 @@ TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to
 step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
 check_python
+check_conformance
 # Workspaces of their own, so that their dependencies are not part of other builds.
 check_workspace bench
 check_workspace fuzz

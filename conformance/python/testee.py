@@ -12,10 +12,12 @@ import math
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import tce
 from gen import conformance, later, test, zoo
+
+T = TypeVar("T")
 
 MAX_SAFE_INTEGER = 2**53 - 1
 LONG = 1024
@@ -197,13 +199,14 @@ class Keeper(zoo.Keeper):
     def __init__(self, record: Record) -> None:
         self.record = record
 
-    async def _echo(self, operation: str, value: Any, ctx: tce.Context) -> Any:
+    async def _echo(self, operation: str, value: T, ctx: tce.Context) -> T:
         """Returns the value, or what the caller's own operation returns."""
         self.record.add(f"Keeper.{operation}", ctx, value)
         if CALL_BACK not in ctx.extra:
             return value
         with Told():
-            return await getattr(zoo.KeeperPrx.to_caller(ctx), operation)(value)
+            result: T = await getattr(zoo.KeeperPrx.to_caller(ctx), operation)(value)
+            return result
 
     async def roundtrip(self, fam: zoo.Family, ctx: tce.Context) -> zoo.Family:
         return await self._echo("roundtrip", fam, ctx)
@@ -287,7 +290,7 @@ async def ended(call: Any) -> dict[str, Any]:
         value = await call
     except tce.RpcError as error:
         return told(error)
-    extra = own_pairs(call.extra) if isinstance(call, asyncio.Future) else []
+    extra = own_pairs(call.extra) if isinstance(call, tce.Pending) else []
     return {"result": {"value": write(value), "extra": extra}}
 
 
@@ -346,8 +349,8 @@ class Testee:
         proxy = PROXIES[interface](connection)
         suffix = {"twoway": "", "oneway": "_oneway"}.get(str(mode), "_async")
         method = getattr(proxy, name + suffix)
-        hints = typing.get_type_hints(method)
-        kinds = [kind for parameter, kind in hints.items()]
+        # In the order of the parameters.
+        kinds = typing.get_type_hints(method).values()
         values = [read(arg, kind) for arg, kind in zip(args, kinds)]
         timeout = None if timeoutMs is None else timeoutMs / 1000
         call = method(*values, timeout=timeout, extra=dict(extra))

@@ -34,8 +34,7 @@ pub(crate) struct Case {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Only {
     pub(crate) transports: Vec<Transport>,
-    /// For readers.
-    #[allow(dead_code, reason = "each restriction has to be explained")]
+    /// For readers of `--list`.
     pub(crate) because: String,
 }
 

@@ -31,6 +31,9 @@ mod expectation;
 
 mod report;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     error::Error,
     fs,
@@ -145,7 +148,7 @@ async fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
             eprintln!("{} {} fails: {failure}", result.cell, result.case);
         }
     })
-    .await;
+    .await?;
     let report = Report {
         results: &results,
         known: &known,
@@ -175,7 +178,11 @@ fn selected_cells(args: &Args, cases: &[Case]) -> Vec<Cell> {
     let transports = Transport::value_variants();
     pairs()
         .into_iter()
-        .flat_map(|pair| transports.iter().map(move |&transport| Cell { pair, transport }))
+        .flat_map(|pair| {
+            transports
+                .iter()
+                .map(move |&transport| Cell { pair, transport })
+        })
         .filter(|cell| obstacle(*cell).is_none())
         .filter(|cell| args.only.is_empty() || args.only.iter().any(|it| it.has(*cell)))
         .filter(|cell| run::cases_of(cases, *cell).next().is_some())
@@ -189,5 +196,10 @@ fn list(cells: &[Cell], cases: &[Case]) {
     println!();
     for case in cases {
         println!("{:44}{}", case.name, case.about);
+        if let Some(only) = &case.only {
+            let transports: Vec<_> = only.transports.iter().map(Transport::to_string).collect();
+            let transports = transports.join(", ");
+            println!("{:44}Only {transports}: {}.", "", only.because);
+        }
     }
 }

@@ -16,8 +16,6 @@ use tokio::{
 
 use crate::protocol::{self, Answer};
 
-/// How long a testee may take for a command. Calls time out before.
-const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// How long a testee's last words are waited for after it has ended.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 /// Lines of its standard error that a report shows.
@@ -30,6 +28,7 @@ pub(crate) struct Testee {
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     tail: Arc<Mutex<VecDeque<String>>>,
+    command_time: Duration,
 }
 
 /// Why a testee did not do as it was told.
@@ -48,8 +47,12 @@ pub(crate) enum TesteeError {
 }
 
 impl Testee {
-    /// Starts a testee; `name` is for reports.
-    pub(crate) fn start(name: &str, mut command: Command) -> std::io::Result<Self> {
+    /// Starts a testee; `name` is for reports, `command_time` the limit of each command.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        command_time: Duration,
+    ) -> std::io::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -78,22 +81,27 @@ impl Testee {
             commands,
             answers: BufReader::new(answers).lines(),
             tail,
+            command_time,
         })
     }
 
     /// Sends a command and waits for its answer.
     pub(crate) async fn ask(&mut self, command: &protocol::Command) -> Result<Value, TesteeError> {
-        let exchanged = timeout(COMMAND_TIME, self.exchange(command)).await;
+        let exchanged = timeout(self.command_time, self.exchange(command)).await;
         let line = match exchanged {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) => return Err(self.ended().await),
             Ok(Err(error)) => {
                 let ended = self.ended().await;
                 let is_broken = matches!(ended, TesteeError::Broken { .. });
-                return Err(if is_broken { ended } else { self.broken(error.to_string()) });
+                return Err(if is_broken {
+                    ended
+                } else {
+                    self.broken(error.to_string())
+                });
             }
             Err(_) => {
-                return Err(self.broken(format!("did not answer within {COMMAND_TIME:?}")));
+                return Err(self.broken(format!("did not answer within {:?}", self.command_time)));
             }
         };
         match serde_json::from_str(&line) {

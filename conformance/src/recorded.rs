@@ -9,7 +9,7 @@ use tce_idl::model::{Interface, Model, Operation, Type};
 
 use crate::{
     case::{
-        Arrival, Arrivals, Call, Case, ExpectedMessage, Expectation, Finish, Message, Part, Role,
+        Arrival, Arrivals, Call, Case, Expectation, ExpectedMessage, Finish, Message, Part, Role,
         Step, WireMessage,
     },
     protocol::Interfaces,
@@ -83,7 +83,9 @@ impl<'a> Recorded<'a> {
             name: format!("{of}.{called}"),
             interface,
             operation,
-            args: typed.map(|(parameter, value)| protocol_value(model, parameter.ty, value)).collect(),
+            args: typed
+                .map(|(parameter, value)| protocol_value(model, parameter.ty, value))
+                .collect(),
             params: vec![Part::Hex(frame["params"].as_str()?.to_owned())],
             extra: extra
                 .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
@@ -130,7 +132,9 @@ impl<'a> Recorded<'a> {
             Some(messages) => messages.iter().filter_map(Value::as_str).collect(),
             None => vec![self.frame["frame"].as_str().unwrap_or_default()],
         };
-        let writes = writes.into_iter().map(|hex| vec![Part::Hex(hex.to_owned())]);
+        let writes = writes
+            .into_iter()
+            .map(|hex| vec![Part::Hex(hex.to_owned())]);
         let own = self.extra.iter().filter(|(key, _)| !key.starts_with("__"));
         let sequence = self.frame["sequence"].as_u64();
         let returned = Step::Expect(Expectation::Return(ExpectedMessage {
@@ -185,7 +189,10 @@ impl<'a> Recorded<'a> {
         let finished = Step::Finish(Finish {
             r#as: "recorded".to_owned(),
             count: 1,
-            result: self.operation.returns.and_then(|_| self.args.first().cloned()),
+            result: self
+                .operation
+                .returns
+                .and_then(|_| self.args.first().cloned()),
             error: None,
             extra: None,
         });
@@ -204,7 +211,10 @@ fn protocol_value(model: &Model, ty: Type, value: &Value) -> Value {
                     let bytes = items.iter().filter_map(Value::as_u64);
                     json!({ "bytes": bytes.map(|byte| format!("{byte:02x}")).collect::<String>() })
                 }
-                element => items.iter().map(|item| protocol_value(model, element, item)).collect(),
+                element => items
+                    .iter()
+                    .map(|item| protocol_value(model, element, item))
+                    .collect(),
             }
         }
         Type::Dictionary(id) => {

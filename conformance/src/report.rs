@@ -77,7 +77,10 @@ impl Report<'_> {
     /// `41 ok`, or `39/41 FAIL`
     fn summary(&self, results: &[&CaseResult]) -> String {
         let verdicts = results.iter().map(|result| self.known.judge(result));
-        let wrong = verdicts.clone().filter(|verdict| !verdict.is_as_expected()).count();
+        let wrong = verdicts
+            .clone()
+            .filter(|verdict| !verdict.is_as_expected())
+            .count();
         let known = verdicts
             .filter(|verdict| matches!(verdict, Verdict::KnownFailure(_)))
             .count();
@@ -95,7 +98,9 @@ impl Report<'_> {
         let _ = match self.known.judge(result) {
             Verdict::Passed => Ok(()),
             Verdict::Failed => write!(text, "\nFAIL {cell} {case}: {failure}"),
-            Verdict::KnownFailure(reason) => write!(text, "\nknown failure {cell} {case}: {reason}"),
+            Verdict::KnownFailure(reason) => {
+                write!(text, "\nknown failure {cell} {case}: {reason}")
+            }
             Verdict::UnexpectedlyPassed(reason) => write!(
                 text,
                 "\nFAIL {cell} {case}: it passes, but known-failures.yaml lists it ({reason})"
@@ -106,7 +111,9 @@ impl Report<'_> {
     fn totals(&self, cells: usize) -> String {
         let count = |is: fn(Verdict<'_>) -> bool| {
             let results = self.results.iter();
-            results.filter(|result| is(self.known.judge(result))).count()
+            results
+                .filter(|result| is(self.known.judge(result)))
+                .count()
         };
         let mut cases: Vec<_> = self.results.iter().map(|result| &result.case).collect();
         cases.sort();
@@ -153,7 +160,9 @@ impl Report<'_> {
     pub(crate) fn junit(&self) -> String {
         let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
         for (cell, results) in self.cells() {
-            let wrong = results.iter().filter(|it| !self.known.judge(it).is_as_expected());
+            let wrong = results
+                .iter()
+                .filter(|it| !self.known.judge(it).is_as_expected());
             let (tests, failures) = (results.len(), wrong.count());
             let _ = writeln!(
                 text,
@@ -174,7 +183,10 @@ impl Report<'_> {
                     }
                     Verdict::UnexpectedlyPassed(reason) => {
                         let reason = escape(reason);
-                        write!(text, "<failure>it passes, but is listed: {reason}</failure>")
+                        write!(
+                            text,
+                            "<failure>it passes, but is listed: {reason}</failure>"
+                        )
                     }
                 };
                 text.push_str("</testcase>\n");

@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::JoinError;
+
 use crate::{
-    case::{Case, Role},
+    case::{Case, Only, Role},
     matrix::{Cell, Pair, Peer},
     setting::{Failure, Setting},
     steps,
@@ -36,25 +38,34 @@ pub(crate) fn cases_of(cases: &[Case], cell: Cell) -> impl Iterator<Item = &Case
         Pair { .. } => None,
     };
     cases.iter().filter(move |case| {
-        let is_on = |it: &crate::case::Only| it.transports.contains(&cell.transport);
+        let is_on = |it: &Only| it.transports.contains(&cell.transport);
         case.driver_is == driver_is && case.only.as_ref().is_none_or(is_on)
     })
 }
 
 /// Runs the cases of all cells with this many pairs at the same time; `report` is told
 /// each result.
+///
+/// # Errors
+/// The driver itself has panicked.
 pub(crate) async fn run(
     tools: Arc<Tools>,
     cases: Arc<Vec<Case>>,
     cells: &[Cell],
     jobs: usize,
     report: impl Fn(&CaseResult) + Send + Sync + 'static,
-) -> Vec<CaseResult> {
+) -> Result<Vec<CaseResult>, JoinError> {
     let mut pairs: Vec<_> = cells.iter().map(|cell| cell.pair).collect();
     pairs.dedup();
     let waiting: VecDeque<Vec<Cell>> = pairs
         .into_iter()
-        .map(|pair| cells.iter().copied().filter(|cell| cell.pair == pair).collect())
+        .map(|pair| {
+            cells
+                .iter()
+                .copied()
+                .filter(|cell| cell.pair == pair)
+                .collect()
+        })
         .collect();
     let waiting = Arc::new(Mutex::new(waiting));
     let report = Arc::new(report);
@@ -65,7 +76,10 @@ pub(crate) async fn run(
             tokio::spawn(async move {
                 let mut results = Vec::new();
                 loop {
-                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let next = waiting
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
                     let Some(cells) = next else { break results };
                     for result in run_pair(&tools, &cases, &cells, &*report).await {
                         results.push(result);
@@ -76,10 +90,10 @@ pub(crate) async fn run(
         .collect();
     let mut results = Vec::new();
     for worker in workers {
-        results.extend(worker.await.unwrap_or_default());
+        results.extend(worker.await?);
     }
     results.sort_by_key(|result| cells.iter().position(|cell| *cell == result.cell));
-    results
+    Ok(results)
 }
 
 async fn run_pair(

@@ -14,6 +14,9 @@ use crate::{
     tools::Tools,
 };
 
+/// How long a testee may take for a command: longer than a call without a timeout of its
+/// own.
+const COMMAND_TIME: Duration = Duration::from_secs(40);
 /// How long a gateway may take to find its server.
 const GATEWAY_TIME: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -59,9 +62,13 @@ impl<'a> Setting<'a> {
             Peer::Wire => Ok(None),
             _ => tools
                 .testee(peer)
-                .and_then(|command| Testee::start(&format!("the {role} ({peer})"), command))
+                .and_then(|command| {
+                    Testee::start(&format!("the {role} ({peer})"), command, COMMAND_TIME)
+                })
                 .map(Some)
-                .map_err(|error| Failure::Case(format!("the {role} ({peer}) can't start: {error}"))),
+                .map_err(|error| {
+                    Failure::Case(format!("the {role} ({peer}) can't start: {error}"))
+                }),
         };
         Ok(Self {
             tools,
@@ -147,9 +154,10 @@ impl<'a> Setting<'a> {
     pub(crate) async fn connect(&mut self, transport: Transport, port: u16) -> Result<(), Failure> {
         let is_browser = self.pair.client == Peer::Browser;
         let (endpoint, options) = match transport {
-            Transport::Tcp | Transport::Ws => {
-                (format!("{transport}://127.0.0.1:{port}"), Options::default())
-            }
+            Transport::Tcp | Transport::Ws => (
+                format!("{transport}://127.0.0.1:{port}"),
+                Options::default(),
+            ),
             Transport::Ssl | Transport::Wss => {
                 let options = Options {
                     authority: Some(self.tools.certificate.clone()),
@@ -210,8 +218,7 @@ impl<'a> Setting<'a> {
     fn queues(&self) -> Result<PathBuf, Failure> {
         let port = self.tools.broker_port();
         let names = ["direct", "direct_returns", "gateway", "gateway_returns"];
-        let [direct, direct_returns, gateway, gateway_returns] =
-            names.map(|name| self.queue(name));
+        let [direct, direct_returns, gateway, gateway_returns] = names.map(|name| self.queue(name));
         let defined: String = [&direct, &direct_returns, &gateway, &gateway_returns]
             .iter()
             .map(|name| {
@@ -268,7 +275,10 @@ server:
         let gateway = Gateway::load(&path, "gateway", &[]).map_err(|error| error.to_string())?;
         let gateway = Box::pin(gateway.start()).await;
         let gateway = gateway.map_err(|error| error.to_string())?;
-        let port = gateway.addresses().next().and_then(|it| port_of(&it.to_string()));
+        let port = gateway
+            .addresses()
+            .next()
+            .and_then(|it| port_of(&it.to_string()));
         self.gateways.push(gateway);
         Ok(port.ok_or_else(|| "the gateway has no address".to_owned())?)
     }
@@ -281,9 +291,8 @@ server:
         };
         let (calls, returns) = (self.queue("gateway"), self.queue("gateway_returns"));
         let (endpoints, out, back, loopback) = if let Some(port) = server {
-            let endpoint = format!(
-                r#"<ep name="server" type="socket" host="127.0.0.1" port="{port}"/>"#
-            );
+            let endpoint =
+                format!(r#"<ep name="server" type="socket" host="127.0.0.1" port="{port}"/>"#);
             (endpoint, "server", "server", String::new())
         } else {
             let broker = self.tools.broker_port();
@@ -336,7 +345,10 @@ server:
             match self.call(&probe).await? {
                 Outcome::Result { .. } => break,
                 Outcome::Error(error) if Instant::now() > deadline => {
-                    return Err(Failure::Case(format!("no call passes the gateway: {}", error.text)));
+                    return Err(Failure::Case(format!(
+                        "no call passes the gateway: {}",
+                        error.text
+                    )));
                 }
                 Outcome::Error(_) => tokio::time::sleep(RETRY_PAUSE).await,
             }
@@ -348,5 +360,10 @@ server:
 
 /// The port of `tcp://127.0.0.1:12002`.
 fn port_of(endpoint: &str) -> Option<u16> {
-    endpoint.trim_end_matches('/').rsplit(':').next()?.parse().ok()
+    endpoint
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()?
+        .parse()
+        .ok()
 }

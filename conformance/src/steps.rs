@@ -10,9 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    case::{
-        Arrivals, Call, Case, ExpectedError, Expectation, Finish, Network, Role, Step,
-    },
+    case::{Arrivals, Call, Case, Expectation, ExpectedError, Finish, Network, Role, Step},
     matrix::{Cell, Transport},
     protocol::{CallError, Command, Mode, Outcome, Received},
     setting::{Failure, Setting},
@@ -35,11 +33,7 @@ struct Run<'s, 'a> {
 }
 
 /// Runs a case, and closes its connection whatever happens.
-pub(crate) async fn run(
-    setting: &mut Setting<'_>,
-    case: &Case,
-    cell: Cell,
-) -> Result<(), Failure> {
+pub(crate) async fn run(setting: &mut Setting<'_>, case: &Case, cell: Cell) -> Result<(), Failure> {
     setting.forget().await?;
     let mut run = Run {
         setting,
@@ -50,8 +44,7 @@ pub(crate) async fn run(
     // Before the client closes: what it has held back arrives.
     drop(run.network);
     drop(run.wire);
-    if case.driver_is != Some(Role::Client)
-        && !outcome.as_ref().is_err_and(Failure::breaks_testee)
+    if case.driver_is != Some(Role::Client) && !outcome.as_ref().is_err_and(Failure::breaks_testee)
     {
         setting.ask(Role::Client, &Command::Close).await?;
     }
@@ -114,7 +107,9 @@ impl Run<'_, '_> {
             Step::Finish(finish) => self.finish(finish).await,
             Step::Abandon(handle) => {
                 let handle = handle.r#as.clone();
-                self.setting.ask(Role::Client, &Command::Abandon { handle }).await?;
+                self.setting
+                    .ask(Role::Client, &Command::Abandon { handle })
+                    .await?;
                 Ok(())
             }
             Step::Received(arrivals) => self.received(arrivals).await,
@@ -161,7 +156,12 @@ impl Run<'_, '_> {
     async fn finish(&mut self, finish: &Finish) -> Result<(), Failure> {
         for n in 0..finish.count {
             let handle = numbered(&finish.r#as, n);
-            let outcome = self.setting.call(&Command::Finish { handle: handle.clone() }).await?;
+            let outcome = self
+                .setting
+                .call(&Command::Finish {
+                    handle: handle.clone(),
+                })
+                .await?;
             compare(&outcome, finish.result.as_ref(), finish.error.as_ref(), n)
                 .map_err(|difference| format!("{handle}: {difference}"))?;
             if let (Some(expected), Outcome::Result { extra, .. }) = (&finish.extra, &outcome)
@@ -200,16 +200,18 @@ impl Run<'_, '_> {
             let args = Value::Array(arrival.args.iter().map(|arg| expand(arg, n)).collect());
             let actual = Value::Array(received.args.clone());
             let fields = [
-                (arrival.operation != received.operation).then(|| {
-                    format!("expected {}, not {}", arrival.operation, received.operation)
-                }),
+                (arrival.operation != received.operation)
+                    .then(|| format!("expected {}, not {}", arrival.operation, received.operation)),
                 difference(&args, &actual),
-                arrival.extra.as_ref().filter(|extra| **extra != received.extra).map(
-                    |extra| format!("expected the extra {extra:?}, not {:?}", received.extra),
-                ),
-                arrival.is_oneway.filter(|it| *it != received.is_oneway).map(|is_oneway| {
-                    format!("expected oneway: {is_oneway}")
-                }),
+                arrival
+                    .extra
+                    .as_ref()
+                    .filter(|extra| **extra != received.extra)
+                    .map(|extra| format!("expected the extra {extra:?}, not {:?}", received.extra)),
+                arrival
+                    .is_oneway
+                    .filter(|it| *it != received.is_oneway)
+                    .map(|is_oneway| format!("expected oneway: {is_oneway}")),
             ];
             if let Some(text) = fields.into_iter().flatten().next() {
                 let place = format!("the {n}th received call of {}", arrival.operation);
@@ -220,7 +222,10 @@ impl Run<'_, '_> {
     }
 
     fn change_network(&self, change: &Network) -> Result<(), String> {
-        let proxy = self.network.as_ref().ok_or("there is no network between them")?;
+        let proxy = self
+            .network
+            .as_ref()
+            .ok_or("there is no network between them")?;
         match change {
             Network::Pieces(size) => proxy.set_piece(Some(*size)),
             Network::Hold => {
@@ -274,7 +279,10 @@ fn compare_errors(expected: &ExpectedError, actual: &CallError) -> Result<(), St
     let is_same = expected.code == actual.code
         && expected.side.as_ref().is_none_or(|it| *it == actual.side)
         && expected.text.as_ref().is_none_or(|it| *it == actual.text)
-        && expected.operation.as_ref().is_none_or(|it| *it == actual.operation)
+        && expected
+            .operation
+            .as_ref()
+            .is_none_or(|it| *it == actual.operation)
         && expected.can_retry.is_none_or(|it| it == actual.can_retry);
     if is_same {
         Ok(())

@@ -58,6 +58,7 @@ impl Tools {
         };
         let has = |language| languages.contains(&language);
         let broker = tokio::task::spawn_blocking(move || needs_mq.then(Node::start));
+        copy_generated()?;
         if has(Peer::Python) {
             tools.install_python(&target).await?;
         }
@@ -78,11 +79,8 @@ impl Tools {
                 command
             }
             Peer::Python => {
-                let runtime = self.root.join("runtimes/python/src");
-                let path = [runtime, PathBuf::from(GENERATED).join("python")];
-                let path = std::env::join_paths(path).map_err(std::io::Error::other)?;
                 let mut command = Command::new(&self.python);
-                command.env("PYTHONPATH", path);
+                command.env("PYTHONPATH", self.root.join("runtimes/python/src"));
                 command.arg(Path::new(CRATE).join("python/testee.py"));
                 command
             }
@@ -137,7 +135,6 @@ impl Tools {
             run(install.current_dir(&packages)).await?;
         }
         let sources = Path::new(CRATE).join("typescript");
-        copy_generated(&sources.join("gen"))?;
         // From where the bundles import what can't be bundled.
         fs::create_dir_all(&self.bundles)?;
         let link = self.bundles.join("node_modules");
@@ -165,11 +162,14 @@ impl Tools {
 }
 
 /// The testees import the generated modules from beside them.
-fn copy_generated(to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(Path::new(GENERATED).join("typescript/gen"))? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+fn copy_generated() -> std::io::Result<()> {
+    for language in ["python", "typescript"] {
+        let to = Path::new(CRATE).join(language).join("gen");
+        fs::create_dir_all(&to)?;
+        for entry in fs::read_dir(Path::new(GENERATED).join(language).join("gen"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
@@ -184,7 +184,11 @@ fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf), ToolError> {
 
 /// Runs a command to its end.
 async fn run(command: &mut Command) -> Result<(), ToolError> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let name = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
     let error = |reason: String| ToolError::Command {
         command: name.clone(),
         reason,

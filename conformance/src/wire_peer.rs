@@ -12,8 +12,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_async, client_async,
-    tungstenite::Message as WebSocketMessage,
+    WebSocketStream, accept_async, client_async, tungstenite::Message as WebSocketMessage,
 };
 
 use crate::case::{ExpectedMessage, Message, Part, WireMessage};
@@ -191,7 +190,9 @@ impl WirePeer {
             let pairs = message.extra.iter();
             self.received.push_back(ReceivedMessage {
                 header: message.header,
-                extra: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+                extra: pairs
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect(),
                 params: message.params.to_vec(),
             });
         }
@@ -220,20 +221,36 @@ async fn read(stream: &mut Stream) -> Option<Vec<u8>> {
 fn compare(expected: &ExpectedMessage, received: &ReceivedMessage) -> Result<(), String> {
     let header = &received.header;
     let check = |name: &str, expected: Option<u32>, actual: u32| match expected {
-        Some(expected) if expected != actual => {
-            Err(format!("{name}: expected {expected}, not {actual} ({:?})", received.extra))
-        }
+        Some(expected) if expected != actual => Err(format!(
+            "{name}: expected {expected}, not {actual} ({:?})",
+            received.extra
+        )),
         _ => Ok(()),
     };
     check("error", Some(expected.error), header.errcode)?;
     check("sequence", expected.sequence, header.sequence)?;
-    check("interface", expected.interface.map(Into::into), header.ifidx.into())?;
-    check("operation", expected.operation.map(Into::into), header.opidx.into())?;
-    check("call id", expected.call_id.map(Into::into), header.call_id.into())?;
+    check(
+        "interface",
+        expected.interface.map(Into::into),
+        header.ifidx.into(),
+    )?;
+    check(
+        "operation",
+        expected.operation.map(Into::into),
+        header.opidx.into(),
+    )?;
+    check(
+        "call id",
+        expected.call_id.map(Into::into),
+        header.call_id.into(),
+    )?;
     if let Some(extra) = &expected.extra
         && *extra != received.extra
     {
-        return Err(format!("extra: expected {extra:?}, not {:?}", received.extra));
+        return Err(format!(
+            "extra: expected {extra:?}, not {:?}",
+            received.extra
+        ));
     }
     if let Some(params) = &expected.params {
         let params = bytes_of(params)?;

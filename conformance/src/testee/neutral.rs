@@ -93,7 +93,10 @@ impl Neutral for u8 {
     fn read_all(value: &Value) -> Result<Vec<Self>, String> {
         let hex = value.get("bytes").and_then(Value::as_str);
         let hex = hex.ok_or_else(|| wrong("bytes", value))?;
-        let byte = |at| hex.get(at..at + 2).map(|digits| Self::from_str_radix(digits, 16));
+        let byte = |at| {
+            hex.get(at..at + 2)
+                .map(|digits| Self::from_str_radix(digits, 16))
+        };
         let bytes: Option<Result<Vec<_>, _>> = (0..hex.len()).step_by(2).map(byte).collect();
         let bytes = bytes
             .and_then(Result::ok)
@@ -110,7 +113,9 @@ impl Neutral for u8 {
             return json!({ "bytes": Self::write_all(unit)["bytes"], "times": times });
         }
         let digits = values.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        let hex: String = digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect();
+        let hex: String = digits
+            .map(|digit| char::from(DIGITS[usize::from(digit)]))
+            .collect();
         json!({ "bytes": hex })
     }
 }

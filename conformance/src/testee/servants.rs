@@ -34,11 +34,17 @@ macro_rules! args {
 impl Servants {
     /// The calls so far.
     pub(super) fn received(&self) -> Vec<Received> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn record(&self, operation: &str, args: Vec<Value>, ctx: &Context) {
@@ -128,7 +134,9 @@ impl Probe for Servants {
 
 /// The caller's own `Keeper`, if the call asks for its result.
 fn callers_keeper(ctx: &Context) -> Option<KeeperPrx> {
-    ctx.extra().get(CALL_BACK).map(|_| KeeperPrx::to_caller(ctx))
+    ctx.extra()
+        .get(CALL_BACK)
+        .map(|_| KeeperPrx::to_caller(ctx))
 }
 
 /// Operations that return their parameter, or what the caller's own return.
@@ -170,7 +178,10 @@ impl Keeper for Servants {
     ) -> Result<(), Fault> {
         self.record("Keeper.many", args![b, flag, s, i, l, flt, dbl, text], ctx);
         match callers_keeper(ctx) {
-            Some(caller) => caller.many(b, flag, s, i, l, flt, dbl, &text).await.map_err(told),
+            Some(caller) => caller
+                .many(b, flag, s, i, l, flt, dbl, &text)
+                .await
+                .map_err(told),
             None => Ok(()),
         }
     }
