@@ -62,7 +62,7 @@ impl Servants {
 }
 
 /// The caller of a call back learns why that failed.
-fn told(error: RpcError) -> Fault {
+fn told(error: &RpcError) -> Fault {
     Fault::new(ErrorCode::RemoteException, error.to_string())
 }
 
@@ -97,13 +97,19 @@ impl Probe for Servants {
 
     async fn call_back(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         self.record("Probe.callBack", args![text], ctx);
-        ProbePrx::to_caller(ctx).echo(&text).await.map_err(told)
+        ProbePrx::to_caller(ctx)
+            .echo(&text)
+            .await
+            .map_err(|error| told(&error))
     }
 
     async fn push(&self, number: i32, ctx: &Context) -> Result<(), Fault> {
         self.record("Probe.push", args![number], ctx);
         let caller = ProbePrx::to_caller(ctx);
-        caller.note_oneway(number).await.map_err(told)
+        caller
+            .note_oneway(number)
+            .await
+            .map_err(|error| told(&error))
     }
 
     async fn descend(&self, depth: i32, ctx: &Context) -> Result<i32, Fault> {
@@ -112,7 +118,7 @@ impl Probe for Servants {
             return Ok(0);
         }
         let below = ProbePrx::to_caller(ctx).descend(depth - 1).await;
-        below.map(|count| count + 1).map_err(told)
+        below.map(|count| count + 1).map_err(|error| told(&error))
     }
 
     async fn grow(&self, levels: i32, ctx: &Context) -> Result<Tree, Fault> {
@@ -145,7 +151,7 @@ macro_rules! echoes {
         async fn $operation(&self, value: $type, ctx: &Context) -> Result<$type, Fault> {
             self.record(concat!("Keeper.", stringify!($operation)), args![value], ctx);
             match callers_keeper(ctx) {
-                Some(caller) => caller.$operation($argument(&value)).await.map_err(told),
+                Some(caller) => caller.$operation($argument(&value)).await.map_err(|error| told(&error)),
                 None => Ok(value),
             }
         }
@@ -181,7 +187,7 @@ impl Keeper for Servants {
             Some(caller) => caller
                 .many(b, flag, s, i, l, flt, dbl, &text)
                 .await
-                .map_err(told),
+                .map_err(|error| told(&error)),
             None => Ok(()),
         }
     }
