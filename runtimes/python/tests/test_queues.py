@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import aio_pika
 import pytest
 import tce
 from conftest import Broker, run, until
@@ -124,6 +125,32 @@ def test_a_call_whose_return_no_queue_receives_fails_at_once(broker: Broker) -> 
         assert "name one in `endpoint_pairs`" in nested.failures[0].text
         await client.shutdown(1)
         await server.shutdown(1)
+
+    run(test())
+
+
+def test_a_return_that_does_not_decode_fails_its_call_at_once(broker: Broker) -> None:
+    async def test() -> None:
+        client = await opened(broker, "undecodable", "paired")
+        prx = await ServerPrx.connect(client, "mq:calls")
+        async with await aio_pika.connect(port=broker.port) as server:
+            channel = await server.channel()
+            calls = await channel.get_queue("undecodable.calls")
+            pending = prx.echo_async("x")
+            await until(lambda: prx.connection.calls)
+            async with calls.iterator(no_ack=True) as arrived:
+                call = (await anext(arrived)).body
+            # A RETURN whose extra announces more pairs than the message has bytes.
+            answer = call[:5] + b"\x02" + call[6:17] + b"\0\0\2\0"
+            message = aio_pika.Message(answer)
+            await channel.default_exchange.publish(message, "undecodable.returns")
+            with pytest.raises(tce.RpcError) as failed:
+                await asyncio.wait_for(pending, 10)
+        assert (failed.value.code, failed.value.side) == (
+            tce.ErrorCode.DATADIRTY,
+            tce.Side.LOCAL,
+        )
+        await client.shutdown(1)
 
     run(test())
 

@@ -97,6 +97,23 @@ def test_errors_say_what_where_and_whether_to_repeat() -> None:
     run(test())
 
 
+def test_the_beginning_of_a_long_error_text_reaches_the_caller() -> None:
+    class Failing(ServerImpl):
+        async def echo(self, text: str, ctx: tce.Context) -> str:
+            raise tce.Fault(text)
+
+    async def test() -> None:
+        async with tce.Communicator() as communicator:
+            adapter = await communicator.listen(f"tcp://{LOCAL}:0", Failing())
+            prx = await ServerPrx.connect(communicator, str(adapter.endpoint))
+            for text in ["x" * 100_000, "😈" * 10_000]:
+                error = await failure(prx.echo(text))
+                assert error.code == tce.ErrorCode.REMOTE_EXCEPTION
+                assert error.text == text.encode()[: 8 << 10].decode()
+
+    run(test())
+
+
 def test_a_cancelled_task_abandons_its_call() -> None:
     async def test() -> None:
         async with tce.Communicator() as communicator:

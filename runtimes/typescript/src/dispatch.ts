@@ -10,13 +10,14 @@ import { Context, deadlineOf, type Operation, type ServantRegistry } from "./ser
 import type { WriteBuffer } from "./write_buffer.js";
 import { encodeVoid, type Writer } from "./writer.js";
 
-/** The longest error text that is sent, in UTF-16 code units before it is escaped. */
+/** The longest error text that is sent, in bytes of UTF-8 before it is escaped. */
 const MAX_ERROR_TEXT = 8 << 10;
 /** A peer that makes calls and lets this many full buffers of RETURNs wait loses its connection. */
 const MAX_FULL_BUFFERS = 4;
 /** The most outstanding calls of this side that raise the limit of served calls. */
 const MAX_NESTED = 4096;
 
+const utf8 = new TextEncoder();
 const NOTHING: ReadonlyMap<string, string> = new Map();
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -195,7 +196,8 @@ if that is wrong, the clocks of caller and servant differ`;
     }
     // A servant may have chosen 0, which is success on the wire.
     const errcode = code >>> 0 === 0 ? ErrorCode.RemoteException : code >>> 0;
-    const escaped = escapeAscii(text.slice(0, MAX_ERROR_TEXT).toWellFormed());
+    const { read } = utf8.encodeInto(text, new Uint8Array(MAX_ERROR_TEXT));
+    const escaped = escapeAscii(text.slice(0, read).toWellFormed());
     try {
       this.#send(header, errcode, extra, new Map([[ERROR, escaped]]), encodeVoid);
     } catch {

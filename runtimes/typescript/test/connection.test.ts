@@ -115,6 +115,21 @@ test("a servant's fault reaches the caller, any other error does not", () =>
     },
   ));
 
+test("the beginning of a long error text reaches the caller", () =>
+  withServer(
+    new TestServer({
+      echo: (text) => {
+        throw new Fault(1, text);
+      },
+    }),
+    async (server) => {
+      const ascii = await failed(server.echo("x".repeat(100_000)));
+      assert.equal(ascii.text, "x".repeat(8192));
+      const emojis = await failed(server.echo("😈".repeat(10_000)));
+      assert.equal(emojis.text, "😈".repeat(2048));
+    },
+  ));
+
 test("a result that can't be sent is an error that forbids a retry", () =>
   withServer(
     new TestServer({

@@ -207,7 +207,7 @@ class Context:
             peer, ifidx, opidx = self._connection.peer, self._ifidx, self._opidx
             log.warning("a oneway call of %s to %d.%d failed: %s", peer, ifidx, opidx, text)
         else:
-            escaped = _message.escape_ascii(text[: _message.MAX_ERROR_TEXT])
+            escaped = _message.escape_ascii(_message.shortened(text))
             routed = self._routed()
             extra = routed.with_pairs({_message.ERROR: escaped})
             if not self._sink.send_return(self, code, extra, b""):

@@ -44,7 +44,7 @@ REDELIVERED = "__redelivered__"
 ERROR = "__error__"
 
 MAX_ERROR_TEXT = 8 << 10
-"""The characters of an error's text that are sent."""
+"""The bytes of an error's text in UTF-8 that are sent."""
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -177,6 +177,14 @@ def read_extra(data: bytes, position: int, end: int, limits: Limits) -> tuple[Ex
                 f"the extra map has more bytes than the limit of {limits.max_extra_bytes}"
             )
     return Extra(count, data[first:position]), position
+
+
+def shortened(text: str) -> str:
+    """The beginning of an error's text, so that it fits into the extra of a RETURN."""
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= MAX_ERROR_TEXT:
+        return text
+    return data[:MAX_ERROR_TEXT].decode("utf-8", "ignore")
 
 
 def escape_ascii(text: str) -> str:

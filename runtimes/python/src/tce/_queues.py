@@ -550,6 +550,8 @@ class MessageQueues:
                 data, _message.HEADER_SIZE, end, self.options.limits
             )
         except DecodeError as error:
+            if calltype & _message.IS_RETURN:
+                return self.calls.fail(sequence, ErrorCode.DATADIRTY, str(error))
             return log.warning("dropped a message of %s: %s", endpoint.name, error)
         if _has_lingered(extra.get(_message.LINGER_TIME)):
             return log.info("dropped a message of %s: its time has passed", endpoint.name)
