@@ -22,7 +22,7 @@ use crate::{
     transport::delivery::AckGuard,
     wire::{
         BUILTIN_INTERFACE, CallType, Decimal, Extra, Header, KeySet, Limits, MSGTYPE_RPC, RawExtra,
-        RawMessage, Reader, escape_ascii, parse_millis, reserved,
+        RawMessage, Reader, parse_millis, reserved,
     },
 };
 
@@ -386,13 +386,9 @@ impl Inbound<'_> {
             .ok()
             .filter(|header| header.msgtype == MSGTYPE_RPC);
         match (&self.source, header) {
-            (InboundSource::Stream(_), Some(header)) if header.calltype.is_return() => {
-                let reply = Reply {
-                    errcode: ErrorCode::DataDirty.to_wire(),
-                    extra: Extra::from_iter([(reserved::ERROR, escape_ascii(text))]),
-                    result: (&[][..]).into(),
-                };
-                output.completions.push((header.sequence, reply));
+            (_, Some(header)) if header.calltype.is_return() => {
+                self.calls.fail(header.sequence, ErrorCode::DataDirty, text);
+                acknowledge(ack_guard);
             }
             (InboundSource::Stream(connection), Some(header)) if header.calltype.is_call() => {
                 let call = IncomingCall {

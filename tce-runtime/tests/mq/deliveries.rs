@@ -4,12 +4,12 @@
 use std::time::{Duration, SystemTime};
 
 use lapin::options::QueueDeclareOptions;
-use tce_runtime::{Communicator, ErrorCode, Proxy, config::MqConfig};
+use tce_runtime::{Communicator, ErrorCode, Proxy, Side, config::MqConfig};
 use tce_test_rabbitmq::Node;
 
 use crate::{
     common::{
-        probe::{NOTE, works},
+        probe::{ECHO, NOTE, works},
         raw::{Message, int},
         watching::{soon, within},
     },
@@ -103,6 +103,26 @@ async fn undecodable_messages_are_dropped_and_not_redelivered() {
     drop(server);
     raw.wait_for(&queues.calls, 0).await;
     raw.read(&queues.calls).await.nothing_comes().await;
+}
+
+#[tokio::test]
+async fn an_undecodable_return_fails_its_call_at_once() {
+    let queues = Queues::at(Node::shared().port());
+    let client = queues.open("client").await;
+    let raw = Raw::connect(queues.port).await;
+    let mut calls = raw.read(&queues.calls).await;
+    let proxy = queues.proxy(&client).await;
+    let call = proxy.call::<_, String>(&ECHO, ("x",));
+    let sequence = calls.message().await.sequence;
+    let mut answer = Message::returning(sequence, 0, Vec::new()).bytes();
+    // An extra that announces more pairs than the message has bytes.
+    answer[17..21].copy_from_slice(&[0, 0, 2, 0]);
+    raw.publish(&queues.replies, &answer).await;
+    let error = within(call).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.side()),
+        (ErrorCode::DataDirty, Side::Local)
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tce_runtime::{Communicator, ErrorCode, Proxy, config::Options};
+use tce_runtime::{Communicator, ErrorCode, Proxy, Side, config::Options};
 
 use crate::common::{
     probe::{ECHO, GATE, Probe, connect, serve, serve_at, works},
@@ -137,7 +137,10 @@ async fn an_undecodable_return_fails_its_call_at_once() {
     answer[17..21].copy_from_slice(&[0, 0, 2, 0]);
     raw.send(&crate::common::raw::frame(0, &answer)).await;
     let error = soon(call).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::DataDirty);
+    assert_eq!(
+        (error.code(), error.side()),
+        (ErrorCode::DataDirty, Side::Local)
+    );
     assert_eq!(
         within(async { proxy.connection().calls_in_flight() }).await,
         0
