@@ -284,6 +284,39 @@ def test_what_a_gateway_forwards_is_answered_with_its_extra_and_call_id() -> Non
     run(test())
 
 
+def test_a_routed_extra_that_leaves_no_space_is_returned_without_more() -> None:
+    """A RETURN that is refused lets a caller behind a gateway wait until its timeout."""
+
+    class Failing(ServerImpl):
+        async def echo(self, text: str, ctx: tce.Context) -> str:
+            if text == "f":
+                raise tce.Fault("y" * 8000)
+            return await super().echo(text, ctx)
+
+    async def test() -> None:
+        async with tce.Communicator() as communicator:
+            adapter = await communicator.listen(f"tcp://{LOCAL}:0", Failing())
+            reader, writer = await raw(str(adapter.endpoint))
+            deframer = Deframer(tce.Limits())
+            found: list[tuple[int, list[str]]] = []
+            for text, size in [(b"f", 60_000), (b"x", 65_520)]:
+                extra = _message.encode_pairs([(b"l", b"x" * size)])
+                writer.write(call(1, 0, b"\0\0\0\1" + text, 0x8000, extra))
+                expected = len(found) + 1
+                while len(found) < expected:
+                    for data, start, end in deframer.feed(await reader.read(1 << 18)):
+                        pairs, _ = _message.read_extra(data, start + 17, end, tce.Limits())
+                        errcode = _message.HEADER.unpack_from(data, start)[5]
+                        found.append((errcode, list(pairs.as_dict())))
+            assert found == [
+                (tce.ErrorCode.REMOTE_EXCEPTION, ["l"]),
+                (tce.ErrorCode.REMOTEMETHOD_EXCEPTION, ["l"]),
+            ]
+            writer.close()
+
+    run(test())
+
+
 @pytest.mark.parametrize("scheme", ["tcp", "ws"])
 def test_garbage_and_silence_end_a_connection(scheme: str) -> None:
     async def test() -> None:

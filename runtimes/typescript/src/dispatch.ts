@@ -201,7 +201,8 @@ if that is wrong, the clocks of caller and servant differ`;
     try {
       this.#send(header, errcode, extra, new Map([[ERROR, escaped]]), encodeVoid);
     } catch {
-      // The text may exceed a small limit of a frame; the code alone does not.
+      // The text may exceed a small limit of a frame, or what the extra of the call leaves of the
+      // limits; the code alone does not.
       this.#send(header, errcode, extra, NOTHING, encodeVoid);
     }
   }
@@ -218,8 +219,16 @@ if that is wrong, the clocks of caller and servant differ`;
       return;
     }
     const routed = isRouted(header) ? extra : Extra.EMPTY;
+    const { maxExtraBytes, maxExtraEntries } = this.#settings.limits;
     this.#buffer.frame(returnHeader(header, errcode), (out) => {
+      const start = out.length;
       routed.encodeWith(out, added);
+      // Its peer would refuse the message, and the caller wait until its timeout.
+      const isTooLarge =
+        out.length - start > maxExtraBytes || routed.size + added.size > maxExtraEntries;
+      if (added.size > 0 && isTooLarge) {
+        throw new RangeError("the extra of the RETURN is larger than peers accept");
+      }
       result(out);
     });
   }

@@ -215,6 +215,38 @@ test("a call after its deadline is answered, and not executed", async () => {
   });
 });
 
+test("extra of a routed call that leaves no space is returned without more", () =>
+  withServer(
+    new TestServer({
+      echo: (text, ctx) => {
+        ctx.returnExtra("answer", "42");
+        if (text === "fault") {
+          throw new Fault(8, "y".repeat(8000));
+        }
+        return text;
+      },
+    }),
+    async (_, __, endpoint) => {
+      const peer = await RawPeer.connect(endpoint);
+      const lengths: [string, number][] = [
+        ["fault", 60_000],
+        ["x", 65_520],
+      ];
+      for (const [text, length] of lengths) {
+        const extra = { l: "x".repeat(length) };
+        peer.socket.write(message({ ...ECHO, callId: 0x8000 }, extra, encode(text, encodeString)));
+      }
+      // A RETURN that is refused lets a caller behind a gateway wait until its timeout.
+      const fault = await peer.message(0);
+      assert.equal(fault.header.errcode, 8);
+      assert.deepEqual(Object.keys(fault.extra), ["l"]);
+      const result = await peer.message(1);
+      assert.equal(result.header.errcode, ErrorCode.RemoteMethodException);
+      assert.deepEqual(Object.keys(result.extra), ["l"]);
+      peer.socket.destroy();
+    },
+  ));
+
 test("a RETURN repeats what a gateway routes by, and nothing otherwise", () =>
   withServer(new TestServer(), async (_, __, endpoint) => {
     const peer = await RawPeer.connect(endpoint);

@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Connection, Inner, channel::TooLarge, write_buffer::FlushPolicy};
+use super::{Connection, Inner, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
@@ -373,8 +373,11 @@ impl ReplyContext {
                 combined.raw()
             };
             let header = self.header.returning(0);
-            if let Err(error) = inner.channel.encode(replies, header, &extra, result) {
-                let code = ErrorCode::RemoteMethodException;
+            let code = ErrorCode::RemoteMethodException;
+            if !added.is_empty() && !is_within_limits(inner, extra) {
+                let text = "the extra of the result is larger than peers accept";
+                append_error(inner, header, code, text, routed, replies);
+            } else if let Err(error) = inner.channel.encode(replies, header, &extra, result) {
                 append_error(inner, header, code, &error.to_string(), routed, replies);
             }
         }
@@ -428,10 +431,20 @@ pub(super) fn append_error(
         errcode => errcode,
     };
     let header = header.returning(errcode);
-    if let Err(TooLarge { .. }) = inner.channel.encode(replies, header, &extra, ()) {
-        // The text may exceed a small `max_frame`; the code alone does not.
+    let is_appended = is_within_limits(inner, extra.raw())
+        && inner.channel.encode(replies, header, &extra, ()).is_ok();
+    if !is_appended {
+        // The text may exceed a small `max_frame`, or what the routed extra leaves of
+        // the limits; the code alone does not.
         let _ = inner.channel.encode(replies, header, &routed, ());
     }
+}
+
+/// Whether a peer with the limits of this side reads this extra: without its RETURN a
+/// caller waits until its timeout.
+fn is_within_limits(inner: &Inner, extra: RawExtra<'_>) -> bool {
+    let limits = &inner.settings.options.limits;
+    extra.len() <= limits.max_extra_entries && extra.size() <= limits.max_extra_bytes
 }
 
 /// At most [`MAX_ERROR_TEXT`] bytes of a text.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tce_runtime::{ErrorCode, Extra, config::Options};
 
 use crate::common::{
-    probe::{CIRCUMSTANCES, serve, works},
+    probe::{CIRCUMSTANCES, FAIL, serve, works},
+    raw::{Message, Raw, int, string},
     watching::{soon, within},
 };
 
@@ -63,4 +64,33 @@ async fn an_extra_past_the_limits_is_refused_and_the_connection_stays_open() {
         assert_eq!(soon(call).await.unwrap_err().code(), ErrorCode::DataDirty);
     }
     works(&proxy).await;
+}
+
+/// A caller behind a gateway waits until its timeout for a RETURN that is refused.
+#[tokio::test]
+async fn a_routed_extra_that_leaves_no_space_is_returned_without_more() {
+    let server = serve(Options::default()).await;
+    let mut raw = Raw::connect(server.endpoint()).await;
+    let long = "x".repeat(60_000);
+    let routed = |opidx, params| {
+        let call = Message::call(1, opidx, params).with_extra(&[("long", &long)]);
+        Message {
+            call_id: 0x8000,
+            ..call
+        }
+    };
+    let failing = [int(8), string(&"y".repeat(8_000))].concat();
+    let answer = raw.call(&routed(FAIL.opidx(), failing)).await;
+    assert_eq!(answer.errcode, ErrorCode::RemoteException.to_wire());
+    assert_eq!(answer.extra, [("long".to_owned(), long.clone())]);
+
+    let long = "x".repeat(65_520);
+    let call = Message::call(2, CIRCUMSTANCES.opidx(), Vec::new()).with_extra(&[("l", &long)]);
+    let call = Message {
+        call_id: 0x8000,
+        ..call
+    };
+    let answer = raw.call(&call).await;
+    assert_eq!(answer.errcode, ErrorCode::RemoteMethodException.to_wire());
+    assert_eq!(answer.extra, [("l".to_owned(), long)]);
 }

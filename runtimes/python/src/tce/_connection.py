@@ -196,6 +196,9 @@ class Context:
         except MarshalError as error:
             log.error("%s: the result can't be sent: %s", operation.name, error)
             return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, "the result can't be marshalled")
+        if self._returned and not self._is_within_limits(extra):
+            text = "the extra of the result is larger than peers accept"
+            return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, text)
         if not self._sink.send_return(self, 0, extra, params):
             text = "the result is larger than may be sent"
             return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, text)
@@ -210,13 +213,27 @@ class Context:
             escaped = _message.escape_ascii(_message.shortened(text))
             routed = self._routed()
             extra = routed.with_pairs({_message.ERROR: escaped})
-            if not self._sink.send_return(self, code, extra, b""):
+            # The text may exceed what the extra of the call leaves of the limits.
+            is_sent = self._is_within_limits(extra) and self._sink.send_return(
+                self, code, extra, b""
+            )
+            if not is_sent:
                 self._sink.send_return(self, code, (routed.count, routed.raw), b"")
         self._finish(code)
 
     def _finish(self, code: int) -> None:
         self._sink.finished(self)
         self._connection.report_served(self, code)
+
+    def _is_within_limits(self, extra: tuple[int, bytes]) -> bool:
+        """Whether a peer with the limits of this side reads this extra.
+
+        Without its RETURN a caller waits until its timeout.
+        """
+        count, pairs = extra
+        limits = self._connection.options.limits
+        size = _message.COUNT_SIZE + len(pairs)
+        return count <= limits.max_extra_entries and size <= limits.max_extra_bytes
 
 
 StateListener = Callable[[str, str], object]

@@ -18,6 +18,8 @@ HEADER_AND_COUNT = struct.Struct(">BIBHHIBHI")
 _WHOLE = struct.Struct(">IIBBIBIBHHIBHI")
 """The frame's header, the message's header, and the count of extra."""
 _U32 = struct.Struct(">I")
+COUNT_SIZE = _U32.size
+"""Bytes of the number of pairs of an extra."""
 
 RPC = 1
 TWOWAY = 0x01
@@ -172,7 +174,7 @@ def read_extra(data: bytes, position: int, end: int, limits: Limits) -> tuple[Ex
         if length > end - position:
             raise DecodeError(f"{length} bytes are needed, {end - position} are left")
         position += length
-        if position - first + 4 > limits.max_extra_bytes:
+        if position - first + COUNT_SIZE > limits.max_extra_bytes:
             raise DecodeError(
                 f"the extra map has more bytes than the limit of {limits.max_extra_bytes}"
             )
