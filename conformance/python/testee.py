@@ -301,8 +301,8 @@ async def opened(options: dict[str, Any]) -> tce.Communicator:
         cert_file=options.get("certificate"),
         key_file=options.get("key"),
     )
-    timeout = options.get("timeoutMs", 30_000) / 1000
-    communicator = tce.Communicator(tce.Options(timeout=timeout, tls=files))
+    token, device_id = options.get("token"), options.get("deviceId")
+    communicator = tce.Communicator(tce.Options(token=token, device_id=device_id, tls=files))
     if queues := options.get("queues"):
         await communicator.open_mq(tce.MqConfig.load(queues["file"], queues["process"]))
     return communicator

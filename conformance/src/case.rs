@@ -26,6 +26,12 @@ pub(crate) struct Case {
     pub(crate) only: Option<Only>,
     #[serde(default)]
     pub(crate) serve: Interfaces,
+    /// The credential of the client.
+    #[serde(default)]
+    pub(crate) token: Option<String>,
+    /// Sent with the token.
+    #[serde(default)]
+    pub(crate) device_id: Option<String>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -63,6 +69,12 @@ pub(crate) enum Step {
     Received(Arrivals),
     /// Changes what happens to the bytes between client and server.
     Network(Network),
+    /// The driver, as one of the sides, ends the connection.
+    Close,
+    /// The driver, as the server, accepts the client's next connection.
+    Accept,
+    /// The client makes no connection for a while.
+    Quiet,
     /// The driver, as one of the sides, sends a message.
     Send(Message),
     /// The driver, as one of the sides, receives a message.
@@ -78,7 +90,7 @@ pub(crate) struct Call {
     #[serde(default)]
     pub(crate) args: Vec<Value>,
     #[serde(default)]
-    pub(crate) extra: Vec<(String, String)>,
+    pub(crate) extra: Vec<(String, Value)>,
     #[serde(default)]
     pub(crate) timeout_ms: Option<u64>,
     /// The name of a started call.
@@ -148,7 +160,7 @@ pub(crate) struct ExpectedError {
     #[serde(default)]
     pub(crate) side: Option<String>,
     #[serde(default)]
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Value>,
     #[serde(default)]
     pub(crate) operation: Option<String>,
     #[serde(default)]
@@ -218,12 +230,15 @@ pub(crate) struct WireMessage {
     pub(crate) operation: u16,
     #[serde(default)]
     pub(crate) is_oneway: bool,
+    /// Instead of the bits of a CALL or RETURN.
+    #[serde(default)]
+    pub(crate) calltype: Option<u8>,
     #[serde(default)]
     pub(crate) error: u32,
     #[serde(default)]
     pub(crate) call_id: u16,
     #[serde(default)]
-    pub(crate) extra: Vec<(String, String)>,
+    pub(crate) extra: Vec<(Text, Text)>,
     /// The number of further pairs: `key0`, `key1` and so on.
     #[serde(default)]
     pub(crate) extra_pairs: usize,
@@ -235,6 +250,14 @@ pub(crate) struct WireMessage {
     /// Zero bytes after the zlib stream.
     #[serde(default)]
     pub(crate) padding: usize,
+}
+
+/// Text in extra, which need not be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Text {
+    Utf8(String),
+    Hex { hex: String },
 }
 
 /// Bytes of a message.
@@ -280,7 +303,7 @@ pub(crate) struct ExpectedMessage {
     pub(crate) call_id: Option<u16>,
     /// All pairs, in order.
     #[serde(default)]
-    pub(crate) extra: Option<Vec<(String, String)>>,
+    pub(crate) extra: Option<Vec<(Text, Text)>>,
     #[serde(default)]
     pub(crate) params: Option<Vec<Part>>,
 }

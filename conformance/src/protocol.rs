@@ -74,7 +74,9 @@ pub(crate) enum Mode {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device_id: Option<String>,
     /// PEM files: for a server its certificate and key, for a client the authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<PathBuf>,

@@ -10,7 +10,7 @@ use tce_idl::model::{Interface, Model, Operation, Type};
 use crate::{
     case::{
         Arrival, Arrivals, Call, Case, Expectation, ExpectedMessage, Finish, Message, Part, Role,
-        Step, WireMessage,
+        Step, Text, WireMessage,
     },
     protocol::Interfaces,
 };
@@ -101,6 +101,8 @@ impl<'a> Recorded<'a> {
             driver_is: Some(driver_is),
             only: None,
             serve: self.serve,
+            token: None,
+            device_id: None,
             steps,
         };
         [
@@ -166,14 +168,18 @@ impl<'a> Recorded<'a> {
         let call = Call {
             operation: self.name.clone(),
             args: self.args.clone(),
-            extra: self.extra.clone(),
+            extra: self
+                .extra
+                .iter()
+                .map(|(key, value)| (key.clone(), json!(value)))
+                .collect(),
             r#as: Some("recorded".to_owned()),
             ..Call::default()
         };
         let expected = Step::Expect(Expectation::Call(ExpectedMessage {
             interface: Some(self.interface.index),
             operation: Some(self.operation.index),
-            extra: Some(self.extra.clone()),
+            extra: Some(self.extra.iter().map(|(k, v)| (utf8(k), utf8(v))).collect()),
             params: Some(self.params.clone()),
             ..ExpectedMessage::default()
         }));
@@ -198,6 +204,10 @@ impl<'a> Recorded<'a> {
         });
         vec![Step::Start(call), expected, returned, finished]
     }
+}
+
+fn utf8(text: &str) -> Text {
+    Text::Utf8(text.to_owned())
 }
 
 /// A value of a recording as the protocol carries it: bytes are recorded as numbers,

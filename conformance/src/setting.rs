@@ -44,6 +44,13 @@ impl Failure {
     }
 }
 
+/// By which the client logs in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Credentials<'a> {
+    pub(crate) token: Option<&'a str>,
+    pub(crate) device_id: Option<&'a str>,
+}
+
 /// A client and a server that run, and where the server listens so far.
 pub(crate) struct Setting<'a> {
     tools: &'a Tools,
@@ -151,7 +158,12 @@ impl<'a> Setting<'a> {
     }
 
     /// Connects the client, through `port` if it is not the server's own.
-    pub(crate) async fn connect(&mut self, transport: Transport, port: u16) -> Result<(), Failure> {
+    pub(crate) async fn connect(
+        &mut self,
+        transport: Transport,
+        port: u16,
+        credentials: Credentials<'_>,
+    ) -> Result<(), Failure> {
         let is_browser = self.pair.client == Peer::Browser;
         let (endpoint, options) = match transport {
             Transport::Tcp | Transport::Ws => (
@@ -179,6 +191,11 @@ impl<'a> Setting<'a> {
                 let scheme = if is_browser { "ws" } else { "tcp" };
                 (format!("{scheme}://127.0.0.1:{port}"), Options::default())
             }
+        };
+        let options = Options {
+            token: credentials.token.map(str::to_owned),
+            device_id: credentials.device_id.map(str::to_owned),
+            ..options
         };
         let command = Command::Connect { endpoint, options };
         self.ask(Role::Client, &command).await?;
@@ -332,7 +349,8 @@ server:
 
     /// Waits until a call passes the gateway.
     async fn wait_for_gateway(&mut self, transport: Transport, port: u16) -> Result<(), Failure> {
-        self.connect(transport, port).await?;
+        self.connect(transport, port, Credentials::default())
+            .await?;
         let probe = Command::Call {
             operation: "Keeper.truth".to_owned(),
             args: vec![json!(true)],

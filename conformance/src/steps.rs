@@ -1,27 +1,26 @@
 //! Runs one case in one cell, step by step.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 use tce_test_faults::{Direction, FaultProxy};
-use tokio::{
-    net::TcpListener,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     case::{Arrivals, Call, Case, Expectation, ExpectedError, Finish, Network, Role, Step},
     matrix::{Cell, Transport},
     protocol::{CallError, Command, Mode, Outcome, Received},
-    setting::{Failure, Setting},
+    setting::{Credentials, Failure, Setting},
     values::{difference, expand, shown},
-    wire_peer::WirePeer,
+    wire_peer::{WireListener, WirePeer},
 };
 
 /// How long calls that have been sent may take to arrive.
 const ARRIVAL_TIME: Duration = Duration::from_secs(10);
 /// How long a call that may fail at first is repeated.
 const RETRY_TIME: Duration = Duration::from_secs(15);
+/// How long a client must make no connection: several times the pause before its first attempt.
+const QUIET_TIME: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A case that is being run.
@@ -30,6 +29,7 @@ struct Run<'s, 'a> {
     network: Option<FaultProxy>,
     /// The driver's own end, where it is one of the sides.
     wire: Option<WirePeer>,
+    listener: Option<WireListener>,
 }
 
 /// Runs a case, and closes its connection whatever happens.
@@ -39,11 +39,12 @@ pub(crate) async fn run(setting: &mut Setting<'_>, case: &Case, cell: Cell) -> R
         setting,
         network: None,
         wire: None,
+        listener: None,
     };
     let outcome = run.run(case, cell.transport).await;
     // Before the client closes: what it has held back arrives.
     drop(run.network);
-    drop(run.wire);
+    drop((run.wire, run.listener));
     if case.driver_is != Some(Role::Client) && !outcome.as_ref().is_err_and(Failure::breaks_testee)
     {
         setting.ask(Role::Client, &Command::Close).await?;
@@ -65,26 +66,24 @@ impl Run<'_, '_> {
 
     async fn connect(&mut self, case: &Case, transport: Transport) -> Result<(), Failure> {
         let is_websocket = transport == Transport::Ws;
+        let credentials = Credentials {
+            token: case.token.as_deref(),
+            device_id: case.device_id.as_deref(),
+        };
         match case.driver_is {
             Some(Role::Client) => {
                 let port = self.setting.port(transport, case.serve).await?;
                 self.wire = Some(WirePeer::connect(port, is_websocket).await?);
             }
             Some(Role::Server) => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-                let listener = listener.map_err(|error| error.to_string())?;
-                let port = listener.local_addr().map_err(|error| error.to_string())?;
-                let accept = async {
-                    let accepted = timeout(ARRIVAL_TIME, listener.accept()).await;
-                    let (socket, _) = accepted
-                        .map_err(|_| "the client does not connect".to_owned())?
-                        .map_err(|error| error.to_string())?;
-                    WirePeer::accept(socket, is_websocket).await
-                };
-                let connect = self.setting.connect(transport, port.port());
-                let (accepted, connected) = tokio::join!(accept, connect);
+                let listener = WireListener::bind(is_websocket).await?;
+                let connect = self
+                    .setting
+                    .connect(transport, listener.port()?, credentials);
+                let (accepted, connected) = tokio::join!(listener.accept(), connect);
                 connected?;
                 self.wire = Some(accepted?);
+                self.listener = Some(listener);
             }
             None => {
                 let mut port = self.setting.port(transport, case.serve).await?;
@@ -93,7 +92,7 @@ impl Run<'_, '_> {
                     port = proxy.port();
                     self.network = Some(proxy);
                 }
-                self.setting.connect(transport, port).await?;
+                self.setting.connect(transport, port, credentials).await?;
             }
         }
         Ok(())
@@ -114,11 +113,28 @@ impl Run<'_, '_> {
             }
             Step::Received(arrivals) => self.received(arrivals).await,
             Step::Network(change) => Ok(self.change_network(change)?),
+            Step::Close => {
+                self.wire = None;
+                Ok(())
+            }
+            Step::Accept => {
+                self.wire = Some(self.listener()?.accept().await?);
+                Ok(())
+            }
+            Step::Quiet => match timeout(QUIET_TIME, self.listener()?.accept()).await {
+                Ok(_) => Err(Failure::Case("the client has connected".to_owned())),
+                Err(_) => Ok(()),
+            },
             Step::Send(message) => Ok(self.wire()?.send(message).await?),
             Step::Expect(Expectation::Call(call)) => Ok(self.wire()?.expect_call(call).await?),
             Step::Expect(Expectation::Return(it)) => Ok(self.wire()?.expect_return(it).await?),
             Step::Expect(Expectation::Closed) => Ok(self.wire()?.expect_closed().await?),
         }
+    }
+
+    fn listener(&self) -> Result<&WireListener, String> {
+        let listener = self.listener.as_ref();
+        listener.ok_or_else(|| "the driver is not the server: set `driverIs`".to_owned())
     }
 
     fn wire(&mut self) -> Result<&mut WirePeer, String> {
@@ -249,8 +265,16 @@ fn command(call: &Call, n: usize, mode: Mode) -> Command {
         args: call.args.iter().map(|arg| expand(arg, n)).collect(),
         mode,
         timeout_ms: call.timeout_ms,
-        extra: call.extra.clone(),
+        extra: call
+            .extra
+            .iter()
+            .map(|(key, value)| (key.clone(), expanded_text(value, n)))
+            .collect(),
     }
+}
+
+fn expanded_text(value: &Value, n: usize) -> String {
+    expand(value, n).as_str().unwrap_or_default().to_owned()
 }
 
 /// Says how an outcome differs from what was expected; neither given means `void`.
@@ -271,14 +295,17 @@ fn compare(
             shown(value)
         )),
         (Outcome::Error(actual), None) => Err(format!("expected a result, not {actual:?}")),
-        (Outcome::Error(actual), Some(expected)) => compare_errors(expected, actual),
+        (Outcome::Error(actual), Some(expected)) => compare_errors(expected, actual, n),
     }
 }
 
-fn compare_errors(expected: &ExpectedError, actual: &CallError) -> Result<(), String> {
+fn compare_errors(expected: &ExpectedError, actual: &CallError, n: usize) -> Result<(), String> {
     let is_same = expected.code == actual.code
         && expected.side.as_ref().is_none_or(|it| *it == actual.side)
-        && expected.text.as_ref().is_none_or(|it| *it == actual.text)
+        && expected
+            .text
+            .as_ref()
+            .is_none_or(|it| expanded_text(it, n) == actual.text)
         && expected
             .operation
             .as_ref()

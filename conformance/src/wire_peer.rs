@@ -1,21 +1,21 @@
 //! The driver as client or server: it sends the bytes that a case says, and compares
 //! those that come.
 
-use std::{collections::VecDeque, io::Write, time::Duration};
+use std::{collections::VecDeque, io::Write, net::Ipv4Addr, time::Duration};
 
 use flate2::{Compression, write::ZlibEncoder};
 use futures_util::{SinkExt, StreamExt};
 use tce_runtime::wire::{Deframer, Header, Limits, Message as Decoded};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_async, client_async, tungstenite::Message as WebSocketMessage,
 };
 
-use crate::case::{ExpectedMessage, Message, Part, WireMessage};
+use crate::case::{ExpectedMessage, Message, Part, Text, WireMessage};
 
 /// How long a message, or the end of a connection, is waited for.
 const MESSAGE_TIME: Duration = Duration::from_secs(10);
@@ -48,10 +48,52 @@ pub(crate) struct WirePeer {
     last_sequence: u32,
 }
 
+/// Accepts the connections of a testee.
+pub(crate) struct WireListener {
+    listener: TcpListener,
+    is_websocket: bool,
+}
+
+impl WireListener {
+    /// Listens on a free port; as the server of WebSockets, if asked.
+    pub(crate) async fn bind(is_websocket: bool) -> Result<Self, String> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        Ok(Self {
+            listener: listener.map_err(|error| error.to_string())?,
+            is_websocket,
+        })
+    }
+
+    pub(crate) fn port(&self) -> Result<u16, String> {
+        let address = self.listener.local_addr();
+        Ok(address.map_err(|error| error.to_string())?.port())
+    }
+
+    /// Takes the next connection that the testee opens.
+    pub(crate) async fn accept(&self) -> Result<WirePeer, String> {
+        let accepted = async {
+            let (socket, _) = self
+                .listener
+                .accept()
+                .await
+                .map_err(|error| error.to_string())?;
+            if !self.is_websocket {
+                return Ok(WirePeer::over(Stream::Tcp(socket)));
+            }
+            let socket = accept_async(socket)
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok(WirePeer::over(Stream::WebSocket(Box::new(socket))))
+        };
+        let accepted = timeout(MESSAGE_TIME, accepted).await;
+        accepted.map_err(|_| "the client does not connect".to_owned())?
+    }
+}
+
 /// A message that has arrived.
 struct ReceivedMessage {
     header: Header,
-    extra: Vec<(String, String)>,
+    extra: Vec<(Vec<u8>, Vec<u8>)>,
     params: Vec<u8>,
 }
 
@@ -66,18 +108,6 @@ impl WirePeer {
         let handshake = client_async(format!("ws://127.0.0.1:{port}/"), socket);
         let opened = timeout(MESSAGE_TIME, handshake).await;
         let (socket, _) = opened
-            .map_err(|_| "no WebSocket handshake in time")?
-            .map_err(|error| error.to_string())?;
-        Ok(Self::over(Stream::WebSocket(Box::new(socket))))
-    }
-
-    /// Takes a connection that a testee has opened.
-    pub(crate) async fn accept(socket: TcpStream, is_websocket: bool) -> Result<Self, String> {
-        if !is_websocket {
-            return Ok(Self::over(Stream::Tcp(socket)));
-        }
-        let accepted = timeout(MESSAGE_TIME, accept_async(socket)).await;
-        let socket = accepted
             .map_err(|_| "no WebSocket handshake in time")?
             .map_err(|error| error.to_string())?;
         Ok(Self::over(Stream::WebSocket(Box::new(socket))))
@@ -187,11 +217,12 @@ impl WirePeer {
         {
             let message = Decoded::parse(frame.payload, &Limits::default());
             let message = message.map_err(|error| error.to_string())?;
-            let pairs = message.extra.iter();
+            let pairs = message.extra.raw();
             self.received.push_back(ReceivedMessage {
                 header: message.header,
                 extra: pairs
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .entries()
+                    .map(|(key, value)| (key.to_vec(), value.to_vec()))
                     .collect(),
                 params: message.params.to_vec(),
             });
@@ -220,10 +251,20 @@ async fn read(stream: &mut Stream) -> Option<Vec<u8>> {
 
 fn compare(expected: &ExpectedMessage, received: &ReceivedMessage) -> Result<(), String> {
     let header = &received.header;
+    let shown = || {
+        received
+            .extra
+            .iter()
+            .map(|(key, value)| {
+                let text = |bytes| String::from_utf8_lossy(bytes);
+                format!("{}: {}", text(key), text(value))
+            })
+            .collect::<Vec<_>>()
+    };
     let check = |name: &str, expected: Option<u32>, actual: u32| match expected {
         Some(expected) if expected != actual => Err(format!(
             "{name}: expected {expected}, not {actual} ({:?})",
-            received.extra
+            shown()
         )),
         _ => Ok(()),
     };
@@ -245,12 +286,9 @@ fn compare(expected: &ExpectedMessage, received: &ReceivedMessage) -> Result<(),
         header.call_id.into(),
     )?;
     if let Some(extra) = &expected.extra
-        && *extra != received.extra
+        && pairs_of(extra)? != received.extra
     {
-        return Err(format!(
-            "extra: expected {extra:?}, not {:?}",
-            received.extra
-        ));
+        return Err(format!("extra: expected {extra:?}, not {:?}", shown()));
     }
     if let Some(params) = &expected.params {
         let params = bytes_of(params)?;
@@ -270,19 +308,19 @@ fn hex(bytes: &[u8]) -> String {
 fn frame(message: &WireMessage, calltype: u8, last_sequence: u32) -> Result<Vec<u8>, String> {
     let mut payload = vec![1];
     payload.extend(message.sequence.unwrap_or(last_sequence).to_be_bytes());
-    payload.push(calltype);
+    payload.push(message.calltype.unwrap_or(calltype));
     payload.extend(message.interface.to_be_bytes());
     payload.extend(message.operation.to_be_bytes());
     payload.extend(message.error.to_be_bytes());
     // The number of parameters, which receivers ignore.
     payload.push(0);
     payload.extend(message.call_id.to_be_bytes());
-    let more = (0..message.extra_pairs).map(|number| (format!("key{number}"), String::new()));
-    let pairs: Vec<_> = message.extra.iter().cloned().chain(more).collect();
+    let mut pairs = pairs_of(&message.extra)?;
+    pairs.extend((0..message.extra_pairs).map(|it| (format!("key{it}").into(), Vec::new())));
     put_length(&mut payload, pairs.len())?;
     for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
         put_length(&mut payload, text.len())?;
-        payload.extend(text.as_bytes());
+        payload.extend(text);
     }
     payload.extend(bytes_of(&message.params)?);
     if message.zlib {
@@ -321,6 +359,17 @@ fn bytes_of(parts: &[Part]) -> Result<Vec<u8>, String> {
         }
     }
     Ok(bytes)
+}
+
+fn pairs_of(extra: &[(Text, Text)]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    let bytes = |text: &Text| match text {
+        Text::Utf8(text) => Ok(text.clone().into_bytes()),
+        Text::Hex { hex } => unhex(hex),
+    };
+    let pairs = extra.iter();
+    pairs
+        .map(|(key, value)| Ok((bytes(key)?, bytes(value)?)))
+        .collect()
 }
 
 fn unhex(digits: &str) -> Result<Vec<u8>, String> {

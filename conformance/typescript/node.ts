@@ -7,9 +7,9 @@ import { Communicator } from "tce/node";
 
 import { Testee, type Command, type Options, type Platform } from "./testee.js";
 
-function open({ timeoutMs, certificate, key, authority }: Options): Communicator {
+function open({ certificate, key, authority, ...options }: Options): Communicator {
   return new Communicator({
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...options,
     tls: {
       ...(authority !== undefined && { ca: readFileSync(authority) }),
       ...(certificate !== undefined && { cert: readFileSync(certificate) }),

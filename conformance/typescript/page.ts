@@ -5,7 +5,7 @@ import { Communicator } from "tce";
 import { Testee } from "./testee.js";
 
 export const testee = new Testee({
-  open: ({ timeoutMs }) => new Communicator(timeoutMs === undefined ? {} : { timeoutMs }),
+  open: (options) => new Communicator(options),
   listen: () => Promise.reject(new Error("a page serves no endpoint")),
 });
 

@@ -259,7 +259,8 @@ class Servants {
 
 /** The options of a communicator; certificates are files. */
 export interface Options {
-  readonly timeoutMs?: number;
+  readonly token?: string;
+  readonly deviceId?: string;
   readonly certificate?: string;
   readonly key?: string;
   readonly authority?: string;

@@ -151,7 +151,9 @@ impl Testee {
 
 /// A communicator with these options.
 async fn open(options: &Options) -> Result<Communicator, String> {
-    let mut own = tce_runtime::config::Options {
+    let own = tce_runtime::config::Options {
+        token: options.token.clone(),
+        device_id: options.device_id.clone(),
         tls: TlsConfig {
             certificate: options.certificate.clone(),
             key: options.key.clone(),
@@ -159,9 +161,6 @@ async fn open(options: &Options) -> Result<Communicator, String> {
         },
         ..tce_runtime::config::Options::default()
     };
-    if let Some(time) = options.timeout_ms {
-        own.timeout = Duration::from_millis(time);
-    }
     let communicator = Communicator::with_options(own);
     if let Some(queues) = &options.queues {
         let config = MqConfig::load(&queues.file, &queues.process);
