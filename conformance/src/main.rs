@@ -7,6 +7,8 @@ mod protocol;
 
 mod testee;
 
+mod random;
+
 mod values;
 
 mod matrix;

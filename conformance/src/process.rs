@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Testee {
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     tail: Arc<Mutex<VecDeque<String>>>,
+    /// Ends with the standard error.
+    errors_end: JoinHandle<()>,
     command_time: Duration,
 }
 
@@ -65,7 +68,7 @@ impl Testee {
         let errors = child.stderr.take().ok_or_else(missing)?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&tail);
-        tokio::spawn(async move {
+        let errors_end = tokio::spawn(async move {
             let mut lines = BufReader::new(errors).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +84,7 @@ impl Testee {
             commands,
             answers: BufReader::new(answers).lines(),
             tail,
+            errors_end,
             command_time,
         })
     }
@@ -123,7 +127,8 @@ impl Testee {
     }
 
     async fn ended(&mut self) -> TesteeError {
-        match timeout(LAST_WORDS_TIME, self.child.wait()).await {
+        let ended = async { tokio::join!(self.child.wait(), &mut self.errors_end).0 };
+        match timeout(LAST_WORDS_TIME, ended).await {
             Ok(Ok(status)) => self.broken(format!("has ended ({status})")),
             _ => self.broken("has closed its standard output".to_owned()),
         }

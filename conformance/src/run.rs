@@ -108,16 +108,27 @@ async fn run_pair(
         for case in cases_of(cases, cell) {
             let began = Instant::now();
             let outcome = run_case(tools, &mut setting, case, cell).await;
-            if outcome.as_ref().is_err_and(Failure::breaks_testee)
-                && let Some(broken) = setting.take()
-            {
-                broken.stop().await;
+            let mut failure = None;
+            if let Err(cause) = outcome {
+                let mut is_broken = cause.breaks_testee();
+                let mut text = cause.to_string();
+                // A testee that has ended, or hangs, fails this case and not the next one.
+                if let (false, Some(setting)) = (is_broken, &mut setting)
+                    && let Err(cause) = setting.forget().await
+                {
+                    is_broken = true;
+                    text = format!("{text}\n{cause}");
+                }
+                failure = Some(text);
+                if let Some(broken) = setting.take_if(|_| is_broken) {
+                    broken.stop().await;
+                }
             }
             let result = CaseResult {
                 cell,
                 case: case.name.clone(),
                 time: began.elapsed(),
-                failure: outcome.err().map(|failure| failure.to_string()),
+                failure,
             };
             report(&result);
             results.push(result);

@@ -149,6 +149,10 @@ fn a_field_that_does_not_exist_is_a_mistake() {
 fn equal_values_are_equal_as_each_language_writes_them() {
     let pairs = [
         (json!(1), json!(1.0)),
+        (
+            json!(-4.8831582568238285e17),
+            json!(-488_315_825_682_382_850_i64),
+        ),
         (json!({"double": "-0"}), json!(-0.0)),
         (json!({"long": "-5"}), json!(-5)),
         (

@@ -115,7 +115,10 @@ impl Tools {
 
     /// The virtual environment that `scripts/test.sh` makes as well.
     async fn install_python(&self, target: &Path) -> Result<(), ToolError> {
-        if self.python.exists() {
+        // An installation that was interrupted is repeated.
+        let mut check = Command::new(&self.python);
+        check.args(["-c", "import aio_pika, websockets, yaml"]);
+        if run(&mut check).await.is_ok() {
             return Ok(());
         }
         let environment = target.join("python-venv");
@@ -129,7 +132,8 @@ impl Tools {
 
     async fn bundle_typescript(&self) -> Result<(), ToolError> {
         let packages = self.packages();
-        if !packages.join("node_modules").exists() {
+        // npm writes it at the end.
+        if !packages.join("node_modules/.package-lock.json").exists() {
             let mut install = Command::new("npm");
             install.args(["ci", "--no-audit", "--no-fund"]);
             run(install.current_dir(&packages)).await?;

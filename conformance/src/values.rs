@@ -1,7 +1,18 @@
 //! Values in cases: those that a case describes (`{text: x, times: 1048576}`), and how
 //! what a testee answers is compared with them.
 
+use std::{path::Path, sync::LazyLock};
+
 use serde_json::{Map, Number, Value, json};
+use tce_idl::model::Model;
+
+use crate::random::random_struct;
+
+/// The types of which cases have random values.
+static ZOO: LazyLock<Option<Model>> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/idl/zoo.idl");
+    tce_idl::compile(&[path], &tce_idl::Options::new()).model
+});
 
 /// JavaScript has every integer up to this one, and few beyond.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -39,6 +50,13 @@ fn expand_members(members: &Map<String, Value>, n: usize) -> Value {
 /// A value that a case describes instead of writing it out.
 fn expand_described(members: &Map<String, Value>, n: usize) -> Option<Value> {
     let count = |name| members.get(name).and_then(Value::as_u64);
+    if let (Some(Value::String(name)), Some(seed)) = (members.get("random"), members.get("seed")) {
+        let seed = expand(seed, n).as_u64()?;
+        return ZOO
+            .as_ref()
+            .and_then(|model| random_struct(model, name, seed))
+            .map(|value| expand(&value, n));
+    }
     if let Some(end) = count("range") {
         return Some((0..end).collect());
     }
@@ -67,18 +85,16 @@ fn canonical(value: &Value) -> Value {
     reason = "the number is checked to be a safe integer"
 )]
 fn canonical_number(number: &Number) -> Value {
-    match number.as_f64() {
-        Some(double) if number.is_f64() && double == 0.0 && double.is_sign_negative() => {
-            json!({ "double": "-0" })
-        }
-        Some(double)
-            if number.is_f64()
-                && double.fract() == 0.0
-                && double.abs() <= MAX_SAFE_INTEGER as f64 =>
-        {
-            json!(double as i64)
-        }
-        _ => Value::Number(number.clone()),
+    let Some(double) = number.as_f64() else {
+        return Value::Number(number.clone());
+    };
+    if number.is_f64() && double == 0.0 && double.is_sign_negative() {
+        json!({ "double": "-0" })
+    } else if double.fract() == 0.0 && double.abs() <= MAX_SAFE_INTEGER as f64 {
+        json!(double as i64)
+    } else {
+        // Such an integer has a tag: this is a double, which JavaScript writes as an integer.
+        json!(double)
     }
 }
 

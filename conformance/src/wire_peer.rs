@@ -90,10 +90,13 @@ impl WireListener {
     }
 }
 
+/// A key and its value in extra, which need not be UTF-8.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// A message that has arrived.
 struct ReceivedMessage {
     header: Header,
-    extra: Vec<(Vec<u8>, Vec<u8>)>,
+    extra: Vec<Pair>,
     params: Vec<u8>,
 }
 
@@ -361,7 +364,7 @@ fn bytes_of(parts: &[Part]) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn pairs_of(extra: &[(Text, Text)]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn pairs_of(extra: &[(Text, Text)]) -> Result<Vec<Pair>, String> {
     let bytes = |text: &Text| match text {
         Text::Utf8(text) => Ok(text.clone().into_bytes()),
         Text::Hex { hex } => unhex(hex),
