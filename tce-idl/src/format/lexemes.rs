@@ -59,12 +59,12 @@ impl Comment<'_> {
 }
 
 /// The lexemes of a text in canonical form: with a `;` after every `import` that is
-/// not printed, and without redundant `;`. The last lexeme is the end of the file.
+/// not printed, and without redundant `;` and `,`. The last lexeme is the end of the file.
 pub(super) fn lexemes<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
     let mut lexemes = with_semicolons(commented(text, tokens));
     separators_before_trailing_comments(&mut lexemes);
     silence_imports(&mut lexemes);
-    without_redundant_semicolons(lexemes)
+    without_redundant_semicolons(without_trailing_commas(lexemes))
 }
 
 /// The lexemes in the order of the text.
@@ -189,6 +189,28 @@ fn move_comment<'a>(lexeme: &mut Lexeme<'a>, next: &mut Lexeme<'a>) {
     }
 }
 
+/// Removes the `,` behind the last parameter of an operation. No comment there is
+/// documentation, so that each can move behind the parameter.
+fn without_trailing_commas(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut kept: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
+    let mut lexemes = lexemes.into_iter().peekable();
+    while let Some(lexeme) = lexemes.next() {
+        match lexemes.peek_mut() {
+            Some(next) if lexeme.text == "," && next.text == ")" => give_comments(lexeme, next),
+            _ => kept.push(lexeme),
+        }
+    }
+    kept
+}
+
+/// Puts the comments before `lexeme`, which is removed, before `next`.
+fn give_comments<'a>(mut lexeme: Lexeme<'a>, next: &mut Lexeme<'a>) {
+    let newlines = next.first_newlines();
+    *newlines = (*newlines).max(lexeme.newlines);
+    lexeme.comments.append(&mut next.comments);
+    next.comments = lexeme.comments;
+}
+
 /// Removes redundant `;`.
 fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
     let mut kept: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
@@ -206,11 +228,8 @@ fn without_redundant_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
                 if is_redundant(before, &lexeme, depth)
                     && can_be_removed(before, &lexeme, next) =>
             {
-                let newlines = next.first_newlines();
-                *newlines = (*newlines).max(lexeme.newlines);
                 docs_to_own_lines(&mut lexeme);
-                lexeme.comments.append(&mut next.comments);
-                next.comments = lexeme.comments;
+                give_comments(lexeme, next);
             }
             _ => kept.push(lexeme),
         }

@@ -47,6 +47,7 @@ struct Operation {
     annotated: bool,
     returns: u8,
     parameters: Vec<u8>,
+    ends_with_comma: bool,
 }
 
 fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
@@ -54,10 +55,12 @@ fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
         any::<bool>(),
         0..12u8,
         prop::collection::vec(0..12u8, 0..10),
+        any::<bool>(),
     )
-        .prop_map(|(annotated, returns, parameters)| Operation {
+        .prop_map(|(annotated, returns, parameters, comma)| Operation {
             annotated,
             returns,
+            ends_with_comma: comma && !parameters.is_empty(),
             parameters,
         });
     let element = prop_oneof![
@@ -225,7 +228,11 @@ fn write_operation(number: usize, operation: &Operation, types: &[String], text:
         let comma = if at == 0 { "" } else { ", " };
         let _ = write!(text, "{comma}{} parameter{at} ", value(*ty, types));
     }
-    text.push_str(") ; ");
+    text.push_str(if operation.ends_with_comma {
+        ", ) ; "
+    } else {
+        ") ; "
+    });
 }
 
 /// A type that is declared already, or a builtin one.

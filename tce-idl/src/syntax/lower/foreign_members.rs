@@ -131,7 +131,7 @@ pub(super) fn part(broken: &BrokenPart) -> Option<Diagnostic> {
     }
 }
 
-/// Explains `f(void)`, `f(int)` and `f(int a,)`.
+/// Explains `f(void)`, `f(int)` and `f(int a,,)`.
 fn parameter(broken: &BrokenPart, before: &str) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     let last = broken.tokens.get(broken.at.checked_sub(1)?)?;
