@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use tce_runtime::config::{
-    NodeType, TlsConfig,
+    MqEndpoint, NodeType, TlsConfig,
     problem::{Location, Problem, ProblemReport, Problems, quoted},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     config::{
         Auth, Broker, EndpointId, EndpointKind, HostPort, ServerConfig, Services, ValueOrigin,
     },
+    upstream::{is_same_queue, return_queues},
 };
 
 /// The longest name of a virtual host in bytes: AMQP sends it as a short string.
@@ -32,15 +33,24 @@ pub(crate) fn check_start<'a>(
         services,
         report: ProblemReport::new(&file.display().to_string()),
     };
+    let mut of_other_processes: Vec<&ServerConfig> = Vec::new();
     for servers in processes {
         for (index, server) in servers.iter().enumerate() {
             check.server(server);
             for other in &servers[..index] {
                 check.shared_ports(other, server);
-                check.shared_queues(other, server);
+                for (id, message) in check.shared_queues(other, server) {
+                    check.endpoint_error(id, &message);
+                }
+            }
+            for other in &of_other_processes {
+                for (id, message) in check.shared_queues(other, server) {
+                    check.endpoint_warning(id, &message);
+                }
             }
             check.shared_log(servers[0], server);
         }
+        of_other_processes.extend(servers);
     }
     check.report.finish()
 }
@@ -89,10 +99,19 @@ impl<'a> StartCheck<'a> {
 
     fn listener(&mut self, id: EndpointId) {
         let endpoint = self.services.endpoint(id);
-        if let Some((_, Some(tls))) = endpoint.kind.sockets()
-            && let Err(error) = tls.check_adapter()
-        {
-            self.endpoint_error(id, &error.to_string());
+        let Some((_, Some(tls))) = endpoint.kind.sockets() else {
+            return;
+        };
+        match tls.check_adapter() {
+            Ok(()) => self.dates(id, tls),
+            Err(error) => self.endpoint_error(id, &error.to_string()),
+        }
+    }
+
+    /// Certificates that the start accepts, and peers don't.
+    fn dates(&mut self, id: EndpointId, tls: &TlsConfig) {
+        if let Err(error) = tls.check_dates() {
+            self.endpoint_warning(id, &error.to_string());
         }
     }
 
@@ -101,10 +120,15 @@ impl<'a> StartCheck<'a> {
         let Some((hosts, Some(tls))) = endpoint.kind.sockets() else {
             return;
         };
+        let mut is_usable = true;
         for host in hosts {
             if let Err(error) = tls.check_client(&host.host) {
                 self.endpoint_error(id, &error.to_string());
+                is_usable = false;
             }
+        }
+        if is_usable {
+            self.dates(id, tls);
         }
     }
 
@@ -163,29 +187,47 @@ impl<'a> StartCheck<'a> {
         ports
     }
 
-    /// Each server would receive RETURNs of the other.
-    fn shared_queues(&mut self, first: &ServerConfig, second: &ServerConfig) {
+    /// The queues with RETURNs that two servers both read, each with a message. The
+    /// broker refuses the second reader, which would take RETURNs of the other.
+    fn shared_queues(
+        &self,
+        first: &ServerConfig,
+        second: &ServerConfig,
+    ) -> Vec<(EndpointId, String)> {
         if second.properties.mq == Broker::Memory {
-            return;
+            return Vec::new();
         }
-        for id in second.reads.iter().filter(|id| first.reads.contains(id)) {
-            let endpoint = self.services.endpoint(*id);
-            let has_returns = [first, second].iter().any(|server| {
-                let mut pairs = server.loopback.iter();
-                pairs.any(|(_, back)| back == id)
-            });
-            if let EndpointKind::Mq(queue) = &endpoint.kind
-                && queue.address.node == NodeType::Queue
-                && has_returns
-            {
-                let (first, second) = (quoted(&first.name), quoted(&second.name));
-                let message = format!(
-                    "{first} and {second} both read RETURNs from {}, so that each would receive \
-                     those of the other; give each a queue of its own",
-                    quoted(&endpoint.name)
-                );
-                self.endpoint_error(*id, &message);
-            }
+        let returns = [first, second].map(|server| return_queues(self.services, server));
+        let brings_returns = |id: EndpointId| {
+            let name = self.services.endpoint(id).name.as_str();
+            returns.iter().any(|names| names.contains(name))
+        };
+        let is_shared = |id: &EndpointId| {
+            let queue = self.read_queue(*id)?;
+            let mut read = first.reads.iter();
+            read.find(|other| {
+                let is_same = self.read_queue(**other).map(|it| is_same_queue(it, queue));
+                is_same == Some(true) && (brings_returns(*id) || brings_returns(**other))
+            })
+        };
+        let shared = second.reads.iter().filter(|id| is_shared(id).is_some());
+        let (first, second) = (quoted(&first.name), quoted(&second.name));
+        let message = |id: &EndpointId| {
+            format!(
+                "{first} and {second} both read RETURNs from {}, so that the broker refuses \
+                 the second one; give each a queue of its own",
+                quoted(&self.services.endpoint(*id).name)
+            )
+        };
+        shared.map(|id| (*id, message(id))).collect()
+    }
+
+    /// A queue that a server reads; `None` for a topic, of which each reader has a queue
+    /// of its own.
+    fn read_queue(&self, id: EndpointId) -> Option<&'a MqEndpoint> {
+        match &self.services.endpoint(id).kind {
+            EndpointKind::Mq(queue) if queue.address.node == NodeType::Queue => Some(queue),
+            _ => None,
         }
     }
 
@@ -216,6 +258,12 @@ impl<'a> StartCheck<'a> {
         let name = quoted(&self.services.endpoint(id).name);
         let location = self.location(id);
         self.report.error(location, format!("{name}: {message}"));
+    }
+
+    fn endpoint_warning(&mut self, id: EndpointId, message: &str) {
+        let name = quoted(&self.services.endpoint(id).name);
+        let location = self.location(id);
+        self.report.warn(location, format!("{name}: {message}"));
     }
 
     fn property_error(&mut self, server: &ServerConfig, property: &str, message: &str) {

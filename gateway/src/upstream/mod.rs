@@ -29,7 +29,7 @@ use tokio::{
 pub(crate) use direct::{DirectOptions, DirectServer, DirectUpstream, UpstreamHost};
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
 pub(crate) use load::{CallPermit, CallTarget, UpstreamLoad};
-pub(crate) use queue::{QueueUpstream, QueueUpstreams};
+pub(crate) use queue::{QueueUpstream, QueueUpstreams, is_same_queue, return_queues};
 
 use crate::{metrics::RouteMetrics, routing::EndpointKey};
 

@@ -85,13 +85,9 @@ impl QueueUpstreams {
 
     /// Whether the queue of an endpoint is read already, with whatever settings.
     fn reads_also(&self, endpoint: &MqEndpoint) -> bool {
-        self.endpoints.iter().any(|open| {
-            let place = |of: &MqEndpoint| (of.host.clone(), of.port, of.vhost.clone());
-            open.reads
-                && open.name == endpoint.name
-                && open.address.name == endpoint.address.name
-                && place(open) == place(endpoint)
-        })
+        self.endpoints
+            .iter()
+            .any(|open| open.reads && open.name == endpoint.name && is_same_queue(open, endpoint))
     }
 
     /// Whether no queue was opened: all were open already.
@@ -162,9 +158,18 @@ impl QueueUpstreams {
     }
 }
 
+/// Whether two endpoints name one queue of one broker.
+pub(crate) fn is_same_queue(first: &MqEndpoint, second: &MqEndpoint) -> bool {
+    (&first.host, first.port, &first.vhost) == (&second.host, second.port, &second.vhost)
+        && first.address.name == second.address.name
+}
+
 /// The queues that bring RETURNs: only this gateway may read them, since another one
 /// would take RETURNs of calls that it does not know.
-fn return_queues<'a>(services: &'a Services, server: &ServerConfig) -> BTreeSet<&'a str> {
+pub(crate) fn return_queues<'a>(
+    services: &'a Services,
+    server: &ServerConfig,
+) -> BTreeSet<&'a str> {
     let of_routes = server.routes.iter().flat_map(|routes| &routes.returns);
     let of_routes = of_routes.map(|hop| hop.from);
     let of_loopback = server.loopback.iter().map(|(_, returns)| *returns);

@@ -25,6 +25,8 @@ impl Files {
                 made.signing_key.serialize_pem().as_bytes(),
             );
         }
+        files.dated("expired", 2001, 2002);
+        files.dated("future", 4001, 4002);
         files.write("short.key", SHORT_KEY);
         files.write("broken.pem", b"broken\n");
         let garbage = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
@@ -36,6 +38,17 @@ impl Files {
         let path = self.0.path().join(name);
         fs::write(&path, bytes).unwrap();
         path
+    }
+
+    /// A certificate that is valid between two years, and its key.
+    fn dated(&self, name: &str, from: i32, to: i32) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        self.write(&format!("{name}.pem"), certificate.pem().as_bytes());
+        self.write(&format!("{name}.key"), key.serialize_pem().as_bytes());
     }
 
     fn gateway(&self, services: &str, arguments: &[&str]) -> Output {
@@ -316,4 +329,92 @@ fn only_what_runs_is_warned_of() {
         warned,
         "--set origins: `origins` has no effect: `listen` names no WebSocket\n"
     );
+}
+
+/// The gateway could start, but its peers would refuse it.
+#[test]
+fn certificates_out_of_their_dates_are_warned_of() {
+    let files = Files::new();
+    let warnings = |services: Services| {
+        let output = files.gateway(&services.text(), &["one", "--check"]);
+        assert_eq!(output.status.code(), Some(0));
+        reported(output.stderr)
+    };
+    let expired = warnings(Services {
+        client_tls: r#"certfile="expired.pem" keyfile="expired.key""#,
+        ..GOOD
+    });
+    let message = "services.xml:4: `clients`: expired.pem: the certificate expired ";
+    assert!(expired.starts_with(message), "{expired}");
+    assert!(expired.contains("days ago"), "{expired}");
+    assert!(expired.contains("renew it"), "{expired}");
+    assert_eq!(expired.lines().count(), 1, "{expired}");
+    let future = warnings(Services {
+        server: r#"host="localhost" cafile="good.pem" certfile="future.pem" keyfile="future.key""#,
+        ..GOOD
+    });
+    let message = "services.xml:6: `server`: future.pem: the certificate becomes valid in ";
+    assert!(future.starts_with(message), "{future}");
+    assert!(future.contains("clock"), "{future}");
+}
+
+/// Two gateways whose RETURNs come by queues.
+fn with_return_queues(first: &str, second: &str) -> String {
+    let server = |name: &str, returns: &str| {
+        format!(
+            r#"<server name="{name}">
+      <route if="test.Server"><call in="{name}_clients" out="calls"/>
+      <return in="{returns}" out="{name}_clients"/></route>
+      <properties><property name="listen" value="{name}_clients"/><property name="loopback" value="calls#{returns}"/></properties>
+    </server>"#
+        )
+    };
+    format!(
+        r#"<SNS>
+  <InterfaceDef><if id="2" name="test.Server"/></InterfaceDef>
+  <EndPoints>
+    <ep name="one_clients" type="socket" host="localhost" port="39157"/>
+    <ep name="two_clients" type="socket" host="localhost" port="39158"/>
+    <ep name="calls" type="qpid" host="localhost" port="5672" address="calls;{{create:always}}"/>
+    <ep name="first" type="qpid" host="localhost" port="5672" address="first;{{create:always}}"/>
+    <ep name="second" type="qpid" host="localhost" port="5672" address="second;{{create:always}}"/>
+    <ep name="alias" type="qpid" host="localhost" port="5672" address="first;{{create:always}}"/>
+  </EndPoints>
+  <servers>
+    {}
+    {}
+  </servers>
+</SNS>
+"#,
+        server("one", first),
+        server("two", second)
+    )
+}
+
+#[test]
+fn a_queue_whose_returns_two_servers_read_is_found() {
+    let files = Files::new();
+    for second in ["first", "alias"] {
+        let text = with_return_queues("first", second);
+        let output = files.gateway(&text, &["one", "two", "--check"]);
+        let errors = reported(output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let both = "`one` and `two` both read RETURNs from ";
+        assert!(errors.contains(both), "{errors}");
+        // Each in a process of its own: one of them starts.
+        let output = files.gateway(&text, &["--check"]);
+        let warnings = reported(output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{warnings}");
+        assert!(warnings.contains(both), "{warnings}");
+        assert!(
+            warnings.contains("give each a queue of its own"),
+            "{warnings}"
+        );
+        assert_eq!(warnings.lines().count(), 1, "{warnings}");
+    }
+    let text = with_return_queues("first", "second");
+    for arguments in [&["--check"][..], &["one", "two", "--check"]] {
+        let output = files.gateway(&text, arguments);
+        assert_eq!(reported(output.stderr), "");
+    }
 }

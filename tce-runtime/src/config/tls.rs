@@ -3,13 +3,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
+    client::verify_server_cert_signed_by_trust_anchor,
     crypto::{CryptoProvider, ring},
     pki_types::{
-        CertificateDer, PrivateKeyDer, ServerName,
+        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
         pem::{self, PemObject},
     },
-    server::WebPkiClientVerifier,
+    server::{ParsedCertificate, WebPkiClientVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
@@ -100,6 +101,22 @@ pub enum TlsError {
         /// What is wrong with it.
         source: rustls::Error,
     },
+    /// A certificate of this program has expired.
+    #[error("{}: the certificate expired {days} days ago, so that peers refuse it; renew it", path.display())]
+    Expired {
+        /// The file of the certificate.
+        path: PathBuf,
+        /// The full days since then.
+        days: u64,
+    },
+    /// A certificate of this program is not valid yet.
+    #[error("{}: the certificate becomes valid in {days} days, and peers refuse it until then; check the clock, or renew it", path.display())]
+    NotYetValid {
+        /// The file of the certificate.
+        path: PathBuf,
+        /// The full days until then.
+        days: u64,
+    },
     /// The certificate of an authority can't be used.
     #[error("{}: the authority can't be used: {source}", path.display())]
     Authority {
@@ -145,6 +162,39 @@ impl TlsConfig {
     pub fn check_client(&self, host: &str) -> Result<(), TlsError> {
         server_name(host)?;
         self.client().map(drop)
+    }
+
+    /// Checks that the certificate of this program and its chain are valid now. An
+    /// adapter or a client starts with one that is not, but its peers refuse it.
+    ///
+    /// # Errors
+    /// [`TlsError::Expired`], [`TlsError::NotYetValid`], or why the file can't be used.
+    pub fn check_dates(&self) -> Result<(), TlsError> {
+        let Some(path) = &self.certificate else {
+            return Ok(());
+        };
+        let days = |from: UnixTime, to: UnixTime| to.as_secs().saturating_sub(from.as_secs()) / DAY;
+        for certificate in certificates(path)? {
+            match dates(&certificate) {
+                Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+                    time,
+                    not_after,
+                })) => {
+                    let (path, days) = (path.clone(), days(not_after, time));
+                    return Err(TlsError::Expired { path, days });
+                }
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                    time,
+                    not_before,
+                })) => {
+                    let (path, days) = (path.clone(), days(time, not_before));
+                    return Err(TlsError::NotYetValid { path, days });
+                }
+                // Whether a peer trusts the issuer is not known here.
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn client(&self) -> Result<Arc<ClientConfig>, TlsError> {
@@ -241,6 +291,23 @@ impl TlsConfig {
         }
         Ok(roots)
     }
+}
+
+/// The seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Fails with the dates of a certificate that is not valid now. They are compared before
+/// the issuer is looked for, which fails here: no issuer is trusted.
+fn dates(certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(certificate)?,
+        &RootCertStore::empty(),
+        &[],
+        UnixTime::now(),
+        ring::default_provider()
+            .signature_verification_algorithms
+            .all,
+    )
 }
 
 /// The name that the certificate of a host must have.
