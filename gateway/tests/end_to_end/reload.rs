@@ -49,6 +49,32 @@ async fn calls_move_to_another_server() {
     house.end().await;
 }
 
+/// A server that moves to another address is not missed: calls go to the old one until
+/// the new one is up.
+#[tokio::test]
+async fn the_old_server_serves_until_the_new_one_is_up() {
+    let mut house = House::start(Plan::direct()).await;
+    let client = house.client(Front::Socket).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let old = format!("127.0.0.1:{}\"", house.server().port());
+    change(&house, &old, &format!("127.0.0.1:{port}\""));
+    let start_next = async {
+        for _ in 0..20 {
+            assert_eq!(within(client.server.datetime()).await.unwrap(), "server0");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Server::start_at(&house.plan, "server1", port).await
+    };
+    let (reloaded, next) = tokio::join!(within(house.gateway().reload()), start_next);
+    reloaded.unwrap();
+    assert_eq!(within(client.server.datetime()).await.unwrap(), "server1");
+    house.servers.push(next);
+    drop(client);
+    house.end().await;
+}
+
 /// A new queue is opened, and the others stay open.
 #[tokio::test]
 async fn calls_move_to_another_queue() {
