@@ -250,13 +250,15 @@ impl Bench {
 
     /// Waits until the broker works again.
     async fn works(&self) {
-        tokio::time::timeout(Duration::from_secs(60), async {
-            while self.proxy.call::<_, String>(&ECHO, ("x",)).await.is_err() {
+        let mut last = None;
+        let working = tokio::time::timeout(Duration::from_secs(60), async {
+            while let Err(error) = self.proxy.call::<_, String>(&ECHO, ("x",)).await {
+                last = Some(error);
                 sleep(Duration::from_millis(50)).await;
             }
-        })
-        .await
-        .expect("the broker works again");
+        });
+        let is_working = working.await.is_ok();
+        assert!(is_working, "the broker does not work again: {last:?}");
     }
 
     async fn check(&self, fault: Fault, at: (Instant, Instant), outcomes: &[Outcome]) -> Tally {
