@@ -167,7 +167,9 @@ impl Communicator {
     }
 
     /// Waits for SIGTERM or Ctrl-C, then [shuts down](Communicator::shutdown). A
-    /// second signal ends the program at once: [`termination_signal`].
+    /// second signal ends the program at once: [`termination_signal`]. A signal that
+    /// comes before this is called does so too, unless
+    /// [`catch_termination`](crate::catch_termination) has been called.
     ///
     /// # Errors
     /// If the system refuses to install a signal handler.

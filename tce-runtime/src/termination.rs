@@ -41,7 +41,8 @@ pub async fn termination_signal() -> io::Result<()> {
 }
 
 /// Begins to catch the signals: once this has returned, [`termination_signal`] misses
-/// none.
+/// none. Servers call it before they listen: a call can arrive, and a signal with it,
+/// before the program comes to wait for one.
 ///
 /// # Errors
 /// Those of [`termination_signal`].

@@ -17,6 +17,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
     let communicator = Communicator::new();
     communicator
         .open_mq(MqConfig::load(args.config, "server")?)

@@ -42,6 +42,8 @@ async fn authenticate(login: Login) -> Result<String, Refusal> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
     let _log = log::init("warn", log::LogFormat::Text)?;
 
     let gateway = Gateway::load(args.services, &args.name, &[])?

@@ -64,6 +64,8 @@ impl Server for ServerImpl {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
     let communicator = Communicator::new();
     if args.endpoint.starts_with("mq:") {
         communicator

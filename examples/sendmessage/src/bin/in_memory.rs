@@ -21,6 +21,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
     let _log = log::init("warn", log::LogFormat::Text)?;
     let broker = MemoryBroker::new();
 

@@ -63,6 +63,8 @@ impl Server for ServerImpl {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
     let communicator = Communicator::with_options(Options {
         tls: TlsConfig {
             certificate: args.cert,

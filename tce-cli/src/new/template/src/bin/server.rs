@@ -10,6 +10,9 @@ const ENDPOINT: &str = "tcp://localhost:12002";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // From here on, SIGTERM and Ctrl-C let calls in flight complete.
+    tce_runtime::catch_termination().await?;
+
     let endpoint = std::env::args().nth(1);
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, endpoint.as_deref().unwrap_or(ENDPOINT)).await?;
