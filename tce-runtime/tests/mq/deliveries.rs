@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use lapin::options::QueueDeclareOptions;
 use tce_runtime::{Communicator, ErrorCode, Proxy, Side, config::MqConfig};
 use tce_test_rabbitmq::Node;
@@ -70,6 +71,38 @@ async fn a_queue_that_was_deleted_is_declared_again() {
     let records = server.records.reached(1).await;
     assert!(!records.is_empty());
     within(proxy.call::<_, ()>(&RECORD, (3,))).await.unwrap();
+}
+
+/// RabbitMQ may carry a consumer over to the new queue, and then ignores what it
+/// acknowledges there.
+#[tokio::test]
+async fn a_queue_that_another_program_replaces_is_read_on() {
+    let port = Node::shared().port();
+    let replaced = |kind: &'static str| async move {
+        let queues = Queues {
+            prefetch: 2,
+            ..Queues::at(port)
+        };
+        let raw = Raw::connect(port).await;
+        raw.declare_kind(&queues.calls, kind).await;
+        let _server = queues.serve("reader").await;
+        let client = queues.open("writer").await;
+        let proxy = queues.proxy(&client).await;
+        works(&proxy).await;
+        let deleting = raw.delete(&queues.calls);
+        let ((), ()) = tokio::join!(deleting, raw.declare_kind(&queues.calls, kind));
+        let proxy = proxy.with_timeout(Duration::from_secs(1));
+        within(async {
+            // More calls than the prefetch.
+            for _ in 0..8 {
+                while proxy.call::<_, String>(&ECHO, ("again",)).await.is_err() {}
+            }
+        })
+        .await;
+    };
+    for kind in ["classic", "quorum"] {
+        join_all((0..8).map(|_| replaced(kind))).await;
+    }
 }
 
 #[tokio::test]

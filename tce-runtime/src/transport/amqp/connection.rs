@@ -42,7 +42,7 @@ const HEARTBEAT: u16 = 10;
 const CHANNEL_MAX: u16 = 2047;
 /// AMQP's reply codes: a node exists with other properties; an argument is
 /// malformed.
-const PRECONDITION_FAILED: u16 = 406;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 const SYNTAX_ERROR: u16 = 502;
 
 /// A broker, and the user that connects to it.

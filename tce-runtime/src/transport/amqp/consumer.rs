@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::{
     PERSISTENT,
+    carry_over::{self, CarryOverWatch},
     connection::{ATTEMPT_TIME, AmqpError, BrokerChannel, BrokerConnection, Declaration, reopen},
     pace::AttemptPace,
     poison::{DeliveryCount, PoisonGuard},
@@ -60,6 +61,10 @@ pub(crate) struct AmqpConsumer {
     extending: Option<Pin<Box<dyn Future<Output = lapin::Result<lapin::Consumer>> + Send>>>,
     /// The deliveries of this channel that are not settled, by number.
     unsettled: BTreeSet<u64>,
+    /// The number of the last delivery; 0 before the first one.
+    last_number: u64,
+    /// For a queue whose consumers may be carried over.
+    carry_over: Option<CarryOverWatch>,
     /// Deliveries that the guard publishes again. Meanwhile the others are held: a
     /// copy that ends this process must not do so before the broker has the
     /// acknowledgement of the original, which it would deliver again otherwise.
@@ -132,6 +137,16 @@ impl AmqpConsumer {
                     None => std::future::pending().await,
                 }
             };
+            // A standby consumer receives nothing either, nor does one that is cancelled.
+            let is_idle = self.unsettled.is_empty() && self.last_number > 0 && !self.is_cancelled;
+            let last_number = is_idle.then_some(self.last_number);
+            let carried_over = async {
+                match &mut self.carry_over {
+                    Some(watch) => watch.found(last_number).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let endpoint = &self.subscription.endpoint.name;
             let received = tokio::select! {
                 biased;
                 extended = extended => {
@@ -152,8 +167,12 @@ impl AmqpConsumer {
                     continue;
                 }
                 received = self.consumers.next(), if !self.is_ended => received,
+                () = carried_over => {
+                    tracing::warn!(endpoint, "the broker delivers nothing, though messages wait");
+                    self.reopen();
+                    continue;
+                }
             };
-            let endpoint = &self.subscription.endpoint.name;
             match received {
                 Some(Ok(delivery)) => {
                     if let Some(delivery) = self.receive(delivery) {
@@ -175,16 +194,21 @@ impl AmqpConsumer {
                 }
                 None => tracing::warn!(endpoint, "the broker has cancelled the consumer"),
             }
-            // The broker requeues what this channel has not acknowledged.
-            let mut subscription = self.subscription.clone();
-            subscription.channel += 1;
-            let channel = lapin::Channel::clone(&self.channel);
-            self.reopening = Some(Box::pin(async move {
-                let _ = timeout(ATTEMPT_TIME, channel.close(200, "reopened".into())).await;
-                let pace = Arc::clone(&subscription.pace);
-                reopen(&subscription.endpoint, &pace, || subscription.open()).await
-            }));
+            self.reopen();
         }
+    }
+
+    /// Begins to consume on another channel. The broker requeues what this one has
+    /// not acknowledged.
+    fn reopen(&mut self) {
+        let mut subscription = self.subscription.clone();
+        subscription.channel += 1;
+        let channel = lapin::Channel::clone(&self.channel);
+        self.reopening = Some(Box::pin(async move {
+            let _ = timeout(ATTEMPT_TIME, channel.close(200, "reopened".into())).await;
+            let pace = Arc::clone(&subscription.pace);
+            reopen(&subscription.endpoint, &pace, || subscription.open()).await
+        }));
     }
 
     /// Takes a delivery, unless the guard does. A broker that exceeds the prefetch
@@ -193,6 +217,7 @@ impl AmqpConsumer {
         let control = &self.channel.control;
         control.taken(self.channel.id(), delivery.data.len());
         let number = delivery.delivery_tag;
+        self.last_number = number;
         if self.subscription.mode == ConsumeMode::Shared {
             if self.unsettled.len() >= self.most_unsettled {
                 let reason = "the broker sends more messages than the prefetch allows";
@@ -284,7 +309,10 @@ impl AmqpConsumer {
             self.most_unsettled = self.most_unsettled.max(usize::from(prefetch));
             let (channel, queue) = (lapin::Channel::clone(&self.channel), self.queue.clone());
             let Subscription { endpoint, mode, .. } = &self.subscription;
-            let kind = ConsumerKind::of(endpoint, *mode);
+            let kind = ConsumerKind {
+                may_be_carried_over: self.carry_over.is_some(),
+                ..ConsumerKind::of(endpoint, *mode)
+            };
             self.extending = Some(Box::pin(async move {
                 consume(&channel, queue, tag, missing, kind).await
             }));
@@ -371,15 +399,35 @@ impl Subscription {
         {
             connection.declare(&declaration).await?;
         }
+        let kind = ConsumerKind::of(endpoint, *mode);
+        match self.consume(kind).await {
+            Err(error) if carry_over::is_unknown(&error) => {
+                let kind = ConsumerKind {
+                    may_be_carried_over: true,
+                    ..kind
+                };
+                self.consume(kind).await
+            }
+            consumed => consumed,
+        }
+        .map_err(|error| explained(error, endpoint))
+    }
+
+    /// Consumes on a channel of its own.
+    async fn consume(&self, kind: ConsumerKind) -> Result<AmqpConsumer, AmqpError> {
+        let Self {
+            connection,
+            endpoint,
+            ..
+        } = self;
         let channel = connection.channel().await?;
         let queue = self.queue(&channel).await?;
         channel.control.limit_unread(channel.id());
         let (tag, prefetch) = (ShortString::from(CONSUMER_TAG), endpoint.prefetch);
-        let kind = ConsumerKind::of(endpoint, *mode);
-        let consumer = consume(&channel, queue.clone(), tag.clone(), prefetch, kind)
-            .await
-            .map_err(|error| explained(error.into(), endpoint))?;
+        let consumer = consume(&channel, queue.clone(), tag.clone(), prefetch, kind).await?;
+        let watch = || CarryOverWatch::new(connection, &queue);
         Ok(AmqpConsumer {
+            carry_over: kind.may_be_carried_over.then(watch),
             subscription: self.clone(),
             channel,
             queue,
@@ -389,6 +437,7 @@ impl Subscription {
             most_unsettled: usize::from(prefetch),
             extending: None,
             unsettled: BTreeSet::new(),
+            last_number: 0,
             counted: FuturesUnordered::new(),
             held: VecDeque::new(),
             acknowledging: None,
@@ -426,6 +475,8 @@ struct ConsumerKind {
     no_ack: bool,
     /// The broker admits no other consumer to the queue.
     is_exclusive: bool,
+    /// The queue can't refuse it.
+    may_be_carried_over: bool,
 }
 
 impl ConsumerKind {
@@ -433,6 +484,7 @@ impl ConsumerKind {
         Self {
             no_ack: mode == ConsumeMode::Exclusive,
             is_exclusive: endpoint.exclusive && mode == ConsumeMode::Shared,
+            may_be_carried_over: false,
         }
     }
 }
@@ -453,9 +505,11 @@ async fn consume(
         exclusive: kind.is_exclusive,
         ..BasicConsumeOptions::default()
     };
-    channel
-        .basic_consume(queue, tag, options, FieldTable::default())
-        .await
+    let arguments = match kind.may_be_carried_over {
+        true => FieldTable::default(),
+        false => carry_over::refusal(),
+    };
+    channel.basic_consume(queue, tag, options, arguments).await
 }
 
 /// Says what a refusal to consume means.

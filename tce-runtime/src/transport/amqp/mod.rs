@@ -17,6 +17,8 @@ mod stream;
 
 mod connection;
 
+mod carry_over;
+
 mod publisher;
 
 mod poison;
