@@ -164,7 +164,7 @@ impl Gateway {
 
     /// Everything that must be ready before clients are accepted.
     async fn open(self) -> Result<RunningGateway, GatewayError> {
-        let queues = QueueUpstreams::new(&self.services, &self.server, &[]);
+        let queues = QueueUpstreams::new(&self.services, &self.server, &[], &[]);
         queues.open_with_retry(self.memory.as_ref()).await?;
         let pool = self.worker_pool()?;
         let count = pool.as_ref().map_or(1, |pool| pool.runtimes().len());

@@ -8,6 +8,8 @@ mod threads;
 
 mod live;
 
+mod readers;
+
 mod running;
 
 mod gateway;

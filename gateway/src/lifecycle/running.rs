@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     error::GatewayError,
     live::LiveSource,
+    readers::QueueReaders,
     threads::{GatewayThreads, UpstreamHosts},
 };
 use crate::{
@@ -39,7 +40,7 @@ use crate::{
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
     upstream::{
         DirectOptions, DirectServer, DirectUpstream, QueueUpstreams, Upstream, UpstreamKind,
-        Upstreams,
+        Upstreams, queue_endpoints,
     },
 };
 
@@ -61,6 +62,7 @@ pub struct RunningGateway {
     replaced: Mutex<Vec<Weak<Upstream>>>,
     authenticator: AuthenticatorOrigin,
     queues: Mutex<Vec<QueueUpstreams>>,
+    readers: Arc<QueueReaders>,
     /// Held during a reload: one at a time.
     reloading: tokio::sync::Mutex<()>,
     file: Option<(PathBuf, Vec<Override>)>,
@@ -84,6 +86,7 @@ impl RunningGateway {
             replaced: Mutex::default(),
             authenticator,
             queues: Mutex::default(),
+            readers: Arc::default(),
             reloading: tokio::sync::Mutex::default(),
             file,
             memory,
@@ -115,7 +118,10 @@ impl RunningGateway {
 
     /// Starts to serve clients.
     pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
-        tokio::spawn(maintain(Arc::clone(&self.threads)));
+        tokio::spawn(maintain(
+            Arc::clone(&self.threads),
+            Arc::clone(&self.readers),
+        ));
         for thread in self.threads.iter() {
             thread
                 .runtime
@@ -236,7 +242,8 @@ impl RunningGateway {
     /// Starts to read the queues that the configuration reads.
     async fn read(&self, queues: &QueueUpstreams) -> Result<(), RpcError> {
         let context = &self.context;
-        for name in queues.reads() {
+        for endpoint in queues.reads() {
+            let name = &endpoint.name;
             let key = context.endpoint_keys.key(name);
             let adapter = Adapter::listen(queues.communicator(), &format!("mq:{name}")).await?;
             for servant in &context.servants {
@@ -245,6 +252,7 @@ impl RunningGateway {
             let handler: Arc<dyn MessageHandler> =
                 Arc::new(UpstreamHandler::new(context, key, None));
             adapter.handle_queues(&handler).start();
+            self.readers.add(endpoint.clone(), adapter);
         }
         Ok(())
     }
@@ -275,7 +283,7 @@ impl RunningGateway {
         let certificates = self.load_certificates(&services, &server, &old)?;
         let jwt = self.load_jwt(&server.properties)?;
         let open = self.queues.lock().clone();
-        let queues = QueueUpstreams::new(&services, &server, &open);
+        let queues = QueueUpstreams::new(&services, &server, &open, &self.readers.endpoints());
         queues.open(self.memory.as_ref()).await?;
         let upstreams = old_routes.iter();
         let upstreams = upstreams.map(|old| self.unchanged_upstreams(old, &services));
@@ -300,6 +308,9 @@ impl RunningGateway {
             );
         }
         self.retire(old_routes);
+        let wanted: Vec<_> = queue_endpoints(&services, &server).collect();
+        let call_time = self.context.properties.call_time;
+        self.readers.retain(&wanted, call_time);
         let reloaded = reloaded.join(", ");
         tracing::info!(file = %file.display(), reloaded, "reloaded the configuration");
         Ok(())
@@ -625,7 +636,7 @@ async fn watch_sessions(context: Arc<SessionContext>) {
 }
 
 /// Exports metrics, and forgets what has expired, until the gateway has ended.
-async fn maintain(threads: Arc<GatewayThreads>) {
+async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
     let context = threads.context();
     let longest = context.properties.busy_poll_time.0;
     let _polling = longest.and_then(BusyPoll::begin);
@@ -649,7 +660,9 @@ async fn maintain(threads: Arc<GatewayThreads>) {
         if has_ended {
             return;
         }
-        context.client_calls.expire(Instant::now());
+        let now = Instant::now();
+        context.client_calls.expire(now);
+        readers.stop_due(now, context.properties.shutdown_time);
     }
 }
 

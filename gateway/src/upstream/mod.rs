@@ -29,7 +29,9 @@ use tokio::{
 pub(crate) use direct::{DirectOptions, DirectServer, DirectUpstream, UpstreamHost};
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
 pub(crate) use load::{CallPermit, CallTarget, UpstreamLoad};
-pub(crate) use queue::{QueueUpstream, QueueUpstreams, is_same_queue, return_queues};
+pub(crate) use queue::{
+    QueueUpstream, QueueUpstreams, is_read_alike, is_same_queue, queue_endpoints, return_queues,
+};
 
 use crate::{metrics::RouteMetrics, routing::EndpointKey};
 

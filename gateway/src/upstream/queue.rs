@@ -29,32 +29,24 @@ pub(crate) struct QueueUpstreams {
 }
 
 impl QueueUpstreams {
-    /// The queues that `server` reads and writes, except those that are already
-    /// `open`.
-    pub(crate) fn new(services: &Services, server: &ServerConfig, open: &[Self]) -> Self {
-        let (reads, writes) = (
-            names(services, &server.reads),
-            names(services, &server.writes),
-        );
-        let returns = return_queues(services, server);
+    /// The queues that `server` reads and writes, except those that are `open` and
+    /// `read` already.
+    pub(crate) fn new(
+        services: &Services,
+        server: &ServerConfig,
+        open: &[Self],
+        read: &[MqEndpoint],
+    ) -> Self {
+        let is_read = |endpoint: &MqEndpoint| read.iter().any(|it| is_read_alike(it, endpoint));
         let is_open = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.covers(endpoint));
-        let is_read = |endpoint: &MqEndpoint| open.iter().any(|queues| queues.reads_also(endpoint));
-        let endpoints = services.endpoints.iter().filter_map(|endpoint| {
-            let EndpointKind::Mq(mq) = &endpoint.kind else {
-                return None;
-            };
-            let is_return = returns.contains(endpoint.name.as_str());
-            let mut endpoint = MqEndpoint {
-                reads: reads.contains(endpoint.name.as_str()),
-                writes: writes.contains(endpoint.name.as_str()),
-                exclusive: is_return && mq.address.node == NodeType::Queue,
-                ..mq.clone()
-            };
+        let endpoints = queue_endpoints(services, server).filter_map(|mut endpoint| {
             if endpoint.exclusive && is_read(&endpoint) {
                 // The broker would refuse a second reader, also of this process.
                 endpoint.reads = false;
             }
-            ((endpoint.reads || endpoint.writes) && !is_open(&endpoint)).then_some(endpoint)
+            let is_needed = endpoint.reads && !is_read(&endpoint)
+                || (endpoint.reads || endpoint.writes) && !is_open(&endpoint);
+            is_needed.then_some(endpoint)
         });
         let options = Options {
             // The gateway's thread polls for all its connections.
@@ -72,22 +64,10 @@ impl QueueUpstreams {
     /// Whether an endpoint is open, for all that it is needed for.
     fn covers(&self, endpoint: &MqEndpoint) -> bool {
         self.endpoints.iter().any(|open| {
-            let same_use = MqEndpoint {
-                reads: endpoint.reads,
-                writes: endpoint.writes,
-                ..open.clone()
-            };
-            same_use == *endpoint
+            is_alike(open, endpoint)
                 && (open.reads || !endpoint.reads)
                 && (open.writes || !endpoint.writes)
         })
-    }
-
-    /// Whether the queue of an endpoint is read already, with whatever settings.
-    fn reads_also(&self, endpoint: &MqEndpoint) -> bool {
-        self.endpoints
-            .iter()
-            .any(|open| open.reads && open.name == endpoint.name && is_same_queue(open, endpoint))
     }
 
     /// Whether no queue was opened: all were open already.
@@ -151,11 +131,51 @@ impl QueueUpstreams {
         Ok(upstreams)
     }
 
-    /// The names of the queues that the gateway reads.
-    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
-        let endpoints = self.endpoints.iter().filter(|endpoint| endpoint.reads);
-        endpoints.map(|endpoint| endpoint.name.as_str())
+    /// The queues that the gateway reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &MqEndpoint> {
+        self.endpoints.iter().filter(|endpoint| endpoint.reads)
     }
+}
+
+/// The queues that `server` names.
+pub(crate) fn queue_endpoints(
+    services: &Services,
+    server: &ServerConfig,
+) -> impl Iterator<Item = MqEndpoint> {
+    let (reads, writes) = (
+        names(services, &server.reads),
+        names(services, &server.writes),
+    );
+    let returns = return_queues(services, server);
+    services.endpoints.iter().filter_map(move |endpoint| {
+        let EndpointKind::Mq(mq) = &endpoint.kind else {
+            return None;
+        };
+        let is_return = returns.contains(endpoint.name.as_str());
+        Some(MqEndpoint {
+            reads: reads.contains(endpoint.name.as_str()),
+            writes: writes.contains(endpoint.name.as_str()),
+            exclusive: is_return && mq.address.node == NodeType::Queue,
+            ..mq.clone()
+        })
+    })
+}
+
+/// Whether the reader of `read` serves a configuration with `endpoint`. Other settings
+/// of a queue of RETURNs take effect at the next start: it has one reader.
+pub(crate) fn is_read_alike(read: &MqEndpoint, endpoint: &MqEndpoint) -> bool {
+    let is_kept = endpoint.exclusive && read.name == endpoint.name && is_same_queue(read, endpoint);
+    endpoint.reads && (is_kept || is_alike(read, endpoint))
+}
+
+/// Whether two endpoints differ in their use at most.
+fn is_alike(first: &MqEndpoint, second: &MqEndpoint) -> bool {
+    let same_use = MqEndpoint {
+        reads: second.reads,
+        writes: second.writes,
+        ..first.clone()
+    };
+    same_use == *second
 }
 
 /// Whether two endpoints name one queue of one broker.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tce_gateway::GatewayError;
 use tce_runtime::ErrorCode;
+use tce_test_rabbitmq::Node;
 
 use crate::common::{
     house::{House, Server},
@@ -97,6 +98,36 @@ async fn calls_move_to_another_queue() {
         drop(client);
         house.end().await;
     }
+}
+
+/// A queue that the file reads no longer is left to other readers, and read again if it
+/// comes back.
+#[tokio::test]
+async fn a_queue_that_is_removed_is_read_no_longer() {
+    let house = House::start(Plan::rabbitmq()).await;
+    let queue = house.plan.queue("events");
+    let without = format!("{}\"/>", house.plan.queue("all"));
+    let with = format!("{},{queue}\"/>", house.plan.queue("all"));
+    let readers = async |expected: &str| {
+        let is_reached = || {
+            let rows = Node::shared().control(&["list_queues", "name", "consumers"]);
+            let row = rows.iter().find(|row| row[0] == queue);
+            row.is_some_and(|row| row[1] == expected)
+        };
+        eventually("the queue has its readers", is_reached).await;
+    };
+    for _ in 0..2 {
+        change(&house, &without, &with);
+        within(house.gateway().reload()).await.unwrap();
+        readers("1").await;
+        change(&house, &with, &without);
+        within(house.gateway().reload()).await.unwrap();
+        readers("0").await;
+    }
+    let client = house.client(Front::Socket).await;
+    client.works().await;
+    drop(client);
+    house.end().await;
 }
 
 /// A change of `listen` is refused, with the whole file.
