@@ -17,13 +17,20 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::console::{CommandError, Console};
+use crate::{
+    console::{CommandError, Console},
+    plugin::Plugin,
+};
 
 const FILE_NAME: &str = "tce.toml";
 
 /// The settings of a `tce.toml`; the default where there is no such file.
 #[derive(Debug, Default)]
 pub(crate) struct ProjectConfig {
+    /// `idl.sources`: IDL files, and folders of them, for commands that are given none.
+    pub(crate) sources: Vec<PathBuf>,
+    /// `generate`: what `tce compile` writes.
+    pub(crate) generate: Vec<GeneratedCode>,
     /// `compile.include`: folders to search for imports.
     pub(crate) include: Vec<PathBuf>,
     /// `compile.index-files`: files that assign indices to interfaces.
@@ -33,6 +40,20 @@ pub(crate) struct ProjectConfig {
     /// Options of the back ends, each in a section named as its language: `rust`, `python`,
     /// `typescript`.
     pub(crate) codegen: tce_codegen::Options,
+}
+
+/// A `[[generate]]`: code that `tce compile` writes to a folder.
+#[derive(Debug)]
+pub(crate) struct GeneratedCode {
+    pub(crate) generator: Generator,
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) enum Generator {
+    /// A back end of this repository.
+    Language(&'static str),
+    Plugin(Plugin),
 }
 
 /// The result of reading a `tce.toml`.
@@ -138,6 +159,8 @@ impl ConfigParser<'_> {
     fn sections(&mut self, sections: &DeTable<'_>) {
         for (key, value) in sections {
             match key.get_ref().as_ref() {
+                "idl" => self.section(key, value, Self::idl),
+                "generate" => self.generate(value),
                 "compile" => self.section(key, value, Self::compile),
                 "lint" => self.section(key, value, Self::lint),
                 "rust" => self.section(key, value, Self::rust),
@@ -146,7 +169,15 @@ impl ConfigParser<'_> {
                 _ => self.unknown(
                     "section",
                     key,
-                    &["compile", "lint", "rust", "python", "typescript"],
+                    &[
+                        "idl",
+                        "generate",
+                        "compile",
+                        "lint",
+                        "rust",
+                        "python",
+                        "typescript",
+                    ],
                 ),
             }
         }
@@ -173,6 +204,102 @@ impl ConfigParser<'_> {
                 value,
             );
         }
+    }
+
+    fn idl(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {
+        match *key.get_ref() {
+            "sources" => self.config.sources = self.paths(value),
+            _ => self.unknown("setting of [idl]", key, &["sources"]),
+        }
+    }
+
+    fn generate(&mut self, value: &Spanned<DeValue<'_>>) {
+        let tables = match value.get_ref() {
+            DeValue::Array(tables) => &tables[..],
+            _ => &[],
+        };
+        if tables.is_empty() {
+            let message = "each output has a section of its own: write `[[generate]]`, and `lang` \
+                           and `out` on the lines below";
+            return self.mistake(Code::SettingValue, message.to_owned(), value.span());
+        }
+        for table in tables {
+            let DeValue::Table(settings) = table.get_ref() else {
+                let message = "an output is a table: `[[generate]]`".to_owned();
+                self.mistake(Code::SettingValue, message, table.span());
+                continue;
+            };
+            self.output(settings, table.span());
+        }
+    }
+
+    /// One `[[generate]]`.
+    fn output(&mut self, settings: &DeTable<'_>, range: Range<usize>) {
+        let (mut generator, mut out, mut is_valid) = (None, None, true);
+        for (key, value) in settings {
+            let name = key.get_ref().as_ref();
+            let before = generator.is_some();
+            match name {
+                "lang" => generator = self.language(value).map(Generator::Language),
+                "plugin" => generator = self.plugin(value).map(Generator::Plugin),
+                "out" => {
+                    let written = self.string(value);
+                    out = written.map(|path| self.folder.join(path.get_ref()));
+                }
+                _ => self.unknown("setting of [[generate]]", key, &["lang", "plugin", "out"]),
+            }
+            is_valid &= match name {
+                "lang" | "plugin" => generator.is_some(),
+                "out" => out.is_some(),
+                _ => false,
+            };
+            if before && name != "out" && is_valid {
+                let message =
+                    "`lang` and `plugin` exclude each other: write a `[[generate]]` for each";
+                self.mistake(Code::SettingValue, message.to_owned(), key.span());
+            }
+        }
+        match (generator, out) {
+            (Some(generator), Some(out)) => {
+                self.config.generate.push(GeneratedCode { generator, out });
+            }
+            // Reported already.
+            _ if !is_valid => {}
+            (None, _) => {
+                let message = "`lang = \"rust\"` or `plugin = \"NAME\"` is missing".to_owned();
+                self.mistake(Code::SettingValue, message, range);
+            }
+            (_, None) => {
+                let message = "`out = \"FOLDER\"` is missing".to_owned();
+                self.mistake(Code::SettingValue, message, range);
+            }
+        }
+    }
+
+    /// A language of the back ends of this repository.
+    fn language(&mut self, value: &Spanned<DeValue<'_>>) -> Option<&'static str> {
+        let written = self.string(value)?;
+        let known: Vec<&str> = tce_codegen::languages().collect();
+        let found = tce_codegen::languages().find(|it| it == written.get_ref());
+        if found.is_none() {
+            self.unknown("language", &written, &known);
+        }
+        found
+    }
+
+    /// A plugin; a path is relative to the folder of the settings.
+    fn plugin(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Plugin> {
+        let written = self.string(value)?;
+        let text = *written.get_ref();
+        let path = self.folder.join(text);
+        let is_path = text.contains(std::path::is_separator);
+        let named = match path.to_str() {
+            Some(path) if is_path => path.parse(),
+            _ => text.parse(),
+        };
+        named
+            .inspect_err(|why: &String| self.mistake(Code::SettingValue, why.clone(), value.span()))
+            .ok()
     }
 
     fn compile(&mut self, key: &Spanned<&str>, value: &Spanned<DeValue<'_>>) {

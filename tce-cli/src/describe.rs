@@ -1,6 +1,10 @@
 //! `tce describe`: prints the declarations of an IDL file.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::ValueEnum;
 use tce_idl::describe::Description;
@@ -15,6 +19,8 @@ use crate::{
 #[command(after_help = "\
 Examples:
   tce describe test.idl
+  tce describe idl                           all .idl files in a folder and its subfolders
+  tce describe Server                        of the sources of a tce.toml
   tce describe test.idl test.Server          one interface; test.Server.echo: one operation
   tce describe test.idl --format json | jq '.modules[].interfaces[].name'
   tce describe test.idl --interface-defs     for the gateway's services.xml
@@ -24,11 +30,10 @@ Imported files are included.
 Exit status: 0 success, 1 the IDL has errors, 2 the command line or a tce.toml is wrong,
 or the name is unknown.")]
 pub(crate) struct Args {
-    /// IDL file
-    file: PathBuf,
-
-    /// Module, element or operation to print, by its full name or the end of it
-    name: Option<String>,
+    /// IDL files, and folders of them [default: the sources of tce.toml]; the last one may be the
+    /// module, element or operation to print, by its full name or the end of it
+    #[arg(value_name = "FILE|NAME")]
+    files: Vec<String>,
 
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -51,17 +56,34 @@ enum OutputFormat {
     Json,
 }
 
+impl Args {
+    /// The files, and the name at the end.
+    fn split(&self) -> (Vec<PathBuf>, Option<&str>) {
+        let is_path = |text: &str| {
+            text.ends_with(".idl")
+                || text.contains(std::path::is_separator)
+                || Path::new(text).exists()
+        };
+        let (name, files) = match self.files.split_last() {
+            Some((last, files)) if !is_path(last) => (Some(last.as_str()), files),
+            _ => (None, self.files.as_slice()),
+        };
+        (files.iter().map(PathBuf::from).collect(), name)
+    }
+}
+
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let files = std::slice::from_ref(&args.file);
     let config = args.idl.config(console)?;
-    let compilation = tce_idl::compile(files, &args.idl.options(&config));
+    let (given, name) = args.split();
+    let files = idl::files(&given, &config, console)?;
+    let compilation = tce_idl::compile(&files, &args.idl.options(&config));
     console.show(&compilation.diagnostics, &compilation.sources)?;
     let Some(model) = &compilation.model else {
-        idl::summarize(files, &compilation, console)?;
+        idl::summarize(&files, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
     let all = Description::of(model);
-    let description = match &args.name {
+    let description = match name {
         None => all,
         Some(name) => match all.only(name) {
             Ok(description) => description,

@@ -13,6 +13,7 @@ use tce_idl::{
 };
 
 use crate::{
+    config::ProjectConfig,
     console::{CommandError, Console, Count, ErrorFormat, exit_code},
     idl,
 };
@@ -35,8 +36,8 @@ is not changed.
 Exit status: 0 all files are formatted, 1 a file has syntax errors, can't be written or,
 with --check, is not formatted, 2 the command line is wrong.")]
 pub(crate) struct Args {
-    /// IDL files, and folders of them; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// IDL files, and folders of them; - is standard input [default: the sources of tce.toml]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Write nothing; fail if a file is not formatted
@@ -54,7 +55,12 @@ struct Tally {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let mut tally = Tally::default();
-    for path in idl::expand(&args.files, console)? {
+    let config = match args.files.is_empty() {
+        true => ProjectConfig::load(None, console)?,
+        // Only the sources are needed, and an editor formats in any folder.
+        false => ProjectConfig::default(),
+    };
+    for path in idl::files(&args.files, &config, console)? {
         if path == Path::new("-") {
             let formatted = format_stdin().map_err(|error| {
                 CommandError::Failed(format!("can't read standard input: {error}"))

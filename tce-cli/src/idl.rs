@@ -52,16 +52,6 @@ impl IdlArgs {
     /// Compiles the files, checks them against their locks, and shows all diagnostics.
     pub(crate) fn compile(
         &self,
-        files: &[PathBuf],
-        console: &mut Console,
-    ) -> Result<Compilation, CommandError> {
-        let config = self.config(console)?;
-        self.compile_with(&config, files, console)
-    }
-
-    /// The same, with settings that are loaded already.
-    pub(crate) fn compile_with(
-        &self,
         config: &ProjectConfig,
         files: &[PathBuf],
         console: &mut Console,
@@ -72,14 +62,33 @@ impl IdlArgs {
     }
 }
 
-/// Replaces each folder in `paths` by the `.idl` files in it and below. A folder without any is a
-/// usage error.
-pub(crate) fn expand(
-    paths: &[PathBuf],
+/// The files and folders that a command reads: those that it is `given`, else the sources of the
+/// project. A usage error if there are neither.
+pub(crate) fn sources<'a>(
+    given: &'a [PathBuf],
+    config: &'a ProjectConfig,
+    console: &mut Console,
+) -> Result<&'a [PathBuf], CommandError> {
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    if config.sources.is_empty() {
+        let text = "name IDL files or folders, or set `sources = [\"idl\"]` in the section [idl] of \
+                    a tce.toml";
+        return Err(console.usage_error(text));
+    }
+    Ok(&config.sources)
+}
+
+/// The IDL files of the [`sources`]: each folder is replaced by the `.idl` files in it and below.
+/// A folder without any is a usage error.
+pub(crate) fn files(
+    given: &[PathBuf],
+    config: &ProjectConfig,
     console: &mut Console,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let mut files = Vec::new();
-    for path in paths {
+    for path in sources(given, config, console)? {
         let found = loader::idl_files(path);
         if found.is_empty() {
             let folder = path.display();

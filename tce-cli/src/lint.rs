@@ -43,8 +43,8 @@ In a file, a comment before a declaration, or at the end of its line, allows a r
 Exit status: 0 no findings, 1 findings or errors, 2 the command line or a tce.toml is
 wrong.")]
 pub(crate) struct Args {
-    /// IDL files, and folders of them
-    #[arg(required_unless_present_any = ["list", "explain"], value_name = "FILE")]
+    /// IDL files, and folders of them [default: the sources of tce.toml]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// List the rules
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         list(&config.lint, console)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let files = idl::expand(&args.files, console)?;
+    let files = idl::files(&args.files, &config, console)?;
     let options = args.idl.locked_options(&config, &files);
     let compilation = tce_idl::lint(&files, &options, &config.lint);
     console.show(&compilation.diagnostics, &compilation.sources)?;

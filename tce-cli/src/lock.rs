@@ -37,8 +37,9 @@ and its index is not used again.
 Exit status: 0 all indices are locked, 1 the IDL has errors, an index differs from the
 lock or, with --check, is not locked yet, 2 the command line or a tce.toml is wrong.")]
 pub(crate) struct Args {
-    /// IDL files, or folders of them; the files that they import are locked too
-    #[arg(required = true, value_name = "FILE")]
+    /// IDL files, or folders of them [default: the sources of tce.toml]; the files that they import
+    /// are locked too
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Write nothing; fail if the lock is not up to date
@@ -54,7 +55,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let files = idl::expand(&args.files, console)?;
+    let config = args.idl.config(console)?;
+    let sources = idl::sources(&args.files, &config, console)?;
+    let files = idl::files(sources, &config, console)?;
     let found = lock::find(&files);
     if let [first, second, ..] = found.as_slice() {
         let (first, second) = (first.display(), second.display());
@@ -62,7 +65,6 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
             "the files have several locks, {first} and {second}: run `tce lock` for each"
         )));
     }
-    let config = args.idl.config(console)?;
     let options = Options {
         lock_files: if args.renumber {
             Vec::new()
@@ -101,10 +103,11 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         return Ok(check(&stale, &compilation.sources, console)?);
     }
     lock.update(&model);
-    let first = &args.files[0];
-    let new_lock = || match first.is_dir() {
-        true => first.join(lock::FILE_NAME),
-        false => first.with_file_name(lock::FILE_NAME),
+    let new_lock = || match sources.first() {
+        Some(first) if !first.is_dir() => first.with_file_name(lock::FILE_NAME),
+        folder => folder
+            .map_or_else(PathBuf::new, PathBuf::clone)
+            .join(lock::FILE_NAME),
     };
     let path = found.into_iter().next().unwrap_or_else(new_lock);
     Ok(write(&path, &lock.to_string(), console)?)

@@ -2,8 +2,11 @@
 
 mod console;
 
+mod plugin;
+
 mod config;
 mod environment;
+mod connect;
 mod idl;
 mod runtime;
 
@@ -41,7 +44,7 @@ use crate::console::{CommandError, Console, ErrorFormat};
 Examples:
   tce demo                            run every kind of call in one process
   tce new hello                       create a project that builds and runs
-  tce compile -i test.idl -o src/gen  generate code from an IDL file
+  tce compile test.idl -o src/gen     generate code from an IDL file
   tce check test.idl                  report errors in an IDL file
   tce fmt test.idl                    format an IDL file
   tce lint test.idl                   report style problems in an IDL file

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tce_runtime::{
-    Communicator, ConnectionEvent, ErrorCode, Proxy, RpcError,
+    ConnectionEvent, ErrorCode, RpcError,
     config::{
         ConnectionLimits, Options,
         host::{join_host_port, parse_host},
@@ -16,6 +16,7 @@ use tce_runtime::{
 };
 
 use crate::{
+    connect::{ConnectArgs, ConnectError},
     console::{CommandError, Console},
     environment, runtime,
 };
@@ -30,11 +31,19 @@ Examples:
   tce ping
   tce ping --host example.org --port 12002
   TCE_HOST=example.org tce ping
+  tce ping wss://example.org/rpc
+  tce ping ssl://localhost:12003 --ca server.pem
+  tce ping mq:mq_server --mq-config config.yml --process client
 
 Options take precedence over environment variables. The command takes less than 6 s.
 Exit status: 0 the server answered, 1 it did not, 2 the command line or a variable is
 wrong.")]
 pub(crate) struct Args {
+    /// Endpoint of the server: tcp://host:port, ssl://…, ws://…, wss://… or mq:name [default:
+    /// tcp:// with the host and port]
+    #[arg(conflicts_with_all = ["host", "port"])]
+    endpoint: Option<String>,
+
     /// Host name or address of the server [env: TCE_HOST] [default: localhost]
     #[arg(long, value_parser = host)]
     host: Option<String>,
@@ -42,6 +51,9 @@ pub(crate) struct Args {
     /// Port of the server [env: TCE_PORT] [default: 12002]
     #[arg(long, value_parser = port)]
     port: Option<u16>,
+
+    #[command(flatten)]
+    connect: ConnectArgs,
 }
 
 const DEFAULT_HOST: &str = "localhost";
@@ -62,6 +74,32 @@ fn port(text: &str) -> Result<u16, &'static str> {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
+    // What a script that reads the output expects beside the host and port.
+    let (name, endpoint) = match &args.endpoint {
+        Some(endpoint) => (endpoint.clone(), endpoint.clone()),
+        None => {
+            let address = address(args, console)?;
+            (address.clone(), format!("tcp://{address}"))
+        }
+    };
+    match runtime::block_on(ping(args, &endpoint))? {
+        Ok(time) => {
+            writeln!(console.out, "ping server ({name}) succeeded in {time:?}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(PingError::Usage(error)) => Err(console.usage_error(error)),
+        Err(PingError::Failed { reason, advice }) => {
+            writeln!(console.err, "ping server ({name}) failed: {reason}")?;
+            if let Some(advice) = advice {
+                writeln!(console.err, "Try this: {advice}")?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The host and port of the command line, else of the environment.
+fn address(args: &Args, console: &mut Console) -> Result<String, CommandError> {
     let host = match &args.host {
         Some(host) => host.clone(),
         None => environment::variable("TCE_HOST", host, console)?
@@ -71,39 +109,44 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         Some(port) => port,
         None => environment::variable("TCE_PORT", port, console)?.unwrap_or(DEFAULT_PORT),
     };
-    let address = join_host_port(&host, port);
-    match runtime::block_on(ping(&format!("tcp://{address}")))? {
-        Ok(time) => {
-            writeln!(console.out, "ping server ({address}) succeeded in {time:?}")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(PingError { reason, advice }) => {
-            writeln!(console.err, "ping server ({address}) failed: {reason}")?;
-            writeln!(console.err, "Try this: {advice}")?;
-            Ok(ExitCode::FAILURE)
+    Ok(join_host_port(&host, port))
+}
+
+/// Why there was no ping.
+enum PingError {
+    /// The command line is wrong.
+    Usage(ConnectError),
+    /// The server did not answer.
+    Failed {
+        reason: String,
+        advice: Option<String>,
+    },
+}
+
+impl From<ConnectError> for PingError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Rpc(error) => no_connection(&error),
+            ConnectError::Config(_) | ConnectError::Broker(_) => Self::Failed {
+                reason: error.to_string(),
+                advice: None,
+            },
+            error => Self::Usage(error),
         }
     }
 }
 
-/// Why the server did not answer, and what to do.
-struct PingError {
-    reason: String,
-    advice: String,
-}
-
 /// Connects, and measures one call.
-async fn ping(endpoint: &str) -> Result<Duration, PingError> {
-    let communicator = Communicator::with_options(Options {
+async fn ping(args: &Args, endpoint: &str) -> Result<Duration, PingError> {
+    let options = Options {
         timeout: TIMEOUT,
         connection: ConnectionLimits {
             connect_time: TIMEOUT,
             ..ConnectionLimits::default()
         },
         ..Options::default()
-    });
-    let proxy = Proxy::connect(&communicator, endpoint)
-        .await
-        .map_err(|error| no_connection(&error))?;
+    };
+    let proxy = args.connect.connect(endpoint, options).await?;
     let close_reason = Arc::new(OnceLock::new());
     let first = Arc::clone(&close_reason);
     proxy.connection().on_event(move |_, event| {
@@ -123,24 +166,24 @@ fn no_connection(error: &RpcError) -> PingError {
     let (what, advice) = match (error.code(), cause.map(io::Error::kind)) {
         (_, Some(io::ErrorKind::ConnectionRefused)) => (
             "nothing listens on this port",
-            "start the server, or set its address with --host and --port (or TCE_HOST and TCE_PORT)",
+            "start the server, or name its endpoint, or --host and --port (or TCE_HOST and TCE_PORT)",
         ),
         (_, Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)) => (
             "the host is unreachable",
-            "check the network and the address in --host (or TCE_HOST)",
+            "check the network and the address",
         ),
         (ErrorCode::ConnectUnreachable, _) => (
             "the host is unknown",
-            "check the spelling of --host (or TCE_HOST), and that its name resolves",
+            "check the spelling of the host, and that its name resolves",
         ),
         _ => (
             "the host does not accept the connection",
             "check that the server runs and that no firewall blocks the connection",
         ),
     };
-    PingError {
+    PingError::Failed {
         reason: format!("{what} ({})", error.text()),
-        advice: advice.to_owned(),
+        advice: Some(advice.to_owned()),
     }
 }
 
@@ -151,14 +194,15 @@ fn no_answer(endpoint: &str, error: &RpcError, close_reason: Option<&String>) ->
         ErrorCode::Timeout => (
             format!("the peer accepts the connection but does not answer ({text})"),
             format!(
-                "check that the port belongs to a tcp:// endpoint and that the server is not \
+                "check the scheme of the endpoint (tcp://, ssl:// or ws://), and that the server is not \
                  blocked; an older TCE program answers no ping: call one of its own operations, \
                  `tce call {endpoint} OPERATION --idl FILE`"
             ),
         ),
         ErrorCode::ConnectionLost => (
             format!("the peer does not speak TCE ({text})"),
-            "check that the port belongs to a tcp:// endpoint, not to ssl:// or ws://".to_owned(),
+            "check the scheme: the port may belong to an endpoint of tcp://, ssl:// or ws://"
+                .to_owned(),
         ),
         ErrorCode::InterfaceNotFound => (
             format!(
@@ -173,5 +217,8 @@ fn no_answer(endpoint: &str, error: &RpcError, close_reason: Option<&String>) ->
         ),
         _ => (error.to_string(), error.advice().to_owned()),
     };
-    PingError { reason, advice }
+    PingError::Failed {
+        reason,
+        advice: Some(advice),
+    }
 }

@@ -41,8 +41,8 @@ compiled again.
 Exit status: 0 nothing breaks, 1 something breaks or the IDL has errors, 2 the command
 line or a tce.toml is wrong, or the earlier version does not exist.")]
 pub(crate) struct Args {
-    /// IDL files of the present version, or folders of them
-    #[arg(required = true, value_name = "FILE")]
+    /// IDL files of the present version, or folders of them [default: the sources of tce.toml]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Earlier version
@@ -60,17 +60,22 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     let config = args.idl.config(console)?;
     let options = args.idl.options(&config);
-    let files = idl::expand(&args.files, console)?;
+    let sources = idl::sources(&args.files, &config, console)?;
+    let files = idl::files(sources, &config, console)?;
     let new = tce_idl::compile(&files, &options);
     let Some(new_model) = &new.model else {
         return Ok(show_errors(&files, &new, console)?);
     };
-    let earlier = match args.against.find(&args.files, &options) {
+    let earlier = match args.against.find(sources, &options) {
         Ok(earlier) => earlier,
         Err(why) => return Err(console.usage_error(why)),
     };
-    let sources = new.sources.clone();
-    let old = tce_idl::compile_beside(sources, &*earlier.tree, &earlier.files, &earlier.options);
+    let old = tce_idl::compile_beside(
+        new.sources.clone(),
+        &*earlier.tree,
+        &earlier.files,
+        &earlier.options,
+    );
     let Some(old_model) = &old.model else {
         writeln!(console.err, "the earlier version has errors:\n")?;
         return Ok(show_errors(&earlier.files, &old, console)?);

@@ -36,7 +36,9 @@ pub(super) struct EarlierVersion {
 
 impl VersionSpec {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let Some(settings) = text.strip_prefix("git#") else {
+        // buf calls the repository of this folder `.git`.
+        let settings = ["git#", ".git#", "./.git#"];
+        let Some(settings) = settings.iter().find_map(|it| text.strip_prefix(it)) else {
             return Ok(Self::Path(text.into()));
         };
         let mut revision = None;

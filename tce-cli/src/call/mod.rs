@@ -1,6 +1,6 @@
 //! `tce call`: calls any operation of a server, with JSON arguments and results.
 
-mod connect;
+mod error;
 mod json;
 mod target;
 
@@ -14,16 +14,18 @@ use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 use tce_idl::model::Model;
 use tce_runtime::{
     ErrorCode, Proxy,
+    config::Options,
     wire::{Raw, Reader},
 };
 
 use crate::{
+    connect::{ConnectArgs, ConnectError},
     console::{CommandError, Console, exit_code},
     idl::IdlArgs,
     runtime,
 };
-use connect::{CallError, ConnectArgs, ConnectError, with_advice};
 use data::DataSource;
+use error::{CallError, with_advice};
 use json::UndecodedBytes;
 use listen::PrintServant;
 use target::{CallTarget, InterfaceRef};
@@ -82,11 +84,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "C", default_value_t = 1, requires = "repeat", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
+    /// Time limit of a call, such as 500ms or 10s
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+
+    /// Entry of the call's extra; can be repeated
+    #[arg(short = 'x', long = "extra", value_name = "KEY=VALUE", value_parser = pair)]
+    extra: Vec<(String, String)>,
+
     #[command(flatten)]
     connect: ConnectArgs,
 
     #[command(flatten)]
     idl: IdlArgs,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as -x name=ann")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
@@ -111,8 +128,12 @@ impl Args {
             // A wrong name is reported before there is a connection.
             self.selection(models)?;
         }
-        let proxy = match self.connect.connect(&self.endpoint).await {
-            Ok(proxy) => proxy,
+        let options = Options {
+            timeout: self.timeout,
+            ..Options::default()
+        };
+        let proxy = match self.connect.connect(&self.endpoint, options).await {
+            Ok(proxy) => proxy.with_extra(self.extra.clone()),
             Err(ConnectError::Rpc(error)) => return Err(error.into()),
             Err(error @ (ConnectError::Config(_) | ConnectError::Broker(_))) => {
                 return Err(CallError::Failed(error.to_string()));
@@ -121,7 +142,7 @@ impl Args {
         };
         let models = match from_files {
             Some(models) => models,
-            None => request_models(&proxy, self.connect.timeout).await?,
+            None => request_models(&proxy, self.timeout).await?,
         };
         let Selection { target, listen } = self.selection(&models)?;
         for interface in &listen {
@@ -177,7 +198,7 @@ impl Args {
     ) -> Result<ExitCode, CallError> {
         let code = self.call(proxy, target, console).await?;
         if self.oneway && code == ExitCode::SUCCESS {
-            let limit = self.connect.timeout;
+            let limit = self.timeout;
             let flushed = tokio::time::timeout(limit, proxy.connection().flush()).await;
             flushed.map_err(|_| {
                 let limit = humantime::format_duration(limit);

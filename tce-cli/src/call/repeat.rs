@@ -12,7 +12,7 @@ use tce_gateway::terminal::takes_escapes;
 use tce_runtime::{Proxy, RpcError, wire::Raw};
 
 use super::{
-    connect::{CallError, with_advice},
+    error::{CallError, with_advice},
     json::UndecodedBytes,
     target::CallTarget,
 };

@@ -37,8 +37,8 @@ Exit status: 0 the files are written, 1 the IDL has errors or the folder can't b
 written, 2 the command line or a tce.toml is wrong, or the folder has a file of the same
 name that tce doc did not write, or pages of other IDL files.")]
 pub(crate) struct Args {
-    /// IDL files, and folders of them
-    #[arg(required = true, value_name = "FILE")]
+    /// IDL files, and folders of them [default: the sources of tce.toml]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Folder to write to; created if missing
@@ -54,8 +54,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
-    let files = idl::expand(&args.files, console)?;
-    let compilation = args.idl.compile(&files, console)?;
+    let config = args.idl.config(console)?;
+    let files = idl::files(&args.files, &config, console)?;
+    let compilation = args.idl.compile(&config, &files, console)?;
     let Some(model) = &compilation.model else {
         idl::summarize(&files, &compilation, console)?;
         return Ok(ExitCode::FAILURE);

@@ -17,6 +17,7 @@ const RUST: &[TemplateFile] = &[
     (".gitignore", include_str!("template/gitignore")),
     ("README.md", include_str!("template/README.md")),
     ("build.rs", include_str!("template/build.rs")),
+    ("tce.toml", include_str!("template/tce.toml")),
     IDL,
     ("src/lib.rs", include_str!("template/src/lib.rs")),
     (
@@ -37,6 +38,7 @@ const PYTHON: &[TemplateFile] = &[
     ),
     (".gitignore", include_str!("template/python/gitignore")),
     ("README.md", include_str!("template/python/README.md")),
+    ("tce.toml", include_str!("template/python/tce.toml")),
     IDL,
     ("servants.py", include_str!("template/python/servants.py")),
     ("server.py", include_str!("template/python/server.py")),
@@ -58,6 +60,7 @@ const TYPESCRIPT: &[TemplateFile] = &[
     ),
     (".gitignore", include_str!("template/typescript/gitignore")),
     ("README.md", include_str!("template/typescript/README.md")),
+    ("tce.toml", include_str!("template/typescript/tce.toml")),
     IDL,
     (
         "src/greeter.ts",
@@ -134,7 +137,7 @@ impl ProjectLanguage {
             Self::Python => {
                 "  python3 -m venv .venv\n  \
                  .venv/bin/pip install -r requirements.txt\n  \
-                 tce compile -i idl/{{module}}.idl -o gen --lang python\n  \
+                 tce compile\n  \
                  .venv/bin/python server.py    in one terminal\n  \
                  .venv/bin/python client.py    in another\n"
             }

@@ -74,7 +74,7 @@ fn a_missing_file_is_an_error() {
         .complains("1 error in 1 file");
     tce_in(folder.path(), &["check"])
         .exits(2)
-        .complains("<FILE>");
+        .complains("name IDL files or folders");
 }
 
 #[test]

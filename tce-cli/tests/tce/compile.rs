@@ -67,7 +67,7 @@ fn several_languages_are_written_and_checked_together() {
         .exits(1)
         .prints("stale: gen/good.rs is missing\n")
         .prints("stale: gen/good.py is missing\n")
-        .prints("tce compile -i good.idl -o gen --lang rust,python\n");
+        .prints("tce compile good.idl -o gen --lang rust,python\n");
     update(folder.path(), &missing);
     tce_in(folder.path(), &check).exits(0);
     fs::write(
@@ -132,7 +132,7 @@ fn check_names_stale_files_and_the_command_that_updates_them() {
         .exits(1)
         .prints("stale: gen/good.rs is missing\n")
         .prints("stale: gen/mine.rs is missing\n")
-        .prints("\n  tce compile -i 'my file.idl' -o gen -I common\n");
+        .prints("\n  tce compile 'my file.idl' -o gen -I common\n");
     assert!(!folder.path().join("gen").exists(), "--check wrote");
     update(folder.path(), &missing);
     let fresh = tce_in(folder.path(), &check).exits(0);
@@ -177,7 +177,7 @@ fn wrong_options_are_usage_errors() {
     .complains("[possible values: rust, python, typescript]");
     tce_in(folder.path(), &["compile", "-o", "gen"])
         .exits(2)
-        .complains("--input <FILE>");
+        .complains("name IDL files or folders");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn standard_input_goes_to_standard_output() {
 fn fmt_requires_a_file() {
     tce_in(folder(&[]).path(), &["fmt"])
         .exits(2)
-        .complains("<FILE>");
+        .complains("name IDL files or folders");
 }
 
 #[cfg(unix)]

@@ -109,7 +109,7 @@ fn usage_errors_have_status_2() {
     let folder = folder(&[("empty/readme.txt", "")]);
     tce_in(folder.path(), &["lint"])
         .exits(2)
-        .complains("<FILE>");
+        .complains("name IDL files or folders");
     for command in ["lint", "fmt"] {
         tce_in(folder.path(), &[command, "empty"])
             .exits(2)

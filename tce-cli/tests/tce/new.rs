@@ -104,10 +104,11 @@ fn a_new_python_project_passes_its_tests_and_runs() {
     let folder = folder(&[]);
     tce_in(folder.path(), &["new", "hello-py", "--lang", "python"])
         .exits(0)
-        .prints("  tce compile -i idl/hello_py.idl -o gen --lang python\n");
+        .prints("  tce compile\n");
     let project = folder.path().join("hello-py");
-    let compile = ["compile", "-i", "idl/hello_py.idl", "-o", "gen", "--lang"];
-    tce_in(&project, &[&compile[..], &["python"]].concat()).exits(0);
+    tce_in(&project, &["compile"])
+        .exits(0)
+        .prints("wrote gen/hello_py.py\n");
     let requirements = fs::read_to_string(project.join("requirements.txt")).unwrap();
     let package = root().join("runtimes/python");
     let expected = format!("tce @ file://{}\n", package.display());

@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::{
+    Adapter, Communicator,
+    config::{Options, TlsConfig},
+};
 use tokio::net::TcpSocket;
 
-use super::{CommandOutput, command, ran, tce};
+use super::{CommandOutput, command, folder, ran, tce};
 
 /// Upper bound of the time that `tce ping` takes.
 const LIMIT: Duration = Duration::from_secs(6);
@@ -212,4 +215,39 @@ fn wrong_options_are_usage_errors() {
         let flag = format!("--host={host}");
         tce(&["ping", &flag]).exits(2).complains("--host");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_of_any_transport_answers() {
+    let folder = folder(&[]);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ca = write("server.pem", made.cert.pem());
+    let key = write("server.key", made.signing_key.serialize_pem());
+    let communicator = Communicator::with_options(Options {
+        tls: TlsConfig {
+            certificate: Some(ca.clone().into()),
+            key: Some(key.into()),
+            ..TlsConfig::default()
+        },
+        ..Options::default()
+    });
+    for scheme in ["tcp", "ssl", "ws", "wss"] {
+        let endpoint = format!("{scheme}://127.0.0.1:0");
+        let adapter = Adapter::listen(&communicator, &endpoint).await.unwrap();
+        adapter.start();
+        let endpoint = adapter.endpoint().to_string();
+        let ran = tokio::task::spawn_blocking({
+            let (endpoint, ca) = (endpoint.clone(), ca.clone());
+            move || tce(&["ping", &endpoint, "--ca", &ca])
+        });
+        assert_success(ran.await.unwrap(), &endpoint);
+    }
+    tce(&["ping", "mq:queue"]).exits(2).complains("--mq-config");
+    tce(&["ping", "tcp//localhost"]).exits(2);
+    tce(&["ping", "tcp://localhost:1", "--port", "1"]).exits(2);
 }

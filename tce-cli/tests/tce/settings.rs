@@ -178,3 +178,127 @@ fn the_section_for_typescript_chooses_the_runtime() {
         .complains("did you mean `runtime`?");
     assert_eq!(ran.err.matches("error[").count(), 2, "{}", ran.err);
 }
+
+#[test]
+fn commands_without_files_read_the_sources_of_the_project() {
+    let folder = folder(&[
+        (
+            "tce.toml",
+            "[idl]\nsources = [\"idl\"]\n\n[compile]\ninclude = [\"idl\"]\n",
+        ),
+        ("idl/good.idl", GOOD),
+        (
+            "idl/deep/user.idl",
+            "import good;\nmodule user { struct S { int i; }; }\n",
+        ),
+        ("elsewhere/a", ""),
+    ]);
+    for args in [
+        &["check"][..],
+        &["fmt", "--check"],
+        &["lint"],
+        &["compile"],
+        &["describe"],
+        &["describe", "Echo"],
+        &["doc", "-o", "site"],
+        &["lock"],
+        &["breaking", "--against", "."],
+    ] {
+        let ran = tce_in(folder.path(), args);
+        assert!(ran.code != Some(2), "{args:?}: {ran:?}");
+        // Also from a folder below.
+        let ran = tce_in(&folder.path().join("elsewhere"), args);
+        assert!(ran.code != Some(2), "{args:?}: {ran:?}");
+    }
+    tce_in(folder.path(), &["check"])
+        .exits(0)
+        .complains("no errors in");
+    let empty = super::folder(&[]);
+    for command in ["check", "fmt", "lint", "compile", "describe", "lock"] {
+        tce_in(empty.path(), &[command])
+            .exits(2)
+            .complains("sources = [");
+    }
+}
+
+#[test]
+fn outputs_of_the_settings_are_written_and_checked() {
+    let settings = "[idl]\nsources = [\"idl\"]\n\n[[generate]]\nlang = \"rust\"\nout = \"gen\"\n\n\
+                    [[generate]]\nlang = \"python\"\nout = \"gen\"\n\n\
+                    [[generate]]\nlang = \"typescript\"\nout = \"web\"\n";
+    let folder = folder(&[
+        ("tce.toml", settings),
+        ("idl/good.idl", GOOD),
+        ("below/a", ""),
+    ]);
+    let wrote = tce_in(folder.path(), &["compile"]).exits(0).out;
+    let all = "wrote gen/good.rs\nwrote gen/good.py\nwrote web/good.ts\n";
+    assert_eq!(wrote, all);
+    let below = folder.path().join("below");
+    let checked = tce_in(&below, &["compile", "--check"]).exits(0).out;
+    assert_eq!(checked, "../gen is up to date\n../web is up to date\n");
+    std::fs::remove_file(folder.path().join("web/good.ts")).unwrap();
+    tce_in(folder.path(), &["compile", "--check"])
+        .exits(1)
+        .prints("gen is up to date\nstale: web/good.ts is missing\n")
+        .prints("To update it:\n  tce compile\n");
+    // The command line takes precedence.
+    let one = ["compile", "-o", "other", "--lang", "python"];
+    assert_eq!(
+        tce_in(folder.path(), &one).exits(0).out,
+        "wrote other/good.py\n"
+    );
+}
+
+#[test]
+fn mistakes_in_outputs_are_reported_with_their_lines() {
+    for (settings, place, text) in [
+        (
+            "[generate]\nlang = \"rust\"\n",
+            "tce.toml:1:",
+            "[[generate]]",
+        ),
+        (
+            "[[generate]]\nlang = \"rust\"\n",
+            "tce.toml:1:",
+            "`out = \"FOLDER\"` is missing",
+        ),
+        (
+            "[[generate]]\nout = \"gen\"\n",
+            "tce.toml:1:",
+            "`lang = \"rust\"`",
+        ),
+        (
+            "[[generate]]\nlang = \"pyton\"\nout = \"gen\"\n",
+            "tce.toml:2:",
+            "did you mean `python`?",
+        ),
+        (
+            "[[generate]]\nplugin = \"a b\"\nout = \"gen\"\n",
+            "tce.toml:2:",
+            "a plugin is a NAME",
+        ),
+        (
+            "[[generate]]\nlang = \"rust\"\nplugin = \"go\"\nout = \"gen\"\n",
+            "tce.toml:3:",
+            "exclude each other",
+        ),
+        (
+            "[[generate]]\nlang = \"rust\"\nfolder = \"gen\"\n",
+            "tce.toml:3:",
+            "expected one of `lang`",
+        ),
+        ("generate = [1]\n", "tce.toml:1:", "an output is a table"),
+        (
+            "[idl]\nsource = [\"idl\"]\n",
+            "tce.toml:2:",
+            "did you mean `sources`?",
+        ),
+    ] {
+        let folder = folder(&[("tce.toml", settings), ("good.idl", GOOD)]);
+        tce_in(folder.path(), &["check", "good.idl"])
+            .exits(2)
+            .complains(place)
+            .complains(text);
+    }
+}

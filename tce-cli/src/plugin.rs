@@ -31,9 +31,9 @@ const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// What a plugin has to print.
 const FORMAT: &str = r#"a plugin prints {"files": [{"path": "shop.go", "contents": "…"}]} and nothing else; its messages belong on standard error"#;
 
-/// A plugin as named on the command line.
+/// A plugin as named on the command line or in a tce.toml.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plugin {
+pub(crate) struct Plugin {
     given: String,
     program: OsString,
 }
@@ -65,7 +65,7 @@ impl FromStr for Plugin {
     }
 }
 
-/// As on the command line.
+/// As it was named.
 impl fmt::Display for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.given)
@@ -74,7 +74,7 @@ impl fmt::Display for Plugin {
 
 /// Why a plugin gives no files. The text has the repair.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PluginError {
+pub(crate) enum PluginError {
     #[error(
         "there is no program `{program}`: install it in a folder of PATH, or name its path, such \
          as `--plugin ./{program}`"
@@ -125,7 +125,7 @@ fn advice(why: &std::io::Error) -> &'static str {
 
 impl PluginError {
     /// Whether the command line names a program that does not exist.
-    pub(super) fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::NotInPath { .. } | Self::NoFile { .. })
     }
 }
@@ -137,7 +137,7 @@ impl Plugin {
 
     /// Runs the program with the model on its standard input, for at most `limit`, and returns the
     /// files that it gives.
-    pub(super) fn generate(
+    pub(crate) fn generate(
         &self,
         model: &str,
         limit: Duration,
