@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::close_code::CloseCode;
+
 /// The error codes of `spec/wire.md`, section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -161,6 +163,7 @@ struct Details {
     operation: Option<&'static str>,
     peer: Option<String>,
     text: String,
+    close: Option<CloseCode>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -175,6 +178,7 @@ impl RpcError {
             operation: None,
             peer: None,
             text,
+            close: None,
             source: None,
         }))
     }
@@ -183,6 +187,11 @@ impl RpcError {
         let mut error = Self::new(code, text);
         error.0.side = Side::Remote;
         error
+    }
+
+    pub(crate) fn closed_with(mut self, code: CloseCode) -> Self {
+        self.0.close = Some(code);
+        self
     }
 
     pub(crate) fn caused_by(
@@ -235,11 +244,19 @@ impl RpcError {
         &self.0.text
     }
 
-    /// Whether the same call may succeed when it is repeated:
-    /// [`ErrorCode::can_retry`].
+    /// Why the peer has closed the connection, where that is the cause and the peer has
+    /// said so.
+    #[must_use]
+    pub fn close_code(&self) -> Option<CloseCode> {
+        self.0.close
+    }
+
+    /// Whether the same call may succeed when it is repeated, by the same connection:
+    /// [`ErrorCode::can_retry`], and [`CloseCode::can_retry`] where the peer has closed
+    /// the connection.
     #[must_use]
     pub fn can_retry(&self) -> bool {
-        self.code().can_retry()
+        self.code().can_retry() && self.0.close.is_none_or(CloseCode::can_retry)
     }
 
     /// What the caller can do about the error.

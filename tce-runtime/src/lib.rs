@@ -7,6 +7,8 @@
 
 pub mod wire;
 
+mod close_code;
+
 mod error;
 
 mod in_flight;
@@ -45,6 +47,7 @@ pub mod codegen;
 
 pub use busy_poll::BusyPoll;
 pub use client::{Oneway, Pending, Proxy, Returned, TypedProxy};
+pub use close_code::CloseCode;
 pub use communicator::Communicator;
 pub use connection::{
     BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
@@ -76,8 +79,8 @@ pub mod prelude {
 pub mod forwarding {
     pub use crate::{
         connection::{
-            AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered,
-            WeakConnection,
+            AddedExtra, Disposition, ForwardError, InboundMessage, LOGIN, MessageHandler, REFRESH,
+            Undelivered, WeakConnection,
         },
         log_limit::LogLimit,
         memory::MemoryCharge,

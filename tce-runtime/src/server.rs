@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     busy_poll::BusyPoll,
+    close_code::CloseCode,
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
@@ -33,7 +34,6 @@ use crate::{
         broker::Consumer,
         socket::{Accepted, Listener},
     },
-    wire::Extra,
     worker_pool::{Assignment, WorkerPool},
 };
 
@@ -413,7 +413,7 @@ impl AdapterInner {
     fn parts(&self, stream: &ByteStream) -> ConnectionParts {
         let settings = self.communicator.settings();
         let compression = self.endpoint.compression();
-        ConnectionParts::stream(settings, stream.peer.clone(), compression, Extra::new())
+        ConnectionParts::stream(settings, stream.peer.clone(), compression)
     }
 }
 
@@ -551,11 +551,9 @@ fn refuse(shared: &Arc<AdapterInner>, accepted: Accepted, text: &'static str) {
             let connection = Connection::new(shared.communicator.settings(), parts);
             let running = run_stream(connection.clone(), stream, Status::Closed, phase);
             let ending = async {
-                if timeout(FIRST_CALL_TIME, peer.was_told.notified())
-                    .await
-                    .is_err()
-                {
-                    connection.say_goodbye(ErrorCode::ConnectFailed, text);
+                let told = timeout(FIRST_CALL_TIME, peer.was_told.notified()).await;
+                if told.is_err() {
+                    connection.say_goodbye(CloseCode::TryLater, text);
                 }
                 connection.close();
                 std::future::pending::<()>().await;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
-use tce_runtime::{Connection, ErrorCode, Pending, Proxy, RpcError, Side, wire::Operation};
+use tce_runtime::{Connection, ErrorCode, Extra, Pending, Proxy, RpcError, Side, wire::Operation};
 use tokio::sync::mpsc;
 
 use super::{Admission, Authenticator, Login, Refusal};
@@ -79,6 +79,7 @@ pub(crate) struct UserEvents {
 struct UserEvent {
     user: Arc<str>,
     is_on_line: bool,
+    extra: Extra,
 }
 
 impl UserEvents {
@@ -114,15 +115,17 @@ impl UserEvents {
         self.order.lock()
     }
 
-    pub(crate) fn user_on_line(&self, user: &Arc<str>) {
-        self.report(user, true);
+    /// A user has logged in; `extra` is that of the event.
+    pub(crate) fn user_on_line(&self, user: &Arc<str>, extra: impl FnOnce() -> Extra) {
+        self.report(user, true, extra);
     }
 
-    pub(crate) fn user_off_line(&self, user: &Arc<str>) {
-        self.report(user, false);
+    /// The last connection of a user has ended.
+    pub(crate) fn user_off_line(&self, user: &Arc<str>, extra: impl FnOnce() -> Extra) {
+        self.report(user, false, extra);
     }
 
-    fn report(&self, user: &Arc<str>, is_on_line: bool) {
+    fn report(&self, user: &Arc<str>, is_on_line: bool, extra: impl FnOnce() -> Extra) {
         for listener in &self.listeners {
             listener(user, is_on_line);
         }
@@ -132,6 +135,7 @@ impl UserEvents {
         let event = UserEvent {
             user: Arc::clone(user),
             is_on_line,
+            extra: extra(),
         };
         if sender.try_send(event).is_err() {
             dropped.count("user_event");
@@ -148,8 +152,14 @@ async fn send_events(
 ) {
     let on_line = Operation::new("gateway::IUserEventListener::onUserOnLine", ifidx, 0);
     let off_line = Operation::new("gateway::IUserEventListener::onUserOffLine", ifidx, 1);
-    while let Some(UserEvent { user, is_on_line }) = events.recv().await {
+    while let Some(event) = events.recv().await {
+        let UserEvent {
+            user,
+            is_on_line,
+            extra,
+        } = event;
         let operation = if is_on_line { &on_line } else { &off_line };
+        let proxy = proxy.with_extra(extra.iter());
         let sent = proxy.oneway(operation, (&*user, gateway.as_str())).await;
         if let Err(error) = sent {
             dropped.count("user_event");

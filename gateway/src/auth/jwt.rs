@@ -42,6 +42,9 @@ pub struct JwtOptions {
     pub audience: Option<String>,
     /// The claim that holds the user id, a string or an integer; usually `sub`.
     pub claim: String,
+    /// The claim that holds the roles of the user: a list of strings, or one string with
+    /// spaces or commas between them. A dot leads to a claim within another one.
+    pub roles: Option<String>,
 }
 
 /// Why a key can't be used. No message contains the key.
@@ -82,6 +85,7 @@ pub struct JwtAuthenticator {
     key: DecodingKey,
     validation: Validation,
     claim: String,
+    roles: Option<String>,
 }
 
 impl JwtAuthenticator {
@@ -98,6 +102,7 @@ impl JwtAuthenticator {
             key: key(algorithm, &options.key)?,
             validation: validation(algorithm, &options),
             claim: options.claim,
+            roles: options.roles,
         })
     }
 
@@ -118,6 +123,7 @@ impl JwtAuthenticator {
             issuer: properties.auth_jwt_issuer.clone(),
             audience: properties.auth_jwt_audience.clone(),
             claim: properties.auth_jwt_claim.clone(),
+            roles: properties.auth_jwt_roles.clone(),
         })
     }
 
@@ -136,7 +142,8 @@ impl JwtAuthenticator {
             Some(_) => return Err(not_accepted("the claim with the user id is not a string")),
             None => return Err(not_accepted("it has no claim with the user id")),
         };
-        let admission = Admission::new(user);
+        let roles = self.roles.as_deref().map(|claim| roles_of(claims, claim));
+        let admission = Admission::new(user).with_roles(roles.unwrap_or_default());
         Ok(match end_of(claims) {
             Some(end) => admission.until(end),
             None => admission,
@@ -155,6 +162,7 @@ impl fmt::Debug for JwtAuthenticator {
         f.debug_struct("JwtAuthenticator")
             .field("validation", &self.validation)
             .field("claim", &self.claim)
+            .field("roles", &self.roles)
             .finish_non_exhaustive()
     }
 }
@@ -167,6 +175,7 @@ impl fmt::Debug for JwtOptions {
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
             .field("claim", &self.claim)
+            .field("roles", &self.roles)
             .finish_non_exhaustive()
     }
 }
@@ -176,6 +185,27 @@ fn end_of(claims: &Map<String, Value>) -> Option<SystemTime> {
     let expiration = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
     let time = expiration.checked_add(Duration::from_secs(LEEWAY))?;
     UNIX_EPOCH.checked_add(time)
+}
+
+/// The roles in a claim; none where the claim is missing or of another type.
+fn roles_of(claims: &Map<String, Value>, claim: &str) -> Vec<String> {
+    let nested = || {
+        let mut names = claim.split('.');
+        let first = claims.get(names.next()?)?;
+        names.try_fold(first, |value, name| value.get(name))
+    };
+    // The name itself may have dots: those of some issuers are URLs.
+    match claims.get(claim).or_else(nested) {
+        Some(Value::Array(roles)) => {
+            let roles = roles.iter().filter_map(Value::as_str);
+            roles.map(str::to_owned).collect()
+        }
+        Some(Value::String(roles)) => {
+            let roles = roles.split([' ', ',']).filter(|role| !role.is_empty());
+            roles.map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn validation(algorithm: Algorithm, options: &JwtOptions) -> Validation {

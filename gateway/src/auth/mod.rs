@@ -58,6 +58,7 @@ impl fmt::Debug for Login {
 pub struct Admission {
     user: String,
     ends_at: Option<SystemTime>,
+    roles: Vec<String>,
 }
 
 impl Admission {
@@ -68,6 +69,7 @@ impl Admission {
         Self {
             user: user.into(),
             ends_at: None,
+            roles: Vec::new(),
         }
     }
 
@@ -78,6 +80,21 @@ impl Admission {
             ends_at: Some(end),
             ..self
         }
+    }
+
+    /// Gives the user roles, which routes may demand (`allow`).
+    #[must_use]
+    pub fn with_roles<R: Into<String>>(self, roles: impl IntoIterator<Item = R>) -> Self {
+        Self {
+            roles: roles.into_iter().map(Into::into).collect(),
+            ..self
+        }
+    }
+
+    /// The roles of the user.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        &self.roles
     }
 
     /// The user id.
@@ -318,6 +335,11 @@ fn invalid_reason(user: &str) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Whether a device id may be used as it is: it follows the rules of user ids.
+pub(crate) fn is_valid_id(id: &str) -> bool {
+    invalid_reason(id).is_none()
 }
 
 /// Whether a character changes how the text around it is shown, or shows nothing:

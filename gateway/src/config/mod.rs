@@ -9,6 +9,8 @@ mod endpoint;
 mod overrides;
 mod value;
 
+mod rate;
+
 mod properties;
 mod services;
 mod warnings;
@@ -24,6 +26,7 @@ pub use endpoint::{EndpointId, EndpointKind, HostPort, ServiceEndpoint};
 pub use overrides::{ENVIRONMENT_PREFIX, Override, OverrideSource, ValueOrigin};
 pub use print::{print_config, properties_table};
 pub use properties::{PROPERTIES, Properties, Property};
+pub use rate::{InterfaceRate, InterfaceRates, RatePeriod};
 pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
     Auth, Broker, EventTarget, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime, SecondLogin,

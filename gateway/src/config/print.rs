@@ -76,8 +76,12 @@ fn write_routes(out: &mut String, services: &Services, server: &ServerConfig) ->
         let interface = interface.map_or("", |interface| interface.name.as_str());
         writeln!(out, "  {interface} ({})", route.ifidx)?;
         for (what, hops) in [("call", &route.calls), ("return", &route.returns)] {
-            for Hop { from, to } in hops {
-                writeln!(out, "    {what:<6}  {} -> {}", name(*from), name(*to))?;
+            for Hop { from, to, allow } in hops {
+                write!(out, "    {what:<6}  {} -> {}", name(*from), name(*to))?;
+                match allow {
+                    Some(roles) => writeln!(out, "  allow {}", roles.join(","))?,
+                    None => writeln!(out)?,
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use tce_runtime::{
 use super::{
     endpoint::{EndpointId, HostPort, ServiceEndpoint},
     overrides::OverrideSource,
+    rate::InterfaceRates,
     value::{
         Auth, Broker, EventTarget, Find, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime,
         PropertyValue, SecondLogin, Secret, Sites, Threads,
@@ -129,6 +130,11 @@ properties! {
     /// The required audience (`aud`) of a JWT. If not set, a JWT that names an
     /// audience is refused.
     auth_jwt_audience: Option<String> = None;
+    /// The claim of a JWT that holds the roles of the user, for `allow` of routes: a
+    /// list of texts, or one text with spaces or commas between them. The name of a
+    /// claim within another one has a dot, for example realm_access.roles. If not
+    /// set, users have no roles.
+    auth_jwt_roles: Option<String> = None;
     /// The endpoint of the server that implements gateway.IAuthenticator.
     auth_endpoint: Option<EndpointId> = None;
     /// Time limit of the authenticator for one login, in seconds.
@@ -141,8 +147,13 @@ properties! {
     /// logins from there are refused for the rest of the minute.
     max_failed_logins: Option<usize> = Some(100);
     /// The effect of a second login of the same user: replace closes the first
-    /// connection, refuse closes the second.
+    /// connection, refuse closes the second. With several both stay open, one for
+    /// each device id (`__device_id__`): a login of the same device replaces its
+    /// connection. Connections without a device id count as devices of their own.
     second_login: SecondLogin = SecondLogin::Replace;
+    /// The maximum number of connections of one user, with `second_login` several. A
+    /// further one closes the oldest.
+    max_sessions_per_user: usize = 16;
     /// The queue or topic that receives an event when a user logs in or
     /// disconnects, as a oneway call of gateway.IUserEventListener. With
     /// `/module.Interface` after it, operations 0 (logged in) and 1
@@ -164,6 +175,11 @@ properties! {
     /// compressed frame the inflated bytes count. The gateway reads a connection
     /// that sends more at this rate.
     max_bytes_per_second: Option<usize> = None;
+    /// How often each user, or without a login each address, may call interfaces,
+    /// over all connections. A call beyond it is answered with CONNECT_REJECT, and
+    /// dropped if it is oneway. The burst is what may come at once, by default the
+    /// calls of one period.
+    rate: InterfaceRates = InterfaceRates::default();
     /// The maximum number of twoway calls of a connection that wait for their
     /// RETURN. At the limit the gateway stops reading from the connection.
     max_calls_in_flight: usize = 1024;

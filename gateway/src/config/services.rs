@@ -1,6 +1,6 @@
 //! The checked configuration: immutable, with ids instead of names.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tce_runtime::config::problem::Location;
 
@@ -94,12 +94,14 @@ pub struct InterfaceRoutes {
 }
 
 /// One route: the endpoint where a message arrives, and the one it leaves by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
     /// `in`
     pub from: EndpointId,
     /// `out`
     pub to: EndpointId,
+    /// `allow`: the roles of which a caller needs one; `None` for all callers.
+    pub allow: Option<Arc<[String]>>,
 }
 
 /// The file has no server of the given name.

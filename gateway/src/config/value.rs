@@ -524,11 +524,13 @@ choices! {
         Interface = "interface",
     }
     /// The effect of a second login of the same user.
-    SecondLogin ("replace or refuse") {
+    SecondLogin ("replace, refuse or several") {
         /// It closes the first connection.
         Replace = "replace",
         /// It is refused while the first connection is open.
         Refuse = "refuse",
+        /// Both connections stay open, unless they are of the same device.
+        Several = "several",
     }
     /// The broker of MQ endpoints.
     Broker ("broker or memory") {

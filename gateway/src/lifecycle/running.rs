@@ -175,8 +175,14 @@ impl RunningGateway {
         }
         self.await_successors(&opened).await?;
         for (thread, upstreams) in self.threads.iter().zip(upstreams) {
-            let routes =
-                ActiveRoutes::new(services, server, keys, upstreams, &thread.context.servants);
+            let routes = ActiveRoutes::new(
+                services,
+                server,
+                keys,
+                upstreams,
+                &thread.context.servants,
+                &thread.context.rates,
+            );
             thread.context.routes.store(Arc::new(routes));
         }
         // Reading starts after the routes of what arrives are in force.
@@ -446,6 +452,7 @@ impl RunningGateway {
                 &self.context.endpoint_keys,
                 Upstreams::default(),
                 &thread.context.servants,
+                &thread.context.rates,
             );
             thread.context.routes.store(Arc::new(empty));
         }
@@ -663,6 +670,11 @@ async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
         let now = Instant::now();
         context.client_calls.expire(now);
         readers.stop_due(now, context.properties.shutdown_time);
+        if period.is_multiple_of(EXPORT_EVERY) {
+            let now = context.start.elapsed().as_nanos();
+            let now = u64::try_from(now).unwrap_or(u64::MAX);
+            context.rates.forget_idle(now);
+        }
     }
 }
 

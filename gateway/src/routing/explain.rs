@@ -114,6 +114,12 @@ impl Explanation<'_> {
             lines.push(self.proposal(&self.missing_call(from)));
             return lines;
         };
+        if let Some(roles) = route.allow() {
+            let roles = roles.join(", ");
+            lines.push(format!(
+                "  without one of these roles: CONNECT_REJECT (a oneway call is dropped): {roles}"
+            ));
+        }
         lines.push(
             "  the gateway sets the top bit of call_id, and __user_id__ to the user of the client"
                 .to_owned(),

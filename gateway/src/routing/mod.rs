@@ -68,6 +68,8 @@ pub struct Route {
     from: EndpointKey,
     to: EndpointKey,
     target: RouteTarget,
+    /// The roles of which a caller needs one.
+    allow: Option<Arc<[String]>>,
     /// `__mq_return__`, or nothing.
     mq_return: Extra,
     metrics: Arc<RouteMetrics>,
@@ -97,6 +99,11 @@ impl Route {
     /// The value of `__mq_return__`; empty if it is not set.
     pub fn mq_return(&self) -> &str {
         self.mq_return.get(reserved::MQ_RETURN).unwrap_or_default()
+    }
+
+    /// The roles of which a caller needs one; `None` for all callers.
+    pub fn allow(&self) -> Option<&Arc<[String]>> {
+        self.allow.as_ref()
     }
 
     /// The extra that is added to CALLs: `__mq_return__`, or nothing.
@@ -156,6 +163,7 @@ impl RoutingTable {
                 from: key(hop.from),
                 to: key(hop.to),
                 target: target(services, server, hop),
+                allow: hop.allow.clone(),
                 mq_return: pair
                     .map(|(_, back)| (reserved::MQ_RETURN, name(*back)))
                     .into_iter()
@@ -197,14 +205,14 @@ impl RoutingTable {
 fn hops(
     server: &ServerConfig,
     hops: impl Fn(&InterfaceRoutes) -> &[Hop],
-) -> impl Iterator<Item = (u16, Hop)> {
+) -> impl Iterator<Item = (u16, &Hop)> {
     server
         .routes
         .iter()
-        .flat_map(move |routes| hops(routes).iter().map(|hop| (routes.ifidx, *hop)))
+        .flat_map(move |routes| hops(routes).iter().map(|hop| (routes.ifidx, hop)))
 }
 
-fn target(services: &Services, server: &ServerConfig, hop: Hop) -> RouteTarget {
+fn target(services: &Services, server: &ServerConfig, hop: &Hop) -> RouteTarget {
     if !server.listen.contains(&hop.to) {
         return RouteTarget::Servers;
     }

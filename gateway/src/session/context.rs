@@ -16,13 +16,18 @@ use parking_lot::Mutex;
 use tce_runtime::{BUILTIN_INTERFACE, Extra, Servant, config::MemoryBudget};
 use tokio::sync::watch;
 
-use super::{calls::ForwardedCalls, client_calls::ClientCalls, registry::SessionRegistry};
+use super::{
+    call_guard::{CallGuard, UserRates},
+    calls::ForwardedCalls,
+    client_calls::ClientCalls,
+    registry::SessionRegistry,
+};
 use crate::{
     auth::{AuthGuard, LoginAttempts, UserEvents},
     client_address::counted_address,
     config::{Properties, ServerConfig, Services},
     metrics::{DropCounters, RouteMetrics},
-    routing::{EndpointKey, EndpointKeys, RoutingTable},
+    routing::{EndpointKey, EndpointKeys, RoutingTable, interface_name},
     upstream::{CallTarget, Upstream, Upstreams},
 };
 
@@ -54,6 +59,8 @@ pub(super) struct Forwarding {
     pub(super) targets: Vec<Arc<CallTarget>>,
     /// Whether a servant of the gateway answers the CALLs instead.
     pub(super) has_servant: bool,
+    /// What is demanded of callers, if anything.
+    pub(super) guard: Option<Box<CallGuard>>,
     /// `__mq_return__`, or nothing.
     pub(super) added_extra: Extra,
     pub(super) metrics: Arc<RouteMetrics>,
@@ -66,6 +73,7 @@ impl ActiveRoutes {
         keys: &EndpointKeys,
         upstreams: Upstreams,
         servants: &[Arc<dyn Servant>],
+        rates: &UserRates,
     ) -> Self {
         let table = RoutingTable::new(services, server, keys);
         let forwarding = table.calls().map(|route| {
@@ -75,6 +83,10 @@ impl ActiveRoutes {
                 targets: upstream.targets(route.metrics()),
                 has_servant: route.ifidx() == BUILTIN_INTERFACE
                     || has_servant(servants, route.ifidx()),
+                guard: {
+                    let interface = interface_name(services, route.ifidx());
+                    CallGuard::new(&interface, route.allow(), rates)
+                },
                 added_extra: route.added_extra().clone(),
                 metrics: Arc::clone(route.metrics()),
             })
@@ -111,6 +123,7 @@ pub(crate) struct SessionContext {
     pub(crate) endpoint_keys: Arc<EndpointKeys>,
     pub(crate) registry: Arc<SessionRegistry>,
     pub(crate) client_calls: Arc<ClientCalls>,
+    pub(crate) rates: Arc<UserRates>,
     pub(crate) address_limit: PerAddressLimit,
     /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
@@ -123,6 +136,8 @@ pub(crate) struct SessionContext {
     /// Random, chosen at the start, so that the user ids of two runs or two
     /// gateways never collide.
     run_id: u64,
+    /// The random key of the hashes by which the tokens of logins are compared.
+    pub(super) token_keys: RandomState,
     session_number: Arc<AtomicU64>,
 }
 
@@ -139,12 +154,14 @@ impl SessionContext {
     ) -> Self {
         let properties = Arc::new(server.properties.clone());
         let endpoint_keys = Arc::new(EndpointKeys::default());
+        let rates = Arc::new(UserRates::new(&properties.rate));
         let routes = ActiveRoutes::new(
             services,
             server,
             &endpoint_keys,
             Upstreams::default(),
             &servants,
+            &rates,
         );
         let run_id = RandomState::new().hash_one(&server.name);
         // The first sequence is random, too: any 32 bits of the id.
@@ -156,8 +173,9 @@ impl SessionContext {
             name: server.name.as_str().into(),
             start: Instant::now(),
             endpoint_keys,
-            registry: Arc::new(SessionRegistry::new(properties.second_login)),
+            registry: Arc::new(SessionRegistry::new(&properties)),
             client_calls: Arc::default(),
+            rates,
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
             memory: MemoryBudget::new(properties.max_memory),
             login_attempts: Arc::new(LoginAttempts::new(properties.max_failed_logins)),
@@ -168,6 +186,7 @@ impl SessionContext {
             dropped,
             phase: watch::channel(GatewayPhase::Starting).0,
             run_id,
+            token_keys: RandomState::new(),
             session_number: Arc::default(),
         }
     }
@@ -181,6 +200,7 @@ impl SessionContext {
             &self.endpoint_keys,
             Upstreams::default(),
             &self.servants,
+            &self.rates,
         );
         Self {
             routes: ArcSwap::from_pointee(routes),
@@ -193,6 +213,7 @@ impl SessionContext {
             endpoint_keys: Arc::clone(&self.endpoint_keys),
             registry: Arc::clone(&self.registry),
             client_calls: Arc::clone(&self.client_calls),
+            rates: Arc::clone(&self.rates),
             address_limit: self.address_limit.clone(),
             authenticator: self.authenticator.clone(),
             login_attempts: Arc::clone(&self.login_attempts),
@@ -201,12 +222,18 @@ impl SessionContext {
             dropped: self.dropped.clone(),
             phase: self.phase.clone(),
             run_id: self.run_id,
+            token_keys: self.token_keys.clone(),
             session_number: Arc::clone(&self.session_number),
         }
     }
 
     pub(super) fn next_session_number(&self) -> u64 {
         self.session_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Identifies a session among those of all gateways, and of all their runs.
+    pub(super) fn connection_id(&self, session: u64) -> String {
+        format!("{:016x}-{session}", self.run_id)
     }
 
     /// The user id of a session that does not log in.

@@ -50,13 +50,23 @@ impl UpstreamHandler {
         }
     }
 
-    /// The session of the user whom the message names.
-    fn session(&self, message: &RawMessage<'_>) -> Option<Arc<Session>> {
-        let user = message.reserved_text(KeySet::USER_ID)?;
+    /// Delivers a CALL to the sessions of the user, or to the one of `__device_id__`.
+    /// Returns whether it is on its way to one of them.
+    fn push(&self, message: &mut InboundMessage<'_>, user: &str) -> bool {
         if let Some(server) = &self.server {
             server.answered();
         }
-        self.context.registry.of_user(user)
+        let registry = &self.context.registry;
+        let device = message.message().reserved_text(KeySet::DEVICE_ID);
+        let sessions = registry.receivers(user, device);
+        if sessions.is_empty() {
+            self.context.dropped.count("user_gone");
+        }
+        let mut is_delivered = false;
+        for session in sessions {
+            is_delivered |= session.deliver_call(message);
+        }
+        is_delivered
     }
 
     fn handle_return(&self, message: &mut InboundMessage<'_>) -> Disposition {
@@ -86,23 +96,17 @@ impl UpstreamHandler {
     fn drop_return(&self, raw: &RawMessage<'_>) {
         self.context.client_calls.returned(raw.header.sequence);
         let user = raw.reserved_text(KeySet::USER_ID);
-        let session = user.and_then(|user| self.context.registry.of_user(user));
-        self.context.dropped.count(match session {
-            Some(_) => "late_return",
-            None => "user_gone",
+        let is_there = user.is_some_and(|user| self.context.registry.has_user(user));
+        self.context.dropped.count(match is_there {
+            true => "late_return",
+            false => "user_gone",
         });
     }
 
     fn handle_call(&self, message: &mut InboundMessage<'_>) -> Disposition {
         let raw = message.message();
-        if raw.reserved_text(KeySet::USER_ID).is_some() {
-            let is_delivered = match self.session(raw) {
-                Some(session) => session.deliver_call(message),
-                None => {
-                    self.context.dropped.count("user_gone");
-                    false
-                }
-            };
+        if let Some(user) = raw.reserved_text(KeySet::USER_ID) {
+            let is_delivered = self.push(message, user);
             // Only a code that forbids a retry tells the truth about a delivered one.
             let (code, text) = match is_delivered {
                 true => (

@@ -8,13 +8,16 @@ use std::{
 
 use parking_lot::Mutex;
 use tce_runtime::{
-    BUILTIN_INTERFACE, Connection, ErrorCode,
+    BUILTIN_INTERFACE, CloseCode, Connection, ErrorCode,
     forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
     wire::{Header, KeySet, ROUTED},
 };
 use tokio::time::timeout;
 
-use super::{Rates, Session, SessionUser, context::Forwarding, deliver::SERVER_DISCONNECTED};
+use super::{
+    Rates, Session, SessionUser, call_guard::CallGuard, context::Forwarding,
+    deliver::SERVER_DISCONNECTED, login::is_session_call,
+};
 use crate::upstream::Upstream;
 
 /// The operation `ping` of the built-in interface.
@@ -60,14 +63,29 @@ impl MessageHandler for Session {
                 _ => self.log_in(message),
             };
         };
+        let has_token = message.message().keys().contains(KeySet::TOKEN);
+        if has_token && !is_session_call(header) {
+            self.consider_token(message);
+        }
         let routes = self.context.routes.load();
-        match routes.forwarding(header.ifidx, self.endpoint) {
+        let forwarding = routes.forwarding(header.ifidx, self.endpoint);
+        if let Some(forwarding) = forwarding
+            && let Some(guard) = &forwarding.guard
+            && !self.passes(guard, message, forwarding, user)
+        {
+            return Disposition::Handled;
+        }
+        match forwarding {
             Some(forwarding) if !forwarding.has_servant => {
                 self.forward_call(message, forwarding, user);
                 Disposition::Handled
             }
             None if !message.has_servant() => {
                 self.refuse_without_route(message);
+                Disposition::Handled
+            }
+            _ if is_session_call(header) => {
+                self.handle_session_call(message);
                 Disposition::Handled
             }
             _ => {
@@ -110,12 +128,13 @@ impl MessageHandler for Session {
             let calls = &self.context.client_calls;
             calls.abandon(&self.call_owner(), lost, call_time);
         }
-        self.log_out();
+        self.log_out(reason);
         self.context.registry.remove(self);
     }
 
     fn stalled(&self) {
-        self.close("slow_reader");
+        let text = "the client has not read what was sent to it";
+        self.end("slow_reader", CloseCode::SlowReader, text);
     }
 
     fn max_frame_before_login(&self) -> Option<usize> {
@@ -175,6 +194,35 @@ impl Session {
         if rates.lock().count(size, message.read_at()) {
             self.is_paused.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether a CALL may be made by its user, and now; answers one that may not.
+    fn passes(
+        &self,
+        guard: &CallGuard,
+        message: &mut InboundMessage<'_>,
+        forwarding: &Forwarding,
+        user: &SessionUser,
+    ) -> bool {
+        let roles = user.roles.load();
+        let roles = roles.as_deref().map(Vec::as_slice).unwrap_or_default();
+        let refused = guard.missing_role(roles).map(|text| ("role", text));
+        let refused = refused.or_else(|| {
+            let cells = user.rates.as_deref()?;
+            if self.state.lock().is_guarded {
+                return None;
+            }
+            let now = message.read_nanos(self.context.start);
+            let text = guard.exceeded_rate(&self.context.rates, cells, now)?;
+            Some(("rate", text))
+        });
+        let Some((reason, text)) = refused else {
+            return true;
+        };
+        self.count_call(forwarding);
+        forwarding.metrics.count_failure(ErrorCode::ConnectReject);
+        self.refuse(message, ErrorCode::ConnectReject, reason, &text);
+        false
     }
 
     /// Forwards a CALL, defers it, or refuses it.

@@ -1,25 +1,51 @@
-//! The login of a connection: from the token in its first message to a user.
+//! The login of a connection: from the token in its first message to a user, and from
+//! a later token to a longer login (`spec/sessions.md`).
 
 use std::{
+    hash::BuildHasher,
     sync::{Arc, atomic::Ordering},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tce_runtime::{
-    ErrorCode,
-    forwarding::{Disposition, InboundMessage},
-    wire::KeySet,
+    BUILTIN_INTERFACE, CloseCode, ErrorCode, Extra,
+    forwarding::{Disposition, InboundMessage, LOGIN, REFRESH},
+    wire::{Header, KeySet, escape_ascii, reserved},
 };
 
-use super::{DeferredMessage, LoginState, Session, SessionUser, registry::BindOutcome};
-use crate::{auth, metrics};
+use super::{
+    DeferredMessage, LoginState, Session, SessionUser,
+    client_calls::CallOwner,
+    registry::{BindOutcome, UnbindOutcome},
+};
+use crate::{
+    auth::{self, Admission, AuthGuard, Refusal},
+    client_address::counted_address,
+    config::SecondLogin,
+    metrics,
+};
+
+/// The shortest time between two tokens that are checked on one connection without
+/// being asked for: a client may send one in each of its calls.
+const UNASKED_REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The token of a message, and what identifies it later.
+struct PresentedToken {
+    login: auth::Login,
+    /// Keyed with a random number of this process, so that comparing it discloses
+    /// nothing of the token.
+    hash: u64,
+}
 
 impl Session {
     /// Gives a connection that does not log in a user id of its own.
     pub(super) fn log_in_anonymous(&self) {
         if matches!(self.state.lock().login, LoginState::Anonymous) {
             let user = self.context.anonymous_user(self.number);
-            self.bind(&user);
+            let mut user = SessionUser::new(&user, None, false);
+            let address = counted_address(self.address.ip());
+            user.rates = self.context.rates.cells_of(|| CallOwner::Address(address));
+            self.bind(user);
         }
     }
 
@@ -31,65 +57,89 @@ impl Session {
             // The message was read before the connection was closed.
             _ => return Disposition::Handled,
         };
-        let raw = message.message();
-        let Some(token) = raw.reserved_text(KeySet::TOKEN) else {
+        let header = message.message().header;
+        let Some(token) = self.token(message) else {
             let text = "log in first: the first message must carry `__token__`";
-            self.count_refused(
-                message.message().header,
-                ErrorCode::ConnectReject,
-                "no_token",
-            );
-            message.refuse(ErrorCode::ConnectReject, text);
-            self.reject("no_token");
+            self.count_refused(header, ErrorCode::ConnectReject, "no_token");
+            self.turn_away(header, "no_token", CloseCode::Refused, text);
             return Disposition::Handled;
         };
-        if !self.context.login_attempts.may_try(self.address.ip()) {
-            ::metrics::counter!(metrics::LOGINS, "result" => "limited").increment(1);
-            let text = "too many logins from this address have failed; try again in a minute";
-            message.refuse(ErrorCode::ConnectReject, text);
-            self.reject("max_failed_logins");
+        if let Some(text) = self.login_limit() {
+            self.turn_away(header, "max_failed_logins", CloseCode::TryLater, text);
             return Disposition::Handled;
         }
-        let login = auth::Login {
-            token: token.to_owned(),
-            device_id: raw.reserved_text(KeySet::DEVICE_ID).map(str::to_owned),
-            peer: self.address.to_string(),
-        };
         let Some(first) = self.defer(message) else {
             return Disposition::Handled;
         };
         self.state.lock().login = LoginState::InProgress;
         let this = self.this.clone();
         tokio::spawn(async move {
-            let result = authenticator.admit(login).await;
+            let device = token.login.device_id.clone();
+            let result = authenticator.admit(token.login).await;
             if let Some(session) = this.upgrade() {
-                session.finish_login(result, &first);
+                session.finish_login(result, device, token.hash, &first);
             }
         });
         Disposition::Handled
     }
 
+    /// The token of a message; `None` without one.
+    fn token(&self, message: &InboundMessage<'_>) -> Option<PresentedToken> {
+        let raw = message.message();
+        let token = raw.reserved_text(KeySet::TOKEN)?;
+        Some(PresentedToken {
+            hash: self.context.token_keys.hash_one(token),
+            login: auth::Login {
+                token: token.to_owned(),
+                device_id: raw.reserved_text(KeySet::DEVICE_ID).map(str::to_owned),
+                peer: self.address.to_string(),
+            },
+        })
+    }
+
+    /// Why the client's address may not try to log in now, if it may not.
+    fn login_limit(&self) -> Option<&'static str> {
+        if self.context.login_attempts.may_try(self.address.ip()) {
+            return None;
+        }
+        ::metrics::counter!(metrics::LOGINS, "result" => "limited").increment(1);
+        Some("too many logins from this address have failed; try again in a minute")
+    }
+
     fn finish_login(
         &self,
-        result: Result<auth::Admission, auth::Refusal>,
+        result: Result<Admission, Refusal>,
+        device: Option<String>,
+        token_hash: u64,
         first: &DeferredMessage,
     ) {
         let admission = match result {
             Ok(admission) => admission,
             Err(refusal) => {
-                if !refusal.is_temporary() {
-                    self.context.login_attempts.failed(self.address.ip());
-                }
-                first.refuse(ErrorCode::ConnectReject, refusal.text());
-                return self.reject("not_admitted");
+                let close = match refusal.is_temporary() {
+                    true => CloseCode::TryLater,
+                    false => {
+                        self.context.login_attempts.failed(self.address.ip());
+                        CloseCode::Refused
+                    }
+                };
+                return self.turn_away(first.header, "not_admitted", close, refusal.text());
             }
         };
-        let user = admission.user().into();
-        self.state.lock().login_ends_at = self.login_end(&admission);
-        if !self.bind(&user) {
+        let tells_device = self.context.properties.second_login == SecondLogin::Several;
+        let device = device.filter(|device| auth::is_valid_id(device));
+        let name: Arc<str> = admission.user().into();
+        let mut user = SessionUser::new(&name, device.map(Arc::from), tells_device);
+        user.rates = self.context.rates.cells_of(|| CallOwner::User(name));
+        user.set_roles(&admission);
+        {
+            let mut state = self.state.lock();
+            state.login_ends_at = self.login_end(&admission);
+            state.token_hash = Some(token_hash);
+        }
+        if !self.bind(user) {
             let text = "this user is already logged in, on another connection";
-            first.refuse(ErrorCode::ConnectReject, text);
-            return self.reject("second_login");
+            return self.turn_away(first.header, "second_login", CloseCode::Refused, text);
         }
         // The first message is handled before any other is read.
         self.resume(first);
@@ -98,7 +148,7 @@ impl Session {
 
     /// When a login that begins now ends: as the authenticator says, and after
     /// `login_time` at the latest.
-    fn login_end(&self, admission: &auth::Admission) -> Option<Instant> {
+    fn login_end(&self, admission: &Admission) -> Option<Instant> {
         let now = Instant::now();
         let left = admission.ends_at().map(|end| {
             let left = end.duration_since(SystemTime::now());
@@ -112,18 +162,20 @@ impl Session {
     /// in again.
     pub(super) fn expire_login(&self) {
         // No push arrives after the end of the login.
-        self.log_out();
+        self.log_out("login_expired");
         let text = "the login has expired: log in again";
-        self.end("login_expired", ErrorCode::ConnectReject, text);
+        self.end("login_expired", CloseCode::LoginExpired, text);
     }
 
-    /// Binds the user to this session. Returns false if the user stays bound to
+    /// Binds a user to this session. Returns false if the user stays bound to
     /// another session, or the connection has ended.
-    fn bind(&self, user: &Arc<str>) -> bool {
+    fn bind(&self, user: SessionUser) -> bool {
         let Some(this) = self.this.upgrade() else {
             return false;
         };
         let _in_order = self.context.events.in_order();
+        // A session logs in once.
+        let user = self.user.get_or_init(|| user);
         let outcome = {
             // The session stays locked: it and the registry change together, so
             // that a disconnect finds the user in both or in neither.
@@ -131,11 +183,9 @@ impl Session {
             if matches!(state.login, LoginState::Closed) {
                 return false;
             }
-            let outcome = self.context.registry.bind(user, &this);
+            let outcome = self.context.registry.bind(&user.name, &this);
             if !matches!(outcome, BindOutcome::Refused) {
                 state.login = LoginState::LoggedIn;
-                // A session logs in once.
-                self.user.get_or_init(|| SessionUser::new(user));
                 self.is_logged_in.store(true, Ordering::Release);
             }
             outcome
@@ -143,28 +193,215 @@ impl Session {
         match outcome {
             BindOutcome::Refused => return false,
             BindOutcome::Replaced(old) => {
-                let text = "the user has logged in on another connection";
-                old.end("second_login", ErrorCode::ConnectReject, text);
+                let text = match old.has_device_of(self) {
+                    true => "the device has logged in on another connection",
+                    false => "the user has logged in on another connection",
+                };
+                old.end("second_login", CloseCode::Replaced, text);
             }
-            BindOutcome::New => self.context.events.user_on_line(user),
+            BindOutcome::First => self
+                .context
+                .events
+                .user_on_line(&user.name, || self.event_extra(None)),
+            BindOutcome::Further => {}
         }
         true
     }
 
-    fn reject(&self, reason: &'static str) {
+    /// Refuses the first message, and closes the connection.
+    fn turn_away(&self, first: Header, reason: &'static str, close: CloseCode, text: &str) {
         self.state.lock().login = LoginState::Closed;
-        self.close(reason);
+        if !first.calltype.is_oneway()
+            && let Some(connection) = self.connection()
+        {
+            connection.refuse(first, ErrorCode::ConnectReject, text);
+        }
+        self.end(reason, close, text);
     }
 
-    /// The connection has ended.
-    pub(super) fn log_out(&self) {
+    /// The connection has ended, for this reason unless the gateway has closed it.
+    pub(super) fn log_out(&self, reason: &str) {
         let _in_order = self.context.events.in_order();
         self.is_logged_in.store(false, Ordering::Release);
         let login = std::mem::replace(&mut self.state.lock().login, LoginState::Closed);
-        if let (LoginState::LoggedIn, Some(user)) = (login, self.user.get())
-            && self.context.registry.unbind(&user.name, self.number)
-        {
-            self.context.events.user_off_line(&user.name);
+        let (LoginState::LoggedIn, Some(user)) = (login, self.user.get()) else {
+            return;
+        };
+        if self.context.registry.unbind(&user.name, self.number) == UnbindOutcome::Last {
+            let reason = self.end_reason.get().copied().unwrap_or(reason);
+            let extra = || self.event_extra(Some(reason));
+            self.context.events.user_off_line(&user.name, extra);
         }
+    }
+
+    /// The extra of an event: which connection, and why it has ended.
+    fn event_extra(&self, reason: Option<&str>) -> Extra {
+        let mut extra = Extra::from_iter([
+            (reserved::CONNECTION_ID, self.connection_id()),
+            (reserved::ADDRESS, self.address.to_string()),
+        ]);
+        let others = [
+            (reserved::DEVICE_ID, self.device()),
+            (reserved::REASON, reason),
+        ];
+        for (key, value) in others {
+            if let Some(value) = value {
+                // Existing receivers read no extra that is not ASCII.
+                extra.set(key, escape_ascii(value));
+            }
+        }
+        extra
+    }
+}
+
+impl SessionUser {
+    /// The roles of the token that was admitted last.
+    fn set_roles(&self, admission: &Admission) {
+        let roles = admission.roles();
+        let roles = (!roles.is_empty()).then(|| Arc::new(roles.to_vec()));
+        self.roles.store(roles);
+    }
+}
+
+/// Whether a CALL is `login` or `refresh` of the built-in interface.
+pub(super) fn is_session_call(header: Header) -> bool {
+    header.ifidx == BUILTIN_INTERFACE
+        && (header.opidx == LOGIN.opidx() || header.opidx == REFRESH.opidx())
+}
+
+impl Session {
+    /// Answers `login` and `refresh` of a client that has logged in, at the latest when
+    /// the authenticator has decided about a new token.
+    pub(super) fn handle_session_call(&self, message: &mut InboundMessage<'_>) {
+        let header = message.message().header;
+        let is_login = header.opidx == LOGIN.opidx();
+        if is_login {
+            self.has_said_login.store(true, Ordering::Release);
+        }
+        let token = self.token(message);
+        let (Some(authenticator), Some(token)) = (&self.context.authenticator, token) else {
+            if is_login || self.context.authenticator.is_none() {
+                return message.answer(&self.login_extra());
+            }
+            let text = "`refresh` takes a new token, in `__token__`";
+            return message.refuse(ErrorCode::ConnectReject, text);
+        };
+        if self.state.lock().token_hash == Some(token.hash) {
+            return message.answer(&self.login_extra());
+        }
+        if let Some(text) = self.login_limit() {
+            return message.refuse(ErrorCode::ConnectReject, text);
+        }
+        let Some(call) = self.defer(message) else {
+            return;
+        };
+        let (this, authenticator) = (self.this.clone(), authenticator.clone());
+        tokio::spawn(async move {
+            let result = authenticator.admit(token.login).await;
+            if let Some(session) = this.upgrade() {
+                session.finish_refresh(result, token.hash, &call);
+                session.end_deferral();
+            }
+        });
+    }
+
+    fn finish_refresh(
+        &self,
+        result: Result<Admission, Refusal>,
+        token_hash: u64,
+        call: &DeferredMessage,
+    ) {
+        let refused = match result {
+            Ok(admission) => self.renew(&admission, token_hash).err(),
+            Err(refusal) => Some(refusal),
+        };
+        match refused {
+            None if !call.header.calltype.is_oneway() => {
+                call.connection.answer(call.header, &self.login_extra());
+            }
+            None => {}
+            Some(refusal) => {
+                if !refusal.is_temporary() {
+                    self.context.login_attempts.failed(self.address.ip());
+                }
+                call.refuse(ErrorCode::ConnectReject, refusal.text());
+            }
+        }
+    }
+
+    /// Checks the token of any other CALL: a new one renews the login, and one that is
+    /// not accepted changes nothing. The CALL does not wait for it.
+    pub(super) fn consider_token(&self, message: &InboundMessage<'_>) {
+        let Some(authenticator) = &self.context.authenticator else {
+            return;
+        };
+        let Some(token) = self.token(message) else {
+            return;
+        };
+        {
+            let mut state = self.state.lock();
+            let now = message.read_at();
+            if state.token_hash == Some(token.hash)
+                || state.next_unasked_refresh.is_some_and(|at| now < at)
+            {
+                return;
+            }
+            state.next_unasked_refresh = now.checked_add(UNASKED_REFRESH_PAUSE);
+        }
+        self.renew_unasked(authenticator, token);
+    }
+
+    fn renew_unasked(&self, authenticator: &AuthGuard, token: PresentedToken) {
+        let (this, authenticator) = (self.this.clone(), authenticator.clone());
+        tokio::spawn(async move {
+            // Refusals are counted and logged there.
+            let Ok(admission) = authenticator.admit(token.login).await else {
+                return;
+            };
+            let Some(session) = this.upgrade() else {
+                return;
+            };
+            // A client may repeat its first token after it has renewed the login.
+            let ends_at = session.login_end(&admission);
+            let ends_earlier = match (ends_at, session.state.lock().login_ends_at) {
+                (Some(new), Some(old)) => new < old,
+                (new, old) => new.is_some() && old.is_none(),
+            };
+            if !ends_earlier {
+                let _ = session.renew(&admission, token.hash);
+            }
+        });
+    }
+
+    /// Renews the login by a token that was admitted: never for another user.
+    fn renew(&self, admission: &Admission, token_hash: u64) -> Result<(), Refusal> {
+        let user = self.user.get();
+        let Some(user) = user.filter(|user| *user.name == *admission.user()) else {
+            ::metrics::counter!(metrics::LOGINS, "result" => "other_user").increment(1);
+            return Err(Refusal::new(
+                "the token is one of another user: this login stays as it is",
+            ));
+        };
+        let mut state = self.state.lock();
+        if !matches!(state.login, LoginState::LoggedIn) {
+            return Err(Refusal::new("the login has ended"));
+        }
+        state.login_ends_at = self.login_end(admission);
+        state.token_hash = Some(token_hash);
+        user.set_roles(admission);
+        Ok(())
+    }
+
+    /// The extra of the RETURN of `login` and `refresh`.
+    fn login_extra(&self) -> Extra {
+        let mut extra = Extra::new();
+        if let Some(user) = self.user.get() {
+            extra.set(reserved::USER_ID, &user.name);
+        }
+        if let Some(end) = self.state.lock().login_ends_at {
+            let left = end.saturating_duration_since(Instant::now()).as_secs();
+            extra.set(reserved::EXPIRES_IN, left.to_string());
+        }
+        extra
     }
 }

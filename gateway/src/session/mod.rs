@@ -5,6 +5,7 @@
 
 mod calls;
 mod client_calls;
+mod call_guard;
 mod context;
 mod registry;
 
@@ -23,9 +24,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tce_runtime::{
-    Connection, ErrorCode, Extra,
+    CloseCode, Connection, ErrorCode, Extra,
     forwarding::{InboundMessage, LogLimit, MemoryCharge, WeakConnection},
     wire::{Header, reserved},
 };
@@ -34,6 +36,7 @@ use tokio::sync::Notify;
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
 pub(crate) use deliver::UpstreamHandler;
 
+use call_guard::RateCells;
 use calls::{ForwardedCall, SessionCalls};
 use client_calls::CallOwner;
 
@@ -60,6 +63,8 @@ pub(crate) struct Session {
     user: OnceLock<SessionUser>,
     /// Whether the login is valid.
     is_logged_in: AtomicBool,
+    /// Whether the client has called `login`: it knows what `spec/sessions.md` adds.
+    has_said_login: AtomicBool,
     /// `None` without a limit.
     rates: Option<Mutex<Rates>>,
     calls: SessionCalls,
@@ -68,6 +73,8 @@ pub(crate) struct Session {
     is_paused: AtomicBool,
     /// Set when the gateway closes the connection: later messages are ignored.
     is_closing: AtomicBool,
+    /// Why the gateway closes the connection: the label of the metric.
+    end_reason: OnceLock<&'static str>,
     /// Notified when a reason to pause may be gone.
     changed: Notify,
     traffic: TrafficCounters,
@@ -79,8 +86,15 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct SessionUser {
     name: Arc<str>,
-    /// `__user_id__`, marshalled.
+    /// The client's device id, if it has sent one.
+    device: Option<Arc<str>>,
+    /// `__user_id__`, marshalled; where a user may have several devices also
+    /// `__device_id__`.
     extra: Extra,
+    /// Those of the last token; `None` without any.
+    roles: ArcSwapOption<Vec<String>>,
+    /// `None` without rates.
+    rates: Option<Arc<RateCells>>,
 }
 
 /// What may arrive from a client in a time.
@@ -109,6 +123,8 @@ struct SessionState {
     deferred: u32,
     /// Set while a deferred message is handled, which was counted before.
     is_resuming: bool,
+    /// Whether that message has passed the guard of its route.
+    is_guarded: bool,
     /// Set while the session is paused because it may add no call.
     limited: Option<LimitedSession>,
     has_spoken: bool,
@@ -116,6 +132,10 @@ struct SessionState {
     last_read_at: Instant,
     /// When the login is no longer valid.
     login_ends_at: Option<Instant>,
+    /// Identifies the token of the login.
+    token_hash: Option<u64>,
+    /// When another token that was not asked for is checked again.
+    next_unasked_refresh: Option<Instant>,
 }
 
 /// Why a session may add no call.
@@ -160,10 +180,13 @@ impl Session {
             },
             deferred: 0,
             is_resuming: false,
+            is_guarded: false,
             limited: None,
             has_spoken: false,
             last_read_at: Instant::now(),
             login_ends_at: None,
+            token_hash: None,
+            next_unasked_refresh: None,
         };
         Arc::new_cyclic(|this| Self {
             context: Arc::clone(context),
@@ -175,10 +198,12 @@ impl Session {
             state: Mutex::new(state),
             user: OnceLock::new(),
             is_logged_in: AtomicBool::new(false),
+            has_said_login: AtomicBool::new(false),
             rates: Rates::new(&context.properties).map(Mutex::new),
             calls: SessionCalls::default(),
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
+            end_reason: OnceLock::new(),
             changed: Notify::new(),
             traffic: TrafficCounters::default(),
             _address_permit: address_permit,
@@ -199,6 +224,22 @@ impl Session {
     /// The user id, while the login is valid.
     pub(crate) fn user(&self) -> Option<Arc<str>> {
         self.logged_in_user().map(|user| Arc::clone(&user.name))
+    }
+
+    /// Identifies the connection among those of all gateways, and of all their runs.
+    pub(crate) fn connection_id(&self) -> String {
+        self.context.connection_id(self.number)
+    }
+
+    /// The device id that the client has logged in with.
+    pub(crate) fn device(&self) -> Option<&str> {
+        self.user.get()?.device.as_deref()
+    }
+
+    /// Whether another session is one of the same device.
+    fn has_device_of(&self, other: &Self) -> bool {
+        self.device()
+            .is_some_and(|device| other.device() == Some(device))
     }
 
     fn logged_in_user(&self) -> Option<&SessionUser> {
@@ -283,31 +324,23 @@ impl Session {
         }
     }
 
-    /// Closes the connection, and tells the client why: `text` fails its calls in
-    /// flight. After CONNECT_REJECT the client does not connect again by itself.
-    fn end(&self, reason: &'static str, code: ErrorCode, text: &str) {
-        if self.is_closing.load(Ordering::Acquire) {
-            return;
-        }
-        self.fail_calls(ErrorCode::ConnectReject, text, |_| true);
-        if let Some(connection) = self.connection() {
-            connection.say_goodbye(code, text);
-        }
-        self.close(reason);
-    }
-
-    /// Closes the connection after what waits for the client has been sent. The
-    /// first reason counts.
-    fn close(&self, reason: &'static str) {
+    /// Closes the connection after what waits for the client has been sent, and tells
+    /// the client why: `text` fails its calls in flight. `reason` is the label of the
+    /// metric. The first reason counts.
+    pub(crate) fn end(&self, reason: &'static str, code: CloseCode, text: &str) {
         if self.is_closing.swap(true, Ordering::AcqRel) {
             return;
         }
+        // Set first: what the end of the connection reports.
+        let _ = self.end_reason.set(reason);
+        self.fail_calls(ErrorCode::ConnectReject, text, |_| true);
         ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
         static LIMIT: LogLimit = LogLimit::new();
         if LIMIT.allows("closed connections") {
             tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
         }
         if let Some(connection) = self.connection() {
+            connection.say_goodbye(code, text);
             connection.close();
         }
     }
@@ -411,14 +444,14 @@ impl Session {
         if is_awaited {
             if is_exceeded(last_read_at, properties.first_message_time) {
                 let text = "no message has logged this connection in";
-                self.end("first_message_time", ErrorCode::ConnectFailed, text);
+                self.end("first_message_time", CloseCode::Idle, text);
             }
         } else if is_exceeded(last_read_at, properties.idle_time) && self.has_nothing_in_flight() {
             let connection = self.connection();
             let heartbeat = connection.and_then(|it| it.heartbeat_received_at());
             if is_exceeded(heartbeat.unwrap_or(last_read_at), properties.idle_time) {
                 let text = "the connection was idle for too long";
-                self.end("idle_time", ErrorCode::ConnectFailed, text);
+                self.end("idle_time", CloseCode::Idle, text);
             }
         }
         self.time_out_calls(now);
@@ -443,6 +476,7 @@ impl Session {
             header: message.message().header,
             payload: message.payload().to_vec(),
             read_at: message.read_at(),
+            is_guarded: self.is_logged_in.load(Ordering::Acquire),
             _charge: charge,
         };
         self.state.lock().deferred += 1;
@@ -452,12 +486,18 @@ impl Session {
 
     /// Handles a deferred message as if it had just arrived.
     fn resume(&self, deferred: &DeferredMessage) {
-        self.state.lock().is_resuming = true;
+        self.set_resuming(true, deferred.is_guarded);
         let DeferredMessage {
             payload, read_at, ..
         } = deferred;
         deferred.connection.resume(payload, *read_at);
-        self.state.lock().is_resuming = false;
+        self.set_resuming(false, false);
+    }
+
+    fn set_resuming(&self, is_resuming: bool, is_guarded: bool) {
+        let mut state = self.state.lock();
+        state.is_resuming = is_resuming;
+        state.is_guarded = is_guarded;
     }
 
     /// A deferred message is handled, or deferred again: reading may continue.
@@ -473,6 +513,8 @@ struct DeferredMessage {
     header: Header,
     payload: Vec<u8>,
     read_at: Instant,
+    /// Whether it has passed the guard of its route: the first message has not.
+    is_guarded: bool,
     _charge: MemoryCharge,
 }
 
@@ -489,10 +531,19 @@ impl DeferredMessage {
 }
 
 impl SessionUser {
-    fn new(name: &Arc<str>) -> Self {
+    /// `tells_device` adds the device to the extra of each CALL, so that a server can
+    /// push to it alone.
+    fn new(name: &Arc<str>, device: Option<Arc<str>>, tells_device: bool) -> Self {
+        let mut extra = Extra::from_iter([(reserved::USER_ID, name)]);
+        if let Some(device) = device.as_ref().filter(|_| tells_device) {
+            extra.set(reserved::DEVICE_ID, device);
+        }
         Self {
             name: Arc::clone(name),
-            extra: Extra::from_iter([(reserved::USER_ID, name)]),
+            device,
+            extra,
+            roles: ArcSwapOption::empty(),
+            rates: None,
         }
     }
 }

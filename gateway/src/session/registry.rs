@@ -1,4 +1,4 @@
-//! All sessions, by number and by user.
+//! All sessions, by number, and by user and device.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
@@ -6,25 +6,49 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use smallvec::{SmallVec, smallvec};
+use tce_runtime::CloseCode;
 
 use super::Session;
-use crate::{config::SecondLogin, metrics::TrafficTotals};
+use crate::{
+    config::{Properties, SecondLogin},
+    metrics::TrafficTotals,
+};
+
+/// The sessions of a user, in the order of their logins. Most users have one, which
+/// needs no allocation.
+pub(crate) type UserSessions = SmallVec<[Arc<Session>; 1]>;
 
 /// The outcome of binding a user to a session.
 pub(crate) enum BindOutcome {
     /// The user had no session.
-    New,
-    /// The user's earlier session, which is replaced.
+    First,
+    /// The user has other sessions, too.
+    Further,
+    /// An earlier session of the user, which is replaced: that of the same device, or
+    /// the oldest beyond the limit.
     Replaced(Arc<Session>),
     /// The user stays bound to another session.
     Refused,
 }
 
-/// All sessions, by number and by user.
+/// What the end of a session leaves of its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnbindOutcome {
+    /// The user has no session any more.
+    Last,
+    /// The user has other sessions.
+    Others,
+    /// The user was not bound to the session: another one has replaced it.
+    NotBound,
+}
+
+/// All sessions, by number, and by user and device.
 pub(crate) struct SessionRegistry {
     open: RwLock<OpenSessions>,
-    users: RwLock<HashMap<Arc<str>, Arc<Session>>>,
+    users: RwLock<HashMap<Arc<str>, UserSessions>>,
     second_login: SecondLogin,
+    max_sessions_per_user: usize,
 }
 
 /// Under one lock, so that totals count each session once.
@@ -48,11 +72,12 @@ impl OpenSessions {
 }
 
 impl SessionRegistry {
-    pub(crate) fn new(second_login: SecondLogin) -> Self {
+    pub(crate) fn new(properties: &Properties) -> Self {
         Self {
             open: RwLock::default(),
             users: RwLock::default(),
-            second_login,
+            second_login: properties.second_login,
+            max_sessions_per_user: properties.max_sessions_per_user,
         }
     }
 
@@ -94,7 +119,8 @@ impl SessionRegistry {
             session
         };
         if let Some(session) = &session {
-            session.close("silent");
+            let text = "closed for a newer connection: this one has sent no message yet";
+            session.end("silent", CloseCode::Idle, text);
         }
         session.is_some()
     }
@@ -144,31 +170,79 @@ impl SessionRegistry {
 
     /// Binds a user to a session, as the property `second_login` says.
     pub(super) fn bind(&self, user: &Arc<str>, session: &Arc<Session>) -> BindOutcome {
-        match self.users.write().entry(Arc::clone(user)) {
+        let mut users = self.users.write();
+        let sessions = match users.entry(Arc::clone(user)) {
             Entry::Vacant(entry) => {
-                entry.insert(Arc::clone(session));
-                BindOutcome::New
+                entry.insert(smallvec![Arc::clone(session)]);
+                return BindOutcome::First;
             }
-            Entry::Occupied(_) if self.second_login == SecondLogin::Refuse => BindOutcome::Refused,
-            Entry::Occupied(mut entry) => BindOutcome::Replaced(entry.insert(Arc::clone(session))),
-        }
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
+        let replaced = match self.second_login {
+            SecondLogin::Refuse => return BindOutcome::Refused,
+            SecondLogin::Replace => Some(0),
+            SecondLogin::Several => sessions
+                .iter()
+                .position(|other| session.has_device_of(other))
+                .or_else(|| (sessions.len() >= self.max_sessions_per_user).then_some(0)),
+        };
+        let replaced = replaced.map(|position| sessions.remove(position));
+        sessions.push(Arc::clone(session));
+        replaced.map_or(BindOutcome::Further, BindOutcome::Replaced)
     }
 
-    /// Unbinds a user from a session. Returns false if the user is bound to
-    /// another session.
-    pub(super) fn unbind(&self, user: &Arc<str>, session: u64) -> bool {
-        match self.users.write().entry(Arc::clone(user)) {
-            Entry::Occupied(entry) if entry.get().number == session => {
+    /// Unbinds a user from a session.
+    pub(super) fn unbind(&self, user: &Arc<str>, session: u64) -> UnbindOutcome {
+        let mut users = self.users.write();
+        let Entry::Occupied(mut entry) = users.entry(Arc::clone(user)) else {
+            return UnbindOutcome::NotBound;
+        };
+        let sessions = entry.get_mut();
+        let Some(position) = sessions.iter().position(|it| it.number == session) else {
+            return UnbindOutcome::NotBound;
+        };
+        // The dropped session may be the last reference: only after the lock is released.
+        let unbound = sessions.remove(position);
+        let outcome = match sessions.is_empty() {
+            true => {
                 entry.remove();
-                true
+                UnbindOutcome::Last
             }
-            _ => false,
+            false => UnbindOutcome::Others,
+        };
+        drop(users);
+        drop(unbound);
+        outcome
+    }
+
+    /// The sessions of a user, in the order of their logins; empty for a user who is not
+    /// logged in.
+    pub(crate) fn sessions_of(&self, user: &str) -> UserSessions {
+        self.users.read().get(user).cloned().unwrap_or_default()
+    }
+
+    /// The session of one device of a user.
+    pub(crate) fn session_of(&self, user: &str, device: &str) -> Option<Arc<Session>> {
+        let users = self.users.read();
+        let mut sessions = users.get(user)?.iter();
+        sessions
+            .find(|session| session.device() == Some(device))
+            .cloned()
+    }
+
+    /// The sessions that receive a CALL to a user, or to one of the user's devices. The
+    /// device counts only where a user may have several.
+    pub(super) fn receivers(&self, user: &str, device: Option<&str>) -> UserSessions {
+        let has_devices = self.second_login == SecondLogin::Several;
+        match device.filter(|device| has_devices && !device.is_empty()) {
+            Some(device) => self.session_of(user, device).into_iter().collect(),
+            None => self.sessions_of(user),
         }
     }
 
-    /// The session of a user.
-    pub(crate) fn of_user(&self, user: &str) -> Option<Arc<Session>> {
-        self.users.read().get(user).cloned()
+    /// Whether a user is logged in.
+    pub(crate) fn has_user(&self, user: &str) -> bool {
+        self.users.read().contains_key(user)
     }
 
     /// The number of users who are logged in.

@@ -24,6 +24,7 @@ pub(crate) fn options(algorithm: &str, key: &[u8]) -> JwtOptions {
         issuer: None,
         audience: None,
         claim: "sub".to_owned(),
+        roles: None,
     }
 }
 

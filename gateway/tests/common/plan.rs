@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     /// Makes the names of queues unique to a test.
     tag: String,
     calls: &'static str,
+    /// The roles that may call `test.Server`; empty for all users.
+    allow: &'static str,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -65,6 +67,7 @@ impl Plan {
             endpoints: String::new(),
             tag: format!("_{}_{number}", std::process::id()),
             calls: "calls",
+            allow: "",
         }
     }
 
@@ -103,6 +106,11 @@ impl Plan {
     pub(crate) fn property(mut self, name: &'static str, value: &str) -> Self {
         self.properties.push((name, value.to_owned()));
         self
+    }
+
+    /// Lets only users with one of these roles call `test.Server`.
+    pub(crate) fn allow(self, allow: &'static str) -> Self {
+        Self { allow, ..self }
     }
 
     /// Adds a socket that gateways connect to.
@@ -272,9 +280,13 @@ impl Plan {
         for (name, value) in &properties {
             let _ = write!(extra, r#"<property name="{name}" value="{value}"/>"#);
         }
+        let allow = match self.allow {
+            "" => String::new(),
+            roles => format!(r#" allow="{roles}""#),
+        };
         format!(
             r#"<server name="gw{gateway}" type="socket server">
-<route if="test.Server">
+<route if="test.Server"{allow}>
 {rows}</route>
 <route if="test.BaseServer">
 {rows}</route>

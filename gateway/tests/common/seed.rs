@@ -81,6 +81,7 @@ impl Server for Seed {
     /// - `large SIZE`: a text of SIZE bytes
     /// - `gate`: waits until the gate opens
     /// - `push USER TEXT`: calls that user back
+    /// - `push_to USER/DEVICE TEXT`: calls one device of that user back
     /// - otherwise the answer of the example
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         self.seen.echoed.fetch_add(1, Ordering::Relaxed);
@@ -106,6 +107,13 @@ impl Server for Seed {
             }
             "push" => {
                 let terminal = ITerminalPrx::to_user(ctx.connection(), word());
+                terminal.on_message_oneway(word()).await?;
+                Ok("pushed".to_owned())
+            }
+            "push_to" => {
+                let (user, device) = word().split_once('/').expect("the test says both");
+                let terminal = ITerminalPrx::to_user(ctx.connection(), user);
+                let terminal = terminal.with_extra([("__device_id__", device)]);
                 terminal.on_message_oneway(word()).await?;
                 Ok("pushed".to_owned())
             }

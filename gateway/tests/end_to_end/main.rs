@@ -78,3 +78,5 @@ mod slow;
 mod table;
 #[cfg(test)]
 mod threads;
+#[cfg(test)]
+mod users;

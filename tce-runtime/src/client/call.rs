@@ -12,8 +12,8 @@ use std::{
 
 use crate::{
     connection::{
-        CallMode, CallOptions, CallOutcome, CallParts, Channel, Connection, NotSent, QueueChannel,
-        QueuedCall, Reply, SentCall, oneway_header,
+        CallMode, CallOptions, CallOutcome, CallParts, Channel, Connection, LostReason, NotSent,
+        QueueChannel, QueuedCall, Reply, SentCall, oneway_header,
     },
     error::{ErrorCode, RpcError},
     in_flight::after,
@@ -221,10 +221,13 @@ fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> 
             format!("no answer within {timeout:?}"),
         )),
         CallOutcome::Failed(code, text) => Err(RpcError::new(code, text)),
-        CallOutcome::Lost(reason) => {
-            let text = format!("the connection ended before the answer came: {reason}");
-            Err(RpcError::new(ErrorCode::ConnectionLost, text))
-        }
+        CallOutcome::Lost(reason) => Err(match &*reason {
+            LostReason::Goodbye(goodbye) => goodbye.lost_call(),
+            LostReason::Ended(reason) => {
+                let text = format!("the connection ended before the answer came: {reason}");
+                RpcError::new(ErrorCode::ConnectionLost, text)
+            }
+        }),
     }
 }
 

@@ -15,11 +15,12 @@ use crate::{
     busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
-    connection::{Connection, ConnectionParts, MessageHandler, Status, run_stream},
+    connection::{
+        ClientLogin, Connection, ConnectionParts, MessageHandler, Reconnect, Status, run_stream,
+    },
     error::{ErrorCode, RpcError},
     shutdown::{ShutdownPhase, reached},
     transport::{ByteStream, socket},
-    wire::{Extra, reserved},
 };
 
 /// The shortest pause between two attempts to connect, also where calls ask for one.
@@ -75,13 +76,17 @@ impl Communicator {
         // Subscribed first, so that a shutdown from now on waits for this connection.
         let phase = self.subscribe();
         let stream = socket::connect(&endpoint, self.settings()).await?;
+        let login = ClientLogin::new(self.options());
+        if let Some(login) = &login {
+            login.renew().await?;
+        }
         let parts = ConnectionParts {
             handler,
+            login,
             ..ConnectionParts::stream(
                 self.settings(),
                 endpoint.to_string(),
                 endpoint.compression(),
-                credentials(self),
             )
         };
         let connection = Connection::new(self.settings(), parts).closing_on_drop();
@@ -92,18 +97,6 @@ impl Communicator {
         connection.inner.status.changed_since(seen).await;
         Ok(connection)
     }
-}
-
-fn credentials(communicator: &Communicator) -> Extra {
-    let options = communicator.options();
-    let pairs = [
-        (reserved::TOKEN, &options.token),
-        (reserved::DEVICE_ID, &options.device_id),
-    ];
-    pairs
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value.clone()?)))
-        .collect()
 }
 
 /// Reconnects until the connection is closed or the communicator shuts down.
@@ -126,13 +119,14 @@ async fn supervise(
             failure: None,
         };
         let connected_at = Instant::now();
-        let was_refused = run_stream(connection.clone(), stream, down, phase.clone()).await;
+        let running = run_stream(connection.clone(), stream, down, phase.clone());
+        let reconnect_policy = running.await;
         if connected_at.elapsed() > BACKOFF_MAX {
             attempts.pauses = pauses();
         }
         stream = tokio::select! {
             stream = async {
-                if was_refused {
+                if reconnect_policy == Reconnect::WhenCalled {
                     // A login that is refused again would be the result.
                     inner.reconnect_now.notified().await;
                     inner.reconnect_now.notify_one();
@@ -143,7 +137,7 @@ async fn supervise(
         };
     }
     abandon.0 = None;
-    inner.status.set(Status::Closed);
+    inner.status.set_unless_closed(Status::Closed);
 }
 
 /// Tells later calls that nothing reconnects any more: the task is dropped with
@@ -217,7 +211,14 @@ async fn reconnect(
     let inner = &connection.inner;
     loop {
         attempts.next(&inner.reconnect_now).await;
-        match socket::connect(endpoint, &inner.settings).await {
+        let connecting = async {
+            let stream = socket::connect(endpoint, &inner.settings).await?;
+            if let Some(login) = &inner.login {
+                login.renew().await?;
+            }
+            Ok::<_, RpcError>(stream)
+        };
+        match connecting.await {
             Ok(stream) => return stream,
             Err(error) => {
                 attempts.failed += 1;

@@ -9,6 +9,8 @@ mod origin;
 
 mod tls;
 
+mod token;
+
 mod options;
 
 pub mod problem;
@@ -31,3 +33,4 @@ pub(crate) use options::{DEFAULT_TIMEOUT, SharedOptions};
 pub use origin::WebOrigin;
 pub(crate) use tls::server_name;
 pub use tls::{TlsConfig, TlsError};
+pub use token::TokenProvider;

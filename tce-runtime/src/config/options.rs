@@ -6,7 +6,10 @@ use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::Semaphore;
 
-use super::tls::{TlsConfig, TlsError};
+use super::{
+    tls::{TlsConfig, TlsError},
+    token::TokenProvider,
+};
 use crate::{memory::MemoryBudget, wire::Limits};
 
 /// The limits of one connection; those of a message are [`Limits`]. A number of 0 counts
@@ -122,10 +125,14 @@ pub struct Options {
     pub memory: MemoryBudget,
     /// The limits of each connection.
     pub connection: ConnectionLimits,
-    /// The credential sent in the first call of each connection and of each
-    /// reconnect (`__token__`). Where the program makes no call, the connection logs in
-    /// by itself: 1 s after it was made, and at once after a reconnect. Default: none.
+    /// The credential of a login (`__token__`), sent before the first call of each
+    /// connection and of each reconnect. Where the program makes no call, the connection
+    /// logs in by itself: 1 s after it was made, and at once after a reconnect.
+    /// Default: none.
     pub token: Option<String>,
+    /// Gives the token of each connection and each reconnect, in place of `token`, and
+    /// that of a login which would expire. Default: none.
+    pub token_provider: Option<TokenProvider>,
     /// The device id sent with the token (`__device_id__`). Default: none.
     pub device_id: Option<String>,
     /// Certificates and keys for `ssl://` and `wss://`.
@@ -153,6 +160,7 @@ impl Default for Options {
             memory: MemoryBudget::default(),
             connection: ConnectionLimits::default(),
             token: None,
+            token_provider: None,
             device_id: None,
             describes: true,
             tls: TlsConfig::default(),

@@ -579,6 +579,7 @@ fn follow_status(inner: &Inner, status: &Status) -> bool {
         Status::Closed => {
             queue.fail_all(ErrorCode::ConnectionLost, "the connection is closed");
         }
+        Status::ClosedByPeer(goodbye) => queue.fail_where(|_, _| true, || goodbye.refused_call()),
         Status::Abandoned => queue.fail_all(ErrorCode::ConnectionLost, ABANDONED),
         Status::Down { attempts, failure } => {
             if let Some((code, text)) = failure {

@@ -9,8 +9,9 @@ use std::{
 use tokio::time::timeout_at;
 
 use super::{
+    client_login::LOGIN_SEQUENCE,
     publish_queue::{Completion, ConfirmedCall, OutgoingMessage, PublishQueue, Undelivered},
-    write_buffer::{FlushPolicy, PushError, WriteBuffer},
+    write_buffer::{FlushPolicy, FrameGuard, PushError, WriteBuffer},
 };
 use crate::{
     config::{DEFAULT_TIMEOUT, SharedOptions},
@@ -29,6 +30,11 @@ pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_
 /// servants.
 pub(crate) const DESCRIBE: Operation =
     Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
+
+/// `void login()` of the built-in interface: the credentials are in the extra.
+pub const LOGIN: Operation = Operation::new("tce::Builtin::login", BUILTIN_INTERFACE, 2);
+/// `void refresh()` of the built-in interface: a new token is in the extra.
+pub const REFRESH: Operation = Operation::new("tce::Builtin::refresh", BUILTIN_INTERFACE, 3);
 
 /// What a proxy adds to each of its calls.
 #[derive(Debug, Clone, Default)]
@@ -165,10 +171,6 @@ pub(crate) struct StreamChannel {
     compression: Compression,
     /// Whether the program has set [`Options::timeout`](crate::config::Options).
     has_timeout: bool,
-    /// Extra of the first CALLs on each stream, up to and including the first one to
-    /// an interface other than the built-in one: a gateway may answer that itself,
-    /// before the login.
-    credentials: Extra,
     max_message: usize,
 }
 
@@ -345,11 +347,7 @@ impl Channel {
 }
 
 impl StreamChannel {
-    pub(super) fn new(
-        settings: &SharedOptions,
-        compression: Compression,
-        credentials: Extra,
-    ) -> Self {
+    pub(super) fn new(settings: &SharedOptions, compression: Compression) -> Self {
         Self {
             buffer: WriteBuffer::new(
                 settings.options.connection.send_buffer,
@@ -357,7 +355,6 @@ impl StreamChannel {
             ),
             compression,
             has_timeout: settings.options.timeout != DEFAULT_TIMEOUT,
-            credentials,
             max_message: max_message(settings),
         }
     }
@@ -420,16 +417,16 @@ impl StreamChannel {
         params: impl Marshal,
     ) -> Result<(), NotSent> {
         let mut frame = self.buffer.frame(policy).map_err(|_| NotSent::Later)?;
-        let adds_credentials = !self.credentials.is_empty() && !frame.has_sent_credentials();
         let with_credentials;
-        let extra = if adds_credentials {
-            let mut extra = self.credentials.clone();
-            extra.extend(options.extra.iter());
-            with_credentials = extra;
-            &with_credentials
-        } else {
-            &options.extra
-        };
+        let mut extra = &options.extra;
+        let adds_credentials = frame.has_credentials();
+        if adds_credentials {
+            self.append_login(&mut frame)?;
+            let mut credentials = frame.credentials().clone();
+            credentials.extend(options.extra.iter());
+            with_credentials = credentials;
+            extra = &with_credentials;
+        }
         if deadline.is_none() && options.linger.is_none() {
             self.encode(frame.bytes(), header, extra, params)?;
         } else {
@@ -438,31 +435,47 @@ impl StreamChannel {
                 self.encode(frame.bytes(), header, extra, params)
             })?;
         }
+        // A peer that does not know `login` may answer the built-in interface itself,
+        // before the login.
         if adds_credentials && header.ifidx != BUILTIN_INTERFACE {
-            frame.credentials_sent();
+            frame.clear_credentials();
         }
         Ok(())
     }
 }
 
 impl StreamChannel {
-    /// Whether this side authenticates itself to the peer.
-    pub(super) fn has_token(&self) -> bool {
-        self.credentials.get(reserved::TOKEN).is_some()
-    }
-
-    /// Sends the credentials by a oneway `ping`, unless a CALL has carried them.
-    /// Oneway, since an existing peer may not answer a call of an interface that it
-    /// does not know. A full buffer holds calls that carry them.
+    /// Logs in, unless a call has done so. A full buffer holds a call that has.
     pub(super) fn log_in(&self) {
-        if let Ok(mut frame) = self.buffer.frame(FlushPolicy::Immediate)
-            && !frame.has_sent_credentials()
-        {
-            let header = Header::call(CallType::ONEWAY, 0, PING.ifidx(), PING.opidx());
+        if let Ok(mut frame) = self.buffer.frame(FlushPolicy::Immediate) {
             // Credentials that are too large fail each call, which reports it.
-            let _ = self.encode(frame.bytes(), header, &self.credentials, ());
+            let _ = self.append_login(&mut frame);
         }
     }
+
+    /// Appends `login`, if it is due: before everything else on a stream.
+    fn append_login(&self, frame: &mut FrameGuard<'_>) -> Result<(), TooLarge> {
+        if frame.is_login_due() {
+            let credentials = frame.credentials().clone();
+            self.encode(frame.bytes(), session_header(&LOGIN), &credentials, ())?;
+            frame.login_sent();
+        }
+        Ok(())
+    }
+
+    /// Sends `refresh` with a new token in `extra`. Where the buffer is full the login is
+    /// renewed later.
+    pub(super) fn refresh(&self, extra: &Extra) {
+        if let Ok(mut frame) = self.buffer.frame(FlushPolicy::Immediate) {
+            let _ = self.encode(frame.bytes(), session_header(&REFRESH), extra, ());
+        }
+    }
+}
+
+/// The header of `login` or `refresh`.
+fn session_header(operation: &Operation) -> Header {
+    let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
+    Header::call(CallType::TWOWAY, LOGIN_SEQUENCE, ifidx, opidx)
 }
 
 impl QueueChannel {

@@ -27,8 +27,8 @@ use crate::{
     error::ErrorCode,
     in_flight::{after, millis, unix_millis},
     wire::{
-        ExtraPairs, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header, KeySet, Raw, RawExtra,
-        RawMessage, parse_millis,
+        Extra, ExtraPairs, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header, KeySet, Raw,
+        RawExtra, RawMessage, parse_millis,
     },
 };
 
@@ -265,6 +265,18 @@ impl<'a> InboundMessage<'a> {
         let undelivered = || Arc::clone(self.handler) as Arc<dyn Undelivered>;
         let extra = forwarded.extra(&self.batch.prepared);
         queue.forward(header, &extra, forwarded.params, expires_at, undelivered)
+    }
+
+    /// Answers a twoway CALL of a stream with no result, and with this extra; does nothing
+    /// for any other one.
+    pub fn answer(&mut self, extra: &Extra) {
+        let header = self.message.header;
+        if let InboundSource::Stream(from) = self.source
+            && header.calltype.is_call()
+            && !header.calltype.is_oneway()
+        {
+            append_answer(&from.inner, header, extra, self.replies);
+        }
     }
 
     /// Answers a twoway CALL with an error; does nothing for a oneway CALL.
@@ -527,7 +539,23 @@ impl Drop for WriteBatch {
     }
 }
 
+/// Appends the RETURN without a result.
+fn append_answer(inner: &Inner, header: Header, extra: &Extra, replies: &mut Vec<u8>) {
+    // The extra of a gateway's own answers is far below the limits.
+    let _ = inner
+        .channel
+        .encode(replies, header.returning(0), extra, ());
+}
+
 impl Connection {
+    /// Answers a CALL of this connection's peer with no result, and with this extra.
+    #[doc(hidden)]
+    pub fn answer(&self, header: Header, extra: &Extra) {
+        let mut reply = Vec::new();
+        append_answer(&self.inner, header, extra, &mut reply);
+        self.inner.channel.send_returns(&mut reply, None);
+    }
+
     /// Answers a CALL of this connection's peer with an error; for a CALL that a
     /// gateway has forwarded and could not complete.
     #[doc(hidden)]

@@ -9,13 +9,16 @@ use std::{
 
 use super::{
     Connection,
-    channel::PING,
-    dispatch::IncomingCall,
+    channel::{LOGIN, PING, REFRESH},
+    client_login::{ClientLogin, LOGIN_SEQUENCE},
+    dispatch::{IncomingCall, append_error},
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
+    goodbye::{GOODBYE_SEQUENCE, Goodbye, error_code},
     pending_calls::{PendingCalls, Reply},
     servants::ServantView,
 };
 use crate::{
+    close_code::CloseCode,
     error::ErrorCode,
     in_flight::{after, count_dropped, millis, unix_millis},
     log_limit::LogLimit,
@@ -26,19 +29,62 @@ use crate::{
     },
 };
 
-/// The sequence of the RETURN by which a peer says why it closes the connection.
-const GOODBYE_SEQUENCE: u32 = u32::MAX;
-
 impl Connection {
     /// Tells the peer why this side will close the connection: by a RETURN that
-    /// answers no call (`spec/wire.md`, section 4). After CONNECT_REJECT the peer
-    /// does not connect again by itself. Older peers drop the RETURN, as any that
-    /// comes too late.
+    /// answers no call, and over WebSocket by the close frame, too. Whether the peer
+    /// connects again by itself depends on the code ([`CloseCode::can_retry`]). Older
+    /// peers drop the RETURN, as any that comes too late.
     #[doc(hidden)]
-    pub fn say_goodbye(&self, code: ErrorCode, text: &str) {
+    pub fn say_goodbye(&self, close: CloseCode, text: &str) {
+        self.set_close_reason(close, text);
         let ping = PING.opidx();
         let header = Header::call(CallType::TWOWAY, GOODBYE_SEQUENCE, BUILTIN_INTERFACE, ping);
-        self.refuse(header, code, text);
+        let extra = Extra::from_iter([(reserved::CLOSE, close.to_string())]);
+        let mut reply = Vec::new();
+        let error = error_code(close);
+        append_error(&self.inner, header, error, text, extra.raw(), &mut reply);
+        self.inner.channel.send_returns(&mut reply, None);
+    }
+
+    /// Sets what the WebSocket close frame says; the first reason counts.
+    #[doc(hidden)]
+    pub fn set_close_reason(&self, close: CloseCode, text: &str) {
+        let mut goodbye = self.inner.goodbye.lock();
+        if goodbye.as_ref().is_none_or(|goodbye| !goodbye.is_own) {
+            *goodbye = Some(Box::new(Goodbye::own(close, text)));
+        }
+    }
+}
+
+impl Connection {
+    /// The peer has answered `login` or `refresh`. Returns false for the RETURN of
+    /// another operation.
+    fn session_call_answered(&self, login: &ClientLogin, message: &RawMessage<'_>) -> bool {
+        let header = message.header;
+        let is_refused = header.errcode == ErrorCode::ConnectReject.to_wire();
+        if header.opidx == LOGIN.opidx() {
+            if header.errcode == 0
+                && let Some(stream) = self.inner.channel.stream()
+            {
+                stream.buffer.login_accepted();
+            } else if is_refused {
+                let refused = || Box::new(Goodbye::of_refused_login(message));
+                self.inner.goodbye.lock().get_or_insert_with(refused);
+            }
+        } else if header.opidx != REFRESH.opidx() {
+            return false;
+        } else if is_refused {
+            static LIMIT: LogLimit = LogLimit::new();
+            if LIMIT.allows("refused refreshes") {
+                let text = message.reserved_text(KeySet::ERROR).unwrap_or_default();
+                tracing::warn!(
+                    peer = self.peer(),
+                    "the peer does not renew the login: {text}"
+                );
+            }
+        }
+        login.answered(message);
+        true
     }
 }
 
@@ -170,7 +216,7 @@ impl Inbound<'_> {
         } else if self.has_lingered(|| message.reserved_text(KeySet::LINGER_TIME)) {
             self.drop_message("lingered", "its __linger_time__ has passed", ack_guard);
         } else if header.calltype.is_return() {
-            if header.ifidx == BUILTIN_INTERFACE && self.is_goodbye(&message) {
+            if header.ifidx == BUILTIN_INTERFACE && self.is_about_session(&message) {
                 return;
             }
             let reply = Reply {
@@ -193,19 +239,24 @@ impl Inbound<'_> {
         }
     }
 
-    /// Keeps why the peer will close the connection, if the RETURN says so.
-    fn is_goodbye(&self, message: &RawMessage<'_>) -> bool {
+    /// Handles a RETURN that no caller waits for: why the peer will close the connection,
+    /// or the answer to this side's login. Returns false for any other one.
+    fn is_about_session(&self, message: &RawMessage<'_>) -> bool {
         let InboundSource::Stream(connection) = self.source else {
             return false;
         };
-        let header = message.header;
-        let code = ErrorCode::from_wire(header.errcode);
-        let is_goodbye = header.sequence == GOODBYE_SEQUENCE && header.errcode != 0;
-        if is_goodbye {
-            let text = message.reserved_text(KeySet::ERROR).unwrap_or_default();
-            *connection.inner.goodbye.lock() = Some((code, text.to_owned()));
+        if let Some(said) = Goodbye::of_message(message) {
+            let mut goodbye = connection.inner.goodbye.lock();
+            if goodbye.as_ref().is_none_or(|goodbye| !goodbye.is_own) {
+                *goodbye = Some(Box::new(said));
+            }
+            return true;
         }
-        is_goodbye
+        let is_answer = message.header.sequence == LOGIN_SEQUENCE;
+        match connection.inner.login.as_deref().filter(|_| is_answer) {
+            Some(login) => connection.session_call_answered(login, message),
+            None => false,
+        }
     }
 
     /// Offers a message to the handler, unless it concerns this process alone:

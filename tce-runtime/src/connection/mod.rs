@@ -6,6 +6,10 @@
 //!
 //! The modules are in import order. `Connection` stores a [`ServantRegistry`] and
 //! a [`MessageHandler`], which later modules define and use.
+mod goodbye;
+
+mod client_login;
+
 mod status;
 
 mod pending_calls;
@@ -40,11 +44,14 @@ pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_he
 pub(crate) use channel::{
     CallOptions, Channel, DESCRIBE, NotSent, PING, QueueChannel, max_message,
 };
+pub use channel::{LOGIN, REFRESH};
+pub(crate) use client_login::ClientLogin;
 pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler};
 pub(crate) use forwarding::{InboundSource, WriteBatch};
+pub(crate) use goodbye::{Goodbye, Reconnect};
 pub(crate) use inbound::{Inbound, ReadClock, ReadOutput};
-pub(crate) use pending_calls::{CallOutcome, PendingCalls, Reply};
+pub(crate) use pending_calls::{CallOutcome, LostReason, PendingCalls, Reply};
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
 pub use servants::Servant;
@@ -57,10 +64,10 @@ use channel::StreamChannel;
 
 use crate::{
     config::{Options, SharedOptions},
-    error::{ErrorCode, RpcError},
+    error::RpcError,
     in_flight::InFlightCounter,
-    transport::Heartbeat,
-    wire::{Compression, Extra},
+    transport::StreamControl,
+    wire::Compression,
 };
 
 pub use crate::wire::BUILTIN_INTERFACE;
@@ -91,19 +98,21 @@ pub(crate) struct Inner {
     pub(crate) listeners: Arc<EventListeners>,
     /// Decides first about incoming messages, in a gateway.
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
+    /// How this side logs in at the peer; `None` if it does not.
+    pub(crate) login: Option<Box<ClientLogin>>,
     /// The peer's calls that are being served.
     pub(crate) served: InFlightCounter,
     /// Whether the reader waits for a change of `served` or of the outstanding calls.
     is_reader_waiting: AtomicBool,
-    /// The keep-alive messages of the current stream.
-    heartbeat: Mutex<Option<Arc<dyn Heartbeat>>>,
+    /// The control messages of the current stream.
+    control: Mutex<Option<Arc<dyn StreamControl>>>,
     pub(crate) status: ConnectionStatus,
     /// Asks for an attempt to reconnect now instead of after the back-off.
     pub(crate) reconnect_now: Notify,
     /// New incoming calls are refused.
     pub(crate) is_draining: AtomicBool,
-    /// Why the peer will close the stream, as it says.
-    pub(crate) goodbye: Mutex<Option<(ErrorCode, String)>>,
+    /// Why one side will close the stream, as it has said.
+    goodbye: Mutex<Option<Box<Goodbye>>>,
     /// The messages of the peer that made no sense.
     pub(crate) malformed: AtomicU32,
 }
@@ -127,26 +136,22 @@ pub(crate) struct ConnectionParts {
     pub(crate) servants: Arc<ServantRegistry>,
     pub(crate) listeners: Arc<EventListeners>,
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
+    pub(crate) login: Option<Box<ClientLogin>>,
 }
 
 impl ConnectionParts {
-    /// A stream without servants, listeners and handler. The first CALL on each
-    /// stream carries `credentials` in its extra.
-    pub(crate) fn stream(
-        settings: &SharedOptions,
-        peer: String,
-        compression: Compression,
-        credentials: Extra,
-    ) -> Self {
+    /// A stream without servants, listeners, handler and login.
+    pub(crate) fn stream(settings: &SharedOptions, peer: String, compression: Compression) -> Self {
         let limit = settings.options.connection.calls_in_flight;
         Self {
             peer,
-            channel: Channel::Stream(StreamChannel::new(settings, compression, credentials)),
+            channel: Channel::Stream(StreamChannel::new(settings, compression)),
             calls: Arc::new(PendingCalls::new(limit, 1)),
             served: InFlightCounter::default(),
             servants: Arc::default(),
             listeners: Arc::default(),
             handler: None,
+            login: None,
         }
     }
 }
@@ -170,9 +175,10 @@ impl Connection {
             servants: parts.servants,
             listeners: parts.listeners,
             handler: parts.handler,
+            login: parts.login,
             served: parts.served,
             is_reader_waiting: AtomicBool::new(false),
-            heartbeat: Mutex::new(None),
+            control: Mutex::new(None),
             status: ConnectionStatus::new(status),
             reconnect_now: Notify::new(),
             is_draining: AtomicBool::new(false),
@@ -269,7 +275,7 @@ impl Connection {
     #[doc(hidden)]
     #[must_use]
     pub fn heartbeat_received_at(&self) -> Option<Instant> {
-        self.inner.heartbeat.lock().as_ref()?.received_at()
+        self.inner.control.lock().as_ref()?.received_at()
     }
 
     /// How many calls on this connection wait for their RETURN.

@@ -10,6 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
+use super::goodbye::Goodbye;
 use crate::{error::ErrorCode, in_flight::wait_until, sequence_table::SequenceTable, wire::Extra};
 
 /// How many callers one hold of the lock completes: their wakers are kept on the
@@ -29,9 +30,18 @@ pub(crate) enum CallOutcome {
     /// No RETURN until its deadline.
     TimedOut,
     /// The connection ended first, with this reason.
-    Lost(Arc<str>),
+    Lost(Arc<LostReason>),
     /// It could not be sent, or its RETURN can't arrive.
     Failed(ErrorCode, String),
+}
+
+/// Why calls were lost.
+#[derive(Debug)]
+pub(crate) enum LostReason {
+    /// The connection ended, or the result is gone.
+    Ended(String),
+    /// The peer has said why it closes the connection.
+    Goodbye(Goodbye),
 }
 
 /// A RETURN, still marshalled.
@@ -257,8 +267,8 @@ impl PendingCalls {
     }
 
     /// Fails all calls: the connection has ended.
-    pub(crate) fn lose_all(&self, reason: &str) {
-        let reason: Arc<str> = reason.into();
+    pub(crate) fn lose_all(&self, reason: LostReason) {
+        let reason = Arc::new(reason);
         let mut table = self.table.lock();
         let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_| true);
         table.next_expiry = None;
@@ -326,5 +336,6 @@ impl CallTable {
 
 /// The outcome of a call that is polled after its end.
 fn taken_before() -> CallOutcome {
-    CallOutcome::Lost("the result was taken before".into())
+    let text = "the result was taken before".to_owned();
+    CallOutcome::Lost(Arc::new(LostReason::Ended(text)))
 }

@@ -25,14 +25,14 @@ use tokio::{
 };
 
 use super::{
-    Connection,
+    Connection, Goodbye,
     forwarding::{InboundSource, MessageHandler, WriteBatch},
     inbound::{Inbound, ReadClock, ReadOutput},
     write_buffer::{WriteBuffer, is_batch_full},
 };
 use crate::{
     busy_poll::bytes_received,
-    error::ErrorCode,
+    close_code::CloseCode,
     in_flight::{InFlightCounter, after, count_dropped},
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
     pacing,
@@ -70,7 +70,7 @@ thread_local! {
 pub(super) enum CloseReason {
     ByPeer,
     /// The peer has said why.
-    Goodbye(ErrorCode, String),
+    Goodbye(Box<Goodbye>),
     ByUs,
     Io(io::Error),
     /// The peer's bytes are not frames.
@@ -88,11 +88,24 @@ pub(super) enum CloseReason {
     Malformed,
 }
 
+impl CloseReason {
+    /// What the peer is told, where this side ends the stream for a fault of the peer.
+    pub(super) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Frame(FrameError::TooLarge { .. }) | Self::LargeBeforeLogin(_) => {
+                CloseCode::TooLarge
+            }
+            Self::Stalled(_) => CloseCode::SlowReader,
+            _ => CloseCode::Normal,
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByPeer => f.write_str("closed by the peer"),
-            Self::Goodbye(_, text) => write!(f, "closed by the peer: {text}"),
+            Self::Goodbye(goodbye) => write!(f, "{goodbye}"),
             Self::ByUs => f.write_str("closed on this side"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Frame(error) => write!(f, "{error}"),

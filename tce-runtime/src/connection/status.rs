@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::goodbye::Goodbye;
 use crate::{error::ErrorCode, in_flight::wait_until};
 
 /// Whether a connection can be used.
@@ -20,8 +21,17 @@ pub(crate) enum Status {
     },
     /// It is closed permanently.
     Closed,
+    /// The peer has closed it permanently.
+    ClosedByPeer(Arc<Goodbye>),
     /// The runtime in which it was made has ended, and its task with it.
     Abandoned,
+}
+
+impl Status {
+    /// Whether the connection is closed permanently.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedByPeer(_))
+    }
 }
 
 /// The status of a connection, and its changes. A `watch` channel would take four times the
@@ -70,7 +80,7 @@ impl ConnectionStatus {
 
     /// Changes the status, unless the connection is closed.
     pub(crate) fn set_unless_closed(&self, status: Status) {
-        self.set_if(status, |current| !matches!(current, Status::Closed));
+        self.set_if(status, |current| !current.is_closed());
     }
 
     fn set_if(&self, status: Status, may_change: impl FnOnce(&Status) -> bool) {
@@ -90,7 +100,7 @@ impl ConnectionStatus {
 
     /// Waits until the connection is closed permanently.
     pub(crate) async fn closed(&self) {
-        let is_closed = || matches!(self.state.lock().status, Status::Closed);
+        let is_closed = || self.state.lock().status.is_closed();
         wait_until(&self.changed, is_closed).await;
     }
 }

@@ -15,18 +15,19 @@ use tokio::{
 };
 
 use super::{
-    Channel, Connection, ConnectionEvent, Inner, Status,
+    Channel, ClientLogin, Connection, ConnectionEvent, Goodbye, Inner, LostReason, Reconnect,
+    Status,
     channel::StreamChannel,
     own_wake::OwnWake,
     reader::{CloseReason, ReadProgress, ReceivedCalls, StreamReader, serve_received},
     write_buffer::{Sink, WriteBuffer},
 };
 use crate::{
-    error::ErrorCode,
+    close_code::CloseCode,
     in_flight::after,
     log_limit::LogLimit,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
-    transport::{ByteStream, Heartbeat, Source},
+    transport::{ByteStream, Source, StreamControl},
 };
 
 /// How long waiting messages may take to leave when a connection is closed.
@@ -55,8 +56,7 @@ const FIRST_STREAM: u64 = 1;
 /// Begins a connection over `stream`, and reports [`ConnectionEvent::Connected`]. The
 /// future runs it until it ends, and reports [`ConnectionEvent::Disconnected`]; the status
 /// of the connection is `status_after` then. Does nothing for a connection over a queue.
-/// The future returns whether the peer has refused this side, so that it has no reason to
-/// connect again by itself.
+/// The future returns whether this side connects again, if it has opened the connection.
 ///
 /// An idle connection holds little more than this future. So what runs rarely is boxed,
 /// and the arguments of async functions are small: a future keeps them until its end.
@@ -65,7 +65,7 @@ pub(crate) fn run_stream(
     stream: ByteStream,
     status_after: Status,
     phase: watch::Receiver<ShutdownPhase>,
-) -> impl Future<Output = bool> + Send {
+) -> impl Future<Output = Reconnect> + Send {
     let stream = OpenStream::new(connection, stream, status_after, phase);
     stream.run()
 }
@@ -83,7 +83,7 @@ struct OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.tear_down("its task was dropped");
+        self.tear_down(|| LostReason::Ended("its task was dropped".to_owned()));
     }
 }
 
@@ -99,8 +99,10 @@ impl OpenStream {
         let status_after = match &inner.channel {
             Channel::Stream(channel) => {
                 connection.notify(&ConnectionEvent::Connected);
-                *inner.heartbeat.lock() = stream.heartbeat;
-                channel.buffer.attach(stream.sink);
+                *inner.control.lock() = stream.control;
+                let login = inner.login.as_ref();
+                let credentials = login.map(|login| login.begin()).unwrap_or_default();
+                channel.buffer.attach(stream.sink, credentials);
                 inner.status.set_unless_closed(Status::Up);
                 Some(status_after)
             }
@@ -115,8 +117,8 @@ impl OpenStream {
         }
     }
 
-    /// Returns the sink, for the closing handshake.
-    fn tear_down(&mut self, reason: &str) -> Option<Sink> {
+    /// Returns the sink and the control messages, for the closing handshake.
+    fn tear_down(&mut self, reason: impl FnOnce() -> LostReason) -> Option<ClosingStream> {
         let status = self.status_after.take()?;
         let inner = &self.connection.inner;
         let Channel::Stream(channel) = &inner.channel else {
@@ -125,24 +127,38 @@ impl OpenStream {
         // The status first: a caller that finds no stream must find out why. The
         // calls last: a call that was entered before fails here.
         inner.status.set_unless_closed(status);
-        *inner.heartbeat.lock() = None;
+        let control = inner.control.lock().take();
         let sink = channel.buffer.detach();
-        inner.calls.lose_all(reason);
-        sink
+        inner.calls.lose_all(reason());
+        Some((sink?, control))
     }
 
-    async fn run(mut self) -> bool {
+    async fn run(mut self) -> Reconnect {
         let end = self.read_and_write().await;
         Box::pin(self.finish(end)).await
     }
 
     /// Reports the end, and ends what the connection has in flight.
-    async fn finish(&mut self, end: Option<(CloseReason, ReceivedCalls)>) -> bool {
-        let Some((reason, received)) = end else {
-            return false;
+    async fn finish(&mut self, end: Option<StreamEnd>) -> Reconnect {
+        let Some(StreamEnd {
+            reason,
+            own_goodbye,
+            received,
+        }) = end
+        else {
+            return Reconnect::ByItself;
         };
-        if let Some(sink) = self.tear_down(&reason.to_string()) {
-            say_goodbye(sink, self.phase.clone()).await;
+        let reconnect = self.reconnect(&reason);
+        let closing = self.tear_down(|| match &reason {
+            CloseReason::Goodbye(goodbye) => LostReason::Goodbye(Goodbye::clone(goodbye)),
+            reason => LostReason::Ended(reason.to_string()),
+        });
+        if let Some((sink, control)) = closing {
+            if let Some(control) = control {
+                let (code, text) = self.close_frame(&reason, own_goodbye);
+                control.close(code, &text);
+            }
+            shut_down(sink, self.phase.clone()).await;
         }
         let connection = &self.connection;
         tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
@@ -164,11 +180,45 @@ impl OpenStream {
         if self.is_accepted {
             serve_received(connection, received, self.phase.clone()).await;
         }
-        matches!(reason, CloseReason::Goodbye(ErrorCode::ConnectReject, _))
+        reconnect
+    }
+
+    /// Whether this side connects again; it does not by `status_after` either if the peer
+    /// has closed the connection permanently.
+    fn reconnect(&mut self, reason: &CloseReason) -> Reconnect {
+        let CloseReason::Goodbye(goodbye) = reason else {
+            return Reconnect::ByItself;
+        };
+        let login = self.connection.inner.login.as_ref();
+        let renews_login = login.is_some_and(|login| login.has_provider());
+        let reconnect = goodbye.reconnect(renews_login);
+        if reconnect == Reconnect::Never && !self.is_accepted && self.status_after.is_some() {
+            self.status_after = Some(Status::ClosedByPeer(Arc::new(Goodbye::clone(goodbye))));
+        }
+        reconnect
+    }
+
+    /// The code and the text of a WebSocket's close frame.
+    fn close_frame(
+        &self,
+        reason: &CloseReason,
+        own_goodbye: Option<Box<Goodbye>>,
+    ) -> (CloseCode, String) {
+        if let Some(Goodbye { close, text, .. }) = own_goodbye.map(|goodbye| *goodbye) {
+            return (close.unwrap_or(CloseCode::Normal), text);
+        }
+        let is_ending = *self.phase.borrow() != ShutdownPhase::Running;
+        match reason.close_code() {
+            CloseCode::Normal if is_ending && self.is_accepted => {
+                (CloseCode::GoingAway, String::new())
+            }
+            CloseCode::Normal => (CloseCode::Normal, String::new()),
+            code => (code, reason.to_string()),
+        }
     }
 
     /// Reads and writes until something ends the stream.
-    async fn read_and_write(&mut self) -> Option<(CloseReason, ReceivedCalls)> {
+    async fn read_and_write(&mut self) -> Option<StreamEnd> {
         let inner = &*self.connection.inner;
         let Channel::Stream(channel) = &inner.channel else {
             return None;
@@ -192,11 +242,13 @@ impl OpenStream {
             reason = &mut ended => reason,
         };
         drop(ended);
-        let reason = match (reason, inner.goodbye.lock().take()) {
-            (CloseReason::ByPeer | CloseReason::Io(_), Some((code, text))) => {
-                CloseReason::Goodbye(code, text)
+        let goodbye = inner.goodbye.lock().take();
+        let (reason, own_goodbye) = match (reason, goodbye) {
+            (reason, Some(goodbye)) if goodbye.is_own => (reason, Some(goodbye)),
+            (CloseReason::ByPeer | CloseReason::Io(_), Some(goodbye)) => {
+                (CloseReason::Goodbye(goodbye), None)
             }
-            (reason, _) => reason,
+            (reason, _) => (reason, None),
         };
         match (&reason, &inner.handler) {
             (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
@@ -204,9 +256,24 @@ impl OpenStream {
             (CloseReason::Malformed, _) => count_failed("malformed"),
             _ => {}
         }
-        Some((reason, reader.into_received()))
+        Some(StreamEnd {
+            reason,
+            own_goodbye,
+            received: reader.into_received(),
+        })
     }
 }
+
+/// How a stream has ended.
+struct StreamEnd {
+    reason: CloseReason,
+    /// What this side has said before it closed the stream.
+    own_goodbye: Option<Box<Goodbye>>,
+    received: ReceivedCalls,
+}
+
+/// What the closing handshake of a stream needs.
+type ClosingStream = (Sink, Option<Arc<dyn StreamControl>>);
 
 /// What happens to a stream beside its bytes.
 struct StreamEvents<'a> {
@@ -222,13 +289,12 @@ impl StreamEvents<'_> {
     async fn ended(&self) -> CloseReason {
         let (inner, channel) = (self.inner, self.channel);
         let ping_interval = inner.settings.options.connection.ping_interval;
-        let heartbeat = inner.heartbeat.lock().clone();
-        let keep_alive = heartbeat.zip(ping_interval).map(|(heartbeat, interval)| {
-            Box::pin(keep_alive(&channel.buffer, heartbeat, interval))
-        });
-        let log_in = channel
-            .has_token()
-            .then(|| Box::pin(log_in(inner, channel)));
+        let control = inner.control.lock().clone();
+        let keep_alive = control
+            .zip(ping_interval)
+            .map(|(control, interval)| Box::pin(keep_alive(&channel.buffer, control, interval)));
+        let login = inner.login.as_deref();
+        let log_in = login.map(|login| Box::pin(log_in(login, channel)));
         tokio::select! {
             biased;
             reason = self.watch_deadlines() => reason,
@@ -293,15 +359,14 @@ impl StreamEvents<'_> {
 }
 
 /// Logs in on a stream on which the program makes no call: a client that only listens
-/// would otherwise get nothing from a gateway, also after a reconnect.
-async fn log_in(inner: &Inner, channel: &StreamChannel) -> CloseReason {
+/// would otherwise get nothing from a gateway, also after a reconnect. Then renews the
+/// login before it expires.
+async fn log_in(login: &ClientLogin, channel: &StreamChannel) -> CloseReason {
     if channel.buffer.generation() == FIRST_STREAM {
         sleep(LOGIN_DELAY).await;
-    } else {
-        // The error of a login that is refused goes to a call, if there is one.
-        inner.call_queue.emptied().await;
     }
     channel.log_in();
+    login.keep_valid(|token| channel.refresh(token)).await;
     std::future::pending().await
 }
 
@@ -313,7 +378,7 @@ fn count_failed(reason: &'static str) {
 /// intermediary ends the connection for silence.
 async fn keep_alive(
     buffer: &WriteBuffer,
-    heartbeat: Arc<dyn Heartbeat>,
+    control: Arc<dyn StreamControl>,
     interval: Duration,
 ) -> CloseReason {
     // Bytes just after one check are seen by the next one, and their absence by the one
@@ -324,14 +389,14 @@ async fn keep_alive(
         sleep(half).await;
         was_sent = !buffer.take_has_written() && !was_sent;
         if was_sent {
-            poll_fn(|cx| heartbeat.poll_send(cx)).await;
+            poll_fn(|cx| control.poll_keep_alive(cx)).await;
         }
     }
 }
 
 /// Ends the stream as its protocol demands, so that the peer knows that nothing
 /// is missing. A shutdown that terminates skips it.
-async fn say_goodbye(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
+async fn shut_down(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
     tokio::select! {
         biased;
         _ = timeout(GOODBYE_TIME, sink.shutdown()) => {}

@@ -21,6 +21,7 @@ use crate::{
     busy_poll::is_polling,
     in_flight::wait_until,
     memory::{MemoryBudget, MemoryCharge, UNCOUNTED},
+    wire::{Extra, reserved},
 };
 
 /// A buffer of at most this size in bytes is kept between writes, while it is used.
@@ -97,8 +98,11 @@ struct BufferState {
     /// Number of the current sink. A reply to a call of an earlier stream must
     /// not leave by the next one.
     generation: u64,
-    /// Whether a CALL has carried the credentials on this sink.
-    has_sent_credentials: bool,
+    /// What the next CALLs on this sink carry, up to and including the first one to an
+    /// interface other than the built-in one; empty without a login, and afterwards.
+    credentials: Extra,
+    /// Whether `login` has to be sent first.
+    is_login_due: bool,
     /// Whether bytes were written since [`WriteBuffer::take_has_written`].
     has_written: bool,
     /// Calls and forwarded messages appended since the last write.
@@ -131,14 +135,29 @@ impl FrameGuard<'_> {
         &mut self.state.frames
     }
 
-    /// Whether a CALL has carried the credentials on this stream.
-    pub(crate) fn has_sent_credentials(&self) -> bool {
-        self.state.has_sent_credentials
+    /// Whether the next CALL carries credentials.
+    pub(crate) fn has_credentials(&self) -> bool {
+        !self.state.credentials.is_empty()
     }
 
-    /// Records that this message carries the credentials.
-    pub(crate) fn credentials_sent(&mut self) {
-        self.state.has_sent_credentials = true;
+    /// What the next CALL carries.
+    pub(crate) fn credentials(&self) -> &Extra {
+        &self.state.credentials
+    }
+
+    /// Further CALLs carry no credentials.
+    pub(crate) fn clear_credentials(&mut self) {
+        self.state.credentials = Extra::new();
+    }
+
+    /// Whether `login` has to be sent first.
+    pub(crate) fn is_login_due(&self) -> bool {
+        self.state.is_login_due
+    }
+
+    /// Records that this message is `login`.
+    pub(crate) fn login_sent(&mut self) {
+        self.state.is_login_due = false;
     }
 
     /// Whether the buffer held no message before this one.
@@ -178,7 +197,8 @@ impl WriteBuffer {
             charge: memory.charge(),
             written: 0,
             generation: 0,
-            has_sent_credentials: false,
+            credentials: Extra::new(),
+            is_login_due: false,
             has_written: false,
             gathered: 0,
             blocked_since: None,
@@ -194,14 +214,22 @@ impl WriteBuffer {
         }
     }
 
-    /// Sends through `sink` from now on.
-    pub(crate) fn attach(&self, sink: Sink) {
+    /// Sends through `sink` from now on, and logs in first if there is a token in
+    /// `credentials`.
+    pub(crate) fn attach(&self, sink: Sink, credentials: Extra) {
         let mut state = self.state.lock();
         state.reset();
+        state.is_login_due = credentials.get(reserved::TOKEN).is_some();
+        state.credentials = credentials;
         state.sink = Some(sink);
         state.generation += 1;
         drop(state);
         self.capacity.notify_waiters();
+    }
+
+    /// The peer has accepted the login: no CALL needs credentials any more.
+    pub(crate) fn login_accepted(&self) {
+        self.state.lock().credentials = Extra::new();
     }
 
     /// Returns the sink after a last attempt to send what waits: after a oneway
@@ -436,7 +464,8 @@ impl BufferState {
         self.frames = Vec::new();
         self.account();
         self.written = 0;
-        self.has_sent_credentials = false;
+        self.credentials = Extra::new();
+        self.is_login_due = false;
         self.blocked_since = None;
         self.large_since = None;
         self.wake_writer();

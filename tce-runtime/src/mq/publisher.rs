@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::MessageQueues;
 use crate::{
     config::MqEndpoint,
-    connection::{Completion, OutgoingMessage, PendingCalls, PublishQueue},
+    connection::{Completion, LostReason, OutgoingMessage, PendingCalls, PublishQueue},
     error::ErrorCode,
     in_flight::{InFlightCounter, InFlightGuard, count_dropped},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
@@ -95,8 +95,8 @@ impl DeadlineTask {
 
 impl Drop for DeadlineTask {
     fn drop(&mut self) {
-        self.calls
-            .lose_all("the message queues of this communicator were closed");
+        let reason = "the message queues of this communicator were closed".to_owned();
+        self.calls.lose_all(LostReason::Ended(reason));
     }
 }
 

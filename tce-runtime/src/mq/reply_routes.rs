@@ -18,7 +18,7 @@ use crate::{
         max_message,
     },
     transport::broker::{Broker, Publisher},
-    wire::{Compression, Extra},
+    wire::Compression,
 };
 
 /// How many connections to callers are cached.
@@ -101,7 +101,7 @@ impl MessageQueues {
     /// calls to its caller fail at once.
     fn unreachable_caller(&self) -> Connection {
         let peer = "mq:(no reply queue)".to_owned();
-        let parts = ConnectionParts::stream(&self.settings, peer, Compression::None, Extra::new());
+        let parts = ConnectionParts::stream(&self.settings, peer, Compression::None);
         let connection = Connection::new(&self.settings, parts);
         connection.close();
         connection
@@ -132,6 +132,7 @@ impl MessageQueues {
             servants,
             listeners: Arc::default(),
             handler: None,
+            login: None,
         };
         Connection::new(&self.settings, parts)
     }

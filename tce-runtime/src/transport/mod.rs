@@ -25,6 +25,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::close_code::CloseCode;
+
 /// The half of a stream that is read.
 pub(crate) trait Source: AsyncRead + Send + Unpin {
     /// The bytes of an incomplete message that the source holds, if its protocol
@@ -47,16 +49,21 @@ pub(crate) struct ByteStream {
     pub(crate) sink: Box<dyn AsyncWrite + Send + Unpin>,
     /// The peer's address, for people.
     pub(crate) peer: String,
-    /// The keep-alive messages of the protocol, if it has some.
-    pub(crate) heartbeat: Option<Arc<dyn Heartbeat>>,
+    /// The control messages of the protocol, if it has some.
+    pub(crate) control: Option<Arc<dyn StreamControl>>,
 }
 
-/// Keep-alive messages of a protocol, which carry no bytes of the stream.
-pub(crate) trait Heartbeat: Send + Sync {
-    /// Sends one as soon as the protocol takes it. An error is left to the reader and
-    /// the writer.
-    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()>;
+/// The control messages of a protocol, which carry no bytes of the stream: keep-alive
+/// messages, and the one that closes it.
+pub(crate) trait StreamControl: Send + Sync {
+    /// Sends a keep-alive message as soon as the protocol takes it. An error is left to
+    /// the reader and the writer.
+    fn poll_keep_alive(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// When the last one, or the answer to one, has arrived.
+    /// When the last keep-alive message, or the answer to one, has arrived.
     fn received_at(&self) -> Option<Instant>;
+
+    /// Queues the message that closes the stream, with a reason. The shutdown of the
+    /// sink sends it, and no bytes may be written any more.
+    fn close(&self, code: CloseCode, reason: &str);
 }

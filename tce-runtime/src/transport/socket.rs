@@ -401,7 +401,7 @@ fn plain(socket: TcpStream, peer: SocketAddr) -> ByteStream {
         source: Box::new(source),
         sink: Box::new(sink),
         peer: peer.to_string(),
-        heartbeat: None,
+        control: None,
     }
 }
 
@@ -414,7 +414,7 @@ fn split(
         source: Box::new(source),
         sink: Box::new(sink),
         peer: peer.to_string(),
-        heartbeat: None,
+        control: None,
     }
 }
 

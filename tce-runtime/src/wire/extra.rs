@@ -28,6 +28,16 @@ pub mod reserved {
     pub const DEADLINE: &str = "__deadline__";
     /// `1` on a CALL that its sender has published before.
     pub const REDELIVERED: &str = "__redelivered__";
+    /// The [close code](crate::CloseCode) of a goodbye, decimal.
+    pub const CLOSE: &str = "__close__";
+    /// After how many whole seconds a login expires; in the RETURN of a login.
+    pub const EXPIRES_IN: &str = "__expires_in__";
+    /// Identifies a client's connection, in the events of a gateway.
+    pub const CONNECTION_ID: &str = "__connection_id__";
+    /// The address that a client has connected from, in the events of a gateway.
+    pub const ADDRESS: &str = "__address__";
+    /// Why a client's connection has ended, in the events of a gateway.
+    pub const REASON: &str = "__reason__";
 }
 
 /// A set of keys of extra: the reserved ones, and all others as one.

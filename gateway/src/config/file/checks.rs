@@ -272,6 +272,7 @@ pub(super) fn check_settings(
     let endpoints = &definitions.endpoints;
     check_auth(settings, reporter);
     check_origins(settings, roles, endpoints, reporter);
+    check_rates(settings, definitions, reporter);
     if let Some(target) = &settings.properties.user_events {
         open_events(target, settings, roles, definitions, reporter);
     }
@@ -347,6 +348,51 @@ fn check_jwt(settings: &ServerSettings<'_>, reporter: &mut Reporter<'_, '_>) {
         }
         _ => {}
     }
+}
+
+fn check_rates(
+    settings: &ServerSettings<'_>,
+    definitions: &Definitions<'_>,
+    reporter: &mut Reporter<'_, '_>,
+) {
+    for rate in &settings.properties.rate.0 {
+        let hint = definitions
+            .interfaces
+            .undefined_hint(&rate.interface, reporter);
+        if let Some(hint) = hint {
+            let name = quoted(&rate.interface);
+            let message = format!("`rate` names interface {name}, which is not defined{hint}");
+            settings.error("rate", &message, reporter);
+        }
+    }
+}
+
+/// Reports routes that no user may call, since users have no roles.
+pub(super) fn check_roles(
+    settings: &ServerSettings<'_>,
+    rows: &[RouteElement<'_>],
+    reporter: &mut Reporter<'_, '_>,
+) {
+    let Some(allow) = rows.iter().find_map(|row| row.allow) else {
+        return;
+    };
+    let properties = &settings.properties;
+    let message = match properties.auth {
+        _ if !properties.userid_check => {
+            "`allow` lets no user call while `userid_check` is false, unless the program adds an \
+             authenticator"
+        }
+        Auth::Jwt if properties.auth_jwt_roles.is_none() => {
+            "`allow` lets no user call, since no user has a role; set `auth_jwt_roles` to the \
+             claim that names the roles"
+        }
+        Auth::Token | Auth::Interface => {
+            "`allow` lets no user call: only `auth` jwt gives roles, or an authenticator that the \
+             program adds"
+        }
+        Auth::Jwt | Auth::None => return,
+    };
+    reporter.warn(allow.at, message);
 }
 
 fn check_origins(

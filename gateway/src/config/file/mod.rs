@@ -22,7 +22,7 @@ use crate::config::{
     services::{ServerConfig, Services},
     warnings::{WarningScope, WarningScopes},
 };
-use checks::{Loopback, check_listen, check_read_and_written, check_settings};
+use checks::{Loopback, check_listen, check_read_and_written, check_roles, check_settings};
 use definitions::{Definitions, Endpoints, InterfaceDefinitions};
 use endpoint::Variables;
 use routes::{EndpointRoles, collect_routes, read_rows};
@@ -137,6 +137,7 @@ fn read_server(
     let loopback = Loopback::read(settings.loopback(), endpoints, &roles, reporter);
     loopback.check(&rows, endpoints, reporter);
     check_settings(&settings, &mut roles, definitions, reporter);
+    check_roles(&settings, &rows, reporter);
     check_read_and_written(element, &roles, endpoints, reporter);
     ServerConfig {
         name: name.to_owned(),

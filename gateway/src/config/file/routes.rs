@@ -30,6 +30,8 @@ pub(super) struct RouteElement<'a> {
     pub(super) interface: &'a str,
     pub(super) from: EndpointRef<'a>,
     pub(super) to: EndpointRef<'a>,
+    /// The roles that may call; `None` for all callers.
+    pub(super) allow: Option<XmlAttribute<'a>>,
     pub(super) at: usize,
 }
 
@@ -44,9 +46,10 @@ pub(super) fn read_rows<'a>(
     let mut is_complete = true;
     let mut seen = HashMap::new();
     for route in routes {
-        route.warn_unknown_attributes(&["if"], reporter);
+        route.warn_unknown_attributes(&["if", ALLOW], reporter);
         let interface = route.require("if", "test.Server", reporter);
         let ifidx = interface.and_then(|name| definitions.interfaces.find(name, reporter));
+        let allow = read_allow(*route, reporter);
         for element in route.children(&["call", "return"], reporter) {
             // Endpoints are checked even if the interface is wrong.
             let ends = ends(element, definitions, reporter);
@@ -65,6 +68,7 @@ pub(super) fn read_rows<'a>(
                 interface: interface.text,
                 from,
                 to,
+                allow,
                 at: element.at(),
             };
             let first: &mut RouteElement<'_> =
@@ -77,6 +81,24 @@ pub(super) fn read_rows<'a>(
         }
     }
     (rows, is_complete)
+}
+
+/// The attribute with the roles that may call an interface.
+const ALLOW: &str = "allow";
+
+/// The roles that a route allows; reports an attribute that names none: it must not open
+/// the route to everybody.
+fn read_allow<'a>(
+    route: XmlElement<'a>,
+    reporter: &mut Reporter<'_, '_>,
+) -> Option<XmlAttribute<'a>> {
+    let allow = route.attribute(ALLOW);
+    let names_one = |allow: XmlAttribute<'_>| allow.list().next().is_some();
+    if route.has_attribute(ALLOW) && !allow.is_some_and(names_one) {
+        let hint = "write allow=\"role1,role2\", or remove it to let all users call";
+        reporter.error(route.at(), format!("`allow` names no role; {hint}"));
+    }
+    allow
 }
 
 fn ends<'a>(
@@ -110,7 +132,17 @@ fn report_duplicate(
     let (interface, from) = (quoted(row.interface), quoted(row.from.name));
     let message =
         format!("{messages} of {interface} from {from} are already routed on line {line}");
-    if row.to.id == first.to.id {
+    let roles = |row: &RouteElement<'_>| {
+        let roles = row.allow.into_iter().flat_map(XmlAttribute::list);
+        roles.map(|role| role.text.to_owned()).collect::<Vec<_>>()
+    };
+    if roles(row) != roles(first) {
+        // Otherwise the first one would decide who may call.
+        reporter.error(
+            row.at,
+            format!("{message}, with another `allow`; remove one"),
+        );
+    } else if row.to.id == first.to.id {
         reporter.warn(row.at, message);
     } else {
         let (to, other) = (quoted(row.to.name), quoted(first.to.name));
@@ -133,6 +165,10 @@ pub(super) fn collect_routes(rows: &[RouteElement<'_>]) -> Vec<InterfaceRoutes> 
         let hop = Hop {
             from: row.from.id,
             to: row.to.id,
+            allow: row.allow.map(|allow| {
+                let roles = allow.list().map(|role| role.text.to_owned());
+                roles.collect()
+            }),
         };
         match row.direction {
             Direction::Call => route.calls.push(hop),

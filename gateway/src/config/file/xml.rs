@@ -250,6 +250,12 @@ impl<'a> XmlElement<'a> {
         }
     }
 
+    /// Whether there is an attribute of that name, empty or not.
+    pub(super) fn has_attribute(self, name: &str) -> bool {
+        let mut attributes = self.node.attributes();
+        attributes.any(|attribute| attribute.name().eq_ignore_ascii_case(name))
+    }
+
     /// The attribute of that name, if it is not empty.
     pub(super) fn attribute(self, name: &str) -> Option<XmlAttribute<'a>> {
         let mut attributes = self.node.attributes();

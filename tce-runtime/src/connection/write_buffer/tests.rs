@@ -12,7 +12,7 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{FlushPolicy, KEEP_CAPACITY, WriteBuffer};
-use crate::memory::MemoryBudget;
+use crate::{memory::MemoryBudget, wire::Extra};
 
 /// A sink with a buffer of its own, such as a WebSocket: it takes all bytes at once,
 /// and has to be flushed several times until they have left.
@@ -49,10 +49,11 @@ fn bytes_are_pending_until_the_sink_has_flushed_them() {
     for size in [1, KEEP_CAPACITY, 3 * KEEP_CAPACITY] {
         let flushes = Arc::new(AtomicUsize::new(0));
         let buffer = WriteBuffer::new(1 << 20, &MemoryBudget::default());
-        buffer.attach(Box::new(BufferingSink {
+        let sink = BufferingSink {
             pending_flushes: 4,
             flushes: Arc::clone(&flushes),
-        }));
+        };
+        buffer.attach(Box::new(sink), Extra::new());
         let mut frame = buffer.frame(FlushPolicy::Immediate).expect("it is empty");
         frame.bytes().resize(size, 7);
         drop(frame);

@@ -32,7 +32,10 @@ use tokio_tungstenite::{
 };
 
 use super::{shrink::BufferShrinker, watched::Watched};
-use crate::transport::{ByteStream, Heartbeat, Source};
+use crate::{
+    close_code,
+    transport::{ByteStream, Source, StreamControl},
+};
 
 /// The most bytes of a close message's reason.
 const MAX_REASON: usize = 123;
@@ -75,17 +78,17 @@ where
             is_closing: false,
         }),
         peer: peer.to_string(),
-        heartbeat: Some(Arc::new(PingPong { socket })),
+        control: Some(Arc::new(ControlFrames { socket })),
     }
 }
 
-/// Pings, and the pongs that answer them.
-struct PingPong<S> {
+/// Pings, the pongs that answer them, and the close frame.
+struct ControlFrames<S> {
     socket: Shared<S>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Heartbeat for PingPong<S> {
-    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> StreamControl for ControlFrames<S> {
+    fn poll_keep_alive(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut socket = self.socket.lock();
         let mut socket = Pin::new(&mut *socket);
         if ready!(socket.as_mut().poll_ready(cx)).is_ok()
@@ -103,6 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Heartbeat for PingPong<S> {
     fn received_at(&self) -> Option<Instant> {
         self.socket.lock().get_ref().heartbeat_at
     }
+
+    fn close(&self, code: close_code::CloseCode, reason: &str) {
+        let code = CloseCode::from(code.to_wire());
+        send_close(&mut self.socket.lock(), code, reason);
+    }
 }
 
 /// Queues a close message. It changes nothing if the socket accepts none any
@@ -111,14 +119,13 @@ fn send_close<S>(socket: &mut WebSocketStream<Watched<S>>, code: CloseCode, reas
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let reason = if reason.len() > MAX_REASON {
-        ""
-    } else {
-        reason
-    };
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
     let frame = CloseFrame {
         code,
-        reason: reason.into(),
+        reason: reason[..end].into(),
     };
     let _ = Pin::new(socket).start_send(Message::Close(Some(frame)));
 }
