@@ -67,7 +67,7 @@ fn a_wrong_value_names_who_said_it() {
         told.to_string(),
         "--set listen: `listen` can only be set in the file\n\
          --set max_conections: unknown property `max_conections`; did you mean `max_connections`?\n\
-         --set second_login: `second_login` can't be `maybe`; write replace or refuse\n\
+         --set second_login: `second_login` can't be `maybe`; write replace, refuse or several\n\
          --set user_events: `user_events` is not valid: endpoint `mq_sever` is not defined; \
          did you mean `mq_server`?\n\
          TCE_GATEWAY_CALL_TIME: `call_time` can't be `soon`; write seconds above 0, for example 5 or 0.5"

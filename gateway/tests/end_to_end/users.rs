@@ -375,18 +375,15 @@ async fn old_tokens_do_not_keep_a_login_alive() {
     let mut client = house.raw().await;
     client.call(&login(1, "anna")).await;
     let began = Instant::now();
-    loop {
-        let call = refresh(2, "anna").frame();
-        let echo = echo(3, "x").with_extra(&[("__token__", "anna")]).frame();
-        client.send(&[call, echo].concat()).await;
-        let message = client.message().await;
-        if message.sequence == u32::MAX {
-            assert_eq!(message.extra("__close__"), Some("4002"));
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(10));
+    while began.elapsed() < Duration::from_millis(700) {
+        assert_eq!(client.call(&refresh(2, "anna")).await.errcode, 0);
+        let call = echo(3, "x").with_extra(&[("__token__", "anna")]);
+        assert_eq!(client.call(&call).await.errcode, 0);
         sleep(Duration::from_millis(20)).await;
     }
+    let (close, ..) = goodbye(&mut client).await;
+    assert_eq!(close, "4002");
+    assert!(began.elapsed() < Duration::from_secs(3));
     client.closed().await;
     house.end().await;
 }
@@ -577,7 +574,8 @@ async fn a_user_may_call_an_interface_at_its_rate() {
                 open.push(client);
             }
         }
-        assert!((5..=6).contains(&passed), "{passed}");
+        // One of the burst is the first oneway call.
+        assert!((4..=5).contains(&passed), "{passed}");
         let base = tce_tests::test::BaseServerPrx::new(open[0].server.connection());
         assert_eq!(within(base.datetime()).await.unwrap(), "server0");
     }
