@@ -80,6 +80,9 @@ async fn who_does_not_say_so_is_turned_away() {
     stranger.send(&all).await;
     let answer = stranger.message().await;
     assert_eq!((answer.sequence, answer.errcode), (9, CONNECT_REJECT));
+    let goodbye = stranger.message().await;
+    assert_eq!(goodbye.sequence, u32::MAX);
+    assert_eq!(goodbye.extra("__close__"), Some("1008"));
     assert!(stranger.next().await.is_none(), "nothing else is answered");
 
     assert_eq!(house.server().seen.echoed.load(Ordering::Relaxed), 0);

@@ -44,7 +44,7 @@ async fn a_servers_shutdown_is_a_close_handshake() {
             1,
             "the call in flight is answered"
         );
-        assert_eq!(peer.close_code().await, Some(CloseCode::Normal));
+        assert_eq!(peer.close_code().await, Some(CloseCode::Away));
         peer.ended().await;
     });
     assert!(ended, "nothing had to be cut off");
