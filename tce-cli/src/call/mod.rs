@@ -11,6 +11,7 @@ mod repeat;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
+use clap::{ArgGroup, ValueEnum};
 use tce_idl::model::Model;
 use tce_runtime::{
     ErrorCode, Proxy,
@@ -28,7 +29,13 @@ use data::DataSource;
 use error::{CallError, with_advice};
 use json::UndecodedBytes;
 use listen::PrintServant;
+use repeat::Load;
 use target::{CallTarget, InterfaceRef};
+
+/// Calls a second that `--rate` takes.
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
+/// The most calls in flight at once with a rate: a server that lags has to answer that many.
+const RATE_CONCURRENCY: usize = 1000;
 
 /// Call an operation of a server, with JSON arguments and results
 #[derive(Debug, clap::Args)]
@@ -41,6 +48,7 @@ Examples:
   tce call tcp://localhost:12002 Server.echo -d @calls.jsonl
   tce call tcp://localhost:12002 Server.bidirection --oneway --listen test.ITerminal --idl test.idl
   tce call tcp://localhost:12002 Server.echo hello --repeat 100000 --concurrency 64
+  tce call tcp://localhost:12002 Server.echo hello --duration 10s --rate 500 --summary json
   tce call mq:mq_server test.Server.echo hello --mq-config config.yml --process client
   tce call tcp://localhost:12002              lists the operations of the server
 
@@ -76,13 +84,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "INTERFACE")]
     listen: Vec<String>,
 
-    /// Make N calls, and print the rate and latencies
-    #[arg(long, value_name = "N", requires = "operation", conflicts_with_all = ["oneway", "data"], value_parser = clap::value_parser!(u64).range(1..))]
-    repeat: Option<u64>,
-
-    /// Number of repeated calls in flight at once
-    #[arg(long, value_name = "C", default_value_t = 1, requires = "repeat", value_parser = clap::value_parser!(u16).range(1..))]
-    concurrency: u16,
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// Time limit of a call, such as 500ms or 10s
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -104,6 +107,69 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or("expected KEY=VALUE, such as -x name=ann")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Options of calls that measure a server.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("load").multiple(true)))]
+struct LoadArgs {
+    /// Make N calls, and print the rate and latencies; Ctrl-C ends earlier
+    #[arg(long, value_name = "N", group = "load", requires = "operation", conflicts_with_all = ["oneway", "data"], value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+
+    /// Make calls for this time, such as 10s, and print the rate and latencies
+    #[arg(long, value_name = "TIME", group = "load", requires = "operation", conflicts_with_all = ["oneway", "data"], value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+
+    /// Calls a second [default: as many as the concurrency allows]
+    ///
+    /// A latency counts from the time at which the call was due.
+    #[arg(long, value_name = "R", requires = "load", value_parser = rate)]
+    rate: Option<f64>,
+
+    /// Most repeated calls in flight at once [default: 1, or 1000 with --rate]
+    #[arg(long, value_name = "C", requires = "load", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+
+    /// Format of the rate and latencies
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        requires = "load"
+    )]
+    summary: SummaryFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum SummaryFormat {
+    /// Readable text
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+impl LoadArgs {
+    /// The load, if the call is to be repeated.
+    fn load(&self) -> Option<Load> {
+        (self.repeat.is_some() || self.duration.is_some()).then(|| Load {
+            count: self.repeat,
+            duration: self.duration,
+            rate: self.rate,
+            concurrency: self
+                .concurrency
+                .map_or_else(|| self.rate.map_or(1, |_| RATE_CONCURRENCY), Into::into),
+        })
+    }
+}
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(rate) if RATES.contains(&rate) => Ok(rate),
+        _ => Err("expected calls a second, from 0.001 to 10000000"),
+    }
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
@@ -226,10 +292,13 @@ impl Args {
         }
         let params = arguments::marshal_words(target, &self.arguments);
         let params = params.map_err(CallError::usage)?;
-        if let Some(count) = self.repeat {
-            let concurrency = self.concurrency.into();
-            let summary = repeat::repeat(proxy, target, &params, count, concurrency).await?;
-            write!(console.out, "{summary}")?;
+        if let Some(load) = self.load.load() {
+            let summary = repeat::repeat(proxy, target, &params, load).await?;
+            let text = match self.load.summary {
+                SummaryFormat::Text => summary.to_string(),
+                SummaryFormat::Json => summary.json(),
+            };
+            console.out.write_all(text.as_bytes())?;
             return Ok(exit_code(summary.failures == 0));
         }
         let succeeded = self.call_once(proxy, target, &params, console).await?;

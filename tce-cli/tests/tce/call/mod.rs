@@ -6,7 +6,7 @@ mod values;
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -262,10 +262,69 @@ async fn repeated_calls_are_counted_and_timed() {
         assert!(ran.out.contains(part), "{part} not in {ran:?}");
     }
     assert_eq!(ran.err, "", "no progress bar without a terminal");
+    assert!(
+        !ran.out.contains(".0ns"),
+        "a call takes microseconds: {ran:?}"
+    );
     call(&endpoint, &["timeout", "-1", "--repeat", "3"])
         .exits(1)
         .prints("0 answered, 3 failed in ")
         .prints("first failure: test::Server::timeout: REMOTE_EXCEPTION");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_a_rate_are_made_for_a_time_and_summarized_as_json() {
+    let (_adapter, endpoint) = servers::simple().await;
+    let load = ["--duration", "500ms", "--rate", "100", "--summary", "json"];
+    let ran = call(&endpoint, &[&["echo", "hello"], &load[..]].concat()).exits(0);
+    let summary: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (&summary["answered"], &summary["failed"]),
+        (&50.into(), &0.into())
+    );
+    let milliseconds = |name: &str| summary["latency_ms"][name].as_f64().unwrap();
+    assert!(
+        milliseconds("min") > 0.001 && milliseconds("min") <= milliseconds("p50"),
+        "{summary}"
+    );
+    assert!(milliseconds("p99.9") <= milliseconds("max"), "{summary}");
+    // The tenth call would be due after the time.
+    let both = ["--repeat", "9", "--duration", "60s", "--rate", "1000"];
+    call(&endpoint, &[&["echo", "hello"], &both[..]].concat())
+        .exits(0)
+        .prints("9 answered, 0 failed in ");
+    for wrong in [
+        &["--rate", "0"][..],
+        &["--rate", "10"],
+        &["--summary", "json"],
+    ] {
+        let args = [&["echo", "hello"], wrong].concat();
+        call(&endpoint, &args).exits(2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_prints_what_is_known_of_repeated_calls() {
+    let (_adapter, endpoint) = servers::simple().await;
+    let args = [
+        "call",
+        &endpoint,
+        "echo",
+        "hello",
+        "--duration",
+        "1h",
+        "--rate",
+        "100",
+    ];
+    let child = command().args(args).stdout(Stdio::piped()).spawn().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let id = child.id().to_string();
+    let signalled = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(signalled.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(" answered, 0 failed in "), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
