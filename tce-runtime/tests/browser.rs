@@ -190,7 +190,7 @@ async fn a_page_calls_and_is_called() {
 
     // The shutdown does a close handshake with the open page.
     assert!(communicator.shutdown(PATIENCE).await);
-    assert_eq!(site.closed().await, "code=1000&clean=true");
+    assert_eq!(site.closed().await, "code=1001&clean=true");
     drop(browser);
 }
 

@@ -443,7 +443,7 @@ fn flood(control: &Arc<StreamControl>, body_size: usize) -> BrokerStream {
         source: Box::new(source),
         sink: Box::new(sink),
         peer: String::new(),
-        heartbeat: None,
+        control: None,
     };
     let body = frame(3, CHANNEL, &[0; 16 << 10]).repeat(body_size / (16 << 10));
     let message = [deliver(), header(body_size as u64, 0, &[]), body].concat();
