@@ -35,12 +35,14 @@ pub enum ErrorCode {
     /// CONNECTION_LOST: the connection ended with calls in flight, which may have
     /// been executed.
     ConnectionLost,
+    /// USER_OFFLINE: no gateway has a session of the user whom a server calls.
+    UserOffline,
     /// Any other code: of an application, or of a later version.
     Other(u32),
 }
 
 /// The codes, their numbers on the wire and their names in `spec/wire.md`.
-const CODES: [(ErrorCode, u32, &str); 12] = [
+const CODES: [(ErrorCode, u32, &str); 13] = [
     (ErrorCode::SendFailed, 1, "SENDFAILED"),
     (ErrorCode::Timeout, 2, "TIMEOUT"),
     (ErrorCode::DataDirty, 3, "DATADIRTY"),
@@ -57,6 +59,7 @@ const CODES: [(ErrorCode, u32, &str); 12] = [
     (ErrorCode::ConnectFailed, 102, "CONNECT_FAILED"),
     (ErrorCode::ConnectReject, 103, "CONNECT_REJECT"),
     (ErrorCode::ConnectionLost, 104, "CONNECTION_LOST"),
+    (ErrorCode::UserOffline, 105, "USER_OFFLINE"),
 ];
 
 impl ErrorCode {
@@ -120,6 +123,7 @@ impl ErrorCode {
             Self::ConnectionLost => {
                 "repeat the call if the operation is idempotent: the client reconnects by itself"
             }
+            Self::UserOffline => "keep the message, and call the user after the next login",
             Self::RemoteException | Self::Other(_) => {
                 "read the text of the error, or the server's log"
             }

@@ -28,6 +28,7 @@ const RESERVED_METHODS: &[&str] = &[
     "new",
     "to_caller",
     "to_user",
+    "to_user_anywhere",
     "try_into",
     "with_deadline_of",
     "with_extra",

@@ -257,6 +257,49 @@ enum OnewayState {
         size: usize,
         connection: Connection,
     },
+    /// Sent by several routes.
+    Several(SeveralCalls),
+}
+
+/// One call by several routes, of which one is enough.
+struct SeveralCalls {
+    /// `None` once it is done.
+    calls: Vec<Option<Oneway>>,
+    is_sent: bool,
+    failure: Option<RpcError>,
+}
+
+impl SeveralCalls {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RpcError>> {
+        for call in &mut self.calls {
+            let Some(calling) = call else {
+                continue;
+            };
+            if let Poll::Ready(outcome) = Pin::new(calling).poll(cx) {
+                *call = None;
+                match outcome {
+                    Ok(()) => self.is_sent = true,
+                    Err(error) => self.failure = self.failure.take().or(Some(error)),
+                }
+            }
+        }
+        match self.calls.iter().all(Option::is_none) {
+            false => Poll::Pending,
+            true if self.is_sent => Poll::Ready(Ok(())),
+            true => Poll::Ready(self.failure.take().map_or(Ok(()), Err)),
+        }
+    }
+}
+
+impl Oneway {
+    /// One call by several routes. It fails if all have failed.
+    pub(super) fn by_any_of(calls: Vec<Self>) -> Self {
+        Self(OnewayState::Several(SeveralCalls {
+            calls: calls.into_iter().map(Some).collect(),
+            is_sent: false,
+            failure: None,
+        }))
+    }
 }
 
 /// Waits for capacity of the publish queue, and for the broker's confirmation.
@@ -353,6 +396,7 @@ impl Future for Oneway {
                 .map(drop)
                 .map_err(|error| complete(error, operation, connection)),
             OnewayState::Publishing { publishing, .. } => ready!(publishing.as_mut().poll(cx)),
+            OnewayState::Several(calls) => ready!(calls.poll(cx)),
         };
         self.0 = OnewayState::Over(None);
         Poll::Ready(outcome)
@@ -362,7 +406,8 @@ impl Future for Oneway {
 impl Drop for Oneway {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.0, OnewayState::Over(None)) {
-            OnewayState::Over(_) => {}
+            // Each of several is dropped on its own.
+            OnewayState::Over(_) | OnewayState::Several(_) => {}
             OnewayState::Queued {
                 call, connection, ..
             } => connection.abandon_queued(&call),

@@ -2,6 +2,7 @@
 
 mod connect;
 mod call;
+mod user_routes;
 mod proxy;
 
 pub use call::{Oneway, Pending, Returned};

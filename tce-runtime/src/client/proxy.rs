@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::call::{Oneway, Pending, oneway, twoway};
+use super::{
+    call::{Oneway, Pending, oneway, twoway},
+    user_routes::UserRoutes,
+};
 use crate::{
     communicator::Communicator,
     connection::{CallOptions, Connection, Context},
@@ -88,6 +91,22 @@ pub trait TypedProxy: Sized {
         Self::from_proxy(Proxy::to_user(gateway, user))
     }
 
+    /// In a server: a proxy to a user who may be logged in at any of several gateways.
+    /// See [`Proxy::to_user_anywhere`].
+    ///
+    /// # Errors
+    /// USER_OFFLINE at once if the user is not on line, and the errors of a call to
+    /// the gateway.
+    fn to_user_anywhere(
+        gateway: &Connection,
+        user: &str,
+    ) -> impl Future<Output = Result<Self, RpcError>> + Send {
+        async move {
+            let proxy = Proxy::to_user_anywhere(gateway, user).await?;
+            Ok(Self::from_proxy(proxy))
+        }
+    }
+
     /// The connection that carries the calls.
     fn connection(&self) -> &Connection {
         self.as_proxy().connection()
@@ -137,6 +156,8 @@ pub trait TypedProxy: Sized {
 pub struct Proxy {
     connection: Connection,
     options: CallOptions,
+    /// How oneway calls reach a user at any gateway; `None` for all other peers.
+    routes: Option<UserRoutes>,
 }
 
 impl Proxy {
@@ -154,6 +175,7 @@ impl Proxy {
         Self {
             connection: connection.clone(),
             options: CallOptions::default(),
+            routes: None,
         }
     }
 
@@ -181,6 +203,40 @@ impl Proxy {
     #[must_use]
     pub fn to_user(gateway: &Connection, user: &str) -> Self {
         Self::new(gateway).with_extra([(reserved::USER_ID, user)])
+    }
+
+    /// A proxy to a user who may be logged in at any of the gateways that share their
+    /// presence, on several devices also at several of them. `gateway` is a connection
+    /// to one of them: its queue, a queue that all of them read, or the connection on
+    /// which it calls.
+    ///
+    /// Oneway calls are sent to each gateway where the user has a session now: to its
+    /// queue, or through `gateway` to one without a queue. They are done when one of
+    /// them is sent. A twoway call goes to one gateway and gets no answer, as that of
+    /// [`Proxy::to_user`]. After the user has logged in elsewhere, look it up again.
+    ///
+    /// ```no_run
+    /// # use tce_runtime::{Communicator, ErrorCode, Proxy, RpcError};
+    /// # async fn push(communicator: Communicator) -> Result<(), RpcError> {
+    /// let gateways = communicator.connect("mq:mq_gateways").await?;
+    /// match Proxy::to_user_anywhere(&gateways, "scott").await {
+    ///     Ok(scott) => println!("{scott:?}"),
+    ///     Err(error) if error.code() == ErrorCode::UserOffline => println!("later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// USER_OFFLINE at once if the user is not on line; INTERFACE_NOTFOUND from a
+    /// gateway that has no presence, as TCE's own; SENDFAILED while the gateways can't
+    /// read their presence.
+    pub async fn to_user_anywhere(gateway: &Connection, user: &str) -> Result<Self, RpcError> {
+        let routes = UserRoutes::find(gateway, user).await?;
+        let mut proxy = Self::to_user(routes.connection(), user);
+        proxy.routes = Some(routes);
+        Ok(proxy)
     }
 
     /// The connection that carries the calls.
@@ -236,7 +292,10 @@ impl Proxy {
     /// the call is in the write buffer. If there is no connection or no capacity, the call
     /// waits for it, no longer than the proxy's timeout.
     pub fn oneway<P: Marshal>(&self, operation: &Operation, params: P) -> Oneway {
-        oneway(&self.connection, operation, &self.options, params)
+        match &self.routes {
+            None => oneway(&self.connection, operation, &self.options, params),
+            Some(routes) => routes.oneway(operation, &self.options, params),
+        }
     }
 
     /// Asks the peer's adapter whether it answers, through the built-in interface

@@ -237,6 +237,31 @@ impl Connection {
         self.inner.listeners.add(listener);
     }
 
+    /// Whether messages leave by a message queue.
+    pub(crate) fn is_queue(&self) -> bool {
+        matches!(self.inner.channel, Channel::Queue(_))
+    }
+
+    /// A connection to another queue at the broker of this one; `None` for a stream.
+    pub(crate) fn to_queue(&self, queue: &str) -> Option<Self> {
+        let Channel::Queue(channel) = &self.inner.channel else {
+            return None;
+        };
+        let parts = ConnectionParts {
+            peer: format!("mq:{queue}"),
+            channel: Channel::Queue(QueueChannel {
+                queue: Some(queue.into()),
+                ..channel.clone()
+            }),
+            calls: Arc::clone(&self.inner.calls),
+            served: self.inner.served.clone(),
+            servants: Arc::clone(&self.inner.servants),
+            listeners: Arc::default(),
+            handler: None,
+        };
+        Some(Self::new(&self.inner.settings, parts))
+    }
+
     /// Waits until all calls made so far have left for the peer (over a queue:
     /// for the broker), or the connection is lost.
     pub async fn flush(&self) {

@@ -35,6 +35,16 @@ pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// Polls until an asynchronous condition holds that sends no notification.
+pub(crate) async fn eventually_async(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    let mut is_so = is_so;
+    let start = Instant::now();
+    while !within(is_so()).await {
+        assert!(start.elapsed() < PATIENCE, "not reached in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// The resident memory of this process, in bytes.
 pub(crate) fn resident() -> usize {
     let pages: usize = std::fs::read_to_string("/proc/self/statm")
