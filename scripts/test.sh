@@ -4,13 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # RabbitMQ: tests start brokers of their own on free ports; the system's service is not used.
+# redis-server: the same, for gateways that share their presence.
 # Chromium: for calls over WebSocket from a page, and for the gateway's admin page.
 # g++: compiles libFuzzer for the fuzz targets.
 # nats-server, valgrind: for the benchmark.
 # git: `tce breaking` reads earlier versions of an IDL from it.
 # python3, with its module venv: for the runtime for Python.
 # openssl: makes the certificates of the tests of Python and TypeScript.
-PACKAGES=(rabbitmq-server chromium g++ nats-server valgrind git python3 python3-venv openssl)
+PACKAGES=(rabbitmq-server redis-server chromium g++ nats-server valgrind git python3 python3-venv openssl)
 
 # One folder for all workspaces, so that shared dependencies are built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"

@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tce_runtime::{catch_termination, config::problem::Problem, termination_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::{Override, Services, print_config},
+    ctl::CtlCommand,
     lifecycle::{Gateway, GatewayError, RunningGateway, check_start},
     log,
     routing::explain,
@@ -16,8 +17,27 @@ use crate::{
 
 /// Runs gateways, which accept clients and forward their calls to servers.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub struct GatewayCommand {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    run: Option<RunCommand>,
+}
+
+/// What is done instead of running gateways.
+#[derive(Debug, Subcommand)]
+enum Task {
+    Ctl(CtlCommand),
+}
+
+/// The files and options of running gateways.
+#[derive(Debug, Args)]
+struct RunCommand {
     /// The configuration
     #[arg(value_name = "SERVICES.XML")]
     file: PathBuf,
@@ -48,16 +68,27 @@ impl GatewayCommand {
     /// Runs the command until it is done.
     #[must_use]
     pub fn run(&self) -> ExitCode {
-        match self.try_run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
+        match (&self.task, &self.run) {
+            (Some(Task::Ctl(ctl)), _) => exit_code(ctl.run()),
+            (None, Some(run)) => exit_code(run.run()),
+            // clap requires a file without a task.
+            (None, None) => ExitCode::FAILURE,
         }
     }
+}
 
-    fn try_run(&self) -> Result<(), GatewayError> {
+fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl RunCommand {
+    fn run(&self) -> Result<(), GatewayError> {
         let mut overrides = Override::from_environment(std::env::vars_os());
         overrides.extend(self.set.iter().cloned());
         let loaded = Services::load(&self.file, &overrides)?;

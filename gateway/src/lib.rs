@@ -4,6 +4,11 @@
 //!
 //! A module imports only from the modules before it in this list.
 
+/// The interfaces between gateways and servers: `idl/gateway.idl`.
+pub mod idl {
+    tce_runtime::include_idl!(gateway);
+}
+
 mod metrics;
 
 pub mod terminal;
@@ -16,6 +21,8 @@ mod client_address;
 
 pub mod auth;
 
+mod presence;
+
 pub mod admin;
 
 pub mod routing;
@@ -24,16 +31,15 @@ mod upstream;
 
 mod session;
 
+mod control;
+
 mod listener;
 
 mod lifecycle;
+
+mod ctl;
 
 mod command;
 
 pub use command::GatewayCommand;
 pub use lifecycle::{Gateway, GatewayError, RunningGateway};
-
-/// The interfaces between gateways and servers: `idl/gateway.idl`.
-pub mod idl {
-    tce_runtime::include_idl!(gateway);
-}

@@ -28,6 +28,8 @@ pub(crate) const LOGINS: &str = "tce_gateway_logins_total";
 pub(crate) const LOGIN_SECONDS: &str = "tce_gateway_login_seconds";
 pub(crate) const BYTES: &str = "tce_gateway_bytes_total";
 
+pub(crate) const PRESENCE_UP: &str = "tce_gateway_presence_up";
+
 pub(crate) const CALLS: &str = "tce_gateway_calls_total";
 pub(crate) const CALLS_IN_FLIGHT: &str = "tce_gateway_calls_in_flight";
 pub(crate) const CALLS_REFUSED: &str = "tce_gateway_calls_refused_total";
@@ -373,6 +375,11 @@ fn describe_clients() {
         LOGIN_SECONDS,
         Unit::Seconds,
         "Time from a client's token to the authenticator's answer"
+    );
+    describe_gauge!(
+        PRESENCE_UP,
+        count,
+        "Whether the users are announced in Redis: 1 or 0; only with presence redis"
     );
     describe_counter!(
         BYTES,

@@ -1,4 +1,5 @@
-//! Escape sequences, such as colours: the one rule about where programs write them.
+//! Escape sequences, such as colours: the one rule about where programs write them, and
+//! text of peers, which must hold none.
 
 use std::{env, ffi::OsStr, io::IsTerminal};
 
@@ -30,6 +31,16 @@ fn are_wanted() -> bool {
 /// A variable that is empty counts as not set.
 fn allow_escapes(term: Option<&OsStr>, no_color: Option<&OsStr>) -> bool {
     term.is_none_or(|term| term != "dumb") && no_color.is_none_or(OsStr::is_empty)
+}
+
+/// Escapes control characters: text of a peer could hold sequences for the terminal.
+#[must_use]
+pub fn escape_control(text: &str) -> String {
+    let characters = text.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    characters.collect()
 }
 
 #[cfg(test)]

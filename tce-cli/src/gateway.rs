@@ -11,6 +11,7 @@ Examples:
   tce gateway services.xml gwserver
   tce gateway services.xml --check
   tce gateway services.xml gwserver --set admin=127.0.0.1:9600 --print-config
+  tce gateway ctl 9600 sessions scott
 
 Environment variables set properties too: TCE_GATEWAY_MAX_CONNECTIONS=1000.
 SIGHUP reloads the file; SIGTERM stops the gateway after the calls in flight, a second

@@ -38,7 +38,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
-    host: String,
+    hosts: Vec<String>,
+    token: Option<String>,
     recorder: Option<Recorder>,
 }
 
@@ -63,9 +64,24 @@ impl AdminServer {
         Ok(Self {
             listener,
             address,
-            host: at.host.clone(),
+            hosts: vec![at.host.clone()],
+            token: None,
             recorder,
         })
+    }
+
+    /// Answers requests for these host names, too (`admin_hosts`).
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
+        self.hosts.extend(hosts);
+        self
+    }
+
+    /// Lets requests with this token change something (`admin_token`). Without one
+    /// nothing can be changed.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
     }
 
     /// The address that it listens on.
@@ -99,7 +115,8 @@ impl AdminServer {
         let router = router(Site {
             source,
             watchdog,
-            host: self.host.clone(),
+            hosts: self.hosts.clone(),
+            token: self.token.clone(),
             recorder: self.recorder.clone(),
         });
         // The set aborts its task when this function ends.

@@ -17,6 +17,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 
 use super::{
+    actions,
     snapshot::{Query, Readiness, Snapshot, SnapshotSource},
     watchdog::Watchdog,
 };
@@ -47,12 +48,16 @@ struct PageFiles;
 pub(super) struct Site {
     pub(super) source: Arc<dyn SnapshotSource>,
     pub(super) watchdog: Arc<Watchdog>,
-    /// The host of the property `admin`.
-    pub(super) host: String,
+    /// The host names that requests may name beside IP addresses and `localhost`: those
+    /// of the properties `admin` and `admin_hosts`.
+    pub(super) hosts: Vec<String>,
+    /// The property `admin_token`.
+    pub(super) token: Option<String>,
     pub(super) recorder: Option<Recorder>,
 }
 
 pub(super) fn router(site: Site) -> Router {
+    let actions = actions::routes(Arc::clone(&site.source), site.token.clone());
     let site = Arc::new(site);
     Router::new()
         .route("/", get(|| async { file("index.html") }))
@@ -64,12 +69,10 @@ pub(super) fn router(site: Site) -> Router {
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
         .route("/api/state", get(state))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&site),
-            check_host,
-        ))
+        .with_state(Arc::clone(&site))
+        .merge(actions)
+        .layer(middleware::from_fn_with_state(site, check_host))
         .layer(middleware::from_fn(add_headers))
-        .with_state(site)
 }
 
 async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
@@ -84,21 +87,23 @@ async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next)
     let host = first
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    if is_valid_host(host, &site.host) {
+    if is_valid_host(host, &site.hosts) {
         return next.run(request).await;
     }
-    let text = "The gateway does not serve this host name. Use an IP address, or set the \
-                property `admin` to the host name and port.\n";
+    let text = "The gateway does not serve this host name. Use an IP address, set the \
+                property `admin` to the host name and port, or add the name to `admin_hosts`.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
-/// Whether `Host` names this server, which listens on `configured`. Other names
+/// Whether `Host` names this server, by one of the `configured` names. Others
 /// are refused: another site can resolve its own name to this address (DNS
 /// rebinding), and its page could then read the answers. IP addresses are safe.
-fn is_valid_host(host: &str, configured: &str) -> bool {
+fn is_valid_host(host: &str, configured: &[String]) -> bool {
     let name = without_port(host);
     name.eq_ignore_ascii_case("localhost")
-        || name.eq_ignore_ascii_case(configured)
+        || configured
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
         || is_address(name)
 }
 

@@ -1,9 +1,10 @@
 //! The rows that the admin page shows, and the trait of their source.
 
-use std::{cmp::Reverse, future::ready, pin::Pin};
+use std::{cmp::Reverse, future::ready, pin::Pin, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::operator::Operator;
 use crate::metrics::TrafficTotals;
 
 /// The default number of rows of a page of connections.
@@ -21,6 +22,10 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// stuck. Where the calling thread serves them, it is ready.
     fn responded(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(ready(()))
+    }
+    /// What operators may ask and do; `None` while the gateway starts.
+    fn operator(&self) -> Option<Arc<dyn Operator>> {
+        None
     }
 }
 
@@ -153,6 +158,8 @@ pub struct ConnectionRow {
     pub peer: String,
     /// The user id, once it is known.
     pub user: Option<String>,
+    /// The device id of the login, if it had one.
+    pub device: Option<String>,
     /// The endpoint that the client connected to.
     pub endpoint: String,
     /// When it was accepted, as Unix time in milliseconds.
@@ -182,7 +189,7 @@ pub struct ConnectionPage {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
-    /// A text that peer, user or endpoint must contain, ignoring case; an empty
+    /// A text that peer, user, device or endpoint must contain, ignoring case; an empty
     /// text matches all.
     pub q: String,
     /// The maximum number of rows: by default 100, never more than 1,000.
@@ -246,9 +253,9 @@ impl Sort {
 
 impl ConnectionRow {
     fn texts(&self) -> impl Iterator<Item = &str> {
-        let user = self.user.as_deref();
+        let optional = [self.user.as_deref(), self.device.as_deref()];
         [self.peer.as_str(), self.endpoint.as_str()]
             .into_iter()
-            .chain(user)
+            .chain(optional.into_iter().flatten())
     }
 }

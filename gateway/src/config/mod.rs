@@ -10,6 +10,7 @@ mod overrides;
 mod value;
 
 mod rate;
+mod redis_url;
 
 mod properties;
 mod services;
@@ -27,10 +28,11 @@ pub use overrides::{ENVIRONMENT_PREFIX, Override, OverrideSource, ValueOrigin};
 pub use print::{print_config, properties_table};
 pub use properties::{PROPERTIES, Properties, Property};
 pub use rate::{InterfaceRate, InterfaceRates, RatePeriod};
+pub use redis_url::RedisUrl;
 pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
-    Auth, Broker, EventTarget, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime, SecondLogin,
-    Secret, Sites, Threads, UnknownAlgorithm,
+    Auth, Broker, EventTarget, HostNames, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime,
+    PresenceStore, SecondLogin, Secret, Sites, Threads, UnknownAlgorithm,
 };
 
 /// A file without mistakes.

@@ -13,9 +13,10 @@ use super::{
     endpoint::{EndpointId, HostPort, ServiceEndpoint},
     overrides::OverrideSource,
     rate::InterfaceRates,
+    redis_url::RedisUrl,
     value::{
-        Auth, Broker, EventTarget, Find, JwtAlgorithm, KeepaliveTime, LogFilter, PollTime,
-        PropertyValue, SecondLogin, Secret, Sites, Threads,
+        Auth, Broker, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime, LogFilter,
+        PollTime, PresenceStore, PropertyValue, SecondLogin, Secret, Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -160,6 +161,18 @@ properties! {
     /// (disconnected) of that interface are called; both take the user id and
     /// the gateway's name. If not set, no events are sent.
     user_events: Option<EventTarget> = None;
+    /// Where it is kept which users are on line: memory, for each gateway alone, or
+    /// redis, for all gateways with the same `redis` and `redis_prefix`.
+    presence: PresenceStore = PresenceStore::Memory;
+    /// The URL of the Redis server, version 6 or later, for `presence` redis. Set a
+    /// password in the environment rather than in the file.
+    redis: Option<RedisUrl> = None;
+    /// The beginning of all keys in Redis: gateways that share a server and are not to
+    /// know of each other have different ones.
+    redis_prefix: String = "tce".to_owned();
+    /// Time between two refreshes of this gateway's keys in Redis, in seconds. The
+    /// users of a gateway that has died are off line within three times as long.
+    presence_refresh: Duration = secs(5);
     /// The maximum number of client connections. A further one closes the oldest
     /// that has sent no message yet. If there is none, it is refused: the first
     /// call of its client fails with CONNECT_REJECT, and a WebSocket handshake is
@@ -243,6 +256,14 @@ properties! {
     /// The address of the admin page, the health checks and the metrics, by
     /// HTTP. If not set, there are none.
     admin: Option<HostPort> = None;
+    /// The host names by which the admin page, the health checks and the metrics may
+    /// be requested, beside IP addresses, localhost and the host of `admin`: the name of
+    /// the service in an orchestrator.
+    admin_hosts: HostNames = HostNames::default();
+    /// The token without which nothing can be changed by the admin page and by `tce
+    /// gateway ctl`: disconnecting users, reloading the file. If not set, nothing can.
+    /// Set it in the environment rather than in the file.
+    admin_token: Option<Secret> = None;
     /// The log level, or a filter.
     log: LogFilter = LogFilter::default();
     /// The format of log lines: text, or one JSON object per line.

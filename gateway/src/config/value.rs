@@ -343,6 +343,26 @@ impl PropertyValue for Option<HostPort> {
     }
 }
 
+/// Host names, for example `gateway.example.org`; without ports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostNames(pub Vec<String>);
+
+impl PropertyValue for HostNames {
+    const EXPECTED: &'static str =
+        "comma-separated host names without ports, for example gateway,gateway.example.org";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let host = |name: &str| name.chars().all(is_valid).then(|| name.to_owned());
+        let hosts: Option<Vec<_>> = split(text).map(host).collect();
+        expect(hosts.map(Self), text)
+    }
+
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
+        self.0.join(",")
+    }
+}
+
 /// The names of the signature algorithms.
 const JWT_ALGORITHMS: [(&str, Algorithm); 4] = [
     ("HS256", Algorithm::HS256),
@@ -539,5 +559,12 @@ choices! {
         /// A broker within the process: for tests, and for servants in the same
         /// program.
         Memory = "memory",
+    }
+    /// Which gateways know of each other's users.
+    PresenceStore ("memory or redis") {
+        /// None: each knows its own.
+        Memory = "memory",
+        /// Those with the same Redis server and prefix.
+        Redis = "redis",
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     config::{
         Auth, Broker, EndpointId, EndpointKind, HostPort, ServerConfig, Services, ValueOrigin,
     },
+    presence::Presence,
     upstream::{is_same_queue, return_queues},
 };
 
@@ -63,6 +64,9 @@ struct StartCheck<'a> {
 impl<'a> StartCheck<'a> {
     fn server(&mut self, server: &ServerConfig) {
         self.auth(server);
+        if let Err(error) = Presence::new(&server.properties, &server.name) {
+            self.property_error(server, "presence", &error.to_string());
+        }
         for id in &server.listen {
             self.listener(*id);
         }

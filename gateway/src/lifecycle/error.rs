@@ -7,7 +7,9 @@ use tce_runtime::{
     config::{TlsError, problem::Problems},
 };
 
-use crate::{auth::BadJwtKey, config::UnknownServer, routing::UnknownInterface};
+use crate::{
+    auth::BadJwtKey, config::UnknownServer, presence::InvalidPresence, routing::UnknownInterface,
+};
 
 /// Why a gateway can't start or reload.
 #[derive(thiserror::Error)]
@@ -37,6 +39,9 @@ pub enum GatewayError {
     /// `userid_check` is set, and there is no authenticator.
     #[error("userid_check needs an authenticator: set auth to token, jwt or interface")]
     NoAuthenticator,
+    /// `presence` is redis, and `redis` is not set.
+    #[error("{0}")]
+    Presence(#[from] InvalidPresence),
     /// The file does not define the interface.
     #[error("{0}")]
     UnknownInterface(#[from] UnknownInterface),

@@ -24,8 +24,10 @@ use crate::{
         LISTENER_INDEX, TokenIsUser, UserEvents,
     },
     config::{Auth, Broker, Override, ServerConfig, Services},
+    control::GatewayControl,
     listener::ClientListener,
     metrics::{DropCounters, install_recorder},
+    presence::Presence,
     session::SessionContext,
     upstream::{QueueUpstreams, Upstreams},
 };
@@ -150,7 +152,13 @@ impl Gateway {
     /// An address is in use, or a certificate or key can't be read.
     pub async fn start(self) -> Result<RunningGateway, GatewayError> {
         let admin = match &self.server.properties.admin {
-            Some(at) => Some(admin::AdminServer::bind(at, install_recorder().ok()).await?),
+            Some(at) => {
+                let properties = &self.server.properties;
+                let admin = admin::AdminServer::bind(at, install_recorder().ok()).await?;
+                let token = properties.admin_token.as_ref().map(|token| token.0.clone());
+                let hosts = properties.admin_hosts.0.iter().cloned();
+                Some(admin.with_hosts(hosts).with_token(token))
+            }
             None => None,
         };
         let name = self.server.name.clone();
@@ -168,7 +176,7 @@ impl Gateway {
         queues.open_with_retry(self.memory.as_ref()).await?;
         let pool = self.worker_pool()?;
         let count = pool.as_ref().map_or(1, |pool| pool.runtimes().len());
-        let (context, authenticator) = self.context(&queues, count).await?;
+        let (context, authenticator, control) = self.context(&queues, count).await?;
         let threads = GatewayThreads::new(context, pool);
         let contexts = threads.contexts();
         let mut listeners = Vec::new();
@@ -176,8 +184,14 @@ impl Gateway {
             let endpoint = self.services.endpoint(*id);
             listeners.push(ClientListener::bind(&contexts, threads.pool(), endpoint).await?);
         }
-        let running =
-            RunningGateway::new(threads, listeners, self.file, self.memory, authenticator);
+        let running = RunningGateway::new(
+            threads,
+            listeners,
+            self.file,
+            self.memory,
+            authenticator,
+            control,
+        );
         let upstreams = contexts.iter().map(|_| Upstreams::default()).collect();
         running
             .activate(&self.services, &self.server, queues, upstreams)
@@ -203,7 +217,7 @@ impl Gateway {
         &self,
         queues: &QueueUpstreams,
         threads: usize,
-    ) -> Result<(SessionContext, AuthenticatorOrigin), GatewayError> {
+    ) -> Result<(SessionContext, AuthenticatorOrigin, GatewayControl), GatewayError> {
         let (services, server) = (&self.services, &self.server);
         let dropped = DropCounters::default();
         let mut events = self.events.clone();
@@ -220,7 +234,7 @@ impl Gateway {
             None => authenticator(services, server, queues).await?,
         };
         let servants = self.servants.clone();
-        let context = SessionContext::new(
+        let mut context = SessionContext::new(
             services,
             server,
             authenticator,
@@ -229,7 +243,10 @@ impl Gateway {
             dropped,
             threads,
         );
-        Ok((context, origin))
+        context.presence = Presence::new(&server.properties, &server.name)?;
+        let control = GatewayControl::new(&context, services, server);
+        context.server_servants.extend(control.servant(services));
+        Ok((context, origin, control))
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::{future::ready, pin::Pin, sync::Arc, time::UNIX_EPOCH};
 
-use super::threads::{GatewayThreads, UpstreamHosts, UpstreamStatus};
+use super::{
+    operator::LiveOperator,
+    threads::{GatewayThreads, UpstreamHosts, UpstreamStatus},
+};
 use crate::{
     admin::{
-        ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot, SnapshotSource,
-        UpstreamRow, UpstreamState,
+        ConnectionRow, DropRow, ListenerRow, Operator, Query, Readiness, RouteRow, Snapshot,
+        SnapshotSource, UpstreamRow, UpstreamState,
     },
     listener::ClientListener,
     routing::{Route, RouteTarget, interface_name},
@@ -18,6 +21,7 @@ use crate::{
 pub(super) struct LiveSource {
     pub(super) threads: Arc<GatewayThreads>,
     pub(super) listeners: Arc<Vec<ClientListener>>,
+    pub(super) operator: Arc<LiveOperator>,
 }
 
 impl SnapshotSource for LiveSource {
@@ -68,6 +72,10 @@ impl SnapshotSource for LiveSource {
             None => Box::pin(ready(())),
         }
     }
+
+    fn operator(&self) -> Option<Arc<dyn Operator>> {
+        Some(Arc::clone(&self.operator) as Arc<dyn Operator>)
+    }
 }
 
 impl LiveSource {
@@ -83,6 +91,7 @@ impl LiveSource {
             id: session.number,
             peer: session.address.to_string(),
             user: session.user().map(|user| user.to_string()),
+            device: session.device().map(str::to_owned),
             endpoint: endpoint.to_string(),
             since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             calls: totals.calls,

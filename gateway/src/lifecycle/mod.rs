@@ -6,6 +6,8 @@ mod check;
 
 mod threads;
 
+mod operator;
+
 mod live;
 
 mod readers;

@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     error::GatewayError,
     live::LiveSource,
+    operator::{LiveOperator, ReloadRequest, ReloadRequests, reload_requests},
     readers::QueueReaders,
     threads::{GatewayThreads, UpstreamHosts},
 };
@@ -33,6 +34,7 @@ use crate::{
     admin,
     auth::JwtAuthenticator,
     config::{Auth, Override, PROPERTIES, Properties, ServerConfig, ServiceEndpoint, Services},
+    control::GatewayControl,
     listener::ClientListener,
     log,
     metrics::{self, TrafficTotals},
@@ -61,6 +63,8 @@ pub struct RunningGateway {
     /// The upstreams of replaced routes, whose calls may still be in flight.
     replaced: Mutex<Vec<Weak<Upstream>>>,
     authenticator: AuthenticatorOrigin,
+    operator: Arc<LiveOperator>,
+    reload_requests: ReloadRequests,
     queues: Mutex<Vec<QueueUpstreams>>,
     readers: Arc<QueueReaders>,
     /// Held during a reload: one at a time.
@@ -78,13 +82,17 @@ impl RunningGateway {
         file: Option<(PathBuf, Vec<Override>)>,
         memory: Option<MemoryBroker>,
         authenticator: AuthenticatorOrigin,
+        control: GatewayControl,
     ) -> Self {
+        let (reloads, reload_requests) = reload_requests();
         let mut running = Self {
             context: Arc::clone(threads.context()),
             threads: Arc::new(threads),
             listeners: Arc::new(listeners),
             replaced: Mutex::default(),
             authenticator,
+            operator: Arc::new(LiveOperator { control, reloads }),
+            reload_requests,
             queues: Mutex::default(),
             readers: Arc::default(),
             reloading: tokio::sync::Mutex::default(),
@@ -113,6 +121,7 @@ impl RunningGateway {
         LiveSource {
             threads: Arc::clone(&self.threads),
             listeners: Arc::clone(&self.listeners),
+            operator: Arc::clone(&self.operator),
         }
     }
 
@@ -122,6 +131,7 @@ impl RunningGateway {
             Arc::clone(&self.threads),
             Arc::clone(&self.readers),
         ));
+        self.operator.control.start();
         for thread in self.threads.iter() {
             thread
                 .runtime
@@ -210,11 +220,12 @@ impl RunningGateway {
         });
         let servers: Vec<_> = servers.collect();
         let key = context.endpoint_keys.key(&endpoint.name);
+        let servants = context.servants_for_servers();
         let of_threads = self.threads.iter().map(|thread| {
             let options = DirectOptions {
                 endpoint: &endpoint.name,
                 servers: &servers,
-                servants: &context.servants,
+                servants: &servants,
                 runtime: &thread.runtime,
                 ping_interval: properties.upstream_ping_interval,
             };
@@ -252,8 +263,8 @@ impl RunningGateway {
             let name = &endpoint.name;
             let key = context.endpoint_keys.key(name);
             let adapter = Adapter::listen(queues.communicator(), &format!("mq:{name}")).await?;
-            for servant in &context.servants {
-                adapter.add_servant(Arc::clone(servant));
+            for servant in context.servants_for_servers() {
+                adapter.add_servant(servant);
             }
             let handler: Arc<dyn MessageHandler> =
                 Arc::new(UpstreamHandler::new(context, key, None));
@@ -441,7 +452,8 @@ impl RunningGateway {
         };
         let left = left.max(UPSTREAM_SHUTDOWN_TIME);
         let upstreams = communicators.iter();
-        join_all(upstreams.map(|communicator| communicator.shutdown(left))).await;
+        let upstreams = join_all(upstreams.map(|communicator| communicator.shutdown(left)));
+        tokio::join!(upstreams, self.context.presence.end());
         self.context.phase.send_replace(GatewayPhase::Ended);
         // The handlers of the upstreams hold the context, which holds the
         // upstreams: empty routes break the cycle.
@@ -481,7 +493,8 @@ impl RunningGateway {
 
     /// Serves until SIGTERM or Ctrl-C, then [shuts down](Self::shutdown); a second
     /// signal ends the program at once ([`termination_signal`]). Reloads the file on
-    /// SIGHUP, and with the property `watch` when it has changed.
+    /// SIGHUP, when an operator asks for it, and with the property `watch` when it has
+    /// changed.
     ///
     /// # Errors
     /// The system does not deliver signals to the program.
@@ -497,11 +510,12 @@ impl RunningGateway {
         loop {
             // Ended by the signal too: a reload may wait for a broker.
             let reloading = async {
-                tokio::select! {
-                    _ = hang_up.recv() => {}
-                    () = changed(|| self.watched_files(), &mut seen), if is_watched => {}
-                }
-                self.reload_or_log().await;
+                let request = tokio::select! {
+                    _ = hang_up.recv() => None,
+                    () = changed(|| self.watched_files(), &mut seen), if is_watched => None,
+                    request = self.reload_requests.next() => request,
+                };
+                self.reload_or_log(request).await;
             };
             tokio::select! {
                 result = &mut terminated => {
@@ -515,9 +529,13 @@ impl RunningGateway {
         Ok(self.shutdown().await)
     }
 
-    async fn reload_or_log(&self) {
-        if let Err(error) = self.reload().await {
+    async fn reload_or_log(&self, request: Option<ReloadRequest>) {
+        let reloaded = self.reload().await;
+        if let Err(error) = &reloaded {
             tracing::error!("can't reload, the old configuration stays in force: {error}");
+        }
+        if let Some(request) = request {
+            request.answer(reloaded.as_ref().copied());
         }
     }
 

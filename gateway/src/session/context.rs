@@ -27,6 +27,7 @@ use crate::{
     client_address::counted_address,
     config::{Properties, ServerConfig, Services},
     metrics::{DropCounters, RouteMetrics},
+    presence::Presence,
     routing::{EndpointKey, EndpointKeys, RoutingTable, interface_name},
     upstream::{CallTarget, Upstream, Upstreams},
 };
@@ -129,8 +130,12 @@ pub(crate) struct SessionContext {
     pub(crate) authenticator: Option<AuthGuard>,
     pub(crate) login_attempts: Arc<LoginAttempts>,
     pub(crate) events: UserEvents,
+    /// Told of each user who logs in and disconnects.
+    pub(crate) presence: Presence,
     /// Answer calls to the gateway itself.
     pub(crate) servants: Vec<Arc<dyn Servant>>,
+    /// Answer calls of servers to the gateway itself; clients do not reach them.
+    pub(crate) server_servants: Vec<Arc<dyn Servant>>,
     pub(crate) dropped: DropCounters,
     pub(crate) phase: watch::Sender<GatewayPhase>,
     /// Random, chosen at the start, so that the user ids of two runs or two
@@ -182,7 +187,9 @@ impl SessionContext {
             properties,
             authenticator,
             events,
+            presence: Presence::Memory,
             servants,
+            server_servants: Vec::new(),
             dropped,
             phase: watch::channel(GatewayPhase::Starting).0,
             run_id,
@@ -218,7 +225,9 @@ impl SessionContext {
             authenticator: self.authenticator.clone(),
             login_attempts: Arc::clone(&self.login_attempts),
             events: self.events.clone(),
+            presence: self.presence.clone(),
             servants: self.servants.clone(),
+            server_servants: self.server_servants.clone(),
             dropped: self.dropped.clone(),
             phase: self.phase.clone(),
             run_id: self.run_id,
@@ -241,9 +250,15 @@ impl SessionContext {
         format!("{}-{:016x}-{session}", self.name, self.run_id).into()
     }
 
-    /// Whether a servant of the gateway answers calls to an interface.
-    pub(super) fn has_servant(&self, ifidx: u16) -> bool {
-        has_servant(&self.servants, ifidx)
+    /// Whether a servant of the gateway answers calls of servers to an interface.
+    pub(super) fn serves_servers(&self, ifidx: u16) -> bool {
+        has_servant(&self.servants, ifidx) || has_servant(&self.server_servants, ifidx)
+    }
+
+    /// What answers calls of servers to the gateway itself.
+    pub(crate) fn servants_for_servers(&self) -> Vec<Arc<dyn Servant>> {
+        let servants = self.servants.iter().chain(&self.server_servants);
+        servants.cloned().collect()
     }
 
     /// Waits until the gateway has reached a phase.

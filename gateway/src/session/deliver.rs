@@ -141,7 +141,7 @@ impl UpstreamHandler {
     }
 
     fn handle_without_user(&self, header: Header) -> Disposition {
-        if !self.context.has_servant(header.ifidx) && header.calltype.is_oneway() {
+        if !self.context.serves_servers(header.ifidx) && header.calltype.is_oneway() {
             self.context.dropped.count("no_user");
             return Disposition::Handled;
         }

@@ -205,6 +205,7 @@ impl Session {
                 .user_on_line(&user.name, || self.event_extra(None)),
             BindOutcome::Further => {}
         }
+        self.context.presence.changed(&user.name);
         true
     }
 
@@ -227,7 +228,11 @@ impl Session {
         let (LoginState::LoggedIn, Some(user)) = (login, self.user.get()) else {
             return;
         };
-        if self.context.registry.unbind(&user.name, self.number) == UnbindOutcome::Last {
+        let outcome = self.context.registry.unbind(&user.name, self.number);
+        if outcome != UnbindOutcome::NotBound {
+            self.context.presence.changed(&user.name);
+        }
+        if outcome == UnbindOutcome::Last {
             let reason = self.end_reason.get().copied().unwrap_or(reason);
             let extra = || self.event_extra(Some(reason));
             self.context.events.user_off_line(&user.name, extra);

@@ -11,6 +11,7 @@ mod registry;
 
 mod login;
 
+mod control;
 mod deliver;
 mod forward;
 
@@ -34,7 +35,9 @@ use tce_runtime::{
 use tokio::sync::Notify;
 
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
+pub(crate) use control::is_valid_push;
 pub(crate) use deliver::UpstreamHandler;
+pub(crate) use registry::SessionRegistry;
 
 use call_guard::RateCells;
 use calls::{ForwardedCall, SessionCalls};

@@ -30,7 +30,8 @@ pub(crate) use direct::{DirectOptions, DirectServer, DirectUpstream, UpstreamHos
 pub(crate) use health::{HostHealth, HostState, UpstreamId};
 pub(crate) use load::{CallPermit, CallTarget, UpstreamLoad};
 pub(crate) use queue::{
-    QueueUpstream, QueueUpstreams, is_read_alike, is_same_queue, queue_endpoints, return_queues,
+    QueueUpstream, QueueUpstreams, is_read_alike, is_same_queue, own_queue, queue_endpoints,
+    return_queues,
 };
 
 use crate::{metrics::RouteMetrics, routing::EndpointKey};

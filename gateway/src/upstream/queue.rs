@@ -197,6 +197,20 @@ pub(crate) fn return_queues<'a>(
     names(services, &ids)
 }
 
+/// The name at the broker of a queue that only this gateway reads, by which servers reach
+/// its users; `None` without one.
+pub(crate) fn own_queue(services: &Services, server: &ServerConfig) -> Option<String> {
+    let returns = return_queues(services, server);
+    let mut endpoints = services.endpoints.iter();
+    endpoints.find_map(|endpoint| match &endpoint.kind {
+        EndpointKind::Mq(mq) => {
+            let is_own = returns.contains(endpoint.name.as_str());
+            (is_own && mq.address.node == NodeType::Queue).then(|| mq.address.name.clone())
+        }
+        _ => None,
+    })
+}
+
 fn names<'a>(services: &'a Services, ids: &[EndpointId]) -> BTreeSet<&'a str> {
     ids.iter()
         .map(|id| services.endpoint(*id).name.as_str())

@@ -48,6 +48,15 @@ impl Browser {
         browser
     }
 
+    /// Shows the page as on a screen of this width, in CSS pixels.
+    pub(crate) async fn set_width(&mut self, width: u32) {
+        let screen = json!({
+            "width": width, "height": 740, "deviceScaleFactor": 2, "mobile": true,
+        });
+        let set = self.ask("Emulation.setDeviceMetricsOverride", screen).await;
+        set.unwrap();
+    }
+
     /// The value of a JavaScript expression.
     pub(crate) async fn eval(&mut self, expression: &str) -> Value {
         let evaluated = self.try_eval(expression).await;

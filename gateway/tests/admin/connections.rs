@@ -66,7 +66,7 @@ async fn the_state_is_told_whole() {
 fn connection(id: u64, user: &Value) -> Value {
     json!({
         "id": id, "peer": format!("tcp://10.0.0.{id}:40000"), "user": user,
-        "endpoint": "socket_gateway", "since_ms": 1_700_000_000_000_u64 + id,
+        "device": null, "endpoint": "socket_gateway", "since_ms": 1_700_000_000_000_u64 + id,
         "calls": id, "in_flight": id, "bytes_in": id, "bytes_out": id,
     })
 }

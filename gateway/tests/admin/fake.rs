@@ -1,13 +1,18 @@
 //! A source with fixed data.
 
 use std::{
+    future::ready,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tce_gateway::{
     admin::{
-        AdminServer, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
+        AdminServer, ConnectionRow, Disconnection, DropRow, ListenerRow, OnLineCount, OnLineUsers,
+        Operation, Operator, OperatorError, Query, Readiness, RouteRow, SessionRow, Snapshot,
         SnapshotSource, TrafficTotals, UpstreamRow, UpstreamState, install_recorder,
     },
     config::HostPort,
@@ -19,6 +24,7 @@ use tokio::sync::oneshot;
 pub(crate) struct Fake {
     pub(crate) rows: Arc<Vec<ConnectionRow>>,
     reasons: Arc<Mutex<Vec<String>>>,
+    pub(crate) operator: Arc<FakeOperator>,
 }
 
 impl Fake {
@@ -80,6 +86,63 @@ impl SnapshotSource for Fake {
             reasons: self.reasons.lock().unwrap().clone(),
         }
     }
+
+    fn operator(&self) -> Option<Arc<dyn Operator>> {
+        Some(Arc::clone(&self.operator) as Arc<dyn Operator>)
+    }
+}
+
+/// An operator of a gateway where scott is on line.
+#[derive(Default)]
+pub(crate) struct FakeOperator {
+    pub(crate) disconnected: Mutex<Vec<Disconnection>>,
+    pub(crate) reloads: AtomicUsize,
+}
+
+impl Operator for FakeOperator {
+    fn users(&self, cursor: String, _: usize) -> Operation<'_, OnLineUsers> {
+        let (user, cursor) = match cursor.as_str() {
+            "" => ("scott", "second"),
+            _ => ("tiger", ""),
+        };
+        Box::pin(ready(Ok(OnLineUsers {
+            users: vec![user.to_owned()],
+            cursor: cursor.to_owned(),
+        })))
+    }
+
+    fn sessions(&self, user: String) -> Operation<'_, Vec<SessionRow>> {
+        let is_here = user == "scott" && self.disconnected.lock().unwrap().is_empty();
+        let session = SessionRow {
+            user,
+            device: "phone".to_owned(),
+            gateway: "gwserver".to_owned(),
+            address: "192.0.2.1:40000".to_owned(),
+            endpoint: "socket_gateway".to_owned(),
+            connection: "gwserver-0123456789abcdef-17".to_owned(),
+            since_ms: 1_700_000_000_000,
+        };
+        Box::pin(ready(Ok(is_here.then_some(session).into_iter().collect())))
+    }
+
+    fn count(&self) -> Operation<'_, OnLineCount> {
+        let text = "Redis does not answer".to_owned();
+        Box::pin(ready(Err(OperatorError::Unavailable(text))))
+    }
+
+    fn disconnect(&self, which: Disconnection) -> Operation<'_, usize> {
+        self.disconnected.lock().unwrap().push(which);
+        Box::pin(ready(Ok(1)))
+    }
+
+    fn reload(&self) -> Operation<'_, ()> {
+        let is_first = self.reloads.fetch_add(1, Ordering::Relaxed) == 0;
+        let mistake = "services.xml:3:5: a mistake".to_owned();
+        Box::pin(ready(match is_first {
+            true => Ok(()),
+            false => Err(OperatorError::Invalid(mistake)),
+        }))
+    }
 }
 
 /// A different row for each number; the user names repeat every ten.
@@ -88,6 +151,7 @@ pub(crate) fn row(id: u64) -> ConnectionRow {
         id,
         peer: format!("tcp://10.0.{}.{}:40000", id / 256, id % 256),
         user: Some(format!("User{}", id % 10)),
+        device: None,
         endpoint: "socket_gateway".to_owned(),
         since_ms: 1_700_000_000_000 + id,
         calls: id % 7,
@@ -118,10 +182,20 @@ pub(crate) fn place(host: &str) -> HostPort {
 }
 
 pub(crate) async fn serve_at(host: &str, source: &Fake) -> Running {
+    serve_with(host, source, |server| server).await
+}
+
+/// The same, with additions to the server.
+pub(crate) async fn serve_with(
+    host: &str,
+    source: &Fake,
+    add: impl FnOnce(AdminServer) -> AdminServer,
+) -> Running {
     let recorder = install_recorder().unwrap();
     let server = AdminServer::bind(&place(host), Some(recorder))
         .await
         .unwrap();
+    let server = add(server);
     let address = server.address();
     let (end, ending) = oneshot::channel();
     let (source, ending) = (source.clone(), async {

@@ -7,7 +7,7 @@ use tce_gateway::{
 
 use crate::{
     client::send,
-    fake::{Fake, Running, place, serve, serve_at},
+    fake::{Fake, Running, place, serve, serve_at, serve_with},
 };
 
 /// The status of a request with this `Host`.
@@ -68,6 +68,24 @@ async fn the_configured_name_is_answered() {
     assert!(server.address.ip().is_loopback());
     assert_eq!(asked_as(&server, "localhost:9100").await, 200);
     assert_eq!(asked_as(&server, "evil.example").await, 421);
+}
+
+/// A scrape by the name of a service.
+#[tokio::test]
+async fn further_names_are_answered_if_they_are_configured() {
+    let server = serve_with("127.0.0.1", &Fake::default(), |server| {
+        server.with_hosts(["gateway".to_owned(), "gw.example.org".to_owned()])
+    })
+    .await;
+    for (host, status) in [
+        ("gateway:9600", 200),
+        ("GATEWAY", 200),
+        ("gw.example.org", 200),
+        ("gateway.evil.example", 421),
+        ("evil.example", 421),
+    ] {
+        assert_eq!(asked_as(&server, host).await, status, "{host}");
+    }
 }
 
 #[tokio::test]

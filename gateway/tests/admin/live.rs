@@ -33,19 +33,19 @@ async fn a_client_comes_calls_and_goes() {
 
     let (client, proxy) = gateway.client().await;
     page.until(&text("open"), "1").await;
-    page.until(&column(2), "clients").await;
-    page.until(&column(4), "0").await;
+    page.until(&column(3), "clients").await;
+    page.until(&column(5), "0").await;
 
     echo(&proxy, 5).await;
-    page.until(&column(4), "5").await;
+    page.until(&column(5), "5").await;
     echo(&proxy, 20).await;
-    page.until(&column(4), "25").await;
+    page.until(&column(5), "25").await;
     page.until(&text("calls"), "25").await;
     let route = json!(["test.Server", "2", "clients", "servers", "25"]);
     page.until(&first_row("routes"), route).await;
 
     let waiting: Pending<()> = proxy.call(&WAIT, ());
-    page.until(&column(5), "1").await;
+    page.until(&column(6), "1").await;
     page.until(&text("in_flight"), "1").await;
     drop((waiting, proxy));
     client.shutdown(Duration::ZERO).await;

@@ -19,6 +19,8 @@ mod live;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
+mod operate;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod program;

@@ -63,6 +63,7 @@ fn row(id: u64) -> ConnectionRow {
         id,
         peer: format!("tcp://192.0.2.1:{id}"),
         user: Some(format!("user{id}")),
+        device: Some("phone".to_owned()),
         endpoint: "socket_gateway".to_owned(),
         since_ms: 1_700_000_000_000,
         ..ConnectionRow::default()
@@ -119,10 +120,11 @@ async fn it_shows_all_there_is() {
     page.until(&first_row("listeners"), json!(listener)).await;
     page.until(&first_row("drops"), json!(["user_gone", "7"]))
         .await;
-    let without_time = format!("{}.toSpliced(3, 1)", first_row("connections"));
+    let without_time = format!("{}.toSpliced(4, 1)", first_row("connections"));
     let connection = [
         "tcp://192.0.2.1:1",
         "user1",
+        "phone",
         "socket_gateway",
         "1,000",
         "3",

@@ -82,6 +82,7 @@ impl Server for Seed {
     /// - `gate`: waits until the gate opens
     /// - `push USER TEXT`: calls that user back
     /// - `push_to USER/DEVICE TEXT`: calls one device of that user back
+    /// - `push-anywhere USER TEXT`: calls that user, at whichever gateways
     /// - otherwise the answer of the example
     async fn echo(&self, text: String, ctx: &Context) -> Result<String, Fault> {
         self.seen.echoed.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +117,16 @@ impl Server for Seed {
                 let terminal = terminal.with_extra([("__device_id__", device)]);
                 terminal.on_message_oneway(word()).await?;
                 Ok("pushed".to_owned())
+            }
+            "push-anywhere" => {
+                let found = ITerminalPrx::to_user_anywhere(ctx.connection(), word()).await;
+                match found {
+                    Ok(terminal) => {
+                        terminal.on_message_oneway(word()).await?;
+                        Ok("pushed".to_owned())
+                    }
+                    Err(error) => Ok(error.code().to_string()),
+                }
             }
             _ => Ok(format!("Yah! {text}")),
         }

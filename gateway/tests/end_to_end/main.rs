@@ -65,6 +65,8 @@ mod login;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod presence;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod reload;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tce_gateway::terminal::escape_control;
 use tce_runtime::{ErrorCode, RpcError};
 
 use crate::console::CommandError;
@@ -44,13 +45,4 @@ pub(super) fn with_advice(error: &RpcError) -> String {
         _ => error.advice(),
     };
     format!("{text}\nTry this: {advice}")
-}
-
-/// Escapes control characters, since a peer could send control sequences for the terminal.
-fn escape_control(text: &str) -> String {
-    let characters = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    characters.collect()
 }

@@ -48,10 +48,21 @@ function time(ms) {
 
 const number = (text) => ({ text, kind: "number" });
 const state = (text) => ({ text, kind: text === "up" ? "good" : "bad" });
+const action = (text, run) => ({ text, kind: "action", run });
 
-// Fills the body of a table; rows with the same key are reused.
+// A button in a cell of a table.
+function setButton(td, text, run) {
+  const button = td.querySelector("button") ?? td.appendChild(document.createElement("button"));
+  button.type = "button";
+  if (!button.dataset.asked) setText(button, text);
+  button.onclick = run;
+}
+
+// Fills the body of a table; rows with the same key are reused. On a narrow screen each
+// cell is labelled by the head of its column.
 function fill(id, rows, key, cells) {
   const body = byId(id);
+  const heads = [...body.parentElement.tHead.rows[0].cells].map((head) => head.textContent);
   const before = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   rows.forEach((data, index) => {
     const name = String(key(data));
@@ -59,10 +70,12 @@ function fill(id, rows, key, cells) {
     before.delete(name);
     row.dataset.key = name;
     cells(data).forEach((cell, column) => {
-      const { text, kind } = cell.text === undefined ? { text: cell, kind: "" } : cell;
+      const { text, kind, run } = cell.text === undefined ? { text: cell, kind: "" } : cell;
       const td = row.cells[column] ?? row.insertCell();
       if (td.className !== kind) td.className = kind;
-      setText(td, text);
+      td.dataset.label = heads[column];
+      if (run === undefined) setText(td, text);
+      else setButton(td, text, run);
     });
     if (body.rows[index] !== row) body.insertBefore(row, body.rows[index] ?? null);
   });
@@ -80,6 +93,7 @@ function showConnections({ open, matched, rows }) {
   fill("connections", rows, (row) => row.id, (row) => [
     row.peer,
     row.user ?? "–",
+    row.device ?? "–",
     row.endpoint,
     time(row.since_ms),
     number(count(row.calls)),
@@ -174,6 +188,108 @@ async function ask() {
   return answer.json();
 }
 
+// Users at all gateways: one user's sessions, or a page of all users.
+
+const found = { users: [], cursor: "" };
+
+async function get(path, parameters) {
+  const query = new URLSearchParams(parameters);
+  const answer = await fetch(`${path}?${query}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  return result(answer);
+}
+
+async function result(answer) {
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.error ?? `the gateway answers ${answer.status}`);
+  return body;
+}
+
+function showSessions(sessions) {
+  fill("sessions", sessions, (row) => row.connection, (row) => [
+    row.user,
+    row.device || "–",
+    row.gateway,
+    row.address,
+    row.endpoint,
+    time(row.since_ms),
+    action("Disconnect", (event) => disconnect(event.target, row)),
+  ]);
+  show("found", `${count(sessions.length)} sessions`);
+}
+
+function showUsers() {
+  fill("sessions", found.users.map((user) => ({ user })), (row) => `user ${row.user}`, (row) => [
+    row.user, "", "", "", "", "", action("Sessions", () => findUser(row.user)),
+  ]);
+  show("found", `${count(found.users.length)} users${found.cursor === "" ? "" : ", and more"}`);
+}
+
+async function findUser(user) {
+  byId("user").value = user;
+  byId("more").hidden = true;
+  try {
+    byId("sessions").replaceChildren();
+    if (user !== "") return showSessions(await get("api/sessions", { user }));
+    Object.assign(found, { users: [], cursor: "" });
+    await addUsers();
+  } catch (error) {
+    show("found", String(error.message));
+  }
+}
+
+async function addUsers() {
+  const page = await get("api/users", { cursor: found.cursor, limit: LIMIT });
+  found.users = [...new Set([...found.users, ...page.users])];
+  found.cursor = page.cursor;
+  byId("more").hidden = page.cursor === "";
+  showUsers();
+}
+
+// What takes the token. A browser sends it in a header, which no other site can do.
+
+async function submit(path, body) {
+  const answer = await fetch(path, {
+    method: "POST",
+    headers: { "Authorization": `Bearer ${byId("token").value}`, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return result(answer);
+}
+
+// A first click asks, a second one within 3 s does it.
+function isConfirmed(button, question) {
+  const before = button.textContent;
+  if (button.dataset.asked) return true;
+  button.dataset.asked = "yes";
+  setText(button, question);
+  setTimeout(() => {
+    delete button.dataset.asked;
+    setText(button, before);
+  }, 3000);
+  return false;
+}
+
+async function disconnect(button, { user, device }) {
+  if (!isConfirmed(button, "Really?")) return;
+  try {
+    const { disconnected } = await submit("api/disconnect", { user, device, reason: byId("reason").value });
+    show("done", `${count(disconnected)} connections of ${user} closed`);
+    await findUser(user);
+  } catch (error) {
+    show("done", String(error.message));
+  }
+}
+
+async function reload() {
+  show("done", "reloading");
+  try {
+    await submit("api/reload", {});
+    show("done", "reloaded");
+  } catch (error) {
+    show("done", String(error.message));
+  }
+}
+
 let asked = 0;
 
 async function refresh() {
@@ -207,5 +323,14 @@ byId("q").addEventListener("input", (event) => change({ q: event.target.value, o
 byId("sort").addEventListener("change", (event) => change({ sort: event.target.value, offset: 0 }));
 byId("previous").addEventListener("click", () => change({ offset: Math.max(0, question.offset - LIMIT) }));
 byId("next").addEventListener("click", () => change({ offset: question.offset + LIMIT }));
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  findUser(byId("user").value.trim());
+});
+byId("more").addEventListener("click", () => addUsers().catch((error) => show("found", String(error.message))));
+byId("operate").addEventListener("submit", (event) => {
+  event.preventDefault();
+  reload();
+});
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 keepFresh();

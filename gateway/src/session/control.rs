@@ -1,0 +1,127 @@
+//! What servers and operators see of sessions, and do with them.
+
+use std::{collections::HashSet, sync::Arc, time::UNIX_EPOCH};
+
+use tce_runtime::{
+    CloseCode, Proxy,
+    wire::{Operation, Raw, reserved},
+};
+
+use super::{Session, registry::SessionRegistry};
+use crate::{
+    idl::gateway::Push,
+    presence::{LocalSessions, SessionRecord},
+};
+
+/// Why connections have ended, in events and metrics.
+const OPERATOR: &str = "operator";
+
+impl LocalSessions for SessionRegistry {
+    fn of_user(&self, user: &str) -> Vec<SessionRecord> {
+        let sessions = self.sessions_of(user);
+        sessions.iter().map(|session| session.record()).collect()
+    }
+
+    fn users(&self) -> Vec<Arc<str>> {
+        let mut users = HashSet::new();
+        self.for_each(|session| users.extend(session.user()));
+        users.into_iter().collect()
+    }
+
+    fn user_count(&self) -> usize {
+        Self::users(self)
+    }
+
+    fn session_count(&self) -> usize {
+        let mut count = 0;
+        self.for_each(|session| count += usize::from(session.user().is_some()));
+        count
+    }
+}
+
+impl SessionRegistry {
+    /// Closes the connections of a user; with a device id only those of the device.
+    /// Returns how many.
+    pub(crate) fn disconnect(&self, user: &str, device: &str, reason: &str) -> usize {
+        let sessions = self.sessions_of(user);
+        let sessions = sessions.iter();
+        let ended = sessions.filter(|session| device.is_empty() || session.has_device(device));
+        ended.map(|session| session.disconnect(reason)).count()
+    }
+
+    /// Closes the connections of all users. Returns how many.
+    pub(crate) fn disconnect_all(&self, reason: &str) -> usize {
+        let mut count = 0;
+        self.for_each(|session| {
+            if session.user().is_some() {
+                session.disconnect(reason);
+                count += 1;
+            }
+        });
+        count
+    }
+
+    /// Sends a oneway CALL to the sessions of a user, or to that of the device in its
+    /// extra. Returns whether there is one.
+    pub(crate) fn push(&self, user: &str, message: &Push) -> bool {
+        let device = message.extra.get(reserved::DEVICE_ID);
+        let sessions = self.sessions_of(user).into_iter();
+        let is_meant = |it: &Arc<Session>| device.is_none_or(|device| it.has_device(device));
+        let meant = sessions.filter(is_meant);
+        meant.map(|session| session.push(message)).count() > 0
+    }
+}
+
+impl Session {
+    /// The session, as other gateways and servers see it.
+    pub(crate) fn record(&self) -> SessionRecord {
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let endpoint = self.context.endpoint_keys.name(self.endpoint);
+        SessionRecord {
+            connection_id: self.connection_id(),
+            device_id: self.device().unwrap_or_default().to_owned(),
+            address: self.address.to_string(),
+            endpoint: endpoint.to_string(),
+            since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn has_device(&self, device: &str) -> bool {
+        self.device() == Some(device)
+    }
+
+    /// Ends the connection as an operator says.
+    fn disconnect(&self, reason: &str) {
+        // No push arrives after the end of the login.
+        self.log_out(OPERATOR);
+        self.end(OPERATOR, CloseCode::Ended, reason);
+    }
+
+    /// Sends a oneway CALL, unless the client reads too slowly to have capacity for it.
+    fn push(&self, message: &Push) {
+        let (Some(connection), Some((ifidx, opidx))) = (self.connection(), indices(message)) else {
+            return;
+        };
+        let operation = Operation::new("push", ifidx, opidx);
+        let extra = message.extra.iter();
+        let proxy = Proxy::new(&connection).with_extra(extra.filter(|(key, _)| !is_reserved(key)));
+        // It is sent although the future is dropped.
+        drop(proxy.oneway(&operation, Raw(&message.parameters)));
+    }
+}
+
+/// Whether a key of an extra is for gateways and servers.
+fn is_reserved(key: &str) -> bool {
+    key.starts_with("__") && key.ends_with("__")
+}
+
+/// Whether the indices of interface and operation are valid.
+pub(crate) fn is_valid_push(message: &Push) -> bool {
+    indices(message).is_some()
+}
+
+/// The indices of the interface and the operation; `None` if they are not valid.
+fn indices(message: &Push) -> Option<(u16, u16)> {
+    let ifidx = message.interface_index.try_into().ok()?;
+    Some((ifidx, message.operation_index.try_into().ok()?))
+}

@@ -1,0 +1,413 @@
+//! Users of several gateways: who is on line, reaching them anywhere, and Redis that is
+//! slow or away.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tce_gateway::idl::gateway::{IGatewayControlPrx, Push};
+use tce_runtime::{ErrorCode, TypedProxy, config::Options};
+use tce_test_redis::RedisServer;
+use tce_tests::test::ITerminalPrx;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::common::{
+    client::Client,
+    house::{House, Server},
+    plan::{Front, Plan},
+    process::GatewayProcess,
+    raw::{Message, string},
+    watching::{eventually_async, soon, within},
+};
+
+/// Time between two refreshes.
+const REFRESH: Duration = Duration::from_millis(500);
+
+/// Gateways that log users in by name, and share their presence.
+fn sharing(plan: Plan, redis: &RedisServer) -> Plan {
+    by_name(plan)
+        .property("presence", "redis")
+        .property("redis", &redis.url())
+        .property("presence_refresh", &REFRESH.as_secs_f64().to_string())
+}
+
+fn by_name(plan: Plan) -> Plan {
+    plan.property("userid_check", "true")
+        .property("auth", "token")
+}
+
+fn named(user: &str) -> Options {
+    Options {
+        token: Some(user.to_owned()),
+        ..Options::default()
+    }
+}
+
+/// A user who has logged in at a gateway.
+async fn user_at(house: &House, gateway: usize, name: &str) -> Client {
+    let client = house.client_of(gateway, Front::Socket, named(name)).await;
+    client.works().await;
+    client
+}
+
+/// The control interface of a gateway, by its queue.
+async fn control_of(house: &House, gateway: usize) -> IGatewayControlPrx {
+    control(&house.plan, house.server(), gateway).await
+}
+
+async fn control(plan: &Plan, server: &Server, gateway: usize) -> IGatewayControlPrx {
+    let queue = format!("mq:{}", plan.returns(gateway));
+    let control = IGatewayControlPrx::connect(&server.communicator, &queue).await;
+    control.expect("it is open for writing")
+}
+
+/// Waits until a gateway knows whether a user is on line.
+async fn is_on_line(control: &IGatewayControlPrx, user: &str, expected: bool) {
+    eventually_async(&format!("{user} is on line: {expected}"), async || {
+        let answered = control.is_online(&[user.to_owned()]).await;
+        answered.is_ok_and(|on_line| on_line == [expected])
+    })
+    .await;
+}
+
+fn names(users: &[&str]) -> Vec<String> {
+    users.iter().map(|&user| user.to_owned()).collect()
+}
+
+/// All users of a gateway's pages, sorted.
+async fn all_on_line(control: &IGatewayControlPrx, limit: i32) -> Vec<String> {
+    let (mut users, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = within(control.online(&cursor, limit)).await.unwrap();
+        users.extend(page.users);
+        if page.cursor.is_empty() {
+            users.sort();
+            return users;
+        }
+        cursor = page.cursor;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_knows_its_own_users_without_redis() {
+    let house = House::start(by_name(Plan::rabbitmq())).await;
+    let control = control_of(&house, 0).await;
+    let clients = [
+        user_at(&house, 0, "anna").await,
+        user_at(&house, 0, "ben").await,
+        user_at(&house, 0, "carl").await,
+    ];
+    let asked = names(&["anna", "nobody", "carl"]);
+    let on_line = within(control.is_online(&asked)).await.unwrap();
+    assert_eq!(on_line, [true, false, true]);
+    assert_eq!(all_on_line(&control, 2).await, ["anna", "ben", "carl"]);
+    let count = within(control.count()).await.unwrap();
+    assert_eq!((count.gateways, count.users, count.sessions), (1, 3, 3));
+    let sessions = within(control.sessions("ben")).await.unwrap();
+    let [session] = sessions.as_slice() else {
+        panic!("{sessions:?}");
+    };
+    assert_eq!((&*session.user_id, &*session.gateway), ("ben", "gw0"));
+    assert_eq!(session.queue, house.plan.returns(0));
+    assert!(session.is_here && session.address.starts_with("127.0.0.1:"));
+    assert_eq!(session.endpoint, "gw0_socket");
+    assert!(within(control.sessions("nobody")).await.unwrap().is_empty());
+    drop(clients);
+    is_on_line(&control, "anna", false).await;
+    house.end().await;
+}
+
+#[tokio::test]
+async fn users_of_all_gateways_are_known_to_all() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let controls = [control_of(&house, 0).await, control_of(&house, 1).await];
+    let anna = user_at(&house, 0, "anna").await;
+    let ben = user_at(&house, 1, "ben").await;
+    for control in &controls {
+        is_on_line(control, "anna", true).await;
+        is_on_line(control, "ben", true).await;
+        assert_eq!(all_on_line(control, 1).await, ["anna", "ben"]);
+        let sessions = within(control.sessions("ben")).await.unwrap();
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        assert_eq!(sessions[0].gateway, "gw1");
+        assert_eq!(sessions[0].queue, house.plan.returns(1));
+    }
+    eventually_async("both are counted", async || {
+        let counts = [controls[0].count().await, controls[1].count().await];
+        counts
+            .iter()
+            .flatten()
+            .all(|count| count.users == 2 && count.gateways == 2)
+    })
+    .await;
+    drop(ben);
+    is_on_line(&controls[0], "ben", false).await;
+    is_on_line(&controls[1], "anna", true).await;
+    drop(anna);
+    house.end().await;
+}
+
+/// The second gateway runs as a program, to be killed.
+#[tokio::test]
+async fn the_users_of_a_dead_gateway_are_off_line_after_three_refreshes() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis);
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan.write(folder.path(), &[]);
+    let server = Server::start(&plan, "server0").await;
+    let living = GatewayProcess::start(&file, &["gw0"], 4).await;
+    let mut dying = GatewayProcess::start(&file, &["gw1"], 4).await;
+    let address = dying.addresses()[0].to_string();
+    let ben = Client::connect(&address, folder.path(), named("ben"))
+        .await
+        .unwrap();
+    ben.works().await;
+    let control = control(&plan, &server, 0).await;
+    is_on_line(&control, "ben", true).await;
+    dying.signal(Signal::KILL);
+    let killed = Instant::now();
+    dying.ended().await;
+    is_on_line(&control, "ben", false).await;
+    // What a busy machine takes is added.
+    let took = killed.elapsed();
+    assert!(took < 3 * REFRESH + Duration::from_secs(1), "{took:?}");
+    assert!(within(control.sessions("ben")).await.unwrap().is_empty());
+    drop((ben, living));
+}
+
+/// No login, call and push waits for Redis, and everything is announced afterwards.
+#[tokio::test]
+async fn redis_that_does_not_answer_stalls_nothing() {
+    let mut redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let control = control_of(&house, 0).await;
+    let anna = user_at(&house, 0, "anna").await;
+    is_on_line(&control, "anna", true).await;
+    for is_killed in [false, true] {
+        match is_killed {
+            false => redis.pause(),
+            true => redis.kill(),
+        }
+        let mut ben = soon(user_at(&house, 1, "ben")).await;
+        let began = Instant::now();
+        for _ in 0..20 {
+            soon(anna.server.echo("push ben hello")).await.unwrap();
+            soon(ben.server.bidirection()).await.unwrap();
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(ben.next_push().await, "server push message!");
+        // What concerns other gateways fails, after a bounded time.
+        eventually_async("the gateway knows that Redis is away", async || {
+            let answered = control.sessions("ben").await;
+            answered.is_err_and(|error| error.code() == ErrorCode::SendFailed)
+        })
+        .await;
+        match is_killed {
+            false => redis.resume(),
+            true => redis.restart(),
+        }
+        is_on_line(&control, "ben", true).await;
+        is_on_line(&control_of(&house, 1).await, "anna", true).await;
+        drop(ben);
+        is_on_line(&control, "ben", false).await;
+    }
+    drop(anna);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn redis_that_loses_its_data_is_told_again() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let control = control_of(&house, 0).await;
+    let ben = user_at(&house, 1, "ben").await;
+    is_on_line(&control, "ben", true).await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("FLUSHALL")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    is_on_line(&control, "ben", true).await;
+    drop(ben);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_server_reaches_users_at_any_gateway() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let mut anna = user_at(&house, 0, "anna").await;
+    let mut ben = user_at(&house, 1, "ben").await;
+    let control = control_of(&house, 0).await;
+    is_on_line(&control, "ben", true).await;
+    for (name, client) in [("anna", &mut anna), ("ben", &mut ben)] {
+        let found = within(ITerminalPrx::to_user_anywhere(control.connection(), name)).await;
+        within(found.unwrap().on_message_oneway(name))
+            .await
+            .unwrap();
+        assert_eq!(client.next_push().await, name);
+    }
+    let nobody = soon(ITerminalPrx::to_user_anywhere(
+        control.connection(),
+        "nobody",
+    ))
+    .await;
+    assert_eq!(nobody.unwrap_err().code(), ErrorCode::UserOffline);
+    drop((anna, ben));
+    house.end().await;
+}
+
+/// One user at two gateways; each gets the push once.
+#[tokio::test]
+async fn a_user_at_two_gateways_is_reached_at_both() {
+    for plan in [Plan::rabbitmq(), Plan::direct()] {
+        let redis = RedisServer::start();
+        let house = House::start(sharing(plan.gateways(2), &redis)).await;
+        let mut there = [
+            user_at(&house, 0, "anna").await,
+            user_at(&house, 1, "anna").await,
+        ];
+        let caller = user_at(&house, 0, "ben").await;
+        eventually_async("both gateways know of both", async || {
+            let answer = caller.server.echo("push-anywhere anna hello").await;
+            let answer = answer.expect("the server answers");
+            sleep(Duration::from_millis(20)).await;
+            let mut reached = true;
+            for client in &mut there {
+                let pushed = timeout(Duration::from_millis(200), client.pushed.recv());
+                reached &= pushed.await.is_ok_and(|text| text.is_some());
+            }
+            reached && answer == "pushed"
+        })
+        .await;
+        let answer = within(caller.server.echo("push-anywhere nobody hello")).await;
+        assert_eq!(answer.unwrap(), "USER_OFFLINE");
+        within(caller.server.echo("push-anywhere anna last"))
+            .await
+            .unwrap();
+        for client in &mut there {
+            while client.next_push().await != "last" {}
+        }
+        let more = timeout(Duration::from_millis(200), there[0].pushed.recv()).await;
+        more.expect_err("each push arrives once");
+        drop((there, caller));
+        house.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_disconnects_users_at_any_gateway() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let control = control_of(&house, 0).await;
+    for gateway in 0..2 {
+        let ben = user_at(&house, gateway, "ben").await;
+        is_on_line(&control, "ben", true).await;
+        let closed = within(control.disconnect("ben", "", "maintenance")).await;
+        assert_eq!(closed.unwrap(), 1);
+        is_on_line(&control, "ben", false).await;
+        eventually_async("the client is disconnected", async || {
+            !ben.server.connection().is_connected()
+        })
+        .await;
+        drop(ben);
+    }
+    assert_eq!(within(control.disconnect("ben", "", "")).await.unwrap(), 0);
+    let clients = [
+        user_at(&house, 0, "anna").await,
+        user_at(&house, 1, "carl").await,
+    ];
+    is_on_line(&control, "carl", true).await;
+    within(control.disconnect_all("the end")).await.unwrap();
+    is_on_line(&control, "anna", false).await;
+    is_on_line(&control, "carl", false).await;
+    drop(clients);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_gateway_pushes_to_users_at_all_gateways() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let control = control_of(&house, 1).await;
+    let mut anna = user_at(&house, 0, "anna").await;
+    let mut ben = user_at(&house, 1, "ben").await;
+    is_on_line(&control, "anna", true).await;
+    let message = Push {
+        interface_index: 3,
+        operation_index: 0,
+        parameters: string("hello all"),
+        ..Push::default()
+    };
+    let users = names(&["anna", "nobody", "ben"]);
+    let missed = within(control.push(&users, &message)).await.unwrap();
+    assert_eq!(missed, ["nobody"]);
+    assert_eq!(anna.next_push().await, "hello all");
+    assert_eq!(ben.next_push().await, "hello all");
+    let invalid = Push {
+        interface_index: 70_000,
+        ..message
+    };
+    let error = within(control.push(&users, &invalid)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RemoteException);
+    let many = vec!["x".to_owned(); 10_001];
+    let error = within(control.is_online(&many)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RemoteException);
+    drop((anna, ben));
+    house.end().await;
+}
+
+const CONTROL: u16 = 65003;
+const DISCONNECT_ALL: u16 = 5;
+
+/// Whatever a client writes, the control interface does not answer it.
+#[tokio::test]
+async fn clients_do_not_reach_the_control_interface() {
+    for plan in [Plan::rabbitmq(), Plan::direct()] {
+        let house = House::start(plan).await;
+        let victim = house.client(Front::Socket).await;
+        victim.works().await;
+        let me = victim.who().await;
+        let mut forger = house.raw().await;
+        let returns = house.plan.returns(0);
+        let forged: [&[(&str, &str)]; 6] = [
+            &[],
+            &[("__user_id__", "")],
+            &[("__user_id__", &me)],
+            &[("__mq_return__", &returns)],
+            &[("__token__", "x"), ("__user_id__", "\u{0}")],
+            &[("__user_id__", ""), ("__user_id__", &me)],
+        ];
+        let mut sequence = 0;
+        for extra in forged {
+            for call_id in [0, 0x8000, u16::MAX] {
+                sequence += 1;
+                let call = Message {
+                    ifidx: CONTROL,
+                    call_id,
+                    ..Message::call(sequence, DISCONNECT_ALL, string("forged")).with_extra(extra)
+                };
+                let oneway = Message {
+                    calltype: 0x21,
+                    ..call.clone()
+                };
+                forger.send(&oneway.frame()).await;
+                let answer = forger.call(&call).await;
+                assert_eq!(
+                    answer.errcode,
+                    ErrorCode::InterfaceNotFound.to_wire(),
+                    "{extra:?}"
+                );
+            }
+        }
+        victim.works().await;
+        assert!(victim.server.connection().is_connected());
+        drop((victim, forger));
+        house.end().await;
+    }
+}
