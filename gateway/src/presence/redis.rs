@@ -462,7 +462,7 @@ fn receive(push: PushInfo, execute: &Execute) {
     match payload.as_deref().map(Command::decode) {
         Some(Ok(Some(command))) => execute(command),
         Some(Ok(None)) => {
-            tracing::warn!("another gateway has sent a command that this version does not know")
+            tracing::warn!("another gateway has sent a command that this version does not know");
         }
         Some(Err(error)) => tracing::warn!("a command in Redis does not decode: {error}"),
         None => {}

@@ -65,10 +65,11 @@ impl SessionRegistry {
     /// extra. Returns whether there is one.
     pub(crate) fn push(&self, user: &str, message: &Push) -> bool {
         let device = message.extra.get(reserved::DEVICE_ID);
-        let sessions = self.sessions_of(user).into_iter();
-        let is_meant = |it: &Arc<Session>| device.is_none_or(|device| it.has_device(device));
-        let meant = sessions.filter(is_meant);
-        meant.map(|session| session.push(message)).count() > 0
+        let sessions = self.receivers(user, device.map(String::as_str));
+        for session in &sessions {
+            session.push(message);
+        }
+        !sessions.is_empty()
     }
 }
 

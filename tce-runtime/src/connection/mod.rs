@@ -258,6 +258,7 @@ impl Connection {
             servants: Arc::clone(&self.inner.servants),
             listeners: Arc::default(),
             handler: None,
+            login: None,
         };
         Some(Self::new(&self.inner.settings, parts))
     }
