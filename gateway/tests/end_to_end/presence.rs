@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tce_gateway::idl::gateway::{IGatewayControlPrx, Push};
-use tce_runtime::{ErrorCode, TypedProxy, config::Options};
+use tce_runtime::{CloseCode, ErrorCode, TypedProxy, config::Options};
 use tce_test_redis::RedisServer;
 use tce_tests::test::ITerminalPrx;
 use tokio::time::{Instant, sleep, timeout};
@@ -311,8 +311,12 @@ async fn an_operator_disconnects_users_at_any_gateway() {
         let closed = within(control.disconnect("ben", "", "maintenance")).await;
         assert_eq!(closed.unwrap(), 1);
         is_on_line(&control, "ben", false).await;
-        eventually_async("the client is disconnected", async || {
-            !ben.server.connection().is_connected()
+        eventually_async("the client knows why", async || {
+            let called = ben.server.echo("x").await;
+            let error = called.expect_err("an operator has disconnected it");
+            error.close_code() == Some(CloseCode::Ended)
+                && error.text().contains("maintenance")
+                && !error.can_retry()
         })
         .await;
         drop(ben);
@@ -327,6 +331,53 @@ async fn an_operator_disconnects_users_at_any_gateway() {
     is_on_line(&control, "anna", false).await;
     is_on_line(&control, "carl", false).await;
     drop(clients);
+    house.end().await;
+}
+
+/// A user with a telephone at one gateway, and a tablet at the other.
+#[tokio::test]
+async fn the_devices_of_a_user_are_told_apart_at_all_gateways() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis).property("second_login", "several");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    let device = |device: &str| Options {
+        device_id: Some(device.to_owned()),
+        ..named("anna")
+    };
+    let mut phone = house.client_of(0, Front::Socket, device("phone")).await;
+    let mut tablet = house.client_of(1, Front::Socket, device("tablet")).await;
+    phone.works().await;
+    tablet.works().await;
+    let devices = async || {
+        let sessions = within(control.sessions("anna")).await.unwrap();
+        let mut devices: Vec<_> = sessions.into_iter().map(|it| it.device_id).collect();
+        devices.sort();
+        devices
+    };
+    eventually_async("both devices are known", async || {
+        devices().await == ["phone", "tablet"]
+    })
+    .await;
+    let anna = ITerminalPrx::to_user_anywhere(control.connection(), "anna");
+    let anna = within(anna).await.unwrap();
+    within(anna.on_message_oneway("both")).await.unwrap();
+    let of_tablet = anna.with_extra([("__device_id__", "tablet")]);
+    within(of_tablet.on_message_oneway("tablet")).await.unwrap();
+    within(anna.on_message_oneway("last")).await.unwrap();
+    for (client, expected) in [
+        (&mut phone, &["both", "last"][..]),
+        (&mut tablet, &["both", "tablet", "last"]),
+    ] {
+        for push in expected {
+            assert_eq!(client.next_push().await, *push);
+        }
+    }
+    let closed = within(control.disconnect("anna", "tablet", "")).await;
+    assert_eq!(closed.unwrap(), 1);
+    eventually_async("the tablet has gone", async || devices().await == ["phone"]).await;
+    phone.works().await;
+    drop((phone, tablet));
     house.end().await;
 }
 
