@@ -243,7 +243,7 @@ def test_a_client_that_only_listens_logs_in() -> None:
             await until(lambda: seen, 3)
         ((data, start, end),) = Deframer(tce.Limits()).feed(seen[0])
         fields = _message.HEADER.unpack_from(data, start)
-        assert fields[2:5] == (_message.ONEWAY, _message.BUILTIN_INTERFACE, _message.PING)
+        assert fields[2:5] == (_message.TWOWAY, _message.BUILTIN_INTERFACE, _message.LOGIN)
         extra, _ = _message.read_extra(data, start + 17, end, tce.Limits())
         assert extra.as_dict() == {"__token__": "scott"}
         server.close()

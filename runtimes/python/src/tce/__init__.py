@@ -12,7 +12,15 @@ from ._calls import Pending
 from ._communicator import Communicator
 from ._connection import Connection, Context
 from ._endpoint import Endpoint, EndpointError
-from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError, Side
+from ._errors import (
+    CloseCode,
+    DecodeError,
+    ErrorCode,
+    Fault,
+    MarshalError,
+    RpcError,
+    Side,
+)
 from ._mq_config import ConfigError, MqConfig
 from ._options import CallRecord, ConnectionLimits, Limits, Options, TlsFiles
 from ._proxy import Proxy
@@ -31,6 +39,7 @@ from .blocking import (
 __all__ = [
     "BlockingProxy",
     "CallRecord",
+    "CloseCode",
     "Communicator",
     "ConfigError",
     "Connection",

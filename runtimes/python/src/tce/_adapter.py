@@ -35,7 +35,7 @@ class AcceptedConnection(StreamConnection):
         name: tuple[str, int] | None = link.transport.get_extra_info("peername")
         if name:
             scheme = self._adapter.endpoint.scheme
-            self.peer = self.calls.peer = str(Endpoint(scheme, name[0], name[1]))
+            self.peer = link.calls.peer = str(Endpoint(scheme, name[0], name[1]))
         super().link_opened(link)
         if not self._adapter.admit(self):
             self.say_goodbye(ErrorCode.CONNECT_REJECT, "the server has too many connections")

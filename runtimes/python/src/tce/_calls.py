@@ -37,16 +37,24 @@ class Pending(asyncio.Future[T]):
             self._call_table.forget(self.sequence)
         return super().cancel(msg)
 
-    def fail(self, code: int, text: str, side: Side = Side.LOCAL) -> None:
+    def fail(
+        self,
+        code: int,
+        text: str,
+        side: Side = Side.LOCAL,
+        close_code: int | None = None,
+    ) -> None:
         """Ends the call with an error, unless it has ended."""
         if not self.done():
-            peer = self._call_table.peer
-            error = RpcError(code, text, side=side, operation=self.operation.name, peer=peer)
+            peer, operation = self._call_table.peer, self.operation.name
+            error = RpcError(
+                code, text, side=side, operation=operation, peer=peer, close_code=close_code
+            )
             self.set_exception(error)
 
 
 class CallTable:
-    """Calls by their sequence. One timer watches all deadlines."""
+    """The calls of a stream or of a queue by their sequence. One timer watches all deadlines."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, peer: str, limits: Limits) -> None:
         self.loop = loop
@@ -75,6 +83,7 @@ class CallTable:
     def add(self, call: Pending[Any], sequence: int) -> None:
         """Enters a call that is sent now."""
         call.sequence = sequence
+        call._call_table = self  # pyright: ignore[reportPrivateUsage]
         self._calls[sequence] = call
         if self._timer is None or call.deadline < self._timer_at:
             self._watch(call.deadline)
@@ -111,16 +120,17 @@ class CallTable:
         if call is not None:
             call.fail(code, text)
 
-    def lose_all(self, reason: str) -> None:
-        """Ends all calls with CONNECTION_LOST."""
+    def lose_all(
+        self, text: str, code: int = ErrorCode.CONNECTION_LOST, close_code: int | None = None
+    ) -> None:
+        """Ends all calls."""
         calls = list(self._calls.values())
         self._calls.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for call in calls:
-            text = f"the connection ended before the answer came: {reason}"
-            call.fail(ErrorCode.CONNECTION_LOST, text)
+            call.fail(code, text, close_code=close_code)
 
     def _watch(self, deadline: float) -> None:
         if self._timer is not None:

@@ -10,7 +10,7 @@ import abc
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -171,6 +171,14 @@ class Context:
         return self._sequence
 
     @property
+    def sink(self) -> ReplySink:
+        return self._sink
+
+    def pair(self, key: str) -> str | None:
+        """A value of the extra."""
+        return self._extra.get(key)
+
+    @property
     def key(self) -> int:
         """`Operation.key`"""
         return self._ifidx << 16 | self._opidx
@@ -240,6 +248,10 @@ StateListener = Callable[[str, str], object]
 """Called with `connected`, `disconnected` or `closed`, and a reason."""
 
 
+ResumedListener = Callable[[bool], object]
+"""Called with `Connection.recovered`."""
+
+
 class Connection(abc.ABC):
     """A connection to a peer, which may call back on it."""
 
@@ -254,10 +266,19 @@ class Connection(abc.ABC):
         self.options = options
         self.peer = peer
         """The endpoint or the address of the peer."""
+        self.close_code: int | None = None
+        """Why the peer has ended the connection, if it has said so: a `CloseCode`. `None` while
+        it is open."""
+        self.recovered: bool | None = None
+        """Whether the gateway has sent everything that was pushed since the last push that this
+        program has handled, or will send it. `False` after the first login, and where too much
+        was pushed meanwhile: the program loads anew what it shows. `None` unless the option
+        `resume` asks for it and the gateway keeps pushes."""
         self.calls = calls
         self.registry = registry
         self._pool = pool
         self._listeners: list[StateListener] = []
+        self._resumed_listeners: list[ResumedListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._oneway_order = asyncio.Lock()
 
@@ -272,10 +293,23 @@ class Connection(abc.ABC):
         """Calls `listener(state, reason)` at each change."""
         self._listeners.append(listener)
 
+    def on_resumed(self, listener: ResumedListener) -> None:
+        """Calls `listener(recovered)` after each login at a gateway that keeps pushes.
+
+        What was missed follows the call. Each push reaches its servant once.
+        """
+        self._resumed_listeners.append(listener)
+
     def _notify(self, state: str, reason: str) -> None:
-        for listener in self._listeners:
+        self._tell(self._listeners, state, reason)
+
+    def _notify_resumed(self, recovered: bool) -> None:
+        self._tell(self._resumed_listeners, recovered)
+
+    def _tell(self, listeners: Sequence[Callable[..., object]], *arguments: object) -> None:
+        for listener in listeners:
             try:
-                listener(state, reason)
+                listener(*arguments)
             except Exception:
                 log.exception("a listener of %s failed", self.peer)
 
@@ -339,7 +373,7 @@ class Connection(abc.ABC):
         elif len(self._tasks) >= self.options.connection.calls_in_flight:
             call.fail(ErrorCode.SENDFAILED, "too many calls wait to be sent")
         else:
-            self._spawn(self._send_later(call, timeout is not None, pairs, params))
+            self.spawn(self._send_later(call, timeout is not None, pairs, params))
         return call
 
     async def call_oneway(
@@ -506,7 +540,7 @@ class Connection(abc.ABC):
         except DecodeError as error:
             text = f"the parameters don't decode: {error}"
             return context.fail(ErrorCode.UNSERIALIZE_FAILED, text)
-        self._spawn(self._run(handler, arguments, context))
+        self.spawn(self._run(handler, arguments, context))
         return None
 
     def _serve_builtin(self, context: Context) -> None:
@@ -528,7 +562,7 @@ class Connection(abc.ABC):
                 result = await self._run_blocking(handler, arguments, context)
             else:
                 result = await handler.method(*arguments, context)
-            await context._sink.capacity()  # pyright: ignore[reportPrivateUsage]
+            await context.sink.capacity()
         except Fault as fault:
             context.fail(fault.code, fault.text)
         except asyncio.CancelledError:
@@ -554,7 +588,8 @@ class Connection(abc.ABC):
         loop = self.calls.loop
         return await loop.run_in_executor(self._pool(), partial(function, *arguments))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine to its end."""
         task = self.calls.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

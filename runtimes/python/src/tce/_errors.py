@@ -34,6 +34,39 @@ class ErrorCode(enum.IntEnum):
     """The connection ended with calls in flight, which may have been executed."""
 
 
+class CloseCode(enum.IntEnum):
+    """Why a peer has ended a connection (`spec/sessions.md`)."""
+
+    NORMAL = 1000
+    """The side that closes needs the connection no longer."""
+    GOING_AWAY = 1001
+    """The peer ends."""
+    REFUSED = 1008
+    """The peer refuses the connection, for example its login."""
+    TOO_LARGE = 1009
+    """A message was larger than the peer accepts."""
+    RESTARTING = 1012
+    """The peer restarts; the connection may be made again, after the pause in the text."""
+    TRY_LATER = 1013
+    """The peer has no capacity now."""
+    REPLACED = 4001
+    """Another login of the user, or of the device, has replaced the connection."""
+    LOGIN_EXPIRED = 4002
+    """The login has expired."""
+    SLOW_READER = 4003
+    """This side has not read what was sent to it."""
+    IDLE = 4004
+    """This side was silent for too long."""
+    ENDED = 4005
+    """An operator has ended the connection."""
+
+
+FINAL = frozenset({CloseCode.REPLACED, CloseCode.ENDED})
+"""The codes after which a client does not connect again, not even for a call: two devices that
+replace each other would do so without an end."""
+REFUSALS = FINAL | {CloseCode.REFUSED, CloseCode.LOGIN_EXPIRED}
+"""The codes after which the same login does not succeed."""
+
 _RETRY = frozenset(
     {
         ErrorCode.SENDFAILED,
@@ -74,6 +107,7 @@ class RpcError(Exception):
         side: Side = Side.LOCAL,
         operation: str | None = None,
         peer: str | None = None,
+        close_code: int | None = None,
     ) -> None:
         super().__init__(code, text)
         self.code = code
@@ -86,15 +120,19 @@ class RpcError(Exception):
         """The operation, as the IDL spells it: `test::Server::echo`."""
         self.peer = peer
         """The endpoint of the peer."""
+        self.close_code = close_code
+        """Why the peer has ended the connection, where that is the cause and the peer has said
+        so: a `CloseCode`, or a number of the application."""
 
     @property
     def can_retry(self) -> bool:
         """Whether the same call may succeed when it is repeated.
 
         After TIMEOUT and CONNECTION_LOST it may have been executed: repeat it only if
-        the operation is idempotent.
+        the operation is idempotent. Where the peer has refused the login, or has ended the
+        connection permanently, the same connection does not succeed.
         """
-        return self.code in _RETRY
+        return self.code in _RETRY and self.close_code not in REFUSALS
 
     def what(self) -> str:
         """The text of the error, as TCE's own Python programs read it."""
@@ -102,7 +140,10 @@ class RpcError(Exception):
 
     def of_call(self, operation: str, peer: str) -> RpcError:
         """The same error with the operation and the peer of a call."""
-        error = RpcError(self.code, self.text, side=self.side, operation=operation, peer=peer)
+        error = RpcError(
+            self.code, self.text, side=self.side, operation=operation, peer=peer,
+            close_code=self.close_code,
+        )  # fmt: skip
         error.__cause__ = self.__cause__
         return error
 

@@ -33,11 +33,20 @@ ROUTED = 0x8000
 BUILTIN_INTERFACE = 65535
 PING = 0
 DESCRIBE = 1
+LOGIN = 2
+REFRESH = 3
+GO_AWAY = 4
 GOODBYE = 0xFFFF_FFFF
 """The sequence of the RETURN by which a peer says why it closes the connection."""
 
 TOKEN = "__token__"
 DEVICE_ID = "__device_id__"
+EXPIRES_IN = "__expires_in__"
+RESUME = "__resume__"
+EPOCH = "__epoch__"
+OFFSET = "__offset__"
+RECOVERED = "__recovered__"
+CLOSE = "__close__"
 USER_ID = "__user_id__"
 MQ_RETURN = "__mq_return__"
 LINGER_TIME = "__linger_time__"
@@ -143,6 +152,16 @@ class Extra:
 
 
 EMPTY = Extra(0, b"")
+
+
+_MAX_DIGITS = 18
+
+
+def number(text: str | None) -> int | None:
+    """A decimal number of an extra, if it is one."""
+    if text and text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS:
+        return int(text)
+    return None
 
 
 def _text(data: bytes, position: int) -> tuple[bytes, int]:

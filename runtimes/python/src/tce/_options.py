@@ -60,7 +60,7 @@ class TlsFiles:
 
 
 Token = str | Callable[[], "str | Awaitable[str]"]
-"""A token, or a function that is asked for one at each connect."""
+"""A token, or a function that is asked for one at each connect and before a login expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ class Options:
     """The credential by which a gateway identifies the user."""
     device_id: str | None = None
     """Sent together with the token."""
+    resume: bool = False
+    """Whether a gateway keeps pushes while the connection is lost and sends them afterwards."""
     tls: TlsFiles = field(default_factory=TlsFiles)
     on_call: Callable[[CallRecord], object] | None = None
     """Called at the end of each call, in the event loop: it must not block."""

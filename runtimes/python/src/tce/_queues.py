@@ -589,7 +589,7 @@ class MessageQueues:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.calls.lose_all("this side closed it")
+        self.calls.lose_all("the connection ended before the answer came: this side closed it")
 
 
 def _linger(pairs: Mapping[str, str]) -> float | None:

@@ -7,18 +7,30 @@ A `Link` is one of its streams.
 from __future__ import annotations
 
 import asyncio
+import enum
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from . import _frame, _message
 from ._calls import CallTable, Pending
 from ._connection import Connection, Context, Pool, log
-from ._errors import DecodeError, ErrorCode, FrameError, MarshalError, RpcError
+from ._errors import (
+    FINAL,
+    REFUSALS,
+    CloseCode,
+    DecodeError,
+    ErrorCode,
+    FrameError,
+    MarshalError,
+    RpcError,
+)
 from ._frame import Deframer
+from ._message import Extra
 from ._options import DEFAULT_TIMEOUT, Options
 from ._servant import Operation, Registry
 
@@ -33,6 +45,63 @@ _CALL_OVERHEAD = 512
 """Bytes that a call takes beside its parameters, about."""
 _PROBE_TIME = 30
 """Seconds for which a peer may leave bytes or probes unacknowledged."""
+
+
+class Reconnect(enum.Enum):
+    """Whether a client connects again after the end of a stream."""
+
+    BY_ITSELF = enum.auto()
+    WHEN_CALLED = enum.auto()
+    """Only for a call: the peer would refuse the same login again."""
+    NEVER = enum.auto()
+    """The connection is closed permanently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """What a peer has said before it ends a stream."""
+
+    errcode: int
+    text: str
+    close_code: int | None
+    """`None` from a peer that knows no close codes."""
+    is_before_login: bool
+    """Whether the peer has executed no call of the stream, since it refuses the login."""
+
+    @classmethod
+    def read(cls, errcode: int, extra: Extra) -> Goodbye:
+        """The goodbye of a RETURN."""
+        text = _message.unescape_ascii(extra.get(_message.ERROR) or "")
+        return cls._of_code(errcode, text, _message.number(extra.get(_message.CLOSE)))
+
+    @classmethod
+    def of_close_frame(cls, code: int, text: str) -> Goodbye | None:
+        """The same from a WebSocket's close frame; `None` for a code that says nothing."""
+        if code == CloseCode.NORMAL or code not in list(CloseCode):
+            return None
+        errcode = ErrorCode.CONNECT_REJECT if code in REFUSALS else ErrorCode.CONNECT_FAILED
+        return cls._of_code(errcode, text, code)
+
+    @classmethod
+    def _of_code(cls, errcode: int, text: str, code: int | None) -> Goodbye:
+        return cls(errcode, text, code, code in (CloseCode.REFUSED, CloseCode.TRY_LATER))
+
+    @classmethod
+    def of_refused_login(cls, text: str) -> Goodbye:
+        """The same from the RETURN of a login, if the peer says nothing else. It may accept the
+        same login later."""
+        return cls(ErrorCode.CONNECT_FAILED, text, None, True)
+
+    def reconnect(self, renews_login: bool) -> Reconnect:
+        """Whether this side may connect again; `renews_login` tells that it may get another
+        token."""
+        code = self.close_code
+        if code in FINAL:
+            return Reconnect.NEVER
+        if code == CloseCode.LOGIN_EXPIRED and renews_login:
+            return Reconnect.BY_ITSELF
+        is_refusal = self.errcode == ErrorCode.CONNECT_REJECT if code is None else code in REFUSALS
+        return Reconnect.WHEN_CALLED if is_refusal else Reconnect.BY_ITSELF
 
 
 class _ReadBuffer(threading.local):
@@ -56,6 +125,12 @@ class Link(asyncio.BufferedProtocol):
         self.connection = connection
         self.loop = connection.calls.loop
         self.options = connection.options
+        self.calls = CallTable(self.loop, connection.peer, self.options.limits)
+        """Calls that were sent by this stream."""
+        self.credentials: Mapping[str, str] = {}
+        """Sent in each call until the first one to an interface."""
+        self.goodbye: Goodbye | None = None
+        """Why the peer ends the stream, once it has said so."""
         self.transport: asyncio.Transport | None = None
         self.is_open = False
         """Whether messages may be sent."""
@@ -64,9 +139,9 @@ class Link(asyncio.BufferedProtocol):
         self._deferred: deque[tuple[Context, bytes]] = deque()
         """Those of them that no servant has, with their parameters."""
         self._deferred_size = 0
-        self.close_reason = ""
-        self.on_lost: Callable[[], object] = _nothing
-        """Called when it has ended."""
+        self.end_reason = ""
+        self.on_due: Callable[[], object] = _nothing
+        """Called when another stream is needed: it has ended, or its peer asks to leave it."""
         self._deframer = Deframer(self.options.limits)
         # The payloads of the last read that are not handled, and the reads behind it.
         self._payloads: Iterator[tuple[bytes, int, int]] | None = None
@@ -103,8 +178,8 @@ class Link(asyncio.BufferedProtocol):
         self._receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.close_reason:
-            self.close_reason = str(exc) if exc else "the peer closed it"
+        if not self.end_reason:
+            self.end_reason = str(exc) if exc else "the peer closed it"
         self.is_open = False
         self._out.clear()
         self.served -= len(self._deferred)
@@ -115,7 +190,7 @@ class Link(asyncio.BufferedProtocol):
             self._frame_timer.cancel()
         self._wake()
         self.connection.link_closed(self)
-        self.on_lost()
+        self.on_due()
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -146,14 +221,15 @@ class Link(asyncio.BufferedProtocol):
             self.loop.call_later(self.options.connection.connect_time, self.transport.abort)
 
     def abort(self, reason: str) -> None:
-        """Ends the stream at once."""
+        """Ends the stream at once. What was read and not handled is dropped."""
         self._end(reason)
+        self.is_open = False
         if self.transport is not None:
             self.transport.abort()
 
     def _end(self, reason: str) -> None:
-        if not self.close_reason:
-            self.close_reason = reason
+        if not self.end_reason:
+            self.end_reason = reason
 
     # Sending.
 
@@ -229,14 +305,14 @@ class Link(asyncio.BufferedProtocol):
 
     def _must_pause(self) -> bool:
         """A RETURN never waits for a reader that waits for it: see ARCHITECTURE.md."""
-        if self.connection.calls:
+        if self.calls:
             return False
         return self._is_paused or not self._has_capacity()
 
     def _has_capacity(self) -> bool:
         """Whether a servant may get a further call. Each call of this side raises the limit by
         one, so that calls back can't use it up."""
-        limit = self.options.connection.served_calls + len(self.connection.calls)
+        limit = self.options.connection.served_calls + len(self.calls)
         return self.served - len(self._deferred) < limit
 
     def _set_reading(self, is_reading: bool) -> None:
@@ -282,18 +358,20 @@ class Link(asyncio.BufferedProtocol):
             except DecodeError as reason:
                 error = str(reason)
         if calltype & _message.IS_RETURN:
-            calls = self.connection.calls
             if error:
-                calls.fail(sequence, ErrorCode.DATADIRTY, error)
+                self.calls.fail(sequence, ErrorCode.DATADIRTY, error)
             elif sequence == _message.GOODBYE and ifidx == _message.BUILTIN_INTERFACE:
-                self.connection.goodbye = errcode, extra.get(_message.ERROR) or ""
+                self.goodbye = Goodbye.read(errcode, extra)
             else:
-                calls.complete(sequence, errcode, extra, data, position, end)
+                self.calls.complete(sequence, errcode, extra, data, position, end)
         elif calltype & _message.IS_CALL:
             context = Context(
                 self.connection, self, sequence, calltype, ifidx, opidx, call_id, extra
             )
-            has_capacity = self._has_capacity()
+            # Those that were deferred come first: oneway calls have an order.
+            if self._deferred:
+                self._serve_deferred()
+            has_capacity = not self._deferred and self._has_capacity()
             self.served += 1
             if error:
                 context.fail(ErrorCode.DATADIRTY, error)
@@ -311,7 +389,7 @@ class Link(asyncio.BufferedProtocol):
         """Keeps a call until there is capacity: reading goes on, for RETURNs to this side."""
         size = len(params) + _CALL_OVERHEAD
         if self._deferred_size + size > self.options.connection.send_buffer:
-            return context.fail(ErrorCode.CONNECT_REJECT, "too many calls are being served")
+            return self.connection.refuse(context)
         self._deferred.append((context, params))
         self._deferred_size += size
         return None
@@ -398,11 +476,7 @@ class StreamConnection(Connection):
         self.link: Link | None = None
         self.compresses = compresses
         self.is_draining = False
-        self.goodbye: tuple[int, str] | None = None
-        """Why the peer closes the connection, once it has said so."""
         self._has_timeout = options.timeout != DEFAULT_TIMEOUT
-        self._credentials: dict[str, str] = {}
-        """Sent in each call until the first one to an interface."""
 
     @property
     def is_connected(self) -> bool:
@@ -421,17 +495,29 @@ class StreamConnection(Connection):
     def link_opened(self, link: Link) -> None:
         """A stream is open."""
         self.link = link
-        self.goodbye = None
+        self.calls = link.calls
+        self.close_code = None
         self._notify("connected", "")
 
     def link_closed(self, link: Link) -> None:
         """A stream has ended."""
+        goodbye = link.goodbye
+        reason = goodbye.text if goodbye else link.end_reason
+        text = f"the connection ended before the answer came: {reason}"
         if self.link is not link:
-            return
+            return link.calls.lose_all(text)
         self.link = None
-        reason = self.goodbye[1] if self.goodbye else link.close_reason
-        self.calls.lose_all(reason)
+        self.close_code = goodbye.close_code if goodbye else None
+        if goodbye and goodbye.is_before_login:
+            link.calls.lose_all(reason, ErrorCode.CONNECT_REJECT, self.close_code)
+        else:
+            link.calls.lose_all(text, close_code=self.close_code)
         self._notify("disconnected", reason)
+        return None
+
+    def refuse(self, context: Context) -> None:
+        """Ends a call for which there is no capacity."""
+        context.fail(ErrorCode.CONNECT_REJECT, "too many calls are being served")
 
     def say_goodbye(self, code: int, text: str) -> None:
         """Tells the peer why this side will close the connection."""
@@ -474,13 +560,26 @@ class StreamConnection(Connection):
 
         Raises `RpcError` if it is too large, and `MarshalError`.
         """
-        if self._credentials:
-            pairs = {**self._credentials, **pairs}
+        link = self.link
+        assert link is not None
+        if link.credentials:
+            pairs = {**link.credentials, **pairs}
             if operation.ifidx != _message.BUILTIN_INTERFACE:
-                self._credentials = {}
+                link.credentials = {}
         if deadline is not None:
             pairs = {**pairs, _message.DEADLINE: unix_deadline(self.calls.loop, deadline)}
         extra = (len(pairs), _message.encode_extra(pairs)) if pairs else (0, b"")
+        return self._frame(operation, sequence, calltype, extra, params)
+
+    def _frame(
+        self,
+        operation: Operation[Any],
+        sequence: int,
+        calltype: int,
+        extra: tuple[int, bytes],
+        params: bytearray,
+    ) -> bytes:
+        """Raises `RpcError` if the frame is too large."""
         frame = _message.frame(
             sequence, calltype, operation.ifidx, operation.opidx, 0, 0, extra, params
         )

@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from ._endpoint import Endpoint
-from ._stream import Link, StreamConnection
+from ._stream import Goodbye, Link, StreamConnection
 
 
 class WebSocketLink(Link):
@@ -61,7 +61,7 @@ class WebSocketLink(Link):
             self.loop.call_later(time, self._check_handshake)
 
     def _check_handshake(self) -> None:
-        if not self.is_open and not self.close_reason:
+        if not self.is_open and not self.end_reason:
             self.abort("the WebSocket handshake did not end in time")
 
     def data_received(self, data: bytes) -> None:
@@ -164,6 +164,9 @@ class WebSocketLink(Link):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ping_timer is not None:
             self._ping_timer.cancel()
+        received = self._protocol.close_rcvd
+        if self.goodbye is None and received is not None:
+            self.goodbye = Goodbye.of_close_frame(received.code, received.reason)
         if not self.opened.done():
             self.opened.set_exception(exc or ConnectionResetError("the peer closed it"))
         if self.opened.done() and not self.opened.cancelled():

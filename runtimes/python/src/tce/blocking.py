@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import dataclasses
+import inspect
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _message
@@ -90,7 +93,11 @@ class RpcCommunicator:
         return self
 
     async def _create(self) -> Communicator:
-        return Communicator(self.options)
+        token = self.options.token
+        if not callable(token) or inspect.iscoroutinefunction(token):
+            return Communicator(self.options)
+        # It may make calls, which block: not in the thread of the event loop.
+        return Communicator(dataclasses.replace(self.options, token=partial(_ask, token)))
 
     @property
     def communicator(self) -> Communicator:
@@ -156,6 +163,14 @@ class RpcCommunicator:
         self._check_thread(coroutine)
         return self.submit(coroutine)
 
+    def onResumed(
+        self, connection: Connection, callback: Callable[[bool], object]
+    ) -> RpcCommunicator:
+        """Calls `callback(recovered)` as `Connection.on_resumed` does, in a thread of the pool,
+        where it may make calls that block."""
+        self.run_on(connection, _listen(connection, callback))
+        return self
+
     def getConnectionMQCollection(self) -> ConnectionMQCollection:
         """The connections by message queues."""
         return ConnectionMQCollection(self)
@@ -194,6 +209,12 @@ class RpcCommunicator:
         self._stopped.set()
         with self._lock:
             RpcCommunicator._instance = None
+
+
+async def _ask(token: Callable[[], str | Awaitable[str]]) -> str:
+    """Asks a function for a token in a thread."""
+    asked = await asyncio.to_thread(token)
+    return asked if isinstance(asked, str) else await asked
 
 
 async def _end(communicator: Communicator, timeout: float) -> None:
@@ -388,6 +409,16 @@ class BlockingProxy:
     ) -> None:
         call = self.conn.call_oneway(operation, arguments, self._timeout, extra, self._extra)
         RpcCommunicator.instance().run_on(self.conn, call)
+
+
+async def _listen(connection: Connection, callback: Callable[[bool], object]) -> None:
+    async def call(recovered: bool) -> None:
+        try:
+            await connection.run_in_thread(callback, recovered)
+        except Exception:
+            log.exception("the callback of a resumed connection failed")
+
+    connection.on_resumed(lambda recovered: connection.spawn(call(recovered)))
 
 
 async def _finish(
