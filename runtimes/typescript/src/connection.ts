@@ -11,6 +11,9 @@ export type ConnectionState = "connecting" | "open" | "closed";
 /** Learns each state, and why the connection has got into it. */
 export type StateListener = (state: ConnectionState, reason: string) => void;
 
+/** Learns {@link Connection.recovered}. */
+export type ResumedListener = (recovered: boolean) => void;
+
 /** How one call is made. */
 export interface CallOptions {
   /** How long the call waits for its RETURN, in milliseconds. The servant's side learns it. */
@@ -36,12 +39,29 @@ export interface Connection {
   /** The endpoint of the peer. */
   readonly peer: string;
   readonly state: ConnectionState;
+  /**
+   * Why the peer has ended the connection, if it has said so: one of `CloseCode`. Undefined while
+   * it is open.
+   */
+  readonly closeCode: number | undefined;
+  /**
+   * Whether the gateway has sent everything that was pushed since the last push that this program
+   * has handled, or will send it. False after the first login, and where too much was pushed
+   * meanwhile: the program loads anew what it shows. Undefined unless the option `resume` asks for
+   * it and the gateway keeps pushes.
+   */
+  readonly recovered: boolean | undefined;
   /** The bytes that the system has not taken yet. */
   readonly bufferedAmount: number;
   /** Serves calls of the peer; the servant stays over reconnects. */
   serve(servant: Servant): this;
   /** Adds a listener, and returns a function that removes it. */
   onState(listener: StateListener): () => void;
+  /**
+   * Adds a listener, and returns a function that removes it. It is called after each login at a
+   * gateway that keeps pushes; what was missed follows. Each push reaches its servant once.
+   */
+  onResumed(listener: ResumedListener): () => void;
   /** Closes the connection permanently, after what waits has been sent. */
   close(): Promise<void>;
   /**

@@ -1,12 +1,23 @@
 /** Incoming calls: decode the parameters, run the servant's method, send the RETURN. */
 
-import type { PeerConnection } from "./peer_connection.js";
-import { DecodeError, ErrorCode, Fault } from "./errors.js";
-import { ERROR, escapeAscii, Extra } from "./extra.js";
+import type { Connection } from "./connection.js";
+import {
+  CONNECT_REJECT,
+  DecodeError,
+  Fault,
+  INTERFACE_NOTFOUND,
+  messageOf,
+  REMOTE_EXCEPTION,
+  REMOTEMETHOD_EXCEPTION,
+  TIMEOUT,
+  UNSERIALIZE_FAILED,
+} from "./errors.js";
+import { DEADLINE, ERROR, escapeAscii, Extra, NO_PAIRS } from "./extra.js";
 import { isOneway, isRouted, returnHeader, type Header } from "./message.js";
 import type { Settings } from "./options.js";
+import type { PendingCalls } from "./pending_calls.js";
 import type { Reader } from "./reader.js";
-import { Context, deadlineOf, type Operation, type ServantRegistry } from "./servant.js";
+import { Context, type Operation, type ServantRegistry } from "./servant.js";
 import type { WriteBuffer } from "./write_buffer.js";
 import { encodeVoid, type Writer } from "./writer.js";
 
@@ -18,36 +29,40 @@ const MAX_FULL_BUFFERS = 4;
 const MAX_NESTED = 4096;
 
 const utf8 = new TextEncoder();
-const NOTHING: ReadonlyMap<string, string> = new Map();
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** The stream on which calls arrive. */
+export interface CallSource {
+  readonly hasEnded: boolean;
+  /** The calls of this side in flight. */
+  readonly calls: PendingCalls;
+  readonly buffer: WriteBuffer;
+  /** Ends the stream at once. */
+  abort(reason: string): void;
+  /** A servant that was not ready at once has ended. */
+  onProgress(): void;
 }
 
-/** Serves the calls that arrive on a connection. */
+/** Serves the calls that arrive on a stream, by which their RETURNs leave. */
 export class Dispatcher {
-  readonly #connection: PeerConnection;
+  readonly #connection: Connection;
+  readonly #source: CallSource;
   readonly #servants: ServantRegistry;
-  readonly #buffer: WriteBuffer;
   readonly #settings: Settings;
-  /** The number of the transport: a RETURN is never sent by a later one. */
-  #generation = 0;
   #served = 0;
-  #outstanding = 0;
 
   constructor(
-    connection: PeerConnection,
+    connection: Connection,
+    source: CallSource,
     servants: ServantRegistry,
-    buffer: WriteBuffer,
     settings: Settings,
   ) {
     this.#connection = connection;
+    this.#source = source;
     this.#servants = servants;
-    this.#buffer = buffer;
     this.#settings = settings;
   }
 
@@ -58,37 +73,25 @@ export class Dispatcher {
 
   /** Whether calls of the peer can't be served now. Calls of this side raise the limit. */
   get isOverloaded(): boolean {
-    const limit = this.#settings.servedCalls + Math.min(this.#outstanding, MAX_NESTED);
-    return this.#served >= limit || this.#buffer.isFull;
+    const { calls, buffer } = this.#source;
+    const limit = this.#settings.servedCalls + Math.min(calls.size, MAX_NESTED);
+    return this.#served >= limit || buffer.isFull;
   }
 
-  /** The transport has ended: RETURNs of its calls are dropped. */
-  reset(): void {
-    this.#generation += 1;
-  }
-
-  /** Serves a call. `outstanding` is the number of calls of this side in flight. */
-  dispatch(
-    header: Header,
-    extra: Extra,
-    input: Reader,
-    isDraining: boolean,
-    outstanding: number,
-  ): void {
-    this.#outstanding = outstanding;
+  /** Serves a call. */
+  dispatch(header: Header, extra: Extra, input: Reader, isDraining: boolean): void {
     const operation = this.#servants.operations(header.ifidx)?.get(header.opidx);
     const lateBy = this.#lateness(extra);
     if (lateBy !== undefined) {
       const text = `the call arrived ${lateBy} ms after its deadline and was not executed; \
 if that is wrong, the clocks of caller and servant differ`;
-      this.refuse(header, extra, ErrorCode.Timeout, text);
+      this.refuse(header, extra, TIMEOUT, text);
     } else if (isDraining) {
-      this.refuse(header, extra, ErrorCode.ConnectReject, "the server is shutting down");
+      this.refuse(header, extra, CONNECT_REJECT, "the server is shutting down");
     } else if (this.isOverloaded) {
-      const text = "more calls are being served than the limit; try again later";
-      this.refuse(header, extra, ErrorCode.ConnectReject, text);
+      this.refuse(header, extra, CONNECT_REJECT, "too many calls are being served");
     } else if (operation === undefined) {
-      this.refuse(header, extra, ErrorCode.InterfaceNotFound, this.#notFound(header));
+      this.refuse(header, extra, INTERFACE_NOTFOUND, this.#notFound(header));
     } else {
       this.#run(operation, header, extra, input);
     }
@@ -102,7 +105,7 @@ if that is wrong, the clocks of caller and servant differ`;
 
   /** How long ago the deadline of a call has passed, if it has. */
   #lateness(extra: Extra): number | undefined {
-    const deadline = deadlineOf(extra);
+    const deadline = extra.getNumber(DEADLINE);
     const lateBy = deadline === undefined ? 0 : Date.now() - deadline;
     return lateBy > this.#settings.deadlineToleranceMs ? lateBy : undefined;
   }
@@ -116,7 +119,7 @@ if that is wrong, the clocks of caller and servant differ`;
         throw error;
       }
       const text = `the parameters don't decode: ${error.message}`;
-      this.refuse(header, extra, ErrorCode.UnserializeFailed, text);
+      this.refuse(header, extra, UNSERIALIZE_FAILED, text);
       return;
     }
     const ctx = new Context(this.#connection, header, extra);
@@ -140,7 +143,6 @@ if that is wrong, the clocks of caller and servant differ`;
     ctx: Context,
     pending: PromiseLike<unknown>,
   ): Promise<void> {
-    const generation = this.#generation;
     this.#served += 1;
     let answer: () => void;
     try {
@@ -154,10 +156,10 @@ if that is wrong, the clocks of caller and servant differ`;
       };
     }
     this.#served -= 1;
-    if (generation === this.#generation) {
+    if (!this.#source.hasEnded) {
       answer();
     }
-    this.#connection.onServed();
+    this.#source.onProgress();
   }
 
   #succeed(operation: Operation, header: Header, ctx: Context, result: unknown): void {
@@ -173,7 +175,7 @@ if that is wrong, the clocks of caller and servant differ`;
       const { ifidx, opidx } = header;
       this.#settings.log("error", `a result of ${ifidx}.${opidx} can't be sent`, error);
       const text = `the result can't be sent: ${messageOf(error)}`;
-      this.refuse(header, ctx.extra, ErrorCode.RemoteMethodException, text);
+      this.refuse(header, ctx.extra, REMOTEMETHOD_EXCEPTION, text);
     }
   }
 
@@ -184,7 +186,7 @@ if that is wrong, the clocks of caller and servant differ`;
     }
     const { ifidx, opidx } = header;
     this.#settings.log("error", `a servant failed in ${ifidx}.${opidx}`, error);
-    this.refuse(header, ctx.extra, ErrorCode.RemoteException, "internal error");
+    this.refuse(header, ctx.extra, REMOTE_EXCEPTION, "internal error");
   }
 
   /** Answers with an error; that of a oneway call is logged. */
@@ -195,7 +197,7 @@ if that is wrong, the clocks of caller and servant differ`;
       return;
     }
     // A servant may have chosen 0, which is success on the wire.
-    const errcode = code >>> 0 === 0 ? ErrorCode.RemoteException : code >>> 0;
+    const errcode = code >>> 0 === 0 ? REMOTE_EXCEPTION : code >>> 0;
     const { read } = utf8.encodeInto(text, new Uint8Array(MAX_ERROR_TEXT));
     const escaped = escapeAscii(text.slice(0, read).toWellFormed());
     try {
@@ -203,7 +205,7 @@ if that is wrong, the clocks of caller and servant differ`;
     } catch {
       // The text may exceed a small limit of a frame, or what the extra of the call leaves of the
       // limits; the code alone does not.
-      this.#send(header, errcode, extra, NOTHING, encodeVoid);
+      this.#send(header, errcode, extra, NO_PAIRS, encodeVoid);
     }
   }
 
@@ -214,13 +216,14 @@ if that is wrong, the clocks of caller and servant differ`;
     added: ReadonlyMap<string, string>,
     result: (out: Writer) => void,
   ): void {
-    if (this.#buffer.buffered >= this.#settings.sendBuffer * MAX_FULL_BUFFERS) {
-      this.#connection.abort("the peer calls, and does not read what it is answered");
+    const { buffer } = this.#source;
+    if (buffer.buffered >= this.#settings.sendBuffer * MAX_FULL_BUFFERS) {
+      this.#source.abort("the peer calls, and does not read what it is answered");
       return;
     }
     const routed = isRouted(header) ? extra : Extra.EMPTY;
     const { maxExtraBytes, maxExtraEntries } = this.#settings.limits;
-    this.#buffer.frame(returnHeader(header, errcode), (out) => {
+    buffer.frame(returnHeader(header, errcode), (out) => {
       const start = out.length;
       routed.encodeWith(out, added);
       // Its peer would refuse the message, and the caller wait until its timeout.

@@ -8,6 +8,12 @@ import type { Writer } from "./writer.js";
 /** The keys that the wire format reserves. */
 export const TOKEN = "__token__";
 export const DEVICE_ID = "__device_id__";
+export const EXPIRES_IN = "__expires_in__";
+export const RESUME = "__resume__";
+export const EPOCH = "__epoch__";
+export const OFFSET = "__offset__";
+export const RECOVERED = "__recovered__";
+export const CLOSE = "__close__";
 export const USER_ID = "__user_id__";
 export const ERROR = "__error__";
 export const DEADLINE = "__deadline__";
@@ -15,6 +21,8 @@ export const REDELIVERED = "__redelivered__";
 
 /** What a program gives as extra: an object, a `Map`, pairs, or the extra of another call. */
 export type ExtraInit = Readonly<Record<string, string>> | Iterable<readonly [string, string]>;
+
+export const NO_PAIRS: ReadonlyMap<string, string> = new Map();
 
 function isIterable(init: ExtraInit): init is Iterable<readonly [string, string]> {
   return Symbol.iterator in init;
@@ -120,6 +128,12 @@ export class Extra implements Iterable<readonly [string, string]> {
       }
     }
     return found;
+  }
+
+  /** The value of `key` if it is a decimal number; for the runtime. */
+  getNumber(key: string): number | undefined {
+    const text = this.get(key)?.trim();
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   }
 
   has(key: string): boolean {

@@ -9,6 +9,9 @@ export const MSGTYPE_RPC = 1;
 export const BUILTIN_INTERFACE = 65535;
 export const PING = 0;
 export const DESCRIBE = 1;
+export const LOGIN = 2;
+export const REFRESH = 3;
+export const GO_AWAY = 4;
 /** The sequence of the RETURN by which a peer says why it closes the connection. */
 export const GOODBYE_SEQUENCE = 0xffffffff;
 

@@ -12,11 +12,16 @@ export interface Options {
   readonly timeoutMs?: number;
   /**
    * The credential by which a gateway identifies the user: a text, or a function that is asked at
-   * each connect. Default: none.
+   * each connect and before a login expires. Default: none.
    */
   readonly token?: string | (() => string | Promise<string>);
   /** The device id sent with the token. Default: none. */
   readonly deviceId?: string;
+  /**
+   * Whether a gateway keeps pushes while the connection is lost and sends them afterwards.
+   * Default: false.
+   */
+  readonly resume?: boolean;
   /** The limits of received messages. */
   readonly limits?: Partial<Limits>;
   /** The time limit to connect, and that of the token function. Default: 5 s. */
@@ -106,6 +111,7 @@ export function settingsOf(options: Options, fast: Inflate = inflate): Settings 
     callsInFlight: 1 << 16,
     servedCalls: 2048,
     deadlineToleranceMs: 1_000,
+    resume: false,
     token: undefined,
     deviceId: undefined,
     ...rest,

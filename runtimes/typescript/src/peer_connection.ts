@@ -1,61 +1,61 @@
 /**
- * One connection to a peer, for calls in both directions. It outlives its transports: a client
+ * One connection to a peer, for calls in both directions. It outlives its streams: a client
  * attaches another one after each reconnect.
  */
 
 import type {
   CallOptions,
-  Connection,
   ConnectionState,
   OperationId,
+  ResumedListener,
   StateListener,
 } from "./connection.js";
-import { Dispatcher } from "./dispatch.js";
-import { DecodeError, ErrorCode, errorName, FrameError, RpcError } from "./errors.js";
 import {
-  addPairs,
-  DEADLINE,
-  encodePairs,
-  ERROR,
-  Extra,
-  unescapeAscii,
-} from "./extra.js";
-import { Deframer } from "./frame.js";
+  CONNECT_REJECT,
+  CONNECTION_LOST,
+  ENDED,
+  errorName,
+  REFUSED,
+  REPLACED,
+  RpcError,
+  SENDFAILED,
+  TRY_LATER,
+} from "./errors.js";
+import { addPairs, DEADLINE, encodePairs, NO_PAIRS, type Extra, type ExtraInit } from "./extra.js";
 import {
   BUILTIN_INTERFACE,
   callHeader,
-  decodeHeader,
-  GOODBYE_SEQUENCE,
-  isCall,
-  isReturn,
-  MSGTYPE_RPC,
   ONEWAY,
-  PING,
   TWOWAY,
   type Header,
 } from "./message.js";
 import { checkTime, type Settings } from "./options.js";
-import { PendingCall, PendingCalls } from "./pending_calls.js";
-import { decodeVoid, Reader, type Decode } from "./reader.js";
+import { PendingCall } from "./pending_calls.js";
+import type { PushCursor } from "./push_cursor.js";
+import { decodeVoid, type Decode } from "./reader.js";
 import type { Servant, ServantRegistry } from "./servant.js";
+import { Stream, type Goodbye, type StreamOwner } from "./stream.js";
 import type { Transport, TransportEvents } from "./transport.js";
-import { Watchdog } from "./watchdog.js";
-import { WriteBuffer, type Deflate } from "./write_buffer.js";
+import type { Deflate } from "./write_buffer.js";
 import { encodeVoid, Writer } from "./writer.js";
 
-/** Malformed messages after which a connection ends. */
-const MAX_MALFORMED = 16;
 /** How long bytes that wait may take to leave when a connection is closed. */
 const CLOSE_TIME_MS = 5_000;
-/** How often a shutdown looks whether a connection is idle. */
+/** How often it is looked whether a stream or a connection is idle that is to be closed. */
 const DRAIN_EVERY_MS = 10;
+
+function nextCheck(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, DRAIN_EVERY_MS));
+}
 
 /** What opens transports for a connection. */
 export interface Connector {
   /** A call needs a transport now. */
   request(): void;
-  /** A transport has ended. A peer that has refused this side does not want it back. */
-  lost(reason: string, wasRefused: boolean): void;
+  /** Logs in on a stream, by {@link PeerConnection.callBuiltin}. */
+  logIn(stream: Stream): Promise<void>;
+  /** The stream in use has ended. */
+  lost(goodbye: Goodbye | undefined): void;
   /** The connection is closed. */
   stop(): void;
 }
@@ -68,35 +68,29 @@ interface WaitingCall {
   readonly deadline: number | undefined;
 }
 
-/** What a peer has told before it closes. */
-interface Goodbye {
-  readonly code: number;
-  readonly text: string;
-}
-
-/** The connection itself; programs see it as {@link Connection}. */
-export class PeerConnection implements Connection {
+/** The connection itself; programs see it as `Connection`. */
+export class PeerConnection implements StreamOwner {
   readonly peer: string;
   readonly settings: Settings;
   readonly #servants: ServantRegistry;
-  readonly #buffer: WriteBuffer;
-  readonly #calls = new PendingCalls();
-  readonly #dispatcher: Dispatcher;
+  readonly #deflate: Deflate | undefined;
   readonly #listeners = new Set<StateListener>();
+  readonly #resumedListeners = new Set<ResumedListener>();
   readonly #waiting = new Map<PendingCall<unknown>, WaitingCall>();
   #waitingBytes = 0;
   #state: ConnectionState = "connecting";
-  #transport: Transport | undefined;
+  /** The stream in use. */
+  stream: Stream | undefined;
+  /** Streams that were left, on which calls have not ended. */
+  readonly #left = new Set<Stream>();
   #connector: Connector | undefined;
-  #deframer: Deframer;
-  #credentials: ReadonlyMap<string, string> = new Map();
-  #hasLoggedIn = true;
-  #isPaused = false;
-  #isReading = false;
-  #isDraining = false;
-  #goodbye: Goodbye | undefined;
-  #malformed = 0;
-  #watchdog: Watchdog | undefined;
+  /** Set by the connector. */
+  cursor: PushCursor | undefined;
+  closeCode: number | undefined;
+  recovered: boolean | undefined;
+  /** Why the last stream has ended. */
+  #lostBy = "";
+  isDraining = false;
   #closed: Promise<void> | undefined;
   #onClosed: (() => void) | undefined;
 
@@ -104,9 +98,7 @@ export class PeerConnection implements Connection {
     this.peer = peer;
     this.settings = settings;
     this.#servants = servants;
-    this.#buffer = new WriteBuffer(settings.sendBuffer, settings.limits.maxFrame, deflate);
-    this.#dispatcher = new Dispatcher(this, servants, this.#buffer, settings);
-    this.#deframer = new Deframer(settings.limits, settings.inflate);
+    this.#deflate = deflate;
   }
 
   get state(): ConnectionState {
@@ -114,11 +106,7 @@ export class PeerConnection implements Connection {
   }
 
   get bufferedAmount(): number {
-    return this.#buffer.buffered;
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused;
+    return this.stream?.buffer.buffered ?? 0;
   }
 
   serve(servant: Servant): this {
@@ -131,112 +119,120 @@ export class PeerConnection implements Connection {
     return () => this.#listeners.delete(listener);
   }
 
+  onResumed(listener: ResumedListener): () => void {
+    this.#resumedListeners.add(listener);
+    return () => this.#resumedListeners.delete(listener);
+  }
+
   #setState(state: ConnectionState, reason: string): void {
     this.#state = state;
-    for (const listener of [...this.#listeners]) {
+    this.#tell(this.#listeners, state, reason);
+  }
+
+  /** Reads from the RETURN of a login which pushes follow. */
+  resume(returned: Extra): void {
+    this.recovered = this.cursor?.loggedIn(returned);
+    if (this.recovered !== undefined) {
+      this.#tell(this.#resumedListeners, this.recovered);
+    }
+  }
+
+  #tell<A extends unknown[]>(listeners: Iterable<(...event: A) => void>, ...event: A): void {
+    for (const listener of [...listeners]) {
       try {
-        listener(state, reason);
+        listener(...event);
       } catch (error) {
-        this.settings.log("error", "a listener of a connection's state failed", error);
+        this.settings.log("error", "a listener of a connection failed", error);
       }
     }
   }
 
-  // Transports.
+  // Streams.
 
   /** Sets what opens further transports; without one the connection ends with its first. */
   set connector(connector: Connector) {
     this.#connector = connector;
   }
 
-  /** Uses an open transport. The first call carries the credentials, or {@link logIn} does. */
+  /** Uses an open transport. The login precedes the first call, or {@link logIn} sends it. */
   attach(
     transport: Transport,
-    credentials: ReadonlyMap<string, string> = new Map(),
+    credentials: ReadonlyMap<string, string> = NO_PAIRS,
   ): TransportEvents {
-    this.#credentials = credentials;
-    this.#hasLoggedIn = credentials.size === 0;
-    this.#transport = transport;
-    this.#buffer.attach(transport);
-    this.#deframer = new Deframer(this.settings.limits, this.settings.inflate);
-    this.#isPaused = false;
-    this.#goodbye = undefined;
-    this.#malformed = 0;
-    this.#watchdog = new Watchdog(
-      this,
-      transport,
-      this.#buffer,
-      this.#deframer,
-      this.settings,
-    );
+    const left = this.stream;
+    const stream = new Stream(this, transport, this.#servants, this.#deflate, credentials);
+    stream.needsLogin = credentials.size > 0 || this.cursor !== undefined;
+    this.stream = stream;
+    this.closeCode = undefined;
+    if (left !== undefined) {
+      this.#left.add(left);
+      void this.#finish(left);
+    }
     this.#setState("open", "connected");
     this.#sendWaiting();
-    // A transport that was given up may still report.
-    const isCurrent = (): boolean => this.#transport === transport;
-    return {
-      onBytes: (bytes) => {
-        if (isCurrent()) {
-          this.#deframer.push(bytes);
-          this.#read();
-        }
-      },
-      onDrain: () => {
-        if (isCurrent()) {
-          this.#resumeReading();
-        }
-      },
-      onClose: (reason) => {
-        if (isCurrent()) {
-          this.#lose(reason);
-        }
-      },
-    };
+    return stream;
   }
 
-  /** Logs in by a oneway `ping`, unless a call has done so. */
-  logIn(): void {
-    if (this.#state === "open" && !this.#hasLoggedIn) {
-      const header = callHeader(ONEWAY, 0, BUILTIN_INTERFACE, PING);
-      this.#buffer.frame(header, (out) => {
-        encodePairs(out, this.#credentials);
-      });
-      this.#watchdog?.watch();
+  /** Closes a stream that was left when what is in flight on it has ended. */
+  async #finish(stream: Stream): Promise<void> {
+    // Calls have deadlines of their own, servants have none.
+    const end = Date.now() + this.settings.timeoutMs;
+    while (!stream.hasEnded && (stream.calls.size > 0 || (stream.hasWork && Date.now() < end))) {
+      await nextCheck();
+    }
+    if (!stream.hasEnded) {
+      stream.close();
     }
   }
 
-  #lose(reason: string): void {
-    this.#transport = undefined;
-    this.#buffer.detach();
-    this.#dispatcher.reset();
-    this.#watchdog?.stop();
-    const goodbye: Goodbye | undefined = this.#goodbye;
-    const why = this.#reason(reason, goodbye);
-    const isLast = this.#connector === undefined || this.#closed !== undefined;
+  /** Logs in on the stream in use, unless a call has done so. */
+  logIn(): void {
+    const stream = this.stream;
+    if (stream?.needsLogin === true) {
+      stream.needsLogin = false;
+      void this.#connector?.logIn(stream);
+    }
+  }
+
+  lost(stream: Stream, reason: string): void {
+    const { goodbye } = stream;
+    const why = this.#why(reason, goodbye);
+    this.#left.delete(stream);
+    if (stream !== this.stream) {
+      stream.calls.failAll(CONNECTION_LOST, why, undefined);
+      return;
+    }
+    this.stream = undefined;
+    this.closeCode = goodbye?.closeCode;
+    this.#lostBy = why;
+    const isLast = this.#connector === undefined || this.#closed !== undefined || this.#isEnded;
     this.#setState(isLast ? "closed" : "connecting", why);
-    this.#calls.loseAll(why);
+    // A peer that refuses the login has executed no call of the stream.
+    const isRefused =
+      this.closeCode === REFUSED || this.closeCode === TRY_LATER;
+    const code = isRefused ? CONNECT_REJECT : CONNECTION_LOST;
+    stream.calls.failAll(code, why, this.closeCode);
     if (isLast) {
+      this.#connector?.stop();
       this.#onClosed?.();
     } else {
-      this.#connector?.lost(why, goodbye?.code === ErrorCode.ConnectReject);
+      this.#connector?.lost(goodbye);
     }
   }
 
-  #reason(reason: string, goodbye: Goodbye | undefined): string {
+  /** Whether the peer has ended the connection permanently. */
+  get #isEnded(): boolean {
+    // Two devices that replace each other would do so without an end.
+    return this.closeCode === REPLACED || this.closeCode === ENDED;
+  }
+
+  #why(reason: string, goodbye: Goodbye | undefined): string {
     if (this.#closed !== undefined) {
       return "closed by this side";
     }
     return goodbye === undefined
       ? reason
-      : `the peer closed the connection: ${errorName(goodbye.code)}: ${goodbye.text}`;
-  }
-
-  /** Ends the transport at once. */
-  abort(reason: string): void {
-    const transport = this.#transport;
-    if (transport !== undefined) {
-      this.#lose(reason);
-      transport.destroy();
-    }
+      : `the peer closed the connection: ${errorName(goodbye.errcode)}: ${goodbye.text}`;
   }
 
   close(): Promise<void> {
@@ -246,9 +242,12 @@ export class PeerConnection implements Connection {
 
   async #close(): Promise<void> {
     this.#connector?.stop();
-    const transport = this.#transport;
-    this.#failWaiting(ErrorCode.SendFailed, "the connection is closed");
-    if (transport === undefined) {
+    this.#failWaiting(SENDFAILED, "the connection is closed");
+    this.#left.forEach((left) => {
+      left.close();
+    });
+    const stream = this.stream;
+    if (stream === undefined) {
       if (this.#state !== "closed") {
         this.#setState("closed", "closed by this side");
       }
@@ -257,10 +256,9 @@ export class PeerConnection implements Connection {
     const closed = new Promise<void>((resolve) => {
       this.#onClosed = resolve;
     });
-    this.#buffer.flush();
-    transport.close();
+    stream.close();
     const timer = setTimeout(() => {
-      this.abort("closed by this side");
+      stream.abort("closed by this side");
     }, CLOSE_TIME_MS);
     await closed;
     clearTimeout(timer);
@@ -271,10 +269,10 @@ export class PeerConnection implements Connection {
    * closes. Returns whether all of it ended in time.
    */
   async drain(timeoutMs: number): Promise<boolean> {
-    this.#isDraining = true;
+    this.isDraining = true;
     const end = Date.now() + timeoutMs;
     while (!this.#isIdle() && Date.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_EVERY_MS));
+      await nextCheck();
     }
     const isIdle = this.#isIdle();
     await this.close();
@@ -282,15 +280,9 @@ export class PeerConnection implements Connection {
   }
 
   #isIdle(): boolean {
-    const hasWork = this.#calls.size > 0 || this.#waiting.size > 0 || this.#dispatcher.served > 0;
-    return this.#transport === undefined || (!hasWork && this.#buffer.buffered === 0);
-  }
-
-  /** Tells the peer why this side closes the connection, and closes it. */
-  sayGoodbye(code: number, text: string): void {
-    const header = callHeader(TWOWAY, GOODBYE_SEQUENCE, BUILTIN_INTERFACE, PING);
-    this.#dispatcher.refuse(header, Extra.EMPTY, code, text);
-    void this.close();
+    const stream = this.stream;
+    const isIdle = stream === undefined || (this.#waiting.size === 0 && !stream.hasWork);
+    return isIdle && ![...this.#left].some((left) => left.hasWork);
   }
 
   // Calls of this side.
@@ -300,6 +292,24 @@ export class PeerConnection implements Connection {
     parameters: (out: Writer) => void,
     result: Decode<R>,
     options?: CallOptions,
+  ): Promise<R> {
+    const isLimited = this.settings.hasTimeout || options?.timeoutMs !== undefined;
+    return this.#call(this.stream, operation, parameters, result, options, isLimited);
+  }
+
+  /** Calls a built-in operation on a stream, without a deadline: clocks may differ. */
+  callBuiltin(stream: Stream, opidx: number, name: string, options: CallOptions): Promise<void> {
+    const operation = { ifidx: BUILTIN_INTERFACE, opidx, name };
+    return this.#call(stream, operation, encodeVoid, decodeVoid, options, false);
+  }
+
+  #call<R>(
+    stream: Stream | undefined,
+    operation: OperationId,
+    parameters: (out: Writer) => void,
+    result: Decode<R>,
+    options: CallOptions | undefined,
+    isLimited: boolean,
   ): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       const signal = options?.signal;
@@ -326,30 +336,27 @@ export class PeerConnection implements Connection {
         },
       );
       try {
-        const isLimited = this.settings.hasTimeout || options?.timeoutMs !== undefined;
+        const { ifidx, opidx } = operation;
         const deadline = isLimited ? Date.now() + timeoutMs : undefined;
-        this.#start(call, operation, parameters, options, deadline);
+        const header = callHeader(TWOWAY, stream?.calls.add(call) ?? 0, ifidx, opidx);
+        if (stream !== undefined) {
+          this.#send(stream, header, parameters, options, deadline);
+        } else {
+          this.#wait(call, header, parameters, options, deadline);
+        }
       } catch (error) {
         call.failWith(error);
       }
     });
   }
 
-  #start(
+  #wait(
     call: PendingCall<unknown>,
-    operation: OperationId,
+    header: Header,
     parameters: (out: Writer) => void,
     options: CallOptions | undefined,
     deadline: number | undefined,
   ): void {
-    const { ifidx, opidx } = operation;
-    if (this.#state === "open") {
-      const header = callHeader(TWOWAY, this.#calls.add(call), ifidx, opidx);
-      this.#send(header, parameters, options, deadline);
-      this.#resumeReading();
-      return;
-    }
-    const header = callHeader(TWOWAY, 0, ifidx, opidx);
     const out = new Writer();
     parameters(out);
     const bytes = out.take();
@@ -358,15 +365,9 @@ export class PeerConnection implements Connection {
     this.#connector?.request();
   }
 
-  /** The built-in `ping` of the peer. Older peers do not know it. */
-  ping(timeoutMs: number): Promise<void> {
-    const operation = { ifidx: BUILTIN_INTERFACE, opidx: PING, name: "ping" };
-    return this.call(operation, encodeVoid, decodeVoid, { timeoutMs });
-  }
-
   #forget(call: PendingCall<unknown>): void {
     if (call.sequence !== undefined) {
-      this.#calls.delete(call.sequence);
+      call.table?.delete(call.sequence);
     }
     const waiting = this.#waiting.get(call);
     if (waiting !== undefined) {
@@ -378,14 +379,15 @@ export class PeerConnection implements Connection {
   oneway(operation: OperationId, parameters: (out: Writer) => void, options?: CallOptions): void {
     options?.signal?.throwIfAborted();
     const { ifidx, opidx, name } = operation;
-    if (this.#state === "connecting") {
+    this.#checkCapacity(name);
+    const stream = this.stream;
+    if (stream === undefined) {
       this.#connector?.request();
       const text = "the connection is not open";
-      throw new RpcError(ErrorCode.SendFailed, text, { operation: name, peer: this.peer });
+      throw new RpcError(SENDFAILED, text, { operation: name, peer: this.peer });
     }
-    this.#checkCapacity(name);
     try {
-      this.#send(callHeader(ONEWAY, 0, ifidx, opidx), parameters, options, undefined);
+      this.#send(stream, callHeader(ONEWAY, 0, ifidx, opidx), parameters, options);
     } catch (error) {
       throw error instanceof RpcError
         ? new RpcError(error.code, error.text, { operation: name, peer: this.peer })
@@ -393,68 +395,60 @@ export class PeerConnection implements Connection {
     }
   }
 
-  /** Throws SENDFAILED where a call can't be sent, nor wait. */
+  /** Throws SENDFAILED where a call can't be sent, nor wait, or why the peer has refused it. */
   #checkCapacity(operation: string): void {
     const { callsInFlight, sendBuffer } = this.settings;
+    const { closeCode } = this;
+    const stream = this.stream;
+    let code: number = SENDFAILED;
     let text: string;
-    if (this.#closed !== undefined || this.#state === "closed") {
+    if (this.#isEnded) {
+      code = CONNECT_REJECT;
+      text = this.#lostBy;
+    } else if (this.#closed !== undefined || this.#state === "closed") {
       text = "the connection is closed";
-    } else if (this.#calls.size + this.#waiting.size >= callsInFlight) {
+    } else if ((stream?.calls.size ?? 0) + this.#waiting.size >= callsInFlight) {
       text = `${callsInFlight} calls are in flight, which is the limit`;
-    } else if (this.#buffer.isFull || this.#waitingBytes >= sendBuffer) {
+    } else if (stream?.buffer.isFull === true || this.#waitingBytes >= sendBuffer) {
       text = `${sendBuffer} bytes wait to be sent, which is the limit`;
     } else {
       return;
     }
-    throw new RpcError(ErrorCode.SendFailed, text, { operation, peer: this.peer });
+    throw new RpcError(code, text, { operation, peer: this.peer, closeCode });
   }
 
   #send(
+    stream: Stream,
     header: Header,
     parameters: (out: Writer) => void,
-    options: CallOptions | undefined,
-    deadline: number | undefined,
+    options?: CallOptions,
+    deadline?: number,
   ): void {
-    this.#buffer.frame(header, (out) => {
-      this.#encodeExtra(out, options, deadline);
+    if (stream.needsLogin) {
+      this.logIn();
+    }
+    stream.buffer.frame(header, (out) => {
+      encodeExtra(out, stream.credentials, options?.extra, deadline);
       parameters(out);
     });
     if (header.ifidx !== BUILTIN_INTERFACE) {
-      this.#hasLoggedIn = true;
+      stream.credentials = NO_PAIRS;
     }
-    this.#watchdog?.watch();
-  }
-
-  #encodeExtra(
-    out: Writer,
-    options: CallOptions | undefined,
-    deadline: number | undefined,
-  ): void {
-    const extra = options?.extra;
-    if (this.#hasLoggedIn && extra === undefined && deadline === undefined) {
-      out.u32(0);
-      return;
-    }
-    const pairs = new Map(this.#hasLoggedIn ? [] : this.#credentials);
-    if (extra !== undefined) {
-      addPairs(pairs, extra);
-    }
-    if (deadline !== undefined) {
-      pairs.set(DEADLINE, String(Math.floor(deadline)));
-    }
-    encodePairs(out, pairs);
+    stream.onProgress();
   }
 
   #sendWaiting(): void {
     for (const [call, waiting] of [...this.#waiting]) {
-      if (this.#state !== "open") {
+      const stream = this.stream;
+      if (stream === undefined) {
         return;
       }
       this.#waitingBytes -= waiting.parameters.length;
       this.#waiting.delete(call);
-      const header = { ...waiting.header, sequence: this.#calls.add(call) };
+      const header = { ...waiting.header, sequence: stream.calls.add(call) };
       try {
         this.#send(
+          stream,
           header,
           (out) => {
             out.put(waiting.parameters);
@@ -476,138 +470,29 @@ export class PeerConnection implements Connection {
 
   /** An attempt to open a transport has failed, and with it the calls that have waited for it. */
   attemptFailed(code: number, text: string): void {
-    this.#failWaiting(code, text);
-    this.#setState("connecting", text);
-  }
-
-  // Messages of the peer.
-
-  /** Handles frames until more bytes are needed, or the peer has to be served later. */
-  #read(): void {
-    const deframer = this.#deframer;
-    if (this.#isReading) {
-      return;
-    }
-    this.#isReading = true;
-    try {
-      while (this.#transport !== undefined && !this.#shouldPause()) {
-        const payload = deframer.next();
-        if (payload === undefined) {
-          break;
-        }
-        this.#handle(new Reader(payload.bytes, this.settings.limits, payload.start, payload.end));
-      }
-    } catch (error) {
-      this.#broken(error);
-    } finally {
-      this.#isReading = false;
-    }
-    if (this.#transport !== undefined && deframer === this.#deframer) {
-      this.#watchdog?.watch();
+    if (this.stream === undefined) {
+      this.#failWaiting(code, text);
+      this.#setState("connecting", text);
     }
   }
+}
 
-  #broken(error: unknown): void {
-    if (!(error instanceof FrameError)) {
-      this.settings.log("error", `a message of ${this.peer} ended its connection`, error);
-    } else {
-      this.settings.log("warn", `${this.peer}: ${error.message}; the connection is closed`);
-    }
-    this.abort(error instanceof Error ? error.message : String(error));
+function encodeExtra(
+  out: Writer,
+  credentials: ReadonlyMap<string, string>,
+  extra: ExtraInit | undefined,
+  deadline: number | undefined,
+): void {
+  if (credentials.size === 0 && extra === undefined && deadline === undefined) {
+    out.u32(0);
+    return;
   }
-
-  /**
-   * Pauses reading while the peer's calls can't be served. Never while a call of this side is in
-   * flight: its RETURN could not be read, and both sides might wait for each other. Calls that
-   * can't be served then are refused.
-   */
-  #shouldPause(): boolean {
-    const transport = this.#transport;
-    const canPause = transport?.pause !== undefined && this.#calls.size === 0;
-    const pauses = canPause && this.#dispatcher.isOverloaded;
-    if (pauses && !this.#isPaused) {
-      this.#isPaused = true;
-      transport.pause?.();
-      this.#watchdog?.watch();
-    }
-    return pauses;
+  const pairs = new Map(credentials);
+  if (extra !== undefined) {
+    addPairs(pairs, extra);
   }
-
-  #resumeReading(): void {
-    if (!this.#isPaused || this.#isReading || this.#shouldPause()) {
-      return;
-    }
-    this.#isPaused = false;
-    // Not within the caller: it has not finished with this connection.
-    queueMicrotask(() => {
-      this.#read();
-      if (!this.#isPaused) {
-        this.#transport?.resume?.();
-      }
-    });
+  if (deadline !== undefined) {
+    pairs.set(DEADLINE, String(Math.floor(deadline)));
   }
-
-  /** A servant that was not ready at once has ended. */
-  onServed(): void {
-    this.#resumeReading();
-    this.#watchdog?.watch();
-  }
-
-  #handle(input: Reader): void {
-    let header: Header | undefined;
-    let extra: Extra;
-    try {
-      header = decodeHeader(input);
-      extra = Extra.decode(input, this.settings.limits);
-    } catch (error) {
-      if (!(error instanceof DecodeError)) {
-        throw error;
-      }
-      this.#undecodable(header, error.message);
-      return;
-    }
-    if (header.msgtype !== MSGTYPE_RPC) {
-      this.#drop("its type is reserved");
-    } else if (isReturn(header)) {
-      this.#return(header, extra, input);
-    } else if (isCall(header)) {
-      this.#dispatcher.dispatch(header, extra, input, this.#isDraining, this.#calls.size);
-    } else {
-      this.#drop("it is neither CALL nor RETURN");
-    }
-  }
-
-  #return(header: Header, extra: Extra, result: Reader): void {
-    const { sequence, ifidx, errcode } = header;
-    if (sequence === GOODBYE_SEQUENCE && ifidx === BUILTIN_INTERFACE && errcode !== 0) {
-      this.#goodbye = { code: errcode, text: unescapeAscii(extra.get(ERROR) ?? "") };
-      return;
-    }
-    // The caller of an unknown sequence has stopped waiting.
-    this.#calls.get(sequence)?.complete(errcode, extra, result);
-  }
-
-  /** Answers a message of which only the header decodes, so that its caller does not wait. */
-  #undecodable(header: Header | undefined, text: string): void {
-    if (header?.msgtype !== MSGTYPE_RPC) {
-      this.#drop(text);
-    } else if (isReturn(header)) {
-      this.#calls.get(header.sequence)?.fail(ErrorCode.DataDirty, text);
-    } else if (isCall(header)) {
-      this.#dispatcher.refuse(header, Extra.EMPTY, ErrorCode.DataDirty, text);
-    } else {
-      this.#drop(text);
-    }
-  }
-
-  /** A message that makes no sense costs itself; many of them cost the connection. */
-  #drop(why: string): void {
-    this.#malformed += 1;
-    if (this.#malformed === 1) {
-      this.settings.log("warn", `dropped a message of ${this.peer}: ${why}`);
-    }
-    if (this.#malformed >= MAX_MALFORMED) {
-      throw new FrameError("too many malformed messages");
-    }
-  }
+  encodePairs(out, pairs);
 }

@@ -1,7 +1,7 @@
 /** Calls that wait for their RETURN: which caller it belongs to, and when a call times out. */
 
 import { addAbortAction, removeAbortAction } from "./abort.js";
-import { ErrorCode, RpcError } from "./errors.js";
+import { messageOf, RpcError, SENDFAILED, TIMEOUT, UNSERIALIZE_FAILED } from "./errors.js";
 import { ERROR, unescapeAscii, type Extra } from "./extra.js";
 import { GOODBYE_SEQUENCE } from "./message.js";
 import type { Decode, Reader } from "./reader.js";
@@ -24,8 +24,9 @@ export class PendingCall<R> {
   readonly #onEnd: () => void;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #onAbort: (() => void) | undefined;
-  /** Set when the call is sent. */
+  /** Set when the call is sent, with the calls among which it then is. */
   sequence: number | undefined;
+  table: PendingCalls | undefined;
 
   /** `onEnd` is called once, before the caller learns of the end. */
   constructor(caller: Caller<R>, onEnd: (call: PendingCall<R>) => void) {
@@ -48,10 +49,10 @@ export class PendingCall<R> {
   }
 
   /** The call fails on this side. */
-  fail(code: number, text: string, cause?: unknown): void {
+  fail(code: number, text: string, cause?: unknown, closeCode?: number): void {
     const { operation, peer, reject } = this.#caller;
     this.#end(() => {
-      reject(new RpcError(code, text, { operation, peer, cause }));
+      reject(new RpcError(code, text, { operation, peer, cause, closeCode }));
     });
   }
 
@@ -80,8 +81,8 @@ export class PendingCall<R> {
     try {
       value = decode(result);
     } catch (cause) {
-      const text = `the result does not decode: ${cause instanceof Error ? cause.message : ""}`;
-      this.fail(ErrorCode.UnserializeFailed, text, cause);
+      const text = `the result does not decode: ${messageOf(cause)}`;
+      this.fail(UNSERIALIZE_FAILED, text, cause);
       return;
     }
     this.#end(() => {
@@ -97,9 +98,9 @@ export class PendingCall<R> {
   #timedOut(): void {
     const time = `${this.#caller.timeoutMs} ms`;
     if (this.sequence === undefined) {
-      this.fail(ErrorCode.SendFailed, `the connection was not open within ${time}`);
+      this.fail(SENDFAILED, `the connection was not open within ${time}`);
     } else {
-      this.fail(ErrorCode.Timeout, `no answer within ${time}`);
+      this.fail(TIMEOUT, `no answer within ${time}`);
     }
   }
 
@@ -113,7 +114,7 @@ export class PendingCall<R> {
   }
 }
 
-/** The calls of a connection by their sequences. */
+/** The calls of a stream by their sequences. */
 export class PendingCalls {
   readonly #calls = new Map<number, PendingCall<unknown>>();
   #next = 1;
@@ -131,6 +132,7 @@ export class PendingCalls {
     this.#next = (this.#next + 1) >>> 0;
     this.#calls.set(sequence, call);
     call.sequence = sequence;
+    call.table = this;
     return sequence;
   }
 
@@ -142,10 +144,10 @@ export class PendingCalls {
     this.#calls.delete(sequence);
   }
 
-  /** Fails all calls: the connection has ended. */
-  loseAll(reason: string): void {
+  /** Fails all calls: the stream has ended. */
+  failAll(code: number, text: string, closeCode: number | undefined): void {
     for (const call of [...this.#calls.values()]) {
-      call.fail(ErrorCode.ConnectionLost, reason);
+      call.fail(code, text, undefined, closeCode);
     }
   }
 }

@@ -35,7 +35,7 @@ export class Context {
 
   /** When the caller stops waiting, by the clock of the caller's machine, if it said so. */
   get deadline(): Date | undefined {
-    const millis = deadlineOf(this.extra);
+    const millis = this.extra.getNumber(DEADLINE);
     return millis === undefined ? undefined : new Date(millis);
   }
 
@@ -43,12 +43,6 @@ export class Context {
   returnExtra(key: string, value: string): void {
     this.returned.set(key, value);
   }
-}
-
-/** The deadline of a call as Unix time in milliseconds. */
-export function deadlineOf(extra: Extra): number | undefined {
-  const text = extra.get(DEADLINE)?.trim();
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** How an operation of a servant is called. */
@@ -102,10 +96,7 @@ export class ServantRegistry {
     return this.#servants.get(ifidx)?.interfaces.get(ifidx);
   }
 
-  /** The IDL texts of the servants, without duplicates. */
-  idls(): string[] {
-    const texts = new Set([...this.#servants.values()].map((servant) => servant.idl));
-    texts.delete("");
-    return [...texts].sort();
+  get servants(): Iterable<Servant> {
+    return this.#servants.values();
   }
 }

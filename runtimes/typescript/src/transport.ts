@@ -6,8 +6,11 @@ export interface TransportEvents {
   onBytes(bytes: Uint8Array): void;
   /** The peer has taken all bytes that waited. */
   onDrain(): void;
-  /** The transport has ended; nothing is reported afterwards. */
-  onClose(reason: string): void;
+  /**
+   * The transport has ended; nothing is reported afterwards. `code` and `text` are those of a
+   * WebSocket's close frame.
+   */
+  onClose(reason: string, code?: number, text?: string): void;
 }
 
 /** An open byte stream. */

@@ -1,6 +1,6 @@
 /** Finds peers that read nothing, that do not finish a frame, or that are gone. */
 
-import { ErrorCode, RpcError } from "./errors.js";
+import { RpcError, TIMEOUT } from "./errors.js";
 import type { Deframer } from "./frame.js";
 import type { Settings } from "./options.js";
 import type { Transport } from "./transport.js";
@@ -118,12 +118,11 @@ export class Watchdog {
       await this.#watched.ping(timeoutMs);
       this.#hasAnswered = true;
     } catch (error) {
-      const isRemote = error instanceof RpcError && error.side === "remote";
-      const isSilent =
-        error instanceof RpcError &&
-        error.code === ErrorCode.Timeout &&
-        this.#deframer.frames === frames;
-      if (isRemote) {
+      if (!(error instanceof RpcError)) {
+        return;
+      }
+      const isSilent = error.code === TIMEOUT && this.#deframer.frames === frames;
+      if (error.side === "remote") {
         this.#hasAnswered = true;
       } else if (isSilent && this.#hasAnswered && !this.#isStopped) {
         this.#watched.abort(`the peer answers no ping within ${timeoutMs} ms`);

@@ -1,6 +1,6 @@
 /** The platform's WebSocket, as browsers have it. */
 
-import { ErrorCode, RpcError } from "./errors.js";
+import { CONNECT_FAILED, messageOf, RpcError } from "./errors.js";
 import { frameSizeAt } from "./frame.js";
 import type { Opened, Transport, TransportEvents } from "./transport.js";
 
@@ -60,7 +60,7 @@ export function dialWebSocket(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (text: string, cause?: unknown): void => {
-      reject(new RpcError(ErrorCode.ConnectFailed, text, { peer: endpoint, cause }));
+      reject(new RpcError(CONNECT_FAILED, text, { peer: endpoint, cause }));
     };
     if (!SCHEME.test(endpoint)) {
       fail("a browser connects to ws:// and wss:// only; `tce/node` adds tcp:// and ssl://");
@@ -70,7 +70,7 @@ export function dialWebSocket(
     try {
       socket = new WebSocket(webSocketUrl(endpoint));
     } catch (error) {
-      fail(error instanceof Error ? error.message : String(error), error);
+      fail(messageOf(error), error);
       return;
     }
     socket.binaryType = "arraybuffer";
@@ -96,7 +96,7 @@ export function dialWebSocket(
     socket.onclose = ({ code, reason }) => {
       signal.removeEventListener("abort", onAbort);
       const text = `the WebSocket was closed (${code}${reason === "" ? "" : `: ${reason}`})`;
-      events?.onClose(text);
+      events?.onClose(text, code, reason);
       fail(`${text}: check the address, and that a TCE server listens there`);
     };
   });

@@ -1,18 +1,16 @@
-/** The frames that wait for a transport, and when they are written. */
+/** The frames that wait for their transport, and when they are written. */
 
-import { ErrorCode, RpcError } from "./errors.js";
+import { RpcError, SENDFAILED } from "./errors.js";
 import { FRAME_HEADER_SIZE, MAGIC, SIZE_OVERHEAD, VERSION } from "./frame.js";
 import { encodeHeader, type Header } from "./message.js";
 import type { Transport } from "./transport.js";
 import { Writer } from "./writer.js";
 
-/** Compresses a payload with zlib. */
-export type Deflate = (payload: Uint8Array) => Uint8Array;
+/** Compresses a payload with zlib; undefined where that is not worth it. */
+export type Deflate = (payload: Uint8Array) => Uint8Array | undefined;
 
 /** Bytes that have gathered to this size are written at once: the peer begins to read them. */
 const FLUSH_SIZE = 64 << 10;
-/** Payloads of more bytes than this are compressed where the endpoint says so. */
-const COMPRESS_THRESHOLD = 100;
 
 /**
  * Frames gather until the end of the current turn of the program, and leave in one write. Writing
@@ -22,24 +20,25 @@ export class WriteBuffer {
   readonly #limit: number;
   readonly #maxFrame: number;
   readonly #deflate: Deflate | undefined;
-  #out = new Writer();
+  readonly #out = new Writer();
   #transport: Transport | undefined;
   #isScheduled = false;
   /** Bytes that were handed to the transport. */
   #written = 0;
 
-  constructor(limit: number, maxFrame: number, deflate: Deflate | undefined) {
+  constructor(
+    transport: Transport,
+    limit: number,
+    maxFrame: number,
+    deflate: Deflate | undefined,
+  ) {
+    this.#transport = transport;
     this.#limit = limit;
     this.#maxFrame = maxFrame;
     this.#deflate = deflate;
   }
 
-  attach(transport: Transport): void {
-    this.#transport = transport;
-    this.#out = new Writer();
-    this.#written = 0;
-  }
-
+  /** The transport has ended: what waits is dropped. */
   detach(): void {
     this.#transport = undefined;
   }
@@ -49,7 +48,7 @@ export class WriteBuffer {
     return this.#out.length + (this.#transport?.bufferedAmount ?? 0);
   }
 
-  /** The bytes that the system has taken since the transport was attached. */
+  /** The bytes that the system has taken. */
   get sent(): number {
     return this.#written - (this.#transport?.bufferedAmount ?? 0);
   }
@@ -69,8 +68,7 @@ export class WriteBuffer {
       out.reserve(FRAME_HEADER_SIZE);
       encodeHeader(out, header);
       body(out);
-      const isCompressed = this.#deflate !== undefined && this.#compress(start, this.#deflate);
-      this.#finish(start, isCompressed);
+      this.#finish(start, this.#compress(start + FRAME_HEADER_SIZE));
     } catch (error) {
       out.truncate(start);
       throw error;
@@ -91,7 +89,7 @@ export class WriteBuffer {
     const size = out.length - start - FRAME_HEADER_SIZE + SIZE_OVERHEAD;
     if (size > this.#maxFrame) {
       const text = `the message has ${size} bytes; the limit of a frame is ${this.#maxFrame}`;
-      throw new RpcError(ErrorCode.SendFailed, text);
+      throw new RpcError(SENDFAILED, text);
     }
     const at = out.offsetOf(start);
     out.setU32(at, MAGIC);
@@ -101,20 +99,15 @@ export class WriteBuffer {
     out.setU32(at + 10, VERSION);
   }
 
-  /** Compresses the payload of the frame at `start`, unless that makes it longer. */
-  #compress(start: number, deflate: Deflate): boolean {
+  /** Compresses the payload at `start`, and returns whether that was worth it. */
+  #compress(start: number): boolean {
     const out = this.#out;
-    const payload = start + FRAME_HEADER_SIZE;
-    const size = out.length - payload;
-    if (size <= COMPRESS_THRESHOLD) {
+    const at = out.offsetOf(start);
+    const compressed = this.#deflate?.(out.bytes.subarray(at, at + out.length - start));
+    if (compressed === undefined) {
       return false;
     }
-    const at = out.offsetOf(payload);
-    const compressed = deflate(out.bytes.subarray(at, at + size));
-    if (compressed.length >= size) {
-      return false;
-    }
-    out.truncate(payload);
+    out.truncate(start);
     out.put(compressed);
     return true;
   }

@@ -20,6 +20,7 @@ import { message, RawPeer, RawServer } from "./support/peer.js";
 
 const ECHO = { ifidx: 2, opidx: 0 };
 const BUILTIN = 65535;
+const LOGIN = 2;
 
 /** A `Server` whose operations the test replaces. */
 class TestServer implements Server {
@@ -366,17 +367,15 @@ test("the token is asked for at each connect, and sent up to the first call", as
       void prx.echo("a", { extra: { k: "v" } }).catch(() => undefined);
       void prx.echo("b").catch(() => undefined);
       const peer = await server.peer();
-      assert.deepEqual((await peer.message(0)).extra, {
-        __token__: "token 1",
-        __device_id__: "phone",
-        k: "v",
-      });
-      assert.deepEqual((await peer.message(1)).extra, {});
+      const credentials = { __token__: "token 1", __device_id__: "phone" };
+      assert.deepEqual((await peer.message(0)).extra, credentials);
+      assert.deepEqual((await peer.message(1)).extra, { ...credentials, k: "v" });
+      assert.deepEqual((await peer.message(2)).extra, {});
       peer.socket.destroy();
       // The program makes no call, so the connection logs in by itself.
       const login = await (await server.peer(1)).message();
       const { ifidx, opidx, calltype } = login.header;
-      assert.deepEqual([ifidx, opidx, calltype], [BUILTIN, 0, 0x21]);
+      assert.deepEqual([ifidx, opidx, calltype], [BUILTIN, LOGIN, 0x01]);
       assert.deepEqual(login.extra, { __token__: "token 2", __device_id__: "phone" });
     },
     { token, deviceId: "phone" },

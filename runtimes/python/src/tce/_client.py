@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _message
 from ._calls import Pending
-from ._connection import PING, Context, Pool, log
+from ._connection import Context, Pool, log
 from ._endpoint import Endpoint
 from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
 from ._options import Options, TlsFiles
@@ -45,8 +45,6 @@ _REFRESH_PAUSE = 1.0
 """Seconds at least before a login is refreshed."""
 _CHECK_TIME = 0.01
 """Seconds between two looks at whether the calls on a stream have ended that was left."""
-_WITHOUT_LOGIN = frozenset({ErrorCode.INTERFACE_NOTFOUND, ErrorCode.TIMEOUT})
-"""How the login fails where the peer does not know it."""
 _NEXT_ADDRESS = 0.25
 """Seconds after which the next address of a host is tried, too."""
 
@@ -346,18 +344,9 @@ class ClientConnection(StreamConnection):
         elif isinstance(error, RpcError) and error.code == ErrorCode.CONNECT_REJECT:
             # The peer ends the stream.
             link.goodbye = link.goodbye or Goodbye.of_refused_login(error.text)
-        elif isinstance(error, RpcError) and error.code in _WITHOUT_LOGIN:
-            self._log_in_by_ping(link)
         else:
-            log.warning("can't log in at %s: %s", self.peer, error)
-
-    def _log_in_by_ping(self, link: Link) -> None:
-        """Sends the token to a peer that has no `login`, unless a call has done so."""
-        self._read_position({})
-        if link.credentials:
-            extra = len(link.credentials), _message.encode_extra(link.credentials)
-            sequence = link.calls.next_sequence()
-            link.send(self._frame(PING, sequence, _message.ONEWAY, extra, bytearray()), False)
+            # The peer knows no login. It has taken the token from its message, or from a call.
+            self._read_position({})
 
     def _read_position(self, extra: Mapping[str, str]) -> None:
         """Reads from the RETURN of a login which pushes follow."""
@@ -426,7 +415,7 @@ class ClientConnection(StreamConnection):
             return super().refuse(context)
         # It comes again after the next login.
         link.finished(context)
-        return link.abort("more pushes arrive than are handled")
+        return link.abort("more pushes than are handled")
 
 
 async def open_link(

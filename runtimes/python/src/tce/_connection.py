@@ -274,7 +274,7 @@ class Connection(abc.ABC):
         program has handled, or will send it. `False` after the first login, and where too much
         was pushed meanwhile: the program loads anew what it shows. `None` unless the option
         `resume` asks for it and the gateway keeps pushes."""
-        self.calls = calls
+        self.calls: CallTable = calls
         self.registry = registry
         self._pool = pool
         self._listeners: list[StateListener] = []

@@ -47,6 +47,10 @@ _PROBE_TIME = 30
 """Seconds for which a peer may leave bytes or probes unacknowledged."""
 
 
+_NO_CODE = 1005
+"""Stands for a close frame without a code."""
+
+
 class Reconnect(enum.Enum):
     """Whether a client connects again after the end of a stream."""
 
@@ -65,43 +69,40 @@ class Goodbye:
     text: str
     close_code: int | None
     """`None` from a peer that knows no close codes."""
-    is_before_login: bool
-    """Whether the peer has executed no call of the stream, since it refuses the login."""
 
     @classmethod
     def read(cls, errcode: int, extra: Extra) -> Goodbye:
         """The goodbye of a RETURN."""
         text = _message.unescape_ascii(extra.get(_message.ERROR) or "")
-        return cls._of_code(errcode, text, _message.number(extra.get(_message.CLOSE)))
+        return cls(errcode, text, _message.number(extra.get(_message.CLOSE)))
 
     @classmethod
     def of_close_frame(cls, code: int, text: str) -> Goodbye | None:
-        """The same from a WebSocket's close frame; `None` for a code that says nothing."""
-        if code == CloseCode.NORMAL or code not in list(CloseCode):
+        """The same from a WebSocket's close frame; `None` where it has no code or a normal one."""
+        if code <= CloseCode.NORMAL or code == _NO_CODE:
             return None
         errcode = ErrorCode.CONNECT_REJECT if code in REFUSALS else ErrorCode.CONNECT_FAILED
-        return cls._of_code(errcode, text, code)
-
-    @classmethod
-    def _of_code(cls, errcode: int, text: str, code: int | None) -> Goodbye:
-        return cls(errcode, text, code, code in (CloseCode.REFUSED, CloseCode.TRY_LATER))
+        return cls(errcode, text, code)
 
     @classmethod
     def of_refused_login(cls, text: str) -> Goodbye:
-        """The same from the RETURN of a login, if the peer says nothing else. It may accept the
-        same login later."""
-        return cls(ErrorCode.CONNECT_FAILED, text, None, True)
+        """The same from the RETURN of a login: unless the peer says another reason, it may accept
+        the login later."""
+        return cls(ErrorCode.CONNECT_FAILED, text, CloseCode.TRY_LATER)
+
+    @property
+    def is_before_login(self) -> bool:
+        """Whether the peer has executed no call of the stream, since it refuses the login."""
+        return self.close_code in (CloseCode.REFUSED, CloseCode.TRY_LATER)
 
     def reconnect(self, renews_login: bool) -> Reconnect:
         """Whether this side may connect again; `renews_login` tells that it may get another
         token."""
-        code = self.close_code
-        if code in FINAL:
+        if self.close_code in FINAL:
             return Reconnect.NEVER
-        if code == CloseCode.LOGIN_EXPIRED and renews_login:
-            return Reconnect.BY_ITSELF
-        is_refusal = self.errcode == ErrorCode.CONNECT_REJECT if code is None else code in REFUSALS
-        return Reconnect.WHEN_CALLED if is_refusal else Reconnect.BY_ITSELF
+        renews_login = renews_login and self.close_code == CloseCode.LOGIN_EXPIRED
+        is_refused = self.errcode == ErrorCode.CONNECT_REJECT and not renews_login
+        return Reconnect.WHEN_CALLED if is_refused else Reconnect.BY_ITSELF
 
 
 class _ReadBuffer(threading.local):
@@ -125,7 +126,7 @@ class Link(asyncio.BufferedProtocol):
         self.connection = connection
         self.loop = connection.calls.loop
         self.options = connection.options
-        self.calls = CallTable(self.loop, connection.peer, self.options.limits)
+        self.calls: CallTable = CallTable(self.loop, connection.peer, self.options.limits)
         """Calls that were sent by this stream."""
         self.credentials: Mapping[str, str] = {}
         """Sent in each call until the first one to an interface."""

@@ -9,7 +9,15 @@ import type { Duplex } from "node:stream";
 import type { Connection } from "../connection.js";
 import { PeerConnection } from "../peer_connection.js";
 import { ErrorCode, RpcError } from "../errors.js";
-import { BUILTIN_INTERFACE, DESCRIBE, PING } from "../message.js";
+import { Extra } from "../extra.js";
+import {
+  BUILTIN_INTERFACE,
+  callHeader,
+  DESCRIBE,
+  GOODBYE_SEQUENCE,
+  PING,
+  TWOWAY,
+} from "../message.js";
 import type { Settings } from "../options.js";
 import { operation, ServantRegistry, type Servant } from "../servant.js";
 import type { Opened } from "../transport.js";
@@ -42,6 +50,13 @@ export interface AdapterOptions {
   readonly tls?: Tls;
 }
 
+/** The IDL texts of servants, without duplicates. */
+function idlsOf(servants: Iterable<Servant>): string[] {
+  const texts = new Set([...servants].map((servant) => servant.idl));
+  texts.delete("");
+  return [...texts].sort();
+}
+
 /** The servant of the built-in interface. */
 function builtin(servants: ServantRegistry, describes: boolean): Servant {
   const none = (): [] => [];
@@ -49,7 +64,7 @@ function builtin(servants: ServantRegistry, describes: boolean): Servant {
   if (describes) {
     const describe = operation(
       none,
-      () => servants.idls(),
+      () => idlsOf(servants.servants),
       (out, texts: string[]) => {
         encodeSequence(out, texts, encodeString);
       },
@@ -191,7 +206,7 @@ export class Adapter {
       useSocket(socket, opened);
     });
     if (isFull) {
-      connection.sayGoodbye(ErrorCode.ConnectFailed, FULL);
+      sayGoodbye(connection, ErrorCode.ConnectFailed, FULL);
     }
   }
 
@@ -252,6 +267,13 @@ export class Adapter {
     await closed;
     return areIdle.every(Boolean);
   }
+}
+
+/** Tells the peer why this side closes the connection, and closes it. */
+function sayGoodbye(connection: PeerConnection, code: number, text: string): void {
+  const header = callHeader(TWOWAY, GOODBYE_SEQUENCE, BUILTIN_INTERFACE, PING);
+  connection.stream?.dispatcher.refuse(header, Extra.EMPTY, code, text);
+  void connection.close();
 }
 
 function refuseUpgrade(socket: Duplex, status: number, text: string): void {

@@ -2,8 +2,22 @@
 
 export type { Adapter, AdapterOptions } from "./adapter.js";
 export { Communicator, type NodeOptions } from "./communicator.js";
-export type { CallOptions, Connection, ConnectionState, StateListener } from "../connection.js";
-export { DecodeError, ErrorCode, errorName, Fault, RpcError, type Side } from "../errors.js";
+export type {
+  CallOptions,
+  Connection,
+  ConnectionState,
+  ResumedListener,
+  StateListener,
+} from "../connection.js";
+export {
+  CloseCode,
+  DecodeError,
+  ErrorCode,
+  errorName,
+  Fault,
+  RpcError,
+  type Side,
+} from "../errors.js";
 export type { Extra, ExtraInit } from "../extra.js";
 export type { Limits } from "../limits.js";
 export type { Log, Options } from "../options.js";

@@ -109,7 +109,7 @@ export function useWebSocket(webSocket: WebSocket, socket: Socket, opened: Opene
   });
   webSocket.on("close", (code: number, text: Buffer) => {
     const why = text.length === 0 ? "" : `: ${text.toString()}`;
-    events.onClose(reason ?? `the WebSocket was closed (${code}${why})`);
+    events.onClose(reason ?? `the WebSocket was closed (${code}${why})`, code, text.toString());
   });
 }
 

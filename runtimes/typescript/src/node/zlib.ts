@@ -17,5 +17,13 @@ export const inflate: Inflate = (stream, limit) => {
   }
 };
 
-export const compressor: Deflate = (payload) =>
-  deflateSync(payload, { level: constants.Z_BEST_SPEED });
+/** Payloads of more bytes than this are compressed. */
+const COMPRESS_THRESHOLD = 100;
+
+export const compressor: Deflate = (payload) => {
+  if (payload.length <= COMPRESS_THRESHOLD) {
+    return undefined;
+  }
+  const compressed = deflateSync(payload, { level: constants.Z_BEST_SPEED });
+  return compressed.length < payload.length ? compressed : undefined;
+};

@@ -129,6 +129,11 @@ export class RawServer {
     return this.peers[at] as RawPeer;
   }
 
+  /** Refuses further connections; those that there are stay. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
   async close(): Promise<void> {
     this.peers.forEach(({ socket }) => socket.destroy());
     await new Promise((resolve) => this.#server.close(resolve));
