@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
+import json
 import pathlib
 import signal
 import time
@@ -20,15 +23,33 @@ LOGIN = """<property name="listen" value="socket_gateway"/>
 USERS = 50
 
 
+SECRET = "the secret by which the tests sign tokens"
+
+
+def jwt(user: str, number: int) -> str:
+    """A token of a user; those of two numbers differ."""
+    claims = {"sub": user, "exp": int(time.time()) + 3600, "jti": str(number)}
+    parts = (json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = hmac.digest(SECRET.encode(), signed, "sha256")
+    return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
 class Cluster:
     """The gateways of `services-direct.xml`, and the port of the server behind them."""
 
-    def __init__(self, folder: pathlib.Path, programs: Callable[..., Program]) -> None:
+    def __init__(
+        self, folder: pathlib.Path, programs: Callable[..., Program], **properties: str
+    ) -> None:
         self.tcp, self.ws, self.server = free_port(), free_port(), free_port()
         text = SERVICES.replace("localhost", "127.0.0.1")
         for old, new in (("12001", self.ws), ("12002", self.tcp), ("12003", self.server)):
             text = text.replace(old, str(new))
-        text = text.replace('<property name="listen" value="socket_gateway"/>', LOGIN)
+        further = "".join(
+            f'<property name="{name}" value="{value}"/>' for name, value in properties.items()
+        )
+        login = LOGIN.replace('"token"', '"jwt"') if "auth_jwt_secret" in properties else LOGIN
+        text = text.replace('<property name="listen" value="socket_gateway"/>', login + further)
         (folder / "services.xml").write_text(text)
         self._folder = folder
         self._programs = programs
@@ -204,3 +225,62 @@ def test_a_client_that_only_listens_is_pushed_to_after_a_restart(cluster: Cluste
                 assert time.monotonic() < deadline
 
     run(test(), 90)
+
+
+def test_a_login_is_refreshed_before_it_ends(
+    tmp_path: pathlib.Path, programs: Callable[..., Program]
+) -> None:
+    async def test() -> None:
+        cluster = Cluster(tmp_path, programs, login_time="3", auth_jwt_secret=SECRET)
+        asked: list[str] = []
+
+        async def token() -> str:
+            asked.append(jwt("scott", len(asked)))
+            return asked[-1]
+
+        async with tce.Communicator() as server:
+            adapter = await server.listen(f"tcp://127.0.0.1:{cluster.server}", PushingServer())
+            await asyncio.to_thread(cluster.start)
+            await until(lambda: adapter.connections)
+            renewing = tce.Communicator(tce.Options(token=token))
+            expiring = tce.Communicator(tce.Options(token=jwt("ann", 0)))
+            renewed = await ServerPrx.connect(renewing, f"tcp://127.0.0.1:{cluster.tcp}")
+            expired = await ServerPrx.connect(expiring, f"tcp://127.0.0.1:{cluster.tcp}")
+            states: list[str] = []
+            renewed.connection.on_state(lambda state, reason: states.append(state))
+            assert await renewed.echo("a") == await expired.echo("a") == "a"
+            await until(lambda: not expired.connection.is_connected)
+            assert expired.connection.close_code == tce.CloseCode.LOGIN_EXPIRED
+            await until(lambda: len(asked) >= 4)
+            assert await renewed.echo("b") == await expired.echo("b") == "b"
+            assert not states
+            await renewing.shutdown(0)
+            await expiring.shutdown(0)
+
+    run(test())
+
+
+def test_two_devices_of_a_user_do_not_evict_each_other_without_an_end(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with tce.Communicator() as server:
+            adapter = await server.listen(f"tcp://127.0.0.1:{cluster.server}", PushingServer())
+            await asyncio.to_thread(cluster.start)
+            await until(lambda: adapter.connections)
+            clients = [tce.Communicator(tce.Options(token="scott")) for _ in range(2)]
+            first, second = [
+                await ServerPrx.connect(client, f"tcp://127.0.0.1:{cluster.tcp}")
+                for client in clients
+            ]
+            assert await first.echo("a") == "a"
+            assert await second.echo("b") == "b"
+            await until(lambda: not first.connection.is_connected)
+            for _ in range(20):
+                with pytest.raises(tce.RpcError) as refused:
+                    await first.echo("c")
+                assert refused.value.close_code == tce.CloseCode.REPLACED
+                assert not refused.value.can_retry
+                assert await second.echo("d") == "d"
+            for client in clients:
+                await client.shutdown(0)
+
+    run(test())

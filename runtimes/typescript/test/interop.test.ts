@@ -2,13 +2,22 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-import { Communicator, describe, ErrorCode, ping, RpcError, type Connection } from "tce/node";
+import {
+  CloseCode,
+  Communicator,
+  describe,
+  ErrorCode,
+  ping,
+  RpcError,
+  type Connection,
+} from "tce/node";
 
 import { IMessageServerPrx, serveITerminal as serveUser } from "./gen/sendmessage.js";
 import { serveITerminal, ServerPrx } from "./gen/test.js";
@@ -229,6 +238,62 @@ test("users of two gateways log in by token, and send each other messages", asyn
     text: "ann is not online",
   });
   await Promise.all([scott.logOut(), bob.logOut()]);
+  await chat.stop();
+});
+
+const ANY_PORTS = { tcp: "0", ws: "0" };
+const SECRET = "the secret by which the tests sign tokens";
+
+/** A token of a user; those of two numbers differ. */
+function jwt(user: string, number: number): string {
+  const claims = { sub: user, exp: Math.floor(Date.now() / 1000) + 3600, jti: String(number) };
+  const signed = [{ alg: "HS256", typ: "JWT" }, claims]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+    .join(".");
+  return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;
+}
+
+test("a login is refreshed before it ends", async () => {
+  const chat = await Chat.start(ANY_PORTS, { login_time: "3", auth_jwt_secret: SECRET });
+  let asked = 0;
+  const token = (): string => {
+    asked += 1;
+    return jwt("scott", asked);
+  };
+  const communicator = new Communicator({ token });
+  const connection = await communicator.connect(chat.ws);
+  const states: string[] = [];
+  connection.onState((state) => states.push(state));
+  const server = new IMessageServerPrx(connection);
+  await server.login();
+  const other = new Communicator({ token: jwt("ann", 0), log: () => undefined });
+  const expiring = await other.connect(chat.tcp);
+  await new IMessageServerPrx(expiring).login();
+  await eventually("the end of the other login", () => expiring.state === "connecting");
+  assert.equal(expiring.closeCode, CloseCode.LoginExpired);
+  await eventually("three refreshes", () => asked >= 4);
+  await server.login();
+  assert.deepEqual(states, []);
+  await communicator.shutdown();
+  await other.shutdown();
+  await chat.stop();
+});
+
+test("two devices of a user do not evict each other without an end", async () => {
+  const chat = await Chat.start();
+  for (const endpoint of [chat.tcp, chat.ws]) {
+    const [first, second] = [new User("scott"), new User("scott")];
+    const byFirst = await first.logIn(endpoint);
+    const bySecond = await second.logIn(endpoint);
+    await eventually("the end of the first", () => first.connection?.state === "closed");
+    for (let i = 0; i < 20; i++) {
+      const expected = { closeCode: CloseCode.Replaced, canRetry: false };
+      await assert.rejects(byFirst.login(), expected);
+      await bySecond.login();
+    }
+    await first.logOut();
+    await second.logOut();
+  }
   await chat.stop();
 });
 

@@ -21,11 +21,20 @@ export class Chat {
   }
 
   /** On free ports, or on these again. */
-  static async start(ports: { tcp: string; ws: string } = { tcp: "0", ws: "0" }): Promise<Chat> {
+  static async start(
+    ports: { tcp: string; ws: string } = { tcp: "0", ws: "0" },
+    properties: Readonly<Record<string, string>> = {},
+  ): Promise<Chat> {
+    const auth = '<property name="auth" value="token"/>';
+    const isJwt = properties["auth_jwt_secret"] !== undefined;
+    const further = Object.entries(properties).map(
+      ([name, value]) => `<property name="${name}" value="${value}"/>`,
+    );
     const folder = mkdtempSync(join(tmpdir(), "tce-"));
     for (const name of ["services.xml", "config.yml"]) {
       const text = readFileSync(join(ROOT, "examples/sendmessage", name), "utf8")
         .replaceAll("localhost", "127.0.0.1")
+        .replaceAll(auth, (isJwt ? auth.replace("token", "jwt") : auth) + further.join(""))
         .replace("12001", ports.ws)
         .replace("12002", ports.tcp);
       writeFileSync(join(folder, name), text);
