@@ -369,7 +369,7 @@ fn describe_clients() {
     describe_counter!(
         LOGINS,
         count,
-        "Logins, by result: admitted, refused, unavailable (the authenticator did not answer), limited (too many have failed)"
+        "Logins, by result: admitted, refused, unavailable (the authenticator did not answer), limited (too many have failed), other_user (a refresh with the token of another user)"
     );
     describe_histogram!(
         LOGIN_SECONDS,

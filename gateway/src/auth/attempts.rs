@@ -16,6 +16,12 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// forgotten, and if there are none, all.
 const MAX_ADDRESSES: usize = 16_384;
 
+/// By how much the answer to each failed login of an address is later than that to the
+/// one before, in a period.
+const DELAY_STEP: Duration = Duration::from_millis(50);
+/// The longest delay of an answer.
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
 /// Limits the failed logins of each address: guessing tokens is slow, and costs
 /// neither the authenticator's time nor a log line for each attempt.
 #[derive(Debug)]
@@ -48,10 +54,10 @@ impl LoginAttempts {
         logins.is_none_or(|logins| logins.count < limit || logins.since.elapsed() >= PERIOD)
     }
 
-    /// A login has failed.
-    pub(crate) fn failed(&self, address: IpAddr) {
+    /// A login has failed. Returns by how much its answer is to be delayed.
+    pub(crate) fn failed(&self, address: IpAddr) -> Duration {
         let Some(limit) = self.limit else {
-            return;
+            return Duration::ZERO;
         };
         let now = Instant::now();
         let mut failed = self.failed.lock();
@@ -77,6 +83,8 @@ impl LoginAttempts {
         if logins.count == limit {
             tracing::warn!(%address, "refusing logins from an address for a minute: {limit} have failed");
         }
+        let steps = u32::try_from(logins.count - 1).unwrap_or(u32::MAX);
+        DELAY_STEP.saturating_mul(steps).min(MAX_DELAY)
     }
 }
 
@@ -97,6 +105,17 @@ mod tests {
         assert!(!attempts.may_try(bad.into()));
         assert!(!attempts.may_try(bad.to_ipv6_mapped().into()));
         assert!(attempts.may_try(good.into()));
+    }
+
+    #[test]
+    fn failed_logins_are_answered_later_and_later() {
+        let attempts = LoginAttempts::new(Some(100));
+        let address = Ipv4Addr::new(192, 0, 2, 1).into();
+        let delays: Vec<_> = (0..50).map(|_| attempts.failed(address)).collect();
+        assert_eq!(delays[..2], [Duration::ZERO, DELAY_STEP]);
+        assert_eq!(delays.last(), Some(&MAX_DELAY));
+        let unlimited = LoginAttempts::new(None);
+        assert_eq!(unlimited.failed(address), Duration::ZERO);
     }
 
     #[test]

@@ -145,7 +145,8 @@ properties! {
     /// seconds after its `exp` at the latest.
     login_time: Option<Duration> = None;
     /// The maximum number of failed logins from one IP address per minute. Further
-    /// logins from there are refused for the rest of the minute.
+    /// logins from there are refused for the rest of the minute. Each failed one is
+    /// answered later than the one before, by up to 2 s.
     max_failed_logins: Option<usize> = Some(100);
     /// The effect of a second login of the same user: replace closes the first
     /// connection, refuse closes the second. With several both stay open, one for

@@ -3,7 +3,7 @@
 
 use std::{
     hash::BuildHasher,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -76,6 +76,7 @@ impl Session {
         tokio::spawn(async move {
             let device = token.login.device_id.clone();
             let result = authenticator.admit(token.login).await;
+            delay_refusal(&this, &result).await;
             if let Some(session) = this.upgrade() {
                 session.finish_login(result, device, token.hash, &first);
             }
@@ -118,10 +119,7 @@ impl Session {
             Err(refusal) => {
                 let close = match refusal.is_temporary() {
                     true => CloseCode::TryLater,
-                    false => {
-                        self.context.login_attempts.failed(self.address.ip());
-                        CloseCode::Refused
-                    }
+                    false => CloseCode::Refused,
                 };
                 return self.turn_away(first.header, "not_admitted", close, refusal.text());
             }
@@ -268,6 +266,19 @@ impl SessionUser {
     }
 }
 
+/// Counts a login that has failed, and delays its answer: who guesses tokens waits.
+async fn delay_refusal(session: &Weak<Session>, result: &Result<Admission, Refusal>) {
+    if result
+        .as_ref()
+        .is_err_and(|refusal| !refusal.is_temporary())
+        && let Some(session) = session.upgrade()
+    {
+        let delay = session.context.login_attempts.failed(session.address.ip());
+        drop(session);
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// Whether a CALL is `login` or `refresh` of the built-in interface.
 pub(super) fn is_session_call(header: Header) -> bool {
     header.ifidx == BUILTIN_INTERFACE
@@ -303,6 +314,7 @@ impl Session {
         let (this, authenticator) = (self.this.clone(), authenticator.clone());
         tokio::spawn(async move {
             let result = authenticator.admit(token.login).await;
+            delay_refusal(&this, &result).await;
             if let Some(session) = this.upgrade() {
                 session.finish_refresh(result, token.hash, &call);
                 session.end_deferral();
@@ -325,12 +337,7 @@ impl Session {
                 call.connection.answer(call.header, &self.login_extra());
             }
             None => {}
-            Some(refusal) => {
-                if !refusal.is_temporary() {
-                    self.context.login_attempts.failed(self.address.ip());
-                }
-                call.refuse(ErrorCode::ConnectReject, refusal.text());
-            }
+            Some(refusal) => call.refuse(ErrorCode::ConnectReject, refusal.text()),
         }
     }
 

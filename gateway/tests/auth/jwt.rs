@@ -69,6 +69,52 @@ async fn every_algorithm_lets_its_own_in() {
     }
 }
 
+/// The roles of a token whose roles are in this claim.
+async fn roles(claim: Option<&str>, claims: &Value) -> Vec<String> {
+    let signer = hs256();
+    let options = JwtOptions {
+        roles: claim.map(str::to_owned),
+        ..signer.options.clone()
+    };
+    let jwt = JwtAuthenticator::new(options).expect("the key is good");
+    let admission = jwt.authenticate(login(&signer.sign(claims))).await;
+    admission.expect("the token is good").roles().to_vec()
+}
+
+#[tokio::test]
+async fn a_claim_holds_the_roles() {
+    let expected = ["admin", "editor"];
+    for (claim, value) in [
+        ("roles", json!(["admin", "editor"])),
+        ("scope", json!("admin editor")),
+        ("roles", json!("admin, editor")),
+        ("https://example.org/roles", json!(["admin", 7, "editor"])),
+    ] {
+        assert_eq!(roles(Some(claim), &with(claim, value)).await, expected);
+    }
+    let nested = with("realm_access", json!({ "roles": ["admin", "editor"] }));
+    assert_eq!(roles(Some("realm_access.roles"), &nested).await, expected);
+    for value in [
+        json!(null),
+        json!(true),
+        json!({ "admin": true }),
+        json!([["admin"]]),
+    ] {
+        assert!(roles(Some("roles"), &with("roles", value)).await.is_empty());
+    }
+    assert!(roles(Some("roles"), &claims()).await.is_empty());
+    assert!(
+        roles(Some("a.b.c"), &with("a", json!({ "b": "c" })))
+            .await
+            .is_empty()
+    );
+    assert!(
+        roles(None, &with("roles", json!(["admin"])))
+            .await
+            .is_empty()
+    );
+}
+
 #[tokio::test]
 async fn every_algorithm_keeps_all_others_out() {
     let signers = [hs256(), rs256(), es256(), eddsa()];

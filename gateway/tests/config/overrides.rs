@@ -1,7 +1,7 @@
 //! Overrides from the environment and flags.
 
 use tce_gateway::config::{
-    Override, OverrideSource, PROPERTIES, ServerConfig, Threads, ValueOrigin,
+    Override, OverrideSource, PROPERTIES, RatePeriod, ServerConfig, Threads, ValueOrigin,
 };
 
 use crate::{parse_with, with_properties};
@@ -152,4 +152,48 @@ fn threads_are_a_number_or_one_for_each_core() {
             )
         );
     }
+}
+
+#[test]
+fn a_rate_has_an_interface_a_period_and_a_burst() {
+    let rate = |text: &str| {
+        let text = with_properties(&format!(r#"<property name="rate" value="{text}"/>"#));
+        parse_with(&text, &[]).map(|loaded| loaded.services.servers[0].properties.rate.0.clone())
+    };
+    for (text, calls, period, burst) in [
+        (
+            " test.Server: 100/s, burst 200; ",
+            100,
+            RatePeriod::Second,
+            200,
+        ),
+        ("test.Server:30 / min", 30, RatePeriod::Minute, 30),
+    ] {
+        let rates = rate(text).unwrap();
+        let shown = (rates[0].calls.get(), rates[0].period, rates[0].burst.get());
+        assert_eq!(shown, (calls, period, burst));
+        assert_eq!(
+            (rates.len(), rates[0].interface.as_str()),
+            (1, "test.Server")
+        );
+    }
+    for wrong in [
+        "test.Server",
+        "test.Server: 0/s",
+        "test.Server: -1/s",
+        "test.Server: 10",
+        "test.Server: 10/h",
+        "test.Server: 10/s, 20",
+        "test.Server: 10/s, burst 0",
+        ": 10/s",
+        "test.Server: 99999999999/s",
+    ] {
+        let told = rate(wrong).unwrap_err().to_string();
+        assert!(told.contains("write rates of interfaces"), "{told}");
+    }
+    let told = rate("test.Server: 1/s; test.Server: 2/s").unwrap_err();
+    assert!(
+        told.to_string().contains("names `test.Server` twice"),
+        "{told}"
+    );
 }

@@ -162,10 +162,11 @@ pub(super) fn collect_routes(rows: &[RouteElement<'_>]) -> Vec<InterfaceRoutes> 
             calls: Vec::new(),
             returns: Vec::new(),
         });
+        let allow = row.allow.filter(|_| row.direction == Direction::Call);
         let hop = Hop {
             from: row.from.id,
             to: row.to.id,
-            allow: row.allow.map(|allow| {
+            allow: allow.map(|allow| {
                 let roles = allow.list().map(|role| role.text.to_owned());
                 roles.collect()
             }),
