@@ -1,14 +1,17 @@
 //! Users of several gateways: who is on line, reaching them anywhere, and Redis that is
 //! slow or away.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use rustix::process::Signal;
 use tce_gateway::idl::gateway::{IGatewayControlPrx, Push};
 use tce_runtime::{CloseCode, ErrorCode, TypedProxy, config::Options};
 use tce_test_redis::RedisServer;
 use tce_tests::test::ITerminalPrx;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::common::{
     client::Client,
@@ -140,6 +143,11 @@ async fn users_of_all_gateways_are_known_to_all() {
             .all(|count| count.users == 2 && count.gateways == 2)
     })
     .await;
+    // Longer than a key lives that is not refreshed.
+    sleep(4 * REFRESH).await;
+    let asked = names(&["anna", "ben"]);
+    let on_line = within(controls[0].is_online(&asked)).await.unwrap();
+    assert_eq!(on_line, [true, true]);
     drop(ben);
     is_on_line(&controls[0], "ben", false).await;
     is_on_line(&controls[1], "anna", true).await;
@@ -235,6 +243,86 @@ async fn redis_that_loses_its_data_is_told_again() {
     is_on_line(&control, "ben", true).await;
     drop(ben);
     house.end().await;
+}
+
+/// As after a failover, when the name leads to a new primary and the old one is read-only.
+#[tokio::test]
+async fn redis_that_takes_no_writes_any_more_is_connected_again() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let control = control_of(&house, 0).await;
+    let anna = user_at(&house, 1, "anna").await;
+    is_on_line(&control, "anna", true).await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut replicate = async |host: &str, port: &str| {
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg(host).arg(port);
+        let () = command.query_async(&mut connection).await.unwrap();
+    };
+    replicate("127.0.0.1", "1").await;
+    eventually_async("the gateway has left it", async || {
+        let answered = control.sessions("anna").await;
+        answered.is_err_and(|error| error.code() == ErrorCode::SendFailed)
+    })
+    .await;
+    let ben = soon(user_at(&house, 1, "ben")).await;
+    replicate("NO", "ONE").await;
+    is_on_line(&control, "ben", true).await;
+    is_on_line(&control, "anna", true).await;
+    drop((anna, ben));
+    house.end().await;
+}
+
+/// Neither in the log nor in the configuration that is printed.
+#[tokio::test]
+async fn the_password_of_redis_is_not_shown() {
+    const PASSWORD: &str = "s3cret-of-redis";
+    let redis = RedisServer::start_with(&["--requirepass", PASSWORD]);
+    let plan = sharing(Plan::rabbitmq(), &redis);
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan.write(folder.path(), &[]);
+    for (password, line) in [
+        (PASSWORD, "the users are announced in Redis"),
+        ("s3cret-of-another", "can't announce the users in Redis"),
+    ] {
+        let url = format!("redis={}?pass={password}", redis.url());
+        let arguments = ["gw0", "--set", &url, "--set", "log=debug"];
+        let gateway = GatewayProcess::start(&file, &arguments, 4).await;
+        gateway.logs(line).await;
+        assert_eq!(gateway.logged("s3cret"), 0);
+        let mut printing = Command::new(env!("CARGO_BIN_EXE_tce-gateway"));
+        printing.arg(&file).args(arguments).arg("--print-config");
+        let printed = String::from_utf8(printing.output().unwrap().stdout).unwrap();
+        assert!(printed.contains(&redis.url()), "{printed}");
+        assert!(!printed.contains("s3cret"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_reloads_a_running_gateway() {
+    const TOKEN: &str = "a token of an operator";
+    let plan = by_name(Plan::rabbitmq());
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan.write(folder.path(), &[]);
+    let token = format!("admin_token={TOKEN}");
+    let arguments = ["gw0", "--set", "admin=127.0.0.1:0", "--set", &token];
+    let gateway = GatewayProcess::start(&file, &arguments, 4).await;
+    let admin = gateway.value("serving the admin page", "address");
+    let reload = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tce-gateway"));
+        command.args(["ctl", &admin, "reload", "--token", TOKEN]);
+        let output = spawn_blocking(move || command.output()).await.unwrap();
+        let output = output.expect("the program runs");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), text)
+    };
+    assert_eq!(reload().await, (true, "reloaded\n".to_owned()));
+    assert_eq!(gateway.count("reloaded the configuration"), 1);
+    std::fs::write(&file, "<SNS>").unwrap();
+    let (is_reloaded, text) = reload().await;
+    assert!(!is_reloaded && text.contains("services.xml:1:"), "{text}");
+    assert_eq!(gateway.logged(TOKEN), 0);
 }
 
 #[tokio::test]
