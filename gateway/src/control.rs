@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tce_runtime::{Context, ErrorCode, Fault, Servant};
 
 use crate::{
@@ -27,8 +28,9 @@ const MAX_TEXT: usize = 1024;
 pub(crate) struct GatewayControl {
     registry: Arc<SessionRegistry>,
     presence: Presence,
-    /// This gateway, as others see it.
-    gateway: GatewayRecord,
+    name: Arc<str>,
+    /// The queue by which servers reach the users of this gateway; a reload may change it.
+    queue: Arc<ArcSwap<String>>,
 }
 
 /// Why a call of the control interface fails.
@@ -51,20 +53,28 @@ fn fault(error: ControlError) -> Fault {
 }
 
 impl GatewayControl {
-    pub(crate) fn new(
-        context: &SessionContext,
-        services: &Services,
-        server: &ServerConfig,
-    ) -> Self {
+    pub(crate) fn new(context: &SessionContext) -> Self {
         Self {
             registry: Arc::clone(&context.registry),
             presence: context.presence.clone(),
-            gateway: GatewayRecord {
-                name: server.name.clone(),
-                queue: own_queue(services, server).unwrap_or_default(),
-                users: 0,
-                sessions: 0,
-            },
+            name: Arc::clone(&context.name),
+            queue: Arc::default(),
+        }
+    }
+
+    /// Puts a configuration in force.
+    pub(crate) fn configure(&self, services: &Services, server: &ServerConfig) {
+        let queue = own_queue(services, server).unwrap_or_default();
+        self.queue.store(Arc::new(queue));
+    }
+
+    /// This gateway, as others see it, without its numbers.
+    fn gateway(&self) -> GatewayRecord {
+        GatewayRecord {
+            name: self.name.to_string(),
+            queue: self.queue.load().to_string(),
+            users: 0,
+            sessions: 0,
         }
     }
 
@@ -90,8 +100,10 @@ impl GatewayControl {
     pub(crate) fn start(&self) {
         let control = self.clone();
         let execute = move |command: Command| control.execute(&command);
+        let described = self.clone();
         let local = Arc::clone(&self.registry);
-        self.presence.start(self.gateway.clone(), local, execute);
+        self.presence
+            .start(move || described.gateway(), local, execute);
     }
 
     /// Executes a command for the sessions here.
@@ -119,8 +131,9 @@ impl GatewayControl {
     pub(crate) async fn sessions(&self, user: &str) -> Result<Vec<gateway::Session>, ControlError> {
         check_text(user)?;
         let here = LocalSessions::of_user(&*self.registry, user).into_iter();
+        let gateway = self.gateway();
         let mut sessions: Vec<_> = here
-            .map(|record| described(user, record, &self.gateway, true))
+            .map(|record| described(user, record, &gateway, true))
             .collect();
         if let Presence::Redis(redis) = &self.presence {
             for found in redis.find(&[user]).await? {

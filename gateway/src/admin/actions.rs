@@ -12,6 +12,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tce_runtime::forwarding::LogLimit;
 
 use super::{
     operator::{Disconnected, Disconnection, OperatorError, Refused},
@@ -80,7 +81,10 @@ async fn check_token(
     if is_right {
         return next.run(request).await;
     }
-    tracing::warn!("a request to the admin page had no valid token");
+    static LIMIT: LogLimit = LogLimit::new();
+    if LIMIT.allows("requests without the admin token") {
+        tracing::warn!("a request to the admin page had no valid token");
+    }
     let mut refused = refusal(StatusCode::UNAUTHORIZED, "this takes the `admin_token`");
     let scheme = HeaderValue::from_static("Bearer");
     refused

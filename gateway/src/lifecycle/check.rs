@@ -21,6 +21,9 @@ use crate::{
 /// The longest name of a virtual host in bytes: AMQP sends it as a short string.
 const MAX_VHOST: usize = 255;
 
+/// The shortest token of the admin page that is not warned of, in bytes.
+const MIN_ADMIN_TOKEN: usize = 16;
+
 /// Checks the servers of each process. Returns warnings.
 ///
 /// # Errors
@@ -66,6 +69,13 @@ impl<'a> StartCheck<'a> {
         self.auth(server);
         if let Err(error) = Presence::new(&server.properties, &server.name) {
             self.property_error(server, "presence", &error.to_string());
+        }
+        let token = server.properties.admin_token.as_ref();
+        if token.is_some_and(|token| token.0.len() < MIN_ADMIN_TOKEN) {
+            let message = format!(
+                "`admin_token` can be guessed: use at least {MIN_ADMIN_TOKEN} random characters"
+            );
+            self.warn(place(server, "admin_token"), message);
         }
         for id in &server.listen {
             self.listener(*id);

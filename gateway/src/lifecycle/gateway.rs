@@ -244,7 +244,7 @@ impl Gateway {
             threads,
         );
         context.presence = Presence::new(&server.properties, &server.name)?;
-        let control = GatewayControl::new(&context, services, server);
+        let control = GatewayControl::new(&context);
         context.server_servants.extend(control.servant(services));
         Ok((context, origin, control))
     }

@@ -195,6 +195,7 @@ impl RunningGateway {
             );
             thread.context.routes.store(Arc::new(routes));
         }
+        self.operator.control.configure(services, server);
         // Reading starts after the routes of what arrives are in force.
         self.read(&queues).await?;
         if !queues.is_empty() {

@@ -92,16 +92,16 @@ impl Presence {
         })
     }
 
-    /// Starts to announce the users of this gateway. `execute` gets the commands of
-    /// other gateways, and must not block.
+    /// Starts to announce the users of this gateway, which `gateway` describes. `execute`
+    /// gets the commands of other gateways, and must not block.
     pub(crate) fn start(
         &self,
-        gateway: GatewayRecord,
+        gateway: impl Fn() -> GatewayRecord + Send + Sync + 'static,
         local: Arc<dyn LocalSessions>,
         execute: impl Fn(Command) + Send + Sync + 'static,
     ) {
         if let Self::Redis(redis) = self {
-            redis.start(gateway, local, Arc::new(execute));
+            redis.start(Box::new(gateway), local, Arc::new(execute));
         }
     }
 

@@ -44,6 +44,8 @@ const LOOKUPS: usize = 3;
 
 /// Executes the commands of other gateways.
 pub(super) type Execute = Arc<dyn Fn(Command) + Send + Sync>;
+/// The record of this gateway, without its numbers.
+pub(super) type Describe = Box<dyn Fn() -> GatewayRecord + Send + Sync>;
 
 /// The presence that several gateways share. Clones are the same.
 #[derive(Clone)]
@@ -87,12 +89,7 @@ impl RedisPresence {
         self.0.changed.add(user);
     }
 
-    pub(super) fn start(
-        &self,
-        gateway: GatewayRecord,
-        local: Arc<dyn LocalSessions>,
-        execute: Execute,
-    ) {
+    pub(super) fn start(&self, gateway: Describe, local: Arc<dyn LocalSessions>, execute: Execute) {
         let announcer = Announcer {
             shared: Arc::clone(&self.0),
             gateway,
@@ -250,7 +247,7 @@ impl Shared {
 /// Announces the users of this gateway.
 struct Announcer {
     shared: Arc<Shared>,
-    gateway: GatewayRecord,
+    gateway: Describe,
     local: Arc<dyn LocalSessions>,
     execute: Execute,
 }
@@ -434,7 +431,7 @@ impl Announcer {
         encode(&GatewayRecord {
             users: self.local.user_count() as u64,
             sessions: self.local.session_count() as u64,
-            ..self.gateway.clone()
+            ..(self.gateway)()
         })
     }
 

@@ -301,6 +301,23 @@ fn a_file_without_mistakes_passes_the_check() {
     }
 }
 
+#[test]
+fn an_admin_token_that_can_be_guessed_is_warned_of() {
+    let files = Files::new();
+    for (token, is_short) in [("guessable", true), ("0123456789abcdef", false)] {
+        let set = format!("admin_token={token}");
+        let output = files.gateway(&GOOD.text(), &["one", "--check", "--set", &set]);
+        assert_eq!(output.status.code(), Some(0));
+        let errors = reported(output.stderr);
+        assert_eq!(
+            errors.contains("`admin_token` can be guessed"),
+            is_short,
+            "{errors}"
+        );
+        assert!(!errors.contains(token), "{errors}");
+    }
+}
+
 /// A warning about another server, or an endpoint that only the other one uses,
 /// is not shown.
 #[test]

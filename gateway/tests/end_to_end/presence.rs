@@ -119,6 +119,32 @@ async fn a_gateway_knows_its_own_users_without_redis() {
     house.end().await;
 }
 
+/// Messages to the queue that a gateway does not read any more would be lost.
+#[tokio::test]
+async fn a_reload_that_changes_the_queue_is_announced() {
+    let redis = RedisServer::start();
+    let house = House::start(sharing(Plan::rabbitmq().gateways(2), &redis)).await;
+    let (old, new) = (house.plan.returns(1), house.plan.queue("gw1_renamed"));
+    let control = control_of(&house, 0).await;
+    let mut ben = user_at(&house, 1, "ben").await;
+    is_on_line(&control, "ben", true).await;
+    let text = std::fs::read_to_string(house.file()).unwrap();
+    std::fs::write(house.file(), text.replace(&old, &new)).unwrap();
+    within(house.gateways[1].reload()).await.unwrap();
+    eventually_async("the new queue is known", async || {
+        let sessions = within(control.sessions("ben")).await.unwrap();
+        sessions.iter().all(|session| session.queue == new)
+    })
+    .await;
+    let found = within(ITerminalPrx::to_user_anywhere(control.connection(), "ben")).await;
+    within(found.unwrap().on_message_oneway("hello"))
+        .await
+        .unwrap();
+    assert_eq!(ben.next_push().await, "hello");
+    drop(ben);
+    house.end().await;
+}
+
 #[tokio::test]
 async fn users_of_all_gateways_are_known_to_all() {
     let redis = RedisServer::start();
