@@ -274,6 +274,44 @@ def test_a_refresh_that_fails_is_tried_again_and_costs_no_call() -> None:
     with_peer(test, tce.Options(token=tokens("a", "b")))
 
 
+def test_a_token_that_comes_after_the_end_of_its_stream_is_not_sent_on_the_next_one() -> None:
+    waiting: list[asyncio.Future[str]] = []
+    asked: list[int] = []
+
+    async def token() -> str:
+        asked.append(len(asked) + 1)
+        number = asked[-1]
+        if number == 2:
+            waiting.append(asyncio.get_running_loop().create_future())
+            return await waiting[0]
+        return str(number)
+
+    async def test(peer: Peer, connection: tce.Connection) -> None:
+        stream = await peer.stream()
+        await stream.login(expires_in="1")
+        await until(lambda: waiting)
+        stream.close()
+        stream = await peer.stream(1)
+        await stream.login(expires_in="2")
+        if not waiting[0].done():
+            waiting[0].set_result("late")
+        assert (await stream.message()).extra == {"__token__": "4"}
+        await asyncio.sleep(1)
+        assert stream.is_silent
+
+    with_peer(test, tce.Options(token=token))
+
+
+def test_a_login_that_does_not_expire_for_ages_is_not_refreshed_at_once() -> None:
+    async def test(peer: Peer, connection: tce.Connection) -> None:
+        stream = await peer.stream()
+        await stream.login(expires_in="9" * 18)
+        await asyncio.sleep(0.3)
+        assert stream.is_silent
+
+    with_peer(test, tce.Options(token=lambda: "t"))
+
+
 def test_a_text_as_token_is_not_refreshed() -> None:
     async def test(peer: Peer, connection: tce.Connection) -> None:
         stream = await peer.stream()

@@ -261,15 +261,19 @@ export class Client implements Connector {
     // Clients that have logged in together do not come together.
     const share = REFRESH_SHARE + REFRESH_JITTER * Math.random();
     const pauseMs = Math.min(Math.max(REFRESH_PAUSE_MS, timeMs * share), MAX_TIME_MS);
+    const isInUse = (): boolean => stream === this.#connection.stream;
     const refresh = async (): Promise<void> => {
       try {
-        await this.#call(stream, REFRESH, "refresh", await this.#credentials());
+        const credentials = await this.#credentials();
+        if (isInUse()) {
+          await this.#call(stream, REFRESH, "refresh", credentials);
+        }
       } catch (error) {
         this.#settings.log("warn", "the login is not refreshed", error);
         this.#refresh(stream, timeMs - pauseMs);
       }
     };
-    if (stream === this.#connection.stream) {
+    if (isInUse()) {
       this.#refreshTimer = setTimeout(() => void refresh(), pauseMs);
     }
   }

@@ -35,9 +35,16 @@ export function addPairs(map: Map<string, string>, init: ExtraInit): void {
   }
 }
 
-/** Appends a map of pairs. */
-export function encodePairs(out: Writer, pairs: ReadonlyMap<string, string>): void {
-  out.u32(pairs.size);
+/** Appends a map of pairs, behind others that are encoded already. */
+export function encodePairs(
+  out: Writer,
+  pairs: ReadonlyMap<string, string>,
+  encoded: readonly Uint8Array[] = [],
+): void {
+  out.u32(encoded.length + pairs.size);
+  encoded.forEach((pair) => {
+    out.put(pair);
+  });
   for (const [key, value] of pairs) {
     out.text(key);
     out.text(value);
@@ -152,14 +159,7 @@ export class Extra implements Iterable<readonly [string, string]> {
         kept.push(pair);
       }
     }
-    out.u32(kept.length + added.size);
-    kept.forEach((pair) => {
-      out.put(pair);
-    });
-    for (const [key, value] of added) {
-      out.text(key);
-      out.text(value);
-    }
+    encodePairs(out, added, kept);
   }
 }
 

@@ -201,6 +201,35 @@ test("a refresh that fails is tried again, and costs no call", () =>
     assert.equal(await call, "a");
   }));
 
+test("a token that comes after the end of its stream is not sent on the next one", () => {
+  const waiting: ((token: string) => void)[] = [];
+  let asked = 0;
+  const token = (): string | Promise<string> => {
+    asked += 1;
+    return asked === 2 ? new Promise((resolve) => waiting.push(resolve)) : String(asked);
+  };
+  return withPeer({ token }, async (_, server) => {
+    const peer = await server.peer();
+    await login(peer, { __expires_in__: "1" });
+    await eventually("the refresh", () => waiting.length === 1);
+    peer.socket.destroy();
+    const next = await server.peer(1);
+    await login(next, { __expires_in__: "2" });
+    waiting[0]?.("late");
+    assert.deepEqual((await next.message(1)).extra, { __token__: "4" });
+    await pause(1000);
+    assert.equal(next.received.length, 2);
+  });
+});
+
+test("a login that does not expire for ages is not refreshed at once", () =>
+  withPeer({ token: () => "t" }, async (_, server) => {
+    const peer = await server.peer();
+    await login(peer, { __expires_in__: "999999999999999" });
+    await pause(300);
+    assert.equal(peer.received.length, 1);
+  }));
+
 test("a text as token is not refreshed", () =>
   withPeer({ token: "t" }, async (_, server) => {
     const peer = await server.peer();
