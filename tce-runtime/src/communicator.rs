@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    advice::{BROKER_ADVICE, OPEN_ADVICE},
     config::{LoadedTls, MqConfig, Options, SharedOptions, TlsConfig, TlsError},
     error::{ErrorCode, RpcError},
     mq::MessageQueues,
@@ -122,7 +123,9 @@ impl Communicator {
     /// queues are open already.
     pub async fn open_mq(&self, config: MqConfig) -> Result<(), RpcError> {
         let broker = Broker::amqp(&self.0.settings).map_err(|error| {
-            RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+            RpcError::new(ErrorCode::ConnectFailed, error.to_string())
+                .advised(BROKER_ADVICE)
+                .caused_by(error)
         })?;
         self.open_queues(config, broker).await
     }
@@ -146,7 +149,7 @@ impl Communicator {
             MessageQueues::open(&self.0.settings, config, broker, self.0.phase.clone()).await?;
         self.0.queues.set(queues).map_err(|_| {
             let text = "the message queues of this communicator are open already";
-            RpcError::new(ErrorCode::ConnectFailed, text)
+            RpcError::new(ErrorCode::ConnectFailed, text).advised(OPEN_ADVICE)
         })
     }
 
@@ -155,7 +158,7 @@ impl Communicator {
         self.0.queues.get().ok_or_else(|| {
             let text =
                 "no message queues are open: call `open_mq` before an `mq:` endpoint is used";
-            RpcError::new(ErrorCode::ConnectFailed, text)
+            RpcError::new(ErrorCode::ConnectFailed, text).advised(OPEN_ADVICE)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::close_code::CloseCode;
+use crate::{advice, close_code::CloseCode, wire::NOT_TCE};
 
 /// The error codes of `spec/wire.md`, section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,6 +168,7 @@ struct Details {
     peer: Option<String>,
     text: String,
     close: Option<CloseCode>,
+    advice: Option<&'static str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -183,6 +184,7 @@ impl RpcError {
             peer: None,
             text,
             close: None,
+            advice: None,
             source: None,
         }))
     }
@@ -202,7 +204,15 @@ impl RpcError {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.0.source = Some(source.into());
+        let source = source.into();
+        self.0.advice = advice::of_cause(&*source).or(self.0.advice);
+        self.0.source = Some(source);
+        self
+    }
+
+    /// Sets what the caller can do, unless the [cause](Self::caused_by) tells more.
+    pub(crate) fn advised(mut self, advice: &'static str) -> Self {
+        self.0.advice = Some(advice);
         self
     }
 
@@ -263,10 +273,15 @@ impl RpcError {
         self.code().can_retry() && self.0.close.is_none_or(CloseCode::can_retry)
     }
 
-    /// What the caller can do about the error.
+    /// What the caller can do about the error: by its cause where that is known, else
+    /// by its code.
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        self.code().advice()
+        // The reason of a connection's end reaches its calls as a text.
+        if self.0.text.ends_with(NOT_TCE) {
+            return "correct the scheme of the endpoint (tcp://, ssl://, ws:// or wss://) or its port";
+        }
+        self.0.advice.unwrap_or_else(|| self.code().advice())
     }
 }
 

@@ -9,6 +9,8 @@ pub mod wire;
 
 mod close_code;
 
+mod advice;
+
 mod error;
 
 mod in_flight;

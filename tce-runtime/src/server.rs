@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    advice::ENDPOINT_ADVICE,
     busy_poll::BusyPoll,
     close_code::CloseCode,
     communicator::Communicator,
@@ -110,9 +111,9 @@ impl Adapter {
     /// CONNECT_FAILED if the endpoint is malformed, the port is taken,
     /// certificate or key can't be read, or the broker refuses.
     pub async fn listen(communicator: &Communicator, endpoint: &str) -> Result<Self, RpcError> {
-        let mut endpoint: Endpoint = endpoint
-            .parse()
-            .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        let mut endpoint: Endpoint = endpoint.parse().map_err(|error| {
+            RpcError::new(ErrorCode::ConnectFailed, format!("{error}")).advised(ENDPOINT_ADVICE)
+        })?;
         if endpoint.scheme == Scheme::Mq {
             return Self::listen_on_queues(communicator, endpoint).await;
         }

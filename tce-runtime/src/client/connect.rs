@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    advice::ENDPOINT_ADVICE,
     busy_poll::BusyPoll,
     communicator::Communicator,
     config::{Endpoint, Scheme},
@@ -67,9 +68,9 @@ impl Communicator {
         endpoint: &str,
         handler: Option<Arc<dyn MessageHandler>>,
     ) -> Result<Connection, RpcError> {
-        let endpoint: Endpoint = endpoint
-            .parse()
-            .map_err(|error| RpcError::new(ErrorCode::ConnectFailed, format!("{error}")))?;
+        let endpoint: Endpoint = endpoint.parse().map_err(|error| {
+            RpcError::new(ErrorCode::ConnectFailed, format!("{error}")).advised(ENDPOINT_ADVICE)
+        })?;
         if endpoint.scheme == Scheme::Mq {
             return self.queues()?.connect(&endpoint.host);
         }

@@ -18,6 +18,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    advice::{BROKER_ADVICE, CONFIG_ADVICE},
     config::{MqConfig, MqEndpoint, SharedOptions},
     connection::{
         Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
@@ -200,8 +201,10 @@ impl MessageQueues {
     pub(crate) fn receiver(&self, name: &str) -> Result<&Arc<QueueReceiver>, RpcError> {
         let endpoint = self.endpoint(name)?;
         self.receivers.get(&endpoint.name).ok_or_else(|| {
-            let text = format!("the endpoint `{name}` is not open for reading");
-            RpcError::new(ErrorCode::ConnectFailed, text)
+            let text = format!(
+                "the endpoint `{name}` is not opened for reading: give it `af_mode: AF_READ`"
+            );
+            RpcError::new(ErrorCode::ConnectFailed, text).advised(CONFIG_ADVICE)
         })
     }
 
@@ -212,7 +215,7 @@ impl MessageQueues {
             let text = format!(
                 "the endpoint `{name}` is not opened for writing: give it `af_mode: AF_WRITE`"
             );
-            RpcError::new(ErrorCode::ConnectFailed, text)
+            RpcError::new(ErrorCode::ConnectFailed, text).advised(CONFIG_ADVICE)
         })?;
         // The peer's calls to us arrive where its RETURNs do.
         let reply_to = channel.reply_to.as_deref();
@@ -235,7 +238,7 @@ impl MessageQueues {
                     "there is no endpoint `{name}`; the configuration has {}",
                     names.join(", ")
                 );
-                RpcError::new(ErrorCode::ConnectFailed, text)
+                RpcError::new(ErrorCode::ConnectFailed, text).advised(CONFIG_ADVICE)
             })
     }
 }
@@ -249,7 +252,9 @@ impl std::fmt::Debug for QueueReceiver {
 }
 
 fn broker_failed(error: BrokerError) -> RpcError {
-    RpcError::new(ErrorCode::ConnectFailed, error.to_string()).caused_by(error)
+    RpcError::new(ErrorCode::ConnectFailed, error.to_string())
+        .advised(BROKER_ADVICE)
+        .caused_by(error)
 }
 
 /// Host, port and virtual host: endpoints with the same share a broker.

@@ -18,6 +18,7 @@ use super::{ByteStream, Source};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
+    advice::{ENDPOINT_KIND_ADVICE, SILENT_ADVICE, TLS_ADVICE},
     config::{ConnectionLimits, Endpoint, Scheme, SharedOptions, TlsError, server_name},
     error::{ErrorCode, RpcError},
     pacing::Paced,
@@ -43,7 +44,8 @@ pub(crate) async fn connect(
         Err(_) => Err(RpcError::new(
             ErrorCode::ConnectFailed,
             format!("no connection within {limit:?}"),
-        )),
+        )
+        .advised(SILENT_ADVICE)),
     }
     .map_err(|error| error.at_peer(endpoint.to_string()))
 }
@@ -75,7 +77,8 @@ async fn connect_stream(
             Err(_) => RpcError::new(
                 ErrorCode::ConnectFailed,
                 format!("{peer} did not complete the handshake within {left:?}"),
-            ),
+            )
+            .advised(ENDPOINT_KIND_ADVICE),
         };
         failure.get_or_insert(error);
     }
@@ -173,7 +176,7 @@ async fn connect_tls(
     endpoint: &Endpoint,
     settings: &SharedOptions,
 ) -> Result<TlsStream<TcpStream>, RpcError> {
-    let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
+    let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text).advised(TLS_ADVICE);
     let unusable = |error: TlsError| failed(error.to_string()).caused_by(error);
     let config = settings.client_tls().map_err(unusable)?;
     let name = server_name(&endpoint.host).map_err(unusable)?;
@@ -254,7 +257,11 @@ impl Listener {
         let is_tls = endpoint.scheme.is_tls();
         if is_tls {
             let loaded = settings.server_tls();
-            loaded.map_err(|error| failed(error.to_string()).caused_by(error))?;
+            loaded.map_err(|error| {
+                failed(error.to_string())
+                    .advised(TLS_ADVICE)
+                    .caused_by(error)
+            })?;
         }
         let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port))
             .await

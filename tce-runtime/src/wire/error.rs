@@ -79,6 +79,9 @@ pub enum DecodeError {
     },
 }
 
+/// What a first byte that is none of TCE's means.
+pub(crate) const NOT_TCE: &str = "the peer does not speak TCE, or the endpoint's type is wrong";
+
 /// Why a byte stream can't be read any further. The connection has to be
 /// closed: nothing tells where the next frame begins (`spec/wire.md`,
 /// section 1).
@@ -86,7 +89,7 @@ pub enum DecodeError {
 #[non_exhaustive]
 pub enum FrameError {
     /// The first four bytes are not TCE's.
-    #[error("wrong magic {0:#010x}: the peer does not speak TCE, or the endpoint's type is wrong")]
+    #[error("wrong magic {0:#010x}: {NOT_TCE}")]
     Magic(u32),
     /// The `size` field is too small for a frame with a payload.
     #[error("a frame announces the size {0}; the minimum with a payload is 11")]

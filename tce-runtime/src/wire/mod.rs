@@ -13,6 +13,7 @@ mod message;
 
 mod frame;
 
+pub(crate) use error::NOT_TCE;
 pub use error::{DecodeError, FrameError, Limits};
 pub use extra::{
     Decimal, Extra, ExtraPart, KeySet, PatchedExtra, RawExtra, escape_ascii, reserved,

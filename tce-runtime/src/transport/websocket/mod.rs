@@ -32,6 +32,7 @@ use watched::Watched;
 
 use super::ByteStream;
 use crate::{
+    advice::ENDPOINT_KIND_ADVICE,
     config::{Endpoint, Options, without_zone},
     error::{ErrorCode, RpcError},
     wire::Limits,
@@ -138,7 +139,9 @@ fn refused(error: Error) -> RpcError {
         ),
         _ => format!("WebSocket handshake: {error}"),
     };
-    RpcError::new(ErrorCode::ConnectFailed, text).caused_by(error)
+    RpcError::new(ErrorCode::ConnectFailed, text)
+        .advised(ENDPOINT_KIND_ADVICE)
+        .caused_by(error)
 }
 
 /// The first line of an answer's body, as far as it was received.
