@@ -428,7 +428,7 @@ async fn no_server_and_no_interfaces_are_reported() {
     call("tcp://127.0.0.1:1", &["echo", "a"])
         .exits(1)
         .complains("error: CONNECT_FAILED")
-        .complains("Try this: check that the server runs and listens on this host and port");
+        .complains("Try this: start the server, or correct the host and port: nothing listens there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
