@@ -10,9 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     config::{Override, Services, print_config},
     ctl::CtlCommand,
+    init::InitCommand,
     lifecycle::{Gateway, GatewayError, RunningGateway, check_start},
     log,
     routing::explain,
+    token::TokenCommand,
 };
 
 /// Runs gateways, which accept clients and forward their calls to servers.
@@ -33,6 +35,8 @@ pub struct GatewayCommand {
 #[derive(Debug, Subcommand)]
 enum Task {
     Ctl(CtlCommand),
+    Init(InitCommand),
+    Token(TokenCommand),
 }
 
 /// The files and options of running gateways.
@@ -70,6 +74,8 @@ impl GatewayCommand {
     pub fn run(&self) -> ExitCode {
         match (&self.task, &self.run) {
             (Some(Task::Ctl(ctl)), _) => exit_code(ctl.run()),
+            (Some(Task::Init(init)), _) => exit_code(init.run()),
+            (Some(Task::Token(token)), _) => exit_code(token.run()),
             (None, Some(run)) => exit_code(run.run()),
             // clap requires a file without a task.
             (None, None) => ExitCode::FAILURE,

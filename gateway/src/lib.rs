@@ -39,6 +39,10 @@ mod lifecycle;
 
 mod ctl;
 
+mod init;
+
+mod token;
+
 mod command;
 
 pub use command::GatewayCommand;

@@ -8,8 +8,10 @@ use tce_gateway::GatewayCommand;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  tce gateway init
   tce gateway services.xml gwserver
   tce gateway services.xml --check
+  tce gateway token services.xml A1001
   tce gateway services.xml gwserver --set admin=127.0.0.1:9600 --print-config
   tce gateway ctl 9600 sessions scott
 

@@ -13,7 +13,7 @@ use jsonwebtoken::{
 };
 use serde_json::{Map, Value};
 
-use super::{Admission, Authenticator, Login, Refusal};
+use super::{Admission, Authenticator, Login, Refusal, check_length, checked};
 use crate::config::{JwtAlgorithm, Properties};
 
 /// The tolerated difference between the clocks of issuer and gateway, in
@@ -125,6 +125,12 @@ impl JwtAuthenticator {
             claim: properties.auth_jwt_claim.clone(),
             roles: properties.auth_jwt_roles.clone(),
         })
+    }
+
+    /// Whether a gateway admits the user of this token.
+    pub(crate) fn check(&self, token: &str) -> Result<Admission, Refusal> {
+        check_length(token)?;
+        checked(self.admit(token)?)
     }
 
     fn admit(&self, token: &str) -> Result<Admission, Refusal> {

@@ -295,10 +295,7 @@ impl AuthGuard {
     }
 
     async fn decide(&self, login: Login) -> Result<Admission, Refusal> {
-        if login.token.len() > MAX_TOKEN {
-            let detail = format!("it is longer than {MAX_TOKEN} bytes");
-            return Err(Refusal::new("the token is not accepted").because(detail));
-        }
+        check_length(&login.token)?;
         let authenticator = self.authenticator.load_full();
         let decided = authenticator.authenticate(login);
         let decided = tokio::time::timeout(self.time, decided).await;
@@ -306,10 +303,7 @@ impl AuthGuard {
             let detail = format!("no answer within {:?}", self.time);
             Err(Refusal::unavailable().because(detail))
         })?;
-        match invalid_reason(&admission.user) {
-            Some(reason) => Err(Refusal::new("the token names an invalid user").because(reason)),
-            None => Ok(admission),
-        }
+        checked(admission)
     }
 }
 
@@ -318,6 +312,23 @@ impl fmt::Debug for AuthGuard {
         f.debug_struct("AuthGuard")
             .field("time", &self.time)
             .finish_non_exhaustive()
+    }
+}
+
+/// Refuses a token that is too long to be read.
+fn check_length(token: &str) -> Result<(), Refusal> {
+    if token.len() > MAX_TOKEN {
+        let detail = format!("it is longer than {MAX_TOKEN} bytes");
+        return Err(Refusal::new("the token is not accepted").because(detail));
+    }
+    Ok(())
+}
+
+/// Refuses an admission whose user id is invalid.
+fn checked(admission: Admission) -> Result<Admission, Refusal> {
+    match invalid_reason(&admission.user) {
+        Some(reason) => Err(Refusal::new("the token names an invalid user").because(reason)),
+        None => Ok(admission),
     }
 }
 
