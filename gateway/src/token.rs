@@ -66,6 +66,11 @@ pub(crate) enum TokenError {
          `auth` to jwt"
     )]
     NotJwt(String),
+    #[error(
+        "server `{0}` takes the keys of `auth_jwt_jwks`, whose issuer alone signs tokens; set \
+         `auth_jwt_key` instead to try a key of your own"
+    )]
+    KeySet(String),
     #[error("name the server by --server: {0}")]
     WhichServer(String),
     #[error("{0} needs a private key, which the gateway does not have: name the PEM file by --key")]
@@ -105,6 +110,9 @@ impl TokenCommand {
         let properties = &server.properties;
         if properties.auth != Auth::Jwt || !properties.userid_check {
             return Err(TokenError::NotJwt(server.name.clone()));
+        }
+        if properties.auth_jwt_jwks.is_some() {
+            return Err(TokenError::KeySet(server.name.clone()));
         }
         let verifier = JwtAuthenticator::from_properties(properties)?;
         let algorithm = properties.auth_jwt_algorithm;

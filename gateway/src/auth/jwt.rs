@@ -4,16 +4,20 @@ use std::{
     borrow::Cow,
     fmt,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, TokenData, Validation, crypto::rust_crypto, decode,
-    errors::ErrorKind,
+    decode_header, errors::ErrorKind,
 };
 use serde_json::{Map, Value};
 
-use super::{Admission, Authenticator, Login, Refusal, check_length, checked};
+use super::{
+    Admission, Authenticator, Login, Refusal, check_length, checked,
+    jwks::{Jwks, NoKeySet},
+};
 use crate::config::{JwtAlgorithm, Properties};
 
 /// The tolerated difference between the clocks of issuer and gateway, in
@@ -52,7 +56,7 @@ pub struct JwtOptions {
 pub enum BadJwtKey {
     /// Neither a key nor a secret is set.
     #[error(
-        "`auth` is jwt, but there is no key to verify tokens with; set `auth_jwt_key` (a PEM file) or `auth_jwt_secret`"
+        "`auth` is jwt, but there is no key to verify tokens with; set `auth_jwt_key` (a PEM file), `auth_jwt_jwks` or `auth_jwt_secret`"
     )]
     Missing,
     /// The file of the key can't be read.
@@ -61,6 +65,14 @@ pub enum BadJwtKey {
         /// The file.
         path: PathBuf,
         /// Why it can't be read.
+        reason: String,
+    },
+    /// The file of `auth_jwt_jwks` can't be used.
+    #[error("{}: can't use the key set: {reason}", path.display())]
+    KeySet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// The secret is shorter than the hash.
@@ -82,10 +94,16 @@ pub enum BadJwtKey {
 /// Verifies the signature, time, issuer and audience of JSON Web Tokens
 /// (`auth="jwt"`).
 pub struct JwtAuthenticator {
-    key: DecodingKey,
+    keys: Keys,
     validation: Validation,
     claim: String,
     roles: Option<String>,
+}
+
+/// What tokens are verified with.
+enum Keys {
+    One(DecodingKey),
+    Set(Arc<Jwks>),
 }
 
 impl JwtAuthenticator {
@@ -94,21 +112,44 @@ impl JwtAuthenticator {
     /// # Errors
     /// The key does not fit the algorithm, or is too short.
     pub fn new(options: JwtOptions) -> Result<Self, BadJwtKey> {
+        let JwtAlgorithm(algorithm) = options.algorithm;
+        Ok(Self::with_keys(
+            Keys::One(key(algorithm, &options.key)?),
+            options,
+        ))
+    }
+
+    fn with_keys(keys: Keys, options: JwtOptions) -> Self {
         // Selects one of the providers that may be linked into the program. An
         // error means that one is already installed.
         let _ = rust_crypto::DEFAULT_PROVIDER.install_default();
         let JwtAlgorithm(algorithm) = options.algorithm;
-        Ok(Self {
-            key: key(algorithm, &options.key)?,
+        Self {
+            keys,
             validation: validation(algorithm, &options),
             claim: options.claim,
             roles: options.roles,
-        })
+        }
     }
 
     /// An authenticator with the properties `auth_jwt_…`. Reads the file of the
     /// key.
     pub(crate) fn from_properties(properties: &Properties) -> Result<Self, BadJwtKey> {
+        let options = |key: Vec<u8>| JwtOptions {
+            algorithm: properties.auth_jwt_algorithm,
+            key,
+            issuer: properties.auth_jwt_issuer.clone(),
+            audience: properties.auth_jwt_audience.clone(),
+            claim: properties.auth_jwt_claim.clone(),
+            roles: properties.auth_jwt_roles.clone(),
+        };
+        if let Some(source) = &properties.auth_jwt_jwks {
+            let set = Jwks::open(source).map_err(|error| BadJwtKey::KeySet {
+                path: source.to_string().into(),
+                reason: error.to_string(),
+            })?;
+            return Ok(Self::with_keys(Keys::Set(set), options(Vec::new())));
+        }
         let key = match (&properties.auth_jwt_secret, &properties.auth_jwt_key) {
             (Some(secret), _) => secret.0.clone().into_bytes(),
             (None, Some(path)) => std::fs::read(path).map_err(|error| BadJwtKey::Unreadable {
@@ -117,25 +158,49 @@ impl JwtAuthenticator {
             })?,
             (None, None) => return Err(BadJwtKey::Missing),
         };
-        Self::new(JwtOptions {
-            algorithm: properties.auth_jwt_algorithm,
-            key,
-            issuer: properties.auth_jwt_issuer.clone(),
-            audience: properties.auth_jwt_audience.clone(),
-            claim: properties.auth_jwt_claim.clone(),
-            roles: properties.auth_jwt_roles.clone(),
-        })
+        Self::new(options(key))
     }
 
-    /// Whether a gateway admits the user of this token.
+    /// Fetches a key set at once, and then every `period` while this authenticator is in
+    /// use. Has no effect for a single key.
+    pub(crate) fn keep_fresh(self, period: Duration) -> Self {
+        if let Keys::Set(set) = &self.keys {
+            set.keep_fresh(period);
+        }
+        self
+    }
+
+    /// Whether a gateway with a single key admits the user of this token.
     pub(crate) fn check(&self, token: &str) -> Result<Admission, Refusal> {
         check_length(token)?;
-        checked(self.admit(token)?)
+        match &self.keys {
+            Keys::One(key) => checked(self.admit(token, key)?),
+            Keys::Set(_) => Err(Refusal::unavailable().because("its keys are those of a set")),
+        }
     }
 
-    fn admit(&self, token: &str) -> Result<Admission, Refusal> {
+    /// The key of a token from a set, by the `kid` in the token's header.
+    async fn key_in(&self, set: &Arc<Jwks>, token: &str) -> Result<DecodingKey, Refusal> {
+        let header = decode_header(token).map_err(|error| refusal(error.kind()))?;
+        let [algorithm] = self.validation.algorithms[..] else {
+            return Err(Refusal::unavailable());
+        };
+        // Before the set is asked: another algorithm must not cause it to be fetched.
+        if header.alg != algorithm {
+            return Err(refusal(&ErrorKind::InvalidAlgorithm));
+        }
+        match set.find(algorithm, header.kid.as_deref()).await {
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => Err(not_accepted("no key of `auth_jwt_jwks` has its `kid`")),
+            Err(NoKeySet) => {
+                Err(Refusal::unavailable().because("`auth_jwt_jwks` can't be fetched"))
+            }
+        }
+    }
+
+    fn admit(&self, token: &str, key: &DecodingKey) -> Result<Admission, Refusal> {
         let decoded: TokenData<Map<String, Value>> =
-            decode(token, &self.key, &self.validation).map_err(|error| refusal(error.kind()))?;
+            decode(token, key, &self.validation).map_err(|error| refusal(error.kind()))?;
         // RFC 7515, 4.1.11: a token that demands an extension which the receiver
         // does not know is invalid. This one knows none.
         if decoded.header.crit.is_some() {
@@ -159,7 +224,13 @@ impl JwtAuthenticator {
 
 impl Authenticator for JwtAuthenticator {
     async fn authenticate(&self, login: Login) -> Result<Admission, Refusal> {
-        self.admit(&login.token)
+        match &self.keys {
+            Keys::One(key) => self.admit(&login.token, key),
+            Keys::Set(set) => {
+                let key = self.key_in(set, &login.token).await?;
+                self.admit(&login.token, &key)
+            }
+        }
     }
 }
 

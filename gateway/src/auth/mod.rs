@@ -3,6 +3,11 @@
 
 mod attempts;
 mod interface;
+
+mod fetch;
+
+mod jwks;
+
 mod jwt;
 
 use std::{

@@ -15,8 +15,8 @@ use super::{
     rate::InterfaceRates,
     redis_url::RedisUrl,
     value::{
-        Auth, Broker, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime, LogFilter,
-        PollTime, PresenceStore, PropertyValue, SecondLogin, Secret, Sites, Threads,
+        Auth, Broker, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime, KeySetSource,
+        LogFilter, PollTime, PresenceStore, PropertyValue, SecondLogin, Secret, Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -118,6 +118,14 @@ properties! {
     auth: Auth = Auth::None;
     /// The PEM file with the public key that verifies JWTs.
     auth_jwt_key: Option<PathBuf> = None;
+    /// The public keys that verify JWTs: a JSON Web Key Set (RFC 7517), as a file or at an
+    /// http:// or https:// URL. The `kid` of a token names its key; an unknown one
+    /// causes a new attempt to fetch the set, at most every 10 seconds. The last good
+    /// set stays in use while it can't be fetched. Over http://, everyone who can change
+    /// the answer can log in as any user.
+    auth_jwt_jwks: Option<KeySetSource> = None;
+    /// Time between two attempts to fetch or read `auth_jwt_jwks` again, in seconds.
+    auth_jwt_jwks_time: Duration = secs(300);
     /// The secret that verifies JWTs signed with HS256. Set it in the
     /// environment rather than in the file.
     auth_jwt_secret: Option<Secret> = None;

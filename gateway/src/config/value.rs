@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
+use hyper::Uri;
 use jsonwebtoken::Algorithm;
 use tce_runtime::{
     BusyPoll,
@@ -261,6 +262,46 @@ impl PropertyValue for Option<PathBuf> {
         self.as_deref()
             .map(|path| path.display().to_string())
             .unwrap_or_default()
+    }
+}
+
+/// Where a JSON Web Key Set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySetSource {
+    /// A file.
+    File(PathBuf),
+    /// An http:// or https:// URL.
+    Url(Uri),
+}
+
+impl fmt::Display for KeySetSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(uri) => uri.fmt(f),
+        }
+    }
+}
+
+impl PropertyValue for Option<KeySetSource> {
+    const EXPECTED: &'static str = "the path of a file, or an http:// or https:// URL";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let Some((scheme, _)) = text.split_once("://") else {
+            return Ok(Some(KeySetSource::File(text.into())));
+        };
+        let uri: Option<Uri> = text.parse().ok();
+        let uri = uri.filter(|uri| {
+            // Passwords would be shown with the properties.
+            let has_password = uri.authority().is_some_and(|it| it.as_str().contains('@'));
+            let has_host = uri.host().is_some_and(|host| !host.is_empty());
+            matches!(scheme, "http" | "https") && has_host && !has_password
+        });
+        expect(uri.map(|uri| Some(KeySetSource::Url(uri))), text)
+    }
+
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
+        self.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 }
 

@@ -101,6 +101,7 @@ impl<'a> StartCheck<'a> {
                 if let Err(error) = JwtAuthenticator::from_properties(properties) {
                     let property = match (&error, &properties.auth_jwt_secret) {
                         (BadJwtKey::Missing, _) => "auth",
+                        (BadJwtKey::KeySet { .. }, _) => "auth_jwt_jwks",
                         (_, Some(_)) => "auth_jwt_secret",
                         (_, None) => "auth_jwt_key",
                     };

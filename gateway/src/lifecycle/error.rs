@@ -29,7 +29,7 @@ pub enum GatewayError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// The key of JWTs is missing or can't be used.
-    #[error("auth_jwt_key or auth_jwt_secret: {0}")]
+    #[error("auth_jwt_key, auth_jwt_jwks or auth_jwt_secret: {0}")]
     JwtKey(#[from] BadJwtKey),
     /// `auth` is interface, and `auth_endpoint` is not set.
     #[error(

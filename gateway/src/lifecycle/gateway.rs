@@ -273,7 +273,10 @@ async fn authenticator(
     let guard = match properties.auth {
         Auth::None => return Err(GatewayError::NoAuthenticator),
         Auth::Token => AuthGuard::new(TokenIsUser, time),
-        Auth::Jwt => AuthGuard::new(JwtAuthenticator::from_properties(properties)?, time),
+        Auth::Jwt => {
+            let jwt = JwtAuthenticator::from_properties(properties)?;
+            AuthGuard::new(jwt.keep_fresh(properties.auth_jwt_jwks_time), time)
+        }
         Auth::Interface => {
             let ifidx = interface_index(services, "gateway.IAuthenticator", AUTHENTICATOR_INDEX);
             let connection;

@@ -33,7 +33,10 @@ use super::{
 use crate::{
     admin,
     auth::JwtAuthenticator,
-    config::{Auth, Override, PROPERTIES, Properties, ServerConfig, ServiceEndpoint, Services},
+    config::{
+        Auth, KeySetSource, Override, PROPERTIES, Properties, ServerConfig, ServiceEndpoint,
+        Services,
+    },
     control::GatewayControl,
     listener::ClientListener,
     log,
@@ -396,7 +399,8 @@ impl RunningGateway {
             |properties: &Properties| properties.auth == Auth::Jwt && properties.userid_check;
         let is_own = matches!(self.authenticator, AuthenticatorOrigin::Program);
         if !is_own && is_jwt(&self.context.properties) && is_jwt(new) {
-            return Ok(Some(JwtAuthenticator::from_properties(new)?));
+            let jwt = JwtAuthenticator::from_properties(new)?;
+            return Ok(Some(jwt.keep_fresh(new.auth_jwt_jwks_time)));
         }
         Ok(None)
     }
@@ -554,6 +558,9 @@ impl RunningGateway {
             files.extend(paths.into_iter().flatten().flatten().cloned());
         }
         files.extend(server.properties.auth_jwt_key.clone());
+        if let Some(KeySetSource::File(file)) = &server.properties.auth_jwt_jwks {
+            files.push(file.clone());
+        }
         files
     }
 }

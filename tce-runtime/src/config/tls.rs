@@ -197,6 +197,12 @@ impl TlsConfig {
         Ok(())
     }
 
+    /// The configuration of a client's TLS: for the gateway, which fetches keys by HTTPS.
+    #[doc(hidden)]
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        self.client()
+    }
+
     pub(crate) fn client(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

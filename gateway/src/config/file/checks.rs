@@ -325,10 +325,22 @@ fn check_jwt(settings: &ServerSettings<'_>, reporter: &mut Reporter<'_, '_>) {
     let properties = &settings.properties;
     let has_secret = properties.auth_jwt_secret.is_some();
     let takes_secret = properties.auth_jwt_algorithm == JwtAlgorithm::HS256;
+    if properties.auth_jwt_jwks.is_some() {
+        if has_secret || properties.auth_jwt_key.is_some() {
+            let message = "`auth_jwt_jwks` is set beside `auth_jwt_key` or `auth_jwt_secret`; \
+                           remove one: tokens are verified with a key set or with one key";
+            settings.error("auth_jwt_jwks", message, reporter);
+        } else if takes_secret {
+            let message = "`auth_jwt_jwks` can't be used with `auth_jwt_algorithm` HS256, the \
+                           default; set that to RS256, ES256 or EdDSA, as the issuer signs";
+            settings.error("auth_jwt_jwks", message, reporter);
+        }
+        return;
+    }
     match (has_secret, properties.auth_jwt_key.is_some()) {
         (false, false) => {
             let message = "`auth` is jwt, but there is no key to verify tokens with; set \
-                           `auth_jwt_key` (a PEM file) or `auth_jwt_secret`";
+                           `auth_jwt_key` (a PEM file), `auth_jwt_jwks` or `auth_jwt_secret`";
             settings.error("auth", message, reporter);
         }
         (true, true) => {
