@@ -476,4 +476,9 @@ fn describe_runtime() {
         count,
         "Connections that failed, by reason"
     );
+    describe_counter!(
+        "tce_connections_refused_total",
+        count,
+        "Connections that were closed for others or refused at a limit of the runtime, by reason"
+    );
 }

@@ -9,4 +9,6 @@ mod command;
 #[cfg(test)]
 mod init;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod token;
