@@ -59,6 +59,12 @@ impl<T> SequenceTable<T> {
         self.len == 0
     }
 
+    /// The sequence of the next value, or one before it if its slot is taken.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u32 {
+        self.next
+    }
+
     /// Adds a value, and returns its sequence.
     #[inline]
     pub fn insert(&mut self, value: T) -> u32 {

@@ -17,6 +17,8 @@ const END_TIME: Duration = Duration::from_secs(5);
 pub(crate) enum ShutdownPhase {
     /// No shutdown has begun.
     Running,
+    /// No connection is accepted any more; those that are open work on.
+    NotAccepting,
     /// New calls and connections are refused; those in flight may end.
     Draining,
     /// Everything that still runs is ended now.

@@ -17,7 +17,8 @@ use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        ClientLogin, Connection, ConnectionParts, MessageHandler, Reconnect, Status, run_stream,
+        ClientLogin, Connection, ConnectionParts, MessageHandler, Reconnect, RunningStream, Status,
+        run_next_stream, run_stream,
     },
     error::{ErrorCode, RpcError},
     shutdown::{ShutdownPhase, reached},
@@ -82,6 +83,8 @@ impl Communicator {
             login.renew().await?;
         }
         let parts = ConnectionParts {
+            // A handler counts what each stream carries.
+            move_request: handler.is_none().then(Box::default),
             handler,
             login,
             ..ConnectionParts::stream(
@@ -115,19 +118,10 @@ async fn supervise(
     let mut attempts = Attempts::new();
     let mut stream = first;
     loop {
-        let down = Status::Down {
-            attempts: attempts.failed,
-            failure: None,
-        };
-        let connected_at = Instant::now();
-        let running = run_stream(connection.clone(), stream, down, phase.clone());
-        let reconnect_policy = running.await;
-        if connected_at.elapsed() > BACKOFF_MAX {
-            attempts.pauses = pauses();
-        }
+        let policy = run(&connection, &endpoint, stream, &mut attempts, &phase).await;
         stream = tokio::select! {
             stream = async {
-                if reconnect_policy == Reconnect::WhenCalled {
+                if policy == Reconnect::WhenCalled {
                     // A login that is refused again would be the result.
                     inner.reconnect_now.notified().await;
                     inner.reconnect_now.notify_one();
@@ -139,6 +133,46 @@ async fn supervise(
     }
     abandon.0 = None;
     inner.status.set_unless_closed(Status::Closed);
+}
+
+/// Runs the connection over `first`, and over those that replace it when the peer asks
+/// for it, until one is lost. Returns whether this side connects again.
+async fn run(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    first: ByteStream,
+    attempts: &mut Attempts,
+    phase: &watch::Receiver<ShutdownPhase>,
+) -> Reconnect {
+    let down = |attempts: &Attempts| Status::Down {
+        attempts: attempts.failed,
+        failure: None,
+    };
+    let weak = || connection.weak_clone();
+    if let Some(request) = &connection.inner.move_request {
+        request.reset();
+    }
+    let mut connected_at = Instant::now();
+    let first = run_stream(weak(), first, down(attempts), phase.clone());
+    let mut running: RunningStream = Box::pin(first);
+    let policy = loop {
+        let after = down(attempts);
+        let next = async {
+            let stream = next_stream(connection, endpoint, connected_at, attempts).await;
+            run_next_stream(weak(), stream, after, phase.clone()).await
+        };
+        tokio::select! {
+            policy = &mut running => break policy,
+            next = next => if let Some(next) = next {
+                // The one before ends with the calls that it carries.
+                tokio::spawn(std::mem::replace(&mut running, next));
+                attempts.connected_since(connected_at);
+                connected_at = Instant::now();
+            }
+        }
+    };
+    attempts.connected_since(connected_at);
+    policy
 }
 
 /// Tells later calls that nothing reconnects any more: the task is dropped with
@@ -189,6 +223,13 @@ impl Attempts {
         }
     }
 
+    /// Begins with the shortest pause again if the connection has lasted.
+    fn connected_since(&mut self, connected_at: Instant) {
+        if connected_at.elapsed() > BACKOFF_MAX {
+            self.pauses = pauses();
+        }
+    }
+
     /// Waits until the next attempt is due, or a call asks for one.
     async fn next(&mut self, asked: &Notify) {
         let earliest = self.last_at + BACKOFF_MIN;
@@ -204,6 +245,16 @@ impl Attempts {
     }
 }
 
+/// Opens a stream, and asks for its token.
+async fn connect(connection: &Connection, endpoint: &Endpoint) -> Result<ByteStream, RpcError> {
+    let inner = &connection.inner;
+    let stream = socket::connect(endpoint, &inner.settings).await?;
+    if let Some(login) = &inner.login {
+        login.renew().await?;
+    }
+    Ok(stream)
+}
+
 async fn reconnect(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -212,14 +263,7 @@ async fn reconnect(
     let inner = &connection.inner;
     loop {
         attempts.next(&inner.reconnect_now).await;
-        let connecting = async {
-            let stream = socket::connect(endpoint, &inner.settings).await?;
-            if let Some(login) = &inner.login {
-                login.renew().await?;
-            }
-            Ok::<_, RpcError>(stream)
-        };
-        match connecting.await {
+        match connect(connection, endpoint).await {
             Ok(stream) => return stream,
             Err(error) => {
                 attempts.failed += 1;
@@ -231,6 +275,39 @@ async fn reconnect(
                 });
             }
         }
+    }
+}
+
+/// The stream that replaces one whose peer has asked this side to go elsewhere. While no
+/// address accepts it, the present one is used on.
+async fn next_stream(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    connected_at: Instant,
+    attempts: &mut Attempts,
+) -> ByteStream {
+    let inner = &connection.inner;
+    let Some(request) = &inner.move_request else {
+        return std::future::pending().await;
+    };
+    request.due().await;
+    let never = Notify::new();
+    if connected_at.elapsed() <= BACKOFF_MAX {
+        // A peer that asks on each connection causes no more attempts than one that ends
+        // each.
+        attempts.next(&never).await;
+    }
+    loop {
+        match connect(connection, endpoint).await {
+            Ok(stream) => {
+                request.reset();
+                return stream;
+            }
+            Err(error) => {
+                tracing::debug!(peer = connection.peer(), "can't connect elsewhere: {error}");
+            }
+        }
+        attempts.next(&never).await;
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_
 /// servants.
 pub(crate) const DESCRIBE: Operation =
     Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
+/// `void goAway(int delay)` of the built-in interface, a oneway call from a gateway to its
+/// client: finish what is in flight, and open the next connection after `delay`
+/// milliseconds.
+pub(super) const GO_AWAY: Operation = Operation::new("tce::Builtin::goAway", BUILTIN_INTERFACE, 4);
 
 /// `void login()` of the built-in interface: the credentials are in the extra.
 pub const LOGIN: Operation = Operation::new("tce::Builtin::login", BUILTIN_INTERFACE, 2);

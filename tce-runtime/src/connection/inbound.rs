@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     Connection,
-    channel::{LOGIN, PING, REFRESH},
+    call_queue::oneway_header,
+    channel::{CallOptions, Channel, GO_AWAY, LOGIN, PING, REFRESH},
     client_login::{ClientLogin, LOGIN_SEQUENCE},
     dispatch::{IncomingCall, append_error},
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
@@ -25,7 +26,7 @@ use crate::{
     transport::delivery::AckGuard,
     wire::{
         BUILTIN_INTERFACE, CallType, Decimal, Extra, Header, KeySet, Limits, MSGTYPE_RPC, RawExtra,
-        RawMessage, Reader, parse_millis, reserved,
+        RawMessage, Reader, Unmarshal, parse_millis, reserved,
     },
 };
 
@@ -85,6 +86,22 @@ impl Connection {
         }
         login.answered(message);
         true
+    }
+
+    /// Asks a peer that knows `goAway` to open its next connection after `delay`, and to
+    /// close this one once its calls in flight have ended. Returns false if the message
+    /// could not be sent.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn say_go_away(&self, delay: Duration) -> bool {
+        let delay = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);
+        let Channel::Stream(stream) = &self.inner.channel else {
+            return false;
+        };
+        let header = oneway_header(&GO_AWAY);
+        stream
+            .send_oneway(header, &CallOptions::default(), delay)
+            .is_ok()
     }
 }
 
@@ -226,6 +243,8 @@ impl Inbound<'_> {
             };
             output.completions.push((header.sequence, reply));
             acknowledge(ack_guard);
+        } else if header.ifidx == BUILTIN_INTERFACE && self.is_go_away(&message) {
+            acknowledge(ack_guard);
         } else if header.calltype.is_call() {
             let with_user = user.map(|user| {
                 let mut extra = Extra::from(message.extra);
@@ -257,6 +276,26 @@ impl Inbound<'_> {
             Some(login) => connection.session_call_answered(login, message),
             None => false,
         }
+    }
+
+    /// Keeps that the peer asks this side to go elsewhere, if the CALL says so and this
+    /// side has opened the connection.
+    fn is_go_away(&self, message: &RawMessage<'_>) -> bool {
+        let header = message.header;
+        let InboundSource::Stream(connection) = self.source else {
+            return false;
+        };
+        let Some(request) = &connection.inner.move_request else {
+            return false;
+        };
+        let is_go_away = header.calltype.is_oneway() && header.opidx == GO_AWAY.opidx();
+        if is_go_away {
+            let delay = i32::unmarshal(&mut Reader::new(message.params));
+            let delay = u64::try_from(delay.unwrap_or_default()).unwrap_or_default();
+            tracing::debug!(peer = connection.peer(), delay, "asked to go elsewhere");
+            request.ask(Duration::from_millis(delay));
+        }
+        is_go_away
     }
 
     /// Offers a message to the handler, unless it concerns this process alone:

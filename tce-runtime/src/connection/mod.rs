@@ -18,6 +18,7 @@ mod publish_queue;
 
 mod channel;
 mod call_queue;
+mod move_request;
 mod dispatch;
 mod servants;
 mod forwarding;
@@ -57,10 +58,11 @@ pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
 pub use servants::Servant;
 pub(crate) use servants::ServantRegistry;
 pub(crate) use status::{ConnectionStatus, Status};
-pub(crate) use stream::run_stream;
+pub(crate) use stream::{RunningStream, run_next_stream, run_stream};
 
 use call_queue::CallQueue;
 use channel::StreamChannel;
+use move_request::MoveRequest;
 
 use crate::{
     config::{Options, SharedOptions},
@@ -109,6 +111,9 @@ pub(crate) struct Inner {
     pub(crate) status: ConnectionStatus,
     /// Asks for an attempt to reconnect now instead of after the back-off.
     pub(crate) reconnect_now: Notify,
+    /// What the peer asks of a connection that this side has opened over a stream;
+    /// `None` for other connections.
+    pub(crate) move_request: Option<Box<MoveRequest>>,
     /// New incoming calls are refused.
     pub(crate) is_draining: AtomicBool,
     /// Why one side will close the stream, as it has said.
@@ -137,6 +142,8 @@ pub(crate) struct ConnectionParts {
     pub(crate) listeners: Arc<EventListeners>,
     pub(crate) handler: Option<Arc<dyn MessageHandler>>,
     pub(crate) login: Option<Box<ClientLogin>>,
+    /// As [`Inner::move_request`].
+    pub(crate) move_request: Option<Box<MoveRequest>>,
 }
 
 impl ConnectionParts {
@@ -152,6 +159,7 @@ impl ConnectionParts {
             listeners: Arc::default(),
             handler: None,
             login: None,
+            move_request: None,
         }
     }
 }
@@ -181,6 +189,7 @@ impl Connection {
             control: Mutex::new(None),
             status: ConnectionStatus::new(status),
             reconnect_now: Notify::new(),
+            move_request: parts.move_request,
             is_draining: AtomicBool::new(false),
             goodbye: Mutex::default(),
             malformed: AtomicU32::new(0),
@@ -280,6 +289,14 @@ impl Connection {
     /// Calls in flight fail with CONNECTION_LOST.
     pub fn close(&self) {
         self.inner.status.set(Status::Closed);
+    }
+
+    /// Closes a connection that an adapter has accepted as a shutdown does, without a time
+    /// limit: serves the calls that have arrived, refuses later ones with CONNECT_REJECT,
+    /// and closes once nothing is in flight.
+    #[doc(hidden)]
+    pub fn drain(&self) {
+        self.inner.status.end();
     }
 
     /// Why a message queue takes no calls now, if it does not; always `None` for a

@@ -103,6 +103,18 @@ pub(crate) struct EnteredCall {
     pub(crate) is_alone: bool,
 }
 
+/// A place in the order in which calls are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallMark(u32);
+
+impl CallMark {
+    /// Whether a call was made before. Sequences wrap around; no call waits while half
+    /// of them are used.
+    fn is_after(self, sequence: u32) -> bool {
+        (1..=u32::MAX / 2).contains(&self.0.wrapping_sub(sequence))
+    }
+}
+
 /// The calls of one connection, by sequence.
 #[derive(Debug)]
 pub(crate) struct PendingCalls {
@@ -226,7 +238,7 @@ impl PendingCalls {
         let mut next: Option<Instant> = None;
         let due = table.finish_where(
             || CallOutcome::TimedOut,
-            |deadline| {
+            |_, deadline| {
                 let due = deadline <= now;
                 if !due {
                     next = Some(next.map_or(deadline, |next| next.min(deadline)));
@@ -270,8 +282,34 @@ impl PendingCalls {
     pub(crate) fn lose_all(&self, reason: LostReason) {
         let reason = Arc::new(reason);
         let mut table = self.table.lock();
-        let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_| true);
+        let lost = table.finish_where(|| CallOutcome::Lost(Arc::clone(&reason)), |_, _| true);
         table.next_expiry = None;
+        drop(table);
+        lost.into_iter().for_each(Waker::wake);
+    }
+
+    /// Divides the calls made so far from later ones.
+    pub(crate) fn mark(&self) -> CallMark {
+        CallMark(self.table.lock().calls.next_sequence())
+    }
+
+    /// Whether a call that was made before `mark` waits.
+    pub(crate) fn has_before(&self, mark: CallMark) -> bool {
+        let mut table = self.table.lock();
+        let mut calls = table.calls.iter_mut();
+        calls.any(|(sequence, call)| {
+            mark.is_after(sequence) && matches!(call, CallState::Waiting { .. })
+        })
+    }
+
+    /// Fails the calls that were made before `mark`: their stream has ended.
+    pub(crate) fn lose_before(&self, mark: CallMark, reason: LostReason) {
+        let reason = Arc::new(reason);
+        let mut table = self.table.lock();
+        let lost = table.finish_where(
+            || CallOutcome::Lost(Arc::clone(&reason)),
+            |sequence, _| mark.is_after(sequence),
+        );
         drop(table);
         lost.into_iter().for_each(Waker::wake);
     }
@@ -312,19 +350,19 @@ impl CallTable {
         Some(waker)
     }
 
-    /// Ends the waiting calls whose deadline passes `ends`; returns the wakers to
-    /// call once the lock is released.
+    /// Ends the waiting calls whose sequence and deadline pass `ends`; returns the
+    /// wakers to call once the lock is released.
     fn finish_where(
         &mut self,
         outcome: impl Fn() -> CallOutcome,
-        mut ends: impl FnMut(Instant) -> bool,
+        mut ends: impl FnMut(u32, Instant) -> bool,
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for (_, call) in self.calls.iter_mut() {
+        for (sequence, call) in self.calls.iter_mut() {
             let CallState::Waiting { deadline, waker } = call else {
                 continue;
             };
-            if ends(*deadline) {
+            if ends(sequence, *deadline) {
                 wakers.extend(waker.take());
                 *call = CallState::Done(outcome());
                 self.waiting -= 1;

@@ -258,6 +258,14 @@ impl<'a> StreamReader<'a> {
         }
     }
 
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
+    pub(super) fn progress(&self) -> &'a ReadProgress {
+        self.progress
+    }
+
     /// The CALLs that are deferred when the stream ends.
     pub(super) fn into_received(self) -> ReceivedCalls {
         ReceivedCalls {

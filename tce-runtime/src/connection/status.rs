@@ -46,6 +46,8 @@ pub(crate) struct ConnectionStatus {
 struct StatusState {
     status: Status,
     changes: u32,
+    /// Whether the connection ends once nothing is in flight.
+    is_ending: bool,
 }
 
 /// The number of changes before a status, to wait for the next one.
@@ -55,7 +57,11 @@ pub(crate) struct SeenChanges(u32);
 impl ConnectionStatus {
     pub(crate) fn new(status: Status) -> Self {
         Self {
-            state: Mutex::new(StatusState { status, changes: 0 }),
+            state: Mutex::new(StatusState {
+                status,
+                changes: 0,
+                is_ending: false,
+            }),
             changed: Notify::new(),
         }
     }
@@ -96,6 +102,24 @@ impl ConnectionStatus {
     /// Waits until the status has changed since it was `seen`.
     pub(crate) async fn changed_since(&self, seen: SeenChanges) {
         wait_until(&self.changed, || self.state.lock().changes != seen.0).await;
+    }
+
+    /// Ends the connection once nothing is in flight.
+    pub(crate) fn end(&self) {
+        self.state.lock().is_ending = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the connection is to end, at once or once nothing is in flight. Returns
+    /// whether that is at once.
+    pub(crate) async fn ending(&self) -> bool {
+        let is_closed = |state: &StatusState| matches!(state.status, Status::Closed);
+        wait_until(&self.changed, || {
+            let state = self.state.lock();
+            state.is_ending || is_closed(&state)
+        })
+        .await;
+        is_closed(&self.state.lock())
     }
 
     /// Waits until the connection is closed permanently.

@@ -3,6 +3,7 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use super::{
     channel::StreamChannel,
     own_wake::OwnWake,
     reader::{CloseReason, ReadProgress, ReceivedCalls, StreamReader, serve_received},
-    write_buffer::{Sink, WriteBuffer},
+    write_buffer::{Sink, WriteBuffer, WriteEnd},
 };
 use crate::{
     close_code::CloseCode,
@@ -48,6 +49,9 @@ const MAX_CATCH_UP: u64 = 16 << 20;
 /// first call, before the connection logs in by itself. Far below the time after which
 /// gateways close a connection that says nothing, 30 s by default.
 const LOGIN_DELAY: Duration = Duration::from_secs(1);
+/// How long a stream that another one has replaced is read at least: pushes arrive by it
+/// until the client has logged in on the other one.
+const LINGER_TIME: Duration = Duration::from_millis(500);
 /// The shortest time between two checks for silence.
 const PING_CHECK_MIN: Duration = Duration::from_millis(10);
 /// The generation of the first stream of a connection.
@@ -68,6 +72,46 @@ pub(crate) fn run_stream(
 ) -> impl Future<Output = Reconnect> + Send {
     let stream = OpenStream::new(connection, stream, status_after, phase);
     stream.run()
+}
+
+/// How long the stream before may take to accept what waits for it when another one
+/// replaces it.
+const REPLACE_TIME: Duration = Duration::from_secs(5);
+
+/// A stream of a client's connection, until it ends.
+pub(crate) type RunningStream = Pin<Box<dyn Future<Output = Reconnect> + Send>>;
+
+/// As [`run_stream`], in place of a stream that still works: later messages leave by
+/// `stream`, and the one before ends once the calls that it carries have. Returns `None`
+/// if that one does not accept what waits for it, or has ended.
+pub(crate) async fn run_next_stream(
+    connection: Connection,
+    stream: ByteStream,
+    status_after: Status,
+    phase: watch::Receiver<ShutdownPhase>,
+) -> Option<RunningStream> {
+    let inner = &connection.inner;
+    let Channel::Stream(channel) = &inner.channel else {
+        return None;
+    };
+    let login = inner.login.as_ref();
+    let credentials = login.map(|login| login.begin()).unwrap_or_default();
+    let replacing = channel.buffer.replace(stream.sink, &credentials);
+    if !timeout(REPLACE_TIME, replacing).await.unwrap_or(false) {
+        return None;
+    }
+    *inner.control.lock() = stream.control;
+    let reason = "continued on another connection, as the peer has asked".to_owned();
+    connection.notify(&ConnectionEvent::Disconnected { reason });
+    connection.notify(&ConnectionEvent::Connected);
+    let stream = OpenStream {
+        connection,
+        source: stream.source,
+        phase,
+        is_accepted: false,
+        status_after: Some(status_after),
+    };
+    Some(Box::pin(stream.run()))
 }
 
 /// A stream that a connection uses. Ends what the connection has in flight when it is
@@ -223,6 +267,7 @@ impl OpenStream {
         let Channel::Stream(channel) = &inner.channel else {
             return None;
         };
+        let generation = channel.buffer.generation();
         let progress = ReadProgress::default();
         let mut reader = StreamReader::new(&self.connection, &channel.buffer, &progress);
         let events = StreamEvents {
@@ -236,8 +281,18 @@ impl OpenStream {
         let reason = tokio::select! {
             biased;
             reason = reader.read(&mut self.source) => reason,
-            error = channel.buffer.write(|| inner.calls.recheck_deadlines()) => {
-                CloseReason::Io(error)
+            end = channel.buffer.write(generation, || inner.calls.recheck_deadlines()) => {
+                match end {
+                    WriteEnd::Failed(error) => CloseReason::Io(error),
+                    WriteEnd::Replaced(sink) => {
+                        drop(ended);
+                        // The status is that of the stream that has replaced this one.
+                        self.status_after = None;
+                        let source = &mut self.source;
+                        Box::pin(finish_replaced(&mut reader, source, sink, &self.phase)).await;
+                        return None;
+                    }
+                }
             }
             reason = &mut ended => reason,
         };
@@ -327,7 +382,14 @@ impl StreamEvents<'_> {
 
     /// Waits until the connection is closed on this side and what waits is sent.
     async fn closed(&self) -> CloseReason {
-        self.inner.status.closed().await;
+        let status = &self.inner.status;
+        if !status.ending().await {
+            let in_flight = Box::pin(self.in_flight_ended());
+            tokio::select! {
+                () = in_flight => {}
+                () = status.closed() => {}
+            }
+        }
         let _ = Box::pin(timeout(CLOSE_TIME, self.channel.buffer.drained())).await;
         CloseReason::ByUs
     }
@@ -343,7 +405,7 @@ impl StreamEvents<'_> {
         let (inner, phase) = (self.inner, self.phase);
         caught_up(self.progress, phase).await;
         inner.is_draining.store(true, Ordering::Relaxed);
-        while *phase.borrow() == ShutdownPhase::Draining {
+        while *phase.borrow() < ShutdownPhase::Terminating {
             let handler = inner.handler.as_ref();
             if inner.served.count() == 0
                 && inner.calls.waiting() == 0
@@ -356,6 +418,42 @@ impl StreamEvents<'_> {
             sleep(DRAIN_EVERY).await;
         }
     }
+}
+
+/// Reads from a stream that another one has replaced, until the calls that it carries
+/// have ended, or the connection is closed.
+async fn finish_replaced(
+    reader: &mut StreamReader<'_>,
+    source: &mut Box<dyn Source>,
+    sink: Sink,
+    phase: &watch::Receiver<ShutdownPhase>,
+) {
+    let (inner, progress) = (&reader.connection().inner, reader.progress());
+    let mark = inner.calls.mark();
+    let mut terminating = phase.clone();
+    let ended = async {
+        sleep(LINGER_TIME).await;
+        while inner.calls.has_before(mark) || progress.has_backlog() {
+            sleep(DRAIN_EVERY).await;
+        }
+    };
+    let reason = tokio::select! {
+        biased;
+        reason = reader.read(source) => reason,
+        () = ended => CloseReason::ByUs,
+        () = inner.status.closed() => CloseReason::ByUs,
+        () = reached(&mut terminating, ShutdownPhase::Terminating) => CloseReason::ByUs,
+    };
+    // What the peer of this stream has said does not hold for the other one.
+    let goodbye = inner.goodbye.lock().take_if(|goodbye| !goodbye.is_own);
+    inner.calls.lose_before(
+        mark,
+        match goodbye {
+            Some(goodbye) => LostReason::Goodbye(*goodbye),
+            None => LostReason::Ended(reason.to_string()),
+        },
+    );
+    shut_down(sink, phase.clone()).await;
 }
 
 /// Logs in on a stream on which the program makes no call: a client that only listens
@@ -410,7 +508,7 @@ async fn shut_down(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
 async fn caught_up(progress: &ReadProgress, phase: &watch::Receiver<ShutdownPhase>) {
     let (began, first) = (Instant::now(), progress.bytes());
     let (mut before, mut quiet) = (first, 0);
-    while *phase.borrow() == ShutdownPhase::Draining && quiet < QUIET_CHECKS {
+    while *phase.borrow() < ShutdownPhase::Terminating && quiet < QUIET_CHECKS {
         sleep(DRAIN_EVERY).await;
         let bytes = progress.bytes();
         let arrived = bytes - before;

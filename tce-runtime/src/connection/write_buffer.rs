@@ -9,7 +9,7 @@
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -64,6 +64,13 @@ pub(crate) enum FlushPolicy {
     Deferred,
 }
 
+/// Why [`WriteBuffer::write`] has ended.
+pub(crate) enum WriteEnd {
+    Failed(io::Error),
+    /// Another sink has replaced this one, which has taken all that was to leave by it.
+    Replaced(Sink),
+}
+
 /// Why a message was not appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushError {
@@ -90,6 +97,8 @@ pub(crate) struct WriteBuffer {
 
 struct BufferState {
     sink: Option<Sink>,
+    /// The sink before, until its task takes it.
+    replaced: Option<Sink>,
     frames: Vec<u8>,
     /// The capacity of `frames`, if it is large.
     charge: MemoryCharge,
@@ -193,6 +202,7 @@ impl WriteBuffer {
     pub(crate) fn new(limit: usize, memory: &MemoryBudget) -> Self {
         let state = BufferState {
             sink: None,
+            replaced: None,
             frames: Vec::new(),
             charge: memory.charge(),
             written: 0,
@@ -217,19 +227,47 @@ impl WriteBuffer {
     /// Sends through `sink` from now on, and logs in first if there is a token in
     /// `credentials`.
     pub(crate) fn attach(&self, sink: Sink, credentials: Extra) {
-        let mut state = self.state.lock();
-        state.reset();
-        state.is_login_due = credentials.get(reserved::TOKEN).is_some();
-        state.credentials = credentials;
-        state.sink = Some(sink);
-        state.generation += 1;
-        drop(state);
+        self.state.lock().attach(Some(sink), credentials);
         self.capacity.notify_waiters();
     }
 
     /// The peer has accepted the login: no CALL needs credentials any more.
     pub(crate) fn login_accepted(&self) {
         self.state.lock().credentials = Extra::new();
+    }
+
+    /// Sends through `sink` from now on, once the present one has taken all that waits;
+    /// [`WriteBuffer::write`] returns that one. Returns false if the connection has
+    /// ended meanwhile.
+    pub(crate) async fn replace(&self, sink: Sink, credentials: &Extra) -> bool {
+        let mut next = Some(sink);
+        let mut changed = pin!(self.capacity.notified());
+        loop {
+            // Registered before the check, so that no notification is missed.
+            changed.as_mut().enable();
+            if let Some(is_replaced) = self.try_replace(&mut next, credentials) {
+                return is_replaced;
+            }
+            changed.as_mut().await;
+            changed.set(self.capacity.notified());
+        }
+    }
+
+    /// Returns `None` while bytes wait for the present sink.
+    fn try_replace(&self, next: &mut Option<Sink>, credentials: &Extra) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.sink.is_none() {
+            return Some(false);
+        }
+        state.flush(FlushPolicy::Immediate);
+        if !state.frames.is_empty() {
+            state.has_waiters = true;
+            return None;
+        }
+        let replaced = state.sink.take();
+        state.attach(next.take(), credentials.clone());
+        state.replaced = replaced;
+        Some(true)
     }
 
     /// Returns the sink after a last attempt to send what waits: after a oneway
@@ -399,16 +437,22 @@ impl WriteBuffer {
         self.state.lock().pending()
     }
 
-    /// Writes what gathers until the socket fails. Calls `on_change` when the
-    /// socket begins or stops to refuse bytes, and when the buffer becomes large.
-    pub(crate) async fn write(&self, on_change: impl Fn()) -> io::Error {
+    /// Writes what gathers until the socket fails, or another sink than that of
+    /// `generation` replaces it. Calls `on_change` when the socket begins or stops to
+    /// refuse bytes, and when the buffer becomes large.
+    pub(crate) async fn write(&self, generation: u64, on_change: impl Fn()) -> WriteEnd {
         // The state that `on_change` knows: neither blocked nor large. A caller's
         // write may have changed it before this first runs.
         let mut reported = (None, false);
         poll_fn(|cx| {
             let mut state = self.state.lock();
+            if state.generation != generation {
+                let sink = state.replaced.take();
+                let lost = || WriteEnd::Failed(io::ErrorKind::ConnectionAborted.into());
+                return Poll::Ready(sink.map_or_else(lost, WriteEnd::Replaced));
+            }
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
-                return Poll::Ready(error);
+                return Poll::Ready(WriteEnd::Failed(error));
             }
             self.notify(&mut state);
             let now = (state.blocked_since, state.large_since.is_some());
@@ -457,6 +501,14 @@ impl WriteBuffer {
 impl BufferState {
     fn pending(&self) -> usize {
         self.frames.len() - self.written
+    }
+
+    fn attach(&mut self, sink: Option<Sink>, credentials: Extra) {
+        self.reset();
+        self.is_login_due = credentials.get(reserved::TOKEN).is_some();
+        self.credentials = credentials;
+        self.sink = sink;
+        self.generation += 1;
     }
 
     fn reset(&mut self) {

@@ -133,6 +133,7 @@ impl MessageQueues {
             listeners: Arc::default(),
             handler: None,
             login: None,
+            move_request: None,
         };
         Connection::new(&self.settings, parts)
     }

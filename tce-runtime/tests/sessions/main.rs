@@ -18,6 +18,8 @@ mod peer;
 #[cfg(test)]
 mod backoff;
 #[cfg(test)]
+mod go_away;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod nested;

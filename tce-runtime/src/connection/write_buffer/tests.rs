@@ -57,7 +57,7 @@ fn bytes_are_pending_until_the_sink_has_flushed_them() {
         let mut frame = buffer.frame(FlushPolicy::Immediate).expect("it is empty");
         frame.bytes().resize(size, 7);
         drop(frame);
-        let mut writer = pin!(buffer.write(|| {}));
+        let mut writer = pin!(buffer.write(1, || {}));
         for _ in 0..4 {
             assert!(buffer.blocked_since().is_some(), "{size} bytes");
             let _ = writer
