@@ -38,12 +38,16 @@ pub(crate) const RETURNS: &str = "tce_gateway_returns_total";
 pub(crate) const PUSHES: &str = "tce_gateway_pushes_total";
 pub(crate) const DROPPED: &str = "tce_gateway_messages_dropped_total";
 
+pub(crate) const BUILD_INFO: &str = "tce_gateway_build_info";
 pub(crate) const LOG_DROPPED: &str = "tce_gateway_log_lines_dropped_total";
 
 pub(crate) const UPSTREAM_UP: &str = "tce_gateway_backend_up";
 pub(crate) const HOST_UP: &str = "tce_gateway_backend_host_up";
 pub(crate) const HOST_UNHEALTHY: &str = "tce_gateway_backend_host_unhealthy_total";
 pub(crate) const UPSTREAM_QUEUED: &str = "tce_gateway_backend_queued";
+
+/// The label with the name of the gateway: a process may run several.
+pub(crate) const GATEWAY: &str = "gateway";
 
 /// A count that the gateway reads. Maintenance exports it, so that counting
 /// costs one addition.
@@ -124,6 +128,7 @@ impl CallCounts {
 
 /// Counts the calls of one route: to an interface, from an endpoint.
 pub(crate) struct RouteMetrics {
+    gateway: String,
     interface: String,
     /// The calls that are not in `counts`: oneway ones, and those that were refused.
     other_calls: AtomicU64,
@@ -143,18 +148,23 @@ struct ExportedCalls {
 }
 
 impl RouteMetrics {
-    pub(crate) fn new(interface: &str, endpoint: &str) -> Self {
+    pub(crate) fn new(gateway: &str, interface: &str, endpoint: &str) -> Self {
         let labels = [
+            (GATEWAY, gateway.to_owned()),
             ("interface", interface.to_owned()),
             ("endpoint", endpoint.to_owned()),
         ];
+        let of_interface = &labels[..2];
+        let result = ("result", "ok".to_owned());
+        let ok = [labels[0].clone(), labels[1].clone(), result];
         Self {
+            gateway: gateway.to_owned(),
             interface: interface.to_owned(),
             other_calls: AtomicU64::new(0),
             counts: CallCounts::default(),
             calls_total: counter!(CALLS, &labels),
-            succeeded: counter!(RETURNS, "interface" => interface.to_owned(), "result" => "ok"),
-            seconds: histogram!(CALL_SECONDS, "interface" => interface.to_owned()),
+            succeeded: counter!(RETURNS, &ok),
+            seconds: histogram!(CALL_SECONDS, of_interface),
             exported: Mutex::default(),
         }
     }
@@ -170,8 +180,12 @@ impl RouteMetrics {
 
     /// Counts a call that failed, by a RETURN or without one.
     pub(crate) fn count_failure(&self, code: ErrorCode) {
-        counter!(RETURNS, "interface" => self.interface.clone(), "result" => code.to_string())
-            .increment(1);
+        let labels = [
+            (GATEWAY, self.gateway.clone()),
+            ("interface", self.interface.clone()),
+            ("result", code.to_string()),
+        ];
+        counter!(RETURNS, &labels).increment(1);
     }
 
     /// Adds to the metrics what was counted since the last export. Maintenance calls
@@ -236,9 +250,9 @@ impl DropCounters {
             .collect()
     }
 
-    pub(crate) fn export(&self) {
+    pub(crate) fn export(&self, gateway: &Arc<str>) {
         for (reason, count) in &*self.0.lock() {
-            count.export(&counter!(DROPPED, "reason" => *reason));
+            count.export(&counter!(DROPPED, GATEWAY => Arc::clone(gateway), "reason" => *reason));
         }
     }
 }
@@ -273,23 +287,27 @@ impl AddAssign for TrafficTotals {
 }
 
 impl TrafficTotals {
-    /// Exports the difference from `before`: gateways of one process share
-    /// these counters.
-    pub(crate) fn export_since(&self, before: &Self) {
+    /// Exports the difference from `before`.
+    pub(crate) fn export_since(&self, before: &Self, gateway: &Arc<str>) {
+        let gateway = || Arc::clone(gateway);
         let add = |counter: Counter, now: u64, before: u64| {
             counter.increment(now.saturating_sub(before));
         };
         add(
-            counter!(BYTES, "direction" => "in"),
+            counter!(BYTES, GATEWAY => gateway(), "direction" => "in"),
             self.bytes_in,
             before.bytes_in,
         );
         add(
-            counter!(BYTES, "direction" => "out"),
+            counter!(BYTES, GATEWAY => gateway(), "direction" => "out"),
             self.bytes_out,
             before.bytes_out,
         );
-        add(counter!(PUSHES), self.pushes, before.pushes);
+        add(
+            counter!(PUSHES, GATEWAY => gateway()),
+            self.pushes,
+            before.pushes,
+        );
     }
 }
 
@@ -348,7 +366,7 @@ fn describe() {
     describe_clients();
     describe_messages();
     describe_upstreams();
-    describe_log();
+    describe_process();
     describe_runtime();
 }
 
@@ -450,7 +468,12 @@ fn describe_upstreams() {
     );
 }
 
-fn describe_log() {
+fn describe_process() {
+    describe_gauge!(
+        BUILD_INFO,
+        Unit::Count,
+        "1, with the version of the program, by version"
+    );
     describe_counter!(
         LOG_DROPPED,
         Unit::Count,

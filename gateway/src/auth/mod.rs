@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use tce_runtime::forwarding::LogLimit;
 
 pub use crate::config::{JwtAlgorithm, UnknownAlgorithm};
-use crate::metrics;
+use crate::metrics::{self, GATEWAY};
 pub(crate) use attempts::LoginAttempts;
 pub use interface::{AUTHENTICATOR_INDEX, InterfaceAuthenticator};
 pub(crate) use interface::{LISTENER_INDEX, UserEvents};
@@ -260,6 +260,8 @@ const MAX_TOKEN: usize = 8 * 1024;
 pub struct AuthGuard {
     authenticator: Arc<ArcSwap<Box<dyn DynAuthenticator>>>,
     time: Duration,
+    /// The gateway that its logins are counted for.
+    gateway: Arc<str>,
 }
 
 impl AuthGuard {
@@ -268,7 +270,14 @@ impl AuthGuard {
         Self {
             authenticator: Arc::new(ArcSwap::from_pointee(Box::new(authenticator))),
             time,
+            gateway: "".into(),
         }
+    }
+
+    /// Counts its logins for a gateway.
+    pub(crate) fn of_gateway(self, name: &str) -> Self {
+        let gateway = name.into();
+        Self { gateway, ..self }
     }
 
     /// Replaces the authenticator, for logins from now on.
@@ -289,8 +298,9 @@ impl AuthGuard {
             Err(refusal) if refusal.is_temporary() => "unavailable",
             Err(_) => "refused",
         };
-        ::metrics::counter!(metrics::LOGINS, "result" => result).increment(1);
-        ::metrics::histogram!(metrics::LOGIN_SECONDS).record(began.elapsed());
+        let gateway = || Arc::clone(&self.gateway);
+        ::metrics::counter!(metrics::LOGINS, GATEWAY => gateway(), "result" => result).increment(1);
+        ::metrics::histogram!(metrics::LOGIN_SECONDS, GATEWAY => gateway()).record(began.elapsed());
         admitted.inspect_err(|refusal| {
             static LIMIT: LogLimit = LogLimit::new();
             if LIMIT.allows("failed logins") {

@@ -168,7 +168,7 @@ impl RoutingTable {
                     .map(|(_, back)| (reserved::MQ_RETURN, name(*back)))
                     .into_iter()
                     .collect(),
-                metrics: Arc::new(RouteMetrics::new(&interface, name(hop.from))),
+                metrics: Arc::new(RouteMetrics::new(&server.name, &interface, name(hop.from))),
             };
             (ifidx, route.from, route)
         });

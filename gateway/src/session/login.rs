@@ -22,7 +22,7 @@ use crate::{
     auth::{self, Admission, AuthGuard, Refusal},
     client_address::counted_address,
     config::SecondLogin,
-    metrics,
+    metrics::{self, GATEWAY},
 };
 
 /// The shortest time between two tokens that are checked on one connection without
@@ -103,8 +103,13 @@ impl Session {
         if self.context.login_attempts.may_try(self.address.ip()) {
             return None;
         }
-        ::metrics::counter!(metrics::LOGINS, "result" => "limited").increment(1);
+        self.count_login("limited");
         Some("too many logins from this address have failed; try again in a minute")
+    }
+
+    fn count_login(&self, result: &'static str) {
+        let gateway = Arc::clone(&self.context.name);
+        ::metrics::counter!(metrics::LOGINS, GATEWAY => gateway, "result" => result).increment(1);
     }
 
     fn finish_login(
@@ -389,7 +394,7 @@ impl Session {
     fn renew(&self, admission: &Admission, token_hash: u64) -> Result<(), Refusal> {
         let user = self.user.get();
         let Some(user) = user.filter(|user| *user.name == *admission.user()) else {
-            ::metrics::counter!(metrics::LOGINS, "result" => "other_user").increment(1);
+            self.count_login("other_user");
             return Err(Refusal::new(
                 "the token is one of another user: this login stays as it is",
             ));

@@ -29,7 +29,7 @@ use super::{
     health::{HealthMonitor, HostHealth, HostState, Observation, SILENT, UpstreamId},
     load::UpstreamLoad,
 };
-use crate::metrics::HOST_UNHEALTHY;
+use crate::metrics::{GATEWAY, HOST_UNHEALTHY};
 
 /// The pauses between attempts to connect for the first time.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -42,6 +42,8 @@ const QUIET_TIME: Duration = Duration::from_secs(2);
 
 /// What a direct upstream is made of.
 pub(crate) struct DirectOptions<'a> {
+    /// The name of the gateway.
+    pub(crate) gateway: &'a Arc<str>,
     /// The name of the endpoint.
     pub(crate) endpoint: &'a str,
     pub(crate) servers: &'a [Arc<DirectServer>],
@@ -156,6 +158,7 @@ impl DirectUpstream {
             let health = Arc::new(HostHealth::new());
             let task = HostTask {
                 communicator: communicator.clone(),
+                gateway: Arc::clone(options.gateway),
                 endpoint: options.endpoint.to_owned(),
                 server: Arc::clone(server),
                 handler: handler(&health),
@@ -398,6 +401,7 @@ impl MovedSessions {
 /// Connects to a host, and watches its health.
 struct HostTask {
     communicator: Communicator,
+    gateway: Arc<str>,
     endpoint: String,
     server: Arc<DirectServer>,
     handler: Arc<dyn MessageHandler>,
@@ -494,8 +498,13 @@ impl HostTask {
         if unhealthy.fetch_add(1, Ordering::Relaxed) == 0 {
             let (endpoint, address) = (self.endpoint.clone(), self.server.address.clone());
             tracing::warn!(endpoint, address, "a server gets no calls: {reason}");
-            counter!(HOST_UNHEALTHY, "endpoint" => endpoint, "host" => address, "reason" => reason)
-                .increment(1);
+            let labels = [
+                (GATEWAY, self.gateway.to_string()),
+                ("endpoint", endpoint),
+                ("host", address),
+                ("reason", reason.to_owned()),
+            ];
+            counter!(HOST_UNHEALTHY, &labels).increment(1);
         }
     }
 }

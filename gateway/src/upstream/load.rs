@@ -88,7 +88,7 @@ mod tests {
         Arc::new(CallTarget {
             server: None,
             load: UpstreamLoad::new(capacity),
-            metrics: Arc::new(RouteMetrics::new("test.Echo", "clients")),
+            metrics: Arc::new(RouteMetrics::new("gw", "test.Echo", "clients")),
         })
     }
 
