@@ -246,6 +246,11 @@ properties! {
     /// until it answers; a server that has never answered a ping, as one of TCE's
     /// own, is judged by its calls alone.
     upstream_ping_interval: Option<Duration> = Some(secs(2));
+    /// Time over which a shutdown sends the clients elsewhere, in seconds, so that they do
+    /// not all connect to the other gateways at once. Meanwhile the gateway accepts no
+    /// connection and serves on; it ends when all have gone, 5 seconds after this time at the
+    /// latest. With 0 it closes all connections at once.
+    drain_time: Option<Duration> = None;
     /// Time for calls in flight to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
     /// The number of threads that serve connections. With 1, the thread that

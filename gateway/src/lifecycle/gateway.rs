@@ -233,6 +233,7 @@ impl Gateway {
             Some(authenticator) => (Some(authenticator.clone()), AuthenticatorOrigin::Program),
             None => authenticator(services, server, queues).await?,
         };
+        let authenticator = authenticator.map(|guard| guard.of_gateway(&server.name));
         let servants = self.servants.clone();
         let mut context = SessionContext::new(
             services,

@@ -54,6 +54,7 @@ impl SnapshotSource for LiveSource {
         let mut reasons = Vec::new();
         match *self.context().phase.borrow() {
             GatewayPhase::Starting => reasons.push("starting".to_owned()),
+            GatewayPhase::Draining => reasons.push("draining".to_owned()),
             GatewayPhase::Stopping | GatewayPhase::Ended => reasons.push("stopping".to_owned()),
             GatewayPhase::Serving => {}
         }

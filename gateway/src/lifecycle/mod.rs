@@ -12,6 +12,8 @@ mod live;
 
 mod readers;
 
+mod drain;
+
 mod running;
 
 mod gateway;

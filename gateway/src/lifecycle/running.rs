@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    drain::drain,
     error::GatewayError,
     live::LiveSource,
     operator::{LiveOperator, ReloadRequest, ReloadRequests, reload_requests},
@@ -40,7 +41,7 @@ use crate::{
     control::GatewayControl,
     listener::ClientListener,
     log,
-    metrics::{self, TrafficTotals},
+    metrics::{self, GATEWAY, TrafficTotals},
     routing::EndpointKey,
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
     upstream::{
@@ -227,6 +228,7 @@ impl RunningGateway {
         let servants = context.servants_for_servers();
         let of_threads = self.threads.iter().map(|thread| {
             let options = DirectOptions {
+                gateway: &context.name,
                 endpoint: &endpoint.name,
                 servers: &servers,
                 servants: &servants,
@@ -431,9 +433,17 @@ impl RunningGateway {
         upstreams
     }
 
-    /// Stops accepting, lets calls in flight end within `shutdown_time`, and
-    /// closes everything. Returns whether all calls have ended in time.
+    /// Stops accepting, sends the clients elsewhere within `drain_time`, lets calls in
+    /// flight end within `shutdown_time`, and closes everything. Returns whether all calls
+    /// have ended in time.
     pub async fn shutdown(&self) -> bool {
+        if let Some(time) = self.context.properties.drain_time {
+            self.context.phase.send_replace(GatewayPhase::Draining);
+            self.listeners
+                .iter()
+                .for_each(ClientListener::stop_accepting);
+            drain(&self.context, time).await;
+        }
         self.context.phase.send_replace(GatewayPhase::Stopping);
         let routes = self.threads.routes();
         let upstreams = routes.iter().flat_map(|routes| routes.upstreams.iter());
@@ -682,7 +692,7 @@ async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
         if has_ended || period.is_multiple_of(EXPORT_EVERY) {
             let totals = context.registry.totals();
             export_metrics(&threads, &totals);
-            totals.export_since(&exported);
+            totals.export_since(&exported, &context.name);
             exported = totals;
             for routes in threads.routes() {
                 for upstream in routes.upstreams.iter() {
@@ -707,11 +717,13 @@ async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn export_metrics(threads: &GatewayThreads, totals: &TrafficTotals) {
     let context = threads.context();
-    gauge!(metrics::CONNECTIONS).set(context.registry.connections() as f64);
-    gauge!(metrics::USERS).set(context.registry.users() as f64);
-    gauge!(metrics::CALLS_IN_FLIGHT).set(totals.in_flight as f64);
+    let gateway = || Arc::clone(&context.name);
+    let set = |name: &'static str, value: f64| gauge!(name, GATEWAY => gateway()).set(value);
+    set(metrics::CONNECTIONS, context.registry.connections() as f64);
+    set(metrics::USERS, context.registry.users() as f64);
+    set(metrics::CALLS_IN_FLIGHT, totals.in_flight as f64);
     counter!(metrics::LOG_DROPPED).absolute(log::dropped_lines());
-    context.dropped.export();
+    context.dropped.export(&context.name);
     for routes in threads.routes() {
         routes
             .table
@@ -720,14 +732,18 @@ fn export_metrics(threads: &GatewayThreads, totals: &TrafficTotals) {
     }
     let gauge_of = |is_up: bool| if is_up { 1.0 } else { 0.0 };
     for upstream in threads.upstreams() {
-        let endpoint = upstream.name;
-        gauge!(metrics::UPSTREAM_UP, "endpoint" => endpoint.clone()).set(gauge_of(upstream.is_up));
+        let labels = [
+            (GATEWAY, context.name.to_string()),
+            ("endpoint", upstream.name),
+        ];
+        gauge!(metrics::UPSTREAM_UP, &labels).set(gauge_of(upstream.is_up));
+        gauge!(metrics::UPSTREAM_QUEUED, &labels).set(upstream.queued as f64);
         if let UpstreamHosts::Servers(servers) = upstream.hosts {
             for (host, state) in servers {
-                let labels = [("endpoint", endpoint.clone()), ("host", host)];
+                let [gateway, endpoint] = labels.clone();
+                let labels = [gateway, endpoint, ("host", host)];
                 gauge!(metrics::HOST_UP, &labels).set(gauge_of(state.takes_calls()));
             }
         }
-        gauge!(metrics::UPSTREAM_QUEUED, "endpoint" => endpoint).set(upstream.queued as f64);
     }
 }

@@ -37,6 +37,8 @@ use crate::{
 pub(crate) enum GatewayPhase {
     Starting,
     Serving,
+    /// New connections are refused; the clients go elsewhere.
+    Draining,
     /// New connections and calls are refused; calls in flight end.
     Stopping,
     Ended,

@@ -46,7 +46,7 @@ use client_calls::CallOwner;
 use crate::{
     client_address::counted_address,
     config::Properties,
-    metrics::{self, TrafficTotals},
+    metrics::{self, GATEWAY, TrafficTotals},
     routing::EndpointKey,
     upstream::UpstreamLoad,
 };
@@ -327,6 +327,28 @@ impl Session {
         }
     }
 
+    /// Asks the client to open its next connection after `delay`, and to close this one
+    /// once its calls have ended. Returns false if the client does not know this.
+    pub(crate) fn send_away(&self, delay: Duration) -> bool {
+        self.has_said_login.load(Ordering::Acquire)
+            && self
+                .connection()
+                .is_some_and(|connection| connection.say_go_away(delay))
+    }
+
+    /// Serves the calls that have arrived, refuses later ones, and closes the connection
+    /// when none is in flight.
+    pub(crate) fn drain(&self) {
+        let Some(connection) = self.connection() else {
+            return;
+        };
+        let _ = self.end_reason.set("drain");
+        let gateway = Arc::clone(&self.context.name);
+        ::metrics::counter!(metrics::ENDED, GATEWAY => gateway, "reason" => "drain").increment(1);
+        connection.set_close_reason(CloseCode::Restarting, "come back in 0 ms");
+        connection.drain();
+    }
+
     /// Closes the connection after what waits for the client has been sent, and tells
     /// the client why: `text` fails its calls in flight. `reason` is the label of the
     /// metric. The first reason counts.
@@ -337,7 +359,8 @@ impl Session {
         // Set first: what the end of the connection reports.
         let _ = self.end_reason.set(reason);
         self.fail_calls(ErrorCode::ConnectReject, text, |_| true);
-        ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+        let gateway = Arc::clone(&self.context.name);
+        ::metrics::counter!(metrics::ENDED, GATEWAY => gateway, "reason" => reason).increment(1);
         static LIMIT: LogLimit = LogLimit::new();
         if LIMIT.allows("closed connections") {
             tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
@@ -425,8 +448,12 @@ impl Session {
             return self.context.dropped.count(reason);
         }
         self.traffic.refused.fetch_add(1, Ordering::Relaxed);
-        ::metrics::counter!(metrics::CALLS_REFUSED, "code" => code.to_string(), "reason" => reason)
-            .increment(1);
+        let labels = [
+            (GATEWAY, self.context.name.to_string()),
+            ("code", code.to_string()),
+            ("reason", reason.to_owned()),
+        ];
+        ::metrics::counter!(metrics::CALLS_REFUSED, &labels).increment(1);
     }
 
     /// Closes a connection that is silent for too long, and fails calls that have
