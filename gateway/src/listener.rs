@@ -1,16 +1,23 @@
 //! The endpoints that clients connect to.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tce_runtime::{
     Adapter, Communicator, RpcError, WorkerPool,
-    config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
+    config::{Endpoint as EndpointAddress, LoadedTls, Options, TlsConfig, TlsError},
     forwarding::{LogLimit, MessageHandler},
 };
+use tokio::net::lookup_host;
 
 use crate::{
     config::ServiceEndpoint,
-    metrics,
+    metrics::{self, GATEWAY},
     routing::EndpointKey,
     session::{Session, SessionContext},
 };
@@ -33,24 +40,26 @@ impl ClientListener {
     ) -> Result<Self, RpcError> {
         let context = &contexts[0];
         let (hosts, tls) = endpoint.kind.sockets().unwrap_or_default();
-        let communicator =
-            Communicator::with_options(context.properties.client_options(tls, &context.memory));
+        let communicator = Communicator::with_options(Options {
+            proxy: endpoint.kind.proxy().cloned().unwrap_or_default(),
+            ..context.properties.client_options(tls, &context.memory)
+        });
         let key = context.endpoint_keys.key(&endpoint.name);
         let mut adapters = Vec::new();
         for host in hosts {
-            let address = endpoint.address(host).to_string();
-            let adapter = Adapter::listen(&communicator, &address).await?;
-            for servant in &context.servants {
-                adapter.add_servant(Arc::clone(servant));
+            for adapter in listen(&communicator, endpoint.address(host)).await? {
+                for servant in &context.servants {
+                    adapter.add_servant(Arc::clone(servant));
+                }
+                if let Some(pool) = pool {
+                    adapter.serve_on(pool);
+                }
+                let contexts = contexts.to_vec();
+                adapter.handle_connections(move |peer, is_full, thread| {
+                    admit(&contexts[thread], key, peer, is_full)
+                });
+                adapters.push(adapter);
             }
-            if let Some(pool) = pool {
-                adapter.serve_on(pool);
-            }
-            let contexts = contexts.to_vec();
-            adapter.handle_connections(move |peer, is_full, thread| {
-                admit(&contexts[thread], key, peer, is_full)
-            });
-            adapters.push(adapter);
         }
         Ok(Self {
             endpoint: key,
@@ -86,11 +95,67 @@ impl ClientListener {
             .transpose()
     }
 
+    /// Closes the ports. Connections that are open work on.
+    pub(crate) fn stop_accepting(&self) {
+        self.adapters.iter().for_each(Adapter::stop_accepting);
+    }
+
     /// Stops accepting, and waits for calls in flight. Returns whether all ended
     /// within `timeout`.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> bool {
         self.communicator.shutdown(timeout).await
     }
+}
+
+/// Listens on all addresses of a host. With port 0 they have one port in common.
+async fn listen(
+    communicator: &Communicator,
+    endpoint: EndpointAddress,
+) -> Result<Vec<Adapter>, RpcError> {
+    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    // A host that can't be resolved fails below, with its name.
+    for address in found.into_iter().flatten() {
+        if !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    if addresses.len() < 2 {
+        let adapter = Adapter::listen(communicator, &endpoint.to_string()).await?;
+        return Ok(vec![adapter]);
+    }
+    let mut adapters = Vec::new();
+    let mut failure = None;
+    let mut at = endpoint;
+    for address in addresses {
+        at.host = address.to_string();
+        match Adapter::listen(communicator, &at.to_string()).await {
+            Ok(adapter) => {
+                at.port = adapter.endpoint().port;
+                adapters.push(adapter);
+            }
+            Err(error) if is_elsewhere(&error) => {
+                tracing::warn!("an address of the host is not one of this machine: {error}");
+                failure = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match failure {
+        Some(error) if adapters.is_empty() => Err(error),
+        _ => Ok(adapters),
+    }
+}
+
+/// Whether an address is not one of this machine, as `::1` in a container without IPv6.
+fn is_elsewhere(error: &RpcError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &io::Error| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+        )
+    })
 }
 
 /// The session of a new connection, or the text that refuses it. At
@@ -104,21 +169,24 @@ fn admit(
 ) -> Result<Arc<dyn MessageHandler>, &'static str> {
     let has_reached = context.registry.staying() >= context.properties.max_connections;
     if is_full || has_reached && !context.registry.close_oldest_silent() {
-        count_refused(peer, "max_connections");
+        count_refused(context, peer, "max_connections");
         return Err("the gateway has as many connections as it may have; try again later");
     }
     let Some(permit) = context.address_limit.acquire(peer.ip()) else {
-        count_refused(peer, "max_connections_per_address");
+        count_refused(context, peer, "max_connections_per_address");
         return Err("the gateway has as many connections of your address as it may have");
     };
     let name = context.endpoint_keys.name(endpoint).to_string();
-    ::metrics::counter!(metrics::CONNECTIONS_TOTAL, "endpoint" => name).increment(1);
+    let gateway = Arc::clone(&context.name);
+    ::metrics::counter!(metrics::CONNECTIONS_TOTAL, GATEWAY => gateway, "endpoint" => name)
+        .increment(1);
     Ok(Session::new(context, endpoint, peer, permit))
 }
 
-fn count_refused(peer: SocketAddr, reason: &'static str) {
+fn count_refused(context: &SessionContext, peer: SocketAddr, reason: &'static str) {
     static LIMIT: LogLimit = LogLimit::new();
-    ::metrics::counter!(metrics::ENDED, "reason" => reason).increment(1);
+    let gateway = Arc::clone(&context.name);
+    ::metrics::counter!(metrics::ENDED, GATEWAY => gateway, "reason" => reason).increment(1);
     if LIMIT.allows("refused connections") {
         tracing::warn!(%peer, reason, "refused a connection");
     }

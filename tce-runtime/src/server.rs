@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -41,6 +42,9 @@ use crate::{
 /// The pause after a failed `accept`, for example when the process has no file
 /// descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The most connections that are accepted after [`Adapter::stop_accepting`]: those that
+/// the system holds for the listener, by default.
+const MAX_BACKLOG: usize = 1024;
 /// How long a handshake may take to end that gives way to a newer connection. The thread
 /// that serves it may be stuck.
 const YIELD_TIME: Duration = Duration::from_secs(1);
@@ -282,6 +286,20 @@ impl Adapter {
         limit.saturating_sub(self.shared.permits.available_permits())
     }
 
+    /// Closes the port. Connections that are open work on.
+    #[doc(hidden)]
+    pub fn stop_accepting(&self) {
+        drop(self.take_source());
+        let phase = &self.shared.phase;
+        phase.send_if_modified(|phase| {
+            let is_running = *phase == ShutdownPhase::Running;
+            if is_running {
+                *phase = ShutdownPhase::NotAccepting;
+            }
+            is_running
+        });
+    }
+
     /// Stops accepting, waits at most `timeout` for calls in flight, then closes
     /// the rest. Returns whether everything ended in time.
     pub async fn shutdown(&self, timeout: Duration) -> bool {
@@ -324,12 +342,20 @@ async fn accept_all(
     let poll_time = shared.communicator.options().busy_poll_time;
     let _busy_poll = poll_time.and_then(BusyPoll::begin);
     tokio::select! {
-        () = reached(&mut phase, ShutdownPhase::Draining) => {}
+        () = reached(&mut phase, ShutdownPhase::NotAccepting) => {}
         () = async {
             loop {
                 accept_one(&shared, &listener).await;
             }
         } => {}
+    }
+    if *phase.borrow() == ShutdownPhase::NotAccepting {
+        // The peers of what the system has accepted already would lose their first calls.
+        for _ in 0..MAX_BACKLOG {
+            if accept_one(&shared, &listener).now_or_never().is_none() {
+                break;
+            }
+        }
     }
 }
 
@@ -343,11 +369,17 @@ async fn accept_one(shared: &Arc<AdapterInner>, listener: &Listener) {
             }
             let assignment = shared.workers.get().map(WorkerPool::assign);
             let worker = assignment.as_ref().map_or(0, Assignment::worker);
-            match shared.admit(accepted.address(), permit.is_none(), worker) {
-                Ok(handler) => {
-                    let admitted = AdmittedConnection {
+            let is_full = permit.is_none();
+            let admit = |address| shared.admit(address, is_full, worker);
+            let admission = match accepted.is_from_client() || is_full {
+                true => admit(accepted.address()).map(Admission::Done),
+                false => Ok(Admission::Due { worker }),
+            };
+            match admission {
+                Ok(admission) => {
+                    let admitted = PendingConnection {
                         shared: Arc::clone(shared),
-                        handler,
+                        admission,
                         handshake: HandshakePermit::new(shared),
                         phase: shared.phase.subscribe(),
                         permit,
@@ -418,17 +450,40 @@ impl AdapterInner {
     }
 }
 
-/// A connection that is served.
-struct AdmittedConnection {
+/// Whether a connection was admitted.
+enum Admission {
+    /// With its handler, if it has one.
+    Done(Option<Arc<dyn MessageHandler>>),
+    /// A proxy names the address of its client first. The connection will be served by
+    /// this thread.
+    Due { worker: usize },
+}
+
+impl Admission {
+    /// Decides about a client, if that is still due.
+    fn decide(
+        self,
+        shared: &AdapterInner,
+        client: SocketAddr,
+    ) -> Result<Option<Arc<dyn MessageHandler>>, &'static str> {
+        match self {
+            Self::Done(handler) => Ok(handler),
+            Self::Due { worker } => shared.admit(client, false, worker),
+        }
+    }
+}
+
+/// A connection before and during its handshakes.
+struct PendingConnection {
     shared: Arc<AdapterInner>,
-    handler: Option<Arc<dyn MessageHandler>>,
+    admission: Admission,
     handshake: HandshakePermit,
     phase: watch::Receiver<ShutdownPhase>,
     /// Counts as a connection of the adapter.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl AdmittedConnection {
+impl PendingConnection {
     /// Serves the connection in a task of this runtime, or of the thread that it is
     /// assigned to.
     fn spawn(self, accepted: Accepted, assignment: Option<Assignment>) {
@@ -480,7 +535,7 @@ impl AdmittedConnection {
     ) -> Option<EstablishedConnection> {
         let Self {
             shared,
-            handler,
+            admission,
             handshake: handshake_permit,
             mut phase,
             permit,
@@ -492,8 +547,10 @@ impl AdmittedConnection {
                 return None;
             }
         };
+        let admitting = Arc::clone(&shared);
+        let admit = Box::new(move |client: SocketAddr| admission.decide(&admitting, client));
         let accepted = tokio::select! {
-            accepted = accepted.handshake(None) => accepted,
+            accepted = accepted.handshake(admit) => accepted,
             () = reached(&mut phase, ShutdownPhase::Draining) => return None,
             () = handshake_permit.ended() => {
                 report_yielded(&shared.endpoint);
@@ -505,12 +562,16 @@ impl AdmittedConnection {
             return None;
         }
         match accepted {
-            Ok(stream) => Some(EstablishedConnection {
+            Ok((stream, Ok(handler))) => Some(EstablishedConnection {
                 connection: shared.connection(&stream, handler),
                 stream,
                 phase,
                 permit,
             }),
+            Ok((stream, Err(text))) => {
+                refuse_stream(&shared, stream, text);
+                None
+            }
             Err(error) => {
                 report(&shared.endpoint, "handshake", &error);
                 None
@@ -531,42 +592,70 @@ struct EstablishedConnection {
 /// Tells the peer why its connection is refused, in a task: over WebSocket by the
 /// answer to the handshake, and otherwise by the RETURN of its first call.
 fn refuse(shared: &Arc<AdapterInner>, accepted: Accepted, text: &'static str) {
+    let refusal = Box::new(move |_: SocketAddr| Err::<(), _>(text));
+    refuse_within_limit(shared, move |shared, phase| async move {
+        if let Ok((stream, _)) = Box::pin(accepted.handshake(refusal)).await {
+            tell_refused(&shared, stream, text, phase).await;
+        }
+    });
+}
+
+/// The same for a connection whose handshakes have shown that it is refused.
+fn refuse_stream(shared: &Arc<AdapterInner>, stream: ByteStream, text: &'static str) {
+    refuse_within_limit(shared, move |shared, phase| async move {
+        tell_refused(&shared, stream, text, phase).await;
+    });
+}
+
+/// Runs a refusal in a task, if not too many run.
+fn refuse_within_limit<F>(
+    shared: &Arc<AdapterInner>,
+    refusing: impl FnOnce(Arc<AdapterInner>, watch::Receiver<ShutdownPhase>) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() else {
         // Many are refused at once: this one is closed without a word.
         return;
     };
-    let (shared, phase) = (Arc::clone(shared), shared.phase.subscribe());
+    let refusing = refusing(Arc::clone(shared), shared.phase.subscribe());
     tokio::spawn(async move {
-        let refusing = async {
-            let Ok(stream) = Box::pin(accepted.handshake(Some(text))).await else {
-                return;
-            };
-            let peer = Arc::new(RefusedPeer {
-                text,
-                was_told: Notify::new(),
-            });
-            let parts = ConnectionParts {
-                handler: Some(Arc::clone(&peer) as Arc<dyn MessageHandler>),
-                ..shared.parts(&stream)
-            };
-            let connection = Connection::new(shared.communicator.settings(), parts);
-            let running = run_stream(connection.clone(), stream, Status::Closed, phase);
-            let ending = async {
-                let told = timeout(FIRST_CALL_TIME, peer.was_told.notified()).await;
-                if told.is_err() {
-                    connection.say_goodbye(CloseCode::TryLater, text);
-                }
-                connection.close();
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                _ = running => {}
-                () = ending => {}
-            }
-        };
         let _ = timeout(REFUSAL_TIME, refusing).await;
         drop(permit);
     });
+}
+
+/// Answers the first call of a peer with `text`.
+async fn tell_refused(
+    shared: &AdapterInner,
+    stream: ByteStream,
+    text: &'static str,
+    phase: watch::Receiver<ShutdownPhase>,
+) {
+    let peer = Arc::new(RefusedPeer {
+        text,
+        was_told: Notify::new(),
+    });
+    let parts = ConnectionParts {
+        handler: Some(Arc::clone(&peer) as Arc<dyn MessageHandler>),
+        ..shared.parts(&stream)
+    };
+    let connection = Connection::new(shared.communicator.settings(), parts);
+    let running = run_stream(connection.clone(), stream, Status::Closed, phase);
+    let ending = async {
+        if timeout(FIRST_CALL_TIME, peer.was_told.notified())
+            .await
+            .is_err()
+        {
+            connection.say_goodbye(CloseCode::TryLater, text);
+        }
+        connection.close();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = running => {}
+        () = ending => {}
+    }
 }
 
 /// Answers the calls of a peer whose connection is refused.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tce_runtime::config::{
-    self as runtime, MqEndpoint, Scheme, TlsConfig,
+    self as runtime, MqEndpoint, ProxyOptions, Scheme, TlsConfig,
     host::{self, join_host_port, split_host_port},
 };
 
@@ -40,6 +40,8 @@ pub enum EndpointKind {
         tls: Option<TlsConfig>,
         /// Whether sent messages are compressed.
         compress: bool,
+        /// What is before a listener.
+        proxy: ProxyOptions,
     },
     /// A WebSocket to listen on.
     WebSocket {
@@ -50,6 +52,8 @@ pub enum EndpointKind {
         /// The path that clients must request, with its leading `/`; empty
         /// accepts any path.
         path: String,
+        /// What is before it.
+        proxy: ProxyOptions,
     },
     /// A queue or topic at a broker. `reads` and `writes` are false here: the
     /// [`ServerConfig`](super::ServerConfig) lists what it reads and writes.
@@ -99,6 +103,14 @@ impl ServiceEndpoint {
 }
 
 impl EndpointKind {
+    /// What is before a listener.
+    pub(crate) fn proxy(&self) -> Option<&ProxyOptions> {
+        match self {
+            Self::Socket { proxy, .. } | Self::WebSocket { proxy, .. } => Some(proxy),
+            Self::Mq(_) => None,
+        }
+    }
+
     /// The hosts and certificates of a socket or WebSocket; `None` for a queue.
     pub fn sockets(&self) -> Option<(&[HostPort], Option<&TlsConfig>)> {
         match self {
@@ -118,7 +130,9 @@ impl fmt::Display for EndpointKind {
                 write!(f, "socket {}", join(hosts))?;
                 tls.is_some()
             }
-            Self::WebSocket { hosts, tls, path } => {
+            Self::WebSocket {
+                hosts, tls, path, ..
+            } => {
                 write!(f, "websocket {}{path}", join(hosts))?;
                 tls.is_some()
             }
@@ -134,7 +148,17 @@ impl fmt::Display for EndpointKind {
                 *tls
             }
         };
-        f.write_str(if tls { ", TLS" } else { "" })
+        f.write_str(if tls { ", TLS" } else { "" })?;
+        let Some(proxy) = self.proxy() else {
+            return Ok(());
+        };
+        if proxy.protocol {
+            f.write_str(", PROXY protocol")?;
+        }
+        if !proxy.forwarded_for.is_empty() {
+            write!(f, ", forwarded for {}", proxy.forwarded_for)?;
+        }
+        Ok(())
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     properties: Vec<(&'static str, String)>,
     /// Additional rows of `EndPoints`.
     endpoints: String,
+    /// Additional attributes of the endpoints of clients.
+    attributes: String,
     /// Makes the names of queues unique to a test.
     tag: String,
     calls: &'static str,
@@ -65,6 +67,7 @@ impl Plan {
             servers: 1,
             properties: Vec::new(),
             endpoints: String::new(),
+            attributes: String::new(),
             tag: format!("_{}_{number}", std::process::id()),
             calls: "calls",
             allow: "",
@@ -111,6 +114,12 @@ impl Plan {
     /// Lets only users with one of these roles call `test.Server`.
     pub(crate) fn allow(self, allow: &'static str) -> Self {
         Self { allow, ..self }
+    }
+
+    /// Adds attributes to all endpoints of clients.
+    pub(crate) fn at_fronts(self, attributes: &str) -> Self {
+        let attributes = attributes.to_owned();
+        Self { attributes, ..self }
     }
 
     /// Adds a socket that gateways connect to.
@@ -195,9 +204,12 @@ impl Plan {
                 ("wss", "websocket", &tls),
             ] {
                 let name = format!("gw{gateway}_{name}");
+                let more = &self.attributes;
                 line(
                     &mut text,
-                    &format!(r#"<ep name="{name}" type="{kind}" host="127.0.0.1" port="0"{tls}/>"#),
+                    &format!(
+                        r#"<ep name="{name}" type="{kind}" host="127.0.0.1" port="0"{tls}{more}/>"#
+                    ),
                 );
             }
         }

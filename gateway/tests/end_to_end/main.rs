@@ -41,6 +41,8 @@ mod certificates;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod fairness;
 #[cfg(test)]
 mod floods;
@@ -68,6 +70,8 @@ mod memory;
 mod presence;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod proxies;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -11,6 +11,8 @@ mod tls;
 
 mod token;
 
+mod networks;
+
 mod options;
 
 pub mod problem;
@@ -25,9 +27,10 @@ pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub(crate) use host::without_zone;
 pub(crate) use mq::REPLY_QUEUE_PREFIX;
 pub use mq::{Address, AddressError, DELIVERY_LIMIT, MqConfig, MqEndpoint, NodeType, is_zeromq};
+pub use networks::{NetworkError, Networks};
 #[doc(hidden)]
 pub use options::LoadedTls;
-pub use options::{ConnectionLimits, Options, WebSocketOptions};
+pub use options::{ConnectionLimits, Options, ProxyOptions, WebSocketOptions};
 pub(crate) use options::{DEFAULT_TIMEOUT, SharedOptions};
 #[cfg(feature = "websocket")]
 pub use origin::WebOrigin;

@@ -7,6 +7,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::Semaphore;
 
 use super::{
+    networks::Networks,
     tls::{TlsConfig, TlsError},
     token::TokenProvider,
 };
@@ -94,6 +95,19 @@ pub struct WebSocketOptions {
     pub origins: Vec<String>,
 }
 
+/// How adapters behind a proxy or a balancer learn the addresses of their clients.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProxyOptions {
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2.
+    /// One that does not is closed. Whoever can connect to the port can name any address:
+    /// let only the balancer reach it. Default: false.
+    pub protocol: bool,
+    /// The proxies whose `X-Forwarded-For` counts in WebSocket handshakes: the client is
+    /// the last address in it that is not in these networks. Default: empty, which ignores
+    /// the header.
+    pub forwarded_for: Networks,
+}
+
 /// How long a twoway call waits for its RETURN by default.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -142,6 +156,8 @@ pub struct Options {
     pub describes: bool,
     /// Which pages may connect to adapters on `ws://` and `wss://`.
     pub websocket: WebSocketOptions,
+    /// Which proxies are before the adapters.
+    pub proxy: ProxyOptions,
     /// The longest time for which a thread with connections over sockets or
     /// WebSocket polls for the next message before it sleeps, while messages
     /// arrive within about that time ([`BusyPoll`](crate::BusyPoll)).
@@ -165,6 +181,7 @@ impl Default for Options {
             describes: true,
             tls: TlsConfig::default(),
             websocket: WebSocketOptions::default(),
+            proxy: ProxyOptions::default(),
             busy_poll_time: Some(Duration::from_micros(50)),
         }
     }

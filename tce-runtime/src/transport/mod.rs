@@ -4,6 +4,8 @@
 #[cfg(feature = "websocket")]
 mod websocket;
 
+mod proxy_header;
+
 pub(crate) mod socket;
 
 pub(crate) mod delivery;

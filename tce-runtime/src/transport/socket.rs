@@ -14,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 #[cfg(feature = "websocket")]
 use super::websocket::{self, UpgradePolicy};
-use super::{ByteStream, Source};
+use super::{ByteStream, Source, proxy_header};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
@@ -221,10 +221,16 @@ pub(crate) struct DetachedSocket {
 
 /// What an accepted socket gets from its listener.
 struct AcceptOptions {
+    /// Whether a header of the PROXY protocol comes first.
+    has_proxy_header: bool,
     tls: Option<Arc<ServerConfig>>,
     protocol: Protocol,
     limits: ConnectionLimits,
 }
+
+/// What decides about an accepted socket, once its client's address is known: why it is
+/// refused, or what it gets.
+pub(crate) type Admit<T> = Box<dyn FnOnce(SocketAddr) -> Result<T, &'static str> + Send>;
 
 /// What an accepted socket carries, within TLS or without.
 #[derive(Clone)]
@@ -286,6 +292,7 @@ impl Listener {
             socket,
             address,
             options: AcceptOptions {
+                has_proxy_header: self.settings.options.proxy.protocol,
                 tls: tls.map_err(io::Error::other)?,
                 protocol: self.protocol.clone(),
                 limits: self.settings.options.connection,
@@ -295,8 +302,20 @@ impl Listener {
 }
 
 impl Accepted {
+    /// The address of the peer, which may be a proxy.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether the peer is the client, as far as this side is told to know.
+    pub(crate) fn is_from_client(&self) -> bool {
+        #[cfg(feature = "websocket")]
+        if let Protocol::WebSocket(policy) = &self.options.protocol
+            && policy.is_proxy(self.address.ip())
+        {
+            return false;
+        }
+        !self.options.has_proxy_header
     }
 
     /// Takes the socket from the runtime that has accepted it.
@@ -308,40 +327,50 @@ impl Accepted {
         })
     }
 
-    /// Performs the handshakes. `refusal` is the reason for which the connection is
-    /// refused: the answer to a WebSocket handshake, which then fails.
-    pub(crate) async fn handshake(self, refusal: Option<&'static str>) -> io::Result<ByteStream> {
+    /// Performs the handshakes; `admit` decides as soon as the client's address is known.
+    /// A refusal answers a WebSocket handshake, which then fails; otherwise it is returned
+    /// beside the stream.
+    pub(crate) async fn handshake<T>(
+        self,
+        admit: Admit<T>,
+    ) -> io::Result<(ByteStream, Result<T, &'static str>)> {
         let limit = self.options.limits.connect_time;
-        let shaking = self.shake_hands(refusal);
+        let shaking = self.shake_hands(admit);
         timeout(limit, shaking).await.map_err(|_| {
             let text = format!("the handshake was incomplete after {limit:?}");
             io::Error::new(io::ErrorKind::TimedOut, text)
         })?
     }
 
-    #[cfg_attr(not(feature = "websocket"), allow(unused_variables))]
-    async fn shake_hands(self, refusal: Option<&'static str>) -> io::Result<ByteStream> {
+    async fn shake_hands<T>(
+        mut self,
+        admit: Admit<T>,
+    ) -> io::Result<(ByteStream, Result<T, &'static str>)> {
         let AcceptOptions {
+            has_proxy_header,
             tls,
             protocol,
             limits,
         } = self.options;
         tune(&self.socket, &limits)?;
-        let peer = self.address;
+        let mut client = self.address;
+        if has_proxy_header && let Some(named) = proxy_header::read(&mut self.socket).await? {
+            client = named;
+        }
         let Some(tls) = tls else {
             return match protocol {
-                Protocol::Plain => Ok(plain(self.socket, peer)),
+                Protocol::Plain => Ok((plain(self.socket, client), admit(client))),
                 #[cfg(feature = "websocket")]
                 Protocol::WebSocket(policy) => {
-                    websocket::accept(self.socket, peer, &policy, refusal).await
+                    websocket::accept(self.socket, client, &policy, admit).await
                 }
             };
         };
         let socket = Paced::new(TlsAcceptor::from(tls).accept(self.socket)).await?;
         match protocol {
-            Protocol::Plain => Ok(split(socket, peer)),
+            Protocol::Plain => Ok((split(socket, client), admit(client))),
             #[cfg(feature = "websocket")]
-            Protocol::WebSocket(policy) => websocket::accept(socket, peer, &policy, refusal).await,
+            Protocol::WebSocket(policy) => websocket::accept(socket, client, &policy, admit).await,
         }
     }
 }

@@ -66,11 +66,15 @@ impl Peer {
 
     /// Reads until our side sends a close frame, and returns its code.
     pub(crate) async fn close_code(&mut self) -> Option<CloseCode> {
+        let close = self.close_frame().await?;
+        Some(close.code)
+    }
+
+    /// Reads until our side sends a close frame.
+    pub(crate) async fn close_frame(&mut self) -> Option<CloseFrame> {
         while let Some(next) = within(self.0.next()).await {
             match next {
-                Ok(tungstenite::Message::Close(close)) => {
-                    return close.map(|CloseFrame { code, .. }| code);
-                }
+                Ok(tungstenite::Message::Close(close)) => return close,
                 Ok(_) => {}
                 Err(_) => return None,
             }

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use tce_runtime::config::{
-    Address, DELIVERY_LIMIT, MqEndpoint, TlsConfig, is_zeromq, problem::quoted,
+    Address, DELIVERY_LIMIT, MqEndpoint, ProxyOptions, TlsConfig, is_zeromq, problem::quoted,
 };
 
 use super::xml::{Reporter, XmlAttribute, XmlElement};
@@ -91,7 +91,7 @@ fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains([':', ',', ';', '"', '\''])
 }
 
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 19] = [
     "name",
     "type",
     "address",
@@ -109,6 +109,8 @@ const KNOWN: [&str; 17] = [
     "prefetch",
     "delivery_limit",
     "tls",
+    "proxy_protocol",
+    "forwarded_for",
 ];
 
 /// The kind of endpoint that a `type` names.
@@ -285,12 +287,14 @@ impl EndpointAttributes<'_> {
         let hosts = self.hosts(reporter);
         let tls = self.tls(reporter);
         let compress = self.flag("compress", reporter);
+        let proxy = self.proxy(family, reporter);
         if family == Family::Socket {
             self.warn_ignored("path", "at a plain socket", reporter);
             return Some(EndpointKind::Socket {
                 hosts: hosts?,
                 tls: tls?,
                 compress,
+                proxy: proxy?,
             });
         }
         if compress {
@@ -305,6 +309,30 @@ impl EndpointAttributes<'_> {
             hosts: hosts?,
             tls: tls?,
             path: path?,
+            proxy: proxy?,
+        })
+    }
+
+    /// What is before a listener; `None` after reporting a mistake.
+    fn proxy(&self, family: Family, reporter: &mut Reporter<'_, '_>) -> Option<ProxyOptions> {
+        let protocol = self.flag("proxy_protocol", reporter);
+        if family == Family::Socket {
+            let context = "at a plain socket, which has no HTTP header; use `proxy_protocol`";
+            self.warn_ignored("forwarded_for", context, reporter);
+        }
+        if family == Family::Socket || !self.has("forwarded_for") {
+            return Some(ProxyOptions {
+                protocol,
+                ..ProxyOptions::default()
+            });
+        }
+        let expected = "addresses and networks, for example 10.0.0.0/8,::1";
+        let networks = self.parsed("forwarded_for", expected, reporter, |text| {
+            text.parse().ok()
+        });
+        Some(ProxyOptions {
+            protocol,
+            forwarded_for: networks?,
         })
     }
 
@@ -371,7 +399,7 @@ impl EndpointAttributes<'_> {
     }
 
     fn queue(&self, name: &str, reporter: &mut Reporter<'_, '_>) -> Option<MqEndpoint> {
-        for name in ["compress", "path"] {
+        for name in ["compress", "path", "proxy_protocol", "forwarded_for"] {
             self.warn_ignored(name, "at a broker", reporter);
         }
         let options = "{create:always,node:{type:queue,durable:true}}";

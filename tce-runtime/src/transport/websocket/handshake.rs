@@ -1,7 +1,11 @@
 //! The server's side of the opening handshake (RFC 6455, section 4.2): which
 //! clients are accepted, and how the others are answered.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -19,7 +23,8 @@ use tokio_tungstenite::tungstenite::{
 use url::Url;
 
 use crate::{
-    config::{ConnectionLimits, Endpoint, Options, WebOrigin},
+    config::{ConnectionLimits, Endpoint, Networks, Options, WebOrigin},
+    transport::socket::Admit,
     wire::Limits,
 };
 
@@ -27,6 +32,9 @@ use crate::{
 const HEAD_SIZE: usize = 8 << 10;
 /// The most time that a refused client may take to read the answer.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// Where proxies name the peers before them.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 const ABOUT: &str = "\
 This is a TCE server. It speaks WebSocket: connect with a TCE client, or in a
@@ -38,6 +46,8 @@ page with `new WebSocket(…)` and `binaryType = \"arraybuffer\"`.
 pub(crate) struct UpgradePolicy {
     path: String,
     origins: Vec<AllowedOrigin>,
+    /// As `ProxyOptions::forwarded_for`.
+    proxies: Networks,
     limits: Limits,
     connection: ConnectionLimits,
 }
@@ -71,6 +81,16 @@ impl AllowedOrigin {
             Self::Text(allowed) => allowed.eq_ignore_ascii_case(text),
         }
     }
+}
+
+/// A client that is accepted.
+pub(super) struct Upgraded<T> {
+    /// Its address.
+    pub(super) client: SocketAddr,
+    /// What decides about it has returned this.
+    pub(super) admitted: T,
+    /// The bytes that followed its request.
+    pub(super) rest: Vec<u8>,
 }
 
 /// Why a client is not accepted.
@@ -139,6 +159,7 @@ impl UpgradePolicy {
                 .iter()
                 .map(|text| AllowedOrigin::new(text))
                 .collect(),
+            proxies: options.proxy.forwarded_for.clone(),
             limits: options.limits,
             connection: options.connection,
         }
@@ -152,31 +173,40 @@ impl UpgradePolicy {
         self.connection.frame_time
     }
 
-    /// Answers a client's request; returns the bytes that followed it. With a
-    /// `refusal` every client is refused for that reason.
-    pub(super) async fn shake_hands<S>(
+    /// Whether a peer is a proxy that names its client.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.contains(address)
+    }
+
+    /// Answers the request of a client, whom `admit` may refuse.
+    pub(super) async fn shake_hands<S, T>(
         &self,
         socket: &mut S,
-        refusal: Option<&str>,
-    ) -> io::Result<Vec<u8>>
+        peer: SocketAddr,
+        admit: Admit<T>,
+    ) -> io::Result<Upgraded<T>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let answer = match (read_request(socket).await?, refusal) {
-            (Ok(_), Some(text)) => Err(UpgradeRefusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{text}\n"),
-            )),
-            (Ok((request, rest)), None) => self.admit(&request).map(|response| (response, rest)),
-            (Err(refusal), _) => Err(refusal),
-        };
-        match answer {
-            Ok((response, rest)) => {
+        let upgraded = read_request(socket).await?.and_then(|(request, rest)| {
+            let client = self.client(&request, peer);
+            let admitted = admit(client).map_err(|text| {
+                UpgradeRefusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"))
+            })?;
+            let upgraded = Upgraded {
+                client,
+                admitted,
+                rest,
+            };
+            Ok((self.admit(&request)?, upgraded))
+        });
+        match upgraded {
+            Ok((response, upgraded)) => {
                 let mut head = Vec::new();
                 write_response(&mut head, &response).map_err(io::Error::other)?;
                 socket.write_all(&head).await?;
                 socket.flush().await?;
-                Ok(rest)
+                Ok(upgraded)
             }
             Err(refusal) => {
                 // Bounded: the client may never read it.
@@ -188,6 +218,24 @@ impl UpgradePolicy {
                 ))
             }
         }
+    }
+
+    /// The address of the client: the last one in `X-Forwarded-For` that is no proxy's.
+    /// Each proxy adds the peer that it has seen at the end, so that only what proxies
+    /// have added counts.
+    fn client(&self, request: &Request, peer: SocketAddr) -> SocketAddr {
+        let lines = request.headers().get_all(FORWARDED_FOR).iter();
+        let lines: Vec<_> = lines
+            .map(|line| line.to_str().unwrap_or_default())
+            .collect();
+        let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        let mut client = peer;
+        while self.is_proxy(client.ip())
+            && let Some(hop) = hops.next().and_then(parse_hop)
+        {
+            client = hop;
+        }
+        client
     }
 
     fn admit(&self, request: &Request) -> Result<Response, UpgradeRefusal> {
@@ -222,6 +270,16 @@ impl UpgradePolicy {
                 allowed.any(|allowed| allowed.includes(text, site.as_ref()))
             })
     }
+}
+
+/// An address in `X-Forwarded-For`; some proxies add the port.
+fn parse_hop(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    let with_port = text.parse().ok();
+    with_port.or_else(|| {
+        let address = text.trim_start_matches('[').trim_end_matches(']').parse();
+        Some(SocketAddr::new(address.ok()?, 0))
+    })
 }
 
 /// The path of an endpoint as it is sent: characters outside of ASCII are encoded.

@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use handshake::encoded_path;
 use watched::Watched;
 
-use super::ByteStream;
+use super::{ByteStream, socket::Admit};
 use crate::{
     advice::ENDPOINT_KIND_ADVICE,
     config::{Endpoint, Options, without_zone},
@@ -91,28 +91,25 @@ fn request_url(endpoint: &Endpoint) -> String {
     url.to_string()
 }
 
-/// Performs the opening handshake as a server over an accepted socket. With a
-/// `refusal` the client is refused for that reason.
-pub(super) async fn accept<S>(
+/// Performs the opening handshake as a server over an accepted socket of `peer`; `admit`
+/// decides once the client's address is known.
+pub(super) async fn accept<S, T>(
     mut socket: S,
     peer: SocketAddr,
     policy: &UpgradePolicy,
-    refusal: Option<&str>,
-) -> io::Result<ByteStream>
+    admit: Admit<T>,
+) -> io::Result<(ByteStream, Result<T, &'static str>)>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let rest = policy.shake_hands(&mut socket, refusal).await?;
+    let upgraded = policy.shake_hands(&mut socket, peer, admit).await?;
     let config = config(policy.limits());
-    let socket = Watched::accepted(socket, &rest);
+    let socket = Watched::accepted(socket, &upgraded.rest);
     let socket =
-        WebSocketStream::from_partially_read(socket, rest, Role::Server, Some(config)).await;
-    Ok(halves::split(
-        socket,
-        Role::Server,
-        policy.frame_time(),
-        peer,
-    ))
+        WebSocketStream::from_partially_read(socket, upgraded.rest, Role::Server, Some(config))
+            .await;
+    let stream = halves::split(socket, Role::Server, policy.frame_time(), upgraded.client);
+    Ok((stream, Ok(upgraded.admitted)))
 }
 
 /// Why the server refused the handshake, and what to check.
