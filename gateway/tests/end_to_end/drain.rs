@@ -30,10 +30,9 @@ fn plan() -> Plan {
     Plan::direct().property("drain_time", &seconds)
 }
 
-fn plan_with_logins() -> Plan {
-    plan()
-        .property("userid_check", "true")
-        .property("auth", "token")
+fn with_logins(plan: Plan) -> Plan {
+    let plan = plan.property("userid_check", "true");
+    plan.property("auth", "token")
 }
 
 /// A gateway on the ports of one that has stopped accepting.
@@ -112,7 +111,7 @@ fn most_within(arrivals: &[(Duration, usize)], window: Duration) -> usize {
 #[tokio::test]
 async fn clients_go_to_the_next_gateway_one_after_the_other_and_no_call_fails() {
     const OF_EACH_FRONT: usize = 10;
-    let house = House::start(plan_with_logins()).await;
+    let house = House::start(with_logins(plan())).await;
     let (mut busy, mut waiting) = (Vec::new(), Vec::new());
     let stop = Arc::new(AtomicBool::new(false));
     let mut load = tokio::task::JoinSet::new();
@@ -233,7 +232,8 @@ async fn a_gateway_without_clients_ends_at_once() {
 /// Without another gateway the clients stay until the end, and come back later.
 #[tokio::test]
 async fn clients_stay_until_the_end_if_there_is_no_other_gateway() {
-    let house = House::start(plan_with_logins().property("drain_time", "0.5")).await;
+    let plan = Plan::direct().property("drain_time", "0.5");
+    let house = House::start(with_logins(plan)).await;
     let client = user(&house, Front::Socket, "anna").await;
     let ending = within(house.gateway().shutdown());
     let calling = async {

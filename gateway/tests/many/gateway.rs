@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    path::Path,
+    net::TcpListener,
+    path::{Path, PathBuf},
     process::{Child, Command},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tce_runtime::{
     Adapter, Communicator, IncomingCall, Proxy, RpcError, Servant, config::Options, wire::Operation,
 };
@@ -33,17 +34,36 @@ impl Servant for Server {
 
 /// A gateway, and the server behind it; dropping it ends both.
 pub(crate) struct Gateway {
-    process: Child,
+    process: GatewayProcess,
     /// The address that clients connect to.
     pub(crate) endpoint: String,
+    services: PathBuf,
     _server: Adapter,
     _folder: tempfile::TempDir,
 }
 
-impl Drop for Gateway {
+/// The process; dropping it ends it.
+pub(crate) struct GatewayProcess(Child);
+
+impl Drop for GatewayProcess {
     fn drop(&mut self) {
-        self.process.kill().expect("it is a process of ours");
-        self.process.wait().expect("it is a process of ours");
+        self.0.kill().expect("it is a process of ours");
+        self.0.wait().expect("it is a process of ours");
+    }
+}
+
+impl GatewayProcess {
+    fn is_running(&mut self) -> bool {
+        let ended = self.0.try_wait().expect("it is a process of ours");
+        ended.is_none()
+    }
+
+    /// Waits until it has ended by itself. Returns when.
+    pub(crate) async fn ended(mut self) -> Instant {
+        while self.is_running() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Instant::now()
     }
 }
 
@@ -51,6 +71,16 @@ impl Gateway {
     /// Starts it, with an endpoint for clients of that type and scheme, and
     /// waits until a client's call is answered.
     pub(crate) async fn start(kind: &str, scheme: &str, options: &Options) -> Self {
+        Self::start_with(kind, scheme, options, &[]).await
+    }
+
+    /// The same, with properties.
+    pub(crate) async fn start_with(
+        kind: &str,
+        scheme: &str,
+        options: &Options,
+        properties: &[(&str, String)],
+    ) -> Self {
         let communicator = Communicator::new();
         let server = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await;
         let server = server.expect("a port is free");
@@ -59,20 +89,34 @@ impl Gateway {
         let folder = tempfile::tempdir().expect("there is room for a file");
         let port = free_port().expect("a port is free");
         let services = folder.path().join("services.xml");
-        let text = services_xml(kind, port, server.endpoint().port, options);
+        let text = services_xml(kind, port, server.endpoint().port, options, properties);
         fs::write(&services, text).expect("the folder is writable");
         let mut gateway = Self {
             process: spawn(&services),
             endpoint: format!("{scheme}://127.0.0.1:{port}"),
+            services,
             _server: server,
             _folder: folder,
         };
         while gateway.call_once(options).await.is_err() {
-            let ended = gateway.process.try_wait().expect("it is a process of ours");
-            assert_eq!(ended, None, "the gateway has ended");
+            assert!(gateway.process.is_running(), "the gateway has ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         gateway
+    }
+
+    /// Lets the process end by SIGTERM, and starts another one at the same address as soon
+    /// as it is free. Returns the one that ends.
+    pub(crate) async fn restart(&mut self) -> GatewayProcess {
+        let port = self.endpoint.rsplit(':').next().unwrap_or_default();
+        let address = format!("127.0.0.1:{port}");
+        let id = i32::try_from(self.process.0.id()).ok();
+        let id = id.and_then(Pid::from_raw).expect("it is an id");
+        kill_process(id, Signal::TERM).expect("it runs");
+        while TcpListener::bind(&address).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::mem::replace(&mut self.process, spawn(&self.services))
     }
 
     async fn call_once(&self, options: &Options) -> Result<String, RpcError> {
@@ -83,7 +127,7 @@ impl Gateway {
 
     /// The resident memory, in bytes.
     pub(crate) fn resident(&self) -> usize {
-        let path = format!("/proc/{}/status", self.process.id());
+        let path = format!("/proc/{}/status", self.process.0.id());
         let status = fs::read_to_string(path).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next());
@@ -94,14 +138,23 @@ impl Gateway {
     }
 }
 
-fn spawn(services: &Path) -> Child {
+fn spawn(services: &Path) -> GatewayProcess {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tce-gateway"));
     let command = command.arg(services).args(["gateway", "--set", "log=warn"]);
-    command.spawn().expect("the program was built")
+    GatewayProcess(command.spawn().expect("the program was built"))
 }
 
-fn services_xml(kind: &str, own: u16, server: u16, options: &Options) -> String {
-    let file = |name, path: &Option<std::path::PathBuf>| match path {
+fn services_xml(
+    kind: &str,
+    own: u16,
+    server: u16,
+    options: &Options,
+    properties: &[(&str, String)],
+) -> String {
+    let rows = properties.iter();
+    let rows = rows.map(|(name, value)| format!(r#"<property name="{name}" value="{value}"/>"#));
+    let rows: String = rows.collect();
+    let file = |name, path: &Option<PathBuf>| match path {
         Some(path) => format!(r#" {name}="{}""#, path.display()),
         None => String::new(),
     };
@@ -121,7 +174,7 @@ fn services_xml(kind: &str, own: u16, server: u16, options: &Options) -> String 
         <call in="clients" out="servers"/>
         <return in="servers" out="clients"/>
       </route>
-      <properties><property name="listen" value="clients"/></properties>
+      <properties><property name="listen" value="clients"/>{rows}</properties>
     </server>
   </servers>
 </services>

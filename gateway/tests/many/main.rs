@@ -6,6 +6,7 @@
     reason = "a test that can't do its part fails, and says which"
 )]
 
+mod drain;
 mod gateway;
 mod idle;
 mod tls;

@@ -43,6 +43,7 @@ fn options(algorithm: &str, key: &[u8]) -> JwtOptions {
         issuer: None,
         audience: None,
         claim: "sub".to_owned(),
+        roles: None,
     }
 }
 
