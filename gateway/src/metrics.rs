@@ -1,6 +1,9 @@
 //! Metrics: the name of each, the counters that the gateway itself reads, and
 //! the recorder for Prometheus.
 
+#[cfg(target_os = "linux")]
+mod process;
+
 use std::{
     collections::BTreeMap,
     ops::AddAssign,
@@ -12,7 +15,7 @@ use std::{
 };
 
 use ::metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -345,12 +348,15 @@ pub fn install_recorder() -> Result<Recorder, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &bounds)?
         .install_recorder()?;
     describe();
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(installed.insert(Recorder(handle)).clone())
 }
 
 impl Recorder {
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
+        #[cfg(target_os = "linux")]
+        process::update();
         self.0.render()
     }
 
@@ -474,6 +480,8 @@ fn describe_process() {
         Unit::Count,
         "1, with the version of the program, by version"
     );
+    #[cfg(target_os = "linux")]
+    process::describe();
     describe_counter!(
         LOG_DROPPED,
         Unit::Count,

@@ -21,7 +21,7 @@ use super::{
     channel::StreamChannel,
     own_wake::OwnWake,
     reader::{CloseReason, ReadProgress, ReceivedCalls, StreamReader, serve_received},
-    write_buffer::{Sink, WriteBuffer, WriteEnd},
+    write_buffer::{Sink, WriteBuffer},
 };
 use crate::{
     close_code::CloseCode,
@@ -281,22 +281,23 @@ impl OpenStream {
         let reason = tokio::select! {
             biased;
             reason = reader.read(&mut self.source) => reason,
-            end = channel.buffer.write(generation, || inner.calls.recheck_deadlines()) => {
-                match end {
-                    WriteEnd::Failed(error) => CloseReason::Io(error),
-                    WriteEnd::Replaced(sink) => {
-                        drop(ended);
-                        // The status is that of the stream that has replaced this one.
-                        self.status_after = None;
-                        let source = &mut self.source;
-                        Box::pin(finish_replaced(&mut reader, source, sink, &self.phase)).await;
-                        return None;
-                    }
-                }
+            error = channel.buffer.write(generation, || inner.calls.recheck_deadlines()) => {
+                CloseReason::Io(error)
             }
             reason = &mut ended => reason,
         };
         drop(ended);
+        if channel.buffer.is_replaced(generation) {
+            // The status is that of the stream that has replaced this one.
+            self.status_after = None;
+            let replaced = ReplacedStream {
+                sink: channel.buffer.take_replaced(generation),
+                // All was written, so that the error is that of the next stream.
+                end: Some(reason).filter(|reason| !matches!(reason, CloseReason::Io(_))),
+            };
+            Box::pin(replaced.finish(&mut reader, &mut self.source, &self.phase)).await;
+            return None;
+        }
         let goodbye = inner.goodbye.lock().take();
         let (reason, own_goodbye) = match (reason, goodbye) {
             (reason, Some(goodbye)) if goodbye.is_own => (reason, Some(goodbye)),
@@ -420,40 +421,51 @@ impl StreamEvents<'_> {
     }
 }
 
-/// Reads from a stream that another one has replaced, until the calls that it carries
-/// have ended, or the connection is closed.
-async fn finish_replaced(
-    reader: &mut StreamReader<'_>,
-    source: &mut Box<dyn Source>,
-    sink: Sink,
-    phase: &watch::Receiver<ShutdownPhase>,
-) {
-    let (inner, progress) = (&reader.connection().inner, reader.progress());
-    let mark = inner.calls.mark();
-    let mut terminating = phase.clone();
-    let ended = async {
-        sleep(LINGER_TIME).await;
-        while inner.calls.has_before(mark) || progress.has_backlog() {
-            sleep(DRAIN_EVERY).await;
-        }
-    };
-    let reason = tokio::select! {
-        biased;
-        reason = reader.read(source) => reason,
-        () = ended => CloseReason::ByUs,
-        () = inner.status.closed() => CloseReason::ByUs,
-        () = reached(&mut terminating, ShutdownPhase::Terminating) => CloseReason::ByUs,
-    };
-    // What the peer of this stream has said does not hold for the other one.
-    let goodbye = inner.goodbye.lock().take_if(|goodbye| !goodbye.is_own);
-    inner.calls.lose_before(
-        mark,
-        match goodbye {
+/// A stream that another one has replaced.
+struct ReplacedStream {
+    sink: Option<Sink>,
+    /// Why it has ended, if it has.
+    end: Option<CloseReason>,
+}
+
+impl ReplacedStream {
+    /// Reads until the calls that it carries have ended, or the connection is closed.
+    async fn finish(
+        self,
+        reader: &mut StreamReader<'_>,
+        source: &mut Box<dyn Source>,
+        phase: &watch::Receiver<ShutdownPhase>,
+    ) {
+        let (inner, progress) = (&reader.connection().inner, reader.progress());
+        let mark = inner.calls.mark();
+        let mut terminating = phase.clone();
+        let ended = async {
+            sleep(LINGER_TIME).await;
+            while inner.calls.has_before(mark) || progress.has_backlog() {
+                sleep(DRAIN_EVERY).await;
+            }
+        };
+        let reason = match self.end {
+            Some(reason) => reason,
+            None => tokio::select! {
+                biased;
+                reason = reader.read(source) => reason,
+                () = ended => CloseReason::ByUs,
+                () = inner.status.closed() => CloseReason::ByUs,
+                () = reached(&mut terminating, ShutdownPhase::Terminating) => CloseReason::ByUs,
+            },
+        };
+        // What the peer of this stream has said does not hold for the other one.
+        let goodbye = inner.goodbye.lock().take_if(|goodbye| !goodbye.is_own);
+        let reason = match goodbye {
             Some(goodbye) => LostReason::Goodbye(*goodbye),
             None => LostReason::Ended(reason.to_string()),
-        },
-    );
-    shut_down(sink, phase.clone()).await;
+        };
+        inner.calls.lose_before(mark, reason);
+        if let Some(sink) = self.sink {
+            shut_down(sink, phase.clone()).await;
+        }
+    }
 }
 
 /// Logs in on a stream on which the program makes no call: a client that only listens

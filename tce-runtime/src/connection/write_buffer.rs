@@ -64,13 +64,6 @@ pub(crate) enum FlushPolicy {
     Deferred,
 }
 
-/// Why [`WriteBuffer::write`] has ended.
-pub(crate) enum WriteEnd {
-    Failed(io::Error),
-    /// Another sink has replaced this one, which has taken all that was to leave by it.
-    Replaced(Sink),
-}
-
 /// Why a message was not appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PushError {
@@ -97,8 +90,8 @@ pub(crate) struct WriteBuffer {
 
 struct BufferState {
     sink: Option<Sink>,
-    /// The sink before, until its task takes it.
-    replaced: Option<Sink>,
+    /// The sink before and its number, until its task takes it.
+    replaced: Option<(u64, Sink)>,
     frames: Vec<u8>,
     /// The capacity of `frames`, if it is large.
     charge: MemoryCharge,
@@ -237,8 +230,8 @@ impl WriteBuffer {
     }
 
     /// Sends through `sink` from now on, once the present one has taken all that waits;
-    /// [`WriteBuffer::write`] returns that one. Returns false if the connection has
-    /// ended meanwhile.
+    /// [`WriteBuffer::take_replaced`] returns that one. Returns false if the connection
+    /// has ended meanwhile.
     pub(crate) async fn replace(&self, sink: Sink, credentials: &Extra) -> bool {
         let mut next = Some(sink);
         let mut changed = pin!(self.capacity.notified());
@@ -264,10 +257,23 @@ impl WriteBuffer {
             state.has_waiters = true;
             return None;
         }
-        let replaced = state.sink.take();
+        let (generation, replaced) = (state.generation, state.sink.take());
         state.attach(next.take(), credentials.clone());
-        state.replaced = replaced;
+        state.replaced = replaced.map(|sink| (generation, sink));
         Some(true)
+    }
+
+    /// Whether another sink has replaced that of `generation`.
+    pub(crate) fn is_replaced(&self, generation: u64) -> bool {
+        self.state.lock().generation != generation
+    }
+
+    /// The sink of `generation`, once another one has replaced it.
+    pub(crate) fn take_replaced(&self, generation: u64) -> Option<Sink> {
+        let mut state = self.state.lock();
+        let replaced = &mut state.replaced;
+        let sink = replaced.take_if(|(replaced, _)| *replaced == generation);
+        sink.map(|(_, sink)| sink)
     }
 
     /// Returns the sink after a last attempt to send what waits: after a oneway
@@ -437,22 +443,20 @@ impl WriteBuffer {
         self.state.lock().pending()
     }
 
-    /// Writes what gathers until the socket fails, or another sink than that of
-    /// `generation` replaces it. Calls `on_change` when the socket begins or stops to
-    /// refuse bytes, and when the buffer becomes large.
-    pub(crate) async fn write(&self, generation: u64, on_change: impl Fn()) -> WriteEnd {
+    /// Writes what gathers until the socket fails, or another sink replaces that of
+    /// `generation`. Calls `on_change` when the socket begins or stops to refuse bytes,
+    /// and when the buffer becomes large.
+    pub(crate) async fn write(&self, generation: u64, on_change: impl Fn()) -> io::Error {
         // The state that `on_change` knows: neither blocked nor large. A caller's
         // write may have changed it before this first runs.
         let mut reported = (None, false);
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if state.generation != generation {
-                let sink = state.replaced.take();
-                let lost = || WriteEnd::Failed(io::ErrorKind::ConnectionAborted.into());
-                return Poll::Ready(sink.map_or_else(lost, WriteEnd::Replaced));
+                return Poll::Ready(io::ErrorKind::NotConnected.into());
             }
             if let Poll::Ready(Err(error)) = state.poll_write(cx) {
-                return Poll::Ready(WriteEnd::Failed(error));
+                return Poll::Ready(error);
             }
             self.notify(&mut state);
             let now = (state.blocked_since, state.large_since.is_some());
