@@ -268,6 +268,7 @@ impl Connection {
             listeners: Arc::default(),
             handler: None,
             login: None,
+            move_request: None,
         };
         Some(Self::new(&self.inner.settings, parts))
     }
