@@ -29,6 +29,10 @@ use crate::{
 /// being asked for: a client may send one in each of its calls.
 const UNASKED_REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
+/// The longest text in the extra of an event, in bytes: a device id, all of whose
+/// characters are escaped, is not longer.
+const MAX_EVENT_TEXT: usize = 6 * auth::MAX_USER_ID;
+
 /// The token of a message, and what identifies it later.
 struct PresentedToken {
     login: auth::Login,
@@ -58,7 +62,7 @@ impl Session {
             _ => return Disposition::Handled,
         };
         let header = message.message().header;
-        let Some(token) = self.token(message) else {
+        let Some(token) = self.present_token(message) else {
             let text = "log in first: the first message must carry `__token__`";
             self.count_refused(header, ErrorCode::ConnectReject, "no_token");
             self.turn_away(header, "no_token", CloseCode::Refused, text);
@@ -85,17 +89,26 @@ impl Session {
     }
 
     /// The token of a message; `None` without one.
-    fn token(&self, message: &InboundMessage<'_>) -> Option<PresentedToken> {
+    fn present_token(&self, message: &InboundMessage<'_>) -> Option<PresentedToken> {
         let raw = message.message();
         let token = raw.reserved_text(KeySet::TOKEN)?;
         Some(PresentedToken {
-            hash: self.context.token_keys.hash_one(token),
+            hash: self.hash(token),
             login: auth::Login {
                 token: token.to_owned(),
                 device_id: raw.reserved_text(KeySet::DEVICE_ID).map(str::to_owned),
                 peer: self.address.to_string(),
             },
         })
+    }
+
+    fn hash(&self, token: &str) -> u64 {
+        self.context.token_keys.hash_one(token)
+    }
+
+    /// Whether a token is that of the login.
+    fn is_token_of_login(&self, hash: u64) -> bool {
+        self.token_hash.load(Ordering::Acquire) == hash
     }
 
     /// Why the client's address may not try to log in now, if it may not.
@@ -135,11 +148,8 @@ impl Session {
         let mut user = SessionUser::new(&name, device.map(Arc::from), tells_device);
         user.rates = self.context.rates.cells_of(|| CallOwner::User(name));
         user.set_roles(&admission);
-        {
-            let mut state = self.state.lock();
-            state.login_ends_at = self.login_end(&admission);
-            state.token_hash = Some(token_hash);
-        }
+        self.state.lock().login_ends_at = self.login_end(&admission);
+        self.token_hash.store(token_hash, Ordering::Release);
         if !self.bind(user) {
             let text = "this user is already logged in, on another connection";
             return self.turn_away(first.header, "second_login", CloseCode::Refused, text);
@@ -254,8 +264,10 @@ impl Session {
         ];
         for (key, value) in others {
             if let Some(value) = value {
-                // Existing receivers read no extra that is not ASCII.
-                extra.set(key, escape_ascii(value));
+                // Existing receivers read no extra that is not ASCII, and a client may
+                // have chosen the text.
+                let value = escape_ascii(value);
+                extra.set(key, &value[..value.len().min(MAX_EVENT_TEXT)]);
             }
         }
         extra
@@ -299,7 +311,7 @@ impl Session {
         if is_login {
             self.has_said_login.store(true, Ordering::Release);
         }
-        let token = self.token(message);
+        let token = self.present_token(message);
         let (Some(authenticator), Some(token)) = (&self.context.authenticator, token) else {
             if is_login || self.context.authenticator.is_none() {
                 return message.answer(&self.login_extra());
@@ -307,7 +319,7 @@ impl Session {
             let text = "`refresh` takes a new token, in `__token__`";
             return message.refuse(ErrorCode::ConnectReject, text);
         };
-        if self.state.lock().token_hash == Some(token.hash) {
+        if self.is_token_of_login(token.hash) {
             return message.answer(&self.login_extra());
         }
         if let Some(text) = self.login_limit() {
@@ -352,20 +364,21 @@ impl Session {
         let Some(authenticator) = &self.context.authenticator else {
             return;
         };
-        let Some(token) = self.token(message) else {
+        let token = message.message().reserved_text(KeySet::TOKEN);
+        if token.is_none_or(|token| self.is_token_of_login(self.hash(token))) {
             return;
-        };
+        }
         {
             let mut state = self.state.lock();
             let now = message.read_at();
-            if state.token_hash == Some(token.hash)
-                || state.next_unasked_refresh.is_some_and(|at| now < at)
-            {
+            if state.next_unasked_refresh.is_some_and(|at| now < at) {
                 return;
             }
             state.next_unasked_refresh = now.checked_add(UNASKED_REFRESH_PAUSE);
         }
-        self.renew_unasked(authenticator, token);
+        if let Some(token) = self.present_token(message) {
+            self.renew_unasked(authenticator, token);
+        }
     }
 
     fn renew_unasked(&self, authenticator: &AuthGuard, token: PresentedToken) {
@@ -404,7 +417,7 @@ impl Session {
             return Err(Refusal::new("the login has ended"));
         }
         state.login_ends_at = self.login_end(admission);
-        state.token_hash = Some(token_hash);
+        self.token_hash.store(token_hash, Ordering::Release);
         user.set_roles(admission);
         Ok(())
     }

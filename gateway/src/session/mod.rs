@@ -66,6 +66,9 @@ pub(crate) struct Session {
     user: OnceLock<SessionUser>,
     /// Whether the login is valid.
     is_logged_in: AtomicBool,
+    /// Identifies the token of the login. Compared for each CALL with a token, without
+    /// the state's lock.
+    token_hash: AtomicU64,
     /// Whether the client has called `login`: it knows what `spec/sessions.md` adds.
     has_said_login: AtomicBool,
     /// `None` without a limit.
@@ -135,8 +138,6 @@ struct SessionState {
     last_read_at: Instant,
     /// When the login is no longer valid.
     login_ends_at: Option<Instant>,
-    /// Identifies the token of the login.
-    token_hash: Option<u64>,
     /// When another token that was not asked for is checked again.
     next_unasked_refresh: Option<Instant>,
 }
@@ -188,7 +189,6 @@ impl Session {
             has_spoken: false,
             last_read_at: Instant::now(),
             login_ends_at: None,
-            token_hash: None,
             next_unasked_refresh: None,
         };
         Arc::new_cyclic(|this| Self {
@@ -201,6 +201,7 @@ impl Session {
             state: Mutex::new(state),
             user: OnceLock::new(),
             is_logged_in: AtomicBool::new(false),
+            token_hash: AtomicU64::new(0),
             has_said_login: AtomicBool::new(false),
             rates: Rates::new(&context.properties).map(Mutex::new),
             calls: SessionCalls::default(),

@@ -501,7 +501,7 @@ async fn only_users_with_a_role_may_call() {
         assert!(error.text().contains(text), "{error}");
     };
     for front in FRONTS {
-        for token in ["anna 100", "anna 100 guest,administrator", "anna 100 Admin"] {
+        for token in ["anna 100", "ben 100 guest,administrator", "carl 100 Admin"] {
             let options = Options {
                 token: Some(token.to_owned()),
                 ..Options::default()
@@ -666,6 +666,30 @@ async fn events_say_which_connection_and_why_it_has_ended() {
     assert_eq!(event, "anna off");
     assert_eq!(off_line.get("__connection_id__"), Some(id.as_str()));
     assert_eq!(off_line.get("__reason__"), Some("closed by the peer"));
+
+    // A client can neither send texts that existing receivers can't read, nor long ones.
+    let mut hostile = house.raw().await;
+    let pairs = [
+        ("__token__", "ben"),
+        ("__device_id__", "t\u{e9}l\u{e9}phone"),
+    ];
+    assert_eq!(hostile.call(&session_call(2, 1, &pairs)).await.errcode, 0);
+    let (event, on_line) = within(heard.recv()).await.unwrap();
+    assert_eq!(event, "ben on");
+    assert_eq!(on_line.get("__device_id__"), Some(r"t\u00e9l\u00e9phone"));
+    let goodbye = Message {
+        ifidx: tce_runtime::BUILTIN_INTERFACE,
+        ..Message::returning(u32::MAX, 103, Vec::new())
+    };
+    let text = "\u{e9}".repeat(20_000);
+    hostile
+        .send(&goodbye.with_extra(&[("__error__", &text)]).frame())
+        .await;
+    drop(hostile);
+    let (event, off_line) = within(heard.recv()).await.unwrap();
+    assert_eq!(event, "ben off");
+    let reason = off_line.get("__reason__").unwrap();
+    assert!(reason.is_ascii() && reason.len() < 2000, "{}", reason.len());
     assert!(communicator.shutdown(Duration::from_secs(10)).await);
     house.end().await;
 }

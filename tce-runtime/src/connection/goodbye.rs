@@ -113,10 +113,19 @@ impl Goodbye {
     }
 }
 
+/// The most bytes of a peer's reason that are kept.
+const MAX_TEXT: usize = 1 << 10;
+
 /// The text of an error RETURN.
 fn text_of(message: &RawMessage<'_>) -> String {
     let text = message.reserved_text(KeySet::ERROR).unwrap_or_default();
-    unescape_ascii(text).into_owned()
+    let mut text = unescape_ascii(text).into_owned();
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 /// The error code of a goodbye, by which peers that know no close codes decide whether
