@@ -284,3 +284,43 @@ def test_two_devices_of_a_user_do_not_evict_each_other_without_an_end(cluster: C
                 await client.shutdown(0)
 
     run(test())
+
+
+def test_no_call_fails_when_a_gateway_restarts(
+    tmp_path: pathlib.Path, programs: Callable[..., Program]
+) -> None:
+    async def test() -> None:
+        cluster = Cluster(tmp_path, programs, drain_time="1")
+        async with tce.Communicator() as server:
+            adapter = await server.listen(f"tcp://127.0.0.1:{cluster.server}", PushingServer())
+            old = await asyncio.to_thread(cluster.start)
+            await until(lambda: adapter.connections)
+            clients = [tce.Communicator(tce.Options(token=f"user{n}")) for n in range(20)]
+            proxies = [
+                await ServerPrx.connect(client, f"tcp://127.0.0.1:{cluster.tcp}")
+                for client in clients
+            ]
+            is_over = False
+
+            async def call(prx: ServerPrx) -> int:
+                calls = 0
+                while not is_over:
+                    assert await prx.echo(str(calls)) == str(calls)
+                    calls += 1
+                    await asyncio.sleep(0.01)
+                return calls
+
+            callers = [asyncio.ensure_future(call(prx)) for prx in proxies]
+            slow = [prx.timeout_async(2) for prx in proxies]
+            await asyncio.sleep(0.2)
+            old.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(old.line_with, "sending the clients elsewhere")
+            await asyncio.to_thread(cluster.start)
+            await asyncio.to_thread(old.process.wait, 10)
+            await asyncio.gather(*slow)
+            is_over = True
+            assert all(calls > 50 for calls in await asyncio.gather(*callers))
+            for client in clients:
+                await client.shutdown(0)
+
+    run(test())

@@ -133,6 +133,52 @@ test("a gateway forwards calls of this client, and pushes to it, over every tran
     rmSync(folder, { recursive: true });
   }));
 
+test("no call fails when a gateway restarts", async () => {
+  const server = new Program("simple-server", ["--endpoint", "tcp://127.0.0.1:0"]);
+  const serverPort = await server.line(/^listening on .*:(\d+)/);
+  const folder = mkdtempSync(join(tmpdir(), "tce-"));
+  const start = async (scheme: string, port: string): Promise<[Program, string]> => {
+    const file = join(folder, "services.xml");
+    const properties = `<property name="userid_check" value="true"/>
+      <property name="auth" value="token"/><property name="drain_time" value="1"/></properties>`;
+    const text = services(serverPort, "", "")
+      .replaceAll("</properties>", properties)
+      .replaceAll('port="0"', `port="${port}"`);
+    writeFileSync(file, text);
+    const gateway = new Program("tce-gateway", [file, `gateway_${scheme}`]);
+    const found = await gateway.line(new RegExp(`${scheme}://[^ ,"]*:(\\d+)`));
+    return [gateway, found];
+  };
+  for (const scheme of ["tcp", "ws"]) {
+    const [old, port] = await start(scheme, "0");
+    const communicator = new Communicator({ token: "scott" });
+    const connection = await communicator.connect(`${scheme}://localhost:${port}`);
+    await connected(connection);
+    const prx = new ServerPrx(connection);
+    const over = new AbortController();
+    const caller = (async (): Promise<number> => {
+      let calls = 0;
+      for (; !over.signal.aborted; calls++) {
+        await prx.echo(String(calls));
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      return calls;
+    })();
+    const slow = prx.timeout(2);
+    await prx.echo("the slow call has arrived");
+    const stopped = old.stop("SIGTERM");
+    await old.line(/sending the clients elsewhere/);
+    const [next] = await start(scheme, port);
+    await Promise.all([slow, stopped]);
+    over.abort();
+    assert.ok((await caller) > 50);
+    await communicator.shutdown();
+    await next.stop();
+  }
+  await server.stop();
+  rmSync(folder, { recursive: true });
+});
+
 /** As `tce call` writes it: bytes in base64. */
 const FAMILY = {
   name: "family",
