@@ -8,6 +8,8 @@ mod arguments;
 mod data;
 mod listen;
 mod repeat;
+mod template;
+mod trace;
 
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -31,6 +33,7 @@ use json::UndecodedBytes;
 use listen::PrintServant;
 use repeat::Load;
 use target::{CallTarget, InterfaceRef};
+use trace::CallTrace;
 
 /// Calls a second that `--rate` takes.
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
@@ -43,6 +46,7 @@ const RATE_CONCURRENCY: usize = 1000;
 Examples:
   tce call tcp://localhost:12002 test.Server.echo hello
   tce call tcp://localhost:12002 Server.timeout 3 --timeout 1s
+  tce call tcp://localhost:12002 Keeper.adopt --template     arguments to fill in
   tce call tcp://localhost:12002 Keeper.blob '\"aGVsbG8=\"' --idl zoo.idl
   tce call wss://example.org/ Server.echo '{\"text\": \"hello\"}' --token A1001 -x name=ann
   tce call tcp://localhost:12002 Server.echo -d @calls.jsonl
@@ -75,6 +79,14 @@ pub(crate) struct Args {
     /// Arguments of several calls, a JSON value for each: text, @FILE, or @- for standard input
     #[arg(short = 'd', long, value_name = "DATA", requires = "operation")]
     data: Option<String>,
+
+    /// Print arguments to fill in, as JSON, instead of calling
+    #[arg(long, requires = "operation", conflicts_with_all = ["arguments", "data"])]
+    template: bool,
+
+    /// Also print, on standard error, what is sent and returned: indices, sizes, extra, times
+    #[arg(short, long, requires = "operation")]
+    verbose: bool,
 
     /// Call oneway, without waiting for a result
     #[arg(long, requires = "operation")]
@@ -192,7 +204,10 @@ impl Args {
         let from_files = self.models_of_files(console)?;
         if let Some(models) = &from_files {
             // A wrong name is reported before there is a connection.
-            self.selection(models)?;
+            let selection = self.selection(models)?;
+            if let (Some(target), true) = (&selection.target, self.template) {
+                return print_template(target, console);
+            }
         }
         let options = Options {
             timeout: self.timeout,
@@ -215,6 +230,7 @@ impl Args {
             proxy.connection().add_servant(PrintServant::new(interface));
         }
         let code = match &target {
+            Some(target) if self.template => print_template(target, console)?,
             Some(target) => self.call_and_flush(&proxy, target, console).await?,
             None if listen.is_empty() => list(&models, console)?,
             None => ExitCode::SUCCESS,
@@ -347,17 +363,26 @@ impl Args {
         params: &[u8],
         console: &mut Console,
     ) -> Result<bool, CallError> {
+        let trace = self.verbose.then(CallTrace::begin);
+        if let Some(trace) = &trace {
+            trace.sent(target, params, &self.extra, self.oneway, console)?;
+        }
         let params = Raw(params);
         let result = match self.oneway {
             true => proxy.oneway(&target.operation, params).await.map(|()| None),
             false => proxy
                 .call::<_, UndecodedBytes>(&target.operation, params)
+                .returned()
                 .await
                 .map(Some),
         };
+        if let Some(trace) = &trace {
+            trace.ended(&result, console)?;
+        }
         match result {
             Ok(None) => Ok(true),
-            Ok(Some(UndecodedBytes(bytes))) => {
+            Ok(Some(returned)) => {
+                let UndecodedBytes(bytes) = returned.value;
                 if let Some(ty) = target.returns {
                     let value = json::decode(target.model, ty, &mut Reader::new(&bytes));
                     let value = value.map_err(|error| {
@@ -385,6 +410,13 @@ impl Args {
             }
         }
     }
+}
+
+/// Prints arguments of an operation to fill in.
+fn print_template(target: &CallTarget<'_>, console: &mut Console) -> Result<ExitCode, CallError> {
+    let arguments = template::of(target.model, target.parameters);
+    writeln!(console.out, "{arguments:#}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How long a server may take to describe its interfaces. Original TCE servers in Python never answer

@@ -328,6 +328,51 @@ async fn ctrl_c_prints_what_is_known_of_repeated_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_filled_in_and_accepted() {
+    let (_adapter, endpoint) = servers::zoo().await;
+    let zoo = idl("zoo.idl");
+    // Without a server, by the IDL.
+    let away = "tcp://localhost:1";
+    let args = [
+        "call",
+        away,
+        "Keeper.roundtrip",
+        "--template",
+        "--idl",
+        &zoo,
+    ];
+    let by_idl = tce(&args).exits(0);
+    let template: serde_json::Value = serde_json::from_str(&by_idl.out).unwrap();
+    assert!(template.is_object(), "{template}");
+    let by_server = call(&endpoint, &["Keeper.roundtrip", "--template"]).exits(0);
+    assert_eq!(by_server.out, by_idl.out);
+    call(&endpoint, &["Keeper.roundtrip", "-d", &by_idl.out]).exits(0);
+    let (_simple, endpoint) = servers::simple().await;
+    call(&endpoint, &["datetime", "--template"])
+        .exits(0)
+        .prints("{}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_and_returned_is_printed_if_asked_for() {
+    let (_adapter, endpoint) = servers::simple().await;
+    let args = ["echo", "hello", "-v", "-x", "name=ann"];
+    let ran = call(&endpoint, &args)
+        .exits(0)
+        .complains("> CALL test::Server::echo: interface 2, operation 0, 9 bytes of parameters\n")
+        .complains("> extra \"name\": \"ann\"\n")
+        .complains("< RETURN after ");
+    assert_eq!(ran.out, "\"Yah! hello\"\n");
+    call(&endpoint, &["timeout", "-1", "-v"])
+        .exits(1)
+        .complains("< REMOTE_EXCEPTION after ");
+    call(&endpoint, &["heartbeat", "hi", "--oneway", "-v"])
+        .exits(0)
+        .complains(", oneway: ")
+        .complains("< accepted after ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_options_are_usage_errors() {
     let (_adapter, endpoint) = servers::simple().await;
     for (args, complaint) in [
@@ -428,7 +473,9 @@ async fn no_server_and_no_interfaces_are_reported() {
     call("tcp://127.0.0.1:1", &["echo", "a"])
         .exits(1)
         .complains("error: CONNECT_FAILED")
-        .complains("Try this: start the server, or correct the host and port: nothing listens there");
+        .complains(
+            "Try this: start the server, or correct the host and port: nothing listens there",
+        );
 }
 
 #[tokio::test(flavor = "multi_thread")]
