@@ -124,6 +124,15 @@ async fn listen(
         let adapter = Adapter::listen(communicator, &endpoint.to_string()).await?;
         return Ok(vec![adapter]);
     }
+    listen_at(communicator, endpoint, addresses).await
+}
+
+/// Listens on those of the addresses that this machine has, at least one.
+async fn listen_at(
+    communicator: &Communicator,
+    endpoint: EndpointAddress,
+    addresses: Vec<IpAddr>,
+) -> Result<Vec<Adapter>, RpcError> {
     let mut adapters = Vec::new();
     let mut failure = None;
     let mut at = endpoint;
@@ -189,5 +198,48 @@ fn count_refused(context: &SessionContext, peer: SocketAddr, reason: &'static st
     ::metrics::counter!(metrics::ENDED, GATEWAY => gateway, "reason" => reason).increment(1);
     if LIMIT.allows("refused connections") {
         tracing::warn!(%peer, reason, "refused a connection");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Listens on the addresses of a name; returns the endpoints.
+    async fn listening(addresses: &[&str]) -> Result<Vec<String>, RpcError> {
+        let communicator = Communicator::new();
+        let endpoint = "tcp://gateways:0".parse().unwrap();
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        let adapters = listen_at(&communicator, endpoint, addresses.collect()).await?;
+        let endpoints = adapters.iter().map(Adapter::endpoint);
+        Ok(endpoints.map(ToString::to_string).collect())
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_a_name_are_listened_on_at_one_port() {
+        let endpoints = listening(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]).await;
+        let endpoints = endpoints.unwrap();
+        let (_, port) = endpoints[0].rsplit_once(':').unwrap();
+        let expected = [1, 2, 3].map(|last| format!("tcp://127.0.0.{last}:{port}"));
+        assert_eq!(endpoints, expected);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_skipped() {
+        let endpoints = listening(&["192.0.2.1", "127.0.0.1"]).await.unwrap();
+        assert_eq!(endpoints.len(), 1);
+        assert!(endpoints[0].starts_with("tcp://127.0.0.1:"));
+        assert!(listening(&["192.0.2.1", "192.0.2.2"]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_in_use_fails() {
+        let taken = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let communicator = Communicator::new();
+        let endpoint = format!("tcp://gateways:{port}").parse().unwrap();
+        let addresses = ["127.0.0.1", "127.0.0.2"].map(|address| address.parse().unwrap());
+        let listening = listen_at(&communicator, endpoint, addresses.into());
+        assert!(listening.await.is_err());
     }
 }

@@ -24,7 +24,11 @@ use super::{
     command::Command,
     keys::{GATEWAY_FIELD, Keys, decode, encode},
 };
-use crate::{config::RedisUrl, idl::gateway::UserPage, metrics};
+use crate::{
+    config::RedisUrl,
+    idl::gateway::UserPage,
+    metrics::{self, GATEWAY},
+};
 
 /// The pauses between attempts to announce.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -277,14 +281,14 @@ impl Announcer {
             .without_max_times();
         loop {
             let announcing = (|| self.announce()).retry(backoff);
-            let announced = announcing.notify(|error, _| report(error)).await;
+            let announced = announcing.notify(|error, _| self.report(error)).await;
             let Ok(connection) = announced else {
                 continue;
             };
-            ::metrics::gauge!(metrics::PRESENCE_UP).set(1.0);
+            self.set_up(true);
             tracing::info!(instance = %self.shared.keys.instance, "the users are announced in Redis");
             match self.keep(connection).await {
-                Outdated::Lost(error) => report(&error),
+                Outdated::Lost(error) => self.report(&error),
                 Outdated::State => {}
             }
         }
@@ -439,13 +443,19 @@ impl Announcer {
     fn lifetime(&self) -> i64 {
         millis(self.shared.refresh.saturating_mul(5) / 2)
     }
-}
 
-fn report(error: &RedisError) {
-    static LIMIT: LogLimit = LogLimit::new();
-    ::metrics::gauge!(metrics::PRESENCE_UP).set(0.0);
-    if LIMIT.allows("failures of Redis") {
-        tracing::warn!("can't announce the users in Redis, retrying: {error}");
+    fn report(&self, error: &RedisError) {
+        static LIMIT: LogLimit = LogLimit::new();
+        self.set_up(false);
+        if LIMIT.allows("failures of Redis") {
+            tracing::warn!("can't announce the users in Redis, retrying: {error}");
+        }
+    }
+
+    fn set_up(&self, is_up: bool) {
+        let gateway = self.gateway.name.clone();
+        let value = if is_up { 1.0 } else { 0.0 };
+        ::metrics::gauge!(metrics::PRESENCE_UP, GATEWAY => gateway).set(value);
     }
 }
 

@@ -107,7 +107,9 @@ impl Server for Seed {
                 Ok("through".to_owned())
             }
             "push" => {
+                let trace = ctx.extra().iter().filter(|(key, _)| *key == "traceparent");
                 let terminal = ITerminalPrx::to_user(ctx.connection(), word());
+                let terminal = terminal.with_extra(trace);
                 terminal.on_message_oneway(word()).await?;
                 Ok("pushed".to_owned())
             }
@@ -152,7 +154,12 @@ impl Server for Seed {
 pub(crate) struct Terminal(pub(crate) mpsc::Sender<String>);
 
 impl ITerminal for Terminal {
-    async fn on_message(&self, message: String, _: &Context) -> Result<(), Fault> {
-        Ok(self.0.send(message).await?)
+    /// The message, with the trace that it belongs to.
+    async fn on_message(&self, message: String, ctx: &Context) -> Result<(), Fault> {
+        let traced = match ctx.extra().get("traceparent") {
+            Some(trace) => format!("{message} in {trace}"),
+            None => message,
+        };
+        Ok(self.0.send(traced).await?)
     }
 }

@@ -209,3 +209,28 @@ async fn servants_of_the_gateway_may_call_clients_at_every_limit() {
         house.end().await;
     }
 }
+
+/// A trace goes on from the caller by a queue to the server, and by a push to the user.
+#[tokio::test]
+async fn a_trace_reaches_the_user_whom_a_server_calls() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for plan in [Plan::direct(), Plan::memory(), Plan::rabbitmq()] {
+        let plan = plan.property("userid_check", "true");
+        let house = House::start(plan.property("auth", "token")).await;
+        let caller = house.user("anna").await;
+        for front in [Front::Socket, Front::WebSocket] {
+            let options = Options {
+                token: Some("ben".to_owned()),
+                ..Options::default()
+            };
+            let mut user = house.client_with(front, options).await;
+            user.works().await;
+            let traced = caller.server.with_extra([("traceparent", TRACE)]);
+            let pushed = within(traced.echo("push ben hello")).await;
+            assert_eq!(pushed.unwrap(), "pushed");
+            assert_eq!(user.next_push().await, format!("hello in {TRACE}"));
+        }
+        drop(caller);
+        house.end().await;
+    }
+}
