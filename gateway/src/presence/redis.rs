@@ -453,7 +453,7 @@ impl Announcer {
     }
 
     fn set_up(&self, is_up: bool) {
-        let gateway = self.gateway.name.clone();
+        let gateway = (self.gateway)().name;
         let value = if is_up { 1.0 } else { 0.0 };
         ::metrics::gauge!(metrics::PRESENCE_UP, GATEWAY => gateway).set(value);
     }
