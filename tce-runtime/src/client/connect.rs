@@ -122,9 +122,11 @@ async fn supervise(
         stream = tokio::select! {
             stream = async {
                 if policy == Reconnect::WhenCalled {
-                    // A login that is refused again would be the result.
-                    inner.reconnect_now.notified().await;
-                    inner.reconnect_now.notify_one();
+                    // The same login would be refused again.
+                    tokio::select! {
+                        () = inner.reconnect_now.notified() => inner.reconnect_now.notify_one(),
+                        () = another_token(inner.login.as_deref()) => {}
+                    }
                 }
                 reconnect(&connection, &endpoint, &mut attempts).await
             } => stream,
@@ -133,6 +135,15 @@ async fn supervise(
     }
     abandon.0 = None;
     inner.status.set_unless_closed(Status::Closed);
+}
+
+/// Waits until the provider gives another token than the one that was refused; without a
+/// provider forever.
+async fn another_token(login: Option<&ClientLogin>) {
+    match login {
+        Some(login) => login.another_token().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Runs the connection over `first`, and over those that replace it when the peer asks

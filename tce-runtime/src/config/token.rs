@@ -12,7 +12,9 @@ type TokenFuture = Pin<Box<dyn Future<Output = TokenResult> + Send>>;
 ///
 /// It may return the same token as before while that is valid. If it fails, panics, or
 /// takes longer than `connect_time`, the attempt to connect has failed, and is repeated
-/// as any other one; a login that is valid stays so until it expires.
+/// as any other one; a login that is valid stays so until it expires. After a login that
+/// was refused it is asked from time to time, at least once a minute, and the connection
+/// is made again when it gives another token.
 ///
 /// ```
 /// use tce_runtime::config::{Options, TokenProvider};

@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{sleep, sleep_until},
+};
 
 use crate::{
     config::{Options, TokenProvider},
@@ -20,6 +23,10 @@ pub(super) const LOGIN_SEQUENCE: u32 = u32::MAX - 1;
 
 /// The shortest time between two tokens that a provider is asked for on one stream.
 const MIN_REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest time between two questions whether a provider has another token than the
+/// one that was refused.
+const MAX_TOKEN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The login of a connection, over all its streams.
 pub(crate) struct ClientLogin {
@@ -85,6 +92,25 @@ impl ClientLogin {
         })?;
         self.state.lock().credentials.set(reserved::TOKEN, token);
         Ok(())
+    }
+
+    /// Waits until the provider gives another token than the last one, which the peer has
+    /// refused. It is asked after pauses that grow; without a provider this waits forever.
+    pub(crate) async fn another_token(&self) {
+        let Some(provider) = &self.provider else {
+            return std::future::pending().await;
+        };
+        let mut pause = MIN_REFRESH_PAUSE;
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_TOKEN_PAUSE);
+            let token = provider.token(self.time).await;
+            let is_other =
+                |token: &String| self.state.lock().credentials.get(reserved::TOKEN) != Some(token);
+            if token.is_ok_and(|token| is_other(&token)) {
+                return;
+            }
+        }
     }
 
     /// The credentials of a stream that begins.

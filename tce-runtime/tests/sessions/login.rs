@@ -221,6 +221,34 @@ async fn a_provider_gives_the_token_of_each_connection_and_each_refresh() {
     drop(proxy);
 }
 
+/// A provider that has given an old token, for example since the network was away, does
+/// not keep a client that only listens from coming back.
+#[tokio::test]
+async fn a_client_comes_back_when_its_provider_has_another_token() {
+    let server = RawServer::listen().await;
+    let (communicator, asked) = provided(|number| {
+        Ok(match number {
+            1..4 => "old".to_owned(),
+            _ => "new".to_owned(),
+        })
+    });
+    let proxy = connect(&communicator, &server.endpoint()).await;
+    let mut raw = server.accept().await;
+    assert_eq!(token(&within(raw.message()).await), "old");
+    raw.send(&goodbye(103, "1008", "the token has expired").frame())
+        .await;
+    drop(raw);
+    let refused_at = Instant::now();
+    let mut raw = within(server.accept()).await;
+    assert!(
+        refused_at.elapsed() > Duration::from_secs(6),
+        "after 1 s, 2 s and 4 s"
+    );
+    assert_eq!(token(&within(raw.message()).await), "new");
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
+    drop(proxy);
+}
+
 #[tokio::test]
 async fn a_provider_that_fails_is_a_failed_attempt_to_connect() {
     let server = RawServer::listen().await;
