@@ -16,17 +16,11 @@ from ._calls import Pending
 from ._connection import Context, Pool, log
 from ._endpoint import Endpoint
 from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
+from ._goodbye import Goodbye, Reconnect
 from ._options import Options, TlsFiles
 from ._servant import Operation, Registry
-from ._session import (
-    GO_AWAY,
-    LOGIN,
-    REFRESH,
-    PushCursor,
-    SessionCall,
-    pause_of,
-)
-from ._stream import Goodbye, Link, Reconnect, StreamConnection
+from ._session import GO_AWAY, LOGIN, REFRESH, PushCursor, SessionCall
+from ._stream import Link, StreamConnection
 
 if TYPE_CHECKING:
     from ._websocket import WebSocketLink
@@ -226,7 +220,7 @@ class ClientConnection(StreamConnection):
             if self.link is not None:
                 first: float | None = 0.0
             else:
-                first = pause_of(self._goodbye)
+                first = self._goodbye.pause if self._goodbye else None
                 if self._reconnect_after(self._goodbye) is Reconnect.WHEN_CALLED:
                     # Refused again would be the result, unless the program wants to call.
                     await self._asked.wait()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from . import _message
 from ._calls import CallTable, Pending
 from ._connection import Context
 from ._servant import Operation
-from ._stream import Goodbye
 from ._values import INT, VOID
 
 LOGIN: Operation[None] = Operation(
@@ -33,14 +31,6 @@ GO_AWAY: Operation[None] = Operation(
     lambda: [INT],
     lambda: VOID,
 )
-
-_COME_BACK = re.compile(r"come back in ([0-9]{1,9}) ms")
-
-
-def pause_of(goodbye: Goodbye | None) -> float | None:
-    """The seconds after which a gateway that drains wants its client back."""
-    found = None if goodbye is None else _COME_BACK.search(goodbye.text)
-    return None if found is None else int(found[1]) / 1000
 
 
 class SessionCall(Pending[None]):

@@ -7,30 +7,19 @@ A `Link` is one of its streams.
 from __future__ import annotations
 
 import asyncio
-import enum
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from . import _frame, _message
 from ._calls import CallTable, Pending
 from ._connection import Connection, Context, Pool, log
-from ._errors import (
-    FINAL,
-    REFUSALS,
-    CloseCode,
-    DecodeError,
-    ErrorCode,
-    FrameError,
-    MarshalError,
-    RpcError,
-)
+from ._errors import DecodeError, ErrorCode, FrameError, MarshalError, RpcError
 from ._frame import Deframer
-from ._message import Extra
+from ._goodbye import Goodbye
 from ._options import DEFAULT_TIMEOUT, Options
 from ._servant import Operation, Registry
 
@@ -45,64 +34,6 @@ _CALL_OVERHEAD = 512
 """Bytes that a call takes beside its parameters, about."""
 _PROBE_TIME = 30
 """Seconds for which a peer may leave bytes or probes unacknowledged."""
-
-
-_NO_CODE = 1005
-"""Stands for a close frame without a code."""
-
-
-class Reconnect(enum.Enum):
-    """Whether a client connects again after the end of a stream."""
-
-    BY_ITSELF = enum.auto()
-    WHEN_CALLED = enum.auto()
-    """Only for a call: the peer would refuse the same login again."""
-    NEVER = enum.auto()
-    """The connection is closed permanently."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """What a peer has said before it ends a stream."""
-
-    errcode: int
-    text: str
-    close_code: int | None
-    """`None` from a peer that knows no close codes."""
-
-    @classmethod
-    def read(cls, errcode: int, extra: Extra) -> Goodbye:
-        """The goodbye of a RETURN."""
-        text = _message.unescape_ascii(extra.get(_message.ERROR) or "")
-        return cls(errcode, text, _message.number(extra.get(_message.CLOSE)))
-
-    @classmethod
-    def of_close_frame(cls, code: int, text: str) -> Goodbye | None:
-        """The same from a WebSocket's close frame; `None` where it has no code or a normal one."""
-        if code <= CloseCode.NORMAL or code == _NO_CODE:
-            return None
-        errcode = ErrorCode.CONNECT_REJECT if code in REFUSALS else ErrorCode.CONNECT_FAILED
-        return cls(errcode, text, code)
-
-    @classmethod
-    def of_refused_login(cls, text: str) -> Goodbye:
-        """The same from the RETURN of a login: unless the peer says another reason, it may accept
-        the login later."""
-        return cls(ErrorCode.CONNECT_FAILED, text, CloseCode.TRY_LATER)
-
-    @property
-    def is_before_login(self) -> bool:
-        """Whether the peer has executed no call of the stream, since it refuses the login."""
-        return self.close_code in (CloseCode.REFUSED, CloseCode.TRY_LATER)
-
-    def reconnect(self, renews_login: bool) -> Reconnect:
-        """Whether this side may connect again; `renews_login` tells that it may get another
-        token."""
-        if self.close_code in FINAL:
-            return Reconnect.NEVER
-        renews_login = renews_login and self.close_code == CloseCode.LOGIN_EXPIRED
-        is_refused = self.errcode == ErrorCode.CONNECT_REJECT and not renews_login
-        return Reconnect.WHEN_CALLED if is_refused else Reconnect.BY_ITSELF
 
 
 class _ReadBuffer(threading.local):

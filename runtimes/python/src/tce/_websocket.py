@@ -19,7 +19,8 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from ._endpoint import Endpoint
-from ._stream import Goodbye, Link, StreamConnection
+from ._goodbye import Goodbye
+from ._stream import Link, StreamConnection
 
 
 class WebSocketLink(Link):
