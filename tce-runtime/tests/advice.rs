@@ -126,8 +126,8 @@ async fn a_port_in_use_or_an_address_of_another_machine_can_not_be_listened_on()
     let none = TlsConfig::default;
     let error = listening(&endpoint, none()).await;
     assert_advice(&error, "end the program that listens there");
-    // An address for documentation, which no machine has.
-    let error = listening("tcp://203.0.113.1:12002", none()).await;
+    // Of a reserved block: no machine has it.
+    let error = listening("tcp://240.0.0.1:12002", none()).await;
     assert_advice(&error, "an address of this machine");
     assert_advice(
         &listening("tpc://localhost:1", none()).await,

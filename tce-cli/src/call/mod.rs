@@ -14,12 +14,14 @@ mod trace;
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, ValueEnum};
+use tce_gateway::terminal::escape_control;
 use tce_idl::model::Model;
 use tce_runtime::{
-    ErrorCode, Proxy,
+    ConnectionEvent, ErrorCode, Proxy,
     config::Options,
     wire::{Raw, Reader},
 };
+use tokio::sync::mpsc;
 
 use crate::{
     connect::{ConnectArgs, ConnectError},
@@ -37,6 +39,8 @@ use trace::CallTrace;
 
 /// Calls a second that `--rate` takes.
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
+/// How many events of a connection wait to be told.
+const EVENTS: usize = 16;
 /// The most calls in flight at once with a rate: a server that lags has to answer that many.
 const RATE_CONCURRENCY: usize = 1000;
 
@@ -229,19 +233,54 @@ impl Args {
         for interface in &listen {
             proxy.connection().add_servant(PrintServant::new(interface));
         }
+        // The first `Connected` has passed.
+        let events = (!listen.is_empty()).then(|| connection_events(&proxy));
         let code = match &target {
             Some(target) if self.template => print_template(target, console)?,
             Some(target) => self.call_and_flush(&proxy, target, console).await?,
             None if listen.is_empty() => list(&models, console)?,
             None => ExitCode::SUCCESS,
         };
-        if !listen.is_empty() {
+        if let Some(events) = events {
             writeln!(console.err, "listening for calls; press Ctrl-C to stop")?;
-            let stopped = tce_runtime::termination_signal().await;
-            stopped
-                .map_err(|error| CallError::Failed(format!("can't wait for Ctrl-C: {error}")))?;
+            tokio::select! {
+                stopped = tce_runtime::termination_signal() => stopped.map_err(|error| {
+                    CallError::Failed(format!("can't wait for Ctrl-C: {error}"))
+                })?,
+                ended = self.follow(events, &proxy, target.as_ref(), console) => ended?,
+            }
         }
         Ok(code)
+    }
+
+    /// Tells when the server goes and comes back. Then the call is made again, since a new
+    /// connection is a stranger to the server.
+    async fn follow(
+        &self,
+        mut events: mpsc::Receiver<ConnectionEvent>,
+        proxy: &Proxy,
+        target: Option<&CallTarget<'_>>,
+        console: &mut Console,
+    ) -> Result<(), CallError> {
+        while let Some(event) = events.recv().await {
+            match event {
+                ConnectionEvent::Disconnected { reason } => {
+                    let reason = escape_control(&reason);
+                    writeln!(
+                        console.err,
+                        "the server has gone: {reason}; connecting again"
+                    )?;
+                }
+                ConnectionEvent::Connected => {
+                    writeln!(console.err, "connected again")?;
+                    if let Some(target) = target {
+                        self.call_and_flush(proxy, target, console).await?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What the command line names among the models.
@@ -410,6 +449,15 @@ impl Args {
             }
         }
     }
+}
+
+/// The events of the proxy's connection from now on.
+fn connection_events(proxy: &Proxy) -> mpsc::Receiver<ConnectionEvent> {
+    let (sender, events) = mpsc::channel(EVENTS);
+    // It fails where more events come than can be told, or none is told any longer.
+    let listener = move |_: &_, event: &ConnectionEvent| drop(sender.try_send(event.clone()));
+    proxy.connection().on_event(listener);
+    events
 }
 
 /// Prints arguments of an operation to fill in.

@@ -253,6 +253,49 @@ async fn oneway_does_not_wait_and_listen_prints_calls_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn listening_goes_on_at_a_server_that_was_started_again() {
+    let simple = |endpoint: String| async move {
+        let communicator = Communicator::new();
+        let adapter = Adapter::listen(&communicator, &endpoint).await.unwrap();
+        let servant = ServerServant::new(SimpleServer::default());
+        adapter.add_servant(servant).start();
+        adapter
+    };
+    let first = simple("tcp://127.0.0.1:0".to_owned()).await;
+    let endpoint = first.endpoint().to_string();
+    let mut listening = command()
+        .args(["call", &endpoint, "Server.bidirection"])
+        .args(["--listen", "ITerminal", "--idl", &idl("test.idl")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(listening.stdout.take().unwrap());
+    let mut err = BufReader::new(listening.stderr.take().unwrap());
+    let mut push = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(line.contains("onMessage"), "{line}");
+    };
+    let mut said = |text: &str| {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(err.read_line(&mut line).unwrap() > 0, "{text}");
+        }
+    };
+    push();
+    said("listening for calls");
+    first.shutdown(Duration::ZERO).await;
+    said("the server has gone: ");
+    let _second = simple(endpoint).await;
+    said("connected again");
+    push();
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn repeated_calls_are_counted_and_timed() {
     let (_adapter, endpoint) = servers::simple().await;
     let args = ["echo", "hello", "--repeat", "100", "--concurrency", "8"];
