@@ -224,13 +224,12 @@ mod tests {
         assert_eq!(endpoints, expected);
     }
 
-    /// 240.0.0.0/4 is reserved: no machine has an address of it.
     #[tokio::test]
     async fn an_address_of_another_machine_is_skipped() {
-        let endpoints = listening(&["240.0.0.1", "127.0.0.1"]).await.unwrap();
+        let endpoints = listening(&["198.51.100.1", "127.0.0.1"]).await.unwrap();
         assert_eq!(endpoints.len(), 1);
         assert!(endpoints[0].starts_with("tcp://127.0.0.1:"));
-        assert!(listening(&["240.0.0.1", "240.0.0.2"]).await.is_err());
+        assert!(listening(&["198.51.100.1", "198.51.100.2"]).await.is_err());
     }
 
     #[tokio::test]

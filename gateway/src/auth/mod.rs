@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use ::metrics::Label;
 use arc_swap::ArcSwap;
 use tce_runtime::forwarding::LogLimit;
 
@@ -260,8 +261,8 @@ const MAX_TOKEN: usize = 8 * 1024;
 pub struct AuthGuard {
     authenticator: Arc<ArcSwap<Box<dyn DynAuthenticator>>>,
     time: Duration,
-    /// The gateway that its logins are counted for.
-    gateway: Arc<str>,
+    /// The gateway that its logins are counted for; `None` outside of gateways.
+    gateway: Option<Arc<str>>,
 }
 
 impl AuthGuard {
@@ -270,13 +271,13 @@ impl AuthGuard {
         Self {
             authenticator: Arc::new(ArcSwap::from_pointee(Box::new(authenticator))),
             time,
-            gateway: "".into(),
+            gateway: None,
         }
     }
 
     /// Counts its logins for a gateway.
     pub(crate) fn of_gateway(self, name: &str) -> Self {
-        let gateway = name.into();
+        let gateway = Some(name.into());
         Self { gateway, ..self }
     }
 
@@ -298,9 +299,13 @@ impl AuthGuard {
             Err(refusal) if refusal.is_temporary() => "unavailable",
             Err(_) => "refused",
         };
-        let gateway = || Arc::clone(&self.gateway);
-        ::metrics::counter!(metrics::LOGINS, GATEWAY => gateway(), "result" => result).increment(1);
-        ::metrics::histogram!(metrics::LOGIN_SECONDS, GATEWAY => gateway()).record(began.elapsed());
+        let gateway = self.gateway.iter();
+        let gateway = gateway.map(|name| Label::new(GATEWAY, Arc::clone(name)));
+        let of_gateway: Vec<Label> = gateway.collect();
+        let mut labels = of_gateway.clone();
+        labels.push(Label::from_static_parts("result", result));
+        ::metrics::counter!(metrics::LOGINS, labels).increment(1);
+        ::metrics::histogram!(metrics::LOGIN_SECONDS, of_gateway).record(began.elapsed());
         admitted.inspect_err(|refusal| {
             static LIMIT: LogLimit = LogLimit::new();
             if LIMIT.allows("failed logins") {
