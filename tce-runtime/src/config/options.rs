@@ -149,6 +149,12 @@ pub struct Options {
     pub token_provider: Option<TokenProvider>,
     /// The device id sent with the token (`__device_id__`). Default: none.
     pub device_id: Option<String>,
+    /// Whether a gateway is asked to keep the pushes of the user while the connection is
+    /// lost. Each reconnect then gets what was missed, each push is handled once, and
+    /// [`Connection::recovered`](crate::Connection::recovered) and
+    /// [`ConnectionEvent::Resumed`](crate::ConnectionEvent::Resumed) tell whether nothing is
+    /// missing. Needs a token, and a gateway with `resume_time`. Default: false.
+    pub resume: bool,
     /// Certificates and keys for `ssl://` and `wss://`.
     pub tls: TlsConfig,
     /// Whether adapters answer which interfaces they serve, by the built-in
@@ -178,6 +184,7 @@ impl Default for Options {
             token: None,
             token_provider: None,
             device_id: None,
+            resume: false,
             describes: true,
             tls: TlsConfig::default(),
             websocket: WebSocketOptions::default(),

@@ -459,9 +459,8 @@ impl StreamChannel {
 
     /// Appends `login`, if it is due: before everything else on a stream.
     fn append_login(&self, frame: &mut FrameGuard<'_>) -> Result<(), TooLarge> {
-        if frame.is_login_due() {
-            let credentials = frame.credentials().clone();
-            self.encode(frame.bytes(), session_header(&LOGIN), &credentials, ())?;
+        if let Some(extra) = frame.login() {
+            self.encode(frame.bytes(), session_header(&LOGIN), &extra, ())?;
             frame.login_sent();
         }
         Ok(())

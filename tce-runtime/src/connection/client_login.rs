@@ -9,6 +9,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
+use super::push_cursor::PushCursor;
 use crate::{
     config::{Options, TokenProvider},
     error::{ErrorCode, RpcError},
@@ -35,6 +36,8 @@ pub(crate) struct ClientLogin {
     time: Duration,
     state: Mutex<LoginState>,
     changed: Notify,
+    /// The pushes that were handled; `None` if those that are missed are not asked for.
+    cursor: Option<PushCursor>,
 }
 
 struct LoginState {
@@ -70,6 +73,7 @@ impl ClientLogin {
                     answers: 0,
                 }),
                 changed: Notify::new(),
+                cursor: options.resume.then(PushCursor::default),
             })
         })
     }
@@ -113,11 +117,27 @@ impl ClientLogin {
         }
     }
 
-    /// The credentials of a stream that begins.
-    pub(super) fn begin(&self) -> Extra {
+    /// The credentials of a stream that begins, and the extra of its `login`; `None` without
+    /// a token.
+    pub(super) fn begin(&self) -> (Extra, Option<Box<Extra>>) {
         let mut state = self.state.lock();
         state.expires_at = None;
-        state.credentials.clone()
+        let credentials = state.credentials.clone();
+        drop(state);
+        let has_token = credentials.get(reserved::TOKEN).is_some();
+        let login = has_token.then(|| {
+            let mut login = Box::new(credentials.clone());
+            if let Some(cursor) = &self.cursor {
+                login.set(reserved::RESUME, cursor.request());
+            }
+            login
+        });
+        (credentials, login)
+    }
+
+    /// The pushes that were handled; `None` if those that are missed are not asked for.
+    pub(super) fn cursor(&self) -> Option<&PushCursor> {
+        self.cursor.as_ref()
     }
 
     /// The peer has answered `login` or `refresh`.

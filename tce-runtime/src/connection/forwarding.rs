@@ -27,8 +27,8 @@ use crate::{
     error::ErrorCode,
     in_flight::{after, millis, unix_millis},
     wire::{
-        Extra, ExtraPairs, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header, KeySet, Raw,
-        RawExtra, RawMessage, parse_millis,
+        Extra, ExtraPairs, ExtraPart, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header,
+        KeySet, PatchedExtra, Raw, RawExtra, RawMessage, parse_millis,
     },
 };
 
@@ -570,5 +570,29 @@ impl Connection {
             &mut reply,
         );
         self.inner.channel.send_returns(&mut reply, None);
+    }
+
+    /// Sends a message with pairs added to its extra. Messages that are sent by this leave
+    /// in the order of its calls, whatever else is forwarded to the connection.
+    ///
+    /// # Errors
+    /// If the message can't be sent now, or the connection is a queue.
+    #[doc(hidden)]
+    pub fn push(
+        &self,
+        message: &RawMessage<'_>,
+        added: &[ExtraPart<'_>],
+    ) -> Result<(), ForwardError> {
+        let stream = self.inner.channel.stream();
+        let stream = stream.ok_or(ForwardError::Disconnected)?;
+        let extra = PatchedExtra {
+            of: message.extra,
+            without: KeySet::default(),
+            with: added,
+        };
+        let params = Raw(message.params);
+        let mut frame = stream.buffer.pushed_frame(params.0.len())?;
+        stream.encode(frame.bytes(), message.header, &extra, params)?;
+        Ok(())
     }
 }

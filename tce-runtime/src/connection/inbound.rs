@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Connection,
+    Connection, ConnectionEvent,
     call_queue::oneway_header,
     channel::{CallOptions, Channel, GO_AWAY, LOGIN, PING, REFRESH},
     client_login::{ClientLogin, LOGIN_SEQUENCE},
@@ -68,6 +68,7 @@ impl Connection {
                 && let Some(stream) = self.inner.channel.stream()
             {
                 stream.buffer.login_accepted();
+                self.report_resumption(login, message);
             } else if is_refused {
                 let refused = || Box::new(Goodbye::of_refused_login(message));
                 self.inner.goodbye.lock().get_or_insert_with(refused);
@@ -102,6 +103,26 @@ impl Connection {
         stream
             .send_oneway(header, &CallOptions::default(), delay)
             .is_ok()
+    }
+}
+
+impl Connection {
+    /// The peer has accepted a login: tells whether a push was missed.
+    fn report_resumption(&self, login: &ClientLogin, answer: &RawMessage<'_>) {
+        let recovered = login
+            .cursor()
+            .and_then(|cursor| cursor.logged_in(answer.extra));
+        if let Some(recovered) = recovered {
+            self.notify(&ConnectionEvent::Resumed { recovered });
+        }
+    }
+
+    /// Whether a CALL with this extra is a push that was handled before; if not, it counts
+    /// as handled from now on.
+    fn is_repeated(&self, extra: RawExtra<'_>) -> bool {
+        let login = self.inner.login.as_ref();
+        let cursor = login.and_then(|login| login.cursor());
+        cursor.is_some_and(|cursor| !cursor.accept(extra))
     }
 }
 
@@ -373,6 +394,8 @@ impl Inbound<'_> {
                     self.refuse_expired(call, late_by);
                 } else if self.is_draining {
                     call.refuse(ErrorCode::ConnectReject, "the server is shutting down");
+                } else if connection.is_repeated(extra) {
+                    count_dropped("repeated_push");
                 } else {
                     self.servants.dispatch(call);
                 }

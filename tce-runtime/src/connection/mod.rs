@@ -8,6 +8,7 @@
 //! a [`MessageHandler`], which later modules define and use.
 mod goodbye;
 
+mod push_cursor;
 mod client_login;
 
 mod status;
@@ -232,6 +233,17 @@ impl Connection {
         self.inner.channel.has_broker() && self.inner.status.is_up()
     }
 
+    /// Whether the gateway has sent everything that was pushed since the last push that
+    /// this program has handled, at the login of the current stream, or will send it: the
+    /// program has missed nothing. False after the first login, and where too much was
+    /// pushed meanwhile: the program loads what it shows anew. `None` unless
+    /// [`Options::resume`](crate::config::Options::resume) asks for it and the gateway keeps
+    /// pushes.
+    #[must_use]
+    pub fn recovered(&self) -> Option<bool> {
+        self.inner.login.as_ref()?.cursor()?.is_recovered()
+    }
+
     /// Adds a servant for calls that the peer makes on this connection
     /// (bidirectional calls). On a connection that an adapter accepted it is
     /// added to the adapter.
@@ -340,6 +352,7 @@ impl Connection {
             match event {
                 ConnectionEvent::Connected => handler.connected(self),
                 ConnectionEvent::Disconnected { reason } => handler.disconnected(self, reason),
+                ConnectionEvent::Resumed { .. } => {}
             }
         }
         self.inner.listeners.notify(self, event);
@@ -385,6 +398,12 @@ pub enum ConnectionEvent {
     Disconnected {
         /// The cause, for logs.
         reason: String,
+    },
+    /// The gateway has accepted the login of a connection that asks to
+    /// [resume](crate::config::Options::resume), and keeps its pushes.
+    Resumed {
+        /// As [`Connection::recovered`].
+        recovered: bool,
     },
 }
 

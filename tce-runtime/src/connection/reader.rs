@@ -86,6 +86,8 @@ pub(super) enum CloseReason {
     NoMemory,
     /// Too many messages of the peer made no sense.
     Malformed,
+    /// There is no capacity for a push, which the peer sends again on the next stream.
+    PushUnserved,
 }
 
 impl CloseReason {
@@ -95,7 +97,7 @@ impl CloseReason {
             Self::Frame(FrameError::TooLarge { .. }) | Self::LargeBeforeLogin(_) => {
                 CloseCode::TooLarge
             }
-            Self::Stalled(_) => CloseCode::SlowReader,
+            Self::Stalled(_) | Self::PushUnserved => CloseCode::SlowReader,
             _ => CloseCode::Normal,
         }
     }
@@ -116,6 +118,7 @@ impl fmt::Display for CloseReason {
             }
             Self::NoMemory => f.write_str("the memory budget is used up"),
             Self::Malformed => f.write_str("too many malformed messages"),
+            Self::PushUnserved => f.write_str("too many pushes wait to be served"),
         }
     }
 }
@@ -512,6 +515,8 @@ impl<'a> StreamReader<'a> {
                 }
                 if self.deferred.bytes < max_deferred && !has_deep_nesting(connection) {
                     self.deferred.push(payload);
+                } else if connection.recovered().is_some() && is_oneway(payload) {
+                    return Err(CloseReason::PushUnserved);
                 } else if self.buffer.pending() + output.replies.len()
                     < max_deferred.saturating_mul(2)
                 {

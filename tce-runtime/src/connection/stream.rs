@@ -95,8 +95,9 @@ pub(crate) async fn run_next_stream(
         return None;
     };
     let login = inner.login.as_ref();
-    let credentials = login.map(|login| login.begin()).unwrap_or_default();
-    let replacing = channel.buffer.replace(stream.sink, &credentials);
+    let (credentials, login) = login.map(|login| login.begin()).unwrap_or_default();
+    let buffer = &channel.buffer;
+    let replacing = buffer.replace(stream.sink, &credentials, login.as_deref());
     if !timeout(REPLACE_TIME, replacing).await.unwrap_or(false) {
         return None;
     }
@@ -145,8 +146,8 @@ impl OpenStream {
                 connection.notify(&ConnectionEvent::Connected);
                 *inner.control.lock() = stream.control;
                 let login = inner.login.as_ref();
-                let credentials = login.map(|login| login.begin()).unwrap_or_default();
-                channel.buffer.attach(stream.sink, credentials);
+                let (credentials, login) = login.map(|login| login.begin()).unwrap_or_default();
+                channel.buffer.attach(stream.sink, credentials, login);
                 inner.status.set_unless_closed(Status::Up);
                 Some(status_after)
             }
@@ -271,6 +272,7 @@ impl OpenStream {
         let progress = ReadProgress::default();
         let mut reader = StreamReader::new(&self.connection, &channel.buffer, &progress);
         let events = StreamEvents {
+            connection: &self.connection,
             inner,
             channel,
             progress: &progress,
@@ -333,6 +335,7 @@ type ClosingStream = (Sink, Option<Arc<dyn StreamControl>>);
 
 /// What happens to a stream beside its bytes.
 struct StreamEvents<'a> {
+    connection: &'a Connection,
     inner: &'a Inner,
     channel: &'a StreamChannel,
     progress: &'a ReadProgress,
@@ -391,6 +394,7 @@ impl StreamEvents<'_> {
                 () = status.closed() => {}
             }
         }
+        self.log_out();
         let _ = Box::pin(timeout(CLOSE_TIME, self.channel.buffer.drained())).await;
         CloseReason::ByUs
     }
@@ -399,7 +403,16 @@ impl StreamEvents<'_> {
     async fn drained(&self) -> CloseReason {
         reached(&mut self.phase.clone(), ShutdownPhase::Draining).await;
         Box::pin(self.in_flight_ended()).await;
+        self.log_out();
         CloseReason::ByUs
+    }
+
+    /// Tells a gateway that keeps pushes for this side that it does not come back.
+    fn log_out(&self) {
+        if self.connection.recovered().is_some() {
+            let text = "the client needs the connection no longer";
+            self.connection.say_goodbye(CloseCode::Normal, text);
+        }
     }
 
     async fn in_flight_ended(&self) {

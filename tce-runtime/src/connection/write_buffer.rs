@@ -21,7 +21,7 @@ use crate::{
     busy_poll::is_polling,
     in_flight::wait_until,
     memory::{MemoryBudget, MemoryCharge, UNCOUNTED},
-    wire::{Extra, reserved},
+    wire::Extra,
 };
 
 /// A buffer of at most this size in bytes is kept between writes, while it is used.
@@ -103,8 +103,8 @@ struct BufferState {
     /// What the next CALLs on this sink carry, up to and including the first one to an
     /// interface other than the built-in one; empty without a login, and afterwards.
     credentials: Extra,
-    /// Whether `login` has to be sent first.
-    is_login_due: bool,
+    /// The extra of `login`, while it has to be sent first.
+    login: Option<Box<Extra>>,
     /// Whether bytes were written since [`WriteBuffer::take_has_written`].
     has_written: bool,
     /// Calls and forwarded messages appended since the last write.
@@ -152,14 +152,14 @@ impl FrameGuard<'_> {
         self.state.credentials = Extra::new();
     }
 
-    /// Whether `login` has to be sent first.
-    pub(crate) fn is_login_due(&self) -> bool {
-        self.state.is_login_due
+    /// The extra of `login`, if it has to be sent first.
+    pub(crate) fn login(&self) -> Option<Extra> {
+        self.state.login.as_deref().cloned()
     }
 
     /// Records that this message is `login`.
     pub(crate) fn login_sent(&mut self) {
-        self.state.is_login_due = false;
+        self.state.login = None;
     }
 
     /// Whether the buffer held no message before this one.
@@ -201,7 +201,7 @@ impl WriteBuffer {
             written: 0,
             generation: 0,
             credentials: Extra::new(),
-            is_login_due: false,
+            login: None,
             has_written: false,
             gathered: 0,
             blocked_since: None,
@@ -217,10 +217,10 @@ impl WriteBuffer {
         }
     }
 
-    /// Sends through `sink` from now on, and logs in first if there is a token in
-    /// `credentials`.
-    pub(crate) fn attach(&self, sink: Sink, credentials: Extra) {
-        self.state.lock().attach(Some(sink), credentials);
+    /// Sends through `sink` from now on, and first a `login` with this extra, if one is
+    /// given.
+    pub(crate) fn attach(&self, sink: Sink, credentials: Extra, login: Option<Box<Extra>>) {
+        self.state.lock().attach(Some(sink), credentials, login);
         self.capacity.notify_waiters();
     }
 
@@ -232,13 +232,18 @@ impl WriteBuffer {
     /// Sends through `sink` from now on, once the present one has taken all that waits;
     /// [`WriteBuffer::take_replaced`] returns that one. Returns false if the connection
     /// has ended meanwhile.
-    pub(crate) async fn replace(&self, sink: Sink, credentials: &Extra) -> bool {
+    pub(crate) async fn replace(
+        &self,
+        sink: Sink,
+        credentials: &Extra,
+        login: Option<&Extra>,
+    ) -> bool {
         let mut next = Some(sink);
         let mut changed = pin!(self.capacity.notified());
         loop {
             // Registered before the check, so that no notification is missed.
             changed.as_mut().enable();
-            if let Some(is_replaced) = self.try_replace(&mut next, credentials) {
+            if let Some(is_replaced) = self.try_replace(&mut next, credentials, login) {
                 return is_replaced;
             }
             changed.as_mut().await;
@@ -247,7 +252,12 @@ impl WriteBuffer {
     }
 
     /// Returns `None` while bytes wait for the present sink.
-    fn try_replace(&self, next: &mut Option<Sink>, credentials: &Extra) -> Option<bool> {
+    fn try_replace(
+        &self,
+        next: &mut Option<Sink>,
+        credentials: &Extra,
+        login: Option<&Extra>,
+    ) -> Option<bool> {
         let mut state = self.state.lock();
         if state.sink.is_none() {
             return Some(false);
@@ -258,7 +268,8 @@ impl WriteBuffer {
             return None;
         }
         let (generation, replaced) = (state.generation, state.sink.take());
-        state.attach(next.take(), credentials.clone());
+        let login = login.cloned().map(Box::new);
+        state.attach(next.take(), credentials.clone(), login);
         state.replaced = replaced.map(|sink| (generation, sink));
         Some(true)
     }
@@ -303,7 +314,24 @@ impl WriteBuffer {
         size: usize,
     ) -> Result<FrameGuard<'_>, PushError> {
         let limit = if is_return { usize::MAX } else { self.limit };
-        let mut frame = self.frame_within(limit, FlushPolicy::Deferred)?;
+        self.frame_in_budget(limit, FlushPolicy::Deferred, size)
+    }
+
+    /// Locks the buffer for a push of about `size` bytes, which the connection's task
+    /// sends.
+    pub(crate) fn pushed_frame(&self, size: usize) -> Result<FrameGuard<'_>, PushError> {
+        self.frame_in_budget(self.limit, FlushPolicy::WhenFull, size)
+    }
+
+    /// Locks the buffer for a message of about `size` bytes, within the memory budget.
+    #[inline(always)]
+    fn frame_in_budget(
+        &self,
+        limit: usize,
+        policy: FlushPolicy,
+        size: usize,
+    ) -> Result<FrameGuard<'_>, PushError> {
+        let mut frame = self.frame_within(limit, policy)?;
         let state = &mut *frame.state;
         let needed = state.frames.len().saturating_add(size);
         let is_admitted =
@@ -507,9 +535,9 @@ impl BufferState {
         self.frames.len() - self.written
     }
 
-    fn attach(&mut self, sink: Option<Sink>, credentials: Extra) {
+    fn attach(&mut self, sink: Option<Sink>, credentials: Extra, login: Option<Box<Extra>>) {
         self.reset();
-        self.is_login_due = credentials.get(reserved::TOKEN).is_some();
+        self.login = login;
         self.credentials = credentials;
         self.sink = sink;
         self.generation += 1;
@@ -521,7 +549,7 @@ impl BufferState {
         self.account();
         self.written = 0;
         self.credentials = Extra::new();
-        self.is_login_due = false;
+        self.login = None;
         self.blocked_since = None;
         self.large_since = None;
         self.wake_writer();

@@ -38,6 +38,15 @@ pub mod reserved {
     pub const ADDRESS: &str = "__address__";
     /// Why a client's connection has ended, in the events of a gateway.
     pub const REASON: &str = "__reason__";
+    /// On a login: the last push that the client has handled, `epoch:offset`, or empty. The
+    /// client wants pushes to be kept.
+    pub const RESUME: &str = "__resume__";
+    /// On a push that is kept: the sequence of pushes that it belongs to, 16 hex digits.
+    pub const EPOCH: &str = "__epoch__";
+    /// On a push that is kept: its number in the epoch, from 1, decimal.
+    pub const OFFSET: &str = "__offset__";
+    /// On the RETURN of a login: `1` if all pushes that were missed follow, else `0`.
+    pub const RECOVERED: &str = "__recovered__";
 }
 
 /// A set of keys of extra: the reserved ones, and all others as one.

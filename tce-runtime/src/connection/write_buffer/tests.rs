@@ -53,7 +53,7 @@ fn bytes_are_pending_until_the_sink_has_flushed_them() {
             pending_flushes: 4,
             flushes: Arc::clone(&flushes),
         };
-        buffer.attach(Box::new(sink), Extra::new());
+        buffer.attach(Box::new(sink), Extra::new(), None);
         let mut frame = buffer.frame(FlushPolicy::Immediate).expect("it is empty");
         frame.bytes().resize(size, 7);
         drop(frame);
