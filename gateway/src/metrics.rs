@@ -29,6 +29,9 @@ pub(crate) const ENDED: &str = "tce_gateway_connections_ended_total";
 pub(crate) const USERS: &str = "tce_gateway_users";
 pub(crate) const LOGINS: &str = "tce_gateway_logins_total";
 pub(crate) const LOGIN_SECONDS: &str = "tce_gateway_login_seconds";
+pub(crate) const RESUMES: &str = "tce_gateway_resumes_total";
+pub(crate) const HISTORIES: &str = "tce_gateway_resume_histories";
+pub(crate) const HISTORY_BYTES: &str = "tce_gateway_resume_bytes";
 pub(crate) const BYTES: &str = "tce_gateway_bytes_total";
 
 pub(crate) const PRESENCE_UP: &str = "tce_gateway_presence_up";
@@ -405,6 +408,17 @@ fn describe_clients() {
         count,
         "Whether the users are announced in Redis: 1 or 0; only with presence redis"
     );
+    describe_counter!(
+        RESUMES,
+        count,
+        "Logins of clients that ask for what they missed, by result: new (nothing to resume), recovered, incomplete (some pushes were no longer kept)"
+    );
+    describe_gauge!(
+        HISTORIES,
+        count,
+        "Clients whose pushes are kept, connected or lost"
+    );
+    describe_gauge!(HISTORY_BYTES, Unit::Bytes, "Bytes of pushes that are kept");
     describe_counter!(
         BYTES,
         Unit::Bytes,

@@ -164,6 +164,16 @@ properties! {
     /// The maximum number of connections of one user, with `second_login` several. A
     /// further one closes the oldest.
     max_sessions_per_user: usize = 16;
+    /// How long the gateway keeps the pushes of a client whose connection is lost, in
+    /// seconds. A client that asks for it and comes back within this time gets what it
+    /// missed. Applies only with `userid_check`.
+    resume_time: Option<Duration> = None;
+    /// The maximum number of bytes of pushes that are kept for one session. The oldest
+    /// are dropped first; the client is then told that something is missing.
+    resume_bytes: usize = 256 << 10;
+    /// The maximum number of bytes of pushes that are kept for all sessions together,
+    /// those that are connected included.
+    resume_memory: usize = 64 << 20;
     /// The queue or topic that receives an event when a user logs in or
     /// disconnects, as a oneway call of gateway.IUserEventListener. With
     /// `/module.Interface` after it, operations 0 (logged in) and 1

@@ -193,6 +193,8 @@ impl Gateway {
             control,
         );
         let upstreams = contexts.iter().map(|_| Upstreams::default()).collect();
+        // Before the queues are read, whose pushes the histories of an earlier run keep.
+        running.start_histories().await;
         running
             .activate(&self.services, &self.server, queues, upstreams)
             .await?;

@@ -129,6 +129,16 @@ impl RunningGateway {
         }
     }
 
+    /// Starts to keep the pushes of clients in Redis, if they are kept there.
+    pub(super) async fn start_histories(&self) {
+        let context = &self.context;
+        let ended = context.reached(GatewayPhase::Ended);
+        let registry = &context.registry;
+        registry
+            .start_histories(&context.endpoint_keys, ended)
+            .await;
+    }
+
     /// Starts to serve clients.
     pub(super) fn serve(&self, admin: Option<admin::AdminServer>) {
         tokio::spawn(maintain(
@@ -469,6 +479,7 @@ impl RunningGateway {
         let upstreams = communicators.iter();
         let upstreams = join_all(upstreams.map(|communicator| communicator.shutdown(left)));
         tokio::join!(upstreams, self.context.presence.end());
+        self.context.registry.flush_histories().await;
         self.context.phase.send_replace(GatewayPhase::Ended);
         // The handlers of the upstreams hold the context, which holds the
         // upstreams: empty routes break the cycle.
@@ -691,6 +702,7 @@ async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
         let has_ended = *context.phase.borrow() == GatewayPhase::Ended;
         if has_ended || period.is_multiple_of(EXPORT_EVERY) {
             let totals = context.registry.totals();
+            context.registry.maintain_histories(Instant::now());
             export_metrics(&threads, &totals);
             totals.export_since(&exported, &context.name);
             exported = totals;
@@ -722,6 +734,10 @@ fn export_metrics(threads: &GatewayThreads, totals: &TrafficTotals) {
     set(metrics::CONNECTIONS, context.registry.connections() as f64);
     set(metrics::USERS, context.registry.users() as f64);
     set(metrics::CALLS_IN_FLIGHT, totals.in_flight as f64);
+    if let Some(histories) = &context.registry.histories {
+        set(metrics::HISTORIES, histories.count() as f64);
+        set(metrics::HISTORY_BYTES, histories.bytes() as f64);
+    }
     counter!(metrics::LOG_DROPPED).absolute(log::dropped_lines());
     context.dropped.export(&context.name);
     for routes in threads.routes() {

@@ -180,7 +180,7 @@ impl SessionContext {
             name: server.name.as_str().into(),
             start: Instant::now(),
             endpoint_keys,
-            registry: Arc::new(SessionRegistry::new(&properties)),
+            registry: Arc::new(SessionRegistry::new(&properties, &server.name, run_id)),
             client_calls: Arc::default(),
             rates,
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),

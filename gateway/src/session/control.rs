@@ -1,13 +1,13 @@
 //! What servers and operators see of sessions, and do with them.
 
-use std::{collections::HashSet, sync::Arc, time::UNIX_EPOCH};
+use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::UNIX_EPOCH};
 
 use tce_runtime::{
-    CloseCode, Proxy,
-    wire::{Operation, Raw, reserved},
+    CloseCode, Extra, Proxy,
+    wire::{CallType, Header, Marshal, Operation, Raw, Writer, reserved},
 };
 
-use super::{Session, registry::SessionRegistry};
+use super::{Session, history::KeptPush, registry::SessionRegistry};
 use crate::{
     idl::gateway::Push,
     presence::{LocalSessions, SessionRecord},
@@ -65,11 +65,20 @@ impl SessionRegistry {
     /// extra. Returns whether there is one.
     pub(crate) fn push(&self, user: &str, message: &Push) -> bool {
         let device = message.extra.get(reserved::DEVICE_ID);
-        let sessions = self.receivers(user, device.map(String::as_str));
-        for session in &sessions {
-            session.push(message);
+        let receivers = self.receivers(user, device.map(String::as_str));
+        let copy = LazyCell::new(|| kept_push(message));
+        for session in &receivers.sessions {
+            match session.history() {
+                Some(history) => {
+                    history.push(&copy);
+                }
+                None => session.push(message),
+            }
         }
-        !sessions.is_empty()
+        for history in &receivers.histories {
+            history.push(&copy);
+        }
+        !receivers.sessions.is_empty() || !receivers.histories.is_empty()
     }
 }
 
@@ -104,11 +113,27 @@ impl Session {
             return;
         };
         let operation = Operation::new("push", ifidx, opidx);
-        let extra = message.extra.iter();
-        let proxy = Proxy::new(&connection).with_extra(extra.filter(|(key, _)| !is_reserved(key)));
+        let proxy = Proxy::new(&connection).with_extra(client_extra(message));
         // It is sent although the future is dropped.
         drop(proxy.oneway(&operation, Raw(&message.parameters)));
     }
+}
+
+/// A CALL as histories keep it.
+fn kept_push(message: &Push) -> KeptPush {
+    let (ifidx, opidx) = indices(message).unwrap_or_default();
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    Header::call(CallType::ONEWAY, 0, ifidx, opidx).marshal(&mut out);
+    Extra::from_iter(client_extra(message)).marshal(&mut out);
+    Raw(&message.parameters).marshal(&mut out);
+    bytes.into()
+}
+
+/// The entries of the extra that clients receive.
+fn client_extra(message: &Push) -> impl Iterator<Item = (&String, &String)> {
+    let extra = message.extra.iter();
+    extra.filter(|(key, _)| !is_reserved(key))
 }
 
 /// Whether a key of an extra is for gateways and servers.

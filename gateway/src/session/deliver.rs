@@ -1,16 +1,26 @@
 //! Messages from servers to clients: RETURNs, and CALLs to users.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tce_runtime::{
-    Connection, ErrorCode, Extra,
+    CloseCode, Connection, ErrorCode, Extra,
     forwarding::{
         AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered,
     },
-    wire::{CallType, Header, KeySet, ROUTED, RawExtra, RawMessage, reserved},
+    wire::{
+        CallType, ExtraPart, Header, KeySet, Limits, Marshal, PatchedExtra, ROUTED, Raw, RawExtra,
+        RawMessage, Writer, reserved,
+    },
 };
 
-use super::{Session, SessionContext, calls::ForwardedCall};
+use super::{
+    Session, SessionContext,
+    calls::ForwardedCall,
+    history::{DetachReason, KeptPush, PushReceiver},
+};
 use crate::{
     routing::{EndpointKey, RouteTarget},
     upstream::HostHealth,
@@ -58,13 +68,16 @@ impl UpstreamHandler {
         }
         let registry = &self.context.registry;
         let device = message.message().reserved_text(KeySet::DEVICE_ID);
-        let sessions = registry.receivers(user, device);
-        if sessions.is_empty() {
-            self.context.dropped.count("user_gone");
+        let receivers = registry.receivers(user, device);
+        let (mut copy, mut is_delivered) = (PushCopy::default(), false);
+        for session in &receivers.sessions {
+            is_delivered |= session.deliver_call(message, &mut copy);
         }
-        let mut is_delivered = false;
-        for session in sessions {
-            is_delivered |= session.deliver_call(message);
+        for history in &receivers.histories {
+            is_delivered |= history.push(copy.of(message));
+        }
+        if receivers.sessions.is_empty() && !is_delivered {
+            self.context.dropped.count("user_gone");
         }
         is_delivered
     }
@@ -124,12 +137,25 @@ impl UpstreamHandler {
         let Some(endpoint) = self.broadcast_endpoint(raw.header.ifidx) else {
             return self.handle_without_user(raw.header);
         };
-        self.context.registry.for_each(|session| {
-            if session.endpoint == endpoint && session.user().is_some() {
-                session.deliver_call(message);
+        self.broadcast(message, endpoint);
+        Disposition::Handled
+    }
+
+    /// Delivers a CALL to all clients of an endpoint.
+    fn broadcast(&self, message: &mut InboundMessage<'_>, endpoint: EndpointKey) {
+        let (registry, mut copy) = (&self.context.registry, PushCopy::default());
+        registry.for_each(|session| {
+            let is_client = session.endpoint == endpoint && session.user().is_some();
+            // A session may lose its connection meanwhile, which its history outlives.
+            if is_client && session.history().is_none() {
+                session.deliver_call(message, &mut copy);
             }
         });
-        Disposition::Handled
+        let histories = registry.histories.as_ref();
+        let histories = histories.map(|histories| histories.of_endpoint(endpoint));
+        for history in histories.unwrap_or_default() {
+            history.push(copy.of(message));
+        }
     }
 
     /// The endpoint whose clients all receive a CALL without a user, which only
@@ -149,6 +175,43 @@ impl UpstreamHandler {
         // none.
         Disposition::Local
     }
+}
+
+/// A server's CALL as histories keep it, made once for all that receive it.
+#[derive(Default)]
+struct PushCopy(Option<KeptPush>);
+
+impl PushCopy {
+    fn of(&mut self, message: &InboundMessage<'_>) -> &KeptPush {
+        self.0.get_or_insert_with(|| {
+            let raw = message.message();
+            let marks = [ExtraPart::Pair(reserved::REDELIVERED, "1")];
+            let extra = PatchedExtra {
+                of: raw.extra,
+                without: NOT_FOR_CLIENTS,
+                with: &marks[..usize::from(may_be_repeated(message))],
+            };
+            let mut bytes = Vec::with_capacity(message.payload().len());
+            let mut out = Writer::new(&mut bytes);
+            pushed_header(message).marshal(&mut out);
+            extra.marshal(&mut out);
+            Raw(raw.params).marshal(&mut out);
+            bytes.into()
+        })
+    }
+}
+
+/// The header of a server's CALL to a client.
+fn pushed_header(message: &InboundMessage<'_>) -> Header {
+    let mut header = message.message().header;
+    header.call_id &= !ROUTED;
+    header.calltype = CallType::ONEWAY;
+    header
+}
+
+/// Whether a server's CALL may have been delivered before.
+fn may_be_repeated(message: &InboundMessage<'_>) -> bool {
+    message.is_redelivered() || message.message().reserved(KeySet::REDELIVERED).is_some()
 }
 
 impl Undelivered for UpstreamHandler {}
@@ -201,16 +264,15 @@ impl Session {
         self.deliver(message, header, RawExtra::default());
     }
 
-    /// Delivers a server's CALL, oneway.
+    /// Delivers a server's CALL, oneway: by the history of the session, if it has one.
     /// Returns whether it is on its way.
-    fn deliver_call(&self, message: &mut InboundMessage<'_>) -> bool {
-        let mut header = message.message().header;
-        header.call_id &= !ROUTED;
-        header.calltype = CallType::ONEWAY;
+    fn deliver_call(&self, message: &mut InboundMessage<'_>, copy: &mut PushCopy) -> bool {
+        if let Some(history) = self.history() {
+            return history.push(copy.of(message));
+        }
+        let header = pushed_header(message);
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
-        let is_marked = message.message().reserved(KeySet::REDELIVERED).is_some();
-        let mark = match message.is_redelivered() || is_marked {
-            // What the push carries that may have been delivered before.
+        let mark = match may_be_repeated(message) {
             true => Extra::from_iter([(reserved::REDELIVERED, "1")]),
             false => Extra::new(),
         };
@@ -260,5 +322,66 @@ impl Session {
             // The servant has run.
             connection.refuse(header, ErrorCode::RemoteMethodException, text);
         }
+    }
+}
+
+impl PushReceiver for Session {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn send_push(&self, push: &KeptPush, epoch: u64, offset: u64) -> Result<(), ForwardError> {
+        let connection = self.connection().ok_or(ForwardError::Disconnected)?;
+        // It was within the limits when it was read.
+        let Ok(message) = RawMessage::parse(push, &Limits::default()) else {
+            return Err(ForwardError::TooLarge);
+        };
+        let (epoch, offset) = (format!("{epoch:016x}"), offset.to_string());
+        let position = [
+            ExtraPart::Pair(reserved::EPOCH, &epoch),
+            ExtraPart::Pair(reserved::OFFSET, &offset),
+        ];
+        let sent = connection.push(&message, &position);
+        match sent {
+            Ok(()) => {
+                let traffic = &self.traffic;
+                traffic.pushes.fetch_add(1, Ordering::Relaxed);
+                let size = push.len() as u64;
+                traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
+            }
+            Err(ForwardError::TooLarge) => self.context.dropped.count("too_large"),
+            Err(_) => {}
+        }
+        sent
+    }
+
+    fn capacity(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if let Some(connection) = self.connection() {
+                connection.capacity().await;
+            }
+        })
+    }
+
+    fn detached(&self, reason: DetachReason) {
+        let (label, code, text) = match reason {
+            DetachReason::SlowReader => (
+                "slow_reader",
+                CloseCode::SlowReader,
+                "the client has not read what was pushed to it",
+            ),
+            DetachReason::Moved => (
+                "second_login",
+                CloseCode::Replaced,
+                "the client has come back at another gateway",
+            ),
+            DetachReason::StoreFailed => (
+                "history_lost",
+                CloseCode::TryLater,
+                "the gateway can't keep the pushes: log in again",
+            ),
+        };
+        self.context.dropped.count(label);
+        self.end(label, code, text);
     }
 }

@@ -52,7 +52,9 @@ impl MessageHandler for Session {
             self.count_rates(rates, message);
         }
         if !header.calltype.is_call() {
-            // A client sends RETURNs only for calls of the gateway itself.
+            // A client sends RETURNs only for calls of the gateway itself, and one to say
+            // that it does not come back.
+            self.end_history_if_closed(message);
             return Disposition::Local;
         }
         let Some(user) = self.logged_in_user() else {

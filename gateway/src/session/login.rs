@@ -16,7 +16,8 @@ use tce_runtime::{
 use super::{
     DeferredMessage, LoginState, Session, SessionUser,
     client_calls::CallOwner,
-    registry::{BindOutcome, UnbindOutcome},
+    history_store::HistoryLogin,
+    registry::{BindOutcome, HistoryRequest, UnbindOutcome},
 };
 use crate::{
     auth::{self, Admission, AuthGuard, Refusal},
@@ -49,7 +50,7 @@ impl Session {
             let mut user = SessionUser::new(&user, None, false);
             let address = counted_address(self.address.ip());
             user.rates = self.context.rates.cells_of(|| CallOwner::Address(address));
-            self.bind(user);
+            self.bind(user, &HistoryRequest::None);
         }
     }
 
@@ -72,6 +73,7 @@ impl Session {
             self.turn_away(header, "max_failed_logins", CloseCode::TryLater, text);
             return Disposition::Handled;
         }
+        let resume = resume_request(message);
         let Some(first) = self.defer(message) else {
             return Disposition::Handled;
         };
@@ -81,9 +83,20 @@ impl Session {
             let device = token.login.device_id.clone();
             let result = authenticator.admit(token.login).await;
             delay_refusal(&this, &result).await;
-            if let Some(session) = this.upgrade() {
-                session.finish_login(result, device, token.hash, &first);
-            }
+            let Some(session) = this.upgrade() else {
+                return;
+            };
+            let device = device.filter(|device| auth::is_valid_id(device));
+            let request = match (&result, &resume) {
+                (Ok(admission), Some(resume)) => {
+                    let user = admission.user();
+                    session
+                        .request_history(user, device.as_deref(), resume)
+                        .await
+                }
+                _ => HistoryRequest::None,
+            };
+            session.finish_login(result, device, &request, token.hash, &first);
         });
         Disposition::Handled
     }
@@ -129,6 +142,7 @@ impl Session {
         &self,
         result: Result<Admission, Refusal>,
         device: Option<String>,
+        request: &HistoryRequest,
         token_hash: u64,
         first: &DeferredMessage,
     ) {
@@ -143,14 +157,14 @@ impl Session {
             }
         };
         let tells_device = self.context.properties.second_login == SecondLogin::Several;
-        let device = device.filter(|device| auth::is_valid_id(device));
         let name: Arc<str> = admission.user().into();
         let mut user = SessionUser::new(&name, device.map(Arc::from), tells_device);
         user.rates = self.context.rates.cells_of(|| CallOwner::User(name));
         user.set_roles(&admission);
         self.state.lock().login_ends_at = self.login_end(&admission);
         self.token_hash.store(token_hash, Ordering::Release);
-        if !self.bind(user) {
+        if !self.bind(user, request) {
+            self.context.registry.abandon_history(request, self.number);
             let text = "this user is already logged in, on another connection";
             return self.turn_away(first.header, "second_login", CloseCode::Refused, text);
         }
@@ -180,9 +194,43 @@ impl Session {
         self.end("login_expired", CloseCode::LoginExpired, text);
     }
 
-    /// Binds a user to this session. Returns false if the user stays bound to
-    /// another session, or the connection has ended.
-    fn bind(&self, user: SessionUser) -> bool {
+    /// Ends the history, if the client says that it needs the connection no longer: by a
+    /// RETURN that answers no call (`spec/wire.md`, section 4).
+    pub(super) fn end_history_if_closed(&self, message: &InboundMessage<'_>) {
+        let Some(history) = self.history() else {
+            return;
+        };
+        let raw = message.message();
+        let close = raw.extra.get(reserved::CLOSE);
+        let close = close.and_then(|number| number.parse().ok());
+        if raw.header.errcode != 0 && close.map(CloseCode::from_wire) == Some(CloseCode::Normal) {
+            self.context.registry.end_history(history);
+        }
+    }
+
+    /// The history for a login with `__resume__`.
+    async fn request_history(
+        &self,
+        user: &str,
+        device: Option<&str>,
+        resume: &str,
+    ) -> HistoryRequest {
+        let context = &self.context;
+        let login = HistoryLogin {
+            user: &user.into(),
+            device,
+            endpoint: self.endpoint,
+            resume,
+        };
+        context
+            .registry
+            .request_history(login, &context.endpoint_keys)
+            .await
+    }
+
+    /// Binds a user to this session, with the history that it has requested. Returns false
+    /// if the user stays bound to another session, or the connection has ended.
+    fn bind(&self, user: SessionUser, request: &HistoryRequest) -> bool {
         let Some(this) = self.this.upgrade() else {
             return false;
         };
@@ -196,7 +244,7 @@ impl Session {
             if matches!(state.login, LoginState::Closed) {
                 return false;
             }
-            let outcome = self.context.registry.bind(&user.name, &this);
+            let outcome = self.context.registry.bind(&user.name, &this, request);
             if !matches!(outcome, BindOutcome::Refused) {
                 state.login = LoginState::LoggedIn;
                 self.is_logged_in.store(true, Ordering::Release);
@@ -296,6 +344,14 @@ async fn delay_refusal(session: &Weak<Session>, result: &Result<Admission, Refus
     }
 }
 
+/// The value of `__resume__`, if the message is a login that has it.
+fn resume_request(message: &InboundMessage<'_>) -> Option<String> {
+    let raw = message.message();
+    let is_login = is_session_call(raw.header) && raw.header.opidx == LOGIN.opidx();
+    let resume = raw.extra.get(reserved::RESUME).filter(|_| is_login);
+    resume.map(str::to_owned)
+}
+
 /// Whether a CALL is `login` or `refresh` of the built-in interface.
 pub(super) fn is_session_call(header: Header) -> bool {
     header.ifidx == BUILTIN_INTERFACE
@@ -320,6 +376,9 @@ impl Session {
             return message.refuse(ErrorCode::ConnectReject, text);
         };
         if self.is_token_of_login(token.hash) {
+            if is_login && self.begin_history(header) {
+                return;
+            }
             return message.answer(&self.login_extra());
         }
         if let Some(text) = self.login_limit() {
@@ -337,6 +396,34 @@ impl Session {
                 session.end_deferral();
             }
         });
+    }
+
+    /// Answers the login of a session that has a history, and sends what its client has
+    /// missed. Returns false without a history.
+    fn begin_history(&self, login: Header) -> bool {
+        let (Some(own), Some(this)) = (self.history.get(), self.this.upgrade()) else {
+            return false;
+        };
+        own.history.attach(this, own.handled, |resumption| {
+            let mut extra = self.login_extra();
+            let recovered = if resumption.is_recovered { "1" } else { "0" };
+            extra.set(reserved::EPOCH, format!("{:016x}", resumption.epoch));
+            extra.set(reserved::OFFSET, resumption.offset.to_string());
+            extra.set(reserved::RECOVERED, recovered);
+            let result = match (own.handled, resumption.is_recovered) {
+                (None, _) => "new",
+                (Some(_), true) => "recovered",
+                (Some(_), false) => "incomplete",
+            };
+            ::metrics::counter!(metrics::RESUMES, "result" => result).increment(1);
+            if !login.calltype.is_oneway()
+                && let Some(connection) = self.connection()
+            {
+                // Before the pushes, which leave by the same buffer.
+                connection.answer(login, &extra);
+            }
+        });
+        true
     }
 
     fn finish_refresh(

@@ -6,6 +6,9 @@
 mod calls;
 mod client_calls;
 mod call_guard;
+mod history;
+mod lost_histories;
+mod history_store;
 mod context;
 mod registry;
 
@@ -42,6 +45,7 @@ pub(crate) use registry::SessionRegistry;
 use call_guard::RateCells;
 use calls::{ForwardedCall, SessionCalls};
 use client_calls::CallOwner;
+use history::History;
 
 use crate::{
     client_address::counted_address,
@@ -69,6 +73,8 @@ pub(crate) struct Session {
     /// Identifies the token of the login. Compared for each CALL with a token, without
     /// the state's lock.
     token_hash: AtomicU64,
+    /// The history of the pushes, from the login on; none if the client has not asked.
+    history: OnceLock<SessionHistory>,
     /// Whether the client has called `login`: it knows what `spec/sessions.md` adds.
     has_said_login: AtomicBool,
     /// `None` without a limit.
@@ -101,6 +107,14 @@ struct SessionUser {
     roles: ArcSwapOption<Vec<String>>,
     /// `None` without rates.
     rates: Option<Arc<RateCells>>,
+}
+
+/// The history of a session.
+struct SessionHistory {
+    history: Arc<History>,
+    /// The last push that the client had handled at the login; `None` if the history is new
+    /// to it.
+    handled: Option<u64>,
 }
 
 /// What may arrive from a client in a time.
@@ -202,6 +216,7 @@ impl Session {
             user: OnceLock::new(),
             is_logged_in: AtomicBool::new(false),
             token_hash: AtomicU64::new(0),
+            history: OnceLock::new(),
             has_said_login: AtomicBool::new(false),
             rates: Rates::new(&context.properties).map(Mutex::new),
             calls: SessionCalls::default(),
@@ -244,6 +259,18 @@ impl Session {
     fn has_device_of(&self, other: &Self) -> bool {
         self.device()
             .is_some_and(|device| other.device() == Some(device))
+    }
+
+    /// The history of the pushes.
+    fn history(&self) -> Option<&Arc<History>> {
+        self.history.get().map(|it| &it.history)
+    }
+
+    /// Sets the history of a session that logs in, whose client has handled the pushes up
+    /// to `handled`; `None` if the history is new to it.
+    fn set_history(&self, history: Arc<History>, handled: Option<u64>) {
+        // A session logs in once.
+        let _ = self.history.set(SessionHistory { history, handled });
     }
 
     fn logged_in_user(&self) -> Option<&SessionUser> {
@@ -365,6 +392,11 @@ impl Session {
         static LIMIT: LogLimit = LogLimit::new();
         if LIMIT.allows("closed connections") {
             tracing::info!(session = self.number, address = %self.address, reason, "closing a connection");
+        }
+        if code == CloseCode::Ended
+            && let Some(history) = self.history()
+        {
+            self.context.registry.end_history(history);
         }
         if let Some(connection) = self.connection() {
             connection.say_goodbye(code, text);

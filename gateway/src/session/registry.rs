@@ -3,16 +3,23 @@
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
+    time::Instant,
 };
 
 use parking_lot::RwLock;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use tce_runtime::CloseCode;
 
-use super::Session;
+use super::{
+    Session,
+    history::{Histories, History, ResumePoint},
+    history_store::{HistoryLogin, HistoryStore},
+    lost_histories::{LostHistories, UserHistories},
+};
 use crate::{
-    config::{Properties, SecondLogin},
+    config::{PresenceStore, Properties, SecondLogin},
     metrics::TrafficTotals,
+    routing::EndpointKeys,
 };
 
 /// The sessions of a user, in the order of their logins. Most users have one, which
@@ -49,6 +56,31 @@ pub(crate) struct SessionRegistry {
     users: RwLock<HashMap<Arc<str>, UserSessions>>,
     second_login: SecondLogin,
     max_sessions_per_user: usize,
+    /// `None` if no pushes are kept.
+    pub(crate) histories: Option<Arc<Histories>>,
+    /// Where Redis keeps the histories of several gateways; `None` if they are kept here.
+    store: Option<Arc<HistoryStore>>,
+    /// Used under the lock of `users`, so that a push finds a history once: with its session
+    /// or here.
+    lost: LostHistories,
+}
+
+/// The history that a login asks for.
+pub(super) enum HistoryRequest {
+    /// None: the client does not ask for its pushes to be kept.
+    None,
+    /// One of this gateway, as `__resume__` says.
+    Local(String),
+    /// One in Redis, and the last push that the client has handled; without that the
+    /// history is new.
+    Shared(Arc<History>, Option<u64>),
+}
+
+/// Who receives a push to a user.
+pub(super) struct PushReceivers {
+    pub(super) sessions: UserSessions,
+    /// Those of clients whose connection is lost.
+    pub(super) histories: UserHistories,
 }
 
 /// Under one lock, so that totals count each session once.
@@ -72,12 +104,35 @@ impl OpenSessions {
 }
 
 impl SessionRegistry {
-    pub(crate) fn new(properties: &Properties) -> Self {
+    /// `name` is that of the gateway, and `run_id` a random number of this process.
+    pub(crate) fn new(properties: &Properties, name: &str, run_id: u64) -> Self {
+        let mut histories = Histories::new(properties);
+        let client = properties.redis.as_ref();
+        let client = client.filter(|_| properties.presence == PresenceStore::Redis);
+        // The URL was checked when it was read.
+        let client = client.and_then(|url| url.client().ok());
+        let commands = client
+            .is_some()
+            .then(|| histories.as_mut().map(Histories::use_store));
+        let histories = histories.map(Arc::new);
+        let store = match (client, commands.flatten(), &histories) {
+            (Some(client), Some(commands), Some(histories)) => Some(HistoryStore::new(
+                client,
+                &properties.redis_prefix,
+                &format!("{name}:{run_id:016x}"),
+                histories,
+                commands,
+            )),
+            _ => None,
+        };
         Self {
             open: RwLock::default(),
             users: RwLock::default(),
             second_login: properties.second_login,
             max_sessions_per_user: properties.max_sessions_per_user,
+            histories,
+            store,
+            lost: LostHistories::default(),
         }
     }
 
@@ -168,30 +223,198 @@ impl SessionRegistry {
         totals
     }
 
-    /// Binds a user to a session, as the property `second_login` says.
-    pub(super) fn bind(&self, user: &Arc<str>, session: &Arc<Session>) -> BindOutcome {
+    /// Binds a user to a session, as the property `second_login` says. A session that
+    /// resumes, with the `__resume__` of its login, replaces the one whose history it takes
+    /// over.
+    pub(super) fn bind(
+        &self,
+        user: &Arc<str>,
+        session: &Arc<Session>,
+        request: &HistoryRequest,
+    ) -> BindOutcome {
         let mut users = self.users.write();
-        let sessions = match users.entry(Arc::clone(user)) {
-            Entry::Vacant(entry) => {
-                entry.insert(smallvec![Arc::clone(session)]);
-                return BindOutcome::First;
-            }
-            Entry::Occupied(entry) => entry.into_mut(),
+        let entry = users.entry(Arc::clone(user));
+        let others = match &entry {
+            Entry::Occupied(entry) => entry.get().as_slice(),
+            Entry::Vacant(_) => &[],
         };
-        let replaced = match self.second_login {
-            SecondLogin::Refuse => return BindOutcome::Refused,
-            SecondLogin::Replace => Some(0),
-            SecondLogin::Several => sessions
-                .iter()
-                .position(|other| session.has_device_of(other))
-                .or_else(|| (sessions.len() >= self.max_sessions_per_user).then_some(0)),
+        let resumed = self.resumed(user, others, request);
+        let resumed = resumed.as_ref().map(|(history, offset)| (history, *offset));
+        let has_resumed = |other: &Arc<Session>| match (other.history(), resumed) {
+            (Some(history), Some((resumed, _))) => Arc::ptr_eq(history, resumed),
+            _ => false,
         };
+        let replaced = match others.iter().position(has_resumed) {
+            Some(position) => Some(position),
+            None => match self.second_login {
+                _ if others.is_empty() => None,
+                SecondLogin::Refuse => return BindOutcome::Refused,
+                SecondLogin::Replace => Some(0),
+                SecondLogin::Several => others
+                    .iter()
+                    .position(|other| session.has_device_of(other))
+                    .or_else(|| (others.len() >= self.max_sessions_per_user).then_some(0)),
+            },
+        };
+        let sessions = entry.or_default();
         let replaced = replaced.map(|position| sessions.remove(position));
+        self.end_histories(user, session, replaced.as_ref(), resumed, sessions.len());
+        self.set_history(user, session, request, resumed);
         sessions.push(Arc::clone(session));
-        replaced.map_or(BindOutcome::Further, BindOutcome::Replaced)
+        match replaced {
+            Some(replaced) => BindOutcome::Replaced(replaced),
+            None if sessions.len() == 1 => BindOutcome::First,
+            None => BindOutcome::Further,
+        }
     }
 
-    /// Unbinds a user from a session.
+    /// The history that a login names, of a lost session or of one of `sessions`, and the
+    /// last push that its client has handled.
+    fn resumed(
+        &self,
+        user: &str,
+        sessions: &[Arc<Session>],
+        request: &HistoryRequest,
+    ) -> Option<(Arc<History>, u64)> {
+        let resume = match request {
+            HistoryRequest::None => return None,
+            HistoryRequest::Local(resume) => resume,
+            HistoryRequest::Shared(history, handled) => {
+                return handled.map(|offset| (Arc::clone(history), offset));
+            }
+        };
+        let ResumePoint { epoch, offset } = ResumePoint::parse(resume)?;
+        let open = sessions
+            .iter()
+            .filter_map(|session| session.history().cloned());
+        let mut histories = open.chain(self.lost.of_user(user, None));
+        let history = histories.find(|history| history.epoch == epoch)?;
+        history.has_reached(offset).then_some((history, offset))
+    }
+
+    /// Ends the histories of the sessions that a login replaces, unless it resumes one of
+    /// them: the open session `replaced`, and lost ones.
+    fn end_histories(
+        &self,
+        user: &str,
+        session: &Session,
+        replaced: Option<&Arc<Session>>,
+        resumed: Option<(&Arc<History>, u64)>,
+        others: usize,
+    ) {
+        let Some(histories) = &self.histories else {
+            return;
+        };
+        let is_only = self.second_login != SecondLogin::Several;
+        let is_resumed =
+            |history: &Arc<History>| resumed.is_some_and(|(it, _)| Arc::ptr_eq(it, history));
+        let mut ended = self.lost.take(user, |history| {
+            is_only
+                || is_resumed(history)
+                || session
+                    .device()
+                    .is_some_and(|device| history.is_of_device(device))
+        });
+        let kept = self.max_sessions_per_user.saturating_sub(others + 1);
+        ended.extend(self.lost.take_beyond(user, kept));
+        ended.extend(replaced.and_then(|replaced| replaced.history().cloned()));
+        for history in ended.iter().filter(|history| !is_resumed(history)) {
+            histories.close(history);
+        }
+    }
+
+    fn set_history(
+        &self,
+        user: &Arc<str>,
+        session: &Session,
+        request: &HistoryRequest,
+        resumed: Option<(&Arc<History>, u64)>,
+    ) {
+        let (history, handled) = match (request, resumed) {
+            (HistoryRequest::None, _) => return,
+            (_, Some((history, offset))) => (Some(Arc::clone(history)), Some(offset)),
+            (HistoryRequest::Shared(history, _), None) => (Some(Arc::clone(history)), None),
+            (HistoryRequest::Local(_), None) => {
+                let opened = self
+                    .histories
+                    .as_ref()
+                    .and_then(|histories| histories.open(user, session.device(), session.endpoint));
+                (opened, None)
+            }
+        };
+        if let Some(history) = history {
+            session.set_history(history, handled);
+        }
+    }
+
+    /// The history for the login of a session that asks for its pushes to be kept.
+    pub(super) async fn request_history(
+        &self,
+        login: HistoryLogin<'_>,
+        keys: &EndpointKeys,
+    ) -> HistoryRequest {
+        match (&self.histories, &self.store) {
+            (None, _) => HistoryRequest::None,
+            (Some(_), None) => HistoryRequest::Local(login.resume.to_owned()),
+            (Some(_), Some(store)) => match store.begin(&login, keys).await {
+                Some((history, handled)) => HistoryRequest::Shared(history, handled),
+                None => HistoryRequest::None,
+            },
+        }
+    }
+
+    /// The session that has requested a history is not bound.
+    pub(super) fn abandon_history(&self, request: &HistoryRequest, session: u64) {
+        let (Some(histories), HistoryRequest::Shared(history, handled)) =
+            (&self.histories, request)
+        else {
+            return;
+        };
+        let users = self.users.write();
+        let is_it = |other: &Arc<History>| Arc::ptr_eq(other, history);
+        let mut sessions = users.get(&history.user).into_iter().flatten();
+        let is_held = sessions.any(|session| session.history().is_some_and(is_it))
+            || self.lost.of_user(&history.user, None).iter().any(is_it);
+        match handled {
+            // It stays for the client to come back.
+            Some(_) if !is_held && history.detach(session) => self.lost.add(history),
+            Some(_) => {}
+            None => histories.close(history),
+        }
+    }
+
+    /// Starts to keep histories in Redis, if they are kept there, until `ended` is ready.
+    /// Those of an earlier run of the gateway wait for their clients.
+    pub(crate) async fn start_histories(
+        &self,
+        keys: &EndpointKeys,
+        ended: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let running = Arc::clone(store);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = running.run() => {}
+                () = ended => {}
+            }
+        });
+        let restored = store.restored(keys).await;
+        tracing::info!(count = restored.len(), "histories of clients are in Redis");
+        let _users = self.users.write();
+        restored.iter().for_each(|history| self.lost.add(history));
+    }
+
+    /// Waits until Redis has stored all pushes that have arrived, for 2 s.
+    pub(crate) async fn flush_histories(&self) {
+        if let Some(store) = &self.store {
+            store.flush().await;
+        }
+    }
+
+    /// Unbinds a user from a session. Its history, if it has one, stays for the client to
+    /// come back.
     pub(super) fn unbind(&self, user: &Arc<str>, session: u64) -> UnbindOutcome {
         let mut users = self.users.write();
         let Entry::Occupied(mut entry) = users.entry(Arc::clone(user)) else {
@@ -203,6 +426,11 @@ impl SessionRegistry {
         };
         // The dropped session may be the last reference: only after the lock is released.
         let unbound = sessions.remove(position);
+        if let Some(history) = unbound.history()
+            && history.detach(session)
+        {
+            self.lost.add(history);
+        }
         let outcome = match sessions.is_empty() {
             true => {
                 entry.remove();
@@ -215,28 +443,60 @@ impl SessionRegistry {
         outcome
     }
 
+    /// Ends the histories whose clients have not come back in time, and keeps the others
+    /// within the memory.
+    pub(crate) fn maintain_histories(&self, now: Instant) {
+        let Some(histories) = &self.histories else {
+            return;
+        };
+        for expired in histories.expired(now) {
+            self.end_lost(histories, &expired);
+        }
+        histories.balance();
+    }
+
+    /// Ends the history of a session whose client is not to come back.
+    pub(super) fn end_history(&self, history: &Arc<History>) {
+        if let Some(histories) = &self.histories {
+            histories.close(history);
+            self.end_lost(histories, history);
+        }
+    }
+
+    /// Ends a history, unless its client has come back meanwhile.
+    fn end_lost(&self, histories: &Histories, history: &Arc<History>) {
+        let users = self.users.write();
+        let is_it = |other: &Arc<History>| Arc::ptr_eq(other, history);
+        let ended = self.lost.take(&history.user, is_it);
+        drop(users);
+        for history in &ended {
+            histories.close(history);
+        }
+    }
+
     /// The sessions of a user, in the order of their logins; empty for a user who is not
     /// logged in.
-    pub(crate) fn sessions_of(&self, user: &str) -> UserSessions {
+    pub(super) fn sessions_of(&self, user: &str) -> UserSessions {
         self.users.read().get(user).cloned().unwrap_or_default()
     }
 
-    /// The session of one device of a user.
-    pub(crate) fn session_of(&self, user: &str, device: &str) -> Option<Arc<Session>> {
-        let users = self.users.read();
-        let mut sessions = users.get(user)?.iter();
-        sessions
-            .find(|session| session.device() == Some(device))
-            .cloned()
-    }
-
-    /// The sessions that receive a CALL to a user, or to one of the user's devices. The
-    /// device counts only where a user may have several.
-    pub(super) fn receivers(&self, user: &str, device: Option<&str>) -> UserSessions {
+    /// Who receives a CALL to a user, or to one of the user's devices. The device counts
+    /// only where a user may have several.
+    pub(super) fn receivers(&self, user: &str, device: Option<&str>) -> PushReceivers {
         let has_devices = self.second_login == SecondLogin::Several;
-        match device.filter(|device| has_devices && !device.is_empty()) {
-            Some(device) => self.session_of(user, device).into_iter().collect(),
-            None => self.sessions_of(user),
+        let device = device.filter(|device| has_devices && !device.is_empty());
+        let users = self.users.read();
+        let sessions = users.get(user).map(|sessions| match device {
+            Some(_) => {
+                let mut sessions = sessions.iter();
+                let found = sessions.find(|session| session.device() == device);
+                found.into_iter().cloned().collect()
+            }
+            None => sessions.clone(),
+        });
+        PushReceivers {
+            sessions: sessions.unwrap_or_default(),
+            histories: self.lost.of_user(user, device),
         }
     }
 

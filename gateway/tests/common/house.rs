@@ -154,6 +154,21 @@ impl House {
         }
     }
 
+    /// Shuts the gateways down, and starts them again with the same file.
+    pub(crate) async fn restart(&mut self) {
+        for number in 0..self.gateways.len() {
+            assert!(within(self.gateways[number].shutdown()).await, "it ends");
+            let loaded = Gateway::load(self.file(), &format!("gw{number}"), &[]);
+            let mut gateway = loaded.unwrap_or_else(|error| panic!("{error}"));
+            if let By::Memory(broker) = &self.plan.by {
+                gateway = gateway.in_memory(broker);
+            }
+            let started = within(gateway.start()).await;
+            self.gateways[number] = started.unwrap_or_else(|error| panic!("{error}"));
+        }
+        self.is_ready().await;
+    }
+
     /// Waits until all threads of the gateways are connected to all servers.
     pub(crate) async fn is_ready(&self) {
         eventually("the gateways reach their servers", || self.is_up()).await;

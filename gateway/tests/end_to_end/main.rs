@@ -75,6 +75,8 @@ mod proxies;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod sessions;
