@@ -415,7 +415,9 @@ impl Session {
                 (Some(_), true) => "recovered",
                 (Some(_), false) => "incomplete",
             };
-            ::metrics::counter!(metrics::RESUMES, "result" => result).increment(1);
+            let gateway = Arc::clone(&self.context.name);
+            ::metrics::counter!(metrics::RESUMES, GATEWAY => gateway, "result" => result)
+                .increment(1);
             if !login.calltype.is_oneway()
                 && let Some(connection) = self.connection()
             {
