@@ -426,7 +426,7 @@ impl StreamChannel {
         let adds_credentials = frame.has_credentials();
         if adds_credentials {
             self.append_login(&mut frame)?;
-            let mut credentials = frame.credentials().clone();
+            let mut credentials = frame.credentials();
             credentials.extend(options.extra.iter());
             with_credentials = credentials;
             extra = &with_credentials;

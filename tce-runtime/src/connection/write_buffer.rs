@@ -101,8 +101,8 @@ struct BufferState {
     /// not leave by the next one.
     generation: u64,
     /// What the next CALLs on this sink carry, up to and including the first one to an
-    /// interface other than the built-in one; empty without a login, and afterwards.
-    credentials: Extra,
+    /// interface other than the built-in one; `None` without a login, and afterwards.
+    credentials: Option<Box<Extra>>,
     /// The extra of `login`, while it has to be sent first.
     login: Option<Box<Extra>>,
     /// Whether bytes were written since [`WriteBuffer::take_has_written`].
@@ -139,17 +139,21 @@ impl FrameGuard<'_> {
 
     /// Whether the next CALL carries credentials.
     pub(crate) fn has_credentials(&self) -> bool {
-        !self.state.credentials.is_empty()
+        self.state.credentials.is_some()
     }
 
     /// What the next CALL carries.
-    pub(crate) fn credentials(&self) -> &Extra {
-        &self.state.credentials
+    pub(crate) fn credentials(&self) -> Extra {
+        self.state
+            .credentials
+            .as_deref()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Further CALLs carry no credentials.
     pub(crate) fn clear_credentials(&mut self) {
-        self.state.credentials = Extra::new();
+        self.state.credentials = None;
     }
 
     /// The extra of `login`, if it has to be sent first.
@@ -200,7 +204,7 @@ impl WriteBuffer {
             charge: memory.charge(),
             written: 0,
             generation: 0,
-            credentials: Extra::new(),
+            credentials: None,
             login: None,
             has_written: false,
             gathered: 0,
@@ -226,7 +230,7 @@ impl WriteBuffer {
 
     /// The peer has accepted the login: no CALL needs credentials any more.
     pub(crate) fn login_accepted(&self) {
-        self.state.lock().credentials = Extra::new();
+        self.state.lock().credentials = None;
     }
 
     /// Sends through `sink` from now on, once the present one has taken all that waits;
@@ -538,7 +542,7 @@ impl BufferState {
     fn attach(&mut self, sink: Option<Sink>, credentials: Extra, login: Option<Box<Extra>>) {
         self.reset();
         self.login = login;
-        self.credentials = credentials;
+        self.credentials = (!credentials.is_empty()).then(|| Box::new(credentials));
         self.sink = sink;
         self.generation += 1;
     }
@@ -548,7 +552,7 @@ impl BufferState {
         self.frames = Vec::new();
         self.account();
         self.written = 0;
-        self.credentials = Extra::new();
+        self.credentials = None;
         self.login = None;
         self.blocked_since = None;
         self.large_since = None;
