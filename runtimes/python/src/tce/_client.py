@@ -9,10 +9,9 @@ import random
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _message
-from ._calls import Pending
 from ._connection import Context, Pool, log
 from ._endpoint import Endpoint
 from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
@@ -64,8 +63,6 @@ class ClientConnection(StreamConnection):
         """What the peer has said before it has ended the last stream."""
         self._due = asyncio.Event()
         """Another stream is needed."""
-        self._needs_login = False
-        """Whether the stream has not logged in yet, and a login has something to say."""
         self._leaving: asyncio.TimerHandle | None = None
         """Until when the stream is used that its peer has asked this side to leave."""
         self._left: set[Link] = set()
@@ -274,24 +271,6 @@ class ClientConnection(StreamConnection):
         self._due.set()
 
     # The session.
-
-    def _send(
-        self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
-    ) -> None:
-        if self._needs_login:
-            self._log_in()
-        super()._send(call, has_timeout, pairs, params)
-
-    async def _send_oneway(
-        self,
-        operation: Operation[Any],
-        pairs: Mapping[str, str],
-        params: bytearray,
-        timeout: float,
-    ) -> None:
-        if self._needs_login:
-            self._log_in()
-        await super()._send_oneway(operation, pairs, params, timeout)
 
     def _log_in(self) -> None:
         """Says who the user is, and which pushes were handled.

@@ -407,6 +407,8 @@ class StreamConnection(Connection):
         super().__init__(options, peer, CallTable(loop, peer, options.limits), registry, pool)
         self.link: Link | None = None
         self.compresses = compresses
+        self._needs_login = False
+        """Whether a login precedes the first call of the stream."""
         self.is_draining = False
         self._has_timeout = options.timeout != DEFAULT_TIMEOUT
 
@@ -460,6 +462,9 @@ class StreamConnection(Connection):
                 code, 0, (1, extra), b"",
             )  # fmt: skip
             self.link.send(frame, True)
+
+    def _log_in(self) -> None:
+        """Sends a login, if one is needed."""
 
     def _can_send(self) -> bool:
         link = self.link
@@ -525,6 +530,8 @@ class StreamConnection(Connection):
     def _send(
         self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
     ) -> None:
+        if self._needs_login:
+            self._log_in()
         deadline = call.deadline if has_timeout or self._has_timeout else None
         sequence = self.calls.next_sequence()
         try:
@@ -546,6 +553,8 @@ class StreamConnection(Connection):
         params: bytearray,
         timeout: float,
     ) -> None:
+        if self._needs_login:
+            self._log_in()
         sequence = self.calls.next_sequence()
         frame = self._encode(operation, sequence, _message.ONEWAY, None, pairs, params)
         assert self.link is not None
