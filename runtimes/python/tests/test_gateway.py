@@ -16,6 +16,7 @@ import tce
 from conftest import ROOT, TARGET, Program, free_port, run, until
 from gen.test import ITerminalGatewayServerPrx, ITerminalPrx, ServerPrx
 from servants import ServerImpl, TerminalImpl
+from tce._client import ClientConnection
 
 SERVICES = (ROOT / "examples/cluster/services-direct.xml").read_text()
 LOGIN = """<property name="listen" value="socket_gateway"/>
@@ -322,5 +323,64 @@ def test_no_call_fails_when_a_gateway_restarts(
             assert all(calls > 50 for calls in await asyncio.gather(*callers))
             for client in clients:
                 await client.shutdown(0)
+
+
+def test_no_push_is_missed_or_repeated_over_lost_connections(
+    tmp_path: pathlib.Path, programs: Callable[..., Program]
+) -> None:
+    async def test() -> None:
+        cluster = Cluster(tmp_path, programs, resume_time="30")
+        servant = PushingServer()
+        async with tce.Communicator() as server:
+            adapter = await server.listen(f"tcp://127.0.0.1:{cluster.server}", servant)
+            await asyncio.to_thread(cluster.start)
+            await until(lambda: adapter.connections)
+            client = tce.Communicator(tce.Options(token="scott", resume=True))
+            prx = await ServerPrx.connect(client, f"tcp://127.0.0.1:{cluster.tcp}")
+            connection = prx.connection
+            terminal = TerminalImpl()
+            connection.add_servant(terminal)
+            recovered: list[bool] = []
+            connection.on_resumed(recovered.append)
+            await prx.heartbeat("here")
+            push = ITerminalPrx.to_user(servant.gateways["scott"], "scott")
+            for number in range(500):
+                await push.onMessage_oneway(str(number))
+                if number % 100 == 50:
+                    await until(lambda: connection.is_connected)
+                    assert isinstance(connection, ClientConnection)
+                    assert connection.link is not None
+                    connection.link.abort("the test cuts it")
+                if number % 10 == 0:
+                    await asyncio.sleep(0.005)
+            await until(lambda: len(terminal.messages) >= 500)
+            await asyncio.sleep(0.2)
+            assert terminal.messages == [str(number) for number in range(500)]
+            assert recovered == [False, True, True, True, True, True]
+            assert connection.recovered is True
+            await client.shutdown(0)
+
+    run(test())
+
+
+def test_a_gateway_that_has_lost_its_pushes_says_so(
+    tmp_path: pathlib.Path, programs: Callable[..., Program]
+) -> None:
+    async def test() -> None:
+        cluster = Cluster(tmp_path, programs, resume_time="30")
+        async with tce.Communicator() as server:
+            adapter = await server.listen(f"tcp://127.0.0.1:{cluster.server}", PushingServer())
+            gateway = await asyncio.to_thread(cluster.start)
+            await until(lambda: adapter.connections)
+            client = tce.Communicator(tce.Options(token="scott", resume=True))
+            prx = await ServerPrx.connect(client, f"tcp://127.0.0.1:{cluster.tcp}")
+            recovered: list[bool] = []
+            prx.connection.on_resumed(recovered.append)
+            await until(lambda: recovered == [False])
+            gateway.process.send_signal(signal.SIGKILL)
+            await until(lambda: not prx.connection.is_connected)
+            await asyncio.to_thread(cluster.start)
+            await until(lambda: recovered == [False, False])
+            await client.shutdown(0)
 
     run(test())

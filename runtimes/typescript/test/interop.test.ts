@@ -17,11 +17,13 @@ import {
   ping,
   RpcError,
   type Connection,
+  type NodeOptions,
 } from "tce/node";
 
 import { IMessageServerPrx, serveITerminal as serveUser } from "./gen/sendmessage.js";
 import { serveITerminal, ServerPrx } from "./gen/test.js";
 import { serveKeeper } from "./gen/zoo.js";
+import { Cable } from "./support/cable.js";
 import { withCertificate } from "./support/certificate.js";
 import { Chat } from "./support/chat.js";
 import { eventually } from "./support/eventually.js";
@@ -231,9 +233,10 @@ class User {
   readonly #communicator: Communicator;
   connection: Connection | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, options: NodeOptions = {}) {
     this.name = name;
-    this.#communicator = new Communicator({ token: () => name, log: () => undefined });
+    const log = (): void => undefined;
+    this.#communicator = new Communicator({ token: () => name, log, ...options });
   }
 
   async logIn(endpoint: string): Promise<IMessageServerPrx> {
@@ -340,6 +343,34 @@ test("two devices of a user do not evict each other without an end", async () =>
     await first.logOut();
     await second.logOut();
   }
+  await chat.stop();
+});
+
+test("no message is missed or repeated over lost connections", async () => {
+  const chat = await Chat.start(ANY_PORTS, { resume_time: "30" });
+  const sender = new User("bob");
+  for (const endpoint of [chat.tcp, chat.ws]) {
+    const server = await sender.logIn(endpoint);
+    const proxy = await Cable.to(endpoint);
+    const receiver = new User("scott", { resume: true });
+    await receiver.logIn(proxy.endpoint);
+    const recovered: boolean[] = [];
+    receiver.connection?.onResumed((it) => recovered.push(it));
+    const texts = Array.from({ length: 100 }, (_, i) => String(i));
+    for (const [i, text] of texts.entries()) {
+      if (i % 20 === 10) {
+        proxy.cut();
+      }
+      await send(server, "scott", text);
+    }
+    await eventually("the messages", () => receiver.got.length >= texts.length);
+    await eventually("the logins", () => recovered.length === 5);
+    assert.deepEqual(receiver.got, texts.map((text) => `bob: ${text}`));
+    assert.deepEqual(recovered, [true, true, true, true, true]);
+    await receiver.logOut();
+    await proxy.close();
+  }
+  await sender.logOut();
   await chat.stop();
 });
 
