@@ -90,8 +90,9 @@ pub(crate) struct WriteBuffer {
 
 struct BufferState {
     sink: Option<Sink>,
-    /// The sink before and its number, until its task takes it.
-    replaced: Option<(u64, Sink)>,
+    /// The sink before and its number, until its task takes it. Boxed, since most
+    /// connections never have one.
+    replaced: Option<Box<(u64, Sink)>>,
     frames: Vec<u8>,
     /// The capacity of `frames`, if it is large.
     charge: MemoryCharge,
@@ -274,7 +275,7 @@ impl WriteBuffer {
         let (generation, replaced) = (state.generation, state.sink.take());
         let login = login.cloned().map(Box::new);
         state.attach(next.take(), credentials.clone(), login);
-        state.replaced = replaced.map(|sink| (generation, sink));
+        state.replaced = replaced.map(|sink| Box::new((generation, sink)));
         Some(true)
     }
 
@@ -287,8 +288,8 @@ impl WriteBuffer {
     pub(crate) fn take_replaced(&self, generation: u64) -> Option<Sink> {
         let mut state = self.state.lock();
         let replaced = &mut state.replaced;
-        let sink = replaced.take_if(|(replaced, _)| *replaced == generation);
-        sink.map(|(_, sink)| sink)
+        let replaced = replaced.take_if(|replaced| replaced.0 == generation);
+        replaced.map(|replaced| replaced.1)
     }
 
     /// Returns the sink after a last attempt to send what waits: after a oneway
