@@ -233,7 +233,7 @@ async fn only_the_side_that_has_connected_goes() {
     assert_eq!((answer.sequence, answer.errcode), (5, 0));
 }
 
-/// Under load, ten times, no call fails and none is answered twice.
+/// Under load, six times, no call fails. Each time the pause before the next stream grows.
 #[tokio::test]
 async fn no_call_fails_when_busy_clients_are_sent_away() {
     const CLIENTS: usize = 4;
@@ -268,7 +268,7 @@ async fn no_call_fails_when_busy_clients_are_sent_away() {
                 calls
             });
         }
-        for round in 1..=10 {
+        for round in 1..=6 {
             eventually("all are connected", || {
                 accepted.load(Ordering::Relaxed) == CLIENTS * round
             })
