@@ -1,7 +1,7 @@
 //! `gateway.IGatewayControl`: finds and controls the users who are on line, here and
 //! at the gateways that share their presence.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tce_runtime::{Context, ErrorCode, Fault, Servant};
@@ -127,22 +127,37 @@ impl GatewayControl {
         }
     }
 
-    /// All sessions of a user.
+    /// All sessions of a user, those of clients that are away behind the others.
     pub(crate) async fn sessions(&self, user: &str) -> Result<Vec<gateway::Session>, ControlError> {
         check_text(user)?;
-        let here = LocalSessions::of_user(&*self.registry, user).into_iter();
-        let gateway = self.gateway();
-        let mut sessions: Vec<_> = here
-            .map(|record| described(user, record, &gateway, true))
-            .collect();
+        let here = LocalSessions::of_user(&*self.registry, user);
+        let mut found = vec![(self.gateway(), true, here)];
         if let Presence::Redis(redis) = &self.presence {
-            for found in redis.find(&[user]).await? {
+            let others = redis.find(&[user]).await?.into_iter();
+            found.extend(others.map(|found| {
                 let records = found.sessions.into_iter().flatten();
-                sessions
-                    .extend(records.map(|record| described(user, record, &found.gateway, false)));
-            }
+                (found.gateway, false, records.collect())
+            }));
         }
-        Ok(sessions)
+        let sessions = found.iter().flat_map(|(gateway, is_here, records)| {
+            let records = records.iter();
+            records.map(move |record| (gateway, *is_here, record))
+        });
+        let (mut sessions, away): (Vec<_>, Vec<_>) =
+            sessions.partition(|(.., record)| record.is_connected());
+        let epochs = sessions.iter().filter_map(|(.., record)| record.epoch);
+        let mut epochs: HashSet<u64> = epochs.collect();
+        let is_new = |epoch| epochs.insert(epoch);
+        let away = away.into_iter();
+        // One that has come back at another gateway is listed there.
+        sessions.extend({
+            let mut is_new = is_new;
+            away.filter(move |(.., record)| record.epoch.is_none_or(&mut is_new))
+        });
+        let described = sessions.into_iter().map(|(gateway, is_here, record)| {
+            described(user, record.clone(), gateway, is_here)
+        });
+        Ok(described.collect())
     }
 
     /// Whether each of the users is on line.
@@ -153,7 +168,7 @@ impl GatewayControl {
         if let Presence::Redis(redis) = &self.presence {
             for found in redis.find(&borrowed(users)).await? {
                 for (is_on_line, sessions) in on_line.iter_mut().zip(&found.sessions) {
-                    *is_on_line |= !sessions.is_empty();
+                    *is_on_line |= sessions.iter().any(SessionRecord::is_connected);
                 }
             }
         }
@@ -234,7 +249,9 @@ impl GatewayControl {
                 reason: reason.to_owned(),
             };
             for found in redis.find(&[user]).await? {
-                let is_meant = |it: &&SessionRecord| device.is_empty() || it.device_id == device;
+                let is_meant = |it: &&SessionRecord| {
+                    it.is_connected() && (device.is_empty() || it.device_id == device)
+                };
                 let there = found.sessions.iter().flatten().filter(is_meant).count();
                 if there > 0 && redis.send(&found.instance, &command).await? {
                     count += there;
@@ -269,8 +286,8 @@ impl GatewayControl {
         Ok(count)
     }
 
-    /// Sends a oneway CALL to all sessions of users. Returns the users who are not on
-    /// line.
+    /// Sends a oneway CALL to all sessions of users, those of clients that are away
+    /// included, for which it is kept. Returns the users without sessions.
     pub(crate) async fn push(
         &self,
         users: &[String],
@@ -284,9 +301,17 @@ impl GatewayControl {
         let here = users.iter().map(|user| self.registry.push(user, message));
         let mut reached: Vec<_> = here.collect();
         if let Presence::Redis(redis) = &self.presence {
+            // A history that two gateways have for a moment gets the push once.
+            let here = users.iter().flat_map(|user| self.registry.of_user(user));
+            let mut epochs: HashSet<u64> = here.filter_map(|record| record.epoch).collect();
             for found in redis.find(&borrowed(users)).await? {
                 let there = found.sessions.iter().enumerate();
-                let there = there.filter(|(_, sessions)| !sessions.is_empty());
+                let mut is_new =
+                    |record: &SessionRecord| record.epoch.is_none_or(|it| epochs.insert(it));
+                let there = there.filter(|(_, sessions)| {
+                    // Each of them, for the gateways that follow.
+                    sessions.iter().filter(|record| is_new(record)).count() > 0
+                });
                 let there: Vec<_> = there.map(|(position, _)| position).collect();
                 let command = Command::Push {
                     users: there.iter().map(|it| users[*it].clone()).collect(),

@@ -702,7 +702,8 @@ async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
         let has_ended = *context.phase.borrow() == GatewayPhase::Ended;
         if has_ended || period.is_multiple_of(EXPORT_EVERY) {
             let totals = context.registry.totals();
-            context.registry.maintain_histories(Instant::now());
+            let gone = context.registry.maintain_histories(Instant::now());
+            gone.iter().for_each(|user| context.presence.changed(user));
             export_metrics(&threads, &totals);
             totals.export_since(&exported, &context.name);
             exported = totals;

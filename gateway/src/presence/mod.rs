@@ -26,23 +26,35 @@ pub(crate) enum Presence {
     Redis(RedisPresence),
 }
 
-/// One session, as servers and other gateways see it.
+/// One session, as servers and other gateways see it: with a client that is connected, or
+/// away while the gateway keeps its pushes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionRecord {
-    /// Unique among the sessions of all gateways.
-    #[serde(rename = "c")]
+    /// Unique among the sessions of all gateways; empty while the client is away.
+    #[serde(rename = "c", default, skip_serializing_if = "String::is_empty")]
     pub(crate) connection_id: String,
     /// Empty if the login had none.
     #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
     pub(crate) device_id: String,
-    #[serde(rename = "a")]
+    /// Empty while the client is away.
+    #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]
     pub(crate) address: String,
     /// The name of the endpoint that the client connected to.
     #[serde(rename = "e")]
     pub(crate) endpoint: String,
-    /// Unix time in milliseconds.
+    /// Since when the client is connected or away: Unix time in milliseconds.
     #[serde(rename = "s")]
     pub(crate) since: u64,
+    /// The history that keeps the pushes. Two gateways may have it for a moment, while its
+    /// client comes back at the other one.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<u64>,
+}
+
+impl SessionRecord {
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.connection_id.is_empty()
+    }
 }
 
 /// What other gateways know of a gateway.
@@ -59,10 +71,12 @@ pub(crate) struct GatewayRecord {
 
 /// The sessions of this gateway.
 pub(crate) trait LocalSessions: Send + Sync + 'static {
-    /// The sessions of a user.
+    /// The sessions of a user, those of clients that are away included.
     fn of_user(&self, user: &str) -> Vec<SessionRecord>;
     /// The users who are on line, each once.
     fn users(&self) -> Vec<Arc<str>>;
+    /// The users with clients that are away, each once.
+    fn users_away(&self) -> Vec<Arc<str>>;
     /// The number of users who are on line.
     fn user_count(&self) -> usize;
     /// The number of sessions with a user.

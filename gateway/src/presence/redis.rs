@@ -178,9 +178,11 @@ impl RedisPresence {
             }
             _ => Some(format!("{scan}/{instance}")),
         };
-        let users = pairs.into_iter().map(|(user, _)| user);
+        let users = pairs
+            .into_iter()
+            .filter(|(user, sessions)| user != GATEWAY_FIELD && has_connected(sessions));
         Ok(UserPage {
-            users: users.filter(|user| user != GATEWAY_FIELD).collect(),
+            users: users.map(|(user, _)| user).collect(),
             cursor: next.unwrap_or_default(),
         })
     }
@@ -231,6 +233,12 @@ impl RedisPresence {
         }
         Err(PresenceError("the gateways change all the time".into()))
     }
+}
+
+/// Whether a client of a user is connected.
+fn has_connected(sessions: &str) -> bool {
+    let sessions: Vec<SessionRecord> = decode(Some(sessions)).unwrap_or_default();
+    sessions.iter().any(SessionRecord::is_connected)
 }
 
 /// The text of an error of Redis holds neither the URL nor the password.
@@ -328,7 +336,9 @@ impl Announcer {
         let new = format!("{key}:new");
         // Before the users are listed: changes from here on are announced afterwards.
         self.shared.changed.clear();
-        let users = self.local.users();
+        let mut users = self.local.users();
+        // A user with two devices may be in both lists, and is written twice.
+        users.extend(self.local.users_away());
         let mut beginning = pipe();
         beginning.del(&new).ignore();
         beginning.hset(&new, GATEWAY_FIELD, self.gateway()).ignore();

@@ -1,13 +1,22 @@
 //! What servers and operators see of sessions, and do with them.
 
-use std::{cell::LazyCell, collections::HashSet, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    cell::LazyCell,
+    collections::HashSet,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use tce_runtime::{
     CloseCode, Extra, Proxy,
     wire::{CallType, Header, Marshal, Operation, Raw, Writer, reserved},
 };
 
-use super::{Session, history::KeptPush, registry::SessionRegistry};
+use super::{
+    Session,
+    history::{History, KeptPush},
+    registry::SessionRegistry,
+};
 use crate::{
     idl::gateway::Push,
     presence::{LocalSessions, SessionRecord},
@@ -18,14 +27,21 @@ const OPERATOR: &str = "operator";
 
 impl LocalSessions for SessionRegistry {
     fn of_user(&self, user: &str) -> Vec<SessionRecord> {
-        let sessions = self.sessions_of(user);
-        sessions.iter().map(|session| session.record()).collect()
+        let receivers = self.receivers(user, None);
+        let sessions = receivers.sessions.iter().map(|session| session.record());
+        let away = receivers.histories.iter();
+        let away = away.filter_map(|history| self.record_away(history));
+        sessions.chain(away).collect()
     }
 
     fn users(&self) -> Vec<Arc<str>> {
         let mut users = HashSet::new();
         self.for_each(|session| users.extend(session.user()));
         users.into_iter().collect()
+    }
+
+    fn users_away(&self) -> Vec<Arc<str>> {
+        Self::users_away(self)
     }
 
     fn user_count(&self) -> usize {
@@ -61,38 +77,55 @@ impl SessionRegistry {
         count
     }
 
+    /// The session of a client that is away; `None` if it is not expected here.
+    fn record_away(&self, history: &History) -> Option<SessionRecord> {
+        let since = SystemTime::now().checked_sub(history.waits_for()?)?;
+        Some(SessionRecord {
+            connection_id: String::new(),
+            device_id: history.device().unwrap_or_default().to_owned(),
+            address: String::new(),
+            endpoint: self.endpoint_keys.name(history.endpoint).to_string(),
+            since: unix_millis(since),
+            epoch: Some(history.epoch),
+        })
+    }
+
     /// Sends a oneway CALL to the sessions of a user, or to that of the device in its
-    /// extra. Returns whether there is one.
+    /// extra, those of clients that are away included. Returns whether there is one.
     pub(crate) fn push(&self, user: &str, message: &Push) -> bool {
         let device = message.extra.get(reserved::DEVICE_ID);
         let receivers = self.receivers(user, device.map(String::as_str));
         let copy = LazyCell::new(|| kept_push(message));
+        let mut is_reached = false;
         for session in &receivers.sessions {
-            match session.history() {
-                Some(history) => {
-                    history.push(&copy);
+            is_reached |= match session.history() {
+                Some(history) => history.push(&copy),
+                None => {
+                    session.push(message);
+                    true
                 }
-                None => session.push(message),
-            }
+            };
         }
-        for history in &receivers.histories {
-            history.push(&copy);
+        // The gateway to which a client has moved gets the push, too.
+        let waiting = receivers.histories.iter();
+        for history in waiting.filter(|history| history.waits_for().is_some()) {
+            is_reached |= history.push(&copy);
         }
-        !receivers.sessions.is_empty() || !receivers.histories.is_empty()
+        is_reached
     }
 }
 
 impl Session {
     /// The session, as other gateways and servers see it.
     pub(crate) fn record(&self) -> SessionRecord {
-        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let endpoint = self.context.endpoint_keys.name(self.endpoint);
         SessionRecord {
             connection_id: self.connection_id(),
             device_id: self.device().unwrap_or_default().to_owned(),
             address: self.address.to_string(),
             endpoint: endpoint.to_string(),
-            since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            since: unix_millis(self.since),
+            epoch: self.history().map(|history| history.epoch),
         }
     }
 
@@ -117,6 +150,11 @@ impl Session {
         // It is sent although the future is dropped.
         drop(proxy.oneway(&operation, Raw(&message.parameters)));
     }
+}
+
+fn unix_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A CALL as histories keep it.

@@ -34,6 +34,9 @@ const STORE_COMMANDS: usize = 1 << 16;
 /// The pause before a push that found no capacity is tried again: the write buffer may
 /// have capacity where the memory budget has none.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
+/// How long a client that has come back at another gateway counts as away here: that
+/// gateway announces it meanwhile, so that the user can be reached all the time.
+const MOVE_TIME: Duration = Duration::from_secs(2);
 
 /// A push as it is kept: a whole message, without what its receiver must not see.
 /// Sessions that receive the same push share it.
@@ -311,12 +314,14 @@ impl Histories {
             .collect()
     }
 
-    /// The histories whose clients have not come back in time.
+    /// Those that have ended, and those whose clients have not come back in time.
     pub(super) fn expired(&self, now: Instant) -> Vec<Arc<History>> {
         let time = self.limits.time;
         let is_expired = |history: &History| {
-            let detached_at = history.state.lock().detached_at;
-            detached_at.is_some_and(|at| now.saturating_duration_since(at) > time)
+            let state = history.state.lock();
+            let detached_at = state.detached_at;
+            let is_late = |at| now.saturating_duration_since(at) > time;
+            state.is_closed || detached_at.is_some_and(is_late)
         };
         let by_epoch = self.by_epoch.lock();
         let histories = by_epoch.values();
@@ -324,6 +329,24 @@ impl Histories {
             .filter(|history| is_expired(history))
             .cloned()
             .collect()
+    }
+
+    /// The clients of these histories have come back at other gateways, which have
+    /// announced them by now: from here on they are no longer waited for.
+    pub(super) fn settle_moved(&self, now: Instant) -> Vec<Arc<History>> {
+        let settles = |history: &&Arc<History>| {
+            let mut state = history.state.lock();
+            let Place::Moving(at) = state.place else {
+                return false;
+            };
+            let has_settled = now.saturating_duration_since(at) > MOVE_TIME;
+            if has_settled {
+                state.place = Place::Elsewhere;
+            }
+            has_settled
+        };
+        let by_epoch = self.by_epoch.lock();
+        by_epoch.values().filter(settles).cloned().collect()
     }
 
     /// Where three quarters of the memory are used, trims the histories that have more
@@ -358,7 +381,7 @@ pub(crate) struct History {
     pub(super) epoch: u64,
     pub(super) user: Arc<str>,
     device: Option<Arc<str>>,
-    endpoint: EndpointKey,
+    pub(super) endpoint: EndpointKey,
     limits: Arc<HistoryLimits>,
     /// Where Redis keeps the pushes; here are then only those that were not sent yet.
     store: Option<Arc<StoreQueue>>,
@@ -381,6 +404,18 @@ struct HistoryState {
     is_closed: bool,
     /// Whether `last` is that of Redis, and its further pushes are added here.
     is_followed: bool,
+    place: Place,
+}
+
+/// Where the client of a history is, or is expected.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    #[default]
+    Here,
+    /// At another gateway, since this time.
+    Moving(Instant),
+    /// At another gateway, which has announced it.
+    Elsewhere,
 }
 
 struct AttachedReceiver {
@@ -451,10 +486,12 @@ impl History {
             state.keep(push, &self.limits);
         }
         state.is_followed = true;
+        state.place = Place::Here;
     }
 
     /// The client has come back at another gateway, which sends the pushes from now on.
     pub(super) fn moved(&self) {
+        self.state.lock().place = Place::Moving(Instant::now());
         self.lose_receiver(DetachReason::Moved, false);
     }
 
@@ -487,6 +524,19 @@ impl History {
             session.detached(DetachReason::SlowReader);
         }
         result
+    }
+
+    /// How long the history waits for its client; `None` if it does not, and pushes reach
+    /// the client elsewhere.
+    pub(super) fn waits_for(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let is_expected = !state.is_closed && !matches!(state.place, Place::Elsewhere);
+        let detached_at = state.detached_at.filter(|_| is_expected)?;
+        Some(detached_at.elapsed())
+    }
+
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
     }
 
     pub(super) fn is_of_device(&self, device: &str) -> bool {

@@ -159,12 +159,14 @@ impl Session {
         let tells_device = self.context.properties.second_login == SecondLogin::Several;
         let name: Arc<str> = admission.user().into();
         let mut user = SessionUser::new(&name, device.map(Arc::from), tells_device);
-        user.rates = self.context.rates.cells_of(|| CallOwner::User(name));
+        let owner = || CallOwner::User(Arc::clone(&name));
+        user.rates = self.context.rates.cells_of(owner);
         user.set_roles(&admission);
         self.state.lock().login_ends_at = self.login_end(&admission);
         self.token_hash.store(token_hash, Ordering::Release);
         if !self.bind(user, request) {
             self.context.registry.abandon_history(request, self.number);
+            self.context.presence.changed(&name);
             let text = "this user is already logged in, on another connection";
             return self.turn_away(first.header, "second_login", CloseCode::Refused, text);
         }

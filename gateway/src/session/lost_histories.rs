@@ -33,6 +33,11 @@ impl LostHistories {
         self.users.store(by_user.len(), Ordering::Relaxed);
     }
 
+    /// The users with histories.
+    pub(super) fn users(&self) -> Vec<Arc<str>> {
+        self.by_user.lock().keys().cloned().collect()
+    }
+
     /// The histories of a user, or of one of the user's devices.
     pub(super) fn of_user(&self, user: &str, device: Option<&str>) -> UserHistories {
         if self.users.load(Ordering::Relaxed) == 0 {

@@ -397,6 +397,8 @@ impl Session {
             && let Some(history) = self.history()
         {
             self.context.registry.end_history(history);
+            // The client was away until now, as far as its login has ended before.
+            self.context.presence.changed(&history.user);
         }
         if let Some(connection) = self.connection() {
             connection.say_goodbye(code, text);

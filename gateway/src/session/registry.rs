@@ -60,6 +60,7 @@ pub(crate) struct SessionRegistry {
     pub(crate) histories: Option<Arc<Histories>>,
     /// Where Redis keeps the histories of several gateways; `None` if they are kept here.
     store: Option<Arc<HistoryStore>>,
+    pub(super) endpoint_keys: Arc<EndpointKeys>,
     /// Used under the lock of `users`, so that a push finds a history once: with its session
     /// or here.
     lost: LostHistories,
@@ -105,7 +106,12 @@ impl OpenSessions {
 
 impl SessionRegistry {
     /// `name` is that of the gateway, and `run_id` a random number of this process.
-    pub(crate) fn new(properties: &Properties, name: &str, run_id: u64) -> Self {
+    pub(crate) fn new(
+        properties: &Properties,
+        name: &str,
+        run_id: u64,
+        endpoint_keys: &Arc<EndpointKeys>,
+    ) -> Self {
         let mut histories = Histories::new(properties);
         let client = properties.redis.as_ref();
         let client = client.filter(|_| properties.presence == PresenceStore::Redis);
@@ -132,6 +138,7 @@ impl SessionRegistry {
             max_sessions_per_user: properties.max_sessions_per_user,
             histories,
             store,
+            endpoint_keys: Arc::clone(endpoint_keys),
             lost: LostHistories::default(),
         }
     }
@@ -444,15 +451,19 @@ impl SessionRegistry {
     }
 
     /// Ends the histories whose clients have not come back in time, and keeps the others
-    /// within the memory.
-    pub(crate) fn maintain_histories(&self, now: Instant) {
+    /// within the memory. Returns the users whose clients are no longer waited for.
+    pub(crate) fn maintain_histories(&self, now: Instant) -> Vec<Arc<str>> {
         let Some(histories) = &self.histories else {
-            return;
+            return Vec::new();
         };
-        for expired in histories.expired(now) {
-            self.end_lost(histories, &expired);
+        let expired = histories.expired(now);
+        for history in &expired {
+            self.end_lost(histories, history);
         }
         histories.balance();
+        let moved = histories.settle_moved(now);
+        let ended = expired.iter().chain(&moved);
+        ended.map(|history| Arc::clone(&history.user)).collect()
     }
 
     /// Ends the history of a session whose client is not to come back.
@@ -478,6 +489,11 @@ impl SessionRegistry {
     /// logged in.
     pub(super) fn sessions_of(&self, user: &str) -> UserSessions {
         self.users.read().get(user).cloned().unwrap_or_default()
+    }
+
+    /// The users with histories of clients whose connection is lost.
+    pub(super) fn users_away(&self) -> Vec<Arc<str>> {
+        self.lost.users()
     }
 
     /// Who receives a CALL to a user, or to one of the user's devices. The device counts

@@ -86,20 +86,19 @@ impl UserRoutes {
     }
 }
 
-/// `gateway.Session`, as far as it is needed.
+/// `gateway.Session`, as far as it is needed: also one whose client is away, for which the
+/// gateway keeps what is sent.
 struct UserSession {
     gateway: String,
     queue: String,
-    connection_id: String,
     is_here: bool,
 }
 
 impl UserSession {
-    /// What distinguishes the gateways of sessions: those without queues may have one
-    /// name, and differ in the first parts of their connection ids.
-    fn gateway(&self) -> (&str, &str, &str) {
-        let run = self.connection_id.rsplit_once('-');
-        (&self.gateway, &self.queue, run.map_or("", |(run, _)| run))
+    /// What distinguishes the gateways of sessions. Others without queues may have one
+    /// name: the gateway that has answered tells them apart.
+    fn gateway(&self) -> (&str, &str, bool) {
+        (&self.gateway, &self.queue, self.is_here)
     }
 
     /// The connection to the session's gateway; `None` if only the gateway that has
@@ -118,16 +117,13 @@ impl Unmarshal for UserSession {
     const MIN_SIZE: usize = 7 * String::MIN_SIZE + i64::MIN_SIZE + bool::MIN_SIZE;
 
     fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        // The user, the device.
-        String::unmarshal(input)?;
-        String::unmarshal(input)?;
-        let connection_id = String::unmarshal(input)?;
-        // The address, the endpoint, the time.
-        String::unmarshal(input)?;
-        String::unmarshal(input)?;
+        // The user, the device, the connection id, the address, the endpoint.
+        for _ in 0..5 {
+            String::unmarshal(input)?;
+        }
+        // The time.
         i64::unmarshal(input)?;
         Ok(Self {
-            connection_id,
             gateway: String::unmarshal(input)?,
             queue: String::unmarshal(input)?,
             is_here: bool::unmarshal(input)?,
