@@ -147,13 +147,11 @@ impl GatewayControl {
             sessions.partition(|(.., record)| record.is_connected());
         let epochs = sessions.iter().filter_map(|(.., record)| record.epoch);
         let mut epochs: HashSet<u64> = epochs.collect();
-        let is_new = |epoch| epochs.insert(epoch);
-        let away = away.into_iter();
         // One that has come back at another gateway is listed there.
-        sessions.extend({
-            let mut is_new = is_new;
-            away.filter(move |(.., record)| record.epoch.is_none_or(&mut is_new))
-        });
+        sessions.extend(
+            away.into_iter()
+                .filter(|(.., record)| record.epoch.is_none_or(|it| epochs.insert(it))),
+        );
         let described = sessions.into_iter().map(|(gateway, is_here, record)| {
             described(user, record.clone(), gateway, is_here)
         });

@@ -535,6 +535,11 @@ impl History {
         Some(detached_at.elapsed())
     }
 
+    /// Whether the history has ended, or is incomplete.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
     pub(super) fn device(&self) -> Option<&str> {
         self.device.as_deref()
     }

@@ -240,6 +240,11 @@ impl HistoryStore {
         let device = Some(&*taken.device).filter(|device| !device.is_empty());
         let endpoint = keys.key(&taken.endpoint);
         let history = self.histories.add(epoch, user, device, endpoint);
+        if history.is_closed() {
+            // Redis did not answer for so long that pushes were dropped.
+            self.histories.close(&history);
+            return Ok(None);
+        }
         history.follow(taken.last, &taken.pushes);
         // What was stored since the script ran may have been announced before the history
         // was followed.

@@ -13,13 +13,16 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::common::{
-    client::Client,
-    house::{House, Server},
-    plan::{Front, Plan},
-    process::GatewayProcess,
-    raw::{Message, string},
-    watching::{eventually_async, soon, within},
+use crate::{
+    common::{
+        client::Client,
+        house::{House, Server},
+        plan::{Front, Plan},
+        process::GatewayProcess,
+        raw::{Message, Raw, string},
+        watching::{eventually_async, soon, within},
+    },
+    resume::{login, raw_at, start},
 };
 
 /// Time between two refreshes.
@@ -524,6 +527,150 @@ async fn a_gateway_pushes_to_users_at_all_gateways() {
     let error = within(control.is_online(&many)).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::RemoteException);
     drop((anna, ben));
+    house.end().await;
+}
+
+/// A user who logs in, and whose connection is lost. Returns the epoch of the history.
+async fn user_away(house: &House, gateway: usize, control: &IGatewayControlPrx) -> String {
+    let mut anna = raw_at(house, gateway).await;
+    let answer = anna.call(&login("anna", Some(""))).await;
+    let epoch = start(&answer).0.to_owned();
+    is_on_line(control, "anna", true).await;
+    drop(anna);
+    is_on_line(control, "anna", false).await;
+    epoch
+}
+
+/// Logs the user in again, who has handled `offset` pushes.
+async fn back_at(house: &House, gateway: usize, epoch: &str, offset: usize) -> Raw {
+    let mut anna = raw_at(house, gateway).await;
+    let resume = format!("{epoch}:{offset}");
+    let answer = anna.call(&login("anna", Some(&resume))).await;
+    assert_eq!(start(&answer).2, "1", "all is kept");
+    anna
+}
+
+/// The texts of the next pushes, sorted: several gateways may carry them.
+async fn texts(anna: &mut Raw, count: usize) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    for _ in 0..count {
+        texts.push(within(anna.message()).await.params);
+    }
+    texts.sort();
+    texts
+}
+
+fn push_of(text: &str) -> Push {
+    Push {
+        interface_index: 3,
+        operation_index: 0,
+        parameters: string(text),
+        ..Push::default()
+    }
+}
+
+/// What the gateway of `control` knows of a user who was at `gateway`, gets pushes
+/// meanwhile, comes back, and then stays away for too long.
+async fn is_reached_while_away(house: &House, gateway: usize, control: &IGatewayControlPrx) {
+    let epoch = user_away(house, gateway, control).await;
+    let anna = soon(ITerminalPrx::to_user_anywhere(control.connection(), "anna")).await;
+    within(anna.unwrap().on_message_oneway("by queue"))
+        .await
+        .unwrap();
+    let users = names(&["anna", "nobody"]);
+    let missed = within(control.push(&users, &push_of("by push"))).await;
+    assert_eq!(missed.unwrap(), ["nobody"]);
+    assert!(all_on_line(control, 10).await.is_empty());
+    eventually_async("no session is counted", async || {
+        let count = control.count().await;
+        count.is_ok_and(|count| count.users == 0 && count.sessions == 0)
+    })
+    .await;
+    let sessions = within(control.sessions("anna")).await.unwrap();
+    let [away] = sessions.as_slice() else {
+        panic!("{sessions:?}");
+    };
+    assert_eq!(away.gateway, format!("gw{gateway}"));
+    assert_eq!(away.endpoint, format!("gw{gateway}_socket"));
+    assert_eq!((&*away.connection_id, &*away.address), ("", ""));
+    assert_eq!(away.queue, house.plan.returns(gateway));
+    assert_eq!(within(control.disconnect("anna", "", "")).await.unwrap(), 0);
+
+    let mut anna = back_at(house, gateway, &epoch, 0).await;
+    let got = texts(&mut anna, 2).await;
+    assert_eq!(got, [string("by push"), string("by queue")]);
+    is_on_line(control, "anna", true).await;
+    let sessions = within(control.sessions("anna")).await.unwrap();
+    assert!(sessions.len() == 1 && !sessions[0].connection_id.is_empty());
+
+    drop(anna);
+    is_on_line(control, "anna", false).await;
+    eventually_async("the gateway waits no longer", async || {
+        let found = ITerminalPrx::to_user_anywhere(control.connection(), "anna").await;
+        found.is_err_and(|error| error.code() == ErrorCode::UserOffline)
+    })
+    .await;
+    let missed = within(control.push(&users, &push_of("too late"))).await;
+    assert_eq!(missed.unwrap(), users);
+    assert!(within(control.sessions("anna")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_user_who_is_away_is_reached_until_the_history_ends() {
+    let house = House::start(by_name(Plan::rabbitmq()).property("resume_time", "4")).await;
+    let control = control_of(&house, 0).await;
+    is_reached_while_away(&house, 0, &control).await;
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_away_is_reached_at_any_gateway_until_the_history_ends() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis).property("resume_time", "4");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    is_reached_while_away(&house, 1, &control).await;
+    is_reached_while_away(&house, 0, &control).await;
+    house.end().await;
+}
+
+/// At each moment the user is known once, and each push arrives once.
+#[tokio::test]
+async fn a_user_who_comes_back_at_another_gateway_is_reached_once() {
+    const PUSHES: usize = 40;
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis).property("resume_time", "60");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    let epoch = user_away(&house, 1, &control).await;
+    let mut back = None;
+    for number in 0..PUSHES {
+        if number == PUSHES / 8 {
+            back = Some(back_at(&house, 0, &epoch, 0).await);
+        }
+        let text = format!("{number:02}");
+        let missed = match number % 2 {
+            0 => within(control.push(&names(&["anna"]), &push_of(&text))).await,
+            _ => {
+                let anna = ITerminalPrx::to_user_anywhere(control.connection(), "anna");
+                let anna = within(anna).await.unwrap();
+                within(anna.on_message_oneway(&text)).await.unwrap();
+                Ok(Vec::new())
+            }
+        };
+        assert!(missed.unwrap().is_empty(), "push {number}");
+        let sessions = within(control.sessions("anna")).await.unwrap();
+        assert_eq!(sessions.len(), 1, "push {number}: {sessions:?}");
+        // More than the gateway before waits for, in all.
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut anna = back.expect("it is back");
+    let expected = (0..PUSHES).map(|number| string(&format!("{number:02}")));
+    let got = texts(&mut anna, PUSHES).await;
+    assert_eq!(got, expected.collect::<Vec<_>>());
+    let more = timeout(Duration::from_millis(300), anna.message()).await;
+    more.expect_err("each push arrives once");
+    drop(anna);
     house.end().await;
 }
 

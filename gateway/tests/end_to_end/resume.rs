@@ -391,7 +391,7 @@ async fn each_device_of_a_user_has_a_history_of_its_own() {
 }
 
 /// `login`, byte for byte.
-fn login(user: &str, resume: Option<&str>) -> Message {
+pub(crate) fn login(user: &str, resume: Option<&str>) -> Message {
     let mut extra = vec![("__token__", user)];
     extra.extend(resume.map(|resume| ("__resume__", resume)));
     let login = Message {
@@ -402,7 +402,7 @@ fn login(user: &str, resume: Option<&str>) -> Message {
 }
 
 /// Where a RETURN of `login` says that a session begins.
-fn start(answer: &Message) -> (&str, &str, &str) {
+pub(crate) fn start(answer: &Message) -> (&str, &str, &str) {
     assert_eq!(answer.errcode, 0);
     let extra = |key| answer.extra(key).unwrap_or_default();
     (
@@ -413,7 +413,7 @@ fn start(answer: &Message) -> (&str, &str, &str) {
 }
 
 /// The text of a push, and where it stands.
-fn pushed(push: &Message) -> (Vec<u8>, Option<&str>) {
+pub(crate) fn pushed(push: &Message) -> (Vec<u8>, Option<&str>) {
     (push.params.clone(), push.extra("__offset__"))
 }
 
@@ -697,7 +697,7 @@ fn shared(redis: &RedisServer) -> Plan {
         .property("redis", &redis.url())
 }
 
-async fn raw_at(house: &House, gateway: usize) -> Raw {
+pub(crate) async fn raw_at(house: &House, gateway: usize) -> Raw {
     Raw::connect(house.address_of(gateway, Front::Socket)).await
 }
 
