@@ -152,9 +152,9 @@ impl GatewayControl {
             away.into_iter()
                 .filter(|(.., record)| record.epoch.is_none_or(|it| epochs.insert(it))),
         );
-        let described = sessions.into_iter().map(|(gateway, is_here, record)| {
-            described(user, record.clone(), gateway, is_here)
-        });
+        let described = sessions
+            .into_iter()
+            .map(|(gateway, is_here, record)| described(user, record.clone(), gateway, is_here));
         Ok(described.collect())
     }
 

@@ -299,7 +299,7 @@ fn print_sessions(out: &mut impl Write, sessions: &[SessionRow]) -> io::Result<(
         "device",
         "address",
         "endpoint",
-        "connected for",
+        "for",
         "connection",
     ];
     let mut rows = vec![heads.map(str::to_owned)];
@@ -308,15 +308,19 @@ fn print_sessions(out: &mut impl Write, sessions: &[SessionRow]) -> io::Result<(
             "" => "-",
             device => device,
         };
+        let (address, connection) = match session.connection.as_str() {
+            "" => ("away", "-"),
+            connection => (session.address.as_str(), connection),
+        };
         let texts = [
             &session.gateway,
             device,
-            &session.address,
+            address,
             &session.endpoint,
+            connection,
         ];
-        let [gateway, device, address, endpoint] = texts.map(escape_control);
+        let [gateway, device, address, endpoint, connection] = texts.map(escape_control);
         let age = format!("{} s", age(session.since_ms).as_secs());
-        let connection = escape_control(&session.connection);
         [gateway, device, address, endpoint, age, connection]
     }));
     let width = |column: usize| {

@@ -39,13 +39,14 @@ pub struct SessionRow {
     pub device: String,
     /// The name of the gateway.
     pub gateway: String,
-    /// The address of the client.
+    /// The address of the client; empty while it is away.
     pub address: String,
     /// The endpoint that the client connected to.
     pub endpoint: String,
-    /// Unique among the connections of all gateways.
+    /// Unique among the connections of all gateways; empty while the client is away and
+    /// its pushes are kept.
     pub connection: String,
-    /// When it was accepted, as Unix time in milliseconds.
+    /// When the connection was accepted or lost, as Unix time in milliseconds.
     pub since_ms: i64,
 }
 

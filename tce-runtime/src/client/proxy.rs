@@ -210,8 +210,8 @@ impl Proxy {
     /// to one of them: its queue, a queue that all of them read, or the connection on
     /// which it calls.
     ///
-    /// Oneway calls are sent to each gateway where the user has a session now: to its
-    /// queue, or through `gateway` to one without a queue. They are done when one of
+    /// Oneway calls are sent to each gateway where the user has a session now, or that
+    /// keeps pushes for a client of the user that has lost its connection: to its queue, or through `gateway` to one without a queue. They are done when one of
     /// them is sent. A twoway call goes to one gateway and gets no answer, as that of
     /// [`Proxy::to_user`]. After the user has logged in elsewhere, look it up again.
     ///
@@ -229,7 +229,8 @@ impl Proxy {
     /// ```
     ///
     /// # Errors
-    /// USER_OFFLINE at once if the user is not on line; INTERFACE_NOTFOUND from a
+    /// USER_OFFLINE at once if the user is not on line, and no pushes are kept for the
+    /// user; INTERFACE_NOTFOUND from a
     /// gateway that has no presence, as TCE's own; SENDFAILED while the gateways can't
     /// read their presence.
     pub async fn to_user_anywhere(gateway: &Connection, user: &str) -> Result<Self, RpcError> {

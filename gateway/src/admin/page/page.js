@@ -205,11 +205,12 @@ async function result(answer) {
 }
 
 function showSessions(sessions) {
-  fill("sessions", sessions, (row) => row.connection, (row) => [
+  const key = (row) => row.connection || `away ${row.gateway} ${row.device} ${row.since_ms}`;
+  fill("sessions", sessions, key, (row) => [
     row.user,
     row.device || "–",
     row.gateway,
-    row.address,
+    row.address || "away",
     row.endpoint,
     time(row.since_ms),
     action("Disconnect", (event) => disconnect(event.target, row)),
