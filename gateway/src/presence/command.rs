@@ -82,7 +82,7 @@ mod tests {
             Command::Push {
                 users: vec!["scott".to_owned(), "anna".to_owned()],
                 message: Push {
-                    interface_index: 3,
+                    ifidx: 3,
                     parameters: vec![0, 255],
                     ..Push::default()
                 },

@@ -186,6 +186,6 @@ pub(crate) fn is_valid_push(message: &Push) -> bool {
 
 /// The indices of the interface and the operation; `None` if they are not valid.
 fn indices(message: &Push) -> Option<(u16, u16)> {
-    let ifidx = message.interface_index.try_into().ok()?;
-    Some((ifidx, message.operation_index.try_into().ok()?))
+    let ifidx = message.ifidx.try_into().ok()?;
+    Some((ifidx, message.opidx.try_into().ok()?))
 }

@@ -507,8 +507,8 @@ async fn a_gateway_pushes_to_users_at_all_gateways() {
     let mut ben = user_at(&house, 1, "ben").await;
     is_on_line(&control, "anna", true).await;
     let message = Push {
-        interface_index: 3,
-        operation_index: 0,
+        ifidx: 3,
+        opidx: 0,
         parameters: string("hello all"),
         ..Push::default()
     };
@@ -518,7 +518,7 @@ async fn a_gateway_pushes_to_users_at_all_gateways() {
     assert_eq!(anna.next_push().await, "hello all");
     assert_eq!(ben.next_push().await, "hello all");
     let invalid = Push {
-        interface_index: 70_000,
+        ifidx: 70_000,
         ..message
     };
     let error = within(control.push(&users, &invalid)).await.unwrap_err();
@@ -562,8 +562,8 @@ async fn texts(anna: &mut Raw, count: usize) -> Vec<Vec<u8>> {
 
 fn push_of(text: &str) -> Push {
     Push {
-        interface_index: 3,
-        operation_index: 0,
+        ifidx: 3,
+        opidx: 0,
         parameters: string(text),
         ..Push::default()
     }
