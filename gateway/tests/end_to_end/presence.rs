@@ -634,6 +634,31 @@ async fn a_user_who_is_away_is_reached_at_any_gateway_until_the_history_ends() {
     house.end().await;
 }
 
+/// The client does not come back by itself, so nothing is kept for it.
+#[tokio::test]
+async fn a_user_whom_an_operator_disconnects_is_not_away() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis).property("resume_time", "60");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    for gateway in 0..2 {
+        let mut anna = raw_at(&house, gateway).await;
+        anna.call(&login("anna", Some(""))).await;
+        is_on_line(&control, "anna", true).await;
+        let closed = within(control.disconnect("anna", "", "the end")).await;
+        assert_eq!(closed.unwrap(), 1);
+        eventually_async("the user can't be reached", async || {
+            let sessions = control.sessions("anna").await;
+            sessions.is_ok_and(|sessions| sessions.is_empty())
+        })
+        .await;
+        let missed = within(control.push(&names(&["anna"]), &push_of("x"))).await;
+        assert_eq!(missed.unwrap(), ["anna"]);
+        drop(anna);
+    }
+    house.end().await;
+}
+
 /// At each moment the user is known once, and each push arrives once.
 #[tokio::test]
 async fn a_user_who_comes_back_at_another_gateway_is_reached_once() {

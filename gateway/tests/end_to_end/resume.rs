@@ -805,3 +805,30 @@ async fn redis_loses_its_data() {
     drop(anna);
     house.end().await;
 }
+
+/// More is pushed meanwhile than may wait for Redis: the client is told that something is
+/// missing, and gets what is pushed afterwards.
+#[tokio::test]
+async fn redis_stops_until_pushes_are_dropped() {
+    let redis = RedisServer::start();
+    let plan = shared(&redis).property("resume_memory", "100000");
+    let house = House::start(plan).await;
+    let server = Pusher::start(&house).await;
+    let mut anna = house.raw().await;
+    let answer = anna.call(&login("anna", Some(""))).await;
+    let (epoch, ..) = start(&answer);
+    redis.pause();
+    for _ in 0..3 {
+        server.push("anna", &"x".repeat(40_000)).await;
+    }
+    within(anna.closed()).await;
+    redis.resume();
+    let mut anna = house.raw().await;
+    let resumed = anna.call(&login("anna", Some(&format!("{epoch}:0")))).await;
+    let (new, offset, recovered) = start(&resumed);
+    assert!(new != epoch && (offset, recovered) == ("0", "0"), "{new}");
+    server.push("anna", "after").await;
+    assert_eq!(pushed(&anna.message().await), (string("after"), Some("1")));
+    drop(anna);
+    house.end().await;
+}
