@@ -66,14 +66,23 @@ async fn measure(cli: &Cli) -> Result<()> {
         .await?;
     fill(&mut connection, cli.users).await?;
     let (gateway, control) = start_gateway(&redis).await?;
-    println!("{} users, {ASKED} of them in each question, times in µs", cli.users);
+    println!(
+        "{} users, {ASKED} of them in each question, times in µs",
+        cli.users
+    );
     println!("{:<24} {:>8} {:>8}", "", "p50", "p99");
 
     let mut picked = Picked::new(cli.users);
     let flat = async || {
-        let keys: Vec<_> = picked.next().iter().map(|user| format!("flat:{user}")).collect();
-        let found: Vec<Option<String>> =
-            redis::cmd("MGET").arg(keys).query_async(&mut connection).await?;
+        let keys: Vec<_> = picked
+            .next()
+            .iter()
+            .map(|user| format!("flat:{user}"))
+            .collect();
+        let found: Vec<Option<String>> = redis::cmd("MGET")
+            .arg(keys)
+            .query_async(&mut connection)
+            .await?;
         Ok(found.iter().flatten().count())
     };
     report("Redis MGET", cli.questions, flat).await?;
@@ -156,7 +165,11 @@ async fn fill(connection: &mut MultiplexedConnection, users: usize) -> Result<()
                 r#"[{{"c":"other-0000000000000001-{number}","a":"10.0.0.1:40000","e":"clients","s":1700000000000}}]"#
             );
             batch.cmd("HSET").arg(KEY).arg(&user).arg(&session).ignore();
-            batch.cmd("SET").arg(format!("flat:{user}")).arg(&session).ignore();
+            batch
+                .cmd("SET")
+                .arg(format!("flat:{user}"))
+                .arg(&session)
+                .ignore();
         }
         batch.exec_async(connection).await?;
     }
@@ -200,7 +213,11 @@ async fn start_gateway(redis: &RedisServer) -> Result<(Running, IGatewayControlP
     let connection = connection.context("the gateway is connected")?;
     let control = IGatewayControlPrx::new(&connection);
     let began = Instant::now();
-    while control.is_online(&[user(0)]).await.map_or(true, |it| !it[0]) {
+    while control
+        .is_online(&[user(0)])
+        .await
+        .map_or(true, |it| !it[0])
+    {
         ensure!(began.elapsed() < START_TIME, "the gateway reaches Redis");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
