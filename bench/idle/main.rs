@@ -59,7 +59,7 @@ enum Role {
     #[command(hide = true)]
     Gateway {
         #[command(flatten)]
-        command: GatewayCommand,
+        command: Box<GatewayCommand>,
     },
     #[command(hide = true)]
     Server { endpoint: String },
