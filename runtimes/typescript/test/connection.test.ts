@@ -15,6 +15,7 @@ import {
   ServerPrx,
   type Server,
 } from "./gen/test.js";
+import { failed, quiet, withRawServer } from "./support/calls.js";
 import { eventually } from "./support/eventually.js";
 import { message, RawPeer, RawServer } from "./support/peer.js";
 
@@ -49,8 +50,6 @@ class TestServer implements Server {
   }
 }
 
-const quiet: NodeOptions = { log: () => undefined };
-
 async function withServer(
   servant: Server,
   use: (server: ServerPrx, connection: Connection, endpoint: string) => Promise<void>,
@@ -65,31 +64,6 @@ async function withServer(
   } finally {
     await communicator.shutdown(1000);
   }
-}
-
-/** A connection to a server that is the test's own. */
-async function withRawServer(
-  use: (connection: Connection, server: RawServer) => Promise<void>,
-  options: NodeOptions = {},
-): Promise<void> {
-  const server = await RawServer.listen();
-  const communicator = new Communicator({ ...quiet, ...options });
-  const connection = await communicator.connect(server.endpoint);
-  try {
-    await use(connection, server);
-  } finally {
-    await server.close();
-    await communicator.shutdown(100);
-  }
-}
-
-async function failed(call: Promise<unknown>): Promise<RpcError> {
-  const error = await call.then(
-    () => assert.fail("the call succeeds"),
-    (error: unknown) => error,
-  );
-  assert.ok(error instanceof RpcError, String(error));
-  return error;
 }
 
 const never = new Promise<never>(() => undefined);
@@ -180,7 +154,7 @@ test("a timeout, an aborted call and a late RETURN cost only the call", () =>
   ));
 
 test("a call that sets a timeout carries its deadline, another does not", () =>
-  withRawServer(async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     const prx = new ServerPrx(connection);
     const peer = await server.peer();
     void prx.echo("a").catch(() => undefined);
@@ -361,35 +335,29 @@ test("the token is asked for at each connect, and sent up to the first call", as
     asked += 1;
     return `token ${String(asked)}`;
   };
-  await withRawServer(
-    async (connection, server) => {
-      const prx = new ServerPrx(connection);
-      void prx.echo("a", { extra: { k: "v" } }).catch(() => undefined);
-      void prx.echo("b").catch(() => undefined);
-      const peer = await server.peer();
-      const credentials = { __token__: "token 1", __device_id__: "phone" };
-      assert.deepEqual((await peer.message(0)).extra, credentials);
-      assert.deepEqual((await peer.message(1)).extra, { ...credentials, k: "v" });
-      assert.deepEqual((await peer.message(2)).extra, {});
-      peer.socket.destroy();
-      // The program makes no call, so the connection logs in by itself.
-      const login = await (await server.peer(1)).message();
-      const { ifidx, opidx, calltype } = login.header;
-      assert.deepEqual([ifidx, opidx, calltype], [BUILTIN, LOGIN, 0x01]);
-      assert.deepEqual(login.extra, { __token__: "token 2", __device_id__: "phone" });
-    },
-    { token, deviceId: "phone" },
-  );
+  await withRawServer({ token, deviceId: "phone" }, async (connection, server) => {
+    const prx = new ServerPrx(connection);
+    void prx.echo("a", { extra: { k: "v" } }).catch(() => undefined);
+    void prx.echo("b").catch(() => undefined);
+    const peer = await server.peer();
+    const credentials = { __token__: "token 1", __device_id__: "phone" };
+    assert.deepEqual((await peer.message(0)).extra, credentials);
+    assert.deepEqual((await peer.message(1)).extra, { ...credentials, k: "v" });
+    assert.deepEqual((await peer.message(2)).extra, {});
+    peer.socket.destroy();
+    // The program makes no call, so the connection logs in by itself.
+    const login = await (await server.peer(1)).message();
+    const { ifidx, opidx, calltype } = login.header;
+    assert.deepEqual([ifidx, opidx, calltype], [BUILTIN, LOGIN, 0x01]);
+    assert.deepEqual(login.extra, { __token__: "token 2", __device_id__: "phone" });
+  });
 });
 
 test("a client that only listens logs in after a second", () =>
-  withRawServer(
-    async (_, server) => {
-      const login = await (await server.peer()).message();
-      assert.equal(login.extra["__token__"], "t");
-    },
-    { token: "t" },
-  ));
+  withRawServer({ token: "t" }, async (_, server) => {
+    const login = await (await server.peer()).message();
+    assert.equal(login.extra["__token__"], "t");
+  }));
 
 test("a token that can't be had fails the attempt", async () => {
   const server = await RawServer.listen();
@@ -403,7 +371,7 @@ test("a token that can't be had fails the attempt", async () => {
 });
 
 test("a peer's goodbye is told, and after a refusal only a call connects again", () =>
-  withRawServer(async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     const states: string[] = [];
     connection.onState((state, reason) => states.push(`${state}: ${reason}`));
     const peer = await server.peer();
@@ -425,32 +393,29 @@ test("a peer's goodbye is told, and after a refusal only a call connects again",
   }));
 
 test("a peer that reads nothing makes calls fail, and loses its connection", () =>
-  withRawServer(
-    async (connection, server) => {
-      const peer = await server.peer();
-      peer.socket.pause();
-      const prx = new ServerPrx(connection);
-      const text = "x".repeat(1 << 20);
-      let error: unknown;
-      for (let i = 0; i < 100 && error === undefined; i++) {
-        try {
-          prx.heartbeatOneway(text);
-        } catch (thrown) {
-          error = thrown;
-        }
-        await new Promise((resolve) => setImmediate(resolve));
+  withRawServer({ sendBuffer: 2 << 20, stallTimeMs: 400 }, async (connection, server) => {
+    const peer = await server.peer();
+    peer.socket.pause();
+    const prx = new ServerPrx(connection);
+    const text = "x".repeat(1 << 20);
+    let error: unknown;
+    for (let i = 0; i < 100 && error === undefined; i++) {
+      try {
+        prx.heartbeatOneway(text);
+      } catch (thrown) {
+        error = thrown;
       }
-      assert.ok(error instanceof RpcError);
-      assert.equal(error.code, ErrorCode.SendFailed);
-      assert.match(error.text, /2097152 bytes wait to be sent/);
-      assert.ok(connection.bufferedAmount < 8 << 20, String(connection.bufferedAmount));
-      const reasons: string[] = [];
-      connection.onState((_, reason) => reasons.push(reason));
-      await eventually("the end", () => reasons.length > 0);
-      assert.match(reasons[0] ?? "", /took no bytes for 400 ms/);
-    },
-    { sendBuffer: 2 << 20, stallTimeMs: 400 },
-  ));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.ok(error instanceof RpcError);
+    assert.equal(error.code, ErrorCode.SendFailed);
+    assert.match(error.text, /2097152 bytes wait to be sent/);
+    assert.ok(connection.bufferedAmount < 8 << 20, String(connection.bufferedAmount));
+    const reasons: string[] = [];
+    connection.onState((_, reason) => reasons.push(reason));
+    await eventually("the end", () => reasons.length > 0);
+    assert.match(reasons[0] ?? "", /took no bytes for 400 ms/);
+  }));
 
 test("a frame that does not end in time ends the connection", () =>
   withServer(

@@ -9,13 +9,12 @@ import {
   Communicator,
   encode,
   ErrorCode,
-  RpcError,
   type Connection,
-  type NodeOptions,
 } from "tce/node";
 
 import { encodeInt, encodeString } from "#dist/writer.js";
 import { serveITerminal, ServerPrx } from "./gen/test.js";
+import { failed, quiet, withRawServer } from "./support/calls.js";
 import { eventually } from "./support/eventually.js";
 import { message, RawServer, type RawPeer, type Received } from "./support/peer.js";
 
@@ -25,32 +24,6 @@ const REFRESH = 3;
 const GO_AWAY = 4;
 const ONEWAY = 0x21;
 const EPOCH = "00000000000000a1";
-
-const quiet: NodeOptions = { log: () => undefined };
-
-async function withPeer(
-  options: NodeOptions,
-  use: (connection: Connection, server: RawServer) => Promise<void>,
-): Promise<void> {
-  const server = await RawServer.listen();
-  const communicator = new Communicator({ ...quiet, ...options });
-  const connection = await communicator.connect(server.endpoint);
-  try {
-    await use(connection, server);
-  } finally {
-    await server.close();
-    await communicator.shutdown(100);
-  }
-}
-
-async function failed(call: Promise<unknown>): Promise<RpcError> {
-  const error = await call.then(
-    () => assert.fail("the call succeeds"),
-    (error: unknown) => error,
-  );
-  assert.ok(error instanceof RpcError, String(error));
-  return error;
-}
 
 const pause = (timeMs: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, timeMs));
@@ -109,7 +82,7 @@ function collect(connection: Connection): string[] {
 }
 
 test("the login is the first message, and calls do not wait for it", () =>
-  withPeer({ token: "t", deviceId: "d1" }, async (connection, server) => {
+  withRawServer({ token: "t", deviceId: "d1" }, async (connection, server) => {
     const prx = new ServerPrx(connection);
     const first = prx.echo("a");
     const peer = await server.peer();
@@ -132,7 +105,7 @@ test("the login is the first message, and calls do not wait for it", () =>
   }));
 
 test("a client that only listens logs in by itself, and again after a loss", () =>
-  withPeer({ token: tokens("one", "two") }, async (_, server) => {
+  withRawServer({ token: tokens("one", "two") }, async (_, server) => {
     const peer = await server.peer();
     assert.equal((await login(peer)).extra["__token__"], "one");
     peer.socket.destroy();
@@ -146,7 +119,7 @@ test("a client that only listens logs in by itself, and again after a loss", () 
 
 for (const isAnswered of [true, false]) {
   test(`without a login, ${isAnswered ? "refused" : "ignored"}, calls carry the token`, () =>
-    withPeer({ token: "t", connectTimeMs: 200 }, async (connection, server) => {
+    withRawServer({ token: "t", connectTimeMs: 200 }, async (connection, server) => {
       const peer = await server.peer();
       const received = await peer.message();
       if (isAnswered) {
@@ -165,13 +138,13 @@ for (const isAnswered of [true, false]) {
 }
 
 test("a client without token and resume sends no login", () =>
-  withPeer({}, async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     void new ServerPrx(connection).echo("a").catch(() => undefined);
     assert.deepEqual(operationOf(await (await server.peer()).message()), [2, 0, 0x01]);
   }));
 
 test("a login is refreshed before it expires, and the refresh too", () =>
-  withPeer({ token: tokens("one", "two", "three", "four") }, async (_, server) => {
+  withRawServer({ token: tokens("one", "two", "three", "four") }, async (_, server) => {
     const peer = await server.peer();
     await login(peer, { __expires_in__: "2" });
     for (const [at, token] of [
@@ -191,7 +164,7 @@ test("a login is refreshed before it expires, and the refresh too", () =>
   }));
 
 test("a refresh that fails is tried again, and costs no call", () =>
-  withPeer({ token: tokens("a", "b") }, async (connection, server) => {
+  withRawServer({ token: tokens("a", "b") }, async (connection, server) => {
     const peer = await server.peer();
     await login(peer, { __expires_in__: "1" });
     answer(peer, await peer.message(1), {}, ErrorCode.ConnectReject);
@@ -208,7 +181,7 @@ test("a token that comes after the end of its stream is not sent on the next one
     asked += 1;
     return asked === 2 ? new Promise((resolve) => waiting.push(resolve)) : String(asked);
   };
-  return withPeer({ token }, async (_, server) => {
+  return withRawServer({ token }, async (_, server) => {
     const peer = await server.peer();
     await login(peer, { __expires_in__: "1" });
     await eventually("the refresh", () => waiting.length === 1);
@@ -223,7 +196,7 @@ test("a token that comes after the end of its stream is not sent on the next one
 });
 
 test("a login that does not expire for ages is not refreshed at once", () =>
-  withPeer({ token: () => "t" }, async (_, server) => {
+  withRawServer({ token: () => "t" }, async (_, server) => {
     const peer = await server.peer();
     await login(peer, { __expires_in__: "999999999999999" });
     await pause(300);
@@ -231,7 +204,7 @@ test("a login that does not expire for ages is not refreshed at once", () =>
   }));
 
 test("a text as token is not refreshed", () =>
-  withPeer({ token: "t" }, async (_, server) => {
+  withRawServer({ token: "t" }, async (_, server) => {
     const peer = await server.peer();
     await login(peer, { __expires_in__: "1" });
     await pause(1200);
@@ -240,7 +213,7 @@ test("a text as token is not refreshed", () =>
 
 for (const code of [4001, 4005]) {
   test(`after the close code ${String(code)} calls fail and the client stays away`, () =>
-    withPeer({ token: "t" }, async (connection, server) => {
+    withRawServer({ token: "t" }, async (connection, server) => {
       const states: string[] = [];
       connection.onState((state) => states.push(state));
       const prx = new ServerPrx(connection);
@@ -268,7 +241,7 @@ for (const code of [4001, 4005]) {
 
 for (const code of [1008, 4002, undefined]) {
   test(`a client that was refused with ${String(code)} comes back for a call alone`, () =>
-    withPeer({ token: "t" }, async (connection, server) => {
+    withRawServer({ token: "t" }, async (connection, server) => {
       const peer = await server.peer();
       await login(peer);
       close(peer, ErrorCode.ConnectReject, "no longer", code);
@@ -282,7 +255,7 @@ for (const code of [1008, 4002, undefined]) {
 }
 
 test("other close codes are told, and the client comes back", () =>
-  withPeer({}, async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     const call = failed(new ServerPrx(connection).echo("a"));
     const peer = await server.peer();
     await peer.message();
@@ -296,7 +269,7 @@ test("other close codes are told, and the client comes back", () =>
   }));
 
 test("with a token function an expired login is made anew", () =>
-  withPeer({ token: tokens("one", "two") }, async (_, server) => {
+  withRawServer({ token: tokens("one", "two") }, async (_, server) => {
     const peer = await server.peer();
     await login(peer);
     close(peer, ErrorCode.ConnectReject, "expired", 4002);
@@ -305,7 +278,7 @@ test("with a token function an expired login is made anew", () =>
 
 for (const code of [1008, 1013, undefined]) {
   test(`calls behind a login that is refused with ${String(code)} fail with its reason`, () =>
-    withPeer({ token: "t" }, async (connection, server) => {
+    withRawServer({ token: "t" }, async (connection, server) => {
       const call = failed(new ServerPrx(connection).echo("a"));
       const peer = await server.peer();
       const text = "unknown token";
@@ -326,7 +299,7 @@ for (const code of [1008, 1013, undefined]) {
 }
 
 test("a peer that drains gets its client back after the pause that it names", () =>
-  withPeer({}, async (_, server) => {
+  withRawServer({}, async (_, server) => {
     const peer = await server.peer();
     const began = Date.now();
     close(peer, ErrorCode.ConnectFailed, "come back in 700 ms", 1012);
@@ -363,7 +336,7 @@ for (const [code, isFinal] of [
 }
 
 test("pushes that were missed follow, and each reaches its servant once", () =>
-  withPeer({ token: "t", resume: true }, async (connection, server) => {
+  withRawServer({ token: "t", resume: true }, async (connection, server) => {
     const got = collect(connection);
     const events: boolean[] = [];
     connection.onResumed((recovered) => events.push(recovered));
@@ -401,7 +374,7 @@ test("pushes that were missed follow, and each reaches its servant once", () =>
   }));
 
 test("a client that has seen no push resumes where it began", () =>
-  withPeer({ resume: true }, async (_, server) => {
+  withRawServer({ resume: true }, async (_, server) => {
     const peer = await server.peer();
     const began = { __epoch__: EPOCH, __offset__: "3", __recovered__: "0" };
     assert.deepEqual((await login(peer, began)).extra, { __resume__: "" });
@@ -411,7 +384,7 @@ test("a client that has seen no push resumes where it began", () =>
   }));
 
 test("a twoway push that was handled is answered", () =>
-  withPeer({ resume: true }, async (connection, server) => {
+  withRawServer({ resume: true }, async (connection, server) => {
     const got = collect(connection);
     const peer = await server.peer();
     await login(peer, { __epoch__: EPOCH, __offset__: "0" });
@@ -423,7 +396,7 @@ test("a twoway push that was handled is answered", () =>
   }));
 
 test("pushes beyond the capacity come again after a resume", () =>
-  withPeer({ resume: true, servedCalls: 2 }, async (connection, server) => {
+  withRawServer({ resume: true, servedCalls: 2 }, async (connection, server) => {
     const got: string[] = [];
     let open = (): void => undefined;
     const opened = new Promise<void>((resolve) => {
@@ -456,7 +429,7 @@ test("pushes beyond the capacity come again after a resume", () =>
   }));
 
 test("a peer is left without a failed call", () =>
-  withPeer({ token: "t", resume: true }, async (connection, server) => {
+  withRawServer({ token: "t", resume: true }, async (connection, server) => {
     const got = collect(connection);
     const states: string[] = [];
     connection.onState((state) => states.push(state));
@@ -494,7 +467,7 @@ test("a peer is left without a failed call", () =>
   }));
 
 test("the old stream is used until there is another one", () =>
-  withPeer({}, async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     const prx = new ServerPrx(connection);
     const first = prx.echo("a");
     const old = await server.peer();
@@ -517,7 +490,7 @@ test("the old stream is used until there is another one", () =>
   }));
 
 test("what ends on a stream that was left ends nothing else", () =>
-  withPeer({ token: "t" }, async (connection, server) => {
+  withRawServer({ token: "t" }, async (connection, server) => {
     const slow = failed(new ServerPrx(connection).echo("slow"));
     const old = await server.peer();
     await login(old);
@@ -534,7 +507,7 @@ test("what ends on a stream that was left ends nothing else", () =>
   }));
 
 test("the RETURN of a call leaves by the stream by which the call came", () =>
-  withPeer({}, async (connection, server) => {
+  withRawServer({}, async (connection, server) => {
     let end = (): void => undefined;
     const ended = new Promise<void>((resolve) => {
       end = resolve;
@@ -550,7 +523,7 @@ test("the RETURN of a call leaves by the stream by which the call came", () =>
   }));
 
 test("numbers of a peer that are none are ignored", () =>
-  withPeer({ token: () => "t", resume: true }, async (connection, server) => {
+  withRawServer({ token: () => "t", resume: true }, async (connection, server) => {
     const got = collect(connection);
     const peer = await server.peer();
     await login(peer, { __expires_in__: "soon", __epoch__: EPOCH, __offset__: "9".repeat(30) });

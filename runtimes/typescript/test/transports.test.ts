@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Communicator, ErrorCode, describe, ping, RpcError, type Connection } from "tce/node";
+import { Communicator, ErrorCode, describe, ping, type Connection } from "tce/node";
 
 import { KeeperPrx, serveKeeper } from "./gen/zoo.js";
+import { failed } from "./support/calls.js";
 import { withCertificate, type Certificate } from "./support/certificate.js";
 import { eventually } from "./support/eventually.js";
 import { CALL_BACK, FAMILY } from "./support/family.js";
@@ -37,16 +38,6 @@ async function withPair(
   } finally {
     assert.equal(await communicator.shutdown(), true);
   }
-}
-
-/** The error of a call that fails. */
-async function failed(call: Promise<unknown>): Promise<RpcError> {
-  const error = await call.then(
-    () => assert.fail("the call succeeds"),
-    (error: unknown) => error,
-  );
-  assert.ok(error instanceof RpcError, String(error));
-  return error;
 }
 
 async function everyType({ connection, server }: Pair): Promise<void> {
