@@ -20,6 +20,7 @@ mod amqp;
 pub(crate) mod broker;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -54,6 +55,10 @@ pub(crate) struct ByteStream {
     /// The control messages of the protocol, if it has some.
     pub(crate) control: Option<Arc<dyn StreamControl>>,
 }
+
+/// What decides about an accepted socket, once its client's address is known: why it is
+/// refused, or what it gets.
+pub(crate) type Admit<T> = Box<dyn FnOnce(SocketAddr) -> Result<T, &'static str> + Send>;
 
 /// The control messages of a protocol, which carry no bytes of the stream: keep-alive
 /// messages, and the one that closes it.

@@ -14,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 #[cfg(feature = "websocket")]
 use super::websocket::{self, UpgradePolicy};
-use super::{ByteStream, Source, proxy_header};
+use super::{Admit, ByteStream, Source, proxy_header};
 #[cfg(not(feature = "websocket"))]
 use crate::config::WITHOUT_WEBSOCKET;
 use crate::{
@@ -227,10 +227,6 @@ struct AcceptOptions {
     protocol: Protocol,
     limits: ConnectionLimits,
 }
-
-/// What decides about an accepted socket, once its client's address is known: why it is
-/// refused, or what it gets.
-pub(crate) type Admit<T> = Box<dyn FnOnce(SocketAddr) -> Result<T, &'static str> + Send>;
 
 /// What an accepted socket carries, within TLS or without.
 #[derive(Clone)]

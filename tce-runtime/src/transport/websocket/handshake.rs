@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::{
     config::{ConnectionLimits, Endpoint, Networks, Options, WebOrigin},
-    transport::socket::Admit,
+    transport::Admit,
     wire::Limits,
 };
 

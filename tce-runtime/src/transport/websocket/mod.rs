@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use handshake::encoded_path;
 use watched::Watched;
 
-use super::{ByteStream, socket::Admit};
+use super::{Admit, ByteStream};
 use crate::{
     advice::ENDPOINT_KIND_ADVICE,
     config::{Endpoint, Options, without_zone},
