@@ -235,45 +235,35 @@ impl ConfigParser<'_> {
 
     /// One `[[generate]]`.
     fn output(&mut self, settings: &DeTable<'_>, range: Range<usize>) {
-        let (mut generator, mut out, mut is_valid) = (None, None, true);
+        let (mut generators, mut out) = (Vec::new(), None);
+        let mistakes = self.mistakes.len();
         for (key, value) in settings {
-            let name = key.get_ref().as_ref();
-            let before = generator.is_some();
-            match name {
-                "lang" => generator = self.language(value).map(Generator::Language),
-                "plugin" => generator = self.plugin(value).map(Generator::Plugin),
+            match key.get_ref().as_ref() {
+                "lang" => generators.extend(self.language(value).map(Generator::Language)),
+                "plugin" => generators.extend(self.plugin(value).map(Generator::Plugin)),
                 "out" => {
                     let written = self.string(value);
                     out = written.map(|path| self.folder.join(path.get_ref()));
+                    continue;
                 }
                 _ => self.unknown("setting of [[generate]]", key, &["lang", "plugin", "out"]),
             }
-            is_valid &= match name {
-                "lang" | "plugin" => generator.is_some(),
-                "out" => out.is_some(),
-                _ => false,
-            };
-            if before && name != "out" && is_valid {
+            if generators.len() > 1 {
                 let message =
                     "`lang` and `plugin` exclude each other: write a `[[generate]]` for each";
                 self.mistake(Code::SettingValue, message.to_owned(), key.span());
             }
         }
-        match (generator, out) {
+        let message = match (generators.pop(), out) {
             (Some(generator), Some(out)) => {
-                self.config.generate.push(GeneratedCode { generator, out });
+                return self.config.generate.push(GeneratedCode { generator, out });
             }
-            // Reported already.
-            _ if !is_valid => {}
-            (None, _) => {
-                let message = "`lang = \"rust\"` or `plugin = \"NAME\"` is missing".to_owned();
-                self.mistake(Code::SettingValue, message, range);
-            }
-            (_, None) => {
-                let message = "`out = \"FOLDER\"` is missing".to_owned();
-                self.mistake(Code::SettingValue, message, range);
-            }
-        }
+            // What is missing may be what is wrong.
+            _ if self.mistakes.len() > mistakes => return,
+            (None, _) => "`lang = \"rust\"` or `plugin = \"NAME\"` is missing",
+            (_, None) => "`out = \"FOLDER\"` is missing",
+        };
+        self.mistake(Code::SettingValue, message.to_owned(), range);
     }
 
     /// A language of the back ends of this repository.
