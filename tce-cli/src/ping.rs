@@ -176,10 +176,7 @@ fn no_connection(error: &RpcError) -> PingError {
             "the host is unknown",
             "check the spelling of the host, and that its name resolves",
         ),
-        _ => (
-            "the host does not accept the connection",
-            "check that the server runs and that no firewall blocks the connection",
-        ),
+        _ => ("the host does not accept the connection", error.advice()),
     };
     PingError::Failed {
         reason: format!("{what} ({})", error.text()),
