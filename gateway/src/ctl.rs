@@ -10,16 +10,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, StatusCode,
     body::Bytes,
-    client::conn::http1,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     admin::{Disconnected, Disconnection, OnLineCount, OnLineUsers, Refused, SessionRow},
+    http::exchange,
     terminal::escape_control,
 };
 
@@ -264,16 +263,14 @@ impl CtlCommand {
         }
         let request = request.body(Full::new(body));
         let request = request.map_err(|error| self.unexpected(&error))?;
-        let opened = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = opened.map_err(|error| self.unexpected(&error))?;
-        let driving = tokio::spawn(connection);
-        let answer = sender.send_request(request).await;
-        let answer = answer.map_err(|error| self.unexpected(&error))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        driving.abort();
-        let body = body.map_err(|error| self.unexpected(&error))?;
-        Ok((status, body.to_bytes()))
+        let exchanged = exchange(stream, request, async |answer| {
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER)
+                .collect()
+                .await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((status, body.to_bytes()))
+        });
+        exchanged.await.map_err(|error| self.unexpected(&error))
     }
 
     fn unexpected(&self, error: &impl ToString) -> CtlError {

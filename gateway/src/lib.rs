@@ -15,6 +15,8 @@ pub mod terminal;
 
 pub mod log;
 
+mod http;
+
 pub mod config;
 
 mod client_address;

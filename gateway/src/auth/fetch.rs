@@ -6,10 +6,8 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
     Request, StatusCode, Uri,
     body::Bytes,
-    client::conn::http1,
     header::{ACCEPT, HOST, USER_AGENT},
 };
-use hyper_util::rt::TokioIo;
 use tce_runtime::config::TlsConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,6 +15,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use crate::http::exchange;
 
 /// From the lookup of the host's name to the last byte of the answer.
 const FETCH_TIME: Duration = Duration::from_secs(4);
@@ -70,7 +70,6 @@ async fn get(
     uri: &Uri,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<Bytes, FetchError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().ok_or(FetchError::NoHost)?;
     let request = Request::get(path)
@@ -78,21 +77,12 @@ async fn get(
         .header(USER_AGENT, "tce-gateway")
         .header(ACCEPT, "application/jwk-set+json, application/json")
         .body(Empty::<Bytes>::new())?;
-    let answer = async {
-        let answer = sender.send_request(request).await?;
+    exchange(stream, request, async |answer| {
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status()));
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         Ok(body.map_err(FetchError::Body)?.to_bytes())
-    };
-    let mut answer = std::pin::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // The last bytes may be left in the answer's buffer.
-        ended = connection => {
-            ended?;
-            answer.await
-        }
-    }
+    })
+    .await
 }
