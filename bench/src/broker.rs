@@ -82,6 +82,7 @@ fn command(home: &Path, address: SocketAddr) -> Result<Command> {
     let mut command = Command::new(PROGRAM);
     command
         .env("HOME", home)
+        .env("ERL_CRASH_DUMP", home.join("erl_crash.dump"))
         .env(
             "RABBITMQ_NODENAME",
             format!("bench{}@localhost", address.port()),

@@ -151,6 +151,7 @@ impl Node {
             .arg(Path::new(PROGRAMS).join("rabbitmq-server"))
             .arg(self.home.path())
             .env("HOME", self.home.path())
+            .env("ERL_CRASH_DUMP", self.path("erl_crash.dump"))
             .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
@@ -205,6 +206,7 @@ impl Node {
             .args(arguments)
             .args(is_table.then_some("--no-table-headers"))
             .env("HOME", self.home.path())
+            .env("ERL_CRASH_DUMP", self.path("erl_crash.dump"))
             .output()
             .expect("rabbitmqctl runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -175,6 +175,7 @@ class Broker:
         env = {
             **os.environ,
             "HOME": str(self.home),
+            "ERL_CRASH_DUMP": str(self.home / "erl_crash.dump"),
             "RABBITMQ_NODENAME": f"tcepy{self.port}@localhost",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
