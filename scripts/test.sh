@@ -37,7 +37,8 @@ install_packages() {
 }
 
 install_cargo_deny() {
-    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version 0.20.2
+    # Without optimization: it runs for two seconds, and is compiled in half of the time.
+    command -v cargo-deny >/dev/null || cargo install --debug --locked cargo-deny --version 0.20.2
 }
 
 # Debian 12 has an older one: it is not installed here.
@@ -57,19 +58,21 @@ check_workspace() {
     local manifest=(--manifest-path "$1/Cargo.toml")
     step cargo fmt "${manifest[@]}" --all --check
     step cargo clippy "${manifest[@]}" --locked --workspace --all-targets -- -D warnings
+    # With all programs, which tests of other languages start: `cargo build` of some of them alone
+    # would select other features, and compile all again.
+    step cargo build "${manifest[@]}" --locked --workspace --all-targets
     step cargo test "${manifest[@]}" --locked --workspace
 }
 
-# A virtual environment with the packages of the lock, and the programs that the tests start.
+# A virtual environment with the packages of the lock. Most tests wait for a broker or a timer, so
+# two run at once.
 check_python() {
     local venv="$CARGO_TARGET_DIR/python-venv" runtime=runtimes/python
     step python3 -m venv "$venv"
     step "$venv/bin/pip" install --quiet --require-hashes --requirement "$runtime/test-requirements.txt"
-    step cargo build --locked --bin tce --bin tce-gateway --bin simple-server --bin simple-client
-    PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest "$runtime"
+    PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal "$runtime"
 }
 
-# Uses the programs that the tests of the workspace have built.
 check_typescript() {
     step npm --prefix "$1" ci --no-audit --no-fund
     step npm --prefix "$1" test
@@ -78,7 +81,7 @@ check_typescript() {
 # Every language against every other. The packages of both are there by now.
 check_conformance() {
     local npm=runtimes/typescript/node_modules/.bin
-    step cargo run --locked -p tce-conformance
+    step "$CARGO_TARGET_DIR/debug/tce-conformance"
     step "$npm/tsc" --project conformance/typescript
     (cd conformance/typescript && step "../../$npm/eslint" .)
     MYPYPATH=runtimes/python/src:conformance/python \
@@ -95,9 +98,10 @@ check_typescript runtimes/typescript
 check_typescript examples/chat-web
 check_typescript bench/typescript
 # Gateways with several threads.
-TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked -p tce-gateway --test end_to_end
+TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked --workspace --test end_to_end
 # Latency limits of the language server hold for optimized builds only.
-step cargo test --locked --release -p tce-lsp --test session speed
+CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
 check_python
 check_conformance
