@@ -19,7 +19,7 @@ use crate::{
     config::ServiceEndpoint,
     metrics::{self, GATEWAY},
     routing::EndpointKey,
-    session::{Session, SessionContext},
+    session::{EndpointServant, Session, SessionContext},
 };
 
 /// An endpoint that clients connect to.
@@ -48,6 +48,7 @@ impl ClientListener {
         let mut adapters = Vec::new();
         for host in hosts {
             for adapter in listen(&communicator, endpoint.address(host)).await? {
+                adapter.add_servant(EndpointServant::new(context, key));
                 for servant in &context.servants {
                     adapter.add_servant(Arc::clone(servant));
                 }

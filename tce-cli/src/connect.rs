@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use tce_gateway::terminal::escape_control;
 use tce_runtime::{
-    Communicator, Proxy, RpcError,
+    Communicator, ErrorCode, Proxy, RpcError,
     config::{Endpoint, EndpointError, MqConfig, Options, Scheme, TlsConfig, problem::Problems},
 };
 
@@ -88,4 +89,16 @@ impl ConnectArgs {
         }
         Ok(Proxy::connect(&communicator, endpoint).await?)
     }
+}
+
+/// The text of an error, and what to do about it.
+pub(crate) fn with_advice(error: &RpcError) -> String {
+    let text = escape_control(&error.to_string());
+    let advice = match error.code() {
+        // The servant's own text: there is no general advice.
+        ErrorCode::RemoteException | ErrorCode::Other(_) => return text,
+        ErrorCode::Timeout => "raise --timeout, or check why the servant takes so long",
+        _ => error.advice(),
+    };
+    format!("{text}\nTry this: {advice}")
 }

@@ -7,6 +7,7 @@ mod plugin;
 mod config;
 mod environment;
 mod connect;
+mod remote;
 mod idl;
 mod runtime;
 

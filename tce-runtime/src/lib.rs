@@ -81,8 +81,8 @@ pub mod prelude {
 pub mod forwarding {
     pub use crate::{
         connection::{
-            AddedExtra, Disposition, ForwardError, InboundMessage, LOGIN, MessageHandler, REFRESH,
-            Undelivered, WeakConnection,
+            AddedExtra, DESCRIBE, Disposition, ForwardError, InboundMessage, LOGIN, MessageHandler,
+            PING, REFRESH, Undelivered, WeakConnection,
         },
         log_limit::LogLimit,
         memory::MemoryCharge,

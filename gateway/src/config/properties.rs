@@ -15,8 +15,9 @@ use super::{
     rate::InterfaceRates,
     redis_url::RedisUrl,
     value::{
-        Auth, Broker, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime, KeySetSource,
-        LogFilter, PollTime, PresenceStore, PropertyValue, SecondLogin, Secret, Sites, Threads,
+        Auth, Broker, DescribeRight, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime,
+        KeySetSource, LogFilter, PollTime, PresenceStore, PropertyValue, SecondLogin, Secret,
+        Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -212,6 +213,10 @@ properties! {
     /// dropped if it is oneway. The burst is what may come at once, by default the
     /// calls of one period.
     rate: InterfaceRates = InterfaceRates::default();
+    /// Which clients may ask for the IDL of the servers behind the gateway, as `tce
+    /// call` does without `--idl`: those that have one of the roles, all, or none. Each
+    /// client may ask once a second, and 20 times at once.
+    describe: DescribeRight = DescribeRight::Off;
     /// The maximum number of twoway calls of a connection that wait for their
     /// RETURN. At the limit the gateway stops reading from the connection.
     max_calls_in_flight: usize = 1024;

@@ -1,6 +1,6 @@
 //! The types of properties, and their values as text.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use hyper::Uri;
 use jsonwebtoken::Algorithm;
@@ -517,6 +517,41 @@ impl PropertyValue for Sites {
 
     fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.0.join(",")
+    }
+}
+
+/// Which clients may ask for the IDL of the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DescribeRight {
+    /// None.
+    Off,
+    /// All that may call.
+    All,
+    /// Those with one of these roles.
+    Roles(Arc<[String]>),
+}
+
+impl PropertyValue for DescribeRight {
+    const EXPECTED: &'static str = "off, all, or comma-separated roles, for example developer";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let words: Vec<_> = split(text).map(str::to_owned).collect();
+        let right = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => None,
+            ["off"] => Some(Self::Off),
+            ["all"] => Some(Self::All),
+            ref roles if roles.contains(&"off") || roles.contains(&"all") => None,
+            _ => Some(Self::Roles(words.into())),
+        };
+        expect(right, text)
+    }
+
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::All => "all".to_owned(),
+            Self::Roles(roles) => roles.join(","),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +13,13 @@ use std::{
 use parking_lot::Mutex;
 
 use super::client_calls::CallOwner;
-use crate::config::{InterfaceRate, InterfaceRates};
+use crate::config::{DescribeRight, InterfaceRate, InterfaceRates, RatePeriod};
+
+/// What messages call `describe` of the built-in interface.
+const DESCRIBE: &str = "`describe`";
+/// How often each client may call `describe`: `tce call` does so once in each run, for
+/// instance in a loop of a script.
+const DESCRIBE_BURST: u32 = 20;
 
 /// What a route demands of its callers.
 #[derive(Debug)]
@@ -39,6 +46,17 @@ impl CallGuard {
                 interface: interface.to_owned(),
             })
         })
+    }
+
+    /// For clients that ask for the IDL of the servers; `None` if none may. `rates` have
+    /// [`describe_rate`].
+    pub(super) fn of_describe(right: &DescribeRight, rates: &UserRates) -> Option<Box<Self>> {
+        let allowed = match right {
+            DescribeRight::Off => return None,
+            DescribeRight::All => None,
+            DescribeRight::Roles(roles) => Some(roles),
+        };
+        Self::new(DESCRIBE, allowed, rates)
     }
 
     /// Why a user with these roles may not call, if the user may not.
@@ -73,6 +91,16 @@ impl CallGuard {
             "too many calls to {interface}: a user may make {limit}; try again later"
         ))
     }
+}
+
+/// The rate at which each client may ask for the IDL of the servers; `None` if none may.
+pub(super) fn describe_rate(right: &DescribeRight) -> Option<InterfaceRate> {
+    (*right != DescribeRight::Off).then(|| InterfaceRate {
+        interface: DESCRIBE.to_owned(),
+        calls: NonZeroU32::MIN,
+        period: RatePeriod::Second,
+        burst: NonZeroU32::MIN.saturating_add(DESCRIBE_BURST - 1),
+    })
 }
 
 /// The rates of a gateway, and how far each user is ahead of them, over all of the user's
@@ -170,10 +198,7 @@ impl RateCells {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
-    use crate::config::RatePeriod;
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -17,7 +17,7 @@ use tce_runtime::{BUILTIN_INTERFACE, Extra, Servant, config::MemoryBudget};
 use tokio::sync::watch;
 
 use super::{
-    call_guard::{CallGuard, UserRates},
+    call_guard::{CallGuard, UserRates, describe_rate},
     calls::ForwardedCalls,
     client_calls::ClientCalls,
     registry::SessionRegistry,
@@ -127,6 +127,9 @@ pub(crate) struct SessionContext {
     pub(crate) registry: Arc<SessionRegistry>,
     pub(crate) client_calls: Arc<ClientCalls>,
     pub(crate) rates: Arc<UserRates>,
+    /// What is demanded of clients that ask which interfaces the servers have; `None` if
+    /// none may.
+    pub(super) describe_guard: Option<Arc<CallGuard>>,
     pub(crate) address_limit: PerAddressLimit,
     /// `None` if each connection has a user id of its own.
     pub(crate) authenticator: Option<AuthGuard>,
@@ -161,7 +164,10 @@ impl SessionContext {
     ) -> Self {
         let properties = Arc::new(server.properties.clone());
         let endpoint_keys = Arc::new(EndpointKeys::default());
-        let rates = Arc::new(UserRates::new(&properties.rate));
+        let mut rates = properties.rate.clone();
+        rates.0.extend(describe_rate(&properties.describe));
+        let rates = Arc::new(UserRates::new(&rates));
+        let describe_guard = CallGuard::of_describe(&properties.describe, &rates);
         let routes = ActiveRoutes::new(
             services,
             server,
@@ -188,6 +194,7 @@ impl SessionContext {
             endpoint_keys,
             client_calls: Arc::default(),
             rates,
+            describe_guard: describe_guard.map(Arc::from),
             address_limit: PerAddressLimit::new(properties.max_connections_per_address),
             memory: MemoryBudget::new(properties.max_memory),
             login_attempts: Arc::new(LoginAttempts::new(properties.max_failed_logins)),
@@ -228,6 +235,7 @@ impl SessionContext {
             registry: Arc::clone(&self.registry),
             client_calls: Arc::clone(&self.client_calls),
             rates: Arc::clone(&self.rates),
+            describe_guard: self.describe_guard.clone(),
             address_limit: self.address_limit.clone(),
             authenticator: self.authenticator.clone(),
             login_attempts: Arc::clone(&self.login_attempts),

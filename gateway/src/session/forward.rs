@@ -9,19 +9,16 @@ use std::{
 use parking_lot::Mutex;
 use tce_runtime::{
     BUILTIN_INTERFACE, CloseCode, Connection, ErrorCode,
-    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, Undelivered},
+    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, PING, Undelivered},
     wire::{Header, KeySet, ROUTED},
 };
 use tokio::time::timeout;
 
 use super::{
     Rates, Session, SessionUser, call_guard::CallGuard, context::Forwarding,
-    deliver::SERVER_DISCONNECTED, login::is_session_call,
+    deliver::SERVER_DISCONNECTED, describe, login::is_session_call,
 };
 use crate::upstream::Upstream;
-
-/// The operation `ping` of the built-in interface.
-const PING: u16 = 0;
 
 /// How often a session that has its share of an upstream checks whether the
 /// share has grown. Its own RETURNs are notified.
@@ -61,7 +58,7 @@ impl MessageHandler for Session {
             // Before the login only `ping` is answered. One with a token is a login.
             let has_token = message.message().reserved_text(KeySet::TOKEN).is_some();
             return match (header.ifidx, header.opidx) {
-                (BUILTIN_INTERFACE, PING) if !has_token => Disposition::Local,
+                (BUILTIN_INTERFACE, op) if op == PING.opidx() && !has_token => Disposition::Local,
                 _ => self.log_in(message),
             };
         };
@@ -88,6 +85,9 @@ impl MessageHandler for Session {
             }
             _ if is_session_call(header) => {
                 self.handle_session_call(message);
+                Disposition::Handled
+            }
+            _ if describe::is_describe(header) && !self.may_describe(message, user) => {
                 Disposition::Handled
             }
             _ => {
@@ -206,23 +206,46 @@ impl Session {
         forwarding: &Forwarding,
         user: &SessionUser,
     ) -> bool {
-        let roles = user.roles.load();
-        let roles = roles.as_deref().map(Vec::as_slice).unwrap_or_default();
-        let refused = guard.missing_role(roles).map(|text| ("role", text));
-        let refused = refused.or_else(|| {
-            let cells = user.rates.as_deref()?;
-            if self.state.lock().is_guarded {
-                return None;
-            }
-            let now = message.read_nanos(self.context.start);
-            let text = guard.exceeded_rate(&self.context.rates, cells, now)?;
-            Some(("rate", text))
-        });
-        let Some((reason, text)) = refused else {
+        let Some((reason, text)) = self.refusal(guard, message, user) else {
             return true;
         };
         self.count_call(forwarding);
         forwarding.metrics.count_failure(ErrorCode::ConnectReject);
+        self.refuse(message, ErrorCode::ConnectReject, reason, &text);
+        false
+    }
+
+    /// Why a user may not make a CALL, or not now: the label of the metric, and the text.
+    fn refusal(
+        &self,
+        guard: &CallGuard,
+        message: &mut InboundMessage<'_>,
+        user: &SessionUser,
+    ) -> Option<(&'static str, String)> {
+        let roles = user.roles.load();
+        let roles = roles.as_deref().map(Vec::as_slice).unwrap_or_default();
+        if let Some(text) = guard.missing_role(roles) {
+            return Some(("role", text));
+        }
+        let cells = user.rates.as_deref()?;
+        if self.state.lock().is_guarded {
+            return None;
+        }
+        let now = message.read_nanos(self.context.start);
+        let text = guard.exceeded_rate(&self.context.rates, cells, now)?;
+        Some(("rate", text))
+    }
+
+    /// Whether a user may ask which interfaces the servers have; answers one that may not.
+    fn may_describe(&self, message: &mut InboundMessage<'_>, user: &SessionUser) -> bool {
+        let refused = match &self.context.describe_guard {
+            Some(guard) => self.refusal(guard, message, user),
+            None => Some(("describe", describe::REFUSED.to_owned())),
+        };
+        let Some((reason, text)) = refused else {
+            return true;
+        };
+        self.traffic.calls.fetch_add(1, Ordering::Relaxed);
         self.refuse(message, ErrorCode::ConnectReject, reason, &text);
         false
     }

@@ -12,6 +12,8 @@ mod history_store;
 mod context;
 mod registry;
 
+mod describe;
+
 mod login;
 
 mod control;
@@ -40,6 +42,7 @@ use tokio::sync::Notify;
 pub(crate) use context::{ActiveRoutes, AddressPermit, GatewayPhase, SessionContext};
 pub(crate) use control::is_valid_push;
 pub(crate) use deliver::UpstreamHandler;
+pub(crate) use describe::EndpointServant;
 pub(crate) use registry::SessionRegistry;
 
 use call_guard::RateCells;

@@ -207,6 +207,13 @@ impl DirectUpstream {
         &self.hosts
     }
 
+    /// The connection to a host, one that takes calls if there is one.
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        let mut connected = self.hosts.iter().filter(|host| host.is_connected());
+        let usable = connected.clone().find(|host| host.is_usable());
+        usable.or_else(|| connected.next())?.connection.get()
+    }
+
     /// The health of a host.
     pub(super) fn health(&self, id: UpstreamId) -> Option<&HostHealth> {
         let mut hosts = self.hosts.iter().map(|host| &*host.health);

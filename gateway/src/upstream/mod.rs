@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tce_runtime::{
-    RpcError,
+    Connection, RpcError,
     forwarding::{AddedExtra, ForwardError, InboundMessage},
     wire::{Header, KeySet},
 };
@@ -132,6 +132,15 @@ impl Upstream {
                     .map(|host| target(Some(host.health.id), host.load()))
                     .collect()
             }
+        }
+    }
+
+    /// The connection for calls of the gateway itself: to the queue, or to a server that
+    /// is connected.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        match &self.kind {
+            UpstreamKind::Queue(queue) => Some(&queue.connection),
+            UpstreamKind::Direct(direct) => direct.connection(),
         }
     }
 

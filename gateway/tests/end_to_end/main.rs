@@ -41,6 +41,8 @@ mod certificates;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod describe;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod fairness;

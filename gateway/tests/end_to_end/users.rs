@@ -299,7 +299,7 @@ async fn a_login_is_answered_with_the_user_and_the_time_left() {
     clippy::needless_pass_by_value,
     reason = "the type of an authenticator"
 )]
-fn timed(login: Login) -> Ready<Result<Admission, Refusal>> {
+pub(crate) fn timed(login: Login) -> Ready<Result<Admission, Refusal>> {
     let mut words = login.token.split(' ');
     let user = words.next().unwrap_or_default().to_owned();
     let Some(seconds) = words.next().and_then(|word| word.parse().ok()) else {

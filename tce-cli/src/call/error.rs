@@ -2,10 +2,9 @@
 
 use std::io;
 
-use tce_gateway::terminal::escape_control;
-use tce_runtime::{ErrorCode, RpcError};
+use tce_runtime::RpcError;
 
-use crate::console::CommandError;
+use crate::{connect::with_advice, console::CommandError, remote::RemoteError};
 
 /// Why `tce call` failed.
 pub(super) enum CallError {
@@ -29,20 +28,18 @@ impl From<RpcError> for CallError {
     }
 }
 
+impl From<RemoteError> for CallError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Unsupported(text) => Self::Usage(text),
+            RemoteError::Failed(text) => Self::Failed(text),
+            RemoteError::Rpc(error) => error.into(),
+        }
+    }
+}
+
 impl From<io::Error> for CallError {
     fn from(error: io::Error) -> Self {
         Self::Command(error.into())
     }
-}
-
-/// The text of an error, and what to do about it.
-pub(super) fn with_advice(error: &RpcError) -> String {
-    let text = escape_control(&error.to_string());
-    let advice = match error.code() {
-        // The servant's own text: there is no general advice.
-        ErrorCode::RemoteException | ErrorCode::Other(_) => return text,
-        ErrorCode::Timeout => "raise --timeout, or check why the servant takes so long",
-        _ => error.advice(),
-    };
-    format!("{text}\nTry this: {advice}")
 }

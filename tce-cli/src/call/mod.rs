@@ -11,11 +11,10 @@ mod repeat;
 mod template;
 mod trace;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, ValueEnum};
 use tce_gateway::terminal::escape_control;
-use tce_idl::model::Model;
 use tce_runtime::{
     ConnectionEvent, ErrorCode, Proxy,
     config::Options,
@@ -24,17 +23,18 @@ use tce_runtime::{
 use tokio::sync::mpsc;
 
 use crate::{
-    connect::{ConnectArgs, ConnectError},
+    connect::{ConnectArgs, ConnectError, with_advice},
     console::{CommandError, Console, exit_code},
     idl::IdlArgs,
+    remote::ServerInterfaces,
     runtime,
 };
 use data::DataSource;
-use error::{CallError, with_advice};
+use error::CallError;
 use json::UndecodedBytes;
 use listen::PrintServant;
 use repeat::Load;
-use target::{CallTarget, InterfaceRef};
+use target::{CallTarget, InterfaceRef, TargetError};
 use trace::CallTrace;
 
 /// Calls a second that `--rate` takes.
@@ -205,10 +205,10 @@ struct Selection<'m> {
 
 impl Args {
     async fn run(&self, console: &mut Console) -> Result<ExitCode, CallError> {
-        let from_files = self.models_of_files(console)?;
-        if let Some(models) = &from_files {
+        let from_files = self.interfaces_of_files(console)?;
+        if let Some(interfaces) = &from_files {
             // A wrong name is reported before there is a connection.
-            let selection = self.selection(models)?;
+            let selection = self.selection(interfaces)?;
             if let (Some(target), true) = (&selection.target, self.template) {
                 return print_template(target, console);
             }
@@ -225,11 +225,11 @@ impl Args {
             }
             Err(error) => return Err(CallError::usage(error)),
         };
-        let models = match from_files {
-            Some(models) => models,
-            None => request_models(&proxy, self.timeout).await?,
+        let interfaces = match from_files {
+            Some(interfaces) => interfaces,
+            None => ServerInterfaces::request(&proxy, self.timeout).await?,
         };
-        let Selection { target, listen } = self.selection(&models)?;
+        let Selection { target, listen } = self.selection(&interfaces)?;
         for interface in &listen {
             proxy.connection().add_servant(PrintServant::new(interface));
         }
@@ -238,7 +238,7 @@ impl Args {
         let code = match &target {
             Some(target) if self.template => print_template(target, console)?,
             Some(target) => self.call_and_flush(&proxy, target, console).await?,
-            None if listen.is_empty() => list(&models, console)?,
+            None if listen.is_empty() => list(&interfaces, console)?,
             None => ExitCode::SUCCESS,
         };
         if let Some(events) = events {
@@ -284,19 +284,27 @@ impl Args {
     }
 
     /// What the command line names among the models.
-    fn selection<'m>(&self, models: &'m [Model]) -> Result<Selection<'m>, CallError> {
+    fn selection<'m>(&self, interfaces: &'m ServerInterfaces) -> Result<Selection<'m>, CallError> {
+        let models = &interfaces.models;
+        let usage = |error: TargetError| match interfaces.undescribed() {
+            Some(undescribed) => CallError::Usage(format!("{error}\n{undescribed}")),
+            None => CallError::usage(error),
+        };
         let listen = self.listen.iter();
         let listen = listen.map(|name| target::find_interface(models, name));
         let target = self.operation.as_ref();
         let target = target.map(|name| target::find_operation(models, name));
         Ok(Selection {
-            target: target.transpose().map_err(CallError::usage)?,
-            listen: listen.collect::<Result<_, _>>().map_err(CallError::usage)?,
+            target: target.transpose().map_err(usage)?,
+            listen: listen.collect::<Result<_, _>>().map_err(usage)?,
         })
     }
 
-    /// The models of the IDL files on the command line; `None` without any.
-    fn models_of_files(&self, console: &mut Console) -> Result<Option<Vec<Model>>, CallError> {
+    /// The interfaces of the IDL files on the command line; `None` without any.
+    fn interfaces_of_files(
+        &self,
+        console: &mut Console,
+    ) -> Result<Option<ServerInterfaces>, CallError> {
         if self.files.is_empty() {
             return Ok(None);
         }
@@ -304,7 +312,7 @@ impl Args {
         let compilation = tce_idl::compile(&self.files, &self.idl.options(&config));
         console.show(&compilation.diagnostics, &compilation.sources)?;
         match compilation.model {
-            Some(model) => Ok(Some(vec![model])),
+            Some(model) => Ok(Some(ServerInterfaces::of_files(model))),
             None => Err(CallError::Failed("the IDL has errors".to_owned())),
         }
     }
@@ -467,47 +475,26 @@ fn print_template(target: &CallTarget<'_>, console: &mut Console) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// How long a server may take to describe its interfaces. Original TCE servers in Python never answer
-/// calls of an interface that they do not have.
-const DESCRIBE_TIME: Duration = Duration::from_secs(3);
-
-/// Asks the server for the IDL of its interfaces.
-async fn request_models(proxy: &Proxy, limit: Duration) -> Result<Vec<Model>, CallError> {
-    let limit = limit.min(DESCRIBE_TIME);
-    let described = proxy.with_timeout(limit).describe().await;
-    let texts = described.map_err(|error| match error.code() {
-        ErrorCode::Timeout => CallError::Failed(format!(
-            "the server does not say within {} which interfaces it has: it may be an older TCE \
-             program, which does not answer this; name its IDL file with --idl",
-            humantime::format_duration(limit)
-        )),
-        ErrorCode::InterfaceNotFound => CallError::usage(
-            "the server does not describe its interfaces: name its IDL file with --idl",
-        ),
-        _ => error.into(),
-    })?;
-    let models = texts.iter().map(|text| tce_idl::compile_str(text).model);
-    let models: Vec<_> = models.flatten().collect();
-    match (texts.is_empty(), models.is_empty()) {
-        (true, _) => Err(CallError::Failed("the server has no interfaces".to_owned())),
-        (false, true) => Err(CallError::Failed(
-            "the server describes its interfaces by invalid IDL: name its IDL file with --idl"
-                .to_owned(),
-        )),
-        // Each text is complete in itself: invalid ones do not affect the others.
-        (false, false) => Ok(models),
-    }
-}
-
-/// Prints the operations of all interfaces.
-fn list(models: &[Model], console: &mut Console) -> Result<ExitCode, CallError> {
-    for found in target::interfaces(models) {
+/// Prints the operations of all interfaces that calls reach.
+fn list(interfaces: &ServerInterfaces, console: &mut Console) -> Result<ExitCode, CallError> {
+    // Servants have bases in common.
+    let mut listed = BTreeSet::new();
+    for found in target::interfaces(&interfaces.models) {
         let interface = found.model.interface(found.id);
-        writeln!(console.out, "{} ({})", found.name(), interface.index)?;
+        let name = found.name();
+        if !interfaces.is_reachable(interface.index)
+            || !listed.insert((name.clone(), interface.index))
+        {
+            continue;
+        }
+        writeln!(console.out, "{name} ({})", interface.index)?;
         for operation in &interface.operations {
             let signature = found.model.signature(operation, interface.module);
             writeln!(console.out, "  {}  {signature}", operation.index)?;
         }
+    }
+    if let Some(undescribed) = interfaces.undescribed() {
+        writeln!(console.err, "{undescribed}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

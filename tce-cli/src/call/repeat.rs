@@ -12,11 +12,8 @@ use serde_json::json;
 use tce_gateway::terminal::takes_escapes;
 use tce_runtime::{Proxy, RpcError, wire::Raw};
 
-use super::{
-    error::{CallError, with_advice},
-    json::UndecodedBytes,
-    target::CallTarget,
-};
+use super::{error::CallError, json::UndecodedBytes, target::CallTarget};
+use crate::connect::with_advice;
 
 /// Precision of the latencies, in decimal digits.
 const DIGITS: u8 = 3;

@@ -1,6 +1,6 @@
 //! `tce describe`.
 
-use super::{BAD, folder, tce_in};
+use super::{BAD, folder, servers, tce, tce_in};
 
 const IDL: &str = "\
 module test {
@@ -65,4 +65,32 @@ fn an_unknown_name_is_a_usage_error_and_idl_errors_are_shown() {
     tce_in(folder.path(), &both)
         .exits(2)
         .complains("cannot be used with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_types_of_a_server_are_described() {
+    let (_adapter, endpoint) = servers::zoo().await;
+    let whole = tce(&["describe", &endpoint]).exits(0);
+    for line in [
+        "struct Pet\n",
+        "sequence<zoo.Pet> Pets",
+        "dictionary<string, int> StrInt",
+    ] {
+        assert!(whole.out.contains(line), "{}", whole.out);
+    }
+    let pet = tce(&["describe", &endpoint, "Pet"]).exits(0);
+    assert!(
+        pet.out
+            .starts_with("module zoo\n\nstruct Pet\n  string name\n"),
+        "{pet:?}"
+    );
+    tce(&["describe", &endpoint, "Pett"])
+        .exits(2)
+        .complains("did you mean `Pet`?");
+    tce(&["describe", "tcp://localhost:1"])
+        .exits(1)
+        .complains("Try this: start the server");
+    tce(&["describe", &endpoint, "Pet", "Pets"])
+        .exits(2)
+        .complains("name one endpoint");
 }

@@ -12,14 +12,14 @@ use crate::model::{self, Element, InterfaceId, Model, ModuleId, Type};
 
 /// All declarations of a model, or a selection of them. Types are spelt `string`
 /// or `module.Name`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Description {
     /// The version of the JSON format. It changes when a field is removed or changes its meaning.
     version: u32,
     modules: Vec<Module>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Module {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ struct Module {
     dictionaries: Vec<Dictionary>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Interface {
     name: String,
     index: u16,
@@ -53,7 +53,7 @@ struct Interface {
     inherited: Vec<Inherited>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Inherited {
     /// The base that declares the operations, as `module.Name`.
     from: String,
@@ -62,7 +62,7 @@ struct Inherited {
     operations: Vec<Operation>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Operation {
     name: String,
     index: u16,
@@ -78,13 +78,13 @@ struct Operation {
     signature: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Parameter {
     name: String,
     r#type: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Struct {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ struct Struct {
     members: Vec<Member>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Member {
     name: String,
     r#type: String,
@@ -100,7 +100,7 @@ struct Member {
     doc: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Sequence {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ struct Sequence {
     element: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Dictionary {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +143,25 @@ impl fmt::Display for UnknownName {
 impl std::error::Error for UnknownName {}
 
 impl Description {
+    /// Adds what another description has and this one has not: the declarations of two
+    /// servants of one server, which have modules in common. Files are named by neither.
+    pub fn merge(&mut self, other: Self) {
+        self.version = other.version;
+        for mut module in other.modules {
+            module.files.clear();
+            let mut known = self.modules.iter_mut();
+            match known.find(|known| known.name == module.name) {
+                Some(known) => {
+                    add_new(&mut known.interfaces, module.interfaces);
+                    add_new(&mut known.structs, module.structs);
+                    add_new(&mut known.sequences, module.sequences);
+                    add_new(&mut known.dictionaries, module.dictionaries);
+                }
+                None => self.modules.push(module),
+            }
+        }
+    }
+
     /// Describes all declarations of a model.
     #[must_use]
     pub fn of(model: &Model) -> Self {
@@ -209,6 +228,14 @@ impl Description {
             "<InterfaceDef>\n{}</InterfaceDef>\n",
             rows.collect::<String>()
         )
+    }
+}
+
+fn add_new<T: PartialEq>(known: &mut Vec<T>, items: Vec<T>) {
+    for item in items {
+        if !known.contains(&item) {
+            known.push(item);
+        }
     }
 }
 

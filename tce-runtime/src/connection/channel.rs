@@ -25,11 +25,10 @@ use crate::{
 };
 
 /// `void ping()` of the built-in interface.
-pub(crate) const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_INTERFACE, 0);
+pub const PING: Operation = Operation::new("tce::Builtin::ping", BUILTIN_INTERFACE, 0);
 /// `sequence<string> describe()` of the built-in interface: the IDL of all
 /// servants.
-pub(crate) const DESCRIBE: Operation =
-    Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
+pub const DESCRIBE: Operation = Operation::new("tce::Builtin::describe", BUILTIN_INTERFACE, 1);
 /// `void goAway(int delay)` of the built-in interface, a oneway call from a gateway to its
 /// client: finish what is in flight, and open the next connection after `delay`
 /// milliseconds.

@@ -43,10 +43,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{runtime::Handle, sync::Notify};
 
 pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_header};
-pub(crate) use channel::{
-    CallOptions, Channel, DESCRIBE, NotSent, PING, QueueChannel, max_message,
-};
-pub use channel::{LOGIN, REFRESH};
+pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
+pub use channel::{DESCRIBE, LOGIN, PING, REFRESH};
 pub(crate) use client_login::ClientLogin;
 pub use dispatch::{Context, IncomingCall};
 pub use forwarding::{AddedExtra, Disposition, ForwardError, InboundMessage, MessageHandler};

@@ -36,6 +36,9 @@ pub mod reserved {
     pub const CONNECTION_ID: &str = "__connection_id__";
     /// The address that a client has connected from, in the events of a gateway.
     pub const ADDRESS: &str = "__address__";
+    /// Which interfaces clients can call at a gateway, `INDEX:NAME` separated by commas; in
+    /// the RETURN of `describe`.
+    pub const INTERFACES: &str = "__interfaces__";
     /// Why a client's connection has ended, in the events of a gateway.
     pub const REASON: &str = "__reason__";
     /// On a login: the last push that the client has handled, `epoch:offset`, or empty. The

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tce_gateway::Gateway;
+use tce_gateway::{Gateway, config::Override};
 use tce_runtime::{Adapter, Communicator, config::MqConfig};
 use tce_test_faults::{Direction, FaultProxy};
 use tce_test_rabbitmq::Node;
@@ -14,6 +14,7 @@ use super::{call, idl};
 use crate::{
     folder,
     servers::{self, SimpleServer},
+    tce,
     test::ServerServant,
 };
 
@@ -38,6 +39,12 @@ async fn calls_through_a_gateway() {
     let gateway = gateway.start().await.unwrap();
     let endpoint = gateway.addresses().next().unwrap().to_string();
 
+    // The gateway describes its servers only if it is configured so.
+    call(&endpoint, &["echo", "hello"])
+        .exits(1)
+        .complains("CONNECT_REJECT")
+        .complains("name their IDL file, or set the property `describe`");
+
     let idl = idl("test.idl");
     let by = |args: &[&str]| call(&endpoint, &[args, &["--idl", &idl]].concat());
     assert_eq!(by(&["echo", "hello"]).exits(0).out, "\"Yah! hello\"\n");
@@ -53,6 +60,38 @@ async fn calls_through_a_gateway() {
     by(&["ITerminalGatewayServer.ping"])
         .exits(1)
         .complains("INTERFACE_NOTFOUND");
+}
+
+/// The table of an operation's interface in the listing.
+const SERVER: &str = "test.Server (2)\n  0  string echo(string text)\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_describes_its_servers() {
+    let servant = ServerServant::new(SimpleServer::default());
+    let (_adapter, endpoint) = servers::listen(&Communicator::new(), servant).await;
+    let (_, port) = endpoint.rsplit_once(':').unwrap();
+    let services = example("cluster/services-direct.xml")
+        .replace("localhost", "127.0.0.1")
+        .replace("12002", "0")
+        .replace("12003", port);
+    let folder = folder(&[("services.xml", &services)]);
+    let describe = Override::from_flag("describe=all").unwrap();
+    let file = folder.path().join("services.xml");
+    let gateway = Gateway::load(file, "gwserver", &[describe]).unwrap();
+    let gateway = gateway.start().await.unwrap();
+    let endpoint = gateway.addresses().next().unwrap().to_string();
+
+    let listed = call(&endpoint, &[]).exits(0);
+    assert!(listed.out.contains(SERVER), "{listed:?}");
+    assert_eq!(
+        call(&endpoint, &["echo", "hi"]).exits(0).out,
+        "\"Yah! hi\"\n"
+    );
+    // Its description has the interface, which has no route.
+    assert!(!listed.out.contains("ITerminalGatewayServer"), "{listed:?}");
+    let described = tce(&["describe", &endpoint, "Server.echo"]).exits(0);
+    let expected = "module test\n\ninterface Server extends test.BaseServer, index 2\n  0  string echo(string text)\n";
+    assert_eq!(described.out, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
