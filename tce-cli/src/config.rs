@@ -327,12 +327,23 @@ impl ConfigParser<'_> {
                     self.rust_option(range, |rust| rust.map_type(map_type));
                 }
             }
+            "clients" => {
+                if let Some(has_clients) = self.boolean(value) {
+                    self.rust_option(value.span(), |rust| rust.clients(has_clients));
+                }
+            }
             "type-attributes" => self.attributes(value, RustOptions::type_attribute),
             "field-attributes" => self.attributes(value, RustOptions::field_attribute),
             _ => self.unknown(
                 "setting of [rust]",
                 key,
-                &["runtime", "map-type", "type-attributes", "field-attributes"],
+                &[
+                    "runtime",
+                    "map-type",
+                    "clients",
+                    "type-attributes",
+                    "field-attributes",
+                ],
             ),
         }
     }
@@ -487,6 +498,15 @@ impl ConfigParser<'_> {
             return Some(Spanned::new(value.span(), text.as_ref()));
         }
         let message = "this value must be a string in quotes".to_owned();
+        self.mistake(Code::SettingValue, message, value.span());
+        None
+    }
+
+    fn boolean(&mut self, value: &Spanned<DeValue<'_>>) -> Option<bool> {
+        if let DeValue::Boolean(written) = value.get_ref() {
+            return Some(*written);
+        }
+        let message = "this value must be `true` or `false`".to_owned();
         self.mistake(Code::SettingValue, message, value.span());
         None
     }

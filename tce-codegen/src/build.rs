@@ -79,6 +79,13 @@ impl Config {
         self
     }
 
+    /// Sets whether each proxy has a trait for test doubles: see [`RustOptions::clients`].
+    #[must_use]
+    pub fn clients(mut self, has_clients: bool) -> Self {
+        self.rust = self.rust.clients(has_clients);
+        self
+    }
+
     /// Adds attributes to structs: see [`RustOptions`] for how `path` matches.
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {

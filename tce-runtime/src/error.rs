@@ -421,6 +421,13 @@ impl Fault {
     }
 }
 
+impl From<Fault> for RpcError {
+    /// The error that the caller gets when a servant answers with the fault.
+    fn from(fault: Fault) -> Self {
+        Self::remote(fault.code, fault.text)
+    }
+}
+
 // Fault is not a std::error::Error itself: that would forbid this conversion.
 impl<E: std::error::Error> From<E> for Fault {
     /// An internal error, with the errors that caused it.

@@ -105,6 +105,12 @@ impl Drop for InFlightGuard {
     }
 }
 
+/// The present instant by the clock of tokio's timers: a test may pause it
+/// (`tokio::time::pause`).
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// The instant that is `time` after `start`; 30 years after it where the clock
 /// can't represent that, as for [`Duration::MAX`].
 pub(crate) fn after(start: Instant, time: Duration) -> Instant {
@@ -123,7 +129,7 @@ pub(crate) fn unix_millis() -> u64 {
 
 /// The Unix time in milliseconds at `instant`, now at the earliest.
 pub(crate) fn unix_millis_at(instant: Instant) -> u64 {
-    let left = instant.saturating_duration_since(Instant::now());
+    let left = instant.saturating_duration_since(now());
     unix_millis().saturating_add(millis(left))
 }
 

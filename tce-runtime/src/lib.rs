@@ -45,6 +45,8 @@ mod client;
 
 mod server;
 
+pub mod testing;
+
 pub mod codegen;
 
 pub use busy_poll::BusyPoll;

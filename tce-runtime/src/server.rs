@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 
@@ -34,6 +34,7 @@ use crate::{
     transport::{
         ByteStream,
         broker::Consumer,
+        pipe,
         socket::{Accepted, Listener},
     },
     worker_pool::{Assignment, WorkerPool},
@@ -80,6 +81,8 @@ pub struct Adapter {
 enum ListenSource {
     Socket(Listener),
     Queues(Vec<(String, Consumer)>),
+    /// Streams within the process.
+    Pipes(mpsc::Receiver<ByteStream>),
 }
 
 /// The handler of an accepted connection, or the text that refuses the connection.
@@ -132,6 +135,21 @@ impl Adapter {
             source,
             vec![Arc::default()],
         ))
+    }
+
+    /// An adapter that serves the streams that are sent to it.
+    pub(crate) fn on_pipes(communicator: &Communicator) -> (Self, mpsc::Sender<ByteStream>) {
+        let (sender, streams) = mpsc::channel(MAX_BACKLOG);
+        let endpoint = Endpoint {
+            scheme: Scheme::Tcp,
+            host: pipe::PEER.to_owned(),
+            port: 0,
+            path: String::new(),
+            compress: false,
+        };
+        let source = ListenSource::Pipes(streams);
+        let adapter = Self::new(communicator, endpoint, source, vec![Arc::default()]);
+        (adapter, sender)
     }
 
     async fn listen_on_queues(
@@ -260,6 +278,9 @@ impl Adapter {
             ListenSource::Socket(listener) => {
                 tokio::spawn(accept_all(Arc::clone(shared), phase, listener));
             }
+            ListenSource::Pipes(streams) => {
+                tokio::spawn(accept_pipes(Arc::clone(shared), phase, streams));
+            }
             ListenSource::Queues(consumers) => {
                 for (name, consumer) in consumers {
                     // Always open: the consumers come from them.
@@ -356,6 +377,31 @@ async fn accept_all(
                 break;
             }
         }
+    }
+}
+
+async fn accept_pipes(
+    shared: Arc<AdapterInner>,
+    mut phase: watch::Receiver<ShutdownPhase>,
+    mut streams: mpsc::Receiver<ByteStream>,
+) {
+    loop {
+        let stream = tokio::select! {
+            () = reached(&mut phase, ShutdownPhase::NotAccepting) => return,
+            stream = streams.recv() => stream,
+        };
+        let Some(stream) = stream else {
+            return;
+        };
+        let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else {
+            continue;
+        };
+        let connection = shared.connection(&stream, None);
+        let phase = shared.phase.subscribe();
+        tokio::spawn(async move {
+            run_stream(connection, stream, Status::Closed, phase).await;
+            drop(permit);
+        });
     }
 }
 

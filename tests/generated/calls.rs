@@ -11,7 +11,15 @@ use tce_tests::test::{
 };
 use tokio::sync::mpsc;
 
-struct ServerImpl(mpsc::Sender<String>);
+pub(crate) struct ServerImpl(mpsc::Sender<String>);
+
+impl ServerImpl {
+    /// A servant, and what its `heartbeat` receives.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<String>) {
+        let (sender, received) = mpsc::channel(10);
+        (Self(sender), received)
+    }
+}
 
 impl BaseServer for ServerImpl {
     async fn datetime(&self, _: &Context) -> Result<String, Fault> {
@@ -39,7 +47,7 @@ impl Server for ServerImpl {
     }
 }
 
-struct Terminal(mpsc::Sender<String>);
+pub(crate) struct Terminal(pub(crate) mpsc::Sender<String>);
 
 impl ITerminal for Terminal {
     async fn on_message(&self, message: String, _: &Context) -> Result<(), Fault> {
@@ -53,10 +61,8 @@ async fn connected() -> (Connection, mpsc::Receiver<String>) {
     let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
         .await
         .unwrap();
-    let (sender, received) = mpsc::channel(10);
-    adapter
-        .add_servant(ServerServant::new(ServerImpl(sender)))
-        .start();
+    let (servant, received) = ServerImpl::new();
+    adapter.add_servant(ServerServant::new(servant)).start();
     let endpoint = adapter.endpoint().to_string();
     let connection = Communicator::new().connect(&endpoint).await.unwrap();
     (connection, received)

@@ -10,6 +10,7 @@ mod layout;
 mod names;
 mod options;
 mod print;
+mod client;
 mod proxy;
 mod servant;
 mod types;
@@ -86,6 +87,9 @@ impl Unit<'_> {
                 Element::Interface(id) => {
                     printer.items(self.skeleton(id));
                     printer.items(self.proxy(id));
+                    if self.options.has_clients {
+                        printer.items(self.client(id));
+                    }
                 }
             }
         }

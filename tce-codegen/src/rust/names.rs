@@ -2,7 +2,9 @@
 //!
 //! Names are claimed in declared order, bases before what extends them, so that
 //! appending to an IDL renames nothing that was there. An interface claims
-//! before the structs of its module: `ServerPrx` is always a proxy.
+//! before the structs of its module: `ServerPrx` is always a proxy. Only the traits
+//! of clients claim last, so that they rename no type of an IDL: an interface
+//! `ServerClient` may stand beside `Server`.
 
 use proc_macro2::{Ident, Span};
 use tce_idl::model::{DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId};
@@ -16,13 +18,14 @@ const RESERVED_TYPES: &[&str] = &[
     "Option", "Result", "Self", "Send", "String", "Sync", "T", "Vec",
 ];
 
-/// The methods of `TypedProxy` and of the prelude's traits that an operation
-/// would hide, and `len`, beside which clippy expects an `is_empty`. `ping` is
+/// The methods of `TypedProxy`, of clients and of the prelude's traits that an
+/// operation would hide, and `len`, beside which clippy expects an `is_empty`. `ping` is
 /// missing: an interface's own `ping` hides that of the built-in interface.
 const RESERVED_METHODS: &[&str] = &[
     "clone",
     "connect",
     "connection",
+    "fallback_proxy",
     "into",
     "len",
     "new",
@@ -49,6 +52,8 @@ pub(super) struct Names {
     sequences: Vec<Ident>,
     dictionaries: Vec<Ident>,
     interfaces: Vec<InterfaceNames>,
+    /// The traits of what calls an interface, by interface.
+    clients: Vec<Ident>,
 }
 
 /// The names that come from one interface.
@@ -114,6 +119,11 @@ impl Names {
                 .map(|d| claim(d.module, &d.name))
                 .collect(),
             interfaces,
+            clients: model
+                .interfaces
+                .iter()
+                .map(|i| claim(i.module, &format!("{}Client", upper_camel(&i.name))))
+                .collect(),
         }
     }
 
@@ -135,6 +145,10 @@ impl Names {
 
     pub(super) fn interface(&self, id: InterfaceId) -> &InterfaceNames {
         &self.interfaces[id.0 as usize]
+    }
+
+    pub(super) fn client(&self, id: InterfaceId) -> &Ident {
+        &self.clients[id.0 as usize]
     }
 }
 

@@ -41,6 +41,7 @@ const RUNTIME: &str = "tce_runtime";
 pub struct RustOptions {
     runtime: Option<String>,
     map_type: MapType,
+    without_clients: bool,
     type_attributes: Vec<(String, String)>,
     field_attributes: Vec<(String, String)>,
 }
@@ -86,6 +87,14 @@ impl RustOptions {
         self
     }
 
+    /// Sets whether each proxy has a trait (`ServerClient` for `ServerPrx`), for code
+    /// that is tested with doubles; true by default.
+    #[must_use]
+    pub fn clients(mut self, has_clients: bool) -> Self {
+        self.without_clients = !has_clients;
+        self
+    }
+
     /// Adds attributes to the structs that match a [path](#paths).
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
@@ -120,6 +129,7 @@ impl RustOptions {
                 MapType::BTreeMap => quote!(::std::collections::BTreeMap),
                 MapType::HashMap => quote!(::std::collections::HashMap),
             },
+            has_clients: !self.without_clients,
             types: Attributes::parse("type_attribute", &self.type_attributes)?,
             fields: Attributes::parse("field_attribute", &self.field_attributes)?,
         })
@@ -132,6 +142,8 @@ pub(super) struct Parsed {
     pub(super) runtime: TokenStream,
     /// The path of the map type.
     pub(super) map_type: TokenStream,
+    /// Whether each proxy has a trait.
+    pub(super) has_clients: bool,
     /// The attributes of structs.
     pub(super) types: Attributes,
     /// The attributes of members.

@@ -65,12 +65,16 @@ impl Printer {
     fn block(&mut self, content: TokenStream, has_members: bool) {
         let mut is_first = true;
         let mut tokens = content.into_iter().peekable();
-        while let Some(first) = tokens.peek() {
-            let is_constant = matches!(first, TokenTree::Ident(word) if word == "const");
+        while tokens.peek().is_some() {
+            let visibility = tokens.next_if(|token| is_word(token, "pub"));
+            let is_constant = tokens.peek().is_some_and(|next| is_word(next, "const"));
             if has_members && !is_first && !is_constant {
                 self.out.push('\n');
             }
             is_first = false;
+            if let Some(visibility) = visibility {
+                self.token(visibility, &mut tokens);
+            }
             self.statement(&mut tokens);
         }
     }
@@ -279,6 +283,10 @@ impl Printer {
         // Writing to a `String` never fails.
         let _ = write!(self.line, "{token}");
     }
+}
+
+fn is_word(token: &TokenTree, text: &str) -> bool {
+    matches!(token, TokenTree::Ident(word) if word == text)
 }
 
 type Tokens = std::iter::Peekable<proc_macro2::token_stream::IntoIter>;

@@ -100,7 +100,7 @@ impl Unit<'_> {
         let spelled = self.spelled_operation(id, operation);
         let ifidx = Literal::u16_unsuffixed(interface.index);
         let opidx = Literal::u16_unsuffixed(operation.index);
-        quote!(const #constant: rt::Operation = rt::Operation::new(#spelled, #ifidx, #opidx);)
+        quote!(pub const #constant: rt::Operation = rt::Operation::new(#spelled, #ifidx, #opidx);)
     }
 
     fn methods(

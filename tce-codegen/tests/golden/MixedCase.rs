@@ -128,8 +128,8 @@ impl rt::TypedProxy for ShelfLifePrx {
 }
 
 impl ShelfLifePrx {
-    const DAYS_LEFT: rt::Operation = rt::Operation::new("MixedCase::shelfLife::daysLEFT", 0, 0);
-    const XML_HTTP_REQUEST2SEND: rt::Operation =
+    pub const DAYS_LEFT: rt::Operation = rt::Operation::new("MixedCase::shelfLife::daysLEFT", 0, 0);
+    pub const XML_HTTP_REQUEST2SEND: rt::Operation =
         rt::Operation::new("MixedCase::shelfLife::XMLHttp_request2send", 0, 1);
 
     /// `MixedCase::shelfLife::daysLEFT` in the IDL.
@@ -155,5 +155,44 @@ impl ShelfLifePrx {
     /// [`xml_http_request2send`](Self::xml_http_request2send) oneway: done when it is sent, without an answer.
     pub fn xml_http_request2send_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::XML_HTTP_REQUEST2SEND, ())
+    }
+}
+
+/// The operations of [`ShelfLifePrx`], for code whose tests replace it by a double.
+pub trait ShelfLifeClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn days_left(&self, shelf_number: i32) -> rt::Pending<i32> {
+        rt::call(
+            self.fallback_proxy(),
+            &ShelfLifePrx::DAYS_LEFT,
+            (shelf_number,),
+        )
+    }
+
+    fn xml_http_request2send(&self) -> rt::Pending<()> {
+        rt::call(
+            self.fallback_proxy(),
+            &ShelfLifePrx::XML_HTTP_REQUEST2SEND,
+            (),
+        )
+    }
+
+    fn xml_http_request2send_oneway(&self) -> rt::Oneway {
+        rt::oneway(
+            self.fallback_proxy(),
+            &ShelfLifePrx::XML_HTTP_REQUEST2SEND,
+            (),
+        )
+    }
+}
+
+impl ShelfLifeClient for ShelfLifePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

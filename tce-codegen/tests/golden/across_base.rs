@@ -124,8 +124,8 @@ impl rt::TypedProxy for CarrierPrx {
 }
 
 impl CarrierPrx {
-    const REACHES: rt::Operation = rt::Operation::new("across_base::Carrier::reaches", 0, 0);
-    const REFUSE: rt::Operation = rt::Operation::new("across_base::Carrier::refuse", 0, 1);
+    pub const REACHES: rt::Operation = rt::Operation::new("across_base::Carrier::reaches", 0, 0);
+    pub const REFUSE: rt::Operation = rt::Operation::new("across_base::Carrier::refuse", 0, 1);
 
     pub fn reaches(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
         self.0.call(&Self::REACHES, (address, others))
@@ -148,5 +148,36 @@ impl CarrierPrx {
     /// [`refuse`](Self::refuse) oneway: done when it is sent, without an answer.
     pub fn refuse_oneway(&self, reason: &str) -> rt::Oneway {
         self.0.oneway(&Self::REFUSE, (reason,))
+    }
+}
+
+/// The operations of [`CarrierPrx`], for code whose tests replace it by a double.
+pub trait CarrierClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn reaches(&self, address: &Address, others: &[Address]) -> rt::Pending<bool> {
+        rt::call(
+            self.fallback_proxy(),
+            &CarrierPrx::REACHES,
+            (address, others),
+        )
+    }
+
+    fn refuse(&self, reason: &str) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &CarrierPrx::REFUSE, (reason,))
+    }
+
+    fn refuse_oneway(&self, reason: &str) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &CarrierPrx::REFUSE, (reason,))
+    }
+}
+
+impl CarrierClient for CarrierPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

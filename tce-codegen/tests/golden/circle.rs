@@ -143,7 +143,7 @@ impl ::std::convert::From<WalkerPrx> for super::circle_back::BasePrx {
 }
 
 impl WalkerPrx {
-    const WALK: rt::Operation = rt::Operation::new("circle::Walker::walk", 0, 0);
+    pub const WALK: rt::Operation = rt::Operation::new("circle::Walker::walk", 0, 0);
 
     pub fn walk(&self, from: &Node) -> rt::Pending<Nodes> {
         rt::TypedProxy::as_proxy(self).call(&Self::WALK, (from,))
@@ -152,5 +152,20 @@ impl WalkerPrx {
     /// [`walk`](Self::walk) under TCE's name for calls that are awaited later.
     pub fn walk_async(&self, from: &Node) -> rt::Pending<Nodes> {
         self.walk(from)
+    }
+}
+
+/// The operations of [`WalkerPrx`], for code whose tests replace it by a double.
+pub trait WalkerClient: super::circle_back::BaseClient {
+    fn walk(&self, from: &Node) -> rt::Pending<Nodes> {
+        rt::call(self.fallback_proxy(), &WalkerPrx::WALK, (from,))
+    }
+}
+
+impl WalkerClient for WalkerPrx {}
+
+impl super::circle_back::BaseClient for WalkerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

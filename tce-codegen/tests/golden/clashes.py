@@ -25,6 +25,9 @@ __all__ = [
     "server",
     "serverServant",
     "serverPrx",
+    "ServerClient",
+    "ServerClientServant",
+    "ServerClientPrx",
     "Clone",
     "CloneServant",
     "ClonePrx",
@@ -832,9 +835,70 @@ class serverPrx(_rt.Proxy):
         await self._call_oneway(_server_ping, (), timeout, extra)
 
 
+_ServerClient_fallback_proxy: _rt.Operation[None] = _rt.Operation(
+    "clashes::ServerClient::fallback_proxy",
+    2,
+    0,
+    lambda: [],
+    lambda: _rt.VOID,
+)
+
+
+class ServerClient(_rt.Servant):
+    """Extended by servants of `clashes::ServerClient`, interface 2 on the wire."""
+
+    _interface = _rt.Interface(
+        "clashes.ServerClient",
+        2,
+        {"fallback_proxy": _ServerClient_fallback_proxy},
+        "module clashes {\n"
+        "\t[index=2] interface ServerClient {\n"
+        "\t\t[index=0] void fallback_proxy();\n"
+        "\t};\n"
+        "}\n"
+    )
+
+    @_rt.abstractmethod
+    async def fallback_proxy(self, ctx: _rt.Context) -> None:
+        ...
+
+
+ServerClientServant = ServerClient
+
+
+class ServerClientPrx(_rt.Proxy):
+    """Calls `clashes::ServerClient`, interface 2 on the wire."""
+
+    async def fallback_proxy(
+        self,
+        *,
+        timeout: float | None = None,
+        extra: _rt.Extra = None,
+    ) -> None:
+        return await self._call(_ServerClient_fallback_proxy, (), timeout, extra)
+
+    def fallback_proxy_async(
+        self,
+        *,
+        timeout: float | None = None,
+        extra: _rt.Extra = None,
+    ) -> _rt.Pending[None]:
+        """Sends a call of `fallback_proxy` now; await the result later."""
+        return self._call_async(_ServerClient_fallback_proxy, (), timeout, extra)
+
+    async def fallback_proxy_oneway(
+        self,
+        *,
+        timeout: float | None = None,
+        extra: _rt.Extra = None,
+    ) -> None:
+        """Calls `fallback_proxy` oneway: done when it is sent, without an answer."""
+        await self._call_oneway(_ServerClient_fallback_proxy, (), timeout, extra)
+
+
 _Clone_twice: _rt.Operation[Default] = _rt.Operation(
     "clashes::Clone::twice",
-    2,
+    3,
     0,
     lambda: [DefaultCodec],
     lambda: DefaultCodec,
@@ -842,14 +906,14 @@ _Clone_twice: _rt.Operation[Default] = _rt.Operation(
 
 
 class Clone(_rt.Servant):
-    """Extended by servants of `clashes::Clone`, interface 2 on the wire."""
+    """Extended by servants of `clashes::Clone`, interface 3 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.Clone",
-        2,
+        3,
         {"twice": _Clone_twice},
         "module clashes {\n"
-        "\t[index=2] interface Clone {\n"
+        "\t[index=3] interface Clone {\n"
         "\t\t[index=0] Default twice(Default once);\n"
         "\t};\n"
         "\tstruct Default {\n"
@@ -867,7 +931,7 @@ CloneServant = Clone
 
 
 class ClonePrx(_rt.Proxy):
-    """Calls `clashes::Clone`, interface 2 on the wire."""
+    """Calls `clashes::Clone`, interface 3 on the wire."""
 
     async def twice(
         self,
@@ -891,14 +955,14 @@ class ClonePrx(_rt.Proxy):
 
 _T__get_name: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::get_name",
-    3,
+    4,
     0,
     lambda: [],
     lambda: _rt.VOID,
 )
 _T__echo_Async: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::echo_Async",
-    3,
+    4,
     1,
     lambda: [],
     lambda: _rt.VOID,
@@ -906,11 +970,11 @@ _T__echo_Async: _rt.Operation[None] = _rt.Operation(
 
 
 class T_(Server):
-    """Extended by servants of `clashes::T_`, interface 3 on the wire."""
+    """Extended by servants of `clashes::T_`, interface 4 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.T_",
-        3,
+        4,
         {"get_name": _T__get_name, "echo_Async": _T__echo_Async},
         "module clashes {\n"
         "\tstruct String {\n"
@@ -970,7 +1034,7 @@ class T_(Server):
         "\t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);\n"
         "\t\t[index=15] void with_linger(int secs);\n"
         "\t};\n"
-        "\t[index=3] interface T_ extends Server {\n"
+        "\t[index=4] interface T_ extends Server {\n"
         "\t\t[index=0] void get_name();\n"
         "\t\t[index=1] void echo_Async();\n"
         "\t};\n"
@@ -990,7 +1054,7 @@ T_Servant = T_
 
 
 class T_Prx(ServerPrx):
-    """Calls `clashes::T_`, interface 3 on the wire."""
+    """Calls `clashes::T_`, interface 4 on the wire."""
 
     async def get_name(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return await self._call(_T__get_name, (), timeout, extra)

@@ -647,23 +647,26 @@ impl rt::TypedProxy for ServerPrx {
 }
 
 impl ServerPrx {
-    const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
-    const ECHO_ASYNC: rt::Operation = rt::Operation::new("clashes::Server::echo_async", 0, 1);
-    const HEARTBEAT: rt::Operation = rt::Operation::new("clashes::Server::heartbeat", 0, 2);
-    const HEARTBEAT_ONEWAY: rt::Operation =
+    pub const ECHO: rt::Operation = rt::Operation::new("clashes::Server::echo", 0, 0);
+    pub const ECHO_ASYNC: rt::Operation = rt::Operation::new("clashes::Server::echo_async", 0, 1);
+    pub const HEARTBEAT: rt::Operation = rt::Operation::new("clashes::Server::heartbeat", 0, 2);
+    pub const HEARTBEAT_ONEWAY: rt::Operation =
         rt::Operation::new("clashes::Server::heartbeat_oneway", 0, 3);
-    const CONNECT: rt::Operation = rt::Operation::new("clashes::Server::connect", 0, 4);
-    const NEW: rt::Operation = rt::Operation::new("clashes::Server::new", 0, 5);
-    const WITH_TIMEOUT: rt::Operation = rt::Operation::new("clashes::Server::with_timeout", 0, 6);
-    const CLONE: rt::Operation = rt::Operation::new("clashes::Server::clone", 0, 7);
-    const LEN: rt::Operation = rt::Operation::new("clashes::Server::len", 0, 8);
-    const INTO: rt::Operation = rt::Operation::new("clashes::Server::into", 0, 9);
-    const CALL_FROM_USER: rt::Operation = rt::Operation::new("clashes::Server::fromUser", 0, 10);
-    const CALL_INTO_BOX: rt::Operation = rt::Operation::new("clashes::Server::intoBox", 0, 11);
-    const GET_NAME: rt::Operation = rt::Operation::new("clashes::Server::getName", 0, 12);
-    const GET_NAME_: rt::Operation = rt::Operation::new("clashes::Server::GetName", 0, 13);
-    const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
-    const WITH_LINGER: rt::Operation = rt::Operation::new("clashes::Server::with_linger", 0, 15);
+    pub const CONNECT: rt::Operation = rt::Operation::new("clashes::Server::connect", 0, 4);
+    pub const NEW: rt::Operation = rt::Operation::new("clashes::Server::new", 0, 5);
+    pub const WITH_TIMEOUT: rt::Operation =
+        rt::Operation::new("clashes::Server::with_timeout", 0, 6);
+    pub const CLONE: rt::Operation = rt::Operation::new("clashes::Server::clone", 0, 7);
+    pub const LEN: rt::Operation = rt::Operation::new("clashes::Server::len", 0, 8);
+    pub const INTO: rt::Operation = rt::Operation::new("clashes::Server::into", 0, 9);
+    pub const CALL_FROM_USER: rt::Operation =
+        rt::Operation::new("clashes::Server::fromUser", 0, 10);
+    pub const CALL_INTO_BOX: rt::Operation = rt::Operation::new("clashes::Server::intoBox", 0, 11);
+    pub const GET_NAME: rt::Operation = rt::Operation::new("clashes::Server::getName", 0, 12);
+    pub const GET_NAME_: rt::Operation = rt::Operation::new("clashes::Server::GetName", 0, 13);
+    pub const GIVE: rt::Operation = rt::Operation::new("clashes::Server::give", 0, 14);
+    pub const WITH_LINGER: rt::Operation =
+        rt::Operation::new("clashes::Server::with_linger", 0, 15);
 
     pub fn echo(
         &self,
@@ -904,6 +907,146 @@ impl ServerPrx {
     }
 }
 
+/// The operations of [`ServerPrx`], for code whose tests replace it by a double.
+pub trait ServerClient_: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn echo(
+        &self,
+        ctx_: &Context,
+        t: &T__,
+        servant_: i32,
+        call: i32,
+        result: i32,
+    ) -> rt::Pending<T__> {
+        rt::call(
+            self.fallback_proxy(),
+            &ServerPrx::ECHO,
+            (ctx_, t, servant_, call, result),
+        )
+    }
+
+    fn echo_async_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::ECHO_ASYNC, ())
+    }
+
+    fn echo_async_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::ECHO_ASYNC, ())
+    }
+
+    fn heartbeat(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::HEARTBEAT, ())
+    }
+
+    fn heartbeat_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::HEARTBEAT, ())
+    }
+
+    fn heartbeat_oneway_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::HEARTBEAT_ONEWAY, ())
+    }
+
+    fn heartbeat_oneway_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::HEARTBEAT_ONEWAY, ())
+    }
+
+    fn connect_(&self, endpoint: &str) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::CONNECT, (endpoint,))
+    }
+
+    fn connect_oneway(&self, endpoint: &str) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::CONNECT, (endpoint,))
+    }
+
+    fn new_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::NEW, ())
+    }
+
+    fn new_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::NEW, ())
+    }
+
+    fn with_timeout_(&self, secs: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::WITH_TIMEOUT, (secs,))
+    }
+
+    fn with_timeout_oneway(&self, secs: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::WITH_TIMEOUT, (secs,))
+    }
+
+    fn clone_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::CLONE, ())
+    }
+
+    fn clone_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::CLONE, ())
+    }
+
+    fn len_(&self) -> rt::Pending<i32> {
+        rt::call(self.fallback_proxy(), &ServerPrx::LEN, ())
+    }
+
+    fn into_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::INTO, ())
+    }
+
+    fn into_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::INTO, ())
+    }
+
+    fn call_from_user(&self, user: &str) -> rt::Pending<Fault> {
+        rt::call(self.fallback_proxy(), &ServerPrx::CALL_FROM_USER, (user,))
+    }
+
+    fn call_into_box(&self, rt: &Debug) -> rt::Pending<Marshal> {
+        rt::call(self.fallback_proxy(), &ServerPrx::CALL_INTO_BOX, (rt,))
+    }
+
+    fn get_name(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::GET_NAME, ())
+    }
+
+    fn get_name_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::GET_NAME, ())
+    }
+
+    fn get_name_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::GET_NAME_, ())
+    }
+
+    fn get_name_oneway_(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::GET_NAME_, ())
+    }
+
+    fn give(
+        &self,
+        s: &String_,
+        v: &Vec_,
+        prx: &ServerPrx__,
+        users: &[UserName_],
+    ) -> rt::Pending<String_> {
+        rt::call(self.fallback_proxy(), &ServerPrx::GIVE, (s, v, prx, users))
+    }
+
+    fn with_linger_(&self, secs: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::WITH_LINGER, (secs,))
+    }
+
+    fn with_linger_oneway(&self, secs: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::WITH_LINGER, (secs,))
+    }
+}
+
+impl ServerClient_ for ServerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
+    }
+}
+
 /// Implement each operation as an `async fn` to serve `clashes::server`, interface 1 on the wire.
 pub trait Server_: Send + Sync + 'static {
     fn ping(
@@ -982,7 +1125,7 @@ impl rt::TypedProxy for ServerPrx_ {
 }
 
 impl ServerPrx_ {
-    const PING: rt::Operation = rt::Operation::new("clashes::server::ping", 1, 0);
+    pub const PING: rt::Operation = rt::Operation::new("clashes::server::ping", 1, 0);
 
     pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
@@ -999,7 +1142,151 @@ impl ServerPrx_ {
     }
 }
 
-/// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 2 on the wire.
+/// The operations of [`ServerPrx_`], for code whose tests replace it by a double.
+pub trait ServerClient__: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn ping(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx_::PING, ())
+    }
+
+    fn ping_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx_::PING, ())
+    }
+}
+
+impl ServerClient__ for ServerPrx_ {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `clashes::ServerClient`, interface 2 on the wire.
+pub trait ServerClient: Send + Sync + 'static {
+    /// `clashes::ServerClient::fallback_proxy` in the IDL.
+    fn fallback_proxy_(
+        &self,
+        ctx: &rt::Context,
+    ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
+}
+
+/// Serves an implementation of [`ServerClient`](trait@ServerClient).
+#[derive(Debug)]
+pub struct ServerClientServant<T>(::std::sync::Arc<T>);
+
+impl<T: ServerClient> ServerClientServant<T> {
+    /// Serves an implementation that it owns.
+    pub fn new(servant: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(servant))
+    }
+
+    /// Serves an implementation that the program shares.
+    pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
+        Self(servant)
+    }
+}
+
+impl<T: ServerClient> rt::Servant for ServerClientServant<T> {
+    fn interfaces(&self) -> &[u16] {
+        &[2]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	[index=2] interface ServerClient {
+		[index=0] void fallback_proxy();
+	};
+}
+"#,
+        )
+    }
+
+    fn dispatch(&self, call: rt::IncomingCall<'_>) {
+        match call.ifidx() {
+            2 => dispatch_server_client(&self.0, call),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+pub(super) fn dispatch_server_client<T: ServerClient>(
+    servant: &::std::sync::Arc<T>,
+    call: rt::IncomingCall<'_>,
+) {
+    match call.opidx() {
+        0 => {
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::fallback_proxy_(&servant, &ctx).await;
+                (ctx, result)
+            });
+        }
+        _ => call.unknown_operation(),
+    }
+}
+
+/// Calls `clashes::ServerClient`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+#[derive(Debug, Clone)]
+pub struct ServerClientPrx(rt::Proxy);
+
+impl rt::TypedProxy for ServerClientPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(proxy)
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        &self.0
+    }
+}
+
+impl ServerClientPrx {
+    pub const FALLBACK_PROXY: rt::Operation =
+        rt::Operation::new("clashes::ServerClient::fallback_proxy", 2, 0);
+
+    /// `clashes::ServerClient::fallback_proxy` in the IDL.
+    pub fn fallback_proxy_(&self) -> rt::Pending<()> {
+        self.0.call(&Self::FALLBACK_PROXY, ())
+    }
+
+    /// [`fallback_proxy_`](Self::fallback_proxy_) under TCE's name for calls that are awaited later.
+    pub fn fallback_proxy_async(&self) -> rt::Pending<()> {
+        self.fallback_proxy_()
+    }
+
+    /// [`fallback_proxy_`](Self::fallback_proxy_) oneway: done when it is sent, without an answer.
+    pub fn fallback_proxy_oneway(&self) -> rt::Oneway {
+        self.0.oneway(&Self::FALLBACK_PROXY, ())
+    }
+}
+
+/// The operations of [`ServerClientPrx`], for code whose tests replace it by a double.
+pub trait ServerClientClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn fallback_proxy_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerClientPrx::FALLBACK_PROXY, ())
+    }
+
+    fn fallback_proxy_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerClientPrx::FALLBACK_PROXY, ())
+    }
+}
+
+impl ServerClientClient for ServerClientPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 3 on the wire.
 pub trait Clone: Send + Sync + 'static {
     fn twice(
         &self,
@@ -1026,13 +1313,13 @@ impl<T: Clone> CloneServant<T> {
 
 impl<T: Clone> rt::Servant for CloneServant<T> {
     fn interfaces(&self) -> &[u16] {
-        &[2]
+        &[3]
     }
 
     fn idl(&self) -> Option<&str> {
         Some(
             r#"module clashes {
-	[index=2] interface Clone {
+	[index=3] interface Clone {
 		[index=0] Default twice(Default once);
 	};
 	struct Default {
@@ -1045,7 +1332,7 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            2 => dispatch_clone(&self.0, call),
+            3 => dispatch_clone(&self.0, call),
             _ => call.unknown_operation(),
         }
     }
@@ -1063,7 +1350,7 @@ pub(super) fn dispatch_clone<T: Clone>(servant: &::std::sync::Arc<T>, call: rt::
     }
 }
 
-/// Calls `clashes::Clone`, interface 2 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+/// Calls `clashes::Clone`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClonePrx(rt::Proxy);
 
@@ -1078,7 +1365,7 @@ impl rt::TypedProxy for ClonePrx {
 }
 
 impl ClonePrx {
-    const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 2, 0);
+    pub const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 3, 0);
 
     pub fn twice(&self, once: &Default) -> rt::Pending<Default> {
         self.0.call(&Self::TWICE, (once,))
@@ -1087,6 +1374,25 @@ impl ClonePrx {
     /// [`twice`](Self::twice) under TCE's name for calls that are awaited later.
     pub fn twice_async(&self, once: &Default) -> rt::Pending<Default> {
         self.twice(once)
+    }
+}
+
+/// The operations of [`ClonePrx`], for code whose tests replace it by a double.
+pub trait CloneClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn twice(&self, once: &Default) -> rt::Pending<Default> {
+        rt::call(self.fallback_proxy(), &ClonePrx::TWICE, (once,))
+    }
+}
+
+impl CloneClient for ClonePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -1111,7 +1417,7 @@ impl rt::Unmarshal for Default {
     }
 }
 
-/// Implement each operation as an `async fn` to serve `clashes::T_`, interface 3 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::T_`, interface 4 on the wire.
 pub trait T_: Server {
     /// `clashes::T_::get_name` in the IDL.
     fn get_name__(
@@ -1144,7 +1450,7 @@ impl<T: T_> TServant<T> {
 
 impl<T: T_> rt::Servant for TServant<T> {
     fn interfaces(&self) -> &[u16] {
-        &[3, 0]
+        &[4, 0]
     }
 
     fn idl(&self) -> Option<&str> {
@@ -1207,7 +1513,7 @@ impl<T: T_> rt::Servant for TServant<T> {
 		[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
 		[index=15] void with_linger(int secs);
 	};
-	[index=3] interface T_ extends Server {
+	[index=4] interface T_ extends Server {
 		[index=0] void get_name();
 		[index=1] void echo_Async();
 	};
@@ -1218,7 +1524,7 @@ impl<T: T_> rt::Servant for TServant<T> {
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            3 => dispatch_t(&self.0, call),
+            4 => dispatch_t(&self.0, call),
             0 => dispatch_server(&self.0, call),
             _ => call.unknown_operation(),
         }
@@ -1243,7 +1549,7 @@ pub(super) fn dispatch_t<T: T_>(servant: &::std::sync::Arc<T>, call: rt::Incomin
     }
 }
 
-/// Calls `clashes::T_`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+/// Calls `clashes::T_`, interface 4 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct TPrx(ServerPrx);
 
@@ -1272,8 +1578,8 @@ impl ::std::convert::From<TPrx> for ServerPrx {
 }
 
 impl TPrx {
-    const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 3, 0);
-    const ECHO_ASYNC_: rt::Operation = rt::Operation::new("clashes::T_::echo_Async", 3, 1);
+    pub const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 4, 0);
+    pub const ECHO_ASYNC_: rt::Operation = rt::Operation::new("clashes::T_::echo_Async", 4, 1);
 
     /// `clashes::T_::get_name` in the IDL.
     pub fn get_name__(&self) -> rt::Pending<()> {
@@ -1303,5 +1609,32 @@ impl TPrx {
     /// [`echo_async__`](Self::echo_async__) oneway: done when it is sent, without an answer.
     pub fn echo_async_oneway_(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::ECHO_ASYNC_, ())
+    }
+}
+
+/// The operations of [`TPrx`], for code whose tests replace it by a double.
+pub trait TClient: ServerClient_ {
+    fn get_name__(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &TPrx::GET_NAME__, ())
+    }
+
+    fn get_name_oneway__(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &TPrx::GET_NAME__, ())
+    }
+
+    fn echo_async__(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &TPrx::ECHO_ASYNC_, ())
+    }
+
+    fn echo_async_oneway_(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &TPrx::ECHO_ASYNC_, ())
+    }
+}
+
+impl TClient for TPrx {}
+
+impl ServerClient_ for TPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

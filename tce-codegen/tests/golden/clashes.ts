@@ -830,7 +830,62 @@ export class serverPrx extends rt.Proxy {
     }
 }
 
-/** Implemented by servants of `clashes::Clone`, interface 2 on the wire. */
+/** Implemented by servants of `clashes::ServerClient`, interface 2 on the wire. */
+export interface ServerClient {
+    fallback_proxy(ctx: rt.Context): rt.Result<void>;
+}
+
+/** The operations of {@link ServerClient}, also for interfaces that extend it. */
+export function operationsOfServerClient(servant: ServerClient): rt.Operations {
+    return new Map([
+        [
+            0,
+            rt.operation(
+                rt.decodeNothing,
+                (_, ctx) => servant.fallback_proxy(ctx),
+                rt.encodeVoid,
+            ),
+        ],
+    ]);
+}
+
+/** Serves an implementation of {@link ServerClient}. */
+export function serveServerClient(servant: ServerClient): rt.Servant {
+    return {
+        interfaces: new Map([
+            [2, operationsOfServerClient(servant)],
+        ]),
+        idl: `module clashes {
+\t[index=2] interface ServerClient {
+\t\t[index=0] void fallback_proxy();
+\t};
+}
+`,
+    };
+}
+
+/** Calls `clashes::ServerClient`, interface 2 on the wire. */
+export class ServerClientPrx extends rt.Proxy {
+    fallback_proxy(options?: rt.CallOptions): Promise<void> {
+        return this.twoway(
+            { ifidx: 2, opidx: 0, name: "clashes::ServerClient::fallback_proxy" },
+            rt.encodeVoid,
+            rt.decodeVoid,
+            options,
+        );
+    }
+
+    /** {@link fallback_proxy} without an answer. Throws if it can't be sent. */
+    fallback_proxyOneway(options?: rt.CallOptions): void {
+        this.oneway(
+            { ifidx: 2, opidx: 0, name: "clashes::ServerClient::fallback_proxy" },
+            rt.encodeVoid,
+            options,
+        );
+    }
+}
+
+/** Implemented by servants of `clashes::Clone`, interface 3 on the wire. */
 export interface Clone {
     twice(once: Default, ctx: rt.Context): rt.Result<Default>;
 }
@@ -853,10 +908,10 @@ export function operationsOfClone(servant: Clone): rt.Operations {
 export function serveClone(servant: Clone): rt.Servant {
     return {
         interfaces: new Map([
-            [2, operationsOfClone(servant)],
+            [3, operationsOfClone(servant)],
         ]),
         idl: `module clashes {
-\t[index=2] interface Clone {
+\t[index=3] interface Clone {
 \t\t[index=0] Default twice(Default once);
 \t};
 \tstruct Default {
@@ -867,11 +922,11 @@ export function serveClone(servant: Clone): rt.Servant {
     };
 }
 
-/** Calls `clashes::Clone`, interface 2 on the wire. */
+/** Calls `clashes::Clone`, interface 3 on the wire. */
 export class ClonePrx extends rt.Proxy {
     twice(once: Default, options?: rt.CallOptions): Promise<Default> {
         return this.twoway(
-            { ifidx: 2, opidx: 0, name: "clashes::Clone::twice" },
+            { ifidx: 3, opidx: 0, name: "clashes::Clone::twice" },
             (out) => {
                 encodeDefault(out, once);
             },
@@ -897,7 +952,7 @@ export function decodeDefault(input: rt.Reader): Default {
     };
 }
 
-/** Implemented by servants of `clashes::T_`, interface 3 on the wire. */
+/** Implemented by servants of `clashes::T_`, interface 4 on the wire. */
 export interface T_ extends Server {
     get_name(ctx: rt.Context): rt.Result<void>;
     echo_Async(ctx: rt.Context): rt.Result<void>;
@@ -929,7 +984,7 @@ export function operationsOfT_(servant: T_): rt.Operations {
 export function serveT_(servant: T_): rt.Servant {
     return {
         interfaces: new Map([
-            [3, operationsOfT_(servant)],
+            [4, operationsOfT_(servant)],
             [0, operationsOfServer(servant)],
         ]),
         idl: `module clashes {
@@ -990,7 +1045,7 @@ export function serveT_(servant: T_): rt.Servant {
 \t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
 \t\t[index=15] void with_linger(int secs);
 \t};
-\t[index=3] interface T_ extends Server {
+\t[index=4] interface T_ extends Server {
 \t\t[index=0] void get_name();
 \t\t[index=1] void echo_Async();
 \t};
@@ -999,7 +1054,7 @@ export function serveT_(servant: T_): rt.Servant {
     };
 }
 
-/** Calls `clashes::T_`, interface 3 on the wire. */
+/** Calls `clashes::T_`, interface 4 on the wire. */
 export class T_Prx extends rt.Proxy {
     echo(
         ctx_: Context,
@@ -1287,7 +1342,7 @@ export class T_Prx extends rt.Proxy {
 
     get_name(options?: rt.CallOptions): Promise<void> {
         return this.twoway(
-            { ifidx: 3, opidx: 0, name: "clashes::T_::get_name" },
+            { ifidx: 4, opidx: 0, name: "clashes::T_::get_name" },
             rt.encodeVoid,
             rt.decodeVoid,
             options,
@@ -1297,7 +1352,7 @@ export class T_Prx extends rt.Proxy {
     /** {@link get_name} without an answer. Throws if it can't be sent. */
     get_nameOneway(options?: rt.CallOptions): void {
         this.oneway(
-            { ifidx: 3, opidx: 0, name: "clashes::T_::get_name" },
+            { ifidx: 4, opidx: 0, name: "clashes::T_::get_name" },
             rt.encodeVoid,
             options,
         );
@@ -1305,7 +1360,7 @@ export class T_Prx extends rt.Proxy {
 
     echo_Async(options?: rt.CallOptions): Promise<void> {
         return this.twoway(
-            { ifidx: 3, opidx: 1, name: "clashes::T_::echo_Async" },
+            { ifidx: 4, opidx: 1, name: "clashes::T_::echo_Async" },
             rt.encodeVoid,
             rt.decodeVoid,
             options,
@@ -1315,7 +1370,7 @@ export class T_Prx extends rt.Proxy {
     /** {@link echo_Async} without an answer. Throws if it can't be sent. */
     echo_AsyncOneway(options?: rt.CallOptions): void {
         this.oneway(
-            { ifidx: 3, opidx: 1, name: "clashes::T_::echo_Async" },
+            { ifidx: 4, opidx: 1, name: "clashes::T_::echo_Async" },
             rt.encodeVoid,
             options,
         );

@@ -105,7 +105,7 @@ impl rt::TypedProxy for NonePrx {
 }
 
 impl NonePrx {
-    const PASS: rt::Operation = rt::Operation::new("class::None_::pass", 0, 0);
+    pub const PASS: rt::Operation = rt::Operation::new("class::None_::pass", 0, 0);
 
     pub fn pass(&self, import: &Import) -> rt::Pending<Import> {
         self.0.call(&Self::PASS, (import,))
@@ -114,5 +114,24 @@ impl NonePrx {
     /// [`pass`](Self::pass) under TCE's name for calls that are awaited later.
     pub fn pass_async(&self, import: &Import) -> rt::Pending<Import> {
         self.pass(import)
+    }
+}
+
+/// The operations of [`NonePrx`], for code whose tests replace it by a double.
+pub trait NoneClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn pass(&self, import: &Import) -> rt::Pending<Import> {
+        rt::call(self.fallback_proxy(), &NonePrx::PASS, (import,))
+    }
+}
+
+impl NoneClient for NonePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

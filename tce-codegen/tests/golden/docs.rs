@@ -209,7 +209,7 @@ impl rt::TypedProxy for NotesPrx {
 }
 
 impl NotesPrx {
-    const WRITE: rt::Operation = rt::Operation::new("docs::Notes::write", 0, 0);
+    pub const WRITE: rt::Operation = rt::Operation::new("docs::Notes::write", 0, 0);
 
     /// Writes `text` & more: see notes::\<read\>.
     pub fn write(&self, text: &str) -> rt::Pending<()> {
@@ -224,6 +224,29 @@ impl NotesPrx {
     /// [`write`](Self::write) oneway: done when it is sent, without an answer.
     pub fn write_oneway(&self, text: &str) -> rt::Oneway {
         self.0.oneway(&Self::WRITE, (text,))
+    }
+}
+
+/// The operations of [`NotesPrx`], for code whose tests replace it by a double.
+pub trait NotesClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn write(&self, text: &str) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &NotesPrx::WRITE, (text,))
+    }
+
+    fn write_oneway(&self, text: &str) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &NotesPrx::WRITE, (text,))
+    }
+}
+
+impl NotesClient for NotesPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 

@@ -155,8 +155,8 @@ impl rt::TypedProxy for KeeperPrx {
 }
 
 impl KeeperPrx {
-    const SWAP: rt::Operation = rt::Operation::new("float_keys::Keeper::swap", 0, 0);
-    const HOLD: rt::Operation = rt::Operation::new("float_keys::Keeper::hold", 0, 1);
+    pub const SWAP: rt::Operation = rt::Operation::new("float_keys::Keeper::swap", 0, 0);
+    pub const HOLD: rt::Operation = rt::Operation::new("float_keys::Keeper::hold", 0, 1);
 
     pub fn swap(&self, points: &[(f32, Point)], nested: &[(f64, Points)]) -> rt::Pending<Points> {
         self.0.call(&Self::SWAP, (points, nested))
@@ -178,5 +178,28 @@ impl KeeperPrx {
     /// [`hold`](Self::hold) under TCE's name for calls that are awaited later.
     pub fn hold_async(&self, holder: &Holder) -> rt::Pending<Holder> {
         self.hold(holder)
+    }
+}
+
+/// The operations of [`KeeperPrx`], for code whose tests replace it by a double.
+pub trait KeeperClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn swap(&self, points: &[(f32, Point)], nested: &[(f64, Points)]) -> rt::Pending<Points> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::SWAP, (points, nested))
+    }
+
+    fn hold(&self, holder: &Holder) -> rt::Pending<Holder> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::HOLD, (holder,))
+    }
+}
+
+impl KeeperClient for KeeperPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

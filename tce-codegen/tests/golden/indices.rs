@@ -91,8 +91,8 @@ impl rt::TypedProxy for FarPrx {
 }
 
 impl FarPrx {
-    const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
-    const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
+    pub const LAST: rt::Operation = rt::Operation::new("indices::Far::last", 100, 65535);
+    pub const SECOND: rt::Operation = rt::Operation::new("indices::Far::second", 100, 1);
 
     pub fn last(&self) -> rt::Pending<()> {
         self.0.call(&Self::LAST, ())
@@ -120,6 +120,37 @@ impl FarPrx {
     /// [`second`](Self::second) oneway: done when it is sent, without an answer.
     pub fn second_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::SECOND, ())
+    }
+}
+
+/// The operations of [`FarPrx`], for code whose tests replace it by a double.
+pub trait FarClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn last(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &FarPrx::LAST, ())
+    }
+
+    fn last_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &FarPrx::LAST, ())
+    }
+
+    fn second(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &FarPrx::SECOND, ())
+    }
+
+    fn second_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &FarPrx::SECOND, ())
+    }
+}
+
+impl FarClient for FarPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -217,7 +248,7 @@ impl ::std::convert::From<NearPrx> for FarPrx {
 }
 
 impl NearPrx {
-    const SEVENTH: rt::Operation = rt::Operation::new("indices::Near::seventh", 1, 7);
+    pub const SEVENTH: rt::Operation = rt::Operation::new("indices::Near::seventh", 1, 7);
 
     pub fn seventh(&self) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::SEVENTH, ())
@@ -231,5 +262,24 @@ impl NearPrx {
     /// [`seventh`](Self::seventh) oneway: done when it is sent, without an answer.
     pub fn seventh_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::SEVENTH, ())
+    }
+}
+
+/// The operations of [`NearPrx`], for code whose tests replace it by a double.
+pub trait NearClient: FarClient {
+    fn seventh(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &NearPrx::SEVENTH, ())
+    }
+
+    fn seventh_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &NearPrx::SEVENTH, ())
+    }
+}
+
+impl NearClient for NearPrx {}
+
+impl FarClient for NearPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -82,7 +82,7 @@ impl rt::TypedProxy for AnimalPrx {
 }
 
 impl AnimalPrx {
-    const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
+    pub const NAME: rt::Operation = rt::Operation::new("inheritance::Animal::name", 0, 0);
 
     pub fn name(&self) -> rt::Pending<String> {
         self.0.call(&Self::NAME, ())
@@ -91,6 +91,25 @@ impl AnimalPrx {
     /// [`name`](Self::name) under TCE's name for calls that are awaited later.
     pub fn name_async(&self) -> rt::Pending<String> {
         self.name()
+    }
+}
+
+/// The operations of [`AnimalPrx`], for code whose tests replace it by a double.
+pub trait AnimalClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn name(&self) -> rt::Pending<String> {
+        rt::call(self.fallback_proxy(), &AnimalPrx::NAME, ())
+    }
+}
+
+impl AnimalClient for AnimalPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -188,7 +207,7 @@ impl ::std::convert::From<DogPrx> for AnimalPrx {
 }
 
 impl DogPrx {
-    const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
+    pub const BARK: rt::Operation = rt::Operation::new("inheritance::Dog::bark", 1, 0);
 
     pub fn bark(&self, times: i32) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::BARK, (times,))
@@ -202,6 +221,25 @@ impl DogPrx {
     /// [`bark`](Self::bark) oneway: done when it is sent, without an answer.
     pub fn bark_oneway(&self, times: i32) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::BARK, (times,))
+    }
+}
+
+/// The operations of [`DogPrx`], for code whose tests replace it by a double.
+pub trait DogClient: AnimalClient {
+    fn bark(&self, times: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &DogPrx::BARK, (times,))
+    }
+
+    fn bark_oneway(&self, times: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &DogPrx::BARK, (times,))
+    }
+}
+
+impl DogClient for DogPrx {}
+
+impl AnimalClient for DogPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -309,7 +347,7 @@ impl ::std::convert::From<PuppyPrx> for AnimalPrx {
 }
 
 impl PuppyPrx {
-    const IS_ASLEEP: rt::Operation = rt::Operation::new("inheritance::Puppy::isAsleep", 2, 0);
+    pub const IS_ASLEEP: rt::Operation = rt::Operation::new("inheritance::Puppy::isAsleep", 2, 0);
 
     /// `inheritance::Puppy::isAsleep` in the IDL.
     pub fn is_asleep(&self) -> rt::Pending<bool> {
@@ -319,5 +357,22 @@ impl PuppyPrx {
     /// [`is_asleep`](Self::is_asleep) under TCE's name for calls that are awaited later.
     pub fn is_asleep_async(&self) -> rt::Pending<bool> {
         self.is_asleep()
+    }
+}
+
+/// The operations of [`PuppyPrx`], for code whose tests replace it by a double.
+pub trait PuppyClient: DogClient {
+    fn is_asleep(&self) -> rt::Pending<bool> {
+        rt::call(self.fallback_proxy(), &PuppyPrx::IS_ASLEEP, ())
+    }
+}
+
+impl PuppyClient for PuppyPrx {}
+
+impl DogClient for PuppyPrx {}
+
+impl AnimalClient for PuppyPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -105,8 +105,8 @@ impl rt::TypedProxy for CalculatorPrx {
 }
 
 impl CalculatorPrx {
-    const ADD: rt::Operation = rt::Operation::new("interfaces::Calculator::add", 0, 0);
-    const RESET: rt::Operation = rt::Operation::new("interfaces::Calculator::reset", 0, 1);
+    pub const ADD: rt::Operation = rt::Operation::new("interfaces::Calculator::add", 0, 0);
+    pub const RESET: rt::Operation = rt::Operation::new("interfaces::Calculator::reset", 0, 1);
 
     /// The sum of both.
     pub fn add(&self, left: i32, right: i32) -> rt::Pending<i64> {
@@ -131,6 +131,33 @@ impl CalculatorPrx {
     /// [`reset`](Self::reset) oneway: done when it is sent, without an answer.
     pub fn reset_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::RESET, ())
+    }
+}
+
+/// The operations of [`CalculatorPrx`], for code whose tests replace it by a double.
+pub trait CalculatorClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn add(&self, left: i32, right: i32) -> rt::Pending<i64> {
+        rt::call(self.fallback_proxy(), &CalculatorPrx::ADD, (left, right))
+    }
+
+    fn reset(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &CalculatorPrx::RESET, ())
+    }
+
+    fn reset_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &CalculatorPrx::RESET, ())
+    }
+}
+
+impl CalculatorClient for CalculatorPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -216,7 +243,7 @@ impl rt::TypedProxy for ClockPrx {
 }
 
 impl ClockPrx {
-    const TIME_OF_DAY: rt::Operation = rt::Operation::new("interfaces::Clock::timeOfDay", 1, 0);
+    pub const TIME_OF_DAY: rt::Operation = rt::Operation::new("interfaces::Clock::timeOfDay", 1, 0);
 
     /// The time of day, as `hh:mm`.
     ///
@@ -228,5 +255,24 @@ impl ClockPrx {
     /// [`time_of_day`](Self::time_of_day) under TCE's name for calls that are awaited later.
     pub fn time_of_day_async(&self) -> rt::Pending<String> {
         self.time_of_day()
+    }
+}
+
+/// The operations of [`ClockPrx`], for code whose tests replace it by a double.
+pub trait ClockClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn time_of_day(&self) -> rt::Pending<String> {
+        rt::call(self.fallback_proxy(), &ClockPrx::TIME_OF_DAY, ())
+    }
+}
+
+impl ClockClient for ClockPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -226,10 +226,10 @@ impl rt::TypedProxy for ImplPrx {
 }
 
 impl ImplPrx {
-    const LOOP: rt::Operation = rt::Operation::new("keywords::impl::loop", 0, 0);
-    const AWAIT: rt::Operation = rt::Operation::new("keywords::impl::await", 0, 1);
-    const SELF: rt::Operation = rt::Operation::new("keywords::impl::self", 0, 2);
-    const CRATE: rt::Operation = rt::Operation::new("keywords::impl::crate", 0, 3);
+    pub const LOOP: rt::Operation = rt::Operation::new("keywords::impl::loop", 0, 0);
+    pub const AWAIT: rt::Operation = rt::Operation::new("keywords::impl::await", 0, 1);
+    pub const SELF: rt::Operation = rt::Operation::new("keywords::impl::self", 0, 2);
+    pub const CRATE: rt::Operation = rt::Operation::new("keywords::impl::crate", 0, 3);
 
     pub fn r#loop(&self, r#move: i32, self_: i32, r#ref: &Type, r#gen: &str) -> rt::Pending<i32> {
         self.0.call(&Self::LOOP, (r#move, self_, r#ref, r#gen))
@@ -288,5 +288,52 @@ impl ImplPrx {
     /// [`crate_`](Self::crate_) oneway: done when it is sent, without an answer.
     pub fn crate_oneway(&self, r: i32, super_: i32) -> rt::Oneway {
         self.0.oneway(&Self::CRATE, (r, super_))
+    }
+}
+
+/// The operations of [`ImplPrx`], for code whose tests replace it by a double.
+pub trait ImplClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn r#loop(&self, r#move: i32, self_: i32, r#ref: &Type, r#gen: &str) -> rt::Pending<i32> {
+        rt::call(
+            self.fallback_proxy(),
+            &ImplPrx::LOOP,
+            (r#move, self_, r#ref, r#gen),
+        )
+    }
+
+    fn r#await(&self, n: i32, n2: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ImplPrx::AWAIT, (n, n2))
+    }
+
+    fn await_oneway(&self, n: i32, n2: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ImplPrx::AWAIT, (n, n2))
+    }
+
+    fn self_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ImplPrx::SELF, ())
+    }
+
+    fn self_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ImplPrx::SELF, ())
+    }
+
+    fn crate_(&self, r: i32, super_: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ImplPrx::CRATE, (r, super_))
+    }
+
+    fn crate_oneway(&self, r: i32, super_: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ImplPrx::CRATE, (r, super_))
+    }
+}
+
+impl ImplClient for ImplPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

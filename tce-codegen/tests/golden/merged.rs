@@ -106,7 +106,7 @@ impl rt::TypedProxy for ZerothPrx {
 }
 
 impl ZerothPrx {
-    const ZEROTH: rt::Operation = rt::Operation::new("merged::Zeroth::zeroth", 0, 0);
+    pub const ZEROTH: rt::Operation = rt::Operation::new("merged::Zeroth::zeroth", 0, 0);
 
     pub fn zeroth(&self) -> rt::Pending<()> {
         self.0.call(&Self::ZEROTH, ())
@@ -120,6 +120,29 @@ impl ZerothPrx {
     /// [`zeroth`](Self::zeroth) oneway: done when it is sent, without an answer.
     pub fn zeroth_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::ZEROTH, ())
+    }
+}
+
+/// The operations of [`ZerothPrx`], for code whose tests replace it by a double.
+pub trait ZerothClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn zeroth(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ZerothPrx::ZEROTH, ())
+    }
+
+    fn zeroth_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ZerothPrx::ZEROTH, ())
+    }
+}
+
+impl ZerothClient for ZerothPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -203,7 +226,7 @@ impl rt::TypedProxy for FirstPrx {
 }
 
 impl FirstPrx {
-    const FIRST: rt::Operation = rt::Operation::new("merged::First::first", 1, 0);
+    pub const FIRST: rt::Operation = rt::Operation::new("merged::First::first", 1, 0);
 
     pub fn first(&self, shared: &Shared) -> rt::Pending<()> {
         self.0.call(&Self::FIRST, (shared,))
@@ -217,6 +240,29 @@ impl FirstPrx {
     /// [`first`](Self::first) oneway: done when it is sent, without an answer.
     pub fn first_oneway(&self, shared: &Shared) -> rt::Oneway {
         self.0.oneway(&Self::FIRST, (shared,))
+    }
+}
+
+/// The operations of [`FirstPrx`], for code whose tests replace it by a double.
+pub trait FirstClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn first(&self, shared: &Shared) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &FirstPrx::FIRST, (shared,))
+    }
+
+    fn first_oneway(&self, shared: &Shared) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &FirstPrx::FIRST, (shared,))
+    }
+}
+
+impl FirstClient for FirstPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -299,7 +345,7 @@ impl rt::TypedProxy for SecondPrx {
 }
 
 impl SecondPrx {
-    const SECOND: rt::Operation = rt::Operation::new("merged::Second::second", 2, 0);
+    pub const SECOND: rt::Operation = rt::Operation::new("merged::Second::second", 2, 0);
 
     pub fn second(&self) -> rt::Pending<()> {
         self.0.call(&Self::SECOND, ())
@@ -313,5 +359,28 @@ impl SecondPrx {
     /// [`second`](Self::second) oneway: done when it is sent, without an answer.
     pub fn second_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::SECOND, ())
+    }
+}
+
+/// The operations of [`SecondPrx`], for code whose tests replace it by a double.
+pub trait SecondClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn second(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &SecondPrx::SECOND, ())
+    }
+
+    fn second_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &SecondPrx::SECOND, ())
+    }
+}
+
+impl SecondClient for SecondPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

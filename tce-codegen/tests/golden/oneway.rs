@@ -93,8 +93,8 @@ impl rt::TypedProxy for LogPrx {
 }
 
 impl LogPrx {
-    const WRITE: rt::Operation = rt::Operation::new("oneway::Log::write", 0, 0);
-    const FLUSH: rt::Operation = rt::Operation::new("oneway::Log::flush", 0, 1);
+    pub const WRITE: rt::Operation = rt::Operation::new("oneway::Log::write", 0, 0);
+    pub const FLUSH: rt::Operation = rt::Operation::new("oneway::Log::flush", 0, 1);
 
     pub fn write(&self, line: &str, level: i32) -> rt::Pending<()> {
         self.0.call(&Self::WRITE, (line, level))
@@ -117,5 +117,32 @@ impl LogPrx {
     /// [`flush`](Self::flush) under TCE's name for calls that are awaited later.
     pub fn flush_async(&self) -> rt::Pending<i32> {
         self.flush()
+    }
+}
+
+/// The operations of [`LogPrx`], for code whose tests replace it by a double.
+pub trait LogClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn write(&self, line: &str, level: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &LogPrx::WRITE, (line, level))
+    }
+
+    fn write_oneway(&self, line: &str, level: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &LogPrx::WRITE, (line, level))
+    }
+
+    fn flush(&self) -> rt::Pending<i32> {
+        rt::call(self.fallback_proxy(), &LogPrx::FLUSH, ())
+    }
+}
+
+impl LogClient for LogPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -152,9 +152,9 @@ impl rt::TypedProxy for DrawPrx {
 }
 
 impl DrawPrx {
-    const FIVE: rt::Operation = rt::Operation::new("parameters::Draw::five", 0, 0);
-    const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
-    const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
+    pub const FIVE: rt::Operation = rt::Operation::new("parameters::Draw::five", 0, 0);
+    pub const SIX: rt::Operation = rt::Operation::new("parameters::Draw::six", 0, 1);
+    pub const EIGHT: rt::Operation = rt::Operation::new("parameters::Draw::eight", 0, 2);
 
     pub fn five(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
         self.0.call(&Self::FIVE, (a, b, c, d, e))
@@ -232,6 +232,77 @@ impl DrawPrx {
         ctx_: i32,
     ) -> rt::Oneway {
         self.0.oneway(&Self::EIGHT, (a, b, c, d, e, f, g, ctx_))
+    }
+}
+
+/// The operations of [`DrawPrx`], for code whose tests replace it by a double.
+pub trait DrawClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn five(&self, a: i32, b: i32, c: i32, d: i32, e: i32) -> rt::Pending<i32> {
+        rt::call(self.fallback_proxy(), &DrawPrx::FIVE, (a, b, c, d, e))
+    }
+
+    fn six(
+        &self,
+        a: i32,
+        b: &str,
+        c: u8,
+        d: bool,
+        e: i64,
+        r#type: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        rt::call(
+            self.fallback_proxy(),
+            &DrawPrx::SIX,
+            (a, b, c, d, e, r#type),
+        )
+    }
+
+    fn eight(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
+    ) -> rt::Pending<()> {
+        rt::call(
+            self.fallback_proxy(),
+            &DrawPrx::EIGHT,
+            (a, b, c, d, e, f, g, ctx_),
+        )
+    }
+
+    fn eight_oneway(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        ctx_: i32,
+    ) -> rt::Oneway {
+        rt::oneway(
+            self.fallback_proxy(),
+            &DrawPrx::EIGHT,
+            (a, b, c, d, e, f, g, ctx_),
+        )
+    }
+}
+
+impl DrawClient for DrawPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -331,7 +402,7 @@ impl rt::TypedProxy for ManyPrx {
 }
 
 impl ManyPrx {
-    const FOURTEEN: rt::Operation = rt::Operation::new("parameters::Many::fourteen", 1, 0);
+    pub const FOURTEEN: rt::Operation = rt::Operation::new("parameters::Many::fourteen", 1, 0);
 
     pub fn fourteen(
         &self,
@@ -375,6 +446,45 @@ impl ManyPrx {
         n: &DrawFiveParams,
     ) -> rt::Pending<i32> {
         self.fourteen(a, b, c, d, e, f, g, h, i, j, k, l, m, n)
+    }
+}
+
+/// The operations of [`ManyPrx`], for code whose tests replace it by a double.
+pub trait ManyClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn fourteen(
+        &self,
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+        e: i32,
+        f: i32,
+        g: i32,
+        h: i32,
+        i: i32,
+        j: i32,
+        k: i32,
+        l: &str,
+        m: i64,
+        n: &DrawFiveParams,
+    ) -> rt::Pending<i32> {
+        rt::call(
+            self.fallback_proxy(),
+            &ManyPrx::FOURTEEN,
+            (a, b, c, d, e, f, g, h, i, j, k, (l, m, n)),
+        )
+    }
+}
+
+impl ManyClient for ManyPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -476,7 +586,7 @@ impl ::std::convert::From<PaintPrx> for DrawPrx {
 }
 
 impl PaintPrx {
-    const NONE: rt::Operation = rt::Operation::new("parameters::Paint::none", 2, 0);
+    pub const NONE: rt::Operation = rt::Operation::new("parameters::Paint::none", 2, 0);
 
     pub fn none(&self) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::NONE, ())
@@ -490,5 +600,24 @@ impl PaintPrx {
     /// [`none`](Self::none) oneway: done when it is sent, without an answer.
     pub fn none_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::NONE, ())
+    }
+}
+
+/// The operations of [`PaintPrx`], for code whose tests replace it by a double.
+pub trait PaintClient: DrawClient {
+    fn none(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &PaintPrx::NONE, ())
+    }
+
+    fn none_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &PaintPrx::NONE, ())
+    }
+}
+
+impl PaintClient for PaintPrx {}
+
+impl DrawClient for PaintPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

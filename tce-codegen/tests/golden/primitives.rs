@@ -228,14 +228,14 @@ impl rt::TypedProxy for EchoPrx {
 }
 
 impl EchoPrx {
-    const ECHO_BYTE: rt::Operation = rt::Operation::new("primitives::Echo::echoByte", 0, 0);
-    const ECHO_BOOL: rt::Operation = rt::Operation::new("primitives::Echo::echoBool", 0, 1);
-    const ECHO_SHORT: rt::Operation = rt::Operation::new("primitives::Echo::echoShort", 0, 2);
-    const ECHO_INT: rt::Operation = rt::Operation::new("primitives::Echo::echoInt", 0, 3);
-    const ECHO_LONG: rt::Operation = rt::Operation::new("primitives::Echo::echoLong", 0, 4);
-    const ECHO_FLOAT: rt::Operation = rt::Operation::new("primitives::Echo::echoFloat", 0, 5);
-    const ECHO_DOUBLE: rt::Operation = rt::Operation::new("primitives::Echo::echoDouble", 0, 6);
-    const ECHO_STRING: rt::Operation = rt::Operation::new("primitives::Echo::echoString", 0, 7);
+    pub const ECHO_BYTE: rt::Operation = rt::Operation::new("primitives::Echo::echoByte", 0, 0);
+    pub const ECHO_BOOL: rt::Operation = rt::Operation::new("primitives::Echo::echoBool", 0, 1);
+    pub const ECHO_SHORT: rt::Operation = rt::Operation::new("primitives::Echo::echoShort", 0, 2);
+    pub const ECHO_INT: rt::Operation = rt::Operation::new("primitives::Echo::echoInt", 0, 3);
+    pub const ECHO_LONG: rt::Operation = rt::Operation::new("primitives::Echo::echoLong", 0, 4);
+    pub const ECHO_FLOAT: rt::Operation = rt::Operation::new("primitives::Echo::echoFloat", 0, 5);
+    pub const ECHO_DOUBLE: rt::Operation = rt::Operation::new("primitives::Echo::echoDouble", 0, 6);
+    pub const ECHO_STRING: rt::Operation = rt::Operation::new("primitives::Echo::echoString", 0, 7);
 
     /// `primitives::Echo::echoByte` in the IDL.
     pub fn echo_byte(&self, v: u8) -> rt::Pending<u8> {
@@ -315,5 +315,52 @@ impl EchoPrx {
     /// [`echo_string`](Self::echo_string) under TCE's name for calls that are awaited later.
     pub fn echo_string_async(&self, v: &str) -> rt::Pending<String> {
         self.echo_string(v)
+    }
+}
+
+/// The operations of [`EchoPrx`], for code whose tests replace it by a double.
+pub trait EchoClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn echo_byte(&self, v: u8) -> rt::Pending<u8> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_BYTE, (v,))
+    }
+
+    fn echo_bool(&self, v: bool) -> rt::Pending<bool> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_BOOL, (v,))
+    }
+
+    fn echo_short(&self, v: i16) -> rt::Pending<i16> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_SHORT, (v,))
+    }
+
+    fn echo_int(&self, v: i32) -> rt::Pending<i32> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_INT, (v,))
+    }
+
+    fn echo_long(&self, v: i64) -> rt::Pending<i64> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_LONG, (v,))
+    }
+
+    fn echo_float(&self, v: f32) -> rt::Pending<f32> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_FLOAT, (v,))
+    }
+
+    fn echo_double(&self, v: f64) -> rt::Pending<f64> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_DOUBLE, (v,))
+    }
+
+    fn echo_string(&self, v: &str) -> rt::Pending<String> {
+        rt::call(self.fallback_proxy(), &EchoPrx::ECHO_STRING, (v,))
+    }
+}
+
+impl EchoClient for EchoPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

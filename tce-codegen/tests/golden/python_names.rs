@@ -496,21 +496,22 @@ impl rt::TypedProxy for ObjectPrx {
 }
 
 impl ObjectPrx {
-    const STR: rt::Operation = rt::Operation::new("python_names::object::str", 0, 0);
-    const LAMBDA: rt::Operation = rt::Operation::new("python_names::object::lambda", 0, 1);
-    const CONNECT: rt::Operation = rt::Operation::new("python_names::object::connect", 0, 2);
-    const CREATE: rt::Operation = rt::Operation::new("python_names::object::create", 0, 3);
-    const CONN: rt::Operation = rt::Operation::new("python_names::object::conn", 0, 4);
-    const CALL: rt::Operation = rt::Operation::new("python_names::object::_call", 0, 5);
-    const INTERFACE: rt::Operation = rt::Operation::new("python_names::object::_interface", 0, 6);
-    const CALL_: rt::Operation = rt::Operation::new("python_names::object::__call__", 0, 7);
-    const TYPE: rt::Operation = rt::Operation::new("python_names::object::type", 0, 8);
-    const BYTES: rt::Operation = rt::Operation::new("python_names::object::bytes", 0, 9);
-    const LIST: rt::Operation = rt::Operation::new("python_names::object::list", 0, 10);
-    const PRINT_ASYNC: rt::Operation =
+    pub const STR: rt::Operation = rt::Operation::new("python_names::object::str", 0, 0);
+    pub const LAMBDA: rt::Operation = rt::Operation::new("python_names::object::lambda", 0, 1);
+    pub const CONNECT: rt::Operation = rt::Operation::new("python_names::object::connect", 0, 2);
+    pub const CREATE: rt::Operation = rt::Operation::new("python_names::object::create", 0, 3);
+    pub const CONN: rt::Operation = rt::Operation::new("python_names::object::conn", 0, 4);
+    pub const CALL: rt::Operation = rt::Operation::new("python_names::object::_call", 0, 5);
+    pub const INTERFACE: rt::Operation =
+        rt::Operation::new("python_names::object::_interface", 0, 6);
+    pub const CALL_: rt::Operation = rt::Operation::new("python_names::object::__call__", 0, 7);
+    pub const TYPE: rt::Operation = rt::Operation::new("python_names::object::type", 0, 8);
+    pub const BYTES: rt::Operation = rt::Operation::new("python_names::object::bytes", 0, 9);
+    pub const LIST: rt::Operation = rt::Operation::new("python_names::object::list", 0, 10);
+    pub const PRINT_ASYNC: rt::Operation =
         rt::Operation::new("python_names::object::print_async", 0, 11);
-    const PRINT: rt::Operation = rt::Operation::new("python_names::object::print", 0, 12);
-    const SERVER: rt::Operation = rt::Operation::new("python_names::object::Server", 0, 13);
+    pub const PRINT: rt::Operation = rt::Operation::new("python_names::object::print", 0, 12);
+    pub const SERVER: rt::Operation = rt::Operation::new("python_names::object::Server", 0, 13);
 
     pub fn str(&self, str: &Str, list: &List, rt: &Rt) -> rt::Pending<Str> {
         self.0.call(&Self::STR, (str, list, rt))
@@ -724,6 +725,151 @@ impl ObjectPrx {
     }
 }
 
+/// The operations of [`ObjectPrx`], for code whose tests replace it by a double.
+pub trait ObjectClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn str(&self, str: &Str, list: &List, rt: &Rt) -> rt::Pending<Str> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::STR, (str, list, rt))
+    }
+
+    fn lambda(
+        &self,
+        self_: i32,
+        timeout: i32,
+        extra: i32,
+        ctx_: i32,
+        callback: i32,
+        cookie: i32,
+        on_error: i32,
+    ) -> rt::Pending<()> {
+        rt::call(
+            self.fallback_proxy(),
+            &ObjectPrx::LAMBDA,
+            (self_, timeout, extra, ctx_, callback, cookie, on_error),
+        )
+    }
+
+    fn lambda_oneway(
+        &self,
+        self_: i32,
+        timeout: i32,
+        extra: i32,
+        ctx_: i32,
+        callback: i32,
+        cookie: i32,
+        on_error: i32,
+    ) -> rt::Oneway {
+        rt::oneway(
+            self.fallback_proxy(),
+            &ObjectPrx::LAMBDA,
+            (self_, timeout, extra, ctx_, callback, cookie, on_error),
+        )
+    }
+
+    fn connect_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::CONNECT, ())
+    }
+
+    fn connect_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::CONNECT, ())
+    }
+
+    fn create(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::CREATE, ())
+    }
+
+    fn create_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::CREATE, ())
+    }
+
+    fn conn(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::CONN, ())
+    }
+
+    fn conn_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::CONN, ())
+    }
+
+    fn call(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::CALL, ())
+    }
+
+    fn call_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::CALL, ())
+    }
+
+    fn interface(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::INTERFACE, ())
+    }
+
+    fn interface_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::INTERFACE, ())
+    }
+
+    fn call_(&self, x: i32, n: i32, python_names_object_connect: i32) -> rt::Pending<()> {
+        rt::call(
+            self.fallback_proxy(),
+            &ObjectPrx::CALL_,
+            (x, n, python_names_object_connect),
+        )
+    }
+
+    fn call_oneway_(&self, x: i32, n: i32, python_names_object_connect: i32) -> rt::Oneway {
+        rt::oneway(
+            self.fallback_proxy(),
+            &ObjectPrx::CALL_,
+            (x, n, python_names_object_connect),
+        )
+    }
+
+    fn r#type(&self, r#type: i32, print: i32, exec: i32, r#async: i32) -> rt::Pending<i32> {
+        rt::call(
+            self.fallback_proxy(),
+            &ObjectPrx::TYPE,
+            (r#type, print, exec, r#async),
+        )
+    }
+
+    fn bytes(&self) -> rt::Pending<Bytes> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::BYTES, ())
+    }
+
+    fn list(&self, dict: &[Str]) -> rt::Pending<Strs> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::LIST, (dict,))
+    }
+
+    fn print_async(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::PRINT_ASYNC, ())
+    }
+
+    fn print_async_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::PRINT_ASYNC, ())
+    }
+
+    fn print(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::PRINT, ())
+    }
+
+    fn print_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ObjectPrx::PRINT, ())
+    }
+
+    fn server(&self, server: &Server_, server_: &Server) -> rt::Pending<ServerCodec> {
+        rt::call(self.fallback_proxy(), &ObjectPrx::SERVER, (server, server_))
+    }
+}
+
+impl ObjectClient for ObjectPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
+    }
+}
+
 /// Implement each operation as an `async fn` to serve `python_names::derived`, interface 1 on the wire.
 pub trait Derived: Object {
     /// `python_names::derived::print_oneway` in the IDL.
@@ -874,9 +1020,9 @@ impl ::std::convert::From<DerivedPrx> for ObjectPrx {
 }
 
 impl DerivedPrx {
-    const PRINT_ONEWAY: rt::Operation =
+    pub const PRINT_ONEWAY: rt::Operation =
         rt::Operation::new("python_names::derived::print_oneway", 1, 0);
-    const SERVER_: rt::Operation = rt::Operation::new("python_names::derived::Server_", 1, 1);
+    pub const SERVER_: rt::Operation = rt::Operation::new("python_names::derived::Server_", 1, 1);
 
     /// `python_names::derived::print_oneway` in the IDL.
     pub fn print_oneway_(&self) -> rt::Pending<()> {
@@ -901,5 +1047,28 @@ impl DerivedPrx {
     /// [`server_`](Self::server_) under TCE's name for calls that are awaited later.
     pub fn server_async_(&self) -> rt::Pending<Server> {
         self.server_()
+    }
+}
+
+/// The operations of [`DerivedPrx`], for code whose tests replace it by a double.
+pub trait DerivedClient: ObjectClient {
+    fn print_oneway_(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &DerivedPrx::PRINT_ONEWAY, ())
+    }
+
+    fn print_oneway_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &DerivedPrx::PRINT_ONEWAY, ())
+    }
+
+    fn server_(&self) -> rt::Pending<Server> {
+        rt::call(self.fallback_proxy(), &DerivedPrx::SERVER_, ())
+    }
+}
+
+impl DerivedClient for DerivedPrx {}
+
+impl ObjectClient for DerivedPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -121,7 +121,7 @@ impl rt::TypedProxy for ForesterPrx {
 }
 
 impl ForesterPrx {
-    const GROW: rt::Operation = rt::Operation::new("recursive::Forester::grow", 0, 0);
+    pub const GROW: rt::Operation = rt::Operation::new("recursive::Forester::grow", 0, 0);
 
     pub fn grow(&self, seed: &Tree) -> rt::Pending<Tree> {
         self.0.call(&Self::GROW, (seed,))
@@ -130,5 +130,24 @@ impl ForesterPrx {
     /// [`grow`](Self::grow) under TCE's name for calls that are awaited later.
     pub fn grow_async(&self, seed: &Tree) -> rt::Pending<Tree> {
         self.grow(seed)
+    }
+}
+
+/// The operations of [`ForesterPrx`], for code whose tests replace it by a double.
+pub trait ForesterClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn grow(&self, seed: &Tree) -> rt::Pending<Tree> {
+        rt::call(self.fallback_proxy(), &ForesterPrx::GROW, (seed,))
+    }
+}
+
+impl ForesterClient for ForesterPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

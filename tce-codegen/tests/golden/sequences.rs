@@ -132,7 +132,7 @@ impl rt::TypedProxy for StorePrx {
 }
 
 impl StorePrx {
-    const PUT: rt::Operation = rt::Operation::new("sequences::Store::put", 0, 0);
+    pub const PUT: rt::Operation = rt::Operation::new("sequences::Store::put", 0, 0);
 
     pub fn put(
         &self,
@@ -155,5 +155,35 @@ impl StorePrx {
         holders: &[Holder],
     ) -> rt::Pending<Bytes> {
         self.put(raw, ints, table, texts, holders)
+    }
+}
+
+/// The operations of [`StorePrx`], for code whose tests replace it by a double.
+pub trait StoreClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn put(
+        &self,
+        raw: &[u8],
+        ints: &[i32],
+        table: &[Ints],
+        texts: &[String],
+        holders: &[Holder],
+    ) -> rt::Pending<Bytes> {
+        rt::call(
+            self.fallback_proxy(),
+            &StorePrx::PUT,
+            (raw, ints, table, texts, holders),
+        )
+    }
+}
+
+impl StoreClient for StorePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -101,7 +101,7 @@ impl ::std::convert::From<DerivedPrx> for super::shared_index_base::BasePrx {
 }
 
 impl DerivedPrx {
-    const DERIVED: rt::Operation = rt::Operation::new("shared_index::Derived::derived", 0, 0);
+    pub const DERIVED: rt::Operation = rt::Operation::new("shared_index::Derived::derived", 0, 0);
 
     pub fn derived(&self) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::DERIVED, ())
@@ -115,5 +115,24 @@ impl DerivedPrx {
     /// [`derived`](Self::derived) oneway: done when it is sent, without an answer.
     pub fn derived_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::DERIVED, ())
+    }
+}
+
+/// The operations of [`DerivedPrx`], for code whose tests replace it by a double.
+pub trait DerivedClient: super::shared_index_base::BaseClient {
+    fn derived(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &DerivedPrx::DERIVED, ())
+    }
+
+    fn derived_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &DerivedPrx::DERIVED, ())
+    }
+}
+
+impl DerivedClient for DerivedPrx {}
+
+impl super::shared_index_base::BaseClient for DerivedPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

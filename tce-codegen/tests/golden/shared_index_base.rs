@@ -79,7 +79,7 @@ impl rt::TypedProxy for BasePrx {
 }
 
 impl BasePrx {
-    const BASE: rt::Operation = rt::Operation::new("shared_index_base::Base::base", 0, 0);
+    pub const BASE: rt::Operation = rt::Operation::new("shared_index_base::Base::base", 0, 0);
 
     pub fn base(&self) -> rt::Pending<()> {
         self.0.call(&Self::BASE, ())
@@ -93,5 +93,28 @@ impl BasePrx {
     /// [`base`](Self::base) oneway: done when it is sent, without an answer.
     pub fn base_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::BASE, ())
+    }
+}
+
+/// The operations of [`BasePrx`], for code whose tests replace it by a double.
+pub trait BaseClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn base(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &BasePrx::BASE, ())
+    }
+
+    fn base_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &BasePrx::BASE, ())
+    }
+}
+
+impl BaseClient for BasePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -19,7 +19,7 @@ impl rt::TypedProxy for CalledPrx {
 }
 
 impl CalledPrx {
-    const RING: rt::Operation = rt::Operation::new("skeleton::Called::ring", 0, 0);
+    pub const RING: rt::Operation = rt::Operation::new("skeleton::Called::ring", 0, 0);
 
     pub fn ring(&self) -> rt::Pending<()> {
         self.0.call(&Self::RING, ())
@@ -33,6 +33,29 @@ impl CalledPrx {
     /// [`ring`](Self::ring) oneway: done when it is sent, without an answer.
     pub fn ring_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::RING, ())
+    }
+}
+
+/// The operations of [`CalledPrx`], for code whose tests replace it by a double.
+pub trait CalledClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn ring(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &CalledPrx::RING, ())
+    }
+
+    fn ring_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &CalledPrx::RING, ())
+    }
+}
+
+impl CalledClient for CalledPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -71,7 +94,7 @@ impl rt::TypedProxy for PartPrx {
 }
 
 impl PartPrx {
-    const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
+    pub const SIZE: rt::Operation = rt::Operation::new("skeleton::Part::size", 1, 0);
 
     pub fn size(&self) -> rt::Pending<i32> {
         self.0.call(&Self::SIZE, ())
@@ -80,6 +103,25 @@ impl PartPrx {
     /// [`size`](Self::size) under TCE's name for calls that are awaited later.
     pub fn size_async(&self) -> rt::Pending<i32> {
         self.size()
+    }
+}
+
+/// The operations of [`PartPrx`], for code whose tests replace it by a double.
+pub trait PartClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn size(&self) -> rt::Pending<i32> {
+        rt::call(self.fallback_proxy(), &PartPrx::SIZE, ())
+    }
+}
+
+impl PartClient for PartPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -179,7 +221,7 @@ impl ::std::convert::From<ServedPrx> for PartPrx {
 }
 
 impl ServedPrx {
-    const GROW: rt::Operation = rt::Operation::new("skeleton::Served::grow", 2, 0);
+    pub const GROW: rt::Operation = rt::Operation::new("skeleton::Served::grow", 2, 0);
 
     pub fn grow(&self) -> rt::Pending<()> {
         rt::TypedProxy::as_proxy(self).call(&Self::GROW, ())
@@ -193,6 +235,25 @@ impl ServedPrx {
     /// [`grow`](Self::grow) oneway: done when it is sent, without an answer.
     pub fn grow_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::GROW, ())
+    }
+}
+
+/// The operations of [`ServedPrx`], for code whose tests replace it by a double.
+pub trait ServedClient: PartClient {
+    fn grow(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServedPrx::GROW, ())
+    }
+
+    fn grow_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServedPrx::GROW, ())
+    }
+}
+
+impl ServedClient for ServedPrx {}
+
+impl PartClient for ServedPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -274,7 +335,7 @@ impl rt::TypedProxy for ElsewherePrx {
 }
 
 impl ElsewherePrx {
-    const GO: rt::Operation = rt::Operation::new("skeleton::Elsewhere::go", 3, 0);
+    pub const GO: rt::Operation = rt::Operation::new("skeleton::Elsewhere::go", 3, 0);
 
     pub fn go(&self) -> rt::Pending<()> {
         self.0.call(&Self::GO, ())
@@ -288,5 +349,28 @@ impl ElsewherePrx {
     /// [`go`](Self::go) oneway: done when it is sent, without an answer.
     pub fn go_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::GO, ())
+    }
+}
+
+/// The operations of [`ElsewherePrx`], for code whose tests replace it by a double.
+pub trait ElsewhereClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn go(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ElsewherePrx::GO, ())
+    }
+
+    fn go_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ElsewherePrx::GO, ())
+    }
+}
+
+impl ElsewhereClient for ElsewherePrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

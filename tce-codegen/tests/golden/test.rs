@@ -82,7 +82,7 @@ impl rt::TypedProxy for BaseServerPrx {
 }
 
 impl BaseServerPrx {
-    const DATETIME: rt::Operation = rt::Operation::new("test::BaseServer::datetime", 0, 0);
+    pub const DATETIME: rt::Operation = rt::Operation::new("test::BaseServer::datetime", 0, 0);
 
     pub fn datetime(&self) -> rt::Pending<String> {
         self.0.call(&Self::DATETIME, ())
@@ -91,6 +91,25 @@ impl BaseServerPrx {
     /// [`datetime`](Self::datetime) under TCE's name for calls that are awaited later.
     pub fn datetime_async(&self) -> rt::Pending<String> {
         self.datetime()
+    }
+}
+
+/// The operations of [`BaseServerPrx`], for code whose tests replace it by a double.
+pub trait BaseServerClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn datetime(&self) -> rt::Pending<String> {
+        rt::call(self.fallback_proxy(), &BaseServerPrx::DATETIME, ())
+    }
+}
+
+impl BaseServerClient for BaseServerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -172,7 +191,7 @@ impl rt::TypedProxy for ITerminalGatewayServerPrx {
 }
 
 impl ITerminalGatewayServerPrx {
-    const PING: rt::Operation = rt::Operation::new("test::ITerminalGatewayServer::ping", 1, 0);
+    pub const PING: rt::Operation = rt::Operation::new("test::ITerminalGatewayServer::ping", 1, 0);
 
     pub fn ping(&self) -> rt::Pending<()> {
         self.0.call(&Self::PING, ())
@@ -186,6 +205,29 @@ impl ITerminalGatewayServerPrx {
     /// [`ping`](Self::ping) oneway: done when it is sent, without an answer.
     pub fn ping_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::PING, ())
+    }
+}
+
+/// The operations of [`ITerminalGatewayServerPrx`], for code whose tests replace it by a double.
+pub trait ITerminalGatewayServerClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn ping(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ITerminalGatewayServerPrx::PING, ())
+    }
+
+    fn ping_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ITerminalGatewayServerPrx::PING, ())
+    }
+}
+
+impl ITerminalGatewayServerClient for ITerminalGatewayServerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -324,10 +366,10 @@ impl ::std::convert::From<ServerPrx> for BaseServerPrx {
 }
 
 impl ServerPrx {
-    const ECHO: rt::Operation = rt::Operation::new("test::Server::echo", 2, 0);
-    const TIMEOUT: rt::Operation = rt::Operation::new("test::Server::timeout", 2, 1);
-    const HEARTBEAT: rt::Operation = rt::Operation::new("test::Server::heartbeat", 2, 2);
-    const BIDIRECTION: rt::Operation = rt::Operation::new("test::Server::bidirection", 2, 3);
+    pub const ECHO: rt::Operation = rt::Operation::new("test::Server::echo", 2, 0);
+    pub const TIMEOUT: rt::Operation = rt::Operation::new("test::Server::timeout", 2, 1);
+    pub const HEARTBEAT: rt::Operation = rt::Operation::new("test::Server::heartbeat", 2, 2);
+    pub const BIDIRECTION: rt::Operation = rt::Operation::new("test::Server::bidirection", 2, 3);
 
     pub fn echo(&self, text: &str) -> rt::Pending<String> {
         rt::TypedProxy::as_proxy(self).call(&Self::ECHO, (text,))
@@ -378,6 +420,45 @@ impl ServerPrx {
     /// [`bidirection`](Self::bidirection) oneway: done when it is sent, without an answer.
     pub fn bidirection_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::BIDIRECTION, ())
+    }
+}
+
+/// The operations of [`ServerPrx`], for code whose tests replace it by a double.
+pub trait ServerClient: BaseServerClient {
+    fn echo(&self, text: &str) -> rt::Pending<String> {
+        rt::call(self.fallback_proxy(), &ServerPrx::ECHO, (text,))
+    }
+
+    fn timeout(&self, secs: i32) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::TIMEOUT, (secs,))
+    }
+
+    fn timeout_oneway(&self, secs: i32) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::TIMEOUT, (secs,))
+    }
+
+    fn heartbeat(&self, hello: &str) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::HEARTBEAT, (hello,))
+    }
+
+    fn heartbeat_oneway(&self, hello: &str) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::HEARTBEAT, (hello,))
+    }
+
+    fn bidirection(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ServerPrx::BIDIRECTION, ())
+    }
+
+    fn bidirection_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ServerPrx::BIDIRECTION, ())
+    }
+}
+
+impl ServerClient for ServerPrx {}
+
+impl BaseServerClient for ServerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -461,7 +542,7 @@ impl rt::TypedProxy for ITerminalPrx {
 }
 
 impl ITerminalPrx {
-    const ON_MESSAGE: rt::Operation = rt::Operation::new("test::ITerminal::onMessage", 3, 0);
+    pub const ON_MESSAGE: rt::Operation = rt::Operation::new("test::ITerminal::onMessage", 3, 0);
 
     /// `test::ITerminal::onMessage` in the IDL.
     pub fn on_message(&self, message: &str) -> rt::Pending<()> {
@@ -476,5 +557,28 @@ impl ITerminalPrx {
     /// [`on_message`](Self::on_message) oneway: done when it is sent, without an answer.
     pub fn on_message_oneway(&self, message: &str) -> rt::Oneway {
         self.0.oneway(&Self::ON_MESSAGE, (message,))
+    }
+}
+
+/// The operations of [`ITerminalPrx`], for code whose tests replace it by a double.
+pub trait ITerminalClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn on_message(&self, message: &str) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &ITerminalPrx::ON_MESSAGE, (message,))
+    }
+
+    fn on_message_oneway(&self, message: &str) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &ITerminalPrx::ON_MESSAGE, (message,))
+    }
+}
+
+impl ITerminalClient for ITerminalPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -108,7 +108,7 @@ impl rt::TypedProxy for IPrx {
 }
 
 impl IPrx {
-    const CLASS: rt::Operation = rt::Operation::new("uses_class::I::_class", 0, 0);
+    pub const CLASS: rt::Operation = rt::Operation::new("uses_class::I::_class", 0, 0);
 
     /// `uses_class::I::_class` in the IDL.
     pub fn class(&self, of: &super::class::Import) -> rt::Pending<super::class::Import> {
@@ -118,5 +118,24 @@ impl IPrx {
     /// [`class`](Self::class) under TCE's name for calls that are awaited later.
     pub fn class_async(&self, of: &super::class::Import) -> rt::Pending<super::class::Import> {
         self.class(of)
+    }
+}
+
+/// The operations of [`IPrx`], for code whose tests replace it by a double.
+pub trait IClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn class(&self, of: &super::class::Import) -> rt::Pending<super::class::Import> {
+        rt::call(self.fallback_proxy(), &IPrx::CLASS, (of,))
+    }
+}
+
+impl IClient for IPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -135,7 +135,7 @@ impl ::std::convert::From<ShopPrx> for super::mixed_case::ShelfLifePrx {
 }
 
 impl ShopPrx {
-    const SELL: rt::Operation = rt::Operation::new("uses_type::Shop::sell", 0, 0);
+    pub const SELL: rt::Operation = rt::Operation::new("uses_type::Shop::sell", 0, 0);
 
     pub fn sell(
         &self,
@@ -152,5 +152,24 @@ impl ShopPrx {
         request: &super::mixed_case::HttpRequest,
     ) -> rt::Pending<super::r#type::Kind> {
         self.sell(thing, request)
+    }
+}
+
+/// The operations of [`ShopPrx`], for code whose tests replace it by a double.
+pub trait ShopClient: super::mixed_case::ShelfLifeClient {
+    fn sell(
+        &self,
+        thing: &Thing,
+        request: &super::mixed_case::HttpRequest,
+    ) -> rt::Pending<super::r#type::Kind> {
+        rt::call(self.fallback_proxy(), &ShopPrx::SELL, (thing, request))
+    }
+}
+
+impl ShopClient for ShopPrx {}
+
+impl super::mixed_case::ShelfLifeClient for ShopPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -327,15 +327,15 @@ impl rt::TypedProxy for KeeperPrx {
 }
 
 impl KeeperPrx {
-    const ROUNDTRIP: rt::Operation = rt::Operation::new("zoo::Keeper::roundtrip", 0, 0);
-    const TABLE: rt::Operation = rt::Operation::new("zoo::Keeper::table", 0, 1);
-    const BLOB: rt::Operation = rt::Operation::new("zoo::Keeper::blob", 0, 2);
-    const COUNTS: rt::Operation = rt::Operation::new("zoo::Keeper::counts", 0, 3);
-    const NAMES: rt::Operation = rt::Operation::new("zoo::Keeper::names", 0, 4);
-    const MANY: rt::Operation = rt::Operation::new("zoo::Keeper::many", 0, 5);
-    const BIG: rt::Operation = rt::Operation::new("zoo::Keeper::big", 0, 6);
-    const REAL: rt::Operation = rt::Operation::new("zoo::Keeper::real", 0, 7);
-    const TRUTH: rt::Operation = rt::Operation::new("zoo::Keeper::truth", 0, 8);
+    pub const ROUNDTRIP: rt::Operation = rt::Operation::new("zoo::Keeper::roundtrip", 0, 0);
+    pub const TABLE: rt::Operation = rt::Operation::new("zoo::Keeper::table", 0, 1);
+    pub const BLOB: rt::Operation = rt::Operation::new("zoo::Keeper::blob", 0, 2);
+    pub const COUNTS: rt::Operation = rt::Operation::new("zoo::Keeper::counts", 0, 3);
+    pub const NAMES: rt::Operation = rt::Operation::new("zoo::Keeper::names", 0, 4);
+    pub const MANY: rt::Operation = rt::Operation::new("zoo::Keeper::many", 0, 5);
+    pub const BIG: rt::Operation = rt::Operation::new("zoo::Keeper::big", 0, 6);
+    pub const REAL: rt::Operation = rt::Operation::new("zoo::Keeper::real", 0, 7);
+    pub const TRUTH: rt::Operation = rt::Operation::new("zoo::Keeper::truth", 0, 8);
 
     pub fn roundtrip(&self, fam: &Family) -> rt::Pending<Family> {
         self.0.call(&Self::ROUNDTRIP, (fam,))
@@ -452,5 +452,88 @@ impl KeeperPrx {
     /// [`truth`](Self::truth) under TCE's name for calls that are awaited later.
     pub fn truth_async(&self, v: bool) -> rt::Pending<bool> {
         self.truth(v)
+    }
+}
+
+/// The operations of [`KeeperPrx`], for code whose tests replace it by a double.
+pub trait KeeperClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn roundtrip(&self, fam: &Family) -> rt::Pending<Family> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::ROUNDTRIP, (fam,))
+    }
+
+    fn table(&self, t: &[IntList]) -> rt::Pending<IntTable> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::TABLE, (t,))
+    }
+
+    fn blob(&self, data: &[u8]) -> rt::Pending<Bytes> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::BLOB, (data,))
+    }
+
+    fn counts(&self, c: &StrInt) -> rt::Pending<StrInt> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::COUNTS, (c,))
+    }
+
+    fn names(&self, c: &IntStr) -> rt::Pending<IntStr> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::NAMES, (c,))
+    }
+
+    fn many(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: &str,
+    ) -> rt::Pending<()> {
+        rt::call(
+            self.fallback_proxy(),
+            &KeeperPrx::MANY,
+            (b, flag, s, i, l, flt, dbl, text),
+        )
+    }
+
+    fn many_oneway(
+        &self,
+        b: u8,
+        flag: bool,
+        s: i16,
+        i: i32,
+        l: i64,
+        flt: f32,
+        dbl: f64,
+        text: &str,
+    ) -> rt::Oneway {
+        rt::oneway(
+            self.fallback_proxy(),
+            &KeeperPrx::MANY,
+            (b, flag, s, i, l, flt, dbl, text),
+        )
+    }
+
+    fn big(&self, v: i64) -> rt::Pending<i64> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::BIG, (v,))
+    }
+
+    fn real(&self, v: f64) -> rt::Pending<f64> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::REAL, (v,))
+    }
+
+    fn truth(&self, v: bool) -> rt::Pending<bool> {
+        rt::call(self.fallback_proxy(), &KeeperPrx::TRUTH, (v,))
+    }
+}
+
+impl KeeperClient for KeeperPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

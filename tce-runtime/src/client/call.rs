@@ -3,12 +3,13 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use crate::{
     connection::{
@@ -16,7 +17,7 @@ use crate::{
         QueueChannel, QueuedCall, Reply, SentCall, oneway_header,
     },
     error::{ErrorCode, RpcError},
-    in_flight::after,
+    in_flight::{after, now},
     wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved, unescape_ascii},
 };
 
@@ -57,12 +58,23 @@ impl CallOptions {
 /// An [`RpcError`], which names the operation and the peer, says on which side the
 /// call failed and whether a retry can succeed.
 #[must_use = "the call was sent, but its result is lost: await it, or call `…_oneway`"]
-pub struct Pending<T> {
+pub struct Pending<T>(PendingSource<T>);
+
+/// Where the result of a [`Pending`] comes from.
+enum PendingSource<T> {
+    Call(PendingCall),
+    /// From a test double. The mutex is for `Sync` alone: it is never locked.
+    Double(Mutex<DoubleFuture<T>>),
+}
+
+type DoubleFuture<T> = Pin<Box<dyn Future<Output = Result<T, RpcError>> + Send>>;
+
+/// A call by a connection.
+struct PendingCall {
     state: PendingState,
     operation: Operation,
     connection: Connection,
     timeout: Duration,
-    result: PhantomData<fn() -> T>,
 }
 
 enum PendingState {
@@ -84,7 +96,7 @@ pub struct Returned<T> {
     pub extra: Extra,
 }
 
-impl<T> Pending<T> {
+impl PendingCall {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, RpcError>> {
         if let PendingState::Queued(call) = &self.state {
             self.state = match ready!(self.connection.poll_queued(call, cx)) {
@@ -109,7 +121,7 @@ impl<T> Pending<T> {
     }
 }
 
-impl<T> Drop for Pending<T> {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         match &self.state {
             PendingState::Sent(sequence) => self.connection.inner.calls.forget(*sequence),
@@ -130,9 +142,9 @@ pub(super) fn twoway<T>(
     let call = CallParts {
         operation,
         options,
-        mode: CallMode::Twoway(after(Instant::now(), timeout)),
+        mode: CallMode::Twoway(after(now(), timeout)),
     };
-    Pending {
+    Pending(PendingSource::Call(PendingCall {
         state: match connection.send_or_queue(&call, params) {
             Ok(SentCall::Now(sequence)) => PendingState::Sent(sequence),
             Ok(SentCall::Queued(call)) => PendingState::Queued(call),
@@ -141,21 +153,23 @@ pub(super) fn twoway<T>(
         operation: *operation,
         connection: connection.clone(),
         timeout,
-        result: PhantomData,
-    }
+    }))
 }
 
 fn polled_again() -> RpcError {
     RpcError::new(ErrorCode::SendFailed, "the result was taken before")
 }
 
-impl<T: Unmarshal> Pending<T> {
-    fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Result<Returned<T>, RpcError>> {
+impl PendingCall {
+    fn poll_returned<T: Unmarshal>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Returned<T>, RpcError>> {
         let reply = ready!(self.poll_reply(cx))?;
         Poll::Ready(self.decode(reply).map_err(|error| self.complete(error)))
     }
 
-    fn decode(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
+    fn decode<T: Unmarshal>(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
         if reply.errcode != 0 {
             let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
             return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
@@ -173,6 +187,20 @@ impl<T: Unmarshal> Pending<T> {
             value,
             extra: reply.extra,
         })
+    }
+}
+
+impl<T: Unmarshal> Pending<T> {
+    fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Result<Returned<T>, RpcError>> {
+        match &mut self.0 {
+            PendingSource::Call(call) => call.poll_returned(cx),
+            PendingSource::Double(future) => {
+                future.get_mut().as_mut().poll(cx).map_ok(|value| Returned {
+                    value,
+                    extra: Extra::new(),
+                })
+            }
+        }
     }
 
     /// Awaits the result together with the extra of its RETURN.
@@ -205,9 +233,37 @@ impl<T: Unmarshal> Future for Pending<T> {
 
 impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = match &self.0 {
+            PendingSource::Call(call) => Some(&call.operation),
+            PendingSource::Double(_) => None,
+        };
         f.debug_struct("Pending")
-            .field("operation", &self.operation)
+            .field("operation", &operation)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a test double returns in place of a call.
+impl<T: 'static> Pending<T> {
+    /// The result of an operation.
+    pub fn ready(value: T) -> Self
+    where
+        T: Send,
+    {
+        Self::from_future(async { Ok(value) })
+    }
+
+    /// The error of an operation: a [`Fault`](crate::Fault) as if the servant had
+    /// answered it, or an [`RpcError`].
+    pub fn failed(error: impl Into<RpcError>) -> Self {
+        let error = error.into();
+        Self::from_future(async { Err(error) })
+    }
+
+    /// The outcome of a future, for a double that answers later. Unlike a call, the future
+    /// runs while the `Pending` is awaited, and has no time limit of its own.
+    pub fn from_future(future: impl Future<Output = Result<T, RpcError>> + Send + 'static) -> Self {
+        Self(PendingSource::Double(Mutex::new(Box::pin(future))))
     }
 }
 
@@ -292,6 +348,16 @@ impl SeveralCalls {
 }
 
 impl Oneway {
+    /// A call of a test double that counts as sent.
+    pub fn ready() -> Self {
+        Self(OnewayState::Over(Some(Ok(()))))
+    }
+
+    /// A call of a test double that was not sent.
+    pub fn failed(error: RpcError) -> Self {
+        Self(OnewayState::Over(Some(Err(error))))
+    }
+
     /// One call by several routes. It fails if all have failed.
     pub(super) fn by_any_of(calls: Vec<Self>) -> Self {
         Self(OnewayState::Several(SeveralCalls {
@@ -322,7 +388,7 @@ pub(super) fn oneway(
             queue.clone(),
             *operation,
             options.clone(),
-            after(Instant::now(), timeout),
+            after(now(), timeout),
             marshalled,
         ));
         return begin_publishing(connection, publishing, size);

@@ -15,14 +15,20 @@ use crate::{
     advice::ENDPOINT_ADVICE,
     busy_poll::BusyPoll,
     communicator::Communicator,
-    config::{Endpoint, Scheme},
+    config::{Endpoint, Scheme, SharedOptions},
     connection::{
         ClientLogin, Connection, ConnectionParts, MessageHandler, Reconnect, RunningStream, Status,
         run_next_stream, run_stream,
     },
     error::{ErrorCode, RpcError},
+    in_flight::now,
     shutdown::{ShutdownPhase, reached},
-    transport::{ByteStream, socket},
+    transport::{
+        ByteStream,
+        pipe::{self, PipeDialer},
+        socket,
+    },
+    wire::Compression,
 };
 
 /// The shortest pause between two attempts to connect, also where calls ask for one.
@@ -75,9 +81,22 @@ impl Communicator {
         if endpoint.scheme == Scheme::Mq {
             return self.queues()?.connect(&endpoint.host);
         }
+        self.connect_by(Dialer::Socket(endpoint), handler).await
+    }
+
+    /// Connects by a pipe to an adapter of this process.
+    pub(crate) async fn connect_by_pipe(&self, dialer: PipeDialer) -> Result<Connection, RpcError> {
+        self.connect_by(Dialer::Pipe(dialer), None).await
+    }
+
+    async fn connect_by(
+        &self,
+        dialer: Dialer,
+        handler: Option<Arc<dyn MessageHandler>>,
+    ) -> Result<Connection, RpcError> {
         // Subscribed first, so that a shutdown from now on waits for this connection.
         let phase = self.subscribe();
-        let stream = socket::connect(&endpoint, self.settings()).await?;
+        let stream = dialer.dial(self.settings()).await?;
         let login = ClientLogin::new(self.options());
         if let Some(login) = &login {
             login.renew().await?;
@@ -87,15 +106,11 @@ impl Communicator {
             move_request: handler.is_none().then(Box::default),
             handler,
             login,
-            ..ConnectionParts::stream(
-                self.settings(),
-                endpoint.to_string(),
-                endpoint.compression(),
-            )
+            ..dialer.parts(self.settings())
         };
         let connection = Connection::new(self.settings(), parts).closing_on_drop();
         let (_, seen) = connection.inner.status.seen();
-        tokio::spawn(supervise(connection.weak_clone(), endpoint, stream, phase));
+        tokio::spawn(supervise(connection.weak_clone(), dialer, stream, phase));
         // The task sets the status before it reads or writes. A peer that closes
         // at once may have changed it again.
         connection.inner.status.changed_since(seen).await;
@@ -103,10 +118,33 @@ impl Communicator {
     }
 }
 
+/// Opens the streams of a connection.
+enum Dialer {
+    Socket(Endpoint),
+    Pipe(PipeDialer),
+}
+
+impl Dialer {
+    async fn dial(&self, settings: &SharedOptions) -> Result<ByteStream, RpcError> {
+        match self {
+            Self::Socket(endpoint) => socket::connect(endpoint, settings).await,
+            Self::Pipe(dial) => dial(),
+        }
+    }
+
+    fn parts(&self, settings: &SharedOptions) -> ConnectionParts {
+        let (peer, compression) = match self {
+            Self::Socket(endpoint) => (endpoint.to_string(), endpoint.compression()),
+            Self::Pipe(_) => (pipe::PEER.to_owned(), Compression::None),
+        };
+        ConnectionParts::stream(settings, peer, compression)
+    }
+}
+
 /// Reconnects until the connection is closed or the communicator shuts down.
 async fn supervise(
     connection: Connection,
-    endpoint: Endpoint,
+    dialer: Dialer,
     first: ByteStream,
     phase: watch::Receiver<ShutdownPhase>,
 ) {
@@ -118,7 +156,7 @@ async fn supervise(
     let mut attempts = Attempts::new();
     let mut stream = first;
     loop {
-        let policy = run(&connection, &endpoint, stream, &mut attempts, &phase).await;
+        let policy = run(&connection, &dialer, stream, &mut attempts, &phase).await;
         stream = tokio::select! {
             stream = async {
                 if policy == Reconnect::WhenCalled {
@@ -128,7 +166,7 @@ async fn supervise(
                         () = another_token(inner.login.as_deref()) => {}
                     }
                 }
-                reconnect(&connection, &endpoint, &mut attempts).await
+                reconnect(&connection, &dialer, &mut attempts).await
             } => stream,
             () = ended(&connection, phase.clone()) => break,
         };
@@ -150,7 +188,7 @@ async fn another_token(login: Option<&ClientLogin>) {
 /// for it, until one is lost. Returns whether this side connects again.
 async fn run(
     connection: &Connection,
-    endpoint: &Endpoint,
+    dialer: &Dialer,
     first: ByteStream,
     attempts: &mut Attempts,
     phase: &watch::Receiver<ShutdownPhase>,
@@ -163,13 +201,13 @@ async fn run(
     if let Some(request) = &connection.inner.move_request {
         request.reset();
     }
-    let mut connected_at = Instant::now();
+    let mut connected_at = now();
     let first = run_stream(weak(), first, down(attempts), phase.clone());
     let mut running: RunningStream = Box::pin(first);
     let policy = loop {
         let after = down(attempts);
         let next = async {
-            let stream = next_stream(connection, endpoint, connected_at, attempts).await;
+            let stream = next_stream(connection, dialer, connected_at, attempts).await;
             run_next_stream(weak(), stream, after, phase.clone()).await
         };
         tokio::select! {
@@ -178,7 +216,7 @@ async fn run(
                 // The one before ends with the calls that it carries.
                 tokio::spawn(std::mem::replace(&mut running, next));
                 attempts.connected_since(connected_at);
-                connected_at = Instant::now();
+                connected_at = now();
             }
         }
     };
@@ -229,14 +267,14 @@ impl Attempts {
     fn new() -> Self {
         Self {
             pauses: pauses(),
-            last_at: Instant::now(),
+            last_at: now(),
             failed: 0,
         }
     }
 
     /// Begins with the shortest pause again if the connection has lasted.
     fn connected_since(&mut self, connected_at: Instant) {
-        if connected_at.elapsed() > BACKOFF_MAX {
+        if now() - connected_at > BACKOFF_MAX {
             self.pauses = pauses();
         }
     }
@@ -252,14 +290,14 @@ impl Attempts {
             () = asked => {}
             () = sleep(self.pauses.next().unwrap_or(BACKOFF_MAX)) => {}
         }
-        self.last_at = Instant::now();
+        self.last_at = now();
     }
 }
 
 /// Opens a stream, and asks for its token.
-async fn connect(connection: &Connection, endpoint: &Endpoint) -> Result<ByteStream, RpcError> {
+async fn connect(connection: &Connection, dialer: &Dialer) -> Result<ByteStream, RpcError> {
     let inner = &connection.inner;
-    let stream = socket::connect(endpoint, &inner.settings).await?;
+    let stream = dialer.dial(&inner.settings).await?;
     if let Some(login) = &inner.login {
         login.renew().await?;
     }
@@ -268,13 +306,13 @@ async fn connect(connection: &Connection, endpoint: &Endpoint) -> Result<ByteStr
 
 async fn reconnect(
     connection: &Connection,
-    endpoint: &Endpoint,
+    dialer: &Dialer,
     attempts: &mut Attempts,
 ) -> ByteStream {
     let inner = &connection.inner;
     loop {
         attempts.next(&inner.reconnect_now).await;
-        match connect(connection, endpoint).await {
+        match connect(connection, dialer).await {
             Ok(stream) => return stream,
             Err(error) => {
                 attempts.failed += 1;
@@ -293,7 +331,7 @@ async fn reconnect(
 /// address accepts it, the present one is used on.
 async fn next_stream(
     connection: &Connection,
-    endpoint: &Endpoint,
+    dialer: &Dialer,
     connected_at: Instant,
     attempts: &mut Attempts,
 ) -> ByteStream {
@@ -303,13 +341,13 @@ async fn next_stream(
     };
     request.due().await;
     let never = Notify::new();
-    if connected_at.elapsed() <= BACKOFF_MAX {
+    if now() - connected_at <= BACKOFF_MAX {
         // A peer that asks on each connection causes no more attempts than one that ends
         // each.
         attempts.next(&never).await;
     }
     loop {
-        match connect(connection, endpoint).await {
+        match connect(connection, dialer).await {
             Ok(stream) => {
                 request.reset();
                 return stream;

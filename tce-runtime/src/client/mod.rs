@@ -4,6 +4,8 @@ mod connect;
 mod call;
 mod user_routes;
 mod proxy;
+mod double;
 
 pub use call::{Oneway, Pending, Returned};
+pub use double::{call, oneway};
 pub use proxy::{Proxy, TypedProxy};

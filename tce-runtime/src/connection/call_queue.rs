@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{ErrorCode, RpcError},
-    in_flight::{after, count_dropped, wait_until},
+    in_flight::{after, count_dropped, now, wait_until},
     wire::{CallType, Header, Marshal, Operation, Raw, Writer},
 };
 
@@ -154,7 +154,7 @@ impl Connection {
         params.marshal(&mut Writer::new(&mut marshalled));
         let deadline = match call.mode {
             CallMode::Twoway(deadline) => deadline,
-            CallMode::Oneway(timeout) => after(Instant::now(), timeout),
+            CallMode::Oneway(timeout) => after(now(), timeout),
         };
         let call = Arc::new(QueuedCall {
             operation: *call.operation,
@@ -499,7 +499,7 @@ impl CallQueue {
 
     /// Fails the calls past their deadline; returns when to call again.
     fn expire(&self, code: ErrorCode, text: &str) -> Option<Instant> {
-        let now = Instant::now();
+        let now = now();
         let next_expiry = self.state().next_expiry?;
         if next_expiry > now {
             return Some(next_expiry);

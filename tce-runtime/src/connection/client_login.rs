@@ -13,7 +13,7 @@ use super::push_cursor::PushCursor;
 use crate::{
     config::{Options, TokenProvider},
     error::{ErrorCode, RpcError},
-    in_flight::wait_until,
+    in_flight::{now, wait_until},
     log_limit::LogLimit,
     wire::{Extra, RawMessage, reserved},
 };
@@ -148,7 +148,7 @@ impl ClientLogin {
             let seconds = message.extra.get(reserved::EXPIRES_IN);
             let left = seconds.and_then(|seconds| seconds.parse().ok());
             let left = left.map(Duration::from_secs);
-            state.expires_at = left.and_then(|left| Instant::now().checked_add(left));
+            state.expires_at = left.and_then(|left| now().checked_add(left));
         }
         drop(state);
         self.changed.notify_waiters();
@@ -165,7 +165,7 @@ impl ClientLogin {
                 (state.answers, state.expires_at)
             };
             let answered = wait_until(&self.changed, || self.state.lock().answers != answers);
-            let now = Instant::now();
+            let now = now();
             let Some(expires_at) = expires_at.filter(|at| *at > now) else {
                 answered.await;
                 continue;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     error::ErrorCode,
-    in_flight::{after, millis, unix_millis},
+    in_flight::{after, millis, now, unix_millis},
     wire::{
         Extra, ExtraPairs, ExtraPart, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header,
         KeySet, PatchedExtra, Raw, RawExtra, RawMessage, parse_millis,
@@ -391,7 +391,7 @@ thread_local! {
 
 impl WriteBatch {
     pub(crate) fn new() -> Self {
-        Self::read_at(Instant::now())
+        Self::read_at(now())
     }
 
     /// A batch for messages that were read earlier.
@@ -426,7 +426,7 @@ impl WriteBatch {
             let read_at = self.read_at;
             let unix_read_at = *self
                 .unix_read_at
-                .get_or_insert_with(|| unix_millis().saturating_sub(millis(read_at.elapsed())));
+                .get_or_insert_with(|| unix_millis().saturating_sub(millis(now() - read_at)));
             let latest = unix_read_at.saturating_add(millis(call_time));
             let at = own.filter(|at| (unix_read_at..latest).contains(at));
             let at = at.unwrap_or(latest);

@@ -4,7 +4,7 @@
 use std::{
     cell::OnceCell,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     close_code::CloseCode,
     error::ErrorCode,
-    in_flight::{after, count_dropped, millis, unix_millis},
+    in_flight::{after, count_dropped, millis, now, unix_millis},
     log_limit::LogLimit,
     transport::delivery::AckGuard,
     wire::{
@@ -411,7 +411,7 @@ impl Inbound<'_> {
                 // A shutdown waits until the RETURN is in its publish queue.
                 let _in_flight = inner.served.begin();
                 if let (Some(guard), Some(TimeLeft::Left(left))) = (&mut ack_guard, left) {
-                    guard.expires_at = Some(after(Instant::now(), left));
+                    guard.expires_at = Some(after(now(), left));
                 }
                 let expires_at = ack_guard.as_ref().and_then(|guard| guard.expires_at);
                 let mut reply = Vec::new();

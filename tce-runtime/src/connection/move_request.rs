@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::in_flight::{after, wait_until};
+use crate::in_flight::{after, now, wait_until};
 
 /// Asks a client to open its next stream, while the present one still works.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct MoveRequest {
 impl MoveRequest {
     /// The peer asks. The first request of a stream counts.
     pub(super) fn ask(&self, delay: Duration) {
-        let due_at = after(Instant::now(), delay);
+        let due_at = after(now(), delay);
         self.due_at.lock().get_or_insert(due_at);
         self.asked.notify_waiters();
     }

@@ -11,7 +11,12 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
 use super::goodbye::Goodbye;
-use crate::{error::ErrorCode, in_flight::wait_until, sequence_table::SequenceTable, wire::Extra};
+use crate::{
+    error::ErrorCode,
+    in_flight::{now, wait_until},
+    sequence_table::SequenceTable,
+    wire::Extra,
+};
 
 /// How many callers one hold of the lock completes: their wakers are kept on the
 /// stack until it is released.
@@ -265,7 +270,7 @@ impl PendingCalls {
             },
             None => changed.await,
         }
-        self.expire(Instant::now());
+        self.expire(now());
     }
 
     /// Ends the wait of [`PendingCalls::await_deadline`].

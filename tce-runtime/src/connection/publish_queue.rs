@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{pending_calls::PendingCalls, write_buffer::PushError};
 use crate::{
     error::{ErrorCode, RpcError},
-    in_flight::{count_dropped, wait_until},
+    in_flight::{count_dropped, now, wait_until},
     wire::Header,
 };
 
@@ -239,7 +239,7 @@ impl PublishQueue {
         let mut state = self.state.lock();
         let limit = self.limit.saturating_mul(RETURNS_FACTOR);
         if state.bytes >= limit {
-            state.drop_expired_returns(Instant::now());
+            state.drop_expired_returns(now());
             if state.bytes >= limit {
                 return Err(PushError::Full);
             }

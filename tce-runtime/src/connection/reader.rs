@@ -33,7 +33,7 @@ use super::{
 use crate::{
     busy_poll::bytes_received,
     close_code::CloseCode,
-    in_flight::{InFlightCounter, after, count_dropped},
+    in_flight::{InFlightCounter, after, count_dropped, now},
     memory::{MemoryCharge, UNCOUNTED, UNCOUNTED_BEFORE_LOGIN},
     pacing,
     shutdown::{ShutdownPhase, reached},
@@ -243,7 +243,7 @@ impl<'a> StreamReader<'a> {
                 Ok(_) => {}
             }
             // The time during which reading pauses does not count.
-            let paused_at = slow_frame.map(|_| Instant::now());
+            let paused_at = slow_frame.map(|_| now());
             self.progress.set_backlog(true);
             if let Err(reason) = self.catch_up().await {
                 return reason;
@@ -251,12 +251,12 @@ impl<'a> StreamReader<'a> {
             self.progress
                 .set_backlog(!self.deferred.calls.is_empty() || !self.unhandled.is_empty());
             if let (Some((_, at)), Some(paused_at)) = (&mut slow_frame, paused_at) {
-                *at += paused_at.elapsed();
+                *at += now() - paused_at;
             }
             slow_frame = match (slow_frame, self.deframer.partial()) {
                 (_, None) => None,
                 (Some((number, at)), Some(current)) if number == current => Some((number, at)),
-                (_, Some(current)) => Some((current, after(Instant::now(), frame_time))),
+                (_, Some(current)) => Some((current, after(now(), frame_time))),
             };
         }
     }
@@ -413,7 +413,7 @@ impl<'a> StreamReader<'a> {
     /// lose the connection: so this side reads on, and refuses what it can't serve.
     fn is_stalling(&self, stall_time: Duration) -> bool {
         let since = self.buffer.blocked_since();
-        since.is_some_and(|since| since.elapsed() >= stall_time / 2)
+        since.is_some_and(|since| now() - since >= stall_time / 2)
     }
 
     /// Waits while reading pauses.

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::future::OptionFuture;
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     close_code::CloseCode,
-    in_flight::after,
+    in_flight::{after, now},
     log_limit::LogLimit,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{ByteStream, Source, StreamControl},
@@ -375,10 +375,10 @@ impl StreamEvents<'_> {
                 .map(|since| after(since, stall_time()))
         };
         loop {
-            let shrinks_at = buffer.shrink(Instant::now());
+            let shrinks_at = buffer.shrink(now());
             let next = [stalls_at(), shrinks_at].into_iter().flatten().min();
             calls.await_deadline(next).await;
-            if stalls_at().is_some_and(|at| at <= Instant::now()) {
+            if stalls_at().is_some_and(|at| at <= now()) {
                 return CloseReason::Stalled(stall_time());
             }
         }
@@ -531,14 +531,14 @@ async fn shut_down(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
 /// began: until nothing more arrives for a moment and nothing waits, or until more
 /// than a socket's buffers has arrived.
 async fn caught_up(progress: &ReadProgress, phase: &watch::Receiver<ShutdownPhase>) {
-    let (began, first) = (Instant::now(), progress.bytes());
+    let (began, first) = (now(), progress.bytes());
     let (mut before, mut quiet) = (first, 0);
     while *phase.borrow() < ShutdownPhase::Terminating && quiet < QUIET_CHECKS {
         sleep(DRAIN_EVERY).await;
         let bytes = progress.bytes();
         let arrived = bytes - before;
         before = bytes;
-        let is_late = began.elapsed() > CATCH_UP_TIME;
+        let is_late = now() - began > CATCH_UP_TIME;
         quiet = match arrived {
             _ if bytes - first > MAX_CATCH_UP => return,
             _ if progress.has_backlog() => 0,

@@ -19,7 +19,7 @@ use tokio::{io::AsyncWrite, sync::Notify};
 
 use crate::{
     busy_poll::is_polling,
-    in_flight::wait_until,
+    in_flight::{now, wait_until},
     memory::{MemoryBudget, MemoryCharge, UNCOUNTED},
     wire::Extra,
 };
@@ -609,7 +609,7 @@ impl BufferState {
         if result.is_ready() {
             self.blocked_since = None;
         } else if self.blocked_since.is_none() || self.pending() < before {
-            self.blocked_since = Some(Instant::now());
+            self.blocked_since = Some(now());
         }
         result
     }
@@ -655,7 +655,7 @@ impl BufferState {
             self.account();
         }
         match self.large_since {
-            None => self.large_since = Some(Instant::now()),
+            None => self.large_since = Some(now()),
             Some(_) => self.is_in_use = true,
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     config::MqEndpoint,
     connection::{Completion, LostReason, OutgoingMessage, PendingCalls, PublishQueue},
     error::ErrorCode,
-    in_flight::{InFlightCounter, InFlightGuard, count_dropped},
+    in_flight::{InFlightCounter, InFlightGuard, count_dropped, now},
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{
         batch::{self, Batch},
@@ -189,7 +189,7 @@ impl PublisherTask {
         for completion in failed {
             completion.fail(&self.calls, code, text);
         }
-        let is_expired = message.expires_at.is_some_and(|at| at <= Instant::now());
+        let is_expired = message.expires_at.is_some_and(|at| at <= now());
         if message.completions.iter().any(Completion::is_wanted) && !is_expired {
             return Some(message);
         }
@@ -357,7 +357,7 @@ impl PublisherTask {
     fn next_wanted(&self, waiting: &mut VecDeque<OutgoingMessage>) -> Option<OutgoingMessage> {
         loop {
             let next = waiting.pop_front()?;
-            let is_expired = next.expires_at.is_some_and(|at| at <= Instant::now());
+            let is_expired = next.expires_at.is_some_and(|at| at <= now());
             if !is_expired && next.completion.take() {
                 return Some(next);
             }
@@ -515,6 +515,6 @@ fn append_redelivered(out: &mut Vec<u8>, message: &[u8]) {
 /// The time until `at`, at least a millisecond: a broker drops a message that
 /// expires after 0 unless a consumer is ready for it.
 fn time_left(at: Instant) -> Duration {
-    at.saturating_duration_since(Instant::now())
+    at.saturating_duration_since(now())
         .max(Duration::from_millis(1))
 }

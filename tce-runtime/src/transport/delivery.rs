@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::in_flight::{InFlightCounter, InFlightGuard, after};
+use crate::in_flight::{InFlightCounter, InFlightGuard, after, now};
 
 /// How long an acknowledgement waits for others. Each one that leaves alone
 /// costs the consumer, the I/O thread and the broker about a twentieth of a call.
@@ -164,7 +164,7 @@ impl AckBatcher {
         loop {
             let changed = self.changed.notified();
             match self.due_at() {
-                Some(at) if at <= Instant::now() => return self.take_ready(),
+                Some(at) if at <= now() => return self.take_ready(),
                 Some(at) => tokio::select! {
                     () = sleep_until(at.into()) => {}
                     () = changed => {}
@@ -187,7 +187,7 @@ impl AckBatcher {
         ready.is_urgent |= is_urgent;
         let is_first = ready.since.is_none();
         if is_first {
-            ready.since = Some(Instant::now());
+            ready.since = Some(now());
         }
         let is_due_earlier = is_first || ready.is_urgent || ready.settlements.len() >= self.enough;
         drop(ready);
@@ -238,7 +238,7 @@ impl DeliveryTracker {
             tracker: self.clone(),
             _handling: handling.begin(),
             is_redelivered: self.0.is_redelivered,
-            expires_at: expires_in.map(|left| after(Instant::now(), left)),
+            expires_at: expires_in.map(|left| after(now(), left)),
         }
     }
 }

@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 use super::delivery::{
     BrokerError, ConsumeMode, Delivery, DeliveryTag, Publication, PublishError, Settlement,
 };
-use crate::config::{Address, MqEndpoint, NodeType};
+use crate::{
+    config::{Address, MqEndpoint, NodeType},
+    in_flight::now,
+};
 
 /// The most bytes that a queue holds. Further publications are refused, as by a
 /// broker with `x-overflow: reject-publish`.
@@ -232,7 +235,7 @@ impl Queue {
     }
 
     fn try_pop(&self) -> Option<StoredMessage> {
-        let now = Instant::now();
+        let now = now();
         let mut ready = self.ready.lock();
         while let Some(message) = ready.messages.pop_front() {
             ready.bytes -= message.publication.body.len();
@@ -261,7 +264,7 @@ pub(crate) struct MemoryPublisher {
 impl MemoryPublisher {
     pub(super) fn publish(&self, publication: &Publication) -> Result<(), PublishError> {
         let message = StoredMessage {
-            expires_at: publication.expires_in.map(|left| Instant::now() + left),
+            expires_at: publication.expires_in.map(|left| now() + left),
             publication: Arc::new(publication.clone()),
             is_redelivered: false,
         };
@@ -393,7 +396,7 @@ impl MemoryConsumer {
 }
 
 fn time_left(at: Instant) -> Duration {
-    at.saturating_duration_since(Instant::now())
+    at.saturating_duration_since(now())
         .max(Duration::from_millis(1))
 }
 

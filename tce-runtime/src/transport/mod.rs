@@ -1,5 +1,6 @@
 //! Transports: how bytes and messages reach a peer. Streams are sockets and
-//! WebSocket; queues are AMQP and a broker within the process.
+//! WebSocket, and pipes within the process; queues are AMQP and a broker within the
+//! process.
 
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -7,6 +8,8 @@ mod websocket;
 mod proxy_header;
 
 pub(crate) mod socket;
+
+pub(crate) mod pipe;
 
 pub(crate) mod delivery;
 

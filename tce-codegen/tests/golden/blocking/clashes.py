@@ -24,6 +24,8 @@ __all__ = [
     "ServerPrx",
     "server",
     "serverPrx",
+    "ServerClient",
+    "ServerClientPrx",
     "Clone",
     "ClonePrx",
     "Default",
@@ -863,9 +865,63 @@ class serverPrx(_rt.BlockingProxy):
         self._call_oneway(_server_ping, (), extra)
 
 
+_ServerClient_fallback_proxy: _rt.Operation[None] = _rt.Operation(
+    "clashes::ServerClient::fallback_proxy",
+    2,
+    0,
+    lambda: [],
+    lambda: _rt.VOID,
+)
+
+
+class ServerClient(_rt.BlockingServant):
+    """Extended by servants of `clashes::ServerClient`, interface 2 on the wire."""
+
+    _interface = _rt.Interface(
+        "clashes.ServerClient",
+        2,
+        {"fallback_proxy": _ServerClient_fallback_proxy},
+        "module clashes {\n"
+        "\t[index=2] interface ServerClient {\n"
+        "\t\t[index=0] void fallback_proxy();\n"
+        "\t};\n"
+        "}\n"
+    )
+
+    def fallback_proxy(self, ctx: _rt.Context) -> None:
+        raise _rt.not_implemented(_ServerClient_fallback_proxy)
+
+
+class ServerClientPrx(_rt.BlockingProxy):
+    """Calls `clashes::ServerClient`, interface 2 on the wire."""
+
+    def fallback_proxy(self, timeout: float | None = None, extra: _rt.Extra = None) -> None:
+        return self._call_blocking(_ServerClient_fallback_proxy, (), timeout, extra)
+
+    def fallback_proxy_async(
+        self,
+        callback: _rt.Callback[None, ServerClientPrx],
+        cookie: _rt.Any = None,
+        extra: _rt.Extra = None,
+        timeout: float | None = None,
+        on_error: _rt.ErrorCallback[ServerClientPrx] | None = None,
+    ) -> None:
+        """Calls `fallback_proxy`, and `callback(result, proxy, cookie)` when it is answered."""
+        self._call_async(
+            _ServerClient_fallback_proxy,
+            (),
+            self, callback, cookie,
+            timeout, extra, on_error,
+        )
+
+    def fallback_proxy_oneway(self, extra: _rt.Extra = None) -> None:
+        """Calls `fallback_proxy` oneway: done when it is sent, without an answer."""
+        self._call_oneway(_ServerClient_fallback_proxy, (), extra)
+
+
 _Clone_twice: _rt.Operation[Default] = _rt.Operation(
     "clashes::Clone::twice",
-    2,
+    3,
     0,
     lambda: [DefaultCodec],
     lambda: DefaultCodec,
@@ -873,14 +929,14 @@ _Clone_twice: _rt.Operation[Default] = _rt.Operation(
 
 
 class Clone(_rt.BlockingServant):
-    """Extended by servants of `clashes::Clone`, interface 2 on the wire."""
+    """Extended by servants of `clashes::Clone`, interface 3 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.Clone",
-        2,
+        3,
         {"twice": _Clone_twice},
         "module clashes {\n"
-        "\t[index=2] interface Clone {\n"
+        "\t[index=3] interface Clone {\n"
         "\t\t[index=0] Default twice(Default once);\n"
         "\t};\n"
         "\tstruct Default {\n"
@@ -894,7 +950,7 @@ class Clone(_rt.BlockingServant):
 
 
 class ClonePrx(_rt.BlockingProxy):
-    """Calls `clashes::Clone`, interface 2 on the wire."""
+    """Calls `clashes::Clone`, interface 3 on the wire."""
 
     def twice(
         self,
@@ -924,14 +980,14 @@ class ClonePrx(_rt.BlockingProxy):
 
 _T__get_name: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::get_name",
-    3,
+    4,
     0,
     lambda: [],
     lambda: _rt.VOID,
 )
 _T__echo_Async: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::echo_Async",
-    3,
+    4,
     1,
     lambda: [],
     lambda: _rt.VOID,
@@ -939,11 +995,11 @@ _T__echo_Async: _rt.Operation[None] = _rt.Operation(
 
 
 class T_(Server):
-    """Extended by servants of `clashes::T_`, interface 3 on the wire."""
+    """Extended by servants of `clashes::T_`, interface 4 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.T_",
-        3,
+        4,
         {"get_name": _T__get_name, "echo_Async": _T__echo_Async},
         "module clashes {\n"
         "\tstruct String {\n"
@@ -1003,7 +1059,7 @@ class T_(Server):
         "\t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);\n"
         "\t\t[index=15] void with_linger(int secs);\n"
         "\t};\n"
-        "\t[index=3] interface T_ extends Server {\n"
+        "\t[index=4] interface T_ extends Server {\n"
         "\t\t[index=0] void get_name();\n"
         "\t\t[index=1] void echo_Async();\n"
         "\t};\n"
@@ -1018,7 +1074,7 @@ class T_(Server):
 
 
 class T_Prx(ServerPrx):
-    """Calls `clashes::T_`, interface 3 on the wire."""
+    """Calls `clashes::T_`, interface 4 on the wire."""
 
     def get_name(self, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return self._call_blocking(_T__get_name, (), timeout, extra)
