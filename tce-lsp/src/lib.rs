@@ -4,6 +4,7 @@
 //! One thread reads messages, another handles them one after the other, so that
 //! the answer to a request reflects all changes that the client sent before it.
 
+mod settings;
 mod documents;
 mod analysis;
 mod workspace;

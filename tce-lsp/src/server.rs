@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod dispatch;
+mod refresh;
 mod watchers;
 
 use std::{
@@ -26,8 +27,10 @@ use crate::{
     feature::diagnostics::PublishedDiagnostics,
     frame::ClientFrame,
     inbox::{ClientEvent, Inbox},
-    workspace::Workspace,
+    settings::Settings,
+    workspace::{Change, Workspace},
 };
+use refresh::Refresh;
 use watchers::Watchers;
 
 /// The time without a change after which diagnostics are published, so that they are not computed after every key.
@@ -57,6 +60,7 @@ pub(crate) struct LanguageServer<W> {
     workspace: Workspace,
     published: PublishedDiagnostics,
     watchers: Watchers,
+    refresh: Refresh,
     /// When diagnostics are published next.
     publish_at: Option<Instant>,
 }
@@ -69,6 +73,7 @@ impl<W: Write> LanguageServer<W> {
             workspace: Workspace::new(project),
             published: PublishedDiagnostics::default(),
             watchers: Watchers::default(),
+            refresh: Refresh::default(),
             publish_at: None,
         }
     }
@@ -89,8 +94,8 @@ impl<W: Write> LanguageServer<W> {
                     return Ok(Some(ended));
                 }
                 ClientEvent::Message(Message::Notification(it)) => self.notification(it)?,
-                // The only request of the server is to watch files: without an answer
-                // it has done what it can.
+                // The server asks the client to watch files and to refresh what it shows,
+                // and can do nothing else if the client refuses.
                 ClientEvent::Message(Message::Response(_)) => {}
                 ClientEvent::Cancelled(id) => {
                     self.refuse(
@@ -142,6 +147,9 @@ impl<W: Write> LanguageServer<W> {
         };
         self.phase = SessionPhase::Running;
         self.watchers = Watchers::new(&params.capabilities);
+        self.refresh = Refresh::new(&params.capabilities);
+        let settings = params.initialization_options.as_ref();
+        self.workspace.settings = settings.map(Settings::read).unwrap_or_default();
         self.workspace.folders = folders(params);
         self.send(Response::new_ok(id, capabilities::answer()))
     }
@@ -155,8 +163,11 @@ impl<W: Write> LanguageServer<W> {
             return self.watch();
         }
         match dispatch::notification(&mut self.workspace, notification) {
-            Ok(false) => Ok(()),
-            Ok(true) => {
+            Ok(Change::Nothing) => Ok(()),
+            Ok(change) => {
+                if change == Change::Others {
+                    self.refresh.set_due();
+                }
                 self.publish_at = Some(Instant::now() + PAUSE);
                 Ok(())
             }
@@ -164,11 +175,14 @@ impl<W: Write> LanguageServer<W> {
         }
     }
 
-    /// Publishes the diagnostics that have changed.
+    /// Publishes the diagnostics that have changed, and has outdated results requested again.
     fn publish(&mut self) -> io::Result<()> {
         self.publish_at = None;
         for changed in self.published.update(&mut self.workspace) {
             self.notify::<ls_types::notification::PublishDiagnostics>(changed)?;
+        }
+        for request in self.refresh.take() {
+            self.send(request)?;
         }
         self.watch()
     }

@@ -17,6 +17,7 @@ use tce_idl::{
 use crate::{
     analysis::{Analysis, Project},
     documents::{self, DocumentStore, path_of},
+    settings::Settings,
 };
 
 /// A position in an open document that a request refers to.
@@ -26,11 +27,22 @@ pub(crate) struct Cursor {
     pub(crate) offset: u32,
 }
 
+/// Which documents may have other results after a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Nothing,
+    /// The document that has changed, whose results the client requests again by itself.
+    Document,
+    /// Other documents, too.
+    Others,
+}
+
 /// The documents, the folders and the cached analyses.
 pub(crate) struct Workspace {
     pub(crate) documents: DocumentStore,
     /// The folders that the editor has open.
     pub(crate) folders: Vec<PathBuf>,
+    pub(crate) settings: Settings,
     project: Box<dyn Fn(&Path) -> Project>,
     /// Analyses that are up to date, by the identity of their file.
     analyses: HashMap<PathBuf, Rc<Analysis>>,
@@ -41,14 +53,17 @@ impl Workspace {
         Self {
             documents: DocumentStore::default(),
             folders: Vec::new(),
+            settings: Settings::default(),
             project: Box::new(project),
             analyses: HashMap::new(),
         }
     }
 
-    pub(crate) fn open(&mut self, document: TextDocumentItem) {
-        self.invalidate(&document.uri);
+    /// Returns, as [`Self::change`] and [`Self::close`] do, what may have changed.
+    pub(crate) fn open(&mut self, document: TextDocumentItem) -> Change {
+        let change = self.invalidate(&document.uri);
         self.documents.open(document);
+        change
     }
 
     pub(crate) fn change(
@@ -56,26 +71,36 @@ impl Workspace {
         uri: &Uri,
         version: i32,
         changes: Vec<TextDocumentContentChangeEvent>,
-    ) {
-        self.invalidate(uri);
+    ) -> Change {
+        let change = self.invalidate(uri);
         self.documents.change(uri, version, changes);
+        change
     }
 
-    pub(crate) fn close(&mut self, uri: &Uri) {
-        self.invalidate(uri);
+    pub(crate) fn close(&mut self, uri: &Uri) -> Change {
+        let change = self.invalidate(uri);
         self.documents.close(uri);
+        change
     }
 
     /// Drops the analyses that a change of a document may change.
-    fn invalidate(&mut self, uri: &Uri) {
-        let identity = self.documents.identity(&path_of(uri));
-        self.analyses
-            .retain(|_, analysis| !analysis.depends_on(&identity));
+    fn invalidate(&mut self, uri: &Uri) -> Change {
+        let changed = self.documents.identity(&path_of(uri));
+        let mut change = Change::Document;
+        self.analyses.retain(|identity, analysis| {
+            let is_valid = !analysis.depends_on(&changed);
+            if !is_valid && *identity != changed {
+                change = Change::Others;
+            }
+            is_valid
+        });
+        change
     }
 
     /// Drops all analyses: files on disk may have changed.
-    pub(crate) fn invalidate_all(&mut self) {
+    pub(crate) fn invalidate_all(&mut self) -> Change {
         self.analyses.clear();
+        Change::Others
     }
 
     /// Drops the analyses of closed files, of which there may be many.

@@ -65,20 +65,25 @@ fn entry(analysis: &Analysis, symbol: &Symbol, declaration: DeclarationSpan) -> 
     DocumentSymbol {
         name: symbol.name.clone(),
         detail: index,
-        kind: match symbol.kind {
-            SymbolKind::Module => ls_types::SymbolKind::MODULE,
-            SymbolKind::Struct => ls_types::SymbolKind::STRUCT,
-            SymbolKind::Sequence => ls_types::SymbolKind::ARRAY,
-            SymbolKind::Dictionary => ls_types::SymbolKind::OBJECT,
-            SymbolKind::Interface => ls_types::SymbolKind::INTERFACE,
-            SymbolKind::Member => ls_types::SymbolKind::FIELD,
-            SymbolKind::Operation => ls_types::SymbolKind::METHOD,
-            SymbolKind::Parameter => ls_types::SymbolKind::VARIABLE,
-        },
+        kind: kind(symbol.kind),
         tags: None,
         deprecated: None,
         range: documents::range(analysis.sources(), declaration.whole),
         selection_range: documents::range(analysis.sources(), declaration.name),
         children: None,
+    }
+}
+
+/// The kind that the client shows for a symbol.
+pub(super) fn kind(kind: SymbolKind) -> ls_types::SymbolKind {
+    match kind {
+        SymbolKind::Module => ls_types::SymbolKind::MODULE,
+        SymbolKind::Struct => ls_types::SymbolKind::STRUCT,
+        SymbolKind::Sequence => ls_types::SymbolKind::ARRAY,
+        SymbolKind::Dictionary => ls_types::SymbolKind::OBJECT,
+        SymbolKind::Interface => ls_types::SymbolKind::INTERFACE,
+        SymbolKind::Member => ls_types::SymbolKind::FIELD,
+        SymbolKind::Operation => ls_types::SymbolKind::METHOD,
+        SymbolKind::Parameter => ls_types::SymbolKind::VARIABLE,
     }
 }

@@ -2,13 +2,15 @@
 
 use ls_types::{
     notification::{
-        DidChangeTextDocument, DidChangeWatchedFiles, DidChangeWorkspaceFolders,
-        DidCloseTextDocument, DidOpenTextDocument, DidSaveTextDocument, Notification as _,
+        DidChangeConfiguration, DidChangeTextDocument, DidChangeWatchedFiles,
+        DidChangeWorkspaceFolders, DidCloseTextDocument, DidOpenTextDocument, DidSaveTextDocument,
+        Notification as _,
     },
     request::{
-        CodeActionRequest, Completion, DocumentHighlightRequest, DocumentSymbolRequest, Formatting,
-        GotoDefinition, HoverRequest, PrepareRenameRequest, References, Rename, Request,
-        SemanticTokensFullRequest,
+        CodeActionRequest, Completion, DocumentHighlightRequest, DocumentSymbolRequest,
+        FoldingRangeRequest, Formatting, GotoDefinition, HoverRequest, InlayHintRequest,
+        PrepareRenameRequest, References, Rename, Request, SemanticTokensFullRequest,
+        WorkspaceSymbolRequest,
     },
 };
 use lsp_server::{ErrorCode, Notification, ResponseError};
@@ -17,8 +19,12 @@ use serde_json::Value;
 
 use crate::{
     documents::path_of,
-    feature::{actions, completion, format, hover, outline, references, rename, semantic_tokens},
-    workspace::Workspace,
+    feature::{
+        actions, completion, folding, format, hover, inlay_hints, outline, references, rename,
+        semantic_tokens, workspace_symbols,
+    },
+    settings::Settings,
+    workspace::{Change, Workspace},
 };
 
 /// Answers a request.
@@ -42,6 +48,15 @@ pub(super) fn request(
         }
         SemanticTokensFullRequest::METHOD => {
             answer::<SemanticTokensFullRequest>(workspace, params, semantic_tokens::tokens)
+        }
+        WorkspaceSymbolRequest::METHOD => {
+            answer::<WorkspaceSymbolRequest>(workspace, params, workspace_symbols::symbols)
+        }
+        FoldingRangeRequest::METHOD => {
+            answer::<FoldingRangeRequest>(workspace, params, folding::ranges)
+        }
+        InlayHintRequest::METHOD => {
+            answer::<InlayHintRequest>(workspace, params, inlay_hints::hints)
         }
         CodeActionRequest::METHOD => {
             answer::<CodeActionRequest>(workspace, params, actions::actions)
@@ -88,26 +103,26 @@ fn error(code: ErrorCode, message: String) -> ResponseError {
     }
 }
 
-/// Handles a notification. Returns whether diagnostics may have changed.
+/// Handles a notification. Returns what it may have changed.
 /// Ignores unknown notifications, as the protocol requires.
 pub(super) fn notification(
     workspace: &mut Workspace,
     notification: Notification,
-) -> Result<bool, serde_json::Error> {
+) -> Result<Change, serde_json::Error> {
     let Notification { method, params } = notification;
-    match method.as_str() {
+    Ok(match method.as_str() {
         DidOpenTextDocument::METHOD => {
             let params = params_of::<DidOpenTextDocument>(params)?;
-            workspace.open(params.text_document);
+            workspace.open(params.text_document)
         }
         DidChangeTextDocument::METHOD => {
             let params = params_of::<DidChangeTextDocument>(params)?;
             let document = params.text_document;
-            workspace.change(&document.uri, document.version, params.content_changes);
+            workspace.change(&document.uri, document.version, params.content_changes)
         }
         DidCloseTextDocument::METHOD => {
             let params = params_of::<DidCloseTextDocument>(params)?;
-            workspace.close(&params.text_document.uri);
+            workspace.close(&params.text_document.uri)
         }
         DidSaveTextDocument::METHOD | DidChangeWatchedFiles::METHOD => workspace.invalidate_all(),
         DidChangeWorkspaceFolders::METHOD => {
@@ -116,10 +131,15 @@ pub(super) fn notification(
             workspace.folders.retain(|folder| !removed.contains(folder));
             let added = event.added.iter().map(|it| path_of(&it.uri));
             workspace.folders.extend(added);
+            Change::Others
         }
-        _ => return Ok(false),
-    }
-    Ok(true)
+        DidChangeConfiguration::METHOD => {
+            let params = params_of::<DidChangeConfiguration>(params)?;
+            workspace.settings = Settings::read(&params.settings);
+            Change::Others
+        }
+        _ => Change::Nothing,
+    })
 }
 
 fn params_of<N: ls_types::notification::Notification>(

@@ -79,20 +79,26 @@ impl Client {
         result
     }
 
-    /// The watchers that the server asks for next.
-    pub(crate) fn watchers(&mut self) -> Vec<Value> {
+    /// Waits for the next request of the server with a method, and answers it with `null`.
+    pub(crate) fn asked(&mut self, method: &str) -> Value {
         loop {
             let message = self.read();
-            if message["method"] != "client/registerCapability" {
+            if message["method"] != method {
                 continue;
             }
             let id = &message["id"];
             self.send(&json!({ "jsonrpc": "2.0", "id": id, "result": null }));
-            let registration = &message["params"]["registrations"][0];
-            assert_eq!(registration["method"], "workspace/didChangeWatchedFiles");
-            let watchers = registration["registerOptions"]["watchers"].as_array();
-            return watchers.unwrap().clone();
+            return message["params"].clone();
         }
+    }
+
+    /// The watchers that the server asks for next.
+    pub(crate) fn watchers(&mut self) -> Vec<Value> {
+        let params = self.asked("client/registerCapability");
+        let registration = &params["registrations"][0];
+        assert_eq!(registration["method"], "workspace/didChangeWatchedFiles");
+        let watchers = registration["registerOptions"]["watchers"].as_array();
+        watchers.unwrap().clone()
     }
 
     pub(crate) fn uri(&self, name: &str) -> String {

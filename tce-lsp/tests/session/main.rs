@@ -6,8 +6,10 @@ mod actions;
 mod client;
 mod completion;
 mod diagnostics;
+mod folding;
 mod format;
 mod hover;
+mod inlay_hints;
 mod navigation;
 mod outline;
 mod protocol;
@@ -15,6 +17,7 @@ mod rename;
 mod speed;
 mod watching;
 mod workspace;
+mod workspace_symbols;
 
 /// A file with errors of several kinds, and valid names.
 /// The character in the comment has two UTF-16 code units.

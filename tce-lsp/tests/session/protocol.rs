@@ -6,7 +6,7 @@ use tce_lsp::SessionEnd;
 use crate::client::Client;
 use crate::{BASE, SHOP};
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 14] = [
     "textDocument/hover",
     "textDocument/definition",
     "textDocument/references",
@@ -14,6 +14,9 @@ const METHODS: [&str; 11] = [
     "textDocument/completion",
     "textDocument/documentSymbol",
     "textDocument/semanticTokens/full",
+    "textDocument/foldingRange",
+    "textDocument/inlayHint",
+    "workspace/symbol",
     "textDocument/codeAction",
     "textDocument/formatting",
     "textDocument/prepareRename",
@@ -30,6 +33,7 @@ fn anywhere(uri: &str, line: u64, character: u64) -> Value {
         "context": { "diagnostics": [], "includeDeclaration": true, "triggerKind": 1 },
         "options": { "tabSize": 4, "insertSpaces": true },
         "newName": "fine",
+        "query": "o",
     })
 }
 

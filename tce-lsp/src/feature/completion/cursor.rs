@@ -1,37 +1,20 @@
 //! What is expected at the cursor, from the text before it. The text may have
 //! errors: only open brackets and the last tokens matter.
 
-/// The tokens of an unfinished text, without comments; each string is `""`.
-/// `None` if the text ends inside a comment or a string.
+use crate::feature::lexer::{self, TokenKind, is_word};
+
+/// The tokens of an unfinished text, without comments. `None` if the text ends inside a
+/// comment or a string.
 fn scan(text: &str) -> Option<Vec<&str>> {
     let mut tokens = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("//") || first == '#' {
-            rest.find(['\n', '\r'])?
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.find("*/")? + 4
-        } else if let Some(string) = rest.strip_prefix('"') {
-            tokens.push("\"\"");
-            string.find(['"', '\n', '\r'])? + 2
-        } else if is_word(first) {
-            let end = rest.find(|next| !is_word(next)).unwrap_or(rest.len());
-            tokens.push(&rest[..end]);
-            end
-        } else if rest.starts_with("::") {
-            tokens.push("::");
-            2
-        } else {
-            tokens.push(&rest[..first.len_utf8()]);
-            first.len_utf8()
-        };
-        rest = rest[length..].trim_start();
+    for token in lexer::tokens(text) {
+        match token.kind {
+            _ if token.is_open => return None,
+            TokenKind::LineComment | TokenKind::BlockComment => {}
+            _ => tokens.push(token.text),
+        }
     }
     Some(tokens)
-}
-
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
 }
 
 /// What is expected at the cursor.
@@ -194,9 +177,9 @@ mod tests {
     use super::{Expected, context, scan};
 
     #[test]
-    fn comments_and_strings_are_not_tokens() {
+    fn comments_are_not_tokens() {
         let text = "a /* b */ :: c // d\n# e\n[f=\"g // h\"] é1";
-        let tokens = ["a", "::", "c", "[", "f", "=", "\"\"", "]", "é1"];
+        let tokens = ["a", "::", "c", "[", "f", "=", "\"g // h\"", "]", "é1"];
         assert_eq!(scan(text).unwrap_or_default(), tokens);
         for unfinished in ["// a", "a /* b", "[c=\"d", "# é"] {
             assert_eq!(scan(unfinished), None);
