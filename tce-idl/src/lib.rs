@@ -50,7 +50,7 @@ use std::path::{Path, PathBuf};
 
 pub use compare::compare;
 pub use excerpt::Excerpts;
-pub use format::{Formatted, format, format_file};
+pub use format::{Formatted, format, format_file, format_partly};
 
 use diagnostic::{Diagnostic, Diagnostics};
 use loader::{FileSystem, Loader, Memory};

@@ -7,8 +7,11 @@
 
 mod lexemes;
 mod print;
+mod partly;
 
 use std::path::Path;
+
+pub use partly::format_partly;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::{self, Loader};

@@ -4,6 +4,7 @@
 
 #[path = "../golden/dump.rs"]
 mod dump;
+mod partly;
 mod random;
 
 use std::fs;

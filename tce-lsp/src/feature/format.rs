@@ -5,8 +5,8 @@ use tce_idl::source::{SourceFile, lines_with_ends};
 
 use crate::{documents, workspace::Workspace};
 
-/// One edit that replaces the lines that change. A text with syntax errors is not
-/// formatted: its diagnostics explain the errors.
+/// One edit that replaces the lines that change. In a text with syntax errors, the
+/// declarations without any are formatted.
 pub(crate) fn format(
     workspace: &mut Workspace,
     params: &DocumentFormattingParams,
@@ -15,7 +15,8 @@ pub(crate) fn format(
         .documents
         .document(&params.text_document.uri)?
         .source;
-    let new = tce_idl::format(source.text()).ok()?;
+    let text = source.text();
+    let new = tce_idl::format(text).unwrap_or_else(|_| tce_idl::format_partly(text));
     Some(difference(source, &new).into_iter().collect())
 }
 

@@ -29,9 +29,13 @@ fn formatting_is_one_edit_of_the_lines_that_change() {
 }
 
 #[test]
-fn a_text_with_syntax_errors_is_not_formatted() {
+fn what_is_malformed_stays_as_it_is() {
     let mut client = Client::start(&[]);
-    assert_eq!(format(&mut client, SHOP), Value::Null);
+    // `Order` and `Shop` have syntax errors.
+    let edits = format(&mut client, SHOP);
+    let price = "    struct Price { double amount; };\n";
+    let laid_out = "\n    struct Price {\n        double amount;\n    };\n";
+    assert_eq!(edited(SHOP, &edits), SHOP.replace(price, laid_out));
     client.end();
 }
 
