@@ -5,6 +5,7 @@
 //! the answer to a request reflects all changes that the client sent before it.
 
 mod settings;
+mod uris;
 mod documents;
 mod analysis;
 mod workspace;

@@ -27,7 +27,7 @@ use crate::{
     feature::diagnostics::PublishedDiagnostics,
     frame::ClientFrame,
     inbox::{ClientEvent, Inbox},
-    settings::Settings,
+    uris,
     workspace::{Change, Workspace},
 };
 use refresh::Refresh;
@@ -112,7 +112,12 @@ impl<W: Write> LanguageServer<W> {
     }
 
     fn request(&mut self, request: Request) -> io::Result<()> {
-        let Request { id, method, params } = request;
+        let Request {
+            id,
+            method,
+            mut params,
+        } = request;
+        uris::encode_all(&mut params);
         match (self.phase, method.as_str()) {
             (SessionPhase::Uninitialized, Initialize::METHOD) => self.initialize(id, params),
             (SessionPhase::Uninitialized, _) => {
@@ -148,20 +153,22 @@ impl<W: Write> LanguageServer<W> {
         self.phase = SessionPhase::Running;
         self.watchers = Watchers::new(&params.capabilities);
         self.refresh = Refresh::new(&params.capabilities);
-        let settings = params.initialization_options.as_ref();
-        self.workspace.settings = settings.map(Settings::read).unwrap_or_default();
+        if let Some(options) = &params.initialization_options {
+            self.workspace.settings.update(options);
+        }
         self.workspace.folders = folders(params);
         self.send(Response::new_ok(id, capabilities::answer()))
     }
 
     /// Ignores notifications before `initialize` and after `shutdown`.
-    fn notification(&mut self, notification: Notification) -> io::Result<()> {
+    fn notification(&mut self, mut notification: Notification) -> io::Result<()> {
         if self.phase != SessionPhase::Running {
             return Ok(());
         }
         if notification.method == Initialized::METHOD {
             return self.watch();
         }
+        uris::encode_all(&mut notification.params);
         match dispatch::notification(&mut self.workspace, notification) {
             Ok(Change::Nothing) => Ok(()),
             Ok(change) => {

@@ -16,15 +16,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings that a client sends: the section `tce`, or an object that has it.
-    /// What is missing or has another type gets its default.
-    pub(crate) fn read(sent: &Value) -> Self {
+    /// Takes over the settings that a client sends: the section `tce`, or an object that has it.
+    /// What is missing or has another type stays as it is: some clients send no settings after
+    /// those of `initialize`.
+    pub(crate) fn update(&mut self, sent: &Value) {
         let section = sent.get("tce").unwrap_or(sent);
-        let index_hints = section
-            .pointer("/inlayHints/indices")
-            .and_then(Value::as_bool);
-        Self {
-            index_hints: index_hints.unwrap_or(Self::default().index_hints),
+        let index_hints = section.pointer("/inlayHints/indices");
+        if let Some(index_hints) = index_hints.and_then(Value::as_bool) {
+            self.index_hints = index_hints;
         }
     }
 }
@@ -36,18 +35,21 @@ mod tests {
     use super::Settings;
 
     #[test]
-    fn settings_have_defaults_and_an_optional_section() {
-        let off = Settings { index_hints: false };
-        let hints = json!({ "inlayHints": { "indices": false } });
-        assert_eq!(Settings::read(&hints), off);
-        assert_eq!(Settings::read(&json!({ "tce": hints })), off);
+    fn settings_change_if_they_are_sent() {
+        let mut settings = Settings::default();
+        let hints = |on: bool| json!({ "inlayHints": { "indices": on } });
+        settings.update(&hints(false));
+        assert!(!settings.index_hints);
         for sent in [
             json!(null),
             json!(7),
             json!({ "tce": null }),
             json!({ "inlayHints": [] }),
         ] {
-            assert_eq!(Settings::read(&sent), Settings::default(), "{sent}");
+            settings.update(&sent);
+            assert!(!settings.index_hints, "{sent}");
         }
+        settings.update(&json!({ "tce": hints(true) }));
+        assert!(settings.index_hints);
     }
 }

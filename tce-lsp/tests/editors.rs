@@ -1,5 +1,5 @@
 //! The extension for Visual Studio Code: its files refer to each other correctly,
-//! and its grammar has every reserved word.
+//! and its grammar has every reserved word. `npm test` there tests its code.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,11 +22,6 @@ fn json(path: &str) -> Value {
 #[test]
 fn the_files_that_the_extension_names_exist() {
     let package = json("package.json");
-    assert!(
-        extension()
-            .join(package["main"].as_str().unwrap())
-            .is_file()
-    );
     let language = &package["contributes"]["languages"][0];
     json(language["configuration"].as_str().unwrap());
     for grammar in package["contributes"]["grammars"].as_array().unwrap() {

@@ -36,7 +36,7 @@ pub(crate) fn symbols(
         });
         for (_, symbol) in wanted {
             let parent = symbol.parent.map(|id| names.full_name(id));
-            found.extend(information(workspace, &sources, symbol, parent));
+            found.extend(information(workspace, &sources, symbol, parent.as_deref()));
         }
         if found.len() >= MAX_SYMBOLS {
             break;
@@ -92,7 +92,7 @@ fn information(
     workspace: &Workspace,
     sources: &SourceMap,
     symbol: &Symbol,
-    container_name: Option<String>,
+    parent: Option<&str>,
 ) -> Vec<SymbolInformation> {
     let declarations = symbol.declarations.iter();
     let here = declarations.filter(|it| it.name.file == FileId(0));
@@ -103,7 +103,7 @@ fn information(
         tags: None,
         deprecated: None,
         location,
-        container_name: container_name.clone(),
+        container_name: parent.map(str::to_owned),
     });
     information.collect()
 }

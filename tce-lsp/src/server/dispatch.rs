@@ -23,7 +23,6 @@ use crate::{
         actions, completion, folding, format, hover, inlay_hints, outline, references, rename,
         semantic_tokens, workspace_symbols,
     },
-    settings::Settings,
     workspace::{Change, Workspace},
 };
 
@@ -135,7 +134,7 @@ pub(super) fn notification(
         }
         DidChangeConfiguration::METHOD => {
             let params = params_of::<DidChangeConfiguration>(params)?;
-            workspace.settings = Settings::read(&params.settings);
+            workspace.settings.update(&params.settings);
             Change::Others
         }
         _ => Change::Nothing,

@@ -96,11 +96,8 @@ fn hints_can_be_switched_off_and_on() {
     }));
     client.open("pets.idl", PETS);
     assert_eq!(hints(&mut client, "pets.idl", (0, 99)).len(), 0);
-    for (settings, count) in [
-        (json!({ "tce": {} }), 5),
-        (json!({ "tce": off }), 0),
-        (json!(null), 5),
-    ] {
+    let on = json!({ "tce": { "inlayHints": { "indices": true } } });
+    for (settings, count) in [(json!({}), 0), (on, 5), (json!({ "tce": off }), 0)] {
         let params = json!({ "settings": settings });
         client.notify("workspace/didChangeConfiguration", &params);
         client.asked("workspace/inlayHint/refresh");

@@ -15,6 +15,7 @@ mod outline;
 mod protocol;
 mod rename;
 mod speed;
+mod vscode;
 mod watching;
 mod workspace;
 mod workspace_symbols;
