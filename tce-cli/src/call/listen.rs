@@ -6,15 +6,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tce_dynamic::{InterfaceRef, UndecodedBytes, decode};
 use tce_idl::model::{Model, Operation};
 use tce_runtime::{
     ErrorCode, Fault, IncomingCall, Servant,
     wire::{DecodeError, Reader},
-};
-
-use super::{
-    json::{UndecodedBytes, decode},
-    target::InterfaceRef,
 };
 
 /// A servant for an interface that prints its calls.

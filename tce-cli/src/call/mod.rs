@@ -1,10 +1,6 @@
 //! `tce call`: calls any operation of a server, with JSON arguments and results.
 
 mod error;
-mod json;
-mod target;
-
-mod arguments;
 mod data;
 mod listen;
 mod repeat;
@@ -14,6 +10,7 @@ mod trace;
 use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, ValueEnum};
+use tce_dynamic::{CallTarget, InterfaceRef, UndecodedBytes};
 use tce_gateway::terminal::escape_control;
 use tce_runtime::{
     ConnectionEvent, ErrorCode, Proxy,
@@ -31,10 +28,8 @@ use crate::{
 };
 use data::DataSource;
 use error::CallError;
-use json::UndecodedBytes;
 use listen::PrintServant;
 use repeat::Load;
-use target::{CallTarget, InterfaceRef, TargetError};
 use trace::CallTrace;
 
 /// Calls a second that `--rate` takes.
@@ -286,14 +281,14 @@ impl Args {
     /// What the command line names among the models.
     fn selection<'m>(&self, interfaces: &'m ServerInterfaces) -> Result<Selection<'m>, CallError> {
         let models = &interfaces.models;
-        let usage = |error: TargetError| match interfaces.undescribed() {
+        let usage = |error: tce_dynamic::TargetError| match interfaces.undescribed() {
             Some(undescribed) => CallError::Usage(format!("{error}\n{undescribed}")),
             None => CallError::usage(error),
         };
         let listen = self.listen.iter();
-        let listen = listen.map(|name| target::find_interface(models, name));
+        let listen = listen.map(|name| tce_dynamic::find_interface(models, name));
         let target = self.operation.as_ref();
-        let target = target.map(|name| target::find_operation(models, name));
+        let target = target.map(|name| tce_dynamic::find_operation(models, name));
         Ok(Selection {
             target: target.transpose().map_err(usage)?,
             listen: listen.collect::<Result<_, _>>().map_err(usage)?,
@@ -353,7 +348,7 @@ impl Args {
         if let Some(data) = &self.data {
             return self.call_each(proxy, target, data, console).await;
         }
-        let params = arguments::marshal_words(target, &self.arguments);
+        let params = tce_dynamic::marshal_words(target, &self.arguments);
         let params = params.map_err(CallError::usage)?;
         if let Some(load) = self.load.load() {
             let summary = repeat::repeat(proxy, target, &params, load).await?;
@@ -384,7 +379,7 @@ impl Args {
         let mut calls = 0_u64;
         while let Some(value) = values.recv().await {
             let (line, value) = value.map_err(CallError::Usage)?;
-            let params = arguments::marshal_value(target, &value)
+            let params = tce_dynamic::marshal_value(target, &value)
                 .map_err(|error| CallError::Usage(format!("line {line}: {error}")))?;
             all_succeeded &= self.call_once(proxy, target, &params, console).await?;
             calls += 1;
@@ -431,7 +426,7 @@ impl Args {
             Ok(Some(returned)) => {
                 let UndecodedBytes(bytes) = returned.value;
                 if let Some(ty) = target.returns {
-                    let value = json::decode(target.model, ty, &mut Reader::new(&bytes));
+                    let value = tce_dynamic::decode(target.model, ty, &mut Reader::new(&bytes));
                     let value = value.map_err(|error| {
                         CallError::Failed(format!(
                             "can't decode the result of {}: {error}",
@@ -479,7 +474,7 @@ fn print_template(target: &CallTarget<'_>, console: &mut Console) -> Result<Exit
 fn list(interfaces: &ServerInterfaces, console: &mut Console) -> Result<ExitCode, CallError> {
     // Servants have bases in common.
     let mut listed = BTreeSet::new();
-    for found in target::interfaces(&interfaces.models) {
+    for found in tce_dynamic::interfaces(&interfaces.models) {
         let interface = found.model.interface(found.id);
         let name = found.name();
         if !interfaces.is_reachable(interface.index)

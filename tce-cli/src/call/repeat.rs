@@ -9,10 +9,11 @@ use futures_util::{StreamExt, stream};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tce_dynamic::{CallTarget, UndecodedBytes};
 use tce_gateway::terminal::takes_escapes;
 use tce_runtime::{Proxy, RpcError, wire::Raw};
 
-use super::{error::CallError, json::UndecodedBytes, target::CallTarget};
+use super::error::CallError;
 use crate::connect::with_advice;
 
 /// Precision of the latencies, in decimal digits.

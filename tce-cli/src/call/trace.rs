@@ -2,9 +2,9 @@
 
 use std::{io, io::Write, time::Instant};
 
+use tce_dynamic::{CallTarget, UndecodedBytes};
 use tce_runtime::{Returned, RpcError};
 
-use super::{json::UndecodedBytes, target::CallTarget};
 use crate::console::{Console, Count};
 
 /// A call whose messages are printed.

@@ -11,14 +11,17 @@ use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 /// A JSON value does not fit its IDL type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {problem}")]
-pub(super) struct TypeMismatch {
+pub struct TypeMismatch {
     /// Path to the value, such as `fam.pets[0].name`.
     path: String,
     problem: String,
 }
 
 /// Appends `value` as a `ty`; `path` names it in errors.
-pub(super) fn encode(
+///
+/// # Errors
+/// The value does not fit the type.
+pub fn encode(
     model: &Model,
     ty: Type,
     value: &Value,
@@ -190,11 +193,10 @@ fn shorten(value: &Value) -> String {
 }
 
 /// Reads a value of a type from the wire format.
-pub(super) fn decode(
-    model: &Model,
-    ty: Type,
-    input: &mut Reader<'_>,
-) -> Result<Value, DecodeError> {
+///
+/// # Errors
+/// The bytes are not a value of the type.
+pub fn decode(model: &Model, ty: Type, input: &mut Reader<'_>) -> Result<Value, DecodeError> {
     Ok(match ty {
         Type::Byte => u8::unmarshal(input)?.into(),
         Type::Bool => bool::unmarshal(input)?.into(),
@@ -257,7 +259,8 @@ fn float(number: f64) -> Value {
 }
 
 /// Result or parameters of a call, read as bytes and decoded later.
-pub(super) struct UndecodedBytes(pub(super) Vec<u8>);
+#[derive(Debug)]
+pub struct UndecodedBytes(pub Vec<u8>);
 
 impl Unmarshal for UndecodedBytes {
     const MIN_SIZE: usize = 0;

@@ -3,30 +3,34 @@
 use serde_json::Value;
 use tce_idl::model::Type;
 
-use super::{
+use crate::{
     json::{TypeMismatch, encode},
     target::CallTarget,
 };
 
 /// Why the arguments do not fit the operation.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ArgumentError {
+pub enum ArgumentError {
+    /// The number of arguments is wrong: signature, what it takes, what was given.
     #[error("{0} takes {1}, got {2}")]
     Count(String, String, usize),
+    /// An object has a member that is not a parameter: signature, name.
     #[error("{0} has no parameter `{1}`")]
     Unknown(String, String),
+    /// An object lacks a parameter: signature, name.
     #[error("{0}: the argument `{1}` is missing")]
     Missing(String, String),
+    /// A value does not fit the type of its parameter.
     #[error("the argument {0}")]
     Value(#[from] TypeMismatch),
 }
 
 /// Marshals the words of the command line: one JSON value per parameter, or one array or object with
 /// all. A word that is not JSON is taken as a string.
-pub(super) fn marshal_words(
-    target: &CallTarget<'_>,
-    words: &[String],
-) -> Result<Vec<u8>, ArgumentError> {
+///
+/// # Errors
+/// The arguments do not fit the parameters.
+pub fn marshal_words(target: &CallTarget<'_>, words: &[String]) -> Result<Vec<u8>, ArgumentError> {
     let parameters = target.parameters;
     if let [word] = words
         && let Ok(value) = serde_json::from_str(word)
@@ -45,16 +49,16 @@ pub(super) fn marshal_words(
             Err(_) => Value::String(word.clone()),
         }
     });
-    marshal(target, &values.collect::<Vec<_>>())
+    marshal_values(target, &values.collect::<Vec<_>>())
 }
 
 /// Marshals the value of the only parameter, or an array or object with all arguments.
-pub(super) fn marshal_value(
-    target: &CallTarget<'_>,
-    value: &Value,
-) -> Result<Vec<u8>, ArgumentError> {
+///
+/// # Errors
+/// The arguments do not fit the parameters.
+pub fn marshal_value(target: &CallTarget<'_>, value: &Value) -> Result<Vec<u8>, ArgumentError> {
     // `[[]]` can be both; a value of the parameter's type takes precedence.
-    if let Ok(params) = marshal(target, std::slice::from_ref(value)) {
+    if let Ok(params) = marshal_values(target, std::slice::from_ref(value)) {
         return Ok(params);
     }
     match value {
@@ -71,10 +75,10 @@ pub(super) fn marshal_value(
                     ArgumentError::Missing(target.signature.clone(), parameter.name.clone())
                 })
             });
-            marshal(target, &values.collect::<Result<Vec<_>, _>>()?)
+            marshal_values(target, &values.collect::<Result<Vec<_>, _>>()?)
         }
-        Value::Array(values) if may_hold_all(target, value) => marshal(target, values),
-        value => marshal(target, std::slice::from_ref(value)),
+        Value::Array(values) if may_hold_all(target, value) => marshal_values(target, values),
+        value => marshal_values(target, std::slice::from_ref(value)),
     }
 }
 
@@ -93,7 +97,11 @@ fn may_hold_all(target: &CallTarget<'_>, value: &Value) -> bool {
     }
 }
 
-fn marshal(target: &CallTarget<'_>, values: &[Value]) -> Result<Vec<u8>, ArgumentError> {
+/// Marshals one JSON value per parameter.
+///
+/// # Errors
+/// The arguments do not fit the parameters.
+pub fn marshal_values(target: &CallTarget<'_>, values: &[Value]) -> Result<Vec<u8>, ArgumentError> {
     if values.len() != target.parameters.len() {
         let takes = match target.parameters.len() {
             0 => "no argument".to_owned(),

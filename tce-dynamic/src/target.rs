@@ -1,4 +1,4 @@
-//! Finds the operation or interface that the command line names.
+//! Finds the operation or interface that a user names.
 
 use std::collections::BTreeSet;
 
@@ -9,32 +9,44 @@ use tce_idl::{
 use tce_runtime::wire;
 
 /// The operation to call.
-pub(super) struct CallTarget<'m> {
-    pub(super) model: &'m Model,
+#[derive(Debug)]
+pub struct CallTarget<'m> {
+    /// The model that declares it.
+    pub model: &'m Model,
     /// The declaration, for messages.
-    pub(super) signature: String,
-    pub(super) parameters: &'m [Parameter],
-    pub(super) returns: Option<Type>,
+    pub signature: String,
+    /// The parameters in declared order.
+    pub parameters: &'m [Parameter],
+    /// The type of the result; `None` for `void`.
+    pub returns: Option<Type>,
     /// The interface that declares the operation, if the named one inherits it.
-    pub(super) inherited_from: Option<String>,
+    pub inherited_from: Option<String>,
     /// Name and indices on the wire.
-    pub(super) operation: wire::Operation,
+    pub operation: wire::Operation,
 }
 
-/// Why a name on the command line does not name one interface or operation.
+/// Why a name does not name one interface or operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TargetError {
+pub enum TargetError {
+    /// No interface or operation has the name.
     #[error("there is no {kind} `{name}`{}", .near.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
     NotFound {
+        /// Interface or operation.
         kind: &'static str,
+        /// The name as given.
         name: String,
+        /// A similar name that exists.
         near: Option<String>,
     },
+    /// Several have the name.
     #[error("`{name}` is ambiguous: write {}", .full_names.join(" or "))]
     Ambiguous {
+        /// The name as given.
         name: String,
+        /// The full names that it may stand for, in backquotes.
         full_names: Vec<String>,
     },
+    /// Two models give the same name different indices.
     #[error("`{0}` is declared twice with different indices: name one IDL file with --idl")]
     DeclaredTwice(String),
 }
@@ -83,22 +95,25 @@ fn select<T>(
 }
 
 /// An interface of one of several models.
-#[derive(Clone, Copy)]
-pub(super) struct InterfaceRef<'m> {
-    pub(super) model: &'m Model,
-    pub(super) id: InterfaceId,
+#[derive(Debug, Clone, Copy)]
+pub struct InterfaceRef<'m> {
+    /// The model that declares it.
+    pub model: &'m Model,
+    /// Its id in the model.
+    pub id: InterfaceId,
 }
 
 impl InterfaceRef<'_> {
     /// The full name, `module.Interface`.
-    pub(super) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         let interface = self.model.interface(self.id);
         self.model.full_name(interface.module, &interface.name)
     }
 }
 
 /// The interfaces of all models.
-pub(super) fn interfaces(models: &[Model]) -> impl Iterator<Item = InterfaceRef<'_>> {
+pub fn interfaces(models: &[Model]) -> impl Iterator<Item = InterfaceRef<'_>> {
     models.iter().flat_map(|model| {
         let ids = (0..).map(InterfaceId).take(model.interfaces.len());
         ids.map(move |id| InterfaceRef { model, id })
@@ -106,7 +121,10 @@ pub(super) fn interfaces(models: &[Model]) -> impl Iterator<Item = InterfaceRef<
 }
 
 /// Finds an interface by `module.Interface` or the end of that.
-pub(super) fn find_interface<'m>(
+///
+/// # Errors
+/// The name is unknown or ambiguous.
+pub fn find_interface<'m>(
     models: &'m [Model],
     name: &str,
 ) -> Result<InterfaceRef<'m>, TargetError> {
@@ -119,11 +137,12 @@ pub(super) fn find_interface<'m>(
     Ok(select("interface", name, candidates.collect())?.item)
 }
 
-/// Finds an operation, own or inherited, by `module.Interface.operation` or the end of that.
-pub(super) fn find_operation<'m>(
-    models: &'m [Model],
-    name: &str,
-) -> Result<CallTarget<'m>, TargetError> {
+/// Finds an operation, own or inherited, by `module.Interface.operation` or the end of that. The name
+/// of the result's `operation` is never freed: find an operation once and keep it.
+///
+/// # Errors
+/// The name is unknown or ambiguous.
+pub fn find_operation<'m>(models: &'m [Model], name: &str) -> Result<CallTarget<'m>, TargetError> {
     let mut candidates = Vec::new();
     for interface in interfaces(models) {
         let model = interface.model;
@@ -156,7 +175,7 @@ fn call_target<'m>(
     full_name: &str,
 ) -> CallTarget<'m> {
     let interface = model.interface(owner);
-    // `wire::Operation` needs a static name. One operation is called per run of the program.
+    // `wire::Operation` needs a static name.
     let name: &'static str = full_name.replace('.', "::").leak();
     CallTarget {
         model,
