@@ -66,7 +66,7 @@ async fn connect_evenly(gateway: &Gateway, options: &Options) -> Result<Duration
             let client = Proxy::connect(communicator, &gateway.endpoint).await?;
             let answer: String = client.call(&ECHO, ("hello",)).await?;
             assert_eq!(answer, "hello");
-            Ok(client)
+            Ok::<_, RpcError>(client)
         }
     });
     try_join_all(clients).await?;
