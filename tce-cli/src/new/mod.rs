@@ -33,8 +33,9 @@ Examples:
   tce new hello --lang python
 
 The project depends on the crates tce-runtime and tce-codegen, or on the package tce for
-Python or TypeScript, of the checkout that this tce was built from, or of the one that
---tce names.
+Python or TypeScript. These are not in a registry: they come from the checkout or git
+repository that --tce names, or else from the checkout that this tce was built from.
+Cargo.toml has its path from the project, unless --tce names an absolute one.
 
 Exit status: 0 the project is created, 1 it can't be written, 2 the command line is wrong
 or the folder exists.")]
@@ -67,8 +68,14 @@ enum NewError {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, CommandError> {
     match create(args) {
-        Ok(name) => {
+        Ok((name, source)) => {
             let folder = args.folder.display();
+            let note = match source.is_path() {
+                true => {
+                    "\nIt refers to a checkout of tce by path; for others, name its git repository: --tce URL"
+                }
+                false => "",
+            };
             let commands = args
                 .lang
                 .next_commands()
@@ -76,7 +83,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
             writeln!(
                 console.out,
                 "created {folder}: a server, a client and their IDL\n\n\
-                 Next:\n  cd {folder}\n{commands}\nREADME.md describes the files."
+                 Next:\n  cd {folder}\n{commands}\nREADME.md describes the files.{note}"
             )?;
             Ok(ExitCode::SUCCESS)
         }
@@ -85,9 +92,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
     }
 }
 
-fn create(args: &Args) -> Result<ProjectName, NewError> {
+fn create(args: &Args) -> Result<(ProjectName, CrateSource), NewError> {
     let name = ProjectName::from_folder(&args.folder, args.lang)?;
-    let source = CrateSource::find(args.tce.as_deref())?;
+    let source = CrateSource::find(args.tce.as_deref(), &args.folder)?;
     let npm_package = match args.lang {
         ProjectLanguage::TypeScript => source.npm_package()?,
         ProjectLanguage::Rust | ProjectLanguage::Python => String::new(),
@@ -99,7 +106,7 @@ fn create(args: &Args) -> Result<ProjectName, NewError> {
     for (path, text) in files(args.lang, &name, &source, &npm_package, is_inside) {
         write(&args.folder.join(path), &text)?;
     }
-    Ok(name)
+    Ok((name, source))
 }
 
 /// Path and text of each file of this project.

@@ -1,6 +1,6 @@
 //! Where a project gets the crates of TCE, which are not published, from.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::language::ProjectLanguage;
 
@@ -10,10 +10,13 @@ const CRATES: [&str; 2] = ["tce-runtime", "tce-codegen"];
 /// The checkout that this program was built from.
 const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// The repository that this program was published with; empty if it was not.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
 /// The location of the crates.
 #[derive(Debug)]
 pub(super) enum CrateSource {
-    /// Absolute path of a checkout.
+    /// Path of a checkout: absolute if the command line says so, otherwise from the project.
     Checkout(String),
     /// URL of a git repository.
     Git(String),
@@ -42,17 +45,38 @@ pub(super) enum CrateSourceError {
 }
 
 impl CrateSource {
-    /// The location that the command line names, or else the checkout of this program.
-    pub(super) fn find(given: Option<&str>) -> Result<Self, CrateSourceError> {
-        Self::find_or(given, Path::new(BUILT_FROM))
+    /// The location for a project in `folder`: that of the command line, the repository that this
+    /// program was published with, or the checkout that it was built from.
+    pub(super) fn find(given: Option<&str>, folder: &Path) -> Result<Self, CrateSourceError> {
+        Self::find_or(given, folder, REPOSITORY, Path::new(BUILT_FROM))
     }
 
-    fn find_or(given: Option<&str>, built_from: &Path) -> Result<Self, CrateSourceError> {
-        match given {
-            Some(url) if url.contains("://") => Ok(Self::Git(url.to_owned())),
-            Some(path) => checkout(Path::new(path)),
-            None => checkout(built_from).map_err(|_| CrateSourceError::Gone),
+    fn find_or(
+        given: Option<&str>,
+        folder: &Path,
+        repository: &str,
+        built_from: &Path,
+    ) -> Result<Self, CrateSourceError> {
+        let checkout = match given {
+            Some(url) if url.contains("://") => return Ok(Self::Git(url.to_owned())),
+            Some(path) => checkout(Path::new(path))?,
+            None if !repository.is_empty() => return Ok(Self::Git(repository.to_owned())),
+            None => checkout(built_from).map_err(|_| CrateSourceError::Gone)?,
+        };
+        // An absolute path would work on this machine alone, which is for the user to say.
+        let path = match given.map(Path::new) {
+            Some(given) if given.is_absolute() => checkout,
+            _ => relative(&real_path(folder), &checkout).unwrap_or(checkout),
+        };
+        match path.to_str() {
+            Some(path) => Ok(Self::Checkout(path.to_owned())),
+            None => Err(CrateSourceError::NotUtf8(path)),
         }
+    }
+
+    /// Whether a project elsewhere needs another location.
+    pub(super) fn is_path(&self) -> bool {
+        matches!(self, Self::Checkout(_))
     }
 
     /// The dependency on a crate, as a TOML value.
@@ -70,9 +94,14 @@ impl CrateSource {
     pub(super) fn python_requirement(&self) -> String {
         match self {
             Self::Checkout(root) => {
-                format!("file://{}", url_path(&format!("{root}/runtimes/python")))
+                let path = format!("{root}/runtimes/python");
+                match path.starts_with('/') {
+                    true => format!("tce @ file://{}", url_path(&path)),
+                    // From the folder in which pip is started.
+                    false => path,
+                }
             }
-            Self::Git(url) => format!("git+{url}#subdirectory=runtimes/python"),
+            Self::Git(url) => format!("tce @ git+{url}#subdirectory=runtimes/python"),
         }
     }
 
@@ -89,21 +118,47 @@ impl CrateSource {
         if language == ProjectLanguage::Python {
             return match self {
                 Self::Checkout(_) => {
-                    "TCE is not on PyPI: this is a path on this machine. Elsewhere use git+URL#subdirectory=runtimes/python."
+                    "TCE is not on PyPI: this path leads to a checkout of it. Without one, use tce @ git+URL#subdirectory=runtimes/python."
                 }
                 Self::Git(_) => "TCE is not on PyPI: its package comes from its git repository.",
             };
         }
         match self {
             Self::Checkout(_) => {
-                "TCE is not on crates.io: these are paths on this machine. Elsewhere use { git = \"URL\" }."
+                "TCE is not on crates.io: these paths lead to a checkout of it. Without one, use { git = \"URL\" }."
             }
             Self::Git(_) => "TCE is not on crates.io: its crates come from their git repository.",
         }
     }
 }
 
-fn checkout(path: &Path) -> Result<CrateSource, CrateSourceError> {
+/// The path from one folder to another; both are absolute. `None` if they have no root in common.
+fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
+    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    if common == 0 {
+        return None;
+    }
+    let up = from[common..].iter().map(|_| Component::ParentDir);
+    Some(up.chain(to[common..].iter().copied()).collect())
+}
+
+/// The absolute path of a folder that may not exist yet, without symbolic links.
+fn real_path(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut ancestors = absolute.ancestors();
+    let found = ancestors.find_map(|path| Some((path, path.canonicalize().ok()?)));
+    match found {
+        Some((known, real)) => match absolute.strip_prefix(known) {
+            Ok(rest) => real.join(rest),
+            Err(_) => absolute,
+        },
+        None => absolute,
+    }
+}
+
+/// The absolute path of a checkout.
+fn checkout(path: &Path) -> Result<PathBuf, CrateSourceError> {
     let is_missing = |name: &&&str| !path.join(name).join("Cargo.toml").is_file();
     if let Some(missing) = CRATES.iter().find(is_missing) {
         return Err(CrateSourceError::NotACheckout {
@@ -111,11 +166,7 @@ fn checkout(path: &Path) -> Result<CrateSource, CrateSourceError> {
             missing,
         });
     }
-    let root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    match root.to_str() {
-        Some(root) => Ok(CrateSource::Checkout(root.to_owned())),
-        None => Err(CrateSourceError::NotUtf8(root)),
-    }
+    Ok(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }
 
 /// The path of a URL: whatever may have a meaning there is escaped.
@@ -139,18 +190,32 @@ mod tests {
 
     #[test]
     fn a_missing_checkout_is_reported_with_advice() {
-        let gone = Path::new("no/such/folder");
-        let error = CrateSource::find_or(None, gone).unwrap_err().to_string();
+        let (folder, gone) = (Path::new("hello"), Path::new("no/such/folder"));
+        let error = CrateSource::find_or(None, folder, "", gone);
+        let error = error.unwrap_err().to_string();
         assert!(
             error.contains("name a checkout with `--tce PATH`"),
             "{error}"
         );
         let url = "https://git.example.org/tce.git";
-        let source = CrateSource::find_or(Some(url), gone).unwrap();
-        assert_eq!(
-            source.dependency("tce-runtime"),
-            format!("{{ git = \"{url}\" }}")
-        );
+        // That of the command line, and that which the program was published with.
+        for (given, repository) in [(Some(url), ""), (None, url)] {
+            let source = CrateSource::find_or(given, folder, repository, gone).unwrap();
+            let expected = format!("{{ git = \"{url}\" }}");
+            assert_eq!(source.dependency("tce-runtime"), expected);
+        }
+    }
+
+    #[test]
+    fn a_checkout_is_named_from_the_project() {
+        for (from, to, expected) in [
+            ("/home/ann/hello", "/home/ann/tce", "../tce"),
+            ("/home/ann/tce/hello", "/home/ann/tce", ".."),
+            ("/tmp/a/b", "/home/ann/tce", "../../../home/ann/tce"),
+        ] {
+            let path = relative(Path::new(from), Path::new(to));
+            assert_eq!(path.as_deref(), Some(Path::new(expected)));
+        }
     }
 
     #[test]
@@ -158,7 +223,7 @@ mod tests {
         let source = CrateSource::Checkout("/my \"tce\" \\".to_owned());
         let expected = "{ path = \"/my \\\"tce\\\" \\\\/tce-runtime\" }";
         assert_eq!(source.dependency("tce-runtime"), expected);
-        let expected = "file:///my%20%22tce%22%20%5C/runtimes/python";
+        let expected = "tce @ file:///my%20%22tce%22%20%5C/runtimes/python";
         assert_eq!(source.python_requirement(), expected);
     }
 }

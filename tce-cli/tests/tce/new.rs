@@ -111,8 +111,10 @@ fn a_new_python_project_passes_its_tests_and_runs() {
         .prints("wrote gen/hello_py.py\n");
     let requirements = fs::read_to_string(project.join("requirements.txt")).unwrap();
     let package = root().join("runtimes/python");
-    let expected = format!("tce @ file://{}\n", package.display());
-    assert!(requirements.ends_with(&expected), "{requirements}");
+    let named = requirements.lines().last().unwrap();
+    assert!(named.starts_with("../"), "{requirements}");
+    let named = project.join(named).canonicalize().unwrap();
+    assert_eq!(named, package.canonicalize().unwrap());
 
     // What pip installs from there, without pip.
     let python = |args: &[&str]| {
@@ -146,6 +148,14 @@ fn the_crates_come_from_the_given_source() {
     tce_in(folder.path(), &["new", "one", "--tce", root]).exits(0);
     let path = format!("tce-runtime = {{ path = \"{root}/tce-runtime\" }}");
     assert!(manifest("one").contains(&path), "{}", manifest("one"));
+
+    // Another machine has another path.
+    tce_in(folder.path(), &["new", "four"])
+        .exits(0)
+        .prints("for others, name its git repository");
+    let path = "tce-runtime = { path = \"../";
+    assert!(manifest("four").contains(path), "{}", manifest("four"));
+    assert!(!manifest("four").contains("path = \"/"));
 
     let url = "https://git.example.org/tce.git";
     tce_in(folder.path(), &["new", "two", "--tce", url]).exits(0);
@@ -209,8 +219,10 @@ fn a_project_in_typescript_needs_a_checkout() {
     let project = folder.path().join("hello");
     let package = fs::read_to_string(project.join("package.json")).unwrap();
     let package: serde_json::Value = serde_json::from_str(&package).unwrap();
-    let runtime = root().join("runtimes/typescript");
-    let expected = format!("file:{}", runtime.display());
-    assert_eq!(package["dependencies"]["tce"], expected);
+    let named = package["dependencies"]["tce"].as_str().unwrap();
+    let named = named.strip_prefix("file:").unwrap();
+    assert!(named.starts_with("../"), "{named}");
+    let named = project.join(named).canonicalize().unwrap();
+    assert_eq!(named, root().join("runtimes/typescript"));
     tce_in(&project, &["fmt", "--check", "idl"]).exits(0);
 }
