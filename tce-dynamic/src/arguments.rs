@@ -5,6 +5,7 @@ use tce_idl::model::Type;
 
 use crate::{
     json::{TypeMismatch, encode},
+    syntax::syntax_error,
     target::CallTarget,
 };
 
@@ -23,6 +24,9 @@ pub enum ArgumentError {
     /// A value does not fit the type of its parameter.
     #[error("the argument {0}")]
     Value(#[from] TypeMismatch),
+    /// A word begins as JSON and is none: parameter, and what is wrong with it.
+    #[error("the argument {0} is not JSON: {1}")]
+    Syntax(String, String),
 }
 
 /// Marshals the words of the command line: one JSON value per parameter, or one array or object with
@@ -39,17 +43,25 @@ pub fn marshal_words(target: &CallTarget<'_>, words: &[String]) -> Result<Vec<u8
         return marshal_value(target, &value);
     }
     let values = words.iter().enumerate().map(|(number, word)| {
-        let ty = parameters.get(number).map(|parameter| parameter.ty);
+        let parameter = parameters.get(number);
+        let ty = parameter.map(|parameter| parameter.ty);
         match serde_json::from_str(word) {
-            Ok(value @ Value::String(_)) => value,
+            Ok(value @ Value::String(_)) => Ok(value),
             // For a string, `42` needs no quotes.
-            _ if ty == Some(Type::String) => Value::String(word.clone()),
-            Ok(value) => value,
+            _ if ty == Some(Type::String) => Ok(Value::String(word.clone())),
+            Ok(value) => Ok(value),
+            // What begins as JSON is meant as JSON.
+            Err(error) if word.starts_with(['{', '[', '"']) => {
+                let line = word.lines().nth(error.line().saturating_sub(1));
+                let text = syntax_error(&error, error.line(), line.unwrap_or_default());
+                let name = parameter.map_or_else(|| (number + 1).to_string(), |it| it.name.clone());
+                Err(ArgumentError::Syntax(name, text))
+            }
             // An error message with the expected type is clearer than one of the JSON parser.
-            Err(_) => Value::String(word.clone()),
+            Err(_) => Ok(Value::String(word.clone())),
         }
     });
-    marshal_values(target, &values.collect::<Vec<_>>())
+    marshal_values(target, &values.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// Marshals the value of the only parameter, or an array or object with all arguments.

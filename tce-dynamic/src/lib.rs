@@ -7,10 +7,13 @@ mod json;
 
 mod target;
 
+mod syntax;
+
 mod arguments;
 
 pub use arguments::{ArgumentError, marshal_value, marshal_values, marshal_words};
 pub use json::{TypeMismatch, UndecodedBytes, decode, encode};
+pub use syntax::syntax_error;
 pub use target::{
     CallTarget, InterfaceRef, TargetError, find_interface, find_operation, interfaces,
 };

@@ -1,7 +1,7 @@
 //! `-d`: the arguments of several calls, as a stream of JSON values.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     fs::File,
     io::{self, BufRead, Cursor, Read},
     rc::Rc,
@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Deserializer, Value, error::Category};
+use tce_dynamic::syntax_error;
 use tokio::sync::mpsc;
 
 /// The most bytes of a line. A line of that size holds the largest message that a server accepts
@@ -71,25 +72,25 @@ impl<'a> DataSource<'a> {
 
 /// The JSON values of an input; a value may span several lines.
 fn parse(input: impl BufRead, name: &str) -> impl Iterator<Item = Result<NumberedValue, String>> {
-    let line = Rc::new(Cell::new(0));
+    let line = Rc::new(RefCell::new(TextLine::default()));
     let lines = TextLines {
         input,
         line: Rc::clone(&line),
-        buffer: Vec::new(),
         taken: 0,
     };
     let values = Deserializer::from_reader(lines).into_iter::<Value>();
     values.map(move |value| match value {
-        Ok(value) => Ok((line.get(), value)),
+        Ok(value) => Ok((line.borrow().number, value)),
         Err(error) if error.classify() == Category::Io => {
             Err(format!("can't read {name}: {}", io::Error::from(error)))
         }
         Err(error) => {
-            // serde_json appends the place, which the message begins with.
-            let place = format!(" at line {} column {}", error.line(), error.column());
-            let text = error.to_string();
-            let reason = text.strip_suffix(&place).unwrap_or(&text);
-            Err(format!("line {}: {reason}", line.get()))
+            let line = line.borrow();
+            Err(syntax_error(
+                &error,
+                line.number,
+                &String::from_utf8_lossy(&line.bytes),
+            ))
         }
     })
 }
@@ -98,38 +99,48 @@ fn parse(input: impl BufRead, name: &str) -> impl Iterator<Item = Result<Numbere
 /// line is complete. A byte-order mark at the start is left out.
 struct TextLines<R> {
     input: R,
-    /// The number of the line in `buffer`, from 1.
-    line: Rc<Cell<usize>>,
-    buffer: Vec<u8>,
-    /// How many bytes of `buffer` have been taken.
+    line: Rc<RefCell<TextLine>>,
+    /// How many bytes of the line have been taken.
     taken: usize,
+}
+
+/// The line that was read last.
+#[derive(Default)]
+struct TextLine {
+    /// Counted from 1.
+    number: usize,
+    bytes: Vec<u8>,
 }
 
 impl<R: BufRead> TextLines<R> {
     fn next_line(&mut self) -> io::Result<()> {
-        let number = self.line.get() + 1;
-        self.buffer.clear();
-        self.taken = 0;
+        let mut line = self.line.borrow_mut();
+        let number = line.number + 1;
+        let mut buffer = Vec::new();
         let mut limited = (&mut self.input).take(MAX_LINE);
-        let size = limited.read_until(b'\n', &mut self.buffer)?;
+        let size = limited.read_until(b'\n', &mut buffer)?;
         if size == 0 {
+            // A value that is not complete is reported with the last line.
             return Ok(());
         }
-        self.line.set(number);
-        if size as u64 == MAX_LINE && !self.buffer.ends_with(b"\n") {
+        self.taken = 0;
+        line.number = number;
+        line.bytes = buffer;
+        let buffer = &line.bytes;
+        if size as u64 == MAX_LINE && !buffer.ends_with(b"\n") {
             return Err(io::Error::other(format!(
                 "line {number} is longer than {MAX_LINE} bytes"
             )));
         }
         if number == 1 {
-            if self.buffer.starts_with(b"\xff\xfe") || self.buffer.starts_with(b"\xfe\xff") {
+            if buffer.starts_with(b"\xff\xfe") || buffer.starts_with(b"\xfe\xff") {
                 return Err(io::Error::other("it is UTF-16, not UTF-8"));
             }
-            if self.buffer.starts_with("\u{feff}".as_bytes()) {
+            if buffer.starts_with("\u{feff}".as_bytes()) {
                 self.taken = '\u{feff}'.len_utf8();
             }
         }
-        if str::from_utf8(&self.buffer).is_err() {
+        if str::from_utf8(buffer).is_err() {
             return Err(io::Error::other(format!("line {number} is not UTF-8")));
         }
         Ok(())
@@ -138,10 +149,11 @@ impl<R: BufRead> TextLines<R> {
 
 impl<R: BufRead> Read for TextLines<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.buffer.len() {
+        if self.taken == self.line.borrow().bytes.len() {
             self.next_line()?;
         }
-        let mut rest = &self.buffer[self.taken..];
+        let line = self.line.borrow();
+        let mut rest = &line.bytes[self.taken..];
         let size = rest.read(out)?;
         self.taken += size;
         Ok(size)
@@ -177,14 +189,25 @@ mod tests {
         assert_eq!(parsed(marked), [Ok((1, json!("\u{feff}")))]);
         assert_eq!(parsed(b"\xef\xbb\xbf\r\n"), []);
         let second = parsed(b"1\n\xef\xbb\xbf2\n");
-        assert_eq!(second[1], Err("line 2: expected value".to_owned()));
+        let second = second[1].as_ref().unwrap_err();
+        assert!(
+            second.starts_with("line 2, column 1: expected value"),
+            "{second}"
+        );
     }
 
     #[test]
     fn mistakes_are_reported_with_their_line() {
         for (input, expected) in [
-            (&b"1\n{\"a\": \n"[..], "line 2: EOF while parsing a value"),
-            (b"1\nx\n", "line 2: expected value"),
+            (
+                &b"1\n{\"a\": \n"[..],
+                "line 2, column 7: EOF while parsing a value\n  {\"a\": \n        ^",
+            ),
+            (b"1\nx\n", "line 2, column 1: expected value\n  x\n  ^"),
+            (
+                "[\n\"\u{e9}\",\t}\n".as_bytes(),
+                "line 2, column 6: expected value\n  \"\u{e9}\", }\n       ^",
+            ),
             (
                 b"1\n\"\xff\"\n",
                 "can't read calls.jsonl: line 2 is not UTF-8",
