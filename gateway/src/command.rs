@@ -13,6 +13,7 @@ use crate::{
     init::InitCommand,
     lifecycle::{Gateway, GatewayError, RunningGateway, check_start},
     log,
+    report::{ErrorFormat, Level},
     routing::explain,
     token::TokenCommand,
 };
@@ -69,32 +70,54 @@ Exit status: 0 stopped by a signal, 1 mistakes in the file or failed start, 2 wr
 128 + N stopped at once by signal N.";
 
 impl GatewayCommand {
-    /// Runs the command until it is done.
+    /// Runs the command until it is done, with errors in a format.
     #[must_use]
-    pub fn run(&self) -> ExitCode {
+    pub fn run(&self, format: ErrorFormat) -> ExitCode {
         match (&self.task, &self.run) {
-            (Some(Task::Ctl(ctl)), _) => exit_code(ctl.run()),
-            (Some(Task::Init(init)), _) => exit_code(init.run()),
-            (Some(Task::Token(token)), _) => exit_code(token.run()),
-            (None, Some(run)) => exit_code(run.run()),
+            (Some(Task::Ctl(ctl)), _) => exit_code(ctl.run(), format),
+            (Some(Task::Init(init)), _) => exit_code(init.run(), format),
+            (Some(Task::Token(token)), _) => exit_code(token.run(), format),
+            (None, Some(run)) => match run.run(format) {
+                Err(error) => fail(&error, format),
+                Ok(()) => ExitCode::SUCCESS,
+            },
             // clap requires a file without a task.
             (None, None) => ExitCode::FAILURE,
         }
     }
 }
 
-fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+fn exit_code<E: std::fmt::Display>(result: Result<(), E>, format: ErrorFormat) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+        Err(error) => fail_with(&error.to_string(), format),
+    }
+}
+
+fn fail_with(text: &str, format: ErrorFormat) -> ExitCode {
+    match format {
+        ErrorFormat::Text => eprintln!("{text}"),
+        _ => eprintln!("{}", format.message(Level::Error, text)),
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints why a gateway has not started, with what to do about it.
+fn fail(error: &GatewayError, format: ErrorFormat) -> ExitCode {
+    if let GatewayError::Config(problems) = error {
+        for problem in problems.problems() {
+            eprintln!("{}", format.problem(Level::Error, problem));
         }
+        return ExitCode::FAILURE;
+    }
+    match error.advice() {
+        Some(advice) => fail_with(&format!("{error}\nTry this: {advice}"), format),
+        None => fail_with(&error.to_string(), format),
     }
 }
 
 impl RunCommand {
-    fn run(&self) -> Result<(), GatewayError> {
+    fn run(&self, format: ErrorFormat) -> Result<(), GatewayError> {
         let mut overrides = Override::from_environment(std::env::vars_os());
         overrides.extend(self.set.iter().cloned());
         let loaded = Services::load(&self.file, &overrides)?;
@@ -106,7 +129,7 @@ impl RunCommand {
         warnings.extend(self.check_start(&loaded.services, &names)?);
         if self.check {
             for warning in &warnings {
-                eprintln!("{warning}");
+                eprintln!("{}", format.problem(Level::Warning, warning));
             }
             println!("{}: all right ({})", self.file.display(), names.join(", "));
             return Ok(());

@@ -13,6 +13,8 @@ mod metrics;
 
 pub mod terminal;
 
+mod report;
+
 pub mod log;
 
 mod http;
@@ -49,3 +51,4 @@ mod command;
 
 pub use command::GatewayCommand;
 pub use lifecycle::{Gateway, GatewayError, RunningGateway};
+pub use report::{ErrorFormat, Level};

@@ -6,8 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::ValueEnum;
-use tce_gateway::terminal::takes_escapes;
+use tce_gateway::{ErrorFormat, Level, terminal::takes_escapes};
 use tce_idl::{
     diagnostic::{Code, Diagnostic, Severity},
     render,
@@ -16,18 +15,6 @@ use tce_idl::{
 
 /// The exit status for a wrong command line or a wrong `tce.toml`.
 const USAGE_STATUS: u8 = 2;
-
-/// Format of diagnostics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ErrorFormat {
-    /// Text with the source lines
-    #[default]
-    Text,
-    /// One JSON object per line
-    Json,
-    /// One GitHub Actions workflow command per line; GitHub shows it beside the code
-    Github,
-}
 
 /// Standard output for results, standard error for diagnostics and errors.
 #[derive(Debug)]
@@ -80,6 +67,7 @@ impl Console {
         self.has_shown = true;
         let text = match self.format {
             ErrorFormat::Text => render::human(diagnostics, sources, takes_escapes(&self.err)),
+            ErrorFormat::Short => render::short(diagnostics, sources),
             ErrorFormat::Json => render::json(diagnostics, sources),
             ErrorFormat::Github => render::github(diagnostics, sources),
         };
@@ -120,13 +108,13 @@ impl Console {
 
     /// Writes an error message, and gives the exit status of a command that failed.
     pub(crate) fn fail(&mut self, error: impl Display) -> io::Result<ExitCode> {
-        writeln!(self.err, "error: {error}")?;
+        self.error(&error.to_string())?;
         Ok(ExitCode::FAILURE)
     }
 
     /// Writes an error message about the command line.
     pub(crate) fn usage_error(&mut self, error: impl Display) -> CommandError {
-        match writeln!(self.err, "error: {error}") {
+        match self.error(&error.to_string()) {
             Ok(()) => CommandError::Usage,
             Err(error) => error.into(),
         }
@@ -151,8 +139,14 @@ impl Console {
 
     fn finish_failed(&mut self, text: &str) -> ExitCode {
         // If this fails too, the exit status still tells.
-        let _ = writeln!(self.err, "error: {text}");
+        let _ = self.error(text);
         ExitCode::FAILURE
+    }
+
+    /// Writes an error message.
+    fn error(&mut self, text: &str) -> io::Result<()> {
+        let line = self.format.message(Level::Error, text);
+        writeln!(self.err, "{line}")
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use tce_gateway::ErrorFormat;
 use tce_idl::{
     Formatted,
     loader::{FileSystem, MAX_FILE_BYTES, Memory},
@@ -14,7 +15,7 @@ use tce_idl::{
 
 use crate::{
     config::ProjectConfig,
-    console::{CommandError, Console, Count, ErrorFormat, exit_code},
+    console::{CommandError, Console, Count, exit_code},
     idl,
 };
 
@@ -112,11 +113,8 @@ impl Tally {
                 Ok(()) => Ok(()),
                 Err(error) => {
                     self.failed += 1;
-                    writeln!(
-                        console.err,
-                        "error: can't write `{}`: {error}",
-                        path.display()
-                    )
+                    let text = format!("can't write `{}`: {error}", path.display());
+                    console.fail(text).map(drop)
                 }
             },
             Some(_) => Ok(()),

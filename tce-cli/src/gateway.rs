@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tce_gateway::GatewayCommand;
+use tce_gateway::{ErrorFormat, GatewayCommand};
 
 /// Run a gateway: accept clients and forward their calls to servers
 #[derive(Debug, clap::Args)]
@@ -10,7 +10,7 @@ use tce_gateway::GatewayCommand;
 Examples:
   tce gateway init
   tce gateway services.xml gwserver
-  tce gateway services.xml --check
+  tce gateway services.xml --check --error-format github
   tce gateway token services.xml A1001
   tce gateway services.xml gwserver --set admin=127.0.0.1:9600 --print-config
   tce gateway ctl 9600 sessions scott
@@ -25,6 +25,6 @@ pub(crate) struct Args {
     command: GatewayCommand,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    args.command.run()
+pub(crate) fn run(args: &Args, format: ErrorFormat) -> ExitCode {
+    args.command.run(format)
 }

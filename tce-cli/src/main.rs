@@ -31,9 +31,9 @@ mod ping;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tce_gateway::terminal;
+use tce_gateway::{ErrorFormat, terminal};
 
-use crate::console::{CommandError, Console, ErrorFormat};
+use crate::console::{CommandError, Console};
 
 /// IDL compiler and tools for TCE, remote procedure calls between programs in several languages
 #[derive(Debug, Parser)]
@@ -105,7 +105,7 @@ impl Command {
             Self::Describe(args) => describe::run(args, console)?,
             Self::Doc(args) => doc::run(args, console)?,
             Self::Lsp(_) => lsp::run(console)?,
-            Self::Gateway(args) => gateway::run(args),
+            Self::Gateway(args) => gateway::run(args, console.format),
             Self::Call(args) => call::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(args) => demo::run(args, console)?,

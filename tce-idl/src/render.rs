@@ -199,10 +199,7 @@ fn json_diagnostic<'a>(diagnostic: &'a Diagnostic, sources: &SourceMap) -> JsonD
     JsonDiagnostic {
         code: diagnostic.code.id(),
         name: diagnostic.code.name(),
-        severity: match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
+        severity: severity(diagnostic),
         message: &diagnostic.message,
         primary: diagnostic.primary.as_ref().map(label),
         notes: diagnostic.notes.iter().map(label).collect(),
@@ -233,6 +230,42 @@ fn json_span<'a>(span: Span, sources: &SourceMap) -> JsonSpan<'a> {
     }
 }
 
+/// All diagnostics in one line each, as compilers of C print them, empty for none.
+///
+/// ```text
+/// a.idl:1:9: error[TCE0200]: there is no type `strng`; did you mean `string`?
+/// ```
+///
+/// The notes are left out. The column counts characters.
+#[must_use]
+pub fn short(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
+    let lines = diagnostics.iter().map(|diagnostic| {
+        let place = diagnostic.primary.as_ref().map(|label| {
+            let source = sources.get(label.span.file);
+            let at = source.position(label.span.start);
+            format!("{}:{}:{}: ", source.path().display(), at.line, at.column)
+        });
+        let repair = diagnostic.repair.as_ref();
+        let repair = repair.map(|repair| format!("; {}", repair.message));
+        format!(
+            "{}{}[{}]: {}{}\n",
+            place.unwrap_or_default(),
+            severity(diagnostic),
+            diagnostic.code.id(),
+            diagnostic.message,
+            repair.unwrap_or_default(),
+        )
+    });
+    lines.collect()
+}
+
+fn severity(diagnostic: &Diagnostic) -> &'static str {
+    match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
 /// All diagnostics as GitHub workflow commands, one on each line, empty for none.
 ///
 /// ```text
@@ -249,10 +282,7 @@ pub fn github(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
 }
 
 fn command(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
-    let level = match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+    let level = severity(diagnostic);
     let position = diagnostic
         .primary
         .as_ref()
@@ -319,6 +349,16 @@ mod tests {
             "::error file=input.idl,line=2,endLine=2,col=13,endColumn=18,\
              title=TCE0200 unknown-type::there is no type `strng`%0A\
              help: did you mean `string`?\n"
+        );
+    }
+
+    #[test]
+    fn a_short_line_has_place_code_and_repair() {
+        let compilation = compile_str("module m {\n struct S { strng a; };\n}");
+        let text = super::short(&compilation.diagnostics, &compilation.sources);
+        assert_eq!(
+            text,
+            "input.idl:2:13: error[TCE0200]: there is no type `strng`; did you mean `string`?\n"
         );
     }
 

@@ -75,6 +75,17 @@ pub enum GatewayError {
     ListenersChanged,
 }
 
+impl GatewayError {
+    /// What to do about it; `None` if the text says so.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Rpc(error) => Some(error.advice()),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Debug for GatewayError {
     /// The readable text, with advice if there is some: `main` prints the `Debug`
     /// form of the error that it returns.

@@ -12,10 +12,11 @@ use std::{
     process::ExitCode,
 };
 
+use tce_gateway::ErrorFormat;
 use tce_idl::{Compilation, diagnostic::Diagnostic, model::Model};
 
 use crate::{
-    console::{CommandError, Console, Count, ErrorFormat, exit_code},
+    console::{CommandError, Console, Count, exit_code},
     idl::{self, IdlArgs},
 };
 use version::{EarlierVersion, VersionSpec};

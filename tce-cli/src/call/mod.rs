@@ -438,16 +438,16 @@ impl Args {
                 Ok(true)
             }
             Err(error) => {
-                writeln!(console.err, "error: {}", with_advice(&error))?;
+                let mut text = with_advice(&error);
                 if let (ErrorCode::Timeout | ErrorCode::InterfaceNotFound, Some(base)) =
                     (error.code(), &target.inherited_from)
                 {
-                    writeln!(
-                        console.err,
-                        "The operation is inherited: an older TCE server answers it only with a \
+                    text.push_str(&format!(
+                        "\nThe operation is inherited: an older TCE server answers it only with a \
                          servant of {base}"
-                    )?;
+                    ));
                 }
+                console.fail(text)?;
                 Ok(false)
             }
         }

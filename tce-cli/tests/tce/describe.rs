@@ -73,8 +73,8 @@ async fn the_types_of_a_server_are_described() {
     let whole = tce(&["describe", &endpoint]).exits(0);
     for line in [
         "struct Pet\n",
-        "sequence<zoo.Pet> Pets",
-        "dictionary<string, int> StrInt",
+        "sequence<Pet> PetList\n",
+        "dictionary<string, int> StrInt\n",
     ] {
         assert!(whole.out.contains(line), "{}", whole.out);
     }

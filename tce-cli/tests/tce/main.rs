@@ -26,6 +26,7 @@ mod ping;
 mod plugin;
 mod servers;
 mod settings;
+mod status;
 
 use std::{path::Path, process::Command};
 

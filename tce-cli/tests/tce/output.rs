@@ -28,7 +28,7 @@ fn unknown_formats_are_usage_errors() {
         &["check", "--error-format", "xml", "good.idl"],
     )
     .exits(2)
-    .complains("text, json, github");
+    .complains("text, short, json, github");
 }
 
 #[test]

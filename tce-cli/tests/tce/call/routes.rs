@@ -90,7 +90,7 @@ async fn a_gateway_describes_its_servers() {
     // Its description has the interface, which has no route.
     assert!(!listed.out.contains("ITerminalGatewayServer"), "{listed:?}");
     let described = tce(&["describe", &endpoint, "Server.echo"]).exits(0);
-    let expected = "module test\n\ninterface Server extends test.BaseServer, index 2\n  0  string echo(string text)\n";
+    let expected = "module test\n\ninterface Server extends BaseServer, index 2\n  0  string echo(string text)\n";
     assert_eq!(described.out, expected);
 }
 
