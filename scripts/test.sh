@@ -93,6 +93,7 @@ step install_cargo_deny
 step check_node
 # Without advisories, whose database is downloaded.
 step cargo deny --log-level error check licenses bans sources
+step ./scripts/check-packages.sh
 check_workspace .
 check_typescript runtimes/typescript
 check_typescript examples/chat-web

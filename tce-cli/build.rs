@@ -2,6 +2,6 @@
 
 fn main() -> Result<(), tce_codegen::Error> {
     // Two compilations: both files declare an interface with index 0.
-    tce_codegen::configure().compile(&["../tests/idl/test.idl"])?;
-    tce_codegen::configure().compile(&["../tests/idl/zoo.idl"])
+    tce_codegen::configure().compile(&["idl/test.idl"])?;
+    tce_codegen::configure().compile(&["idl/zoo.idl"])
 }

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::console::Console;
 
-const CONFIG: &str = include_str!("../../../examples/cluster/config.yml");
-const SERVICES: &str = include_str!("../../../examples/cluster/services.xml");
+const CONFIG: &str = include_str!("files/config.yml");
+const SERVICES: &str = include_str!("files/services.xml");
 
 /// The server's communicator, and the gateways by name.
 pub(super) struct Cluster {

@@ -36,7 +36,7 @@ use cluster::Cluster;
 use transcript::{DemoError, Transcript};
 
 /// The IDL, from which the module `test` is generated too.
-const IDL: &str = include_str!("../../../tests/idl/test.idl");
+const IDL: &str = include_str!("../../idl/test.idl");
 
 /// One user for each gateway.
 const USERS: [&str; 2] = ["scott", "bob"];
