@@ -19,6 +19,8 @@ pub mod log;
 
 mod http;
 
+mod spans;
+
 pub mod config;
 
 mod client_address;

@@ -175,6 +175,11 @@ impl RouteMetrics {
         }
     }
 
+    /// The name of the interface.
+    pub(crate) fn interface(&self) -> &str {
+        &self.interface
+    }
+
     /// Counts a call that has a route and is not counted in [`CallCounts`].
     pub(crate) fn count_call(&self) {
         self.other_calls.fetch_add(1, Ordering::Relaxed);

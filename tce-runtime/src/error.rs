@@ -1,6 +1,6 @@
 //! The errors of calls, and what a servant answers instead of a result.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{advice, close_code::CloseCode, wire::NOT_TCE};
 
@@ -82,6 +82,16 @@ impl ErrorCode {
             .iter()
             .find(|(_, known, _)| *known == number)
             .map_or(Self::Other(number), |(code, ..)| *code)
+    }
+
+    /// The code as a label of metrics and spans (`error.type`): its name, or the number of
+    /// an application's code.
+    #[must_use]
+    pub fn label(self) -> Cow<'static, str> {
+        match CODES.iter().find(|(code, ..)| *code == self) {
+            Some((_, _, name)) => Cow::Borrowed(name),
+            None => Cow::Owned(self.to_wire().to_string()),
+        }
     }
 
     /// Whether the same call may succeed when it is repeated later.

@@ -19,6 +19,10 @@ mod sequence_table;
 
 mod log_limit;
 
+pub mod trace;
+
+pub mod interceptor;
+
 mod memory;
 
 mod pacing;

@@ -28,6 +28,7 @@ use crate::{
         ServantRegistry, Status, Undelivered, run_stream,
     },
     error::{ErrorCode, RpcError},
+    interceptor::ServerInterceptor,
     log_limit::LogLimit,
     mq::QueueReceiver,
     shutdown::{ShutdownPhase, end, reached},
@@ -133,7 +134,7 @@ impl Adapter {
             communicator,
             endpoint,
             source,
-            vec![Arc::default()],
+            vec![QueueReceiver::new(communicator.options())],
         ))
     }
 
@@ -148,7 +149,8 @@ impl Adapter {
             compress: false,
         };
         let source = ListenSource::Pipes(streams);
-        let adapter = Self::new(communicator, endpoint, source, vec![Arc::default()]);
+        let receiver = QueueReceiver::new(communicator.options());
+        let adapter = Self::new(communicator, endpoint, source, vec![receiver]);
         (adapter, sender)
     }
 
@@ -214,6 +216,17 @@ impl Adapter {
         let servant: Arc<dyn Servant> = Arc::new(servant);
         for receiver in &self.shared.receivers {
             receiver.servants.add(&servant);
+        }
+        self
+    }
+
+    /// Runs an interceptor around the calls that arrive at this adapter, within those of
+    /// [`Options::server_interceptors`](crate::config::Options) and within those added
+    /// before. Calls that are read from then on pass it.
+    pub fn intercept(&self, interceptor: impl ServerInterceptor) -> &Self {
+        let interceptor = Arc::new(interceptor);
+        for receiver in &self.shared.receivers {
+            receiver.servants.intercept(&interceptor);
         }
         self
     }
@@ -477,15 +490,14 @@ impl AdapterInner {
         stream: &ByteStream,
         handler: Option<Arc<dyn MessageHandler>>,
     ) -> Connection {
-        let receiver = self.receivers.first();
-        let parts = ConnectionParts {
-            servants: receiver
-                .map(|it| Arc::clone(&it.servants))
-                .unwrap_or_default(),
+        let mut parts = ConnectionParts {
             listeners: Arc::clone(&self.listeners),
             handler,
             ..self.parts(stream)
         };
+        if let Some(receiver) = self.receivers.first() {
+            parts.servants = Arc::clone(&receiver.servants);
+        }
         Connection::new(self.communicator.settings(), parts)
     }
 

@@ -15,9 +15,9 @@ use super::{
     rate::InterfaceRates,
     redis_url::RedisUrl,
     value::{
-        Auth, Broker, DescribeRight, EventTarget, Find, HostNames, JwtAlgorithm, KeepaliveTime,
-        KeySetSource, LogFilter, PollTime, PresenceStore, PropertyValue, SecondLogin, Secret,
-        Sites, Threads,
+        Auth, Broker, CollectorUrl, DescribeRight, EventTarget, Find, HostNames, JwtAlgorithm,
+        KeepaliveTime, KeySetSource, LogFilter, PollTime, PresenceStore, PropertyValue,
+        SecondLogin, Secret, Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -293,6 +293,10 @@ properties! {
     /// gateway ctl`: disconnecting users, reloading the file. If not set, nothing can.
     /// Set it in the environment rather than in the file.
     admin_token: Option<Secret> = None;
+    /// The URL of an OpenTelemetry collector, to which the spans of forwarded calls are
+    /// exported by OTLP over HTTP, if their callers record them. If not set, the one of
+    /// OTEL_EXPORTER_OTLP_ENDPOINT, if any.
+    otlp_endpoint: Option<CollectorUrl> = None;
     /// The log level, or a filter.
     log: LogFilter = LogFilter::default();
     /// The format of log lines: text, or one JSON object per line.

@@ -4,6 +4,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, sync::Arc, time
 
 use hyper::Uri;
 use jsonwebtoken::Algorithm;
+use tce_otlp::OtlpConfig;
 use tce_runtime::{
     BusyPoll,
     config::{Options, WebOrigin, problem::quoted},
@@ -381,6 +382,25 @@ impl PropertyValue for Option<HostPort> {
 
     fn show(&self, _: &[ServiceEndpoint]) -> String {
         self.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// The URL of an OpenTelemetry collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorUrl(pub String);
+
+impl PropertyValue for Option<CollectorUrl> {
+    const EXPECTED: &'static str =
+        "a URL without a path, for example http://localhost:4318; not https://";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        let is_valid = OtlpConfig::new(text, "").is_ok();
+        expect(is_valid.then(|| Some(CollectorUrl(text.to_owned()))), text)
+    }
+
+    fn show(&self, _: &[ServiceEndpoint]) -> String {
+        let url = self.as_ref().map(|url| url.0.clone());
+        url.unwrap_or_default()
     }
 }
 

@@ -42,6 +42,9 @@ pub enum GatewayError {
     /// `presence` is redis, and `redis` is not set.
     #[error("{0}")]
     Presence(#[from] InvalidPresence),
+    /// The collector of spans is not valid.
+    #[error("otlp_endpoint, or a variable of OpenTelemetry: {0}")]
+    Otlp(#[from] tce_otlp::OtlpConfigError),
     /// The file does not define the interface.
     #[error("{0}")]
     UnknownInterface(#[from] UnknownInterface),

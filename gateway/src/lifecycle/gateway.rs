@@ -8,6 +8,7 @@ use std::{
 };
 
 use backon::{ConstantBuilder, Retryable};
+use tce_otlp::{OtlpConfig, OtlpExporter};
 use tce_runtime::{
     Communicator, Connection, MemoryBroker, Servant, WorkerPool, config::MemoryBudget,
 };
@@ -29,8 +30,12 @@ use crate::{
     metrics::{DropCounters, install_recorder},
     presence::Presence,
     session::SessionContext,
+    spans::Tracer,
     upstream::{QueueUpstreams, Upstreams},
 };
+
+/// What the gateway's spans are of, unless OTEL_SERVICE_NAME says otherwise.
+const SERVICE_NAME: &str = "tce-gateway";
 
 /// The pause between attempts to connect to the authenticator's server.
 const AUTHENTICATOR_PAUSE: Duration = Duration::from_secs(1);
@@ -247,6 +252,12 @@ impl Gateway {
             threads,
         );
         context.presence = Presence::new(&server.properties, &server.name)?;
+        let collector = server.properties.otlp_endpoint.as_ref();
+        let collector = collector.map(|url| url.0.as_str());
+        if let Some(config) = OtlpConfig::from_env_or(collector, SERVICE_NAME)? {
+            let exporter = OtlpExporter::start(config);
+            context.tracer = Some(Tracer::new(exporter, &context.name));
+        }
         let control = GatewayControl::new(&context);
         context.server_servants.extend(control.servant(services));
         Ok((context, origin, control))

@@ -480,6 +480,9 @@ impl RunningGateway {
         let upstreams = join_all(upstreams.map(|communicator| communicator.shutdown(left)));
         tokio::join!(upstreams, self.context.presence.end());
         self.context.registry.flush_histories().await;
+        if let Some(tracer) = &self.context.tracer {
+            tracer.flush().await;
+        }
         self.context.phase.send_replace(GatewayPhase::Ended);
         // The handlers of the upstreams hold the context, which holds the
         // upstreams: empty routes break the cycle.

@@ -29,6 +29,7 @@ use crate::{
     metrics::{DropCounters, RouteMetrics},
     presence::Presence,
     routing::{EndpointKey, EndpointKeys, RoutingTable, interface_name},
+    spans::Tracer,
     upstream::{CallTarget, Upstream, Upstreams},
 };
 
@@ -142,6 +143,8 @@ pub(crate) struct SessionContext {
     /// Answer calls of servers to the gateway itself; clients do not reach them.
     pub(crate) server_servants: Vec<Arc<dyn Servant>>,
     pub(crate) dropped: DropCounters,
+    /// Makes spans of forwarded calls; `None` without a collector.
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) phase: watch::Sender<GatewayPhase>,
     /// Random, chosen at the start, so that the user ids of two runs or two
     /// gateways never collide.
@@ -205,6 +208,7 @@ impl SessionContext {
             servants,
             server_servants: Vec::new(),
             dropped,
+            tracer: None,
             phase: watch::channel(GatewayPhase::Starting).0,
             run_id,
             token_keys: RandomState::new(),
@@ -244,6 +248,7 @@ impl SessionContext {
             servants: self.servants.clone(),
             server_servants: self.server_servants.clone(),
             dropped: self.dropped.clone(),
+            tracer: self.tracer.clone(),
             phase: self.phase.clone(),
             run_id: self.run_id,
             token_keys: self.token_keys.clone(),

@@ -22,7 +22,8 @@ use super::{
     history::{DetachReason, KeptPush, PushReceiver},
 };
 use crate::{
-    routing::{EndpointKey, RouteTarget},
+    routing::{EndpointKey, RouteTarget, interface_name},
+    spans::OptionalSpan,
     upstream::HostHealth,
 };
 
@@ -69,7 +70,7 @@ impl UpstreamHandler {
         let registry = &self.context.registry;
         let device = message.message().reserved_text(KeySet::DEVICE_ID);
         let receivers = registry.receivers(user, device);
-        let (mut copy, mut is_delivered) = (PushCopy::default(), false);
+        let (mut copy, mut is_delivered) = (self.push_copy(message), false);
         for session in &receivers.sessions {
             is_delivered |= session.deliver_call(message, &mut copy);
         }
@@ -79,7 +80,19 @@ impl UpstreamHandler {
         if receivers.sessions.is_empty() && !is_delivered {
             self.context.dropped.count("user_gone");
         }
+        copy.end(is_delivered);
         is_delivered
+    }
+
+    /// The copies of a server's CALL, with its span.
+    fn push_copy(&self, message: &InboundMessage<'_>) -> PushCopy {
+        let tracer = self.context.tracer.as_ref();
+        let span = tracer.and_then(|tracer| {
+            let routes = self.context.routes.load();
+            let ifidx = message.message().header.ifidx;
+            tracer.begin(message, &interface_name(&routes.services, ifidx))
+        });
+        PushCopy { kept: None, span }
     }
 
     fn handle_return(&self, message: &mut InboundMessage<'_>) -> Disposition {
@@ -99,7 +112,14 @@ impl UpstreamHandler {
         let call = user
             .and_then(|user| calls.take_returned(header.sequence, user, header.errcode, size, now));
         match call {
-            Some(call) => call.session.deliver_return(message, &call),
+            Some(mut call) => {
+                let span = call.span.take();
+                call.session.deliver_return(message, &call);
+                if let Some(span) = span {
+                    let code = raw.header.errcode;
+                    span.end((code != 0).then(|| ErrorCode::from_wire(code)));
+                }
+            }
             None => self.drop_return(raw),
         }
         Disposition::Handled
@@ -143,7 +163,7 @@ impl UpstreamHandler {
 
     /// Delivers a CALL to all clients of an endpoint.
     fn broadcast(&self, message: &mut InboundMessage<'_>, endpoint: EndpointKey) {
-        let (registry, mut copy) = (&self.context.registry, PushCopy::default());
+        let (registry, mut copy) = (&self.context.registry, self.push_copy(message));
         registry.for_each(|session| {
             let is_client = session.endpoint == endpoint && session.user().is_some();
             // A session may lose its connection meanwhile, which its history outlives.
@@ -156,6 +176,7 @@ impl UpstreamHandler {
         for history in histories.unwrap_or_default() {
             history.push(copy.of(message));
         }
+        copy.end(true);
     }
 
     /// The endpoint whose clients all receive a CALL without a user, which only
@@ -177,19 +198,44 @@ impl UpstreamHandler {
     }
 }
 
-/// A server's CALL as histories keep it, made once for all that receive it.
-#[derive(Default)]
-struct PushCopy(Option<KeptPush>);
+/// A server's CALL on its way to clients.
+struct PushCopy {
+    /// As histories keep it, made once for all that receive it.
+    kept: Option<KeptPush>,
+    span: OptionalSpan,
+}
 
 impl PushCopy {
+    /// The keys that clients do not get, and what is added for them.
+    fn patch(&self, message: &InboundMessage<'_>) -> (KeySet, Extra) {
+        let mut added = match may_be_repeated(message) {
+            true => Extra::from_iter([(reserved::REDELIVERED, "1")]),
+            false => Extra::new(),
+        };
+        match &self.span {
+            None => (NOT_FOR_CLIENTS, added),
+            Some(span) => {
+                added.extend(span.extra().iter());
+                (NOT_FOR_CLIENTS.union(KeySet::TRACEPARENT), added)
+            }
+        }
+    }
+
+    /// The span ends when the message has been handed on.
+    fn end(self, is_delivered: bool) {
+        if let Some(span) = self.span {
+            span.end((!is_delivered).then_some(ErrorCode::UserOffline));
+        }
+    }
+
     fn of(&mut self, message: &InboundMessage<'_>) -> &KeptPush {
-        self.0.get_or_insert_with(|| {
+        let (without, added) = self.patch(message);
+        self.kept.get_or_insert_with(|| {
             let raw = message.message();
-            let marks = [ExtraPart::Pair(reserved::REDELIVERED, "1")];
             let extra = PatchedExtra {
                 of: raw.extra,
-                without: NOT_FOR_CLIENTS,
-                with: &marks[..usize::from(may_be_repeated(message))],
+                without,
+                with: &[ExtraPart::Pairs(added.raw())],
             };
             let mut bytes = Vec::with_capacity(message.payload().len());
             let mut out = Writer::new(&mut bytes);
@@ -261,7 +307,7 @@ impl Session {
             paramsize: returned.paramsize,
             ..call.header.returning(0)
         };
-        self.deliver(message, header, RawExtra::default());
+        self.deliver(message, header, NOT_FOR_CLIENTS, RawExtra::default());
     }
 
     /// Delivers a server's CALL, oneway: by the history of the session, if it has one.
@@ -272,11 +318,8 @@ impl Session {
         }
         let header = pushed_header(message);
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);
-        let mark = match may_be_repeated(message) {
-            true => Extra::from_iter([(reserved::REDELIVERED, "1")]),
-            false => Extra::new(),
-        };
-        let is_delivered = self.deliver(message, header, mark.raw());
+        let (without, added) = copy.patch(message);
+        let is_delivered = self.deliver(message, header, without, added.raw());
         if is_delivered {
             let size = message.payload().len() as u64;
             self.traffic.bytes_out.fetch_add(size, Ordering::Relaxed);
@@ -288,6 +331,7 @@ impl Session {
         &self,
         message: &mut InboundMessage<'_>,
         header: Header,
+        without: KeySet,
         added: RawExtra<'_>,
     ) -> bool {
         let Some(connection) = self.connection.get() else {
@@ -295,7 +339,7 @@ impl Session {
             return false;
         };
         let added = AddedExtra::Pairs(added);
-        match message.forward_to_weak(connection, header, NOT_FOR_CLIENTS, added) {
+        match message.forward_to_weak(connection, header, without, added) {
             Ok(()) => return true,
             Err(ForwardError::Disconnected) => self.context.dropped.count("client_gone"),
             // Only pushes are limited by the send buffer.

@@ -18,7 +18,10 @@ use super::{
     Rates, Session, SessionUser, call_guard::CallGuard, context::Forwarding,
     deliver::SERVER_DISCONNECTED, describe, login::is_session_call,
 };
-use crate::upstream::Upstream;
+use crate::{
+    spans::{ForwardSpan, OptionalSpan},
+    upstream::Upstream,
+};
 
 /// How often a session that has its share of an upstream checks whether the
 /// share has grown. Its own RETURNs are notified.
@@ -263,22 +266,44 @@ impl Session {
         }
         let host = upstream.next_host(self.number, || self.calls.count() == 0);
         let header = self.enter_call(message, forwarding, host);
-        match self.send(message, forwarding, host, header, user) {
-            Ok(_) if header.calltype.is_oneway() => self.count_call(forwarding),
-            Ok(taken_by) if taken_by != host => {
-                self.call_moved(header.sequence, forwarding, taken_by);
+        let span = self.begin_span(message, forwarding);
+        match self.send(message, forwarding, host, header, user, span.as_deref()) {
+            Ok(taken_by) => {
+                let is_oneway = header.calltype.is_oneway();
+                if is_oneway {
+                    self.count_call(forwarding);
+                } else if taken_by != host {
+                    self.call_moved(header.sequence, forwarding, taken_by);
+                }
+                match span {
+                    None => {}
+                    Some(span) if is_oneway => span.end(None),
+                    Some(span) => self.context.calls.set_span(header.sequence, span),
+                }
             }
-            Ok(_) => {}
             Err(ForwardError::Full) => {
                 self.withdraw_call(header);
                 self.wait_for_capacity(message, upstream);
+                if let Some(span) = span {
+                    span.discard();
+                }
             }
             Err(error) => {
                 self.withdraw_call(header);
                 self.count_call(forwarding);
                 self.refuse_unsent(message, forwarding, error);
+                if let Some(span) = span {
+                    span.end(Some(ErrorCode::SendFailed));
+                }
             }
         }
+    }
+
+    /// The span of a CALL, if it is traced and there is a collector.
+    #[inline]
+    fn begin_span(&self, message: &InboundMessage<'_>, forwarding: &Forwarding) -> OptionalSpan {
+        let tracer = self.context.tracer.as_ref()?;
+        tracer.begin(message, forwarding.metrics.interface())
     }
 
     /// Counts a call that has a route and is not among those that wait for their
@@ -348,17 +373,27 @@ impl Session {
         host: usize,
         header: Header,
         user: &SessionUser,
+        span: Option<&ForwardSpan>,
     ) -> Result<usize, ForwardError> {
-        let without = match header.calltype.is_oneway() {
+        let mut without = match header.calltype.is_oneway() {
             // It expires only as its client says.
             true => NOT_FROM_CLIENTS,
             false => NOT_FROM_CLIENTS.union(KeySet::DEADLINE),
         };
-        // The sessions of one read are one, so that its route tells what is added.
-        let key = std::ptr::from_ref(forwarding).addr();
-        let parts = [forwarding.added_extra.raw(), user.extra.raw()];
+        let (of_route, of_user) = (forwarding.added_extra.raw(), user.extra.raw());
         let call_time = self.context.properties.call_time;
-        let expires_in = message.prepare_extra(key, &parts, call_time);
+        let expires_in = match span {
+            None => {
+                // The sessions of one read are one, so that its route tells what is added.
+                let key = std::ptr::from_ref(forwarding).addr();
+                message.prepare_extra(key, &[of_route, of_user], call_time)
+            }
+            Some(span) => {
+                without = without.union(KeySet::TRACEPARENT);
+                let parts = [of_route, of_user, span.extra().raw()];
+                message.prepare_own_extra(&parts, call_time)
+            }
+        };
         let upstream = &forwarding.upstream;
         upstream.forward(self.number, host, message, header, without, expires_in)
     }

@@ -44,7 +44,12 @@ impl Server {
 
     /// The same, on a given port if it is connected directly.
     pub(crate) async fn start_at(plan: &Plan, name: &str, port: u16) -> Self {
-        let communicator = Communicator::new();
+        Self::start_with(plan, name, port, Options::default()).await
+    }
+
+    /// The same, with options.
+    pub(crate) async fn start_with(plan: &Plan, name: &str, port: u16, options: Options) -> Self {
+        let communicator = Communicator::with_options(options);
         open_queues(plan, "server", &communicator).await;
         let endpoint = match &plan.by {
             By::Direct => format!("tcp://127.0.0.1:{port}"),

@@ -85,6 +85,8 @@ mod sessions;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod spans;
+#[cfg(test)]
 mod table;
 #[cfg(test)]
 mod threads;

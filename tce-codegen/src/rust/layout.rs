@@ -193,6 +193,9 @@ fn declaration(out: &mut String, level: usize, line: &str) {
 
 /// `1 => value,`
 fn arm(out: &mut String, level: usize, pattern: &str, value: &str) {
+    if arguments(value).is_some_and(|list| width(&value[list]) > MAX_CALL) {
+        return expression(out, level, &format!("{pattern} => "), value);
+    }
     if fits(level, &format!("{pattern} => {value}")) {
         return push(out, level, &format!("{pattern} => {value}"));
     }

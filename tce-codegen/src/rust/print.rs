@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Group, Punct, Spacing, TokenStream, TokenTree};
 use super::layout::{push_line, push_open_call};
 
 /// Words before which a path starts anew, and that no parenthesis calls.
-const KEYWORDS: &[&str] = &["as", "for", "impl", "in", "mut", "use"];
+const KEYWORDS: &[&str] = &["as", "for", "impl", "in", "match", "mut", "use"];
 
 /// Writes items, one after the other.
 pub(super) struct Printer {

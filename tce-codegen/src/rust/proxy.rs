@@ -95,12 +95,18 @@ impl Unit<'_> {
         operation: &Operation,
         names: &OperationNames,
     ) -> TokenStream {
-        let interface = self.model.interface(id);
         let constant = &names.constant;
+        let value = self.operation_value(id, operation);
+        quote!(pub const #constant: rt::Operation = #value;)
+    }
+
+    /// An operation as the runtime knows it.
+    pub(super) fn operation_value(&self, id: InterfaceId, operation: &Operation) -> TokenStream {
+        let interface = self.model.interface(id);
         let spelled = self.spelled_operation(id, operation);
         let ifidx = Literal::u16_unsuffixed(interface.index);
         let opidx = Literal::u16_unsuffixed(operation.index);
-        quote!(pub const #constant: rt::Operation = rt::Operation::new(#spelled, #ifidx, #opidx);)
+        quote!(rt::Operation::new(#spelled, #ifidx, #opidx))
     }
 
     fn methods(

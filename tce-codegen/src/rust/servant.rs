@@ -101,6 +101,7 @@ impl Unit<'_> {
         .attributes();
         let (indices, dispatches) = self.dispatches(id);
         let idl = literal(&self.excerpts.of(id));
+        let operations = self.served_operations(id);
         quote! {
             #docs
             #[derive(Debug)]
@@ -122,6 +123,13 @@ impl Unit<'_> {
                 fn idl(&self) -> Option<&str> {
                     Some(#idl)
                 }
+                fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+                    let operation = match (ifidx, opidx) {
+                        #(#operations,)*
+                        _ => return None,
+                    };
+                    Some(operation)
+                }
                 fn dispatch(&self, call: rt::IncomingCall<'_>) {
                     match call.ifidx() {
                         #(#indices => #dispatches(&self.0, call),)*
@@ -132,19 +140,38 @@ impl Unit<'_> {
         }
     }
 
+    /// An interface and those of its bases whose calls a servant answers. Two modules may
+    /// use one index: the derived interface hides its base.
+    fn served(&self, id: InterfaceId) -> impl Iterator<Item = InterfaceId> {
+        let mut served = BTreeSet::new();
+        let lineage = self.model.lineage(id);
+        lineage.filter(move |id| served.insert(self.model.interface(*id).index))
+    }
+
     /// The interface indices that a servant answers, and the dispatch function of each.
     fn dispatches(&self, id: InterfaceId) -> (Vec<Literal>, Vec<TokenStream>) {
-        let mut served = BTreeSet::new();
-        self.model
-            .lineage(id)
+        self.served(id)
             .map(|id| (self.model.interface(id), &self.names.interface(id).dispatch))
-            // Two modules may use one index: the derived interface hides its base.
-            .filter(|(interface, _)| served.insert(interface.index))
             .map(|(interface, dispatch)| {
                 let index = Literal::u16_unsuffixed(interface.index);
                 (index, self.path(interface.module, dispatch))
             })
             .unzip()
+    }
+
+    /// The operations that a servant answers, as arms of a match.
+    fn served_operations(&self, id: InterfaceId) -> Vec<TokenStream> {
+        self.served(id)
+            .flat_map(|id| {
+                let interface = self.model.interface(id);
+                interface.operations.iter().map(move |operation| {
+                    let ifidx = Literal::u16_unsuffixed(interface.index);
+                    let opidx = Literal::u16_unsuffixed(operation.index);
+                    let value = self.operation_value(id, operation);
+                    quote!((#ifidx, #opidx) => #value)
+                })
+            })
+            .collect()
     }
 
     fn dispatch(&self, id: InterfaceId) -> TokenStream {

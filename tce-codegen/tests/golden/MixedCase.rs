@@ -84,6 +84,15 @@ impl<T: ShelfLife> rt::Servant for ShelfLifeServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("MixedCase::shelfLife::daysLEFT", 0, 0),
+            (0, 1) => rt::Operation::new("MixedCase::shelfLife::XMLHttp_request2send", 0, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_shelf_life(&self.0, call),

@@ -80,6 +80,15 @@ impl<T: Carrier> rt::Servant for CarrierServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("across_base::Carrier::reaches", 0, 0),
+            (0, 1) => rt::Operation::new("across_base::Carrier::refuse", 0, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_carrier(&self.0, call),

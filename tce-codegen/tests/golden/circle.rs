@@ -90,6 +90,15 @@ module circle_back {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("circle::Walker::walk", 0, 0),
+            (1, 0) => rt::Operation::new("circle_back::Base::base", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_walker(&self.0, call),

@@ -516,6 +516,29 @@ impl<T: Server> rt::Servant for ServerServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("clashes::Server::echo", 0, 0),
+            (0, 1) => rt::Operation::new("clashes::Server::echo_async", 0, 1),
+            (0, 2) => rt::Operation::new("clashes::Server::heartbeat", 0, 2),
+            (0, 3) => rt::Operation::new("clashes::Server::heartbeat_oneway", 0, 3),
+            (0, 4) => rt::Operation::new("clashes::Server::connect", 0, 4),
+            (0, 5) => rt::Operation::new("clashes::Server::new", 0, 5),
+            (0, 6) => rt::Operation::new("clashes::Server::with_timeout", 0, 6),
+            (0, 7) => rt::Operation::new("clashes::Server::clone", 0, 7),
+            (0, 8) => rt::Operation::new("clashes::Server::len", 0, 8),
+            (0, 9) => rt::Operation::new("clashes::Server::into", 0, 9),
+            (0, 10) => rt::Operation::new("clashes::Server::fromUser", 0, 10),
+            (0, 11) => rt::Operation::new("clashes::Server::intoBox", 0, 11),
+            (0, 12) => rt::Operation::new("clashes::Server::getName", 0, 12),
+            (0, 13) => rt::Operation::new("clashes::Server::GetName", 0, 13),
+            (0, 14) => rt::Operation::new("clashes::Server::give", 0, 14),
+            (0, 15) => rt::Operation::new("clashes::Server::with_linger", 0, 15),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_server(&self.0, call),
@@ -1087,6 +1110,14 @@ impl<T: Server_> rt::Servant for ServerServant_<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("clashes::server::ping", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             1 => dispatch_server_(&self.0, call),
@@ -1330,6 +1361,14 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("clashes::Clone::twice", 2, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             3 => dispatch_clone(&self.0, call),
@@ -1520,6 +1559,31 @@ impl<T: T_> rt::Servant for TServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (3, 0) => rt::Operation::new("clashes::T_::get_name", 3, 0),
+            (3, 1) => rt::Operation::new("clashes::T_::echo_Async", 3, 1),
+            (0, 0) => rt::Operation::new("clashes::Server::echo", 0, 0),
+            (0, 1) => rt::Operation::new("clashes::Server::echo_async", 0, 1),
+            (0, 2) => rt::Operation::new("clashes::Server::heartbeat", 0, 2),
+            (0, 3) => rt::Operation::new("clashes::Server::heartbeat_oneway", 0, 3),
+            (0, 4) => rt::Operation::new("clashes::Server::connect", 0, 4),
+            (0, 5) => rt::Operation::new("clashes::Server::new", 0, 5),
+            (0, 6) => rt::Operation::new("clashes::Server::with_timeout", 0, 6),
+            (0, 7) => rt::Operation::new("clashes::Server::clone", 0, 7),
+            (0, 8) => rt::Operation::new("clashes::Server::len", 0, 8),
+            (0, 9) => rt::Operation::new("clashes::Server::into", 0, 9),
+            (0, 10) => rt::Operation::new("clashes::Server::fromUser", 0, 10),
+            (0, 11) => rt::Operation::new("clashes::Server::intoBox", 0, 11),
+            (0, 12) => rt::Operation::new("clashes::Server::getName", 0, 12),
+            (0, 13) => rt::Operation::new("clashes::Server::GetName", 0, 13),
+            (0, 14) => rt::Operation::new("clashes::Server::give", 0, 14),
+            (0, 15) => rt::Operation::new("clashes::Server::with_linger", 0, 15),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

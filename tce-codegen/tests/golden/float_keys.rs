@@ -111,6 +111,15 @@ impl<T: Keeper> rt::Servant for KeeperServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("float_keys::Keeper::swap", 0, 0),
+            (0, 1) => rt::Operation::new("float_keys::Keeper::hold", 0, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_keeper(&self.0, call),

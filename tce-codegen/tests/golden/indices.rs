@@ -50,6 +50,15 @@ impl<T: Far> rt::Servant for FarServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (100, 65535) => rt::Operation::new("indices::Far::last", 100, 65535),
+            (100, 1) => rt::Operation::new("indices::Far::second", 100, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             100 => dispatch_far(&self.0, call),
@@ -196,6 +205,16 @@ impl<T: Near> rt::Servant for NearServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 7) => rt::Operation::new("indices::Near::seventh", 1, 7),
+            (100, 65535) => rt::Operation::new("indices::Far::last", 100, 65535),
+            (100, 1) => rt::Operation::new("indices::Far::second", 100, 1),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -44,6 +44,14 @@ impl<T: Animal> rt::Servant for AnimalServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("inheritance::Animal::name", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_animal(&self.0, call),
@@ -155,6 +163,15 @@ impl<T: Dog> rt::Servant for DogServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("inheritance::Dog::bark", 1, 0),
+            (0, 0) => rt::Operation::new("inheritance::Animal::name", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -288,6 +305,16 @@ impl<T: Puppy> rt::Servant for PuppyServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("inheritance::Puppy::isAsleep", 2, 0),
+            (1, 0) => rt::Operation::new("inheritance::Dog::bark", 1, 0),
+            (0, 0) => rt::Operation::new("inheritance::Animal::name", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -59,6 +59,15 @@ impl<T: Calculator> rt::Servant for CalculatorServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("interfaces::Calculator::add", 0, 0),
+            (0, 1) => rt::Operation::new("interfaces::Calculator::reset", 0, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_calculator(&self.0, call),
@@ -204,6 +213,14 @@ impl<T: Clock> rt::Servant for ClockServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("interfaces::Clock::timeOfDay", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

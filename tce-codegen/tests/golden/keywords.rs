@@ -170,6 +170,17 @@ impl<T: Impl> rt::Servant for ImplServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("keywords::impl::loop", 0, 0),
+            (0, 1) => rt::Operation::new("keywords::impl::await", 0, 1),
+            (0, 2) => rt::Operation::new("keywords::impl::self", 0, 2),
+            (0, 3) => rt::Operation::new("keywords::impl::crate", 0, 3),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_impl(&self.0, call),

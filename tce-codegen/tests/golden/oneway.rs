@@ -52,6 +52,15 @@ impl<T: Log> rt::Servant for LogServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("oneway::Log::write", 0, 0),
+            (0, 1) => rt::Operation::new("oneway::Log::flush", 0, 1),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_log(&self.0, call),

@@ -99,6 +99,16 @@ impl<T: Draw> rt::Servant for DrawServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("parameters::Draw::five", 0, 0),
+            (0, 1) => rt::Operation::new("parameters::Draw::six", 0, 1),
+            (0, 2) => rt::Operation::new("parameters::Draw::eight", 0, 2),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_draw(&self.0, call),
@@ -363,6 +373,14 @@ impl<T: Many> rt::Servant for ManyServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("parameters::Many::fourteen", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             1 => dispatch_many(&self.0, call),
@@ -534,6 +552,17 @@ impl<T: Paint> rt::Servant for PaintServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("parameters::Paint::none", 2, 0),
+            (0, 0) => rt::Operation::new("parameters::Draw::five", 0, 0),
+            (0, 1) => rt::Operation::new("parameters::Draw::six", 0, 1),
+            (0, 2) => rt::Operation::new("parameters::Draw::eight", 0, 2),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -151,6 +151,21 @@ impl<T: Echo> rt::Servant for EchoServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("primitives::Echo::echoByte", 0, 0),
+            (0, 1) => rt::Operation::new("primitives::Echo::echoBool", 0, 1),
+            (0, 2) => rt::Operation::new("primitives::Echo::echoShort", 0, 2),
+            (0, 3) => rt::Operation::new("primitives::Echo::echoInt", 0, 3),
+            (0, 4) => rt::Operation::new("primitives::Echo::echoLong", 0, 4),
+            (0, 5) => rt::Operation::new("primitives::Echo::echoFloat", 0, 5),
+            (0, 6) => rt::Operation::new("primitives::Echo::echoDouble", 0, 6),
+            (0, 7) => rt::Operation::new("primitives::Echo::echoString", 0, 7),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_echo(&self.0, call),

@@ -366,6 +366,27 @@ impl<T: Object> rt::Servant for ObjectServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("python_names::object::str", 0, 0),
+            (0, 1) => rt::Operation::new("python_names::object::lambda", 0, 1),
+            (0, 2) => rt::Operation::new("python_names::object::connect", 0, 2),
+            (0, 3) => rt::Operation::new("python_names::object::create", 0, 3),
+            (0, 4) => rt::Operation::new("python_names::object::conn", 0, 4),
+            (0, 5) => rt::Operation::new("python_names::object::_call", 0, 5),
+            (0, 6) => rt::Operation::new("python_names::object::_interface", 0, 6),
+            (0, 7) => rt::Operation::new("python_names::object::__call__", 0, 7),
+            (0, 8) => rt::Operation::new("python_names::object::type", 0, 8),
+            (0, 9) => rt::Operation::new("python_names::object::bytes", 0, 9),
+            (0, 10) => rt::Operation::new("python_names::object::list", 0, 10),
+            (0, 11) => rt::Operation::new("python_names::object::print_async", 0, 11),
+            (0, 12) => rt::Operation::new("python_names::object::print", 0, 12),
+            (0, 13) => rt::Operation::new("python_names::object::Server", 0, 13),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_object(&self.0, call),
@@ -959,6 +980,29 @@ impl<T: Derived> rt::Servant for DerivedServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("python_names::derived::print_oneway", 1, 0),
+            (1, 1) => rt::Operation::new("python_names::derived::Server_", 1, 1),
+            (0, 0) => rt::Operation::new("python_names::object::str", 0, 0),
+            (0, 1) => rt::Operation::new("python_names::object::lambda", 0, 1),
+            (0, 2) => rt::Operation::new("python_names::object::connect", 0, 2),
+            (0, 3) => rt::Operation::new("python_names::object::create", 0, 3),
+            (0, 4) => rt::Operation::new("python_names::object::conn", 0, 4),
+            (0, 5) => rt::Operation::new("python_names::object::_call", 0, 5),
+            (0, 6) => rt::Operation::new("python_names::object::_interface", 0, 6),
+            (0, 7) => rt::Operation::new("python_names::object::__call__", 0, 7),
+            (0, 8) => rt::Operation::new("python_names::object::type", 0, 8),
+            (0, 9) => rt::Operation::new("python_names::object::bytes", 0, 9),
+            (0, 10) => rt::Operation::new("python_names::object::list", 0, 10),
+            (0, 11) => rt::Operation::new("python_names::object::print_async", 0, 11),
+            (0, 12) => rt::Operation::new("python_names::object::print", 0, 12),
+            (0, 13) => rt::Operation::new("python_names::object::Server", 0, 13),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

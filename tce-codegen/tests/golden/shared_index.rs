@@ -49,6 +49,14 @@ module shared_index {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("shared_index::Derived::derived", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_derived(&self.0, call),

@@ -168,6 +168,15 @@ impl<T: Served> rt::Servant for ServedServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("skeleton::Served::grow", 2, 0),
+            (1, 0) => rt::Operation::new("skeleton::Part::size", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             2 => dispatch_served(&self.0, call),
@@ -295,6 +304,14 @@ impl<T: Elsewhere> rt::Servant for ElsewhereServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (3, 0) => rt::Operation::new("skeleton::Elsewhere::go", 3, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -44,6 +44,14 @@ impl<T: BaseServer> rt::Servant for BaseServerServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("test::BaseServer::datetime", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_base_server(&self.0, call),
@@ -151,6 +159,14 @@ impl<T: ITerminalGatewayServer> rt::Servant for ITerminalGatewayServerServant<T>
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("test::ITerminalGatewayServer::ping", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -293,6 +309,18 @@ impl<T: Server> rt::Servant for ServerServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("test::Server::echo", 2, 0),
+            (2, 1) => rt::Operation::new("test::Server::timeout", 2, 1),
+            (2, 2) => rt::Operation::new("test::Server::heartbeat", 2, 2),
+            (2, 3) => rt::Operation::new("test::Server::bidirection", 2, 3),
+            (0, 0) => rt::Operation::new("test::BaseServer::datetime", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
@@ -502,6 +530,14 @@ impl<T: ITerminal> rt::Servant for ITerminalServant<T> {
 }
 "#,
         )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (3, 0) => rt::Operation::new("test::ITerminal::onMessage", 3, 0),
+            _ => return None,
+        };
+        Some(operation)
     }
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {

@@ -86,6 +86,14 @@ module MixedCase {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("uses_type::Shop::sell", 0, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_shop(&self.0, call),

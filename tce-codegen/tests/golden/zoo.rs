@@ -238,6 +238,22 @@ impl<T: Keeper> rt::Servant for KeeperServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("zoo::Keeper::roundtrip", 0, 0),
+            (0, 1) => rt::Operation::new("zoo::Keeper::table", 0, 1),
+            (0, 2) => rt::Operation::new("zoo::Keeper::blob", 0, 2),
+            (0, 3) => rt::Operation::new("zoo::Keeper::counts", 0, 3),
+            (0, 4) => rt::Operation::new("zoo::Keeper::names", 0, 4),
+            (0, 5) => rt::Operation::new("zoo::Keeper::many", 0, 5),
+            (0, 6) => rt::Operation::new("zoo::Keeper::big", 0, 6),
+            (0, 7) => rt::Operation::new("zoo::Keeper::real", 0, 7),
+            (0, 8) => rt::Operation::new("zoo::Keeper::truth", 0, 8),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_keeper(&self.0, call),

@@ -10,6 +10,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::{
+    runtime::{EnterGuard, Handle},
+    time::{Sleep, sleep_until, timeout_at},
+};
+use tracing::Instrument as _;
 
 use crate::{
     connection::{
@@ -18,6 +23,7 @@ use crate::{
     },
     error::{ErrorCode, RpcError},
     in_flight::{after, now},
+    interceptor::{AbandonSignal, Answer, ClientCall, ClientInterceptors, ClientTerminal},
     wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved, unescape_ascii},
 };
 
@@ -82,6 +88,8 @@ enum PendingState {
     Sent(u32),
     /// Waiting to be sent.
     Queued(Arc<QueuedCall>),
+    /// Within its interceptors.
+    Intercepted(Box<InterceptedCall>),
     /// Failed, or its result was taken.
     Over(Option<RpcError>),
 }
@@ -110,6 +118,11 @@ impl PendingCall {
                 self.state = PendingState::Over(None);
                 reply_of(outcome, self.timeout)
             }
+            PendingState::Intercepted(call) => {
+                let outcome = ready!(call.poll(&self.connection, cx));
+                self.state = PendingState::Over(None);
+                outcome.map(Reply::from)
+            }
             PendingState::Over(error) => Err(error.take().unwrap_or_else(polled_again)),
             PendingState::Queued(_) => return Poll::Pending,
         };
@@ -126,6 +139,12 @@ impl Drop for PendingCall {
         match &self.state {
             PendingState::Sent(sequence) => self.connection.inner.calls.forget(*sequence),
             PendingState::Queued(call) => self.connection.abandon_queued(call),
+            PendingState::Intercepted(_) => {
+                let state = std::mem::replace(&mut self.state, PendingState::Over(None));
+                if let PendingState::Intercepted(call) = state {
+                    call.abandon(&self.connection);
+                }
+            }
             PendingState::Over(_) => {}
         }
     }
@@ -139,12 +158,25 @@ pub(super) fn twoway<T>(
     params: impl Marshal,
 ) -> Pending<T> {
     let timeout = options.timeout(connection);
+    let deadline = after(now(), timeout);
+    let call = twoway_until(connection, operation, options, (deadline, timeout), params);
+    Pending(PendingSource::Call(call))
+}
+
+/// As [`twoway`], with a deadline, and the timeout that the error of a late call names.
+fn twoway_until(
+    connection: &Connection,
+    operation: &Operation,
+    options: &CallOptions,
+    (deadline, timeout): (Instant, Duration),
+    params: impl Marshal,
+) -> PendingCall {
     let call = CallParts {
         operation,
         options,
-        mode: CallMode::Twoway(after(now(), timeout)),
+        mode: CallMode::Twoway(deadline),
     };
-    Pending(PendingSource::Call(PendingCall {
+    PendingCall {
         state: match connection.send_or_queue(&call, params) {
             Ok(SentCall::Now(sequence)) => PendingState::Sent(sequence),
             Ok(SentCall::Queued(call)) => PendingState::Queued(call),
@@ -153,7 +185,16 @@ pub(super) fn twoway<T>(
         operation: *operation,
         connection: connection.clone(),
         timeout,
-    }))
+    }
+}
+
+/// The RETURN, or the error that it carries.
+fn without_error(reply: Reply) -> Result<Reply, RpcError> {
+    if reply.errcode == 0 {
+        return Ok(reply);
+    }
+    let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
+    Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text))
 }
 
 fn polled_again() -> RpcError {
@@ -170,10 +211,7 @@ impl PendingCall {
     }
 
     fn decode<T: Unmarshal>(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
-        if reply.errcode != 0 {
-            let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
-            return Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text));
-        }
+        let reply = without_error(reply)?;
         let limits = &self.connection.options().limits;
         let mut result = Reader::with_limits(reply.result.as_slice(), limits);
         let value = T::unmarshal(&mut result).map_err(|error| {
@@ -315,6 +353,11 @@ enum OnewayState {
     },
     /// Sent by several routes.
     Several(SeveralCalls),
+    /// Within its interceptors.
+    Intercepted {
+        call: Box<InterceptedCall>,
+        connection: Connection,
+    },
 }
 
 /// One call by several routes, of which one is enough.
@@ -463,6 +506,9 @@ impl Future for Oneway {
                 .map_err(|error| complete(error, operation, connection)),
             OnewayState::Publishing { publishing, .. } => ready!(publishing.as_mut().poll(cx)),
             OnewayState::Several(calls) => ready!(calls.poll(cx)),
+            OnewayState::Intercepted { call, connection } => {
+                ready!(call.poll(connection, cx)).map(drop)
+            }
         };
         self.0 = OnewayState::Over(None);
         Poll::Ready(outcome)
@@ -482,6 +528,7 @@ impl Drop for Oneway {
                 size,
                 connection,
             } => connection.finish_abandoned(size, publishing),
+            OnewayState::Intercepted { call, connection } => call.abandon(&connection),
         }
     }
 }
@@ -490,4 +537,168 @@ impl fmt::Debug for Oneway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Oneway").finish_non_exhaustive()
     }
+}
+
+/// A call within its interceptors.
+struct InterceptedCall {
+    /// The mutex is for `Sync` alone: it is never locked.
+    outcome: Mutex<InterceptedOutcome>,
+    /// When its interceptors are dropped.
+    limit: Instant,
+    /// The timer of `limit`, once the call is awaited.
+    expiry: Option<Pin<Box<Sleep>>>,
+    abandon: AbandonSignal,
+    /// The size of the parameters in bytes.
+    size: usize,
+}
+
+type InterceptedOutcome = Pin<Box<dyn Future<Output = Result<Answer, RpcError>> + Send>>;
+
+impl InterceptedCall {
+    /// Runs the interceptors up to the first one that waits. `send` makes an attempt.
+    fn begin(
+        connection: &Connection,
+        interceptors: &ClientInterceptors,
+        call: ClientCall,
+        size: usize,
+        send: Box<ClientTerminal>,
+    ) -> Box<Self> {
+        let (interceptors, deadline) = (interceptors.clone(), call.deadline());
+        let abandon = call.abandon_signal();
+        let outcome = async move { interceptors.run(call, &*send).await };
+        let mut outcome: InterceptedOutcome = Box::pin(outcome.in_current_span());
+        let _runtime = entered(connection);
+        let poll = outcome
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(ready) = poll {
+            outcome = Box::pin(std::future::ready(ready));
+        }
+        Box::new(Self {
+            outcome: Mutex::new(outcome),
+            limit: after(deadline, ClientCall::GRACE),
+            expiry: None,
+            abandon,
+            size,
+        })
+    }
+
+    fn poll(
+        &mut self,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, RpcError>> {
+        let _runtime = entered(connection);
+        if let Poll::Ready(outcome) = self.outcome.get_mut().as_mut().poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        let limit = self.limit;
+        let expiry = self
+            .expiry
+            .get_or_insert_with(|| Box::pin(sleep_until(limit.into())));
+        ready!(expiry.as_mut().poll(cx));
+        Poll::Ready(Err(RpcError::new(
+            ErrorCode::Timeout,
+            "the interceptors of the call did not end before its deadline",
+        )))
+    }
+
+    /// The future of the call is dropped: a task runs the interceptors to their end.
+    fn abandon(self, connection: &Connection) {
+        self.abandon.set();
+        let (outcome, limit) = (self.outcome.into_inner(), self.limit);
+        connection.finish_abandoned(self.size, async move {
+            let _ = timeout_at(limit.into(), outcome).await;
+            Ok(())
+        });
+    }
+}
+
+/// The runtime of the connection, for the timers and tasks of interceptors, unless the
+/// caller is within one.
+fn entered(connection: &Connection) -> Option<EnterGuard<'_>> {
+    let is_outside = Handle::try_current().is_err();
+    is_outside.then(|| connection.inner.runtime.enter())
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        let (result, extra) = answer.into_parts();
+        Self {
+            errcode: 0,
+            extra,
+            result: result.as_slice().into(),
+        }
+    }
+}
+
+/// Sends a twoway call through interceptors.
+pub(super) fn intercepted_twoway<T>(
+    connection: &Connection,
+    interceptors: &ClientInterceptors,
+    operation: &Operation,
+    options: &CallOptions,
+    params: Vec<u8>,
+) -> Pending<T> {
+    let timeout = options.timeout(connection);
+    let deadline = after(now(), timeout);
+    let (peer, extra) = (connection.peer(), options.extra.clone());
+    let call = ClientCall::new(*operation, peer, false, deadline, extra);
+    let size = params.len();
+    let (to, options, operation) = (connection.clone(), options.clone(), *operation);
+    let send = move |call: ClientCall| -> InterceptedOutcome {
+        let limits = (call.deadline(), timeout);
+        let options = CallOptions {
+            extra: call.into_extra(),
+            ..options.clone()
+        };
+        let call = twoway_until(&to, &operation, &options, limits, Raw(&params));
+        Box::pin(call.answer())
+    };
+    let call = InterceptedCall::begin(connection, interceptors, call, size, Box::new(send));
+    Pending(PendingSource::Call(PendingCall {
+        state: PendingState::Intercepted(call),
+        operation,
+        connection: connection.clone(),
+        timeout,
+    }))
+}
+
+impl PendingCall {
+    /// Awaits the result, still marshalled.
+    async fn answer(mut self) -> Result<Answer, RpcError> {
+        let reply = std::future::poll_fn(|cx| self.poll_reply(cx)).await?;
+        let reply = without_error(reply).map_err(|error| self.complete(error))?;
+        let result = reply.result.as_slice().to_vec();
+        Ok(Answer::of_marshalled(result, reply.extra))
+    }
+}
+
+/// Sends a oneway call through interceptors. `send` sends it with other options.
+pub(super) fn intercepted_oneway(
+    connection: &Connection,
+    interceptors: &ClientInterceptors,
+    operation: &Operation,
+    options: &CallOptions,
+    params: Vec<u8>,
+    send: impl Fn(&CallOptions, Raw<'_>) -> Oneway + Send + Sync + 'static,
+) -> Oneway {
+    let deadline = after(now(), options.timeout(connection));
+    let (peer, extra) = (connection.peer(), options.extra.clone());
+    let call = ClientCall::new(*operation, peer, true, deadline, extra);
+    let (size, options) = (params.len(), options.clone());
+    let send = move |call: ClientCall| -> InterceptedOutcome {
+        let options = CallOptions {
+            timeout: Some(call.time_left()),
+            linger: options.linger,
+            extra: call.into_extra(),
+        };
+        let sent = send(&options, Raw(&params));
+        Box::pin(async move { sent.await.map(|()| Answer::default()) })
+    };
+    let call = InterceptedCall::begin(connection, interceptors, call, size, Box::new(send));
+    Oneway(OnewayState::Intercepted {
+        call,
+        connection: connection.clone(),
+    })
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    call::{Oneway, Pending, oneway, twoway},
+    call::{Oneway, Pending, intercepted_oneway, intercepted_twoway, oneway, twoway},
     user_routes::UserRoutes,
 };
 use crate::{
     communicator::Communicator,
     connection::{CallOptions, Connection, Context},
     error::RpcError,
-    wire::{Marshal, Operation, Unmarshal, reserved},
+    interceptor::{ClientInterceptor, ClientInterceptors},
+    wire::{BUILTIN_INTERFACE, Marshal, Operation, Raw, Unmarshal, Writer, reserved},
 };
 
 /// A proxy of one interface: what all generated proxies (`ServerPrx`) have in
@@ -144,6 +145,13 @@ pub trait TypedProxy: Sized {
         Self::from_proxy(self.as_proxy().with_extra(extra))
     }
 
+    /// The same proxy, whose calls pass an interceptor, within those that they pass
+    /// already.
+    #[must_use]
+    fn with_interceptor(&self, interceptor: impl ClientInterceptor) -> Self {
+        Self::from_proxy(self.as_proxy().with_interceptor(interceptor))
+    }
+
     /// Asks the peer's adapter whether it answers: see [`Proxy::ping`].
     fn ping(&self) -> Pending<()> {
         self.as_proxy().ping()
@@ -158,6 +166,7 @@ pub struct Proxy {
     options: CallOptions,
     /// How oneway calls reach a user at any gateway; `None` for all other peers.
     routes: Option<UserRoutes>,
+    interceptors: ClientInterceptors,
 }
 
 impl Proxy {
@@ -176,6 +185,7 @@ impl Proxy {
             connection: connection.clone(),
             options: CallOptions::default(),
             routes: None,
+            interceptors: connection.options().client_interceptors.clone(),
         }
     }
 
@@ -283,20 +293,61 @@ impl Proxy {
         proxy
     }
 
+    /// As [`TypedProxy::with_interceptor`].
+    #[must_use]
+    pub fn with_interceptor(&self, interceptor: impl ClientInterceptor) -> Self {
+        let mut proxy = self.clone();
+        proxy.interceptors = proxy.interceptors.with(interceptor);
+        proxy
+    }
+
     /// Calls twoway. The call is sent before this returns; the result is awaited when
     /// it is needed.
     pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
-        twoway(&self.connection, operation, &self.options, params)
+        let (connection, options) = (&self.connection, &self.options);
+        match self.interceptors_of(operation) {
+            None => twoway(connection, operation, options, params),
+            Some(interceptors) => {
+                let params = marshalled(params);
+                intercepted_twoway(connection, interceptors, operation, options, params)
+            }
+        }
+    }
+
+    /// What a call passes; calls of the built-in interface pass none.
+    #[inline]
+    fn interceptors_of(&self, operation: &Operation) -> Option<&ClientInterceptors> {
+        let is_intercepted = || operation.ifidx() != BUILTIN_INTERFACE;
+        (!self.interceptors.is_empty() && is_intercepted()).then_some(&self.interceptors)
     }
 
     /// Calls oneway. The call is sent before this returns; the returned future ends when
     /// the call is in the write buffer. If there is no connection or no capacity, the call
     /// waits for it, no longer than the proxy's timeout.
     pub fn oneway<P: Marshal>(&self, operation: &Operation, params: P) -> Oneway {
+        if let Some(interceptors) = self.interceptors_of(operation) {
+            return self.oneway_through(interceptors, operation, marshalled(params));
+        }
         match &self.routes {
             None => oneway(&self.connection, operation, &self.options, params),
             Some(routes) => routes.oneway(operation, &self.options, params),
         }
+    }
+
+    fn oneway_through(
+        &self,
+        interceptors: &ClientInterceptors,
+        operation: &Operation,
+        params: Vec<u8>,
+    ) -> Oneway {
+        let (connection, routes) = (self.connection.clone(), self.routes.clone());
+        let called = *operation;
+        let send = move |options: &CallOptions, params: Raw<'_>| match &routes {
+            None => oneway(&connection, &called, options, params),
+            Some(routes) => routes.oneway(&called, options, params),
+        };
+        let (connection, options) = (&self.connection, &self.options);
+        intercepted_oneway(connection, interceptors, operation, options, params, send)
     }
 
     /// Asks the peer's adapter whether it answers, through the built-in interface
@@ -314,4 +365,10 @@ impl Proxy {
     pub fn describe(&self) -> Pending<Vec<String>> {
         self.call(&crate::connection::DESCRIBE, ())
     }
+}
+
+fn marshalled(params: impl Marshal) -> Vec<u8> {
+    let mut marshalled = Vec::new();
+    params.marshal(&mut Writer::new(&mut marshalled));
+    marshalled
 }

@@ -11,7 +11,11 @@ use super::{
     tls::{TlsConfig, TlsError},
     token::TokenProvider,
 };
-use crate::{memory::MemoryBudget, wire::Limits};
+use crate::{
+    interceptor::{ClientInterceptors, ServerInterceptors},
+    memory::MemoryBudget,
+    wire::Limits,
+};
 
 /// The limits of one connection; those of a message are [`Limits`]. A number of 0 counts
 /// as 1.
@@ -171,6 +175,11 @@ pub struct Options {
     /// Default: 50 µs; with `None` the connections of this communicator do not
     /// poll. Threads of a runtime of several threads never poll.
     pub busy_poll_time: Option<Duration>,
+    /// What runs around the calls of all proxies. Default: none.
+    pub client_interceptors: ClientInterceptors,
+    /// What runs around the calls that arrive at all adapters and connections.
+    /// Default: none.
+    pub server_interceptors: ServerInterceptors,
 }
 
 impl Default for Options {
@@ -190,6 +199,8 @@ impl Default for Options {
             websocket: WebSocketOptions::default(),
             proxy: ProxyOptions::default(),
             busy_poll_time: Some(Duration::from_micros(50)),
+            client_interceptors: ClientInterceptors::new(),
+            server_interceptors: ServerInterceptors::new(),
         }
     }
 }

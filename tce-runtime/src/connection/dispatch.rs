@@ -11,17 +11,20 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use super::{Connection, Inner, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
+    interceptor::{Answer, ServerCall, ServerInterceptors, ServerTerminal},
     log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
     wire::{
-        Extra, Header, Marshal, RawExtra, Reader, Unmarshal, escape_ascii, parse_millis, reserved,
+        DecodeError, Extra, Header, Marshal, Operation, Raw, RawExtra, Reader, Unmarshal, Writer,
+        escape_ascii, parse_millis, reserved,
     },
 };
 
@@ -45,9 +48,18 @@ pub struct IncomingCall<'a> {
     pub(super) replies: &'a mut Vec<u8>,
     /// The MQ message of the call, acknowledged with the RETURN.
     pub(super) ack_guard: Option<Box<AckGuard>>,
+    /// What the call passes before its servant; boxed, as most programs have none.
+    pub(super) interception: Option<Box<Interception>>,
 }
 
-impl IncomingCall<'_> {
+/// The interceptors of a call, and what they are told of it.
+pub(super) struct Interception {
+    pub(super) interceptors: ServerInterceptors,
+    /// `None` if no servant here has it.
+    pub(super) operation: Option<Operation>,
+}
+
+impl<'a> IncomingCall<'a> {
     /// The index of the interface that is called.
     #[must_use]
     pub fn ifidx(&self) -> u16 {
@@ -65,22 +77,99 @@ impl IncomingCall<'_> {
     /// The servant's future is polled once here. Most are ready then and cost no
     /// task; one that is not becomes a task, so that it does not delay the calls
     /// after it.
-    pub fn run<S, P, T, F>(self, servant: &Arc<S>, invoke: impl FnOnce(Arc<S>, P, Context) -> F)
-    where
-        P: Unmarshal,
+    pub fn run<S, P, T, F>(
+        mut self,
+        servant: &Arc<S>,
+        invoke: impl FnOnce(Arc<S>, P, Context) -> F + Send + 'static,
+    ) where
+        S: Send + Sync + 'static,
+        P: Unmarshal + Send + 'static,
         T: Marshal + 'static,
         F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
     {
-        let limits = &self.connection.options().limits;
-        let parameters = match P::unmarshal(&mut Reader::with_limits(self.params, limits)) {
+        if let Some(interception) = self.interception.take() {
+            return self.run_intercepted(*interception, servant, invoke);
+        }
+        let parameters = match self.parameters() {
             Ok(parameters) => parameters,
-            Err(error) => {
-                let text = format!("the parameters don't decode: {error}");
-                return self.refuse(ErrorCode::UnserializeFailed, &text);
-            }
+            Err(error) => return self.refuse(ErrorCode::UnserializeFailed, &undecodable(&error)),
         };
+        let (context, serving) = self.into_parts();
+        serving.poll(Box::pin(invoke(Arc::clone(servant), parameters, context)));
+    }
+
+    /// As [`IncomingCall::run`], through the interceptors.
+    #[cold]
+    fn run_intercepted<S, P, T, F>(
+        self,
+        interception: Interception,
+        servant: &Arc<S>,
+        invoke: impl FnOnce(Arc<S>, P, Context) -> F + Send + 'static,
+    ) where
+        S: Send + Sync + 'static,
+        P: Unmarshal + Send + 'static,
+        T: Marshal + 'static,
+        F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
+    {
+        let parameters = self.parameters::<P>();
+        let parameters = parameters
+            .map_err(|error| Fault::new(ErrorCode::UnserializeFailed, undecodable(&error)));
+        let servant = Arc::clone(servant);
+        self.intercept(interception, |mut context| {
+            Box::new(move |call| {
+                let serving = async move {
+                    let parameters = parameters?;
+                    context.extra = call.extra;
+                    let (context, result) = invoke(servant, parameters, context).await;
+                    let mut result_bytes = Vec::new();
+                    result?.marshal(&mut Writer::new(&mut result_bytes));
+                    let added = context.returned.into_inner();
+                    Ok(Answer::of_marshalled(result_bytes, added))
+                };
+                Box::pin(AssertUnwindSafe(serving).catch_unwind().map(|outcome| {
+                    // The panic hook has written the panic's text to this side's log.
+                    outcome.unwrap_or_else(|_| Err(panicked()))
+                }))
+            })
+        });
+    }
+
+    /// Passes the call through its interceptors to what `terminal` makes.
+    fn intercept(
+        self,
+        interception: Interception,
+        terminal: impl FnOnce(Context) -> ServerTerminal,
+    ) {
+        let Interception {
+            interceptors,
+            operation,
+        } = interception;
+        let (mut context, serving) = self.into_parts();
+        let call = ServerCall {
+            operation,
+            indices: (context.header.ifidx, context.header.opidx),
+            peer: context.connection.peer().to_owned(),
+            is_oneway: context.is_oneway(),
+            is_redelivered: context.is_redelivered,
+            deadline: context.deadline(),
+            extra: std::mem::take(&mut context.extra),
+        };
+        let terminal = terminal(context);
+        serving.poll(Box::pin(async move {
+            Served::from(interceptors.run(call, terminal).await)
+        }));
+    }
+
+    #[inline]
+    fn parameters<P: Unmarshal>(&self) -> Result<P, DecodeError> {
+        let limits = &self.connection.options().limits;
+        P::unmarshal(&mut Reader::with_limits(self.params, limits))
+    }
+
+    /// What the servant gets besides the parameters, and what sends its answer.
+    #[inline]
+    fn into_parts(self) -> (Context, ServingCall<'a>) {
         let ack_guard = self.ack_guard.as_ref();
-        let size = self.params.len();
         let is_redelivered =
             self.is_redelivered || ack_guard.is_some_and(|guard| guard.is_redelivered);
         let expires_at = ack_guard.and_then(|guard| guard.expires_at);
@@ -101,33 +190,15 @@ impl IncomingCall<'_> {
             is_redelivered,
             returned: Mutex::default(),
         };
-        let mut future = Box::pin(invoke(Arc::clone(servant), parameters, context));
-        match poll_once(future.as_mut(), Waker::noop()) {
-            Poll::Ready(output) => {
-                reply.answer(&self.connection.inner, output, routed, self.replies);
-            }
-            Poll::Pending => {
-                let connection = self.connection.weak_clone();
-                let served = &connection.inner.served;
-                let (guard, memory) = if size > LARGE_PARAMETERS {
-                    let mut memory = connection.options().memory.charge();
-                    memory.set(size);
-                    (served.begin_large(size), Some(memory))
-                } else {
-                    (served.begin(), None)
-                };
-                let deferred = DeferredReply {
-                    guard,
-                    _memory: memory,
-                    generation: connection.inner.channel.generation(),
-                    connection,
-                    context: reply,
-                    routed: routed.into(),
-                    expires_at,
-                };
-                tokio::spawn(deferred.finish(future));
-            }
-        }
+        let serving = ServingCall {
+            connection: self.connection,
+            reply,
+            routed,
+            size: self.params.len(),
+            expires_at,
+            replies: self.replies,
+        };
+        (context, serving)
     }
 
     /// Answers with an error.
@@ -140,6 +211,18 @@ impl IncomingCall<'_> {
         reply.fail(&self.connection.inner, code, text, routed, self.replies);
     }
 
+    /// Answers with INTERFACE_NOTFOUND, through the interceptors.
+    pub(super) fn not_found(mut self, text: String) {
+        let code = ErrorCode::InterfaceNotFound;
+        match self.interception.take() {
+            None => self.refuse(code, &text),
+            Some(interception) => self.intercept(*interception, |_| {
+                let fault = Fault::new(code, text);
+                Box::new(|_| Box::pin(std::future::ready(Err(fault))))
+            }),
+        }
+    }
+
     /// Answers with INTERFACE_NOTFOUND: the interface has no such operation.
     pub fn unknown_operation(self) {
         let text = format!(
@@ -147,7 +230,67 @@ impl IncomingCall<'_> {
             self.ifidx(),
             self.opidx()
         );
-        self.refuse(ErrorCode::InterfaceNotFound, &text);
+        self.not_found(text);
+    }
+}
+
+fn undecodable(error: &DecodeError) -> String {
+    format!("the parameters don't decode: {error}")
+}
+
+fn panicked() -> Fault {
+    Fault::new(ErrorCode::RemoteMethodException, "the servant panicked")
+}
+
+/// A call whose servant is about to run, and what its answer needs.
+struct ServingCall<'a> {
+    connection: &'a Connection,
+    reply: ReplyContext,
+    /// What [`routed_extra`] has selected.
+    routed: RawExtra<'a>,
+    /// The size of the parameters in bytes.
+    size: usize,
+    /// Until when the caller waits for the RETURN, if known.
+    expires_at: Option<Instant>,
+    replies: &'a mut Vec<u8>,
+}
+
+impl ServingCall<'_> {
+    /// Polls the servant's future once; a task does the rest.
+    #[inline]
+    fn poll<T, O, F>(self, mut future: Pin<Box<F>>)
+    where
+        T: Marshal + 'static,
+        O: Into<Served<T>> + 'static,
+        F: Future<Output = O> + Send + 'static,
+    {
+        let (connection, reply) = (self.connection, self.reply);
+        match poll_once(future.as_mut(), Waker::noop()) {
+            Poll::Ready(output) => {
+                reply.answer(&connection.inner, output, self.routed, self.replies);
+            }
+            Poll::Pending => {
+                let connection = connection.weak_clone();
+                let served = &connection.inner.served;
+                let (guard, memory) = if self.size > LARGE_PARAMETERS {
+                    let mut memory = connection.options().memory.charge();
+                    memory.set(self.size);
+                    (served.begin_large(self.size), Some(memory))
+                } else {
+                    (served.begin(), None)
+                };
+                let deferred = DeferredReply {
+                    guard,
+                    _memory: memory,
+                    generation: connection.inner.channel.generation(),
+                    connection,
+                    context: reply,
+                    routed: self.routed.into(),
+                    expires_at: self.expires_at,
+                };
+                tokio::spawn(deferred.finish(future));
+            }
+        }
     }
 }
 
@@ -233,14 +376,44 @@ fn unix_deadline(extra: &Extra) -> Option<u64> {
     parse_millis(extra.get_bytes(reserved::DEADLINE)?)
 }
 
-/// What a servant's future returns: its context, and the result.
-type Output<T> = (Context, Result<T, Fault>);
+/// How a call was served: the result, and the extra of the RETURN.
+struct Served<T> {
+    result: Result<T, Fault>,
+    added: Extra,
+}
+
+impl<T> From<(Context, Result<T, Fault>)> for Served<T> {
+    #[inline]
+    fn from((context, result): (Context, Result<T, Fault>)) -> Self {
+        let added = context.returned.into_inner();
+        Self { result, added }
+    }
+}
+
+impl From<Result<Answer, Fault>> for Served<MarshalledResult> {
+    fn from(outcome: Result<Answer, Fault>) -> Self {
+        let (result, added) = match outcome.map(Answer::into_parts) {
+            Ok((result, added)) => (Ok(MarshalledResult(result)), added),
+            Err(fault) => (Err(fault), Extra::new()),
+        };
+        Self { result, added }
+    }
+}
+
+/// A result that has passed interceptors.
+struct MarshalledResult(Vec<u8>);
+
+impl Marshal for MarshalledResult {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        Raw(&self.0).marshal(out);
+    }
+}
 
 /// Polls a servant's future. `Ready(None)` means that it panicked: that costs
 /// this call only.
-fn poll_once<T, F>(future: Pin<&mut F>, waker: &Waker) -> Poll<Option<Output<T>>>
+fn poll_once<O, F>(future: Pin<&mut F>, waker: &Waker) -> Poll<Option<O>>
 where
-    F: Future<Output = Output<T>>,
+    F: Future<Output = O>,
 {
     let poll = catch_unwind(AssertUnwindSafe(|| {
         future.poll(&mut TaskContext::from_waker(waker))
@@ -269,10 +442,11 @@ struct DeferredReply {
 
 impl DeferredReply {
     /// Awaits the servant, and sends the RETURN.
-    async fn finish<T, F>(self, mut future: Pin<Box<F>>)
+    async fn finish<T, O, F>(self, mut future: Pin<Box<F>>)
     where
         T: Marshal,
-        F: Future<Output = Output<T>>,
+        O: Into<Served<T>>,
+        F: Future<Output = O>,
     {
         let inner = &self.connection.inner;
         let output = std::future::poll_fn(|cx| poll_once(future.as_mut(), cx.waker())).await;
@@ -316,27 +490,22 @@ impl ReplyContext {
     fn answer<T: Marshal>(
         self,
         inner: &Inner,
-        output: Option<Output<T>>,
+        output: Option<impl Into<Served<T>>>,
         routed: RawExtra<'_>,
         replies: &mut Vec<u8>,
     ) {
-        match output {
-            Some((context, Ok(result))) => {
-                let added = context.returned.into_inner();
-                self.succeed(inner, &added, result, routed, replies);
-            }
-            Some((_, Err(fault))) => {
+        let Some(output) = output else {
+            // The panic hook has written the panic's text to this side's log.
+            let fault = panicked();
+            return self.fail(inner, fault.code(), fault.text(), routed, replies);
+        };
+        let Served { result, added } = output.into();
+        match result {
+            Ok(result) => self.succeed(inner, &added, result, routed, replies),
+            Err(fault) => {
                 self.log_internal_error(inner, &fault);
                 self.fail(inner, fault.code(), fault.text(), routed, replies);
             }
-            // The panic hook has written the panic's text to this side's log.
-            None => self.fail(
-                inner,
-                ErrorCode::RemoteMethodException,
-                "the servant panicked",
-                routed,
-                replies,
-            ),
         }
     }
 

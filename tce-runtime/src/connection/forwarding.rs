@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::ErrorCode,
     in_flight::{after, millis, now, unix_millis},
+    trace::TraceContext,
     wire::{
         Extra, ExtraPairs, ExtraPart, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header,
         KeySet, PatchedExtra, Raw, RawExtra, RawMessage, parse_millis,
@@ -172,16 +173,44 @@ impl<'a> InboundMessage<'a> {
         call_time: Duration,
     ) -> Option<Duration> {
         let is_oneway = self.message.header.calltype.is_oneway();
-        let batch = &mut *self.batch;
         let has_own = !is_oneway && self.message.keys().contains(KeySet::DEADLINE);
         let prepared_for = Some((key, is_oneway));
-        if has_own || batch.prepared_for != prepared_for {
-            let own = self.message.reserved(KeySet::DEADLINE);
-            let own = own.filter(|_| has_own).and_then(parse_millis);
-            batch.prepare(parts, (!is_oneway).then_some((call_time, own)));
-            batch.prepared_for = prepared_for.filter(|_| !has_own);
+        if has_own || self.batch.prepared_for != prepared_for {
+            self.prepare_own_extra(parts, call_time);
+            self.batch.prepared_for = prepared_for.filter(|_| !has_own);
         }
+        self.batch.time_left
+    }
+
+    /// As [`InboundMessage::prepare_extra`], for this message alone.
+    pub fn prepare_own_extra(
+        &mut self,
+        parts: &[RawExtra<'_>],
+        call_time: Duration,
+    ) -> Option<Duration> {
+        let is_oneway = self.message.header.calltype.is_oneway();
+        let own = self.message.reserved(KeySet::DEADLINE);
+        let own = own.filter(|_| !is_oneway).and_then(parse_millis);
+        let batch = &mut *self.batch;
+        batch.prepare(parts, (!is_oneway).then_some((call_time, own)));
+        batch.prepared_for = None;
         batch.time_left
+    }
+
+    /// The span of its sender, if the trace is sampled.
+    #[must_use]
+    pub fn sampled_trace(&self) -> Option<TraceContext> {
+        let parent = self.message.reserved_text(KeySet::TRACEPARENT)?;
+        TraceContext::parse(parent, None).filter(TraceContext::is_sampled)
+    }
+
+    /// The address or the endpoint that it came from.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        match self.source {
+            InboundSource::Stream(connection) => connection.peer(),
+            InboundSource::Queue { endpoint, .. } => endpoint,
+        }
     }
 
     /// Whether a broker may have delivered it before.

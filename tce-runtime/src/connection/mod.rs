@@ -154,7 +154,7 @@ impl ConnectionParts {
             channel: Channel::Stream(StreamChannel::new(settings, compression)),
             calls: Arc::new(PendingCalls::new(limit, 1)),
             served: InFlightCounter::default(),
-            servants: Arc::default(),
+            servants: Arc::new(ServantRegistry::new(&settings.options.server_interceptors)),
             listeners: Arc::default(),
             handler: None,
             login: None,

@@ -9,8 +9,11 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 
-use super::dispatch::IncomingCall;
-use crate::error::ErrorCode;
+use super::dispatch::{IncomingCall, Interception};
+use crate::{
+    interceptor::{ServerInterceptor, ServerInterceptors},
+    wire::{BUILTIN_INTERFACE, Operation},
+};
 
 /// An object that serves calls. Generated code implements it
 /// (`ServerServant`) over a trait that programs implement (`Server`).
@@ -22,6 +25,12 @@ pub trait Servant: Send + Sync + 'static {
     /// Its interfaces as an IDL without imports, for
     /// [`Proxy::describe`](crate::Proxy::describe); `None` to leave it out.
     fn idl(&self) -> Option<&str> {
+        None
+    }
+
+    /// One of its operations by its indices, for interceptors, which see an operation
+    /// without it as unknown. Default: `None`.
+    fn operation(&self, _ifidx: u16, _opidx: u16) -> Option<Operation> {
         None
     }
 
@@ -39,25 +48,49 @@ impl<S: Servant + ?Sized> Servant for Arc<S> {
         (**self).idl()
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<Operation> {
+        (**self).operation(ifidx, opidx)
+    }
+
     fn dispatch(&self, call: IncomingCall<'_>) {
         (**self).dispatch(call);
     }
 }
 
-/// Servants by interface index.
-type ServantMap = BTreeMap<u16, Arc<dyn Servant>>;
+/// The servants of an adapter or a connection, and what runs around their calls.
+#[derive(Clone)]
+struct Servants {
+    by_interface: BTreeMap<u16, Arc<dyn Servant>>,
+    interceptors: ServerInterceptors,
+}
 
 /// The servants of an adapter or a connection.
-#[derive(Default)]
-pub(crate) struct ServantRegistry(Arc<ArcSwap<ServantMap>>);
+pub(crate) struct ServantRegistry(Arc<ArcSwap<Servants>>);
 
 impl ServantRegistry {
+    pub(crate) fn new(interceptors: &ServerInterceptors) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Servants {
+            by_interface: BTreeMap::new(),
+            interceptors: interceptors.clone(),
+        })))
+    }
+
+    /// Adds an interceptor within those before.
+    pub(crate) fn intercept(&self, interceptor: &Arc<impl ServerInterceptor>) {
+        self.0.rcu(|servants| {
+            let mut servants = Servants::clone(servants);
+            servants.interceptors = servants.interceptors.with(Arc::clone(interceptor));
+            servants
+        });
+    }
+
     /// Adds a servant; it replaces an earlier one with the same index.
     pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
         self.0.rcu(|servants| {
-            let mut servants = ServantMap::clone(servants);
+            let mut servants = Servants::clone(servants);
             let served = servant.interfaces().iter();
-            servants.extend(served.map(|ifidx| (*ifidx, Arc::clone(servant))));
+            let served = served.map(|ifidx| (*ifidx, Arc::clone(servant)));
+            servants.by_interface.extend(served);
             servants
         });
     }
@@ -65,7 +98,8 @@ impl ServantRegistry {
     /// The IDL texts of the servants, without duplicates.
     pub(crate) fn idls(&self) -> Vec<String> {
         let servants = self.0.load();
-        let texts: BTreeSet<&str> = servants.values().filter_map(|it| it.idl()).collect();
+        let servants = servants.by_interface.values();
+        let texts: BTreeSet<&str> = servants.filter_map(|it| it.idl()).collect();
         texts.into_iter().map(str::to_owned).collect()
     }
 
@@ -77,22 +111,33 @@ impl ServantRegistry {
 
 /// The current servants. To look one up costs no locked instruction unless they have
 /// changed.
-pub(crate) struct ServantView(RefCell<Cache<Arc<ArcSwap<ServantMap>>, Arc<ServantMap>>>);
+pub(crate) struct ServantView(RefCell<Cache<Arc<ArcSwap<Servants>>, Arc<Servants>>>);
 
 impl ServantView {
     /// Whether a servant serves an interface.
     pub(super) fn has(&self, ifidx: u16) -> bool {
-        self.0.borrow_mut().load().contains_key(&ifidx)
+        self.0.borrow_mut().load().by_interface.contains_key(&ifidx)
     }
 
     /// Hands a call to the servant of its interface, or answers that there is
-    /// none.
-    pub(super) fn dispatch(&self, call: IncomingCall<'_>) {
-        match self.0.borrow_mut().load().get(&call.ifidx()) {
+    /// none; through the interceptors, if there are any.
+    pub(super) fn dispatch(&self, mut call: IncomingCall<'_>) {
+        let mut servants = self.0.borrow_mut();
+        let servants = servants.load();
+        let ifidx = call.ifidx();
+        let servant = servants.by_interface.get(&ifidx);
+        let interceptors = &servants.interceptors;
+        if !interceptors.is_empty() && ifidx != BUILTIN_INTERFACE {
+            call.interception = Some(Box::new(Interception {
+                interceptors: interceptors.clone(),
+                operation: servant.and_then(|servant| servant.operation(ifidx, call.opidx())),
+            }));
+        }
+        match servant {
             Some(servant) => servant.dispatch(call),
             None => {
-                let text = format!("no servant for interface {} here", call.ifidx());
-                call.refuse(ErrorCode::InterfaceNotFound, &text);
+                let text = format!("no servant for interface {ifidx} here");
+                call.not_found(text);
             }
         }
     }
@@ -100,6 +145,7 @@ impl ServantView {
 
 impl fmt::Debug for ServantRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.load().keys()).finish()
+        let servants = self.0.load();
+        f.debug_set().entries(servants.by_interface.keys()).finish()
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     log_limit::LogLimit,
     shutdown::{DRAIN_EVERY, ShutdownPhase, reached},
     transport::{ByteStream, Source, StreamControl},
+    wire::FrameError,
 };
 
 /// How long waiting messages may take to leave when a connection is closed.
@@ -312,6 +313,7 @@ impl OpenStream {
             (CloseReason::Stalled(_), Some(handler)) => handler.stalled(),
             (CloseReason::NoMemory, _) => count_failed("memory"),
             (CloseReason::Malformed, _) => count_failed("malformed"),
+            (CloseReason::Frame(error), _) => report_frame(inner, error),
             _ => {}
         }
         Some(StreamEnd {
@@ -491,6 +493,27 @@ async fn log_in(login: &ClientLogin, channel: &StreamChannel) -> CloseReason {
     channel.log_in();
     login.keep_valid(|token| channel.refresh(token)).await;
     std::future::pending().await
+}
+
+/// A peer has sent bytes that are no frames of TCE.
+fn report_frame(inner: &Inner, error: &FrameError) {
+    static LIMIT: LogLimit = LogLimit::new();
+    count_failed("frame");
+    if LIMIT.allows("peers that send no TCE") {
+        let peer = inner.peer.as_str();
+        match error.sender() {
+            Some(sender) => {
+                tracing::warn!(
+                    peer,
+                    "closed a connection: the peer is {sender}, not a TCE program"
+                );
+            }
+            None => tracing::warn!(
+                peer,
+                "closed a connection, is the peer a TCE program? {error}"
+            ),
+        }
+    }
 }
 
 fn count_failed(reason: &'static str) {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     advice::{BROKER_ADVICE, CONFIG_ADVICE},
-    config::{MqConfig, MqEndpoint, SharedOptions},
+    config::{MqConfig, MqEndpoint, Options, SharedOptions},
     connection::{
         Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
     },
@@ -56,11 +56,19 @@ pub(crate) struct MessageQueues {
 }
 
 /// What receives the messages of one endpoint.
-#[derive(Default)]
 pub(crate) struct QueueReceiver {
     pub(crate) servants: Arc<ServantRegistry>,
     /// Decides first, in a gateway.
     pub(crate) handler: OnceLock<Arc<dyn MessageHandler>>,
+}
+
+impl QueueReceiver {
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        Arc::new(Self {
+            servants: Arc::new(ServantRegistry::new(&options.server_interceptors)),
+            handler: OnceLock::new(),
+        })
+    }
 }
 
 impl MessageQueues {
@@ -107,7 +115,8 @@ impl MessageQueues {
         pairs: &[(String, String)],
     ) -> Result<Vec<(String, Consumer)>, RpcError> {
         for endpoint in &self.endpoints {
-            self.receivers.insert(endpoint.name.clone(), Arc::default());
+            let receiver = QueueReceiver::new(&self.settings.options);
+            self.receivers.insert(endpoint.name.clone(), receiver);
         }
         let mut consumers: Vec<(String, Consumer)> = Vec::new();
         for (_, returns) in pairs {
@@ -119,7 +128,8 @@ impl MessageQueues {
         for endpoint in self.missing_reply_queues(pairs) {
             let opening = self.broker.consumer(&endpoint, ConsumeMode::Exclusive);
             let consumer = opening.await.map_err(broker_failed)?;
-            self.receivers.insert(endpoint.name.clone(), Arc::default());
+            let receiver = QueueReceiver::new(&self.settings.options);
+            self.receivers.insert(endpoint.name.clone(), receiver);
             consumers.push((endpoint.name.clone(), consumer));
             self.endpoints.push(endpoint);
         }
@@ -176,10 +186,12 @@ impl MessageQueues {
         consumer: Consumer,
         phase: watch::Receiver<ShutdownPhase>,
     ) {
+        let receiver = self.receivers.get(name).cloned();
+        let new_receiver = || QueueReceiver::new(&self.settings.options);
         let task = ConsumerTask {
             queues: Arc::clone(self),
             endpoint: name.to_owned(),
-            receiver: self.receivers.get(name).cloned().unwrap_or_default(),
+            receiver: receiver.unwrap_or_else(new_receiver),
             brings_returns: self.is_consumed(name) || is_own_name(name),
             unfinished: InFlightCounter::default(),
             acks: Arc::new(AckBatcher::new(consumer.prefetch())),
@@ -224,7 +236,11 @@ impl MessageQueues {
         Ok(self.connection(
             format!("mq:{name}"),
             channel.clone(),
-            servants.unwrap_or_default(),
+            servants.unwrap_or_else(|| {
+                Arc::new(ServantRegistry::new(
+                    &self.settings.options.server_interceptors,
+                ))
+            }),
         ))
     }
 

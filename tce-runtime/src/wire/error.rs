@@ -118,3 +118,25 @@ pub enum FrameError {
         limit: usize,
     },
 }
+
+impl FrameError {
+    /// What sends such bytes, where their first four tell it.
+    pub(crate) fn sender(&self) -> Option<&'static str> {
+        let Self::Magic(magic) = self else {
+            return None;
+        };
+        match &magic.to_be_bytes() {
+            b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN"
+            | b"PRI " => Some("an HTTP client"),
+            b"HTTP" => Some("an HTTP server"),
+            // A handshake record of TLS 1.0 to 1.3.
+            [0x16, 3, ..] => Some("a TLS client, at an endpoint without TLS"),
+            // A TLS alert: this side has sent something else than a handshake.
+            [0x15, 3, ..] => Some("a TLS server, at an endpoint without TLS"),
+            b"SSH-" => Some("an SSH program"),
+            b"AMQP" => Some("an AMQP program"),
+            b"PROX" => Some("a proxy that sends the PROXY protocol, which is switched off"),
+            _ => None,
+        }
+    }
+}

@@ -50,6 +50,10 @@ pub mod reserved {
     pub const OFFSET: &str = "__offset__";
     /// On the RETURN of a login: `1` if all pushes that were missed follow, else `0`.
     pub const RECOVERED: &str = "__recovered__";
+    /// The span that a call belongs to, by W3C Trace Context.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// What tracing systems add to it.
+    pub const TRACESTATE: &str = "tracestate";
 }
 
 /// A set of keys of extra: the reserved ones, and all others as one.
@@ -73,6 +77,8 @@ impl KeySet {
     pub const DEADLINE: Self = Self(1 << 6);
     /// `__redelivered__`.
     pub const REDELIVERED: Self = Self(1 << 7);
+    /// `traceparent`.
+    pub const TRACEPARENT: Self = Self(1 << 8);
     /// All keys that are not reserved.
     pub const OTHERS: Self = Self(1 << RESERVED_KEYS);
 
@@ -84,7 +90,7 @@ impl KeySet {
 
     #[inline]
     fn of_bytes(key: &[u8]) -> Self {
-        const KEYS: [(&str, KeySet); RESERVED_KEYS] = [
+        const KEYS: [(&str, KeySet); RESERVED_KEYS - 1] = [
             (reserved::TOKEN, KeySet::TOKEN),
             (reserved::DEVICE_ID, KeySet::DEVICE_ID),
             (reserved::USER_ID, KeySet::USER_ID),
@@ -100,6 +106,8 @@ impl KeySet {
                     return set;
                 }
             }
+        } else if key == reserved::TRACEPARENT.as_bytes() {
+            return Self::TRACEPARENT;
         }
         Self::OTHERS
     }
@@ -117,8 +125,8 @@ impl KeySet {
     }
 }
 
-/// The number of keys in [`reserved`].
-const RESERVED_KEYS: usize = 8;
+/// The number of keys that a [`KeySet`] tells apart.
+const RESERVED_KEYS: usize = 9;
 
 /// The metadata of a call: a map of strings beside the parameters, in the order
 /// in which it was sent.

@@ -271,13 +271,35 @@ pub struct Operation {
     name: &'static str,
     ifidx: u16,
     opidx: u16,
+    is_idempotent: bool,
 }
 
 impl Operation {
     /// An operation by its name in the IDL and its indices on the wire.
     #[must_use]
     pub const fn new(name: &'static str, ifidx: u16, opidx: u16) -> Self {
-        Self { name, ifidx, opidx }
+        Self {
+            name,
+            ifidx,
+            opidx,
+            is_idempotent: false,
+        }
+    }
+
+    /// The same operation, marked `[idempotent]` in the IDL.
+    #[must_use]
+    pub const fn idempotent(self) -> Self {
+        Self {
+            is_idempotent: true,
+            ..self
+        }
+    }
+
+    /// Whether the operation has the same effect when it runs twice, so that a call may be
+    /// repeated that may have been executed.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        self.is_idempotent
     }
 
     /// The name in the IDL: `module::Interface::operation`.

@@ -15,22 +15,22 @@ use tce_runtime::{
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// `string echo(string text)`
-pub(crate) static ECHO: Operation = Operation::new("probe::Probe::echo", 2, 0);
+pub(crate) const ECHO: Operation = Operation::new("probe::Probe::echo", 2, 0);
 /// `void sleep(int milliseconds)`
 pub(crate) static SLEEP: Operation = Operation::new("probe::Probe::sleep", 2, 1);
 /// `void panicNow()`: panics before the servant's first await
 pub(crate) static PANIC_NOW: Operation = Operation::new("probe::Probe::panicNow", 2, 2);
 /// `void panicLater()`: panics after the servant's first await
-pub(crate) static PANIC_LATER: Operation = Operation::new("probe::Probe::panicLater", 2, 3);
+pub(crate) const PANIC_LATER: Operation = Operation::new("probe::Probe::panicLater", 2, 3);
 /// `void fail(int code, string text)`
-pub(crate) static FAIL: Operation = Operation::new("probe::Probe::fail", 2, 4);
+pub(crate) const FAIL: Operation = Operation::new("probe::Probe::fail", 2, 4);
 /// `void note(int number)`: recorded in [`State::notes`]
-pub(crate) static NOTE: Operation = Operation::new("probe::Probe::note", 2, 5);
+pub(crate) const NOTE: Operation = Operation::new("probe::Probe::note", 2, 5);
 /// `void gate()`: waits for a permit of [`State::gate`]
-pub(crate) static GATE: Operation = Operation::new("probe::Probe::gate", 2, 6);
+pub(crate) const GATE: Operation = Operation::new("probe::Probe::gate", 2, 6);
 /// `dictionary<string,string> circumstances()`: returns the extra of the call,
 /// and sets `answer=42` in the extra of the RETURN
-pub(crate) static CIRCUMSTANCES: Operation = Operation::new("probe::Probe::circumstances", 2, 7);
+pub(crate) const CIRCUMSTANCES: Operation = Operation::new("probe::Probe::circumstances", 2, 7);
 /// `string callBack(string text)`: returns the result of the caller's own `echo`
 pub(crate) static CALL_BACK: Operation = Operation::new("probe::Probe::callBack", 2, 8);
 /// `sequence<byte> blob(sequence<byte> data)`
@@ -144,6 +144,12 @@ fn fault(code: i32, text: String) -> Fault {
 impl Servant for Probe {
     fn interfaces(&self) -> &[u16] {
         &[2]
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<Operation> {
+        let known = [ECHO, PANIC_LATER, FAIL, NOTE, GATE, CIRCUMSTANCES];
+        let is_called = |it: &Operation| (it.ifidx(), it.opidx()) == (ifidx, opidx);
+        known.into_iter().find(is_called)
     }
 
     fn dispatch(&self, call: IncomingCall<'_>) {

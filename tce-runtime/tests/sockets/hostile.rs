@@ -8,10 +8,13 @@ use tce_runtime::{
     config::{ConnectionLimits, Options},
 };
 
-use crate::common::{
-    probe::{BLOB, ECHO, GROW, Server, serve, works},
-    raw::{MAGIC, Message, PYTHON, Raw, deflate, frame, int, string},
-    watching::{SOON, eventually, resident, soon, within},
+use crate::{
+    common::{
+        probe::{BLOB, ECHO, GROW, Server, serve, works},
+        raw::{MAGIC, Message, PYTHON, Raw, deflate, frame, int, string},
+        watching::{SOON, eventually, resident, soon, within},
+    },
+    faults::Log,
 };
 
 fn header(size: u32, compress: u8, encrypt: u8) -> Vec<u8> {
@@ -64,6 +67,39 @@ async fn an_unreadable_stream_closes_its_own_connection_only() {
         server.adapter.connections() == 1
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_no_tce_is_named_in_the_log() {
+    let server = serve(Options::default()).await;
+    let log = Log::default();
+    let logging = tracing::subscriber::set_default(log.clone());
+    for (bytes, logged) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "the peer is an HTTP client"),
+        (
+            &[22, 3, 1, 2, 0, 1],
+            "the peer is a TLS client, at an endpoint without TLS",
+        ),
+        (
+            &[0; 64],
+            "is the peer a TCE program? wrong magic 0x00000000",
+        ),
+        (
+            &header(100, 0, 2),
+            "is the peer a TCE program? a frame has the unknown encryption 2",
+        ),
+    ] {
+        is_refused(&server, bytes).await;
+        let is_logged = || {
+            let lines = log.0.lock().unwrap();
+            lines
+                .iter()
+                .any(|line| line.contains(logged) && line.contains("127.0.0.1:"))
+        };
+        eventually(logged, is_logged).await;
+    }
+    drop(logging);
+    assert_eq!(log.0.lock().unwrap().len(), 4, "a line each");
 }
 
 #[tokio::test]

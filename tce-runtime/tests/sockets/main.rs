@@ -35,6 +35,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod interceptors;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod legacy_client;
@@ -54,5 +56,7 @@ mod servants;
 mod shutdown;
 #[cfg(test)]
 mod ssl;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod worker_pool;
