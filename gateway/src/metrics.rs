@@ -531,4 +531,14 @@ fn describe_runtime() {
         count,
         "Connections that were closed for others or refused at a limit of the runtime, by reason"
     );
+    describe_counter!(
+        "tce_spans_exported_total",
+        count,
+        "Spans that the collector has accepted"
+    );
+    describe_counter!(
+        "tce_spans_dropped_total",
+        count,
+        "Spans that were dropped, by reason: queue_full, or not_exported (the collector did not answer or refused them)"
+    );
 }

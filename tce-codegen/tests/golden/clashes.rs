@@ -1237,6 +1237,14 @@ impl<T: ServerClient> rt::Servant for ServerClientServant<T> {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (2, 0) => rt::Operation::new("clashes::ServerClient::fallback_proxy", 2, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             2 => dispatch_server_client(&self.0, call),
@@ -1363,7 +1371,7 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
 
     fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
         let operation = match (ifidx, opidx) {
-            (2, 0) => rt::Operation::new("clashes::Clone::twice", 2, 0),
+            (3, 0) => rt::Operation::new("clashes::Clone::twice", 3, 0),
             _ => return None,
         };
         Some(operation)
@@ -1563,8 +1571,8 @@ impl<T: T_> rt::Servant for TServant<T> {
 
     fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
         let operation = match (ifidx, opidx) {
-            (3, 0) => rt::Operation::new("clashes::T_::get_name", 3, 0),
-            (3, 1) => rt::Operation::new("clashes::T_::echo_Async", 3, 1),
+            (4, 0) => rt::Operation::new("clashes::T_::get_name", 4, 0),
+            (4, 1) => rt::Operation::new("clashes::T_::echo_Async", 4, 1),
             (0, 0) => rt::Operation::new("clashes::Server::echo", 0, 0),
             (0, 1) => rt::Operation::new("clashes::Server::echo_async", 0, 1),
             (0, 2) => rt::Operation::new("clashes::Server::heartbeat", 0, 2),

@@ -17,3 +17,8 @@ pub use metrics::Metrics;
 pub(crate) use server::ServerTerminal;
 pub use server::{ServerCall, ServerInterceptor, ServerInterceptors, ServerNext};
 pub use spans::Spans;
+
+/// The examples of the user guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/interceptors.md")]
+struct Chapter;

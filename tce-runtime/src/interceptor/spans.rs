@@ -14,6 +14,10 @@ use crate::{
     wire::Operation,
 };
 
+/// The most characters of an error's text in a span: a peer chooses the text, and many
+/// spans may wait for their export.
+const MAX_ERROR: usize = 256;
+
 /// Makes a span of each call: for the log, by `tracing`, and for a [`SpanSink`].
 ///
 /// The context of the span travels in the extra of the call (`traceparent`). So the span of
@@ -213,7 +217,7 @@ impl RunningSpan {
             self.span.record("error.type", &*label);
             if let Some((_, span)) = &mut self.record {
                 span.attributes.push(("error.type", label));
-                span.error = Some(text.to_owned());
+                span.error = Some(text.chars().take(MAX_ERROR).collect());
             }
         }
         self.record();

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use tce_runtime::prelude::*;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 // Generated from idl/{{module}}.idl: a trait, a servant and a proxy for each interface.
 tce_runtime::include_idl!({{module}});
@@ -37,4 +38,13 @@ impl Greeter for GreeterImpl {
         self.listeners.lock().push(ListenerPrx::to_caller(ctx));
         Ok(())
     }
+}
+
+/// Logs to standard error what the runtime warns of; `RUST_LOG=debug` shows more.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(std::io::stderr)
+        .init();
 }

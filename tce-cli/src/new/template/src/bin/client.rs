@@ -19,6 +19,7 @@ impl Listener for ListenerImpl {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    {{module}}::log_to_stderr();
     let endpoint = std::env::args().nth(1);
     let communicator = Communicator::new();
     let greeter =

@@ -10,6 +10,7 @@ const ENDPOINT: &str = "tcp://localhost:12002";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    {{module}}::log_to_stderr();
     // From here on, SIGTERM and Ctrl-C let calls in flight complete.
     tce_runtime::catch_termination().await?;
 
