@@ -46,6 +46,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use tce_gateway::ErrorFormat;
 
 use crate::cli::{Cli, Command};
 
@@ -60,7 +61,7 @@ fn main() -> Result<ExitCode> {
         }) => compare::files(&then, &now, fail_beyond)?,
         Some(Command::Serve { job }) => process::serve(&job)?,
         Some(Command::Drive { job }) => process::drive(&job)?,
-        Some(Command::Gateway { command }) => return Ok(command.run()),
+        Some(Command::Gateway { command }) => return Ok(command.run(ErrorFormat::Text)),
         None => run::benchmark(&cli.options)?,
     }
     Ok(ExitCode::SUCCESS)
