@@ -105,6 +105,7 @@ pub struct Returned<T> {
 }
 
 impl PendingCall {
+    #[inline]
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, RpcError>> {
         if let PendingState::Queued(call) = &self.state {
             self.state = match ready!(self.connection.poll_queued(call, cx)) {
@@ -129,22 +130,27 @@ impl PendingCall {
         Poll::Ready(reply.map_err(|error| self.complete(error)))
     }
 
+    #[cold]
     fn complete(&self, error: RpcError) -> RpcError {
         complete(error, &self.operation, &self.connection)
+    }
+
+    #[cold]
+    fn abandon_intercepted(&mut self) {
+        let state = std::mem::replace(&mut self.state, PendingState::Over(None));
+        if let PendingState::Intercepted(call) = state {
+            call.abandon(&self.connection);
+        }
     }
 }
 
 impl Drop for PendingCall {
+    #[inline]
     fn drop(&mut self) {
         match &self.state {
             PendingState::Sent(sequence) => self.connection.inner.calls.forget(*sequence),
             PendingState::Queued(call) => self.connection.abandon_queued(call),
-            PendingState::Intercepted(_) => {
-                let state = std::mem::replace(&mut self.state, PendingState::Over(None));
-                if let PendingState::Intercepted(call) = state {
-                    call.abandon(&self.connection);
-                }
-            }
+            PendingState::Intercepted(_) => self.abandon_intercepted(),
             PendingState::Over(_) => {}
         }
     }
@@ -188,13 +194,11 @@ fn twoway_until(
     }
 }
 
-/// The RETURN, or the error that it carries.
-fn without_error(reply: Reply) -> Result<Reply, RpcError> {
-    if reply.errcode == 0 {
-        return Ok(reply);
-    }
+/// The error that a RETURN carries.
+#[cold]
+fn error_of(reply: &Reply) -> RpcError {
     let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
-    Err(RpcError::remote(ErrorCode::from_wire(reply.errcode), text))
+    RpcError::remote(ErrorCode::from_wire(reply.errcode), text)
 }
 
 fn polled_again() -> RpcError {
@@ -211,7 +215,9 @@ impl PendingCall {
     }
 
     fn decode<T: Unmarshal>(&self, reply: Reply) -> Result<Returned<T>, RpcError> {
-        let reply = without_error(reply)?;
+        if reply.errcode != 0 {
+            return Err(error_of(&reply));
+        }
         let limits = &self.connection.options().limits;
         let mut result = Reader::with_limits(reply.result.as_slice(), limits);
         let value = T::unmarshal(&mut result).map_err(|error| {
@@ -668,7 +674,9 @@ impl PendingCall {
     /// Awaits the result, still marshalled.
     async fn answer(mut self) -> Result<Answer, RpcError> {
         let reply = std::future::poll_fn(|cx| self.poll_reply(cx)).await?;
-        let reply = without_error(reply).map_err(|error| self.complete(error))?;
+        if reply.errcode != 0 {
+            return Err(self.complete(error_of(&reply)));
+        }
         let result = reply.result.as_slice().to_vec();
         Ok(Answer::of_marshalled(result, reply.extra))
     }
