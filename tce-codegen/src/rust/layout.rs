@@ -31,7 +31,7 @@ pub(super) fn push_line(out: &mut String, level: usize, line: &str) {
         signature(out, level, line);
     } else if line.starts_with("impl") {
         implementation(out, level, line);
-    } else if line.starts_with("pub ") {
+    } else if line.starts_with("pub ") && !is_constant(line) {
         declaration(out, level, line);
     } else if let Some((pattern, value)) = line.split_once(" => ") {
         arm(out, level, pattern, value);
@@ -105,8 +105,15 @@ fn literal(out: &mut String, level: usize, line: &str) {
     push(out, level, &format!("){tail}"));
 }
 
+fn is_constant(line: &str) -> bool {
+    line.starts_with("pub const ")
+}
+
 /// Whether a line is no expression, so that calls in it are types.
 fn is_declaration(line: &str) -> bool {
+    if is_constant(line) {
+        return false;
+    }
     line.ends_with('{')
         || ["pub ", "fn ", "use "]
             .iter()
@@ -204,7 +211,7 @@ fn arm(out: &mut String, level: usize, pattern: &str, value: &str) {
     push(out, level, "}");
 }
 
-/// `const NAME: Type = value;` or `let name = value;`
+/// `pub const NAME: Type = value;` or `let name = value;`
 fn assignment(out: &mut String, level: usize, name: &str, value: &str) {
     let is_wide = width(value) > MAX_CALL
         && arguments(value).is_some_and(|list| width(&value[list]) > MAX_CALL);

@@ -219,21 +219,21 @@ impl Scope {
 
     fn operation(&mut self, operation: &Operation) -> OperationNames {
         let name = method(&operation.name);
-        let method = self.claim(name.clone());
+        let suffixed = |suffix: &str| method(&format!("{}_{suffix}", operation.name));
         let mut parameters = Scope::new(RESERVED_PARAMETERS);
         OperationNames {
-            method_async: self.claim(format!("{name}_async")),
+            method: self.claim(name.clone()),
+            method_async: self.claim(suffixed("async")),
             method_oneway: operation
                 .returns
                 .is_none()
-                .then(|| self.claim(format!("{name}_oneway"))),
+                .then(|| self.claim(suffixed("oneway"))),
             constant: self.claim(shouty_snake(&name)),
             parameters: operation
                 .parameters
                 .iter()
                 .map(|p| parameters.claim(snake(&p.name)))
                 .collect(),
-            method,
         }
     }
 }

@@ -834,12 +834,12 @@ impl ServerPrx {
     }
 
     /// [`into_`](Self::into_) under TCE's name for calls that are awaited later.
-    pub fn into_async(&self) -> rt::Pending<()> {
+    pub fn call_into_async(&self) -> rt::Pending<()> {
         self.into_()
     }
 
     /// [`into_`](Self::into_) oneway: done when it is sent, without an answer.
-    pub fn into_oneway(&self) -> rt::Oneway {
+    pub fn call_into_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::INTO, ())
     }
 
@@ -1017,7 +1017,7 @@ pub trait ServerClient_: Send + Sync {
         rt::call(self.fallback_proxy(), &ServerPrx::INTO, ())
     }
 
-    fn into_oneway(&self) -> rt::Oneway {
+    fn call_into_oneway(&self) -> rt::Oneway {
         rt::oneway(self.fallback_proxy(), &ServerPrx::INTO, ())
     }
 
