@@ -3,6 +3,7 @@
 
 mod page;
 mod shell;
+mod snippets;
 
 use std::{
     fs,
@@ -106,7 +107,7 @@ fn every_command_has_a_transcript() {
 
 #[test]
 fn every_link_has_a_target() {
-    for path in pages() {
+    for path in snippets::all_pages() {
         let text = fs::read_to_string(&path).unwrap();
         let links = text
             .split("](")

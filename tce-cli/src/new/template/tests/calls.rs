@@ -1,8 +1,6 @@
-//! Server and client in one process.
+//! Server and client in one process, without a port.
 
-use std::error::Error;
-
-use tce_runtime::prelude::*;
+use tce_runtime::{prelude::*, testing::TestServer};
 
 use {{module}}::{
     GreeterImpl,
@@ -10,16 +8,13 @@ use {{module}}::{
 };
 
 #[tokio::test]
-async fn greet_needs_a_name() -> Result<(), Box<dyn Error>> {
-    let communicator = Communicator::new();
-    // Port 0 selects a free port.
-    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0").await?;
-    let servant = GreeterServant::new(GreeterImpl::default());
-    adapter.add_servant(servant).start();
-    let greeter = GreeterPrx::connect(&communicator, &adapter.endpoint().to_string()).await?;
+async fn greet_needs_a_name() -> Result<(), RpcError> {
+    let server = TestServer::new();
+    server.add_servant(GreeterServant::new(GreeterImpl::default()));
+    let greeter: GreeterPrx = server.connect().await?;
 
     assert_eq!(greeter.greet("Ann").await?, "Hello, Ann!");
-    let refused = greeter.greet("").await;
-    assert!(refused.is_err(), "{refused:?}");
+    let refused = greeter.greet("").await.unwrap_err();
+    assert_eq!(refused.text(), "the name is empty");
     Ok(())
 }
