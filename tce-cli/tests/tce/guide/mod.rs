@@ -113,10 +113,31 @@ fn every_link_has_a_target() {
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
-            let file = link.split('#').next().unwrap();
-            let target = path.parent().unwrap().join(file);
+        for link in links.filter(|link| !link.starts_with("http")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
             assert!(target.exists(), "{}: {link}", path.display());
+            if !anchor.is_empty() && target.extension().is_some_and(|it| it == "md") {
+                let target = fs::read_to_string(&target).unwrap();
+                let has_anchor = headings(&target).any(|heading| heading == anchor);
+                assert!(has_anchor, "{}: {link}", path.display());
+            }
         }
     }
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn headings(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+        text.chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    })
 }
