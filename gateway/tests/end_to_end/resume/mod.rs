@@ -1,30 +1,26 @@
 //! Clients that lose their connection miss no push, and handle none twice.
 
+pub(crate) mod faults;
+mod redis;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use tce_runtime::{
-    Communicator, Connection, ConnectionEvent, Context, Fault, TypedProxy,
-    config::{Endpoint, Options},
+    Communicator, Connection, ConnectionEvent, Context, Fault, TypedProxy, config::Options,
 };
-use tce_test_faults::{Direction, FaultProxy};
+use tce_test_faults::FaultProxy;
 use tce_test_redis::RedisServer;
 use tce_tests::test::{ITerminal, ITerminalPrx, ITerminalServant, ServerPrx};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::sleep;
 
 use crate::common::{
     house::{House, open_queues},
     plan::{Front, Plan},
     raw::{Message, Raw, string},
-    watching::{eventually, resident, within},
+    watching::{eventually, within},
 };
 
 fn resuming() -> Plan {
@@ -36,6 +32,12 @@ fn keeping_for(seconds: &str) -> Plan {
         .property("userid_check", "true")
         .property("auth", "token")
         .property("resume_time", seconds)
+}
+
+fn shared(redis: &RedisServer) -> Plan {
+    resuming()
+        .property("presence", "redis")
+        .property("redis", &redis.url())
 }
 
 /// What a client has received.
@@ -417,6 +419,10 @@ pub(crate) fn pushed(push: &Message) -> (Vec<u8>, Option<&str>) {
     (push.params.clone(), push.extra("__offset__"))
 }
 
+pub(crate) async fn raw_at(house: &House, gateway: usize) -> Raw {
+    Raw::connect(house.address_of(gateway, Front::Socket)).await
+}
+
 /// The gateway has not noticed that the first connection is lost.
 #[tokio::test]
 async fn a_resume_replaces_a_connection_that_is_lost_unnoticed() {
@@ -479,356 +485,5 @@ async fn only_who_asks_and_is_the_same_user_resumes() {
     let answer = anna.call(&login("anna", Some(&format!("{epoch}:7")))).await;
     assert_ne!(start(&answer).0, epoch);
     drop((plain, thief, anna));
-    house.end().await;
-}
-
-/// The clients of the run under faults, and the proxies that they share.
-const CLIENTS: usize = 200;
-const WIRES: usize = 40;
-/// Pushes a second, to all clients together.
-const RATE: u32 = 1000;
-/// The environment variable that sets the time of a run under faults, in seconds.
-const FAULT_TIME: &str = "TCE_TEST_RESUME_SECONDS";
-
-/// What one client of the run has received: numbers, which must come one after the other
-/// except where a login has said that something is missing.
-#[derive(Default)]
-struct Checked {
-    state: Mutex<CheckedState>,
-}
-
-#[derive(Default)]
-struct CheckedState {
-    next: u64,
-    may_skip: bool,
-    handled: u64,
-    skipped: u64,
-    resumed: u64,
-    wrong: Vec<String>,
-}
-
-impl Checked {
-    fn logged_in(&self, recovered: bool) {
-        let mut state = self.state.lock().unwrap();
-        state.resumed += 1;
-        state.may_skip |= !recovered;
-    }
-
-    fn handle(&self, number: u64) {
-        let state = &mut *self.state.lock().unwrap();
-        if number < state.next || number > state.next && !state.may_skip {
-            let expected = state.next;
-            state.wrong.push(format!("{number} instead of {expected}"));
-        }
-        state.skipped += number.saturating_sub(state.next);
-        state.may_skip = false;
-        state.handled += 1;
-        state.next = number + 1;
-    }
-}
-
-struct CheckedListener(Arc<Checked>);
-
-impl ITerminal for CheckedListener {
-    async fn on_message(&self, message: String, _: &Context) -> Result<(), Fault> {
-        self.0.handle(message.parse()?);
-        Ok(())
-    }
-}
-
-/// Passes connections on to a gateway that may change its address.
-struct Relay {
-    port: u16,
-    target: watch::Sender<u16>,
-}
-
-impl Relay {
-    async fn start(target: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
-        let (target, targets) = watch::channel(target);
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let target = ("127.0.0.1", *targets.borrow());
-                tokio::spawn(async move {
-                    if let Ok(mut gateway) = TcpStream::connect(target).await {
-                        let _ = copy_bidirectional(&mut client, &mut gateway).await;
-                    }
-                });
-            }
-        });
-        Self { port, target }
-    }
-}
-
-async fn checked_client(
-    front: Front,
-    address: &Endpoint,
-    user: &str,
-    wire: &FaultProxy,
-) -> (Connection, Arc<Checked>) {
-    let mut address = address.clone();
-    address.port = wire.port();
-    let communicator = Communicator::with_options(Options {
-        token: Some(user.to_owned()),
-        resume: true,
-        ..Options::default()
-    });
-    let server = within(ServerPrx::connect(&communicator, &address.to_string())).await;
-    let connection = server.expect("the gateway listens").connection().clone();
-    let checked = Arc::new(Checked::default());
-    let noted = Arc::clone(&checked);
-    connection.on_event(move |_, event| {
-        if let ConnectionEvent::Resumed { recovered } = event {
-            noted.logged_in(*recovered);
-        }
-    });
-    let listener = CheckedListener(Arc::clone(&checked));
-    connection.add_servant(ITerminalServant::new(listener));
-    let what = format!("the first login over {front:?}");
-    eventually(&what, || connection.recovered().is_some()).await;
-    (connection, checked)
-}
-
-/// Cuts connections at random: now, or within what is sent to their clients next.
-async fn cut(wires: Vec<Arc<FaultProxy>>) {
-    loop {
-        sleep(Duration::from_millis(fastrand::u64(20..200))).await;
-        let wire = &wires[fastrand::usize(..WIRES)];
-        match fastrand::bool() {
-            true => wire.cut(),
-            false => {
-                let after = fastrand::u64(1..200);
-                wire.cut_after(Direction::ToClient, after);
-            }
-        }
-    }
-}
-
-/// Pushes at [`RATE`] to users at random. Returns how many each has got.
-async fn push_for(server: Pusher, time: Duration) -> Vec<u64> {
-    let mut pushed = vec![0; CLIENTS];
-    let (start, mut count) = (Instant::now(), 0);
-    while start.elapsed() < time {
-        sleep_until(start + Duration::from_secs(1) * count / RATE).await;
-        let user = fastrand::usize(..CLIENTS);
-        let text = pushed[user].to_string();
-        server.push(&format!("user{user}"), &text).await;
-        pushed[user] += 1;
-        count += 1;
-    }
-    pushed
-}
-
-/// Every push is handled exactly once, or the client is told that something is missing,
-/// while connections are cut and the gateway is restarted in the middle, if
-/// `has_restart`.
-async fn run_under_faults(plan: Plan, seconds: u64, has_restart: bool) {
-    let time = std::env::var(FAULT_TIME).ok();
-    let time = time.map_or(seconds, |text| text.parse().expect("a number"));
-    let time = Duration::from_secs(time);
-    let mut house = House::start(plan).await;
-    let fronts = [Front::Socket, Front::WebSocket];
-    let mut relays = Vec::new();
-    for front in fronts {
-        relays.push(Relay::start(house.address(front).port).await);
-    }
-    let wires = (0..WIRES).map(|number| {
-        let port = relays[number % 2].port;
-        Arc::new(FaultProxy::start(format!("127.0.0.1:{port}")))
-    });
-    let wires: Vec<_> = wires.collect();
-    let connecting = (0..CLIENTS).map(async |number| {
-        let (front, wire) = (fronts[number % 2], &wires[number % WIRES]);
-        let user = format!("user{number}");
-        checked_client(front, house.address(front), &user, wire).await
-    });
-    let clients = join_all(connecting).await;
-    let memory = resident();
-    let cutting = tokio::spawn(cut(wires.clone()));
-    let pushing = tokio::spawn(push_for(Pusher::start(&house).await, time));
-    if has_restart {
-        sleep(time / 2).await;
-        house.restart().await;
-        for (front, relay) in fronts.into_iter().zip(&relays) {
-            relay.target.send_replace(house.address(front).port);
-        }
-    }
-    let pushed = pushing.await.unwrap();
-    cutting.abort();
-    let (mut handled, mut skipped, mut resumed) = (0, 0, 0);
-    for (user, (_, checked)) in clients.iter().enumerate() {
-        let what = format!("push {} of user{user}", pushed[user]);
-        eventually(&what, || checked.state.lock().unwrap().next == pushed[user]).await;
-        let state = checked.state.lock().unwrap();
-        assert!(state.wrong.is_empty(), "user{user}: {:?}", state.wrong);
-        handled += state.handled;
-        skipped += state.skipped;
-        resumed += state.resumed - 1;
-    }
-    let count: u64 = pushed.iter().sum();
-    println!(
-        "{count} pushes, {handled} handled, {skipped} reported missing, {resumed} resumes, \
-         {} KiB before, {} KiB after",
-        memory >> 10,
-        resident() >> 10
-    );
-    assert_eq!(handled + skipped, count);
-    assert_eq!(skipped, 0, "the histories are large enough");
-    assert_eq!(house.drops("user_gone"), 0);
-    drop(clients);
-    house.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_faults_each_push_is_handled_once() {
-    run_under_faults(resuming(), 20, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_faults_and_with_a_restart_each_push_is_handled_once() {
-    let redis = RedisServer::start();
-    run_under_faults(shared(&redis), 10, true).await;
-}
-
-fn shared(redis: &RedisServer) -> Plan {
-    resuming()
-        .property("presence", "redis")
-        .property("redis", &redis.url())
-}
-
-pub(crate) async fn raw_at(house: &House, gateway: usize) -> Raw {
-    Raw::connect(house.address_of(gateway, Front::Socket)).await
-}
-
-/// A push that arrives where the client was, or where it is now.
-#[tokio::test]
-async fn a_client_resumes_at_another_gateway() {
-    let redis = RedisServer::start();
-    let house = House::start(shared(&redis).gateways(2)).await;
-    let (here, there) = (Pusher::start(&house).await, Pusher::to(&house, 1).await);
-    let mut anna = raw_at(&house, 0).await;
-    let answer = anna.call(&login("anna", Some(""))).await;
-    let (epoch, offset, recovered) = start(&answer);
-    assert_eq!((epoch.len(), offset, recovered), (16, "0", "0"));
-    here.push("anna", "a").await;
-    assert_eq!(pushed(&anna.message().await), (string("a"), Some("1")));
-    drop(anna);
-    eventually("the gateway notices", || house.gateway().connections() == 0).await;
-    here.push("anna", "b").await;
-    let resume = format!("{epoch}:1");
-    let mut anna = raw_at(&house, 1).await;
-    let resumed = anna.call(&login("anna", Some(&resume))).await;
-    assert_eq!(start(&resumed), (epoch, "1", "1"));
-    assert_eq!(pushed(&anna.message().await), (string("b"), Some("2")));
-    // Servers may not know yet where the user is.
-    here.push("anna", "c").await;
-    assert_eq!(pushed(&anna.message().await), (string("c"), Some("3")));
-    there.push("anna", "d").await;
-    assert_eq!(pushed(&anna.message().await), (string("d"), Some("4")));
-    here.push("anna", "e").await;
-    assert_eq!(pushed(&anna.message().await), (string("e"), Some("5")));
-    // And back, while the other gateway still has the connection.
-    let mut back = raw_at(&house, 0).await;
-    let resumed = back.call(&login("anna", Some(&format!("{epoch}:3")))).await;
-    assert_eq!(start(&resumed), (epoch, "3", "1"));
-    for (text, offset) in [("d", "4"), ("e", "5")] {
-        assert_eq!(pushed(&back.message().await), (string(text), Some(offset)));
-    }
-    anna.closed().await;
-    there.push("anna", "f").await;
-    assert_eq!(pushed(&back.message().await), (string("f"), Some("6")));
-    drop(back);
-    house.end().await;
-}
-
-#[tokio::test]
-async fn a_client_resumes_after_a_restart_of_the_gateway() {
-    let redis = RedisServer::start();
-    let mut house = House::start(shared(&redis)).await;
-    let server = Pusher::start(&house).await;
-    let mut anna = house.raw().await;
-    let answer = anna.call(&login("anna", Some(""))).await;
-    let (epoch, ..) = start(&answer);
-    server.push("anna", "a").await;
-    assert_eq!(pushed(&anna.message().await), (string("a"), Some("1")));
-    house.restart().await;
-    anna.closed().await;
-    // The queue has it when the gateway starts, before the client is back.
-    server.push("anna", "b").await;
-    eventually("the push", || house.drops("user_gone") == 0).await;
-    sleep(Duration::from_millis(200)).await;
-    let mut anna = house.raw().await;
-    let resumed = anna.call(&login("anna", Some(&format!("{epoch}:0")))).await;
-    assert_eq!(start(&resumed), (epoch, "0", "1"));
-    for (text, offset) in [("a", "1"), ("b", "2")] {
-        assert_eq!(pushed(&anna.message().await), (string(text), Some(offset)));
-    }
-    drop(anna);
-    house.end().await;
-}
-
-/// Pushes wait for Redis, and none is lost or repeated.
-#[tokio::test]
-async fn redis_stops_for_a_moment() {
-    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let house = House::start(shared(&redis)).await;
-    let server = Pusher::start(&house).await;
-    let anna = Resuming::start(&house, Front::Socket, "anna").await;
-    server.push("anna", "a").await;
-    anna.received.is(&["a"]).await;
-    redis.kill();
-    server.push("anna", "b").await;
-    redis.restart();
-    server.push("anna", "c").await;
-    anna.received.is(&["a", "b", "c"]).await;
-    anna.received.logged_in(&[false]).await;
-    drop(anna);
-    house.end().await;
-}
-
-/// Redis comes back without what it knew: the client is told.
-#[tokio::test]
-async fn redis_loses_its_data() {
-    let mut redis = RedisServer::start();
-    let house = House::start(shared(&redis)).await;
-    let server = Pusher::start(&house).await;
-    let anna = Resuming::start(&house, Front::Socket, "anna").await;
-    server.push("anna", "a").await;
-    anna.received.is(&["a"]).await;
-    redis.kill();
-    redis.restart();
-    server.push("anna", "lost").await;
-    anna.received.logged_in(&[false, false]).await;
-    server.push("anna", "b").await;
-    anna.received.is(&["a", "b"]).await;
-    drop(anna);
-    house.end().await;
-}
-
-/// More is pushed meanwhile than may wait for Redis: the client is told that something is
-/// missing, and gets what is pushed afterwards.
-#[tokio::test]
-async fn redis_stops_until_pushes_are_dropped() {
-    let redis = RedisServer::start();
-    let plan = shared(&redis).property("resume_memory", "100000");
-    let house = House::start(plan).await;
-    let server = Pusher::start(&house).await;
-    let mut anna = house.raw().await;
-    let answer = anna.call(&login("anna", Some(""))).await;
-    let (epoch, ..) = start(&answer);
-    redis.pause();
-    for _ in 0..3 {
-        server.push("anna", &"x".repeat(40_000)).await;
-    }
-    within(anna.closed()).await;
-    redis.resume();
-    let mut anna = house.raw().await;
-    let resumed = anna.call(&login("anna", Some(&format!("{epoch}:0")))).await;
-    let (new, offset, recovered) = start(&resumed);
-    assert!(new != epoch && (offset, recovered) == ("0", "0"), "{new}");
-    server.push("anna", "after").await;
-    assert_eq!(pushed(&anna.message().await), (string("after"), Some("1")));
-    drop(anna);
     house.end().await;
 }
