@@ -24,9 +24,15 @@ async fn a_frame_that_is_too_large_ends_the_connection_that_sent_it() {
     let header = [&MAGIC[..], &((1_u32 << 16) + 1).to_be_bytes(), &[0; 6]].concat();
     let mut client = house.raw().await;
     client.send(&header).await;
+    // More than the sockets buffer: it is not read, and the client is told nevertheless.
+    client.send(&[0; 1 << 20]).await;
+    let goodbye = client.message().await;
+    assert_eq!(goodbye.extra("__close__"), Some("1009"));
     client.closed().await;
     let mut client = Peer::connect(house.address(Front::WebSocket)).await;
     client.send_bytes(header).await;
+    let close = client.close_frame().await.expect("it says why");
+    assert_eq!(u16::from(close.code), 1009);
     client.ended().await;
     // A call that exceeds the limit only by what the gateway adds reaches the server;
     // its answer exceeds the limit, too.

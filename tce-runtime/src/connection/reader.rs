@@ -101,6 +101,11 @@ impl CloseReason {
             _ => CloseCode::Normal,
         }
     }
+
+    /// Whether the peer that has caused it still reads, and is told by a goodbye.
+    pub(super) fn is_told(&self) -> bool {
+        self.close_code() == CloseCode::TooLarge
+    }
 }
 
 impl fmt::Display for CloseReason {

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::OptionFuture;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
     time::{sleep, timeout},
 };
@@ -205,6 +205,9 @@ impl OpenStream {
                 control.close(code, &text);
             }
             shut_down(sink, self.phase.clone()).await;
+            if self.is_accepted && reason.is_told() {
+                let _ = timeout(GOODBYE_TIME, discard(&mut self.source)).await;
+            }
         }
         let connection = &self.connection;
         tracing::debug!(peer = connection.peer(), "connection ended: {reason}");
@@ -283,7 +286,14 @@ impl OpenStream {
         let mut ended = OwnWake::new(Box::pin(events.ended()));
         let reason = tokio::select! {
             biased;
-            reason = reader.read(&mut self.source) => reason,
+            reason = async {
+                let reason = reader.read(&mut self.source).await;
+                if self.is_accepted && reason.is_told() {
+                    self.connection.say_goodbye(reason.close_code(), &reason.to_string());
+                    let _ = timeout(GOODBYE_TIME, channel.buffer.drained()).await;
+                }
+                reason
+            } => reason,
             error = channel.buffer.write(generation, || inner.calls.recheck_deadlines()) => {
                 CloseReason::Io(error)
             }
@@ -548,6 +558,13 @@ async fn shut_down(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
         _ = timeout(GOODBYE_TIME, sink.shutdown()) => {}
         () = reached(&mut phase, ShutdownPhase::Terminating) => {}
     }
+}
+
+/// Reads until the peer has closed the stream: the system discards what was written last
+/// if a stream is closed whose bytes were not read.
+async fn discard(source: &mut Box<dyn Source>) {
+    let mut bytes = [0; 4096];
+    while source.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
 }
 
 /// Waits until the CALLs are served that the system had received when the shutdown
