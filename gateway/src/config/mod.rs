@@ -31,9 +31,9 @@ pub use rate::{InterfaceRate, InterfaceRates, RatePeriod};
 pub use redis_url::RedisUrl;
 pub use services::{Hop, InterfaceRoutes, ServerConfig, ServiceInterface, Services, UnknownServer};
 pub use value::{
-    Auth, Broker, CollectorUrl, DescribeRight, EventTarget, HostNames, JwtAlgorithm, KeepaliveTime,
-    KeySetSource, LogFilter, PollTime, PresenceStore, SecondLogin, Secret, Sites, Threads,
-    UnknownAlgorithm,
+    Auth, Broker, CollectorUrl, DescribeRight, DrainTime, EventTarget, HostNames, JwtAlgorithm,
+    KeepaliveTime, KeySetSource, LogFilter, PollTime, PresenceStore, SecondLogin, Secret, Sites,
+    Threads, UnknownAlgorithm,
 };
 
 /// A file without mistakes.

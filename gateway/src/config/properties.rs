@@ -15,9 +15,9 @@ use super::{
     rate::InterfaceRates,
     redis_url::RedisUrl,
     value::{
-        Auth, Broker, CollectorUrl, DescribeRight, EventTarget, Find, HostNames, JwtAlgorithm,
-        KeepaliveTime, KeySetSource, LogFilter, PollTime, PresenceStore, PropertyValue,
-        SecondLogin, Secret, Sites, Threads,
+        Auth, Broker, CollectorUrl, DescribeRight, DrainTime, EventTarget, Find, HostNames,
+        JwtAlgorithm, KeepaliveTime, KeySetSource, LogFilter, PollTime, PresenceStore,
+        PropertyValue, SecondLogin, Secret, Sites, Threads,
     },
 };
 use crate::log::LogFormat;
@@ -158,8 +158,8 @@ properties! {
     /// answered later than the one before, by up to 2 s.
     max_failed_logins: Option<usize> = Some(100);
     /// The effect of a second login of the same user: replace closes the first
-    /// connection, refuse closes the second. With several both stay open, one for
-    /// each device id (`__device_id__`): a login of the same device replaces its
+    /// connection, refuse closes the second unless it is one of the same device. With
+    /// several both stay open, one for each device id (`__device_id__`): a login of the same device replaces its
     /// connection. Connections without a device id count as devices of their own.
     second_login: SecondLogin = SecondLogin::Replace;
     /// The maximum number of connections of one user, with `second_login` several. A
@@ -261,11 +261,13 @@ properties! {
     /// until it answers; a server that has never answered a ping, as one of TCE's
     /// own, is judged by its calls alone.
     upstream_ping_interval: Option<Duration> = Some(secs(2));
-    /// Time over which a shutdown sends the clients elsewhere, in seconds, so that they do
-    /// not all connect to the other gateways at once. Meanwhile the gateway accepts no
-    /// connection and serves on; it ends when all have gone, 5 seconds after this time at the
-    /// latest. With 0 it closes all connections at once.
-    drain_time: Option<Duration> = None;
+    /// Time over which a shutdown sends the clients elsewhere, in seconds: in no second do
+    /// more of them connect to the other gateways than their number divided by this time.
+    /// Meanwhile the gateway accepts no connection and serves on; it ends when all have gone,
+    /// a tenth of this time and 5 seconds later at the latest. With auto it sends 250 clients
+    /// a second, or all within 10 seconds, if one of them knows that it can be sent elsewhere.
+    /// Else, and with 0, it closes all connections at once.
+    drain_time: DrainTime = DrainTime::Auto;
     /// Time for calls in flight to end at a shutdown, in seconds.
     shutdown_time: Duration = secs(10);
     /// The number of threads that serve connections. With 1, the thread that

@@ -206,6 +206,33 @@ impl PropertyValue for Threads {
     }
 }
 
+/// Over which time a shutdown sends the clients elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainTime {
+    /// This time; 0 closes all connections at once.
+    Fixed(Duration),
+    /// As long as the number of clients requires, if some of them know `goAway`.
+    Auto,
+}
+
+impl PropertyValue for DrainTime {
+    const EXPECTED: &'static str = "seconds, for example 5 or 0.5, 0 to switch it off, or auto for as many as the clients need";
+
+    fn parse(text: &str, _: Find<'_>) -> Result<Self, String> {
+        match text.eq_ignore_ascii_case(AUTO) {
+            true => Ok(Self::Auto),
+            false => expect(seconds(text).map(Self::Fixed), text),
+        }
+    }
+
+    fn show(&self, endpoints: &[ServiceEndpoint]) -> String {
+        match self {
+            Self::Fixed(time) => time.show(endpoints),
+            Self::Auto => AUTO.to_owned(),
+        }
+    }
+}
+
 /// The idle time before TCP keepalive probes; `None` for no probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepaliveTime(pub Option<Duration>);

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    drain::drain,
+    drain::{drain, drain_time},
     error::GatewayError,
     live::LiveSource,
     operator::{LiveOperator, ReloadRequest, ReloadRequests, reload_requests},
@@ -447,7 +447,7 @@ impl RunningGateway {
     /// flight end within `shutdown_time`, and closes everything. Returns whether all calls
     /// have ended in time.
     pub async fn shutdown(&self) -> bool {
-        if let Some(time) = self.context.properties.drain_time {
+        if let Some(time) = drain_time(&self.context) {
             self.context.phase.send_replace(GatewayPhase::Draining);
             self.listeners
                 .iter()

@@ -358,10 +358,15 @@ impl Session {
         }
     }
 
+    /// Whether the client has called `login`, so that it knows how to be sent elsewhere.
+    pub(crate) fn can_be_sent_away(&self) -> bool {
+        self.has_said_login.load(Ordering::Acquire)
+    }
+
     /// Asks the client to open its next connection after `delay`, and to close this one
     /// once its calls have ended. Returns false if the client does not know this.
     pub(crate) fn send_away(&self, delay: Duration) -> bool {
-        self.has_said_login.load(Ordering::Acquire)
+        self.can_be_sent_away()
             && self
                 .connection()
                 .is_some_and(|connection| connection.say_go_away(delay))

@@ -289,6 +289,10 @@ impl Plan {
         {
             properties.push(("threads", threads));
         }
+        // Most tests end a gateway while clients are connected that go nowhere.
+        if !properties.iter().any(|(name, _)| *name == "drain_time") {
+            properties.push(("drain_time", "0".to_owned()));
+        }
         for (name, value) in &properties {
             let _ = write!(extra, r#"<property name="{name}" value="{value}"/>"#);
         }

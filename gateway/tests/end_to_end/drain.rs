@@ -9,7 +9,7 @@ use std::{
 };
 
 use tce_gateway::{Gateway, RunningGateway, admin::SnapshotSource};
-use tce_runtime::{RpcError, config::Options};
+use tce_runtime::{BUILTIN_INTERFACE, RpcError, config::Options};
 use tokio::time::sleep;
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         watching::{eventually, within},
     },
     peer::Peer,
+    resume::login,
 };
 
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -199,6 +200,76 @@ async fn other_clients_are_closed_one_after_the_other_with_the_code_of_a_restart
     assert!(times[2] < DRAIN_TIME / 2, "{times:?}");
     assert!(times[5] > DRAIN_TIME / 3, "{times:?}");
     assert!(times[9] > DRAIN_TIME * 3 / 4, "{times:?}");
+}
+
+/// Whatever the clients do then: the delays that they get are counted.
+#[tokio::test]
+async fn clients_are_asked_to_go_at_no_more_than_the_rate() {
+    const CLIENTS: usize = 40;
+    let house = House::start(with_logins(plan())).await;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = house.raw().await;
+        let answer = client.call(&login(&format!("user{number}"), None)).await;
+        assert_eq!(answer.errcode, 0);
+        clients.push(client);
+    }
+    let ending = within(house.gateway().shutdown());
+    let going = async {
+        let mut delays = Vec::new();
+        for client in &mut clients {
+            let message = within(client.message()).await;
+            assert_eq!((message.ifidx, message.opidx), (BUILTIN_INTERFACE, 4));
+            let delay = i32::from_be_bytes(message.params.try_into().unwrap());
+            delays.push(u32::try_from(delay).unwrap());
+        }
+        drop(std::mem::take(&mut clients));
+        delays
+    };
+    let (ended, mut delays) = tokio::join!(ending, going);
+    assert!(ended);
+    delays.sort_unstable();
+    let a_second = CLIENTS / usize::try_from(DRAIN_TIME.as_secs()).unwrap();
+    for (position, delay) in delays.iter().enumerate() {
+        let end = delays.partition_point(|later| *later < delay + 1_000);
+        assert!(end - position <= a_second, "{delays:?}");
+    }
+    let last = delays[CLIENTS - 1];
+    assert!((1_900..=2_200).contains(&last), "{delays:?}");
+}
+
+/// As without `drain_time`.
+#[tokio::test]
+async fn a_gateway_sends_clients_elsewhere_by_itself_if_they_know_how() {
+    let auto = |plan: Plan| plan.property("drain_time", "auto");
+    let house = House::start(with_logins(auto(Plan::direct()))).await;
+    let client = user(&house, Front::Socket, "anna").await;
+    let call = client.server.echo("gate");
+    house.server().seen.gate_reached(1).await;
+    let ending = within(house.gateway().shutdown());
+    let going = async {
+        let next = successor(&house).await;
+        eventually("it has come", || next.connections() == 1).await;
+        client.works().await;
+        house.server().seen.open_gate();
+        assert_eq!(within(call).await.unwrap(), "through");
+        next
+    };
+    let (ended, next) = tokio::join!(ending, going);
+    assert!(ended);
+    within(next.shutdown()).await;
+
+    // None knows: all are closed at once.
+    let house = House::start(auto(Plan::direct())).await;
+    let mut page = Peer::connect(house.address(Front::WebSocket)).await;
+    assert_eq!(page.call(&echo(1, "x")).await.errcode, 0);
+    let ending = within(house.gateway().shutdown());
+    let closing = async {
+        let close = page.close_frame().await.expect("it says why");
+        assert_eq!(u16::from(close.code), 1001);
+    };
+    let (ended, ()) = tokio::join!(ending, closing);
+    assert!(ended);
 }
 
 /// A call that a client without a login has in flight when it is its turn is answered
