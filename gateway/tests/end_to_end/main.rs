@@ -79,6 +79,8 @@ mod reload;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod scaling_out;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod sessions;
