@@ -4,7 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arc_swap::ArcSwap;
-use tce_runtime::{Context, ErrorCode, Fault, Servant};
+use tce_runtime::{Context, ErrorCode, Fault, Servant, forwarding::new_push_id, wire::reserved};
 
 use crate::{
     config::{ServerConfig, Services},
@@ -114,10 +114,10 @@ impl GatewayControl {
                 device,
                 reason,
             } => {
-                self.registry.disconnect(user, device, reason);
+                self.disconnect_here(user, device, reason);
             }
             Command::DisconnectAll { reason } => {
-                self.registry.disconnect_all(reason);
+                self.disconnect_all_here(reason);
             }
             Command::Push { users, message } => {
                 for user in users {
@@ -125,6 +125,22 @@ impl GatewayControl {
                 }
             }
         }
+    }
+
+    /// As [`Self::disconnect`], at this gateway alone.
+    fn disconnect_here(&self, user: &str, device: &str, reason: &str) -> usize {
+        let count = self.registry.disconnect(user, device, reason);
+        // A client that is away has no connection whose end would announce it.
+        self.presence.changed(&user.into());
+        count
+    }
+
+    /// As [`Self::disconnect_all`], at this gateway alone.
+    fn disconnect_all_here(&self, reason: &str) -> usize {
+        let away = LocalSessions::users_away(&*self.registry);
+        let count = self.registry.disconnect_all(reason);
+        away.iter().for_each(|user| self.presence.changed(user));
+        count
     }
 
     /// All sessions of a user, those of clients that are away behind the others.
@@ -228,8 +244,8 @@ impl GatewayControl {
         Ok(count)
     }
 
-    /// Closes the connections of a user; with a device id only those of the device.
-    /// Returns how many.
+    /// Closes the connections of a user, and ends the histories of the user's clients that
+    /// are away; with a device id only those of the device. Returns how many connections.
     pub(crate) async fn disconnect(
         &self,
         user: &str,
@@ -239,7 +255,7 @@ impl GatewayControl {
         check_text(user)?;
         check_text(device)?;
         check_text(reason)?;
-        let mut count = self.registry.disconnect(user, device, reason);
+        let mut count = self.disconnect_here(user, device, reason);
         if let Presence::Redis(redis) = &self.presence {
             let command = Command::Disconnect {
                 user: user.to_owned(),
@@ -247,12 +263,11 @@ impl GatewayControl {
                 reason: reason.to_owned(),
             };
             for found in redis.find(&[user]).await? {
-                let is_meant = |it: &&SessionRecord| {
-                    it.is_connected() && (device.is_empty() || it.device_id == device)
-                };
-                let there = found.sessions.iter().flatten().filter(is_meant).count();
-                if there > 0 && redis.send(&found.instance, &command).await? {
-                    count += there;
+                let is_meant = |it: &&SessionRecord| device.is_empty() || it.device_id == device;
+                let there = found.sessions.iter().flatten();
+                let there: Vec<_> = there.filter(is_meant).collect();
+                if !there.is_empty() && redis.send(&found.instance, &command).await? {
+                    count += there.iter().filter(|it| it.is_connected()).count();
                 }
             }
         }
@@ -266,10 +281,11 @@ impl GatewayControl {
         Ok(count)
     }
 
-    /// Closes the connections of all users. Returns how many.
+    /// Closes the connections of all users, and ends the histories of clients that are
+    /// away. Returns how many connections.
     pub(crate) async fn disconnect_all(&self, reason: &str) -> Result<usize, ControlError> {
         check_text(reason)?;
-        let mut count = self.registry.disconnect_all(reason);
+        let mut count = self.disconnect_all_here(reason);
         if let Presence::Redis(redis) = &self.presence {
             let command = Command::DisconnectAll {
                 reason: reason.to_owned(),
@@ -296,10 +312,16 @@ impl GatewayControl {
             let text = "the indices of interface and operation are numbers from 0 to 65535";
             return Err(ControlError::Invalid(text.to_owned()));
         }
-        let here = users.iter().map(|user| self.registry.push(user, message));
+        let mut message = message.clone();
+        if matches!(self.presence, Presence::Redis(_)) {
+            // A history that two gateways have for a moment gets the push once.
+            message
+                .extra
+                .insert(reserved::PUSH_ID.to_owned(), new_push_id());
+        }
+        let here = users.iter().map(|user| self.registry.push(user, &message));
         let mut reached: Vec<_> = here.collect();
         if let Presence::Redis(redis) = &self.presence {
-            // A history that two gateways have for a moment gets the push once.
             let here = users.iter().flat_map(|user| self.registry.of_user(user));
             let mut epochs: HashSet<u64> = here.filter_map(|record| record.epoch).collect();
             for found in redis.find(&borrowed(users)).await? {

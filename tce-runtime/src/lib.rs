@@ -86,6 +86,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod forwarding {
     pub use crate::{
+        client::new_push_id,
         connection::{
             AddedExtra, DESCRIBE, Disposition, ForwardError, InboundMessage, LOGIN, MessageHandler,
             PING, REFRESH, Undelivered, WeakConnection,

@@ -14,7 +14,7 @@ use tce_runtime::{
 
 use super::{
     Session,
-    history::{History, KeptPush},
+    history::{History, KeptPush, push_id},
     registry::SessionRegistry,
 };
 use crate::{
@@ -56,17 +56,22 @@ impl LocalSessions for SessionRegistry {
 }
 
 impl SessionRegistry {
-    /// Closes the connections of a user; with a device id only those of the device.
-    /// Returns how many.
+    /// Closes the connections of a user, and ends the histories of the user's clients that
+    /// are away; with a device id only those of the device. Returns how many connections.
     pub(crate) fn disconnect(&self, user: &str, device: &str, reason: &str) -> usize {
+        self.end_away(user, device);
         let sessions = self.sessions_of(user);
         let sessions = sessions.iter();
         let ended = sessions.filter(|session| device.is_empty() || session.has_device(device));
         ended.map(|session| session.disconnect(reason)).count()
     }
 
-    /// Closes the connections of all users. Returns how many.
+    /// Closes the connections of all users, and ends the histories of clients that are
+    /// away. Returns how many connections.
     pub(crate) fn disconnect_all(&self, reason: &str) -> usize {
+        for user in self.users_away() {
+            self.end_away(&user, "");
+        }
         let mut count = 0;
         self.for_each(|session| {
             if session.user().is_some() {
@@ -96,10 +101,12 @@ impl SessionRegistry {
         let device = message.extra.get(reserved::DEVICE_ID);
         let receivers = self.receivers(user, device.map(String::as_str));
         let copy = LazyCell::new(|| kept_push(message));
+        let id = message.extra.get(reserved::PUSH_ID);
+        let id = id.and_then(|id| push_id(id));
         let mut is_reached = false;
         for session in &receivers.sessions {
             is_reached |= match session.history() {
-                Some(history) => history.push(&copy),
+                Some(history) => history.push(&copy, id),
                 None => {
                     session.push(message);
                     true
@@ -109,7 +116,7 @@ impl SessionRegistry {
         // The gateway to which a client has moved gets the push, too.
         let waiting = receivers.histories.iter();
         for history in waiting.filter(|history| history.waits_for().is_some()) {
-            is_reached |= history.push(&copy);
+            is_reached |= history.push(&copy, id);
         }
         is_reached
     }

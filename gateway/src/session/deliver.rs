@@ -19,7 +19,7 @@ use tce_runtime::{
 use super::{
     Session, SessionContext,
     calls::ForwardedCall,
-    history::{DetachReason, KeptPush, PushReceiver},
+    history::{DetachReason, History, KeptPush, PushId, PushReceiver, push_id},
 };
 use crate::{
     routing::{EndpointKey, RouteTarget, interface_name},
@@ -75,7 +75,7 @@ impl UpstreamHandler {
             is_delivered |= session.deliver_call(message, &mut copy);
         }
         for history in &receivers.histories {
-            is_delivered |= history.push(copy.of(message));
+            is_delivered |= copy.push_to(history, message);
         }
         if receivers.sessions.is_empty() && !is_delivered {
             self.context.dropped.count("user_gone");
@@ -174,7 +174,7 @@ impl UpstreamHandler {
         let histories = registry.histories.as_ref();
         let histories = histories.map(|histories| histories.of_endpoint(endpoint));
         for history in histories.unwrap_or_default() {
-            history.push(copy.of(message));
+            copy.push_to(&history, message);
         }
         copy.end(true);
     }
@@ -201,7 +201,7 @@ impl UpstreamHandler {
 /// A server's CALL on its way to clients.
 struct PushCopy {
     /// As histories keep it, made once for all that receive it.
-    kept: Option<KeptPush>,
+    kept: Option<(KeptPush, Option<PushId>)>,
     span: OptionalSpan,
 }
 
@@ -228,10 +228,12 @@ impl PushCopy {
         }
     }
 
-    fn of(&mut self, message: &InboundMessage<'_>) -> &KeptPush {
+    /// Adds the CALL to a history. Returns false if the history has ended.
+    fn push_to(&mut self, history: &Arc<History>, message: &InboundMessage<'_>) -> bool {
         let (without, added) = self.patch(message);
-        self.kept.get_or_insert_with(|| {
+        let (copy, id) = self.kept.get_or_insert_with(|| {
             let raw = message.message();
+            let id = raw.extra.get(reserved::PUSH_ID).and_then(push_id);
             let extra = PatchedExtra {
                 of: raw.extra,
                 without,
@@ -242,8 +244,9 @@ impl PushCopy {
             pushed_header(message).marshal(&mut out);
             extra.marshal(&mut out);
             Raw(raw.params).marshal(&mut out);
-            bytes.into()
-        })
+            (bytes.into(), id)
+        });
+        history.push(copy, *id)
     }
 }
 
@@ -314,7 +317,7 @@ impl Session {
     /// Returns whether it is on its way.
     fn deliver_call(&self, message: &mut InboundMessage<'_>, copy: &mut PushCopy) -> bool {
         if let Some(history) = self.history() {
-            return history.push(copy.of(message));
+            return copy.push_to(history, message);
         }
         let header = pushed_header(message);
         self.traffic.pushes.fetch_add(1, Ordering::Relaxed);

@@ -42,6 +42,15 @@ const MOVE_TIME: Duration = Duration::from_secs(2);
 /// Sessions that receive the same push share it.
 pub(super) type KeptPush = Arc<[u8]>;
 
+/// `__push_id__` of a push: in Redis a history keeps it once, however many gateways it
+/// arrives at.
+pub(super) type PushId = u64;
+
+/// The `__push_id__` of an extra; `None` for a text that is none.
+pub(super) fn push_id(text: &str) -> Option<PushId> {
+    PushId::from_str_radix(text, 16).ok()
+}
+
 /// The session that receives the pushes of a history now.
 pub(super) trait PushReceiver: Send + Sync {
     /// The number of the session.
@@ -112,7 +121,7 @@ pub(crate) struct Histories {
 /// What Redis is to do, in the order of the commands.
 pub(super) enum StoreCommand {
     /// Store a push, and tell the history its offset.
-    Push(Arc<History>, KeptPush),
+    Push(Arc<History>, KeptPush, Option<PushId>),
     /// Read the pushes that another gateway has stored.
     Read(Arc<History>),
     /// The client's connection is lost.
@@ -143,10 +152,10 @@ impl StoreQueue {
     }
 
     /// Returns false if Redis has not answered for so long that too much waits.
-    fn push(&self, history: &Arc<History>, push: &KeptPush) -> bool {
+    fn push(&self, history: &Arc<History>, push: &KeptPush, id: Option<PushId>) -> bool {
         let size = push.len() + PUSH_OVERHEAD;
         let is_within = self.waiting.fetch_add(size, Ordering::Relaxed) + size <= self.limit;
-        let command = StoreCommand::Push(Arc::clone(history), Arc::clone(push));
+        let command = StoreCommand::Push(Arc::clone(history), Arc::clone(push), id);
         let is_sent = is_within && self.commands.try_send(command).is_ok();
         if !is_sent {
             self.waiting.fetch_sub(size, Ordering::Relaxed);
@@ -429,14 +438,14 @@ struct AttachedReceiver {
 impl History {
     /// Keeps a push, and sends it to the attached session. Returns false if the history
     /// has ended.
-    pub(super) fn push(self: &Arc<Self>, push: &KeptPush) -> bool {
+    pub(super) fn push(self: &Arc<Self>, push: &KeptPush, id: Option<PushId>) -> bool {
         let Some(store) = &self.store else {
             return self.change(|state| !state.is_closed && self.add(state, push));
         };
         if self.state.lock().is_closed {
             return false;
         }
-        let is_stored = store.push(self, push);
+        let is_stored = store.push(self, push, id);
         if !is_stored {
             self.fail();
         }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `PREFIX:history:EPOCH` | hash, expires | `user`, `device`, `endpoint` of the session; `owner`, the instance of the gateway where it is or was; `last`, the offset of the last push; `bytes` of the stream; by instance the number of the last push that it has stored |
 //! | `PREFIX:history:EPOCH:pushes` | stream, expires | the pushes, by the id `OFFSET-0` |
+//! | `PREFIX:history:EPOCH:push:ID` | string, expires | the push with this `__push_id__` is stored |
 //! | `PREFIX:histories:GATEWAY` | set, expires | the epochs of the sessions that were at a gateway |
 //! | `PREFIX:resume:INSTANCE` | channel | the epochs in which another gateway has stored a push, and with `!` before them those that it has taken over |
 //!
@@ -44,6 +45,8 @@ const LOGIN_TIME: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// How long a shutdown waits for Redis to store what has arrived.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
+/// How long after a push another gateway may get the same one, in milliseconds.
+const PUSH_ID_TIME: u32 = 10_000;
 const FLUSH_CHECK: Duration = Duration::from_millis(5);
 /// The shortest time between two refreshes.
 const MIN_REFRESH: Duration = Duration::from_secs(1);
@@ -51,15 +54,16 @@ const MIN_REFRESH: Duration = Duration::from_secs(1);
 /// loss of the connection, which it may notice later than the last refresh.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
-/// Stores a push. KEYS: hash, stream. ARGV: push, instance, number, most bytes, expiry in
-/// ms, prefix of channels, epoch. Returns the offset, or 0 if it was stored before; nil
-/// without a history.
+/// Stores a push. KEYS: hash, stream, and the key of its id if it has one. ARGV: push,
+/// instance, number, most bytes, expiry in ms, prefix of channels, epoch, expiry of the id in
+/// ms. Returns the offset, or 0 if it was stored before; nil without a history.
 const STORE: &str = r"
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if not owner then return nil end
 local writer = 'writer:' .. ARGV[2]
 if tonumber(redis.call('HGET', KEYS[1], writer) or '0') >= tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], writer, ARGV[3])
+if KEYS[3] and not redis.call('SET', KEYS[3], '', 'NX', 'PX', ARGV[8]) then return 0 end
 local offset = redis.call('HINCRBY', KEYS[1], 'last', 1)
 redis.call('XADD', KEYS[2], offset .. '-0', 'p', ARGV[1])
 local bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #ARGV[1])
@@ -427,7 +431,7 @@ impl HistoryStore {
         let mut outdated = Vec::new();
         for (_, command) in waiting.drain(..) {
             match command {
-                StoreCommand::Push(history, push) => {
+                StoreCommand::Push(history, push, _) => {
                     self.queue.done(&push);
                     match offsets.next().flatten() {
                         Some(0) => outdated.push(history),
@@ -457,13 +461,16 @@ impl HistoryStore {
         command: &StoreCommand,
     ) {
         match command {
-            StoreCommand::Push(history, push) => {
+            StoreCommand::Push(history, push, id) => {
                 let [hash, stream, _] = self.keys(history.epoch);
-                batch.cmd("EVALSHA").arg(&connection.store).arg(2);
-                batch.arg(hash).arg(stream);
+                let id = id.map(|id| format!("{hash}:push:{id:016x}"));
+                batch.cmd("EVALSHA").arg(&connection.store);
+                batch.arg(2 + usize::from(id.is_some()));
+                batch.arg(hash).arg(stream).arg(id);
                 batch.arg(&**push).arg(&self.instance).arg(number);
                 batch.arg(self.histories.bytes_of_one()).arg(self.expiry());
                 batch.arg(self.channel("")).arg(epoch_text(history.epoch));
+                batch.arg(PUSH_ID_TIME);
             }
             StoreCommand::Read(_) => {}
             StoreCommand::Release(epoch) => self.expire(batch, &self.keys(*epoch)),

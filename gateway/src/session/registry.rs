@@ -251,15 +251,21 @@ impl SessionRegistry {
             (Some(history), Some((resumed, _))) => Arc::ptr_eq(history, resumed),
             _ => false,
         };
+        let of_same_device = || {
+            let mut others = others.iter();
+            others.position(|other| session.has_device_of(other))
+        };
         let replaced = match others.iter().position(has_resumed) {
             Some(position) => Some(position),
             None => match self.second_login {
                 _ if others.is_empty() => None,
-                SecondLogin::Refuse => return BindOutcome::Refused,
                 SecondLogin::Replace => Some(0),
-                SecondLogin::Several => others
-                    .iter()
-                    .position(|other| session.has_device_of(other))
+                // The connection of the same device may be lost unnoticed.
+                SecondLogin::Refuse => match of_same_device() {
+                    None => return BindOutcome::Refused,
+                    position => position,
+                },
+                SecondLogin::Several => of_same_device()
                     .or_else(|| (others.len() >= self.max_sessions_per_user).then_some(0)),
             },
         };
@@ -471,6 +477,21 @@ impl SessionRegistry {
         if let Some(histories) = &self.histories {
             histories.close(history);
             self.end_lost(histories, history);
+        }
+    }
+
+    /// Ends the histories of a user's clients that are away; with a device id only that of
+    /// the device.
+    pub(super) fn end_away(&self, user: &str, device: &str) {
+        let Some(histories) = &self.histories else {
+            return;
+        };
+        let users = self.users.write();
+        let is_meant = |history: &Arc<History>| device.is_empty() || history.is_of_device(device);
+        let ended = self.lost.take(user, is_meant);
+        drop(users);
+        for history in &ended {
+            histories.close(history);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
         plan::{Front, Plan},
         process::GatewayProcess,
         raw::{Message, Raw, string},
-        watching::{eventually_async, soon, within},
+        watching::{eventually, eventually_async, soon, within},
     },
     resume::{login, raw_at, start},
 };
@@ -594,7 +594,6 @@ async fn is_reached_while_away(house: &House, gateway: usize, control: &IGateway
     assert_eq!(away.endpoint, format!("gw{gateway}_socket"));
     assert_eq!((&*away.connection_id, &*away.address), ("", ""));
     assert_eq!(away.queue, house.plan.returns(gateway));
-    assert_eq!(within(control.disconnect("anna", "", "")).await.unwrap(), 0);
 
     let mut anna = back_at(house, gateway, &epoch, 0).await;
     let got = texts(&mut anna, 2).await;
@@ -656,6 +655,103 @@ async fn a_user_whom_an_operator_disconnects_is_not_away() {
         assert_eq!(missed.unwrap(), ["anna"]);
         drop(anna);
     }
+    house.end().await;
+}
+
+/// It misses what is pushed afterwards, and is told so.
+#[tokio::test]
+async fn an_operator_ends_what_is_kept_for_a_client_that_is_away() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis).property("resume_time", "60");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    let is_known = async |expected: bool| {
+        eventually_async(&format!("the user is away: {expected}"), async || {
+            let sessions = control.sessions("anna").await;
+            sessions.is_ok_and(|sessions| sessions.is_empty() != expected)
+        })
+        .await;
+    };
+    for (gateway, is_for_all) in [(0, false), (1, false), (1, true)] {
+        let epoch = user_away(&house, gateway, &control).await;
+        is_known(true).await;
+        // Neither another device nor another user.
+        within(control.disconnect("anna", "tablet", ""))
+            .await
+            .unwrap();
+        within(control.disconnect("ben", "", "")).await.unwrap();
+        let missed = within(control.push(&names(&["anna"]), &push_of("x"))).await;
+        assert!(missed.unwrap().is_empty());
+        let closed = match is_for_all {
+            false => within(control.disconnect("anna", "", "")).await,
+            true => within(control.disconnect_all("")).await,
+        };
+        assert_eq!(closed.unwrap(), 0, "no connection is closed");
+        is_known(false).await;
+        let missed = within(control.push(&names(&["anna"]), &push_of("x"))).await;
+        assert_eq!(missed.unwrap(), ["anna"]);
+        let mut anna = raw_at(&house, gateway).await;
+        let resume = format!("{epoch}:0");
+        let answer = anna.call(&login("anna", Some(&resume))).await;
+        let (new, offset, recovered) = start(&answer);
+        assert!(new != epoch && (offset, recovered) == ("0", "0"), "{new}");
+        within(control.disconnect("anna", "", "")).await.unwrap();
+        is_known(false).await;
+    }
+    house.end().await;
+}
+
+/// A user with a telephone at the first gateway, and a tablet that moves from there to the
+/// second one: pushes go to both gateways, and the history of the tablet is at both.
+#[tokio::test]
+async fn a_device_that_has_moved_gets_each_push_once_while_another_one_stays() {
+    let redis = RedisServer::start();
+    let plan = sharing(Plan::rabbitmq().gateways(2), &redis)
+        .property("second_login", "several")
+        .property("resume_time", "60");
+    let house = House::start(plan).await;
+    let control = control_of(&house, 0).await;
+    let login_of = |device: &str, resume: &str| {
+        let extra = [
+            ("__token__", "anna"),
+            ("__device_id__", device),
+            ("__resume__", resume),
+        ];
+        login("anna", None).with_extra(&extra)
+    };
+    let mut phone = raw_at(&house, 0).await;
+    phone.call(&login_of("phone", "")).await;
+    let mut tablet = raw_at(&house, 0).await;
+    let answer = tablet.call(&login_of("tablet", "")).await;
+    let resume = format!("{}:0", start(&answer).0);
+    drop(tablet);
+    eventually("the tablet has gone", || house.gateway().connections() == 1).await;
+    let mut tablet = raw_at(&house, 1).await;
+    let answer = tablet.call(&login_of("tablet", &resume)).await;
+    assert_eq!(start(&answer).2, "1");
+    eventually_async("both gateways are known", async || {
+        let sessions = control.sessions("anna").await.unwrap_or_default();
+        let connected = sessions.iter().filter(|it| !it.connection_id.is_empty());
+        connected.count() == 2
+    })
+    .await;
+    let anna = ITerminalPrx::to_user_anywhere(control.connection(), "anna");
+    let anna = within(anna).await.unwrap();
+    let mut expected = Vec::new();
+    for number in 0..10 {
+        let (queued, pushed) = (format!("queued {number}"), format!("pushed {number}"));
+        within(anna.on_message_oneway(&queued)).await.unwrap();
+        let missed = within(control.push(&names(&["anna"]), &push_of(&pushed))).await;
+        assert!(missed.unwrap().is_empty());
+        expected.extend([string(&queued), string(&pushed)]);
+    }
+    expected.sort();
+    for device in [&mut phone, &mut tablet] {
+        assert_eq!(texts(device, expected.len()).await, expected);
+        let more = timeout(Duration::from_millis(200), device.message()).await;
+        more.expect_err("each push arrives once");
+    }
+    drop((phone, tablet));
     house.end().await;
 }
 

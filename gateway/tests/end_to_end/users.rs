@@ -172,6 +172,28 @@ async fn a_login_replaces_that_of_the_same_device_alone() {
     house.end().await;
 }
 
+/// The connection of the first session may be lost unnoticed.
+#[tokio::test]
+async fn a_device_may_log_in_again_where_a_second_login_is_refused() {
+    let house = House::start(by_token("refuse")).await;
+    let of_device =
+        |device| session_call(2, 1, &[("__token__", "anna"), ("__device_id__", device)]);
+    let mut first = house.raw().await;
+    assert_eq!(first.call(&of_device("phone")).await.errcode, 0);
+    for other in [of_device("tablet"), of_device(""), login(1, "anna")] {
+        let mut refused = house.raw().await;
+        let answer = refused.call(&other).await;
+        assert_eq!(answer.errcode, ErrorCode::ConnectReject.to_wire());
+        assert_eq!(goodbye(&mut refused).await.0, "1008");
+    }
+    let mut second = house.raw().await;
+    assert_eq!(second.call(&of_device("phone")).await.errcode, 0);
+    assert_eq!(goodbye(&mut first).await.0, "4001");
+    assert_eq!(second.call(&echo(2, "x")).await.errcode, 0);
+    drop((first, second));
+    house.end().await;
+}
+
 #[tokio::test]
 async fn the_oldest_session_gives_way_beyond_the_limit() {
     let plan = by_token("several").property("max_sessions_per_user", "2");

@@ -9,3 +9,4 @@ mod double;
 pub use call::{Oneway, Pending, Returned};
 pub use double::{call, oneway};
 pub use proxy::{Proxy, TypedProxy};
+pub use user_routes::new_push_id;

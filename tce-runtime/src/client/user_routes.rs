@@ -1,12 +1,15 @@
 //! The routes to a user who may be logged in at any gateway.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use super::call::{Oneway, oneway, twoway};
 use crate::{
     connection::{CallOptions, Connection},
     error::{ErrorCode, RpcError},
-    wire::{DecodeError, Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer},
+    wire::{DecodeError, Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved},
 };
 
 /// The index of `gateway.IGatewayControl`.
@@ -67,7 +70,12 @@ impl UserRoutes {
         params.marshal(&mut Writer::new(&mut parameters));
         match self {
             Self::Gateways(routes) => {
-                let call = |route| oneway(route, operation, options, Raw(&parameters));
+                let mut options = options.clone();
+                if routes.len() > 1 {
+                    // The client may move from one of them to another meanwhile.
+                    options.extra.set(reserved::PUSH_ID, new_push_id());
+                }
+                let call = |route| oneway(route, operation, &options, Raw(&parameters));
                 Oneway::by_any_of(routes.iter().map(call).collect())
             }
             Self::Relayed { gateway, user } => {
@@ -84,6 +92,13 @@ impl UserRoutes {
             }
         }
     }
+}
+
+/// A random `__push_id__`.
+#[must_use]
+pub fn new_push_id() -> String {
+    // Each state has random keys.
+    format!("{:016x}", RandomState::new().hash_one(()))
 }
 
 /// `gateway.Session`, as far as it is needed: also one whose client is away, for which the

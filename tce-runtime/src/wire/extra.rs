@@ -48,6 +48,9 @@ pub mod reserved {
     pub const EPOCH: &str = "__epoch__";
     /// On a push that is kept: its number in the epoch, from 1, decimal.
     pub const OFFSET: &str = "__offset__";
+    /// On a push that is sent to several gateways: identifies it, 16 hex digits, so that a
+    /// client whose history two of them keep gets it once.
+    pub const PUSH_ID: &str = "__push_id__";
     /// On the RETURN of a login: `1` if all pushes that were missed follow, else `0`.
     pub const RECOVERED: &str = "__recovered__";
     /// The span that a call belongs to, by W3C Trace Context.

@@ -90,7 +90,7 @@ fn open(histories: &Histories, user: &str) -> Arc<History> {
 }
 
 fn push(history: &Arc<History>, text: &str) {
-    assert!(history.push(&text.as_bytes().into()));
+    assert!(history.push(&text.as_bytes().into(), None));
 }
 
 fn attach(history: &Arc<History>, session: &Arc<Recorder>, handled: Option<u64>) -> Resumption {
@@ -295,7 +295,10 @@ async fn histories_of_clients_that_stay_away_expire() {
     let expired = histories.expired(late);
     assert!(matches!(&expired[..], [history] if history.epoch == lost.epoch));
     histories.close(&lost);
-    assert!(!lost.push(&b"a"[..].into()), "it is no longer delivered");
+    assert!(
+        !lost.push(&b"a"[..].into(), None),
+        "it is no longer delivered"
+    );
     assert_eq!(histories.count(), 1);
 }
 
@@ -391,8 +394,8 @@ fn a_client_is_told_when_redis_does_not_answer() {
     let session = Recorder::new(1);
     attach(&history, &session, None);
     let text = kept(&"x".repeat(HISTORY_OVERHEAD));
-    assert!(history.push(&text));
-    assert!(!history.push(&text));
+    assert!(history.push(&text, None));
+    assert!(!history.push(&text, None));
     assert_eq!(*session.detached.lock(), Some(DetachReason::StoreFailed));
-    assert!(!history.push(&kept("a")));
+    assert!(!history.push(&kept("a"), None));
 }
