@@ -98,6 +98,7 @@ check_workspace .
 check_typescript runtimes/typescript
 check_typescript examples/chat-web
 check_typescript bench/typescript
+check_typescript editors/vscode
 # Gateways with several threads.
 TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked --workspace --test end_to_end
 # Latency limits of the language server hold for optimized builds only.
