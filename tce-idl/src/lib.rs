@@ -61,7 +61,7 @@ use source::SourceMap;
 use symbols::SymbolTable;
 
 /// The inputs of a compilation beside its `.idl` files.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Folders that are searched for imports, after the folder of the importing file.
     pub include_dirs: Vec<PathBuf>,

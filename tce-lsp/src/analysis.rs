@@ -1,10 +1,10 @@
-//! The analysis of one file and its imports.
+//! The analysis of files and their imports.
 
 use std::path::{Path, PathBuf};
 
 use tce_idl::{
     Compilation, Options,
-    diagnostic::Diagnostic,
+    diagnostic::{Code, Diagnostic},
     inspect_with, lint,
     loader::Loader,
     source::{FileId, SourceFile, SourceMap, Span},
@@ -26,49 +26,60 @@ pub struct Project {
     pub sources: SourceMap,
 }
 
-/// The result of compiling a file with its imports.
+/// The result of compiling files of one project with their imports.
 #[derive(Debug)]
 pub(crate) struct Analysis {
     pub(crate) compilation: Compilation,
     pub(crate) names: SymbolTable,
-    /// The file itself; `None` if it could not be read.
+    /// The first of the files; `None` if it could not be read.
     pub(crate) root: Option<FileId>,
     pub(crate) project: Project,
-    path: PathBuf,
-    /// The identities of all files that were read, by id, and of the file itself.
+    paths: Vec<PathBuf>,
+    /// The identities of all files that were read, by id, and of the files themselves.
     identities: Vec<PathBuf>,
     /// The identities of the paths at which imports were looked for without result.
     missing: Vec<PathBuf>,
 }
 
 impl Analysis {
-    pub(crate) fn new(files: &DocumentStore, path: &Path, project: Project) -> Self {
-        let (compilation, names) = inspect_with(files, &[path], &project.options, &project.lint);
+    pub(crate) fn new(files: &DocumentStore, paths: &[PathBuf], project: Project) -> Self {
+        let (compilation, names) = inspect_with(files, paths, &project.options, &project.lint);
         let read: Vec<&Path> = compilation
             .sources
             .files()
             .iter()
             .map(SourceFile::path)
             .collect();
-        // The compiled file is read before its imports.
-        let root = (read.first() == Some(&path)).then_some(FileId(0));
-        let paths = read.into_iter().chain([path]);
+        // A compiled file is read before its imports.
+        let first = paths.first().map(PathBuf::as_path);
+        let root = (first.is_some() && read.first().copied() == first).then_some(FileId(0));
+        let inputs = read.into_iter().chain(paths.iter().map(PathBuf::as_path));
         let missing = compilation.sources.missing().iter();
         let missing = missing.map(|path| files.identity(path)).collect();
         Self {
-            identities: paths.map(|path| files.identity(path)).collect(),
+            identities: inputs.map(|path| files.identity(path)).collect(),
             missing,
             compilation,
             names,
             root,
             project,
-            path: path.to_owned(),
+            paths: paths.to_owned(),
         }
     }
 
-    /// The path of the file itself.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// The paths of the files themselves.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Whether every name has one meaning: files that don't import each other can declare the
+    /// same one.
+    pub(crate) fn is_unambiguous(&self) -> bool {
+        let conflict = |it: &Diagnostic| {
+            // Beyond the limit of diagnostics, it is unknown.
+            matches!(it.code, Code::DuplicateElement | Code::MoreErrors)
+        };
+        !self.diagnostics().any(conflict)
     }
 
     pub(crate) fn sources(&self) -> &SourceMap {

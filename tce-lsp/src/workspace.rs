@@ -116,9 +116,35 @@ impl Workspace {
         if let Some(analysis) = self.analyses.get(&identity) {
             return analysis.clone();
         }
-        let analysis = Rc::new(Analysis::new(&self.documents, path, (self.project)(path)));
+        let paths = [path.to_owned()];
+        let analysis = Rc::new(Analysis::new(&self.documents, &paths, (self.project)(path)));
         self.analyses.insert(identity, analysis.clone());
         analysis
+    }
+
+    /// Analyses that cover files: one of all those of a project, so that what several import is
+    /// read once; one of each file if those of a project contradict each other.
+    pub(crate) fn cover(&mut self, paths: &[PathBuf]) -> Vec<Rc<Analysis>> {
+        let mut projects: Vec<(Project, Vec<PathBuf>)> = Vec::new();
+        for path in paths {
+            let project = (self.project)(path);
+            let is_same = |(other, _): &&mut (Project, _)| other.options == project.options;
+            match projects.iter_mut().find(is_same) {
+                Some((_, paths)) => paths.push(path.clone()),
+                None => projects.push((project, vec![path.clone()])),
+            }
+        }
+        let mut analyses = Vec::new();
+        for (project, paths) in projects {
+            let together = (paths.len() > 1)
+                .then(|| Analysis::new(&self.documents, &paths, project))
+                .filter(Analysis::is_unambiguous);
+            match together {
+                Some(analysis) => analyses.push(Rc::new(analysis)),
+                None => analyses.extend(paths.iter().map(|path| self.analysis(path))),
+            }
+        }
+        analyses
     }
 
     /// The analysis of an open document.

@@ -9,7 +9,7 @@ use ls_types::{
 use tce_idl::{
     loader::Loader,
     source::Span,
-    symbols::{Symbol, SymbolId},
+    symbols::{Symbol, SymbolId, SymbolKind},
 };
 
 use crate::{
@@ -53,24 +53,32 @@ pub(crate) fn occurrences(
         found: Vec::new(),
     };
     search.add_from(&cursor.analysis);
-    for path in workspace.all_files() {
-        // Reading a file is faster than compiling it, so skip files without the name.
-        let bytes = workspace.documents.read(&path).unwrap_or_default();
-        if contains(&bytes, search.symbol.name.as_bytes()) {
-            search.add_from(&workspace.analysis(&path));
-        }
+    let mut paths = workspace.all_files();
+    // Reading a file is faster than compiling it, so skip files without the name.
+    paths.retain(|path| {
+        let bytes = workspace.documents.read(path).unwrap_or_default();
+        contains(&bytes, search.symbol.name.as_bytes())
+    });
+    let analyses = match search.symbol.kind {
+        // Files that don't import each other can open modules of the same name.
+        SymbolKind::Module => paths.iter().map(|path| workspace.analysis(path)).collect(),
+        _ => workspace.cover(&paths),
+    };
+    for analysis in analyses {
+        search.add_from(&analysis);
     }
     let found = search.found;
     workspace.drop_closed();
     found
 }
 
-/// The analyses of all files that see a symbol, also those without its name: that of
-/// the document of the request first.
+/// The analyses that `analyze` makes of all files, and the symbol in them: also of files
+/// without its name, and of the document of the request first.
 pub(crate) fn everywhere(
     workspace: &mut Workspace,
     cursor: &Cursor,
     id: SymbolId,
+    analyze: impl Fn(&mut Workspace, &[PathBuf]) -> Vec<Rc<Analysis>>,
 ) -> Vec<(Rc<Analysis>, SymbolId)> {
     let mut found = vec![(cursor.analysis.clone(), id)];
     let search = ReferenceSearch {
@@ -79,8 +87,8 @@ pub(crate) fn everywhere(
         seen: HashSet::new(),
         found: Vec::new(),
     };
-    for path in workspace.all_files() {
-        let analysis = workspace.analysis(&path);
+    let paths = workspace.all_files();
+    for analysis in analyze(workspace, &paths) {
         let is_known = found.iter().any(|(it, _)| Rc::ptr_eq(it, &analysis));
         if let Some((id, _)) = search.find_in(&analysis)
             && !is_known

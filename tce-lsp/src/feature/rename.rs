@@ -64,12 +64,30 @@ pub(crate) fn rename(
     }
     let all = occurrences(workspace, &cursor, id);
     let edit = edit(workspace, &all, new);
-    let seen = everywhere(workspace, &cursor, id);
-    for (analysis, symbol) in &seen {
+    // All files at once, in one pass over each import. Files that don't import each other may be
+    // at odds there: then each decides for itself.
+    let together = everywhere(workspace, &cursor, id, Workspace::cover);
+    if check(workspace, &together, &all, new).is_err() {
+        let each = |workspace: &mut Workspace, paths: &[PathBuf]| {
+            paths.iter().map(|path| workspace.analysis(path)).collect()
+        };
+        let apart = everywhere(workspace, &cursor, id, each);
+        check(workspace, &apart, &all, new)?;
+    }
+    Ok(Some(edit))
+}
+
+/// Checks that a symbol can have another name in some analyses.
+fn check(
+    workspace: &Workspace,
+    seen: &[(Rc<Analysis>, SymbolId)],
+    occurrences: &[Occurrence],
+    new: &str,
+) -> Result<(), String> {
+    for (analysis, symbol) in seen {
         is_free(analysis, *symbol, new)?;
     }
-    is_accepted(workspace, &seen, &all, new)?;
-    Ok(Some(edit))
+    is_accepted(workspace, seen, occurrences, new)
 }
 
 /// Checks that no declaration that must have another name has this one: siblings and,
@@ -100,10 +118,9 @@ fn is_accepted(
 ) -> Result<(), String> {
     let renamed = RenamedFiles::new(&workspace.documents, occurrences, new);
     for (analysis, _) in seen {
-        let path = analysis.path();
         let options = &analysis.project.options;
-        let after = tce_idl::compile_with(&renamed, &[path], options);
-        let before = tce_idl::compile_with(&workspace.documents, &[path], options);
+        let after = tce_idl::compile_with(&renamed, analysis.paths(), options);
+        let before = &analysis.compilation;
         // Messages contain names, which differ: only their numbers can be compared.
         let count = |list: &[Diagnostic], code| list.iter().filter(|it| it.code == code).count();
         let added = after
