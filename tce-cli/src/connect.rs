@@ -48,9 +48,7 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Config(#[from] Problems),
     /// The text names the broker.
-    #[error(
-        "{0}\nTry this: check that the broker runs, and its host, port, user and vhost in the config.yml"
-    )]
+    #[error("{0}\nTry this: {advice}", advice = .0.advice())]
     Broker(RpcError),
     #[error("{0}")]
     Rpc(#[from] RpcError),

@@ -63,6 +63,12 @@ impl ServerInterfaces {
                 "the server does not describe its interfaces: name its IDL file with --idl"
                     .to_owned(),
             ),
+            // Its text says why.
+            ErrorCode::ConnectReject => RemoteError::Failed(format!(
+                "{}\nTry this: name the IDL file with --idl, or log in with --token as a user who \
+                 may ask",
+                escape_control(&error.to_string())
+            )),
             _ => error.into(),
         })?;
         let texts = described.value;

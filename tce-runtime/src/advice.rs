@@ -4,6 +4,8 @@ use std::{error::Error, io};
 
 use rustls::{AlertDescription, CertificateError, pki_types::pem};
 
+use crate::wire::NOT_TCE;
+
 /// For a malformed endpoint, whose error says how to write it.
 pub(crate) const ENDPOINT_ADVICE: &str = "correct the endpoint";
 /// For a server that does not behave as the scheme of the endpoint says.
@@ -23,9 +25,72 @@ pub(crate) const CONFIG_ADVICE: &str =
 pub(crate) const BROKER_ADVICE: &str =
     "start the broker, or correct host, port, user, password and vhost in the config.yml";
 
+/// What the text of a gateway begins with that has no route for a call.
+pub const NO_ROUTE: &str = "the gateway has no route for calls to interface ";
+/// What the error of a message to a missing queue begins with.
+pub(crate) const NO_QUEUE: &str = "there is no queue `";
+/// For a queue that the broker does not have.
+const QUEUE_ADVICE: &str = "correct the `address` of the endpoint, start the program that \
+     declares the queue, or let the endpoint declare it: address: 'name;{create:always}'";
+
+/// What to do about a failure that reaches a call, or is reported by a broker, as a text.
+pub(crate) fn of_text(text: &str) -> Option<&'static str> {
+    if text.ends_with(NOT_TCE) {
+        return Some(
+            "correct the scheme of the endpoint (tcp://, ssl://, ws:// or wss://) or its port",
+        );
+    }
+    if text.ends_with(NO_SERVER) {
+        return Some(
+            "start the server behind this endpoint of the gateway, or correct the address of the \
+             endpoint in the services.xml; the call was not sent",
+        );
+    }
+    if text.starts_with(NO_ROUTE) {
+        return Some(
+            "add a route for the interface to the services.xml of the gateway, or check that both \
+             have the same index for it; an inherited operation needs a route of its base interface",
+        );
+    }
+    if text.starts_with(NO_QUEUE) {
+        return Some(QUEUE_ADVICE);
+    }
+    // The names of AMQP's reply codes, with which its texts begin.
+    let replies = [
+        ("NOT_FOUND - ", QUEUE_ADVICE),
+        (
+            "ACCESS_REFUSED - Login was refused",
+            "correct user and password in the config.yml or services.xml; the user guest may log \
+             in from the broker's machine alone",
+        ),
+        (
+            "ACCESS_REFUSED - ",
+            "give the user its permissions at the broker: rabbitmqctl set_permissions",
+        ),
+        (
+            "NOT_ALLOWED - ",
+            "correct the vhost, or give the user access to it: rabbitmqctl set_permissions -p VHOST",
+        ),
+        (
+            "PRECONDITION_FAILED - ",
+            "write the `address` as the queue was declared, with its type and `durable`, or delete \
+             the queue at the broker",
+        ),
+        (
+            "RESOURCE_LOCKED - ",
+            "end the program that reads the queue, or give this one a queue of its own",
+        ),
+    ];
+    let found = replies.into_iter().find(|(name, _)| text.contains(name));
+    found.map(|(_, advice)| advice)
+}
+
+/// What the text of a gateway ends with that has no server to forward a call to.
+pub const NO_SERVER: &str = "no server is connected";
+
 /// What the user of a program can do about the cause of an error; `None` if that is not
 /// known.
-pub(crate) fn of_cause(error: &(dyn Error + 'static)) -> Option<&'static str> {
+pub fn of_cause(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(of_tls(error));
     }
@@ -129,6 +194,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn what_a_broker_says_has_its_advice() {
+        let login = "the broker at localhost:5672: ACCESS_REFUSED - Login was refused using …";
+        assert!(of_text(login).is_some_and(|advice| advice.starts_with("correct user")));
+        let missing = "the broker at localhost:5672: NOT_FOUND - no queue 'q' in vhost '/'";
+        assert_eq!(of_text(missing), Some(QUEUE_ADVICE));
+        assert_eq!(of_text("the servant says: NOT_FOUND"), None);
+    }
 
     #[test]
     fn the_cause_is_found_within_other_errors() {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{advice, close_code::CloseCode, wire::NOT_TCE};
+use crate::{advice, close_code::CloseCode};
 
 /// The error codes of `spec/wire.md`, section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -287,11 +287,16 @@ impl RpcError {
     /// by its code.
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        // The reason of a connection's end reaches its calls as a text.
-        if self.0.text.ends_with(NOT_TCE) {
-            return "correct the scheme of the endpoint (tcp://, ssl://, ws:// or wss://) or its port";
-        }
-        self.0.advice.unwrap_or_else(|| self.code().advice())
+        // A servant's own text may hold any words.
+        let is_of_gateway = matches!(
+            self.code(),
+            ErrorCode::SendFailed | ErrorCode::InterfaceNotFound
+        );
+        let is_of_tce = self.side() == Side::Local || is_of_gateway;
+        let by_text = is_of_tce.then(|| advice::of_text(&self.0.text)).flatten();
+        by_text
+            .or(self.0.advice)
+            .unwrap_or_else(|| self.code().advice())
     }
 }
 

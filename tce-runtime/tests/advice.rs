@@ -184,6 +184,11 @@ async fn each_mistake_in_a_certificate_has_its_own_advice() {
     let error = connecting(&endpoint, early.client()).await;
     assert_advice(&error, "the clock of this machine");
 
+    let late = Pair::new(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    let (_adapter, endpoint) = serve("ssl", late.server()).await;
+    let error = connecting(&endpoint, late.client()).await;
+    assert_advice(&error, "renew the certificate");
+
     let authority = Pair::new(|params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
@@ -238,4 +243,42 @@ client:
         .unwrap();
     let error = Proxy::connect(&communicator, "mq:qeue").await.unwrap_err();
     assert_advice(&error, "correct the endpoint, or the section");
+}
+
+/// Everything that a broker refuses.
+#[cfg(feature = "amqp")]
+#[tokio::test]
+async fn what_a_broker_refuses_has_its_own_advice() {
+    let port = tce_test_rabbitmq::Node::shared().port();
+    let endpoint = |more: &str| {
+        format!(
+            "common_defs:
+  endpoints:
+    - {{name: queue, host: 127.0.0.1, port: {port}, {more}}}
+client:
+  endpoints:
+    - {{name: queue, af_mode: AF_WRITE}}
+reader:
+  endpoints:
+    - {{name: queue, af_mode: AF_READ}}
+"
+        )
+    };
+    let open = async |more: &str, process: &str| {
+        let config = MqConfig::parse(&endpoint(more), "config.yml", process).unwrap();
+        let communicator = Communicator::new();
+        communicator.open_mq(config).await.map(|()| communicator)
+    };
+    let error = open("address: q, user: nobody, password: x", "client").await;
+    assert_advice(&error.unwrap_err(), "correct user and password");
+    let error = open("address: q, vhost: nowhere", "client").await;
+    assert_advice(&error.unwrap_err(), "correct the vhost");
+
+    let writer = open("address: advice_missing", "client").await.unwrap();
+    let proxy = Proxy::connect(&writer, "mq:queue").await.unwrap();
+    let error = proxy.call::<_, ()>(&OPERATION, ()).await.unwrap_err();
+    assert_advice(&error, "start the program that declares the queue");
+    let reader = open("address: advice_missing", "reader").await.unwrap();
+    let error = Adapter::listen(&reader, "mq:queue").await.unwrap_err();
+    assert_advice(&error, "correct the `address` of the endpoint");
 }

@@ -76,7 +76,9 @@ pub enum BadJwtKey {
         reason: String,
     },
     /// The secret is shorter than the hash.
-    #[error("a secret for HS256 needs at least {MIN_SECRET} bytes; this one has {0}")]
+    #[error(
+        "a secret for HS256 needs at least {MIN_SECRET} bytes; this one has {0}; make one by `openssl rand -hex {MIN_SECRET}`"
+    )]
     ShortSecret(usize),
     /// The key is a private key.
     #[error("this is a private key; the gateway only verifies signatures, with the public key")]

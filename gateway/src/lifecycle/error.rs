@@ -5,6 +5,7 @@ use std::fmt;
 use tce_runtime::{
     RpcError,
     config::{TlsError, problem::Problems},
+    forwarding::advice_of_cause,
 };
 
 use crate::{
@@ -84,6 +85,8 @@ impl GatewayError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Rpc(error) => Some(error.advice()),
+            Self::Io(error) => advice_of_cause(error),
+            Self::Tls { source, .. } => advice_of_cause(source),
             _ => None,
         }
     }

@@ -9,7 +9,10 @@ use std::{
 use parking_lot::Mutex;
 use tce_runtime::{
     BUILTIN_INTERFACE, CloseCode, Connection, ErrorCode,
-    forwarding::{Disposition, ForwardError, InboundMessage, MessageHandler, PING, Undelivered},
+    forwarding::{
+        Disposition, ForwardError, InboundMessage, MessageHandler, NO_ROUTE, NO_SERVER, PING,
+        Undelivered,
+    },
     wire::{Header, KeySet, ROUTED},
 };
 use tokio::time::timeout;
@@ -400,7 +403,7 @@ impl Session {
 
     fn refuse_without_route(&self, message: &mut InboundMessage<'_>) {
         let ifidx = message.message().header.ifidx;
-        let text = format!("the gateway has no route for calls to interface {ifidx}");
+        let text = format!("{NO_ROUTE}{ifidx}");
         self.traffic.calls.fetch_add(1, Ordering::Relaxed);
         self.refuse(message, ErrorCode::InterfaceNotFound, "no_route", &text);
     }
@@ -416,6 +419,9 @@ impl Session {
         let upstream = &forwarding.upstream;
         let text = match upstream.unavailable() {
             Some(reason) => format!("endpoint `{}`: {}", upstream.name(), reason.text()),
+            None if matches!(error, ForwardError::Disconnected) => {
+                format!("endpoint `{}`: {NO_SERVER}", upstream.name())
+            }
             None => format!("endpoint `{}`: {error}", upstream.name()),
         };
         let counted = match error {

@@ -441,7 +441,7 @@ impl HostTask {
         };
         let connecting = connect.retry(backoff).notify(|error, _| {
             if !self.server.is_reported.swap(true, Ordering::Relaxed) {
-                tracing::warn!(address, "can't connect to a server, retrying: {error}");
+                tracing::warn!(address, "can't connect to a server, retrying: {error:?}");
             }
         });
         let connection = connecting.await.ok()?;

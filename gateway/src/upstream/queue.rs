@@ -113,7 +113,7 @@ impl QueueUpstreams {
             .without_max_times();
         (|| self.open(memory))
             .retry(backoff)
-            .notify(|error, _| tracing::warn!("can't open the message queues, retrying: {error}"))
+            .notify(|error, _| tracing::warn!("can't open the message queues, retrying: {error:?}"))
             .await
     }
 

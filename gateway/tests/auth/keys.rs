@@ -71,7 +71,7 @@ fn a_secret_is_as_long_as_its_hash() {
     let error = mistake("HS256", &SECRET[1..]);
     assert_eq!(
         error.to_string(),
-        "a secret for HS256 needs at least 32 bytes; this one has 31"
+        "a secret for HS256 needs at least 32 bytes; this one has 31; make one by `openssl rand -hex 32`"
     );
 }
 

@@ -210,7 +210,7 @@ fn mistakes() -> Vec<Mistake> {
         ),
         one(
             r#"<property name="userid_check" value="true"/><property name="auth" value="jwt"/><property name="auth_jwt_secret" value="short"/>"#,
-            "services.xml:11: a secret for HS256 needs at least 32 bytes; this one has 5",
+            "services.xml:11: a secret for HS256 needs at least 32 bytes; this one has 5; make one by `openssl rand -hex 32`",
         ),
         one(
             r#"<property name="userid_check" value="true"/><property name="auth" value="jwt"/><property name="auth_jwt_algorithm" value="RS256"/><property name="auth_jwt_key" value="gone.pem"/>"#,

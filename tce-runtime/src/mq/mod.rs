@@ -249,7 +249,8 @@ impl MessageQueues {
         endpoints
             .find(|endpoint| endpoint.name == name)
             .ok_or_else(|| {
-                let names: Vec<_> = self.endpoints.iter().map(|it| it.name.as_str()).collect();
+                let names = self.endpoints.iter().map(|it| it.name.as_str());
+                let names: Vec<_> = names.filter(|name| !is_own_name(name)).collect();
                 let text = format!(
                     "there is no endpoint `{name}`; the configuration has {}",
                     names.join(", ")

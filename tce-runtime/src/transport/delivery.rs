@@ -11,7 +11,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::in_flight::{InFlightCounter, InFlightGuard, after, now};
+use crate::{
+    advice::NO_QUEUE,
+    in_flight::{InFlightCounter, InFlightGuard, after, now},
+};
 
 /// How long an acknowledgement waits for others. Each one that leaves alone
 /// costs the consumer, the I/O thread and the broker about a twentieth of a call.
@@ -88,7 +91,7 @@ pub(crate) enum Settlement {
 )]
 pub(crate) enum PublishError {
     /// The queue does not exist.
-    #[error("there is no queue `{0}` at the broker")]
+    #[error("{NO_QUEUE}{0}` at the broker")]
     Unroutable(String),
     /// The broker refuses the publication, for example because the topic does
     /// not exist or the user may not write to it.

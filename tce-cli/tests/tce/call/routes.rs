@@ -173,6 +173,6 @@ fn a_broker_that_is_away_is_named() {
     let ran = call_in_time(&client_config(1), &["echo", "hi"])
         .exits(1)
         .complains("the broker at localhost:1")
-        .complains("Try this: check that the broker runs");
+        .complains("Try this: start the broker");
     assert!(!ran.err.contains("tce.reply"), "{ran:?}");
 }
