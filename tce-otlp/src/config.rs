@@ -49,7 +49,9 @@ impl OtlpConfig {
         let url: Uri = url.parse().map_err(|_| invalid())?;
         let is_http = url.scheme_str() == Some("http");
         let has_host = url.host().is_some_and(|host| !host.is_empty());
-        if !is_http || !has_host {
+        // The URL is logged: a password belongs in a header.
+        let has_user = url.authority().is_some_and(|it| it.as_str().contains('@'));
+        if !is_http || !has_host || has_user {
             return Err(invalid());
         }
         Ok(Self {
@@ -170,6 +172,7 @@ mod tests {
             "https://collector:4318",
             "http://",
             "http:// x",
+            "http://user:password@c",
         ] {
             let error = of(&[(ENDPOINT, url)]).unwrap_err().to_string();
             assert!(error.contains(url.trim()), "{error}");

@@ -159,3 +159,101 @@ impl ExportTask {
         self.is_failing = has_failed;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, time::SystemTime};
+
+    use tce_runtime::trace::{SpanKind, TraceContext};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn span() -> FinishedSpan {
+        let now = SystemTime::now();
+        FinishedSpan {
+            context: TraceContext::root(true),
+            parent: None,
+            kind: SpanKind::Client,
+            name: Cow::Borrowed("test::Server::echo"),
+            start: now,
+            end: now,
+            attributes: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// A collector that gives these answers, and then none; returns its URL, and how many
+    /// requests it has got.
+    async fn collector(answers: &'static [&'static str]) -> (String, mpsc::Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (requests, received) = mpsc::channel(100);
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !is_complete(&request) {
+                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+                }
+                let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                requests.send(()).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        (url, received)
+    }
+
+    fn is_complete(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            return false;
+        };
+        let length = head.to_ascii_lowercase();
+        let (_, length) = length.split_once("content-length: ").unwrap();
+        let length = length.lines().next().unwrap();
+        body.len() == length.parse::<usize>().unwrap()
+    }
+
+    async fn requests_of(answers: &'static [&'static str], spans: usize) -> usize {
+        let (url, mut received) = collector(answers).await;
+        let exporter = OtlpExporter::start(OtlpConfig::new(&url, "test").unwrap());
+        (0..spans).for_each(|_| exporter.record(span()));
+        assert!(exporter.flush(PATIENCE).await);
+        let mut count = 0;
+        while received.try_recv().is_ok() {
+            count += 1;
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn an_export_is_repeated_only_where_the_collector_may_accept_it_later() {
+        const BUSY: &str = "503 Service Unavailable";
+        assert_eq!(requests_of(&[BUSY, "200 OK"], 1).await, 2);
+        assert_eq!(requests_of(&["400 Bad Request", "200 OK"], 1).await, 1);
+    }
+
+    #[tokio::test]
+    async fn many_spans_are_exported_in_batches() {
+        assert_eq!(requests_of(&["200 OK", "200 OK"], BATCH + 1).await, 2);
+    }
+
+    #[tokio::test]
+    async fn spans_past_the_queue_are_dropped_at_once() {
+        let (url, _received) = collector(&[]).await;
+        let exporter = OtlpExporter::start(OtlpConfig::new(&url, "test").unwrap());
+        for _ in 0..10 * QUEUE {
+            exporter.record(span());
+        }
+        assert_eq!(exporter.0.queue.capacity(), 0);
+        // A collector that is silent does not hold up the end of a program.
+        assert!(!exporter.flush(Duration::from_millis(100)).await);
+    }
+}
