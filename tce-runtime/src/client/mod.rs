@@ -1,6 +1,7 @@
 //! The calling side: connections that reconnect, calls, proxies.
 
 mod connect;
+mod intercepted;
 mod call;
 mod user_routes;
 mod proxy;

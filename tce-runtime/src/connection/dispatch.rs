@@ -11,20 +11,19 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use super::{Connection, Inner, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
-    interceptor::{Answer, ServerCall, ServerInterceptors, ServerTerminal},
+    interceptor::ServerInterceptors,
     log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
     wire::{
-        DecodeError, Extra, Header, Marshal, Operation, Raw, RawExtra, Reader, Unmarshal, Writer,
-        escape_ascii, parse_millis, reserved,
+        DecodeError, Extra, Header, Marshal, Operation, RawExtra, Reader, Unmarshal, escape_ascii,
+        parse_millis, reserved,
     },
 };
 
@@ -98,77 +97,15 @@ impl<'a> IncomingCall<'a> {
         serving.poll(Box::pin(invoke(Arc::clone(servant), parameters, context)));
     }
 
-    /// As [`IncomingCall::run`], through the interceptors.
-    #[cold]
-    fn run_intercepted<S, P, T, F>(
-        self,
-        interception: Interception,
-        servant: &Arc<S>,
-        invoke: impl FnOnce(Arc<S>, P, Context) -> F + Send + 'static,
-    ) where
-        S: Send + Sync + 'static,
-        P: Unmarshal + Send + 'static,
-        T: Marshal + 'static,
-        F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
-    {
-        let parameters = self.parameters::<P>();
-        let parameters = parameters
-            .map_err(|error| Fault::new(ErrorCode::UnserializeFailed, undecodable(&error)));
-        let servant = Arc::clone(servant);
-        self.intercept(interception, |mut context| {
-            Box::new(move |call| {
-                let serving = async move {
-                    let parameters = parameters?;
-                    context.extra = call.extra;
-                    let (context, result) = invoke(servant, parameters, context).await;
-                    let mut result_bytes = Vec::new();
-                    result?.marshal(&mut Writer::new(&mut result_bytes));
-                    let added = context.returned.into_inner();
-                    Ok(Answer::of_marshalled(result_bytes, added))
-                };
-                Box::pin(AssertUnwindSafe(serving).catch_unwind().map(|outcome| {
-                    // The panic hook has written the panic's text to this side's log.
-                    outcome.unwrap_or_else(|_| Err(panicked()))
-                }))
-            })
-        });
-    }
-
-    /// Passes the call through its interceptors to what `terminal` makes.
-    fn intercept(
-        self,
-        interception: Interception,
-        terminal: impl FnOnce(Context) -> ServerTerminal,
-    ) {
-        let Interception {
-            interceptors,
-            operation,
-        } = interception;
-        let (mut context, serving) = self.into_parts();
-        let call = ServerCall {
-            operation,
-            indices: (context.header.ifidx, context.header.opidx),
-            peer: context.connection.peer().to_owned(),
-            is_oneway: context.is_oneway(),
-            is_redelivered: context.is_redelivered,
-            deadline: context.deadline(),
-            extra: std::mem::take(&mut context.extra),
-        };
-        let terminal = terminal(context);
-        serving.poll(Box::pin(async move {
-            Served::from(interceptors.run(call, terminal).await)
-        }));
-    }
-
     #[inline]
-    fn parameters<P: Unmarshal>(&self) -> Result<P, DecodeError> {
+    pub(super) fn parameters<P: Unmarshal>(&self) -> Result<P, DecodeError> {
         let limits = &self.connection.options().limits;
         P::unmarshal(&mut Reader::with_limits(self.params, limits))
     }
 
     /// What the servant gets besides the parameters, and what sends its answer.
     #[inline]
-    fn into_parts(self) -> (Context, ServingCall<'a>) {
+    pub(super) fn into_parts(self) -> (Context, ServingCall<'a>) {
         let ack_guard = self.ack_guard.as_ref();
         let is_redelivered =
             self.is_redelivered || ack_guard.is_some_and(|guard| guard.is_redelivered);
@@ -211,18 +148,6 @@ impl<'a> IncomingCall<'a> {
         reply.fail(&self.connection.inner, code, text, routed, self.replies);
     }
 
-    /// Answers with INTERFACE_NOTFOUND, through the interceptors.
-    pub(super) fn not_found(mut self, text: String) {
-        let code = ErrorCode::InterfaceNotFound;
-        match self.interception.take() {
-            None => self.refuse(code, &text),
-            Some(interception) => self.intercept(*interception, |_| {
-                let fault = Fault::new(code, text);
-                Box::new(|_| Box::pin(std::future::ready(Err(fault))))
-            }),
-        }
-    }
-
     /// Answers with INTERFACE_NOTFOUND: the interface has no such operation.
     pub fn unknown_operation(self) {
         let text = format!(
@@ -234,16 +159,16 @@ impl<'a> IncomingCall<'a> {
     }
 }
 
-fn undecodable(error: &DecodeError) -> String {
+pub(super) fn undecodable(error: &DecodeError) -> String {
     format!("the parameters don't decode: {error}")
 }
 
-fn panicked() -> Fault {
+pub(super) fn panicked() -> Fault {
     Fault::new(ErrorCode::RemoteMethodException, "the servant panicked")
 }
 
 /// A call whose servant is about to run, and what its answer needs.
-struct ServingCall<'a> {
+pub(super) struct ServingCall<'a> {
     connection: &'a Connection,
     reply: ReplyContext,
     /// What [`routed_extra`] has selected.
@@ -258,7 +183,7 @@ struct ServingCall<'a> {
 impl ServingCall<'_> {
     /// Polls the servant's future once; a task does the rest.
     #[inline]
-    fn poll<T, O, F>(self, mut future: Pin<Box<F>>)
+    pub(super) fn poll<T, O, F>(self, mut future: Pin<Box<F>>)
     where
         T: Marshal + 'static,
         O: Into<Served<T>> + 'static,
@@ -307,10 +232,10 @@ impl fmt::Debug for IncomingCall<'_> {
 #[derive(Debug)]
 pub struct Context {
     connection: Connection,
-    header: Header,
-    extra: Extra,
+    pub(super) header: Header,
+    pub(super) extra: Extra,
     is_redelivered: bool,
-    returned: Mutex<Extra>,
+    pub(super) returned: Mutex<Extra>,
 }
 
 impl Context {
@@ -377,9 +302,9 @@ fn unix_deadline(extra: &Extra) -> Option<u64> {
 }
 
 /// How a call was served: the result, and the extra of the RETURN.
-struct Served<T> {
-    result: Result<T, Fault>,
-    added: Extra,
+pub(super) struct Served<T> {
+    pub(super) result: Result<T, Fault>,
+    pub(super) added: Extra,
 }
 
 impl<T> From<(Context, Result<T, Fault>)> for Served<T> {
@@ -387,25 +312,6 @@ impl<T> From<(Context, Result<T, Fault>)> for Served<T> {
     fn from((context, result): (Context, Result<T, Fault>)) -> Self {
         let added = context.returned.into_inner();
         Self { result, added }
-    }
-}
-
-impl From<Result<Answer, Fault>> for Served<MarshalledResult> {
-    fn from(outcome: Result<Answer, Fault>) -> Self {
-        let (result, added) = match outcome.map(Answer::into_parts) {
-            Ok((result, added)) => (Ok(MarshalledResult(result)), added),
-            Err(fault) => (Err(fault), Extra::new()),
-        };
-        Self { result, added }
-    }
-}
-
-/// A result that has passed interceptors.
-struct MarshalledResult(Vec<u8>);
-
-impl Marshal for MarshalledResult {
-    fn marshal(&self, out: &mut Writer<'_>) {
-        Raw(&self.0).marshal(out);
     }
 }
 

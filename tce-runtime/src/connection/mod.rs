@@ -21,6 +21,7 @@ mod channel;
 mod call_queue;
 mod move_request;
 mod dispatch;
+mod interception;
 mod servants;
 mod forwarding;
 mod inbound;
