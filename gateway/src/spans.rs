@@ -2,10 +2,12 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use parking_lot::Mutex;
 use tce_otlp::OtlpExporter;
 use tce_runtime::{
     ErrorCode, Extra,
@@ -25,6 +27,9 @@ const FLUSH_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Tracer {
     exporter: OtlpExporter,
     gateway: Arc<str>,
+    /// The spans of calls that wait for their RETURN, by the gateway's sequence: beside the
+    /// table of those calls, which are few of all.
+    open: Arc<Mutex<HashMap<u32, Box<ForwardSpan>>>>,
 }
 
 /// The span of a message that is being forwarded; `None` if it is not traced.
@@ -35,6 +40,7 @@ impl Tracer {
         Self {
             exporter,
             gateway: Arc::clone(gateway),
+            open: Arc::default(),
         }
     }
 
@@ -42,6 +48,24 @@ impl Tracer {
     pub(crate) async fn flush(&self) {
         if !self.exporter.flush(FLUSH_TIME).await {
             tracing::warn!("the last spans were not exported within {FLUSH_TIME:?}");
+        }
+    }
+
+    /// Keeps the span of a twoway CALL until [`Tracer::end`] or [`Tracer::take`].
+    pub(crate) fn keep(&self, sequence: u32, span: Box<ForwardSpan>) {
+        self.open.lock().insert(sequence, span);
+    }
+
+    /// Takes the span of a call that ends without a RETURN, or is not sent.
+    pub(crate) fn take(&self, sequence: u32) -> OptionalSpan {
+        self.open.lock().remove(&sequence)
+    }
+
+    /// Ends the span of a call by its RETURN.
+    #[cold]
+    pub(crate) fn end(&self, sequence: u32, errcode: u32) {
+        if let Some(span) = self.take(sequence) {
+            span.end((errcode != 0).then(|| ErrorCode::from_wire(errcode)));
         }
     }
 

@@ -9,11 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tce_runtime::{forwarding::SequenceTable, wire::Header};
 
 use super::Session;
-use crate::{
-    metrics::LockedCount,
-    spans::{ForwardSpan, OptionalSpan},
-    upstream::CallPermit,
-};
+use crate::{metrics::LockedCount, upstream::CallPermit};
 
 /// A forwarded twoway call.
 pub(super) struct ForwardedCall {
@@ -23,8 +19,6 @@ pub(super) struct ForwardedCall {
     pub(super) since: u64,
     pub(super) permit: CallPermit,
     pub(super) session: Arc<Session>,
-    /// Ends with the call.
-    pub(super) span: OptionalSpan,
     /// The call of the same session that was forwarded before this one.
     previous: Option<u32>,
     /// The one after it.
@@ -119,7 +113,6 @@ impl ForwardedCalls {
             since,
             permit,
             session,
-            span: None,
             previous,
             next: None,
         });
@@ -142,19 +135,6 @@ impl ForwardedCalls {
             before = Some(std::mem::replace(&mut call.permit, permit));
         }
         drop(before);
-    }
-
-    /// Sets the span of a call that was sent; ends it if the RETURN was quicker.
-    pub(super) fn set_span(&self, sequence: u32, span: Box<ForwardSpan>) {
-        let mut span = Some(span);
-        if let Some(table) = self.table(sequence)
-            && let Some(call) = table.lock().get_mut(sequence)
-        {
-            call.span = span.take();
-        }
-        if let Some(span) = span {
-            span.end(None);
-        }
     }
 
     /// Removes a call.

@@ -112,13 +112,11 @@ impl UpstreamHandler {
         let call = user
             .and_then(|user| calls.take_returned(header.sequence, user, header.errcode, size, now));
         match call {
-            Some(mut call) => {
-                let span = call.span.take();
-                call.session.deliver_return(message, &call);
-                if let Some(span) = span {
-                    let code = raw.header.errcode;
-                    span.end((code != 0).then(|| ErrorCode::from_wire(code)));
+            Some(call) => {
+                if let Some(tracer) = &self.context.tracer {
+                    tracer.end(header.sequence, header.errcode);
                 }
+                call.session.deliver_return(message, &call);
             }
             None => self.drop_return(raw),
         }

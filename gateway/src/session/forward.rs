@@ -21,10 +21,7 @@ use super::{
     Rates, Session, SessionUser, call_guard::CallGuard, context::Forwarding,
     deliver::SERVER_DISCONNECTED, describe, login::is_session_call,
 };
-use crate::{
-    spans::{ForwardSpan, OptionalSpan},
-    upstream::Upstream,
-};
+use crate::{spans::Tracer, upstream::Upstream};
 
 /// How often a session that has its share of an upstream checks whether the
 /// share has grown. Its own RETURNs are notified.
@@ -37,6 +34,16 @@ const NOT_FROM_CLIENTS: KeySet = KeySet::TOKEN
     .union(KeySet::USER_ID)
     .union(KeySet::MQ_RETURN)
     .union(KeySet::ERROR);
+
+/// The keys of a CALL that the gateway sets in place of its client.
+#[inline]
+fn not_from_clients(header: Header) -> KeySet {
+    match header.calltype.is_oneway() {
+        // It expires only as its client says.
+        true => NOT_FROM_CLIENTS,
+        false => NOT_FROM_CLIENTS.union(KeySet::DEADLINE),
+    }
+}
 
 impl Undelivered for Session {
     fn undelivered(&self, header: Header, code: ErrorCode, text: &str) {
@@ -269,44 +276,71 @@ impl Session {
         }
         let host = upstream.next_host(self.number, || self.calls.count() == 0);
         let header = self.enter_call(message, forwarding, host);
-        let span = self.begin_span(message, forwarding);
-        match self.send(message, forwarding, host, header, user, span.as_deref()) {
-            Ok(taken_by) => {
-                let is_oneway = header.calltype.is_oneway();
-                if is_oneway {
-                    self.count_call(forwarding);
-                } else if taken_by != host {
-                    self.call_moved(header.sequence, forwarding, taken_by);
-                }
-                match span {
-                    None => {}
-                    Some(span) if is_oneway => span.end(None),
-                    Some(span) => self.context.calls.set_span(header.sequence, span),
-                }
+        let sent = match &self.context.tracer {
+            None => self.send(message, forwarding, host, header, user),
+            Some(tracer) => self.send_traced(tracer, message, forwarding, host, header, user),
+        };
+        match sent {
+            Ok(_) if header.calltype.is_oneway() => self.count_call(forwarding),
+            Ok(taken_by) if taken_by != host => {
+                self.call_moved(header.sequence, forwarding, taken_by);
             }
+            Ok(_) => {}
             Err(ForwardError::Full) => {
                 self.withdraw_call(header);
                 self.wait_for_capacity(message, upstream);
-                if let Some(span) = span {
-                    span.discard();
-                }
             }
             Err(error) => {
                 self.withdraw_call(header);
                 self.count_call(forwarding);
                 self.refuse_unsent(message, forwarding, error);
-                if let Some(span) = span {
-                    span.end(Some(ErrorCode::SendFailed));
-                }
             }
         }
     }
 
-    /// The span of a CALL, if it is traced and there is a collector.
-    #[inline]
-    fn begin_span(&self, message: &InboundMessage<'_>, forwarding: &Forwarding) -> OptionalSpan {
-        let tracer = self.context.tracer.as_ref()?;
-        tracer.begin(message, forwarding.metrics.interface())
+    /// As [`Session::send`], with a span if the sender records its trace.
+    #[cold]
+    fn send_traced(
+        &self,
+        tracer: &Tracer,
+        message: &mut InboundMessage<'_>,
+        forwarding: &Forwarding,
+        host: usize,
+        header: Header,
+        user: &SessionUser,
+    ) -> Result<usize, ForwardError> {
+        let Some(span) = tracer.begin(message, forwarding.metrics.interface()) else {
+            return self.send(message, forwarding, host, header, user);
+        };
+        let of_span = span.extra().clone();
+        let parts = [
+            forwarding.added_extra.raw(),
+            user.extra.raw(),
+            of_span.raw(),
+        ];
+        let expires_in = message.prepare_own_extra(&parts, self.context.properties.call_time);
+        let without = not_from_clients(header).union(KeySet::TRACEPARENT);
+        let is_oneway = header.calltype.is_oneway();
+        let mut ending = None;
+        match is_oneway {
+            true => ending = Some(span),
+            // Before it is sent: the RETURN may be quick.
+            false => tracer.keep(header.sequence, span),
+        }
+        let upstream = &forwarding.upstream;
+        let sent = upstream.forward(self.number, host, message, header, without, expires_in);
+        if sent.is_err() && !is_oneway {
+            ending = tracer.take(header.sequence);
+        }
+        if let Some(span) = ending {
+            match sent {
+                Ok(_) => span.end(None),
+                // It waits, and is forwarded later.
+                Err(ForwardError::Full) => span.discard(),
+                Err(_) => span.end(Some(ErrorCode::SendFailed)),
+            }
+        }
+        sent
     }
 
     /// Counts a call that has a route and is not among those that wait for their
@@ -376,27 +410,13 @@ impl Session {
         host: usize,
         header: Header,
         user: &SessionUser,
-        span: Option<&ForwardSpan>,
     ) -> Result<usize, ForwardError> {
-        let mut without = match header.calltype.is_oneway() {
-            // It expires only as its client says.
-            true => NOT_FROM_CLIENTS,
-            false => NOT_FROM_CLIENTS.union(KeySet::DEADLINE),
-        };
-        let (of_route, of_user) = (forwarding.added_extra.raw(), user.extra.raw());
+        let without = not_from_clients(header);
+        // The sessions of one read are one, so that its route tells what is added.
+        let key = std::ptr::from_ref(forwarding).addr();
+        let parts = [forwarding.added_extra.raw(), user.extra.raw()];
         let call_time = self.context.properties.call_time;
-        let expires_in = match span {
-            None => {
-                // The sessions of one read are one, so that its route tells what is added.
-                let key = std::ptr::from_ref(forwarding).addr();
-                message.prepare_extra(key, &[of_route, of_user], call_time)
-            }
-            Some(span) => {
-                without = without.union(KeySet::TRACEPARENT);
-                let parts = [of_route, of_user, span.extra().raw()];
-                message.prepare_own_extra(&parts, call_time)
-            }
-        };
+        let expires_in = message.prepare_extra(key, &parts, call_time);
         let upstream = &forwarding.upstream;
         upstream.forward(self.number, host, message, header, without, expires_in)
     }

@@ -417,6 +417,10 @@ impl Session {
     /// Removes a call that ends.
     fn take_call(&self, sequence: u32) -> Option<ForwardedCall> {
         let call = self.context.calls.take(sequence);
+        if let Some(tracer) = &self.context.tracer {
+            // A span that is dropped has no answer.
+            drop(tracer.take(sequence));
+        }
         self.call_ended();
         call
     }
@@ -434,6 +438,11 @@ impl Session {
         let taken = calls.take_of_session(self.context.thread, self, is_taken);
         if !taken.is_empty() {
             self.changed.notify_one();
+        }
+        if let Some(tracer) = &self.context.tracer {
+            for (sequence, _) in &taken {
+                drop(tracer.take(*sequence));
+            }
         }
         taken
     }

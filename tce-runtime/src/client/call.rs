@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -64,11 +65,12 @@ pub struct Pending<T>(PendingSource<T>);
 /// Where the result of a [`Pending`] comes from.
 enum PendingSource<T> {
     Call(PendingCall),
-    /// From a test double. The mutex is for `Sync` alone: it is never locked.
-    Double(Mutex<DoubleFuture<T>>),
+    /// From a test double, or from interceptors. The mutex is for `Sync` alone: it is never
+    /// locked.
+    Future(Mutex<ReturnFuture<T>>),
 }
 
-type DoubleFuture<T> = Pin<Box<dyn Future<Output = Result<T, RpcError>> + Send>>;
+type ReturnFuture<T> = Pin<Box<dyn Future<Output = Result<Returned<T>, RpcError>> + Send>>;
 
 /// A call by a connection.
 struct PendingCall {
@@ -83,8 +85,6 @@ enum PendingState {
     Sent(u32),
     /// Waiting to be sent.
     Queued(Arc<QueuedCall>),
-    /// Within its interceptors.
-    Intercepted(Box<InterceptedCall>),
     /// Failed, or its result was taken.
     Over(Option<RpcError>),
 }
@@ -114,11 +114,6 @@ impl PendingCall {
                 self.state = PendingState::Over(None);
                 reply_of(outcome, self.timeout)
             }
-            PendingState::Intercepted(call) => {
-                let outcome = ready!(call.poll(&self.connection, cx));
-                self.state = PendingState::Over(None);
-                outcome.map(Reply::from)
-            }
             PendingState::Over(error) => Err(error.take().unwrap_or_else(polled_again)),
             PendingState::Queued(_) => return Poll::Pending,
         };
@@ -129,14 +124,6 @@ impl PendingCall {
     fn complete(&self, error: RpcError) -> RpcError {
         complete(error, &self.operation, &self.connection)
     }
-
-    #[cold]
-    fn abandon_intercepted(&mut self) {
-        let state = std::mem::replace(&mut self.state, PendingState::Over(None));
-        if let PendingState::Intercepted(call) = state {
-            call.abandon(&self.connection);
-        }
-    }
 }
 
 impl Drop for PendingCall {
@@ -145,7 +132,6 @@ impl Drop for PendingCall {
         match &self.state {
             PendingState::Sent(sequence) => self.connection.inner.calls.forget(*sequence),
             PendingState::Queued(call) => self.connection.abandon_queued(call),
-            PendingState::Intercepted(_) => self.abandon_intercepted(),
             PendingState::Over(_) => {}
         }
     }
@@ -165,6 +151,7 @@ pub(super) fn twoway<T>(
 }
 
 /// As [`twoway`], with a deadline, and the timeout that the error of a late call names.
+#[inline(always)]
 fn twoway_until(
     connection: &Connection,
     operation: &Operation,
@@ -213,32 +200,33 @@ impl PendingCall {
         if reply.errcode != 0 {
             return Err(error_of(&reply));
         }
-        let limits = &self.connection.options().limits;
-        let mut result = Reader::with_limits(reply.result.as_slice(), limits);
-        let value = T::unmarshal(&mut result).map_err(|error| {
-            RpcError::new(
-                ErrorCode::UnserializeFailed,
-                format!("the result does not decode: {error}"),
-            )
-            .caused_by(error)
-        })?;
-        Ok(Returned {
-            value,
-            extra: reply.extra,
-        })
+        decoded(&self.connection, reply.result.as_slice(), reply.extra)
     }
+}
+
+#[inline(always)]
+fn decoded<T: Unmarshal>(
+    connection: &Connection,
+    result: &[u8],
+    extra: Extra,
+) -> Result<Returned<T>, RpcError> {
+    let limits = &connection.options().limits;
+    let mut result = Reader::with_limits(result, limits);
+    let value = T::unmarshal(&mut result).map_err(|error| {
+        RpcError::new(
+            ErrorCode::UnserializeFailed,
+            format!("the result does not decode: {error}"),
+        )
+        .caused_by(error)
+    })?;
+    Ok(Returned { value, extra })
 }
 
 impl<T: Unmarshal> Pending<T> {
     fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Result<Returned<T>, RpcError>> {
         match &mut self.0 {
             PendingSource::Call(call) => call.poll_returned(cx),
-            PendingSource::Double(future) => {
-                future.get_mut().as_mut().poll(cx).map_ok(|value| Returned {
-                    value,
-                    extra: Extra::new(),
-                })
-            }
+            PendingSource::Future(future) => future.get_mut().as_mut().poll(cx),
         }
     }
 
@@ -274,7 +262,7 @@ impl<T> fmt::Debug for Pending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operation = match &self.0 {
             PendingSource::Call(call) => Some(&call.operation),
-            PendingSource::Double(_) => None,
+            PendingSource::Future(_) => None,
         };
         f.debug_struct("Pending")
             .field("operation", &operation)
@@ -302,7 +290,11 @@ impl<T: 'static> Pending<T> {
     /// The outcome of a future, for a double that answers later. Unlike a call, the future
     /// runs while the `Pending` is awaited, and has no time limit of its own.
     pub fn from_future(future: impl Future<Output = Result<T, RpcError>> + Send + 'static) -> Self {
-        Self(PendingSource::Double(Mutex::new(Box::pin(future))))
+        let returned = async {
+            let extra = Extra::new();
+            future.await.map(|value| Returned { value, extra })
+        };
+        Self(PendingSource::Future(Mutex::new(Box::pin(returned))))
     }
 }
 
@@ -540,19 +532,44 @@ impl fmt::Debug for Oneway {
     }
 }
 
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        let (result, extra) = answer.into_parts();
-        Self {
-            errcode: 0,
-            extra,
-            result: result.as_slice().into(),
+/// The result of a call with interceptors.
+struct InterceptedReturn<T> {
+    /// `None` once it has ended.
+    call: Option<Box<InterceptedCall>>,
+    connection: Connection,
+    operation: Operation,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T: Unmarshal> Future for InterceptedReturn<T> {
+    type Output = Result<Returned<T>, RpcError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(call) = &mut this.call else {
+            return Poll::Ready(Err(polled_again()));
+        };
+        let outcome = ready!(call.poll(&this.connection, cx));
+        this.call = None;
+        let returned = outcome.and_then(|answer| {
+            let (result, extra) = answer.into_parts();
+            decoded(&this.connection, &result, extra)
+        });
+        Poll::Ready(returned.map_err(|error| complete(error, &this.operation, &this.connection)))
+    }
+}
+
+impl<T> Drop for InterceptedReturn<T> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.abandon(&self.connection);
         }
     }
 }
 
 /// Sends a twoway call through interceptors.
-pub(super) fn intercepted_twoway<T>(
+#[cold]
+pub(super) fn intercepted_twoway<T: Unmarshal + 'static>(
     connection: &Connection,
     interceptors: &ClientInterceptors,
     operation: &Operation,
@@ -575,12 +592,13 @@ pub(super) fn intercepted_twoway<T>(
         Box::pin(call.answer())
     };
     let call = InterceptedCall::begin(connection, interceptors, call, size, Box::new(send));
-    Pending(PendingSource::Call(PendingCall {
-        state: PendingState::Intercepted(call),
-        operation,
+    let returned = InterceptedReturn {
+        call: Some(call),
         connection: connection.clone(),
-        timeout,
-    }))
+        operation,
+        result: PhantomData,
+    };
+    Pending(PendingSource::Future(Mutex::new(Box::pin(returned))))
 }
 
 impl PendingCall {

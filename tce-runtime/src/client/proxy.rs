@@ -303,30 +303,39 @@ impl Proxy {
 
     /// Calls twoway. The call is sent before this returns; the result is awaited when
     /// it is needed.
-    pub fn call<P: Marshal, T: Unmarshal>(&self, operation: &Operation, params: P) -> Pending<T> {
-        let (connection, options) = (&self.connection, &self.options);
-        match self.interceptors_of(operation) {
-            None => twoway(connection, operation, options, params),
-            Some(interceptors) => {
-                let params = marshalled(params);
-                intercepted_twoway(connection, interceptors, operation, options, params)
-            }
+    pub fn call<P: Marshal, T: Unmarshal + 'static>(
+        &self,
+        operation: &Operation,
+        params: P,
+    ) -> Pending<T> {
+        if self.is_intercepted(operation) {
+            return self.twoway_through(operation, marshalled(params));
         }
+        twoway(&self.connection, operation, &self.options, params)
     }
 
-    /// What a call passes; calls of the built-in interface pass none.
+    /// Whether a call passes interceptors. Calls of the built-in interface do not.
     #[inline]
-    fn interceptors_of(&self, operation: &Operation) -> Option<&ClientInterceptors> {
-        let is_intercepted = || operation.ifidx() != BUILTIN_INTERFACE;
-        (!self.interceptors.is_empty() && is_intercepted()).then_some(&self.interceptors)
+    fn is_intercepted(&self, operation: &Operation) -> bool {
+        !self.interceptors.is_empty() && operation.ifidx() != BUILTIN_INTERFACE
+    }
+
+    #[cold]
+    fn twoway_through<T: Unmarshal + 'static>(
+        &self,
+        operation: &Operation,
+        params: Vec<u8>,
+    ) -> Pending<T> {
+        let (connection, options) = (&self.connection, &self.options);
+        intercepted_twoway(connection, &self.interceptors, operation, options, params)
     }
 
     /// Calls oneway. The call is sent before this returns; the returned future ends when
     /// the call is in the write buffer. If there is no connection or no capacity, the call
     /// waits for it, no longer than the proxy's timeout.
     pub fn oneway<P: Marshal>(&self, operation: &Operation, params: P) -> Oneway {
-        if let Some(interceptors) = self.interceptors_of(operation) {
-            return self.oneway_through(interceptors, operation, marshalled(params));
+        if self.is_intercepted(operation) {
+            return self.oneway_through(operation, marshalled(params));
         }
         match &self.routes {
             None => oneway(&self.connection, operation, &self.options, params),
@@ -334,12 +343,8 @@ impl Proxy {
         }
     }
 
-    fn oneway_through(
-        &self,
-        interceptors: &ClientInterceptors,
-        operation: &Operation,
-        params: Vec<u8>,
-    ) -> Oneway {
+    #[cold]
+    fn oneway_through(&self, operation: &Operation, params: Vec<u8>) -> Oneway {
         let (connection, routes) = (self.connection.clone(), self.routes.clone());
         let called = *operation;
         let send = move |options: &CallOptions, params: Raw<'_>| match &routes {
@@ -347,6 +352,7 @@ impl Proxy {
             Some(routes) => routes.oneway(&called, options, params),
         };
         let (connection, options) = (&self.connection, &self.options);
+        let interceptors = &self.interceptors;
         intercepted_oneway(connection, interceptors, operation, options, params, send)
     }
 
@@ -367,6 +373,7 @@ impl Proxy {
     }
 }
 
+#[cold]
 fn marshalled(params: impl Marshal) -> Vec<u8> {
     let mut marshalled = Vec::new();
     params.marshal(&mut Writer::new(&mut marshalled));

@@ -17,12 +17,11 @@ use super::{Connection, Inner, write_buffer::FlushPolicy};
 use crate::{
     error::{ErrorCode, Fault},
     in_flight::InFlightGuard,
-    interceptor::ServerInterceptors,
     log_limit::LogLimit,
     memory::MemoryCharge,
     transport::delivery::AckGuard,
     wire::{
-        DecodeError, Extra, Header, Marshal, Operation, RawExtra, Reader, Unmarshal, escape_ascii,
+        DecodeError, Extra, Header, Marshal, RawExtra, Reader, Unmarshal, escape_ascii,
         parse_millis, reserved,
     },
 };
@@ -47,18 +46,9 @@ pub struct IncomingCall<'a> {
     pub(super) replies: &'a mut Vec<u8>,
     /// The MQ message of the call, acknowledged with the RETURN.
     pub(super) ack_guard: Option<Box<AckGuard>>,
-    /// What the call passes before its servant; boxed, as most programs have none.
-    pub(super) interception: Option<Box<Interception>>,
 }
 
-/// The interceptors of a call, and what they are told of it.
-pub(super) struct Interception {
-    pub(super) interceptors: ServerInterceptors,
-    /// `None` if no servant here has it.
-    pub(super) operation: Option<Operation>,
-}
-
-impl<'a> IncomingCall<'a> {
+impl IncomingCall<'_> {
     /// The index of the interface that is called.
     #[must_use]
     pub fn ifidx(&self) -> u16 {
@@ -77,7 +67,7 @@ impl<'a> IncomingCall<'a> {
     /// task; one that is not becomes a task, so that it does not delay the calls
     /// after it.
     pub fn run<S, P, T, F>(
-        mut self,
+        self,
         servant: &Arc<S>,
         invoke: impl FnOnce(Arc<S>, P, Context) -> F + Send + 'static,
     ) where
@@ -86,56 +76,80 @@ impl<'a> IncomingCall<'a> {
         T: Marshal + 'static,
         F: Future<Output = (Context, Result<T, Fault>)> + Send + 'static,
     {
-        if let Some(interception) = self.interception.take() {
-            return self.run_intercepted(*interception, servant, invoke);
+        if self.is_intercepted() {
+            return self.run_intercepted(servant, invoke);
         }
-        let parameters = match self.parameters() {
-            Ok(parameters) => parameters,
-            Err(error) => return self.refuse(ErrorCode::UnserializeFailed, &undecodable(&error)),
-        };
-        let (context, serving) = self.into_parts();
-        serving.poll(Box::pin(invoke(Arc::clone(servant), parameters, context)));
-    }
-
-    #[inline]
-    pub(super) fn parameters<P: Unmarshal>(&self) -> Result<P, DecodeError> {
         let limits = &self.connection.options().limits;
-        P::unmarshal(&mut Reader::with_limits(self.params, limits))
+        let parameters = match P::unmarshal(&mut Reader::with_limits(self.params, limits)) {
+            Ok(parameters) => parameters,
+            Err(error) => {
+                return self.refuse(ErrorCode::UnserializeFailed, &undecodable(&error));
+            }
+        };
+        let context = self.context();
+        self.drive(Box::pin(invoke(Arc::clone(servant), parameters, context)));
     }
 
-    /// What the servant gets besides the parameters, and what sends its answer.
-    #[inline]
-    pub(super) fn into_parts(self) -> (Context, ServingCall<'a>) {
+    /// What the servant gets besides the parameters.
+    #[inline(always)]
+    pub(super) fn context(&self) -> Context {
         let ack_guard = self.ack_guard.as_ref();
         let is_redelivered =
             self.is_redelivered || ack_guard.is_some_and(|guard| guard.is_redelivered);
-        let expires_at = ack_guard.and_then(|guard| guard.expires_at);
-        let routed = routed_extra(self.header, self.extra);
         let extra = Extra::from(self.extra);
         if let Some(key) = extra.replaced_key() {
             let peer = self.connection.peer();
             tracing::debug!(peer, %key, "a call has extra that is not UTF-8");
         }
-        let reply = ReplyContext {
-            header: self.header,
-            ack_guard: self.ack_guard,
-        };
-        let context = Context {
+        Context {
             connection: self.connection.weak_clone(),
             header: self.header,
             extra,
             is_redelivered,
             returned: Mutex::default(),
+        }
+    }
+
+    /// Polls the servant's future once, and lets a task do the rest.
+    #[inline(always)]
+    pub(super) fn drive<T, F>(self, mut future: Pin<Box<F>>)
+    where
+        T: Marshal + 'static,
+        F: Future<Output = Output<T>> + Send + 'static,
+    {
+        let size = self.params.len();
+        let expires_at = self.ack_guard.as_ref().and_then(|guard| guard.expires_at);
+        let routed = routed_extra(self.header, self.extra);
+        let reply = ReplyContext {
+            header: self.header,
+            ack_guard: self.ack_guard,
         };
-        let serving = ServingCall {
-            connection: self.connection,
-            reply,
-            routed,
-            size: self.params.len(),
-            expires_at,
-            replies: self.replies,
-        };
-        (context, serving)
+        match poll_once(future.as_mut(), Waker::noop()) {
+            Poll::Ready(output) => {
+                reply.answer(&self.connection.inner, output, routed, self.replies);
+            }
+            Poll::Pending => {
+                let connection = self.connection.weak_clone();
+                let served = &connection.inner.served;
+                let (guard, memory) = if size > LARGE_PARAMETERS {
+                    let mut memory = connection.options().memory.charge();
+                    memory.set(size);
+                    (served.begin_large(size), Some(memory))
+                } else {
+                    (served.begin(), None)
+                };
+                let deferred = DeferredReply {
+                    guard,
+                    _memory: memory,
+                    generation: connection.inner.channel.generation(),
+                    connection,
+                    context: reply,
+                    routed: routed.into(),
+                    expires_at,
+                };
+                tokio::spawn(deferred.finish(future));
+            }
+        }
     }
 
     /// Answers with an error.
@@ -163,62 +177,6 @@ pub(super) fn undecodable(error: &DecodeError) -> String {
     format!("the parameters don't decode: {error}")
 }
 
-pub(super) fn panicked() -> Fault {
-    Fault::new(ErrorCode::RemoteMethodException, "the servant panicked")
-}
-
-/// A call whose servant is about to run, and what its answer needs.
-pub(super) struct ServingCall<'a> {
-    connection: &'a Connection,
-    reply: ReplyContext,
-    /// What [`routed_extra`] has selected.
-    routed: RawExtra<'a>,
-    /// The size of the parameters in bytes.
-    size: usize,
-    /// Until when the caller waits for the RETURN, if known.
-    expires_at: Option<Instant>,
-    replies: &'a mut Vec<u8>,
-}
-
-impl ServingCall<'_> {
-    /// Polls the servant's future once; a task does the rest.
-    #[inline]
-    pub(super) fn poll<T, O, F>(self, mut future: Pin<Box<F>>)
-    where
-        T: Marshal + 'static,
-        O: Into<Served<T>> + 'static,
-        F: Future<Output = O> + Send + 'static,
-    {
-        let (connection, reply) = (self.connection, self.reply);
-        match poll_once(future.as_mut(), Waker::noop()) {
-            Poll::Ready(output) => {
-                reply.answer(&connection.inner, output, self.routed, self.replies);
-            }
-            Poll::Pending => {
-                let connection = connection.weak_clone();
-                let served = &connection.inner.served;
-                let (guard, memory) = if self.size > LARGE_PARAMETERS {
-                    let mut memory = connection.options().memory.charge();
-                    memory.set(self.size);
-                    (served.begin_large(self.size), Some(memory))
-                } else {
-                    (served.begin(), None)
-                };
-                let deferred = DeferredReply {
-                    guard,
-                    _memory: memory,
-                    generation: connection.inner.channel.generation(),
-                    connection,
-                    context: reply,
-                    routed: self.routed.into(),
-                    expires_at: self.expires_at,
-                };
-                tokio::spawn(deferred.finish(future));
-            }
-        }
-    }
-}
-
 impl fmt::Debug for IncomingCall<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IncomingCall")
@@ -231,10 +189,10 @@ impl fmt::Debug for IncomingCall<'_> {
 /// The context of one call: who called, by which connection, with which extra.
 #[derive(Debug)]
 pub struct Context {
-    connection: Connection,
+    pub(super) connection: Connection,
     pub(super) header: Header,
     pub(super) extra: Extra,
-    is_redelivered: bool,
+    pub(super) is_redelivered: bool,
     pub(super) returned: Mutex<Extra>,
 }
 
@@ -301,25 +259,14 @@ fn unix_deadline(extra: &Extra) -> Option<u64> {
     parse_millis(extra.get_bytes(reserved::DEADLINE)?)
 }
 
-/// How a call was served: the result, and the extra of the RETURN.
-pub(super) struct Served<T> {
-    pub(super) result: Result<T, Fault>,
-    pub(super) added: Extra,
-}
-
-impl<T> From<(Context, Result<T, Fault>)> for Served<T> {
-    #[inline]
-    fn from((context, result): (Context, Result<T, Fault>)) -> Self {
-        let added = context.returned.into_inner();
-        Self { result, added }
-    }
-}
+/// What a servant's future returns: its context, and the result.
+pub(super) type Output<T> = (Context, Result<T, Fault>);
 
 /// Polls a servant's future. `Ready(None)` means that it panicked: that costs
 /// this call only.
-fn poll_once<O, F>(future: Pin<&mut F>, waker: &Waker) -> Poll<Option<O>>
+pub(super) fn poll_once<T, F>(future: Pin<&mut F>, waker: &Waker) -> Poll<Option<Output<T>>>
 where
-    F: Future<Output = O>,
+    F: Future<Output = Output<T>>,
 {
     let poll = catch_unwind(AssertUnwindSafe(|| {
         future.poll(&mut TaskContext::from_waker(waker))
@@ -348,11 +295,10 @@ struct DeferredReply {
 
 impl DeferredReply {
     /// Awaits the servant, and sends the RETURN.
-    async fn finish<T, O, F>(self, mut future: Pin<Box<F>>)
+    async fn finish<T, F>(self, mut future: Pin<Box<F>>)
     where
         T: Marshal,
-        O: Into<Served<T>>,
-        F: Future<Output = O>,
+        F: Future<Output = Output<T>>,
     {
         let inner = &self.connection.inner;
         let output = std::future::poll_fn(|cx| poll_once(future.as_mut(), cx.waker())).await;
@@ -396,22 +342,27 @@ impl ReplyContext {
     fn answer<T: Marshal>(
         self,
         inner: &Inner,
-        output: Option<impl Into<Served<T>>>,
+        output: Option<Output<T>>,
         routed: RawExtra<'_>,
         replies: &mut Vec<u8>,
     ) {
-        let Some(output) = output else {
-            // The panic hook has written the panic's text to this side's log.
-            let fault = panicked();
-            return self.fail(inner, fault.code(), fault.text(), routed, replies);
-        };
-        let Served { result, added } = output.into();
-        match result {
-            Ok(result) => self.succeed(inner, &added, result, routed, replies),
-            Err(fault) => {
+        match output {
+            Some((context, Ok(result))) => {
+                let added = context.returned.into_inner();
+                self.succeed(inner, &added, result, routed, replies);
+            }
+            Some((_, Err(fault))) => {
                 self.log_internal_error(inner, &fault);
                 self.fail(inner, fault.code(), fault.text(), routed, replies);
             }
+            // The panic hook has written the panic's text to this side's log.
+            None => self.fail(
+                inner,
+                ErrorCode::RemoteMethodException,
+                "the servant panicked",
+                routed,
+                replies,
+            ),
         }
     }
 

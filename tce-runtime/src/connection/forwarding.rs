@@ -29,7 +29,7 @@ use crate::{
     trace::TraceContext,
     wire::{
         Extra, ExtraPairs, ExtraPart, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header,
-        KeySet, PatchedExtra, Raw, RawExtra, RawMessage, parse_millis,
+        KeySet, PatchedExtra, Raw, RawExtra, RawMessage, parse_millis, reserved,
     },
 };
 
@@ -200,7 +200,10 @@ impl<'a> InboundMessage<'a> {
     /// The span of its sender, if the trace is sampled.
     #[must_use]
     pub fn sampled_trace(&self) -> Option<TraceContext> {
-        let parent = self.message.reserved_text(KeySet::TRACEPARENT)?;
+        if !self.message.keys().contains(KeySet::TRACEPARENT) {
+            return None;
+        }
+        let parent = self.message.extra.get(reserved::TRACEPARENT)?;
         TraceContext::parse(parent, None).filter(TraceContext::is_sampled)
     }
 

@@ -389,7 +389,6 @@ impl Inbound<'_> {
                     is_redelivered,
                     replies,
                     ack_guard: None,
-                    interception: None,
                 };
                 if let Some(TimeLeft::Late(late_by)) = left {
                     self.refuse_expired(call, late_by);
@@ -424,7 +423,6 @@ impl Inbound<'_> {
                     is_redelivered,
                     replies: &mut reply,
                     ack_guard: ack_guard.map(Box::new),
-                    interception: None,
                 };
                 match left {
                     Some(TimeLeft::Late(late_by)) => self.refuse_expired(call, late_by),
@@ -483,7 +481,6 @@ impl Inbound<'_> {
             is_redelivered: false,
             replies,
             ack_guard: None,
-            interception: None,
         };
         call.refuse(ErrorCode::ConnectReject, text);
     }
@@ -515,7 +512,6 @@ impl Inbound<'_> {
                     is_redelivered: false,
                     replies: &mut output.replies,
                     ack_guard: None,
-                    interception: None,
                 };
                 call.refuse(ErrorCode::DataDirty, text);
             }

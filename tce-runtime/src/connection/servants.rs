@@ -4,15 +4,18 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::{ArcSwap, Cache};
 
-use super::dispatch::{IncomingCall, Interception};
+use super::dispatch::IncomingCall;
 use crate::{
     interceptor::{ServerInterceptor, ServerInterceptors},
-    wire::{BUILTIN_INTERFACE, Operation},
+    wire::Operation,
 };
 
 /// An object that serves calls. Generated code implements it
@@ -65,28 +68,53 @@ struct Servants {
 }
 
 /// The servants of an adapter or a connection.
-pub(crate) struct ServantRegistry(Arc<ArcSwap<Servants>>);
+pub(crate) struct ServantRegistry {
+    servants: Arc<ArcSwap<Servants>>,
+    /// Asked by each call.
+    has_interceptors: AtomicBool,
+}
 
 impl ServantRegistry {
     pub(crate) fn new(interceptors: &ServerInterceptors) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Servants {
-            by_interface: BTreeMap::new(),
-            interceptors: interceptors.clone(),
-        })))
+        Self {
+            servants: Arc::new(ArcSwap::from_pointee(Servants {
+                by_interface: BTreeMap::new(),
+                interceptors: interceptors.clone(),
+            })),
+            has_interceptors: AtomicBool::new(!interceptors.is_empty()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_interceptors(&self) -> bool {
+        self.has_interceptors.load(Ordering::Relaxed)
+    }
+
+    /// The interceptors, and the operation with these indices, if a servant has it.
+    pub(super) fn interception(
+        &self,
+        ifidx: u16,
+        opidx: u16,
+    ) -> (ServerInterceptors, Option<Operation>) {
+        let servants = self.servants.load();
+        let servant = servants.by_interface.get(&ifidx);
+        let operation = servant.and_then(|servant| servant.operation(ifidx, opidx));
+        (servants.interceptors.clone(), operation)
     }
 
     /// Adds an interceptor within those before.
     pub(crate) fn intercept(&self, interceptor: &Arc<impl ServerInterceptor>) {
-        self.0.rcu(|servants| {
+        self.servants.rcu(|servants| {
             let mut servants = Servants::clone(servants);
             servants.interceptors = servants.interceptors.with(Arc::clone(interceptor));
             servants
         });
+        self.has_interceptors.store(true, Ordering::Relaxed);
     }
 
     /// Adds a servant; it replaces an earlier one with the same index.
     pub(crate) fn add(&self, servant: &Arc<dyn Servant>) {
-        self.0.rcu(|servants| {
+        self.servants.rcu(|servants| {
             let mut servants = Servants::clone(servants);
             let served = servant.interfaces().iter();
             let served = served.map(|ifidx| (*ifidx, Arc::clone(servant)));
@@ -97,7 +125,7 @@ impl ServantRegistry {
 
     /// The IDL texts of the servants, without duplicates.
     pub(crate) fn idls(&self) -> Vec<String> {
-        let servants = self.0.load();
+        let servants = self.servants.load();
         let servants = servants.by_interface.values();
         let texts: BTreeSet<&str> = servants.filter_map(|it| it.idl()).collect();
         texts.into_iter().map(str::to_owned).collect()
@@ -105,7 +133,7 @@ impl ServantRegistry {
 
     /// The servants as the messages of one read find them.
     pub(crate) fn view(&self) -> ServantView {
-        ServantView(RefCell::new(Cache::new(Arc::clone(&self.0))))
+        ServantView(RefCell::new(Cache::new(Arc::clone(&self.servants))))
     }
 }
 
@@ -120,23 +148,12 @@ impl ServantView {
     }
 
     /// Hands a call to the servant of its interface, or answers that there is
-    /// none; through the interceptors, if there are any.
-    pub(super) fn dispatch(&self, mut call: IncomingCall<'_>) {
-        let mut servants = self.0.borrow_mut();
-        let servants = servants.load();
-        let ifidx = call.ifidx();
-        let servant = servants.by_interface.get(&ifidx);
-        let interceptors = &servants.interceptors;
-        if !interceptors.is_empty() && ifidx != BUILTIN_INTERFACE {
-            call.interception = Some(Box::new(Interception {
-                interceptors: interceptors.clone(),
-                operation: servant.and_then(|servant| servant.operation(ifidx, call.opidx())),
-            }));
-        }
-        match servant {
+    /// none.
+    pub(super) fn dispatch(&self, call: IncomingCall<'_>) {
+        match self.0.borrow_mut().load().by_interface.get(&call.ifidx()) {
             Some(servant) => servant.dispatch(call),
             None => {
-                let text = format!("no servant for interface {ifidx} here");
+                let text = format!("no servant for interface {} here", call.ifidx());
                 call.not_found(text);
             }
         }
@@ -145,7 +162,7 @@ impl ServantView {
 
 impl fmt::Debug for ServantRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servants = self.0.load();
+        let servants = self.servants.load();
         f.debug_set().entries(servants.by_interface.keys()).finish()
     }
 }

@@ -83,7 +83,7 @@ impl KeySet {
     /// `traceparent`.
     pub const TRACEPARENT: Self = Self(1 << 8);
     /// All keys that are not reserved.
-    pub const OTHERS: Self = Self(1 << RESERVED_KEYS);
+    pub const OTHERS: Self = Self(1 << (INDEXED_KEYS + 1));
 
     /// The set that holds this key.
     #[must_use]
@@ -93,7 +93,7 @@ impl KeySet {
 
     #[inline]
     fn of_bytes(key: &[u8]) -> Self {
-        const KEYS: [(&str, KeySet); RESERVED_KEYS - 1] = [
+        const KEYS: [(&str, KeySet); INDEXED_KEYS] = [
             (reserved::TOKEN, KeySet::TOKEN),
             (reserved::DEVICE_ID, KeySet::DEVICE_ID),
             (reserved::USER_ID, KeySet::USER_ID),
@@ -128,8 +128,8 @@ impl KeySet {
     }
 }
 
-/// The number of keys that a [`KeySet`] tells apart.
-const RESERVED_KEYS: usize = 9;
+/// The keys whose values a message finds without a search: the first of a [`KeySet`].
+const INDEXED_KEYS: usize = 8;
 
 /// The metadata of a call: a map of strings beside the parameters, in the order
 /// in which it was sent.
@@ -490,7 +490,7 @@ pub(super) struct ReservedIndex {
     pub(super) keys: KeySet,
     /// By the position of the key in its [`KeySet`]: the place of the value in the
     /// pairs. Of a key that was sent twice the last one counts.
-    values: [u32; RESERVED_KEYS],
+    values: [u32; INDEXED_KEYS],
 }
 
 impl ReservedIndex {
