@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{advice, close_code::CloseCode};
+use crate::{
+    advice,
+    close_code::CloseCode,
+    exception::{EncodedException, Exception},
+};
 
 /// The error codes of `spec/wire.md`, section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,6 +183,7 @@ struct Details {
     text: String,
     close: Option<CloseCode>,
     advice: Option<&'static str>,
+    exception: Option<EncodedException>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -195,6 +200,7 @@ impl RpcError {
             text,
             close: None,
             advice: None,
+            exception: None,
             source: None,
         }))
     }
@@ -203,6 +209,11 @@ impl RpcError {
         let mut error = Self::new(code, text);
         error.0.side = Side::Remote;
         error
+    }
+
+    pub(crate) fn with_exception(mut self, exception: Option<EncodedException>) -> Self {
+        self.0.exception = exception;
+        self
     }
 
     pub(crate) fn closed_with(mut self, code: CloseCode) -> Self {
@@ -266,6 +277,50 @@ impl RpcError {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The exception of the IDL that the servant has raised, if it is an `E`: `throws` in
+    /// the IDL names the exceptions that an operation is known to raise.
+    ///
+    /// ```
+    /// # use tce_runtime::{RpcError, codegen as rt};
+    /// # #[derive(Debug)]
+    /// # struct NotFound { key: String }
+    /// # impl rt::Marshal for NotFound {
+    /// #     fn marshal(&self, out: &mut rt::Writer<'_>) { self.key.marshal(out) }
+    /// # }
+    /// # impl rt::Unmarshal for NotFound {
+    /// #     const MIN_SIZE: usize = 4;
+    /// #     fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
+    /// #         Ok(Self { key: String::unmarshal(input)? })
+    /// #     }
+    /// # }
+    /// # impl rt::Exception for NotFound { const NAME: &'static str = "shop.NotFound"; }
+    /// fn explain(error: &RpcError) -> String {
+    ///     match error.exception::<NotFound>() {
+    ///         Some(NotFound { key }) => format!("nothing is called {key}"),
+    ///         None => error.to_string(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn exception<E: Exception>(&self) -> Option<E> {
+        self.0.exception.as_ref()?.decode()
+    }
+
+    /// The full name of the exception that the servant has raised: `module.Name`. A
+    /// program that is compiled from an older IDL may not know it.
+    #[must_use]
+    pub fn exception_name(&self) -> Option<&str> {
+        self.0.exception.as_ref().map(EncodedException::name)
+    }
+
+    /// The marshalled members of the exception that the servant has raised, for
+    /// programs that read the IDL when they run.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn exception_members(&self) -> Option<&[u8]> {
+        self.0.exception.as_ref().map(EncodedException::members)
     }
 
     /// Why the peer has closed the connection, where that is the cause and the peer has
@@ -358,6 +413,9 @@ impl std::error::Error for RpcError {
 /// }
 /// ```
 ///
+/// An exception of the IDL becomes a fault with `?` or `into()`, and arrives at the
+/// caller as such: [`RpcError::exception`].
+///
 /// An error type of the application opts in by a conversion of its own. It must not
 /// implement [`std::error::Error`], whose implementors are converted as internal
 /// errors:
@@ -387,6 +445,7 @@ pub struct Fault {
     code: ErrorCode,
     text: String,
     internal: Option<String>,
+    exception: Option<Box<EncodedException>>,
 }
 
 /// What the caller reads of an internal error.
@@ -402,6 +461,22 @@ impl Fault {
             code,
             text: text.into(),
             internal: None,
+            exception: None,
+        }
+    }
+
+    /// A fault that is an exception of the IDL. Its text is the exception's name and
+    /// [detail](Exception::detail): that is all that a caller gets who does not know the
+    /// exception, and every caller if it is too large for the extra of a message.
+    #[must_use]
+    pub fn raise<E: Exception>(exception: &E) -> Self {
+        let text = match exception.detail() {
+            "" => E::NAME.to_owned(),
+            detail => format!("{}: {detail}", E::NAME),
+        };
+        Self {
+            exception: Some(Box::new(EncodedException::of(exception))),
+            ..Self::new(ErrorCode::RemoteException, text)
         }
     }
 
@@ -414,6 +489,7 @@ impl Fault {
             code: ErrorCode::RemoteException,
             text: INTERNAL_ERROR.to_owned(),
             internal: Some(format!("{cause:#}")),
+            exception: None,
         }
     }
 
@@ -427,6 +503,16 @@ impl Fault {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The exception of the IDL that the fault is, if it is an `E`.
+    #[must_use]
+    pub fn exception<E: Exception>(&self) -> Option<E> {
+        self.exception.as_ref()?.decode()
+    }
+
+    pub(crate) fn encoded_exception(&self) -> Option<&EncodedException> {
+        self.exception.as_deref()
     }
 
     /// The cause of an internal error, which the caller does not get.

@@ -11,6 +11,7 @@ mod close_code;
 
 mod advice;
 
+mod exception;
 mod error;
 
 mod in_flight;
@@ -61,6 +62,7 @@ pub use connection::{
     BUILTIN_INTERFACE, Connection, ConnectionEvent, Context, IncomingCall, Servant,
 };
 pub use error::{ErrorCode, Fault, RpcError, Side};
+pub use exception::Exception;
 pub use server::Adapter;
 pub use termination::{catch_termination, termination_signal};
 pub use transport::memory::MemoryBroker;
@@ -108,8 +110,8 @@ pub mod forwarding {
 /// ```
 ///
 /// The modules allow lints that depend on the IDL alone: dead code, as a program
-/// rarely calls every operation, and missing documentation and long parameter
-/// lists, where the IDL has them. So the generated files need no `allow`.
+/// rarely calls every operation, and missing documentation, long parameter lists and
+/// constants that are near to those of std, where the IDL has them. So the generated files need no `allow`.
 #[macro_export]
 macro_rules! include_idl {
     ($($module:ident $(= $file:literal)?),+ $(,)?) => { $(
@@ -126,8 +128,9 @@ macro_rules! include_idl {
         #[allow(
             dead_code,
             missing_docs,
+            clippy::approx_constant,
             clippy::too_many_arguments,
-            reason = "the IDL decides which items exist, their documentation and their parameters"
+            reason = "the IDL decides which items exist, their documentation, parameters and values"
         )]
         pub mod $module {
             include!(concat!(env!("OUT_DIR"), "/", $file, ".rs"));

@@ -17,6 +17,7 @@ use crate::{
         QueueChannel, QueuedCall, Reply, SentCall, oneway_header,
     },
     error::{ErrorCode, RpcError},
+    exception::EncodedException,
     in_flight::{after, now},
     interceptor::{Answer, ClientCall, ClientInterceptors},
     wire::{Extra, Marshal, Operation, Raw, Reader, Unmarshal, Writer, reserved, unescape_ascii},
@@ -180,7 +181,11 @@ fn twoway_until(
 #[cold]
 fn error_of(reply: &Reply) -> RpcError {
     let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
-    RpcError::remote(ErrorCode::from_wire(reply.errcode), text)
+    let error = RpcError::remote(ErrorCode::from_wire(reply.errcode), text);
+    match error.code() {
+        ErrorCode::RemoteException => error.with_exception(EncodedException::read(&reply.extra)),
+        _ => error,
+    }
 }
 
 fn polled_again() -> RpcError {

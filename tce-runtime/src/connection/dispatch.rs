@@ -353,7 +353,7 @@ impl ReplyContext {
             }
             Some((_, Err(fault))) => {
                 self.log_internal_error(inner, &fault);
-                self.fail(inner, fault.code(), fault.text(), routed, replies);
+                self.fail_with(inner, &fault, routed, replies);
             }
             // The panic hook has written the panic's text to this side's log.
             None => self.fail(
@@ -410,6 +410,27 @@ impl ReplyContext {
         self.acknowledge();
     }
 
+    /// Appends the RETURN with a servant's fault. An exception that a peer's limits
+    /// refuse leaves its code and its text.
+    fn fail_with(self, inner: &Inner, fault: &Fault, routed: RawExtra<'_>, replies: &mut Vec<u8>) {
+        if let Some(exception) = fault.encoded_exception()
+            && !self.header.calltype.is_oneway()
+        {
+            let mut extra = error_extra(fault.text(), routed);
+            exception.add_to(&mut extra);
+            let header = error_header(self.header, fault.code());
+            if append_extra(inner, header, &extra, replies) {
+                return self.acknowledge();
+            }
+            static LIMIT: LogLimit = LogLimit::new();
+            if LIMIT.allows("exceptions that are too large") {
+                let (peer, name) = (&inner.peer, exception.name());
+                tracing::warn!(peer, %name, "an exception is larger than peers accept: its text is sent");
+            }
+        }
+        self.fail(inner, fault.code(), fault.text(), routed, replies);
+    }
+
     /// Appends the RETURN with an error; the error of a oneway call is logged.
     fn fail(
         self,
@@ -449,21 +470,33 @@ pub(super) fn append_error(
     routed: RawExtra<'_>,
     replies: &mut Vec<u8>,
 ) {
-    let mut extra = Extra::from(routed);
-    extra.set(reserved::ERROR, escape_ascii(truncated(text)));
-    // A servant may have chosen 0, which is success on the wire.
-    let errcode = match code.to_wire() {
-        0 => ErrorCode::RemoteException.to_wire(),
-        errcode => errcode,
-    };
-    let header = header.returning(errcode);
-    let is_appended = is_within_limits(inner, extra.raw())
-        && inner.channel.encode(replies, header, &extra, ()).is_ok();
-    if !is_appended {
+    let header = error_header(header, code);
+    if !append_extra(inner, header, &error_extra(text, routed), replies) {
         // The text may exceed a small `max_frame`, or what the routed extra leaves of
         // the limits; the code alone does not.
         let _ = inner.channel.encode(replies, header, &routed, ());
     }
+}
+
+/// The header of the RETURN with an error.
+fn error_header(header: Header, code: ErrorCode) -> Header {
+    // A servant may have chosen 0, which is success on the wire.
+    header.returning(match code.to_wire() {
+        0 => ErrorCode::RemoteException.to_wire(),
+        errcode => errcode,
+    })
+}
+
+/// What a RETURN repeats of the extra of its CALL, and the text of an error.
+fn error_extra(text: &str, routed: RawExtra<'_>) -> Extra {
+    let mut extra = Extra::from(routed);
+    extra.set(reserved::ERROR, escape_ascii(truncated(text)));
+    extra
+}
+
+/// Appends a RETURN without a result, unless its extra or the message is too large.
+fn append_extra(inner: &Inner, header: Header, extra: &Extra, replies: &mut Vec<u8>) -> bool {
+    is_within_limits(inner, extra.raw()) && inner.channel.encode(replies, header, extra, ()).is_ok()
 }
 
 /// Whether a peer with the limits of this side reads this extra: without its RETURN a

@@ -23,6 +23,11 @@ pub mod reserved {
     pub const LINGER_TIME: &str = "__linger_time__";
     /// The text of an error, for the caller, in [ASCII](super::escape_ascii).
     pub const ERROR: &str = "__error__";
+    /// The full name of the exception that an error is, in
+    /// [ASCII](super::escape_ascii).
+    pub const EXCEPTION: &str = "__exception__";
+    /// The marshalled members of that exception, in base64.
+    pub const EXCEPTION_DATA: &str = "__exception_data__";
     /// Unix time in milliseconds after which the caller waits no longer: a CALL is
     /// dropped unexecuted.
     pub const DEADLINE: &str = "__deadline__";
