@@ -20,6 +20,7 @@ from ._errors import (
     MarshalError,
     RpcError,
     Side,
+    UserException,
 )
 from ._mq_config import ConfigError, MqConfig
 from ._options import CallRecord, ConnectionLimits, Limits, Options, TlsFiles
@@ -66,5 +67,6 @@ __all__ = [
     "Shortcuts",
     "Side",
     "TlsFiles",
+    "UserException",
     "sleep",
 ]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from . import _message
-from ._errors import DecodeError, ErrorCode, RpcError, Side
+from ._errors import DecodeError, ErrorCode, RpcError, Side, UserException
 from ._message import Extra
 from ._options import Limits
 from ._servant import Operation
@@ -36,6 +36,12 @@ class Pending(asyncio.Future[T]):
         if self.sequence is not None:
             self._call_table.forget(self.sequence)
         return super().cancel(msg)
+
+    def raise_(self, exception: UserException, text: str) -> None:
+        """Ends the call with an exception of the IDL, unless it has ended."""
+        if not self.done():
+            exception.text, exception.side = text, Side.REMOTE
+            self.set_exception(exception.of_call(self.operation.name, self._call_table.peer))
 
     def fail(
         self,
@@ -103,7 +109,13 @@ class CallTable:
             call.extra = extra.as_dict()
         if errcode:
             text = _message.unescape_ascii(extra.get(_message.ERROR) or "")
-            call.fail(errcode, text, Side.REMOTE)
+            exception = None
+            if errcode == ErrorCode.REMOTE_EXCEPTION:
+                exception = call.operation.decode_exception(extra, self._limits.max_depth)
+            if exception is None:
+                call.fail(errcode, text, Side.REMOTE)
+            else:
+                call.raise_(exception, text)
             return True
         try:
             result = call.operation.decode_result(data, start, end, self._limits)

@@ -17,10 +17,18 @@ from typing import Any, Protocol, TypeVar
 
 from . import _message
 from ._calls import CallTable, Pending
-from ._errors import DecodeError, ErrorCode, Fault, MarshalError, RpcError
+from ._errors import (
+    DecodeError,
+    ErrorCode,
+    Fault,
+    MarshalError,
+    RpcError,
+    Side,
+    UserException,
+)
 from ._message import Extra
 from ._options import MAX_TIMEOUT, CallRecord, Options
-from ._servant import Handler, Operation, Registry, Servant
+from ._servant import Handler, Operation, Registry, Servant, encode_exception
 from ._values import STRING, VOID, sequence
 
 T = TypeVar("T")
@@ -212,7 +220,19 @@ class Context:
             return self.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, text)
         self._finish(0)
 
-    def fail(self, code: int, text: str) -> None:
+    def raise_(self, operation: Operation[Any], exception: UserException) -> None:
+        """Answers with an exception of the IDL.
+
+        If it is too large for the extra of a message, the caller gets its text.
+        """
+        try:
+            pairs = encode_exception(exception)
+        except MarshalError as error:
+            log.error("%s: an exception can't be sent: %s", operation.name, error)
+            return self.fail(ErrorCode.REMOTE_EXCEPTION, "internal error")
+        self.fail(ErrorCode.REMOTE_EXCEPTION, exception.text, pairs)
+
+    def fail(self, code: int, text: str, exception: Mapping[str, str] | None = None) -> None:
         """Answers with an error; a oneway call is logged."""
         if self._calltype & _message.IS_ONEWAY:
             peer, ifidx, opidx = self._connection.peer, self._ifidx, self._opidx
@@ -220,6 +240,14 @@ class Context:
         else:
             escaped = _message.escape_ascii(_message.shortened(text))
             routed = self._routed()
+            if exception is not None:
+                extra = routed.with_pairs({_message.ERROR: escaped, **exception})
+                if self._is_within_limits(extra) and self._sink.send_return(
+                    self, code, extra, b""
+                ):
+                    return self._finish(code)
+                name, peer = exception[_message.EXCEPTION], self._connection.peer
+                log.warning("%s to %s is larger than peers accept: its text is sent", name, peer)
             extra = routed.with_pairs({_message.ERROR: escaped})
             # The text may exceed what the extra of the call leaves of the limits.
             is_sent = self._is_within_limits(extra) and self._sink.send_return(
@@ -568,7 +596,10 @@ class Connection(abc.ABC):
         except asyncio.CancelledError:
             context.fail(ErrorCode.REMOTEMETHOD_EXCEPTION, "the server is shutting down")
             raise
-        except Exception:
+        except Exception as error:
+            # One that a call of the servant has raised is an internal error, as any of a call.
+            if isinstance(error, UserException) and error.side is Side.LOCAL:
+                return context.raise_(handler.operation, error)
             log.exception("a servant failed: %s of %s", handler.operation.name, self.peer)
             context.fail(ErrorCode.REMOTE_EXCEPTION, "internal error")
         else:

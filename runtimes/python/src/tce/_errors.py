@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 
 class ErrorCode(enum.IntEnum):
@@ -152,6 +153,27 @@ class RpcError(Exception):
         text = f": {self.text}" if self.text else ""
         behind = f" ({self.peer})" if self.peer else ""
         return f"{before}{code_name(self.code)}{text}{behind}"
+
+
+class UserException(RpcError):
+    """An exception of an IDL; generated classes extend it.
+
+    A servant raises it, and the caller of an operation that declares it gets it. Any other
+    caller gets an `RpcError` with REMOTE_EXCEPTION and its text. One that a servant gets from a
+    call of its own is an internal error, as any error of a call: the servant raises a new one.
+    """
+
+    def __init__(self, name: str, *members: Any, detail: str = "") -> None:
+        super().__init__(ErrorCode.REMOTE_EXCEPTION, f"{name}: {detail}" if detail else name)
+        self._members = members
+
+    def of_call(self, operation: str, peer: str) -> RpcError:
+        """The same exception with the operation and the peer of a call."""
+        self.operation, self.peer = operation, peer
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._members
 
 
 class Fault(Exception):

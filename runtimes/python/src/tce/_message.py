@@ -53,6 +53,8 @@ LINGER_TIME = "__linger_time__"
 DEADLINE = "__deadline__"
 REDELIVERED = "__redelivered__"
 ERROR = "__error__"
+EXCEPTION = "__exception__"
+EXCEPTION_DATA = "__exception_data__"
 
 MAX_ERROR_TEXT = 8 << 10
 """The bytes of an error's text in UTF-8 that are sent."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
+import base64
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ._errors import ErrorCode, Fault, MarshalError
+from ._errors import DecodeError, ErrorCode, Fault, MarshalError, UserException
+from ._message import EXCEPTION, EXCEPTION_DATA, Extra
 from ._options import Limits
-from ._values import Codec, Reader
+from ._values import Codec, ExceptionCodec, Reader, codec_of
 
 T = TypeVar("T")
 
@@ -18,7 +20,8 @@ class Operation(Generic[T]):
     """An operation: its indices on the wire and the codecs of its values."""
 
     __slots__ = (
-        "_codecs", "_parameters", "_result", "_returns", "ifidx", "key", "name", "opidx",
+        "_codecs", "_parameters", "_result", "_returns", "_throws", "ifidx", "is_idempotent", "key",
+        "name", "opidx",
     )  # fmt: skip
 
     def __init__(
@@ -28,7 +31,13 @@ class Operation(Generic[T]):
         opidx: int,
         parameters: Callable[[], Sequence[Codec[Any]]],
         returns: Callable[[], Codec[T]],
+        *,
+        throws: Callable[[], Sequence[ExceptionCodec[Any]]] | None = None,
+        idempotent: bool = False,
     ) -> None:
+        self.is_idempotent = idempotent
+        """Whether a call may be repeated without another effect."""
+        self._throws = throws
         self.name = name
         """As the IDL spells it: `test::Server::echo`."""
         self.ifidx = ifidx
@@ -78,6 +87,40 @@ class Operation(Generic[T]):
         if result is None:
             result = self._result = self._returns()
         return result.read(Reader(data, start, end, limits.max_depth))
+
+
+    def decode_exception(self, extra: Extra, max_depth: int) -> UserException | None:
+        """The exception in the extra of an error RETURN, if the operation declares it.
+
+        None as well if its members do not decode.
+        """
+        declared = self._throws() if self._throws is not None else ()
+        name = extra.get(EXCEPTION) if declared else None
+        codec = next((codec for codec in declared if codec.name == name), None)
+        if codec is None:
+            return None
+        try:
+            data = base64.b64decode(extra.get(EXCEPTION_DATA) or "", validate=True)
+            decoded: UserException = codec.read(Reader(data, 0, len(data), max_depth))
+        except (ValueError, DecodeError):
+            return None
+        return decoded
+
+
+def encode_exception(exception: UserException) -> dict[str, str]:
+    """The pairs of an error RETURN that carry an exception.
+
+    Raises `MarshalError` if a type can't express a member.
+    """
+    codec = codec_of(exception)
+    if codec is None:
+        raise MarshalError(f"{exception!r} is not of a generated class")
+    out = bytearray()
+    try:
+        codec.write(out, exception)
+    except RecursionError:
+        raise MarshalError("an exception nests too deep") from None
+    return {EXCEPTION: codec.name, EXCEPTION_DATA: base64.b64encode(out).decode()}
 
 
 class Interface:

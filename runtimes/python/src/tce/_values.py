@@ -7,12 +7,13 @@ are resolved when a value is first read or written.
 
 from __future__ import annotations
 
+import enum
 import struct as _struct
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from ._errors import DecodeError, MarshalError
+from ._errors import DecodeError, MarshalError, UserException
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -291,6 +292,77 @@ class _StructCodec(Codec[T]):
         return self._class(*[codec.read(reader) for _, codec in self._members()])
 
 
+class Enum(enum.IntEnum):
+    """An enum of an IDL; generated classes extend it.
+
+    A number of a later version is kept: it becomes a member without a name of its own, which
+    is equal to the number.
+    """
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the IDL of this program has a member with this number."""
+        return any(self == member for member in type(self))
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        if not isinstance(value, int) or not -(1 << 31) <= value < 1 << 31:
+            return None
+        # Not remembered: a peer decides how many there are.
+        member = int.__new__(cls, value)
+        member._name_ = f"UNKNOWN_{value}"
+        member._value_ = int(value)
+        return member
+
+
+E = TypeVar("E", bound=Enum)
+
+
+class _EnumCodec(Codec[E]):
+    __slots__ = ("_class",)
+
+    def __init__(self, class_: type[E]) -> None:
+        self._class = class_
+
+    @property
+    def min_size(self) -> int:
+        return INT.min_size
+
+    def write(self, out: bytearray, value: E) -> None:
+        INT.write(out, value)
+
+    def read(self, reader: Reader) -> E:
+        return self._class(INT.read(reader))
+
+
+U = TypeVar("U", bound=UserException)
+
+
+class ExceptionCodec(_StructCodec[U]):
+    """Reads and writes the members of an exception."""
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self,
+        class_: type[U],
+        name: str,
+        resolve: Callable[[], Sequence[tuple[str, Codec[Any]]]],
+    ) -> None:
+        super().__init__(class_, resolve)
+        self.name = name
+        """`module.Name`"""
+
+
+_EXCEPTIONS: dict[type[UserException], ExceptionCodec[Any]] = {}
+
+
+def codec_of(exception: UserException) -> ExceptionCodec[Any] | None:
+    """The codec of an exception, or of the class that it extends."""
+    codecs = (_EXCEPTIONS.get(class_) for class_ in type(exception).__mro__)
+    return next((codec for codec in codecs if codec is not None), None)
+
+
 def _write_count(out: bytearray, value: Any) -> None:
     try:
         count = len(value)
@@ -316,6 +388,19 @@ VOID: Codec[None] = _Void()
 def sequence(element: Callable[[], Codec[V]]) -> Codec[list[V]]:
     """The codec of `sequence<element>`, other than `sequence<byte>`."""
     return _Sequence(element)
+
+
+def enumeration(class_: type[E]) -> Codec[E]:
+    """The codec of an enum."""
+    return _EnumCodec(class_)
+
+
+def exception(
+    class_: type[U], name: str, members: Callable[[], Sequence[tuple[str, Codec[Any]]]]
+) -> ExceptionCodec[U]:
+    """The codec of an exception, whose class takes its members in declared order."""
+    codec = _EXCEPTIONS[class_] = ExceptionCodec(class_, name, members)
+    return codec
 
 
 def dictionary(key: Callable[[], Codec[K]], value: Callable[[], Codec[V]]) -> Codec[dict[K, V]]:

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass as dataclass
 from dataclasses import field as field
 from typing import Any as Any
+from typing import Final as Final
 from typing import TypeAlias as TypeAlias
 
 from ._calls import Pending as Pending
 from ._connection import Context as Context
+from ._errors import UserException as UserException
 from ._proxy import Proxy as Proxy
 from ._servant import BlockingServant as BlockingServant
 from ._servant import Interface as Interface
@@ -29,7 +31,11 @@ from ._values import SHORT as SHORT
 from ._values import STRING as STRING
 from ._values import VOID as VOID
 from ._values import Codec as Codec
+from ._values import Enum as Enum
+from ._values import ExceptionCodec as ExceptionCodec
 from ._values import dictionary as dictionary
+from ._values import enumeration as enumeration
+from ._values import exception as exception
 from ._values import sequence as sequence
 from ._values import struct as struct
 from .blocking import BlockingProxy as BlockingProxy
