@@ -1,6 +1,8 @@
 /** The names that generated code may use. */
 
 export type { CallOptions, Connection, OperationId } from "./connection.js";
+export type { RpcErrorDetails } from "./errors.js";
+export { UserException } from "./exception.js";
 export { Proxy } from "./proxy.js";
 export {
   decodeBool,

@@ -1,5 +1,6 @@
 /** What programs see of a connection. */
 
+import type { Throws } from "./exception.js";
 import type { Extra, ExtraInit } from "./extra.js";
 import type { Decode } from "./reader.js";
 import type { Servant } from "./servant.js";
@@ -32,6 +33,10 @@ export interface OperationId {
   readonly opidx: number;
   /** Its name in the IDL: `test::Server::echo`. */
   readonly name: string;
+  /** The exceptions that its caller gets as such. */
+  readonly throws?: Throws;
+  /** Whether a call may be repeated without another effect. */
+  readonly idempotent?: boolean;
 }
 
 /** A connection to a peer. */

@@ -12,6 +12,7 @@ import {
   TIMEOUT,
   UNSERIALIZE_FAILED,
 } from "./errors.js";
+import { exceptionPairs, UserException } from "./exception.js";
 import { DEADLINE, ERROR, escapeAscii, Extra, NO_PAIRS } from "./extra.js";
 import { isOneway, isRouted, returnHeader, type Header } from "./message.js";
 import type { Settings } from "./options.js";
@@ -185,12 +186,31 @@ if that is wrong, the clocks of caller and servant differ`;
       return;
     }
     const { ifidx, opidx } = header;
+    // One that a call of the servant has thrown is an internal error, as any of a call.
+    if (error instanceof UserException && error.side === "local") {
+      let pairs: ReadonlyMap<string, string>;
+      try {
+        pairs = exceptionPairs(error);
+      } catch (cause) {
+        this.#settings.log("error", `an exception of ${ifidx}.${opidx} can't be sent`, cause);
+        this.refuse(header, ctx.extra, REMOTE_EXCEPTION, "internal error");
+        return;
+      }
+      this.refuse(header, ctx.extra, REMOTE_EXCEPTION, error.text, pairs);
+      return;
+    }
     this.#settings.log("error", `a servant failed in ${ifidx}.${opidx}`, error);
     this.refuse(header, ctx.extra, REMOTE_EXCEPTION, "internal error");
   }
 
   /** Answers with an error; that of a oneway call is logged. */
-  refuse(header: Header, extra: Extra, code: number, text: string): void {
+  refuse(
+    header: Header,
+    extra: Extra,
+    code: number,
+    text: string,
+    exception?: ReadonlyMap<string, string>,
+  ): void {
     if (isOneway(header)) {
       const { ifidx, opidx } = header;
       this.#settings.log("warn", `a oneway call of ${ifidx}.${opidx} failed: ${text}`);
@@ -200,6 +220,14 @@ if that is wrong, the clocks of caller and servant differ`;
     const errcode = code >>> 0 === 0 ? REMOTE_EXCEPTION : code >>> 0;
     const { read } = utf8.encodeInto(text, new Uint8Array(MAX_ERROR_TEXT));
     const escaped = escapeAscii(text.slice(0, read).toWellFormed());
+    if (exception !== undefined) {
+      try {
+        this.#send(header, errcode, extra, new Map([[ERROR, escaped], ...exception]), encodeVoid);
+        return;
+      } catch (cause) {
+        this.#settings.log("warn", "an exception is too large: its text is sent", cause);
+      }
+    }
     try {
       this.#send(header, errcode, extra, new Map([[ERROR, escaped]]), encodeVoid);
     } catch {

@@ -16,6 +16,8 @@ export const RECOVERED = "__recovered__";
 export const CLOSE = "__close__";
 export const USER_ID = "__user_id__";
 export const ERROR = "__error__";
+export const EXCEPTION = "__exception__";
+export const EXCEPTION_DATA = "__exception_data__";
 export const DEADLINE = "__deadline__";
 export const REDELIVERED = "__redelivered__";
 

@@ -323,6 +323,7 @@ export class PeerConnection implements StreamOwner {
       const call = new PendingCall<unknown>(
         {
           operation: operation.name,
+          throws: operation.throws,
           peer: this.peer,
           timeoutMs,
           signal,

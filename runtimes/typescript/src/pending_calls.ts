@@ -1,7 +1,15 @@
 /** Calls that wait for their RETURN: which caller it belongs to, and when a call times out. */
 
 import { addAbortAction, removeAbortAction } from "./abort.js";
-import { messageOf, RpcError, SENDFAILED, TIMEOUT, UNSERIALIZE_FAILED } from "./errors.js";
+import {
+  messageOf,
+  REMOTE_EXCEPTION,
+  RpcError,
+  SENDFAILED,
+  TIMEOUT,
+  UNSERIALIZE_FAILED,
+} from "./errors.js";
+import { exceptionOf, type Throws } from "./exception.js";
 import { ERROR, unescapeAscii, type Extra } from "./extra.js";
 import { GOODBYE_SEQUENCE } from "./message.js";
 import type { Decode, Reader } from "./reader.js";
@@ -9,6 +17,7 @@ import type { Decode, Reader } from "./reader.js";
 /** What a call is, and who waits for it. */
 export interface Caller<R> {
   readonly operation: string;
+  readonly throws: Throws | undefined;
   readonly peer: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -69,11 +78,14 @@ export class PendingCall<R> {
 
   /** The call's RETURN has arrived. */
   complete(errcode: number, extra: Extra, result: Reader): void {
-    const { operation, peer, resolve, reject, decode, onReturn } = this.#caller;
+    const { operation, throws, peer, resolve, reject, decode, onReturn } = this.#caller;
     if (errcode !== 0) {
+      const details = { side: "remote", operation, peer } as const;
+      const exception =
+        errcode === REMOTE_EXCEPTION ? exceptionOf(extra, throws, details) : undefined;
       const text = unescapeAscii(extra.get(ERROR) ?? "");
       this.#end(() => {
-        reject(new RpcError(errcode, text, { side: "remote", operation, peer }));
+        reject(exception ?? new RpcError(errcode, text, details));
       });
       return;
     }
