@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value};
 use tce_idl::{
     diagnostic::nearest,
-    model::{Member, Model, Type},
+    model::{Enum, Member, Model, Type},
 };
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 
@@ -50,6 +50,7 @@ pub fn encode(
             .map(|it| put(&|w| it.marshal(w))),
         Type::Double => number(value).map(|it| put(&|w| it.marshal(w))),
         Type::String => value.as_str().map(|it| put(&|w| it.marshal(w))),
+        Type::Enum(id) => enum_number(model.enum_(id), value).map(|it| put(&|w| it.marshal(w))),
         Type::Sequence(id) => {
             let element = model.sequence(id).element;
             return match (element, value) {
@@ -93,6 +94,15 @@ pub fn encode(
         }
     }
     .ok_or_else(wrong)
+}
+
+/// The number of a member by its name, or any number of an `int`.
+fn enum_number(it: &Enum, value: &Value) -> Option<i32> {
+    let named = value.as_str().and_then(|name| {
+        let member = it.members.iter().find(|member| member.name == name);
+        member.map(|member| member.number)
+    });
+    named.or_else(|| i32::try_from(integer(value)?).ok())
 }
 
 fn encode_struct(
@@ -161,6 +171,9 @@ fn to_f32(number: f64) -> Option<f32> {
     (rounded.is_finite() || !number.is_finite()).then_some(rounded)
 }
 
+/// The most members of an enum that a message names.
+const MAX_NAMES: usize = 8;
+
 /// Describes the JSON values of a type.
 fn expected(model: &Model, ty: Type) -> String {
     let text = match ty {
@@ -178,6 +191,17 @@ fn expected(model: &Model, ty: Type) -> String {
         Type::Sequence(id) => return format!("a {} (an array)", model.sequence(id).name),
         Type::Dictionary(id) => return format!("a {} (an object)", model.dictionary(id).name),
         Type::Struct(id) => return format!("a {} (an object)", model.struct_(id).name),
+        Type::Enum(id) => {
+            let it = model.enum_(id);
+            let names = it.members.iter().take(MAX_NAMES);
+            let names: Vec<_> = names.map(|member| member.name.as_str()).collect();
+            let more = if it.members.len() > MAX_NAMES {
+                ", …"
+            } else {
+                ""
+            };
+            return format!("a {} ({}{more}, or a number)", it.name, names.join(", "));
+        }
     };
     text.to_owned()
 }
@@ -210,6 +234,14 @@ pub fn decode(model: &Model, ty: Type, input: &mut Reader<'_>) -> Result<Value, 
         }
         Type::Double => float(f64::unmarshal(input)?),
         Type::String => String::unmarshal(input)?.into(),
+        Type::Enum(id) => {
+            let number = i32::unmarshal(input)?;
+            let mut members = model.enum_(id).members.iter();
+            match members.find(|member| member.number == number) {
+                Some(member) => member.name.clone().into(),
+                None => number.into(),
+            }
+        }
         Type::Sequence(id) => match model.sequence(id).element {
             Type::Byte => BASE64.encode(Vec::<u8>::unmarshal(input)?).into(),
             element => {
@@ -232,15 +264,25 @@ pub fn decode(model: &Model, ty: Type, input: &mut Reader<'_>) -> Result<Value, 
             }
             Value::Object(pairs)
         }
-        Type::Struct(id) => {
-            let mut fields = Map::new();
-            for member in &model.struct_(id).members {
-                let value = input.nested(|input| decode(model, member.ty, input))?;
-                fields.insert(member.name.clone(), value);
-            }
-            Value::Object(fields)
-        }
+        Type::Struct(id) => decode_members(model, &model.struct_(id).members, input)?,
     })
+}
+
+/// Reads the members of a struct or an exception.
+///
+/// # Errors
+/// The bytes do not decode.
+pub fn decode_members(
+    model: &Model,
+    members: &[Member],
+    input: &mut Reader<'_>,
+) -> Result<Value, DecodeError> {
+    let mut fields = Map::new();
+    for member in members {
+        let value = input.nested(|input| decode(model, member.ty, input))?;
+        fields.insert(member.name.clone(), value);
+    }
+    Ok(Value::Object(fields))
 }
 
 /// JSON has no numbers for NaN and the infinities: they are strings.

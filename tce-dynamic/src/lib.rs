@@ -12,7 +12,7 @@ mod syntax;
 mod arguments;
 
 pub use arguments::{ArgumentError, marshal_value, marshal_values, marshal_words};
-pub use json::{TypeMismatch, UndecodedBytes, decode, encode};
+pub use json::{TypeMismatch, UndecodedBytes, decode, decode_members, encode};
 pub use syntax::syntax_error;
 pub use target::{
     CallTarget, InterfaceRef, TargetError, find_interface, find_operation, interfaces,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-use crate::model::{Element, Interface, InterfaceId, Model, ModuleId, Type};
+use crate::model::{Element, Interface, InterfaceId, Member, Model, ModuleId, Operation, Type};
 
 /// Excerpts of a model: an interface, its bases and every type that they use, as one
 /// IDL without imports. Every index is explicit, so that it does not depend on the
@@ -69,12 +69,22 @@ impl<'m> Excerpts<'m> {
             for ty in parameters.chain(operation.returns) {
                 self.select_type(ty, selection);
             }
+            for id in &operation.throws {
+                if self.select(Element::Exception(*id), selection) {
+                    for member in &self.model.exception(*id).members {
+                        self.select_type(member.ty, selection);
+                    }
+                }
+            }
         }
     }
 
     fn select_type(&self, ty: Type, selection: &mut BTreeMap<Position, Element>) {
         let model = self.model;
         match ty {
+            Type::Enum(id) => {
+                self.select(Element::Enum(id), selection);
+            }
             Type::Struct(id) if self.select(Element::Struct(id), selection) => {
                 for member in &model.struct_(id).members {
                     self.select_type(member.ty, selection);
@@ -104,20 +114,28 @@ fn print(model: &Model, element: Element, from: ModuleId) -> String {
     match element {
         Element::Struct(id) => {
             let it = model.struct_(id);
-            let members: String = it
-                .members
-                .iter()
-                .map(|member| {
-                    let doc = docs(member.doc.as_deref(), "\t\t");
-                    format!("{doc}\t\t{} {};\n", spell(member.ty), member.name)
-                })
-                .collect();
-            format!(
-                "{}\tstruct {} {{\n{members}\t}};\n",
-                docs(it.doc.as_deref(), "\t"),
-                it.name
-            )
+            let before = before(it.doc.as_deref(), it.deprecated.as_deref(), "\t");
+            let members = members(model, &it.members, from);
+            format!("{before}\tstruct {} {{\n{members}\t}};\n", it.name)
         }
+        Element::Exception(id) => {
+            let it = model.exception(id);
+            let before = before(it.doc.as_deref(), it.deprecated.as_deref(), "\t");
+            let members = members(model, &it.members, from);
+            format!("{before}\texception {} {{\n{members}\t}};\n", it.name)
+        }
+        Element::Enum(id) => {
+            let it = model.enum_(id);
+            let members = it.members.iter().map(|member| {
+                let before = before(member.doc.as_deref(), member.deprecated.as_deref(), "\t\t");
+                format!("{before}\t\t{} = {},\n", member.name, member.number)
+            });
+            let members: String = members.collect();
+            let before = before(it.doc.as_deref(), it.deprecated.as_deref(), "\t");
+            format!("{before}\tenum {} {{\n{members}\t}};\n", it.name)
+        }
+        // An interface uses none.
+        Element::Constant(_) => String::new(),
         Element::Sequence(id) => {
             let it = model.sequence(id);
             let doc = docs(it.doc.as_deref(), "\t");
@@ -147,16 +165,67 @@ fn interface(model: &Model, it: &Interface, from: ModuleId) -> String {
         .iter()
         .map(|operation| {
             let doc = docs(operation.doc.as_deref(), "\t\t");
-            let signature = model.signature(operation, from);
-            format!("{doc}\t\t[index={}] {signature};\n", operation.index)
+            let index = operation.index;
+            let deprecated = deprecated(operation.deprecated.as_deref());
+            let annotations = deprecated.map_or_else(String::new, |text| format!(", {text}"));
+            let idempotent = if operation.idempotent {
+                ", idempotent"
+            } else {
+                ""
+            };
+            let signature = signature(model, operation, from);
+            format!("{doc}\t\t[index={index}{annotations}{idempotent}] {signature};\n")
         })
         .collect();
+    let deprecated = deprecated(it.deprecated.as_deref());
+    let annotations = deprecated.map_or_else(String::new, |text| format!(", {text}"));
     format!(
-        "{}\t[index={}] interface {}{base} {{\n{operations}\t}};\n",
+        "{}\t[index={}{annotations}] interface {}{base} {{\n{operations}\t}};\n",
         docs(it.doc.as_deref(), "\t"),
         it.index,
         it.name
     )
+}
+
+/// An operation, with a line for each parameter where one has documentation.
+fn signature(model: &Model, operation: &Operation, from: ModuleId) -> String {
+    if operation.parameters.iter().all(|it| it.doc.is_none()) {
+        return model.signature(operation, from);
+    }
+    let parameters = operation.parameters.iter().map(|it| {
+        let doc = docs(it.doc.as_deref(), "\t\t\t");
+        format!("{doc}\t\t\t{} {}", model.spell(Some(it.ty), from), it.name)
+    });
+    let parameters: Vec<String> = parameters.collect();
+    let returns = model.spell(operation.returns, from);
+    let (name, parameters) = (&operation.name, parameters.join(",\n"));
+    let throws = model.throws_clause(operation, from);
+    format!("{returns} {name}(\n{parameters}\n\t\t){throws}")
+}
+
+/// The members of a struct or an exception.
+fn members(model: &Model, members: &[Member], from: ModuleId) -> String {
+    let members = members.iter().map(|member| {
+        let before = before(member.doc.as_deref(), member.deprecated.as_deref(), "\t\t");
+        let ty = model.spell(Some(member.ty), from);
+        format!("{before}\t\t{ty} {};\n", member.name)
+    });
+    members.collect()
+}
+
+/// The documentation and the annotation before a declaration.
+fn before(doc: Option<&str>, deprecated_text: Option<&str>, indent: &str) -> String {
+    let annotation = deprecated(deprecated_text);
+    let annotation = annotation.map_or_else(String::new, |text| format!("{indent}[{text}]\n"));
+    docs(doc, indent) + &annotation
+}
+
+/// The annotation `deprecated`. Its text comes from a string, so that no quote is in it.
+fn deprecated(text: Option<&str>) -> Option<String> {
+    text.map(|text| match text {
+        "" => "deprecated".to_owned(),
+        text => format!("deprecated=\"{text}\""),
+    })
 }
 
 fn docs(doc: Option<&str>, indent: &str) -> String {

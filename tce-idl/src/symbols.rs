@@ -161,14 +161,22 @@ pub enum SymbolKind {
     Module,
     /// `struct NAME { … };`
     Struct,
+    /// `exception NAME { … };`
+    Exception,
+    /// `enum NAME { … };`
+    Enum,
+    /// `const TYPE NAME = …;`
+    Constant,
     /// `sequence<…> NAME;`
     Sequence,
     /// `dictionary<…> NAME;`
     Dictionary,
     /// `interface NAME { … };`
     Interface,
-    /// A member of a struct.
+    /// A member of a struct or an exception.
     Member,
+    /// A member of an enum.
+    EnumMember,
     /// An operation of an interface.
     Operation,
     /// A parameter of an operation.
@@ -182,10 +190,14 @@ impl SymbolKind {
         match self {
             Self::Module => "module",
             Self::Struct => "struct",
+            Self::Exception => "exception",
+            Self::Enum => "enum",
+            Self::Constant => "constant",
             Self::Sequence => "sequence",
             Self::Dictionary => "dictionary",
             Self::Interface => "interface",
             Self::Member => "member",
+            Self::EnumMember => "enum member",
             Self::Operation => "operation",
             Self::Parameter => "parameter",
         }
@@ -194,7 +206,10 @@ impl SymbolKind {
     /// Whether it is the type of a value.
     #[must_use]
     pub fn is_value(self) -> bool {
-        matches!(self, Self::Struct | Self::Sequence | Self::Dictionary)
+        matches!(
+            self,
+            Self::Struct | Self::Enum | Self::Sequence | Self::Dictionary
+        )
     }
 }
 
@@ -205,12 +220,18 @@ pub(crate) fn collect(program: &ResolvedProgram<'_>, loaded: &LoadedFiles) -> Sy
         names: SymbolTable::default(),
         modules: Vec::new(),
         structs: Vec::new(),
+        exceptions: Vec::new(),
+        enums: Vec::new(),
+        constants: Vec::new(),
         sequences: Vec::new(),
         dictionaries: Vec::new(),
         interfaces: Vec::new(),
     };
     collector.modules(loaded);
     collector.structs();
+    collector.exceptions();
+    collector.enums();
+    collector.constants();
     collector.containers();
     collector.interfaces();
     collector.bases();
@@ -226,6 +247,9 @@ struct Collector<'a> {
     /// The symbols of the model's declarations, each at the position of its declaration.
     modules: Vec<SymbolId>,
     structs: Vec<SymbolId>,
+    exceptions: Vec<SymbolId>,
+    enums: Vec<SymbolId>,
+    constants: Vec<SymbolId>,
     sequences: Vec<SymbolId>,
     dictionaries: Vec<SymbolId>,
     interfaces: Vec<SymbolId>,
@@ -253,20 +277,54 @@ impl Collector<'_> {
     fn structs(&mut self) {
         let ResolvedProgram { model, ast } = self.program;
         for (it, from) in model.structs.iter().zip(&ast.structs) {
-            let symbol = self.element(
-                SymbolKind::Struct,
-                it.module,
-                &from.name,
-                from.whole,
-                &from.doc,
-            );
-            let id = self.names.add(symbol);
+            let id = self.record(SymbolKind::Struct, it.module, from);
             self.structs.push(id);
+        }
+    }
+
+    fn exceptions(&mut self) {
+        let ResolvedProgram { model, ast } = self.program;
+        for (it, from) in model.exceptions.iter().zip(&ast.exceptions) {
+            let id = self.record(SymbolKind::Exception, it.module, from);
+            self.exceptions.push(id);
+        }
+    }
+
+    /// Adds a struct or an exception, with its members.
+    fn record(&mut self, kind: SymbolKind, module: ModuleId, from: &ast::Struct) -> SymbolId {
+        let symbol = self.element(kind, module, &from.name, from.whole, &from.doc);
+        let id = self.names.add(symbol);
+        for member in &from.members {
+            let whole = member.ty.span.to(member.name.span);
+            let symbol = symbol_of(SymbolKind::Member, id, &member.name, whole, &member.doc);
+            self.names.add(symbol);
+        }
+        id
+    }
+
+    fn enums(&mut self) {
+        let ResolvedProgram { model, ast } = self.program;
+        for (it, from) in model.enums.iter().zip(&ast.enums) {
+            let kind = SymbolKind::Enum;
+            let symbol = self.element(kind, it.module, &from.name, from.whole, &from.doc);
+            let id = self.names.add(symbol);
+            self.enums.push(id);
             for member in &from.members {
-                let whole = member.ty.span.to(member.name.span);
-                let symbol = symbol_of(SymbolKind::Member, id, &member.name, whole, &member.doc);
+                let number = member.number.as_ref().map(|number| number.span);
+                let whole = number.map_or(member.name.span, |end| member.name.span.to(end));
+                let kind = SymbolKind::EnumMember;
+                let symbol = symbol_of(kind, id, &member.name, whole, &member.doc);
                 self.names.add(symbol);
             }
+        }
+    }
+
+    fn constants(&mut self) {
+        let ResolvedProgram { model, ast } = self.program;
+        for (it, from) in model.constants.iter().zip(&ast.constants) {
+            let kind = SymbolKind::Constant;
+            let symbol = self.element(kind, it.module, &from.name, from.whole, &from.doc);
+            self.constants.push(self.names.add(symbol));
         }
     }
 
@@ -336,7 +394,13 @@ impl Collector<'_> {
         });
         for parameter in &from.parameters {
             let whole = parameter.ty.span.to(parameter.name.span);
-            let symbol = symbol_of(SymbolKind::Parameter, id, &parameter.name, whole, &None);
+            let symbol = symbol_of(
+                SymbolKind::Parameter,
+                id,
+                &parameter.name,
+                whole,
+                &parameter.doc,
+            );
             self.names.add(symbol);
         }
     }
@@ -358,6 +422,9 @@ impl Collector<'_> {
             let symbol = match reference.target {
                 ReferenceTarget::Module(id) => self.modules[id.0 as usize],
                 ReferenceTarget::Element(Element::Struct(id)) => self.structs[id.0 as usize],
+                ReferenceTarget::Element(Element::Exception(id)) => self.exceptions[id.0 as usize],
+                ReferenceTarget::Element(Element::Enum(id)) => self.enums[id.0 as usize],
+                ReferenceTarget::Element(Element::Constant(id)) => self.constants[id.0 as usize],
                 ReferenceTarget::Element(Element::Sequence(id)) => self.sequences[id.0 as usize],
                 ReferenceTarget::Element(Element::Dictionary(id)) => {
                     self.dictionaries[id.0 as usize]

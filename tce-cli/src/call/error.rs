@@ -2,7 +2,10 @@
 
 use std::io;
 
-use tce_runtime::RpcError;
+use tce_dynamic::decode_members;
+use tce_gateway::terminal::escape_control;
+use tce_idl::model::Model;
+use tce_runtime::{RpcError, wire::Reader};
 
 use crate::{connect::with_advice, console::CommandError, remote::RemoteError};
 
@@ -42,4 +45,15 @@ impl From<io::Error> for CallError {
     fn from(error: io::Error) -> Self {
         Self::Command(error.into())
     }
+}
+
+/// The exception of the IDL that a servant has raised, with its members as JSON; `None`
+/// if the model does not declare it or its members do not decode.
+pub(super) fn exception(error: &RpcError, model: &Model) -> Option<String> {
+    let name = error.exception_name()?;
+    let mut declared = model.exceptions.iter();
+    let declared = declared.find(|it| model.full_name(it.module, &it.name) == name)?;
+    let mut members = Reader::new(error.exception_members()?);
+    let members = decode_members(model, &declared.members, &mut members).ok()?;
+    Some(escape_control(&format!("{name} {members}")))
 }

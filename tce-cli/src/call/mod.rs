@@ -439,6 +439,9 @@ impl Args {
             }
             Err(error) => {
                 let mut text = with_advice(&error);
+                if let Some(exception) = error::exception(&error, target.model) {
+                    text += &format!("\nexception: {exception}");
+                }
                 if let (ErrorCode::Timeout | ErrorCode::InterfaceNotFound, Some(base)) =
                     (error.code(), &target.inherited_from)
                 {

@@ -28,6 +28,7 @@ impl Template<'_> {
             Type::Float | Type::Double => json!(0.0),
             Type::Bool => json!(false),
             Type::String => json!(""),
+            Type::Enum(_) => json!(self.first_member(ty)),
             Type::Struct(id) => {
                 self.within.push(id);
                 let members = &self.model.struct_(id).members;
@@ -51,11 +52,21 @@ impl Template<'_> {
                 let key = match dictionary.key {
                     Type::String => "",
                     Type::Bool => "false",
+                    Type::Enum(_) => self.first_member(dictionary.key),
                     _ => "0",
                 };
                 json!({ key: self.value(dictionary.value) })
             }
         }
+    }
+
+    /// The name of the first member of an enum.
+    fn first_member(&self, ty: Type) -> &str {
+        let members = match ty {
+            Type::Enum(id) => self.model.enum_(id).members.as_slice(),
+            _ => &[],
+        };
+        members.first().map_or("", |member| &member.name)
     }
 
     /// Whether a value of the type may contain a struct that contains it. A sequence or dictionary

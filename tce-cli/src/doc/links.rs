@@ -1,7 +1,9 @@
 //! Addresses of pages and anchors, and links to them.
 
 use maud::{Markup, html};
-use tce_idl::model::{Element, Interface, InterfaceId, Model, Module, ModuleId, Operation, Type};
+use tce_idl::model::{
+    Element, ExceptionId, Interface, InterfaceId, Model, Module, ModuleId, Operation, Type,
+};
 
 /// File name of the start page.
 pub(super) const START_PAGE: &str = "index.html";
@@ -95,16 +97,31 @@ impl Links<'_> {
                 (self.ty(Some(parameter.ty), from)) " " (parameter.name)
             }
             ")"
+            @for (number, id) in it.throws.iter().enumerate() {
+                @if number == 0 { " throws " } @else { ", " }
+                (self.exception(*id, from))
+            }
         }
     }
 
-    /// The value type that an element declares; `None` for an interface.
+    /// A link to an exception, qualified if it is not in module `from`.
+    pub(super) fn exception(&self, id: ExceptionId, from: ModuleId) -> Markup {
+        let it = self.0.exception(id);
+        html! {
+            a href=(self.element(it.module, &it.name)) {
+                (self.0.spell_in(it.module, &it.name, from))
+            }
+        }
+    }
+
+    /// The value type that an element declares, if it does.
     pub(super) fn value_type(element: &Element) -> Option<Type> {
         match *element {
             Element::Struct(id) => Some(Type::Struct(id)),
             Element::Sequence(id) => Some(Type::Sequence(id)),
             Element::Dictionary(id) => Some(Type::Dictionary(id)),
-            Element::Interface(_) => None,
+            Element::Enum(id) => Some(Type::Enum(id)),
+            Element::Interface(_) | Element::Exception(_) | Element::Constant(_) => None,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The contents of the pages: start page, modules, wire index.
 
 use maud::{Markup, html};
-use tce_idl::model::{Element, Interface, InterfaceId, Module, ModuleId, Operation, Type};
+use tce_idl::model::{
+    Constant, ConstantValue, Element, Enum, ExceptionId, Interface, InterfaceId, Member, Module,
+    ModuleId, Operation, Type,
+};
 
 use super::{
     links::{Links, anchor},
@@ -86,8 +89,14 @@ pub(super) fn module(links: &Links<'_>, users: &UsageIndex, id: ModuleId) -> Mar
         @for element in module.elements.iter().filter(is_interface) {
             @if let Element::Interface(id) = element { (interface(links, users, *id)) }
         }
+        @for element in &module.elements {
+            @if let Element::Exception(id) = element { (exception(links, users, *id)) }
+        }
         @for ty in module.elements.iter().filter_map(Links::value_type) {
             (value_type(links, users, ty))
+        }
+        @for element in &module.elements {
+            @if let Element::Constant(id) = element { (constant(links, links.0.constant(*id))) }
         }
     }
 }
@@ -101,6 +110,7 @@ fn interface(links: &Links<'_>, users: &UsageIndex, id: InterfaceId) -> Markup {
                 @if let Some(base) = it.base { " extends " (links.interface(base, it.module)) }
                 span.index { "ifidx " (it.index) }
             }
+            (deprecation(it.deprecated.as_deref()))
             (prose::full(it.doc.as_deref().or(it.comment.as_deref())))
             @for operation in &it.operations { (self::operation(links, id, operation)) }
             @for base in links.0.lineage(id).skip(1) { (inherited(links, base, it.module)) }
@@ -116,9 +126,41 @@ fn operation(links: &Links<'_>, interface: InterfaceId, it: &Operation) -> Marku
             h3 {
                 code { (links.signature(interface, it, home.module)) }
                 span.index { "ifidx " (home.index) ", opidx " (it.index) }
-                span.modes { (modes(it)) }
+                span.modes {
+                    (modes(it))
+                    @if it.idempotent { ", idempotent" }
+                }
             }
+            (deprecation(it.deprecated.as_deref()))
             (prose::full(it.doc.as_deref().or(it.comment.as_deref())))
+            (parameter_table(it))
+        }
+    }
+}
+
+/// The documentation of parameters, where there is any.
+fn parameter_table(it: &Operation) -> Markup {
+    let documented: Vec<_> = it.parameters.iter().filter(|it| it.doc.is_some()).collect();
+    html! {
+        @if !documented.is_empty() {
+            table { tbody { @for parameter in documented {
+                tr {
+                    td { code { (parameter.name) } }
+                    td { (prose::full(parameter.doc.as_deref())) }
+                }
+            } } }
+        }
+    }
+}
+
+/// Says that a declaration is deprecated.
+fn deprecation(text: Option<&str>) -> Markup {
+    html! {
+        @if let Some(text) = text {
+            p {
+                strong { "Deprecated" }
+                @if !text.is_empty() { ": " (text) }
+            }
         }
     }
 }
@@ -153,18 +195,25 @@ fn value_type(links: &Links<'_>, users: &UsageIndex, ty: Type) -> Markup {
             let it = links.0.struct_(id);
             let title = html! { "struct " (it.name) };
             let members = html! {
-                table { tbody { @for member in &it.members {
-                    tr #(anchor(&it.name, &member.name)) {
-                        td { code { (links.ty(Some(member.ty), it.module)) " " b { (member.name) } } }
-                        td { (prose::full(member.doc.as_deref())) }
-                    }
-                } } }
+                (deprecation(it.deprecated.as_deref()))
+                (member_table(links, &it.name, &it.members, it.module))
             };
             declared(
                 &it.name,
                 &title,
                 it.doc.as_deref(),
                 &members,
+                users.of_type(ty),
+            )
+        }
+        Type::Enum(id) => {
+            let it = links.0.enum_(id);
+            let title = html! { "enum " (it.name) };
+            declared(
+                &it.name,
+                &title,
+                it.doc.as_deref(),
+                &enum_table(it),
                 users.of_type(ty),
             )
         }
@@ -197,6 +246,61 @@ fn value_type(links: &Links<'_>, users: &UsageIndex, ty: Type) -> Markup {
         }
         _ => html! {},
     }
+}
+
+/// The members of a struct or an exception.
+fn member_table(links: &Links<'_>, owner: &str, members: &[Member], module: ModuleId) -> Markup {
+    html! {
+        table { tbody { @for member in members {
+            tr #(anchor(owner, &member.name)) {
+                td { code { (links.ty(Some(member.ty), module)) " " b { (member.name) } } }
+                td {
+                    (deprecation(member.deprecated.as_deref()))
+                    (prose::full(member.doc.as_deref()))
+                }
+            }
+        } } }
+    }
+}
+
+fn enum_table(it: &Enum) -> Markup {
+    html! {
+        (deprecation(it.deprecated.as_deref()))
+        table { tbody { @for member in &it.members {
+            tr #(anchor(&it.name, &member.name)) {
+                td { code { b { (member.name) } " = " (member.number) } }
+                td {
+                    (deprecation(member.deprecated.as_deref()))
+                    (prose::full(member.doc.as_deref()))
+                }
+            }
+        } } }
+    }
+}
+
+fn exception(links: &Links<'_>, users: &UsageIndex, id: ExceptionId) -> Markup {
+    let it = links.0.exception(id);
+    html! {
+        section #(it.name) {
+            h2 { (self_link(&it.name)) "exception " (it.name) }
+            (deprecation(it.deprecated.as_deref()))
+            (prose::full(it.doc.as_deref()))
+            (member_table(links, &it.name, &it.members, it.module))
+            (used_by("Thrown by", users.of_exception(id)))
+        }
+    }
+}
+
+fn constant(links: &Links<'_>, it: &Constant) -> Markup {
+    let value = match &it.value {
+        ConstantValue::Bool(value) => value.to_string(),
+        ConstantValue::Integer(value) => value.to_string(),
+        ConstantValue::Float(value) => format!("{value:?}"),
+        ConstantValue::String(value) => format!("{value:?}"),
+    };
+    let ty = links.ty(Some(it.ty), it.module);
+    let title = html! { "const " (ty) " " (it.name) " = " (value) };
+    declared(&it.name, &title, it.doc.as_deref(), &html! {}, &[])
 }
 
 fn declared(

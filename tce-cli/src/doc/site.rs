@@ -127,6 +127,23 @@ fn search_index(links: &Links<'_>) -> String {
         let types = module.elements.iter().filter_map(Links::value_type);
         types.for_each(|ty| add_value_type(links, ty, &mut entries));
     }
+    for it in &model.exceptions {
+        let mut add = |kind, name: &str, doc| {
+            let full = model.full_name(it.module, name);
+            entries.push(entry(kind, &full, &links.element(it.module, name), doc, ""));
+        };
+        add("exception", &it.name, &it.doc);
+        for member in &it.members {
+            add("member", &anchor(&it.name, &member.name), &member.doc);
+        }
+    }
+    for it in &model.constants {
+        let (full, href) = (
+            model.full_name(it.module, &it.name),
+            links.element(it.module, &it.name),
+        );
+        entries.push(entry("constant", &full, &href, &it.doc, ""));
+    }
     // One entry per line, so that a small change of the IDL gives a small difference.
     let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
     format!("const ENTRIES = [\n{}\n];\n", lines.join(",\n"))
@@ -139,6 +156,7 @@ fn add_value_type(links: &Links<'_>, ty: Type, entries: &mut Vec<Value>) {
     };
     let (kind, doc) = match ty {
         Type::Struct(id) => ("struct", &model.struct_(id).doc),
+        Type::Enum(id) => ("enum", &model.enum_(id).doc),
         Type::Sequence(id) => ("sequence", &model.sequence(id).doc),
         Type::Dictionary(id) => ("dictionary", &model.dictionary(id).doc),
         _ => return,
@@ -148,6 +166,11 @@ fn add_value_type(links: &Links<'_>, ty: Type, entries: &mut Vec<Value>) {
         entries.push(entry(kind, &full, &links.element(module, name), doc, ""));
     };
     add(kind, name, doc);
+    if let Type::Enum(id) = ty {
+        for member in &model.enum_(id).members {
+            add("member", &anchor(name, &member.name), &member.doc);
+        }
+    }
     if let Type::Struct(id) = ty {
         for member in &model.struct_(id).members {
             add("member", &anchor(name, &member.name), &member.doc);

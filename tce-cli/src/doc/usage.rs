@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tce_idl::model::{InterfaceId, Model, Type};
+use tce_idl::model::{ExceptionId, InterfaceId, Model, Type};
 
 use super::links::{Links, anchor};
 
@@ -19,6 +19,7 @@ pub(super) struct UserLink {
 pub(super) struct UsageIndex {
     of_types: HashMap<Type, Vec<UserLink>>,
     of_interfaces: HashMap<InterfaceId, Vec<UserLink>>,
+    of_exceptions: HashMap<ExceptionId, Vec<UserLink>>,
 }
 
 impl UsageIndex {
@@ -44,13 +45,26 @@ impl UsageIndex {
                 for ty in parameters.chain(operation.returns) {
                     index.add(ty, &user);
                 }
+                for id in &operation.throws {
+                    let users = index.of_exceptions.entry(*id).or_default();
+                    users.push(user.clone());
+                }
             }
         }
         index
     }
 
-    /// Adds the types that structs, sequences and dictionaries use.
+    /// Adds the types that structs, exceptions, sequences and dictionaries use.
     fn add_value_types(&mut self, model: &Model) {
+        for it in &model.exceptions {
+            let user = UserLink {
+                name: model.full_name(it.module, &it.name),
+                href: Links(model).element(it.module, &it.name),
+            };
+            it.members
+                .iter()
+                .for_each(|member| self.add(member.ty, &user));
+        }
         for module in &model.modules {
             for ty in module.elements.iter().filter_map(Links::value_type) {
                 let Some((home, name)) = model.declared(ty) else {
@@ -86,6 +100,10 @@ impl UsageIndex {
 
     pub(super) fn of_type(&self, ty: Type) -> &[UserLink] {
         self.of_types.get(&ty).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn of_exception(&self, id: ExceptionId) -> &[UserLink] {
+        self.of_exceptions.get(&id).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn of_interface(&self, id: InterfaceId) -> &[UserLink] {

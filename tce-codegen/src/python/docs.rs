@@ -34,6 +34,34 @@ impl Docs {
         self.then(format!("`{declaration}` in the IDL."))
     }
 
+    /// This, and that the declaration is deprecated.
+    pub(super) fn then_deprecated(self, text: Option<&str>) -> Self {
+        match text {
+            None => self,
+            Some("") => self.then("Deprecated."),
+            Some(text) => self.then(printable(&format!("Deprecated: {text}"))),
+        }
+    }
+
+    /// This, and the documentation of parameters by their names.
+    pub(super) fn then_parameters<'a>(
+        mut self,
+        parameters: impl Iterator<Item = (&'a String, Option<&'a str>)>,
+    ) -> Self {
+        let mut is_first = true;
+        for (name, doc) in parameters {
+            let doc = Self::idl(doc);
+            let mut lines = doc.0.into_iter();
+            let Some(first) = lines.next() else { continue };
+            if std::mem::take(&mut is_first) && !self.0.is_empty() {
+                self.0.push(String::new());
+            }
+            self.0.push(format!("`{name}`: {first}"));
+            self.0.extend(lines.map(|line| format!("    {line}")));
+        }
+        self
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

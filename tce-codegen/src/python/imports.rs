@@ -96,6 +96,10 @@ fn types(model: &Model, id: ModuleId) -> BTreeSet<ModuleId> {
     for element in &model.module(id).elements {
         match *element {
             Element::Struct(id) => used.extend(model.struct_(id).members.iter().map(|it| it.ty)),
+            Element::Exception(id) => {
+                used.extend(model.exception(id).members.iter().map(|it| it.ty));
+            }
+            Element::Enum(_) | Element::Constant(_) => {}
             Element::Sequence(id) => used.push(model.sequence(id).element),
             Element::Dictionary(id) => {
                 used.extend([model.dictionary(id).key, model.dictionary(id).value]);
@@ -108,9 +112,13 @@ fn types(model: &Model, id: ModuleId) -> BTreeSet<ModuleId> {
             }
         }
     }
+    let operations = interfaces(model, id).flat_map(|it| &it.operations);
+    let thrown = operations.flat_map(|it| &it.throws);
+    let thrown = thrown.map(|id| model.exception(*id).module);
     used.into_iter()
         .filter_map(|ty| model.declared(ty))
         .map(|(module, _)| module)
+        .chain(thrown)
         .filter(|module| *module != id)
         .collect()
 }

@@ -17,7 +17,7 @@ use tce_idl::model::{Element, InterfaceId, Model, Module, ModuleId, Operation};
 
 use self::docs::Docs;
 use self::imports::Imports;
-use self::names::Names;
+use self::names::{Names, OperationNames};
 use self::options::Parsed;
 use crate::source::{SourceWriter, header};
 use crate::{Backend, Error, GeneratedFile, Options};
@@ -115,6 +115,9 @@ impl Unit<'_> {
         for element in &module.elements {
             match *element {
                 Element::Struct(id) => names.push(&self.names.struct_(id).name),
+                Element::Exception(id) => names.push(&self.names.exception(id).name),
+                Element::Enum(id) => names.push(&self.names.enum_(id).name),
+                Element::Constant(id) => names.push(self.names.constant(id)),
                 Element::Sequence(id) => names.push(&self.names.sequence(id).name),
                 Element::Dictionary(id) => names.push(&self.names.dictionary(id).name),
                 Element::Interface(id) => {
@@ -155,17 +158,41 @@ impl Unit<'_> {
         let interface = self.model.interface(id);
         let spelled = self.spelled(interface.module, &interface.name);
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
-        Docs::idl(text).then(format!(
-            "{part} `{spelled}`, interface {} on the wire.",
-            interface.index
-        ))
+        Docs::idl(text)
+            .then(format!(
+                "{part} `{spelled}`, interface {} on the wire.",
+                interface.index
+            ))
+            .then_deprecated(interface.deprecated.as_deref())
     }
 
     /// What the IDL says of an operation, and its declared name if Python has another.
-    fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &str) -> Docs {
+    fn operation_docs(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
         let spelled = self.spelled_operation(id, operation);
-        Docs::idl(text).then_declared(method, &operation.name, &spelled)
+        let docs = operation.parameters.iter().map(|it| it.doc.as_deref());
+        let docs = Docs::idl(text)
+            .then_declared(&names.method, &operation.name, &spelled)
+            .then_parameters(names.parameters.iter().zip(docs))
+            .then_deprecated(operation.deprecated.as_deref());
+        let throws = operation.throws.iter().map(|id| {
+            let module = self.model.exception(*id).module;
+            let name = &self.names.exception(*id).name;
+            match module == self.module {
+                true => format!("`{name}`"),
+                false => format!("`{}.{name}`", self.names.module(module)),
+            }
+        });
+        let throws: Vec<_> = throws.collect();
+        match throws.is_empty() {
+            true => docs,
+            false => docs.then(format!("Raises {}.", throws.join(", "))),
+        }
     }
 
     /// `module::Interface::operation`, as the IDL spells it.

@@ -9,7 +9,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tce_idl::model::{
-    DictionaryId, Interface, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId, Type,
+    ConstantId, DictionaryId, EnumId, ExceptionId, Interface, InterfaceId, Member, Model, ModuleId,
+    Operation, SequenceId, StructId, Type,
 };
 
 use super::LANGUAGE;
@@ -45,6 +46,43 @@ const BUILTINS: &str = "abs aiter all anext any ArithmeticError ascii AssertionE
 
 /// Names that bodies of generated classes look up.
 const RESERVED_IN_CLASSES: &[&str] = &["_rt", "str"];
+
+/// What an exception has itself, and the parameters of its constructor beside the members.
+const RESERVED_IN_EXCEPTIONS: &[&str] = &[
+    "_members",
+    "add_note",
+    "args",
+    "can_retry",
+    "close_code",
+    "code",
+    "of_call",
+    "operation",
+    "peer",
+    "self",
+    "side",
+    "text",
+    "what",
+    "with_traceback",
+];
+
+/// The attributes of Python's `IntEnum`.
+const RESERVED_IN_ENUMS: &[&str] = &[
+    "as_integer_ratio",
+    "bit_count",
+    "bit_length",
+    "conjugate",
+    "denominator",
+    "from_bytes",
+    "imag",
+    "is_integer",
+    "is_known",
+    "mro",
+    "name",
+    "numerator",
+    "real",
+    "to_bytes",
+    "value",
+];
 
 /// The methods and attributes that all proxies and servants have, in either API.
 const RESERVED_METHODS: &[&str] = &[
@@ -84,10 +122,13 @@ pub(super) struct Names {
     structs: Vec<TypeNames>,
     sequences: Vec<TypeNames>,
     dictionaries: Vec<TypeNames>,
+    exceptions: Vec<TypeNames>,
+    enums: Vec<TypeNames>,
+    constants: Vec<String>,
     interfaces: Vec<InterfaceNames>,
 }
 
-/// The names that come from one struct, sequence or dictionary.
+/// The names that come from one type or exception.
 pub(super) struct TypeNames {
     /// The class or alias.
     pub(super) name: String,
@@ -165,6 +206,18 @@ impl Names {
                 &mut claim_in,
             ),
         );
+        let exceptions = claim_all(
+            model.exceptions.iter().map(|it| (it.module, &it.name)),
+            &mut claim_in,
+        );
+        let enums = claim_all(
+            model.enums.iter().map(|it| (it.module, &it.name)),
+            &mut claim_in,
+        );
+        let constants = claim_all(
+            model.constants.iter().map(|it| (it.module, &it.name)),
+            &mut claim_in,
+        );
         let aliases: Vec<_> = model
             .interfaces
             .iter()
@@ -179,6 +232,9 @@ impl Names {
             structs: with_codecs(structs, &mut claim_in),
             sequences: with_codecs(sequences, &mut claim_in),
             dictionaries: with_codecs(dictionaries, &mut claim_in),
+            exceptions: with_codecs(exceptions, &mut claim_in),
+            enums: with_codecs(enums, &mut claim_in),
+            constants: constants.into_iter().map(|(_, name)| name).collect(),
             interfaces: Vec::new(),
         };
         names.interfaces = names.all_interfaces(model, &classes, &mut claim_in);
@@ -264,15 +320,46 @@ impl Names {
     /// The names of a struct's members, in declared order.
     pub(super) fn members(&self, model: &Model, id: StructId) -> Vec<String> {
         let structure = model.struct_(id);
-        let mut scope = Scope::new(RESERVED_IN_CLASSES.iter().copied());
-        for member in &structure.members {
-            if let Some(name) = self.annotation(model, member.ty, structure.module) {
+        self.members_in(model, structure.module, &structure.members, &[])
+    }
+
+    /// The names of an exception's members, in declared order.
+    pub(super) fn exception_members(&self, model: &Model, id: ExceptionId) -> Vec<String> {
+        let exception = model.exception(id);
+        let (module, members) = (exception.module, &exception.members);
+        self.members_in(model, module, members, RESERVED_IN_EXCEPTIONS)
+    }
+
+    fn members_in(
+        &self,
+        model: &Model,
+        module: ModuleId,
+        members: &[Member],
+        reserved: &[&'static str],
+    ) -> Vec<String> {
+        let mut scope = Scope::new(RESERVED_IN_CLASSES.iter().chain(reserved).copied());
+        for member in members {
+            if let Some(name) = self.annotation(model, member.ty, module) {
                 scope.reserve(&name);
             }
         }
-        let members = structure.members.iter();
+        let members = members.iter();
         members
             .map(|member| claim(&mut scope, &member.name))
+            .collect()
+    }
+
+    /// The names of an enum's members, in declared order.
+    pub(super) fn enum_members(model: &Model, id: EnumId) -> Vec<String> {
+        let reserved = RESERVED_IN_CLASSES.iter().chain(RESERVED_IN_ENUMS);
+        let mut scope = Scope::new(reserved.copied());
+        let members = model.enum_(id).members.iter();
+        members
+            .map(|member| match member.name.starts_with('_') {
+                // Python gives some of these another meaning.
+                true => claim(&mut scope, &format!("n{}", member.name)),
+                false => claim(&mut scope, &member.name),
+            })
             .collect()
     }
 
@@ -289,11 +376,24 @@ impl Names {
     /// The names of a declared type; `None` for a builtin one.
     pub(super) fn type_(&self, ty: Type) -> Option<&TypeNames> {
         match ty {
+            Type::Enum(EnumId(id)) => self.enums.get(id as usize),
             Type::Struct(StructId(id)) => self.structs.get(id as usize),
             Type::Sequence(SequenceId(id)) => self.sequences.get(id as usize),
             Type::Dictionary(DictionaryId(id)) => self.dictionaries.get(id as usize),
             _ => None,
         }
+    }
+
+    pub(super) fn exception(&self, id: ExceptionId) -> &TypeNames {
+        &self.exceptions[id.0 as usize]
+    }
+
+    pub(super) fn enum_(&self, id: EnumId) -> &TypeNames {
+        &self.enums[id.0 as usize]
+    }
+
+    pub(super) fn constant(&self, id: ConstantId) -> &String {
+        &self.constants[id.0 as usize]
     }
 
     pub(super) fn struct_(&self, id: StructId) -> &TypeNames {

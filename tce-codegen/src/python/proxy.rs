@@ -31,13 +31,24 @@ impl Unit<'_> {
                 names.constant,
                 self.returned(operation.returns)
             );
-            let items = [
+            let mut items = vec![
                 literal(&spelled),
                 interface.index.to_string(),
                 operation.index.to_string(),
                 format!("lambda: [{}]", codecs.join(", ")),
                 format!("lambda: {}", self.codec_of(operation.returns)),
             ];
+            let throws = operation.throws.iter().map(|id| {
+                let module = self.model.exception(*id).module;
+                self.path(module, &self.names.exception(*id).codec)
+            });
+            let throws: Vec<_> = throws.collect();
+            if !throws.is_empty() {
+                items.push(format!("throws=lambda: [{}]", throws.join(", ")));
+            }
+            if operation.idempotent {
+                items.push("idempotent=True".to_owned());
+            }
             code.list(&open, &items, ")");
         }
     }
@@ -63,7 +74,7 @@ impl Unit<'_> {
                 let method = Method {
                     operation,
                     names: operation_names,
-                    docs: self.operation_docs(id, operation, &operation_names.method),
+                    docs: self.operation_docs(id, operation, operation_names),
                     proxy: &names.proxy,
                 };
                 match self.options.api {

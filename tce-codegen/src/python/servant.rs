@@ -94,7 +94,7 @@ impl Unit<'_> {
         code: &mut SourceWriter,
     ) {
         let mut parameters = self.parameters(operation, names);
-        let docs = self.operation_docs(id, operation, &names.method);
+        let docs = self.operation_docs(id, operation, names);
         let close = format!(") -> {}:", self.returned(operation.returns));
         match self.options.api {
             PythonApi::Asyncio => {

@@ -3,20 +3,33 @@
 
 use std::collections::BTreeSet;
 
-use tce_idl::model::{Dictionary, Element, Module, ModuleId, StructId, Type};
+use tce_idl::model::{
+    Constant, ConstantValue, Dictionary, Element, EnumId, ExceptionId, Member, Module, ModuleId,
+    StructId, Type,
+};
 
 use super::Unit;
 use super::docs::Docs;
-use super::names::TypeNames;
+use super::names::{Names, TypeNames};
+use super::servant::literal;
 use crate::source::SourceWriter;
 
 impl Unit<'_> {
-    /// All types of the module: first classes, whose annotations Python evaluates late,
+    /// The constants, and all types of the module: first enums, which are the values of
+    /// members that are not given, then classes, whose annotations Python evaluates late,
     /// then aliases, each after those that it uses.
     pub(super) fn types(&self, module: &Module, code: &mut SourceWriter) {
+        self.constants(module, code);
         for element in &module.elements {
-            if let Element::Struct(id) = *element {
-                self.structure(id, code);
+            if let Element::Enum(id) = *element {
+                self.enumeration(id, code);
+            }
+        }
+        for element in &module.elements {
+            match *element {
+                Element::Struct(id) => self.structure(id, code),
+                Element::Exception(id) => self.exception(id, code),
+                _ => {}
             }
         }
         let is_alias = |it: &Element| matches!(it, Element::Sequence(_) | Element::Dictionary(_));
@@ -28,7 +41,7 @@ impl Unit<'_> {
             match *element {
                 Element::Sequence(id) => self.alias(Type::Sequence(id), &mut written, code),
                 Element::Dictionary(id) => self.alias(Type::Dictionary(id), &mut written, code),
-                Element::Struct(_) | Element::Interface(_) => {}
+                _ => {}
             }
         }
         self.codecs(module, code);
@@ -43,6 +56,7 @@ impl Unit<'_> {
             &structure.name,
             &format!("struct {declared}"),
         );
+        let docs = docs.then_deprecated(structure.deprecated.as_deref());
         code.blank(2);
         code.line("@_rt.dataclass(slots=True)");
         code.line(&format!("class {name}:"));
@@ -58,11 +72,92 @@ impl Unit<'_> {
             {
                 let (ty, default) = (self.annotation(member.ty), self.default(member.ty));
                 code.line(&format!("{name}: {ty} = {default}"));
-                let declared = self.model.spell(Some(member.ty), self.module);
+                self.member_docs(member, &name).write(code);
+            }
+        });
+    }
+
+    fn member_docs(&self, member: &Member, name: &str) -> Docs {
+        let declared = self.model.spell(Some(member.ty), self.module);
+        Docs::idl(member.doc.as_deref())
+            .then_declared(name, &member.name, &format!("{declared} {}", member.name))
+            .then_deprecated(member.deprecated.as_deref())
+    }
+
+    fn constants(&self, module: &Module, code: &mut SourceWriter) {
+        let mut is_first = true;
+        for element in &module.elements {
+            let Element::Constant(id) = *element else {
+                continue;
+            };
+            if std::mem::take(&mut is_first) {
+                code.blank(1);
+            }
+            let constant = self.model.constant(id);
+            let name = self.names.constant(id);
+            let (ty, value) = (self.annotation(constant.ty), value(constant));
+            code.line(&format!("{name}: _rt.Final[{ty}] = {value}"));
+            let declared = self.spelled(constant.module, &constant.name);
+            Docs::idl(constant.doc.as_deref())
+                .then_declared(name, &constant.name, &format!("const {declared}"))
+                .write(code);
+        }
+    }
+
+    fn enumeration(&self, id: EnumId, code: &mut SourceWriter) {
+        let it = self.model.enum_(id);
+        let name = &self.names.enum_(id).name;
+        let declared = self.spelled(it.module, &it.name);
+        let docs = Docs::idl(it.doc.as_deref())
+            .then_declared(name, &it.name, &format!("enum {declared}"))
+            .then_deprecated(it.deprecated.as_deref());
+        code.blank(2);
+        code.line(&format!("class {name}(_rt.Enum):"));
+        code.indented(|code| {
+            if !docs.is_empty() {
+                docs.write(code);
+                code.blank(1);
+            }
+            for (member, name) in it.members.iter().zip(Names::enum_members(self.model, id)) {
+                code.line(&format!("{name} = {}", member.number));
                 Docs::idl(member.doc.as_deref())
-                    .then_declared(&name, &member.name, &format!("{declared} {}", member.name))
+                    .then_declared(&name, &member.name, &format!("{declared}::{}", member.name))
+                    .then_deprecated(member.deprecated.as_deref())
                     .write(code);
             }
+        });
+    }
+
+    fn exception(&self, id: ExceptionId, code: &mut SourceWriter) {
+        let exception = self.model.exception(id);
+        let name = &self.names.exception(id).name;
+        let declared = self.spelled(exception.module, &exception.name);
+        let docs = Docs::idl(exception.doc.as_deref())
+            .then(format!("The exception `{declared}`."))
+            .then_deprecated(exception.deprecated.as_deref());
+        let names = self.names.exception_members(self.model, id);
+        let members: Vec<_> = exception.members.iter().zip(&names).collect();
+        let mut parameters = vec!["self".to_owned()];
+        let typed = members.iter();
+        parameters
+            .extend(typed.map(|(member, name)| format!("{name}: {}", self.annotation(member.ty))));
+        let mut arguments = vec![literal(&self.model.exception_name(id))];
+        arguments.extend(names.iter().cloned());
+        let mut strings = members.iter().filter(|(it, _)| it.ty == Type::String);
+        arguments.extend(strings.next().map(|(_, name)| format!("detail={name}")));
+        code.blank(2);
+        code.line(&format!("class {name}(_rt.UserException):"));
+        code.indented(|code| {
+            docs.write(code);
+            code.blank(1);
+            code.list("def __init__(", &parameters, ") -> None:");
+            code.indented(|code| {
+                code.list("super().__init__(", &arguments, ")");
+                for (member, name) in members {
+                    code.line(&format!("self.{name} = {name}"));
+                    self.member_docs(member, name).write(code);
+                }
+            });
         });
     }
 
@@ -157,6 +252,15 @@ impl Unit<'_> {
             Type::Bool => "False".to_owned(),
             Type::Float | Type::Double => "0.0".to_owned(),
             Type::String => "\"\"".to_owned(),
+            Type::Enum(id) => {
+                let class = self.annotation(ty);
+                let first = Names::enum_members(self.model, id);
+                let first = first.first().map_or("", String::as_str);
+                match self.is_late(ty) {
+                    true => format!("_rt.field(default_factory=lambda: {class}.{first})"),
+                    false => format!("{class}.{first}"),
+                }
+            }
             Type::Struct(_) => {
                 let class = self.annotation(ty);
                 format!("_rt.field(default_factory=lambda: {class}())")
@@ -195,7 +299,32 @@ impl Unit<'_> {
                 Element::Struct(id) => {
                     let names = self.names.struct_(id);
                     let open = format!("_rt.struct({}, lambda: [", names.name);
-                    (names, open, self.member_codecs(id), "])")
+                    let members = &self.model.struct_(id).members;
+                    let member_names = self.names.members(self.model, id);
+                    (
+                        names,
+                        open,
+                        self.member_codecs(members, &member_names),
+                        "])",
+                    )
+                }
+                Element::Enum(id) => {
+                    let names = self.names.enum_(id);
+                    let open = "_rt.enumeration(".to_owned();
+                    (names, open, vec![names.name.clone()], ")")
+                }
+                Element::Exception(id) => {
+                    let names = self.names.exception(id);
+                    let full_name = literal(&self.model.exception_name(id));
+                    let open = format!("_rt.exception({}, {full_name}, lambda: [", names.name);
+                    let members = &self.model.exception(id).members;
+                    let member_names = self.names.exception_members(self.model, id);
+                    (
+                        names,
+                        open,
+                        self.member_codecs(members, &member_names),
+                        "])",
+                    )
                 }
                 Element::Sequence(id) => {
                     let names = self.names.sequence(id);
@@ -214,20 +343,24 @@ impl Unit<'_> {
                         [key, value].map(|ty| format!("lambda: {}", self.codec_of(Some(ty))));
                     (names, "_rt.dictionary(".to_owned(), parts.to_vec(), ")")
                 }
-                Element::Interface(_) => continue,
+                Element::Interface(_) | Element::Constant(_) => continue,
             };
             if std::mem::take(&mut is_first) {
                 code.blank(2);
             }
-            let declared = format!("{}: _rt.Codec[{}] = ", names.codec, names.name);
+            let codec = match element {
+                Element::Exception(_) => "ExceptionCodec",
+                _ => "Codec",
+            };
+            let declared = format!("{}: _rt.{codec}[{}] = ", names.codec, names.name);
             code.list(&format!("{declared}{open}"), &items, close);
         }
     }
 
-    fn member_codecs(&self, id: StructId) -> Vec<String> {
-        let members = self.model.struct_(id).members.iter();
+    fn member_codecs(&self, members: &[Member], names: &[String]) -> Vec<String> {
         members
-            .zip(self.names.members(self.model, id))
+            .iter()
+            .zip(names)
             .map(|(member, name)| format!("(\"{name}\", {})", self.codec_of(Some(member.ty))))
             .collect()
     }
@@ -250,5 +383,16 @@ impl Unit<'_> {
             return item.to_owned();
         }
         format!("{}.{item}", self.names.module_alias(module))
+    }
+}
+
+/// The value of a constant as a literal.
+fn value(constant: &Constant) -> String {
+    match &constant.value {
+        ConstantValue::Bool(true) => "True".to_owned(),
+        ConstantValue::Bool(false) => "False".to_owned(),
+        ConstantValue::Integer(value) => value.to_string(),
+        ConstantValue::Float(value) => format!("{value:?}"),
+        ConstantValue::String(value) => literal(value),
     }
 }

@@ -1,4 +1,5 @@
-//! The codec of a struct: its members in declared order, without anything between them.
+//! The codecs of structs and enums: the members of a struct in declared order, without
+//! anything between them.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -15,6 +16,9 @@ pub(super) struct Field {
 
 /// An impl of a trait has its methods in scope: nothing is imported for them.
 pub(super) fn codec(name: &Ident, fields: &[Field]) -> TokenStream {
+    if fields.is_empty() {
+        return empty(name);
+    }
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     quote! {
@@ -27,6 +31,38 @@ pub(super) fn codec(name: &Ident, fields: &[Field]) -> TokenStream {
             const MIN_SIZE: usize = #(#types::MIN_SIZE)+*;
             fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
                 Ok(Self { #(#names: #types::unmarshal(input)?,)* })
+            }
+        }
+    }
+}
+
+/// An exception may have no members.
+fn empty(name: &Ident) -> TokenStream {
+    quote! {
+        impl rt::Marshal for #name {
+            fn marshal(&self, _: &mut rt::Writer<'_>) {}
+        }
+        impl rt::Unmarshal for #name {
+            const MIN_SIZE: usize = 0;
+            fn unmarshal(_: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
+                Ok(Self {})
+            }
+        }
+    }
+}
+
+/// An enum is its number, an `int`.
+pub(super) fn enumeration(name: &Ident) -> TokenStream {
+    quote! {
+        impl rt::Marshal for #name {
+            fn marshal(&self, out: &mut rt::Writer<'_>) {
+                self.0.marshal(out);
+            }
+        }
+        impl rt::Unmarshal for #name {
+            const MIN_SIZE: usize = i32::MIN_SIZE;
+            fn unmarshal(input: &mut rt::Reader<'_>) -> Result<Self, rt::DecodeError> {
+                Ok(Self(i32::unmarshal(input)?))
             }
         }
     }

@@ -34,6 +34,29 @@ impl Docs {
         Self(render(&lines.join("\n")))
     }
 
+    /// This, and that the declaration is deprecated.
+    pub(super) fn then_deprecated(self, text: Option<&str>) -> Self {
+        match text {
+            None => self,
+            Some("") => self.then(Self::sentence("Deprecated.")),
+            Some(text) => self.then(Self::idl(Some(&format!("Deprecated: {text}")))),
+        }
+    }
+
+    /// This, and the documentation of parameters by their names.
+    pub(super) fn then_parameters<'a>(
+        self,
+        parameters: impl Iterator<Item = (&'a Ident, Option<&'a str>)>,
+    ) -> Self {
+        let documented = parameters.filter_map(|(name, doc)| Some((name, doc?)));
+        let items = documented.map(|(name, doc)| {
+            let name = name.unraw();
+            format!("- `{name}`: {}\n", doc.replace('\n', "\n  "))
+        });
+        let items: String = items.collect();
+        self.then(Self::idl((!items.is_empty()).then_some(&items)))
+    }
+
     /// This, and `other` as further paragraphs.
     pub(super) fn then(mut self, other: Self) -> Self {
         if !self.0.is_empty() && !other.0.is_empty() {

@@ -22,7 +22,7 @@ use tce_idl::lint::Language;
 use tce_idl::model::{Element, InterfaceId, Model, Module, ModuleId, Operation};
 
 use self::docs::Docs;
-use self::names::Names;
+use self::names::{Names, OperationNames};
 use self::options::Parsed;
 use self::print::Printer;
 use crate::source::header;
@@ -82,6 +82,9 @@ impl Unit<'_> {
         for element in &module.elements {
             match *element {
                 Element::Struct(id) => printer.items(self.structure(id)),
+                Element::Exception(id) => printer.items(self.exception(id)),
+                Element::Enum(id) => printer.items(self.enumeration(id)),
+                Element::Constant(id) => printer.items(self.constant_value(id)),
                 Element::Sequence(id) => printer.items(self.sequence(id)),
                 Element::Dictionary(id) => printer.items(self.dictionary(id)),
                 Element::Interface(id) => {
@@ -102,10 +105,15 @@ impl Unit<'_> {
     fn imports(&self, module: &Module) -> TokenStream {
         let has = |wanted: fn(&Element) -> bool| module.elements.iter().any(wanted);
         let has_interface = has(|element| matches!(element, Element::Interface(_)));
-        let has_struct = has(|element| matches!(element, Element::Struct(_)));
+        let has_codec = has(|element| {
+            matches!(
+                element,
+                Element::Struct(_) | Element::Exception(_) | Element::Enum(_)
+            )
+        });
         let path = &self.options.runtime;
         // An import that nothing uses is a warning.
-        let runtime = (has_interface || has_struct).then(|| quote!(use #path::codegen as rt;));
+        let runtime = (has_interface || has_codec).then(|| quote!(use #path::codegen as rt;));
         // `use module::*` then brings the methods that all proxies have.
         let methods = has_interface.then(|| {
             quote!(
@@ -121,16 +129,43 @@ impl Unit<'_> {
         let spelled = self.spelled(interface.module, &interface.name);
         let index = interface.index;
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
-        Docs::idl(text).then(Docs::sentence(format!(
-            "{part} `{spelled}`, interface {index} on the wire{rest}"
-        )))
+        Docs::idl(text)
+            .then(Docs::sentence(format!(
+                "{part} `{spelled}`, interface {index} on the wire{rest}"
+            )))
+            .then_deprecated(interface.deprecated.as_deref())
     }
 
     /// What the IDL says of an operation, and its declared name if Rust has another.
-    fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &Ident) -> Docs {
+    fn operation_docs(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+    ) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
         let spelled = || self.spelled_operation(id, operation);
-        Docs::idl(text).then_declared(method, &operation.name, spelled)
+        let docs = operation.parameters.iter().map(|it| it.doc.as_deref());
+        let docs = Docs::idl(text)
+            .then_declared(&names.method, &operation.name, spelled)
+            .then_parameters(names.parameters.iter().zip(docs))
+            .then_deprecated(operation.deprecated.as_deref());
+        let throws = operation.throws.iter().map(|id| {
+            let exception = self.model.exception(*id);
+            let name = self.names.exception(*id);
+            match exception.module == self.module {
+                true => format!("[`{name}`]"),
+                false => {
+                    let path = self.path(exception.module, name).to_string();
+                    format!("[`{name}`]({})", path.replace(' ', ""))
+                }
+            }
+        });
+        let throws: Vec<_> = throws.collect();
+        match throws.is_empty() {
+            true => docs,
+            false => docs.then(Docs::sentence(format!("Throws {}.", throws.join(", ")))),
+        }
     }
 
     /// `module::Interface::operation`, as the IDL spells it.

@@ -7,7 +7,10 @@
 //! `ServerClient` may stand beside `Server`.
 
 use proc_macro2::{Ident, Span};
-use tce_idl::model::{DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId};
+use tce_idl::model::{
+    ConstantId, DictionaryId, EnumId, ExceptionId, InterfaceId, Model, ModuleId, Operation,
+    SequenceId, StructId,
+};
 
 use super::LANGUAGE;
 use crate::naming::{self, shouty_snake, snake, upper_camel};
@@ -49,11 +52,22 @@ const NEVER_RAW: &[&str] = &["crate", "self", "super"];
 pub(super) struct Names {
     modules: Vec<Ident>,
     structs: Vec<Ident>,
+    exceptions: Vec<Ident>,
+    enums: Vec<EnumNames>,
+    constants: Vec<Ident>,
     sequences: Vec<Ident>,
     dictionaries: Vec<Ident>,
     interfaces: Vec<InterfaceNames>,
     /// The traits of what calls an interface, by interface.
     clients: Vec<Ident>,
+}
+
+/// The names that come from one enum.
+pub(super) struct EnumNames {
+    /// The struct around the number.
+    pub(super) name: Ident,
+    /// The constants of its members, in declared order.
+    pub(super) members: Vec<Ident>,
 }
 
 /// The names that come from one interface.
@@ -99,6 +113,12 @@ impl Names {
                 scopes[interface.module.0 as usize].interface(model, InterfaceId(id))
             })
             .collect();
+        let constants = model.constants.iter();
+        let constants = constants.map(|it| {
+            let values = &mut scopes[it.module.0 as usize].values;
+            values.claim(shouty_snake(&it.name))
+        });
+        let constants = constants.collect();
         let mut claim =
             |module: ModuleId, name: &str| scopes[module.0 as usize].types.claim(upper_camel(name));
         Self {
@@ -118,6 +138,21 @@ impl Names {
                 .iter()
                 .map(|d| claim(d.module, &d.name))
                 .collect(),
+            // Last, so that they rename nothing in files from before them.
+            exceptions: model
+                .exceptions
+                .iter()
+                .map(|it| claim(it.module, &it.name))
+                .collect(),
+            enums: model
+                .enums
+                .iter()
+                .map(|it| EnumNames {
+                    name: claim(it.module, &it.name),
+                    members: enum_members(it.members.iter().map(|member| member.name.as_str())),
+                })
+                .collect(),
+            constants,
             interfaces,
             clients: model
                 .interfaces
@@ -133,6 +168,18 @@ impl Names {
 
     pub(super) fn struct_(&self, id: StructId) -> &Ident {
         &self.structs[id.0 as usize]
+    }
+
+    pub(super) fn exception(&self, id: ExceptionId) -> &Ident {
+        &self.exceptions[id.0 as usize]
+    }
+
+    pub(super) fn enum_(&self, id: EnumId) -> &EnumNames {
+        &self.enums[id.0 as usize]
+    }
+
+    pub(super) fn constant(&self, id: ConstantId) -> &Ident {
+        &self.constants[id.0 as usize]
     }
 
     pub(super) fn sequence(&self, id: SequenceId) -> &Ident {
@@ -161,10 +208,18 @@ pub(super) fn members<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Ident
         .collect()
 }
 
-/// The two namespaces of a module.
+fn enum_members<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Ident> {
+    let mut scope = Scope::new(&[]);
+    names.map(|name| scope.claim(shouty_snake(name))).collect()
+}
+
+/// The namespaces of a module. A constant is a value, as functions are, but its
+/// upper case keeps it apart from them and, except for some names of one letter,
+/// from the types.
 struct Scopes {
     types: Scope,
     functions: Scope,
+    values: Scope,
 }
 
 impl Scopes {
@@ -172,6 +227,7 @@ impl Scopes {
         Self {
             types: Scope::new(RESERVED_TYPES),
             functions: Scope::new(&[]),
+            values: Scope::new(&[]),
         }
     }
 

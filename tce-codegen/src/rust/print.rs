@@ -185,6 +185,8 @@ impl Printer {
             ';' => (false, ";", true),
             '?' => (false, "?", true),
             '.' => (false, ".", false),
+            // Of a negative number: no generated code subtracts.
+            '-' => (true, "-", false),
             '&' => (true, "&", false),
             '\'' => (true, "'", false),
             '|' if self.in_closure => (false, "|", true),

@@ -7,9 +7,9 @@ use quote::quote;
 use syn::ext::IdentExt;
 use tce_idl::model::{InterfaceId, Operation};
 
-use super::Unit;
 use super::docs::Docs;
 use super::names::OperationNames;
+use super::{Unit, types};
 
 const TYPED_PROXY: &str = ". [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.";
 
@@ -106,7 +106,8 @@ impl Unit<'_> {
         let spelled = self.spelled_operation(id, operation);
         let ifidx = Literal::u16_unsuffixed(interface.index);
         let opidx = Literal::u16_unsuffixed(operation.index);
-        quote!(rt::Operation::new(#spelled, #ifidx, #opidx))
+        let idempotent = operation.idempotent.then(|| quote!(.idempotent()));
+        quote!(rt::Operation::new(#spelled, #ifidx, #opidx) #idempotent)
     }
 
     fn methods(
@@ -130,25 +131,34 @@ impl Unit<'_> {
             Some(_) => quote!(rt::TypedProxy::as_proxy(self)),
             None => quote!(self.0),
         };
-        let docs = self.operation_docs(id, operation, method).attributes();
+        let docs = self.operation_docs(id, operation, names).attributes();
+        let deprecated = types::deprecated(operation.deprecated.as_deref());
         let docs_async = refer(method, "under TCE's name for calls that are awaited later.");
         let oneway = names.method_oneway.as_ref().map(|method_oneway| {
             let docs = refer(method, "oneway: done when it is sent, without an answer.");
             quote! {
                 #docs
+                #deprecated
                 pub fn #method_oneway(&self #(, #parameters)*) -> rt::Oneway {
                     #proxy.oneway(&Self::#constant, #marshalled)
                 }
             }
         });
+        // A deprecated method would be reported here, too.
+        let call_async = match operation.deprecated {
+            Some(_) => quote!(#proxy.call(&Self::#constant, #marshalled)),
+            None => quote!(self.#method(#(#arguments),*)),
+        };
         quote! {
             #docs
+            #deprecated
             pub fn #method(&self #(, #parameters)*) -> rt::Pending<#returns> {
                 #proxy.call(&Self::#constant, #marshalled)
             }
             #docs_async
+            #deprecated
             pub fn #method_async(&self #(, #parameters)*) -> rt::Pending<#returns> {
-                self.#method(#(#arguments),*)
+                #call_async
             }
             #oneway
         }

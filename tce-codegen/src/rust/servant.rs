@@ -78,7 +78,7 @@ impl Unit<'_> {
                 .zip(&names.operations)
                 .map(|(operation, names)| {
                     let method = &names.method;
-                    let docs = self.operation_docs(id, operation, method).attributes();
+                    let docs = self.operation_docs(id, operation, names).attributes();
                     let parameters = &names.parameters;
                     let types = operation.parameters.iter().map(|p| self.owned(p.ty));
                     let returns = self.returns(operation);

@@ -1,11 +1,14 @@
 //! Types: how Rust spells them, and the structs and aliases that declare them.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
-use tce_idl::model::{Dictionary, DictionaryId, Member, ModuleId, SequenceId, StructId, Type};
+use tce_idl::model::{
+    ConstantId, ConstantValue, Dictionary, DictionaryId, EnumId, ExceptionId, Member, ModuleId,
+    SequenceId, StructId, Type,
+};
 
 use super::Unit;
-use super::codec::{Field, codec};
+use super::codec::{self, Field, codec};
 use super::docs::Docs;
 use super::names;
 
@@ -18,15 +21,24 @@ impl Unit<'_> {
         let declared = || format!("struct {}", self.spelled(structure.module, &structure.name));
         let docs = Docs::idl(structure.doc.as_deref())
             .then_declared(name, &structure.name, declared)
-            .attributes();
-        let attributes = self.options.types.of(&path);
-        let names = names::members(structure.members.iter().map(|member| member.name.as_str()));
-        let fields: Vec<_> = structure
-            .members
-            .iter()
-            .zip(names)
-            .map(|(member, name)| self.field(&path, member, name))
-            .collect();
+            .then_deprecated(structure.deprecated.as_deref());
+        let fields = self.fields(&path, &structure.members);
+        self.record(&path, name, &docs, &fields)
+    }
+
+    /// The fields of a struct or exception.
+    fn fields(&self, path: &str, members: &[Member]) -> Vec<Field> {
+        let names = names::members(members.iter().map(|member| member.name.as_str()));
+        let fields = members.iter().zip(names);
+        fields
+            .map(|(member, name)| self.field(path, member, name))
+            .collect()
+    }
+
+    /// A struct with its codec, for a struct or exception of the IDL.
+    fn record(&self, path: &str, name: &Ident, docs: &Docs, fields: &[Field]) -> TokenStream {
+        let docs = docs.attributes();
+        let attributes = self.options.types.of(path);
         let members = fields.iter().map(|field| {
             let (docs, attributes) = (field.docs.attributes(), &field.attributes);
             let (name, ty) = (&field.name, &field.ty);
@@ -38,13 +50,144 @@ impl Unit<'_> {
             #attributes
             pub struct #name { #(#members)* }
         };
-        [structure, codec(name, &fields)].into_iter().collect()
+        [structure, codec(name, fields)].into_iter().collect()
+    }
+
+    /// A struct that becomes a fault at the servant's side, and that the caller gets
+    /// out of the error.
+    pub(super) fn exception(&self, id: ExceptionId) -> TokenStream {
+        let exception = self.model.exception(id);
+        let name = self.names.exception(id);
+        let path = self.model.exception_name(id);
+        let spelled = self.spelled(exception.module, &exception.name);
+        let docs = Docs::idl(exception.doc.as_deref())
+            .then(Docs::sentence(format!(
+                "The exception `{spelled}`: a servant returns it by `?` or `into()`, and a \
+                 caller gets it by `RpcError::exception`."
+            )))
+            .then_deprecated(exception.deprecated.as_deref());
+        let fields = self.fields(&path, &exception.members);
+        let record = self.record(&path, name, &docs, &fields);
+        let first_string = exception.members.iter().zip(&fields);
+        let first_string = first_string.filter(|(member, _)| member.ty == Type::String);
+        let detail = first_string.map(|(_, field)| &field.name).next();
+        let detail = detail.map(|field| quote!(fn detail(&self) -> &str { &self.#field }));
+        quote! {
+            #record
+            impl rt::Exception for #name {
+                const NAME: &'static str = #path;
+                #detail
+            }
+            impl ::std::convert::From<#name> for rt::Fault {
+                fn from(exception: #name) -> Self {
+                    Self::raise(&exception)
+                }
+            }
+        }
+    }
+
+    /// A struct around the number, with a constant for each member: numbers of later
+    /// versions are kept.
+    pub(super) fn enumeration(&self, id: EnumId) -> TokenStream {
+        let it = self.model.enum_(id);
+        let names = self.names.enum_(id);
+        let name = &names.name;
+        let path = self.model.full_name(it.module, &it.name);
+        let declared = || format!("enum {}", self.spelled(it.module, &it.name));
+        let docs = Docs::idl(it.doc.as_deref())
+            .then_declared(name, &it.name, declared)
+            .then(Docs::sentence(
+                "The constants are its members; a number of a later version is kept.",
+            ))
+            .then_deprecated(it.deprecated.as_deref())
+            .attributes();
+        let attributes = self.options.types.of(&path);
+        let members = it.members.iter().zip(&names.members);
+        let constants = members.clone().map(|(member, constant)| {
+            let declared = || format!("{}::{}", self.spelled(it.module, &it.name), member.name);
+            let docs = Docs::idl(member.doc.as_deref())
+                .then_declared(constant, &member.name, declared)
+                .attributes();
+            let deprecated = deprecated(member.deprecated.as_deref());
+            let number = Literal::i32_unsuffixed(member.number);
+            quote!(#docs #deprecated pub const #constant: Self = Self(#number);)
+        });
+        let idl_names: Vec<_> = it
+            .members
+            .iter()
+            .map(|member| member.name.as_str())
+            .collect();
+        let numbers: Vec<_> = it
+            .members
+            .iter()
+            .map(|member| Literal::i32_unsuffixed(member.number))
+            .collect();
+        let first = it.members.first().map_or(0, |member| member.number);
+        let (derived, default) = match first {
+            0 => (quote!(, Default), TokenStream::new()),
+            _ => (TokenStream::new(), default_of(name, first)),
+        };
+        let structure = quote! {
+            #docs
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash #derived)]
+            #attributes
+            pub struct #name(pub i32);
+            impl #name {
+                #(#constants)*
+                /// The name in the IDL; `None` for a number of a later version.
+                pub fn name(self) -> Option<&'static str> {
+                    match self.0 {
+                        #(#numbers => Some(#idl_names),)*
+                        _ => None,
+                    }
+                }
+                /// The member with this name in the IDL.
+                pub fn from_name(name: &str) -> Option<Self> {
+                    match name {
+                        #(#idl_names => Some(Self(#numbers)),)*
+                        _ => None,
+                    }
+                }
+            }
+            #default
+            impl ::std::fmt::Debug for #name {
+                fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                    rt::debug_enum(self.name(), self.0, f)
+                }
+            }
+        };
+        [structure, codec::enumeration(name)].into_iter().collect()
+    }
+
+    pub(super) fn constant_value(&self, id: ConstantId) -> TokenStream {
+        let constant = self.model.constant(id);
+        let name = self.names.constant(id);
+        let declared = || format!("const {}", self.spelled(constant.module, &constant.name));
+        let docs = Docs::idl(constant.doc.as_deref())
+            .then_declared(name, &constant.name, declared)
+            .attributes();
+        let ty = match constant.ty {
+            Type::String => quote!(&str),
+            ty => self.owned(ty),
+        };
+        let value = match &constant.value {
+            ConstantValue::Bool(value) => quote!(#value),
+            ConstantValue::Integer(value) => {
+                let value = Literal::i64_unsuffixed(*value);
+                quote!(#value)
+            }
+            ConstantValue::Float(value) => float(constant.ty, *value),
+            ConstantValue::String(value) => quote!(#value),
+        };
+        quote!(#docs pub const #name: #ty = #value;)
     }
 
     fn field(&self, structure: &str, member: &Member, name: Ident) -> Field {
         let declared = || format!("{} {}", self.idl_type(member.ty), member.name);
         Field {
-            docs: Docs::idl(member.doc.as_deref()).then_declared(&name, &member.name, declared),
+            docs: Docs::idl(member.doc.as_deref())
+                .then_declared(&name, &member.name, declared)
+                .then_deprecated(member.deprecated.as_deref()),
             attributes: self
                 .options
                 .fields
@@ -101,6 +244,7 @@ impl Unit<'_> {
             Type::Float => quote!(f32),
             Type::Double => quote!(f64),
             Type::String => quote!(String),
+            Type::Enum(id) => self.path(self.model.enum_(id).module, &self.names.enum_(id).name),
             Type::Struct(id) => self.path(self.model.struct_(id).module, self.names.struct_(id)),
             Type::Sequence(id) => {
                 self.path(self.model.sequence(id).module, self.names.sequence(id))
@@ -141,6 +285,10 @@ impl Unit<'_> {
             Type::Float => "float".to_owned(),
             Type::Double => "double".to_owned(),
             Type::String => "string".to_owned(),
+            Type::Enum(id) => {
+                let it = self.model.enum_(id);
+                self.spelled(it.module, &it.name)
+            }
             Type::Struct(id) => {
                 let structure = self.model.struct_(id);
                 self.spelled(structure.module, &structure.name)
@@ -169,6 +317,41 @@ impl Unit<'_> {
         let module = self.names.module(module);
         quote!(super::#module::#item)
     }
+}
+
+/// The attribute of what the IDL marks as deprecated.
+pub(super) fn deprecated(text: Option<&str>) -> TokenStream {
+    match text {
+        None => TokenStream::new(),
+        Some("") => quote!(#[deprecated]),
+        Some(text) => quote!(#[deprecated = #text]),
+    }
+}
+
+/// The default of an enum whose first member has another number than 0.
+fn default_of(name: &Ident, first: i32) -> TokenStream {
+    let first = Literal::i32_unsuffixed(first);
+    quote! {
+        impl ::std::default::Default for #name {
+            fn default() -> Self {
+                Self(#first)
+            }
+        }
+    }
+}
+
+/// A finite number as the shortest literal of its type.
+fn float(ty: Type, value: f64) -> TokenStream {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounds as the target type does"
+    )]
+    let literal = match ty {
+        Type::Float => format!("{:?}", value as f32),
+        _ => format!("{value:?}"),
+    };
+    // A number is always a valid token.
+    literal.parse().unwrap_or_default()
 }
 
 /// Whether a dictionary is a list of pairs, which is the same on the wire: no map of

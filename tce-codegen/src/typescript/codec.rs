@@ -1,6 +1,6 @@
 //! The functions that encode and decode a type.
 
-use tce_idl::model::{DictionaryId, Model, SequenceId, StructId, Type};
+use tce_idl::model::{DictionaryId, EnumId, ExceptionId, Model, SequenceId, StructId, Type};
 
 use super::Unit;
 use super::docs::Docs;
@@ -27,6 +27,38 @@ impl Unit<'_> {
             });
             code.line("};");
         });
+    }
+
+    /// An enum is its number, an `int`.
+    pub(super) fn enum_codec(&self, id: EnumId, code: &mut SourceWriter) {
+        let names = self.names.enum_(id);
+        self.encoder(names, &names.name, code, |code| {
+            code.line("rt.encodeInt(out, value);");
+        });
+        self.decoder(names, code, |code| code.line("return rt.decodeInt(input);"));
+    }
+
+    /// The function that reads an exception out of an error RETURN.
+    pub(super) fn exception_codec(&self, id: ExceptionId, code: &mut SourceWriter) {
+        let names = self.names.exception(id);
+        let members = self.model.exception(id).members.iter();
+        let mut arguments: Vec<_> = members
+            .map(|member| format!("{}(input)", self.decode(member.ty)))
+            .collect();
+        arguments.push("details".to_owned());
+        let input = if arguments.len() == 1 { "_" } else { "input" };
+        code.blank(1);
+        Docs::sentence(format!("Reads a {{@link {}}}.", names.name)).write(code);
+        let open = format!("export function {}(", names.decode);
+        let parameters = [
+            format!("{input}: rt.Reader"),
+            "details?: rt.RpcErrorDetails".to_owned(),
+        ];
+        code.list(&open, &parameters, &format!("): {} {{", names.name));
+        code.indented(|code| {
+            code.list(&format!("return new {}(", names.name), &arguments, ");");
+        });
+        code.line("}");
     }
 
     pub(super) fn sequence_codec(&self, id: SequenceId, code: &mut SourceWriter) {
@@ -137,7 +169,7 @@ fn builtin(ty: Type) -> Option<&'static str> {
         Type::Float => Some("Float"),
         Type::Double => Some("Double"),
         Type::String => Some("String"),
-        Type::Struct(_) | Type::Sequence(_) | Type::Dictionary(_) => None,
+        Type::Enum(_) | Type::Struct(_) | Type::Sequence(_) | Type::Dictionary(_) => None,
     }
 }
 
@@ -178,7 +210,12 @@ fn builtin_size(ty: Type) -> Result<u32, StructId> {
     match ty {
         Type::Byte | Type::Bool => Ok(1),
         Type::Short => Ok(2),
-        Type::Int | Type::Float | Type::String | Type::Sequence(_) | Type::Dictionary(_) => Ok(4),
+        Type::Int
+        | Type::Float
+        | Type::String
+        | Type::Enum(_)
+        | Type::Sequence(_)
+        | Type::Dictionary(_) => Ok(4),
         Type::Long | Type::Double => Ok(8),
         Type::Struct(id) => Err(id),
     }

@@ -39,6 +39,29 @@ impl Docs {
         self.then(format!("`{declaration}` in the IDL."))
     }
 
+    /// This, and that the declaration is deprecated. The tag `@deprecated` would make
+    /// linters report the generated code, which uses the declaration.
+    pub(super) fn then_deprecated(self, text: Option<&str>) -> Self {
+        match text {
+            None => self,
+            Some("") => self.then("Deprecated."),
+            Some(text) => self.then(printable(&format!("Deprecated: {text}"))),
+        }
+    }
+
+    /// This, and the tags of parameters, of exceptions, and of what is deprecated.
+    pub(super) fn then_tags(mut self, tags: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut is_first = true;
+        for (tag, text) in tags {
+            if std::mem::take(&mut is_first) && !self.0.is_empty() {
+                self.0.push(String::new());
+            }
+            let lines = Self::idl(Some(&format!("@{tag} {text}")));
+            self.0.extend(lines.0);
+        }
+        self
+    }
+
     /// Writes the comment; nothing if there are no lines.
     pub(super) fn write(&self, code: &mut SourceWriter) {
         // What would end the comment is written as Markdown shows it.
@@ -55,4 +78,9 @@ impl Docs {
             }
         }
     }
+}
+
+/// The tag of what is deprecated, with the text of the IDL.
+pub(super) fn deprecated(text: Option<&str>) -> Option<(String, String)> {
+    text.map(|text| ("deprecated".to_owned(), text.to_owned()))
 }

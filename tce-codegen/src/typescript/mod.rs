@@ -20,7 +20,7 @@ use tce_idl::model::{Element, InterfaceId, Model, Module, ModuleId, Operation, T
 
 use self::codec::MinSizes;
 use self::docs::Docs;
-use self::names::Names;
+use self::names::{Names, OperationNames};
 use self::options::Parsed;
 use crate::source::{SourceWriter, header};
 use crate::{Backend, Error, GeneratedFile, Options};
@@ -81,6 +81,9 @@ impl Unit<'_> {
             code.blank(1);
             match *element {
                 Element::Struct(id) => self.structure(id, &mut code),
+                Element::Exception(id) => self.exception(id, &mut code),
+                Element::Enum(id) => self.enumeration(id, &mut code),
+                Element::Constant(id) => self.constant(id, &mut code),
                 Element::Sequence(id) => self.sequence(id, &mut code),
                 Element::Dictionary(id) => self.dictionary(id, &mut code),
                 Element::Interface(id) => {
@@ -121,6 +124,11 @@ impl Unit<'_> {
                 let members = self.model.struct_(id).members.iter();
                 members.filter_map(|member| of(member.ty)).collect()
             }
+            Element::Exception(id) => {
+                let members = self.model.exception(id).members.iter();
+                members.filter_map(|member| of(member.ty)).collect()
+            }
+            Element::Enum(_) | Element::Constant(_) => Vec::new(),
             Element::Sequence(id) => of(self.model.sequence(id).element).into_iter().collect(),
             Element::Dictionary(id) => {
                 let dictionary = self.model.dictionary(id);
@@ -135,6 +143,10 @@ impl Unit<'_> {
                     .flat_map(|it| it.parameters.iter().map(|it| it.ty).chain(it.returns))
                     .filter_map(of)
                     .collect();
+                let operations = self.model.lineage(id);
+                let operations = operations.flat_map(|id| &self.model.interface(id).operations);
+                let thrown = operations.flat_map(|it| &it.throws);
+                modules.extend(thrown.map(|id| self.model.exception(*id).module));
                 if self.has_servant(id) {
                     let lineage = self.model.lineage(id);
                     modules.extend(lineage.map(|id| self.model.interface(id).module));
@@ -149,17 +161,41 @@ impl Unit<'_> {
         let interface = self.model.interface(id);
         let spelled = self.spelled(interface.module, &interface.name);
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
-        Docs::idl(text).then(format!(
-            "{part} `{spelled}`, interface {} on the wire.",
-            interface.index
-        ))
+        Docs::idl(text)
+            .then(format!(
+                "{part} `{spelled}`, interface {} on the wire.",
+                interface.index
+            ))
+            .then_deprecated(interface.deprecated.as_deref())
     }
 
     /// What the IDL says of an operation, and its declared name if TypeScript has another.
-    fn operation_docs(&self, id: InterfaceId, operation: &Operation, method: &str) -> Docs {
+    fn operation_docs(
+        &self,
+        id: InterfaceId,
+        operation: &Operation,
+        names: &OperationNames,
+        is_of_proxy: bool,
+    ) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
         let spelled = self.spelled_operation(id, operation);
-        Docs::idl(text).then_declared(method, &operation.name, &spelled)
+        // No generated code calls a method of a proxy.
+        let (deprecated, tag) = match is_of_proxy {
+            true => (None, docs::deprecated(operation.deprecated.as_deref())),
+            false => (operation.deprecated.as_deref(), None),
+        };
+        let parameters = names.parameters.iter().zip(&operation.parameters);
+        let parameters =
+            parameters.filter_map(|(name, it)| Some((format!("param {name} -"), it.doc.clone()?)));
+        let throws = operation.throws.iter().map(|id| {
+            let module = self.model.exception(*id).module;
+            let path = self.path(module, &self.names.exception(*id).name);
+            ("throws".to_owned(), format!("{{@link {path}}}"))
+        });
+        Docs::idl(text)
+            .then_declared(&names.method, &operation.name, &spelled)
+            .then_deprecated(deprecated)
+            .then_tags(parameters.chain(throws).chain(tag))
     }
 
     /// `module::Interface::operation`, as the IDL spells it.

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use tce_idl::model::{
-    DictionaryId, InterfaceId, Model, ModuleId, Operation, SequenceId, StructId, Type,
+    ConstantId, DictionaryId, EnumId, ExceptionId, InterfaceId, Model, ModuleId, Operation,
+    SequenceId, StructId, Type,
 };
 
 use super::LANGUAGE;
@@ -51,6 +52,34 @@ const RESERVED_METHODS: &[&str] = &[
 /// In an object literal it sets the prototype.
 const RESERVED_MEMBERS: &[&str] = &["__proto__"];
 
+/// What an exception has itself, and what its constructor has beside parameters.
+const RESERVED_IN_EXCEPTIONS: &[&str] = &[
+    "__proto__",
+    "arguments",
+    "canRetry",
+    "cause",
+    "closeCode",
+    "code",
+    "constructor",
+    "details",
+    "encodeMembers",
+    "eval",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "message",
+    "name",
+    "operation",
+    "peer",
+    "propertyIsEnumerable",
+    "rt",
+    "side",
+    "stack",
+    "text",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
 /// What generated functions have beside parameters, and names that no parameter may have.
 const RESERVED_PARAMETERS: &[&str] = &[
     "Infinity",
@@ -71,10 +100,13 @@ pub(super) struct Names {
     structs: Vec<TypeNames>,
     sequences: Vec<TypeNames>,
     dictionaries: Vec<TypeNames>,
+    exceptions: Vec<TypeNames>,
+    enums: Vec<TypeNames>,
+    constants: Vec<String>,
     interfaces: Vec<InterfaceNames>,
 }
 
-/// The names that come from one struct, sequence or dictionary.
+/// The names that come from one type or exception.
 pub(super) struct TypeNames {
     /// The interface or alias.
     pub(super) name: String,
@@ -142,6 +174,12 @@ impl Names {
         let structs = claim_all(structs, &mut scopes);
         let sequences = claim_all(sequences, &mut scopes);
         let dictionaries = claim_all(dictionaries, &mut scopes);
+        let exceptions = model.exceptions.iter().map(|it| (it.module, &it.name));
+        let enums = model.enums.iter().map(|it| (it.module, &it.name));
+        let constants = model.constants.iter().map(|it| (it.module, &it.name));
+        let exceptions = claim_all(exceptions, &mut scopes);
+        let enums = claim_all(enums, &mut scopes);
+        let constants = claim_all(constants, &mut scopes);
         let mut operations = operations(model);
         let interfaces = (0..).map(InterfaceId).zip(classes);
         let interfaces = interfaces
@@ -158,6 +196,9 @@ impl Names {
             structs: with_codecs(structs, &mut scopes),
             sequences: with_codecs(sequences, &mut scopes),
             dictionaries: with_codecs(dictionaries, &mut scopes),
+            exceptions: with_codecs(exceptions, &mut scopes),
+            enums: with_codecs(enums, &mut scopes),
+            constants: constants.into_iter().map(|(_, name)| name).collect(),
             interfaces,
         }
     }
@@ -166,6 +207,24 @@ impl Names {
     pub(super) fn members(model: &Model, id: StructId) -> Vec<String> {
         let mut scope = Scope::new(RESERVED_MEMBERS.iter().copied());
         let members = model.struct_(id).members.iter();
+        members
+            .map(|member| scope.claim(member.name.clone()))
+            .collect()
+    }
+
+    /// The names of an exception's members, in declared order.
+    pub(super) fn exception_members(model: &Model, id: ExceptionId) -> Vec<String> {
+        let mut scope = Scope::new(RESERVED_IN_EXCEPTIONS.iter().copied());
+        let members = model.exception(id).members.iter();
+        members
+            .map(|member| claim(&mut scope, &member.name))
+            .collect()
+    }
+
+    /// The names of an enum's members, in declared order.
+    pub(super) fn enum_members(model: &Model, id: EnumId) -> Vec<String> {
+        let mut scope = Scope::new(RESERVED_MEMBERS.iter().copied());
+        let members = model.enum_(id).members.iter();
         members
             .map(|member| scope.claim(member.name.clone()))
             .collect()
@@ -184,11 +243,24 @@ impl Names {
     /// The names of a declared type; `None` for a builtin one.
     pub(super) fn type_(&self, ty: Type) -> Option<&TypeNames> {
         match ty {
+            Type::Enum(EnumId(id)) => self.enums.get(id as usize),
             Type::Struct(StructId(id)) => self.structs.get(id as usize),
             Type::Sequence(SequenceId(id)) => self.sequences.get(id as usize),
             Type::Dictionary(DictionaryId(id)) => self.dictionaries.get(id as usize),
             _ => None,
         }
+    }
+
+    pub(super) fn exception(&self, id: ExceptionId) -> &TypeNames {
+        &self.exceptions[id.0 as usize]
+    }
+
+    pub(super) fn enum_(&self, id: EnumId) -> &TypeNames {
+        &self.enums[id.0 as usize]
+    }
+
+    pub(super) fn constant(&self, id: ConstantId) -> &str {
+        &self.constants[id.0 as usize]
     }
 
     pub(super) fn struct_(&self, id: StructId) -> &TypeNames {

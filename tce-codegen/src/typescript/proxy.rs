@@ -3,7 +3,7 @@
 use tce_idl::model::{InterfaceId, Operation};
 
 use super::Unit;
-use super::docs::Docs;
+use super::docs::{self, Docs};
 use super::names::OperationNames;
 use crate::source::SourceWriter;
 
@@ -43,8 +43,7 @@ impl Unit<'_> {
         names: &OperationNames,
         code: &mut SourceWriter,
     ) {
-        self.operation_docs(id, operation, &names.method)
-            .write(code);
+        self.operation_docs(id, operation, names, true).write(code);
         let returns = operation.returns.map_or("void".into(), |ty| self.owned(ty));
         let open = format!("{}(", names.method);
         let close = format!("): Promise<{returns}> {{");
@@ -77,6 +76,7 @@ impl Unit<'_> {
         Docs::sentence(format!(
             "{{@link {twoway}}} without an answer. Throws if it can't be sent."
         ))
+        .then_tags(docs::deprecated(operation.deprecated.as_deref()))
         .write(code);
         let open = format!("{method}(");
         code.list(&open, &self.parameters(operation, names), "): void {");
@@ -101,11 +101,23 @@ impl Unit<'_> {
     }
 
     fn operation_id(&self, id: InterfaceId, operation: &Operation, code: &mut SourceWriter) {
-        let fields = [
+        let mut fields = vec![
             format!("ifidx: {}", self.model.interface(id).index),
             format!("opidx: {}", operation.index),
             format!("name: \"{}\"", self.spelled_operation(id, operation)),
         ];
+        let throws = operation.throws.iter().map(|id| {
+            let decode = &self.names.exception(*id).decode;
+            let decode = self.path(self.model.exception(*id).module, decode);
+            format!("[\"{}\", {decode}]", self.model.exception_name(*id))
+        });
+        let throws: Vec<_> = throws.collect();
+        if !throws.is_empty() {
+            fields.push(format!("throws: [{}]", throws.join(", ")));
+        }
+        if operation.idempotent {
+            fields.push("idempotent: true".to_owned());
+        }
         code.list("{ ", &fields, " },");
     }
 

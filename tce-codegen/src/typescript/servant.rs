@@ -65,8 +65,7 @@ impl Unit<'_> {
         names: &OperationNames,
         code: &mut SourceWriter,
     ) {
-        self.operation_docs(id, operation, &names.method)
-            .write(code);
+        self.operation_docs(id, operation, names, false).write(code);
         let types = operation.parameters.iter().map(|it| self.owned(it.ty));
         let parameters = names.parameters.iter().zip(types);
         let mut parameters: Vec<_> = parameters.map(|(it, ty)| format!("{it}: {ty}")).collect();

@@ -1,9 +1,12 @@
 //! Types: how TypeScript spells them, and the interfaces and aliases that declare them.
 
-use tce_idl::model::{DictionaryId, ModuleId, SequenceId, StructId, Type};
+use tce_idl::model::{
+    ConstantId, ConstantValue, DictionaryId, EnumId, ExceptionId, Member, ModuleId, SequenceId,
+    StructId, Type,
+};
 
 use super::Unit;
-use super::docs::Docs;
+use super::docs::{self, Docs};
 use super::names::{Names, TypeNames};
 use crate::source::SourceWriter;
 
@@ -14,19 +17,135 @@ impl Unit<'_> {
         let spelled = self.spelled(structure.module, &structure.name);
         Docs::idl(structure.doc.as_deref())
             .then_declared(&names.name, &structure.name, &format!("struct {spelled}"))
+            .then_deprecated(structure.deprecated.as_deref())
             .write(code);
         code.line(&format!("export interface {} {{", names.name));
         code.indented(|code| {
             for (member, name) in structure.members.iter().zip(Names::members(self.model, id)) {
-                let declared = format!("{} {}", self.idl_type(member.ty), member.name);
-                Docs::idl(member.doc.as_deref())
-                    .then_declared(&name, &member.name, &declared)
-                    .write(code);
+                self.member_docs(member, &name).write(code);
                 code.line(&format!("{name}: {};", self.owned(member.ty)));
             }
         });
         code.line("}");
         self.struct_codec(id, code);
+    }
+
+    fn member_docs(&self, member: &Member, name: &str) -> Docs {
+        let declared = format!("{} {}", self.idl_type(member.ty), member.name);
+        Docs::idl(member.doc.as_deref())
+            .then_declared(name, &member.name, &declared)
+            .then_deprecated(member.deprecated.as_deref())
+    }
+
+    /// A class, which servants throw and callers catch.
+    pub(super) fn exception(&self, id: ExceptionId, code: &mut SourceWriter) {
+        let exception = self.model.exception(id);
+        let names = self.names.exception(id);
+        let member_names = Names::exception_members(self.model, id);
+        let members: Vec<_> = exception.members.iter().zip(&member_names).collect();
+        let spelled = self.spelled(exception.module, &exception.name);
+        Docs::idl(exception.doc.as_deref())
+            .then(format!("The exception `{spelled}`."))
+            .then_deprecated(exception.deprecated.as_deref())
+            .write(code);
+        code.line(&format!(
+            "export class {} extends rt.UserException {{",
+            names.name
+        ));
+        code.indented(|code| {
+            for (member, name) in &members {
+                self.member_docs(member, name).write(code);
+                code.line(&format!("readonly {name}: {};", self.owned(member.ty)));
+            }
+            if !members.is_empty() {
+                code.blank(1);
+            }
+            let typed = members.iter();
+            let mut parameters: Vec<_> = typed
+                .map(|(member, name)| format!("{name}: {}", self.owned(member.ty)))
+                .collect();
+            parameters.push("details?: rt.RpcErrorDetails".to_owned());
+            let mut strings = members.iter().filter(|(it, _)| it.ty == Type::String);
+            let detail = strings.next().map_or("\"\"", |(_, name)| name.as_str());
+            code.list("constructor(", &parameters, ") {");
+            code.indented(|code| {
+                let full_name = self.model.exception_name(id);
+                code.line(&format!("super(\"{full_name}\", {detail}, details);"));
+                for (_, name) in &members {
+                    code.line(&format!("this.{name} = {name};"));
+                }
+            });
+            code.line("}");
+            code.blank(1);
+            self.exception_encoder(&members, code);
+        });
+        code.line("}");
+        self.exception_codec(id, code);
+    }
+
+    fn exception_encoder(&self, members: &[(&Member, &String)], code: &mut SourceWriter) {
+        if members.is_empty() {
+            code.line("override encodeMembers(): void {");
+            code.indented(|code| code.line("// It has none."));
+            return code.line("}");
+        }
+        code.line("override encodeMembers(out: rt.Writer): void {");
+        code.indented(|code| {
+            for (member, name) in members {
+                code.line(&format!("{}(out, this.{name});", self.encode(member.ty)));
+            }
+        });
+        code.line("}");
+    }
+
+    /// An object with the numbers of the members, and the type of a number: one of a
+    /// later version is kept.
+    pub(super) fn enumeration(&self, id: EnumId, code: &mut SourceWriter) {
+        let it = self.model.enum_(id);
+        let names = self.names.enum_(id);
+        let name = &names.name;
+        let spelled = self.spelled(it.module, &it.name);
+        let docs = || {
+            Docs::idl(it.doc.as_deref())
+                .then_declared(name, &it.name, &format!("enum {spelled}"))
+                .then_deprecated(it.deprecated.as_deref())
+        };
+        docs().write(code);
+        code.line(&format!("export const {name} = {{"));
+        code.indented(|code| {
+            for (member, name) in it.members.iter().zip(Names::enum_members(self.model, id)) {
+                Docs::idl(member.doc.as_deref())
+                    .then_declared(&name, &member.name, &format!("{spelled}::{}", member.name))
+                    .then_tags(docs::deprecated(member.deprecated.as_deref()))
+                    .write(code);
+                code.line(&format!("{name}: {},", member.number));
+            }
+        });
+        code.line("} as const;");
+        code.blank(1);
+        Docs::sentence(format!(
+            "One of {{@link {name}}}, or a number of a later version."
+        ))
+        .write(code);
+        code.line(&format!("export type {name} = number;"));
+        self.enum_codec(id, code);
+    }
+
+    pub(super) fn constant(&self, id: ConstantId, code: &mut SourceWriter) {
+        let constant = self.model.constant(id);
+        let name = self.names.constant(id);
+        let spelled = self.spelled(constant.module, &constant.name);
+        Docs::idl(constant.doc.as_deref())
+            .then_declared(name, &constant.name, &format!("const {spelled}"))
+            .write(code);
+        let value = match &constant.value {
+            ConstantValue::Bool(value) => value.to_string(),
+            ConstantValue::Integer(value) if constant.ty == Type::Long => format!("{value}n"),
+            ConstantValue::Integer(value) => value.to_string(),
+            ConstantValue::Float(value) => format!("{value:?}"),
+            ConstantValue::String(value) => literal(value),
+        };
+        code.line(&format!("export const {name} = {value};"));
     }
 
     pub(super) fn sequence(&self, id: SequenceId, code: &mut SourceWriter) {
@@ -73,7 +192,7 @@ impl Unit<'_> {
             Type::Bool => "boolean".into(),
             Type::Long => "bigint".into(),
             Type::String => "string".into(),
-            Type::Struct(_) | Type::Sequence(_) | Type::Dictionary(_) => {
+            Type::Enum(_) | Type::Struct(_) | Type::Sequence(_) | Type::Dictionary(_) => {
                 self.path_to(ty, |names| &names.name)
             }
         }
@@ -128,4 +247,23 @@ impl Unit<'_> {
         }
         format!("{}.{item}", self.names.module_alias(module))
     }
+}
+
+/// A text as a string literal, with escapes for characters that are not visible.
+fn literal(text: &str) -> String {
+    let mut out = "\"".to_owned();
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c == '\'' || c.escape_debug().eq([c]) => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
 }

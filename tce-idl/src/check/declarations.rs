@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::model::{InterfaceId, Type};
+use crate::model::{EnumMember, InterfaceId, Type};
 use crate::resolve::ResolvedProgram;
 use crate::source::Span;
 use crate::syntax::ast::{Identifier, TypeName};
@@ -12,6 +12,7 @@ use crate::syntax::ast::{Identifier, TypeName};
 pub(super) fn check(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
     check_not_empty(program, sink);
     check_unique_names(program, sink);
+    check_enum_numbers(program, sink);
     check_not_redeclared(program, sink);
     check_key_types(program, sink);
 }
@@ -22,6 +23,13 @@ fn check_not_empty(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
             let message = format!("struct `{}` has no members", from.name.text);
             let diagnostic = Diagnostic::new(Code::EmptyStruct, message).at(from.name.span, "");
             sink.push(diagnostic.help("add a member, or remove the struct"));
+        }
+    }
+    for from in &program.ast.enums {
+        if from.members.is_empty() && !from.broken {
+            let message = format!("enum `{}` has no members", from.name.text);
+            let diagnostic = Diagnostic::new(Code::EmptyEnum, message).at(from.name.span, "");
+            sink.push(diagnostic.help("add a member, or remove the enum"));
         }
     }
     for from in &program.ast.interfaces {
@@ -42,6 +50,24 @@ fn check_unique_names(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
         report_duplicates(
             from.members.iter().map(|it| &it.name),
             Code::DuplicateMember,
+            &what,
+            sink,
+        );
+    }
+    for from in &program.ast.exceptions {
+        let what = format!("exception `{}` has two members", from.name.text);
+        report_duplicates(
+            from.members.iter().map(|it| &it.name),
+            Code::DuplicateMember,
+            &what,
+            sink,
+        );
+    }
+    for from in &program.ast.enums {
+        let what = format!("enum `{}` has two members", from.name.text);
+        report_duplicates(
+            from.members.iter().map(|it| &it.name),
+            Code::DuplicateEnumMember,
             &what,
             sink,
         );
@@ -88,6 +114,33 @@ fn report_duplicates<'a>(
             }
             _ => diagnostic.help("rename one of them"),
         });
+    }
+}
+
+/// Reports numbers that two members of an enum have: a number would have two names.
+fn check_enum_numbers(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
+    for it in &program.model.enums {
+        let mut seen: HashMap<i32, &EnumMember> = HashMap::new();
+        for member in &it.members {
+            let Some(first) = seen.get(&member.number) else {
+                seen.insert(member.number, member);
+                continue;
+            };
+            // Two members of one name are reported as such.
+            if first.name == member.name {
+                continue;
+            }
+            let message = format!(
+                "`{}` and `{}` have the same number {}",
+                first.name, member.name, member.number
+            );
+            let diagnostic = Diagnostic::new(Code::DuplicateEnumNumber, message)
+                .at(member.span, "the number again")
+                .note(first.span, "it has the number first");
+            sink.push(diagnostic.help(
+                "give each its own number; without `= NUMBER`, it is one more than that of the member before",
+            ));
+        }
     }
 }
 
@@ -186,9 +239,13 @@ fn check_key_types(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
         .zip(&program.ast.dictionaries)
     {
         let why = match it.key {
-            Type::Byte | Type::Bool | Type::Short | Type::Int | Type::Long | Type::String => {
-                continue;
-            }
+            Type::Byte
+            | Type::Bool
+            | Type::Short
+            | Type::Int
+            | Type::Long
+            | Type::String
+            | Type::Enum(_) => continue,
             Type::Float | Type::Double => {
                 sink.push(float_key(&from.key));
                 continue;
@@ -199,6 +256,9 @@ fn check_key_types(program: &ResolvedProgram<'_>, sink: &mut Diagnostics) {
         };
         let message = format!("`{}` can't be the key of a dictionary", from.key.name.text);
         let diagnostic = Diagnostic::new(Code::DictionaryKey, message).at(from.key.span, why);
-        sink.push(diagnostic.help("a key is a `byte`, `bool`, `short`, `int`, `long` or `string`"));
+        sink.push(
+            diagnostic
+                .help("a key is a `byte`, `bool`, `short`, `int`, `long`, `string` or an enum"),
+        );
     }
 }

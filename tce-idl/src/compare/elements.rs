@@ -1,11 +1,12 @@
-//! Changes of structs, sequences and dictionaries.
+//! Changes of types, exceptions and constants.
 
 use std::collections::HashMap;
 
+use super::enums;
 use super::list::{ListComparison, ListTerms, TypedName};
 use super::versions::{self, Versions};
 use crate::diagnostic::{Breaks, Code, Diagnostic};
-use crate::model::{Element, Model, ModuleId, Struct, Type};
+use crate::model::{Constant, Element, Exception, Member, Model, ModuleId, Type};
 use crate::source::Span;
 
 const MEMBERS: ListTerms = ListTerms {
@@ -16,6 +17,11 @@ const MEMBERS: ListTerms = ListTerms {
     retyped: Code::MemberRetyped,
     renamed: Code::MemberRenamed,
     reordered: Code::MembersReordered,
+};
+
+const EXCEPTION_MEMBERS: ListTerms = ListTerms {
+    instead: "leave this exception unchanged, and declare a new one for new operations",
+    ..MEMBERS
 };
 
 /// A declared type.
@@ -30,8 +36,63 @@ pub(super) fn compare(versions: &Versions<'_>, found: &mut Vec<Diagnostic>) {
     let new: HashMap<String, Declared> = declared(versions.new).collect();
     for (name, old) in declared(versions.old) {
         match new.get(&name) {
-            None => found.push(removed(&name, &old)),
+            None => found.push(removed(&name, old.kind, old.span)),
             Some(new) => compare_type(versions, &name, &old, new, found),
+        }
+    }
+    compare_exceptions(versions, found);
+    compare_constants(versions, found);
+}
+
+fn compare_exceptions(versions: &Versions<'_>, found: &mut Vec<Diagnostic>) {
+    let named = |model: &'_ Model, it: &Exception| model.full_name(it.module, &it.name);
+    let exceptions = versions.new.exceptions.iter();
+    let new: HashMap<String, &Exception> =
+        exceptions.map(|it| (named(versions.new, it), it)).collect();
+    for old in &versions.old.exceptions {
+        let name = named(versions.old, old);
+        let Some(new) = new.get(&name) else {
+            found.push(removed(&name, "exception", old.span));
+            continue;
+        };
+        let list = ListComparison {
+            versions,
+            old: members(&old.members),
+            new: members(&new.members),
+            owner: name,
+            span: new.span,
+            modules: (old.module, new.module),
+            terms: &EXCEPTION_MEMBERS,
+        };
+        list.compare(found);
+    }
+}
+
+/// A constant is compiled into programs: another value breaks none of them.
+fn compare_constants(versions: &Versions<'_>, found: &mut Vec<Diagnostic>) {
+    let named = |model: &'_ Model, it: &Constant| model.full_name(it.module, &it.name);
+    let constants = versions.new.constants.iter();
+    let new: HashMap<String, &Constant> =
+        constants.map(|it| (named(versions.new, it), it)).collect();
+    for old in &versions.old.constants {
+        let name = named(versions.old, old);
+        let Some(new) = new.get(&name) else {
+            let message = format!("constant `{name}` is removed");
+            let diagnostic = Diagnostic::new(Code::ConstantRemoved, message)
+                .at(old.span, "it was declared here")
+                .help("keep it as long as programs that use it are compiled");
+            found.push(diagnostic.breaks(Breaks::SOURCE));
+            continue;
+        };
+        if old.ty != new.ty {
+            let was = versions.old.spell(Some(old.ty), old.module);
+            let is = versions.new.spell(Some(new.ty), new.module);
+            let message = format!("the type of constant `{name}` changed from `{was}` to `{is}`");
+            let diagnostic = Diagnostic::new(Code::ConstantRetyped, message)
+                .at(new.span, format!("`{is}` now"))
+                .note(old.span, format!("`{was}` before"))
+                .help(format!("keep `{was}`, and declare a new constant"));
+            found.push(diagnostic.breaks(Breaks::SOURCE));
         }
     }
 }
@@ -49,7 +110,8 @@ fn declared(model: &Model) -> impl Iterator<Item = (String, Declared)> {
                 model.dictionary(id).span,
                 "dictionary",
             ),
-            Element::Interface(_) => return None,
+            Element::Enum(id) => (Type::Enum(id), model.enum_(id).span, "enum"),
+            Element::Interface(_) | Element::Exception(_) | Element::Constant(_) => return None,
         };
         let (module, name) = model.declared(ty)?;
         let declared = Declared {
@@ -62,10 +124,10 @@ fn declared(model: &Model) -> impl Iterator<Item = (String, Declared)> {
     })
 }
 
-fn removed(name: &str, old: &Declared) -> Diagnostic {
-    let message = format!("{} `{name}` is removed", old.kind);
+fn removed(name: &str, kind: &str, span: Span) -> Diagnostic {
+    let message = format!("{kind} `{name}` is removed");
     Diagnostic::new(Code::TypeRemoved, message)
-        .at(old.span, "it was declared here")
+        .at(span, "it was declared here")
         .help("keep it as long as programs that use it are compiled")
         .breaks(Breaks::SOURCE)
 }
@@ -82,8 +144,8 @@ fn compare_type(
             let (before, after) = (versions.old.struct_(before), versions.new.struct_(after));
             let list = ListComparison {
                 versions,
-                old: members(before),
-                new: members(after),
+                old: members(&before.members),
+                new: members(&after.members),
                 owner: name.to_owned(),
                 span: new.span,
                 modules: (old.module, new.module),
@@ -107,12 +169,16 @@ fn compare_type(
             found.extend(content(versions, name, "keys", (old, new), keys));
             found.extend(content(versions, name, "values", (old, new), values));
         }
+        (Type::Enum(before), Type::Enum(after)) => {
+            let enums = (versions.old.enum_(before), versions.new.enum_(after));
+            enums::compare(name, enums, found);
+        }
         _ => found.push(replaced(name, old, new)),
     }
 }
 
-fn members(from: &Struct) -> Vec<TypedName<'_>> {
-    let members = from.members.iter().map(|member| TypedName {
+fn members(members: &[Member]) -> Vec<TypedName<'_>> {
+    let members = members.iter().map(|member| TypedName {
         name: &member.name,
         ty: member.ty,
         span: member.span,
@@ -142,10 +208,18 @@ fn content(
 }
 
 fn replaced(name: &str, old: &Declared, new: &Declared) -> Diagnostic {
-    let message = format!("`{name}` changed from a {} to a {}", old.kind, new.kind);
+    let (was, is) = (with_article(old.kind), with_article(new.kind));
+    let message = format!("`{name}` changed from {was} to {is}");
     Diagnostic::new(Code::TypeReplaced, message)
-        .at(new.span, format!("a {} now", new.kind))
-        .note(old.span, format!("a {} before", old.kind))
+        .at(new.span, format!("{is} now"))
+        .note(old.span, format!("{was} before"))
         .help("keep the old type, and give the new one another name")
         .breaks(Breaks::BOTH)
+}
+
+fn with_article(kind: &str) -> String {
+    match kind {
+        "enum" => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
 }

@@ -160,6 +160,7 @@ impl InterfaceComparison<'_> {
             found.push(self.renamed_operation(old, new));
         }
         found.extend(self.result(&owner, old, new));
+        found.extend(self.throws(&owner, old, new));
         let list = ListComparison {
             versions: self.versions,
             old: parameters(old),
@@ -210,6 +211,30 @@ impl InterfaceComparison<'_> {
                 &old.name,
             )
             .breaks(Breaks::SOURCE)
+    }
+
+    /// The first exception that the operation no longer declares: callers that are
+    /// compiled again get a plain error in its place. A new one breaks nothing, since
+    /// callers that do not know it get a plain error.
+    fn throws(&self, owner: &str, old: &Operation, new: &Operation) -> Option<Diagnostic> {
+        let Versions {
+            old: before,
+            new: after,
+            ..
+        } = self.versions;
+        let kept: Vec<String> = new
+            .throws
+            .iter()
+            .map(|id| after.exception_name(*id))
+            .collect();
+        let mut names = old.throws.iter().map(|id| before.exception_name(*id));
+        let name = names.find(|name| !kept.contains(name))?;
+        let message = format!("`{owner}` no longer throws `{name}`");
+        let diagnostic = Diagnostic::new(Code::ThrowsRemoved, message)
+            .at(new.span, "")
+            .note(old.span, "it was declared here");
+        let help = format!("keep `{name}` as long as servers throw it");
+        Some(diagnostic.help(help).breaks(Breaks::SOURCE))
     }
 
     fn result(&self, owner: &str, old: &Operation, new: &Operation) -> Option<Diagnostic> {

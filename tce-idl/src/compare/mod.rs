@@ -9,6 +9,7 @@
 
 mod versions;
 mod list;
+mod enums;
 mod elements;
 mod interfaces;
 

@@ -233,6 +233,8 @@ fn parts(versions: &Versions<'_>, old: Type, new: Type) -> Option<Vec<(Type, Typ
             let (old, new) = (before.dictionary(old), after.dictionary(new));
             Some(vec![(old.key, new.key), (old.value, new.value)])
         }
+        // An enum is an `int` on the wire.
+        (Type::Enum(_) | Type::Int, Type::Enum(_) | Type::Int) => Some(Vec::new()),
         (old, new) => (old == new && before.declared(old).is_none()).then(Vec::new),
     }
 }

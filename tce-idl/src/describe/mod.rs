@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::diagnostic::{is_end, nearest_end};
-use crate::model::{self, Element, InterfaceId, Model, ModuleId, Type};
+use crate::model::{self, ConstantValue, Element, InterfaceId, Model, ModuleId, Type};
 
 /// All declarations of a model, or a selection of them. Types are spelt `string`
 /// or `module.Name`.
@@ -19,7 +19,7 @@ pub struct Description {
     modules: Vec<Module>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct Module {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,6 +30,12 @@ struct Module {
     structs: Vec<Struct>,
     sequences: Vec<Sequence>,
     dictionaries: Vec<Dictionary>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enums: Vec<Enum>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exceptions: Vec<Struct>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    constants: Vec<Constant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +46,8 @@ struct Interface {
     doc: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extends: Option<String>,
     /// `false` if no servant code is generated for languages that `skeletons` does not name.
@@ -70,9 +78,16 @@ struct Operation {
     doc: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    idempotent: bool,
     /// A type, or `void`.
     returns: String,
     parameters: Vec<Parameter>,
+    /// Exceptions, as `module.Name`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    throws: Vec<String>,
     /// The operation as the interface declares it. Not in the JSON, which has its parts.
     #[serde(skip)]
     signature: String,
@@ -82,6 +97,8 @@ struct Operation {
 struct Parameter {
     name: String,
     r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,7 +106,48 @@ struct Struct {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     doc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
     members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Enum {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
+    members: Vec<EnumMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct EnumMember {
+    name: String,
+    number: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Constant {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
+    r#type: String,
+    value: Value,
+}
+
+/// The value of a constant, as JSON has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Value {
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,6 +156,8 @@ struct Member {
     r#type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     doc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecated: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -156,6 +216,9 @@ impl Description {
                     add_new(&mut known.structs, module.structs);
                     add_new(&mut known.sequences, module.sequences);
                     add_new(&mut known.dictionaries, module.dictionaries);
+                    add_new(&mut known.enums, module.enums);
+                    add_new(&mut known.exceptions, module.exceptions);
+                    add_new(&mut known.constants, module.constants);
                 }
                 None => self.modules.push(module),
             }
@@ -197,10 +260,16 @@ impl Description {
     ///     "inherited":[{"from":"test.BaseServer", "index":0, "operations":[…]}]}],
     ///   "structs":[{"name":"Pet", "doc":"…", "members":[{"name":"age", "type":"int", "doc":"…"}]}],
     ///   "sequences":[{"name":"Pets", "doc":"…", "element":"test.Pet"}],
-    ///   "dictionaries":[{"name":"Counts", "doc":"…", "key":"string", "value":"int"}]}]}
+    ///   "dictionaries":[{"name":"Counts", "doc":"…", "key":"string", "value":"int"}],
+    ///   "enums":[{"name":"Color", "doc":"…", "members":[{"name":"RED", "number":0, "doc":"…"}]}],
+    ///   "exceptions":[{"name":"Denied", "doc":"…", "members":[{"name":"why", "type":"string"}]}],
+    ///   "constants":[{"name":"MAX", "doc":"…", "type":"int", "value":5}]}]}
     /// ```
     ///
-    /// A type is `string` and the like, or `module.Name`; an operation may also
+    /// `enums`, `exceptions` and `constants` are left out if there are none. An operation
+    /// that throws exceptions has `"throws":["test.Denied"]`, an idempotent one
+    /// `"idempotent":true`; a parameter may have `doc`, and what is deprecated has
+    /// `"deprecated":"text"`. A type is `string` and the like, or `module.Name`; an operation may also
     /// return `void`. `doc`, `comment` and `extends` are left out if they are
     /// empty. An interface for which some languages get no servant code has also
     /// `"skeleton":false` or, by language, `"skeletons":{"go":false}`. Later versions of tce may add fields; if one is removed or
@@ -247,6 +316,14 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn modules(model: &Model) -> Vec<Module> {
     let modules = model.modules.iter().map(|it| module(model, it));
     modules.collect()
@@ -261,11 +338,33 @@ fn module(model: &Model, it: &model::Module) -> Module {
         structs: Vec::new(),
         sequences: Vec::new(),
         dictionaries: Vec::new(),
+        enums: Vec::new(),
+        exceptions: Vec::new(),
+        constants: Vec::new(),
     };
     for element in &it.elements {
         match *element {
             Element::Interface(id) => module.interfaces.push(interface(model, id)),
-            Element::Struct(id) => module.structs.push(structure(model, model.struct_(id))),
+            Element::Struct(id) => {
+                let it = model.struct_(id);
+                module.structs.push(Struct {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    deprecated: it.deprecated.clone(),
+                    members: members(model, &it.members),
+                });
+            }
+            Element::Exception(id) => {
+                let it = model.exception(id);
+                module.exceptions.push(Struct {
+                    name: it.name.clone(),
+                    doc: it.doc.clone(),
+                    deprecated: it.deprecated.clone(),
+                    members: members(model, &it.members),
+                });
+            }
+            Element::Enum(id) => module.enums.push(enumeration(model.enum_(id))),
+            Element::Constant(id) => module.constants.push(constant(model, model.constant(id))),
             Element::Sequence(id) => {
                 let it = model.sequence(id);
                 module.sequences.push(Sequence {
@@ -297,16 +396,42 @@ fn ty(model: &Model, ty: Type) -> String {
     }
 }
 
-fn structure(model: &Model, it: &model::Struct) -> Struct {
-    let members = it.members.iter().map(|member| Member {
+fn members(model: &Model, members: &[model::Member]) -> Vec<Member> {
+    let members = members.iter().map(|member| Member {
         name: member.name.clone(),
         r#type: ty(model, member.ty),
         doc: member.doc.clone(),
+        deprecated: member.deprecated.clone(),
     });
-    Struct {
+    members.collect()
+}
+
+fn enumeration(it: &model::Enum) -> Enum {
+    let members = it.members.iter().map(|member| EnumMember {
+        name: member.name.clone(),
+        number: member.number,
+        doc: member.doc.clone(),
+        deprecated: member.deprecated.clone(),
+    });
+    Enum {
         name: it.name.clone(),
         doc: it.doc.clone(),
+        deprecated: it.deprecated.clone(),
         members: members.collect(),
+    }
+}
+
+fn constant(model: &Model, it: &model::Constant) -> Constant {
+    Constant {
+        name: it.name.clone(),
+        doc: it.doc.clone(),
+        r#type: ty(model, it.ty),
+        value: match &it.value {
+            ConstantValue::Bool(value) => Value::Bool(*value),
+            ConstantValue::Integer(value) => Value::Integer(*value),
+            ConstantValue::Float(value) => Value::Float(*value),
+            ConstantValue::String(value) => Value::String(value.clone()),
+        },
     }
 }
 
@@ -326,6 +451,7 @@ fn interface(model: &Model, id: InterfaceId) -> Interface {
         index: it.index,
         doc: it.doc.clone(),
         comment: it.comment.clone(),
+        deprecated: it.deprecated.clone(),
         extends: it.base.map(|base| full_name(model.interface(base))),
         skeleton: it.skeleton_default,
         skeletons: it.skeletons.clone(),
@@ -341,6 +467,8 @@ fn operations(model: &Model, interface: &model::Interface, from: ModuleId) -> Ve
         index: it.index,
         doc: it.doc.clone(),
         comment: it.comment.clone(),
+        deprecated: it.deprecated.clone(),
+        idempotent: it.idempotent,
         returns: it
             .returns
             .map_or("void".to_owned(), |returns| ty(model, returns)),
@@ -350,7 +478,13 @@ fn operations(model: &Model, interface: &model::Interface, from: ModuleId) -> Ve
             .map(|parameter| Parameter {
                 name: parameter.name.clone(),
                 r#type: ty(model, parameter.ty),
+                doc: parameter.doc.clone(),
             })
+            .collect(),
+        throws: it
+            .throws
+            .iter()
+            .map(|id| model.exception_name(*id))
             .collect(),
         signature: model.signature(it, from),
     });
@@ -393,6 +527,9 @@ fn names(modules: &[Module]) -> Vec<String> {
         names.extend(module.structs.iter().map(|it| full(&it.name)));
         names.extend(module.sequences.iter().map(|it| full(&it.name)));
         names.extend(module.dictionaries.iter().map(|it| full(&it.name)));
+        names.extend(module.enums.iter().map(|it| full(&it.name)));
+        names.extend(module.exceptions.iter().map(|it| full(&it.name)));
+        names.extend(module.constants.iter().map(|it| full(&it.name)));
     }
     names
 }
@@ -407,10 +544,16 @@ fn select_module(module: &mut Module, chosen: &impl Fn(&str) -> bool) -> bool {
     module.structs.retain(|it| keep(&it.name));
     module.sequences.retain(|it| keep(&it.name));
     module.dictionaries.retain(|it| keep(&it.name));
+    module.enums.retain(|it| keep(&it.name));
+    module.exceptions.retain(|it| keep(&it.name));
+    module.constants.retain(|it| keep(&it.name));
     module.interfaces.len()
         + module.structs.len()
         + module.sequences.len()
         + module.dictionaries.len()
+        + module.enums.len()
+        + module.exceptions.len()
+        + module.constants.len()
         > 0
 }
 

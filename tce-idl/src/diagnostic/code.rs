@@ -78,13 +78,13 @@ codes! {
     ForeignConstruct = "TCE0109" Error "foreign-construct": "A construct of another interface language, which TCE does not have.";
     OutsideModule = "TCE0110" Error "outside-module": "A declaration is outside of any module.";
     UnnamedType = "TCE0111" Error "unnamed-type": "A sequence or dictionary type is used without a declaration that names it.";
-    MisplacedAnnotation = "TCE0112" Error "misplaced-annotation": "An annotation is not before an interface or an operation.";
+    MisplacedAnnotation = "TCE0112" Error "misplaced-annotation": "An annotation is not before a declaration that takes it.";
     HiddenText = "TCE0113" Warning "hidden-text": "A comment or string has a character that makes editors show other text than the compiler reads.";
 
     UnknownType = "TCE0200" Error "unknown-type": "A type is not declared.";
     UnknownModule = "TCE0201" Error "unknown-module": "A module is not declared in any file that was read.";
     DuplicateElement = "TCE0202" Error "duplicate-element": "Two elements of a module have the same name.";
-    DuplicateMember = "TCE0203" Error "duplicate-member": "Two members of a struct have the same name.";
+    DuplicateMember = "TCE0203" Error "duplicate-member": "Two members of a struct or an exception have the same name.";
     DuplicateOperation = "TCE0204" Error "duplicate-operation": "Two operations of an interface have the same name.";
     DuplicateParameter = "TCE0205" Error "duplicate-parameter": "Two parameters of an operation have the same name.";
     InheritedOperation = "TCE0206" Error "inherited-operation": "An interface redeclares an operation of its base.";
@@ -98,6 +98,15 @@ codes! {
     EmptyInterface = "TCE0214" Error "empty-interface": "An interface has no operations.";
     EndlessType = "TCE0215" Error "endless-type": "A sequence or dictionary contains itself without a struct between.";
     FloatKey = "TCE0216" Warning "float-key": "The key of a dictionary is a floating-point number, which can't be compared reliably.";
+    ExceptionValue = "TCE0217" Error "exception-value": "An exception is used as the type of a value.";
+    NotAnException = "TCE0218" Error "not-an-exception": "`throws` names something other than an exception.";
+    RepeatedThrows = "TCE0219" Error "repeated-throws": "An operation names an exception twice behind `throws`.";
+    EmptyEnum = "TCE0220" Error "empty-enum": "An enum has no members.";
+    DuplicateEnumMember = "TCE0221" Error "duplicate-enum-member": "Two members of an enum have the same name.";
+    DuplicateEnumNumber = "TCE0222" Error "duplicate-enum-number": "Two members of an enum have the same number.";
+    EnumNumber = "TCE0223" Error "enum-number": "The number of a member of an enum is not an `int`.";
+    ConstantType = "TCE0224" Error "constant-type": "A constant is not of a builtin type, or is used as a type.";
+    ConstantValue = "TCE0225" Error "constant-value": "The value of a constant is not one of its type.";
 
     BadIndex = "TCE0300" Error "bad-index": "An index is not a number from 0 to 65535.";
     ReservedIndex = "TCE0301" Error "reserved-index": "Interface index 65535 is reserved for the built-in interface.";
@@ -115,13 +124,13 @@ codes! {
 
     Layout = "TCE0500" Warning "layout": "A file is not formatted as `tce fmt` does it.";
     LintComment = "TCE0501" Warning "lint-comment": "A `tce-lint:` comment is malformed, or names an unknown rule.";
-    TypeCase = "TCE0510" Warning "type-case": "The name of a struct, sequence, dictionary or interface is not in UpperCamelCase.";
+    TypeCase = "TCE0510" Warning "type-case": "The name of a type, exception or interface is not in UpperCamelCase.";
     ModuleCase = "TCE0511" Warning "module-case": "The name of a module is not in lower case.";
     OperationCase = "TCE0512" Warning "operation-case": "The name of an operation is neither in lowerCamelCase nor in snake_case.";
     MemberCase = "TCE0513" Warning "member-case": "The name of a member or parameter is neither in lowerCamelCase nor in snake_case.";
     SimilarNames = "TCE0514" Warning "similar-names": "Two names in the same scope differ only in case or underscores.";
     KeywordName = "TCE0515" Warning "keyword-name": "A name is a keyword in a language that code is generated for.";
-    MissingDocs = "TCE0520" Warning "missing-docs": "A module, struct, interface or operation has no documentation.";
+    MissingDocs = "TCE0520" Warning "missing-docs": "A module, struct, enum, exception, interface or operation has no documentation.";
     ImplicitIndex = "TCE0530" Warning "implicit-index": "The index of an interface is its position, so that moving the interface changes the index on the wire.";
     ForwardReference = "TCE0531" Warning "forward-reference": "A type is used before its declaration, which legacy compilers reject.";
     SeveralModules = "TCE0540" Warning "several-modules": "A file opens several modules.";
@@ -129,6 +138,7 @@ codes! {
     DuplicateImport = "TCE0542" Warning "duplicate-import": "A file imports another file twice.";
     UnusedType = "TCE0543" Warning "unused-type": "No operation takes or returns a type, directly or inside another type.";
     LegacySyntax = "TCE0544" Warning "legacy-syntax": "A file has syntax that the compilers of the original TCE reject.";
+    LegacyDeclarations = "TCE0545" Warning "legacy-declarations": "A file has declarations or annotations that the compilers of the original TCE do not know.";
 
     SettingsSyntax = "TCE0600" Error "settings-syntax": "tce.toml can't be read, or is not valid TOML.";
     UnknownSetting = "TCE0601" Error "unknown-setting": "tce.toml has an unknown section, key, rule or language.";
@@ -146,17 +156,23 @@ codes! {
     OperationRemoved = "TCE0810" Error "operation-removed": "An operation is removed.";
     OperationRenamed = "TCE0811" Error "operation-renamed": "An operation is renamed; its index and types are the same.";
     ResultChanged = "TCE0812" Error "result-changed": "An operation returns a different type than before.";
+    ThrowsRemoved = "TCE0813" Error "throws-removed": "An operation no longer names an exception behind `throws`.";
     ParameterAdded = "TCE0820" Error "parameter-added": "A parameter is added to an operation.";
     ParameterRemoved = "TCE0821" Error "parameter-removed": "A parameter is removed from an operation.";
     ParameterRetyped = "TCE0822" Error "parameter-retyped": "A parameter has a different type than before.";
     ParameterRenamed = "TCE0823" Error "parameter-renamed": "A parameter is renamed.";
     ParametersReordered = "TCE0824" Error "parameters-reordered": "The parameters of an operation are reordered.";
-    TypeRemoved = "TCE0830" Error "type-removed": "A struct, sequence or dictionary is removed.";
+    TypeRemoved = "TCE0830" Error "type-removed": "A struct, enum, exception, sequence or dictionary is removed.";
     TypeReplaced = "TCE0831" Error "type-replaced": "A type is now of another kind, such as a struct that was a sequence.";
     ContentChanged = "TCE0832" Error "content-changed": "A sequence or dictionary contains a different type than before.";
-    MemberAdded = "TCE0840" Error "member-added": "A member is added to a struct.";
-    MemberRemoved = "TCE0841" Error "member-removed": "A member is removed from a struct.";
-    MemberRetyped = "TCE0842" Error "member-retyped": "A member of a struct has a different type than before.";
-    MemberRenamed = "TCE0843" Error "member-renamed": "A member of a struct is renamed.";
-    MembersReordered = "TCE0844" Error "members-reordered": "The members of a struct are reordered.";
+    MemberAdded = "TCE0840" Error "member-added": "A member is added to a struct or an exception.";
+    MemberRemoved = "TCE0841" Error "member-removed": "A member is removed from a struct or an exception.";
+    MemberRetyped = "TCE0842" Error "member-retyped": "A member of a struct or an exception has a different type than before.";
+    MemberRenamed = "TCE0843" Error "member-renamed": "A member of a struct or an exception is renamed.";
+    MembersReordered = "TCE0844" Error "members-reordered": "The members of a struct or an exception are reordered.";
+    EnumMemberRemoved = "TCE0850" Error "enum-member-removed": "A member is removed from an enum.";
+    EnumMemberRenamed = "TCE0851" Error "enum-member-renamed": "A member of an enum is renamed; its number is the same.";
+    EnumNumberChanged = "TCE0852" Error "enum-number-changed": "A member of an enum has another number than before.";
+    ConstantRemoved = "TCE0860" Error "constant-removed": "A constant is removed.";
+    ConstantRetyped = "TCE0861" Error "constant-retyped": "A constant has a different type than before.";
 }

@@ -15,6 +15,20 @@ pub(super) struct Lexeme<'a> {
     /// Whether it is the `;` of an import, which legacy compilers reject: it ends the
     /// import for the layout, and is not printed.
     pub(super) is_silent: bool,
+    pub(super) role: Role,
+}
+
+/// What a punctuation mark does, where that decides the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// What its text says.
+    Plain,
+    /// The `,` behind a member of an enum, which has a line of its own.
+    EndOfMember,
+    /// The `,` behind a parameter.
+    EndOfParameter,
+    /// The `=` before a number or the value of a constant, not of an annotation.
+    Assignment,
 }
 
 impl Lexeme<'_> {
@@ -61,7 +75,7 @@ impl Comment<'_> {
 /// The lexemes of a text in canonical form: with a `;` after every `import` that is
 /// not printed, and without redundant `;` and `,`. The last lexeme is the end of the file.
 pub(super) fn lexemes<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
-    let mut lexemes = with_semicolons(commented(text, tokens));
+    let mut lexemes = with_roles(with_semicolons(commented(text, tokens)));
     separators_before_trailing_comments(&mut lexemes);
     silence_imports(&mut lexemes);
     without_redundant_semicolons(without_trailing_commas(lexemes))
@@ -85,6 +99,7 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
                 comments,
                 newlines,
                 is_silent: false,
+                role: Role::Plain,
             });
         }
         end = Some(start + text.len());
@@ -95,8 +110,48 @@ fn commented<'a>(text: &'a str, tokens: &[Token]) -> Vec<Lexeme<'a>> {
         comments,
         newlines,
         is_silent: false,
+        role: Role::Plain,
     });
     lexemes
+}
+
+/// Sets the roles of `,` and `=`, and adds the `,` behind the last member of each enum.
+fn with_roles(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
+    let mut whole: Vec<Lexeme<'_>> = Vec::with_capacity(lexemes.len());
+    let (mut is_in_enum, mut is_in_annotations, mut is_in_parameters) = (false, false, false);
+    for mut lexeme in lexemes {
+        let text = |back: usize| {
+            whole
+                .len()
+                .checked_sub(back)
+                .map_or("", |at| whole[at].text)
+        };
+        match lexeme.text {
+            "{" => is_in_enum = text(2) == "enum" && matches!(text(3), "" | "{" | ";" | "]"),
+            "}" if is_in_enum => {
+                is_in_enum = false;
+                if !matches!(text(1), "{" | ",") {
+                    whole.push(Lexeme {
+                        text: ",",
+                        comments: Vec::new(),
+                        newlines: 0,
+                        is_silent: false,
+                        role: Role::EndOfMember,
+                    });
+                }
+            }
+            "[" => is_in_annotations = true,
+            "]" => is_in_annotations = false,
+            "(" => is_in_parameters = true,
+            ")" => is_in_parameters = false,
+            "," if is_in_parameters => lexeme.role = Role::EndOfParameter,
+            "," if is_in_enum && !is_in_annotations => lexeme.role = Role::EndOfMember,
+            "=" if !is_in_annotations => lexeme.role = Role::Assignment,
+            _ => {}
+        }
+        whole.push(lexeme);
+    }
+    whole
 }
 
 /// The number of line breaks between `end` and `start`, at most 2; 1 at the start of the file.
@@ -119,6 +174,7 @@ fn with_semicolons(lexemes: Vec<Lexeme<'_>>) -> Vec<Lexeme<'_>> {
                 comments,
                 newlines: 0,
                 is_silent: false,
+                role: Role::Plain,
             });
         }
         whole.push(lexeme);
@@ -147,8 +203,9 @@ fn separators_before_trailing_comments(lexemes: &mut [Lexeme<'_>]) {
         // A comment before a redundant `;` may be documentation.
         let is_end =
             matches!(lexeme.text, "," | ";") && !matches!(previous.text, "{" | "}" | ";" | "]");
+        let may_precede_docs = lexeme.text == ";" || lexeme.role != Role::Plain;
         let is_followed = begins_with_trailing_comment(&after[0])
-            || lexeme.text == ";" && has_doc_behind(&after[0]);
+            || may_precede_docs && has_doc_behind(&after[0]);
         if is_end && has_one_line_comment(lexeme) && !is_followed {
             move_comment(lexeme, &mut after[0]);
         }
@@ -168,7 +225,7 @@ fn begins_with_trailing_comment(lexeme: &Lexeme<'_>) -> bool {
 
 /// Whether a `/** … */` is at the end of the line of the previous lexeme. It
 /// documents nothing there, and would on a line of its own.
-fn has_doc_behind(lexeme: &Lexeme<'_>) -> bool {
+pub(super) fn has_doc_behind(lexeme: &Lexeme<'_>) -> bool {
     let behind = &lexeme.comments[..lexeme.trailing()];
     behind.iter().any(Comment::is_doc_block)
 }

@@ -1,6 +1,6 @@
 //! Lexemes to text.
 
-use super::lexemes::{Comment, Lexeme, is_redundant};
+use super::lexemes::{Comment, Lexeme, Role, has_doc_behind, is_redundant};
 use crate::source;
 
 /// The most columns of an operation on one line.
@@ -34,8 +34,15 @@ fn spacing_before(lexemes: &[Lexeme<'_>], at: usize, depth: usize, last: &str) -
         return Spacing::Line(BlankLine::Never);
     };
     let lexeme = &lexemes[at];
+    let role_before = lexemes[at - 1].role;
+    if role_before == Role::Assignment || lexeme.role == Role::Assignment {
+        return Spacing::Space;
+    }
     match (previous, lexeme.text) {
         ("{", "}") if lexeme.comments.is_empty() => Spacing::None,
+        (",", text) if role_before == Role::EndOfMember && text != "}" => {
+            Spacing::Line(BlankLine::Keep)
+        }
         ("{" | "]", _) | (_, "}" | "") => Spacing::Line(BlankLine::Never),
         (";", _) => Spacing::Line(between(last, head(lexemes, at), depth)),
         ("}", text) if text != ";" => Spacing::Line(between(last, head(lexemes, at), depth)),
@@ -57,7 +64,12 @@ fn head<'a>(lexemes: &[Lexeme<'a>], mut at: usize) -> &'a str {
 
 /// Whether a blank line separates two declarations that begin with these words.
 fn between(last: &str, next: &str, depth: usize) -> BlankLine {
-    let is_tall = |head| matches!(head, "struct" | "interface" | "module");
+    let is_tall = |head| {
+        matches!(
+            head,
+            "struct" | "exception" | "enum" | "interface" | "module"
+        )
+    };
     match depth {
         // Members and operations, whose first word is a type.
         2.. => BlankLine::Keep,
@@ -164,12 +176,26 @@ impl<'p> LayoutPrinter<'p> {
             self.inline(at, spacing_before(self.lexemes, at, self.depth, ""));
         }
         let line = self.out.rsplit('\n').next().unwrap_or_default();
-        let is_fit = line.chars().count() <= WIDTH && !self.out[start..].contains('\n');
+        let width = line.chars().count() + self.throws_width(close + 1);
+        // On one line, such a comment would document the next parameter.
+        let has_doc_behind = self.lexemes[open..=close].iter().any(has_doc_behind);
+        let is_fit = width <= WIDTH && !has_doc_behind && !self.out[start..].contains('\n');
         if !is_fit && close > open + 1 {
             self.out.truncate(start);
             self.wrapped(open, close);
         }
         close + 2
+    }
+
+    /// The columns behind `throws` at `at`, on the line of the operation.
+    fn throws_width(&self, at: usize) -> usize {
+        let rest = self.lexemes[at..].iter();
+        let rest = rest.take_while(|lexeme| !matches!(lexeme.text, ";" | ""));
+        let names = rest.skip(1).map(|lexeme| match lexeme.text {
+            "," | "::" => lexeme.text.len(),
+            name => name.chars().count() + 1,
+        });
+        names.sum()
     }
 
     fn wrapped(&mut self, open: usize, close: usize) {
@@ -182,7 +208,10 @@ impl<'p> LayoutPrinter<'p> {
             }
         }
         self.line(close, BlankLine::Never);
-        self.inline(close + 1, Spacing::None);
+        self.inline(
+            close + 1,
+            spacing_before(self.lexemes, close + 1, self.depth, ""),
+        );
     }
 
     /// Prints a lexeme on the line of the previous one, unless a comment between them ends the line.

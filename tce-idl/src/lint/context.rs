@@ -72,6 +72,9 @@ impl<'a> LintContext<'a> {
 pub(super) fn kind(element: &Element) -> SymbolKind {
     match element {
         Element::Struct(_) => SymbolKind::Struct,
+        Element::Exception(_) => SymbolKind::Exception,
+        Element::Enum(_) => SymbolKind::Enum,
+        Element::Constant(_) => SymbolKind::Constant,
         Element::Sequence(_) => SymbolKind::Sequence,
         Element::Dictionary(_) => SymbolKind::Dictionary,
         Element::Interface(_) => SymbolKind::Interface,
@@ -81,7 +84,11 @@ pub(super) fn kind(element: &Element) -> SymbolKind {
 /// Adds the names inside of an element.
 fn add_inner<'a>(element: &'a Element, names: &mut Vec<(SymbolKind, &'a Identifier)>) {
     match element {
-        Element::Struct(it) => {
+        Element::Enum(it) => {
+            let members = it.members.iter();
+            names.extend(members.map(|member| (SymbolKind::EnumMember, &member.name)));
+        }
+        Element::Struct(it) | Element::Exception(it) => {
             names.extend(
                 it.members
                     .iter()
@@ -95,6 +102,6 @@ fn add_inner<'a>(element: &'a Element, names: &mut Vec<(SymbolKind, &'a Identifi
                 names.extend(parameters.map(|parameter| (SymbolKind::Parameter, &parameter.name)));
             }
         }
-        Element::Sequence(_) | Element::Dictionary(_) => {}
+        Element::Constant(_) | Element::Sequence(_) | Element::Dictionary(_) => {}
     }
 }

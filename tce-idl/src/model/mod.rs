@@ -15,6 +15,15 @@ pub struct ModuleId(pub u32);
 /// A struct, by its position in [`Model::structs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StructId(pub u32);
+/// An exception, by its position in [`Model::exceptions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExceptionId(pub u32);
+/// An enum, by its position in [`Model::enums`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnumId(pub u32);
+/// A constant, by its position in [`Model::constants`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConstantId(pub u32);
 /// A sequence, by its position in [`Model::sequences`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceId(pub u32);
@@ -32,6 +41,12 @@ pub struct Model {
     pub modules: Vec<Module>,
     /// The structs of all modules.
     pub structs: Vec<Struct>,
+    /// The exceptions of all modules.
+    pub exceptions: Vec<Exception>,
+    /// The enums of all modules.
+    pub enums: Vec<Enum>,
+    /// The constants of all modules.
+    pub constants: Vec<Constant>,
     /// The sequences of all modules.
     pub sequences: Vec<Sequence>,
     /// The dictionaries of all modules.
@@ -58,6 +73,12 @@ pub struct Module {
 pub enum Element {
     /// `struct S { … };`
     Struct(StructId),
+    /// `exception E { … };`
+    Exception(ExceptionId),
+    /// `enum E { … };`
+    Enum(EnumId),
+    /// `const T C = …;`
+    Constant(ConstantId),
     /// `sequence<T> S;`
     Sequence(SequenceId),
     /// `dictionary<K, V> D;`
@@ -85,6 +106,8 @@ pub enum Type {
     Double,
     /// `string`: UTF-8.
     String,
+    /// An enum, an `int` on the wire.
+    Enum(EnumId),
     /// A struct.
     Struct(StructId),
     /// A sequence.
@@ -104,11 +127,92 @@ pub struct Struct {
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
     /// Its members, in declared order, at least one.
     pub members: Vec<Member>,
 }
 
-/// A member of a struct.
+/// `exception NAME { members };`
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// The module that declares it.
+    pub module: ModuleId,
+    /// Its name, as the IDL spells it.
+    pub name: String,
+    /// The position of its name.
+    pub span: Span,
+    /// Its documentation comment.
+    pub doc: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
+    /// Its members, in declared order. There may be none.
+    pub members: Vec<Member>,
+}
+
+/// `enum NAME { members };`
+#[derive(Debug, Clone)]
+pub struct Enum {
+    /// The module that declares it.
+    pub module: ModuleId,
+    /// Its name, as the IDL spells it.
+    pub name: String,
+    /// The position of its name.
+    pub span: Span,
+    /// Its documentation comment.
+    pub doc: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
+    /// Its members, in declared order, at least one. Their names and their numbers differ.
+    pub members: Vec<EnumMember>,
+}
+
+/// A member of an enum.
+#[derive(Debug, Clone)]
+pub struct EnumMember {
+    /// Its name, as the IDL spells it.
+    pub name: String,
+    /// The position of its name.
+    pub span: Span,
+    /// Its documentation comment.
+    pub doc: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
+    /// What is sent.
+    pub number: i32,
+}
+
+/// `const TYPE NAME = VALUE;`
+#[derive(Debug, Clone)]
+pub struct Constant {
+    /// The module that declares it.
+    pub module: ModuleId,
+    /// Its name, as the IDL spells it.
+    pub name: String,
+    /// The position of its name.
+    pub span: Span,
+    /// Its documentation comment.
+    pub doc: Option<String>,
+    /// Its type, a builtin one.
+    pub ty: Type,
+    /// Its value, in the range of its type.
+    pub value: ConstantValue,
+}
+
+/// The value of a constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ConstantValue {
+    /// Of a `bool`.
+    Bool(bool),
+    /// Of a `byte`, `short`, `int` or `long`.
+    Integer(i64),
+    /// Of a `float` or `double`: finite.
+    Float(f64),
+    /// Of a `string`.
+    String(String),
+}
+
+/// A member of a struct or an exception.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// Its name, as the IDL spells it.
@@ -117,6 +221,8 @@ pub struct Member {
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
     /// Its type.
     pub ty: Type,
 }
@@ -147,7 +253,7 @@ pub struct Dictionary {
     pub span: Span,
     /// Its documentation comment.
     pub doc: Option<String>,
-    /// The type of its keys: byte, bool, short, int, long or string.
+    /// The type of its keys: byte, bool, short, int, long, string or an enum.
     pub key: Type,
     /// The type of its values.
     pub value: Type,
@@ -166,6 +272,8 @@ pub struct Interface {
     pub doc: Option<String>,
     /// The `comment="…"` annotation.
     pub comment: Option<String>,
+    /// The `deprecated` annotation: see [`Operation::deprecated`].
+    pub deprecated: Option<String>,
     /// Its index on the wire (ifidx).
     pub index: u16,
     /// How the index is determined.
@@ -205,6 +313,11 @@ pub struct Operation {
     pub doc: Option<String>,
     /// The `comment="…"` annotation.
     pub comment: Option<String>,
+    /// The `deprecated` annotation: the text that says what to use instead, empty for
+    /// `[deprecated]` alone.
+    pub deprecated: Option<String>,
+    /// The `idempotent` annotation: a call may be repeated without another effect.
+    pub idempotent: bool,
     /// Its index on the wire (opidx), unique within the interface.
     pub index: u16,
     /// How the index is determined.
@@ -213,6 +326,8 @@ pub struct Operation {
     pub parameters: Vec<Parameter>,
     /// The type that it returns; `None` for `void`. Only `void` operations can be called oneway.
     pub returns: Option<Type>,
+    /// The exceptions that its callers know, in declared order.
+    pub throws: Vec<ExceptionId>,
 }
 
 /// A parameter of an operation.
@@ -222,6 +337,8 @@ pub struct Parameter {
     pub name: String,
     /// The position of its name.
     pub span: Span,
+    /// The documentation comment before it.
+    pub doc: Option<String>,
     /// Its type.
     pub ty: Type,
 }
@@ -237,6 +354,24 @@ impl Model {
     #[must_use]
     pub fn struct_(&self, id: StructId) -> &Struct {
         &self.structs[id.0 as usize]
+    }
+
+    /// The exception with this id.
+    #[must_use]
+    pub fn exception(&self, id: ExceptionId) -> &Exception {
+        &self.exceptions[id.0 as usize]
+    }
+
+    /// The enum with this id.
+    #[must_use]
+    pub fn enum_(&self, id: EnumId) -> &Enum {
+        &self.enums[id.0 as usize]
+    }
+
+    /// The constant with this id.
+    #[must_use]
+    pub fn constant(&self, id: ConstantId) -> &Constant {
+        &self.constants[id.0 as usize]
     }
 
     /// The sequence with this id.
@@ -315,10 +450,18 @@ impl Model {
     }
 
     fn spell_named(&self, ty: Type, from: ModuleId) -> String {
-        match self.declared(ty) {
-            None => String::new(),
-            Some((module, name)) if module == from => name.to_owned(),
-            Some((module, name)) => format!("{}::{name}", self.module(module).name),
+        let declared = self.declared(ty);
+        declared.map_or_else(String::new, |(module, name)| {
+            self.spell_in(module, name, from)
+        })
+    }
+
+    /// The name of an element of `module` as module `from` refers to it.
+    #[must_use]
+    pub fn spell_in(&self, module: ModuleId, name: &str, from: ModuleId) -> String {
+        match module == from {
+            true => name.to_owned(),
+            false => format!("{}::{name}", self.module(module).name),
         }
     }
 
@@ -326,6 +469,7 @@ impl Model {
     #[must_use]
     pub fn declared(&self, ty: Type) -> Option<(ModuleId, &str)> {
         match ty {
+            Type::Enum(id) => Some((self.enum_(id).module, &self.enum_(id).name)),
             Type::Struct(id) => Some((self.struct_(id).module, &self.struct_(id).name)),
             Type::Sequence(id) => Some((self.sequence(id).module, &self.sequence(id).name)),
             Type::Dictionary(id) => Some((self.dictionary(id).module, &self.dictionary(id).name)),
@@ -339,7 +483,14 @@ impl Model {
         format!("{}.{name}", self.module(module).name)
     }
 
-    /// An operation as module `from` declares it: `string echo(string text)`.
+    /// The full name of an exception, by which a RETURN names it.
+    #[must_use]
+    pub fn exception_name(&self, id: ExceptionId) -> String {
+        let exception = self.exception(id);
+        self.full_name(exception.module, &exception.name)
+    }
+
+    /// An operation as module `from` declares it: `string echo(string text) throws Denied`.
     #[must_use]
     pub fn signature(&self, operation: &Operation, from: ModuleId) -> String {
         let parameters = operation.parameters.iter().map(|parameter| {
@@ -348,6 +499,22 @@ impl Model {
         });
         let parameters: Vec<String> = parameters.collect();
         let returns = self.spell(operation.returns, from);
-        format!("{returns} {}({})", operation.name, parameters.join(", "))
+        let parameters = parameters.join(", ");
+        let throws = self.throws_clause(operation, from);
+        format!("{returns} {}({parameters}){throws}", operation.name)
+    }
+
+    /// ` throws A, B`, as module `from` names them; empty if the operation throws nothing.
+    #[must_use]
+    pub fn throws_clause(&self, operation: &Operation, from: ModuleId) -> String {
+        let names = operation.throws.iter().map(|id| {
+            let exception = self.exception(*id);
+            self.spell_in(exception.module, &exception.name, from)
+        });
+        let names: Vec<String> = names.collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" throws {}", names.join(", ")),
+        }
     }
 }

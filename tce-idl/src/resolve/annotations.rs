@@ -9,27 +9,27 @@ use crate::syntax::ast::{Annotation, AnnotationValue};
 pub(super) struct ParsedAnnotations {
     pub(super) index: Option<(u16, Span)>,
     pub(super) comment: Option<String>,
+    pub(super) deprecated: Option<String>,
+    pub(super) is_idempotent: bool,
     /// By language; always empty for an operation.
     pub(super) skeletons: Vec<(String, bool)>,
 }
 
-/// Reads the annotations of an interface.
-pub(super) fn of_interface(
-    annotations: &[Annotation],
-    sink: &mut Diagnostics,
-) -> ParsedAnnotations {
-    read(annotations, true, sink)
+/// A declaration with annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Annotated {
+    Interface,
+    Operation,
+    /// A declaration without an index: a type or a member, as a sentence names it.
+    Other(&'static str),
 }
 
-/// Reads the annotations of an operation.
-pub(super) fn of_operation(
+/// Reads the annotations of a declaration.
+pub(super) fn read(
     annotations: &[Annotation],
+    of: Annotated,
     sink: &mut Diagnostics,
 ) -> ParsedAnnotations {
-    read(annotations, false, sink)
-}
-
-fn read(annotations: &[Annotation], interface: bool, sink: &mut Diagnostics) -> ParsedAnnotations {
     let mut parsed = ParsedAnnotations::default();
     let mut seen: Vec<&Annotation> = Vec::new();
     for annotation in annotations {
@@ -47,14 +47,19 @@ fn read(annotations: &[Annotation], interface: bool, sink: &mut Diagnostics) -> 
         }
         seen.push(annotation);
         match (key, key.strip_prefix("skeleton_")) {
+            ("deprecated", _) => parsed.deprecated = deprecated(annotation, sink),
+            (_, _) if matches!(of, Annotated::Other(_)) => sink.push(unknown(annotation, of)),
             ("index", _) => parsed.index = index(annotation, sink).or(parsed.index),
-            ("comment", _) => parsed.comment = Some(comment(annotation, sink)),
-            (_, Some(language)) if interface && !language.is_empty() => {
+            ("comment", _) => parsed.comment = comment(annotation, sink).or(parsed.comment),
+            ("idempotent", _) if of == Annotated::Operation => {
+                parsed.is_idempotent = idempotent(annotation, sink);
+            }
+            (_, Some(language)) if of == Annotated::Interface && !language.is_empty() => {
                 parsed
                     .skeletons
                     .extend(flag(annotation, sink).map(|wanted| (language.to_owned(), wanted)));
             }
-            _ => sink.push(unknown(annotation, interface)),
+            _ => sink.push(unknown(annotation, of)),
         }
     }
     parsed
@@ -71,7 +76,7 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
             sink.push(diagnostic.fix(format!("write `index={text}`"), span, text));
             text
         }
-        AnnotationValue::String(_) | AnnotationValue::Name(_) => {
+        AnnotationValue::String(_) | AnnotationValue::Name(_) | AnnotationValue::Flag => {
             let diagnostic =
                 Diagnostic::new(Code::AnnotationValue, "the index must be a number").at(span, "");
             sink.push(diagnostic.help("write a number from 0 to 65535: `[index=3]`"));
@@ -92,19 +97,47 @@ fn index(annotation: &Annotation, sink: &mut Diagnostics) -> Option<(u16, Span)>
 }
 
 /// The text of a comment. Legacy compilers accept a word or a number too.
-fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> String {
+fn comment(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
     let (text, is_quoted) = match &annotation.value {
+        AnnotationValue::Flag => {
+            let message = "the comment has no text";
+            let diagnostic = Diagnostic::new(Code::AnnotationValue, message);
+            let diagnostic = diagnostic.at(annotation.value_span, "");
+            sink.push(diagnostic.help("write `comment=\"text\"`"));
+            return None;
+        }
         AnnotationValue::String(text) => (text, true),
         AnnotationValue::Number(text) | AnnotationValue::Name(text) => (text, false),
     };
     if !is_quoted {
-        let message = "the comment should be a string in quotes";
+        let what = match annotation.key.text.as_str() {
+            "comment" => "comment",
+            _ => "text",
+        };
+        let message = format!("the {what} should be a string in quotes");
         let diagnostic =
             Diagnostic::new(Code::AnnotationQuotes, message).at(annotation.value_span, "");
         let quoted = format!("\"{text}\"");
         sink.push(diagnostic.fix("put it in quotes", annotation.value_span, quoted));
     }
-    text.clone()
+    Some(text.clone())
+}
+
+/// The text of `deprecated="…"`, empty for `deprecated` alone.
+fn deprecated(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
+    match &annotation.value {
+        AnnotationValue::Flag => Some(String::new()),
+        AnnotationValue::Name(name) if name == "true" => Some(String::new()),
+        AnnotationValue::Name(name) if name == "false" => None,
+        _ => comment(annotation, sink),
+    }
+}
+
+fn idempotent(annotation: &Annotation, sink: &mut Diagnostics) -> bool {
+    match annotation.value {
+        AnnotationValue::Flag => true,
+        _ => flag(annotation, sink).unwrap_or_default(),
+    }
 }
 
 fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {
@@ -121,32 +154,52 @@ fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {
     }
 }
 
-fn unknown(annotation: &Annotation, interface: bool) -> Diagnostic {
+/// The annotations that all declarations with annotations have.
+const OF_ANY: &[&str] = &["deprecated"];
+const OF_OPERATION: &[&str] = &["index", "comment", "deprecated", "idempotent"];
+const OF_INTERFACE: &[&str] = &[
+    "index",
+    "comment",
+    "deprecated",
+    "skeleton_rust",
+    "skeleton_py",
+    "skeleton_java",
+    "skeleton_js",
+    "skeleton_cpp",
+];
+
+fn unknown(annotation: &Annotation, of: Annotated) -> Diagnostic {
     let key = &annotation.key;
-    let (what, known): (_, &[&str]) = match interface {
-        true => (
+    let (what, known, help) = match of {
+        Annotated::Interface => (
             "an interface",
-            &[
-                "index",
-                "comment",
-                "skeleton_rust",
-                "skeleton_py",
-                "skeleton_java",
-                "skeleton_js",
-                "skeleton_cpp",
-            ],
+            OF_INTERFACE,
+            "the annotations are `index`, `comment`, `deprecated` and `skeleton_<language>`",
         ),
-        false => ("an operation", &["index", "comment"]),
+        Annotated::Operation => (
+            "an operation",
+            OF_OPERATION,
+            "the annotations are `index`, `comment`, `deprecated` and `idempotent`",
+        ),
+        Annotated::Other(what) => (what, OF_ANY, "the only annotation here is `deprecated`"),
     };
+    let is_elsewhere =
+        OF_OPERATION.contains(&key.text.as_str()) || key.text.starts_with("skeleton_");
+    if is_elsewhere && matches!(of, Annotated::Other(_)) {
+        let message = format!("{what} can't have the annotation `{}`", key.text);
+        let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(key.span, "");
+        let help = match key.text.as_str() {
+            "idempotent" => "put it before an operation",
+            _ => "put it before an interface or an operation",
+        };
+        return diagnostic.help(help);
+    }
     let message = format!("`{}` is not an annotation of {what}", key.text);
     let diagnostic = Diagnostic::new(Code::UnknownAnnotation, message)
         .at(key.span, "this annotation is ignored");
     match nearest(&key.text, known) {
         Some(near) => diagnostic.fix(format!("did you mean `{near}`?"), key.span, near),
-        None if interface => {
-            diagnostic.help("the annotations are `index`, `comment` and `skeleton_<language>`")
-        }
-        None => diagnostic.help("the annotations are `index` and `comment`"),
+        None => diagnostic.help(help),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{ResolvedProgram, annotations, index_file};
+use super::annotations::{self, Annotated};
+use super::{ResolvedProgram, index_file};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::loader::Loader;
 use crate::model::{Element, IndexOrigin, InterfaceId};
@@ -38,19 +39,22 @@ pub(crate) fn assign(
 fn annotate(program: &mut ResolvedProgram<'_>, at: usize, position: usize, sink: &mut Diagnostics) {
     let from = program.ast.interfaces[at];
     let interface = &mut program.model.interfaces[at];
-    let parsed = annotations::of_interface(&from.annotations, sink);
+    let parsed = annotations::read(&from.annotations, Annotated::Interface, sink);
     let implicit = implicit_origin(&from.annotations, from.whole.before());
     (interface.index, interface.index_origin) =
         index(parsed.index, position, &from.name, implicit, sink);
     interface.comment = parsed.comment;
+    interface.deprecated = parsed.deprecated;
     interface.skeletons = parsed.skeletons.into_iter().collect();
     let operations = interface.operations.iter_mut().zip(&from.operations);
     for (position, (operation, from)) in operations.enumerate() {
-        let parsed = annotations::of_operation(&from.annotations, sink);
+        let parsed = annotations::read(&from.annotations, Annotated::Operation, sink);
         let implicit = implicit_origin(&from.annotations, from.returns.span);
         (operation.index, operation.index_origin) =
             index(parsed.index, position, &from.name, implicit, sink);
         operation.comment = parsed.comment;
+        operation.deprecated = parsed.deprecated;
+        operation.idempotent = parsed.is_idempotent;
     }
 }
 

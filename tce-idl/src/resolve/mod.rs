@@ -5,15 +5,17 @@ mod scope;
 mod types;
 mod inheritance;
 mod annotations;
+mod constants;
 mod index_file;
 pub(crate) mod indices;
 
 use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostics;
-use crate::model::{IndexOrigin, Interface, Member, Model, ModuleId, Operation, Parameter, Struct};
+use crate::model::{IndexOrigin, Interface, Member, Model, ModuleId, Operation, Parameter};
 use crate::source::SourceMap;
 use crate::syntax::ast;
+use annotations::Annotated;
 pub(crate) use annotations::parse_index;
 use imports::LoadedFiles;
 use types::Types;
@@ -32,6 +34,9 @@ pub(crate) struct ResolvedProgram<'a> {
 #[derive(Default)]
 pub(crate) struct AstNodes<'a> {
     pub(crate) structs: Vec<&'a ast::Struct>,
+    pub(crate) exceptions: Vec<&'a ast::Struct>,
+    pub(crate) enums: Vec<&'a ast::Enum>,
+    pub(crate) constants: Vec<&'a ast::Constant>,
     pub(crate) sequences: Vec<&'a ast::Sequence>,
     pub(crate) dictionaries: Vec<&'a ast::Dictionary>,
     pub(crate) interfaces: Vec<&'a ast::Interface>,
@@ -58,7 +63,21 @@ pub(crate) fn resolve<'a>(
         references: Vec::new(),
     };
     for (it, from) in model.structs.iter_mut().zip(&ast.structs) {
-        types.structure(it, from);
+        it.deprecated = types.deprecated(&from.annotations, "a struct");
+        it.members = types.members(&from.members, it.module);
+    }
+    for (it, from) in model.exceptions.iter_mut().zip(&ast.exceptions) {
+        it.deprecated = types.deprecated(&from.annotations, "an exception");
+        it.members = types.members(&from.members, it.module);
+    }
+    for (it, from) in model.enums.iter_mut().zip(&ast.enums) {
+        it.deprecated = types.deprecated(&from.annotations, "an enum");
+        it.members = constants::enum_members(from, types.sink);
+    }
+    for (it, from) in model.constants.iter_mut().zip(&ast.constants) {
+        if let Some((ty, value)) = constants::constant(from, types.sink) {
+            (it.ty, it.value) = (ty, value);
+        }
     }
     for (it, from) in model.sequences.iter_mut().zip(&ast.sequences) {
         it.element = types.value(&from.element, it.module);
@@ -76,14 +95,20 @@ pub(crate) fn resolve<'a>(
 }
 
 impl Types<'_, '_> {
-    fn structure(&mut self, it: &mut Struct, from: &ast::Struct) {
+    fn members(&mut self, from: &[ast::Member], module: ModuleId) -> Vec<Member> {
         let member = |member: &ast::Member| Member {
             name: member.name.text.clone(),
             span: member.name.span,
             doc: member.doc.clone(),
-            ty: self.value(&member.ty, it.module),
+            deprecated: self.deprecated(&member.annotations, "a member"),
+            ty: self.value(&member.ty, module),
         };
-        it.members = from.members.iter().map(member).collect();
+        from.iter().map(member).collect()
+    }
+
+    /// The `deprecated` annotation of `what`, which has no other annotations.
+    fn deprecated(&mut self, from: &[ast::Annotation], what: &'static str) -> Option<String> {
+        annotations::read(from, Annotated::Other(what), self.sink).deprecated
     }
 
     fn interface(&mut self, it: &mut Interface, from: &ast::Interface) {
@@ -103,6 +128,7 @@ impl Types<'_, '_> {
         let parameter = |parameter: &ast::Parameter| Parameter {
             name: parameter.name.text.clone(),
             span: parameter.name.span,
+            doc: parameter.doc.clone(),
             ty: self.value(&parameter.ty, module),
         };
         Operation {
@@ -110,10 +136,13 @@ impl Types<'_, '_> {
             span: from.name.span,
             doc: from.doc.clone(),
             comment: None,
+            deprecated: None,
+            idempotent: false,
             index: 0,
             index_origin: IndexOrigin::Implicit(from.returns.span),
             parameters: from.parameters.iter().map(parameter).collect(),
             returns: self.returned(&from.returns, module),
+            throws: self.thrown(&from.throws, module),
         }
     }
 }

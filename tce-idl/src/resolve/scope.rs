@@ -6,8 +6,9 @@ use super::imports::LoadedFiles;
 use super::{AstNodes, ResolvedProgram};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{
-    Dictionary, DictionaryId, Element, IndexOrigin, Interface, InterfaceId, Model, Module,
-    ModuleId, Sequence, SequenceId, Struct, StructId, Type,
+    Constant, ConstantId, ConstantValue, Dictionary, DictionaryId, Element, Enum, EnumId,
+    Exception, ExceptionId, IndexOrigin, Interface, InterfaceId, Model, Module, ModuleId, Sequence,
+    SequenceId, Struct, StructId, Type,
 };
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
@@ -170,9 +171,46 @@ impl<'a> ResolvedProgram<'a> {
                     name: it.name.text.clone(),
                     span: it.name.span,
                     doc: it.doc.clone(),
+                    deprecated: None,
                     members: Vec::new(),
                 });
                 Element::Struct(StructId(last(&model.structs)))
+            }
+            ast::Element::Exception(it) => {
+                ast.exceptions.push(it);
+                model.exceptions.push(Exception {
+                    module,
+                    name: it.name.text.clone(),
+                    span: it.name.span,
+                    doc: it.doc.clone(),
+                    deprecated: None,
+                    members: Vec::new(),
+                });
+                Element::Exception(ExceptionId(last(&model.exceptions)))
+            }
+            ast::Element::Enum(it) => {
+                ast.enums.push(it);
+                model.enums.push(Enum {
+                    module,
+                    name: it.name.text.clone(),
+                    span: it.name.span,
+                    doc: it.doc.clone(),
+                    deprecated: None,
+                    members: Vec::new(),
+                });
+                Element::Enum(EnumId(last(&model.enums)))
+            }
+            ast::Element::Constant(it) => {
+                ast.constants.push(it);
+                model.constants.push(Constant {
+                    module,
+                    name: it.name.text.clone(),
+                    span: it.name.span,
+                    doc: it.doc.clone(),
+                    ty: UNKNOWN,
+                    value: ConstantValue::Integer(0),
+                });
+                Element::Constant(ConstantId(last(&model.constants)))
             }
             ast::Element::Sequence(it) => {
                 ast.sequences.push(it);
@@ -214,6 +252,7 @@ fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
         span: from.name.span,
         doc: from.doc.clone(),
         comment: None,
+        deprecated: None,
         index: 0,
         index_origin: IndexOrigin::Implicit(from.whole.before()),
         base: None,

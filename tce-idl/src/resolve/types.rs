@@ -3,7 +3,7 @@
 use super::AstNodes;
 use super::scope::{ModuleScopes, NameBinding, UNKNOWN};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
-use crate::model::{Element, InterfaceId, ModuleId, Type};
+use crate::model::{Element, ExceptionId, InterfaceId, ModuleId, Type};
 use crate::source::Span;
 use crate::syntax::ast::TypeName;
 
@@ -50,22 +50,54 @@ impl Types<'_, '_> {
             None => UNKNOWN,
             Some(NameBinding { element, span }) => match element {
                 Element::Struct(id) => Type::Struct(id),
+                Element::Enum(id) => Type::Enum(id),
                 Element::Sequence(id) => Type::Sequence(id),
                 Element::Dictionary(id) => Type::Dictionary(id),
-                Element::Interface(_) => {
-                    let message =
-                        format!("interface `{}` can't be the type of a value", ty.name.text);
-                    let diagnostic = Diagnostic::new(Code::InterfaceValue, message)
-                        .at(ty.span, "an interface can be called, but not sent");
-                    let diagnostic = diagnostic.note(span, "declared as an interface here");
-                    self.sink.push(
-                        diagnostic
-                            .help("send a name or an id by which the receiver finds the servant"),
-                    );
+                Element::Interface(_) | Element::Exception(_) | Element::Constant(_) => {
+                    self.sink.push(no_value(ty, element, span));
                     UNKNOWN
                 }
             },
         }
+    }
+
+    /// The exceptions behind `throws`.
+    pub(super) fn thrown(&mut self, names: &[TypeName], module: ModuleId) -> Vec<ExceptionId> {
+        let mut thrown: Vec<(ExceptionId, Span)> = Vec::new();
+        for name in names {
+            let is_builtin = name.module.is_none()
+                && (name.name.text == "void" || builtin(&name.name.text).is_some());
+            let binding = match is_builtin {
+                true => None,
+                false => match self.lookup(name, module) {
+                    None => continue,
+                    binding => binding,
+                },
+            };
+            let Some(Element::Exception(id)) = binding.map(|it| it.element) else {
+                let message = format!("`{}` is not an exception", name.name.text);
+                let diagnostic = Diagnostic::new(Code::NotAnException, message).at(name.span, "");
+                let diagnostic = binding.iter().fold(diagnostic, |diagnostic, it| {
+                    let kind = kind_in_words(it.element);
+                    diagnostic.note(it.span, format!("declared as {kind} here"))
+                });
+                self.sink
+                    .push(diagnostic.help("declare it as `exception NAME { … };`"));
+                continue;
+            };
+            match thrown.iter().find(|(other, _)| *other == id) {
+                None => thrown.push((id, name.span)),
+                Some((_, first)) => {
+                    let message = format!("`{}` is named twice behind `throws`", name.name.text);
+                    let diagnostic = Diagnostic::new(Code::RepeatedThrows, message);
+                    let diagnostic = diagnostic
+                        .at(name.span, "")
+                        .note(*first, "first named here");
+                    self.sink.push(diagnostic.help("remove one of them"));
+                }
+            }
+        }
+        thrown.into_iter().map(|(id, _)| id).collect()
     }
 
     /// The type that an operation returns.
@@ -89,13 +121,11 @@ impl Types<'_, '_> {
         let NameBinding { element, span } = self.lookup(ty, module)?;
         let kind = match element {
             Element::Interface(id) => return Some(id),
-            Element::Struct(_) => "struct",
-            Element::Sequence(_) => "sequence",
-            Element::Dictionary(_) => "dictionary",
+            other => kind_in_words(other),
         };
         let diagnostic = Diagnostic::new(code, format!("`{}` is not an interface", ty.name.text))
             .at(ty.span, "");
-        let diagnostic = diagnostic.note(span, format!("declared as a {kind} here"));
+        let diagnostic = diagnostic.note(span, format!("declared as {kind} here"));
         self.sink
             .push(diagnostic.help("an interface can only extend an interface"));
         None
@@ -199,8 +229,51 @@ impl Types<'_, '_> {
     }
 }
 
+/// The kind of an element, with its article.
+fn kind_in_words(element: Element) -> &'static str {
+    match element {
+        Element::Struct(_) => "a struct",
+        Element::Exception(_) => "an exception",
+        Element::Enum(_) => "an enum",
+        Element::Constant(_) => "a constant",
+        Element::Sequence(_) => "a sequence",
+        Element::Dictionary(_) => "a dictionary",
+        Element::Interface(_) => "an interface",
+    }
+}
+
+/// Reports an element that is used as the type of a value and is no type, declared at `span`.
+fn no_value(ty: &TypeName, element: Element, span: Span) -> Diagnostic {
+    let name = &ty.name.text;
+    let (code, what, label, help) = match element {
+        Element::Exception(_) => (
+            Code::ExceptionValue,
+            "exception",
+            "an exception can be thrown, but not sent as a value",
+            "name it behind an operation, `void f() throws NAME;`, or declare a struct",
+        ),
+        Element::Constant(_) => (
+            Code::ConstantType,
+            "constant",
+            "a constant is a value",
+            "write the type of the constant",
+        ),
+        _ => (
+            Code::InterfaceValue,
+            "interface",
+            "an interface can be called, but not sent",
+            "send a name or an id by which the receiver finds the servant",
+        ),
+    };
+    let message = format!("{what} `{name}` can't be the type of a value");
+    Diagnostic::new(code, message)
+        .at(ty.span, label)
+        .note(span, format!("declared as {} here", kind_in_words(element)))
+        .help(help)
+}
+
 /// The builtin type called `name`, except for `void`.
-fn builtin(name: &str) -> Option<Type> {
+pub(super) fn builtin(name: &str) -> Option<Type> {
     Some(match name {
         "byte" => Type::Byte,
         "bool" => Type::Bool,

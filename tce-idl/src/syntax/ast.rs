@@ -35,6 +35,9 @@ pub(crate) struct Module {
 #[derive(Debug)]
 pub(crate) enum Element {
     Struct(Struct),
+    Exception(Struct),
+    Enum(Enum),
+    Constant(Constant),
     Sequence(Sequence),
     Dictionary(Dictionary),
     Interface(Interface),
@@ -43,7 +46,9 @@ pub(crate) enum Element {
 impl Element {
     pub(crate) fn name(&self) -> &Identifier {
         match self {
-            Self::Struct(it) => &it.name,
+            Self::Struct(it) | Self::Exception(it) => &it.name,
+            Self::Enum(it) => &it.name,
+            Self::Constant(it) => &it.name,
             Self::Sequence(it) => &it.name,
             Self::Dictionary(it) => &it.name,
             Self::Interface(it) => &it.name,
@@ -59,12 +64,14 @@ pub(crate) struct TypeName {
     pub(crate) span: Span,
 }
 
+/// A struct or an exception.
 #[derive(Debug)]
 pub(crate) struct Struct {
     pub(crate) name: Identifier,
     /// From its keyword to its end.
     pub(crate) whole: Span,
     pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
     pub(crate) members: Vec<Member>,
     /// Whether a member was left out because it could not be parsed.
     pub(crate) broken: bool,
@@ -74,7 +81,51 @@ pub(crate) struct Struct {
 pub(crate) struct Member {
     pub(crate) name: Identifier,
     pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
     pub(crate) ty: TypeName,
+}
+
+#[derive(Debug)]
+pub(crate) struct Enum {
+    pub(crate) name: Identifier,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
+    pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
+    pub(crate) members: Vec<Enumerator>,
+    /// Whether a member was left out because it could not be parsed.
+    pub(crate) broken: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Enumerator {
+    pub(crate) name: Identifier,
+    pub(crate) doc: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
+    /// As it is written; `None` where it follows from the member before.
+    pub(crate) number: Option<Identifier>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Constant {
+    pub(crate) name: Identifier,
+    /// From its keyword to its end.
+    pub(crate) whole: Span,
+    pub(crate) doc: Option<String>,
+    pub(crate) ty: TypeName,
+    pub(crate) value: Literal,
+    pub(crate) value_span: Span,
+}
+
+/// The value of a constant.
+#[derive(Debug)]
+pub(crate) enum Literal {
+    /// A number as it is written.
+    Number(String),
+    /// A string, without its quotes and with its escapes.
+    String(String),
+    /// A word, such as `true`.
+    Name(String),
 }
 
 #[derive(Debug)]
@@ -118,25 +169,31 @@ pub(crate) struct Operation {
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) returns: TypeName,
     pub(crate) parameters: Vec<Parameter>,
+    /// The exceptions behind `throws`.
+    pub(crate) throws: Vec<TypeName>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: Identifier,
+    pub(crate) doc: Option<String>,
     pub(crate) ty: TypeName,
 }
 
-/// `key=value` of an annotation list.
+/// `key=value` or `key` of an annotation list.
 #[derive(Debug)]
 pub(crate) struct Annotation {
     pub(crate) key: Identifier,
     pub(crate) value: AnnotationValue,
+    /// That of the key if there is no value.
     pub(crate) value_span: Span,
 }
 
 /// The value of an annotation.
 #[derive(Debug)]
 pub(crate) enum AnnotationValue {
+    /// No value: `[idempotent]`.
+    Flag,
     /// A number as it is written, which may be too large for an index.
     Number(String),
     /// A string, without its quotes.

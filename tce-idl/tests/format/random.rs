@@ -32,6 +32,10 @@ pub(crate) fn file() -> impl Strategy<Value = String> {
 #[derive(Debug, Clone)]
 enum Element {
     Struct(Vec<u8>),
+    Exception(Vec<u8>),
+    /// Whether each member has a number, and whether a `,` ends the list.
+    Enum(Vec<bool>, bool),
+    Constant(u8),
     Sequence(u8),
     Dictionary(u8, u8),
     Interface {
@@ -48,6 +52,7 @@ struct Operation {
     returns: u8,
     parameters: Vec<u8>,
     ends_with_comma: bool,
+    throws: u8,
 }
 
 fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
@@ -56,15 +61,23 @@ fn module() -> impl Strategy<Value = (Vec<Element>, bool)> {
         0..12u8,
         prop::collection::vec(0..12u8, 0..10),
         any::<bool>(),
+        0..4u8,
     )
-        .prop_map(|(annotated, returns, parameters, comma)| Operation {
-            annotated,
-            returns,
-            ends_with_comma: comma && !parameters.is_empty(),
-            parameters,
-        });
+        .prop_map(
+            |(annotated, returns, parameters, comma, throws)| Operation {
+                throws,
+                annotated,
+                returns,
+                ends_with_comma: comma && !parameters.is_empty(),
+                parameters,
+            },
+        );
     let element = prop_oneof![
         prop::collection::vec(0..12u8, 1..5).prop_map(Element::Struct),
+        prop::collection::vec(0..12u8, 0..3).prop_map(Element::Exception),
+        (prop::collection::vec(any::<bool>(), 1..5), any::<bool>())
+            .prop_map(|(members, comma)| Element::Enum(members, comma)),
+        (0..5u8).prop_map(Element::Constant),
         (0..12u8).prop_map(Element::Sequence),
         (0..12u8, 0..12u8).prop_map(|(key, value)| Element::Dictionary(key, value)),
         (
@@ -160,9 +173,9 @@ fn write_module(
     words: &mut Vec<String>,
 ) {
     add(words, &format!("module m{number} {{"));
-    let mut types = Vec::new();
+    let (mut types, mut exceptions) = (Vec::new(), Vec::new());
     for (at, element) in elements.iter().enumerate() {
-        write_element(number, at, element, &mut types, words);
+        write_element(number, at, element, (&mut types, &mut exceptions), words);
     }
     add(words, if *semicolon { "} ;" } else { "}" });
 }
@@ -171,7 +184,7 @@ fn write_element(
     module: usize,
     at: usize,
     element: &Element,
-    types: &mut Vec<String>,
+    (types, exceptions): (&mut Vec<String>, &mut Vec<String>),
     words: &mut Vec<String>,
 ) {
     let mut text = String::new();
@@ -183,6 +196,37 @@ fn write_element(
             }
             text.push_str("} ;");
             types.push(format!("S{at}"));
+        }
+        Element::Exception(members) => {
+            let _ = write!(text, "exception X{at} {{ ");
+            for (number, ty) in members.iter().enumerate() {
+                let _ = write!(text, "{} member{number} ; ", value(*ty, types));
+            }
+            text.push_str("} ;");
+            exceptions.push(format!("m{module} :: X{at}"));
+        }
+        Element::Enum(members, ends_with_comma) => {
+            let _ = write!(text, "[ deprecated ] enum E{at} {{ ");
+            for (number, is_written) in members.iter().enumerate() {
+                let comma = if number == 0 { "" } else { ", " };
+                let _ = write!(text, "{comma}E{number} ");
+                if *is_written {
+                    let _ = write!(text, "= {} ", 10 * number);
+                }
+            }
+            text.push_str(if *ends_with_comma { ", } ;" } else { "} ;" });
+            types.push(format!("E{at}"));
+        }
+        Element::Constant(kind) => {
+            let constants = [
+                "bool C = true",
+                "int C = -5",
+                "double C = 1.5e-3",
+                "string C = \"a,b=c;{\"",
+                "byte C = 0x1f",
+            ];
+            let constant = constants[usize::from(*kind)].replace('C', &format!("C{at}"));
+            let _ = write!(text, "const {constant} ;");
         }
         Element::Sequence(ty) => {
             let _ = write!(text, "sequence < {} > L{at} ;", value(*ty, types));
@@ -206,7 +250,7 @@ fn write_element(
             }
             let _ = write!(text, "interface I{at} {{ ");
             for (number, operation) in operations.iter().enumerate() {
-                write_operation(number, operation, types, &mut text);
+                write_operation(number, operation, (types, exceptions), &mut text);
             }
             text.push_str("} ;");
         }
@@ -215,9 +259,14 @@ fn write_element(
     add(words, &text);
 }
 
-fn write_operation(number: usize, operation: &Operation, types: &[String], text: &mut String) {
+fn write_operation(
+    number: usize,
+    operation: &Operation,
+    (types, exceptions): (&[String], &[String]),
+    text: &mut String,
+) {
     if operation.annotated {
-        let _ = write!(text, "[ index = {number} ] ");
+        let _ = write!(text, "[ index = {number} , idempotent ] ");
     }
     let returns = match operation.returns {
         0 => "void".to_owned(),
@@ -229,10 +278,15 @@ fn write_operation(number: usize, operation: &Operation, types: &[String], text:
         let _ = write!(text, "{comma}{} parameter{at} ", value(*ty, types));
     }
     text.push_str(if operation.ends_with_comma {
-        ", ) ; "
+        ", ) "
     } else {
-        ") ; "
+        ") "
     });
+    for (at, name) in exceptions.iter().take(operation.throws.into()).enumerate() {
+        let before = if at == 0 { "throws" } else { "," };
+        let _ = write!(text, "{before} {name} ");
+    }
+    text.push_str("; ");
 }
 
 /// A type that is declared already, or a builtin one.

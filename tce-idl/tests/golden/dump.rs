@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tce_idl::model::{Element, Interface, Model, Operation, Type};
+use tce_idl::model::{Element, Interface, Member, Model, Operation, Type};
 
 pub(crate) fn model(model: &Model) -> String {
     let mut out = String::new();
@@ -32,11 +32,33 @@ fn element(out: &mut String, model: &Model, element: Element) {
         Element::Struct(id) => {
             let it = model.struct_(id);
             doc(out, "  ", it.doc.as_deref());
-            let _ = writeln!(out, "  struct {}", it.name);
+            let deprecated = deprecated(it.deprecated.as_deref());
+            let _ = writeln!(out, "  struct {}{deprecated}", it.name);
+            members(out, model, &it.members);
+        }
+        Element::Exception(id) => {
+            let it = model.exception(id);
+            doc(out, "  ", it.doc.as_deref());
+            let deprecated = deprecated(it.deprecated.as_deref());
+            let _ = writeln!(out, "  exception {}{deprecated}", it.name);
+            members(out, model, &it.members);
+        }
+        Element::Enum(id) => {
+            let it = model.enum_(id);
+            doc(out, "  ", it.doc.as_deref());
+            let deprecated = deprecated(it.deprecated.as_deref());
+            let _ = writeln!(out, "  enum {}{deprecated}", it.name);
             for member in &it.members {
                 doc(out, "    ", member.doc.as_deref());
-                let _ = writeln!(out, "    {} {}", ty(model, member.ty), member.name);
+                let deprecated = self::deprecated(member.deprecated.as_deref());
+                let _ = writeln!(out, "    {} = {}{deprecated}", member.name, member.number);
             }
+        }
+        Element::Constant(id) => {
+            let it = model.constant(id);
+            doc(out, "  ", it.doc.as_deref());
+            let (name, value) = (&it.name, &it.value);
+            let _ = writeln!(out, "  const {} {name} = {value:?}", ty(model, it.ty));
         }
         Element::Sequence(id) => {
             let it = model.sequence(id);
@@ -58,6 +80,23 @@ fn element(out: &mut String, model: &Model, element: Element) {
     }
 }
 
+fn members(out: &mut String, model: &Model, members: &[Member]) {
+    for member in members {
+        doc(out, "    ", member.doc.as_deref());
+        let deprecated = deprecated(member.deprecated.as_deref());
+        let _ = writeln!(
+            out,
+            "    {} {}{deprecated}",
+            ty(model, member.ty),
+            member.name
+        );
+    }
+}
+
+fn deprecated(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(" deprecated {text:?}"))
+}
+
 fn interface(out: &mut String, model: &Model, it: &Interface) {
     doc(out, "  ", it.doc.as_deref());
     let _ = write!(out, "  interface {} = {}", it.name, it.index);
@@ -71,6 +110,7 @@ fn interface(out: &mut String, model: &Model, it: &Interface) {
         );
     }
     comment(out, it.comment.as_deref());
+    out.push_str(&deprecated(it.deprecated.as_deref()));
     if !it.skeleton_default {
         let _ = write!(out, " without skeletons");
     }
@@ -105,11 +145,23 @@ fn operation(out: &mut String, model: &Model, it: &Operation) {
         it.index
     );
     comment(out, it.comment.as_deref());
+    out.push_str(&deprecated(it.deprecated.as_deref()));
+    if it.idempotent {
+        out.push_str(" idempotent");
+    }
+    for id in &it.throws {
+        let _ = write!(out, " throws {}", model.exception_name(*id));
+    }
     out.push('\n');
+    for parameter in it.parameters.iter().filter(|it| it.doc.is_some()) {
+        let _ = writeln!(out, "      {}", parameter.name);
+        doc(out, "      ", parameter.doc.as_deref());
+    }
 }
 
 fn ty(model: &Model, ty: Type) -> String {
     let (module, name) = match ty {
+        Type::Enum(id) => (model.enum_(id).module, &model.enum_(id).name),
         Type::Struct(id) => (model.struct_(id).module, &model.struct_(id).name),
         Type::Sequence(id) => (model.sequence(id).module, &model.sequence(id).name),
         Type::Dictionary(id) => (model.dictionary(id).module, &model.dictionary(id).name),

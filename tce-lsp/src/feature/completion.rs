@@ -27,8 +27,11 @@ const VALUES: [&str; 8] = [
 const KEYS: [&str; 6] = ["bool", "byte", "int", "long", "short", "string"];
 
 /// The elements of a module, as snippets: the cursor starts at `$1`.
-const ELEMENTS: [(&str, &str); 4] = [
+const ELEMENTS: [(&str, &str); 7] = [
     ("struct", "struct ${1:Name} {\n    $0\n};"),
+    ("enum", "enum ${1:Name} {\n    $0\n};"),
+    ("exception", "exception ${1:Name} {\n    $0\n};"),
+    ("const", "const ${1:int} ${2:NAME} = ${3:0};"),
     ("interface", "interface ${1:Name} {\n    $0\n};"),
     ("sequence", "sequence<${1:type}> ${2:SymbolTable};"),
     (
@@ -45,6 +48,8 @@ const TOP: [(&str, &str); 2] = [
 
 /// The annotations of an interface, and those of an operation.
 const ANNOTATIONS: [&str; 3] = ["index", "comment", "skeleton_rust"];
+/// The annotations without a value.
+const FLAGS: [&str; 2] = ["deprecated", "idempotent"];
 
 pub(crate) fn completion(
     workspace: &mut Workspace,
@@ -59,13 +64,28 @@ pub(crate) fn completion(
         Expected::TopLevel => TOP.map(snippet).to_vec(),
         Expected::Element => ELEMENTS.map(snippet).to_vec(),
         Expected::Import => imports(workspace, &cursor),
-        Expected::Annotation => ANNOTATIONS.map(annotation).to_vec(),
+        Expected::Annotation => {
+            let mut items = ANNOTATIONS.map(annotation).to_vec();
+            items.extend(FLAGS.map(keyword));
+            items
+        }
         Expected::Flag => ["true", "false"].map(keyword).to_vec(),
         Expected::Extends => vec![keyword("extends")],
+        Expected::Throws => vec![keyword("throws")],
+        Expected::Exception => named(&cursor.analysis, &context, |kind| {
+            kind == SymbolKind::Exception
+        }),
+        Expected::Builtin => VALUES.map(keyword).to_vec(),
         Expected::Base => named(&cursor.analysis, &context, |kind| {
             kind == SymbolKind::Interface
         }),
-        Expected::Key => KEYS.map(keyword).to_vec(),
+        Expected::Key => {
+            let mut items = named(&cursor.analysis, &context, |kind| kind == SymbolKind::Enum);
+            if context.qualifier.is_none() {
+                items.extend(KEYS.map(keyword));
+            }
+            items
+        }
         Expected::Value => values(&cursor.analysis, &context),
         Expected::Returned => {
             let mut items = values(&cursor.analysis, &context);
@@ -112,6 +132,7 @@ fn element(analysis: &Analysis, id: SymbolId, module: Option<&str>) -> Completio
     let kind = match symbol.kind {
         SymbolKind::Interface => CompletionItemKind::INTERFACE,
         SymbolKind::Struct => CompletionItemKind::STRUCT,
+        SymbolKind::Enum => CompletionItemKind::ENUM,
         _ => CompletionItemKind::CLASS,
     };
     CompletionItem {

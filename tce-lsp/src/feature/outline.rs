@@ -85,5 +85,9 @@ pub(super) fn kind(kind: SymbolKind) -> ls_types::SymbolKind {
         SymbolKind::Member => ls_types::SymbolKind::FIELD,
         SymbolKind::Operation => ls_types::SymbolKind::METHOD,
         SymbolKind::Parameter => ls_types::SymbolKind::VARIABLE,
+        SymbolKind::Exception => ls_types::SymbolKind::CLASS,
+        SymbolKind::Enum => ls_types::SymbolKind::ENUM,
+        SymbolKind::EnumMember => ls_types::SymbolKind::ENUM_MEMBER,
+        SymbolKind::Constant => ls_types::SymbolKind::CONSTANT,
     }
 }

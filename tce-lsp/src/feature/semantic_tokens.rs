@@ -9,7 +9,7 @@ use tce_idl::symbols::SymbolKind;
 use crate::{documents, workspace::Workspace};
 
 /// The kinds of symbols and their token types; tokens refer to the position in this list.
-const TYPES: [(SymbolKind, SemanticTokenType); 8] = [
+const TYPES: [(SymbolKind, SemanticTokenType); 12] = [
     (SymbolKind::Module, SemanticTokenType::NAMESPACE),
     (SymbolKind::Struct, SemanticTokenType::STRUCT),
     (SymbolKind::Sequence, SemanticTokenType::TYPE),
@@ -18,6 +18,10 @@ const TYPES: [(SymbolKind, SemanticTokenType); 8] = [
     (SymbolKind::Member, SemanticTokenType::PROPERTY),
     (SymbolKind::Operation, SemanticTokenType::METHOD),
     (SymbolKind::Parameter, SemanticTokenType::PARAMETER),
+    (SymbolKind::Exception, SemanticTokenType::CLASS),
+    (SymbolKind::Enum, SemanticTokenType::ENUM),
+    (SymbolKind::EnumMember, SemanticTokenType::ENUM_MEMBER),
+    (SymbolKind::Constant, SemanticTokenType::VARIABLE),
 ];
 
 /// The meaning of the numbers in tokens.

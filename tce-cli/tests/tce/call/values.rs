@@ -61,6 +61,11 @@ fn values(model: &Model, ty: Type) -> BoxedStrategy<Value> {
                 .prop_map(|pairs| Value::Object(pairs.into_iter().collect()))
                 .boxed()
         }
+        Type::Enum(id) => {
+            let members = model.enum_(id).members.iter();
+            let names: Vec<_> = members.map(|it| Value::from(it.name.clone())).collect();
+            proptest::sample::select(names).boxed()
+        }
         Type::Struct(id) => {
             let members = model.struct_(id).members.iter();
             let members = members.map(|it| (Just(it.name.clone()), values(model, it.ty)));

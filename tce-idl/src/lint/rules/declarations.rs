@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use crate::diagnostic::{Code, Diagnostic, Repair};
 use crate::lint::context::{LintContext, kind};
 use crate::lint::{Findings, Level, Rule};
-use crate::model::{self, DictionaryId, IndexOrigin, Model, ModuleId, SequenceId, StructId, Type};
+use crate::model::{
+    self, DictionaryId, EnumId, ExceptionId, IndexOrigin, Model, ModuleId, SequenceId, StructId,
+    Type,
+};
 use crate::source::Span;
 use crate::symbols::SymbolKind;
 use crate::syntax::ast::{Annotation, Element, Identifier, Interface, Module, TypeName};
@@ -32,6 +35,16 @@ fn check_unused_type(context: &LintContext<'_>, found: &mut Findings<'_>) {
         let message = format!("{} `{name}` is not used by any operation", kind.noun());
         let diagnostic = Diagnostic::new(Code::UnusedType, message).at(span, "");
         found.push(diagnostic.help("use it, or remove it"));
+    }
+    let operations = model.interfaces.iter().flat_map(|it| &it.operations);
+    let thrown: HashSet<ExceptionId> = operations.flat_map(|it| it.throws.clone()).collect();
+    for (id, it) in (0..).map(ExceptionId).zip(&model.exceptions) {
+        if thrown.contains(&id) || !homes.contains(&it.module) || !context.is_checked(it.span) {
+            continue;
+        }
+        let message = format!("exception `{}` is not thrown by any operation", it.name);
+        let diagnostic = Diagnostic::new(Code::UnusedType, message).at(it.span, "");
+        found.push(diagnostic.help("name it behind an operation, `throws NAME`, or remove it"));
     }
 }
 
@@ -65,7 +78,13 @@ fn declared(model: &Model) -> Vec<(Type, SymbolKind, &str, ModuleId, Span)> {
             it.span,
         )
     });
-    structs.chain(sequences).chain(dictionaries).collect()
+    let enums = (0..).map(|id| Type::Enum(EnumId(id))).zip(&model.enums);
+    let enums = enums.map(|(ty, it)| (ty, SymbolKind::Enum, it.name.as_str(), it.module, it.span));
+    structs
+        .chain(sequences)
+        .chain(dictionaries)
+        .chain(enums)
+        .collect()
 }
 
 /// The types that operations use, and those of modules without interfaces.
@@ -74,6 +93,9 @@ fn used(model: &Model, homes: &HashSet<ModuleId>) -> HashSet<Type> {
     let mut open: Vec<Type> = operations
         .flat_map(|it| it.parameters.iter().map(|it| it.ty).chain(it.returns))
         .collect();
+    // Whether or not an operation throws it: an unused exception is reported itself.
+    let exceptions = model.exceptions.iter();
+    open.extend(exceptions.flat_map(|it| it.members.iter().map(|it| it.ty)));
     let elsewhere = declared(model).into_iter();
     open.extend(elsewhere.filter(|it| !homes.contains(&it.3)).map(|it| it.0));
     let mut used = HashSet::new();
@@ -90,7 +112,10 @@ fn parts(model: &Model, ty: Type) -> Vec<Type> {
     match ty {
         Type::Struct(id) => model.struct_(id).members.iter().map(|it| it.ty).collect(),
         Type::Sequence(id) => vec![model.sequence(id).element],
-        Type::Dictionary(id) => vec![model.dictionary(id).value],
+        Type::Dictionary(id) => {
+            let dictionary = model.dictionary(id);
+            vec![dictionary.key, dictionary.value]
+        }
         _ => Vec::new(),
     }
 }
@@ -222,7 +247,7 @@ pub(super) const MISSING_DOCS: Rule = Rule {
     level: Level::Allow,
     why: "Documentation is part of the generated code, where users of the interface read it. Write \
           `///` or `/** */` before the declaration, or a `comment` annotation. A module needs it \
-          once. Members, sequences and dictionaries are exempt. This rule is off by default.",
+          once. Members, constants, sequences and dictionaries are exempt. This rule is off by default.",
     bad: include_str!("../examples/missing_docs.bad.idl"),
     good: include_str!("../examples/missing_docs.good.idl"),
     check: check_missing_docs,
@@ -244,9 +269,12 @@ fn check_missing_docs(context: &LintContext<'_>, found: &mut Findings<'_>) {
 fn missing_docs_in(module: &Module, found: &mut Findings<'_>) {
     for element in &module.elements {
         match element {
-            Element::Struct(it) => require_doc(it.doc.is_some(), kind(element), &it.name, found),
+            Element::Struct(it) | Element::Exception(it) => {
+                require_doc(it.doc.is_some(), kind(element), &it.name, found);
+            }
+            Element::Enum(it) => require_doc(it.doc.is_some(), kind(element), &it.name, found),
             Element::Interface(it) => missing_docs_of(it, found),
-            Element::Sequence(_) | Element::Dictionary(_) => {}
+            Element::Constant(_) | Element::Sequence(_) | Element::Dictionary(_) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::lint::{Findings, Level, LintContext, Rule};
 use crate::source::{FileId, SourceFile, Span};
 use crate::symbols::SymbolKind;
-use crate::syntax::ast::{Element, Identifier};
+use crate::syntax::ast::{Annotation, AnnotationValue, Element, Identifier};
 use crate::syntax::{self, Token};
 
 pub(super) const LEGACY_SYNTAX: Rule = Rule {
@@ -37,6 +37,72 @@ const KEYWORDS: &[&str] = &[
 
 /// A word that no type can have as its name.
 const RESERVED: &str = "exception";
+
+pub(super) const LEGACY_DECLARATIONS: Rule = Rule {
+    code: Code::LegacyDeclarations,
+    level: Level::Allow,
+    why: "Enums, exceptions, constants, `throws` and annotations without a value are extensions: \
+          the compilers of the original TCE report a syntax error. Programs that they compile need \
+          a file without these; on the wire an enum is an `int`, and an exception an ordinary \
+          error. This rule is off by default.",
+    bad: include_str!("../examples/legacy_declarations.bad.idl"),
+    good: include_str!("../examples/legacy_declarations.good.idl"),
+    check: check_legacy_declarations,
+};
+
+fn check_legacy_declarations(context: &LintContext<'_>, found: &mut Findings<'_>) {
+    let mut report = |what: &str, span: Span, help: &str| {
+        let message = format!("legacy compilers know no {what}");
+        let diagnostic = Diagnostic::new(Code::LegacyDeclarations, message);
+        found.push(diagnostic.at(span, "").help(help));
+    };
+    for element in context.modules().flat_map(|module| &module.elements) {
+        let name = element.name().span;
+        match element {
+            Element::Enum(_) => report("enum", name, "use an `int`"),
+            Element::Exception(_) => report("exception", name, "a plain error needs none"),
+            Element::Constant(_) => report("constant", name, "write the value in a comment"),
+            Element::Interface(_)
+            | Element::Struct(_)
+            | Element::Sequence(_)
+            | Element::Dictionary(_) => {}
+        }
+        for annotation in annotations(element) {
+            if matches!(annotation.value, AnnotationValue::Flag) {
+                let help = "write a value: `idempotent=true`, `deprecated=\"text\"`";
+                report("annotation without a value", annotation.key.span, help);
+            }
+        }
+        if let Element::Interface(it) = element {
+            for thrown in it.operations.iter().filter_map(|it| it.throws.first()) {
+                report(
+                    "`throws`",
+                    thrown.span,
+                    "remove it: the caller gets a plain error",
+                );
+            }
+        }
+    }
+}
+
+/// The annotations of an element and of what it contains.
+fn annotations(element: &Element) -> Vec<&Annotation> {
+    match element {
+        Element::Struct(it) | Element::Exception(it) => {
+            let members = it.members.iter().flat_map(|it| &it.annotations);
+            it.annotations.iter().chain(members).collect()
+        }
+        Element::Enum(it) => {
+            let members = it.members.iter().flat_map(|it| &it.annotations);
+            it.annotations.iter().chain(members).collect()
+        }
+        Element::Interface(it) => {
+            let operations = it.operations.iter().flat_map(|it| &it.annotations);
+            it.annotations.iter().chain(operations).collect()
+        }
+        Element::Constant(_) | Element::Sequence(_) | Element::Dictionary(_) => Vec::new(),
+    }
+}
 
 fn check_legacy_syntax(context: &LintContext<'_>, found: &mut Findings<'_>) {
     for file in context.files() {

@@ -25,4 +25,5 @@ pub(super) const ALL: &[&Rule] = &[
     &modules::DUPLICATE_IMPORT,
     &declarations::UNUSED_TYPE,
     &legacy::LEGACY_SYNTAX,
+    &legacy::LEGACY_DECLARATIONS,
 ];

@@ -89,6 +89,8 @@ pub(super) const TYPE_CASE: Rule = Rule {
             &UPPER_CAMEL,
             &[
                 SymbolKind::Struct,
+                SymbolKind::Exception,
+                SymbolKind::Enum,
                 SymbolKind::Sequence,
                 SymbolKind::Dictionary,
                 SymbolKind::Interface,
@@ -178,6 +180,12 @@ fn check_similar_names(context: &LintContext<'_>, found: &mut Findings<'_>) {
     for it in &model.structs {
         scopes.check(it.members.iter().map(|it| (it.name.as_str(), it.span)));
     }
+    for it in &model.exceptions {
+        scopes.check(it.members.iter().map(|it| (it.name.as_str(), it.span)));
+    }
+    for it in &model.enums {
+        scopes.check(it.members.iter().map(|it| (it.name.as_str(), it.span)));
+    }
     for (id, it) in (0..).map(InterfaceId).zip(&model.interfaces) {
         let mut lineage: Vec<InterfaceId> = model.lineage(id).collect();
         // Base first, so that the derived interface is reported.
@@ -196,6 +204,9 @@ fn check_similar_names(context: &LintContext<'_>, found: &mut Findings<'_>) {
 fn element(model: &Model, element: Element) -> (&str, Span) {
     match element {
         Element::Struct(id) => (&model.struct_(id).name, model.struct_(id).span),
+        Element::Exception(id) => (&model.exception(id).name, model.exception(id).span),
+        Element::Enum(id) => (&model.enum_(id).name, model.enum_(id).span),
+        Element::Constant(id) => (&model.constant(id).name, model.constant(id).span),
         Element::Sequence(id) => (&model.sequence(id).name, model.sequence(id).span),
         Element::Dictionary(id) => (&model.dictionary(id).name, model.dictionary(id).span),
         Element::Interface(id) => (&model.interface(id).name, model.interface(id).span),

@@ -61,8 +61,9 @@ impl<'a> Lowering<'a> {
         if let Some(span) = pending.span {
             let message = format!("{what} can't have annotations");
             let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(span, "");
-            self.sink
-                .push(diagnostic.help("put annotations before an interface or an operation"));
+            self.sink.push(
+                diagnostic.help("put annotations before an interface, an operation or a type"),
+            );
         }
         pending.take_annotations();
     }
@@ -72,8 +73,9 @@ impl<'a> Lowering<'a> {
         if let Some(span) = pending.span {
             let message = "no declaration follows this annotation";
             let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(span, "");
-            self.sink
-                .push(diagnostic.help("put annotations before an interface or an operation"));
+            self.sink.push(
+                diagnostic.help("put annotations before an interface, an operation or a type"),
+            );
         }
         pending.take_annotations();
     }
@@ -81,7 +83,13 @@ impl<'a> Lowering<'a> {
 
 fn annotation(node: &SyntaxNode<'_>) -> Option<Annotation> {
     let key = node.child(Rule::name)?.name();
-    let value = node.child(Rule::value)?;
+    let Some(value) = node.child(Rule::value) else {
+        return Some(Annotation {
+            value: AnnotationValue::Flag,
+            value_span: key.span,
+            key,
+        });
+    };
     let word = value
         .child(Rule::string)
         .or(value.child(Rule::number))

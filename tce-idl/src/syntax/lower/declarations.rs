@@ -4,8 +4,8 @@ use super::annotations::DeclarationPrefix;
 use super::{Lowering, Rule, SyntaxNode};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::syntax::ast::{
-    Dictionary, Element, Identifier, Interface, Member, Module, Operation, Parameter, Sequence,
-    Struct, TypeName,
+    Constant, Dictionary, Element, Enum, Enumerator, Identifier, Interface, Literal, Member,
+    Module, Operation, Parameter, Sequence, Struct, TypeName,
 };
 
 impl<'a> Lowering<'a> {
@@ -61,6 +61,15 @@ impl<'a> Lowering<'a> {
     ) {
         match node.rule() {
             Rule::structure => elements.extend(self.structure(node, pending).map(Element::Struct)),
+            Rule::exception => {
+                elements.extend(self.structure(node, pending).map(Element::Exception));
+            }
+            Rule::enumeration => {
+                elements.extend(self.enumeration(node, pending).map(Element::Enum));
+            }
+            Rule::constant => {
+                elements.extend(self.constant(node, pending).map(Element::Constant));
+            }
             Rule::interface => {
                 elements.extend(self.interface(node, pending).map(Element::Interface));
             }
@@ -84,18 +93,25 @@ impl<'a> Lowering<'a> {
     ) {
         let mut elements = Vec::new();
         self.element(node, pending, &mut elements);
-        for element in elements {
+        for element in &elements {
             let name = element.name();
             let what = match element {
                 Element::Struct(_) => "struct",
+                Element::Exception(_) => "exception",
+                Element::Enum(_) => "enum",
+                Element::Constant(_) => "constant",
                 Element::Interface(_) => "interface",
                 Element::Sequence(_) => "sequence",
                 Element::Dictionary(_) => "dictionary",
             };
             let message = format!("{what} `{}` is outside of any module", name.text);
             let diagnostic = Diagnostic::new(Code::OutsideModule, message).at(name.span, "");
+            let keyword = match element {
+                Element::Constant(_) => "const",
+                _ => what,
+            };
             self.sink.push(diagnostic.help(format!(
-                "put it into a module: `module NAME {{ {what} … }}`"
+                "put it into a module: `module NAME {{ {keyword} … }}`"
             )));
             self.broken.insert(name.text.clone());
         }
@@ -103,14 +119,14 @@ impl<'a> Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    /// `None` if the name of the struct could not be parsed.
+    /// Lowers a struct or an exception; `None` if its name could not be parsed.
     pub(super) fn structure(
         &mut self,
         node: &SyntaxNode<'a>,
         pending: &mut DeclarationPrefix,
     ) -> Option<Struct> {
-        self.not_annotated(pending, "a struct");
         let doc = pending.take_doc();
+        let annotations = pending.take_annotations();
         let mut name = None;
         let mut members = Vec::new();
         let mut broken = false;
@@ -118,12 +134,16 @@ impl<'a> Lowering<'a> {
         let mut head = node.span();
         for child in node.children() {
             match child.rule() {
-                Rule::structure_head => {
+                Rule::structure_head | Rule::exception_head => {
                     name = self.head(&child);
                     head = child.span();
                 }
                 Rule::broken_struct_head => {
                     name = self.broken_head(&child, Rule::just_struct);
+                    head = child.span();
+                }
+                Rule::broken_exception_head => {
+                    name = self.broken_head(&child, Rule::just_exception);
                     head = child.span();
                 }
                 Rule::member => members.extend(self.member(&child, &mut inner)),
@@ -136,30 +156,35 @@ impl<'a> Lowering<'a> {
             }
         }
         self.annotates_nothing(&mut inner);
-        let what = name
-            .as_ref()
-            .map_or("this struct".to_owned(), |name: &Identifier| {
-                format!("struct `{}`", name.text)
-            });
-        self.braces(node, &what, head);
+        let kind = match node.rule() {
+            Rule::exception => "exception",
+            _ => "struct",
+        };
+        self.braces(node, &body_of(kind, name.as_ref()), head);
         Some(Struct {
             name: name?,
             whole: node.span(),
             doc,
+            annotations,
             members,
             broken,
         })
     }
 
     fn member(&mut self, node: &SyntaxNode<'a>, pending: &mut DeclarationPrefix) -> Option<Member> {
-        self.not_annotated(pending, "a member of a struct");
         let doc = pending.take_doc();
+        let annotations = pending.take_annotations();
         let ty = self.type_name(&node.child(Rule::r#type)?)?;
         let name = self.name(&node.child(Rule::name)?);
         if node.child(Rule::no_semi_member).is_some() {
             self.missing_semicolon(&format!("member `{}`", name.text), name.span);
         }
-        Some(Member { name, doc, ty })
+        Some(Member {
+            name,
+            doc,
+            annotations,
+            ty,
+        })
     }
 
     /// The name in a valid head.
@@ -167,14 +192,143 @@ impl<'a> Lowering<'a> {
         let mut name = None;
         for child in node.children() {
             match child.rule() {
-                Rule::kw_module | Rule::kw_struct | Rule::kw_interface | Rule::kw_extends => {
-                    self.keyword(&child);
-                }
+                Rule::kw_module
+                | Rule::kw_struct
+                | Rule::kw_exception
+                | Rule::kw_enum
+                | Rule::kw_interface
+                | Rule::kw_extends => self.keyword(&child),
                 Rule::name => name = Some(self.name(&child)),
                 _ => {}
             }
         }
         name
+    }
+}
+
+/// What a body belongs to, in a message.
+fn body_of(kind: &str, name: Option<&Identifier>) -> String {
+    match name {
+        Some(name) => format!("{kind} `{}`", name.text),
+        None => format!("this {kind}"),
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// `None` if the name of the enum could not be parsed.
+    fn enumeration(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Enum> {
+        let doc = pending.take_doc();
+        let annotations = pending.take_annotations();
+        let mut name = None;
+        let mut members = Vec::new();
+        let mut broken = false;
+        let mut inner = DeclarationPrefix::default();
+        let mut head = node.span();
+        for child in node.children() {
+            match child.rule() {
+                Rule::enum_head => {
+                    name = self.head(&child);
+                    head = child.span();
+                }
+                Rule::broken_enum_head => {
+                    name = self.broken_head(&child, Rule::just_enum);
+                    head = child.span();
+                }
+                Rule::enumerator => members.extend(self.enumerator(&child, &mut inner)),
+                Rule::broken_enumerator => {
+                    broken = true;
+                    inner = DeclarationPrefix::default();
+                    self.broken(&child, Rule::just_enumerator);
+                }
+                _ => self.prefix(&child, &mut inner),
+            }
+        }
+        self.annotates_nothing(&mut inner);
+        self.braces(node, &body_of("enum", name.as_ref()), head);
+        Some(Enum {
+            name: name?,
+            whole: node.span(),
+            doc,
+            annotations,
+            members,
+            broken,
+        })
+    }
+
+    fn enumerator(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Enumerator> {
+        let doc = pending.take_doc();
+        let annotations = pending.take_annotations();
+        let name = self.name(&node.child(Rule::name)?);
+        let number = node.child(Rule::number).map(|number| number.name());
+        let end = number.as_ref().map_or(name.span, |number| number.span);
+        if let Some(wrong) = node.child(Rule::wrong_comma) {
+            let message = "the members of an enum are separated by `,`";
+            let diagnostic = Diagnostic::new(Code::Unexpected, message).at(wrong.span(), "");
+            self.sink
+                .push(diagnostic.fix("write `,`", wrong.span(), ","));
+        }
+        if node.child(Rule::no_comma).is_some() {
+            let message = format!("missing `,` after `{}`", name.text);
+            let diagnostic = Diagnostic::new(Code::Unexpected, message);
+            let diagnostic = diagnostic.at(end.after(), "expected `,` here");
+            self.sink.push(diagnostic.fix("add `,`", end.after(), ","));
+        }
+        Some(Enumerator {
+            name,
+            doc,
+            annotations,
+            number,
+        })
+    }
+
+    fn constant(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Constant> {
+        self.not_annotated(pending, "a constant");
+        let doc = pending.take_doc();
+        if let Some(keyword) = node.child(Rule::kw_const) {
+            self.keyword(&keyword);
+        }
+        let ty = self.type_name(&node.child(Rule::r#type)?)?;
+        let name = self.name(&node.child(Rule::name)?);
+        let literal = node.child(Rule::literal)?;
+        let value_span = literal.span();
+        if node.child(Rule::no_semi_element).is_some() {
+            self.missing_semicolon(&format!("`{}`", name.text), value_span);
+        }
+        let word = literal
+            .child(Rule::literal_string)
+            .or(literal.child(Rule::number))
+            .or(literal.child(Rule::name))?;
+        let text = word.text();
+        let value = match word.rule() {
+            Rule::literal_string => {
+                let inside = text
+                    .strip_prefix('"')
+                    .and_then(|text| text.strip_suffix('"'));
+                Literal::String(inside.unwrap_or(text).to_owned())
+            }
+            Rule::number => Literal::Number(text.to_owned()),
+            _ => Literal::Name(text.to_owned()),
+        };
+        Some(Constant {
+            name,
+            whole: node.span(),
+            doc,
+            ty,
+            value,
+            value_span,
+        })
     }
 }
 
@@ -269,12 +423,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.annotates_nothing(&mut inner);
-        let what = name
-            .as_ref()
-            .map_or("this interface".to_owned(), |name: &Identifier| {
-                format!("interface `{}`", name.text)
-            });
-        self.braces(node, &what, head);
+        self.braces(node, &body_of("interface", name.as_ref()), head);
         Some(Interface {
             name: name?,
             whole: node.span(),
@@ -295,15 +444,25 @@ impl<'a> Lowering<'a> {
         let annotations = pending.take_annotations();
         let returns = self.type_name(&node.child(Rule::r#type)?)?;
         let name = self.name(&node.child(Rule::name)?);
-        let mut parameters = Vec::new();
+        let (mut parameters, mut throws) = (Vec::new(), Vec::new());
+        let mut inner = DeclarationPrefix::default();
+        let mut end = node.span();
         for child in node.children() {
             match child.rule() {
-                Rule::parameter => parameters.extend(self.parameter(&child)),
-                Rule::rparen if node.child(Rule::no_semi_op).is_some() => {
-                    self.missing_semicolon(&format!("operation `{}`", name.text), child.span());
+                // Only a comment directly before a parameter documents it.
+                Rule::lparen | Rule::comma => inner = DeclarationPrefix::default(),
+                Rule::COMMENT => self.prefix(&child, &mut inner),
+                Rule::parameter => parameters.extend(self.parameter(&child, &mut inner)),
+                Rule::rparen => end = child.span(),
+                Rule::throws => {
+                    throws = self.throws(&child);
+                    end = child.span();
                 }
                 _ => {}
             }
+        }
+        if node.child(Rule::no_semi_op).is_some() {
+            self.missing_semicolon(&format!("operation `{}`", name.text), end);
         }
         Some(Operation {
             name,
@@ -312,13 +471,32 @@ impl<'a> Lowering<'a> {
             annotations,
             returns,
             parameters,
+            throws,
         })
     }
 
-    fn parameter(&mut self, node: &SyntaxNode<'a>) -> Option<Parameter> {
+    fn parameter(
+        &mut self,
+        node: &SyntaxNode<'a>,
+        pending: &mut DeclarationPrefix,
+    ) -> Option<Parameter> {
+        let doc = pending.take_doc();
         let ty = self.type_name(&node.child(Rule::r#type)?)?;
         let name = self.name(&node.child(Rule::name)?);
-        Some(Parameter { name, ty })
+        Some(Parameter { name, doc, ty })
+    }
+
+    /// The names behind `throws`.
+    fn throws(&mut self, node: &SyntaxNode<'a>) -> Vec<TypeName> {
+        let mut names = Vec::new();
+        for child in node.children() {
+            match child.rule() {
+                Rule::kw_throws => self.keyword(&child),
+                Rule::r#type => names.extend(self.type_name(&child)),
+                _ => {}
+            }
+        }
+        names
     }
 }
 

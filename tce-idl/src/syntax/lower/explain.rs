@@ -40,6 +40,9 @@ impl<'a> Lowering<'a> {
             .map(|token| token.text.to_ascii_lowercase());
         let rule = match first.as_deref() {
             Some("struct") => Rule::just_struct,
+            Some("exception") => Rule::just_exception,
+            Some("enum") => Rule::just_enum,
+            Some("const") => Rule::just_constant,
             Some("interface") => Rule::just_interface,
             Some("sequence") => Rule::just_sequence,
             Some("dictionary") => Rule::just_dictionary,
@@ -107,9 +110,9 @@ impl<'a> Lowering<'a> {
         let Some(token) = broken.tokens.get(broken.at) else {
             return self.ends_early(broken, &expected);
         };
-        if broken.expected.contains(&Rule::name)
-            && parse::failure(Rule::just_reserved, &token.text).is_none()
-        {
+        let is_name_expected =
+            broken.expected.contains(&Rule::name) || broken.rule == Rule::just_enumerator;
+        if is_name_expected && parse::failure(Rule::just_reserved, &token.text).is_none() {
             let message = format!("`{}` is a reserved word and can't be a name", token.text);
             let diagnostic = Diagnostic::new(Code::ReservedName, message)
                 .at(token.span, "a name is expected here");
@@ -158,7 +161,9 @@ fn explain_foreign(broken: &BrokenPart) -> Option<Diagnostic> {
         .or_else(|| match broken.rule {
             Rule::file | Rule::element => foreign::element(broken),
             Rule::just_interface => foreign::base(broken),
-            Rule::just_struct => foreign::structure(broken),
+            Rule::just_struct | Rule::just_exception => foreign::structure(broken),
+            Rule::just_enum => foreign::enumeration(broken),
+            Rule::just_enumerator => foreign::enumerator(broken),
             Rule::just_import => foreign::import(broken),
             Rule::just_member | Rule::just_operation => {
                 foreign_members::modifier(broken).or_else(|| foreign_members::part(broken))
@@ -173,13 +178,17 @@ fn with_form(diagnostic: Diagnostic, rule: Rule) -> Diagnostic {
         Rule::just_import => "an import is written `import NAME;`",
         Rule::just_module => "a module is written `module NAME { … }`",
         Rule::just_struct => "a struct is written `struct NAME { … };`",
+        Rule::just_exception => "an exception is written `exception NAME { … };`",
+        Rule::just_enum => "an enum is written `enum NAME { … };`",
+        Rule::just_enumerator => "a member of an enum is written `NAME` or `NAME = NUMBER`",
+        Rule::just_constant => "a constant is written `const TYPE NAME = VALUE;`",
         Rule::just_interface => "an interface is written `interface NAME { … };` or `interface NAME extends BASE { … };`",
         Rule::just_sequence => "a sequence is written `sequence<TYPE> NAME;`",
         Rule::just_dictionary => "a dictionary is written `dictionary<KEY, VALUE> NAME;`",
         Rule::just_member => "a member is written `TYPE NAME;`",
         Rule::just_operation => "an operation is written `TYPE NAME(TYPE NAME, TYPE NAME);`",
         Rule::just_annotations => "annotations are written `[index=3]` or `[index=3, comment=\"words\"]`",
-        Rule::element => "a module contains structs, interfaces, sequences and dictionaries",
+        Rule::element => "a module contains structs, enums, exceptions, constants, interfaces, sequences and dictionaries",
         _ => "a file contains imports and modules",
     })
 }
@@ -203,8 +212,10 @@ fn expectation(rules: &[Rule]) -> String {
 fn in_words(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         Rule::file => "`import` or `module`",
-        Rule::element => "`struct`, `interface`, `sequence`, `dictionary` or `}`",
-        Rule::name => "a name",
+        Rule::element => "the declaration of a type, an interface or a constant, or `}`",
+        Rule::name | Rule::just_enumerator => "a name",
+        Rule::literal => "a number, a string, `true` or `false`",
+        Rule::kw_throws | Rule::throws => "`throws`",
         Rule::r#type | Rule::builtin | Rule::just_member | Rule::just_operation => "a type",
         Rule::parameter => "a parameter",
         Rule::value | Rule::number | Rule::string => "a number, a string or a name",

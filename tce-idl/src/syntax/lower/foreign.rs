@@ -29,10 +29,6 @@ impl BrokenPart {
 /// Words that begin a declaration in other languages, and what to write in TCE.
 const ELEMENTS: &[(&[&str], &str)] = &[
     (
-        &["enum"],
-        "use an `int`, and document its values in a comment",
-    ),
-    (
         &["class", "valuetype"],
         "declare a `struct` for data, an `interface` for operations",
     ),
@@ -40,13 +36,10 @@ const ELEMENTS: &[(&[&str], &str)] = &[
         &["typedef", "using", "type"],
         "TCE has no aliases; only sequences and dictionaries get a name: `sequence<int> Numbers;`",
     ),
+    (&["define"], "declare a constant: `const int LIMIT = 10;`"),
     (
-        &["const", "define"],
-        "write the value where it is used, and document it in a comment",
-    ),
-    (
-        &["exception", "error"],
-        "remove it: any operation can return an error, without a declaration",
+        &["error"],
+        "declare an `exception`, and name it behind an operation: `void f() throws Denied;`",
     ),
     (
         &["union", "oneof", "variant"],
@@ -97,7 +90,15 @@ pub(super) fn element(broken: &BrokenPart) -> Option<Diagnostic> {
     }
     let known: &[&str] = match broken.rule {
         Rule::file => &["import", "module"],
-        _ => &["struct", "interface", "sequence", "dictionary"],
+        _ => &[
+            "struct",
+            "interface",
+            "sequence",
+            "dictionary",
+            "enum",
+            "exception",
+            "const",
+        ],
     };
     let near = known
         .iter()
@@ -140,9 +141,18 @@ pub(super) fn structure(broken: &BrokenPart) -> Option<Diagnostic> {
     let found = broken.tokens.get(broken.at)?;
     match found.text.as_str() {
         "extends" | ":" | "implements" => {
-            let diagnostic = Diagnostic::new(Code::ForeignConstruct, "a struct can't have a base")
-                .at(found.span, "");
-            Some(diagnostic.help("add a member of the other struct's type"))
+            let (message, help) = match broken.rule {
+                Rule::just_exception => (
+                    "an exception can't have a base",
+                    "repeat the members; an operation can name several exceptions behind `throws`",
+                ),
+                _ => (
+                    "a struct can't have a base",
+                    "add a member of the other struct's type",
+                ),
+            };
+            let diagnostic = Diagnostic::new(Code::ForeignConstruct, message).at(found.span, "");
+            Some(diagnostic.help(help))
         }
         ";" => Some(forward(found)),
         _ => None,
@@ -153,6 +163,46 @@ fn forward(semicolon: &Identifier) -> Diagnostic {
     let diagnostic = Diagnostic::new(Code::ForeignConstruct, "TCE has no forward declarations")
         .at(semicolon.span, "expected `{` here");
     diagnostic.help("remove it: a type can be used before its declaration")
+}
+
+/// Explains `enum class A`, `enum A : byte` and `enum A;`.
+pub(super) fn enumeration(broken: &BrokenPart) -> Option<Diagnostic> {
+    let found = broken.tokens.get(broken.at)?;
+    let second = broken.tokens.get(1)?;
+    match found.text.as_str() {
+        ":" | "extends" => {
+            let message = "an enum is always an `int` on the wire";
+            let span = found.span.to(broken.tokens.last()?.span);
+            let diagnostic = Diagnostic::new(Code::ForeignConstruct, message).at(span, "");
+            Some(diagnostic.help("remove the type"))
+        }
+        ";" => Some(forward(found)),
+        _ if broken.at == 2 && matches!(second.text.as_str(), "class" | "struct") => Some(foreign(
+            "enum class",
+            second.span,
+            "write `enum NAME { … };`",
+        )),
+        _ => None,
+    }
+}
+
+/// Explains `RED = "red"` and `RED = 1 << 2`.
+pub(super) fn enumerator(broken: &BrokenPart) -> Option<Diagnostic> {
+    let is_value = broken.word(1) == "=" && broken.at >= 2;
+    let found = broken.tokens.get(broken.at);
+    let message = match found.map_or("", |found| found.text.as_str()) {
+        "(" => "a member of an enum has no parameters",
+        "" | "," if is_value => "a number is missing after `=`",
+        _ if is_value => "the value of a member of an enum is a whole number",
+        _ => return None,
+    };
+    let span = found.or(broken.tokens.last())?.span;
+    let diagnostic = Diagnostic::new(Code::Unexpected, message).at(span, "");
+    Some(
+        diagnostic.help(
+            "write `NAME = 5`, or `NAME` alone for the number after that of the member before",
+        ),
+    )
 }
 
 /// Explains `import "x.idl"` and `import x.idl`.

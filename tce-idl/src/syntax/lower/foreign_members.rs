@@ -31,10 +31,6 @@ const MODIFIERS: &[(&[&str], &str)] = &[
         "remove it: the caller chooses, with the generated methods `NAME_oneway` and `NAME_async`",
     ),
     (
-        &["idempotent"],
-        "remove it: TCE never repeats a call; the caller decides whether to do so",
-    ),
-    (
         &["enum", "exception", "typedef", "union"],
         "a member is written `TYPE NAME;`, an operation `TYPE NAME(…);`",
     ),
@@ -43,6 +39,11 @@ const MODIFIERS: &[(&[&str], &str)] = &[
 /// Explains a word that other languages allow before a member or an operation.
 pub(super) fn modifier(broken: &BrokenPart) -> Option<Diagnostic> {
     let first = broken.tokens.first()?;
+    if first.text == "idempotent" && broken.at > 0 {
+        let message = "`idempotent` is an annotation";
+        let diagnostic = Diagnostic::new(Code::ForeignConstruct, message).at(first.span, "");
+        return Some(diagnostic.fix("write `[idempotent]`", first.span, "[idempotent]"));
+    }
     let (_, help) = MODIFIERS
         .iter()
         .find(|(words, _)| words.contains(&first.text.as_str()))?;
@@ -84,11 +85,30 @@ pub(super) fn part(broken: &BrokenPart) -> Option<Diagnostic> {
             "TCE has no optional members",
             "remove it: every member is always sent",
         ),
-        "throws" | "raises" => say(
+        "throw" | "raises" | "raise" if operation => {
+            let message = format!("exceptions are named behind `throws`, not `{}`", found.text);
+            let diagnostic = Diagnostic::new(Code::ForeignConstruct, message).at(found.span, "");
+            Some(match broken.word(broken.at + 1) {
+                "(" => diagnostic.help("write `throws NotFound, Denied;`"),
+                _ => diagnostic.fix("write `throws`", found.span, "throws"),
+            })
+        }
+        "(" if operation && before.eq_ignore_ascii_case("throws") => say(
             Code::ForeignConstruct,
-            &format!("TCE has no `{}`", found.text),
-            "remove it: any operation can return an error, without a declaration",
+            "the exceptions behind `throws` have no parentheses",
+            "write `throws NotFound, Denied;`",
         ),
+        _ if operation && before.eq_ignore_ascii_case("throws") => say(
+            Code::Unexpected,
+            "`throws` needs the name of an exception",
+            "write, for example, `throws NotFound, Denied;`",
+        ),
+        ";" if operation && before == "," => {
+            let comma = broken.tokens.get(broken.at.checked_sub(1)?)?;
+            let message = "an exception is missing after this `,`";
+            let diagnostic = Diagnostic::new(Code::Unexpected, message).at(comma.span, "");
+            Some(diagnostic.fix("remove it", comma.span, ""))
+        }
         "(" if !operation => say(
             Code::Unexpected,
             "a struct can't have operations",

@@ -11,7 +11,12 @@ const LINE_SEPARATORS: &[char] = &['\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2
 /// Reports the first such character of each comment and string.
 pub(super) fn check(root: &SyntaxNode<'_>, sink: &mut Diagnostics) {
     let texts = root.leaves();
-    let texts = texts.filter(|leaf| matches!(leaf.rule(), Rule::COMMENT | Rule::string));
+    let texts = texts.filter(|leaf| {
+        matches!(
+            leaf.rule(),
+            Rule::COMMENT | Rule::string | Rule::literal_string
+        )
+    });
     for node in texts.filter(|node| !node.text().is_ascii() || has_separator(node.text())) {
         let text = node.text();
         let is_block = text.starts_with("/*");

@@ -66,9 +66,13 @@ impl<'a> Lowering<'a> {
                     self.comments_behind(&node, &mut pending);
                 }
                 Rule::stray_close => self.stray_close(&node),
-                Rule::structure | Rule::interface | Rule::sequence | Rule::dictionary => {
-                    self.outside_module(&node, &mut pending);
-                }
+                Rule::structure
+                | Rule::exception
+                | Rule::enumeration
+                | Rule::constant
+                | Rule::interface
+                | Rule::sequence
+                | Rule::dictionary => self.outside_module(&node, &mut pending),
                 Rule::broken_element => self.broken_outside(&node),
                 Rule::semi => self.stray_semicolon(&node),
                 _ => self.prefix(&node, &mut pending),

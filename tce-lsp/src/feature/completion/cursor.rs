@@ -36,6 +36,12 @@ pub(super) enum Expected {
     Extends,
     /// An interface.
     Base,
+    /// The keyword after the parameters of an operation.
+    Throws,
+    /// An exception.
+    Exception,
+    /// The type of a constant.
+    Builtin,
     /// The type of a dictionary's key.
     Key,
     /// The type of a value.
@@ -91,7 +97,9 @@ fn bodies<'a>(tokens: &[&'a str]) -> Vec<OpenBody<'a>> {
     };
     for (at, token) in tokens.iter().enumerate() {
         match *token {
-            "module" | "struct" | "interface" => {
+            // The later ones are names, too, except at the beginning of a declaration.
+            "enum" | "exception" if !begins_declaration(&tokens[..at]) => {}
+            "module" | "struct" | "interface" | "enum" | "exception" => {
                 head = OpenBody {
                     keyword: token,
                     name: tokens.get(at + 1).copied().unwrap_or_default(),
@@ -113,6 +121,13 @@ fn bodies<'a>(tokens: &[&'a str]) -> Vec<OpenBody<'a>> {
     bodies
 }
 
+/// Whether a declaration may begin after some tokens.
+fn begins_declaration(tokens: &[&str]) -> bool {
+    tokens
+        .last()
+        .is_none_or(|token| matches!(*token, "{" | "}" | ";" | "]"))
+}
+
 /// What is expected after some tokens, in a body.
 fn expected(tokens: &[&str], body: Option<&OpenBody<'_>>) -> Expected {
     let start = tokens
@@ -130,7 +145,7 @@ fn expected(tokens: &[&str], body: Option<&OpenBody<'_>>) -> Expected {
     match body.map(|body| body.keyword) {
         None => at_top(begun),
         Some("module") => in_module(begun),
-        Some("struct") if begun.is_empty() => Expected::Value,
+        Some("struct" | "exception") if begun.is_empty() => Expected::Value,
         Some("interface") => in_interface(begun),
         Some(_) => Expected::Nothing,
     }
@@ -159,6 +174,7 @@ fn in_module(begun: &[&str]) -> Expected {
         ["interface", _] => Expected::Extends,
         ["interface", _, "extends"] => Expected::Base,
         ["dictionary", "<"] => Expected::Key,
+        ["const"] => Expected::Builtin,
         ["sequence", "<"] | ["dictionary", "<", .., ","] => Expected::Value,
         _ => Expected::Nothing,
     }
@@ -167,6 +183,9 @@ fn in_module(begun: &[&str]) -> Expected {
 fn in_interface(begun: &[&str]) -> Expected {
     match begun {
         [] => Expected::Returned,
+        [.., ")"] => Expected::Throws,
+        [.., "throws"] => Expected::Exception,
+        [.., ","] if begun.contains(&")") => Expected::Exception,
         [.., "(" | ","] => Expected::Value,
         _ => Expected::Nothing,
     }
@@ -215,6 +234,26 @@ mod tests {
             ("module m { sequence<", Expected::Value),
             ("module m { // str", Expected::Nothing),
             ("module m { } ", Expected::TopLevel),
+            ("module m { exception E { in", Expected::Value),
+            ("module m { exception E { int a; }; ", Expected::Element),
+            ("module m { enum E { A, ", Expected::Nothing),
+            ("module m { enum E { A }; en", Expected::Element),
+            ("module m { const in", Expected::Builtin),
+            ("module m { const int A", Expected::Nothing),
+            ("module m { struct S { int enum; ", Expected::Value),
+            ("module m { interface I { void f() thr", Expected::Throws),
+            (
+                "module m { interface I { void f(int a) throws ",
+                Expected::Exception,
+            ),
+            (
+                "module m { interface I { void f(int a) throws A, B",
+                Expected::Exception,
+            ),
+            (
+                "module m { interface I { void exception(int enum, ",
+                Expected::Value,
+            ),
             ("{ {", Expected::Nothing),
             ("} } ", Expected::TopLevel),
         ] {
