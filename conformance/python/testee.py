@@ -55,6 +55,8 @@ def read(value: Any, kind: Any) -> Any:
             return bytes.fromhex(value["bytes"]) * value.get("times", 1)
         key, element = typing.get_args(kind)
         return {read(k, key): read(v, element) for k, v in value["map"]}
+    if isinstance(kind, type) and issubclass(kind, conformance.Shade):
+        return kind(value)
     if isinstance(value, list):
         (element,) = typing.get_args(kind)
         return [read(item, element) for item in value]
@@ -81,7 +83,7 @@ def write(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= MAX_SAFE_INTEGER else {"long": str(value)}
+        return int(value) if abs(value) <= MAX_SAFE_INTEGER else {"long": str(value)}
     if isinstance(value, float):
         return write_double(value)
     if isinstance(value, bytes):
@@ -183,6 +185,26 @@ class Probe(conformance.Probe):
         self.record.add("Probe.large", ctx, size)
         return "x" * size
 
+    async def paint(self, value: conformance.Painted, ctx: tce.Context) -> conformance.Painted:
+        self.record.add("Probe.paint", ctx, value)
+        return value
+
+    async def shade(self, value: conformance.Shade, ctx: tce.Context) -> conformance.Shade:
+        self.record.add("Probe.shade", ctx, value)
+        return value
+
+    async def lose(
+        self, code: int, key: str, nearest: conformance.Painted, ctx: tce.Context
+    ) -> None:
+        self.record.add("Probe.lose", ctx, code, key, nearest)
+        if key == "":
+            raise conformance.Gone()
+        raise conformance.NotFound(code, key, nearest)
+
+    async def hide(self, why: str, ctx: tce.Context) -> None:
+        self.record.add("Probe.hide", ctx, why)
+        raise conformance.Hidden(why)
+
 
 class Told:
     """The caller of a call back learns why that failed."""
@@ -280,8 +302,19 @@ def told(error: tce.RpcError) -> dict[str, Any]:
             "text": error.text,
             "operation": error.operation or "",
             "canRetry": error.can_retry,
+            "exception": exception(error),
         }
     }
+
+
+def exception(error: tce.RpcError) -> Any:
+    if isinstance(error, conformance.NotFound):
+        members = {"code": error.code_, "key": error.key, "nearest": write(error.nearest)}
+        return {"name": "conformance.NotFound", "members": members}
+    if isinstance(error, conformance.Gone):
+        return {"name": "conformance.Gone", "members": {}}
+    assert not isinstance(error, tce.UserException), "an exception that is not declared"
+    return None
 
 
 async def ended(call: Any) -> dict[str, Any]:

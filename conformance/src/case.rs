@@ -165,6 +165,9 @@ pub(crate) struct ExpectedError {
     pub(crate) operation: Option<String>,
     #[serde(default)]
     pub(crate) can_retry: Option<bool>,
+    /// The exception of the IDL; null for a plain error.
+    #[serde(default)]
+    pub(crate) exception: Value,
 }
 
 /// Calls that have arrived at a side.

@@ -133,6 +133,9 @@ pub(crate) struct CallError {
     /// `conformance::Probe::echo`
     pub(crate) operation: String,
     pub(crate) can_retry: bool,
+    /// The exception of the IDL: `name` and `members`; null for a plain error.
+    #[serde(default)]
+    pub(crate) exception: Value,
 }
 
 /// A call that a testee's servant has received.

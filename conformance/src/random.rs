@@ -25,6 +25,7 @@ fn value(model: &Model, ty: Type, rng: &mut Rng) -> Value {
         Type::Float => double(f64::from(f32::from_bits(rng.u32(..)))),
         Type::Double => double(f64::from_bits(rng.u64(..))),
         Type::String => json!(text(rng)),
+        Type::Enum(_) => json!(rng.i32(..)),
         Type::Struct(id) => {
             let members = model.struct_(id).members.iter();
             members

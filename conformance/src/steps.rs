@@ -310,7 +310,8 @@ fn compare_errors(expected: &ExpectedError, actual: &CallError, n: usize) -> Res
             .operation
             .as_ref()
             .is_none_or(|it| *it == actual.operation)
-        && expected.can_retry.is_none_or(|it| it == actual.can_retry);
+        && expected.can_retry.is_none_or(|it| it == actual.can_retry)
+        && difference(&expand(&expected.exception, n), &actual.exception).is_none();
     if is_same {
         Ok(())
     } else {

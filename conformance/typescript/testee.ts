@@ -4,10 +4,12 @@
  * `src/protocol.rs` describes the commands; README.md how values are written.
  */
 
-import { Fault, ping, RpcError, toCaller, type Communicator, type Connection } from "tce";
+import { Fault, ping, RpcError, toCaller, UserException } from "tce";
+import type { Communicator, Connection } from "tce";
 import type { Context, Extra, Servant } from "tce";
 
-import { ProbePrx, serveProbe, type Probe, type Tree } from "./gen/conformance.js";
+import { Gone, Hidden, NotFound, ProbePrx, serveProbe } from "./gen/conformance.js";
+import type { Probe, Tree } from "./gen/conformance.js";
 import { NewerPrx, UnservedPrx } from "./gen/later.js";
 import { serveServer, ServerPrx, type Server } from "./gen/test.js";
 import { KeeperPrx, serveKeeper, type Family, type Keeper } from "./gen/zoo.js";
@@ -144,6 +146,20 @@ async function told<T>(call: Promise<T>): Promise<T> {
   }
 }
 
+function exceptionOf(error: RpcError): unknown {
+  if (error instanceof NotFound) {
+    const members = { code: error.code_, key: error.key, nearest: write(error.nearest) };
+    return { name: error.name, members };
+  }
+  if (error instanceof Gone) {
+    return { name: error.name, members: {} };
+  }
+  if (error instanceof UserException) {
+    throw new Error("an exception that is not declared");
+  }
+  return null;
+}
+
 /** The servants, which record each call that they serve. */
 class Servants {
   received: unknown[] = [];
@@ -208,6 +224,22 @@ class Servants {
     large: (size, ctx) => {
       this.#record("Probe.large", ctx, size);
       return "x".repeat(size);
+    },
+    paint: (value, ctx) => {
+      this.#record("Probe.paint", ctx, value);
+      return value;
+    },
+    shade: (value, ctx) => {
+      this.#record("Probe.shade", ctx, value);
+      return value;
+    },
+    lose: (code, key, nearest, ctx) => {
+      this.#record("Probe.lose", ctx, code, key, nearest);
+      throw key === "" ? new Gone() : new NotFound(code, key, nearest);
+    },
+    hide: (why, ctx) => {
+      this.#record("Probe.hide", ctx, why);
+      throw new Hidden(why);
     },
   };
 
@@ -392,7 +424,7 @@ export class Testee {
           throw error;
         }
         const { code, side, text, operation = "", canRetry } = error;
-        return { error: { code, side, text, operation, canRetry } };
+        return { error: { code, side, text, operation, canRetry, exception: exceptionOf(error) } };
       },
     );
     if (typeof mode === "string") {

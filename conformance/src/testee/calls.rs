@@ -2,11 +2,18 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use serde_json::Value;
-use tce_runtime::{Oneway, Pending, Proxy, RpcError, Side, TypedProxy, wire::Unmarshal};
+use serde_json::{Value, json};
+use tce_runtime::{
+    Exception as _, Oneway, Pending, Proxy, RpcError, Side, TypedProxy, wire::Unmarshal,
+};
 
 use super::{
-    idl::{conformance::ProbePrx, later, test::ServerPrx, zoo::KeeperPrx},
+    idl::{
+        conformance::{Gone, NotFound, ProbePrx},
+        later,
+        test::ServerPrx,
+        zoo::KeeperPrx,
+    },
     neutral::Neutral,
 };
 use crate::protocol::{CallError, Outcome};
@@ -85,6 +92,10 @@ fn probe(
         "grow" => twoway(prx.grow(args.next()?)),
         "tree" => twoway(prx.tree(&args.next()?)),
         "large" => twoway(prx.large(args.next()?)),
+        "paint" => twoway(prx.paint(&args.next()?)),
+        "shade" => twoway(prx.shade(args.next()?)),
+        "lose" => twoway(prx.lose(args.next()?, &args.next::<String>()?, &args.next()?)),
+        "hide" => twoway(prx.hide(&args.next::<String>()?)),
         _ => return Ok(None),
     }))
 }
@@ -188,5 +199,17 @@ fn told(error: &RpcError) -> CallError {
         text: error.text().to_owned(),
         operation: error.operation().unwrap_or_default().to_owned(),
         can_retry: error.can_retry(),
+        exception: exception(error),
+    }
+}
+
+fn exception(error: &RpcError) -> Value {
+    if let Some(NotFound { code, key, nearest }) = error.exception() {
+        let members = json!({ "code": code, "key": key, "nearest": nearest.write() });
+        return json!({ "name": NotFound::NAME, "members": members });
+    }
+    match error.exception::<Gone>() {
+        Some(Gone {}) => json!({ "name": Gone::NAME, "members": {} }),
+        None => Value::Null,
     }
 }

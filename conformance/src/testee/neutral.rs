@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::idl::{
-    conformance::Tree,
+    conformance::{Painted, Shade, Tree},
     zoo::{Family, Pet},
 };
 
@@ -233,6 +233,17 @@ macro_rules! structs {
 structs! {
     Pet { name, b, flag, s, i, l, flt, dbl, tags, blob }
     Family { name, pets, named, chief }
+    Painted { shade, more, named }
+}
+
+impl Neutral for Shade {
+    fn read(value: &Value) -> Result<Self, String> {
+        i32::read(value).map(Self)
+    }
+
+    fn write(&self) -> Value {
+        self.0.write()
+    }
 }
 
 impl Neutral for Tree {

@@ -11,7 +11,7 @@ use tce_runtime::{Context, ErrorCode, Fault, RpcError, TypedProxy};
 use super::{
     calls::own_pairs,
     idl::{
-        conformance::{Probe, ProbePrx, Tree},
+        conformance::{Gone, Hidden, NotFound, Painted, Probe, ProbePrx, Shade, Tree},
         test::{BaseServer, Server},
         zoo::{Bytes, Family, IntStr, IntTable, Keeper, KeeperPrx, StrInt},
     },
@@ -135,6 +135,35 @@ impl Probe for Servants {
     async fn large(&self, size: i32, ctx: &Context) -> Result<String, Fault> {
         self.record("Probe.large", args![size], ctx);
         Ok("x".repeat(usize::try_from(size)?))
+    }
+
+    async fn paint(&self, value: Painted, ctx: &Context) -> Result<Painted, Fault> {
+        self.record("Probe.paint", args![value], ctx);
+        Ok(value)
+    }
+
+    async fn shade(&self, value: Shade, ctx: &Context) -> Result<Shade, Fault> {
+        self.record("Probe.shade", args![value], ctx);
+        Ok(value)
+    }
+
+    async fn lose(
+        &self,
+        code: i32,
+        key: String,
+        nearest: Painted,
+        ctx: &Context,
+    ) -> Result<(), Fault> {
+        self.record("Probe.lose", args![code, key, nearest], ctx);
+        if key.is_empty() {
+            return Err(Gone {}.into());
+        }
+        Err(NotFound { code, key, nearest }.into())
+    }
+
+    async fn hide(&self, why: String, ctx: &Context) -> Result<(), Fault> {
+        self.record("Probe.hide", args![why], ctx);
+        Err(Hidden { why }.into())
     }
 }
 
