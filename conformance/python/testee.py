@@ -335,7 +335,10 @@ async def opened(options: dict[str, Any]) -> tce.Communicator:
         key_file=options.get("key"),
     )
     token, device_id = options.get("token"), options.get("deviceId")
-    communicator = tce.Communicator(tce.Options(token=token, device_id=device_id, tls=files))
+    resume = options.get("resume", False)
+    communicator = tce.Communicator(
+        tce.Options(token=token, device_id=device_id, resume=resume, tls=files)
+    )
     if queues := options.get("queues"):
         await communicator.open_mq(tce.MqConfig.load(queues["file"], queues["process"]))
     return communicator

@@ -32,6 +32,10 @@ pub(crate) struct Case {
     /// Sent with the token.
     #[serde(default)]
     pub(crate) device_id: Option<String>,
+    /// Whether the client asks for pushes that it has missed. Its gateway, if there is one,
+    /// lets in only clients with a token, and keeps pushes.
+    #[serde(default)]
+    pub(crate) resume: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -69,6 +73,8 @@ pub(crate) enum Step {
     Received(Arrivals),
     /// Changes what happens to the bytes between client and server.
     Network(Network),
+    /// The gateway sends its clients to another one at the same address, and ends.
+    Drain,
     /// The driver, as one of the sides, ends the connection.
     Close,
     /// The driver, as the server, accepts the client's next connection.
@@ -202,7 +208,9 @@ pub(crate) enum Network {
     Pieces(usize),
     /// Nothing passes until [`Network::Pass`]; what was sent then arrives together.
     Hold,
-    /// Ends [`Network::Hold`].
+    /// Nothing passes to the client, as [`Network::Hold`].
+    HoldAnswers,
+    /// Ends [`Network::Hold`] and [`Network::HoldAnswers`].
     Pass,
     /// Resets the connection.
     Cut,

@@ -77,6 +77,9 @@ pub(crate) struct Options {
     pub(crate) token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device_id: Option<String>,
+    /// Whether pushes that were missed are asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) resume: bool,
     /// PEM files: for a server its certificate and key, for a client the authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<PathBuf>,

@@ -103,6 +103,7 @@ impl<'a> Recorded<'a> {
             serve: self.serve,
             token: None,
             device_id: None,
+            resume: false,
             steps,
         };
         [

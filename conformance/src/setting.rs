@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use tce_gateway::{Gateway, RunningGateway};
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     case::Role,
@@ -19,6 +19,9 @@ use crate::{
 const COMMAND_TIME: Duration = Duration::from_secs(40);
 /// How long a gateway may take to find its server.
 const GATEWAY_TIME: Duration = Duration::from_secs(15);
+/// The properties of a gateway that keeps pushes.
+const KEEPING: &str = r#"<property name="userid_check" value="true"/>
+        <property name="auth" value="token"/><property name="resume_time" value="60"/>"#;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a case failed.
@@ -49,6 +52,7 @@ impl Failure {
 pub(crate) struct Credentials<'a> {
     pub(crate) token: Option<&'a str>,
     pub(crate) device_id: Option<&'a str>,
+    pub(crate) resume: bool,
 }
 
 /// A client and a server that run, and where the server listens so far.
@@ -60,6 +64,10 @@ pub(crate) struct Setting<'a> {
     server: Option<Testee>,
     ports: HashMap<(Transport, Interfaces), u16>,
     gateways: Vec<RunningGateway>,
+    /// The one that lets in only clients with a token, and the port of its clients.
+    keeping: Option<(RunningGateway, u16)>,
+    /// Those that end.
+    ending: Vec<JoinHandle<bool>>,
 }
 
 impl<'a> Setting<'a> {
@@ -84,6 +92,8 @@ impl<'a> Setting<'a> {
             server: start(pair.server, "server")?,
             ports: HashMap::new(),
             gateways: Vec::new(),
+            keeping: None,
+            ending: Vec::new(),
         })
     }
 
@@ -157,6 +167,48 @@ impl<'a> Setting<'a> {
         Ok(port)
     }
 
+    /// As [`Self::port`]; `keeps_pushes` chooses the gateway that does so.
+    pub(crate) async fn port_for(
+        &mut self,
+        transport: Transport,
+        serve: Interfaces,
+        keeps_pushes: bool,
+    ) -> Result<u16, Failure> {
+        if !keeps_pushes || transport != Transport::Gateway {
+            return self.port(transport, serve).await;
+        }
+        if let Some((_, port)) = &self.keeping {
+            return Ok(*port);
+        }
+        let server = self.port(Transport::Tcp, serve).await?;
+        let gateway = self.gateway(Some(server), KEEPING, 0).await?;
+        let port = clients_port(&gateway)?;
+        self.keeping = Some((gateway, port));
+        self.wait_for_gateway(transport, port).await?;
+        Ok(port)
+    }
+
+    /// Starts another gateway at the address of the one that keeps pushes, which sends its
+    /// clients there and ends.
+    pub(crate) async fn drain_gateway(&mut self) -> Result<(), Failure> {
+        let keeping = self.keeping.take();
+        let (old, port) = keeping.ok_or_else(|| "the case needs `resume`".to_owned())?;
+        let server = self.port(Transport::Tcp, Interfaces::default()).await?;
+        self.ending
+            .push(tokio::spawn(async move { old.shutdown().await }));
+        // The port is free when a thread of the old one runs next.
+        let deadline = Instant::now() + GATEWAY_TIME;
+        let next = loop {
+            match self.gateway(Some(server), KEEPING, port).await {
+                Ok(gateway) => break gateway,
+                Err(failure) if Instant::now() > deadline => return Err(failure),
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        };
+        self.keeping = Some((next, port));
+        Ok(())
+    }
+
     /// Connects the client, through `port` if it is not the server's own.
     pub(crate) async fn connect(
         &mut self,
@@ -195,6 +247,7 @@ impl<'a> Setting<'a> {
         let options = Options {
             token: credentials.token.map(str::to_owned),
             device_id: credentials.device_id.map(str::to_owned),
+            resume: credentials.resume,
             ..options
         };
         let command = Command::Connect { endpoint, options };
@@ -205,8 +258,13 @@ impl<'a> Setting<'a> {
     /// Ends the gateways; the testees end when this is dropped.
     pub(crate) async fn stop(self) {
         drop((self.client, self.server));
-        for gateway in self.gateways {
+        let keeping = self.keeping.map(|(gateway, _)| gateway);
+        for gateway in self.gateways.into_iter().chain(keeping) {
             gateway.shutdown().await;
+        }
+        for ending in self.ending {
+            // A gateway that panics has failed its case before.
+            let _ = ending.await;
         }
     }
 
@@ -287,21 +345,29 @@ server:
 
     /// Starts a gateway in front of the server's port, or its queue, and returns its port.
     async fn start_gateway(&mut self, server: Option<u16>) -> Result<u16, Failure> {
+        let gateway = self.gateway(server, "", 0).await?;
+        let port = clients_port(&gateway)?;
+        self.gateways.push(gateway);
+        Ok(port)
+    }
+
+    /// A gateway with these properties, for clients at `port`, 0 for any.
+    async fn gateway(
+        &self,
+        server: Option<u16>,
+        properties: &str,
+        port: u16,
+    ) -> Result<RunningGateway, Failure> {
         let path = self.file("xml");
-        fs::write(&path, self.services(server)).map_err(|error| error.to_string())?;
+        let services = self.services(server, properties, port);
+        fs::write(&path, services).map_err(|error| error.to_string())?;
         let gateway = Gateway::load(&path, "gateway", &[]).map_err(|error| error.to_string())?;
         let gateway = Box::pin(gateway.start()).await;
-        let gateway = gateway.map_err(|error| error.to_string())?;
-        let port = gateway
-            .addresses()
-            .next()
-            .and_then(|it| port_of(&it.to_string()));
-        self.gateways.push(gateway);
-        Ok(port.ok_or_else(|| "the gateway has no address".to_owned())?)
+        Ok(gateway.map_err(|error| error.to_string())?)
     }
 
     /// A `services.xml`.
-    fn services(&self, server: Option<u16>) -> String {
+    fn services(&self, server: Option<u16>, properties: &str, clients: u16) -> String {
         let kind = match self.pair.client {
             Peer::Browser => "websocket",
             _ => "socket",
@@ -337,10 +403,10 @@ server:
         format!(
             r#"<SNS>
   <InterfaceDef><if id="0" name="zoo.Keeper"/><if id="10" name="conformance.Probe"/></InterfaceDef>
-  <EndPoints><ep name="clients" type="{kind}" host="127.0.0.1" port="0"/>{endpoints}</EndPoints>
+  <EndPoints><ep name="clients" type="{kind}" host="127.0.0.1" port="{clients}"/>{endpoints}</EndPoints>
   <servers>
     <server name="gateway" type="{kind} server">{routes}
-      <properties><property name="listen" value="clients"/>{loopback}</properties>
+      <properties><property name="listen" value="clients"/>{loopback}{properties}</properties>
     </server>
   </servers>
 </SNS>"#
@@ -349,8 +415,11 @@ server:
 
     /// Waits until a call passes the gateway.
     async fn wait_for_gateway(&mut self, transport: Transport, port: u16) -> Result<(), Failure> {
-        self.connect(transport, port, Credentials::default())
-            .await?;
+        let credentials = Credentials {
+            token: Some("probe"),
+            ..Credentials::default()
+        };
+        self.connect(transport, port, credentials).await?;
         let probe = Command::Call {
             operation: "Keeper.truth".to_owned(),
             args: vec![json!(true)],
@@ -374,6 +443,13 @@ server:
         self.ask(Role::Client, &Command::Close).await?;
         self.forget().await
     }
+}
+
+/// The port that the clients of a gateway connect to.
+fn clients_port(gateway: &RunningGateway) -> Result<u16, String> {
+    let port = gateway.addresses().next();
+    let port = port.and_then(|it| port_of(&it.to_string()));
+    port.ok_or_else(|| "the gateway has no address".to_owned())
 }
 
 /// The port of `tcp://127.0.0.1:12002`.

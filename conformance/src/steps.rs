@@ -69,6 +69,7 @@ impl Run<'_, '_> {
         let credentials = Credentials {
             token: case.token.as_deref(),
             device_id: case.device_id.as_deref(),
+            resume: case.resume,
         };
         match case.driver_is {
             Some(Role::Client) => {
@@ -86,7 +87,8 @@ impl Run<'_, '_> {
                 self.listener = Some(listener);
             }
             None => {
-                let mut port = self.setting.port(transport, case.serve).await?;
+                let port = self.setting.port_for(transport, case.serve, case.resume);
+                let mut port = port.await?;
                 if case.has_network() {
                     let proxy = FaultProxy::start(format!("127.0.0.1:{port}"));
                     port = proxy.port();
@@ -113,6 +115,7 @@ impl Run<'_, '_> {
             }
             Step::Received(arrivals) => self.received(arrivals).await,
             Step::Network(change) => Ok(self.change_network(change)?),
+            Step::Drain => self.setting.drain_gateway().await,
             Step::Close => {
                 self.wire = None;
                 Ok(())
@@ -248,6 +251,7 @@ impl Run<'_, '_> {
                 proxy.freeze(Direction::ToServer);
                 proxy.freeze(Direction::ToClient);
             }
+            Network::HoldAnswers => proxy.freeze(Direction::ToClient),
             Network::Pass => proxy.thaw(),
             Network::Cut => proxy.cut(),
         }

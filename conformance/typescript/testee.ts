@@ -293,6 +293,7 @@ class Servants {
 export interface Options {
   readonly token?: string;
   readonly deviceId?: string;
+  readonly resume?: boolean;
   readonly certificate?: string;
   readonly key?: string;
   readonly authority?: string;

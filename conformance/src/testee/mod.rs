@@ -154,6 +154,7 @@ async fn open(options: &Options) -> Result<Communicator, String> {
     let own = tce_runtime::config::Options {
         token: options.token.clone(),
         device_id: options.device_id.clone(),
+        resume: options.resume,
         tls: TlsConfig {
             certificate: options.certificate.clone(),
             key: options.key.clone(),
