@@ -8,7 +8,7 @@
 #   rustup target add x86_64-unknown-linux-musl, and musl-gcc (Debian: musl-tools) for ring
 # TCE_TARGET names another target, for example x86_64-unknown-linux-gnu: its programs need that glibc
 # or a later one. TCE_MAINTAINER is the maintainer of the Debian package, by default the author of the
-# last commit. The same commit and toolchain give the same tarball and package.
+# last commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,10 +30,7 @@ trap 'rm -rf "$work"' EXIT
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH
 
-# Paths of this machine do not belong into the programs.
-flags="--remap-path-prefix=$PWD=tce --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-RUSTFLAGS="${RUSTFLAGS:-} $flags" \
-    cargo build --locked --release --target "$TARGET" --bin tce --bin tce-gateway
+cargo build --locked --release --target "$TARGET" --bin tce --bin tce-gateway
 built="$CARGO_TARGET_DIR/$TARGET/release"
 
 # The tree that both are made of, as below /usr.
