@@ -27,8 +27,9 @@ rmdir "$share/zsh/site-functions"
 sed 's#/usr/local/bin/#/usr/bin/#; /^# \/etc\/systemd/s#/etc/systemd/system#/usr/lib/systemd/system#' \
     gateway/deploy/tce-gateway.service >"$package/usr/lib/systemd/system/tce-gateway.service"
 rm "$share/doc/tce/examples/tce-gateway.service" "$share/doc/tce/LICENSE"
-gzip --no-name --best "$share/man/man1/"*.1 "$share/doc/tce/CHANGELOG.md"
-mv "$share/doc/tce/CHANGELOG.md.gz" "$share/doc/tce/changelog.gz"
+printf 'tce (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
+    "$version" "$maintainer" "$(git log -1 --format=%cD)" >"$share/doc/tce/changelog"
+gzip --no-name --best "$share/man/man1/"*.1 "$share/doc/tce/"{changelog,CHANGELOG.md}
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n'
     printf 'Upstream-Name: tce\n\nFiles: *\n'
@@ -36,6 +37,14 @@ mv "$share/doc/tce/CHANGELOG.md.gz" "$share/doc/tce/changelog.gz"
     # The text, indented, with a dot in empty lines.
     sed -n '/^Permission/,$p' LICENSE | sed 's/^$/./; s/^/ /'
 } >"$share/doc/tce/copyright"
+
+# Static programs need nothing; others the glibc whose newest symbols they use.
+depends=''
+if readelf --dynamic "$package/usr/bin/tce" | grep --quiet NEEDED; then
+    glibc="$(objdump --dynamic-syms "$package/usr/bin/"* | grep --only-matching 'GLIBC_[0-9.]*' | sort --version-sort | tail --lines=1)"
+    depends="Depends: libc6 (>= ${glibc#GLIBC_}), libgcc-s1
+"
+fi
 
 cat >"$package/DEBIAN/control" <<CONTROL
 Package: tce
@@ -45,7 +54,7 @@ Maintainer: $maintainer
 Section: devel
 Priority: optional
 Installed-Size: $(du --summarize --apparent-size --block-size=1024 "$package/usr" | cut --fields=1)
-Suggests: rabbitmq-server, redis-server
+${depends}Suggests: rabbitmq-server, redis-server
 Description: IDL compiler, gateway and tools for TCE remote procedure calls
  tce compiles an interface definition into Rust, Python and TypeScript, checks
  and formats it, and calls and measures servers from the command line.
@@ -63,14 +72,15 @@ set -e
 if [ "$1" = configure ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     # A newer program takes over from one that runs.
-    [ -z "$2" ] || systemctl try-restart tce-gateway.service
+    [ -z "$2" ] || deb-systemd-invoke try-restart tce-gateway.service
 fi
 SCRIPT
 cat >"$package/DEBIAN/prerm" <<'SCRIPT'
 #!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-    systemctl disable --now tce-gateway.service
+    deb-systemd-invoke stop tce-gateway.service
+    deb-systemd-helper disable tce-gateway.service
 fi
 SCRIPT
 cat >"$package/DEBIAN/postrm" <<'SCRIPT'

@@ -7,7 +7,8 @@
 # The programs are linked statically against musl, so that they run on any distribution:
 #   rustup target add x86_64-unknown-linux-musl, and musl-gcc (Debian: musl-tools) for ring
 # TCE_TARGET names another target, for example x86_64-unknown-linux-gnu: its programs need that glibc
-# or a later one. TCE_MAINTAINER is the maintainer of the Debian package, by default the author of the
+# or a later one. TCE_PROGRAMS is a folder with programs for it that are built already, which this machine
+# can run. TCE_MAINTAINER is the maintainer of the Debian package, by default the author of the
 # last commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ TARGET="${TCE_TARGET:-x86_64-unknown-linux-musl}"
 OUT="$(realpath --canonicalize-missing "${1:-target/dist}")"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 
-if ! rustup target list --installed | grep --quiet --line-regexp "$TARGET"; then
+if [ -z "${TCE_PROGRAMS:-}" ] && ! rustup target list --installed | grep --quiet --line-regexp "$TARGET"; then
     printf 'The target %s is missing.\nTry this: rustup target add %s\n' "$TARGET" "$TARGET" >&2
     exit 1
 fi
@@ -30,8 +31,8 @@ trap 'rm -rf "$work"' EXIT
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH
 
-cargo build --locked --release --target "$TARGET" --bin tce --bin tce-gateway
-built="$CARGO_TARGET_DIR/$TARGET/release"
+built="${TCE_PROGRAMS:-$CARGO_TARGET_DIR/$TARGET/release}"
+[ -n "${TCE_PROGRAMS:-}" ] || cargo build --locked --release --target "$TARGET" --bin tce --bin tce-gateway
 
 # The tree that both are made of, as below /usr.
 tree="$work/$name"
