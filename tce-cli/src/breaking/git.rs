@@ -16,7 +16,7 @@ use super::tree::{PathMapping, SourceTree};
 /// A version of a repository, as named on the command line.
 #[derive(Debug, Clone)]
 pub(super) enum Revision {
-    /// A branch, local or of `origin`.
+    /// A branch, local or of a remote.
     Branch(String),
     Tag(String),
     /// Any name that git resolves to a commit.
@@ -36,6 +36,8 @@ impl Revision {
             Self::Branch(name) => vec![
                 format!("refs/heads/{name}"),
                 format!("refs/remotes/origin/{name}"),
+                // `origin/main`, which a clone in CI has, and no local `main`.
+                format!("refs/remotes/{name}"),
             ],
             Self::Tag(name) => vec![format!("refs/tags/{name}")],
             Self::Commit(name) => vec![name.clone()],

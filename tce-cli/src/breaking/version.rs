@@ -51,7 +51,8 @@ impl VersionSpec {
             let set = match key {
                 "branch" => revision.replace(Revision::Branch(value.into())).is_none(),
                 "tag" => revision.replace(Revision::Tag(value.into())).is_none(),
-                "commit" => revision.replace(Revision::Commit(value.into())).is_none(),
+                // buf calls it `ref`.
+                "commit" | "ref" => revision.replace(Revision::Commit(value.into())).is_none(),
                 "subdir" => subdir.replace(PathBuf::from(value)).is_none(),
                 _ => return Err(unknown_key(key)),
             };
@@ -76,7 +77,11 @@ impl VersionSpec {
                 EarlierVersion::at(&paths, Box::new(FileSystem), name, given, options)
             }
             Self::Path(path) if !path.exists() => {
-                Err(format!("there is no file or folder `{}`", path.display()))
+                Err(format!(
+                    "there is no file or folder `{}`; a version in git is written git#branch=NAME \
+                     or git#commit=REVISION",
+                    path.display()
+                ))
             }
             Self::Path(path) => match given {
                 [file] if !file.is_dir() => Ok(EarlierVersion {

@@ -58,6 +58,7 @@ fn branches_tags_and_commits_are_read() {
     for old in [
         "git#tag=v1",
         "git#commit=HEAD~1",
+        ".git#ref=HEAD~1",
         "git#branch=main,subdir=./",
     ] {
         against(old).exits(1).complains("TCE0701");
@@ -124,15 +125,10 @@ fn imports_are_read_from_git_from_any_working_folder() {
         &["clone", "--quiet", root.to_str().unwrap(), "clone"],
     );
     let clone = clones.path().join("clone/idl/api");
-    let args = [
-        "breaking",
-        "--against",
-        "git#branch=main",
-        "-I",
-        "../common",
-        "user.idl",
-    ];
-    tce_in(&clone, &args).exits(0);
+    for branch in ["git#branch=main", ".git#branch=origin/main"] {
+        let args = ["breaking", "--against", branch, "-I", "../common", "user.idl"];
+        tce_in(&clone, &args).exits(0);
+    }
 }
 
 #[test]
@@ -221,6 +217,7 @@ fn an_unknown_earlier_version_is_a_usage_error() {
     wrong("git#branch=main,tag=v1.0", "more than one version");
     wrong("git#branch=", "`branch=` is not of the form `branch=NAME`");
     wrong("none.idl", "there is no file or folder `none.idl`");
+    wrong("HEAD~1", "a version in git is written git#branch=NAME");
     tce_in(
         root,
         &["breaking", "test.idl", "other.idl", "--against", "test.idl"],
