@@ -51,40 +51,37 @@ pub fn format_partly(text: &str) -> String {
 
 /// The items of a module's body, in runs: nothing but space is between the items of one.
 fn runs(text: &str, parts: &[ModulePart]) -> Vec<Vec<Range<usize>>> {
-    let mut runs = vec![Vec::new()];
+    let mut runs = Vec::new();
+    let mut run: Vec<Range<usize>> = Vec::new();
     // The first byte of the comments and annotations since the last item.
     let mut pending: Option<usize> = None;
     for part in parts {
         let (start, end) = (part.span.start as usize, part.span.end as usize);
-        let run: &mut Vec<Range<usize>> = match runs.last_mut() {
-            Some(run) => run,
-            None => return runs,
-        };
         match (part.kind, run.last_mut()) {
             (PartKind::Comment, Some(last))
                 if pending.is_none() && !text[last.end..start].contains(['\n', '\r']) =>
             {
                 last.end = end;
             }
-            // Behind something malformed.
+            // Behind something that stays as it is.
             (PartKind::Comment, None) if pending.is_none() && !begins_line(text, start) => {}
             (PartKind::Comment | PartKind::Annotations, _) => {
                 pending.get_or_insert(start);
             }
             (PartKind::Declaration, _) => run.push(pending.take().unwrap_or(start)..end),
-            (PartKind::Malformed, _) => {
+            (PartKind::Other, _) => {
                 pending = None;
-                runs.push(Vec::new());
+                runs.push(std::mem::take(&mut run));
             }
         }
     }
+    runs.push(run);
     runs
 }
 
 /// Adds the edits that lay out a run. If that fails, leaves out the items at fault.
 fn add_run(text: &str, run: &[Range<usize>], edits: &mut Vec<(Range<usize>, String)>) {
-    let is_apart = |item: &&Range<usize>| begins_line(text, item.start);
-    let first = run.iter().position(|item| is_apart(&item));
+    let first = run.iter().position(|item| begins_line(text, item.start));
     let last = run.iter().rposition(|item| ends_line(text, item.end));
     let (Some(first), Some(last)) = (first, last) else {
         return;

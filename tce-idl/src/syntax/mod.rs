@@ -39,9 +39,10 @@ pub(crate) struct ModulePart {
 pub(crate) enum PartKind {
     Comment,
     Annotations,
-    /// Whose own parts can be malformed; or a `;` alone.
+    /// Whose own parts can be malformed.
     Declaration,
-    Malformed,
+    /// Something malformed, or a redundant `;`.
+    Other,
 }
 
 /// The parts of the body of each module of a file, in order.
@@ -59,7 +60,7 @@ pub(crate) fn module_parts(id: FileId, source: &SourceFile) -> Vec<Vec<ModulePar
             let kind = match child.rule() {
                 Rule::COMMENT => PartKind::Comment,
                 Rule::annotations => PartKind::Annotations,
-                Rule::broken_element | Rule::broken_annotations => PartKind::Malformed,
+                Rule::broken_element | Rule::broken_annotations | Rule::semi => PartKind::Other,
                 Rule::module_head
                 | Rule::broken_module_head
                 | Rule::open

@@ -206,3 +206,24 @@ fn names_in_locks_and_index_files_are_refused() {
         client.end();
     }
 }
+
+/// Files that no file imports together can have the same names.
+#[test]
+fn names_of_files_that_never_meet_do_not_clash() {
+    let one = "module m { struct A { int a; }; interface I { void f(A a); }; }";
+    let two = "module m { struct B { int b; }; }";
+    let three = "import one\nmodule n { sequence<m::A> As; }";
+    let mut client = Client::start(&[("one.idl", one), ("two.idl", two), ("three.idl", three)]);
+    client.open("one.idl", one);
+    let mut params = client.at("one.idl", one, "A {", 0);
+    params["newName"] = json!("B");
+    let changes = client.ask("textDocument/rename", &params)["changes"].clone();
+    assert_eq!(
+        edited(one, &changes[client.uri("one.idl")]),
+        one.replace("A ", "B ")
+    );
+    let expected = three.replace("m::A>", "m::B>");
+    assert_eq!(edited(three, &changes[client.uri("three.idl")]), expected);
+    assert_eq!(changes.as_object().map(serde_json::Map::len), Some(2));
+    client.end();
+}
