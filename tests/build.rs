@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for block in blocks(&text) {
             if page == PROJECT.0 && block.text.starts_with("module ") {
                 project(&out, &block)?;
-            } else if block.info == "rust" {
+            } else if block.info == "rust" && block.untested.is_none() {
                 modules += &module(&page, &block);
             }
         }

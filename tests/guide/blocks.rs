@@ -8,7 +8,6 @@ pub(crate) struct Block {
     pub(crate) info: String,
     pub(crate) text: String,
     /// Why it is not tested, from a comment `<!-- untested: … -->` on the line before.
-    #[allow(dead_code, reason = "the build script leaves such blocks out")]
     pub(crate) untested: Option<String>,
 }
 
