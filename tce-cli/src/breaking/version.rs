@@ -76,13 +76,11 @@ impl VersionSpec {
                 let paths = PathMapping::new(path.clone())?;
                 EarlierVersion::at(&paths, Box::new(FileSystem), name, given, options)
             }
-            Self::Path(path) if !path.exists() => {
-                Err(format!(
-                    "there is no file or folder `{}`; a version in git is written git#branch=NAME \
+            Self::Path(path) if !path.exists() => Err(format!(
+                "there is no file or folder `{}`; a version in git is written git#branch=NAME \
                      or git#commit=REVISION",
-                    path.display()
-                ))
-            }
+                path.display()
+            )),
             Self::Path(path) => match given {
                 [file] if !file.is_dir() => Ok(EarlierVersion {
                     tree: Box::new(FileSystem),

@@ -126,7 +126,14 @@ fn imports_are_read_from_git_from_any_working_folder() {
     );
     let clone = clones.path().join("clone/idl/api");
     for branch in ["git#branch=main", ".git#branch=origin/main"] {
-        let args = ["breaking", "--against", branch, "-I", "../common", "user.idl"];
+        let args = [
+            "breaking",
+            "--against",
+            branch,
+            "-I",
+            "../common",
+            "user.idl",
+        ];
         tce_in(&clone, &args).exits(0);
     }
 }
