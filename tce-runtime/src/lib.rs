@@ -2,8 +2,30 @@
 //!
 //! A call goes from the proxy through marshalling and a message to the
 //! transport; at the peer from the transport to a message, dispatch and the
-//! servant; its RETURN goes the same way back. Modules are listed in the order
-//! of their imports: each imports only from modules before it.
+//! servant; its RETURN goes the same way back.
+//!
+//! | to | use |
+//! | --- | --- |
+//! | include what the build script has generated from an IDL | [`include_idl!`] |
+//! | set options, and share them between connections and adapters | [`Communicator`], [`config::Options`] |
+//! | call a server | the generated proxy and [`TypedProxy`], which all proxies have: `connect`, timeouts, extra |
+//! | await a call, now or later | [`Pending`]; [`Oneway`] without an answer |
+//! | see why a call failed, and whether a retry can help | [`RpcError`], [`ErrorCode`] |
+//! | serve calls | [`Adapter`], and the generated `…Servant` around an implementation of the generated trait |
+//! | know the caller of a served call, or call back | [`Context`] |
+//! | tell the caller why an operation failed | [`Fault`] |
+//! | call and serve over message queues | [`Communicator::open_mq`], [`config::MqConfig`]; [`MemoryBroker`] without a broker |
+//! | log in at a gateway | [`config::Options::token`], [`config::TokenProvider`] |
+//! | run code around each call: retries, limits, metrics, traces | [`interceptor`] |
+//! | test servants, clients, and failures between them | [`testing`]; the generated `…Client` traits for doubles |
+//! | serve on several cores | [`WorkerPool`] |
+//! | end without losing calls | [`Communicator::wait_for_shutdown`], [`catch_termination`] |
+//! | read and write the wire format | [`wire`] |
+//!
+//! The names of most programs are in the [`prelude`]. The user guide is in `docs/` of the
+//! repository.
+// Modules are listed in the order of their imports: each imports only from modules before
+// it.
 
 pub mod wire;
 

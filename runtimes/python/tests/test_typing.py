@@ -4,15 +4,48 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "runtimes/python"
 GOLDEN = ROOT / "tce-codegen/tests/golden"
+
+# What the pages of the guide presuppose.
+GUIDE = """
+from typing import Any
+
+import tce
+from golden.test import ServerPrx
+from typed_program import ServerImpl, TerminalImpl as ListenerImpl
+
+CALLS: Any
+show: Any
+
+async def fetch_token() -> str:
+    return ""
+
+async def block(communicator: tce.Communicator, server: ServerPrx) -> None:
+"""
+
+
+def write_guide(folder: pathlib.Path) -> None:
+    """Each block of Python in the guide and the READMEs, as a module."""
+    pages = [ROOT / "README.md", PACKAGE / "README.md", *(ROOT / "docs").rglob("*.md")]
+    count = 0
+    for page in pages:
+        for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M):
+            count += 1
+            code = code.replace("from gen.", "from golden.")
+            if "asyncio.run(" not in code:
+                code = GUIDE + textwrap.indent(code, "    ")
+            (folder / f"guide_{count}_{page.parent.name}.py").write_text(code)
+    assert count >= 8
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             shutil.copy(path, folder / name)
     shutil.copy(PACKAGE / "tests/typed_program.py", folder)
     shutil.copy(PACKAGE / "tests/typed_blocking_program.py", folder)
+    write_guide(folder)
     return folder
 
 
@@ -50,6 +84,8 @@ def test_pyright_has_nothing_to_say(folder: pathlib.Path) -> None:
     settings = {
         "typeCheckingMode": "strict",
         "pythonVersion": "3.10",
+        # They have names that nothing uses, and `Any` for what is the program's.
+        "exclude": ["guide_*.py"],
         "extraPaths": [str(PACKAGE / "src")],
     }
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
