@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use tce_runtime::{
-    Communicator, ErrorCode, Fault, TypedProxy,
+    Communicator, ErrorCode, Fault, RpcError, TypedProxy,
     config::Options,
+    interceptor::{
+        Answer, ClientCall, ClientInterceptor, ClientInterceptors, ClientNext, ServerCall,
+        ServerInterceptor, ServerInterceptors, ServerNext,
+    },
     testing::{Disturbance, TestServer},
 };
 use tce_tests::test::{ITerminalPrx, ITerminalServant, ServerPrx, ServerServant};
@@ -213,8 +217,76 @@ async fn a_server_that_is_shut_down_finishes_calls_and_accepts_no_client() {
     assert_eq!(error.unwrap().unwrap_err().code(), ErrorCode::ConnectFailed);
 }
 
-/// More than what a pipe and the buffers of both sides hold.
-#[tokio::test]
+/// Repeats each call that may succeed when it is repeated.
+struct Retry;
+
+impl ClientInterceptor for Retry {
+    async fn call(&self, call: ClientCall, next: ClientNext<'_>) -> Result<Answer, RpcError> {
+        match next.run(call.clone()).await {
+            Err(error) if error.can_retry() => next.run(call).await,
+            outcome => outcome,
+        }
+    }
+}
+
+/// Refuses calls without a name.
+struct Named;
+
+impl ServerInterceptor for Named {
+    async fn call(&self, call: ServerCall, next: ServerNext<'_>) -> Result<Answer, Fault> {
+        match call.extra().get("name") {
+            Some(_) => next.run(call).await,
+            None => Err(Fault::new(ErrorCode::ConnectReject, "who are you?")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn interceptors_of_both_sides_run() {
+    let communicator = Communicator::with_options(Options {
+        client_interceptors: ClientInterceptors::new().with(Retry),
+        server_interceptors: ServerInterceptors::new().with(Named),
+        ..Options::default()
+    });
+    let (servant, _received) = ServerImpl::new();
+    let server = TestServer::with(&communicator);
+    server.add_servant(ServerServant::new(servant));
+    let client: ServerPrx = server.connect().await.unwrap();
+    let error = client.echo("hello").await.unwrap_err();
+    assert_eq!(error.text(), "who are you?");
+    let attempts = server.calls().of(ServerPrx::ECHO).len();
+
+    let named = client.with_extra([("name", "scott")]);
+    let calls = server.calls();
+    calls.disturb(ServerPrx::ECHO, 1..=1, Disturbance::Disconnect);
+    assert_eq!(named.echo("hello").await.unwrap(), "hello");
+    assert_eq!(calls.of(ServerPrx::ECHO).len(), attempts + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_of_several_threads_serves_many_clients() {
+    let (server, _client, _received) = started().await;
+    let server = std::sync::Arc::new(server);
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let server = server.clone();
+            tokio::spawn(async move {
+                let client: ServerPrx = server.connect().await.unwrap();
+                for _ in 0..50 {
+                    client.echo("hello").await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(server.calls().of(ServerPrx::ECHO).len(), 1000);
+}
+
+/// More than what a pipe and the buffers of both sides hold. The paused clock does not
+/// jump to the timeouts while bytes are on their way.
+#[tokio::test(start_paused = true)]
 async fn large_messages_and_many_calls_at_once_pass() {
     let (server, client, _received) = started().await;
     let text = "x".repeat(1 << 20);
