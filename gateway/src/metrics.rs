@@ -189,6 +189,17 @@ impl RouteMetrics {
         self.counts.forwarded.get() + self.other_calls.load(Ordering::Relaxed)
     }
 
+    /// How many RETURNs have arrived, and the sum of the times since their CALLs, in
+    /// nanoseconds.
+    pub(crate) fn answers(&self) -> (u64, u64) {
+        let mut answers = (0, 0);
+        for bucket in &self.counts.latencies {
+            answers.0 += bucket.count.get();
+            answers.1 += bucket.nanos.get();
+        }
+        answers
+    }
+
     /// Counts a call that failed, by a RETURN or without one.
     pub(crate) fn count_failure(&self, code: ErrorCode) {
         let labels = [
@@ -243,13 +254,13 @@ impl std::fmt::Debug for RouteMetrics {
     }
 }
 
-/// Counts dropped messages by reason. Clones share the counts.
+/// Counts dropped messages, or refused calls, by reason. Clones share the counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DropCounters(Arc<Mutex<BTreeMap<&'static str, ExportedCount>>>);
+pub(crate) struct ReasonCounters(Arc<Mutex<BTreeMap<&'static str, ExportedCount>>>);
 
-impl DropCounters {
+impl ReasonCounters {
     pub(crate) fn count(&self, reason: &'static str) {
-        tracing::debug!(reason, "dropped a message");
+        tracing::debug!(reason, "dropped a message or refused a call");
         self.0.lock().entry(reason).or_default().increment();
     }
 

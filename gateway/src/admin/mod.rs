@@ -17,6 +17,6 @@ pub use operator::{
 };
 pub use server::AdminServer;
 pub use snapshot::{
-    ConnectionPage, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
+    ConnectionPage, ConnectionRow, ListenerRow, Query, Readiness, ReasonRow, RouteRow, Snapshot,
     SnapshotSource, Sort, UpstreamRow, UpstreamState,
 };

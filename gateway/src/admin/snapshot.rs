@@ -74,7 +74,9 @@ pub struct Snapshot {
     /// Sums over all connections, closed ones included.
     pub totals: TrafficTotals,
     /// Dropped messages, by reason.
-    pub drops: Vec<DropRow>,
+    pub drops: Vec<ReasonRow>,
+    /// Calls that were answered with an error of the gateway, by reason.
+    pub refusals: Vec<ReasonRow>,
     /// The endpoints that clients connect to.
     pub listeners: Vec<ListenerRow>,
     /// The routes of calls.
@@ -86,10 +88,11 @@ pub struct Snapshot {
     pub connections: ConnectionPage,
 }
 
-/// Messages dropped for one reason.
+/// Messages that were dropped, or calls that were refused, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DropRow {
-    /// The reason, as in `tce_gateway_messages_dropped_total`.
+pub struct ReasonRow {
+    /// The reason, as in `tce_gateway_messages_dropped_total` or
+    /// `tce_gateway_calls_refused_total`.
     pub reason: String,
     /// The number of messages.
     pub count: u64,
@@ -119,6 +122,10 @@ pub struct RouteRow {
     pub to: String,
     /// The number of calls.
     pub calls: u64,
+    /// The number of RETURNs.
+    pub answered: u64,
+    /// The sum of the times from a CALL to its RETURN, in microseconds.
+    pub answer_us: u64,
 }
 
 /// A broker or a server behind an endpoint.

@@ -8,7 +8,7 @@ use tce_runtime::{Connection, ErrorCode, Extra, Pending, Proxy, RpcError, Side, 
 use tokio::sync::mpsc;
 
 use super::{Admission, Authenticator, Login, Refusal};
-use crate::metrics::DropCounters;
+use crate::metrics::ReasonCounters;
 
 /// The interface index of `gateway.IAuthenticator` if services.xml does not
 /// define it.
@@ -70,7 +70,7 @@ type UserListener = Arc<dyn Fn(&str, bool) + Send + Sync>;
 /// Reports users who log in and disconnect, in the order of the events.
 #[derive(Default, Clone)]
 pub(crate) struct UserEvents {
-    remote: Option<(mpsc::Sender<UserEvent>, DropCounters)>,
+    remote: Option<(mpsc::Sender<UserEvent>, ReasonCounters)>,
     listeners: Vec<UserListener>,
     order: Arc<Mutex<()>>,
 }
@@ -95,7 +95,7 @@ impl UserEvents {
         connection: &Connection,
         ifidx: u16,
         gateway: &str,
-        dropped: &DropCounters,
+        dropped: &ReasonCounters,
     ) {
         let (sender, receiver) = mpsc::channel(EVENT_CAPACITY);
         let sending = send_events(
@@ -148,7 +148,7 @@ async fn send_events(
     ifidx: u16,
     gateway: String,
     mut events: mpsc::Receiver<UserEvent>,
-    dropped: DropCounters,
+    dropped: ReasonCounters,
 ) {
     let on_line = Operation::new("gateway::IUserEventListener::onUserOnLine", ifidx, 0);
     let off_line = Operation::new("gateway::IUserEventListener::onUserOffLine", ifidx, 1);

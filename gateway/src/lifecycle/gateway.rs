@@ -27,7 +27,7 @@ use crate::{
     config::{Auth, Broker, Override, ServerConfig, Services},
     control::GatewayControl,
     listener::ClientListener,
-    metrics::{DropCounters, install_recorder},
+    metrics::{ReasonCounters, install_recorder},
     presence::Presence,
     session::SessionContext,
     spans::Tracer,
@@ -226,7 +226,7 @@ impl Gateway {
         threads: usize,
     ) -> Result<(SessionContext, AuthenticatorOrigin, GatewayControl), GatewayError> {
         let (services, server) = (&self.services, &self.server);
-        let dropped = DropCounters::default();
+        let dropped = ReasonCounters::default();
         let mut events = self.events.clone();
         if let Some(target) = &server.properties.user_events {
             let endpoint = format!("mq:{}", services.endpoint(target.endpoint).name);

@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     admin::{
-        ConnectionRow, DropRow, ListenerRow, Operator, Query, Readiness, RouteRow, Snapshot,
+        ConnectionRow, ListenerRow, Operator, Query, Readiness, ReasonRow, RouteRow, Snapshot,
         SnapshotSource, UpstreamRow, UpstreamState,
     },
     listener::ClientListener,
+    metrics::ReasonCounters,
     routing::{Route, RouteTarget, interface_name},
     session::{GatewayPhase, Session, SessionContext},
     upstream::HostState,
@@ -31,18 +32,13 @@ impl SnapshotSource for LiveSource {
         context
             .registry
             .for_each(|session| rows.push(self.connection(session)));
-        let dropped = context.dropped.all().into_iter();
         Snapshot {
             gateway: context.name.to_string(),
             uptime_ms: u64::try_from(context.start.elapsed().as_millis()).unwrap_or(u64::MAX),
             users: context.registry.users(),
             totals: context.registry.totals(),
-            drops: dropped
-                .map(|(reason, count)| DropRow {
-                    reason: reason.to_owned(),
-                    count,
-                })
-                .collect(),
+            drops: reason_rows(&context.dropped),
+            refusals: reason_rows(&context.refused),
             listeners: self.listeners(),
             routes: self.routes(),
             upstreams: self.upstreams(),
@@ -121,22 +117,34 @@ impl LiveSource {
             return Vec::new();
         };
         // During a reload, one thread may have the new routes and another one the old.
-        let calls = |route: &Route| {
+        let of_all_threads = |route: &Route| {
             let tables = of_threads.iter().map(|routes| &routes.table);
             let same = tables.filter_map(|table| table.call(route.ifidx(), route.from()));
-            same.map(|route| route.metrics().calls()).sum()
+            same.fold((0, 0, 0), |(calls, answered, nanos), route| {
+                let (more_answered, more_nanos) = route.metrics().answers();
+                (
+                    calls + route.metrics().calls(),
+                    answered + more_answered,
+                    nanos + more_nanos,
+                )
+            })
         };
         let keys = &self.context().endpoint_keys;
         let to_servers = routes
             .table
             .calls()
             .filter(|route| route.target() == RouteTarget::Servers);
-        let rows = to_servers.map(|route| RouteRow {
-            interface: interface_name(&routes.services, route.ifidx()),
-            ifidx: route.ifidx(),
-            from: keys.name(route.from()).to_string(),
-            to: keys.name(route.to()).to_string(),
-            calls: calls(route),
+        let rows = to_servers.map(|route| {
+            let (calls, answered, nanos) = of_all_threads(route);
+            RouteRow {
+                interface: interface_name(&routes.services, route.ifidx()),
+                ifidx: route.ifidx(),
+                from: keys.name(route.from()).to_string(),
+                to: keys.name(route.to()).to_string(),
+                calls,
+                answered,
+                answer_us: nanos / 1000,
+            }
         });
         rows.collect()
     }
@@ -181,4 +189,13 @@ fn shown(state: HostState) -> UpstreamState {
         HostState::Recovering => UpstreamState::Recovering,
         HostState::Up => UpstreamState::Up,
     }
+}
+
+fn reason_rows(counters: &ReasonCounters) -> Vec<ReasonRow> {
+    let counts = counters.all().into_iter();
+    let rows = counts.map(|(reason, count)| ReasonRow {
+        reason: reason.to_owned(),
+        count,
+    });
+    rows.collect()
 }

@@ -26,7 +26,7 @@ use crate::{
     auth::{AuthGuard, LoginAttempts, UserEvents},
     client_address::counted_address,
     config::{Properties, ServerConfig, Services},
-    metrics::{DropCounters, RouteMetrics},
+    metrics::{ReasonCounters, RouteMetrics},
     presence::Presence,
     routing::{EndpointKey, EndpointKeys, RoutingTable, interface_name},
     spans::Tracer,
@@ -142,7 +142,9 @@ pub(crate) struct SessionContext {
     pub(crate) servants: Vec<Arc<dyn Servant>>,
     /// Answer calls of servers to the gateway itself; clients do not reach them.
     pub(crate) server_servants: Vec<Arc<dyn Servant>>,
-    pub(crate) dropped: DropCounters,
+    pub(crate) dropped: ReasonCounters,
+    /// Twoway calls that were answered with an error of the gateway.
+    pub(crate) refused: ReasonCounters,
     /// Makes spans of forwarded calls; `None` without a collector.
     pub(crate) tracer: Option<Tracer>,
     pub(crate) phase: watch::Sender<GatewayPhase>,
@@ -162,7 +164,7 @@ impl SessionContext {
         authenticator: Option<AuthGuard>,
         events: UserEvents,
         servants: Vec<Arc<dyn Servant>>,
-        dropped: DropCounters,
+        dropped: ReasonCounters,
         threads: usize,
     ) -> Self {
         let properties = Arc::new(server.properties.clone());
@@ -208,6 +210,7 @@ impl SessionContext {
             servants,
             server_servants: Vec::new(),
             dropped,
+            refused: ReasonCounters::default(),
             tracer: None,
             phase: watch::channel(GatewayPhase::Starting).0,
             run_id,
@@ -248,6 +251,7 @@ impl SessionContext {
             servants: self.servants.clone(),
             server_servants: self.server_servants.clone(),
             dropped: self.dropped.clone(),
+            refused: self.refused.clone(),
             tracer: self.tracer.clone(),
             phase: self.phase.clone(),
             run_id: self.run_id,

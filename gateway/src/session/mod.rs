@@ -500,6 +500,7 @@ impl Session {
             return self.context.dropped.count(reason);
         }
         self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+        self.context.refused.count(reason);
         let labels = [
             (GATEWAY, self.context.name.to_string()),
             ("code", code.to_string()),

@@ -45,12 +45,14 @@ async fn the_state_is_told_whole() {
             "calls": 10, "in_flight": 1, "refused": 2, "pushes": 3, "bytes_in": 4, "bytes_out": 5,
         },
         "drops": [{ "reason": "user_gone", "count": 7 }],
+        "refusals": [{ "reason": "no_route", "count": 2 }],
         "listeners": [{
             "endpoint": "socket_gateway", "address": "tcp://0.0.0.0:12002", "connections": 2,
         }],
         "routes": [{
             "interface": "test.Server", "ifidx": 2,
             "from": "socket_gateway", "to": "mq_server", "calls": 10,
+            "answered": 9, "answer_us": 4500,
         }],
         "backends": [{
             "endpoint": "mq_server", "address": "amqp://localhost:5672",

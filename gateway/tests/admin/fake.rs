@@ -11,9 +11,9 @@ use std::{
 
 use tce_gateway::{
     admin::{
-        AdminServer, ConnectionRow, Disconnection, DropRow, ListenerRow, OnLineCount, OnLineUsers,
-        Operation, Operator, OperatorError, Query, Readiness, RouteRow, SessionRow, Snapshot,
-        SnapshotSource, TrafficTotals, UpstreamRow, UpstreamState, install_recorder,
+        AdminServer, ConnectionRow, Disconnection, ListenerRow, OnLineCount, OnLineUsers,
+        Operation, Operator, OperatorError, Query, Readiness, ReasonRow, RouteRow, SessionRow,
+        Snapshot, SnapshotSource, TrafficTotals, UpstreamRow, UpstreamState, install_recorder,
     },
     config::HostPort,
 };
@@ -55,9 +55,13 @@ impl SnapshotSource for Fake {
                 bytes_in: 4,
                 bytes_out: 5,
             },
-            drops: vec![DropRow {
+            drops: vec![ReasonRow {
                 reason: "user_gone".to_owned(),
                 count: 7,
+            }],
+            refusals: vec![ReasonRow {
+                reason: "no_route".to_owned(),
+                count: 2,
             }],
             listeners: vec![ListenerRow {
                 endpoint: "socket_gateway".to_owned(),
@@ -70,6 +74,8 @@ impl SnapshotSource for Fake {
                 from: "socket_gateway".to_owned(),
                 to: "mq_server".to_owned(),
                 calls: 10,
+                answered: 9,
+                answer_us: 4500,
             }],
             upstreams: vec![UpstreamRow {
                 endpoint: "mq_server".to_owned(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tce_gateway::admin::{
-    AdminServer, ConnectionRow, DropRow, ListenerRow, Query, Readiness, RouteRow, Snapshot,
+    AdminServer, ConnectionRow, ListenerRow, Query, Readiness, ReasonRow, RouteRow, Snapshot,
     SnapshotSource, UpstreamRow, UpstreamState,
 };
 
@@ -82,6 +82,8 @@ async fn it_shows_all_there_is() {
             from: "socket_gateway".to_owned(),
             to: "mq_server".to_owned(),
             calls: 5678,
+            answered: 1000,
+            answer_us: 2_340_000,
         });
         state.snapshot.upstreams.push(UpstreamRow {
             endpoint: "mq_server".to_owned(),
@@ -94,9 +96,13 @@ async fn it_shows_all_there_is() {
             address: "tcp://0.0.0.0:12002".to_owned(),
             connections: 1,
         });
-        state.snapshot.drops.push(DropRow {
+        state.snapshot.drops.push(ReasonRow {
             reason: "user_gone".to_owned(),
             count: 7,
+        });
+        state.snapshot.refusals.push(ReasonRow {
+            reason: "no_route".to_owned(),
+            count: 3,
         });
         state.rows.push(ConnectionRow {
             calls: 1000,
@@ -112,13 +118,22 @@ async fn it_shows_all_there_is() {
     page.until(&text("users"), "1,234").await;
     page.until(&text("open"), "1").await;
     page.until(&text("dropped"), "7").await;
-    let route = json!(["test.Server", "2", "socket_gateway", "mq_server", "5,678"]);
-    page.until(&first_row("routes"), route).await;
+    let route = [
+        "test.Server",
+        "2",
+        "socket_gateway",
+        "mq_server",
+        "5,678",
+        "2.3 ms",
+    ];
+    page.until(&first_row("routes"), json!(route)).await;
     let upstream = ["mq_server", "amqp://localhost:5672", "down", "9"];
     page.until(&first_row("backends"), json!(upstream)).await;
     let listener = ["socket_gateway", "tcp://0.0.0.0:12002", "1"];
     page.until(&first_row("listeners"), json!(listener)).await;
     page.until(&first_row("drops"), json!(["user_gone", "7"]))
+        .await;
+    page.until(&first_row("refusals"), json!(["no_route", "3"]))
         .await;
     let without_time = format!("{}.toSpliced(4, 1)", first_row("connections"));
     let connection = [

@@ -108,17 +108,36 @@ function showConnections({ open, matched, rows }) {
   byId("next").disabled = question.offset + rows.length >= matched;
 }
 
-function showTables({ backends, listeners, routes, drops }) {
+// By route, what was answered when the page asked before.
+let lastRoutes = new Map();
+
+// The mean time of the answers since then; if there is none, since the start.
+function meanTime(key, row) {
+  const before = lastRoutes.get(key);
+  const isNewer = before !== undefined && row.answered > before.answered;
+  const answered = row.answered - (isNewer ? before.answered : 0);
+  const time = row.answer_us - (isNewer ? before.answer_us : 0);
+  if (answered === 0) return "–";
+  const ms = time / answered / 1000;
+  return ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
+}
+
+function showTables({ backends, listeners, routes, drops, refusals }) {
   fill("backends", backends, (row) => `${row.endpoint} ${row.address}`, (row) => [
     row.endpoint, row.address, state(row.state), number(count(row.queued)),
   ]);
   fill("listeners", listeners, (row) => `${row.endpoint} ${row.address}`, (row) => [
     row.endpoint, row.address, number(count(row.connections)),
   ]);
-  fill("routes", routes, (row) => `${row.ifidx} ${row.from} ${row.to}`, (row) => [
+  const routeKey = (row) => `${row.ifidx} ${row.from} ${row.to}`;
+  fill("routes", routes, routeKey, (row) => [
     row.interface, number(String(row.ifidx)), row.from, row.to, number(count(row.calls)),
+    number(meanTime(routeKey(row), row)),
   ]);
-  fill("drops", drops, (row) => row.reason, (row) => [row.reason, number(count(row.count))]);
+  lastRoutes = new Map(routes.map((row) => [routeKey(row), row]));
+  const reason = (row) => [row.reason, number(count(row.count))];
+  fill("drops", drops, (row) => row.reason, reason);
+  fill("refusals", refusals, (row) => row.reason, reason);
 }
 
 let last = null;
