@@ -276,9 +276,13 @@ impl Session {
         }
         let host = upstream.next_host(self.number, || self.calls.count() == 0);
         let header = self.enter_call(message, forwarding, host);
-        let sent = match &self.context.tracer {
-            None => self.send(message, forwarding, host, header, user),
+        let traced = match &self.context.tracer {
+            None => None,
             Some(tracer) => self.send_traced(tracer, message, forwarding, host, header, user),
+        };
+        let sent = match traced {
+            None => self.send(message, forwarding, host, header, user),
+            Some(sent) => sent,
         };
         match sent {
             Ok(_) if header.calltype.is_oneway() => self.count_call(forwarding),
@@ -298,7 +302,7 @@ impl Session {
         }
     }
 
-    /// As [`Session::send`], with a span if the sender records its trace.
+    /// As [`Session::send`], with a span; `None` if the sender does not record its trace.
     #[cold]
     fn send_traced(
         &self,
@@ -308,10 +312,8 @@ impl Session {
         host: usize,
         header: Header,
         user: &SessionUser,
-    ) -> Result<usize, ForwardError> {
-        let Some(span) = tracer.begin(message, forwarding.metrics.interface()) else {
-            return self.send(message, forwarding, host, header, user);
-        };
+    ) -> Option<Result<usize, ForwardError>> {
+        let span = tracer.begin(message, forwarding.metrics.interface())?;
         let of_span = span.extra().clone();
         let parts = [
             forwarding.added_extra.raw(),
@@ -340,7 +342,7 @@ impl Session {
                 Err(_) => span.end(Some(ErrorCode::SendFailed)),
             }
         }
-        sent
+        Some(sent)
     }
 
     /// Counts a call that has a route and is not among those that wait for their

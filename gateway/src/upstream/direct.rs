@@ -280,6 +280,7 @@ impl DirectUpstream {
 
     /// Forwards a CALL to the session's host, or to another one that takes it: the
     /// session then stays with that one.
+    #[inline(always)]
     pub(super) fn forward(
         &self,
         session: u64,

@@ -190,6 +190,7 @@ impl Upstream {
     /// without some keys of its own, to a host, or to another one that takes it; returns the
     /// position of the one that has taken it. The calls of one session go to one host
     /// while it is up, so that they stay in order.
+    #[inline(always)]
     pub(crate) fn forward(
         &self,
         session: u64,

@@ -343,6 +343,7 @@ enum OnewayState {
         connection: Connection,
         operation: Operation,
     },
+    /// Over a message queue, or within its interceptors.
     Publishing {
         publishing: Publishing,
         /// The size of the parameters in bytes.
@@ -351,11 +352,6 @@ enum OnewayState {
     },
     /// Sent by several routes.
     Several(SeveralCalls),
-    /// Within its interceptors.
-    Intercepted {
-        call: Box<InterceptedCall>,
-        connection: Connection,
-    },
 }
 
 /// One call by several routes, of which one is enough.
@@ -504,9 +500,6 @@ impl Future for Oneway {
                 .map_err(|error| complete(error, operation, connection)),
             OnewayState::Publishing { publishing, .. } => ready!(publishing.as_mut().poll(cx)),
             OnewayState::Several(calls) => ready!(calls.poll(cx)),
-            OnewayState::Intercepted { call, connection } => {
-                ready!(call.poll(connection, cx)).map(drop)
-            }
         };
         self.0 = OnewayState::Over(None);
         Poll::Ready(outcome)
@@ -526,7 +519,6 @@ impl Drop for Oneway {
                 size,
                 connection,
             } => connection.finish_abandoned(size, publishing),
-            OnewayState::Intercepted { call, connection } => call.abandon(&connection),
         }
     }
 }
@@ -573,7 +565,6 @@ impl<T> Drop for InterceptedReturn<T> {
 }
 
 /// Sends a twoway call through interceptors.
-#[cold]
 pub(super) fn intercepted_twoway<T: Unmarshal + 'static>(
     connection: &Connection,
     interceptors: &ClientInterceptors,
@@ -641,8 +632,13 @@ pub(super) fn intercepted_oneway(
         Box::pin(async move { sent.await.map(|()| Answer::default()) })
     };
     let call = InterceptedCall::begin(connection, interceptors, call, size, Box::new(send));
-    Oneway(OnewayState::Intercepted {
-        call,
+    let sent = {
+        let (mut call, connection) = (call, connection.clone());
+        std::future::poll_fn(move |cx| call.poll(&connection, cx).map_ok(drop))
+    };
+    Oneway(OnewayState::Publishing {
+        publishing: Box::pin(sent),
+        size,
         connection: connection.clone(),
     })
 }

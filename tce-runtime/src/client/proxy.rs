@@ -309,7 +309,7 @@ impl Proxy {
         params: P,
     ) -> Pending<T> {
         if self.is_intercepted(operation) {
-            return self.twoway_through(operation, marshalled(params));
+            return self.twoway_through(operation, params);
         }
         twoway(&self.connection, operation, &self.options, params)
     }
@@ -321,11 +321,13 @@ impl Proxy {
     }
 
     #[cold]
+    #[inline(never)]
     fn twoway_through<T: Unmarshal + 'static>(
         &self,
         operation: &Operation,
-        params: Vec<u8>,
+        params: impl Marshal,
     ) -> Pending<T> {
+        let params = marshalled(params);
         let (connection, options) = (&self.connection, &self.options);
         intercepted_twoway(connection, &self.interceptors, operation, options, params)
     }
@@ -335,7 +337,7 @@ impl Proxy {
     /// waits for it, no longer than the proxy's timeout.
     pub fn oneway<P: Marshal>(&self, operation: &Operation, params: P) -> Oneway {
         if self.is_intercepted(operation) {
-            return self.oneway_through(operation, marshalled(params));
+            return self.oneway_through(operation, params);
         }
         match &self.routes {
             None => oneway(&self.connection, operation, &self.options, params),
@@ -344,7 +346,9 @@ impl Proxy {
     }
 
     #[cold]
-    fn oneway_through(&self, operation: &Operation, params: Vec<u8>) -> Oneway {
+    #[inline(never)]
+    fn oneway_through(&self, operation: &Operation, params: impl Marshal) -> Oneway {
+        let params = marshalled(params);
         let (connection, routes) = (self.connection.clone(), self.routes.clone());
         let called = *operation;
         let send = move |options: &CallOptions, params: Raw<'_>| match &routes {
@@ -373,7 +377,6 @@ impl Proxy {
     }
 }
 
-#[cold]
 fn marshalled(params: impl Marshal) -> Vec<u8> {
     let mut marshalled = Vec::new();
     params.marshal(&mut Writer::new(&mut marshalled));

@@ -90,8 +90,8 @@ impl ClientCall {
         self.shared.is_oneway
     }
 
-    /// Whether the program has dropped the future of the call, so that no one needs the
-    /// answer: do not send it again.
+    /// Whether the program has dropped the future of a twoway call: the answer is not needed,
+    /// so do not send it again. A oneway call is sent all the same.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.shared.is_abandoned.load(Ordering::Relaxed)
