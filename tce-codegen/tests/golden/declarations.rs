@@ -389,6 +389,17 @@ module elsewhere {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (0, 0) => rt::Operation::new("declarations::Light::show", 0, 0).idempotent(),
+            (0, 1) => rt::Operation::new("declarations::Light::old", 0, 1).idempotent(),
+            (0, 2) => rt::Operation::new("declarations::Light::older", 0, 2),
+            (0, 3) => rt::Operation::new("declarations::Light::fail", 0, 3),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             0 => dispatch_light(&self.0, call),
@@ -444,10 +455,12 @@ impl rt::TypedProxy for LightPrx {
 }
 
 impl LightPrx {
-    const SHOW: rt::Operation = rt::Operation::new("declarations::Light::show", 0, 0).idempotent();
-    const OLD: rt::Operation = rt::Operation::new("declarations::Light::old", 0, 1).idempotent();
-    const OLDER: rt::Operation = rt::Operation::new("declarations::Light::older", 0, 2);
-    const FAIL: rt::Operation = rt::Operation::new("declarations::Light::fail", 0, 3);
+    pub const SHOW: rt::Operation =
+        rt::Operation::new("declarations::Light::show", 0, 0).idempotent();
+    pub const OLD: rt::Operation =
+        rt::Operation::new("declarations::Light::old", 0, 1).idempotent();
+    pub const OLDER: rt::Operation = rt::Operation::new("declarations::Light::older", 0, 2);
+    pub const FAIL: rt::Operation = rt::Operation::new("declarations::Light::fail", 0, 3);
 
     /// Shows a color.
     ///
@@ -518,6 +531,54 @@ impl LightPrx {
     /// [`fail`](Self::fail) oneway: done when it is sent, without an answer.
     pub fn fail_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::FAIL, ())
+    }
+}
+
+/// The operations of [`LightPrx`], for code whose tests replace it by a double.
+pub trait LightClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn show(
+        &self,
+        color: Color,
+        mixed: &Mixed,
+        level: super::elsewhere::Level,
+    ) -> rt::Pending<Color> {
+        rt::call(
+            self.fallback_proxy(),
+            &LightPrx::SHOW,
+            (color, mixed, level),
+        )
+    }
+
+    fn old(&self, lamp: &Lamp) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &LightPrx::OLD, (lamp,))
+    }
+
+    fn old_oneway(&self, lamp: &Lamp) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &LightPrx::OLD, (lamp,))
+    }
+
+    fn older(&self) -> rt::Pending<Colors> {
+        rt::call(self.fallback_proxy(), &LightPrx::OLDER, ())
+    }
+
+    fn fail(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &LightPrx::FAIL, ())
+    }
+
+    fn fail_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &LightPrx::FAIL, ())
+    }
+}
+
+impl LightClient for LightPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
 
@@ -622,6 +683,18 @@ module elsewhere {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("declarations::Derived::more", 1, 0),
+            (0, 0) => rt::Operation::new("declarations::Light::show", 0, 0).idempotent(),
+            (0, 1) => rt::Operation::new("declarations::Light::old", 0, 1).idempotent(),
+            (0, 2) => rt::Operation::new("declarations::Light::older", 0, 2),
+            (0, 3) => rt::Operation::new("declarations::Light::fail", 0, 3),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             1 => dispatch_derived(&self.0, call),
@@ -675,7 +748,7 @@ impl ::std::convert::From<DerivedPrx> for LightPrx {
 }
 
 impl DerivedPrx {
-    const MORE: rt::Operation = rt::Operation::new("declarations::Derived::more", 1, 0);
+    pub const MORE: rt::Operation = rt::Operation::new("declarations::Derived::more", 1, 0);
 
     /// Throws [`Denied`](super::elsewhere::Denied).
     pub fn more(&self) -> rt::Pending<()> {
@@ -690,5 +763,24 @@ impl DerivedPrx {
     /// [`more`](Self::more) oneway: done when it is sent, without an answer.
     pub fn more_oneway(&self) -> rt::Oneway {
         rt::TypedProxy::as_proxy(self).oneway(&Self::MORE, ())
+    }
+}
+
+/// The operations of [`DerivedPrx`], for code whose tests replace it by a double.
+pub trait DerivedClient: LightClient {
+    fn more(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &DerivedPrx::MORE, ())
+    }
+
+    fn more_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &DerivedPrx::MORE, ())
+    }
+}
+
+impl DerivedClient for DerivedPrx {}
+
+impl LightClient for DerivedPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }

@@ -18,7 +18,7 @@ export const FAR = -9223372036854775808n;
 
 export const THIRD = 0.3333333333;
 
-export const TINY = 0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001;
+export const TINY = 1e-300;
 
 export const GREETING = "say \"hi\"\n\\ é\u0009";
 
@@ -46,7 +46,7 @@ export function decodeColor(input: rt.Reader): Color {
     return rt.decodeInt(input);
 }
 
-/** @deprecated */
+/** Deprecated. */
 export const Single = {
     ONE: 1,
 } as const;
@@ -88,10 +88,10 @@ export function decodeMixed(input: rt.Reader): Mixed {
     return rt.decodeDictionary(input, decodeColor, decodeColor, 8);
 }
 
-/** @deprecated use Light */
+/** Deprecated: use Light */
 export interface Lamp {
     color: Color;
-    /** @deprecated */
+    /** Deprecated. */
     more: Colors;
     single: Single;
     level: _elsewhere.Level;
@@ -170,7 +170,7 @@ export function decodeNotFound(input: rt.Reader, details?: rt.RpcErrorDetails): 
 /**
  * The exception `declarations::Empty`.
  *
- * @deprecated throw NotFound
+ * Deprecated: throw NotFound
  */
 export class Empty extends rt.UserException {
     constructor(details?: rt.RpcErrorDetails) {
@@ -190,7 +190,7 @@ export function decodeEmpty(_: rt.Reader, details?: rt.RpcErrorDetails): Empty {
 /**
  * Implemented by servants of `declarations::Light`, interface 0 on the wire.
  *
- * @deprecated use another
+ * Deprecated: use another
  */
 export interface Light {
     /**
@@ -204,9 +204,9 @@ export interface Light {
      * @throws {@link _elsewhere.Denied}
      */
     show(color: Color, mixed: Mixed, level: _elsewhere.Level, ctx: rt.Context): rt.Result<Color>;
-    /** @deprecated use show */
+    /** Deprecated: use show */
     old(lamp: Lamp, ctx: rt.Context): rt.Result<void>;
-    /** @deprecated */
+    /** Deprecated. */
     older(ctx: rt.Context): rt.Result<readonly Color[]>;
     /** @throws {@link Empty} */
     fail(ctx: rt.Context): rt.Result<void>;
@@ -329,7 +329,7 @@ module elsewhere {
 /**
  * Calls `declarations::Light`, interface 0 on the wire.
  *
- * @deprecated use another
+ * Deprecated: use another
  */
 export class LightPrx extends rt.Proxy {
     /**

@@ -10,7 +10,6 @@ pub struct Level(pub i32);
 
 impl Level {
     pub const LOW: Self = Self(0);
-
     pub const HIGH: Self = Self(1);
 
     /// The name in the IDL; `None` for a number of a later version.
@@ -171,6 +170,14 @@ module elsewhere {
         )
     }
 
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (1, 0) => rt::Operation::new("elsewhere::Other::ask", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
             1 => dispatch_other(&self.0, call),
@@ -206,7 +213,7 @@ impl rt::TypedProxy for OtherPrx {
 }
 
 impl OtherPrx {
-    const ASK: rt::Operation = rt::Operation::new("elsewhere::Other::ask", 1, 0);
+    pub const ASK: rt::Operation = rt::Operation::new("elsewhere::Other::ask", 1, 0);
 
     /// Throws [`Denied`], [`NotFound`](super::declarations::NotFound).
     pub fn ask(&self) -> rt::Pending<()> {
@@ -221,5 +228,28 @@ impl OtherPrx {
     /// [`ask`](Self::ask) oneway: done when it is sent, without an answer.
     pub fn ask_oneway(&self) -> rt::Oneway {
         self.0.oneway(&Self::ASK, ())
+    }
+}
+
+/// The operations of [`OtherPrx`], for code whose tests replace it by a double.
+pub trait OtherClient: Send + Sync {
+    /// The proxy for the operations that an implementation leaves out. Without
+    /// one they fail.
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        None
+    }
+
+    fn ask(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &OtherPrx::ASK, ())
+    }
+
+    fn ask_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &OtherPrx::ASK, ())
+    }
+}
+
+impl OtherClient for OtherPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
     }
 }
