@@ -2,7 +2,7 @@
 
 export type { CallOptions, Connection, OperationId } from "./connection.js";
 export type { RpcErrorDetails } from "./errors.js";
-export { UserException } from "./exception.js";
+export { throws, UserException } from "./exception.js";
 export { Proxy } from "./proxy.js";
 export {
   decodeBool,

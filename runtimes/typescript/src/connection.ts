@@ -1,6 +1,6 @@
 /** What programs see of a connection. */
 
-import type { Throws } from "./exception.js";
+import type { RpcError, RpcErrorDetails } from "./errors.js";
 import type { Extra, ExtraInit } from "./extra.js";
 import type { Decode } from "./reader.js";
 import type { Servant } from "./servant.js";
@@ -27,13 +27,20 @@ export interface CallOptions {
   readonly onReturn?: ((extra: Extra) => void) | undefined;
 }
 
+/** The exception in the extra of an error RETURN, if it is declared and its members decode. */
+export type Throws = (
+  errcode: number,
+  extra: Extra,
+  details: RpcErrorDetails,
+) => RpcError | undefined;
+
 /** An operation of an interface. */
 export interface OperationId {
   readonly ifidx: number;
   readonly opidx: number;
   /** Its name in the IDL: `test::Server::echo`. */
   readonly name: string;
-  /** The exceptions that its caller gets as such. */
+  /** Reads the exceptions that it declares. */
   readonly throws?: Throws;
   /** Whether a call may be repeated without another effect. */
   readonly idempotent?: boolean;

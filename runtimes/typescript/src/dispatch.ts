@@ -11,8 +11,8 @@ import {
   REMOTEMETHOD_EXCEPTION,
   TIMEOUT,
   UNSERIALIZE_FAILED,
+  type RpcError,
 } from "./errors.js";
-import { exceptionPairs, UserException } from "./exception.js";
 import { DEADLINE, ERROR, escapeAscii, Extra, NO_PAIRS } from "./extra.js";
 import { isOneway, isRouted, returnHeader, type Header } from "./message.js";
 import type { Settings } from "./options.js";
@@ -84,8 +84,7 @@ export class Dispatcher {
     const operation = this.#servants.operations(header.ifidx)?.get(header.opidx);
     const lateBy = this.#lateness(extra);
     if (lateBy !== undefined) {
-      const text = `the call arrived ${lateBy} ms after its deadline and was not executed; \
-if that is wrong, the clocks of caller and servant differ`;
+      const text = `the call arrived ${lateBy} ms after its deadline and was not executed`;
       this.refuse(header, extra, TIMEOUT, text);
     } else if (isDraining) {
       this.refuse(header, extra, CONNECT_REJECT, "the server is shutting down");
@@ -181,24 +180,12 @@ if that is wrong, the clocks of caller and servant differ`;
   }
 
   #fail(header: Header, ctx: Context, error: unknown): void {
-    if (error instanceof Fault) {
-      this.refuse(header, ctx.extra, error.code, error.message);
+    const fault = (error as Partial<RpcError> | null | undefined)?.fault?.() ?? error;
+    if (fault instanceof Fault) {
+      this.refuse(header, ctx.extra, fault.code, fault.message, fault.pairs);
       return;
     }
     const { ifidx, opidx } = header;
-    // One that a call of the servant has thrown is an internal error, as any of a call.
-    if (error instanceof UserException && error.side === "local") {
-      let pairs: ReadonlyMap<string, string>;
-      try {
-        pairs = exceptionPairs(error);
-      } catch (cause) {
-        this.#settings.log("error", `an exception of ${ifidx}.${opidx} can't be sent`, cause);
-        this.refuse(header, ctx.extra, REMOTE_EXCEPTION, "internal error");
-        return;
-      }
-      this.refuse(header, ctx.extra, REMOTE_EXCEPTION, error.text, pairs);
-      return;
-    }
     this.#settings.log("error", `a servant failed in ${ifidx}.${opidx}`, error);
     this.refuse(header, ctx.extra, REMOTE_EXCEPTION, "internal error");
   }
@@ -209,7 +196,7 @@ if that is wrong, the clocks of caller and servant differ`;
     extra: Extra,
     code: number,
     text: string,
-    exception?: ReadonlyMap<string, string>,
+    pairs = NO_PAIRS,
   ): void {
     if (isOneway(header)) {
       const { ifidx, opidx } = header;
@@ -220,20 +207,17 @@ if that is wrong, the clocks of caller and servant differ`;
     const errcode = code >>> 0 === 0 ? REMOTE_EXCEPTION : code >>> 0;
     const { read } = utf8.encodeInto(text, new Uint8Array(MAX_ERROR_TEXT));
     const escaped = escapeAscii(text.slice(0, read).toWellFormed());
-    if (exception !== undefined) {
-      try {
-        this.#send(header, errcode, extra, new Map([[ERROR, escaped], ...exception]), encodeVoid);
-        return;
-      } catch (cause) {
-        this.#settings.log("warn", "an exception is too large: its text is sent", cause);
-      }
-    }
     try {
-      this.#send(header, errcode, extra, new Map([[ERROR, escaped]]), encodeVoid);
-    } catch {
+      this.#send(header, errcode, extra, new Map([[ERROR, escaped], ...pairs]), encodeVoid);
+    } catch (cause) {
+      if (pairs.size > 0) {
+        this.#settings.log("warn", text, cause);
+        this.refuse(header, extra, code, text);
+        return;
+      }
       // The text may exceed a small limit of a frame, or what the extra of the call leaves of the
       // limits; the code alone does not.
-      this.#send(header, errcode, extra, NO_PAIRS, encodeVoid);
+      this.#send(header, errcode, extra, pairs, encodeVoid);
     }
   }
 
@@ -246,7 +230,7 @@ if that is wrong, the clocks of caller and servant differ`;
   ): void {
     const { buffer } = this.#source;
     if (buffer.buffered >= this.#settings.sendBuffer * MAX_FULL_BUFFERS) {
-      this.#source.abort("the peer calls, and does not read what it is answered");
+      this.#source.abort("the peer calls, and reads no answers");
       return;
     }
     const routed = isRouted(header) ? extra : Extra.EMPTY;
@@ -258,7 +242,7 @@ if that is wrong, the clocks of caller and servant differ`;
       const isTooLarge =
         out.length - start > maxExtraBytes || routed.size + added.size > maxExtraEntries;
       if (added.size > 0 && isTooLarge) {
-        throw new RangeError("the extra of the RETURN is larger than peers accept");
+        throw new RangeError("the extra of the RETURN is too large");
       }
       result(out);
     });

@@ -135,6 +135,9 @@ export class RpcError extends Error {
    */
   readonly closeCode: number | undefined;
 
+  /** What a servant answers that throws it; for the runtime. */
+  fault?(): Fault | undefined;
+
   constructor(code: number, text: string, details: RpcErrorDetails = {}) {
     const { side = "local", operation, peer, closeCode, cause } = details;
     const what = operation === undefined ? "" : `${operation}: `;
@@ -168,6 +171,8 @@ export class Fault extends Error {
   override readonly name: string = "Fault";
   /** The code that the caller gets; 0 counts as REMOTE_EXCEPTION. */
   readonly code: number;
+  /** What the extra of the RETURN has beside the text; for the runtime. */
+  readonly pairs?: ReadonlyMap<string, string>;
 
   constructor(code: number, text: string) {
     super(text);

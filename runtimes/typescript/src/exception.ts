@@ -1,7 +1,8 @@
 /** Exceptions of an IDL: how an error RETURN carries them. */
 
-import { REMOTE_EXCEPTION, RpcError, type RpcErrorDetails } from "./errors.js";
-import { EXCEPTION, EXCEPTION_DATA, type Extra } from "./extra.js";
+import type { Throws } from "./connection.js";
+import { Fault, messageOf, REMOTE_EXCEPTION, RpcError, type RpcErrorDetails } from "./errors.js";
+import { EXCEPTION, EXCEPTION_DATA } from "./extra.js";
 import { Reader } from "./reader.js";
 import { Writer } from "./writer.js";
 
@@ -22,40 +23,43 @@ export abstract class UserException extends RpcError {
 
   /** Appends the members, in declared order; for the runtime. */
   abstract encodeMembers(out: Writer): void;
+
+  override fault(): Fault | undefined {
+    // One that a call of the servant has thrown is an internal error, as any of a call.
+    if (this.side === "remote") {
+      return undefined;
+    }
+    const out = new Writer();
+    try {
+      this.encodeMembers(out);
+    } catch (cause) {
+      return new Fault(REMOTE_EXCEPTION, `${this.name}: ${messageOf(cause)}`);
+    }
+    let bytes = "";
+    for (const byte of out.take()) {
+      bytes += String.fromCharCode(byte);
+    }
+    const pairs = new Map([
+      [EXCEPTION, this.name],
+      [EXCEPTION_DATA, btoa(bytes)],
+    ]);
+    return Object.assign(new Fault(REMOTE_EXCEPTION, this.text), { pairs });
+  }
 }
 
 /** Reads the members of an exception. */
 export type DecodeException = (input: Reader, details: RpcErrorDetails) => UserException;
 
-/** The exceptions that an operation declares, by their full names. */
-export type Throws = readonly (readonly [name: string, decode: DecodeException])[];
-
-/** The pairs of an error RETURN that carry an exception. */
-export function exceptionPairs(exception: UserException): Map<string, string> {
-  const out = new Writer();
-  exception.encodeMembers(out);
-  let bytes = "";
-  for (const byte of out.take()) {
-    bytes += String.fromCharCode(byte);
-  }
-  return new Map([
-    [EXCEPTION, exception.name],
-    [EXCEPTION_DATA, btoa(bytes)],
-  ]);
-}
-
-/** The exception of an error RETURN, if the operation declares it and its members decode. */
-export function exceptionOf(
-  extra: Extra,
-  declared: Throws | undefined,
-  details: RpcErrorDetails,
-): UserException | undefined {
-  const name = declared === undefined ? undefined : extra.get(EXCEPTION);
-  const [, decode] = declared?.find(([known]) => known === name) ?? [];
-  try {
-    const bytes = atob(extra.get(EXCEPTION_DATA) ?? "");
-    return decode?.(new Reader(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))), details);
-  } catch {
-    return undefined;
-  }
+/** Reads the exceptions that an operation declares, by their full names. */
+export function throws(...declared: readonly (readonly [string, DecodeException])[]): Throws {
+  return (errcode, extra, details) => {
+    const name = errcode === REMOTE_EXCEPTION ? extra.get(EXCEPTION) : undefined;
+    const [, decode] = declared.find(([known]) => known === name) ?? [];
+    try {
+      const bytes = atob(extra.get(EXCEPTION_DATA) ?? "");
+      return decode?.(new Reader(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))), details);
+    } catch {
+      return undefined;
+    }
+  };
 }

@@ -17,7 +17,6 @@ export {
   RpcError,
   type Side,
 } from "./errors.js";
-export { UserException } from "./exception.js";
 export type { Extra, ExtraInit } from "./extra.js";
 export type { Limits } from "./limits.js";
 export type { Log, Options } from "./options.js";

@@ -322,8 +322,7 @@ export class PeerConnection implements StreamOwner {
       this.#checkCapacity(operation.name);
       const call = new PendingCall<unknown>(
         {
-          operation: operation.name,
-          throws: operation.throws,
+          operation,
           peer: this.peer,
           timeoutMs,
           signal,
@@ -409,9 +408,9 @@ export class PeerConnection implements StreamOwner {
     } else if (this.#closed !== undefined || this.#state === "closed") {
       text = "the connection is closed";
     } else if ((stream?.calls.size ?? 0) + this.#waiting.size >= callsInFlight) {
-      text = `${callsInFlight} calls are in flight, which is the limit`;
+      text = `${callsInFlight} calls are in flight, the limit`;
     } else if (stream?.buffer.isFull === true || this.#waitingBytes >= sendBuffer) {
-      text = `${sendBuffer} bytes wait to be sent, which is the limit`;
+      text = `${sendBuffer} bytes wait to be sent, the limit`;
     } else {
       return;
     }

@@ -1,23 +1,21 @@
 /** Calls that wait for their RETURN: which caller it belongs to, and when a call times out. */
 
 import { addAbortAction, removeAbortAction } from "./abort.js";
+import type { OperationId } from "./connection.js";
 import {
   messageOf,
-  REMOTE_EXCEPTION,
   RpcError,
   SENDFAILED,
   TIMEOUT,
   UNSERIALIZE_FAILED,
 } from "./errors.js";
-import { exceptionOf, type Throws } from "./exception.js";
 import { ERROR, unescapeAscii, type Extra } from "./extra.js";
 import { GOODBYE_SEQUENCE } from "./message.js";
 import type { Decode, Reader } from "./reader.js";
 
 /** What a call is, and who waits for it. */
 export interface Caller<R> {
-  readonly operation: string;
-  readonly throws: Throws | undefined;
+  readonly operation: OperationId;
   readonly peer: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -61,7 +59,7 @@ export class PendingCall<R> {
   fail(code: number, text: string, cause?: unknown, closeCode?: number): void {
     const { operation, peer, reject } = this.#caller;
     this.#end(() => {
-      reject(new RpcError(code, text, { operation, peer, cause, closeCode }));
+      reject(new RpcError(code, text, { operation: operation.name, peer, cause, closeCode }));
     });
   }
 
@@ -78,11 +76,10 @@ export class PendingCall<R> {
 
   /** The call's RETURN has arrived. */
   complete(errcode: number, extra: Extra, result: Reader): void {
-    const { operation, throws, peer, resolve, reject, decode, onReturn } = this.#caller;
+    const { operation, peer, resolve, reject, decode, onReturn } = this.#caller;
     if (errcode !== 0) {
-      const details = { side: "remote", operation, peer } as const;
-      const exception =
-        errcode === REMOTE_EXCEPTION ? exceptionOf(extra, throws, details) : undefined;
+      const details = { side: "remote", operation: operation.name, peer } as const;
+      const exception = operation.throws?.(errcode, extra, details);
       const text = unescapeAscii(extra.get(ERROR) ?? "");
       this.#end(() => {
         reject(exception ?? new RpcError(errcode, text, details));

@@ -82,7 +82,7 @@ export class Reader {
     const count = this.u32();
     if (count * minSize > this.left) {
       throw new DecodeError(
-        `${count} elements are announced, which do not fit in the ${this.left} bytes left`,
+        `${count} elements do not fit in the ${this.left} bytes left`,
       );
     }
     return count;

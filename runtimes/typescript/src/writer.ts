@@ -108,7 +108,7 @@ export class Writer {
       return;
     }
     if (!value.isWellFormed()) {
-      throw new RangeError("a string has half of a surrogate pair, which UTF-8 can't hold");
+      throw new RangeError("a string has half of a surrogate pair");
     }
     // A UTF-16 code unit becomes at most three bytes.
     const at = this.reserve(4 + value.length * 3);
@@ -171,12 +171,12 @@ export function encodeInt(out: Writer, value: number): void {
 export function encodeLong(out: Writer, value: bigint | number): void {
   if (typeof value !== "bigint") {
     if (!Number.isSafeInteger(value)) {
-      throw new RangeError(`${String(value)} is not a safe integer: use a bigint for a long`);
+      throw new RangeError(`${String(value)} is not a safe integer: use a bigint`);
     }
     value = BigInt(value);
   }
   if (BigInt.asIntN(64, value) !== value) {
-    throw new RangeError(`${value} is not a long: an integer from -2^63 to 2^63 - 1`);
+    throw new RangeError(`${value} is not a long: 64 bits, signed`);
   }
   const at = out.reserve(8);
   out.view.setBigInt64(at, value);

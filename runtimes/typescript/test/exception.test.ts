@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { RpcError, type RpcErrorDetails } from "#dist/errors.js";
-import { exceptionOf, exceptionPairs, UserException, type Throws } from "#dist/exception.js";
+import { throws, UserException } from "#dist/exception.js";
 import { encodePairs, Extra } from "#dist/extra.js";
 import { DEFAULT_LIMITS } from "#dist/limits.js";
 import * as read from "#dist/reader.js";
@@ -26,9 +26,10 @@ class NotFound extends UserException {
   }
 }
 
-const THROWS: Throws = [
-  ["shop.NotFound", (input, details) => new NotFound(read.decodeInt(input), read.decodeString(input), details)],
-];
+const decode = throws([
+  "shop.NotFound",
+  (input, details) => new NotFound(read.decodeInt(input), read.decodeString(input), details),
+]);
 
 function extra(pairs: ReadonlyMap<string, string>): Extra {
   const out = new write.Writer();
@@ -37,12 +38,15 @@ function extra(pairs: ReadonlyMap<string, string>): Extra {
 }
 
 test("an exception comes back from the extra", () => {
-  const pairs = exceptionPairs(new NotFound(-7, "säid"));
-  const error = exceptionOf(extra(pairs), THROWS, { side: "remote" });
+  const pairs = new NotFound(-7, "säid").fault()?.pairs;
+  assert.ok(pairs);
+  const error = decode(8, extra(pairs), { side: "remote" });
   assert.ok(error instanceof NotFound && error instanceof RpcError);
   assert.deepEqual([error.code_, error.key, error.text], [-7, "säid", "shop.NotFound: säid"]);
   assert.deepEqual([error.code, error.name, error.side], [8, "shop.NotFound", "remote"]);
-  assert.equal(exceptionOf(extra(pairs), undefined, {}), undefined);
+  assert.equal(error.fault(), undefined);
+  assert.equal(decode(4711, extra(pairs), {}), undefined);
+  assert.equal(throws()(8, extra(pairs), {}), undefined);
 });
 
 test("data that is no exception is none", () => {
@@ -59,7 +63,7 @@ test("data that is no exception is none", () => {
       ["__exception__", name],
       ["__exception_data__", data],
     ]);
-    assert.equal(exceptionOf(extra(pairs), THROWS, {}), undefined, `${name} ${data}`);
+    assert.equal(decode(8, extra(pairs), {}), undefined, `${name} ${data}`);
   }
-  assert.equal(exceptionOf(Extra.EMPTY, THROWS, {}), undefined);
+  assert.equal(decode(8, Extra.EMPTY, {}), undefined);
 });

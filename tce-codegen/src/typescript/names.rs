@@ -64,6 +64,7 @@ const RESERVED_IN_EXCEPTIONS: &[&str] = &[
     "details",
     "encodeMembers",
     "eval",
+    "fault",
     "hasOwnProperty",
     "isPrototypeOf",
     "message",

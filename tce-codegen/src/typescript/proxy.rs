@@ -113,7 +113,7 @@ impl Unit<'_> {
         });
         let throws: Vec<_> = throws.collect();
         if !throws.is_empty() {
-            fields.push(format!("throws: [{}]", throws.join(", ")));
+            fields.push(format!("throws: rt.throws({})", throws.join(", ")));
         }
         if operation.idempotent {
             fields.push("idempotent: true".to_owned());
