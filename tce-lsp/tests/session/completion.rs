@@ -56,16 +56,34 @@ fn completion_offers_what_is_expected_at_the_cursor() {
     );
     assert_eq!(
         offered(&mut client, "[ind"),
-        ["index", "comment", "skeleton_rust"]
+        [
+            "index",
+            "comment",
+            "skeleton_rust",
+            "deprecated",
+            "idempotent"
+        ]
     );
     assert_eq!(offered(&mut client, "[skeleton_rust="), ["true", "false"]);
     assert_eq!(
         offered(&mut client, "in"),
-        ["struct", "interface", "sequence", "dictionary"]
+        [
+            "struct",
+            "enum",
+            "exception",
+            "const",
+            "interface",
+            "sequence",
+            "dictionary"
+        ]
     );
     assert_eq!(offered(&mut client, "} import "), ["base", "lib"]);
     assert_eq!(offered(&mut client, "} mod"), ["import", "module"]);
     assert!(offered(&mut client, "// in").is_empty());
+    assert_eq!(
+        offered(&mut client, "interface New { void f() "),
+        ["throws"]
+    );
     client.end();
 }
 

@@ -5,6 +5,50 @@ use serde_json::Value;
 use crate::client::{Client, text_at};
 use crate::{BASE, SHOP};
 
+const STOCK: &str = "\
+module stock {
+    enum State {
+        OPEN,
+        SOLD = 5,
+    };
+    /// No item has this name.
+    exception NotFound {
+        State last;
+    };
+    const int MAX = 5;
+    [index=3]
+    interface Stock {
+        State state(
+            /// The name of the item.
+            string item
+        ) throws NotFound;
+    };
+}
+";
+
+#[test]
+fn enums_exceptions_constants_and_parameters_are_shown() {
+    let mut client = Client::start(&[]);
+    client.open("stock.idl", STOCK);
+    let mut hover = |needle: &str| {
+        let at = client.at("stock.idl", STOCK, needle, 0);
+        let hover = client.ask("textDocument/hover", &at);
+        hover["contents"]["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        hover("SOLD"),
+        "```idl\nSOLD = 5\n```\nenum member `stock.State.SOLD`"
+    );
+    assert!(hover("State state").starts_with("```idl\nenum State {\n    OPEN,\n"));
+    assert!(hover("NotFound;").ends_with("\n\n---\n\nNo item has this name."));
+    assert_eq!(
+        hover("MAX"),
+        "```idl\nconst int MAX = 5;\n```\nconstant `stock.MAX`"
+    );
+    assert!(hover("item\n").ends_with("\n\n---\n\nThe name of the item."));
+    client.end();
+}
+
 fn hover(client: &mut Client, needle: &str) -> (String, String) {
     let at = client.at("shop.idl", SHOP, needle, 0);
     let hover = client.ask("textDocument/hover", &at);
