@@ -28,8 +28,9 @@ impl Unit<'_> {
             .iter()
             .zip(names)
             .map(|(operation, names)| self.methods(id, operation, names));
-        let calls = (!operations.is_empty()).then(|| {
-            let members = constants.chain(methods).collect();
+        let inherited_ping = self.inherited_ping(id);
+        let calls = (!operations.is_empty() || inherited_ping.is_some()).then(|| {
+            let members = constants.chain(methods).chain(inherited_ping).collect();
             let members = Group::new(Delimiter::Brace, members);
             quote!(impl #name #members)
         });
@@ -87,6 +88,34 @@ impl Unit<'_> {
                 }
             })*
         }
+    }
+
+    /// An operation `ping` of a base interface, which through `Deref` alone the `ping` of
+    /// `TypedProxy` would hide.
+    fn inherited_ping(&self, id: InterfaceId) -> Option<TokenStream> {
+        let is_ping = |(_, names): &(&Operation, &OperationNames)| names.method == "ping";
+        let pinging = |id: InterfaceId| {
+            let operations = self.model.interface(id).operations.iter();
+            operations
+                .zip(&self.names.interface(id).operations)
+                .find(is_ping)
+        };
+        if pinging(id).is_some() {
+            return None;
+        }
+        let (operation, names) = self.model.lineage(id).skip(1).find_map(pinging)?;
+        let arguments = &names.parameters;
+        let types = operation.parameters.iter().map(|p| self.borrowed(p.ty));
+        let parameters = arguments
+            .iter()
+            .zip(types)
+            .map(|(name, ty)| quote!(#name: #ty));
+        let returns = self.returns(operation);
+        Some(quote! {
+            pub fn ping(&self #(, #parameters)*) -> rt::Pending<#returns> {
+                self.0.ping(#(#arguments),*)
+            }
+        })
     }
 
     fn constant(

@@ -28,6 +28,9 @@ __all__ = [
     "ServerClient",
     "ServerClientServant",
     "ServerClientPrx",
+    "Pinger",
+    "PingerServant",
+    "PingerPrx",
     "Clone",
     "CloneServant",
     "ClonePrx",
@@ -896,9 +899,63 @@ class ServerClientPrx(_rt.Proxy):
         await self._call_oneway(_ServerClient_fallback_proxy, (), timeout, extra)
 
 
+_Pinger_pong: _rt.Operation[None] = _rt.Operation(
+    "clashes::Pinger::pong",
+    3,
+    0,
+    lambda: [],
+    lambda: _rt.VOID,
+)
+
+
+class Pinger(server):
+    """Extended by servants of `clashes::Pinger`, interface 3 on the wire."""
+
+    _interface = _rt.Interface(
+        "clashes.Pinger",
+        3,
+        {"pong": _Pinger_pong},
+        "module clashes {\n"
+        "\t[index=1] interface server {\n"
+        "\t\t[index=0] void ping();\n"
+        "\t};\n"
+        "\t[index=3] interface Pinger extends server {\n"
+        "\t\t[index=0] void pong();\n"
+        "\t};\n"
+        "}\n"
+    )
+
+    @_rt.abstractmethod
+    async def pong(self, ctx: _rt.Context) -> None:
+        ...
+
+
+PingerServant = Pinger
+
+
+class PingerPrx(serverPrx):
+    """Calls `clashes::Pinger`, interface 3 on the wire."""
+
+    async def pong(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
+        return await self._call(_Pinger_pong, (), timeout, extra)
+
+    def pong_async(
+        self,
+        *,
+        timeout: float | None = None,
+        extra: _rt.Extra = None,
+    ) -> _rt.Pending[None]:
+        """Sends a call of `pong` now; await the result later."""
+        return self._call_async(_Pinger_pong, (), timeout, extra)
+
+    async def pong_oneway(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
+        """Calls `pong` oneway: done when it is sent, without an answer."""
+        await self._call_oneway(_Pinger_pong, (), timeout, extra)
+
+
 _Clone_twice: _rt.Operation[Default] = _rt.Operation(
     "clashes::Clone::twice",
-    3,
+    4,
     0,
     lambda: [DefaultCodec],
     lambda: DefaultCodec,
@@ -906,14 +963,14 @@ _Clone_twice: _rt.Operation[Default] = _rt.Operation(
 
 
 class Clone(_rt.Servant):
-    """Extended by servants of `clashes::Clone`, interface 3 on the wire."""
+    """Extended by servants of `clashes::Clone`, interface 4 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.Clone",
-        3,
+        4,
         {"twice": _Clone_twice},
         "module clashes {\n"
-        "\t[index=3] interface Clone {\n"
+        "\t[index=4] interface Clone {\n"
         "\t\t[index=0] Default twice(Default once);\n"
         "\t};\n"
         "\tstruct Default {\n"
@@ -931,7 +988,7 @@ CloneServant = Clone
 
 
 class ClonePrx(_rt.Proxy):
-    """Calls `clashes::Clone`, interface 3 on the wire."""
+    """Calls `clashes::Clone`, interface 4 on the wire."""
 
     async def twice(
         self,
@@ -955,14 +1012,14 @@ class ClonePrx(_rt.Proxy):
 
 _T__get_name: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::get_name",
-    4,
+    5,
     0,
     lambda: [],
     lambda: _rt.VOID,
 )
 _T__echo_Async: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::echo_Async",
-    4,
+    5,
     1,
     lambda: [],
     lambda: _rt.VOID,
@@ -970,11 +1027,11 @@ _T__echo_Async: _rt.Operation[None] = _rt.Operation(
 
 
 class T_(Server):
-    """Extended by servants of `clashes::T_`, interface 4 on the wire."""
+    """Extended by servants of `clashes::T_`, interface 5 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.T_",
-        4,
+        5,
         {"get_name": _T__get_name, "echo_Async": _T__echo_Async},
         "module clashes {\n"
         "\tstruct String {\n"
@@ -1034,7 +1091,7 @@ class T_(Server):
         "\t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);\n"
         "\t\t[index=15] void with_linger(int secs);\n"
         "\t};\n"
-        "\t[index=4] interface T_ extends Server {\n"
+        "\t[index=5] interface T_ extends Server {\n"
         "\t\t[index=0] void get_name();\n"
         "\t\t[index=1] void echo_Async();\n"
         "\t};\n"
@@ -1054,7 +1111,7 @@ T_Servant = T_
 
 
 class T_Prx(ServerPrx):
-    """Calls `clashes::T_`, interface 4 on the wire."""
+    """Calls `clashes::T_`, interface 5 on the wire."""
 
     async def get_name(self, *, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return await self._call(_T__get_name, (), timeout, extra)

@@ -1325,7 +1325,152 @@ impl ServerClientClient for ServerClientPrx {
     }
 }
 
-/// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 3 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::Pinger`, interface 3 on the wire.
+pub trait Pinger: Server_ {
+    fn pong(
+        &self,
+        ctx: &rt::Context,
+    ) -> impl ::std::future::Future<Output = Result<(), rt::Fault>> + Send;
+}
+
+/// Serves an implementation of [`Pinger`](trait@Pinger).
+#[derive(Debug)]
+pub struct PingerServant<T>(::std::sync::Arc<T>);
+
+impl<T: Pinger> PingerServant<T> {
+    /// Serves an implementation that it owns.
+    pub fn new(servant: T) -> Self {
+        Self::from_arc(::std::sync::Arc::new(servant))
+    }
+
+    /// Serves an implementation that the program shares.
+    pub fn from_arc(servant: ::std::sync::Arc<T>) -> Self {
+        Self(servant)
+    }
+}
+
+impl<T: Pinger> rt::Servant for PingerServant<T> {
+    fn interfaces(&self) -> &[u16] {
+        &[3, 1]
+    }
+
+    fn idl(&self) -> Option<&str> {
+        Some(
+            r#"module clashes {
+	[index=1] interface server {
+		[index=0] void ping();
+	};
+	[index=3] interface Pinger extends server {
+		[index=0] void pong();
+	};
+}
+"#,
+        )
+    }
+
+    fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
+        let operation = match (ifidx, opidx) {
+            (3, 0) => rt::Operation::new("clashes::Pinger::pong", 3, 0),
+            (1, 0) => rt::Operation::new("clashes::server::ping", 1, 0),
+            _ => return None,
+        };
+        Some(operation)
+    }
+
+    fn dispatch(&self, call: rt::IncomingCall<'_>) {
+        match call.ifidx() {
+            3 => dispatch_pinger(&self.0, call),
+            1 => dispatch_server_(&self.0, call),
+            _ => call.unknown_operation(),
+        }
+    }
+}
+
+pub(super) fn dispatch_pinger<T: Pinger>(
+    servant: &::std::sync::Arc<T>,
+    call: rt::IncomingCall<'_>,
+) {
+    match call.opidx() {
+        0 => {
+            call.run(servant, |servant, (), ctx| async move {
+                let result = T::pong(&servant, &ctx).await;
+                (ctx, result)
+            });
+        }
+        _ => call.unknown_operation(),
+    }
+}
+
+/// Calls `clashes::Pinger`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+#[derive(Debug, Clone)]
+pub struct PingerPrx(ServerPrx_);
+
+impl rt::TypedProxy for PingerPrx {
+    fn from_proxy(proxy: rt::Proxy) -> Self {
+        Self(rt::TypedProxy::from_proxy(proxy))
+    }
+
+    fn as_proxy(&self) -> &rt::Proxy {
+        rt::TypedProxy::as_proxy(&self.0)
+    }
+}
+
+impl ::std::ops::Deref for PingerPrx {
+    type Target = ServerPrx_;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ::std::convert::From<PingerPrx> for ServerPrx_ {
+    fn from(derived: PingerPrx) -> Self {
+        derived.0
+    }
+}
+
+impl PingerPrx {
+    pub const PONG: rt::Operation = rt::Operation::new("clashes::Pinger::pong", 3, 0);
+
+    pub fn pong(&self) -> rt::Pending<()> {
+        rt::TypedProxy::as_proxy(self).call(&Self::PONG, ())
+    }
+
+    /// [`pong`](Self::pong) under TCE's name for calls that are awaited later.
+    pub fn pong_async(&self) -> rt::Pending<()> {
+        self.pong()
+    }
+
+    /// [`pong`](Self::pong) oneway: done when it is sent, without an answer.
+    pub fn pong_oneway(&self) -> rt::Oneway {
+        rt::TypedProxy::as_proxy(self).oneway(&Self::PONG, ())
+    }
+
+    pub fn ping(&self) -> rt::Pending<()> {
+        self.0.ping()
+    }
+}
+
+/// The operations of [`PingerPrx`], for code whose tests replace it by a double.
+pub trait PingerClient: ServerClient__ {
+    fn pong(&self) -> rt::Pending<()> {
+        rt::call(self.fallback_proxy(), &PingerPrx::PONG, ())
+    }
+
+    fn pong_oneway(&self) -> rt::Oneway {
+        rt::oneway(self.fallback_proxy(), &PingerPrx::PONG, ())
+    }
+}
+
+impl PingerClient for PingerPrx {}
+
+impl ServerClient__ for PingerPrx {
+    fn fallback_proxy(&self) -> Option<&rt::Proxy> {
+        Some(rt::TypedProxy::as_proxy(self))
+    }
+}
+
+/// Implement each operation as an `async fn` to serve `clashes::Clone`, interface 4 on the wire.
 pub trait Clone: Send + Sync + 'static {
     fn twice(
         &self,
@@ -1352,13 +1497,13 @@ impl<T: Clone> CloneServant<T> {
 
 impl<T: Clone> rt::Servant for CloneServant<T> {
     fn interfaces(&self) -> &[u16] {
-        &[3]
+        &[4]
     }
 
     fn idl(&self) -> Option<&str> {
         Some(
             r#"module clashes {
-	[index=3] interface Clone {
+	[index=4] interface Clone {
 		[index=0] Default twice(Default once);
 	};
 	struct Default {
@@ -1371,7 +1516,7 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
 
     fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
         let operation = match (ifidx, opidx) {
-            (3, 0) => rt::Operation::new("clashes::Clone::twice", 3, 0),
+            (4, 0) => rt::Operation::new("clashes::Clone::twice", 4, 0),
             _ => return None,
         };
         Some(operation)
@@ -1379,7 +1524,7 @@ impl<T: Clone> rt::Servant for CloneServant<T> {
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            3 => dispatch_clone(&self.0, call),
+            4 => dispatch_clone(&self.0, call),
             _ => call.unknown_operation(),
         }
     }
@@ -1397,7 +1542,7 @@ pub(super) fn dispatch_clone<T: Clone>(servant: &::std::sync::Arc<T>, call: rt::
     }
 }
 
-/// Calls `clashes::Clone`, interface 3 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+/// Calls `clashes::Clone`, interface 4 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct ClonePrx(rt::Proxy);
 
@@ -1412,7 +1557,7 @@ impl rt::TypedProxy for ClonePrx {
 }
 
 impl ClonePrx {
-    pub const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 3, 0);
+    pub const TWICE: rt::Operation = rt::Operation::new("clashes::Clone::twice", 4, 0);
 
     pub fn twice(&self, once: &Default) -> rt::Pending<Default> {
         self.0.call(&Self::TWICE, (once,))
@@ -1464,7 +1609,7 @@ impl rt::Unmarshal for Default {
     }
 }
 
-/// Implement each operation as an `async fn` to serve `clashes::T_`, interface 4 on the wire.
+/// Implement each operation as an `async fn` to serve `clashes::T_`, interface 5 on the wire.
 pub trait T_: Server {
     /// `clashes::T_::get_name` in the IDL.
     fn get_name__(
@@ -1497,7 +1642,7 @@ impl<T: T_> TServant<T> {
 
 impl<T: T_> rt::Servant for TServant<T> {
     fn interfaces(&self) -> &[u16] {
-        &[4, 0]
+        &[5, 0]
     }
 
     fn idl(&self) -> Option<&str> {
@@ -1560,7 +1705,7 @@ impl<T: T_> rt::Servant for TServant<T> {
 		[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
 		[index=15] void with_linger(int secs);
 	};
-	[index=4] interface T_ extends Server {
+	[index=5] interface T_ extends Server {
 		[index=0] void get_name();
 		[index=1] void echo_Async();
 	};
@@ -1571,8 +1716,8 @@ impl<T: T_> rt::Servant for TServant<T> {
 
     fn operation(&self, ifidx: u16, opidx: u16) -> Option<rt::Operation> {
         let operation = match (ifidx, opidx) {
-            (4, 0) => rt::Operation::new("clashes::T_::get_name", 4, 0),
-            (4, 1) => rt::Operation::new("clashes::T_::echo_Async", 4, 1),
+            (5, 0) => rt::Operation::new("clashes::T_::get_name", 5, 0),
+            (5, 1) => rt::Operation::new("clashes::T_::echo_Async", 5, 1),
             (0, 0) => rt::Operation::new("clashes::Server::echo", 0, 0),
             (0, 1) => rt::Operation::new("clashes::Server::echo_async", 0, 1),
             (0, 2) => rt::Operation::new("clashes::Server::heartbeat", 0, 2),
@@ -1596,7 +1741,7 @@ impl<T: T_> rt::Servant for TServant<T> {
 
     fn dispatch(&self, call: rt::IncomingCall<'_>) {
         match call.ifidx() {
-            4 => dispatch_t(&self.0, call),
+            5 => dispatch_t(&self.0, call),
             0 => dispatch_server(&self.0, call),
             _ => call.unknown_operation(),
         }
@@ -1621,7 +1766,7 @@ pub(super) fn dispatch_t<T: T_>(servant: &::std::sync::Arc<T>, call: rt::Incomin
     }
 }
 
-/// Calls `clashes::T_`, interface 4 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
+/// Calls `clashes::T_`, interface 5 on the wire. [`TypedProxy`](rt::TypedProxy) has the methods of all proxies.
 #[derive(Debug, Clone)]
 pub struct TPrx(ServerPrx);
 
@@ -1650,8 +1795,8 @@ impl ::std::convert::From<TPrx> for ServerPrx {
 }
 
 impl TPrx {
-    pub const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 4, 0);
-    pub const ECHO_ASYNC_: rt::Operation = rt::Operation::new("clashes::T_::echo_Async", 4, 1);
+    pub const GET_NAME__: rt::Operation = rt::Operation::new("clashes::T_::get_name", 5, 0);
+    pub const ECHO_ASYNC_: rt::Operation = rt::Operation::new("clashes::T_::echo_Async", 5, 1);
 
     /// `clashes::T_::get_name` in the IDL.
     pub fn get_name__(&self) -> rt::Pending<()> {

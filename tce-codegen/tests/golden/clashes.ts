@@ -885,7 +885,84 @@ export class ServerClientPrx extends rt.Proxy {
     }
 }
 
-/** Implemented by servants of `clashes::Clone`, interface 3 on the wire. */
+/** Implemented by servants of `clashes::Pinger`, interface 3 on the wire. */
+export interface Pinger extends server {
+    pong(ctx: rt.Context): rt.Result<void>;
+}
+
+/** The operations of {@link Pinger}, also for interfaces that extend it. */
+export function operationsOfPinger(servant: Pinger): rt.Operations {
+    return new Map([
+        [
+            0,
+            rt.operation(
+                rt.decodeNothing,
+                (_, ctx) => servant.pong(ctx),
+                rt.encodeVoid,
+            ),
+        ],
+    ]);
+}
+
+/** Serves an implementation of {@link Pinger}. */
+export function servePinger(servant: Pinger): rt.Servant {
+    return {
+        interfaces: new Map([
+            [3, operationsOfPinger(servant)],
+            [1, operationsOfServer_(servant)],
+        ]),
+        idl: `module clashes {
+\t[index=1] interface server {
+\t\t[index=0] void ping();
+\t};
+\t[index=3] interface Pinger extends server {
+\t\t[index=0] void pong();
+\t};
+}
+`,
+    };
+}
+
+/** Calls `clashes::Pinger`, interface 3 on the wire. */
+export class PingerPrx extends rt.Proxy {
+    ping(options?: rt.CallOptions): Promise<void> {
+        return this.twoway(
+            { ifidx: 1, opidx: 0, name: "clashes::server::ping" },
+            rt.encodeVoid,
+            rt.decodeVoid,
+            options,
+        );
+    }
+
+    /** {@link ping} without an answer. Throws if it can't be sent. */
+    pingOneway(options?: rt.CallOptions): void {
+        this.oneway(
+            { ifidx: 1, opidx: 0, name: "clashes::server::ping" },
+            rt.encodeVoid,
+            options,
+        );
+    }
+
+    pong(options?: rt.CallOptions): Promise<void> {
+        return this.twoway(
+            { ifidx: 3, opidx: 0, name: "clashes::Pinger::pong" },
+            rt.encodeVoid,
+            rt.decodeVoid,
+            options,
+        );
+    }
+
+    /** {@link pong} without an answer. Throws if it can't be sent. */
+    pongOneway(options?: rt.CallOptions): void {
+        this.oneway(
+            { ifidx: 3, opidx: 0, name: "clashes::Pinger::pong" },
+            rt.encodeVoid,
+            options,
+        );
+    }
+}
+
+/** Implemented by servants of `clashes::Clone`, interface 4 on the wire. */
 export interface Clone {
     twice(once: Default, ctx: rt.Context): rt.Result<Default>;
 }
@@ -908,10 +985,10 @@ export function operationsOfClone(servant: Clone): rt.Operations {
 export function serveClone(servant: Clone): rt.Servant {
     return {
         interfaces: new Map([
-            [3, operationsOfClone(servant)],
+            [4, operationsOfClone(servant)],
         ]),
         idl: `module clashes {
-\t[index=3] interface Clone {
+\t[index=4] interface Clone {
 \t\t[index=0] Default twice(Default once);
 \t};
 \tstruct Default {
@@ -922,11 +999,11 @@ export function serveClone(servant: Clone): rt.Servant {
     };
 }
 
-/** Calls `clashes::Clone`, interface 3 on the wire. */
+/** Calls `clashes::Clone`, interface 4 on the wire. */
 export class ClonePrx extends rt.Proxy {
     twice(once: Default, options?: rt.CallOptions): Promise<Default> {
         return this.twoway(
-            { ifidx: 3, opidx: 0, name: "clashes::Clone::twice" },
+            { ifidx: 4, opidx: 0, name: "clashes::Clone::twice" },
             (out) => {
                 encodeDefault(out, once);
             },
@@ -952,7 +1029,7 @@ export function decodeDefault(input: rt.Reader): Default {
     };
 }
 
-/** Implemented by servants of `clashes::T_`, interface 4 on the wire. */
+/** Implemented by servants of `clashes::T_`, interface 5 on the wire. */
 export interface T_ extends Server {
     get_name(ctx: rt.Context): rt.Result<void>;
     echo_Async(ctx: rt.Context): rt.Result<void>;
@@ -984,7 +1061,7 @@ export function operationsOfT_(servant: T_): rt.Operations {
 export function serveT_(servant: T_): rt.Servant {
     return {
         interfaces: new Map([
-            [4, operationsOfT_(servant)],
+            [5, operationsOfT_(servant)],
             [0, operationsOfServer(servant)],
         ]),
         idl: `module clashes {
@@ -1045,7 +1122,7 @@ export function serveT_(servant: T_): rt.Servant {
 \t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);
 \t\t[index=15] void with_linger(int secs);
 \t};
-\t[index=4] interface T_ extends Server {
+\t[index=5] interface T_ extends Server {
 \t\t[index=0] void get_name();
 \t\t[index=1] void echo_Async();
 \t};
@@ -1054,7 +1131,7 @@ export function serveT_(servant: T_): rt.Servant {
     };
 }
 
-/** Calls `clashes::T_`, interface 4 on the wire. */
+/** Calls `clashes::T_`, interface 5 on the wire. */
 export class T_Prx extends rt.Proxy {
     echo(
         ctx_: Context,
@@ -1342,7 +1419,7 @@ export class T_Prx extends rt.Proxy {
 
     get_name(options?: rt.CallOptions): Promise<void> {
         return this.twoway(
-            { ifidx: 4, opidx: 0, name: "clashes::T_::get_name" },
+            { ifidx: 5, opidx: 0, name: "clashes::T_::get_name" },
             rt.encodeVoid,
             rt.decodeVoid,
             options,
@@ -1352,7 +1429,7 @@ export class T_Prx extends rt.Proxy {
     /** {@link get_name} without an answer. Throws if it can't be sent. */
     get_nameOneway(options?: rt.CallOptions): void {
         this.oneway(
-            { ifidx: 4, opidx: 0, name: "clashes::T_::get_name" },
+            { ifidx: 5, opidx: 0, name: "clashes::T_::get_name" },
             rt.encodeVoid,
             options,
         );
@@ -1360,7 +1437,7 @@ export class T_Prx extends rt.Proxy {
 
     echo_Async(options?: rt.CallOptions): Promise<void> {
         return this.twoway(
-            { ifidx: 4, opidx: 1, name: "clashes::T_::echo_Async" },
+            { ifidx: 5, opidx: 1, name: "clashes::T_::echo_Async" },
             rt.encodeVoid,
             rt.decodeVoid,
             options,
@@ -1370,7 +1447,7 @@ export class T_Prx extends rt.Proxy {
     /** {@link echo_Async} without an answer. Throws if it can't be sent. */
     echo_AsyncOneway(options?: rt.CallOptions): void {
         this.oneway(
-            { ifidx: 4, opidx: 1, name: "clashes::T_::echo_Async" },
+            { ifidx: 5, opidx: 1, name: "clashes::T_::echo_Async" },
             rt.encodeVoid,
             options,
         );

@@ -26,6 +26,8 @@ __all__ = [
     "serverPrx",
     "ServerClient",
     "ServerClientPrx",
+    "Pinger",
+    "PingerPrx",
     "Clone",
     "ClonePrx",
     "Default",
@@ -919,9 +921,66 @@ class ServerClientPrx(_rt.BlockingProxy):
         self._call_oneway(_ServerClient_fallback_proxy, (), extra)
 
 
+_Pinger_pong: _rt.Operation[None] = _rt.Operation(
+    "clashes::Pinger::pong",
+    3,
+    0,
+    lambda: [],
+    lambda: _rt.VOID,
+)
+
+
+class Pinger(server):
+    """Extended by servants of `clashes::Pinger`, interface 3 on the wire."""
+
+    _interface = _rt.Interface(
+        "clashes.Pinger",
+        3,
+        {"pong": _Pinger_pong},
+        "module clashes {\n"
+        "\t[index=1] interface server {\n"
+        "\t\t[index=0] void ping();\n"
+        "\t};\n"
+        "\t[index=3] interface Pinger extends server {\n"
+        "\t\t[index=0] void pong();\n"
+        "\t};\n"
+        "}\n"
+    )
+
+    def pong(self, ctx: _rt.Context) -> None:
+        raise _rt.not_implemented(_Pinger_pong)
+
+
+class PingerPrx(serverPrx):
+    """Calls `clashes::Pinger`, interface 3 on the wire."""
+
+    def pong(self, timeout: float | None = None, extra: _rt.Extra = None) -> None:
+        return self._call_blocking(_Pinger_pong, (), timeout, extra)
+
+    def pong_async(
+        self,
+        callback: _rt.Callback[None, PingerPrx],
+        cookie: _rt.Any = None,
+        extra: _rt.Extra = None,
+        timeout: float | None = None,
+        on_error: _rt.ErrorCallback[PingerPrx] | None = None,
+    ) -> None:
+        """Calls `pong`, and `callback(result, proxy, cookie)` when it is answered."""
+        self._call_async(
+            _Pinger_pong,
+            (),
+            self, callback, cookie,
+            timeout, extra, on_error,
+        )
+
+    def pong_oneway(self, extra: _rt.Extra = None) -> None:
+        """Calls `pong` oneway: done when it is sent, without an answer."""
+        self._call_oneway(_Pinger_pong, (), extra)
+
+
 _Clone_twice: _rt.Operation[Default] = _rt.Operation(
     "clashes::Clone::twice",
-    3,
+    4,
     0,
     lambda: [DefaultCodec],
     lambda: DefaultCodec,
@@ -929,14 +988,14 @@ _Clone_twice: _rt.Operation[Default] = _rt.Operation(
 
 
 class Clone(_rt.BlockingServant):
-    """Extended by servants of `clashes::Clone`, interface 3 on the wire."""
+    """Extended by servants of `clashes::Clone`, interface 4 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.Clone",
-        3,
+        4,
         {"twice": _Clone_twice},
         "module clashes {\n"
-        "\t[index=3] interface Clone {\n"
+        "\t[index=4] interface Clone {\n"
         "\t\t[index=0] Default twice(Default once);\n"
         "\t};\n"
         "\tstruct Default {\n"
@@ -950,7 +1009,7 @@ class Clone(_rt.BlockingServant):
 
 
 class ClonePrx(_rt.BlockingProxy):
-    """Calls `clashes::Clone`, interface 3 on the wire."""
+    """Calls `clashes::Clone`, interface 4 on the wire."""
 
     def twice(
         self,
@@ -980,14 +1039,14 @@ class ClonePrx(_rt.BlockingProxy):
 
 _T__get_name: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::get_name",
-    4,
+    5,
     0,
     lambda: [],
     lambda: _rt.VOID,
 )
 _T__echo_Async: _rt.Operation[None] = _rt.Operation(
     "clashes::T_::echo_Async",
-    4,
+    5,
     1,
     lambda: [],
     lambda: _rt.VOID,
@@ -995,11 +1054,11 @@ _T__echo_Async: _rt.Operation[None] = _rt.Operation(
 
 
 class T_(Server):
-    """Extended by servants of `clashes::T_`, interface 4 on the wire."""
+    """Extended by servants of `clashes::T_`, interface 5 on the wire."""
 
     _interface = _rt.Interface(
         "clashes.T_",
-        4,
+        5,
         {"get_name": _T__get_name, "echo_Async": _T__echo_Async},
         "module clashes {\n"
         "\tstruct String {\n"
@@ -1059,7 +1118,7 @@ class T_(Server):
         "\t\t[index=14] String give(String s, Vec v, ServerPrx prx, USER_NAME users);\n"
         "\t\t[index=15] void with_linger(int secs);\n"
         "\t};\n"
-        "\t[index=4] interface T_ extends Server {\n"
+        "\t[index=5] interface T_ extends Server {\n"
         "\t\t[index=0] void get_name();\n"
         "\t\t[index=1] void echo_Async();\n"
         "\t};\n"
@@ -1074,7 +1133,7 @@ class T_(Server):
 
 
 class T_Prx(ServerPrx):
-    """Calls `clashes::T_`, interface 4 on the wire."""
+    """Calls `clashes::T_`, interface 5 on the wire."""
 
     def get_name(self, timeout: float | None = None, extra: _rt.Extra = None) -> None:
         return self._call_blocking(_T__get_name, (), timeout, extra)
