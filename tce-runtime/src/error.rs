@@ -525,7 +525,7 @@ impl Fault {
 impl From<Fault> for RpcError {
     /// The error that the caller gets when a servant answers with the fault.
     fn from(fault: Fault) -> Self {
-        Self::remote(fault.code, fault.text)
+        Self::remote(fault.code, fault.text).with_exception(fault.exception.map(|it| *it))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tce_runtime::{
-    Communicator, ErrorCode, Fault, RpcError, TypedProxy,
+    Communicator, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+    codegen::{DecodeError, Exception, Marshal, Reader, Unmarshal, Writer},
     config::Options,
     interceptor::{
         Answer, ClientCall, ClientInterceptor, ClientInterceptors, ClientNext, ServerCall,
@@ -215,6 +216,41 @@ async fn a_server_that_is_shut_down_finishes_calls_and_accepts_no_client() {
     assert_eq!(refused.code(), ErrorCode::ConnectFailed);
     let error = timeout(Duration::from_secs(60), client.echo("late")).await;
     assert_eq!(error.unwrap().unwrap_err().code(), ErrorCode::ConnectFailed);
+}
+
+/// As code that is generated from `exception Full { string disk; }`.
+#[derive(Debug, Clone, PartialEq)]
+struct Full(String);
+
+impl Marshal for Full {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        self.0.marshal(out);
+    }
+}
+
+impl Unmarshal for Full {
+    const MIN_SIZE: usize = String::MIN_SIZE;
+
+    fn unmarshal(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        String::unmarshal(input).map(Self)
+    }
+}
+
+impl Exception for Full {
+    const NAME: &'static str = "test.Full";
+}
+
+#[tokio::test]
+async fn an_exception_of_the_idl_is_an_answer_and_the_failure_of_a_double() {
+    let (server, client, _received) = started().await;
+    let full = Full("/data".to_owned());
+    let fault = Fault::raise(&full);
+    let answer = Disturbance::Answer(fault.clone());
+    server.calls().disturb(ServerPrx::ECHO, .., answer);
+    let error = client.echo("hello").await.unwrap_err();
+    assert_eq!(error.exception::<Full>(), Some(full.clone()));
+    let error = Pending::<()>::failed(fault).await.unwrap_err();
+    assert_eq!(error.exception::<Full>(), Some(full));
 }
 
 /// Repeats each call that may succeed when it is repeated.

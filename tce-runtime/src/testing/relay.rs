@@ -167,6 +167,9 @@ impl Direction<'_> {
         let mut out = Writer::new(&mut payload);
         let mut extra = Extra::new();
         extra.set(reserved::ERROR, escape_ascii(fault.text()));
+        if let Some(exception) = fault.encoded_exception() {
+            exception.add_to(&mut extra);
+        }
         call.returning(fault.code().to_wire()).marshal(&mut out);
         extra.marshal(&mut out);
         if let Some(back) = self.back.upgrade() {
