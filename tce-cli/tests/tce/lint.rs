@@ -88,7 +88,7 @@ fn rules_and_codes_are_explained() {
     let by_name = tce_in(folder.path(), &["lint", "--explain", "type-case"]).exits(0);
     assert_eq!(ran.out, by_name.out);
     let ran = ran
-        .prints("TCE0510 type-case\nThe name of a struct")
+        .prints("TCE0510 type-case\nThe name of a type")
         .prints("\n    module shop {\n        struct pet {\n")
         .prints("// tce-lint: allow(type-case)");
     assert!(
