@@ -14,6 +14,10 @@ mod readers;
 
 mod drain;
 
+mod maintenance;
+
+mod watched_files;
+
 mod running;
 
 mod gateway;

@@ -1,35 +1,35 @@
-//! A running gateway: reload, maintenance, signals, shutdown.
+//! A running gateway: reload, signals, shutdown.
 
 use std::{
     io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::pin,
     sync::{Arc, Weak},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use ::metrics::{counter, gauge};
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tce_runtime::{
-    Adapter, BusyPoll, Communicator, MemoryBroker, RpcError,
+    Adapter, Communicator, MemoryBroker, RpcError,
     config::{Endpoint as EndpointAddress, LoadedTls, TlsConfig, TlsError},
     forwarding::MessageHandler,
     termination_signal,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
     drain::{drain, drain_time},
     error::GatewayError,
     live::LiveSource,
+    maintenance::{maintain, watch_sessions},
     operator::{LiveOperator, ReloadRequest, ReloadRequests, reload_requests},
     readers::QueueReaders,
-    threads::{GatewayThreads, UpstreamHosts},
+    threads::GatewayThreads,
+    watched_files::{FileVersion, changed, versions},
 };
 use crate::{
     admin,
@@ -40,8 +40,6 @@ use crate::{
     },
     control::GatewayControl,
     listener::ClientListener,
-    log,
-    metrics::{self, GATEWAY, TrafficTotals},
     routing::EndpointKey,
     session::{ActiveRoutes, GatewayPhase, SessionContext, UpstreamHandler},
     upstream::{
@@ -636,134 +634,4 @@ pub(super) enum AuthenticatorOrigin {
     Property,
     /// `auth=interface`: a connection to this endpoint, a socket.
     Socket(String, Communicator),
-}
-
-/// How often a watched file is checked.
-const WATCH_PERIOD: Duration = Duration::from_secs(1);
-
-/// Identifies a version of a file: its place on the disk, which differs if a link
-/// leads to another file or a file was renamed; its time of modification; its size.
-type FileVersion = Option<(u64, u64, SystemTime, u64)>;
-
-fn versions(files: &[PathBuf]) -> Vec<FileVersion> {
-    files.iter().map(|file| file_version(file)).collect()
-}
-
-fn file_version(file: &Path) -> FileVersion {
-    let data = std::fs::metadata(file).ok()?;
-    Some((data.dev(), data.ino(), data.modified().ok()?, data.len()))
-}
-
-/// Waits until the files have changed and then stayed the same for a period: before
-/// that they may be half written.
-async fn changed(files: impl Fn() -> Vec<PathBuf>, seen: &mut Vec<FileVersion>) {
-    loop {
-        sleep(WATCH_PERIOD).await;
-        let now = versions(&files());
-        if *seen == now || now.contains(&None) {
-            continue;
-        }
-        sleep(WATCH_PERIOD).await;
-        if versions(&files()) == now {
-            *seen = now;
-            return;
-        }
-    }
-}
-
-/// How often the times of connections are checked, which is their precision.
-const MAINTENANCE_PERIOD: Duration = Duration::from_millis(200);
-/// Maintenance periods between two exports of metrics.
-const EXPORT_EVERY: u32 = 5;
-
-/// Checks the times of the connections of one thread until the gateway has ended. Runs on
-/// that thread: what it moves from a session to the counts of the session's client is
-/// never missing from both.
-async fn watch_sessions(context: Arc<SessionContext>) {
-    let mut ticks = interval(MAINTENANCE_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while *context.phase.borrow() != GatewayPhase::Ended {
-        ticks.tick().await;
-        let now = Instant::now();
-        context.registry.for_each_where(
-            |session| session.is_of(&context),
-            |session| session.check_times(now),
-        );
-    }
-}
-
-/// Exports metrics, and forgets what has expired, until the gateway has ended.
-async fn maintain(threads: Arc<GatewayThreads>, readers: Arc<QueueReaders>) {
-    let context = threads.context();
-    let longest = context.properties.busy_poll_time.0;
-    let _polling = longest.and_then(BusyPoll::begin);
-    let mut ticks = interval(MAINTENANCE_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut exported = TrafficTotals::default();
-    for period in 1_u32.. {
-        ticks.tick().await;
-        let has_ended = *context.phase.borrow() == GatewayPhase::Ended;
-        if has_ended || period.is_multiple_of(EXPORT_EVERY) {
-            let totals = context.registry.totals();
-            let gone = context.registry.maintain_histories(Instant::now());
-            gone.iter().for_each(|user| context.presence.changed(user));
-            export_metrics(&threads, &totals);
-            totals.export_since(&exported, &context.name);
-            exported = totals;
-            for routes in threads.routes() {
-                for upstream in routes.upstreams.iter() {
-                    upstream.retain_sessions(|session| context.registry.is_open(session));
-                }
-            }
-        }
-        if has_ended {
-            return;
-        }
-        let now = Instant::now();
-        context.client_calls.expire(now);
-        readers.stop_due(now, context.properties.shutdown_time);
-        if period.is_multiple_of(EXPORT_EVERY) {
-            let now = context.start.elapsed().as_nanos();
-            let now = u64::try_from(now).unwrap_or(u64::MAX);
-            context.rates.forget_idle(now);
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn export_metrics(threads: &GatewayThreads, totals: &TrafficTotals) {
-    let context = threads.context();
-    let gateway = || Arc::clone(&context.name);
-    let set = |name: &'static str, value: f64| gauge!(name, GATEWAY => gateway()).set(value);
-    set(metrics::CONNECTIONS, context.registry.connections() as f64);
-    set(metrics::USERS, context.registry.users() as f64);
-    set(metrics::CALLS_IN_FLIGHT, totals.in_flight as f64);
-    if let Some(histories) = &context.registry.histories {
-        set(metrics::HISTORIES, histories.count() as f64);
-        set(metrics::HISTORY_BYTES, histories.bytes() as f64);
-    }
-    counter!(metrics::LOG_DROPPED).absolute(log::dropped_lines());
-    context.dropped.export(&context.name);
-    for routes in threads.routes() {
-        routes
-            .table
-            .calls()
-            .for_each(|route| route.metrics().export());
-    }
-    let gauge_of = |is_up: bool| if is_up { 1.0 } else { 0.0 };
-    for upstream in threads.upstreams() {
-        let labels = [
-            (GATEWAY, context.name.to_string()),
-            ("endpoint", upstream.name),
-        ];
-        gauge!(metrics::UPSTREAM_UP, &labels).set(gauge_of(upstream.is_up));
-        gauge!(metrics::UPSTREAM_QUEUED, &labels).set(upstream.queued as f64);
-        if let UpstreamHosts::Servers(servers) = upstream.hosts {
-            for (host, state) in servers {
-                let [gateway, endpoint] = labels.clone();
-                let labels = [gateway, endpoint, ("host", host)];
-                gauge!(metrics::HOST_UP, &labels).set(gauge_of(state.takes_calls()));
-            }
-        }
-    }
 }

@@ -18,8 +18,8 @@ use tce_runtime::{
 use tokio::time::timeout;
 
 use super::{
-    Rates, Session, SessionUser, call_guard::CallGuard, context::Forwarding,
-    deliver::SERVER_DISCONNECTED, describe, login::is_session_call,
+    Session, SessionUser, call_guard::CallGuard, context::Forwarding, deliver::SERVER_DISCONNECTED,
+    describe, login::is_session_call, read_rates::ReadRates,
 };
 use crate::{spans::Tracer, upstream::Upstream};
 
@@ -201,7 +201,7 @@ impl MessageHandler for Session {
 impl Session {
     /// Counts a message for the rates of the client, unless it was counted before it
     /// was deferred.
-    fn count_rates(&self, rates: &Mutex<Rates>, message: &InboundMessage<'_>) {
+    fn count_rates(&self, rates: &Mutex<ReadRates>, message: &InboundMessage<'_>) {
         if self.state.lock().is_resuming {
             return;
         }

@@ -6,6 +6,7 @@
 mod calls;
 mod client_calls;
 mod call_guard;
+mod read_rates;
 mod history;
 mod lost_histories;
 mod history_store;
@@ -22,7 +23,6 @@ mod forward;
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU64,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -49,10 +49,10 @@ use call_guard::RateCells;
 use calls::{ForwardedCall, SessionCalls};
 use client_calls::CallOwner;
 use history::History;
+use read_rates::ReadRates;
 
 use crate::{
     client_address::counted_address,
-    config::Properties,
     metrics::{self, GATEWAY, TrafficTotals},
     routing::EndpointKey,
     upstream::UpstreamLoad,
@@ -81,7 +81,7 @@ pub(crate) struct Session {
     /// Whether the client has called `login`: it knows what `spec/sessions.md` adds.
     has_said_login: AtomicBool,
     /// `None` without a limit.
-    rates: Option<Mutex<Rates>>,
+    rates: Option<Mutex<ReadRates>>,
     calls: SessionCalls,
     /// Set while nothing is read from the client: during the login, at a limit,
     /// or while a message is deferred.
@@ -118,13 +118,6 @@ struct SessionHistory {
     /// The last push that the client had handled at the login; `None` if the history is new
     /// to it.
     handled: Option<u64>,
-}
-
-/// What may arrive from a client in a time.
-#[derive(Debug)]
-struct Rates {
-    frames: RateLimiter,
-    bytes: RateLimiter,
 }
 
 /// What is not counted in [`SessionCalls`].
@@ -221,7 +214,7 @@ impl Session {
             token_hash: AtomicU64::new(0),
             history: OnceLock::new(),
             has_said_login: AtomicBool::new(false),
-            rates: Rates::new(&context.properties).map(Mutex::new),
+            rates: ReadRates::new(&context.properties).map(Mutex::new),
             calls: SessionCalls::default(),
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -630,64 +623,3 @@ impl SessionUser {
         }
     }
 }
-
-impl Rates {
-    fn new(properties: &Properties) -> Option<Self> {
-        let (frames, bytes) = (
-            properties.max_frames_per_second,
-            properties.max_bytes_per_second,
-        );
-        (frames.is_some() || bytes.is_some()).then(|| Self {
-            frames: RateLimiter::new(frames),
-            bytes: RateLimiter::new(bytes),
-        })
-    }
-
-    /// Counts a message. Returns whether a limit is exceeded.
-    fn count(&mut self, bytes: usize, now: Instant) -> bool {
-        let is_exceeded = self.frames.count(1, now);
-        self.bytes.count(bytes, now) || is_exceeded
-    }
-
-    /// When no limit is exceeded any more.
-    fn free_at(&self) -> Instant {
-        self.frames.free_at().max(self.bytes.free_at())
-    }
-}
-
-/// How far a client may be ahead of its rate.
-const BURST: Duration = Duration::from_secs(1);
-
-/// Limits a rate, by the time at which the next unit is due.
-#[derive(Debug)]
-struct RateLimiter {
-    /// Units per second; `None` without a limit.
-    limit: Option<NonZeroU64>,
-    next: Instant,
-}
-
-impl RateLimiter {
-    fn new(per_second: Option<usize>) -> Self {
-        Self {
-            limit: per_second.and_then(|limit| NonZeroU64::new(limit as u64)),
-            next: Instant::now(),
-        }
-    }
-
-    /// Counts units. Returns whether the limit is exceeded.
-    fn count(&mut self, units: usize, now: Instant) -> bool {
-        let Some(limit) = self.limit else {
-            return false;
-        };
-        let nanos = (units as u64).saturating_mul(NANOS_PER_SECOND) / limit;
-        self.next = self.next.max(now) + Duration::from_nanos(nanos);
-        self.next.saturating_duration_since(now) > BURST
-    }
-
-    /// When the limit is no longer exceeded.
-    fn free_at(&self) -> Instant {
-        self.next.checked_sub(BURST).unwrap_or(self.next)
-    }
-}
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
