@@ -1,0 +1,31 @@
+//! Durable tasks: operations of an IDL interface that run later, with retries, delays and results.
+//!
+//! The sender of a task goes on as soon as the queue has it safe, a worker runs it later, and the
+//! outcome can be read by its id.
+//!
+//! A module imports only from the modules before it in this list.
+
+/// The interface of a queue: `idl/tasks.idl`.
+pub mod idl {
+    tce_runtime::include_idl!(tasks);
+}
+
+pub mod model;
+
+mod store;
+
+mod queue;
+
+mod servant;
+
+mod tasks;
+
+mod client;
+
+mod worker;
+
+pub use client::{ResultError, SendError, TaskClient, TaskCtl, TaskResult, ValueError};
+pub use queue::QueueError;
+pub use store::StoreError;
+pub use tasks::{Tasks, TasksConfig};
+pub use worker::{Group, RunningWorker, Worker, WorkerError};

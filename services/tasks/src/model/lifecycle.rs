@@ -1,0 +1,435 @@
+//! What may happen to a task, and what follows from it.
+
+use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
+use uuid::Uuid;
+
+use super::{OptionError, Status, TaskOptions};
+use crate::idl::tasks::{Lease, Record, Task};
+
+/// The largest body of a task: 1 MiB.
+pub const MAX_BODY: usize = 1 << 20;
+/// The most bytes of the group's and the operation's name, each.
+const MAX_NAME: usize = 255;
+/// The most bytes of the options.
+const MAX_OPTIONS: usize = 64 << 10;
+/// The most bytes of an error and of a note that are kept.
+const MAX_TEXT: usize = 8 << 10;
+/// A task that has ended its workers this often is dead.
+pub const MAX_DEATHS: i32 = 3;
+
+/// Why a task is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The id is not a UUID.
+    #[error("`{0}` is not the id of a task: expected a UUID")]
+    Id(String),
+    /// A name is empty or too long.
+    #[error("the name of the {0} must have 1 to {MAX_NAME} bytes")]
+    Name(&'static str),
+    /// Body or options are too large: what, its size, its limit, in bytes.
+    #[error("the {0} of the task has {1} bytes: the limit is {2}")]
+    TooLarge(&'static str, usize, usize),
+    /// An option is wrong.
+    #[error("{0}")]
+    Option(#[from] OptionError),
+}
+
+/// Parses the id of a task.
+///
+/// # Errors
+/// The text is not a UUID.
+pub fn parse_id(text: &str) -> Result<u128, Refusal> {
+    let parsed = Uuid::try_parse(text).map_err(|_| Refusal::Id(text.to_owned()))?;
+    Ok(parsed.as_u128())
+}
+
+/// Where the queue holds a task. Times are Unix time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits in its group until `due_ms`; tasks that are due at the same time run in the order of
+    /// `sequence`.
+    Queued {
+        /// When an attempt may begin.
+        due_ms: i64,
+        /// The order of arrival.
+        sequence: u64,
+    },
+    /// A worker has it until `until_ms`; `i64::MAX` as long as the process of the queue lives.
+    Leased {
+        /// When the lease ends.
+        until_ms: i64,
+    },
+    /// It has ended; the record is kept until `until_ms`.
+    Ended {
+        /// When the record is removed.
+        until_ms: i64,
+    },
+    /// It has ended as dead; it is kept, with its arguments, until it is requeued.
+    Dead,
+}
+
+/// A task with its record, as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The task as it was sent. Its body is emptied when the task ends.
+    pub task: Task,
+    /// What readers see.
+    pub record: Record,
+    /// Where the queue holds it.
+    pub phase: Phase,
+    /// Attempts that have ended and count as such.
+    pub attempt: i32,
+    /// Retries in all; a servant may change it.
+    pub retries: i32,
+    /// Leases so far.
+    pub delivery: i32,
+    /// Leases that ended without an outcome.
+    pub deaths: i32,
+    /// Until when an abort is requested; 0 if it is not.
+    pub abort_until_ms: i64,
+}
+
+/// What follows when a worker is about to begin an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Begin {
+    /// The worker runs it.
+    Run(Box<Lease>),
+    /// The task has ended instead: expired, or aborted.
+    Ended,
+}
+
+/// What follows from the outcome of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishAnswer {
+    /// The lease has ended before: the outcome is dropped.
+    Stale,
+    /// The task has ended.
+    Ended,
+    /// The task is queued again.
+    Again,
+}
+
+/// What an abort has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortAnswer {
+    /// No attempt had begun: the task is aborted and never runs.
+    Done,
+    /// The running attempt is told, and no further one begins.
+    Requested,
+    /// The task had ended with this status.
+    Finished(Status),
+}
+
+impl Entry {
+    /// The entry of a task that is sent at `now_ms`.
+    ///
+    /// # Errors
+    /// The task breaks a limit, or an option is wrong.
+    pub fn new(task: Task, now_ms: i64, sequence: u64) -> Result<Self, Refusal> {
+        parse_id(&task.id)?;
+        for (what, name) in [("group", &task.group), ("operation", &task.operation)] {
+            if name.is_empty() || name.len() > MAX_NAME {
+                return Err(Refusal::Name(what));
+            }
+        }
+        if task.body.len() > MAX_BODY {
+            return Err(Refusal::TooLarge("body", task.body.len(), MAX_BODY));
+        }
+        let size = task
+            .options
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        if size > MAX_OPTIONS {
+            return Err(Refusal::TooLarge("options", size, MAX_OPTIONS));
+        }
+        let options = TaskOptions::from_pairs(&task.options)?;
+        let due_ms = signed(options.run_at_ms).max(now_ms);
+        let record = Record {
+            id: task.id.clone(),
+            changed_ms: now_ms,
+            ..Record::default()
+        };
+        Ok(Self {
+            task,
+            record,
+            phase: Phase::Queued { due_ms, sequence },
+            attempt: 0,
+            retries: i32::try_from(options.retries).unwrap_or(i32::MAX),
+            delivery: 0,
+            deaths: 0,
+            abort_until_ms: 0,
+        })
+    }
+
+    /// The status in the record.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        // A stored record has a status that this module has written.
+        Status::from_number(self.record.status).unwrap_or(Status::Failure)
+    }
+
+    /// The options, which were checked when the task was sent.
+    fn options(&self) -> TaskOptions {
+        TaskOptions::from_pairs(&self.task.options).unwrap_or_default()
+    }
+
+    /// A worker is about to begin an attempt, with a lease of `lease_ms` (0: no end).
+    pub fn begin(&mut self, now_ms: i64, lease_ms: i32) -> Begin {
+        if self.is_abort_requested(now_ms) {
+            self.end(Status::Aborted, "aborted before it began", now_ms);
+            return Begin::Ended;
+        }
+        let expires_at = self.options().expires_at_ms.map_or(i64::MAX, signed);
+        if now_ms > expires_at {
+            self.end(Status::Expired, "expired before it began", now_ms);
+            return Begin::Ended;
+        }
+        self.delivery = self.delivery.saturating_add(1);
+        self.phase = Phase::Leased {
+            until_ms: lease_end(now_ms, lease_ms),
+        };
+        let status = match self.attempt {
+            0 => Status::FirstRunning,
+            _ => Status::Running,
+        };
+        self.set_status(status, now_ms);
+        Begin::Run(Box::new(Lease {
+            task: self.task.clone(),
+            step: 0,
+            attempt: self.attempt,
+            delivery: self.delivery,
+            lease_ms,
+        }))
+    }
+
+    /// Whether a lease is the present one.
+    #[must_use]
+    pub fn has_lease(&self, lease: &Lease) -> bool {
+        matches!(self.phase, Phase::Leased { .. })
+            && (lease.attempt, lease.delivery) == (self.attempt, self.delivery)
+    }
+
+    /// Extends the present lease and sets the progress. Returns whether the worker should go on.
+    pub fn extend(&mut self, lease: &Lease, percent: i32, note: &str, now_ms: i64) -> bool {
+        if !self.has_lease(lease) {
+            return false;
+        }
+        if let Phase::Leased { until_ms } = &mut self.phase
+            && *until_ms != i64::MAX
+        {
+            *until_ms = lease_end(now_ms, lease.lease_ms.max(1));
+        }
+        self.record.percent = percent.clamp(0, 100);
+        truncated(note).clone_into(&mut self.record.note);
+        !self.is_abort_requested(now_ms)
+    }
+
+    /// The outcome of an attempt; `random` is between 0 and `u32::MAX`. The fields of `outcome` are
+    /// those of `tasks::Queue::finish`.
+    pub fn finish(
+        &mut self,
+        lease: &Lease,
+        outcome: Record,
+        now_ms: i64,
+        sequence: u64,
+        random: u32,
+    ) -> FinishAnswer {
+        if !self.has_lease(lease) {
+            return FinishAnswer::Stale;
+        }
+        match Status::from_number(outcome.status) {
+            Some(Status::Success) => {
+                self.record.content_type = outcome.content_type;
+                self.record.result = outcome.result;
+                self.end(Status::Success, "", now_ms);
+            }
+            Some(Status::Sent) => {
+                // Handed back: the attempt does not count.
+                let status = match self.attempt {
+                    0 => Status::Sent,
+                    _ => Status::WaitingRetry,
+                };
+                self.queue(status, now_ms, 0, sequence);
+                return FinishAnswer::Again;
+            }
+            Some(Status::Aborted) => self.end(Status::Aborted, &outcome.error, now_ms),
+            Some(Status::WaitingRetry) if self.attempt < self.retries => {
+                let retry = u32::try_from(self.attempt).unwrap_or(0);
+                let pause_ms = self.options().backoff.pause_ms(retry, random);
+                self.attempt += 1;
+                self.record.retries = self.attempt;
+                truncated(&outcome.error).clone_into(&mut self.record.error);
+                self.queue(Status::WaitingRetry, now_ms, signed(pause_ms), sequence);
+                return FinishAnswer::Again;
+            }
+            Some(Status::WaitingRetry) => self.end(Status::Failure, &outcome.error, now_ms),
+            _ => self.die(&outcome.error, now_ms),
+        }
+        FinishAnswer::Ended
+    }
+
+    /// The worker that had the lease has ended without an outcome: another one runs the attempt
+    /// again, unless the task has now ended [`MAX_DEATHS`] workers.
+    pub fn lose_lease(&mut self, now_ms: i64, sequence: u64) {
+        if !matches!(self.phase, Phase::Leased { .. }) {
+            return;
+        }
+        self.deaths += 1;
+        if self.deaths >= MAX_DEATHS {
+            self.die(&format!("worker died {MAX_DEATHS} times"), now_ms);
+        } else {
+            // The status stays: readers saw the attempt begin.
+            self.phase = Phase::Queued {
+                due_ms: now_ms,
+                sequence,
+            };
+        }
+    }
+
+    /// Aborts the task, or asks its running attempt to end. The request lasts `expires_ms`, or for
+    /// ever if that is negative.
+    pub fn abort(&mut self, now_ms: i64, expires_ms: i64) -> AbortAnswer {
+        match self.status() {
+            Status::Sent => {
+                self.end(Status::Aborted, "aborted before it began", now_ms);
+                AbortAnswer::Done
+            }
+            status if status.is_final() => AbortAnswer::Finished(status),
+            _ => {
+                self.abort_until_ms = match expires_ms {
+                    ..0 => i64::MAX,
+                    expires_ms => now_ms.saturating_add(expires_ms),
+                };
+                AbortAnswer::Requested
+            }
+        }
+    }
+
+    /// Queues a dead task again, with a new count of attempts and deaths. Returns whether it was
+    /// dead.
+    pub fn requeue(&mut self, now_ms: i64, sequence: u64) -> bool {
+        if self.phase != Phase::Dead {
+            return false;
+        }
+        self.attempt = 0;
+        self.deaths = 0;
+        self.abort_until_ms = 0;
+        self.record.retries = 0;
+        self.record.error.clear();
+        self.queue(Status::Sent, now_ms, 0, sequence);
+        true
+    }
+
+    fn is_abort_requested(&self, now_ms: i64) -> bool {
+        now_ms < self.abort_until_ms
+    }
+
+    fn set_status(&mut self, status: Status, now_ms: i64) {
+        self.record.status = status.number();
+        self.record.changed_ms = now_ms;
+    }
+
+    fn queue(&mut self, status: Status, now_ms: i64, pause_ms: i64, sequence: u64) {
+        let due_ms = now_ms.saturating_add(pause_ms);
+        self.phase = Phase::Queued { due_ms, sequence };
+        self.set_status(status, now_ms);
+    }
+
+    fn end(&mut self, status: Status, error: &str, now_ms: i64) {
+        let kept = self.options().result_expires;
+        let until_ms = kept.map_or(i64::MAX, |kept| {
+            let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+            now_ms.saturating_add(kept)
+        });
+        self.phase = Phase::Ended { until_ms };
+        truncated(error).clone_into(&mut self.record.error);
+        self.task.body = Vec::new();
+        self.set_status(status, now_ms);
+    }
+
+    fn die(&mut self, error: &str, now_ms: i64) {
+        self.phase = Phase::Dead;
+        truncated(error).clone_into(&mut self.record.error);
+        self.set_status(Status::Failure, now_ms);
+    }
+}
+
+fn lease_end(now_ms: i64, lease_ms: i32) -> i64 {
+    match lease_ms {
+        ..=0 => i64::MAX,
+        lease_ms => now_ms.saturating_add(lease_ms.into()),
+    }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+fn truncated(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The version of the stored form.
+const VERSION: u8 = 1;
+
+impl Marshal for Entry {
+    fn marshal(&self, out: &mut Writer<'_>) {
+        let (kind, time, sequence) = match self.phase {
+            Phase::Queued { due_ms, sequence } => (0_u8, due_ms, sequence),
+            Phase::Leased { until_ms } => (1, until_ms, 0),
+            Phase::Ended { until_ms } => (2, until_ms, 0),
+            Phase::Dead => (3, 0, 0),
+        };
+        VERSION.marshal(out);
+        kind.marshal(out);
+        time.marshal(out);
+        sequence.cast_signed().marshal(out);
+        self.attempt.marshal(out);
+        self.retries.marshal(out);
+        self.delivery.marshal(out);
+        self.deaths.marshal(out);
+        self.abort_until_ms.marshal(out);
+        self.task.marshal(out);
+        self.record.marshal(out);
+    }
+}
+
+impl Entry {
+    /// Reads the stored form; `None` if the bytes are not one of this version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::new(bytes);
+        let (version, kind, time, sequence) = <(u8, u8, i64, i64)>::unmarshal(&mut input).ok()?;
+        let phase = match (version, kind) {
+            (VERSION, 0) => Phase::Queued {
+                due_ms: time,
+                sequence: sequence.cast_unsigned(),
+            },
+            (VERSION, 1) => Phase::Leased { until_ms: time },
+            (VERSION, 2) => Phase::Ended { until_ms: time },
+            (VERSION, 3) => Phase::Dead,
+            _ => return None,
+        };
+        let read = |input: &mut Reader<'_>| -> Result<Self, DecodeError> {
+            Ok(Self {
+                phase,
+                attempt: i32::unmarshal(input)?,
+                retries: i32::unmarshal(input)?,
+                delivery: i32::unmarshal(input)?,
+                deaths: i32::unmarshal(input)?,
+                abort_until_ms: i64::unmarshal(input)?,
+                task: Task::unmarshal(input)?,
+                record: Record::unmarshal(input)?,
+            })
+        };
+        read(&mut input).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

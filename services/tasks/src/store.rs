@@ -1,0 +1,312 @@
+//! The redb file: entries, the order in which they are due, and when leases and records end.
+
+use std::{path::Path, sync::Arc, thread};
+
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    backends::InMemoryBackend,
+};
+use tce_runtime::wire::{Marshal, Writer};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Entry, Phase};
+
+/// By id.
+const ENTRIES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("entries");
+/// By group, time and order of arrival.
+const QUEUE: TableDefinition<'_, (&str, i64, u64), u128> = TableDefinition::new("queue");
+/// By the time when the lease or the record ends.
+const ENDS: TableDefinition<'_, (i64, u128), ()> = TableDefinition::new("ends");
+const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+
+/// redb's default of 1 GiB is far more than a queue needs.
+const CACHE_BYTES: usize = 32 << 20;
+/// Changes that wait for a commit.
+const QUEUED_CHANGES: usize = 1024;
+/// Changes in one commit.
+const MAX_BATCH: usize = 256;
+
+/// Why the file can't be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the file.
+    #[error(
+        "{0} is open in another process: let that process serve its queue, and use the endpoint"
+    )]
+    InUse(String),
+    /// The file can't be opened, read or written.
+    #[error("the task store failed: {0}")]
+    Failed(Arc<redb::Error>),
+    /// A stored entry does not decode.
+    #[error("the stored task {0:032x} is damaged, or from a later version")]
+    Damaged(u128),
+    /// The store has been closed.
+    #[error("the task store is closed")]
+    Closed,
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Failed(Arc::new(error.into()))
+}
+
+/// A change to the tables; it returns what runs after the commit, or if that failed.
+type Change = Box<dyn FnOnce(&mut Tables<'_>) -> Reply + Send>;
+type Reply = Box<dyn FnOnce(Option<&StoreError>) + Send>;
+
+/// The tables in a file or in memory. Dropping the last clone closes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    database: Arc<Database>,
+    changes: mpsc::Sender<Change>,
+}
+
+impl Store {
+    /// Opens or creates a file; `None`: in memory.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = match path {
+            Some(path) => builder.create(path),
+            None => builder.create_with_backend(InMemoryBackend::new()),
+        };
+        let database = database.map_err(|error| match (error, path) {
+            (DatabaseError::DatabaseAlreadyOpen, Some(path)) => {
+                StoreError::InUse(path.display().to_string())
+            }
+            (error, _) => failed(error),
+        })?;
+        let database = Arc::new(database);
+        // A first transaction, so that readers find all tables.
+        let transaction = database.begin_write().map_err(failed)?;
+        Tables::open(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        let (changes, receiver) = mpsc::channel(QUEUED_CHANGES);
+        let writer = Arc::clone(&database);
+        let thread = thread::Builder::new().name("tce-tasks-store".to_owned());
+        let spawned = thread.spawn(move || write_all(&writer, receiver));
+        spawned.map_err(|error| failed(redb::Error::Io(error)))?;
+        Ok(Self { database, changes })
+    }
+
+    /// Makes a change; it is durable when this returns. Changes that arrive during a commit share
+    /// the next one.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let change: Change = Box::new(move |tables| {
+            let result = change(tables);
+            Box::new(move |error| {
+                let result = error.map_or(result, |error| Err(error.clone()));
+                // The caller may have gone.
+                let _ = sender.send(result);
+            })
+        });
+        let sent = self.changes.send(change).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        receiver.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The entry of an id.
+    pub(crate) fn read(&self, id: u128) -> Result<Option<Entry>, StoreError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let entries = transaction.open_table(ENTRIES).map_err(failed)?;
+        let bytes = entries.get(id).map_err(failed)?;
+        bytes.map(|bytes| decode(id, bytes.value())).transpose()
+    }
+
+    /// When the next task of a group is due.
+    pub(crate) fn next_due(&self, group: &str) -> Result<Option<i64>, StoreError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let queue = transaction.open_table(QUEUE).map_err(failed)?;
+        let mut range = queue.range(group_range(group, i64::MAX)).map_err(failed)?;
+        let first = range.next().transpose().map_err(failed)?;
+        Ok(first.map(|(key, _)| key.value().1))
+    }
+
+    /// When the next lease or record ends.
+    pub(crate) fn next_end(&self) -> Result<Option<i64>, StoreError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let ends = transaction.open_table(ENDS).map_err(failed)?;
+        let first = ends.first().map_err(failed)?;
+        Ok(first
+            .map(|(key, _)| key.value().0)
+            .filter(|end| *end != i64::MAX))
+    }
+
+    /// Calls `visit` for the entries after an id, in the order of ids, until it returns false.
+    pub(crate) fn scan(
+        &self,
+        after: Option<u128>,
+        mut visit: impl FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError> {
+        let transaction = self.database.begin_read().map_err(failed)?;
+        let entries = transaction.open_table(ENTRIES).map_err(failed)?;
+        let first = match after.map(|id| id.checked_add(1)) {
+            None => 0,
+            Some(Some(first)) => first,
+            Some(None) => return Ok(()),
+        };
+        for row in entries.range(first..).map_err(failed)? {
+            let (id, bytes) = row.map_err(failed)?;
+            if !visit(decode(id.value(), bytes.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decode(id: u128, bytes: &[u8]) -> Result<Entry, StoreError> {
+    Entry::decode(bytes).ok_or(StoreError::Damaged(id))
+}
+
+fn group_range(group: &str, until_ms: i64) -> std::ops::RangeInclusive<(&str, i64, u64)> {
+    (group, i64::MIN, 0)..=(group, until_ms, u64::MAX)
+}
+
+/// The thread that commits.
+fn write_all(database: &Database, mut changes: mpsc::Receiver<Change>) {
+    let mut batch = Vec::new();
+    while changes.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+        let mut replies = Vec::with_capacity(batch.len());
+        let result = commit(database, batch.drain(..), &mut replies);
+        if let Err(error) = &result {
+            tracing::error!("{error}");
+        }
+        for reply in replies {
+            reply(result.as_ref().err());
+        }
+    }
+}
+
+fn commit(
+    database: &Database,
+    batch: impl Iterator<Item = Change>,
+    replies: &mut Vec<Reply>,
+) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .map_err(failed)?;
+    let mut tables = Tables::open(&transaction)?;
+    replies.extend(batch.map(|change| change(&mut tables)));
+    drop(tables);
+    transaction.commit().map_err(failed)
+}
+
+/// The tables in a transaction.
+pub(crate) struct Tables<'t> {
+    entries: Table<'t, u128, &'static [u8]>,
+    queue: Table<'t, (&'static str, i64, u64), u128>,
+    ends: Table<'t, (i64, u128), ()>,
+    counters: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t redb::WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            entries: transaction.open_table(ENTRIES).map_err(failed)?,
+            queue: transaction.open_table(QUEUE).map_err(failed)?,
+            ends: transaction.open_table(ENDS).map_err(failed)?,
+            counters: transaction.open_table(COUNTERS).map_err(failed)?,
+        })
+    }
+
+    /// The next number of the order of arrival.
+    pub(crate) fn next_sequence(&mut self) -> Result<u64, StoreError> {
+        const KEY: &str = "sequence";
+        let last = self.counters.get(KEY).map_err(failed)?;
+        let next = last.map_or(0, |last| last.value()) + 1;
+        self.counters.insert(KEY, next).map_err(failed)?;
+        Ok(next)
+    }
+
+    pub(crate) fn get(&self, id: u128) -> Result<Option<Entry>, StoreError> {
+        let bytes = self.entries.get(id).map_err(failed)?;
+        bytes.map(|bytes| decode(id, bytes.value())).transpose()
+    }
+
+    /// Writes an entry; `before` is the phase that is stored, if any.
+    pub(crate) fn put(
+        &mut self,
+        id: u128,
+        before: Option<Phase>,
+        entry: &Entry,
+    ) -> Result<(), StoreError> {
+        let group = entry.task.group.as_str();
+        if before != Some(entry.phase) {
+            self.remove_from_indices(id, group, before)?;
+            match entry.phase {
+                Phase::Queued { due_ms, sequence } => {
+                    self.queue
+                        .insert((group, due_ms, sequence), id)
+                        .map_err(failed)?;
+                }
+                // Kept for ever: what has no end is not looked for at the start, unlike leases.
+                Phase::Ended { until_ms: i64::MAX } | Phase::Dead => {}
+                Phase::Leased { until_ms } | Phase::Ended { until_ms } => {
+                    self.ends.insert((until_ms, id), ()).map_err(failed)?;
+                }
+            }
+        }
+        let mut bytes = Vec::new();
+        entry.marshal(&mut Writer::new(&mut bytes));
+        self.entries.insert(id, bytes.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, id: u128, entry: &Entry) -> Result<(), StoreError> {
+        self.remove_from_indices(id, &entry.task.group, Some(entry.phase))?;
+        self.entries.remove(id).map_err(failed)?;
+        Ok(())
+    }
+
+    fn remove_from_indices(
+        &mut self,
+        id: u128,
+        group: &str,
+        phase: Option<Phase>,
+    ) -> Result<(), StoreError> {
+        match phase {
+            Some(Phase::Queued { due_ms, sequence }) => {
+                self.queue
+                    .remove((group, due_ms, sequence))
+                    .map_err(failed)?;
+            }
+            Some(Phase::Leased { until_ms } | Phase::Ended { until_ms }) => {
+                self.ends.remove((until_ms, id)).map_err(failed)?;
+            }
+            Some(Phase::Dead) | None => {}
+        }
+        Ok(())
+    }
+
+    /// The first task of a group that is due.
+    pub(crate) fn first_due(&self, group: &str, now_ms: i64) -> Result<Option<u128>, StoreError> {
+        let mut range = self
+            .queue
+            .range(group_range(group, now_ms))
+            .map_err(failed)?;
+        let first = range.next().transpose().map_err(failed)?;
+        Ok(first.map(|(_, id)| id.value()))
+    }
+
+    /// At most `limit` leases and records that have ended, from the time `from_ms` on.
+    pub(crate) fn ended(
+        &self,
+        from_ms: i64,
+        now_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<u128>, StoreError> {
+        let range = self
+            .ends
+            .range((from_ms, 0)..=(now_ms, u128::MAX))
+            .map_err(failed)?;
+        let ids = range
+            .take(limit)
+            .map(|row| Ok(row.map_err(failed)?.0.value().1));
+        ids.collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! `kill -9` of the process of an embedded queue.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tce_tasks::{TaskCtl, Tasks, TasksConfig, model::Status};
+
+use super::{LONG, assert_status, finished, runs, start};
+
+/// The folder of the process that the test kills.
+const FOLDER: &str = "TCE_TASKS_TEST_FOLDER";
+const TASKS: usize = 200;
+
+/// What the process that is killed does: it sends tasks, writes the ids that it was told are safe, and
+/// runs them. Without the variable this is no such process.
+#[tokio::test]
+async fn process_that_is_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let tasks = Tasks::open(TasksConfig::embedded(folder.join("tasks.redb")))
+        .await
+        .unwrap();
+    let client = tasks
+        .client()
+        .set_task_ctl(TaskCtl::RunAfter(Duration::from_millis(300)));
+    let _worker = start(&tasks).await;
+    for number in 0..TASKS {
+        let key = folder.join(format!("runs{number}"));
+        let id = client.send("group1", "flaky", (key, 0)).await.unwrap();
+        let mut ids = std::fs::OpenOptions::new();
+        let mut ids = ids
+            .create(true)
+            .append(true)
+            .open(folder.join("ids"))
+            .unwrap();
+        std::io::Write::write_all(&mut ids, format!("{id}\n").as_bytes()).unwrap();
+    }
+    std::future::pending::<()>().await;
+}
+
+fn spawn(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::process_that_is_killed"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn ids(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("ids")).unwrap_or_default();
+    let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
+    complete.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn no_task_that_was_sent_is_lost_when_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for round in 1..=2 {
+        let mut child = spawn(folder);
+        let waited = tokio::time::timeout(LONG, async {
+            while ids(folder).len() < 40 * round {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let tasks = Tasks::open(TasksConfig::embedded(folder.join("tasks.redb")))
+        .await
+        .unwrap();
+    let client = tasks.client();
+    let _worker = start(&tasks).await;
+    let ids = ids(folder);
+    assert!(ids.len() >= 80, "{}", ids.len());
+    for id in &ids {
+        assert_status(&finished(&client, id).await, Status::Success);
+    }
+    assert!(!runs(&folder.join("runs0")).is_empty());
+}
+
+#[tokio::test]
+async fn a_task_outlives_the_queue_that_was_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tasks.redb");
+    let id;
+    {
+        let tasks = Tasks::open(TasksConfig::embedded(&file)).await.unwrap();
+        id = tasks.client().send("group1", "add", (1, 2)).await.unwrap();
+    }
+    // The last handle has closed the file; its thread may still be in its last commit.
+    let tasks = tokio::time::timeout(LONG, async {
+        loop {
+            match Tasks::open(TasksConfig::embedded(&file)).await {
+                Ok(tasks) => break tasks,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    });
+    let tasks = tasks.await.unwrap();
+    let _worker = start(&tasks).await;
+    assert_eq!(finished(&tasks.client(), &id).await.get_int64(0), Ok(3));
+}

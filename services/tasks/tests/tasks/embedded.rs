@@ -1,0 +1,306 @@
+//! The queue within the process of its workers and senders.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tce_tasks::{
+    ResultError, SendError, TaskClient, TaskCtl, Tasks, TasksConfig,
+    model::{AbortAnswer, Backoff, Status},
+};
+use tempfile::TempDir;
+
+use super::{LONG, POLL, assert_status, finished, runs, start};
+
+async fn in_memory() -> (Tasks, TaskClient) {
+    let tasks = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let client = tasks.client();
+    (tasks, client)
+}
+
+/// A file that counts the runs of `flaky`.
+fn key(folder: &TempDir) -> String {
+    folder.path().join("runs").to_str().unwrap().to_owned()
+}
+
+const FAST: TaskCtl = TaskCtl::Backoff(Backoff::Fixed(Duration::from_millis(20)));
+
+#[tokio::test]
+async fn a_result_is_read_by_index_or_as_a_tuple() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let id = client.send("group1", "add", (12, 33)).await.unwrap();
+    let result = finished(&client, &id).await;
+    assert_status(&result, Status::Success);
+    assert_eq!(result.get_int64(0), Ok(45));
+    let error = result.get_bool(1).unwrap_err().to_string();
+    assert_eq!(error, "the result, long, has no bool at index 1");
+
+    let id = client
+        .send("group1", "math.Math.addOk", (12, 33))
+        .await
+        .unwrap();
+    let result = finished(&client, &id).await;
+    assert_eq!(result.gets(), Ok((45_i64, true)));
+    assert_eq!(result.type_name(), "struct Both");
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_repeated() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let folder = tempfile::tempdir().unwrap();
+    let client = client
+        .set_task_ctl(FAST)
+        .set_task_ctl(TaskCtl::RetryCount(5));
+    let id = client
+        .send("group1", "flaky", (key(&folder), 2))
+        .await
+        .unwrap();
+    let result = finished(&client, &id).await;
+    assert_status(&result, Status::Success);
+    assert_eq!((result.retries(), result.get_int64(0)), (2, Ok(3)));
+}
+
+#[tokio::test]
+async fn a_task_without_retries_left_fails_with_the_text_of_the_servant() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let client = client.set_task_ctl(FAST);
+    for (client, expected) in [
+        (client.clone(), 4),
+        (client.set_task_ctl(TaskCtl::RetryCount(0)), 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let id = client
+            .send("group1", "flaky", (key(&folder), 99))
+            .await
+            .unwrap();
+        let result = finished(&client, &id).await;
+        assert_status(&result, Status::Failure);
+        assert_eq!(result.error(), "flaky failed");
+        assert_eq!(runs(&folder.path().join("runs")).len(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_short_delay_is_not_blocked_by_a_long_one() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let after = |secs| client.set_task_ctl(TaskCtl::RunAfter(Duration::from_secs(secs)));
+    let late = after(60).send("group1", "add", (1, 2)).await.unwrap();
+    let sent = Instant::now();
+    let soon = after(1).send("group1", "add", (1, 2)).await.unwrap();
+    finished(&client, &soon).await;
+    assert!(
+        sent.elapsed() >= Duration::from_millis(999),
+        "{:?}",
+        sent.elapsed()
+    );
+    let error = client
+        .get_result(&late, Duration::ZERO, POLL)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, ResultError::Timeout(Status::Sent)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn no_attempt_begins_after_the_expiry() {
+    let (tasks, client) = in_memory().await;
+    let folder = tempfile::tempdir().unwrap();
+    let expires = SystemTime::now() + Duration::from_millis(200);
+    let client = client.set_task_ctl(TaskCtl::ExpireTime(expires));
+    let id = client
+        .send("group1", "flaky", (key(&folder), 0))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let _worker = start(&tasks).await;
+    assert_status(&finished(&client, &id).await, Status::Expired);
+    assert_eq!(runs(&folder.path().join("runs")).len(), 0);
+
+    let late = client.set_task_ctl(TaskCtl::RunAfter(Duration::from_secs(60)));
+    let error = late.send("group1", "add", (1, 2)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("expected a time after `run_at`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_aborted_task_never_runs_and_a_final_record_never_changes() {
+    let (tasks, client) = in_memory().await;
+    let id = client.send("group1", "add", (1, 2)).await.unwrap();
+    assert_eq!(client.abort(&id).await.unwrap(), AbortAnswer::Done);
+    let _worker = start(&tasks).await;
+    assert_status(&finished(&client, &id).await, Status::Aborted);
+
+    let id = client.send("group1", "add", (1, 2)).await.unwrap();
+    let before = finished(&client, &id).await;
+    let answer = client.abort(&id).await.unwrap();
+    assert_eq!(answer, AbortAnswer::Finished(Status::Success));
+    assert_eq!(finished(&client, &id).await, before);
+}
+
+#[tokio::test]
+async fn an_abort_between_attempts_prevents_the_next_one() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let folder = tempfile::tempdir().unwrap();
+    let pause = TaskCtl::Backoff(Backoff::Fixed(Duration::from_secs(1)));
+    let client = client.set_task_ctl(pause);
+    let id = client
+        .send("group1", "flaky", (key(&folder), 99))
+        .await
+        .unwrap();
+    loop {
+        let result = client.get_result2(&id, LONG, POLL).await.unwrap();
+        if result.status() == Status::WaitingRetry {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(client.abort(&id).await.unwrap(), AbortAnswer::Requested);
+    assert_status(&finished(&client, &id).await, Status::Aborted);
+    assert_eq!(runs(&folder.path().join("runs")).len(), 1);
+}
+
+#[tokio::test]
+async fn waiting_for_a_result_ends_in_time_and_says_why() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let id = client.send("group1", "sleep", (5000,)).await.unwrap();
+    let started = client.get_result2(&id, LONG, POLL).await.unwrap();
+    assert_status(&started, Status::FirstRunning);
+    let short = Duration::from_millis(200);
+    let error = client.get_result(&id, short, POLL).await.unwrap_err();
+    assert!(
+        matches!(error, ResultError::Timeout(Status::FirstRunning)),
+        "{error}"
+    );
+    let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let error = client.get_result(unknown, short, POLL).await.unwrap_err();
+    assert!(matches!(error, ResultError::NotFound(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_can_never_succeed_fails_at_once() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let id = client.send("group1", "subtract", (1, 2)).await.unwrap();
+    let result = finished(&client, &id).await;
+    assert_status(&result, Status::Failure);
+    assert!(
+        result.error().contains("there is no operation `subtract`"),
+        "{}",
+        result.error()
+    );
+    let id = client.send("group1", "add", ("x", 1)).await.unwrap();
+    let result = finished(&client, &id).await;
+    assert!(
+        result
+            .error()
+            .contains("expected an int (32 bits), got \"x\""),
+        "{}",
+        result.error()
+    );
+    assert_eq!(result.retries(), 0);
+    // It is dead, and can be queued again.
+    assert!(tasks.requeue_dead(&id).await.unwrap());
+    assert!(!tasks.requeue_dead(&id).await.unwrap() || finished(&client, &id).await.is_failure());
+}
+
+#[tokio::test]
+async fn an_attempt_past_its_time_limit_has_failed() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let client = client
+        .set_task_ctl(TaskCtl::TimeLimit(Duration::from_millis(100)))
+        .set_task_ctl(TaskCtl::RetryCount(0));
+    let id = client.send("group1", "sleep", (5000,)).await.unwrap();
+    assert_status(&finished(&client, &id).await, Status::Failure);
+}
+
+#[tokio::test]
+async fn what_breaks_a_limit_is_refused_at_send() {
+    let (_tasks, client) = in_memory().await;
+    let large = "x".repeat(1 << 20);
+    let error = client
+        .send("group1", "flaky", (large, 1))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("the limit is 1048576"),
+        "{error}"
+    );
+    let error = client.send("group1", "add", 12).await.unwrap_err();
+    assert!(matches!(error, SendError::NoTuple), "{error}");
+    let error = client.send("", "add", (1, 2)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("the name of the group"),
+        "{error}"
+    );
+    let error = client
+        .send_with_id("7", "group1", "add", ())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("expected a UUID"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_send_of_an_id_has_no_effect() {
+    let (tasks, client) = in_memory().await;
+    let folder = tempfile::tempdir().unwrap();
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let arguments = (key(&folder), 0);
+    client
+        .send_with_id(id, "group1", "flaky", &arguments)
+        .await
+        .unwrap();
+    client
+        .send_with_id(id, "group1", "flaky", &arguments)
+        .await
+        .unwrap();
+    let worker = start(&tasks).await;
+    finished(&client, id).await;
+    client
+        .send_with_id(id, "group1", "flaky", &arguments)
+        .await
+        .unwrap();
+    assert!(worker.shutdown(LONG).await);
+    assert_eq!(runs(&folder.path().join("runs")).len(), 1);
+    assert_eq!(tasks.stats("").await.unwrap()["success"], "1");
+}
+
+#[tokio::test]
+async fn a_record_ends_with_its_time() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let kept = |kept| client.set_task_ctl(TaskCtl::ResultExpires(kept));
+    let short = kept(Some(Duration::from_millis(100)));
+    let id = short.send("group1", "add", (1, 2)).await.unwrap();
+    let ever = kept(None).send("group1", "add", (1, 2)).await.unwrap();
+    finished(&client, &ever).await;
+    tokio::time::timeout(LONG, async {
+        while tasks.record(&id, Duration::ZERO, true).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_status(&finished(&client, &ever).await, Status::Success);
+}
+
+#[tokio::test]
+async fn a_second_opening_of_the_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tasks.redb");
+    let _tasks = Tasks::open(TasksConfig::embedded(&file)).await.unwrap();
+    let error = Tasks::open(TasksConfig::embedded(&file)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("tasks.redb is open in another process"),
+        "{text}"
+    );
+}
