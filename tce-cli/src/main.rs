@@ -27,6 +27,7 @@ mod lock;
 mod lsp;
 mod new;
 mod ping;
+mod task;
 
 use std::process::ExitCode;
 
@@ -86,6 +87,7 @@ enum Command {
     Lsp(lsp::Args),
     Gateway(gateway::Args),
     Call(Box<call::Args>),
+    Task(task::Args),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(help::CompletionsArgs),
@@ -107,6 +109,7 @@ impl Command {
             Self::Lsp(_) => lsp::run(console)?,
             Self::Gateway(args) => gateway::run(args, console.format),
             Self::Call(args) => call::run(args, console)?,
+            Self::Task(args) => task::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(args) => demo::run(args, console)?,
             Self::Completions(args) => help::completions(args, Cli::command(), console)?,

@@ -16,6 +16,7 @@ fn help_of_every_subcommand_has_examples() {
         "doc",
         "gateway",
         "call",
+        "task",
         "ping",
         "demo",
         "completions",

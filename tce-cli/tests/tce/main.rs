@@ -27,6 +27,7 @@ mod plugin;
 mod servers;
 mod settings;
 mod status;
+mod task;
 
 use std::{path::Path, process::Command};
 
