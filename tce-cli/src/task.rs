@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tce_tasks::{
-    ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
+    Filter, ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
     idl::tasks::Record,
     model::{AbortAnswer, Status},
 };
@@ -150,7 +150,13 @@ async fn act(uri: &str, action: &Action, console: &mut Console) -> Result<ExitCo
             limit,
         } => {
             let status = status.map(Status::number);
-            let listed = tasks.list(group, status, "", *limit).await;
+            let filter = Filter {
+                group: group.clone(),
+                status,
+                after: String::new(),
+                limit: usize::try_from(*limit).unwrap_or(usize::MAX),
+            };
+            let listed = tasks.list(filter).await;
             for record in listed.map_err(|error| failed(&error))? {
                 writeln!(console.out, "{}", line(&record))?;
             }

@@ -32,6 +32,14 @@ impl Math for MathImpl {
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(())
     }
+
+    async fn sq(&self, x: i64, _: &Context) -> Result<i64, Fault> {
+        Ok(x.saturating_mul(x))
+    }
+
+    async fn die(&self, _key: String, _: &Context) -> Result<(), Fault> {
+        std::process::abort();
+    }
 }
 
 #[tokio::main]

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    broker::QueueError,
+    clock::unix_ms,
     idl::tasks::{Record, Task},
     model::{AbortAnswer, Backoff, Status, TaskOptions},
-    queue::QueueError,
     tasks::Tasks,
 };
 
@@ -234,11 +235,6 @@ impl TaskClient {
             .abort(id, Some(Duration::from_secs(24 * 3600)))
             .await
     }
-}
-
-fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The state of a task, and its result if it has succeeded.

@@ -10,11 +10,13 @@ pub mod idl {
     tce_runtime::include_idl!(tasks);
 }
 
+mod clock;
+
 pub mod model;
 
-mod store;
+mod metrics;
 
-mod queue;
+mod broker;
 
 mod servant;
 
@@ -22,10 +24,12 @@ mod tasks;
 
 mod client;
 
+mod control;
+
 mod worker;
 
+pub use broker::{Filter, QueueError, StoreError};
 pub use client::{ResultError, SendError, TaskClient, TaskCtl, TaskResult, ValueError};
-pub use queue::QueueError;
-pub use store::StoreError;
+pub use control::{TaskContext, TaskControl, no_retry};
 pub use tasks::{Tasks, TasksConfig};
 pub use worker::{Group, RunningWorker, Worker, WorkerError};

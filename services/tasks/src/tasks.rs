@@ -1,14 +1,13 @@
-//! `Tasks`: a queue of this process, or of another one.
+//! `Tasks`: where tasks are queued.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-
-use tce_runtime::{Communicator, RpcError, TypedProxy};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
-    idl::tasks::{Lease, QueuePrx, QueueServant, Record, Task},
+    broker::{Broker, EmbeddedQueue, Filter, QueueError, RemoteQueue},
+    idl::tasks::{QueueServant, Record, Task},
+    metrics,
     model::AbortAnswer,
-    queue::{Queue, QueueError},
-    servant::{MAX_WAIT, NOT_FOUND, ServedQueue, parse_abort},
+    servant::ServedQueue,
 };
 
 /// Where tasks are queued.
@@ -51,16 +50,7 @@ impl TasksConfig {
 
 /// A queue of tasks: makes clients and workers. Clones share the queue.
 #[derive(Debug, Clone)]
-pub struct Tasks(Arc<Source>);
-
-#[derive(Debug)]
-enum Source {
-    Local(Queue),
-    Remote(QueuePrx),
-}
-
-/// The time limit of a call to a queue beyond what the call waits for.
-const CALL_TIME: Duration = Duration::from_secs(5);
+pub struct Tasks(pub(crate) Broker);
 
 impl Tasks {
     /// Opens the queue. Must run within a tokio runtime, which must live as long as the queue.
@@ -68,35 +58,31 @@ impl Tasks {
     /// # Errors
     /// The file can't be used, or the endpoint is malformed or does not answer.
     pub async fn open(config: TasksConfig) -> Result<Self, QueueError> {
-        Ok(Self(Arc::new(match config {
-            TasksConfig::Embedded(path) => Source::Local(Queue::open(Some(&path)).await?),
-            TasksConfig::InMemory => Source::Local(Queue::open(None).await?),
-            TasksConfig::Endpoint(endpoint) => {
-                let connected = QueuePrx::connect(&Communicator::new(), &endpoint).await;
-                Source::Remote(connected.map_err(|error| remote(&error))?)
+        Ok(Self(match config {
+            TasksConfig::Embedded(path) => {
+                Broker::Embedded(EmbeddedQueue::open(Some(&path)).await?)
             }
-        })))
+            TasksConfig::InMemory => Broker::Embedded(EmbeddedQueue::open(None).await?),
+            TasksConfig::Endpoint(endpoint) => {
+                Broker::Endpoint(RemoteQueue::connect(&endpoint).await?)
+            }
+        }))
     }
 
     /// The servant by which other processes use this queue: give it to an adapter. `None` if the
     /// queue is itself in another process.
     #[must_use]
     pub fn queue_servant(&self) -> Option<impl tce_runtime::Servant + use<>> {
-        match &*self.0 {
-            Source::Local(queue) => Some(QueueServant::new(ServedQueue(queue.clone()))),
-            Source::Remote(_) => None,
+        match &self.0 {
+            Broker::Endpoint(_) => None,
+            broker => Some(QueueServant::new(ServedQueue(broker.clone()))),
         }
     }
 
     /// Stores a task; it is safe when this returns.
     pub(crate) async fn send(&self, task: Task) -> Result<String, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => queue.send(task).await,
-            Source::Remote(prx) => {
-                let sent = prx.with_timeout(CALL_TIME).send(&task).await;
-                sent.map_err(|error| remote(&error))
-            }
-        }
+        metrics::sent(&task);
+        self.0.send(task).await
     }
 
     /// The record of a task, after at most `wait`: once it has ended if `finished`, else once its
@@ -110,18 +96,7 @@ impl Tasks {
         wait: Duration,
         finished: bool,
     ) -> Result<Record, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => queue.result(id, wait, finished).await,
-            Source::Remote(prx) => {
-                let wait = wait.min(MAX_WAIT);
-                let prx = prx.with_timeout(wait + CALL_TIME);
-                let found = prx.result(id, millis(wait), finished).await;
-                found.map_err(|error| match error.code() {
-                    NOT_FOUND => QueueError::NotFound(id.to_owned()),
-                    _ => remote(&error),
-                })
-            }
-        }
+        self.0.record(id, wait, finished).await
     }
 
     /// Aborts a task. The request lasts `expires`; `None`: for ever.
@@ -134,46 +109,15 @@ impl Tasks {
         expires: Option<Duration>,
     ) -> Result<AbortAnswer, QueueError> {
         let expires_ms = expires.map_or(-1, |it| i64::try_from(it.as_millis()).unwrap_or(-1));
-        match &*self.0 {
-            Source::Local(queue) => queue.abort(id, expires_ms).await,
-            Source::Remote(prx) => {
-                let aborted = prx.with_timeout(CALL_TIME).abort(id, expires_ms).await;
-                let text = aborted.map_err(|error| match error.code() {
-                    NOT_FOUND => QueueError::NotFound(id.to_owned()),
-                    _ => remote(&error),
-                })?;
-                let unknown = || QueueError::Remote(format!("an abort was answered `{text}`"));
-                parse_abort(&text).ok_or_else(unknown)
-            }
-        }
+        self.0.abort(id, expires_ms).await
     }
 
-    /// At most `limit` records, and at most 1,000, after the id `after` in the order of ids. An empty
-    /// group stands for all groups, `None` for all statuses.
+    /// The records that fit a filter, in the order of ids.
     ///
     /// # Errors
     /// `after` is not an id, or the queue failed.
-    pub async fn list(
-        &self,
-        group: &str,
-        status: Option<u8>,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<Record>, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => {
-                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                queue.list(group, status, after, limit)
-            }
-            Source::Remote(prx) => {
-                let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-                let prx = prx.with_timeout(CALL_TIME);
-                let listed = prx
-                    .list(group, status.map_or(-1, i32::from), after, limit)
-                    .await;
-                listed.map_err(|error| remote(&error))
-            }
-        }
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Record>, QueueError> {
+        self.0.list(filter).await
     }
 
     /// Numbers of the tasks of a group by state: `queued`, `delayed`, `running`, `dead`, and the
@@ -181,86 +125,24 @@ impl Tasks {
     ///
     /// # Errors
     /// The queue failed.
-    pub async fn stats(&self, group: &str) -> Result<BTreeMap<String, String>, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => {
-                let counts = queue.stats(group)?.into_iter();
-                Ok(counts
-                    .map(|(state, count)| (state, count.to_string()))
-                    .collect())
-            }
-            Source::Remote(prx) => {
-                let counted = prx.with_timeout(CALL_TIME).stats(group).await;
-                counted.map_err(|error| remote(&error))
-            }
-        }
+    pub async fn stats(&self, group: &str) -> Result<BTreeMap<String, i64>, QueueError> {
+        self.0.stats(group).await
     }
 
-    /// Queues a dead task again. Returns whether it was dead.
+    /// Queues dead tasks again, with a new count of attempts and deaths. Returns how many of them
+    /// were dead.
     ///
     /// # Errors
-    /// The queue failed.
-    pub async fn requeue_dead(&self, id: &str) -> Result<bool, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => queue.requeue_dead(id).await,
-            Source::Remote(prx) => {
-                let requeued = prx
-                    .with_timeout(CALL_TIME)
-                    .requeue_dead(&[id.to_owned()])
-                    .await;
-                requeued
-                    .map(|count| count > 0)
-                    .map_err(|error| remote(&error))
-            }
-        }
+    /// A text is not an id, or the queue failed.
+    pub async fn requeue_dead(&self, ids: &[String]) -> Result<i32, QueueError> {
+        self.0.requeue_dead(ids).await
     }
 
-    pub(crate) async fn lease(
-        &self,
-        group: &str,
-        max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Lease>, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => queue.lease(group, max, wait, 0).await,
-            Source::Remote(prx) => {
-                let max = i32::try_from(max).unwrap_or(i32::MAX);
-                let wait = wait.min(MAX_WAIT);
-                let prx = prx.with_timeout(wait + CALL_TIME);
-                let leased = prx.lease("", group, max, millis(wait)).await;
-                leased.map_err(|error| remote(&error))
-            }
-        }
+    /// Removes dead tasks. Returns how many of them were dead.
+    ///
+    /// # Errors
+    /// A text is not an id, or the queue failed.
+    pub async fn drop_dead(&self, ids: &[String]) -> Result<i32, QueueError> {
+        self.0.drop_dead(ids).await
     }
-
-    pub(crate) async fn extend(&self, lease: &Lease) -> Result<bool, QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => queue.extend(lease.clone(), 0, String::new()).await,
-            Source::Remote(prx) => {
-                let extended = prx.with_timeout(CALL_TIME).extend(lease, 0, "").await;
-                extended.map_err(|error| remote(&error))
-            }
-        }
-    }
-
-    pub(crate) async fn finish(&self, lease: &Lease, outcome: &Record) -> Result<(), QueueError> {
-        match &*self.0 {
-            Source::Local(queue) => {
-                queue.finish(lease.clone(), outcome.clone()).await?;
-            }
-            Source::Remote(prx) => {
-                let finished = prx.with_timeout(CALL_TIME).finish(lease, outcome).await;
-                finished.map_err(|error| remote(&error))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn remote(error: &RpcError) -> QueueError {
-    QueueError::Remote(error.to_string())
-}
-
-fn millis(wait: Duration) -> i32 {
-    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
 }

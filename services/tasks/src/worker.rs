@@ -1,15 +1,19 @@
 //! Workers: they take the tasks of groups and run them on servants.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tce_dynamic::{CallTarget, UndecodedBytes, find_operation, marshal_values};
+use tce_dynamic::{CallTarget, TargetError, UndecodedBytes, find_operation, marshal_values};
 use tce_idl::model::{Model, Type};
 use tce_runtime::{
     Adapter, Communicator, ErrorCode, MemoryBroker, Proxy, RpcError, Servant,
     config::{MqConfig, Options},
-    wire::{Operation, Raw, Reader},
+    wire::{DecodeError, Raw, Reader},
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -18,17 +22,20 @@ use tokio::{
 };
 
 use crate::{
+    broker::QueueError,
     client::JSON,
-    idl::tasks::{Lease, Record},
-    model::{Status, TaskOptions},
-    queue::QueueError,
+    clock::unix_ms,
+    control::{ATTEMPT_KEY, Attempt},
+    idl::tasks::{Lease, Outcome},
+    metrics,
+    model::{FinishAnswer, Status, TaskOptions},
     tasks::Tasks,
 };
 
 /// How long one look for tasks lasts.
 const LEASE_WAIT: Duration = Duration::from_secs(1);
-/// How often the lease of a running task is extended.
-const EXTEND_INTERVAL: Duration = Duration::from_secs(10);
+/// How long handing back may take once the time for a shutdown is over.
+const HAND_BACK_TIME: Duration = Duration::from_secs(2);
 /// The pause after the queue has failed.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 /// How often an outcome is stored again before it is given up, and the lease ends by itself.
@@ -129,29 +136,50 @@ impl Worker {
     /// # Errors
     /// A servant has no IDL.
     pub async fn start(self) -> Result<RunningWorker, WorkerError> {
-        let (stop, _) = watch::channel(false);
+        let (phase, _) = watch::channel(Phase::Running);
         let mut loops = JoinSet::new();
         for group in self.groups {
             let executor = Executor::new(self.tasks.clone(), group).await?;
-            loops.spawn(Arc::new(executor).run(stop.subscribe()));
+            loops.spawn(Arc::new(executor).run(phase.subscribe()));
         }
-        Ok(RunningWorker { stop, loops })
+        Ok(RunningWorker { phase, loops })
     }
+}
+
+/// How a worker ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    /// Takes no further task; those that run may end.
+    Draining,
+    /// Hands back what still runs.
+    HandingBack,
 }
 
 /// A worker that runs. Dropping it ends its tasks without an outcome.
 #[derive(Debug)]
 pub struct RunningWorker {
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     loops: JoinSet<()>,
 }
 
 impl RunningWorker {
-    /// Takes no further task, and waits at most `timeout` for those that run. Returns whether all
-    /// have ended; the others run again: in this process when the queue is opened again, and
-    /// elsewhere when their leases end.
+    /// Takes no further task, hands back those that have not begun, and waits at most `timeout` for
+    /// those that run; then it hands these back, too, within 2 s. What is handed back runs again at
+    /// once elsewhere, and counts neither as an attempt nor as a death. Returns whether all have
+    /// ended by themselves.
     pub async fn shutdown(mut self, timeout: Duration) -> bool {
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Draining);
+        if self.wait(timeout).await {
+            return true;
+        }
+        self.phase.send_replace(Phase::HandingBack);
+        self.wait(HAND_BACK_TIME).await;
+        false
+    }
+
+    /// Waits for the end of all groups; returns false after the timeout.
+    async fn wait(&mut self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         while !self.loops.is_empty() {
             if timeout_at(deadline, self.loops.join_next()).await.is_err() {
@@ -171,9 +199,9 @@ impl RunningWorker {
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the worker was dropped.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits until the worker has come to a phase, or was dropped.
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }
 
 /// Runs the tasks of one group.
@@ -181,25 +209,32 @@ struct Executor {
     tasks: Tasks,
     group: String,
     concurrency: usize,
-    models: Vec<Model>,
-    servants: Proxy,
+    /// Leaked, as the targets borrow from them: a program has few workers.
+    models: &'static [Model],
     /// By the name that senders use. Only names that were found: their number is bounded.
-    operations: Mutex<HashMap<String, Operation>>,
+    targets: Mutex<HashMap<String, Arc<CallTarget<'static>>>>,
+    servants: Proxy,
     _communicators: [Communicator; 2],
 }
 
-/// How an attempt failed.
-struct Failure {
-    text: String,
-    can_retry: bool,
+/// An outcome that no retry can change.
+fn permanent(error: &impl ToString) -> Outcome {
+    Outcome {
+        status: Status::Failure.number(),
+        error: error.to_string(),
+        retries: -1,
+        pause_ms: -1,
+        ..Outcome::default()
+    }
 }
 
-impl Failure {
-    fn permanent(error: impl Into<String>) -> Self {
-        Self {
-            text: error.into(),
-            can_retry: false,
-        }
+/// The attempt does not count: another worker begins it again.
+fn handed_back() -> Outcome {
+    Outcome {
+        status: Status::Sent.number(),
+        retries: -1,
+        pause_ms: -1,
+        ..Outcome::default()
     }
 }
 
@@ -221,15 +256,15 @@ impl Executor {
             tasks,
             group: group.name,
             concurrency: group.concurrency,
-            models,
+            models: models.leak(),
+            targets: Mutex::default(),
             servants: Proxy::connect(&sender, "mq:calls").await?,
-            operations: Mutex::default(),
             _communicators: [worker, sender],
         })
     }
 
-    /// Takes and runs tasks until `stop`, then waits for those that run.
-    async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    /// Takes and runs tasks until the worker drains, then waits for those that run.
+    async fn run(self: Arc<Self>, mut phase: watch::Receiver<Phase>) {
         let permits = Arc::new(Semaphore::new(self.concurrency));
         let mut running = JoinSet::new();
         loop {
@@ -237,17 +272,20 @@ impl Executor {
             let mut take = std::pin::pin!(self.take(&permits));
             let taken = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => None,
+                () = reached(&mut phase, Phase::Draining) => None,
                 leases = &mut take => Some(leases),
             };
             let Some(leases) = taken else {
-                // Not dropped: it may have leases already.
-                self.hand_back(take.await).await;
+                // Not dropped: it may have leases already. If all permits are taken it has none.
+                if permits.available_permits() > 0 {
+                    self.hand_back(take.await).await;
+                }
                 break;
             };
             let leases = match leases {
                 Ok(leases) => leases,
                 Err(error) => {
+                    metrics::queue_failed(&self.group);
                     tracing::warn!(group = self.group, "can't take tasks: {error}");
                     tokio::time::sleep(FAILURE_PAUSE).await;
                     continue;
@@ -257,8 +295,9 @@ impl Executor {
                 // `take` asks for no more leases than there are permits.
                 let permit = Arc::clone(&permits).try_acquire_owned();
                 let executor = Arc::clone(&self);
+                let phase = phase.clone();
                 running.spawn(async move {
-                    executor.execute(lease).await;
+                    executor.execute(lease, phase).await;
                     drop(permit);
                 });
             }
@@ -273,125 +312,151 @@ impl Executor {
             drop(permit);
         }
         let max = permits.available_permits();
-        self.tasks.lease(&self.group, max, LEASE_WAIT).await
+        self.tasks.0.lease(&self.group, max, LEASE_WAIT, 0).await
     }
 
     /// Queues tasks again that were taken and have not begun.
     async fn hand_back(&self, leases: Result<Vec<Lease>, QueueError>) {
         for lease in leases.unwrap_or_default() {
-            // Status 0: neither an attempt nor a death.
-            self.store(&lease, &Record::default()).await;
+            self.store(&lease, &handed_back()).await;
         }
     }
 
     /// Runs one attempt, extends its lease meanwhile, and stores the outcome.
-    async fn execute(&self, lease: Lease) {
-        let outcome = tokio::select! {
-            outcome = self.attempt(&lease) => outcome,
-            () = self.extend(&lease) => return,
+    async fn execute(&self, lease: Lease, mut phase: watch::Receiver<Phase>) {
+        let started = Instant::now();
+        let target = self.target(&lease.task.operation);
+        let operation = match &target {
+            Ok(target) => target.operation.name(),
+            Err(_) => metrics::UNKNOWN,
         };
-        let mut record = Record {
-            id: lease.task.id.clone(),
-            ..Record::default()
+        let options = TaskOptions::from_pairs(&lease.task.options);
+        let due_ms = options.as_ref().map_or(0, |options| options.run_at_ms);
+        let late_ms = match due_ms {
+            0 => 0,
+            due_ms => unix_ms(SystemTime::now()).saturating_sub(due_ms),
         };
-        match outcome {
-            Ok((content_type, result)) => {
-                record.status = Status::Success.number();
-                record.content_type = content_type;
-                record.result = result;
+        let late = Duration::from_millis(late_ms);
+        let running = metrics::Running::start(&self.group, operation, late);
+        let outcome = match (target, options) {
+            (Err(error), _) => permanent(&format!("the group `{}`: {error}", self.group)),
+            (_, Err(error)) => permanent(&error),
+            (Ok(target), Ok(options)) => {
+                tokio::select! {
+                    biased;
+                    () = reached(&mut phase, Phase::HandingBack) => handed_back(),
+                    outcome = self.attempt(&lease, &target, options) => outcome,
+                }
             }
-            Err(Failure { text, can_retry }) => {
-                let status = match can_retry {
-                    true => Status::WaitingRetry,
-                    false => Status::Failure,
-                };
-                record.status = status.number();
-                record.error = text;
-            }
+        };
+        if let Some(answer) = self.store(&lease, &outcome).await {
+            running.finished(&outcome, answer, started.elapsed());
         }
-        self.store(&lease, &record).await;
     }
 
-    /// Stores an outcome.
-    async fn store(&self, lease: &Lease, outcome: &Record) {
+    fn target(&self, name: &str) -> Result<Arc<CallTarget<'static>>, TargetError> {
+        if let Some(target) = self.targets.lock().get(name) {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(find_operation(self.models, name)?);
+        let known = Arc::clone(&target);
+        self.targets.lock().insert(name.to_owned(), known);
+        Ok(target)
+    }
+
+    /// Stores an outcome. `None` if the queue fails for so long that the lease has ended.
+    async fn store(&self, lease: &Lease, outcome: &Outcome) -> Option<FinishAnswer> {
         for _ in 0..FINISH_ATTEMPTS {
-            match self.tasks.finish(lease, outcome).await {
-                Ok(()) => return,
+            match self.tasks.0.finish(lease, outcome).await {
+                Ok(answer) => return Some(answer),
                 Err(error) => {
+                    metrics::queue_failed(&self.group);
                     tracing::warn!(id = lease.task.id, "can't store an outcome: {error}");
                     tokio::time::sleep(FAILURE_PAUSE).await;
                 }
             }
         }
+        None
     }
 
-    /// Extends the lease in time; never returns.
-    async fn extend(&self, lease: &Lease) {
-        loop {
-            tokio::time::sleep(EXTEND_INTERVAL).await;
-            // `false` says that the task is aborted or another worker has it: the servant can't be
-            // stopped, and a stale outcome is dropped by the queue.
-            if let Err(error) = self.tasks.extend(lease).await {
-                tracing::warn!(id = lease.task.id, "can't extend a lease: {error}");
-            }
-        }
-    }
-
-    async fn attempt(&self, lease: &Lease) -> Result<(String, Vec<u8>), Failure> {
-        let task = &lease.task;
-        let options = TaskOptions::from_pairs(&task.options)
-            .map_err(|error| Failure::permanent(error.to_string()))?;
-        if task.content_type != JSON {
-            let text = format!("the body is `{}`: expected {JSON}", task.content_type);
-            return Err(Failure::permanent(text));
-        }
-        let target = find_operation(&self.models, &task.operation)
-            .map_err(|error| Failure::permanent(format!("the group `{}`: {error}", self.group)))?;
-        let operation = *self
-            .operations
-            .lock()
-            .entry(task.operation.clone())
-            .or_insert(target.operation);
-        let arguments: Vec<Value> = serde_json::from_slice(&task.body).map_err(|error| {
-            Failure::permanent(format!("the body is not a JSON array: {error}"))
-        })?;
-        let parameters = marshal_values(&target, &arguments)
-            .map_err(|error| Failure::permanent(error.to_string()))?;
-        let called = self
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        target: &CallTarget<'_>,
+        options: TaskOptions,
+    ) -> Outcome {
+        let parameters = match parameters(lease, target) {
+            Ok(parameters) => parameters,
+            Err(error) => return permanent(&error),
+        };
+        let broker = &self.tasks.0;
+        let attempt = Attempt::new(broker, lease, options.retries, options.time_limit);
+        let proxy = self
             .servants
             .with_timeout(options.time_limit)
             .with_extra(options.extra)
-            .call::<_, UndecodedBytes>(&operation, Raw(&parameters))
-            .await;
+            .with_extra([(ATTEMPT_KEY, attempt.token())]);
+        let call = proxy.call::<_, UndecodedBytes>(&target.operation, Raw(&parameters));
+        let called = tokio::select! {
+            called = call => called,
+            // It never returns.
+            () = attempt.keep_lease() => return handed_back(),
+        };
         match called {
-            Ok(UndecodedBytes(bytes)) => result(&target, &bytes),
-            Err(error) => Err(Failure {
-                text: error.text().to_owned(),
-                can_retry: !matches!(
+            Ok(UndecodedBytes(bytes)) => {
+                success(target, &bytes).unwrap_or_else(|error| permanent(&error))
+            }
+            Err(error) if error.code() == ErrorCode::Timeout => {
+                let limit = options.time_limit;
+                attempt.failure(
                     error.code(),
-                    ErrorCode::UnserializeFailed | ErrorCode::InterfaceNotFound
-                ),
-            }),
+                    &format!("exceeded its time limit of {limit:?}"),
+                )
+            }
+            Err(error) => attempt.failure(error.code(), error.text()),
         }
     }
 }
 
+/// The marshalled parameters of a task.
+fn parameters(lease: &Lease, target: &CallTarget<'_>) -> Result<Vec<u8>, String> {
+    let task = &lease.task;
+    if task.content_type != JSON {
+        return Err(format!(
+            "the body is `{}`: expected {JSON}",
+            task.content_type
+        ));
+    }
+    let arguments: Vec<Value> = serde_json::from_slice(&task.body)
+        .map_err(|error| format!("the body is not a JSON array: {error}"))?;
+    marshal_values(target, &arguments).map_err(|error| error.to_string())
+}
+
 async fn open(broker: &MemoryBroker, process: &str) -> Result<Communicator, WorkerError> {
-    let communicator = Communicator::with_options(Options::default());
+    let communicator = Communicator::with_options(Options {
+        cancel_expired: true,
+        ..Options::default()
+    });
     let config = MqConfig::parse(CALLS, "the calls of a worker", process)?;
     communicator.open_mq_in_memory(config, broker).await?;
     Ok(communicator)
 }
 
 /// The result as JSON, with its type.
-fn result(target: &CallTarget<'_>, bytes: &[u8]) -> Result<(String, Vec<u8>), Failure> {
-    let Some(ty) = target.returns else {
-        return Ok((JSON.to_owned(), Vec::new()));
+fn success(target: &CallTarget<'_>, bytes: &[u8]) -> Result<Outcome, DecodeError> {
+    let mut outcome = Outcome {
+        status: Status::Success.number(),
+        content_type: JSON.to_owned(),
+        retries: -1,
+        pause_ms: -1,
+        ..Outcome::default()
     };
-    let value = tce_dynamic::decode(target.model, ty, &mut Reader::new(bytes));
-    let value = value.map_err(|error| Failure::permanent(error.to_string()))?;
-    let content_type = format!("{JSON}; type=\"{}\"", type_name(target.model, ty));
-    Ok((content_type, value.to_string().into_bytes()))
+    if let Some(ty) = target.returns {
+        let value = tce_dynamic::decode(target.model, ty, &mut Reader::new(bytes))?;
+        outcome.content_type = format!("{JSON}; type=\"{}\"", type_name(target.model, ty));
+        outcome.result = value.to_string().into_bytes();
+    }
+    Ok(outcome)
 }
 
 fn type_name(model: &Model, ty: Type) -> String {

@@ -136,6 +136,10 @@ pub struct Options {
     /// incoming call is still executed: the most by which the clocks of caller and
     /// servant may differ without harm. Default: 1 s.
     pub deadline_tolerance: Duration,
+    /// Whether the future of a servant is dropped when the caller no longer waits, where the
+    /// transport says so: a message queue whose messages expire. Default: false, a call that has
+    /// begun runs to its end.
+    pub cancel_expired: bool,
     /// The limits of received messages.
     pub limits: Limits,
     /// The memory that all connections together hold for their peers.
@@ -187,6 +191,7 @@ impl Default for Options {
         Self {
             timeout: DEFAULT_TIMEOUT,
             deadline_tolerance: Duration::from_secs(1),
+            cancel_expired: false,
             limits: Limits::default(),
             memory: MemoryBudget::default(),
             connection: ConnectionLimits::default(),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::time::sleep_until;
 
 use super::{Connection, Inner, write_buffer::FlushPolicy};
 use crate::{
@@ -301,7 +302,24 @@ impl DeferredReply {
         F: Future<Output = Output<T>>,
     {
         let inner = &self.connection.inner;
-        let output = std::future::poll_fn(|cx| poll_once(future.as_mut(), cx.waker())).await;
+        let cancels = inner.settings.options.cancel_expired;
+        let cancel_at = self.expires_at.filter(|_| cancels);
+        let mut expiry = cancel_at.map(|at| Box::pin(sleep_until(at.into())));
+        // `None` if the call has expired first. One future for both: `T` need not be `Send`.
+        let running = std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = poll_once(future.as_mut(), cx.waker()) {
+                return Poll::Ready(Some(output));
+            }
+            let expiry = expiry.as_mut().map(|expiry| expiry.as_mut().poll(cx));
+            match expiry {
+                Some(Poll::Ready(())) => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        });
+        let output = match running.await {
+            Some(output) => output,
+            None => return self.context.acknowledge(),
+        };
         // A servant's future may hold much memory; free it before waiting to send.
         drop(future);
         let mut reply = Vec::new();

@@ -1,10 +1,12 @@
 //! What may happen to a task, and what follows from it.
 
+use std::fmt;
+
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 use uuid::Uuid;
 
 use super::{OptionError, Status, TaskOptions};
-use crate::idl::tasks::{Lease, Record, Task};
+use crate::idl::tasks::{Lease, Outcome, Record, Task};
 
 /// The largest body of a task: 1 MiB.
 pub const MAX_BODY: usize = 1 << 20;
@@ -16,6 +18,9 @@ const MAX_OPTIONS: usize = 64 << 10;
 const MAX_TEXT: usize = 8 << 10;
 /// A task that has ended its workers this often is dead.
 pub const MAX_DEATHS: i32 = 3;
+/// How long an entry is kept after its task has ended, even if no reader may see it: so long a task
+/// that is sent or delivered again runs no second time.
+const FENCE_MS: i64 = 3_600_000;
 
 /// Why a task is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +66,7 @@ pub enum Phase {
     },
     /// It has ended; the record is kept until `until_ms`.
     Ended {
-        /// When the record is removed.
+        /// When the entry is removed; readers may see the record for a shorter time.
         until_ms: i64,
     },
     /// It has ended as dead; it is kept, with its arguments, until it is requeued.
@@ -83,8 +88,6 @@ pub struct Entry {
     pub retries: i32,
     /// Leases so far.
     pub delivery: i32,
-    /// Leases that ended without an outcome.
-    pub deaths: i32,
     /// Until when an abort is requested; 0 if it is not.
     pub abort_until_ms: i64,
 }
@@ -120,6 +123,50 @@ pub enum AbortAnswer {
     Finished(Status),
 }
 
+impl FinishAnswer {
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let answers = [Self::Stale, Self::Ended, Self::Again];
+        answers.into_iter().find(|it| it.to_string() == text)
+    }
+}
+
+impl fmt::Display for FinishAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "stale",
+            Self::Ended => "ended",
+            Self::Again => "queued",
+        })
+    }
+}
+
+impl AbortAnswer {
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "done" => Some(Self::Done),
+            "requested" => Some(Self::Requested),
+            text => {
+                let number = text.strip_prefix("finished ")?.parse().ok()?;
+                Status::from_number(number).map(Self::Finished)
+            }
+        }
+    }
+}
+
+impl fmt::Display for AbortAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Requested => f.write_str("requested"),
+            Self::Finished(status) => write!(f, "finished {}", status.number()),
+        }
+    }
+}
+
 impl Entry {
     /// The entry of a task that is sent at `now_ms`.
     ///
@@ -147,6 +194,8 @@ impl Entry {
         let due_ms = signed(options.run_at_ms).max(now_ms);
         let record = Record {
             id: task.id.clone(),
+            group: task.group.clone(),
+            operation: task.operation.clone(),
             changed_ms: now_ms,
             ..Record::default()
         };
@@ -157,7 +206,6 @@ impl Entry {
             attempt: 0,
             retries: i32::try_from(options.retries).unwrap_or(i32::MAX),
             delivery: 0,
-            deaths: 0,
             abort_until_ms: 0,
         })
     }
@@ -167,6 +215,24 @@ impl Entry {
     pub fn status(&self) -> Status {
         // A stored record has a status that this module has written.
         Status::from_number(self.record.status).unwrap_or(Status::Failure)
+    }
+
+    /// Whether it waits in its group.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Queued { .. })
+    }
+
+    /// How statistics count it: `queued`, `delayed`, `running`, `dead`, or its final status.
+    #[must_use]
+    pub fn state(&self, now_ms: i64) -> String {
+        match self.phase {
+            Phase::Queued { due_ms, .. } if due_ms > now_ms => "delayed".to_owned(),
+            Phase::Queued { .. } => "queued".to_owned(),
+            Phase::Leased { .. } => "running".to_owned(),
+            Phase::Ended { .. } => self.status().to_string(),
+            Phase::Dead => "dead".to_owned(),
+        }
     }
 
     /// The options, which were checked when the task was sent.
@@ -210,7 +276,7 @@ impl Entry {
             && (lease.attempt, lease.delivery) == (self.attempt, self.delivery)
     }
 
-    /// Extends the present lease and sets the progress. Returns whether the worker should go on.
+    /// Extends the present lease and sets the progress, unless `percent` is negative. Returns whether the worker should go on.
     pub fn extend(&mut self, lease: &Lease, percent: i32, note: &str, now_ms: i64) -> bool {
         if !self.has_lease(lease) {
             return false;
@@ -220,23 +286,34 @@ impl Entry {
         {
             *until_ms = lease_end(now_ms, lease.lease_ms.max(1));
         }
-        self.record.percent = percent.clamp(0, 100);
-        truncated(note).clone_into(&mut self.record.note);
-        !self.is_abort_requested(now_ms)
+        if percent >= 0 {
+            self.record.percent = percent.min(100);
+            truncated(note).clone_into(&mut self.record.note);
+        }
+        self.should_go_on(lease, now_ms)
     }
 
-    /// The outcome of an attempt; `random` is between 0 and `u32::MAX`. The fields of `outcome` are
-    /// those of `tasks::Queue::finish`.
+    /// Whether the attempt with this lease should go on: no other worker has the task, and no abort is
+    /// requested.
+    #[must_use]
+    pub fn should_go_on(&self, lease: &Lease, now_ms: i64) -> bool {
+        self.has_lease(lease) && !self.is_abort_requested(now_ms)
+    }
+
+    /// The outcome of an attempt; `random` is between 0 and `u32::MAX`.
     pub fn finish(
         &mut self,
         lease: &Lease,
-        outcome: Record,
+        outcome: Outcome,
         now_ms: i64,
         sequence: u64,
         random: u32,
     ) -> FinishAnswer {
         if !self.has_lease(lease) {
             return FinishAnswer::Stale;
+        }
+        if outcome.retries >= 0 {
+            self.retries = outcome.retries;
         }
         match Status::from_number(outcome.status) {
             Some(Status::Success) => {
@@ -256,11 +333,14 @@ impl Entry {
             Some(Status::Aborted) => self.end(Status::Aborted, &outcome.error, now_ms),
             Some(Status::WaitingRetry) if self.attempt < self.retries => {
                 let retry = u32::try_from(self.attempt).unwrap_or(0);
-                let pause_ms = self.options().backoff.pause_ms(retry, random);
+                let pause_ms = match outcome.pause_ms {
+                    ..0 => signed(self.options().backoff.pause_ms(retry, random)),
+                    pause_ms => pause_ms,
+                };
                 self.attempt += 1;
                 self.record.retries = self.attempt;
                 truncated(&outcome.error).clone_into(&mut self.record.error);
-                self.queue(Status::WaitingRetry, now_ms, signed(pause_ms), sequence);
+                self.queue(Status::WaitingRetry, now_ms, pause_ms, sequence);
                 return FinishAnswer::Again;
             }
             Some(Status::WaitingRetry) => self.end(Status::Failure, &outcome.error, now_ms),
@@ -275,8 +355,8 @@ impl Entry {
         if !matches!(self.phase, Phase::Leased { .. }) {
             return;
         }
-        self.deaths += 1;
-        if self.deaths >= MAX_DEATHS {
+        self.record.deaths += 1;
+        if self.record.deaths >= MAX_DEATHS {
             self.die(&format!("worker died {MAX_DEATHS} times"), now_ms);
         } else {
             // The status stays: readers saw the attempt begin.
@@ -313,7 +393,7 @@ impl Entry {
             return false;
         }
         self.attempt = 0;
-        self.deaths = 0;
+        self.record.deaths = 0;
         self.abort_until_ms = 0;
         self.record.retries = 0;
         self.record.error.clear();
@@ -321,7 +401,25 @@ impl Entry {
         true
     }
 
-    fn is_abort_requested(&self, now_ms: i64) -> bool {
+    /// How long readers may see the record after the end of the task; `i64::MAX` for ever.
+    fn result_expires_ms(&self) -> i64 {
+        let kept = self.options().result_expires;
+        kept.map_or(i64::MAX, |kept| {
+            i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
+        })
+    }
+
+    /// Whether readers may see the record.
+    #[must_use]
+    pub fn is_readable(&self, now_ms: i64) -> bool {
+        let kept_ms = || self.result_expires_ms();
+        !matches!(self.phase, Phase::Ended { .. })
+            || now_ms < self.record.changed_ms.saturating_add(kept_ms())
+    }
+
+    /// Whether an abort is requested.
+    #[must_use]
+    pub fn is_abort_requested(&self, now_ms: i64) -> bool {
         now_ms < self.abort_until_ms
     }
 
@@ -337,14 +435,14 @@ impl Entry {
     }
 
     fn end(&mut self, status: Status, error: &str, now_ms: i64) {
-        let kept = self.options().result_expires;
-        let until_ms = kept.map_or(i64::MAX, |kept| {
-            let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-            now_ms.saturating_add(kept)
-        });
+        let kept_ms = self.result_expires_ms();
+        let until_ms = now_ms.saturating_add(kept_ms.max(FENCE_MS));
         self.phase = Phase::Ended { until_ms };
         truncated(error).clone_into(&mut self.record.error);
         self.task.body = Vec::new();
+        if kept_ms == 0 {
+            self.record.result = Vec::new();
+        }
         self.set_status(status, now_ms);
     }
 
@@ -392,7 +490,6 @@ impl Marshal for Entry {
         self.attempt.marshal(out);
         self.retries.marshal(out);
         self.delivery.marshal(out);
-        self.deaths.marshal(out);
         self.abort_until_ms.marshal(out);
         self.task.marshal(out);
         self.record.marshal(out);
@@ -421,7 +518,6 @@ impl Entry {
                 attempt: i32::unmarshal(input)?,
                 retries: i32::unmarshal(input)?,
                 delivery: i32::unmarshal(input)?,
-                deaths: i32::unmarshal(input)?,
                 abort_until_ms: i64::unmarshal(input)?,
                 task: Task::unmarshal(input)?,
                 record: Record::unmarshal(input)?,

@@ -12,6 +12,8 @@ use super::{LONG, assert_status, finished, runs, start};
 
 /// The folder of the process that the test kills.
 const FOLDER: &str = "TCE_TASKS_TEST_FOLDER";
+/// The folder of the process that a task ends.
+const DEATHS: &str = "TCE_TASKS_TEST_DEATHS";
 const TASKS: usize = 200;
 
 /// What the process that is killed does: it sends tasks, writes the ids that it was told are safe, and
@@ -43,10 +45,11 @@ async fn process_that_is_killed() {
     std::future::pending::<()>().await;
 }
 
-fn spawn(folder: &Path) -> Child {
+/// Runs one of the tests above as a process of its own.
+fn spawn(folder: &Path, test: &str, variable: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::process_that_is_killed"])
-        .env(FOLDER, folder)
+        .args(["--exact", test])
+        .env(variable, folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -64,7 +67,7 @@ async fn no_task_that_was_sent_is_lost_when_the_process_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for round in 1..=2 {
-        let mut child = spawn(folder);
+        let mut child = spawn(folder, "crash::process_that_is_killed", FOLDER);
         let waited = tokio::time::timeout(LONG, async {
             while ids(folder).len() < 40 * round {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -87,6 +90,62 @@ async fn no_task_that_was_sent_is_lost_when_the_process_is_killed() {
     assert!(!runs(&folder.join("runs0")).is_empty());
 }
 
+/// The process that `die` ends, again and again.
+#[tokio::test]
+async fn process_that_dies() {
+    let Some(folder) = std::env::var_os(DEATHS) else {
+        return;
+    };
+    let tasks = reopen(&Path::new(&folder).join("tasks.redb")).await;
+    let _worker = start(&tasks).await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_task_that_ends_its_process_three_times_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("tasks.redb");
+    let key = folder.join("runs");
+    let id;
+    {
+        let tasks = Tasks::open(TasksConfig::embedded(&file)).await.unwrap();
+        let client = tasks.client();
+        id = client.send("group1", "die", (&key,)).await.unwrap();
+    }
+    for expected in 1..=3 {
+        let mut child = spawn(folder, "crash::process_that_dies", DEATHS);
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(runs(&key).len(), expected);
+    }
+    let tasks = reopen(&file).await;
+    let result = finished(&tasks.client(), &id).await;
+    assert_status(&result, Status::Failure);
+    assert_eq!(
+        (result.error(), result.record().deaths),
+        ("worker died 3 times", 3)
+    );
+    assert_eq!(
+        tasks.requeue_dead(std::slice::from_ref(&id)).await.unwrap(),
+        1
+    );
+    let record = tasks.record(&id, Duration::ZERO, true).await.unwrap();
+    assert_eq!((record.status, record.deaths), (Status::Sent.number(), 0));
+}
+
+/// Opens a file whose last user has just gone: its thread may still be in its last commit.
+async fn reopen(file: &Path) -> Tasks {
+    let tasks = tokio::time::timeout(LONG, async {
+        loop {
+            match Tasks::open(TasksConfig::embedded(file)).await {
+                Ok(tasks) => break tasks,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    });
+    tasks.await.unwrap()
+}
+
 #[tokio::test]
 async fn a_task_outlives_the_queue_that_was_closed() {
     let folder = tempfile::tempdir().unwrap();
@@ -96,16 +155,7 @@ async fn a_task_outlives_the_queue_that_was_closed() {
         let tasks = Tasks::open(TasksConfig::embedded(&file)).await.unwrap();
         id = tasks.client().send("group1", "add", (1, 2)).await.unwrap();
     }
-    // The last handle has closed the file; its thread may still be in its last commit.
-    let tasks = tokio::time::timeout(LONG, async {
-        loop {
-            match Tasks::open(TasksConfig::embedded(&file)).await {
-                Ok(tasks) => break tasks,
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    });
-    let tasks = tasks.await.unwrap();
+    let tasks = reopen(&file).await;
     let _worker = start(&tasks).await;
     assert_eq!(finished(&tasks.client(), &id).await.get_int64(0), Ok(3));
 }

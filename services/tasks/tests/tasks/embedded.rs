@@ -207,8 +207,27 @@ async fn what_can_never_succeed_fails_at_once() {
     );
     assert_eq!(result.retries(), 0);
     // It is dead, and can be queued again.
-    assert!(tasks.requeue_dead(&id).await.unwrap());
-    assert!(!tasks.requeue_dead(&id).await.unwrap() || finished(&client, &id).await.is_failure());
+    let ids = [id.clone()];
+    assert_eq!(tasks.requeue_dead(&ids).await.unwrap(), 1);
+    tokio::time::timeout(LONG, async {
+        while tasks.drop_dead(&ids).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let error = client
+        .get_result(&id, Duration::ZERO, POLL)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ResultError::NotFound(_)), "{error}");
+    // A servant may forbid the retry, too.
+    let id = client.send("group1", "sq", (i64::MAX,)).await.unwrap();
+    let result = finished(&client, &id).await;
+    assert_eq!(
+        (result.retries(), result.error()),
+        (0, "the square overflows")
+    );
 }
 
 #[tokio::test]
@@ -270,7 +289,7 @@ async fn a_second_send_of_an_id_has_no_effect() {
         .unwrap();
     assert!(worker.shutdown(LONG).await);
     assert_eq!(runs(&folder.path().join("runs")).len(), 1);
-    assert_eq!(tasks.stats("").await.unwrap()["success"], "1");
+    assert_eq!(tasks.stats("").await.unwrap()["success"], 1);
 }
 
 #[tokio::test]
@@ -303,4 +322,61 @@ async fn a_second_opening_of_the_file_is_refused() {
         text.contains("tasks.redb is open in another process"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_running_task_is_told_of_an_abort_and_shows_its_progress() {
+    let (tasks, client) = in_memory().await;
+    let _worker = start(&tasks).await;
+    let id = client.send("group1", "sleep", (20_000,)).await.unwrap();
+    tokio::time::timeout(LONG, async {
+        loop {
+            let result = client.get_result2(&id, LONG, POLL).await.unwrap();
+            if (result.record().percent, result.record().note.as_str()) == (40, "sleeping") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(client.abort(&id).await.unwrap(), AbortAnswer::Requested);
+    let requested = Instant::now();
+    let result = finished(&client, &id).await;
+    assert_status(&result, Status::Aborted);
+    assert_eq!(result.error(), "stopped itself");
+    assert!(
+        requested.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        requested.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_does_not_end_in_time_is_handed_back_at_shutdown() {
+    let (tasks, client) = in_memory().await;
+    let worker = start(&tasks).await;
+    let id = client.send("group1", "sleep", (20_000,)).await.unwrap();
+    client.get_result2(&id, LONG, POLL).await.unwrap();
+    assert!(!worker.shutdown(Duration::from_millis(50)).await);
+    let record = tasks.record(&id, Duration::ZERO, true).await.unwrap();
+    assert_eq!((record.status, record.deaths), (Status::Sent.number(), 0));
+    assert_eq!(client.abort(&id).await.unwrap(), AbortAnswer::Done);
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_kept_still_prevents_a_second_run() {
+    let (tasks, client) = in_memory().await;
+    let folder = tempfile::tempdir().unwrap();
+    let client = client.set_task_ctl(TaskCtl::ResultExpires(Some(Duration::ZERO)));
+    let worker = start(&tasks).await;
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for _ in 0..2 {
+        let sent = client.send_with_id(id, "group1", "flaky", (key(&folder), 0));
+        sent.await.unwrap();
+        let error = client.get_result(id, Duration::from_secs(1), POLL).await;
+        assert!(matches!(error, Err(ResultError::NotFound(_))), "{error:?}");
+    }
+    assert!(worker.shutdown(LONG).await);
+    assert_eq!(runs(&folder.path().join("runs")).len(), 1);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tce_runtime::{Adapter, Communicator};
 use tce_tasks::{
-    QueueError, ResultError, TaskCtl, Tasks, TasksConfig,
+    Filter, QueueError, ResultError, TaskCtl, Tasks, TasksConfig,
     model::{AbortAnswer, Status},
 };
 
@@ -41,15 +41,22 @@ async fn a_worker_and_a_sender_use_the_queue_of_another_process() {
     let answer = client.abort(&id).await.unwrap();
     assert_eq!(answer, AbortAnswer::Finished(Status::Success));
 
-    let listed = sender.list("group1", None, "", 10).await.unwrap();
+    let filter = Filter {
+        group: "group1".to_owned(),
+        limit: 10,
+        ..Filter::default()
+    };
+    let listed = sender.list(filter.clone()).await.unwrap();
     let ids: Vec<_> = listed.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(ids, [id.as_str(), aborted.as_str()]);
-    let page = sender
-        .list("", Some(Status::Aborted.number()), &id, 10)
-        .await
-        .unwrap();
+    let page = Filter {
+        status: Some(Status::Aborted.number()),
+        after: id.clone(),
+        ..filter
+    };
+    let page = sender.list(page).await.unwrap();
     assert_eq!(page.len(), 1);
-    assert_eq!(sender.stats("group1").await.unwrap()["success"], "1");
+    assert_eq!(sender.stats("group1").await.unwrap()["success"], 1);
     assert!(running.shutdown(LONG).await);
 }
 

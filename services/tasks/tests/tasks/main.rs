@@ -18,7 +18,9 @@ use std::{
 
 use math::{Both, Math, MathServant};
 use tce_runtime::{Context, ErrorCode, Fault};
-use tce_tasks::{RunningWorker, TaskClient, TaskResult, Tasks, Worker, model::Status};
+use tce_tasks::{
+    RunningWorker, TaskClient, TaskContext, TaskResult, Tasks, Worker, model::Status, no_retry,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 /// Far longer than any test: the end of a task is told, not polled.
@@ -45,9 +47,24 @@ impl Math for MathImpl {
         Ok(i64::try_from(runs).unwrap())
     }
 
-    async fn sleep(&self, ms: i32, _: &Context) -> Result<(), Fault> {
-        tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap())).await;
-        Ok(())
+    async fn sleep(&self, ms: i32, ctx: &Context) -> Result<(), Fault> {
+        let task = ctx.task().unwrap();
+        task.progress(40, "sleeping");
+        let sleeping = tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap()));
+        tokio::select! {
+            () = sleeping => Ok(()),
+            () = task.aborted() => Err(task.abort("stopped itself")),
+        }
+    }
+
+    async fn sq(&self, x: i64, _: &Context) -> Result<i64, Fault> {
+        x.checked_mul(x)
+            .ok_or_else(|| no_retry("the square overflows"))
+    }
+
+    async fn die(&self, key: String, _: &Context) -> Result<(), Fault> {
+        record_run(Path::new(&key));
+        std::process::abort();
     }
 }
 

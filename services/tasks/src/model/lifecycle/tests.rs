@@ -34,11 +34,13 @@ fn run(entry: &mut Entry, now: i64) -> Lease {
     }
 }
 
-fn outcome(status: Status) -> Record {
-    Record {
+fn outcome(status: Status) -> Outcome {
+    Outcome {
         status: status.number(),
         error: "failed".to_owned(),
-        ..Record::default()
+        retries: -1,
+        pause_ms: -1,
+        ..Outcome::default()
     }
 }
 
@@ -89,8 +91,8 @@ proptest! {
                 }
                 Step::Begin => {}
                 Step::Finish { lease, status } => if let Some(lease) = leases.get(lease) {
-                    let record = Record { status, ..Record::default() };
-                    let answer = entry.finish(lease, record, now, 0, 0);
+                    let outcome = Outcome { status, retries: -1, pause_ms: -1, ..Outcome::default() };
+                    let answer = entry.finish(lease, outcome, now, 0, 0);
                     let is_present = leases.last() == Some(lease) && before.has_lease(lease);
                     prop_assert_eq!(answer != FinishAnswer::Stale, is_present);
                     failures += u32::from(is_present && status == 2);
@@ -179,7 +181,7 @@ fn graceful_restarts_are_neither_attempts_nor_deaths() {
         entry.finish(&lease, outcome(Status::Sent), now, 0, 0);
     }
     assert_eq!(
-        (entry.status(), entry.deaths, entry.attempt),
+        (entry.status(), entry.record.deaths, entry.attempt),
         (Status::Sent, 0, 0)
     );
 }
@@ -197,4 +199,41 @@ fn what_is_too_large_is_refused() {
         Entry::new(task, 0, 0),
         Err(Refusal::Name("group"))
     ));
+}
+
+#[test]
+fn a_record_that_is_not_kept_still_prevents_a_second_run() {
+    let mut entry = entry(&TaskOptions {
+        result_expires: Some(std::time::Duration::ZERO),
+        ..options(0)
+    });
+    let lease = run(&mut entry, 0);
+    assert!(entry.is_readable(0));
+    entry.finish(&lease, outcome(Status::Success), 1, 0, 0);
+    assert!(!entry.is_readable(1));
+    assert_eq!(
+        entry.phase,
+        Phase::Ended {
+            until_ms: 1 + FENCE_MS
+        }
+    );
+}
+
+#[test]
+fn a_servant_may_change_its_retries_and_the_pause() {
+    let mut entry = entry(&options(0));
+    let lease = run(&mut entry, 0);
+    let outcome = Outcome {
+        retries: 1,
+        pause_ms: 70,
+        ..outcome(Status::WaitingRetry)
+    };
+    assert_eq!(entry.finish(&lease, outcome, 10, 5, 0), FinishAnswer::Again);
+    assert_eq!(
+        entry.phase,
+        Phase::Queued {
+            due_ms: 80,
+            sequence: 5
+        }
+    );
 }

@@ -55,14 +55,14 @@ type Reply = Box<dyn FnOnce(Option<&StoreError>) + Send>;
 
 /// The tables in a file or in memory. Dropping the last clone closes it.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
+pub(super) struct Store {
     database: Arc<Database>,
     changes: mpsc::Sender<Change>,
 }
 
 impl Store {
     /// Opens or creates a file; `None`: in memory.
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = match path {
@@ -90,7 +90,7 @@ impl Store {
 
     /// Makes a change; it is durable when this returns. Changes that arrive during a commit share
     /// the next one.
-    pub(crate) async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// The entry of an id.
-    pub(crate) fn read(&self, id: u128) -> Result<Option<Entry>, StoreError> {
+    pub(super) fn read(&self, id: u128) -> Result<Option<Entry>, StoreError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let entries = transaction.open_table(ENTRIES).map_err(failed)?;
         let bytes = entries.get(id).map_err(failed)?;
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// When the next task of a group is due.
-    pub(crate) fn next_due(&self, group: &str) -> Result<Option<i64>, StoreError> {
+    pub(super) fn next_due(&self, group: &str) -> Result<Option<i64>, StoreError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let queue = transaction.open_table(QUEUE).map_err(failed)?;
         let mut range = queue.range(group_range(group, i64::MAX)).map_err(failed)?;
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// When the next lease or record ends.
-    pub(crate) fn next_end(&self) -> Result<Option<i64>, StoreError> {
+    pub(super) fn next_end(&self) -> Result<Option<i64>, StoreError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let ends = transaction.open_table(ENDS).map_err(failed)?;
         let first = ends.first().map_err(failed)?;
@@ -135,31 +135,40 @@ impl Store {
             .filter(|end| *end != i64::MAX))
     }
 
-    /// Calls `visit` for the entries after an id, in the order of ids, until it returns false.
-    pub(crate) fn scan(
+    /// Visits the entries after an id, in the order of ids. Damaged ones are logged and left out.
+    pub(super) fn scan<T>(
         &self,
         after: Option<u128>,
-        mut visit: impl FnMut(Entry) -> bool,
-    ) -> Result<(), StoreError> {
+        visit: impl FnOnce(&mut dyn Iterator<Item = Entry>) -> T,
+    ) -> Result<T, StoreError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let entries = transaction.open_table(ENTRIES).map_err(failed)?;
         let first = match after.map(|id| id.checked_add(1)) {
             None => 0,
             Some(Some(first)) => first,
-            Some(None) => return Ok(()),
+            Some(None) => return Ok(visit(&mut std::iter::empty())),
         };
-        for row in entries.range(first..).map_err(failed)? {
-            let (id, bytes) = row.map_err(failed)?;
-            if !visit(decode(id.value(), bytes.value())?) {
-                break;
-            }
-        }
-        Ok(())
+        let mut failure = None;
+        let rows = entries.range(first..).map_err(failed)?;
+        let mut rows = rows.map_while(|row| {
+            let row = row.map_err(|error| failure = Some(failed(error))).ok()?;
+            Some(intact(row.0.value(), row.1.value()))
+        });
+        let output = visit(&mut rows.by_ref().flatten());
+        drop(rows);
+        failure.map_or(Ok(output), Err)
     }
 }
 
 fn decode(id: u128, bytes: &[u8]) -> Result<Entry, StoreError> {
     Entry::decode(bytes).ok_or(StoreError::Damaged(id))
+}
+
+/// The entry, or `None` and a line in the log if it is damaged.
+fn intact(id: u128, bytes: &[u8]) -> Option<Entry> {
+    decode(id, bytes)
+        .inspect_err(|error| tracing::error!("{error}"))
+        .ok()
 }
 
 fn group_range(group: &str, until_ms: i64) -> std::ops::RangeInclusive<(&str, i64, u64)> {
@@ -197,7 +206,7 @@ fn commit(
 }
 
 /// The tables in a transaction.
-pub(crate) struct Tables<'t> {
+pub(super) struct Tables<'t> {
     entries: Table<'t, u128, &'static [u8]>,
     queue: Table<'t, (&'static str, i64, u64), u128>,
     ends: Table<'t, (i64, u128), ()>,
@@ -215,7 +224,7 @@ impl<'t> Tables<'t> {
     }
 
     /// The next number of the order of arrival.
-    pub(crate) fn next_sequence(&mut self) -> Result<u64, StoreError> {
+    pub(super) fn next_sequence(&mut self) -> Result<u64, StoreError> {
         const KEY: &str = "sequence";
         let last = self.counters.get(KEY).map_err(failed)?;
         let next = last.map_or(0, |last| last.value()) + 1;
@@ -223,13 +232,23 @@ impl<'t> Tables<'t> {
         Ok(next)
     }
 
-    pub(crate) fn get(&self, id: u128) -> Result<Option<Entry>, StoreError> {
+    pub(super) fn contains(&self, id: u128) -> Result<bool, StoreError> {
+        Ok(self.entries.get(id).map_err(failed)?.is_some())
+    }
+
+    /// The entry of a row of an index; `None` and a line in the log if it is missing or damaged.
+    pub(super) fn get_intact(&self, id: u128) -> Result<Option<Entry>, StoreError> {
+        let bytes = self.entries.get(id).map_err(failed)?;
+        Ok(bytes.and_then(|bytes| intact(id, bytes.value())))
+    }
+
+    pub(super) fn get(&self, id: u128) -> Result<Option<Entry>, StoreError> {
         let bytes = self.entries.get(id).map_err(failed)?;
         bytes.map(|bytes| decode(id, bytes.value())).transpose()
     }
 
     /// Writes an entry; `before` is the phase that is stored, if any.
-    pub(crate) fn put(
+    pub(super) fn put(
         &mut self,
         id: u128,
         before: Option<Phase>,
@@ -257,7 +276,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, id: u128, entry: &Entry) -> Result<(), StoreError> {
+    pub(super) fn remove(&mut self, id: u128, entry: &Entry) -> Result<(), StoreError> {
         self.remove_from_indices(id, &entry.task.group, Some(entry.phase))?;
         self.entries.remove(id).map_err(failed)?;
         Ok(())
@@ -284,29 +303,51 @@ impl<'t> Tables<'t> {
     }
 
     /// The first task of a group that is due.
-    pub(crate) fn first_due(&self, group: &str, now_ms: i64) -> Result<Option<u128>, StoreError> {
-        let mut range = self
-            .queue
-            .range(group_range(group, now_ms))
-            .map_err(failed)?;
+    pub(super) fn first_due(&self, group: &str, now_ms: i64) -> Result<Option<Row>, StoreError> {
+        let range = group_range(group, now_ms);
+        let mut range = self.queue.range(range).map_err(failed)?;
         let first = range.next().transpose().map_err(failed)?;
-        Ok(first.map(|(_, id)| id.value()))
+        Ok(first.map(|(key, id)| {
+            let (_, due_ms, sequence) = key.value();
+            Row {
+                due_ms,
+                sequence,
+                id: id.value(),
+            }
+        }))
+    }
+
+    pub(super) fn remove_row(&mut self, group: &str, row: &Row) -> Result<(), StoreError> {
+        let key = (group, row.due_ms, row.sequence);
+        self.queue.remove(key).map_err(failed)?;
+        Ok(())
     }
 
     /// At most `limit` leases and records that have ended, from the time `from_ms` on.
-    pub(crate) fn ended(
+    pub(super) fn ended(
         &self,
         from_ms: i64,
         now_ms: i64,
         limit: usize,
-    ) -> Result<Vec<u128>, StoreError> {
-        let range = self
-            .ends
-            .range((from_ms, 0)..=(now_ms, u128::MAX))
-            .map_err(failed)?;
-        let ids = range
+    ) -> Result<Vec<(i64, u128)>, StoreError> {
+        let range = (from_ms, 0)..=(now_ms, u128::MAX);
+        let range = self.ends.range(range).map_err(failed)?;
+        let rows = range
             .take(limit)
-            .map(|row| Ok(row.map_err(failed)?.0.value().1));
-        ids.collect()
+            .map(|row| Ok(row.map_err(failed)?.0.value()));
+        rows.collect()
     }
+
+    pub(super) fn remove_end(&mut self, end_ms: i64, id: u128) -> Result<(), StoreError> {
+        self.ends.remove((end_ms, id)).map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// A row of the order in which tasks are due.
+#[derive(Debug)]
+pub(super) struct Row {
+    due_ms: i64,
+    sequence: u64,
+    pub(super) id: u128,
 }
