@@ -138,7 +138,7 @@ fn failed(error: &impl ToString) -> TaskError {
 }
 
 async fn act(uri: &str, action: &Action, console: &mut Console) -> Result<ExitCode, TaskError> {
-    let tasks = Tasks::open(TasksConfig::from_uri(uri))
+    let tasks = Tasks::open(TasksConfig::from_uri(uri, None))
         .await
         .map_err(|error| failed(&error))?;
     match action {

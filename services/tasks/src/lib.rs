@@ -28,7 +28,7 @@ mod control;
 
 mod worker;
 
-pub use broker::{Filter, QueueError, StoreError};
+pub use broker::{AmqpConfig, BrokerError, Filter, QueueError, RecordsError, StoreError};
 pub use client::{ResultError, SendError, TaskClient, TaskCtl, TaskResult, ValueError};
 pub use control::{TaskContext, TaskControl, no_retry};
 pub use tasks::{Tasks, TasksConfig};

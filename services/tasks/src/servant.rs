@@ -21,7 +21,7 @@ fn fault(error: &QueueError) -> Fault {
     let code = match error {
         QueueError::Refused(_) | QueueError::RefusedRemotely(_) => REFUSED,
         QueueError::NotFound(_) => NOT_FOUND,
-        QueueError::Store(_) | QueueError::Remote(_) => ErrorCode::RemoteException,
+        _ => ErrorCode::RemoteException,
     };
     Fault::new(code, error.to_string())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
-    broker::{Broker, EmbeddedQueue, Filter, QueueError, RemoteQueue},
+    broker::{AmqpConfig, AmqpQueue, Broker, EmbeddedQueue, Filter, QueueError, RemoteQueue},
     idl::tasks::{QueueServant, Record, Task},
     metrics,
     model::AbortAnswer,
@@ -19,6 +19,8 @@ pub enum TasksConfig {
     InMemory,
     /// In the process that serves this endpoint.
     Endpoint(String),
+    /// At RabbitMQ, with the results in Redis.
+    Amqp(AmqpConfig),
 }
 
 impl TasksConfig {
@@ -38,12 +40,26 @@ impl TasksConfig {
         Self::Endpoint(endpoint.into())
     }
 
-    /// An endpoint if the text has a scheme (`tcp://host:port`), else the path of a file.
+    /// RabbitMQ, `amqp://user:password@host:5672/vhost`, with the results in Redis,
+    /// `redis://user:password@host:6379/0`. [`AmqpConfig`] has more settings.
+    pub fn amqp(uri: impl Into<String>, store: impl Into<String>) -> Self {
+        Self::Amqp(AmqpConfig::new(uri).store(store))
+    }
+
+    /// RabbitMQ if the text begins with `amqp://`, with the results in Redis at `store`; an endpoint
+    /// if it has another scheme (`tcp://host:port`); else the path of a file.
     #[must_use]
-    pub fn from_uri(uri: &str) -> Self {
-        match uri.contains("://") {
-            true => Self::endpoint(uri),
-            false => Self::embedded(uri),
+    pub fn from_uri(uri: &str, store: Option<&str>) -> Self {
+        if uri.starts_with("amqp://") {
+            let config = AmqpConfig::new(uri);
+            Self::Amqp(match store {
+                Some(store) => config.store(store),
+                None => config,
+            })
+        } else if uri.contains("://") {
+            Self::endpoint(uri)
+        } else {
+            Self::embedded(uri)
         }
     }
 }
@@ -56,7 +72,7 @@ impl Tasks {
     /// Opens the queue. Must run within a tokio runtime, which must live as long as the queue.
     ///
     /// # Errors
-    /// The file can't be used, or the endpoint is malformed or does not answer.
+    /// The file can't be used, or the endpoint or broker is malformed or does not answer.
     pub async fn open(config: TasksConfig) -> Result<Self, QueueError> {
         Ok(Self(match config {
             TasksConfig::Embedded(path) => {
@@ -66,6 +82,7 @@ impl Tasks {
             TasksConfig::Endpoint(endpoint) => {
                 Broker::Endpoint(RemoteQueue::connect(&endpoint).await?)
             }
+            TasksConfig::Amqp(config) => Broker::Amqp(AmqpQueue::open(&config).await?),
         }))
     }
 

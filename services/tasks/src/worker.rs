@@ -64,6 +64,16 @@ pub enum WorkerError {
     /// The servants of a group can't be called.
     #[error("{0}")]
     Servants(#[from] RpcError),
+    /// The broker would give a running task to a second worker.
+    #[error(
+        "the time limit of an attempt, {limit:?}, is not below the broker's consumer timeout, {timeout:?}: lower Worker::time_limit, or raise consumer_timeout of RabbitMQ and AmqpConfig::broker_consumer_timeout"
+    )]
+    TimeLimit {
+        /// The worker's time limit.
+        limit: Duration,
+        /// What was said of the broker.
+        timeout: Duration,
+    },
     /// The configuration of the calls is wrong.
     #[error("{0}")]
     Config(#[from] tce_runtime::config::problem::Problems),
@@ -106,6 +116,7 @@ impl Group {
 pub struct Worker {
     tasks: Tasks,
     groups: Vec<Group>,
+    time_limit: Duration,
 }
 
 impl Worker {
@@ -115,7 +126,15 @@ impl Worker {
         Self {
             tasks: tasks.clone(),
             groups: Vec::new(),
+            time_limit: TaskOptions::default().time_limit,
         }
+    }
+
+    /// The longest time limit of an attempt, 25 min by default; a task may set a shorter one.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
     }
 
     /// Adds a group, which `build` gives its servants.
@@ -134,12 +153,18 @@ impl Worker {
     /// Starts to run tasks. Must run within a tokio runtime.
     ///
     /// # Errors
-    /// A servant has no IDL.
+    /// A servant has no IDL, or the time limit is not below the broker's consumer timeout.
     pub async fn start(self) -> Result<RunningWorker, WorkerError> {
+        let limit = self.time_limit;
+        if let Some(timeout) = self.tasks.0.consumer_timeout()
+            && limit >= timeout
+        {
+            return Err(WorkerError::TimeLimit { limit, timeout });
+        }
         let (phase, _) = watch::channel(Phase::Running);
         let mut loops = JoinSet::new();
         for group in self.groups {
-            let executor = Executor::new(self.tasks.clone(), group).await?;
+            let executor = Executor::new(self.tasks.clone(), group, limit).await?;
             loops.spawn(Arc::new(executor).run(phase.subscribe()));
         }
         Ok(RunningWorker { phase, loops })
@@ -209,6 +234,7 @@ struct Executor {
     tasks: Tasks,
     group: String,
     concurrency: usize,
+    time_limit: Duration,
     /// Leaked, as the targets borrow from them: a program has few workers.
     models: &'static [Model],
     /// By the name that senders use. Only names that were found: their number is bounded.
@@ -239,7 +265,7 @@ fn handed_back() -> Outcome {
 }
 
 impl Executor {
-    async fn new(tasks: Tasks, group: Group) -> Result<Self, WorkerError> {
+    async fn new(tasks: Tasks, group: Group, time_limit: Duration) -> Result<Self, WorkerError> {
         let models = group.models.into_iter().collect::<Option<Vec<_>>>();
         let models = models.ok_or_else(|| WorkerError::NoIdl(group.name.clone()))?;
         let broker = MemoryBroker::new();
@@ -256,6 +282,7 @@ impl Executor {
             tasks,
             group: group.name,
             concurrency: group.concurrency,
+            time_limit,
             models: models.leak(),
             targets: Mutex::default(),
             servants: Proxy::connect(&sender, "mq:calls").await?,
@@ -302,7 +329,9 @@ impl Executor {
                 });
             }
         }
-        while running.join_next().await.is_some() {}
+        let leaving = self.tasks.0.leave(&self.group);
+        let running = async { while running.join_next().await.is_some() {} };
+        tokio::join!(leaving, running);
     }
 
     /// Leases as many tasks as there are permits.
@@ -389,11 +418,11 @@ impl Executor {
             Ok(parameters) => parameters,
             Err(error) => return permanent(&error),
         };
-        let broker = &self.tasks.0;
-        let attempt = Attempt::new(broker, lease, options.retries, options.time_limit);
+        let limit = options.time_limit.min(self.time_limit);
+        let attempt = Attempt::new(&self.tasks.0, lease, options.retries, limit);
         let proxy = self
             .servants
-            .with_timeout(options.time_limit)
+            .with_timeout(limit)
             .with_extra(options.extra)
             .with_extra([(ATTEMPT_KEY, attempt.token())]);
         let call = proxy.call::<_, UndecodedBytes>(&target.operation, Raw(&parameters));
@@ -406,13 +435,10 @@ impl Executor {
             Ok(UndecodedBytes(bytes)) => {
                 success(target, &bytes).unwrap_or_else(|error| permanent(&error))
             }
-            Err(error) if error.code() == ErrorCode::Timeout => {
-                let limit = options.time_limit;
-                attempt.failure(
-                    error.code(),
-                    &format!("exceeded its time limit of {limit:?}"),
-                )
-            }
+            Err(error) if error.code() == ErrorCode::Timeout => attempt.failure(
+                error.code(),
+                &format!("exceeded its time limit of {limit:?}"),
+            ),
             Err(error) => attempt.failure(error.code(), error.text()),
         }
     }

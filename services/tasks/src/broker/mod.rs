@@ -1,5 +1,5 @@
-//! Where tasks are queued, and where their records are: in a file of this process, or in the process
-//! behind an endpoint.
+//! Where tasks are queued, and where their records are: in a file of this process, in the process
+//! behind an endpoint, or at RabbitMQ and Redis.
 //!
 //! A module imports only from the modules before it in this list.
 
@@ -9,8 +9,12 @@ mod embedded;
 
 mod endpoint;
 
+mod amqp;
+
 use std::{collections::BTreeMap, time::Duration};
 
+pub(crate) use amqp::AmqpQueue;
+pub use amqp::{AmqpConfig, BrokerError, RecordsError};
 pub(crate) use embedded::EmbeddedQueue;
 pub use embedded::StoreError;
 pub(crate) use endpoint::{MAX_WAIT, NOT_FOUND, REFUSED, RemoteQueue};
@@ -32,6 +36,15 @@ pub enum QueueError {
     /// The file failed.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// RabbitMQ failed.
+    #[error("{0}")]
+    Broker(#[from] BrokerError),
+    /// Redis failed.
+    #[error("{0}")]
+    Records(#[from] RecordsError),
+    /// There is no store of results.
+    #[error("there is no store of results: name one beside RabbitMQ, such as redis://localhost")]
+    NoStore,
     /// The queue is in another process that refused the task; a repetition does not help.
     #[error("{0}")]
     RefusedRemotely(String),
@@ -61,6 +74,7 @@ const MAX_ROWS: usize = 1000;
 pub(crate) enum Broker {
     Embedded(EmbeddedQueue),
     Endpoint(RemoteQueue),
+    Amqp(AmqpQueue),
 }
 
 /// Calls a method of the queue.
@@ -69,6 +83,7 @@ macro_rules! delegate {
         match $broker {
             Broker::Embedded($queue) => $call,
             Broker::Endpoint($queue) => $call,
+            Broker::Amqp($queue) => $call,
         }
     };
 }
@@ -145,5 +160,20 @@ impl Broker {
         outcome: &Outcome,
     ) -> Result<FinishAnswer, QueueError> {
         delegate!(self, queue => queue.finish(lease, outcome).await)
+    }
+
+    /// Stops taking tasks of a group: what was taken in advance runs elsewhere.
+    pub(crate) async fn leave(&self, group: &str) {
+        if let Self::Amqp(queue) = self {
+            queue.leave(group).await;
+        }
+    }
+
+    /// The time after which the broker gives a task that still runs to another worker.
+    pub(crate) fn consumer_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Amqp(queue) => Some(queue.consumer_timeout()),
+            Self::Embedded(_) | Self::Endpoint(_) => None,
+        }
     }
 }

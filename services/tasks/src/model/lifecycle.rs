@@ -101,6 +101,17 @@ pub enum Begin {
     Ended,
 }
 
+/// What follows when a broker delivers the message of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrival {
+    /// The worker runs it.
+    Run(Box<Lease>),
+    /// The task has ended instead: expired, aborted, or dead.
+    Ended,
+    /// The attempt has begun or ended before, or the task has ended: the message is dropped.
+    Stale,
+}
+
 /// What follows from the outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishAnswer {
@@ -267,6 +278,39 @@ impl Entry {
             delivery: self.delivery,
             lease_ms,
         }))
+    }
+
+    /// A broker that counts deliveries itself has delivered the message of an attempt: its delivery
+    /// number grows, over all messages of the task.
+    pub fn arrive(&mut self, attempt: i32, delivery: i32, now_ms: i64, lease_ms: i32) -> Arrival {
+        let is_later = (attempt, delivery) > (self.attempt, self.delivery);
+        if self.status().is_final() || !is_later {
+            return Arrival::Stale;
+        }
+        if attempt == self.attempt {
+            self.lose_lease(now_ms, 0);
+        } else {
+            // The end of the attempt before it was not stored: its worker died after it had published
+            // this message.
+            self.attempt = attempt;
+            self.record.retries = attempt;
+        }
+        // `begin` counts this delivery.
+        self.delivery = delivery.saturating_sub(1);
+        if self.phase == Phase::Dead {
+            return Arrival::Ended;
+        }
+        match self.begin(now_ms, lease_ms) {
+            Begin::Run(lease) => Arrival::Run(lease),
+            Begin::Ended => Arrival::Ended,
+        }
+    }
+
+    /// Whether the stored entry `other` says more than this one: a later attempt or delivery, or the
+    /// end of the task.
+    #[must_use]
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        other.status().is_final() || (other.attempt, other.delivery) > (self.attempt, self.delivery)
     }
 
     /// Whether a lease is the present one.

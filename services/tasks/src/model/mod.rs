@@ -7,7 +7,8 @@ mod options;
 mod lifecycle;
 
 pub use lifecycle::{
-    AbortAnswer, Begin, Entry, FinishAnswer, MAX_BODY, MAX_DEATHS, Phase, Refusal, parse_id,
+    AbortAnswer, Arrival, Begin, Entry, FinishAnswer, MAX_BODY, MAX_DEATHS, Phase, Refusal,
+    parse_id,
 };
 pub use options::{Backoff, OptionError, TaskOptions};
 pub use status::Status;

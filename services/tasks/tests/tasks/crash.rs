@@ -30,7 +30,7 @@ async fn process_that_is_killed() {
     let client = tasks
         .client()
         .set_task_ctl(TaskCtl::RunAfter(Duration::from_millis(300)));
-    let _worker = start(&tasks).await;
+    let _worker = start(&tasks, "group1").await;
     for number in 0..TASKS {
         let key = folder.join(format!("runs{number}"));
         let id = client.send("group1", "flaky", (key, 0)).await.unwrap();
@@ -81,7 +81,7 @@ async fn no_task_that_was_sent_is_lost_when_the_process_is_killed() {
         .await
         .unwrap();
     let client = tasks.client();
-    let _worker = start(&tasks).await;
+    let _worker = start(&tasks, "group1").await;
     let ids = ids(folder);
     assert!(ids.len() >= 80, "{}", ids.len());
     for id in &ids {
@@ -97,7 +97,7 @@ async fn process_that_dies() {
         return;
     };
     let tasks = reopen(&Path::new(&folder).join("tasks.redb")).await;
-    let _worker = start(&tasks).await;
+    let _worker = start(&tasks, "group1").await;
     std::future::pending::<()>().await;
 }
 
@@ -156,6 +156,6 @@ async fn a_task_outlives_the_queue_that_was_closed() {
         id = tasks.client().send("group1", "add", (1, 2)).await.unwrap();
     }
     let tasks = reopen(&file).await;
-    let _worker = start(&tasks).await;
+    let _worker = start(&tasks, "group1").await;
     assert_eq!(finished(&tasks.client(), &id).await.get_int64(0), Ok(3));
 }

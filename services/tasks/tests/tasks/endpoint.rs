@@ -2,24 +2,12 @@
 
 use std::time::Duration;
 
-use tce_runtime::{Adapter, Communicator};
 use tce_tasks::{
     Filter, QueueError, ResultError, TaskCtl, Tasks, TasksConfig,
     model::{AbortAnswer, Status},
 };
 
-use super::{LONG, POLL, assert_status, finished, start};
-
-/// A queue, its communicator and the endpoint that serves it.
-async fn serve() -> (Tasks, Communicator, String) {
-    let tasks = Tasks::open(TasksConfig::in_memory()).await.unwrap();
-    let communicator = Communicator::new();
-    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
-        .await
-        .unwrap();
-    adapter.add_servant(tasks.queue_servant().unwrap()).start();
-    (tasks, communicator, adapter.endpoint().to_string())
-}
+use super::{LONG, POLL, assert_status, finished, serve, start};
 
 async fn connect(endpoint: &str) -> Tasks {
     Tasks::open(TasksConfig::endpoint(endpoint)).await.unwrap()
@@ -27,7 +15,8 @@ async fn connect(endpoint: &str) -> Tasks {
 
 #[tokio::test]
 async fn a_worker_and_a_sender_use_the_queue_of_another_process() {
-    let (_queue, _communicator, endpoint) = serve().await;
+    let queue = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let (_communicator, endpoint) = serve(&queue).await;
     let (worker, sender) = (connect(&endpoint).await, connect(&endpoint).await);
     assert!(sender.queue_servant().is_none());
     let client = sender.client();
@@ -35,7 +24,7 @@ async fn a_worker_and_a_sender_use_the_queue_of_another_process() {
     let delayed = client.set_task_ctl(TaskCtl::RunAfter(Duration::from_secs(60)));
     let aborted = delayed.send("group1", "add", (1, 2)).await.unwrap();
     assert_eq!(client.abort(&aborted).await.unwrap(), AbortAnswer::Done);
-    let running = start(&worker).await;
+    let running = start(&worker, "group1").await;
     assert_eq!(finished(&client, &id).await.get_int64(0), Ok(45));
     assert_status(&finished(&client, &aborted).await, Status::Aborted);
     let answer = client.abort(&id).await.unwrap();
@@ -62,7 +51,8 @@ async fn a_worker_and_a_sender_use_the_queue_of_another_process() {
 
 #[tokio::test]
 async fn errors_of_the_queue_reach_the_client() {
-    let (_queue, _communicator, endpoint) = serve().await;
+    let queue = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let (_communicator, endpoint) = serve(&queue).await;
     let client = connect(&endpoint).await.client();
     let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
     let error = client

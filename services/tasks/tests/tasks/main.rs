@@ -4,6 +4,8 @@
 
 tce_runtime::include_idl!(math);
 
+mod behaviour;
+
 mod crash;
 
 mod embedded;
@@ -13,14 +15,18 @@ mod endpoint;
 use std::{
     io::Write,
     path::Path,
+    sync::LazyLock,
     time::{Duration, SystemTime},
 };
 
 use math::{Both, Math, MathServant};
-use tce_runtime::{Context, ErrorCode, Fault};
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
 use tce_tasks::{
-    RunningWorker, TaskClient, TaskContext, TaskResult, Tasks, Worker, model::Status, no_retry,
+    RunningWorker, TaskClient, TaskContext, TaskResult, Tasks, TasksConfig, Worker, model::Status,
+    no_retry,
 };
+use tce_test_rabbitmq::Node;
+use tce_test_redis::RedisServer;
 
 const LONG: Duration = Duration::from_secs(30);
 /// Far longer than any test: the end of a task is told, not polled.
@@ -84,8 +90,71 @@ fn runs(file: &Path) -> Vec<u128> {
     text.lines().map(|line| line.parse().unwrap()).collect()
 }
 
-async fn start(tasks: &Tasks) -> RunningWorker {
-    let worker = Worker::new(tasks).group("group1", |group| {
+/// A queue for one test.
+struct Setup {
+    tasks: Tasks,
+    client: TaskClient,
+    /// Tests of RabbitMQ share the broker.
+    group: String,
+    _serving: Option<Communicator>,
+}
+
+impl Setup {
+    fn new(tasks: Tasks, group: &str) -> Self {
+        Self {
+            client: tasks.client(),
+            tasks,
+            group: group.to_owned(),
+            _serving: None,
+        }
+    }
+
+    async fn memory(group: &str) -> Self {
+        Self::new(Tasks::open(TasksConfig::in_memory()).await.unwrap(), group)
+    }
+
+    /// Another process is not needed: the queue is used by its endpoint only.
+    async fn endpoint(group: &str) -> Self {
+        let queue = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+        let (communicator, endpoint) = serve(&queue).await;
+        let tasks = Tasks::open(TasksConfig::endpoint(endpoint)).await.unwrap();
+        Self {
+            _serving: Some(communicator),
+            ..Self::new(tasks, group)
+        }
+    }
+
+    async fn rabbitmq(group: &str) -> Self {
+        let tasks = Tasks::open(TasksConfig::amqp(amqp(), redis()))
+            .await
+            .unwrap();
+        Self::new(tasks, group)
+    }
+}
+
+/// The URI of the node that the tests share.
+fn amqp() -> String {
+    format!("amqp://127.0.0.1:{}/%2f", Node::shared().port())
+}
+
+/// The URL of the Redis server that the tests share.
+fn redis() -> String {
+    static SHARED: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+    SHARED.url()
+}
+
+/// Serves a queue at an endpoint.
+async fn serve(queue: &Tasks) -> (Communicator, String) {
+    let communicator = Communicator::new();
+    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    adapter.add_servant(queue.queue_servant().unwrap()).start();
+    (communicator, adapter.endpoint().to_string())
+}
+
+async fn start(tasks: &Tasks, group: &str) -> RunningWorker {
+    let worker = Worker::new(tasks).group(group, |group| {
         group.concurrency(3).servant(MathServant::new(MathImpl))
     });
     worker.start().await.unwrap()
