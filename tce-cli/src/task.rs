@@ -1,4 +1,4 @@
-//! `tce task`: sends tasks, reads their results, lists and aborts them.
+//! `tce task`: sends tasks, reads their results, lists and aborts them, and deals with dead ones.
 
 use std::{
     io::Write,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tce_runtime::{Adapter, Communicator};
 use tce_tasks::{
     Filter, ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
     idl::tasks::Record,
@@ -23,7 +24,12 @@ const WAIT: &str = "3s";
 /// The longest time between two looks for a result; its end is told at once.
 const POLL: Duration = Duration::from_secs(10);
 
-/// Send durable tasks, read their results, list and abort them
+/// How long calls may end when the serving of a queue ends.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
+/// Records of one page of a list.
+const PAGE: usize = 1000;
+
+/// Send durable tasks, read their results, list and abort them, requeue dead ones
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,15 +38,21 @@ Examples:
   tce task result 01890a5d-ac96-774b-bcce-b302099a8057 --wait
   tce task list --group group1 --status failure
   tce task abort 01890a5d-ac96-774b-bcce-b302099a8057
+  tce task --tasks amqp://localhost --store redis://localhost stats
+  tce task dead requeue --all
 
---tasks is the endpoint of the process that serves the queue, or the queue's file while no
-process has it open.
+--tasks is the endpoint of the process that serves the queue, RabbitMQ (amqp://host:port/vhost),
+whose results are at --store, or the queue's file while no process has it open.
 
 Exit status: 0 success, 1 the task or the queue failed, 2 the command line is wrong.")]
 pub(crate) struct Args {
-    /// Endpoint of the queue (tcp://host:port), or its file
+    /// Endpoint of the queue (tcp://host:port), RabbitMQ (amqp://host:port/vhost), or the queue's file
     #[arg(long, global = true, env = "TCE_TASKS", value_name = "URI")]
     tasks: Option<String>,
+
+    /// Results of tasks at RabbitMQ: redis://host:port
+    #[arg(long, global = true, env = "TCE_TASKS_STORE", value_name = "URI")]
+    store: Option<String>,
 
     #[command(subcommand)]
     action: Action,
@@ -58,6 +70,15 @@ enum Action {
         #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = WAIT, value_parser = humantime::parse_duration)]
         wait: Option<Duration>,
     },
+    /// Print how many tasks are in each state
+    Stats {
+        /// Tasks of this group
+        #[arg(long, default_value = "")]
+        group: String,
+    },
+    /// List, requeue or drop dead tasks: those that ended their workers, or that can never succeed
+    #[command(subcommand)]
+    Dead(DeadAction),
     /// List the tasks that the queue knows, a JSON object per line
     List {
         /// Tasks of this group
@@ -70,11 +91,41 @@ enum Action {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Serve the queue to workers and clients of other processes until SIGTERM or Ctrl-C
+    Serve {
+        /// Endpoint to listen on: tcp://host:port
+        endpoint: String,
+    },
     /// Abort a task
     Abort {
         /// Id of the task
         id: String,
     },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum DeadAction {
+    /// List dead tasks, a JSON object per line, with the error and the deaths of workers
+    List {
+        /// Tasks of this group
+        #[arg(long, default_value = "")]
+        group: String,
+    },
+    /// Queue dead tasks again, with a new count of attempts
+    Requeue(Selection),
+    /// Remove dead tasks
+    Drop(Selection),
+}
+
+/// Dead tasks.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Selection {
+    /// Ids of the tasks
+    ids: Vec<String>,
+    /// All dead tasks
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,7 +165,8 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         let text = "name the queue with --tasks or TCE_TASKS: an endpoint such as tcp://localhost:12010, or a file";
         return Err(console.usage_error(text));
     };
-    match runtime::block_on(act(uri, &args.action, console))? {
+    let config = TasksConfig::from_uri(uri, args.store.as_deref());
+    match runtime::block_on(act(config, &args.action, console))? {
         Ok(code) => Ok(code),
         Err(TaskError::Output(error)) => Err(error.into()),
         Err(TaskError::Failed(text)) => Ok(console.fail(text)?),
@@ -137,10 +189,13 @@ fn failed(error: &impl ToString) -> TaskError {
     TaskError::Failed(error.to_string())
 }
 
-async fn act(uri: &str, action: &Action, console: &mut Console) -> Result<ExitCode, TaskError> {
-    let tasks = Tasks::open(TasksConfig::from_uri(uri, None))
-        .await
-        .map_err(|error| failed(&error))?;
+async fn act(
+    config: TasksConfig,
+    action: &Action,
+    console: &mut Console,
+) -> Result<ExitCode, TaskError> {
+    let opened = Tasks::open(config).await;
+    let tasks = opened.map_err(|error| failed(&error))?;
     match action {
         Action::Send(args) => send(&tasks, args, console).await,
         Action::Result { id, wait } => result(&tasks, id, *wait, console).await,
@@ -149,19 +204,23 @@ async fn act(uri: &str, action: &Action, console: &mut Console) -> Result<ExitCo
             status,
             limit,
         } => {
-            let status = status.map(Status::number);
             let filter = Filter {
                 group: group.clone(),
-                status,
+                status: status.map(Status::number),
                 after: String::new(),
                 limit: usize::try_from(*limit).unwrap_or(usize::MAX),
             };
-            let listed = tasks.list(filter).await;
-            for record in listed.map_err(|error| failed(&error))? {
-                writeln!(console.out, "{}", line(&record))?;
+            list(&tasks, filter, console).await
+        }
+        Action::Stats { group } => {
+            let counts = tasks.stats(group).await;
+            for (state, count) in counts.map_err(|error| failed(&error))? {
+                writeln!(console.out, "{state}: {count}")?;
             }
             Ok(ExitCode::SUCCESS)
         }
+        Action::Dead(action) => dead(&tasks, action, console).await,
+        Action::Serve { endpoint } => serve(&tasks, endpoint, console).await,
         Action::Abort { id } => {
             let answer = tasks
                 .client()
@@ -177,6 +236,86 @@ async fn act(uri: &str, action: &Action, console: &mut Console) -> Result<ExitCo
             Ok(exit_code(is_aborted))
         }
     }
+}
+
+/// Serves the queue until the process is asked to end.
+async fn serve(
+    tasks: &Tasks,
+    endpoint: &str,
+    console: &mut Console,
+) -> Result<ExitCode, TaskError> {
+    let Some(servant) = tasks.queue_servant() else {
+        return Err(failed(&"another process serves this queue already"));
+    };
+    let communicator = Communicator::new();
+    let listening = Adapter::listen(&communicator, endpoint).await;
+    let adapter = listening.map_err(|error| failed(&error))?;
+    adapter.add_servant(servant).start();
+    writeln!(console.out, "listening on {}", adapter.endpoint())?;
+    console.out.flush()?;
+    tce_runtime::termination_signal().await?;
+    communicator.shutdown(SHUTDOWN_TIME).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(tasks: &Tasks, filter: Filter, console: &mut Console) -> Result<ExitCode, TaskError> {
+    let listed = tasks.list(filter).await;
+    for record in listed.map_err(|error| failed(&error))? {
+        writeln!(console.out, "{}", line(&record))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The dead tasks of a group; of all groups if it is empty.
+async fn all_dead(tasks: &Tasks, group: &str) -> Result<Vec<Record>, TaskError> {
+    let mut filter = Filter {
+        group: group.to_owned(),
+        status: Some(Status::Failure.number()),
+        limit: PAGE,
+        ..Filter::default()
+    };
+    let mut dead = Vec::new();
+    loop {
+        let listed = tasks.list(filter.clone()).await;
+        let listed = listed.map_err(|error| failed(&error))?;
+        let Some(last) = listed.last() else {
+            return Ok(dead);
+        };
+        filter.after.clone_from(&last.id);
+        dead.extend(listed.into_iter().filter(|record| record.dead));
+    }
+}
+
+async fn dead(
+    tasks: &Tasks,
+    action: &DeadAction,
+    console: &mut Console,
+) -> Result<ExitCode, TaskError> {
+    let selection = match action {
+        DeadAction::List { group } => {
+            for record in all_dead(tasks, group).await? {
+                writeln!(console.out, "{}", line(&record))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        DeadAction::Requeue(selection) | DeadAction::Drop(selection) => selection,
+    };
+    let ids: Vec<_> = match selection.all {
+        true => {
+            let dead = all_dead(tasks, "").await?.into_iter();
+            dead.map(|record| record.id).collect()
+        }
+        false => selection.ids.clone(),
+    };
+    let (count, done) = match action {
+        DeadAction::Drop(_) => (tasks.drop_dead(&ids).await, "dropped"),
+        _ => (tasks.requeue_dead(&ids).await, "requeued"),
+    };
+    let count = count.map_err(|error| failed(&error))?;
+    writeln!(console.out, "{done}: {count}")?;
+    Ok(exit_code(
+        selection.all || usize::try_from(count) == Ok(ids.len()),
+    ))
 }
 
 async fn send(
@@ -245,8 +384,11 @@ fn line(record: &Record) -> Value {
     let status = Status::from_number(record.status);
     json!({
         "id": record.id,
+        "group": record.group,
+        "operation": record.operation,
         "status": status.map(|status| status.to_string()),
         "retries": record.retries,
+        "deaths": record.deaths,
         "error": record.error,
         "changed_ms": record.changed_ms,
     })

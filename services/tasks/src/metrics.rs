@@ -38,12 +38,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The attempt begins `late` after it was due.
-    pub(crate) fn start(group: &str, operation: &str, late: Duration) -> Self {
+    /// The attempt begins, the first one of a delayed task `late` after it was due.
+    pub(crate) fn start(group: &str, operation: &str, late: Option<Duration>) -> Self {
         let labels = labels(group, operation);
         counter!("tce_tasks_started_total", labels.clone()).increment(1);
         gauge!("tce_tasks_running", labels.clone()).increment(1);
-        histogram!("tce_tasks_late_seconds", labels.clone()).record(late);
+        if let Some(late) = late {
+            histogram!("tce_tasks_late_seconds", labels.clone()).record(late);
+        }
         Self { labels }
     }
 

@@ -360,12 +360,14 @@ impl Executor {
             Err(_) => metrics::UNKNOWN,
         };
         let options = TaskOptions::from_pairs(&lease.task.options);
-        let due_ms = options.as_ref().map_or(0, |options| options.run_at_ms);
-        let late_ms = match due_ms {
-            0 => 0,
-            due_ms => unix_ms(SystemTime::now()).saturating_sub(due_ms),
+        // A retry is due at another time, which the lease does not tell.
+        let first = options.as_ref().ok().filter(|_| lease.attempt == 0);
+        let due_ms = first.map_or(0, |options| options.run_at_ms);
+        let late = match due_ms {
+            0 => None,
+            due_ms => Some(unix_ms(SystemTime::now()).saturating_sub(due_ms)),
         };
-        let late = Duration::from_millis(late_ms);
+        let late = late.map(Duration::from_millis);
         let running = metrics::Running::start(&self.group, operation, late);
         let outcome = match (target, options) {
             (Err(error), _) => permanent(&format!("the group `{}`: {error}", self.group)),

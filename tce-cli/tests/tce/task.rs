@@ -14,7 +14,19 @@ fn a_task_is_sent_listed_and_aborted_in_a_file() {
     let id = id.out.trim();
     tce(&["task", "--tasks", file, "list", "--group", "group1"])
         .exits(0)
-        .prints(&format!(r#"{{"id":"{id}","status":"sent""#));
+        .prints(&format!(
+            r#"{{"id":"{id}","group":"group1","operation":"add","status":"sent""#
+        ));
+    tce(&["task", "--tasks", file, "stats"])
+        .exits(0)
+        .prints("queued: 1");
+    tce(&["task", "--tasks", file, "dead", "list"]).exits(0);
+    tce(&["task", "--tasks", file, "dead", "requeue", id])
+        .exits(1)
+        .prints("requeued: 0");
+    tce(&["task", "--tasks", file, "dead", "drop", "--all"])
+        .exits(0)
+        .prints("dropped: 0");
     tce(&["task", "--tasks", file, "result", id])
         .exits(1)
         .complains("has not ended: sent");

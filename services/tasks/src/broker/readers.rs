@@ -29,9 +29,13 @@ impl Readers {
 
     /// The record has changed.
     pub(crate) fn notify(&self, id: u128) {
-        let reader = self.0.lock().remove(&id);
-        if let Some(reader) = reader.and_then(|reader| reader.upgrade()) {
-            reader.notify_waiters();
+        let mut readers = self.0.lock();
+        match readers.get(&id).map(Weak::upgrade) {
+            Some(Some(reader)) => reader.notify_waiters(),
+            Some(None) => {
+                readers.remove(&id);
+            }
+            None => {}
         }
     }
 }

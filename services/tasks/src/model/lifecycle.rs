@@ -441,6 +441,7 @@ impl Entry {
         self.abort_until_ms = 0;
         self.record.retries = 0;
         self.record.error.clear();
+        self.record.dead = false;
         self.queue(Status::Sent, now_ms, 0, sequence);
         true
     }
@@ -492,6 +493,7 @@ impl Entry {
 
     fn die(&mut self, error: &str, now_ms: i64) {
         self.phase = Phase::Dead;
+        self.record.dead = true;
         truncated(error).clone_into(&mut self.record.error);
         self.set_status(Status::Failure, now_ms);
     }

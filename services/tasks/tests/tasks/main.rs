@@ -12,6 +12,8 @@ mod embedded;
 
 mod endpoint;
 
+mod rabbitmq;
+
 use std::{
     io::Write,
     path::Path,

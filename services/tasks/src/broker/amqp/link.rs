@@ -9,6 +9,7 @@ use lapin::{
     Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     protocol::AMQPErrorKind,
+    uri::AMQPUri,
 };
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -20,6 +21,9 @@ use super::{
 
 /// The most time that one request to the broker may take.
 pub(super) const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// The heartbeat interval that is proposed, in seconds: a connection is lost after twice the interval
+/// without a byte of the peer. The URI may set another one.
+const HEARTBEAT: u16 = 10;
 /// How long a message is published again with the same id before the sender is told.
 const SEND_TIME: Duration = Duration::from_secs(5);
 /// The longest pause between attempts; each is random.
@@ -78,7 +82,7 @@ pub(super) async fn pause() {
 
 /// A connection that is made when it is needed.
 pub(super) struct Link {
-    uri: String,
+    uri: AMQPUri,
     topology: Topology,
     open: tokio::sync::Mutex<Option<Arc<OpenLink>>>,
 }
@@ -100,12 +104,17 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn new(uri: &str, topology: &Topology) -> Self {
-        Self {
-            uri: uri.to_owned(),
+    pub(super) fn new(uri: &str, topology: &Topology) -> Result<Self, BrokerError> {
+        let mut uri: AMQPUri = uri.parse().map_err(|error: String| {
+            // The URI itself may hold a password.
+            BrokerError::Refused(format!("the URI of the broker: {error}").into())
+        })?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        Ok(Self {
+            uri,
             topology: topology.clone(),
             open: tokio::sync::Mutex::new(None),
-        }
+        })
     }
 
     async fn open(&self) -> Result<Arc<OpenLink>, BrokerError> {
@@ -123,7 +132,7 @@ impl Link {
 
     async fn connect(&self) -> lapin::Result<OpenLink> {
         let properties = ConnectionProperties::default().with_connection_name("tce-tasks".into());
-        let connection = Connection::connect(&self.uri, properties).await?;
+        let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
         let channel = connection.create_channel().await?;
         self.topology.declare(&channel).await?;
         channel
@@ -177,6 +186,13 @@ impl Link {
                 "the id, the operation or an option has more than 255 bytes".into(),
             )
         })?;
+        if !address.exchange.is_empty() {
+            // For the first time 28 queues, which takes seconds on a slow broker.
+            let declaring = async { self.declare_levels(&*self.open().await?).await };
+            if let Err(error) = declaring.await {
+                tracing::debug!("can't declare the levels of delays: {error}");
+            }
+        }
         let group = Some(message.task.group.as_str());
         self.publish_repeatedly(group, &address, &properties, &message.task.body)
             .await

@@ -117,7 +117,7 @@ impl Message {
         );
         let mut redeliveries = 0;
         let headers = properties.headers().iter();
-        for (key, value) in headers.flat_map(|headers| headers.inner()) {
+        for (key, value) in headers.flat_map(FieldTable::inner) {
             let number = || value_text(value)?.parse().ok();
             match key.as_str() {
                 GROUP => message.task.group = value_text(value).unwrap_or_default(),

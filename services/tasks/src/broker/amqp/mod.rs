@@ -53,6 +53,10 @@ const EARLY_MS: i64 = 1000;
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the leases of other processes are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// What waits in memory for the workers of other processes, for each group.
+const SERVED_PREFETCH: u16 = 256;
+/// After this time without a worker of another process what waits for them is given back.
+const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Dead tasks that are looked at.
 const MAX_DEAD: usize = 10_000;
 /// Outcomes that wait for the store in one worker.
@@ -127,11 +131,20 @@ struct Shared {
     consuming: Arc<Link>,
     records: Option<Records>,
     consumer_timeout: Duration,
-    consumers: Mutex<HashMap<String, Arc<QueueConsumer>>>,
+    consumers: Mutex<HashMap<String, GroupConsumer>>,
     /// The attempts that run, by id and delivery.
     running: Mutex<HashMap<(u128, i32), Running>>,
     /// Writes outcomes that the store could not take; started with the first consumer.
     outcomes: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+/// The consumer of a group.
+#[derive(Debug)]
+struct GroupConsumer {
+    consumer: Arc<QueueConsumer>,
+    /// When workers of other processes asked for tasks last; `None` for those of this process, which
+    /// say when they leave.
+    asked_at: Option<Instant>,
 }
 
 /// An attempt that has begun and not ended.
@@ -194,8 +207,8 @@ impl AmqpQueue {
         let records = config.store.as_ref();
         let records = records.map(|url| Records::new(url, &config.prefix));
         let shared = Arc::new(Shared {
-            publishing: Link::new(&config.uri, &topology),
-            consuming: Arc::new(Link::new(&config.uri, &topology)),
+            publishing: Link::new(&config.uri, &topology)?,
+            consuming: Arc::new(Link::new(&config.uri, &topology)?),
             topology,
             records: records.transpose()?,
             consumer_timeout: config.consumer_timeout,
@@ -421,14 +434,23 @@ impl AmqpQueue {
     }
 
     /// The consumer of a group, which begins with the first call.
-    fn consumer(&self, group: &str, concurrency: usize) -> Arc<QueueConsumer> {
+    fn consumer(&self, group: &str, max: usize, lease_ms: i32) -> Arc<QueueConsumer> {
         let mut consumers = self.0.consumers.lock();
-        let consumer = consumers.entry(group.to_owned()).or_insert_with(|| {
-            let prefetch = u16::try_from(concurrency.saturating_mul(2)).unwrap_or(u16::MAX);
+        let is_served = lease_ms > 0;
+        let known = consumers.entry(group.to_owned()).or_insert_with(|| {
+            let prefetch = match is_served {
+                true => SERVED_PREFETCH,
+                false => u16::try_from(max.saturating_mul(2)).unwrap_or(u16::MAX),
+            };
             let (link, queue) = (&self.0.consuming, self.0.topology.group(group));
             let (link, group) = (Arc::clone(link), Some(group.to_owned()));
-            Arc::new(QueueConsumer::start(link, queue, group, prefetch.max(1)))
+            GroupConsumer {
+                consumer: Arc::new(QueueConsumer::start(link, queue, group, prefetch.max(1))),
+                asked_at: None,
+            }
         });
+        known.asked_at = is_served.then(Instant::now);
+        let consumer = Arc::clone(&known.consumer);
         if let Some(records) = &self.0.records {
             self.0.outcomes.lock().get_or_insert_with(|| {
                 let (link, queue) = (&self.0.consuming, self.0.topology.outcomes());
@@ -437,7 +459,7 @@ impl AmqpQueue {
                 tokio::spawn(write_outcomes(records.clone(), outcomes)).abort_handle()
             });
         }
-        Arc::clone(consumer)
+        consumer
     }
 
     pub(crate) async fn lease(
@@ -448,7 +470,7 @@ impl AmqpQueue {
         lease_ms: i32,
     ) -> Result<Vec<Lease>, QueueError> {
         let deadline = Instant::now() + wait;
-        let consumer = self.consumer(group, max);
+        let consumer = self.consumer(group, max, lease_ms);
         loop {
             let taken = consumer.take(max.min(MAX_ROWS), deadline).await;
             if taken.is_empty() {
@@ -540,10 +562,11 @@ impl AmqpQueue {
             Some(records) => records.read(id).await.ok(),
             None => None,
         };
+        let mut is_buried = false;
         loop {
             let stored = present.as_ref().and_then(Option::as_ref);
             let mut entry = stored.map_or_else(|| fresh.clone(), |stored| stored.entry.clone());
-            if present.is_none() {
+            if self.0.records.is_none() {
                 entry.record.deaths = redeliveries.min(MAX_DEATHS - 1);
                 // The broker has counted the death of the last one.
                 if redeliveries >= MAX_DEATHS {
@@ -554,8 +577,9 @@ impl AmqpQueue {
             if arrival == Arrival::Stale {
                 return Ok(None);
             }
-            if entry.phase == Phase::Dead {
+            if entry.phase == Phase::Dead && !is_buried {
                 self.bury(message.task.clone(), &entry).await?;
+                is_buried = true;
             }
             let changed = match (&self.0.records, &present) {
                 (Some(records), Some(_)) => {
@@ -728,11 +752,11 @@ impl AmqpQueue {
 
     /// Stops consuming a group, and publishes what was delivered and not begun again.
     pub(crate) async fn leave(&self, group: &str) {
-        let Some(consumer) = self.0.consumers.lock().remove(group) else {
+        let Some(left) = self.0.consumers.lock().remove(group) else {
             return;
         };
         let deadline = Instant::now() + LEAVE_TIME;
-        for delivery in consumer.stop(deadline).await {
+        for delivery in left.consumer.stop(deadline).await {
             let (mut message, redeliveries) = Message::read(&delivery, group);
             message.delivery = message.delivery.saturating_add(redeliveries);
             let sending = self.0.publishing.send(&message, delay(message.due_ms));
@@ -769,6 +793,16 @@ async fn end_leases(shared: Weak<Shared>) {
         };
         for (_, running) in over {
             give_back(&running.delivery).await;
+        }
+        let idle: Vec<String> = {
+            let consumers = shared.consumers.lock();
+            let is_idle = |it: &GroupConsumer| it.asked_at.is_some_and(|at| now - at > IDLE_TIME);
+            let idle = consumers.iter().filter(|(_, it)| is_idle(it));
+            idle.map(|(group, _)| group.clone()).collect()
+        };
+        let queue = AmqpQueue(shared);
+        for group in idle {
+            queue.leave(&group).await;
         }
     }
 }

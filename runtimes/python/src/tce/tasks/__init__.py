@@ -1,0 +1,40 @@
+"""Durable tasks: operations of an IDL interface that run later, with retries and results.
+
+A process in Rust owns the queue and serves it at an endpoint; programs in Python send
+tasks to it, read their results and work for it.
+
+    tasks = await Tasks.open("tcp://localhost:12010")
+    task_id = await tasks.client.set_task_ctl(RetryCount=5).send("group1", "add", 12, 33)
+    result = await tasks.client.get_result(task_id, timeout=3.0)
+    print(result.get(0))
+
+    async with Worker(tasks).group("group1", MathImpl(), concurrency=3):
+        await stopped.wait()
+"""
+
+from ._client import (
+    Backoff,
+    Status,
+    TaskClient,
+    TaskNotFoundError,
+    TaskResult,
+    Tasks,
+    TaskTimeoutError,
+)
+from ._control import AbortTask, NoRetry, TaskControl, task_of
+from ._worker import Worker
+
+__all__ = [
+    "AbortTask",
+    "Backoff",
+    "NoRetry",
+    "Status",
+    "TaskClient",
+    "TaskControl",
+    "TaskNotFoundError",
+    "TaskResult",
+    "TaskTimeoutError",
+    "Tasks",
+    "Worker",
+    "task_of",
+]
