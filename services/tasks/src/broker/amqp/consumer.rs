@@ -128,7 +128,7 @@ impl Source {
         }
         let channel = self.link.channel().await?;
         request(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
-        let (queue, tag) = (short(&self.queue)?, "tce".into());
+        let (queue, tag) = (short(&self.queue), "tce".into());
         let options = BasicConsumeOptions::default();
         let consuming = channel.basic_consume(queue, tag, options, FieldTable::default());
         let consumer = request(consuming).await?;

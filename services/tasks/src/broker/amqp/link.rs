@@ -255,7 +255,7 @@ impl Link {
             mandatory: true,
             ..BasicPublishOptions::default()
         };
-        let (exchange, key) = (short(&address.exchange)?, short(&address.key)?);
+        let (exchange, key) = (short(&address.exchange), short(&address.key));
         let sent = open
             .channel
             .basic_publish(exchange, key, options, body, properties);

@@ -14,41 +14,46 @@ mod consumer;
 
 mod records;
 
+mod config;
+
+mod outcomes;
+
+mod attempt;
+
+mod dead;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use futures_util::future::join_all;
 use lapin::{
-    BasicProperties,
     message::Delivery,
-    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
+    options::{BasicAckOptions, BasicNackOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use parking_lot::Mutex;
-use tce_runtime::wire::{Marshal, Writer};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use attempt::Running;
+pub use config::AmqpConfig;
 use consumer::QueueConsumer;
 pub use link::BrokerError;
 use link::{Link, request};
 use message::Message;
 pub use records::RecordsError;
-use records::{Changed, Records, Stored};
+use records::{Changed, Records};
 use topology::{Topology, short};
 
 use super::{Filter, MAX_ROWS, QueueError};
 use crate::{
     clock::now_ms,
-    idl::tasks::{Lease, Outcome, Record, Task},
-    model::{AbortAnswer, Arrival, Entry, FinishAnswer, MAX_DEATHS, Phase, Status, parse_id},
+    idl::tasks::{Lease, Record, Task},
+    model::{AbortAnswer, Entry, Phase, Status, parse_id},
 };
 
-/// A message that arrives sooner than this before it is due is delayed again; else it is waited for.
-const EARLY_MS: i64 = 1000;
 /// How often a reader looks for a change that it was not told of, after Redis was away.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the leases of other processes are checked.
@@ -57,68 +62,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const SERVED_PREFETCH: u16 = 256;
 /// After this time without a worker of another process what waits for them is given back.
 const IDLE_TIME: Duration = Duration::from_secs(10);
-/// Dead tasks that are looked at.
-const MAX_DEAD: usize = 10_000;
 /// Outcomes that wait for the store in one worker.
 const OUTCOMES_PREFETCH: u16 = 64;
 /// How long a worker that stops waits for what it has been delivered.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
-
-/// Where tasks are queued and recorded.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AmqpConfig {
-    pub(crate) uri: String,
-    pub(crate) store: Option<String>,
-    pub(crate) prefix: String,
-    pub(crate) consumer_timeout: Duration,
-}
-
-impl fmt::Debug for AmqpConfig {
-    /// Without the URIs, which may hold passwords.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AmqpConfig")
-            .field("prefix", &self.prefix)
-            .field("has_store", &self.store.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl AmqpConfig {
-    /// A broker by its URI, `amqp://user:password@host:5672/vhost`; without a store of results.
-    pub fn new(uri: impl Into<String>) -> Self {
-        Self {
-            uri: uri.into(),
-            store: None,
-            prefix: "tce.tasks.".to_owned(),
-            consumer_timeout: Duration::from_secs(30 * 60),
-        }
-    }
-
-    /// Keeps the records in Redis, `redis://user:password@host:6379/0`. Without it there are no
-    /// results, statuses and aborts, and the broker's counter of deliveries decides when a task is
-    /// dead.
-    #[must_use]
-    pub fn store(mut self, url: impl Into<String>) -> Self {
-        self.store = Some(url.into());
-        self
-    }
-
-    /// What all names at the broker and keys in Redis begin with; `tce.tasks.` by default.
-    #[must_use]
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// The broker's `consumer_timeout`, 30 min by default: after it the broker delivers a task that
-    /// still runs to a second worker. AMQP does not tell it. A worker whose time limit of an attempt is
-    /// not below it does not start.
-    #[must_use]
-    pub fn broker_consumer_timeout(mut self, timeout: Duration) -> Self {
-        self.consumer_timeout = timeout;
-        self
-    }
-}
 
 /// The queue at RabbitMQ. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -147,18 +94,6 @@ struct GroupConsumer {
     asked_at: Option<Instant>,
 }
 
-/// An attempt that has begun and not ended.
-#[derive(Debug)]
-struct Running {
-    delivery: Delivery,
-    task: Task,
-    /// The entry with the lease, and as it is stored, if it could be.
-    entry: Entry,
-    stored: Option<Stored>,
-    /// When a worker of another process must have extended its lease.
-    until: Option<Instant>,
-}
-
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(task) = self.outcomes.get_mut().take() {
@@ -167,32 +102,8 @@ impl Drop for Shared {
     }
 }
 
-/// What happens to a dead task.
-#[derive(Debug, Clone, Copy)]
-enum DeadAction {
-    Requeue,
-    Drop,
-}
-
 fn not_found(id: &str) -> QueueError {
     QueueError::NotFound(id.to_owned())
-}
-
-async fn acknowledge(delivery: &Delivery) {
-    // Without it the broker delivers the message again, which is stale then.
-    if let Err(error) = request(delivery.ack(BasicAckOptions::default())).await {
-        tracing::debug!("can't acknowledge a task: {error}");
-    }
-}
-
-async fn give_back(delivery: &Delivery) {
-    let options = BasicNackOptions {
-        requeue: true,
-        ..BasicNackOptions::default()
-    };
-    if let Err(error) = request(delivery.nack(options)).await {
-        tracing::debug!("can't give a task back: {error}");
-    }
 }
 
 /// The delay until a time, in milliseconds.
@@ -204,6 +115,9 @@ impl AmqpQueue {
     /// Connects to the broker. Redis is connected to when it is needed.
     pub(crate) async fn open(config: &AmqpConfig) -> Result<Self, QueueError> {
         let topology = Topology::new(&config.prefix);
+        if !topology.fits("") {
+            return Err(BrokerError::Refused("the prefix of the names is too long".into()).into());
+        }
         let records = config.store.as_ref();
         let records = records.map(|url| Records::new(url, &config.prefix));
         let shared = Arc::new(Shared {
@@ -356,81 +270,13 @@ impl AmqpQueue {
                     passive: true,
                     ..QueueDeclareOptions::default()
                 };
-                let name = short(&self.0.topology.group(group)).map_err(BrokerError::from)?;
+                let name = short(&self.0.topology.group(group));
                 let queue = channel.queue_declare(name, options, FieldTable::default());
                 let queued = request(queue).await?.message_count();
                 counts.insert("queued".to_owned(), i64::from(queued));
             }
         }
         Ok(counts)
-    }
-
-    /// Takes dead tasks from their queue, and requeues or drops them. The others return to it.
-    async fn settle_dead(&self, ids: &[String], action: DeadAction) -> Result<i32, QueueError> {
-        let ids: Result<Vec<u128>, _> = ids.iter().map(|id| parse_id(id)).collect();
-        let ids = ids?;
-        // What is not acknowledged returns when the channel is closed.
-        let channel = self.0.publishing.channel().await?;
-        let (mut count, mut left) = (0, ids.len());
-        for _ in 0..MAX_DEAD {
-            if left == 0 {
-                break;
-            }
-            let queue = short(&self.0.topology.dead()).map_err(BrokerError::from)?;
-            let getting = channel.basic_get(queue, BasicGetOptions::default());
-            let Some(got) = request(getting).await? else {
-                break;
-            };
-            let (message, _) = Message::read(&got.delivery, "");
-            let id = parse_id(&message.task.id);
-            if let Some(id) = id.ok().filter(|id| ids.contains(id)) {
-                let is_settled = match action {
-                    DeadAction::Requeue => self.requeue(id, message).await?,
-                    DeadAction::Drop => self.forget(id).await?,
-                };
-                count += i32::from(is_settled);
-                acknowledge(&got.delivery).await;
-                left -= 1;
-            }
-        }
-        // Dropping a channel does not close it at once.
-        let _ = request(channel.close(200, "done".into())).await;
-        Ok(count)
-    }
-
-    pub(crate) async fn requeue_dead(&self, ids: &[String]) -> Result<i32, QueueError> {
-        self.settle_dead(ids, DeadAction::Requeue).await
-    }
-
-    pub(crate) async fn drop_dead(&self, ids: &[String]) -> Result<i32, QueueError> {
-        self.settle_dead(ids, DeadAction::Drop).await
-    }
-
-    async fn forget(&self, id: u128) -> Result<bool, QueueError> {
-        if let Some(records) = &self.0.records {
-            records.remove(id).await?;
-        }
-        Ok(true)
-    }
-
-    async fn requeue(&self, id: u128, message: Message) -> Result<bool, QueueError> {
-        let mut again = Message::first(message.task, 0);
-        again.delivery = message.delivery;
-        again.task.options.remove("run_at");
-        if self.0.records.is_some() {
-            let delivery = self.change(id, |entry| {
-                // A task that no queue received, or that was delivered too often, has not ended.
-                let is_again = entry.requeue(now_ms(), 0) || !entry.status().is_final();
-                (is_again, entry.delivery)
-            });
-            match delivery.await? {
-                Some((false, _)) => return Ok(false),
-                Some((true, delivery)) => again.delivery = delivery,
-                None => {}
-            }
-        }
-        self.0.publishing.send(&again, 0).await?;
-        Ok(true)
     }
 
     /// The consumer of a group, which begins with the first call.
@@ -455,8 +301,8 @@ impl AmqpQueue {
             self.0.outcomes.lock().get_or_insert_with(|| {
                 let (link, queue) = (&self.0.consuming, self.0.topology.outcomes());
                 let link = Arc::clone(link);
-                let outcomes = QueueConsumer::start(link, queue, None, OUTCOMES_PREFETCH);
-                tokio::spawn(write_outcomes(records.clone(), outcomes)).abort_handle()
+                let consumer = QueueConsumer::start(link, queue, None, OUTCOMES_PREFETCH);
+                tokio::spawn(outcomes::write_outcomes(records.clone(), consumer)).abort_handle()
             });
         }
         consumer
@@ -486,270 +332,6 @@ impl AmqpQueue {
         }
     }
 
-    /// Begins the attempt that a message asks for. `None` if it is not due, or begins no more.
-    async fn admit(&self, delivery: Delivery, group: &str, lease_ms: i32) -> Option<Lease> {
-        let (message, redeliveries) = Message::read(&delivery, group);
-        let early_ms = message.due_ms.saturating_sub(now_ms());
-        if early_ms > EARLY_MS {
-            match self
-                .0
-                .publishing
-                .send(&message, delay(message.due_ms))
-                .await
-            {
-                Ok(()) => acknowledge(&delivery).await,
-                Err(error) => {
-                    tracing::warn!("can't delay a task again: {error}");
-                    give_back(&delivery).await;
-                }
-            }
-            return None;
-        }
-        sleep(Duration::from_millis(u64::try_from(early_ms).unwrap_or(0))).await;
-        match self
-            .begin(&delivery, &message, redeliveries, lease_ms)
-            .await
-        {
-            Ok(Some((lease, entry, stored))) => {
-                let until = u64::try_from(lease_ms).ok().filter(|ms| *ms > 0);
-                let until = until.map(|ms| Instant::now() + Duration::from_millis(ms));
-                let running = Running {
-                    delivery,
-                    task: message.task,
-                    entry,
-                    stored,
-                    until,
-                };
-                let key = (parse_id(&lease.task.id).ok()?, lease.delivery);
-                self.0.running.lock().insert(key, running);
-                Some(lease)
-            }
-            Ok(None) => {
-                acknowledge(&delivery).await;
-                None
-            }
-            Err(error) => {
-                tracing::warn!("can't begin a task: {error}");
-                give_back(&delivery).await;
-                None
-            }
-        }
-    }
-
-    /// The lease of the attempt, the entry with it, and as it is stored. `None` if the message is done
-    /// with.
-    async fn begin(
-        &self,
-        delivery: &Delivery,
-        message: &Message,
-        redeliveries: i32,
-        lease_ms: i32,
-    ) -> Result<Option<(Lease, Entry, Option<Stored>)>, QueueError> {
-        let fresh = match fresh(message) {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                self.bury_undecodable(delivery, &error.to_string()).await?;
-                return Ok(None);
-            }
-        };
-        let id = parse_id(&message.task.id)?;
-        let number = message
-            .delivery
-            .saturating_add(redeliveries)
-            .saturating_add(1);
-        // The store may be away: attempts begin without it.
-        let mut present = match &self.0.records {
-            Some(records) => records.read(id).await.ok(),
-            None => None,
-        };
-        let mut is_buried = false;
-        loop {
-            let stored = present.as_ref().and_then(Option::as_ref);
-            let mut entry = stored.map_or_else(|| fresh.clone(), |stored| stored.entry.clone());
-            if self.0.records.is_none() {
-                entry.record.deaths = redeliveries.min(MAX_DEATHS - 1);
-                // The broker has counted the death of the last one.
-                if redeliveries >= MAX_DEATHS {
-                    entry.phase = Phase::Leased { until_ms: i64::MAX };
-                }
-            }
-            let arrival = entry.arrive(message.attempt, number, now_ms(), lease_ms);
-            if arrival == Arrival::Stale {
-                return Ok(None);
-            }
-            if entry.phase == Phase::Dead && !is_buried {
-                self.bury(message.task.clone(), &entry).await?;
-                is_buried = true;
-            }
-            let changed = match (&self.0.records, &present) {
-                (Some(records), Some(_)) => {
-                    let stored = records.change(id, stored, &entry, now_ms()).await;
-                    stored.ok()
-                }
-                _ => None,
-            };
-            let stored = match changed {
-                Some(Changed::Conflict(other)) => {
-                    present = Some(other);
-                    continue;
-                }
-                Some(Changed::Done(stored)) => Some(stored),
-                None => None,
-            };
-            return match arrival {
-                Arrival::Run(mut lease) => {
-                    lease.task = message.task.clone();
-                    Ok(Some((*lease, entry, stored)))
-                }
-                _ if stored.is_none() => {
-                    self.defer(&entry).await?;
-                    Ok(None)
-                }
-                _ => Ok(None),
-            };
-        }
-    }
-
-    /// Moves a message that is no task to the dead ones.
-    async fn bury_undecodable(&self, delivery: &Delivery, reason: &str) -> Result<(), QueueError> {
-        let (mut message, _) = Message::read(delivery, "");
-        message.reason = Some(reason.to_owned());
-        let properties = message.properties().unwrap_or_default();
-        let dead = self.0.topology.dead();
-        Ok(self
-            .0
-            .publishing
-            .send_to(dead, properties, &delivery.data)
-            .await?)
-    }
-
-    /// Moves a task to the dead ones.
-    async fn bury(&self, task: Task, entry: &Entry) -> Result<(), QueueError> {
-        let message = Message::follow_up(task, entry);
-        let properties = message.properties().unwrap_or_default();
-        let dead = self.0.topology.dead();
-        Ok(self
-            .0
-            .publishing
-            .send_to(dead, properties, &message.task.body)
-            .await?)
-    }
-
-    /// Keeps an entry that the store could not take until it can.
-    async fn defer(&self, entry: &Entry) -> Result<(), QueueError> {
-        if self.0.records.is_none() {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        entry.marshal(&mut Writer::new(&mut bytes));
-        let properties = BasicProperties::default().with_delivery_mode(2);
-        let outcomes = self.0.topology.outcomes();
-        Ok(self
-            .0
-            .publishing
-            .send_to(outcomes, properties, &bytes)
-            .await?)
-    }
-
-    pub(crate) async fn extend(
-        &self,
-        lease: &Lease,
-        percent: i32,
-        note: &str,
-    ) -> Result<bool, QueueError> {
-        let id = parse_id(&lease.task.id)?;
-        {
-            let mut running = self.0.running.lock();
-            let Some(running) = running.get_mut(&(id, lease.delivery)) else {
-                return Ok(false);
-            };
-            let length = u64::try_from(lease.lease_ms).ok().filter(|ms| *ms > 0);
-            running.until = length.map(|ms| Instant::now() + Duration::from_millis(ms));
-        }
-        if self.0.records.is_none() {
-            return Ok(true);
-        }
-        let extended = self.change(id, |entry| match percent {
-            ..0 => entry.should_go_on(lease, now_ms()),
-            percent => entry.extend(lease, percent, note, now_ms()),
-        });
-        // Without a record the attempt began while the store was away.
-        Ok(extended.await?.unwrap_or(true))
-    }
-
-    pub(crate) async fn finish(
-        &self,
-        lease: &Lease,
-        outcome: &Outcome,
-    ) -> Result<FinishAnswer, QueueError> {
-        let key = (parse_id(&lease.task.id)?, lease.delivery);
-        let Some(running) = self.0.running.lock().remove(&key) else {
-            return Ok(FinishAnswer::Stale);
-        };
-        match self.conclude(&running, lease, outcome).await {
-            Ok(answer) => {
-                acknowledge(&running.delivery).await;
-                Ok(answer)
-            }
-            Err(error) => {
-                // The caller repeats it.
-                self.0.running.lock().insert(key, running);
-                Err(error)
-            }
-        }
-    }
-
-    /// Publishes what follows, and writes the record.
-    async fn conclude(
-        &self,
-        running: &Running,
-        lease: &Lease,
-        outcome: &Outcome,
-    ) -> Result<FinishAnswer, QueueError> {
-        let id = parse_id(&lease.task.id)?;
-        let random = fastrand::u32(..);
-        let mut present = running.stored.clone();
-        let has_follow_up = outcome.status != Status::Success.number();
-        if let (Some(records), true) = (&self.0.records, has_follow_up || present.is_none()) {
-            // A stale outcome must publish nothing.
-            present = records.read(id).await.unwrap_or(present);
-        }
-        let mut is_published = false;
-        loop {
-            let mut entry = match &present {
-                Some(stored) if stored.entry.has_lease(lease) => stored.entry.clone(),
-                Some(stored) if running.entry.is_older_than(&stored.entry) => {
-                    return Ok(FinishAnswer::Stale);
-                }
-                // The attempt began while the store was away.
-                _ => running.entry.clone(),
-            };
-            let answer = entry.finish(lease, outcome.clone(), now_ms(), 0, random);
-            if !is_published {
-                match entry.phase {
-                    Phase::Queued { due_ms, .. } => {
-                        let message = Message::follow_up(running.task.clone(), &entry);
-                        self.0.publishing.send(&message, delay(due_ms)).await?;
-                    }
-                    Phase::Dead => self.bury(running.task.clone(), &entry).await?,
-                    _ => {}
-                }
-                is_published = true;
-            }
-            let Some(records) = &self.0.records else {
-                return Ok(answer);
-            };
-            match records.change(id, present.as_ref(), &entry, now_ms()).await {
-                Ok(Changed::Done(_)) => return Ok(answer),
-                Ok(Changed::Conflict(other)) => present = other,
-                Err(_) => {
-                    self.defer(&entry).await?;
-                    return Ok(answer);
-                }
-            }
-        }
-    }
-
     /// Stops consuming a group, and publishes what was delivered and not begun again.
     pub(crate) async fn leave(&self, group: &str) {
         let Some(left) = self.0.consumers.lock().remove(group) else {
@@ -768,14 +350,21 @@ impl AmqpQueue {
     }
 }
 
-/// The entry of a task whose record is not known, as if the message were its first one.
-fn fresh(message: &Message) -> Result<Entry, QueueError> {
-    let mut entry = Entry::new(message.task.clone(), now_ms(), 0)?;
-    entry.task.body = Vec::new();
-    entry.attempt = message.attempt;
-    entry.record.retries = message.attempt;
-    entry.delivery = message.delivery;
-    Ok(entry)
+async fn acknowledge(delivery: &Delivery) {
+    // Without it the broker delivers the message again, which is stale then.
+    if let Err(error) = request(delivery.ack(BasicAckOptions::default())).await {
+        tracing::debug!("can't acknowledge a task: {error}");
+    }
+}
+
+async fn give_back(delivery: &Delivery) {
+    let options = BasicNackOptions {
+        requeue: true,
+        ..BasicNackOptions::default()
+    };
+    if let Err(error) = request(delivery.nack(options)).await {
+        tracing::debug!("can't give a task back: {error}");
+    }
 }
 
 /// Gives the tasks back whose workers, in other processes, have not extended their leases.
@@ -803,45 +392,6 @@ async fn end_leases(shared: Weak<Shared>) {
         let queue = AmqpQueue(shared);
         for group in idle {
             queue.leave(&group).await;
-        }
-    }
-}
-
-/// Writes the outcomes that the store could not take, once it can.
-async fn write_outcomes(records: Records, outcomes: QueueConsumer) {
-    loop {
-        let until = Instant::now() + Duration::from_secs(3600);
-        for delivery in outcomes.take(1, until).await {
-            let Some(entry) = Entry::decode(&delivery.data) else {
-                tracing::error!("an outcome is damaged, or from a later version");
-                acknowledge(&delivery).await;
-                continue;
-            };
-            while let Err(error) = write_outcome(&records, &entry).await {
-                tracing::warn!("an outcome waits for the store: {error}");
-                sleep(SWEEP_INTERVAL).await;
-            }
-            acknowledge(&delivery).await;
-        }
-    }
-}
-
-async fn write_outcome(records: &Records, entry: &Entry) -> Result<(), QueueError> {
-    let id = parse_id(&entry.task.id)?;
-    let mut present = records.read(id).await?;
-    loop {
-        if present
-            .as_ref()
-            .is_some_and(|it| entry.is_older_than(&it.entry))
-        {
-            return Ok(());
-        }
-        match records
-            .change(id, present.as_ref(), entry, now_ms())
-            .await?
-        {
-            Changed::Done(_) => return Ok(()),
-            Changed::Conflict(other) => present = other,
         }
     }
 }

