@@ -237,7 +237,8 @@ async fn no_task_is_lost_and_none_begins_too_early_when_the_broker_is_killed_or_
 #[tokio::test]
 async fn tasks_run_while_redis_is_away_and_their_results_arrive_later() {
     let server = RedisServer::start();
-    let config = AmqpConfig::new(amqp()).store(server.url());
+    // The queue of outcomes belongs to one store.
+    let config = AmqpConfig::new(amqp()).prefix("away.").store(server.url());
     let tasks = Tasks::open(TasksConfig::Amqp(config)).await.unwrap();
     let client = tasks.client();
     let folder = tempfile::tempdir().unwrap();
@@ -264,9 +265,10 @@ async fn tasks_run_while_redis_is_away_and_their_results_arrive_later() {
 #[tokio::test]
 async fn readers_leave_no_subscription_at_redis() {
     let server = RedisServer::start();
-    let tasks = Tasks::open(TasksConfig::amqp(amqp(), server.url()))
-        .await
-        .unwrap();
+    let config = AmqpConfig::new(amqp())
+        .prefix("readers.")
+        .store(server.url());
+    let tasks = Tasks::open(TasksConfig::Amqp(config)).await.unwrap();
     let client = tasks.client();
     let _worker = start(&tasks, "readers").await;
     for id in send_many(&client, "readers", 10).await {

@@ -41,7 +41,8 @@ impl AmqpConfig {
         self
     }
 
-    /// What all names at the broker and keys in Redis begin with; `tce.tasks.` by default.
+    /// What all names at the broker and keys in Redis begin with; `tce.tasks.` by default. Queues with one
+    /// prefix share one store.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();

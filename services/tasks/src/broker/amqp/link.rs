@@ -223,6 +223,7 @@ impl Link {
     ) -> Result<(), BrokerError> {
         let deadline = Instant::now() + SEND_TIME;
         let mut last = BrokerError::Away("it does not answer".into());
+        let mut was_unroutable = false;
         loop {
             let publishing = async {
                 if let Some(group) = group {
@@ -232,12 +233,24 @@ impl Link {
             };
             match timeout_at(deadline, publishing).await {
                 Ok(Err(error @ (BrokerError::Away(_) | BrokerError::Unknown))) => last = error,
+                // The queue was deleted after this connection had declared it.
+                Ok(Err(error @ BrokerError::NoRoute(_))) if group.is_some() && !was_unroutable => {
+                    was_unroutable = true;
+                    self.forget_declarations().await;
+                    last = error;
+                }
                 Ok(result) => return result,
                 Err(_) => return Err(last),
             }
             if timeout_at(deadline, pause()).await.is_err() {
                 return Err(last);
             }
+        }
+    }
+
+    async fn forget_declarations(&self) {
+        if let Some(open) = &*self.open.lock().await {
+            open.declared.lock().clear();
         }
     }
 
@@ -262,7 +275,10 @@ impl Link {
         let confirm = request(sent).await?;
         match timeout(REQUEST_TIME, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-            Ok(Ok(Confirmation::Nack(_))) => Err(BrokerError::Refused("the queue is full".into())),
+            // The queue has no limit of its length: it has no leader at the moment.
+            Ok(Ok(Confirmation::Nack(_))) => {
+                Err(BrokerError::Away("the queue does not take the task".into()))
+            }
             Ok(Ok(_)) => Err(BrokerError::NoRoute(address.key.as_str().into())),
             Ok(Err(_)) => Err(BrokerError::Unknown),
             Err(_) => {
