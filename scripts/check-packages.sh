@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-otlp tce-gateway tce-cli)
+CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-otlp tce-gateway tce-tasks tce-cli)
 
 verify=(--no-verify)
 case "${1:-}" in

@@ -243,6 +243,16 @@ struct Executor {
     _communicators: [Communicator; 2],
 }
 
+impl Drop for Executor {
+    /// A worker that is dropped must not hold what a broker has delivered in advance.
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (tasks, group) = (self.tasks.clone(), std::mem::take(&mut self.group));
+            runtime.spawn(async move { tasks.0.leave(&group).await });
+        }
+    }
+}
+
 /// An outcome that no retry can change.
 fn permanent(error: &impl ToString) -> Outcome {
     Outcome {
@@ -499,6 +509,7 @@ fn type_name(model: &Model, ty: Type) -> String {
         Type::String => "string".to_owned(),
         Type::Sequence(id) => model.sequence(id).name.clone(),
         Type::Dictionary(id) => model.dictionary(id).name.clone(),
+        Type::Enum(id) => model.enum_(id).name.clone(),
         Type::Struct(id) => format!("struct {}", model.struct_(id).name),
     }
 }

@@ -259,7 +259,17 @@ fn check_flags(helps: &mut BTreeMap<String, String>, command: &str, page: &Path)
     let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
     let mut names: Vec<&str> = words.iter().copied().take_while(is_name).take(2).collect();
     // The second word may be an argument.
-    let subcommands = ["gateway ctl", "gateway init", "gateway token"];
+    let subcommands = [
+        "gateway ctl",
+        "gateway init",
+        "gateway token",
+        "task abort",
+        "task dead",
+        "task list",
+        "task send",
+        "task serve",
+        "task stats",
+    ];
     if !subcommands.contains(&names.join(" ").as_str()) {
         names.truncate(1);
     }

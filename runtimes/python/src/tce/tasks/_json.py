@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any, TypeGuard
 
+from .._values import Enum
+
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Whether JSON has it as an array."""
@@ -21,6 +23,8 @@ def is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
 
 def to_json(value: Any) -> Any:
     """A value as JSON has it. Raises `TypeError` for a value of no IDL type."""
+    if isinstance(value, Enum):
+        return value.name if value.is_known else int(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes | bytearray):
@@ -52,6 +56,11 @@ def from_json(hint: Any, value: Any) -> Any:
     if origin is dict and is_dict(value):
         key_hint, value_hint = arguments
         return {_from_key(key_hint, key): from_json(value_hint, it) for key, it in value.items()}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        if isinstance(value, str) and value in hint.__members__:
+            return hint[value]
+        if type(value) is int:
+            return hint(value)
     if hint is bytes and isinstance(value, str):
         return base64.b64decode(value, validate=True)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and is_dict(value):

@@ -237,3 +237,34 @@ fn a_servant_may_change_its_retries_and_the_pause() {
         }
     );
 }
+
+proptest! {
+    #[test]
+    fn a_delivery_begins_only_what_is_later_than_all_before(
+        deliveries in proptest::collection::vec((0_i32..3, 0_i32..8, 0_u8..8), 0..30),
+    ) {
+        let mut entry = entry(&options(3));
+        let mut last = (0, 0);
+        for (now, (attempt, delivery, status)) in (1..).zip(deliveries) {
+            let before = entry.clone();
+            match entry.arrive(attempt, delivery, now, 0) {
+                Arrival::Run(lease) => {
+                    prop_assert!((attempt, delivery) > last);
+                    prop_assert_eq!((lease.attempt, lease.delivery), (attempt, delivery));
+                    prop_assert!(entry.record.deaths < MAX_DEATHS);
+                    last = (attempt, delivery);
+                    if status == 4 {
+                        entry.finish(&lease, outcome(Status::Success), now, 0, 0);
+                        prop_assert!(before.is_older_than(&entry));
+                    }
+                }
+                Arrival::Ended => prop_assert_eq!(entry.phase, Phase::Dead),
+                Arrival::Stale => {
+                    let is_later = (attempt, delivery) > (before.attempt, before.delivery);
+                    prop_assert!(before.status().is_final() || !is_later);
+                    prop_assert_eq!(&entry, &before);
+                }
+            }
+        }
+    }
+}
