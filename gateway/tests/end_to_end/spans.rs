@@ -207,8 +207,8 @@ impl TracedHouse {
 
 #[tokio::test]
 async fn a_call_a_push_and_a_refusal_are_traces_over_all_programs() {
-    for plan in [Plan::direct(), Plan::memory(), Plan::rabbitmq()] {
-        let house = TracedHouse::start(plan).await;
+    for plan in [Plan::direct, Plan::memory, Plan::rabbitmq] {
+        let house = TracedHouse::start(plan()).await;
         let options = Options {
             token: Some("anna".to_owned()),
             ..traced(&house.exporters[0])

@@ -209,7 +209,7 @@ impl PendingCalls {
 
     /// The outcome of a call, which frees its slot. Polled again, the call counts
     /// as lost.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
         let mut table = self.table.lock();
         match table.calls.get_mut(sequence) {
