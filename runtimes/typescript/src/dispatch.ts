@@ -211,7 +211,7 @@ export class Dispatcher {
       this.#send(header, errcode, extra, new Map([[ERROR, escaped], ...pairs]), encodeVoid);
     } catch (cause) {
       if (pairs.size > 0) {
-        this.#settings.log("warn", text, cause);
+        this.#settings.log("warn", messageOf(cause), cause);
         this.refuse(header, extra, code, text);
         return;
       }
