@@ -409,6 +409,10 @@ impl PushReceiver for Session {
     }
 
     fn detached(&self, reason: DetachReason) {
+        if reason == DetachReason::Moved && self.is_sent_away.load(Ordering::Acquire) {
+            // As it was asked to. Its calls in flight end here.
+            return;
+        }
         let (label, code, text) = match reason {
             DetachReason::SlowReader => (
                 "slow_reader",

@@ -80,6 +80,9 @@ pub(crate) struct Session {
     history: OnceLock<SessionHistory>,
     /// Whether the client has called `login`: it knows what `spec/sessions.md` adds.
     has_said_login: AtomicBool,
+    /// Whether the client was asked to continue elsewhere, and closes this connection itself
+    /// when its calls have ended.
+    is_sent_away: AtomicBool,
     /// `None` without a limit.
     rates: Option<Mutex<ReadRates>>,
     calls: SessionCalls,
@@ -214,6 +217,7 @@ impl Session {
             token_hash: AtomicU64::new(0),
             history: OnceLock::new(),
             has_said_login: AtomicBool::new(false),
+            is_sent_away: AtomicBool::new(false),
             rates: ReadRates::new(&context.properties).map(Mutex::new),
             calls: SessionCalls::default(),
             is_paused: AtomicBool::new(false),
@@ -359,10 +363,12 @@ impl Session {
     /// Asks the client to open its next connection after `delay`, and to close this one
     /// once its calls have ended. Returns false if the client does not know this.
     pub(crate) fn send_away(&self, delay: Duration) -> bool {
-        self.can_be_sent_away()
+        let is_told = self.can_be_sent_away()
             && self
                 .connection()
-                .is_some_and(|connection| connection.say_go_away(delay))
+                .is_some_and(|connection| connection.say_go_away(delay));
+        self.is_sent_away.fetch_or(is_told, Ordering::AcqRel);
+        is_told
     }
 
     /// Serves the calls that have arrived, refuses later ones, and closes the connection
