@@ -74,6 +74,9 @@ def servant(math: Any) -> Any:
         async def sq(self, x: int, ctx: Any) -> int:
             raise NoRetry("never")
 
+        async def die(self, key: str, ctx: Any) -> None:
+            raise NotImplementedError
+
     return MathImpl()
 
 
