@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-otlp tce-gateway tce-tasks tce-cli)
+CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-tasks tce-otlp tce-gateway tce-cli)
 
 verify=(--no-verify)
 case "${1:-}" in
@@ -19,7 +19,7 @@ esac
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z | tar --null --files-from=- --create | tar --extract --directory="$copy"
-for manifest in "$copy"/{tce-*,gateway}/Cargo.toml; do
+for manifest in "$copy"/{tce-*,gateway,services/*}/Cargo.toml; do
     sed -i '/^publish\.workspace = true$/d' "$manifest"
 done
 
