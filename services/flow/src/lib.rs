@@ -13,3 +13,5 @@ pub mod expression;
 pub mod attribute;
 
 pub mod tree;
+
+pub mod def;

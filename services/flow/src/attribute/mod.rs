@@ -11,7 +11,9 @@ mod policy;
 pub use limit::{InLimit, Limit};
 pub use policy::{AutoCancel, ChildKind, Clock, Late, ZombieAction, ZombiePolicy, ZombieType};
 pub use repeat::{MAX_WORDS, Repeat, RepeatKind};
-pub use schedule::{Cron, DateRule, DayRule, Schedule, Series, SuiteTime, TimeKind, TimeRule};
+pub use schedule::{
+    Cron, DateRule, DayRule, Schedule, Series, Slot, SuiteTime, TimeKind, TimeRule,
+};
 pub use signal::{Event, Label, Meter, Signals, Variable};
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,7 @@
 //! Nodes by path.
 
+use crate::attribute::InLimit;
+
 use super::arena::{NodeId, Tree};
 
 /// Whether a text may be the name of a node or attribute: letters, digits, `_` and, not first,
@@ -56,5 +58,21 @@ impl Tree {
         names.split('/').try_fold(from, |id, name| {
             self[id].container()?.names.get(name).copied()
         })
+    }
+}
+
+impl Tree {
+    /// The node that has the limit of an inlimit, and the limit's position there.
+    #[must_use]
+    pub fn find_limit(&self, id: NodeId, inlimit: &InLimit) -> Option<(NodeId, usize)> {
+        let position = |node: NodeId| {
+            let mut limits = self[node].attributes.limits().iter();
+            let at = limits.position(|limit| limit.name == inlimit.name);
+            at.map(|at| (node, at))
+        };
+        match &inlimit.path {
+            Some(path) => position(self.find_from(id, path)?),
+            None => self.upwards(id).find_map(position),
+        }
     }
 }

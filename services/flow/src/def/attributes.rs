@@ -1,0 +1,795 @@
+//! Statements that describe a node.
+
+use std::collections::BTreeSet;
+
+use crate::attribute::{
+    Attributes, AutoCancel, ChildKind, Clock, Cron, DateRule, DayRule, Event, InLimit, Label, Late,
+    Limit, MAX_WORDS, Meter, Repeat, RepeatKind, Series, Slot, TimeKind, TimeRule, Variable,
+    ZombieAction, ZombiePolicy, ZombieType,
+};
+use crate::calendar::{DAY_NAMES, Date};
+use crate::expression::Expression;
+use crate::state::DefaultState;
+use crate::tree::{Kind, is_name};
+
+use super::diagnostic::{Code, Diagnostic};
+use super::lexer::Word;
+use super::references::Reference;
+
+/// All statements, for suggestions.
+const KEYWORDS: [&str; 29] = [
+    "suite",
+    "endsuite",
+    "family",
+    "endfamily",
+    "task",
+    "endtask",
+    "extern",
+    "edit",
+    "trigger",
+    "complete",
+    "event",
+    "meter",
+    "label",
+    "limit",
+    "inlimit",
+    "defstatus",
+    "repeat",
+    "time",
+    "today",
+    "cron",
+    "date",
+    "day",
+    "late",
+    "clock",
+    "autocancel",
+    "zombie",
+    "enddef",
+    "defs",
+    "server",
+];
+
+/// Statements of ecFlow that this server does not have, and what takes their place.
+const NOT_SUPPORTED: [(&str, &str); 8] = [
+    ("queue", "use a repeat, or an event for each step"),
+    ("generic", "use a variable"),
+    (
+        "aviso",
+        "let a task wait for the notification and set an event",
+    ),
+    ("mirror", "let a client watch the other server"),
+    ("autoarchive", "use `autocancel`, or delete the node"),
+    ("autorestore", "load the definition again"),
+    ("verify", "compare the states in a test of the suite"),
+    (
+        "alias",
+        "run the task with other variables in a suite of its own",
+    ),
+];
+
+type Result<T> = std::result::Result<T, Diagnostic>;
+
+/// One statement about a node.
+pub(super) struct AttributeParser<'a, 'w> {
+    pub(super) words: &'a [Word<'w>],
+    pub(super) kind: Kind,
+    pub(super) attributes: &'a mut Attributes,
+    /// The names that are in use at the node, by keyword.
+    pub(super) names: &'a mut BTreeSet<(&'static str, Box<str>)>,
+    pub(super) expressions: &'a mut Vec<Reference>,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// The diagnostic of a statement that is not known.
+pub(super) fn unknown_keyword(keyword: &Word<'_>) -> Diagnostic {
+    let span = keyword.span.clone();
+    if let Some((name, help)) = NOT_SUPPORTED.iter().find(|(name, _)| *name == keyword.text) {
+        let message = format!("`{name}` is not supported by this server");
+        return Diagnostic::new(Code::NotSupported, span, message).help(*help);
+    }
+    let shown: String = keyword.text.chars().take(40).collect();
+    let message = format!("`{shown}` is not a statement");
+    let diagnostic = Diagnostic::new(Code::UnknownKeyword, span, message);
+    let similar = KEYWORDS
+        .iter()
+        .map(|known| (strsim::osa_distance(known, &shown), known))
+        .min();
+    match similar {
+        Some((distance, known)) if distance <= 2 => {
+            diagnostic.help(format!("did you mean `{known}`?"))
+        }
+        _ => diagnostic,
+    }
+}
+
+impl<'a, 'w> AttributeParser<'a, 'w> {
+    /// Parses the statement; false if its first word is not the name of an attribute.
+    pub(super) fn parse(&mut self) -> bool {
+        let Some(keyword) = self.words.first() else {
+            return false;
+        };
+        let word = keyword.text;
+        let result = match word {
+            "edit" => self.edit(),
+            "trigger" => self.expression("trigger"),
+            "complete" => self.expression("complete"),
+            "event" => self.event(),
+            "meter" => self.meter(),
+            "label" => self.label(),
+            "limit" => self.limit(),
+            "inlimit" => self.inlimit(),
+            "defstatus" => self.default_state(),
+            "repeat" => self.repeat(),
+            "time" => self.time(TimeKind::Time),
+            "today" => self.time(TimeKind::Today),
+            "cron" => self.cron(),
+            "date" => self.date(),
+            "day" => self.day(),
+            "late" => self.late(),
+            "clock" => self.clock(),
+            "autocancel" => self.auto_cancel(),
+            "zombie" => self.zombie(),
+            _ => return false,
+        };
+        let is_permitted = match word {
+            _ if self.kind == Kind::Server => false,
+            "clock" => self.kind == Kind::Suite,
+            "trigger" | "complete" | "time" | "today" | "date" | "day" | "meter" => {
+                self.kind != Kind::Suite
+            }
+            _ => true,
+        };
+        if !is_permitted {
+            let message = match self.kind {
+                Kind::Server => format!("`{word}` is outside of a suite"),
+                kind => format!("a {} has no `{word}`", kind.word()),
+            };
+            self.diagnostics.push(Diagnostic::new(
+                Code::Misplaced,
+                keyword.span.clone(),
+                message,
+            ));
+        }
+        if let Err(diagnostic) = result {
+            self.diagnostics.push(diagnostic);
+        }
+        true
+    }
+
+    fn edit(&mut self) -> Result<()> {
+        let name = self.new_name("edit", 1)?;
+        let value = self.word(2, "a value")?.text;
+        self.attributes.variables.push(Variable::new(&name, value));
+        self.end(3)
+    }
+
+    fn expression(&mut self, keyword: &'static str) -> Result<()> {
+        let option = self.words.get(1).map(|word| word.text);
+        let (join, first) = match option {
+            Some("-a") => (Some("and"), 2),
+            Some("-o") => (Some("or"), 2),
+            _ => (None, 1),
+        };
+        self.word(first, "an expression")?;
+        let words = &self.words[first..];
+        let text = words
+            .iter()
+            .map(|word| word.text)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let expression = Expression::parse(&text).map_err(|error| {
+            // The position in the joined text leads back to the word, and the byte in it.
+            let mut at = error.at;
+            let mut found = words[words.len() - 1].span.end;
+            for word in words {
+                if at < word.text.len() {
+                    found = word.span.start + at;
+                    break;
+                }
+                at = at.saturating_sub(word.text.len() + 1);
+            }
+            Diagnostic::new(Code::BadExpression, found..found + 1, error.message)
+        })?;
+        let span = words[0].span.start..words[words.len() - 1].span.end;
+        self.expressions
+            .push(Reference::Expression(expression.clone(), span.clone()));
+        let place = match keyword {
+            "trigger" => &mut self.attributes.trigger,
+            _ => &mut self.attributes.complete,
+        };
+        let joined = match (place.as_deref(), join) {
+            (None, _) => expression,
+            (Some(before), Some(join)) => before
+                .joined(join, &expression)
+                .map_err(|error| Diagnostic::new(Code::BadExpression, span, error.message))?,
+            (Some(_), None) => {
+                let keyword = &self.words[0];
+                let message = format!("the node has another `{}`", keyword.text);
+                return Err(
+                    Diagnostic::new(Code::Repeated, keyword.span.clone(), message)
+                        .help("add a part to it by `-a` (and) or `-o` (or)"),
+                );
+            }
+        };
+        *place = Some(Box::new(joined));
+        Ok(())
+    }
+
+    fn event(&mut self) -> Result<()> {
+        let first = self.word(1, "a number or a name")?;
+        let number = first
+            .text
+            .parse::<u32>()
+            .ok()
+            .filter(|_| !first.text.starts_with('+'));
+        let mut next = 1 + usize::from(number.is_some());
+        let is_name_next = self.words.get(next).is_some_and(|word| word.text != "set");
+        let name = if number.is_none() || is_name_next {
+            next += 1;
+            Some(self.new_name("event", next - 1)?)
+        } else {
+            None
+        };
+        if number.is_some() {
+            self.claim("event", first.text, first)?;
+        }
+        let initial = self.words.get(next).is_some_and(|word| word.text == "set");
+        next += usize::from(initial);
+        self.attributes.signals_mut().events.push(Event {
+            number,
+            name,
+            initial,
+            value: initial,
+        });
+        self.end(next)
+    }
+
+    fn meter(&mut self) -> Result<()> {
+        let name = self.new_name("meter", 1)?;
+        let min: i32 = self.number(2, "the least value")?;
+        let max: i32 = self.number(3, "the greatest value")?;
+        if min >= max {
+            let message = format!("the greatest value is not above the least one, {min}");
+            return Err(Diagnostic::new(
+                Code::BadNumber,
+                self.words[3].span.clone(),
+                message,
+            ));
+        }
+        let threshold = match self.words.get(4) {
+            Some(_) => Some(self.number(4, "the threshold")?),
+            None => None,
+        };
+        if threshold.is_some_and(|threshold| !(min..=max).contains(&threshold)) {
+            let message = format!("the threshold is not between {min} and {max}");
+            return Err(Diagnostic::new(
+                Code::BadNumber,
+                self.words[4].span.clone(),
+                message,
+            ));
+        }
+        self.attributes.signals_mut().meters.push(Meter {
+            name,
+            min,
+            max,
+            threshold,
+            value: min,
+        });
+        self.end(5)
+    }
+
+    fn label(&mut self) -> Result<()> {
+        let name = self.new_name("label", 1)?;
+        let text = self.word(2, "a text")?.text.replace("\\n", "\n");
+        self.attributes.signals_mut().labels.push(Label {
+            name,
+            default: text.into(),
+            value: None,
+        });
+        self.end(3)
+    }
+
+    fn limit(&mut self) -> Result<()> {
+        let name = self.new_name("limit", 1)?;
+        let max = self.number(2, "the number of tokens")?;
+        self.attributes
+            .limits_mut()
+            .limits
+            .push(Limit::new(&name, max));
+        self.end(3)
+    }
+
+    fn inlimit(&mut self) -> Result<()> {
+        let (mut is_node_only, mut is_submission_only) = (false, false);
+        let mut next = 1;
+        loop {
+            match self.words.get(next).map(|word| word.text) {
+                Some("-n") => is_node_only = true,
+                Some("-s") => is_submission_only = true,
+                _ => break,
+            }
+            next += 1;
+        }
+        let word = self.word(next, "the name of a limit")?;
+        let (path, name) = match word.text.rsplit_once(':') {
+            Some((path, name)) => (Some(path.into()), name),
+            None => (None, word.text),
+        };
+        if !is_name(name) {
+            return Err(bad_name(word));
+        }
+        self.claim("inlimit", word.text, word)?;
+        let tokens = match self.words.get(next + 1) {
+            Some(_) => self.number(next + 1, "the number of tokens")?,
+            None => 1,
+        };
+        let inlimit = InLimit {
+            path,
+            name: name.into(),
+            tokens,
+            is_node_only,
+            is_submission_only,
+        };
+        self.expressions
+            .push(Reference::Limit(inlimit.clone(), word.span.clone()));
+        self.attributes.limits_mut().inlimits.push(inlimit);
+        self.end(next + 2)
+    }
+
+    fn default_state(&mut self) -> Result<()> {
+        let word = self.word(1, "a state")?;
+        self.claim("defstatus", "", &self.words[0])?;
+        self.attributes.default_state = DefaultState::from_name(word.text).ok_or_else(|| {
+            bad_word(
+                word,
+                "a state",
+                "unknown, complete, queued, aborted, submitted, active or suspended",
+            )
+        })?;
+        self.end(2)
+    }
+
+    fn repeat(&mut self) -> Result<()> {
+        let kind = self.word(1, "the kind of the repeat")?;
+        if let "day" | "datetime" | "datetimelist" = kind.text {
+            let message = format!("`repeat {}` is not supported by this server", kind.text);
+            return Err(
+                Diagnostic::new(Code::NotSupported, kind.span.clone(), message)
+                    .help("use `repeat date`, or `cron`"),
+            );
+        }
+        let word = self.word(2, "the name of the variable")?;
+        if !is_name(word.text) {
+            return Err(bad_name(word));
+        }
+        let kind = match kind.text {
+            "integer" => {
+                let step = self.optional_step()?;
+                RepeatKind::Integer {
+                    from: self.number(3, "the first value")?,
+                    to: self.number(4, "the last value")?,
+                    step,
+                }
+            }
+            "date" => {
+                let step = self.optional_step()?;
+                RepeatKind::Date {
+                    from: self.date_number(3)?,
+                    to: self.date_number(4)?,
+                    step,
+                }
+            }
+            "datelist" => RepeatKind::DateList(self.list(Self::date_number)?),
+            "enumerated" => RepeatKind::Enumerated(self.list(Self::value)?),
+            "string" => RepeatKind::String(self.list(Self::value)?),
+            _ => {
+                return Err(bad_word(
+                    kind,
+                    "a kind of repeat",
+                    "integer, date, datelist, enumerated or string",
+                ));
+            }
+        };
+        self.claim("repeat", "", &self.words[0])?;
+        let is_bounded = matches!(kind, RepeatKind::Integer { .. } | RepeatKind::Date { .. });
+        self.attributes.repeat = Some(Box::new(Repeat::new(word.text, kind)));
+        if is_bounded { self.end(6) } else { Ok(()) }
+    }
+
+    fn optional_step(&mut self) -> Result<i32> {
+        if self.words.len() <= 5 {
+            return Ok(1);
+        }
+        match self.number(5, "the step")? {
+            0 => Err(Diagnostic::new(
+                Code::BadNumber,
+                self.words[5].span.clone(),
+                "a step of 0 never ends",
+            )),
+            step => Ok(step),
+        }
+    }
+
+    fn list<T>(&mut self, read: fn(&Self, usize) -> Result<T>) -> Result<Box<[T]>> {
+        self.word(3, "a value")?;
+        if let Some(extra) = self.words.get(3 + MAX_WORDS) {
+            let message = format!("a list has more than {MAX_WORDS} values");
+            return Err(Diagnostic::new(
+                Code::ExtraWord,
+                extra.span.clone(),
+                message,
+            ));
+        }
+        (3..self.words.len()).map(|at| read(self, at)).collect()
+    }
+
+    fn value(&self, at: usize) -> Result<Box<str>> {
+        Ok(self.word(at, "a value")?.text.into())
+    }
+
+    fn date_number(&self, at: usize) -> Result<Date> {
+        let word = self.word(at, "a date such as 20261129")?;
+        let date = word.text.parse().ok().and_then(Date::from_number);
+        date.ok_or_else(|| bad_date(word))
+    }
+
+    fn time(&mut self, kind: TimeKind) -> Result<()> {
+        let series = self.series(1)?;
+        self.attributes.schedule_mut().times.push(TimeRule {
+            kind,
+            series,
+            slot: Slot::default(),
+        });
+        Ok(())
+    }
+
+    fn cron(&mut self) -> Result<()> {
+        let (mut weekdays, mut days, mut months) = (0, 0, 0);
+        let mut next = 1;
+        loop {
+            let (bits, first, last) = match self.words.get(next).map(|word| word.text) {
+                Some("-w") => (&mut weekdays, 0, 6),
+                Some("-d") => (&mut days, 1, 31),
+                Some("-m") => (&mut months, 1, 12),
+                _ => break,
+            };
+            let list = self.word(next + 1, "a list of numbers")?;
+            for part in list.text.split(',') {
+                let number = part.parse::<u8>().ok();
+                let number = number.filter(|number| (first..=last).contains(number));
+                *bits |= 1_u32
+                    << number.ok_or_else(|| {
+                        let message = format!("`{part}` is not a number from {first} to {last}");
+                        Diagnostic::new(Code::BadNumber, list.span.clone(), message)
+                    })?;
+            }
+            next += 2;
+        }
+        let series = self.series(next)?;
+        self.attributes.schedule_mut().crons.push(Cron {
+            weekdays: u8::try_from(weekdays).unwrap_or_default(),
+            days,
+            months: u16::try_from(months).unwrap_or_default(),
+            series,
+            slot: Slot::default(),
+        });
+        Ok(())
+    }
+
+    /// `[+]hh:mm [hh:mm hh:mm]`, up to the end of the statement.
+    fn series(&mut self, first: usize) -> Result<Series> {
+        let word = self.word(first, "a time")?;
+        let is_relative = word.text.starts_with('+');
+        let start = minutes(word, word.text.trim_start_matches('+'))?;
+        let range = match self.words.get(first + 1) {
+            None => None,
+            Some(word) => {
+                let finish = minutes(word, word.text)?;
+                if finish < start {
+                    let message = "the last time is before the first one";
+                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
+                }
+                let word = self.word(first + 2, "a step")?;
+                let step = minutes(word, word.text)?;
+                if step == 0 {
+                    let message = "a step of 00:00 never ends";
+                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
+                }
+                Some((finish, step))
+            }
+        };
+        self.end(first + 3)?;
+        Ok(Series {
+            is_relative,
+            start,
+            range,
+        })
+    }
+
+    fn date(&mut self) -> Result<()> {
+        let word = self.word(1, "a date such as 29.11.2026 or 1.*.*")?;
+        let parts: Vec<_> = word.text.split('.').collect();
+        let [day, month, year] = parts[..] else {
+            return Err(bad_date(word));
+        };
+        let part = |text: &str, last: u16| match text {
+            "*" => Ok(None),
+            _ => match text.parse::<u16>() {
+                Ok(number) if (1..=last).contains(&number) => Ok(Some(number)),
+                _ => Err(bad_date(word)),
+            },
+        };
+        let narrow = |part: Option<u16>| part.and_then(|number| u8::try_from(number).ok());
+        let (day, month) = (narrow(part(day, 31)?), narrow(part(month, 12)?));
+        let year = part(year, 9999)?;
+        // 2024 is a leap year: a day that it does not have is in no year.
+        let in_year = year.map_or(2024, i32::from);
+        if Date::new(in_year, month.unwrap_or(1), day.unwrap_or(1)).is_none() {
+            return Err(bad_date(word));
+        }
+        self.attributes.schedule_mut().dates.push(DateRule {
+            day,
+            month,
+            year,
+            next: None,
+            is_free: false,
+        });
+        self.end(2)
+    }
+
+    fn day(&mut self) -> Result<()> {
+        let word = self.word(1, "a day of the week")?;
+        let position = DAY_NAMES.iter().position(|name| *name == word.text);
+        let weekday = position.and_then(|day| u8::try_from(day).ok());
+        let weekday =
+            weekday.ok_or_else(|| bad_word(word, "a day of the week", "sunday to saturday"))?;
+        self.attributes.schedule_mut().days.push(DayRule {
+            weekday,
+            next: None,
+            is_free: false,
+        });
+        self.end(2)
+    }
+
+    fn late(&mut self) -> Result<()> {
+        let mut late = Late::default();
+        let mut next = 1;
+        self.word(1, "`-s`, `-a` or `-c`")?;
+        while let Some(option) = self.words.get(next) {
+            let word = self.word(next + 1, "a time")?;
+            let time = minutes(word, word.text.trim_start_matches('+'))?;
+            let is_relative = word.text.starts_with('+');
+            match option.text {
+                "-s" => late.submitted = Some(time),
+                "-a" if !is_relative => late.active = Some(time),
+                "-a" => {
+                    let message = "`-a` is a time of the day, without `+`";
+                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
+                }
+                "-c" => late.complete = Some((is_relative, time)),
+                _ => return Err(bad_word(option, "an option of `late`", "-s, -a or -c")),
+            }
+            next += 2;
+        }
+        self.claim("late", "", &self.words[0])?;
+        self.attributes.policies_mut().late = Some(late);
+        Ok(())
+    }
+
+    fn clock(&mut self) -> Result<()> {
+        let kind = self.word(1, "`real` or `hybrid`")?;
+        let is_hybrid = match kind.text {
+            "real" => false,
+            "hybrid" => true,
+            _ => return Err(bad_word(kind, "a kind of clock", "real or hybrid")),
+        };
+        let mut clock = Clock {
+            is_hybrid,
+            date: None,
+            gain: 0,
+            is_gain_in_minutes: false,
+        };
+        let mut next = 2;
+        if let Some(word) = self.words.get(next).filter(|word| word.text.contains('.')) {
+            let parts: Vec<_> = word.text.split('.').map(str::parse).collect();
+            let date = match parts[..] {
+                [Ok(day), Ok(month), Ok(year)] => civil(day, month, year),
+                _ => None,
+            };
+            clock.date = Some(date.ok_or_else(|| bad_date(word))?);
+            next += 1;
+        }
+        if let Some(word) = self.words.get(next) {
+            if let Some(time) = word
+                .text
+                .strip_prefix('+')
+                .filter(|text| text.contains(':'))
+            {
+                clock.is_gain_in_minutes = true;
+                clock.gain = minutes(word, time)? * 60;
+            } else {
+                clock.gain = self.number(next, "the gain in seconds")?;
+            }
+            next += 1;
+        }
+        self.claim("clock", "", &self.words[0])?;
+        self.attributes.policies_mut().clock = Some(clock);
+        self.end(next)
+    }
+
+    fn auto_cancel(&mut self) -> Result<()> {
+        let word = self.word(1, "a time or a number of days")?;
+        let value = match word.text.strip_prefix('+') {
+            Some(time) => AutoCancel::After(minutes(word, time)?),
+            None if word.text.contains(':') => AutoCancel::At(minutes(word, word.text)?),
+            None => AutoCancel::Days(self.number(1, "the number of days")?),
+        };
+        self.claim("autocancel", "", &self.words[0])?;
+        self.attributes.policies_mut().auto_cancel = Some(value);
+        self.end(2)
+    }
+
+    fn zombie(&mut self) -> Result<()> {
+        let word = self.word(1, "TYPE:ACTION:[CHILDREN]:[SECONDS]")?;
+        let parts: Vec<_> = word.text.split(':').collect();
+        let (kind, action, children, lifetime) = match parts[..] {
+            [kind, action] => (kind, action, "", ""),
+            [kind, action, children] => (kind, action, children, ""),
+            [kind, action, children, lifetime] => (kind, action, children, lifetime),
+            _ => {
+                return Err(bad_word(
+                    word,
+                    "a zombie attribute",
+                    "TYPE:ACTION:[CHILDREN]:[SECONDS]",
+                ));
+            }
+        };
+        let kind = ZombieType::from_name(kind).ok_or_else(|| {
+            bad_word(
+                word,
+                "a type of zombie",
+                "user, ecf, path, ecf_pid, ecf_passwd or ecf_pid_passwd",
+            )
+        })?;
+        let action = ZombieAction::from_name(action).ok_or_else(|| {
+            bad_word(
+                word,
+                "an action",
+                "fob, fail, block, adopt, remove, delete or kill",
+            )
+        })?;
+        let names = children.split(',').filter(|name| !name.is_empty());
+        let children = names
+            .map(|name| {
+                ChildKind::from_name(name).ok_or_else(|| {
+                    bad_word(
+                        word,
+                        "a child command",
+                        "init, event, meter, label, wait, abort or complete",
+                    )
+                })
+            })
+            .collect::<Result<Box<[_]>>>()?;
+        let lifetime = match lifetime {
+            "" => kind.lifetime(),
+            text => text
+                .parse()
+                .map_err(|_| bad_number(word, "the lifetime in seconds"))?,
+        };
+        self.claim("zombie", kind.name(), word)?;
+        self.attributes.policies_mut().zombies.push(ZombiePolicy {
+            kind,
+            action,
+            children,
+            lifetime: lifetime.max(60),
+        });
+        self.end(2)
+    }
+
+    fn word(&self, at: usize, what: &str) -> Result<&'a Word<'w>> {
+        self.words.get(at).ok_or_else(|| {
+            let end = self.words[self.words.len() - 1].span.end;
+            let message = format!("`{}` needs {what}", self.words[0].text);
+            Diagnostic::new(Code::MissingWord, self.words[0].span.start..end, message)
+        })
+    }
+
+    fn end(&self, at: usize) -> Result<()> {
+        match self.words.get(at) {
+            None => Ok(()),
+            Some(extra) => {
+                let diagnostic = Diagnostic::new(
+                    Code::ExtraWord,
+                    extra.span.clone(),
+                    format!("`{}` ends before this word", self.words[0].text),
+                );
+                Err(diagnostic.help("put a value with blanks in quotes"))
+            }
+        }
+    }
+
+    fn number<T: std::str::FromStr>(&self, at: usize, what: &str) -> Result<T> {
+        let word = self.word(at, what)?;
+        word.text.parse().map_err(|_| bad_number(word, what))
+    }
+
+    /// A name that no other attribute of this kind has at the node.
+    fn new_name(&mut self, keyword: &'static str, at: usize) -> Result<Box<str>> {
+        let words = self.words;
+        let word = words.get(at);
+        let Some(word) = word else {
+            return Err(self
+                .word(at, "a name")
+                .err()
+                .unwrap_or_else(|| bad_name(&words[0])));
+        };
+        if !is_name(word.text) || word.is_quoted {
+            return Err(bad_name(word));
+        }
+        self.claim(keyword, word.text, word)?;
+        Ok(word.text.into())
+    }
+
+    fn claim(&mut self, keyword: &'static str, name: &str, word: &Word<'_>) -> Result<()> {
+        if self.names.insert((keyword, name.into())) {
+            return Ok(());
+        }
+        let span = word.span.clone();
+        Err(if name.is_empty() {
+            let message = format!("the node has another `{keyword}`");
+            Diagnostic::new(Code::Repeated, span, message)
+        } else {
+            let message = format!("the node has another `{keyword}` of the name `{name}`");
+            Diagnostic::new(Code::DuplicateName, span, message)
+        })
+    }
+}
+
+fn civil(day: u16, month: u16, year: u16) -> Option<Date> {
+    let (day, month) = (u8::try_from(day).ok()?, u8::try_from(month).ok()?);
+    Date::new(i32::from(year), month, day)
+}
+
+/// Minutes of `hh:mm`, below 24:00.
+fn minutes(word: &Word<'_>, text: &str) -> Result<u32> {
+    let part = |text: &str, last: u32| {
+        let is_digits =
+            (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse::<u32>().ok().filter(|_| is_digits);
+        number.filter(|number| *number <= last)
+    };
+    let parsed = text
+        .split_once(':')
+        .and_then(|(hours, minutes)| Some(part(hours, 23)? * 60 + part(minutes, 59)?));
+    parsed.ok_or_else(|| {
+        let message = format!("`{}` is not a time", shown(word));
+        Diagnostic::new(Code::BadTime, word.span.clone(), message)
+            .help("write hh:mm, from 00:00 to 23:59")
+    })
+}
+
+fn shown(word: &Word<'_>) -> String {
+    word.text.chars().take(40).collect()
+}
+
+fn bad_name(word: &Word<'_>) -> Diagnostic {
+    let message = format!("`{}` is not a name", shown(word));
+    Diagnostic::new(Code::BadName, word.span.clone(), message)
+        .help("a name has letters, digits, `_` and, not first, `.`")
+}
+
+fn bad_number(word: &Word<'_>, what: &str) -> Diagnostic {
+    let message = format!("`{}` can't be {what}", shown(word));
+    Diagnostic::new(Code::BadNumber, word.span.clone(), message)
+        .help("write an integer that 32 bits hold")
+}
+
+fn bad_date(word: &Word<'_>) -> Diagnostic {
+    let message = format!("`{}` is not a date", shown(word));
+    Diagnostic::new(Code::BadDate, word.span.clone(), message)
+}
+
+fn bad_word(word: &Word<'_>, what: &str, possible: &str) -> Diagnostic {
+    let message = format!("`{}` is not {what}", shown(word));
+    Diagnostic::new(Code::BadWord, word.span.clone(), message).help(format!("write {possible}"))
+}
