@@ -15,3 +15,5 @@ pub mod attribute;
 pub mod tree;
 
 pub mod def;
+
+pub mod machine;

@@ -102,6 +102,68 @@ pub(super) fn unknown_keyword(keyword: &Word<'_>) -> Diagnostic {
     }
 }
 
+/// The names that attributes have taken, by keyword, as the parser notes them.
+pub(super) fn names(attributes: &Attributes) -> BTreeSet<(&'static str, Box<str>)> {
+    let mut names = BTreeSet::new();
+    for variable in &attributes.variables {
+        names.insert(("edit", variable.name.clone()));
+    }
+    if let Some(signals) = attributes.signals() {
+        for event in &signals.events {
+            names.extend(event.name.clone().map(|name| ("event", name)));
+            names.extend(
+                event
+                    .number
+                    .map(|number| ("event", number.to_string().into())),
+            );
+        }
+        names.extend(
+            signals
+                .meters
+                .iter()
+                .map(|meter| ("meter", meter.name.clone())),
+        );
+        names.extend(
+            signals
+                .labels
+                .iter()
+                .map(|label| ("label", label.name.clone())),
+        );
+    }
+    names.extend(
+        attributes
+            .limits()
+            .iter()
+            .map(|limit| ("limit", limit.name.clone())),
+    );
+    for inlimit in attributes.inlimits() {
+        let name = match &inlimit.path {
+            Some(path) => format!("{path}:{}", inlimit.name).into(),
+            None => inlimit.name.clone(),
+        };
+        names.insert(("inlimit", name));
+    }
+    if attributes.repeat.is_some() {
+        names.insert(("repeat", "".into()));
+    }
+    if let Some(policies) = attributes.policies() {
+        let single = [
+            ("late", policies.late.is_some()),
+            ("clock", policies.clock.is_some()),
+            ("autocancel", policies.auto_cancel.is_some()),
+        ];
+        let single = single.into_iter().filter(|(_, is_there)| *is_there);
+        names.extend(single.map(|(keyword, _)| (keyword, "".into())));
+        names.extend(
+            policies
+                .zombies
+                .iter()
+                .map(|zombie| ("zombie", zombie.kind.name().into())),
+        );
+    }
+    names
+}
+
 impl<'a, 'w> AttributeParser<'a, 'w> {
     /// Parses the statement; false if its first word is not the name of an attribute.
     pub(super) fn parse(&mut self) -> bool {

@@ -58,20 +58,16 @@ pub fn parse(text: &str) -> Parsed {
 /// # Errors
 ///
 /// The first diagnostic.
-pub fn parse_attribute(
-    text: &str,
-    kind: Kind,
-    attributes: &mut Attributes,
-) -> Result<(), Diagnostic> {
+pub fn parse_attribute(text: &str, kind: Kind, node: &mut Attributes) -> Result<(), Diagnostic> {
     let mut diagnostics = Vec::new();
     let words = Lexer::new(text).statement(&mut diagnostics);
     let words = words.unwrap_or_default();
     if diagnostics.is_empty() {
-        let mut names = BTreeSet::new();
+        let mut names = attributes::names(node);
         let mut parser = AttributeParser {
             words: &words,
             kind,
-            attributes,
+            attributes: node,
             names: &mut names,
             expressions: &mut Vec::new(),
             diagnostics: &mut diagnostics,

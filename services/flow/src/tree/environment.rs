@@ -1,7 +1,8 @@
 //! The tree as an environment of expressions.
 
+use crate::attribute::Late;
 use crate::expression::{
-    AttributeReference, Environment, FlagCondition, NodeCondition, PathIndex, Value,
+    AttributeReference, Environment, Expression, FlagCondition, NodeCondition, PathIndex, Value,
 };
 
 use crate::state::{Flag, State};
@@ -59,5 +60,27 @@ impl Environment for NodeEnvironment<'_> {
             }
         };
         value.unwrap_or(Value::Integer(0))
+    }
+}
+
+impl Tree {
+    /// When a task counts as late: its own attribute, completed by those of its parents.
+    #[must_use]
+    pub fn late(&self, id: NodeId) -> Option<Late> {
+        self.upwards(id)
+            .filter_map(|id| self[id].attributes.policies()?.late)
+            .reduce(Late::or)
+    }
+
+    /// Finds the nodes that the expressions of a node name.
+    pub fn resolve(&mut self, id: NodeId) {
+        let targets = |expression: &Option<Box<Expression>>| {
+            let paths = expression.as_ref().map_or(&[][..], |all| all.paths());
+            paths.iter().map(|path| self.find_from(id, path)).collect()
+        };
+        let attributes = &self[id].attributes;
+        let (trigger, complete) = (targets(&attributes.trigger), targets(&attributes.complete));
+        self[id].trigger_targets = trigger;
+        self[id].complete_targets = complete;
     }
 }

@@ -1,0 +1,126 @@
+//! Why a node does not run.
+
+use crate::state::State;
+use crate::tree::{Kind, NodeEnvironment, NodeId};
+
+use super::{Machine, ServerState};
+
+impl Machine {
+    /// The reasons, one a line, why a node and its parents hold it back; for a container also
+    /// those of the nodes below that wait.
+    #[must_use]
+    pub fn why(&self, id: NodeId) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.server != ServerState::Running {
+            reasons.push(format!("The server is {}", self.server.name()));
+        }
+        let mut parents: Vec<_> = self.tree.upwards(id).skip(1).collect();
+        parents.reverse();
+        for parent in parents {
+            self.reasons(parent, &mut reasons);
+        }
+        for id in self.tree.subtree(id) {
+            if id != NodeId::ROOT {
+                self.reasons(id, &mut reasons);
+            }
+        }
+        reasons
+    }
+
+    fn reasons(&self, id: NodeId, reasons: &mut Vec<String>) {
+        let node = &self.tree[id];
+        let path = self.tree.path(id);
+        let kind = node.kind().word().to_uppercase();
+        if node.run().is_some_and(|run| !run.is_begun) {
+            reasons.push(format!("{kind}:{path} has not begun"));
+        }
+        if node.is_suspended {
+            reasons.push(format!("{kind}:{path} is suspended"));
+        }
+        if !matches!(node.state, State::Queued | State::Aborted) {
+            return;
+        }
+        if let Some(schedule) = node.attributes.schedule().filter(|all| !all.is_free()) {
+            let now = self.tree.suite_time(id);
+            let clock = crate::calendar::clock_text(now.minute_of_day());
+            let next = schedule.next_minute().map_or("never".to_owned(), |minute| {
+                let date = crate::calendar::Date::from_days(minute.div_euclid(1440));
+                let time = crate::calendar::clock_text(minute.rem_euclid(1440));
+                if date == now.date {
+                    time
+                } else {
+                    format!("{time} on {}", date.number())
+                }
+            });
+            reasons.push(format!(
+                "{kind} {path}({}) is time dependent ( next run time is {next}, current suite time is {clock} )",
+                node.state.name()
+            ));
+        }
+        let environment = NodeEnvironment {
+            tree: &self.tree,
+            node: id,
+            targets: &node.trigger_targets,
+        };
+        if let Some(trigger) = node
+            .attributes
+            .trigger
+            .as_deref()
+            .filter(|_| !node.is_trigger_free)
+        {
+            let state = node.state.name();
+            match trigger.evaluate(&environment) {
+                Ok(true) => {}
+                Ok(false) => {
+                    reasons.push(format!(
+                        "{kind} {path}({state}) expression ({trigger}) is false"
+                    ));
+                }
+                Err(error) => {
+                    reasons.push(format!(
+                        "{kind} {path}({state}) expression ({trigger}): {error}"
+                    ));
+                }
+            }
+        }
+        if node.kind() == Kind::Task {
+            self.task_reasons(id, &path, reasons);
+        }
+    }
+
+    fn task_reasons(&self, id: NodeId, path: &str, reasons: &mut Vec<String>) {
+        let node = &self.tree[id];
+        for parent in self.tree.upwards(id) {
+            for inlimit in self.tree[parent].attributes.inlimits() {
+                let Some((owner, at)) = self.tree.find_limit(parent, inlimit) else {
+                    continue;
+                };
+                let limit = &self.tree[owner].attributes.limits()[at];
+                let holder = if inlimit.is_node_only {
+                    self.tree.path(parent)
+                } else {
+                    path.to_owned()
+                };
+                if !limit.admits(&holder, inlimit.tokens) {
+                    reasons.push(format!(
+                        "TASK {path} waits for limit {}:{}, of which {} of {} are used",
+                        self.tree.path(owner),
+                        limit.name,
+                        limit.used(),
+                        limit.max
+                    ));
+                }
+            }
+        }
+        if node.state == State::Aborted {
+            let reason = node
+                .job()
+                .and_then(|job| job.reason.as_deref())
+                .unwrap_or_default();
+            reasons.push(format!(
+                "TASK {path} has aborted in try {}: {reason}",
+                node.try_no()
+            ));
+        }
+    }
+}
