@@ -126,6 +126,8 @@ impl Parser {
                 [_, _, extra, ..] => self.report(Code::ExtraWord, extra, "this word is too many"),
                 [] => {}
             },
+            // The first line of `get_state` and of ecFlow's own snapshots.
+            "defs_state" => {}
             _ if self.skipped > 0 => {}
             _ => self.attribute(words, keyword),
         }

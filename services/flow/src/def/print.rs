@@ -34,10 +34,9 @@ pub fn print(tree: &Tree, id: NodeId, style: Style) -> String {
                 let value = quoted(&variable.value);
                 printer.line(1, format_args!("edit {} {value} # server", variable.name));
             }
-        } else {
-            for name in &tree.externs {
-                printer.line(0, format_args!("extern {name}"));
-            }
+        }
+        for name in &tree.externs {
+            printer.line(0, format_args!("extern {name}"));
         }
     }
     let suites = if id == NodeId::ROOT {

@@ -237,8 +237,9 @@ impl<'a> Parser<'a> {
     /// `path:NAME` or `:NAME`; `None`, with nothing read, for anything else.
     fn attribute(&mut self) -> Result<Option<AttributeReference>> {
         let start = self.at;
-        let path = self.path();
         self.skip_blanks();
+        // No blanks before the colon: in `not :NAME` no node `not` is meant.
+        let path = self.path();
         if self.rest().starts_with(':') && !self.rest().starts_with("::") {
             self.at += 1;
             let name = self.name();

@@ -14,12 +14,19 @@ const DEFAULT_TRIES: u32 = 2;
 impl Transition<'_> {
     /// Checks what may have come free, and what that frees in turn, in the order of the ids.
     pub(super) fn settle(&mut self) {
-        if self.machine.server != ServerState::Running {
-            // Later changes may make up for these: all nodes are checked when the server runs.
-            self.candidates.clear();
-            return;
-        }
-        while let Some(id) = self.candidates.pop_first() {
+        loop {
+            while let Some(task) = self.idle.pop_first() {
+                if self.tree().get(task).is_some() {
+                    self.release_node_tokens(task);
+                }
+            }
+            if self.machine.server != ServerState::Running {
+                // All nodes are checked when the server runs again.
+                self.candidates.clear();
+            }
+            let Some(id) = self.candidates.pop_first() else {
+                return;
+            };
             if self.tree().get(id).is_none() {
                 continue;
             }

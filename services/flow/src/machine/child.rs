@@ -104,13 +104,7 @@ impl Transition<'_> {
             ChildCall::Aborted(reason) => self.abort(id, Flag::TaskAborted, reason),
             ChildCall::Event(name, value) => return self.set_event(id, name, *value),
             ChildCall::Meter(name, value) => return self.set_meter(id, name, *value),
-            ChildCall::Label(name, value) => {
-                let signals = self.machine.tree[id].attributes.signals_mut();
-                let label = signals.labels.iter_mut().find(|label| label.name == *name);
-                let label = label.ok_or_else(|| missing("label", name))?;
-                label.value = Some(value.replace("\\n", "\n").into());
-                self.touch(id);
-            }
+            ChildCall::Label(name, value) => return self.set_label(id, name, value),
             ChildCall::Wait(text) => return self.wait(id, text),
         }
         Ok(())
@@ -153,6 +147,17 @@ impl Transition<'_> {
             return Err(Refusal::new(Code::UnsupportedValue, text));
         }
         self.machine.tree[id].attributes.signals_mut().meters[at].value = value;
+        self.touch(id);
+        Ok(())
+    }
+
+    fn set_label(&mut self, id: NodeId, name: &str, value: &str) -> Result<()> {
+        let signals = self.tree()[id].attributes.signals();
+        let labels = signals.map_or(&[][..], |all| &all.labels);
+        let at = labels.iter().position(|label| &*label.name == name);
+        let at = at.ok_or_else(|| missing("label", name))?;
+        let signals = self.machine.tree[id].attributes.signals_mut();
+        signals.labels[at].value = Some(value.replace("\\n", "\n").into());
         self.touch(id);
         Ok(())
     }

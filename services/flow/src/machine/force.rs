@@ -68,7 +68,7 @@ impl Transition<'_> {
 
     fn force_node(&mut self, id: NodeId, state: State) {
         let node = &self.tree()[id];
-        let has_children = !node.children().is_empty();
+        let computed = node.container().and_then(|all| all.computed_state());
         if node.kind() == Kind::Task {
             if node.state.is_running() && !state.is_running() {
                 self.disown_job(id);
@@ -82,9 +82,7 @@ impl Transition<'_> {
         if state == State::Complete && attributes.schedule().is_some() {
             attributes.schedule_mut().use_slot();
         }
-        if !has_children {
-            self.set_state(id, state);
-        }
+        self.set_state(id, computed.unwrap_or(state));
         self.touch(id);
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Transition<'a> {
     pub(super) candidates: BTreeSet<NodeId>,
     /// Nodes whose repeat has stepped: it does so once in a step, so that a step ends.
     pub(super) stepped: BTreeSet<NodeId>,
+    /// Tasks that no longer run, perhaps the last ones of a node that holds tokens for its tasks.
+    pub(super) idle: BTreeSet<NodeId>,
     changed: BTreeSet<NodeId>,
     gone: Vec<NodeId>,
     pub(super) effects: Vec<Effect>,
@@ -43,6 +45,7 @@ impl<'a> Transition<'a> {
             passwords: 0,
             candidates: BTreeSet::new(),
             stepped: BTreeSet::new(),
+            idle: BTreeSet::new(),
             changed: BTreeSet::new(),
             gone: Vec::new(),
             effects: Vec::new(),
@@ -210,6 +213,7 @@ impl<'a> Transition<'a> {
         let is_task = self.tree()[id].kind() == Kind::Task;
         if is_task && before.is_running() && state != State::Submitted {
             self.release_tokens(id, state == State::Active);
+            self.idle.insert(id);
         }
     }
 
@@ -240,7 +244,6 @@ impl<'a> Transition<'a> {
             }
             current = parent;
         }
-        self.release_node_tokens(id);
     }
 
     /// A password for a job: 128 bits, in letters, digits, `-` and `_`.

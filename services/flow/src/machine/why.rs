@@ -1,8 +1,10 @@
-//! Why a node does not run.
+//! Questions: why a node does not run, and what an expression is worth.
 
+use crate::expression::Expression;
 use crate::state::State;
 use crate::tree::{Kind, NodeEnvironment, NodeId};
 
+use super::reply::{Code, Refusal};
 use super::{Machine, ServerState};
 
 impl Machine {
@@ -25,6 +27,44 @@ impl Machine {
             }
         }
         reasons
+    }
+
+    /// The value that an expression would have as the trigger of a node.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it can't be understood, divides by zero, or names what is not there.
+    pub fn query_trigger(&self, id: NodeId, text: &str) -> Result<bool, Refusal> {
+        let expression = Expression::parse(text)
+            .map_err(|error| Refusal::new(Code::ExpressionSyntax, error.to_string()))?;
+        let paths = expression.paths().iter();
+        let targets: Vec<_> = paths.map(|path| self.tree.find_from(id, path)).collect();
+        if let Some(missing) = targets.iter().position(Option::is_none) {
+            let text = format!("there is no node {}", expression.paths()[missing]);
+            return Err(Refusal::new(Code::NodeNotFound, text));
+        }
+        for reference in expression.attributes() {
+            let target = reference.path.and_then(|path| targets[usize::from(path)]);
+            let is_known = match target {
+                Some(target) => self.tree.attribute_value(target, &reference.name).is_some(),
+                None => self.tree.lookup(id, &reference.name).is_some(),
+            };
+            if !is_known {
+                let text = format!(
+                    "there is no event, meter, repeat or variable {}",
+                    reference.name
+                );
+                return Err(Refusal::new(Code::UnsupportedValue, text));
+            }
+        }
+        let environment = NodeEnvironment {
+            tree: &self.tree,
+            node: id,
+            targets: &targets,
+        };
+        expression
+            .evaluate(&environment)
+            .map_err(|error| Refusal::new(Code::UnsupportedValue, error.to_string()))
     }
 
     fn reasons(&self, id: NodeId, reasons: &mut Vec<String>) {

@@ -9,19 +9,19 @@ use tce_flow::state::State;
 use tce_flow::tree::NodeId;
 
 /// 2026-11-30 12:00:00, a Monday.
-pub const NOON: i64 = 1_796_040_000;
+pub(crate) const NOON: i64 = 1_796_040_000;
 
 /// A machine, the time, and the journal of all commands.
 #[derive(Default)]
-pub struct Simulation {
-    pub machine: Machine,
-    pub now: i64,
-    pub journal: Vec<Record>,
-    pub effects: Vec<Effect>,
+pub(crate) struct Simulation {
+    pub(crate) machine: Machine,
+    pub(crate) now: i64,
+    pub(crate) journal: Vec<Record>,
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl Simulation {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: NOON,
             ..Self::default()
@@ -29,7 +29,7 @@ impl Simulation {
     }
 
     /// A machine that has loaded and begun a definition.
-    pub fn begun(definition: &str) -> Self {
+    pub(crate) fn begun(definition: &str) -> Self {
         let mut simulation = Self::new();
         simulation.load(definition);
         simulation
@@ -41,13 +41,13 @@ impl Simulation {
         simulation
     }
 
-    pub fn load(&mut self, definition: &str) {
+    pub(crate) fn load(&mut self, definition: &str) {
         let text = definition.into();
         let loaded = self.apply(Command::Load { text, force: false });
         loaded.unwrap_or_else(|refusal| panic!("{refusal}"));
     }
 
-    pub fn apply(&mut self, command: Command) -> Result<Applied, Refusal> {
+    pub(crate) fn apply(&mut self, command: Command) -> Result<Applied, Refusal> {
         let sequence = self.journal.len() as u64 + 1;
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&sequence.to_be_bytes());
@@ -65,36 +65,36 @@ impl Simulation {
     }
 
     /// Lets minutes pass, with a tick at the beginning of each.
-    pub fn pass(&mut self, minutes: i64) {
+    pub(crate) fn pass(&mut self, minutes: i64) {
         for _ in 0..minutes {
             self.now = (self.now / 60 + 1) * 60;
             self.apply(Command::Tick).unwrap();
         }
     }
 
-    pub fn id(&self, path: &str) -> NodeId {
+    pub(crate) fn id(&self, path: &str) -> NodeId {
         self.machine
             .tree()
             .find(path)
             .unwrap_or_else(|| panic!("no {path}"))
     }
 
-    pub fn state(&self, path: &str) -> State {
+    pub(crate) fn state(&self, path: &str) -> State {
         self.machine.tree()[self.id(path)].state
     }
 
-    pub fn tries(&self, path: &str) -> u32 {
+    pub(crate) fn tries(&self, path: &str) -> u32 {
         self.machine.tree()[self.id(path)].try_no()
     }
 
-    pub fn variable(&self, path: &str, name: &str) -> String {
+    pub(crate) fn variable(&self, path: &str, name: &str) -> String {
         let value = self.machine.tree().lookup(self.id(path), name);
         value
             .unwrap_or_else(|| panic!("{path} has no {name}"))
             .into_owned()
     }
 
-    pub fn used(&self, path: &str, limit: &str) -> u64 {
+    pub(crate) fn used(&self, path: &str, limit: &str) -> u64 {
         let limits = self.machine.tree()[self.id(path)].attributes.limits();
         limits
             .iter()
@@ -104,7 +104,7 @@ impl Simulation {
     }
 
     /// The present job of a task, as the job itself says.
-    pub fn job(&self, path: &str) -> JobIdentity {
+    pub(crate) fn job(&self, path: &str) -> JobIdentity {
         let node = &self.machine.tree()[self.id(path)];
         let job = node.job().cloned().unwrap_or_default();
         JobIdentity {
@@ -117,24 +117,24 @@ impl Simulation {
         }
     }
 
-    pub fn child(&mut self, path: &str, call: ChildCall) -> Result<Applied, Refusal> {
+    pub(crate) fn child(&mut self, path: &str, call: ChildCall) -> Result<Applied, Refusal> {
         let job = self.job(path);
         self.apply(Command::Child(job, call))
     }
 
-    pub fn start(&mut self, path: &str) {
+    pub(crate) fn start(&mut self, path: &str) {
         self.child(path, ChildCall::Started(Vec::new())).unwrap();
     }
 
-    pub fn complete(&mut self, path: &str) {
+    pub(crate) fn complete(&mut self, path: &str) {
         self.child(path, ChildCall::Completed(Vec::new())).unwrap();
     }
 
-    pub fn abort(&mut self, path: &str) {
+    pub(crate) fn abort(&mut self, path: &str) {
         self.child(path, ChildCall::Aborted("trap".into())).unwrap();
     }
 
-    pub fn force(&mut self, path: &str, state: State) {
+    pub(crate) fn force(&mut self, path: &str, state: State) {
         self.apply(Command::Force {
             paths: vec![path.into()],
             target: ForceTarget::State(state),
@@ -144,7 +144,7 @@ impl Simulation {
         .unwrap();
     }
 
-    pub fn get_state(&self) -> String {
+    pub(crate) fn get_state(&self) -> String {
         print(self.machine.tree(), NodeId::ROOT, Style::State)
     }
 }
