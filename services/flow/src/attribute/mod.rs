@@ -129,8 +129,25 @@ impl Attributes {
         }
     }
 
-    /// Frees what is empty, so that equal attributes are equal however they came about.
+    /// Frees what is empty, so that equal attributes are equal however they came about, and the
+    /// capacity that lists have beyond their content: most have one item.
     pub fn tidy(&mut self) {
+        self.variables.shrink_to_fit();
+        if let Some(signals) = &mut self.signals {
+            signals.events.shrink_to_fit();
+            signals.meters.shrink_to_fit();
+            signals.labels.shrink_to_fit();
+        }
+        if let Some(limits) = &mut self.limits {
+            limits.limits.shrink_to_fit();
+            limits.inlimits.shrink_to_fit();
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.times.shrink_to_fit();
+            schedule.crons.shrink_to_fit();
+            schedule.dates.shrink_to_fit();
+            schedule.days.shrink_to_fit();
+        }
         drop_default(&mut self.signals);
         drop_default(&mut self.limits);
         drop_default(&mut self.schedule);

@@ -82,6 +82,9 @@ impl Transition<'_> {
         if state == State::Complete && attributes.schedule().is_some() {
             attributes.schedule_mut().use_slot();
         }
+        if self.tree()[id].kind() == Kind::Task && state == State::Submitted {
+            self.take_tokens(id);
+        }
         self.set_state(id, computed.unwrap_or(state));
         self.touch(id);
     }

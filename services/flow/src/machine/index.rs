@@ -1,6 +1,6 @@
 //! What depends on what: computed from the tree, and kept beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::attribute::AutoCancel;
 use crate::calendar::DAY_MINUTES;
@@ -11,10 +11,10 @@ use crate::tree::{Kind, NodeId, Tree, is_clock_variable};
 /// References of expressions and limits, and moments at which nodes may change by themselves.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Index {
-    /// For each node, those whose expressions or limits refer to it.
-    watchers: BTreeMap<NodeId, BTreeSet<NodeId>>,
-    /// The reverse of `watchers`.
-    watched: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// Pairs of a node and one whose expressions or limits refer to it.
+    watchers: BTreeSet<(NodeId, NodeId)>,
+    /// The same pairs, turned around.
+    watched: BTreeSet<(NodeId, NodeId)>,
     /// Nodes whose expressions name a node that is missing.
     unresolved: BTreeSet<NodeId>,
     /// Nodes whose expressions depend on the time of a suite.
@@ -61,11 +61,9 @@ impl Index {
                 None => is_unresolved = true,
             }
         }
-        for target in &watched {
-            self.watchers.entry(*target).or_default().insert(id);
-        }
-        if !watched.is_empty() {
-            self.watched.insert(id, watched);
+        for target in watched {
+            self.watchers.insert((target, id));
+            self.watched.insert((id, target));
         }
         if is_unresolved {
             self.unresolved.insert(id);
@@ -83,13 +81,9 @@ impl Index {
 
     /// Forgets what a node refers to, and what refers to it if it is removed.
     pub(super) fn remove(&mut self, id: NodeId) {
-        for target in self.watched.remove(&id).unwrap_or_default() {
-            if let Some(watchers) = self.watchers.get_mut(&target) {
-                watchers.remove(&id);
-                if watchers.is_empty() {
-                    self.watchers.remove(&target);
-                }
-            }
+        for target in pairs_of(&self.watched, id).collect::<Vec<_>>() {
+            self.watched.remove(&(id, target));
+            self.watchers.remove(&(target, id));
         }
         self.unresolved.remove(&id);
         self.timed.remove(&id);
@@ -97,7 +91,7 @@ impl Index {
 
     /// The nodes that refer to a node.
     pub(super) fn watchers(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        self.watchers.get(&id).into_iter().flatten().copied()
+        pairs_of(&self.watchers, id)
     }
 
     /// The nodes that refer to missing ones.
@@ -151,6 +145,16 @@ impl Index {
             self.schedule(tree, id);
         }
     }
+}
+
+/// The second nodes of the pairs whose first one is `id`.
+fn pairs_of(
+    pairs: &BTreeSet<(NodeId, NodeId)>,
+    id: NodeId,
+) -> impl Iterator<Item = NodeId> + use<'_> {
+    let from = pairs.range((id, NodeId::ROOT)..);
+    from.take_while(move |(first, _)| *first == id)
+        .map(|(_, second)| *second)
 }
 
 fn is_timed(expression: &Expression) -> bool {

@@ -323,8 +323,8 @@ impl<'a> Transition<'a> {
         for id in &nodes {
             if self.tree()[*id].kind() == Kind::Task {
                 self.disown_job(*id);
-                self.release_tokens(*id, false);
             }
+            self.release_tokens(*id, false);
             watchers.extend(self.machine.index.watchers(*id));
         }
         self.machine.tree.remove(id);

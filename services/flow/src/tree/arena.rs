@@ -349,6 +349,11 @@ impl Tree {
         }
     }
 
+    /// Prepares for so many more nodes, without the capacity that growth one by one would add.
+    pub(super) fn reserve(&mut self, nodes: usize) {
+        self.slots.reserve(nodes.saturating_sub(self.vacant.len()));
+    }
+
     /// Adds a node behind the last child of its parent. The name is not in use there.
     pub(super) fn insert(&mut self, mut node: Node) -> NodeId {
         let parent = node.parent;

@@ -49,12 +49,17 @@ impl NodeDefinition {
 impl Tree {
     /// Adds defined nodes behind the last child of a parent, where the name is not in use.
     pub fn attach(&mut self, parent: NodeId, definition: NodeDefinition) -> NodeId {
+        self.reserve(definition.len());
+        self.attach_below(parent, definition)
+    }
+
+    fn attach_below(&mut self, parent: NodeId, definition: NodeDefinition) -> NodeId {
         let mut attributes = definition.attributes;
         attributes.tidy();
         let node = Node::new(&definition.name, parent, definition.kind, attributes);
         let id = self.insert(node);
         for child in definition.children {
-            self.attach(id, child);
+            self.attach_below(id, child);
         }
         id
     }
