@@ -1,6 +1,4 @@
-//! The workflow server's core: trees of tasks, their definitions, and the machine that runs them.
-//!
-//! Everything here is pure: no I/O, no clock, no randomness.
+#![doc = include_str!("../README.md")]
 //!
 //! A module imports only from the modules before it in this list.
 

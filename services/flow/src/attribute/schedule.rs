@@ -58,7 +58,7 @@ impl Series {
 pub enum TimeKind {
     /// A time that has passed at begin comes again tomorrow.
     Time,
-    /// A time that has passed at begin is free at once.
+    /// A time that has passed at begin is free at once, if it is the only `today` of its node.
     Today,
 }
 
@@ -245,8 +245,9 @@ impl Schedule {
             && self.days.is_empty()
     }
 
-    /// Starts anew, at begin, at an operator's requeue and when a repeat steps.
-    pub fn reset(&mut self, now: SuiteTime) {
+    /// Starts anew, at begin, at an operator's requeue and when a repeat steps. As in
+    /// [`Self::advance`], `is_guarded` says whether a date or day of a parent is not free.
+    pub fn reset(&mut self, now: SuiteTime, is_guarded: bool) {
         self.base = now.minute;
         for date in &mut self.dates {
             date.is_free = false;
@@ -256,10 +257,17 @@ impl Schedule {
             day.is_free = false;
             day.next = day.first_from(now.date);
         }
+        let todays = self
+            .times
+            .iter()
+            .filter(|time| time.kind == TimeKind::Today);
+        // Of several, one that has passed does not count, as in ecFlow.
+        let is_only_today = todays.count() == 1;
         for time in &mut self.times {
             let passed = now.minute_of_day() > i64::from(time.series.start);
             let is_today = time.kind == TimeKind::Today && !time.series.is_relative;
-            let next = if is_today && passed && time.series.range.is_none() {
+            let is_past = is_today && is_only_today && passed && time.series.range.is_none();
+            let next = if is_past {
                 Some(now.minute)
             } else {
                 time.first_from(now.minute, self.base)
@@ -269,7 +277,7 @@ impl Schedule {
         for cron in &mut self.crons {
             cron.slot = Slot::waiting_for(cron.first_from(now.minute, self.base));
         }
-        self.advance(now);
+        self.advance(now, is_guarded);
     }
 
     /// Whether the node is to be queued again after it completed: for a cron, a later slot of
@@ -336,8 +344,9 @@ impl Schedule {
         }
     }
 
-    /// Frees what has come; true if anything has changed.
-    pub fn advance(&mut self, now: SuiteTime) -> bool {
+    /// Frees what has come; true if anything has changed. Minutes count only on days that are
+    /// free: `is_guarded` says whether a date or day of a parent is not.
+    pub fn advance(&mut self, now: SuiteTime, is_guarded: bool) -> bool {
         let mut is_changed = false;
         for date in &mut self.dates {
             let is_due = !date.is_free && date.next.is_some_and(|next| next <= now.date);
@@ -349,7 +358,7 @@ impl Schedule {
             day.is_free |= is_due;
             is_changed |= is_due;
         }
-        let is_date_free = self.is_date_free();
+        let is_date_free = self.is_date_free() && !is_guarded;
         for time in &mut self.times {
             if time.slot.is_free || time.slot.next.is_none_or(|next| next > now.minute) {
                 continue;
@@ -362,9 +371,15 @@ impl Schedule {
             }
         }
         for cron in &mut self.crons {
-            let is_due = cron.slot.next.is_some_and(|next| next <= now.minute);
-            is_changed |= is_due && !cron.slot.is_free;
-            cron.slot.is_free |= is_due;
+            if cron.slot.is_free || cron.slot.next.is_none_or(|next| next > now.minute) {
+                continue;
+            }
+            is_changed = true;
+            if is_date_free {
+                cron.slot.is_free = true;
+            } else {
+                cron.slot.next = cron.first_from(now.minute + 1, self.base);
+            }
         }
         is_changed
     }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::attribute::{
-    Attributes, AutoCancel, ChildKind, Clock, Cron, DateRule, DayRule, Event, InLimit, Label, Late,
-    Limit, MAX_WORDS, Meter, Repeat, RepeatKind, Series, Slot, TimeKind, TimeRule, Variable,
-    ZombieAction, ZombiePolicy, ZombieType,
+    Attributes, ChildKind, Event, InLimit, Label, Limit, MAX_WORDS, Meter, Repeat, RepeatKind,
+    Variable, ZombieAction, ZombiePolicy, ZombieType,
 };
-use crate::calendar::{DAY_NAMES, Date};
+use crate::calendar::Date;
 use crate::expression::Expression;
 use crate::state::DefaultState;
 use crate::tree::{Kind, is_name};
@@ -16,58 +15,7 @@ use super::diagnostic::{Code, Diagnostic};
 use super::lexer::Word;
 use super::references::Reference;
 
-/// All statements, for suggestions.
-const KEYWORDS: [&str; 29] = [
-    "suite",
-    "endsuite",
-    "family",
-    "endfamily",
-    "task",
-    "endtask",
-    "extern",
-    "edit",
-    "trigger",
-    "complete",
-    "event",
-    "meter",
-    "label",
-    "limit",
-    "inlimit",
-    "defstatus",
-    "repeat",
-    "time",
-    "today",
-    "cron",
-    "date",
-    "day",
-    "late",
-    "clock",
-    "autocancel",
-    "zombie",
-    "enddef",
-    "defs",
-    "server",
-];
-
-/// Statements of ecFlow that this server does not have, and what takes their place.
-const NOT_SUPPORTED: [(&str, &str); 8] = [
-    ("queue", "use a repeat, or an event for each step"),
-    ("generic", "use a variable"),
-    (
-        "aviso",
-        "let a task wait for the notification and set an event",
-    ),
-    ("mirror", "let a client watch the other server"),
-    ("autoarchive", "use `autocancel`, or delete the node"),
-    ("autorestore", "load the definition again"),
-    ("verify", "compare the states in a test of the suite"),
-    (
-        "alias",
-        "run the task with other variables in a suite of its own",
-    ),
-];
-
-type Result<T> = std::result::Result<T, Diagnostic>;
+pub(super) type Result<T> = std::result::Result<T, Diagnostic>;
 
 /// One statement about a node.
 pub(super) struct AttributeParser<'a, 'w> {
@@ -78,28 +26,6 @@ pub(super) struct AttributeParser<'a, 'w> {
     pub(super) names: &'a mut BTreeSet<(&'static str, Box<str>)>,
     pub(super) expressions: &'a mut Vec<Reference>,
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
-}
-
-/// The diagnostic of a statement that is not known.
-pub(super) fn unknown_keyword(keyword: &Word<'_>) -> Diagnostic {
-    let span = keyword.span.clone();
-    if let Some((name, help)) = NOT_SUPPORTED.iter().find(|(name, _)| *name == keyword.text) {
-        let message = format!("`{name}` is not supported by this server");
-        return Diagnostic::new(Code::NotSupported, span, message).help(*help);
-    }
-    let shown: String = keyword.text.chars().take(40).collect();
-    let message = format!("`{shown}` is not a statement");
-    let diagnostic = Diagnostic::new(Code::UnknownKeyword, span, message);
-    let similar = KEYWORDS
-        .iter()
-        .map(|known| (strsim::osa_distance(known, &shown), known))
-        .min();
-    match similar {
-        Some((distance, known)) if distance <= 2 => {
-            diagnostic.help(format!("did you mean `{known}`?"))
-        }
-        _ => diagnostic,
-    }
 }
 
 /// The names that attributes have taken, by keyword, as the parser notes them.
@@ -165,67 +91,14 @@ pub(super) fn names(attributes: &Attributes) -> BTreeSet<(&'static str, Box<str>
 }
 
 impl<'a, 'w> AttributeParser<'a, 'w> {
-    /// Parses the statement; false if its first word is not the name of an attribute.
-    pub(super) fn parse(&mut self) -> bool {
-        let Some(keyword) = self.words.first() else {
-            return false;
-        };
-        let word = keyword.text;
-        let result = match word {
-            "edit" => self.edit(),
-            "trigger" => self.expression("trigger"),
-            "complete" => self.expression("complete"),
-            "event" => self.event(),
-            "meter" => self.meter(),
-            "label" => self.label(),
-            "limit" => self.limit(),
-            "inlimit" => self.inlimit(),
-            "defstatus" => self.default_state(),
-            "repeat" => self.repeat(),
-            "time" => self.time(TimeKind::Time),
-            "today" => self.time(TimeKind::Today),
-            "cron" => self.cron(),
-            "date" => self.date(),
-            "day" => self.day(),
-            "late" => self.late(),
-            "clock" => self.clock(),
-            "autocancel" => self.auto_cancel(),
-            "zombie" => self.zombie(),
-            _ => return false,
-        };
-        let is_permitted = match word {
-            _ if self.kind == Kind::Server => false,
-            "clock" => self.kind == Kind::Suite,
-            "trigger" | "complete" | "time" | "today" | "date" | "day" | "meter" => {
-                self.kind != Kind::Suite
-            }
-            _ => true,
-        };
-        if !is_permitted {
-            let message = match self.kind {
-                Kind::Server => format!("`{word}` is outside of a suite"),
-                kind => format!("a {} has no `{word}`", kind.word()),
-            };
-            self.diagnostics.push(Diagnostic::new(
-                Code::Misplaced,
-                keyword.span.clone(),
-                message,
-            ));
-        }
-        if let Err(diagnostic) = result {
-            self.diagnostics.push(diagnostic);
-        }
-        true
-    }
-
-    fn edit(&mut self) -> Result<()> {
+    pub(super) fn edit(&mut self) -> Result<()> {
         let name = self.new_name("edit", 1)?;
         let value = self.word(2, "a value")?.text;
         self.attributes.variables.push(Variable::new(&name, value));
         self.end(3)
     }
 
-    fn expression(&mut self, keyword: &'static str) -> Result<()> {
+    pub(super) fn expression(&mut self, keyword: &'static str) -> Result<()> {
         let option = self.words.get(1).map(|word| word.text);
         let (join, first) = match option {
             Some("-a") => (Some("and"), 2),
@@ -277,7 +150,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         Ok(())
     }
 
-    fn event(&mut self) -> Result<()> {
+    pub(super) fn event(&mut self) -> Result<()> {
         let first = self.word(1, "a number or a name")?;
         let number = first
             .text
@@ -306,7 +179,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(next)
     }
 
-    fn meter(&mut self) -> Result<()> {
+    pub(super) fn meter(&mut self) -> Result<()> {
         let name = self.new_name("meter", 1)?;
         let min: i32 = self.number(2, "the least value")?;
         let max: i32 = self.number(3, "the greatest value")?;
@@ -340,7 +213,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(5)
     }
 
-    fn label(&mut self) -> Result<()> {
+    pub(super) fn label(&mut self) -> Result<()> {
         let name = self.new_name("label", 1)?;
         let text = self.word(2, "a text")?.text.replace("\\n", "\n");
         self.attributes.signals_mut().labels.push(Label {
@@ -351,7 +224,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(3)
     }
 
-    fn limit(&mut self) -> Result<()> {
+    pub(super) fn limit(&mut self) -> Result<()> {
         let name = self.new_name("limit", 1)?;
         let max = self.number(2, "the number of tokens")?;
         self.attributes
@@ -361,7 +234,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(3)
     }
 
-    fn inlimit(&mut self) -> Result<()> {
+    pub(super) fn inlimit(&mut self) -> Result<()> {
         let (mut is_node_only, mut is_submission_only) = (false, false);
         let mut next = 1;
         loop {
@@ -398,7 +271,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(next + 2)
     }
 
-    fn default_state(&mut self) -> Result<()> {
+    pub(super) fn default_state(&mut self) -> Result<()> {
         let word = self.word(1, "a state")?;
         self.claim("defstatus", "", &self.words[0])?;
         self.attributes.default_state = DefaultState::from_name(word.text).ok_or_else(|| {
@@ -411,7 +284,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(2)
     }
 
-    fn repeat(&mut self) -> Result<()> {
+    pub(super) fn repeat(&mut self) -> Result<()> {
         let kind = self.word(1, "the kind of the repeat")?;
         if let "day" | "datetime" | "datetimelist" = kind.text {
             let message = format!("`repeat {}` is not supported by this server", kind.text);
@@ -495,203 +368,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         date.ok_or_else(|| bad_date(word))
     }
 
-    fn time(&mut self, kind: TimeKind) -> Result<()> {
-        let series = self.series(1)?;
-        self.attributes.schedule_mut().times.push(TimeRule {
-            kind,
-            series,
-            slot: Slot::default(),
-        });
-        Ok(())
-    }
-
-    fn cron(&mut self) -> Result<()> {
-        let (mut weekdays, mut days, mut months) = (0, 0, 0);
-        let mut next = 1;
-        loop {
-            let (bits, first, last) = match self.words.get(next).map(|word| word.text) {
-                Some("-w") => (&mut weekdays, 0, 6),
-                Some("-d") => (&mut days, 1, 31),
-                Some("-m") => (&mut months, 1, 12),
-                _ => break,
-            };
-            let list = self.word(next + 1, "a list of numbers")?;
-            for part in list.text.split(',') {
-                let number = part.parse::<u8>().ok();
-                let number = number.filter(|number| (first..=last).contains(number));
-                *bits |= 1_u32
-                    << number.ok_or_else(|| {
-                        let message = format!("`{part}` is not a number from {first} to {last}");
-                        Diagnostic::new(Code::BadNumber, list.span.clone(), message)
-                    })?;
-            }
-            next += 2;
-        }
-        let series = self.series(next)?;
-        self.attributes.schedule_mut().crons.push(Cron {
-            weekdays: u8::try_from(weekdays).unwrap_or_default(),
-            days,
-            months: u16::try_from(months).unwrap_or_default(),
-            series,
-            slot: Slot::default(),
-        });
-        Ok(())
-    }
-
-    /// `[+]hh:mm [hh:mm hh:mm]`, up to the end of the statement.
-    fn series(&mut self, first: usize) -> Result<Series> {
-        let word = self.word(first, "a time")?;
-        let is_relative = word.text.starts_with('+');
-        let start = minutes(word, word.text.trim_start_matches('+'))?;
-        let range = match self.words.get(first + 1) {
-            None => None,
-            Some(word) => {
-                let finish = minutes(word, word.text)?;
-                if finish < start {
-                    let message = "the last time is before the first one";
-                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
-                }
-                let word = self.word(first + 2, "a step")?;
-                let step = minutes(word, word.text)?;
-                if step == 0 {
-                    let message = "a step of 00:00 never ends";
-                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
-                }
-                Some((finish, step))
-            }
-        };
-        self.end(first + 3)?;
-        Ok(Series {
-            is_relative,
-            start,
-            range,
-        })
-    }
-
-    fn date(&mut self) -> Result<()> {
-        let word = self.word(1, "a date such as 29.11.2026 or 1.*.*")?;
-        let parts: Vec<_> = word.text.split('.').collect();
-        let [day, month, year] = parts[..] else {
-            return Err(bad_date(word));
-        };
-        let part = |text: &str, last: u16| match text {
-            "*" => Ok(None),
-            _ => match text.parse::<u16>() {
-                Ok(number) if (1..=last).contains(&number) => Ok(Some(number)),
-                _ => Err(bad_date(word)),
-            },
-        };
-        let narrow = |part: Option<u16>| part.and_then(|number| u8::try_from(number).ok());
-        let (day, month) = (narrow(part(day, 31)?), narrow(part(month, 12)?));
-        let year = part(year, 9999)?;
-        // 2024 is a leap year: a day that it does not have is in no year.
-        let in_year = year.map_or(2024, i32::from);
-        if Date::new(in_year, month.unwrap_or(1), day.unwrap_or(1)).is_none() {
-            return Err(bad_date(word));
-        }
-        self.attributes.schedule_mut().dates.push(DateRule {
-            day,
-            month,
-            year,
-            next: None,
-            is_free: false,
-        });
-        self.end(2)
-    }
-
-    fn day(&mut self) -> Result<()> {
-        let word = self.word(1, "a day of the week")?;
-        let position = DAY_NAMES.iter().position(|name| *name == word.text);
-        let weekday = position.and_then(|day| u8::try_from(day).ok());
-        let weekday =
-            weekday.ok_or_else(|| bad_word(word, "a day of the week", "sunday to saturday"))?;
-        self.attributes.schedule_mut().days.push(DayRule {
-            weekday,
-            next: None,
-            is_free: false,
-        });
-        self.end(2)
-    }
-
-    fn late(&mut self) -> Result<()> {
-        let mut late = Late::default();
-        let mut next = 1;
-        self.word(1, "`-s`, `-a` or `-c`")?;
-        while let Some(option) = self.words.get(next) {
-            let word = self.word(next + 1, "a time")?;
-            let time = minutes(word, word.text.trim_start_matches('+'))?;
-            let is_relative = word.text.starts_with('+');
-            match option.text {
-                "-s" => late.submitted = Some(time),
-                "-a" if !is_relative => late.active = Some(time),
-                "-a" => {
-                    let message = "`-a` is a time of the day, without `+`";
-                    return Err(Diagnostic::new(Code::BadTime, word.span.clone(), message));
-                }
-                "-c" => late.complete = Some((is_relative, time)),
-                _ => return Err(bad_word(option, "an option of `late`", "-s, -a or -c")),
-            }
-            next += 2;
-        }
-        self.claim("late", "", &self.words[0])?;
-        self.attributes.policies_mut().late = Some(late);
-        Ok(())
-    }
-
-    fn clock(&mut self) -> Result<()> {
-        let kind = self.word(1, "`real` or `hybrid`")?;
-        let is_hybrid = match kind.text {
-            "real" => false,
-            "hybrid" => true,
-            _ => return Err(bad_word(kind, "a kind of clock", "real or hybrid")),
-        };
-        let mut clock = Clock {
-            is_hybrid,
-            date: None,
-            gain: 0,
-            is_gain_in_minutes: false,
-        };
-        let mut next = 2;
-        if let Some(word) = self.words.get(next).filter(|word| word.text.contains('.')) {
-            let parts: Vec<_> = word.text.split('.').map(str::parse).collect();
-            let date = match parts[..] {
-                [Ok(day), Ok(month), Ok(year)] => civil(day, month, year),
-                _ => None,
-            };
-            clock.date = Some(date.ok_or_else(|| bad_date(word))?);
-            next += 1;
-        }
-        if let Some(word) = self.words.get(next) {
-            if let Some(time) = word
-                .text
-                .strip_prefix('+')
-                .filter(|text| text.contains(':'))
-            {
-                clock.is_gain_in_minutes = true;
-                clock.gain = minutes(word, time)? * 60;
-            } else {
-                clock.gain = self.number(next, "the gain in seconds")?;
-            }
-            next += 1;
-        }
-        self.claim("clock", "", &self.words[0])?;
-        self.attributes.policies_mut().clock = Some(clock);
-        self.end(next)
-    }
-
-    fn auto_cancel(&mut self) -> Result<()> {
-        let word = self.word(1, "a time or a number of days")?;
-        let value = match word.text.strip_prefix('+') {
-            Some(time) => AutoCancel::After(minutes(word, time)?),
-            None if word.text.contains(':') => AutoCancel::At(minutes(word, word.text)?),
-            None => AutoCancel::Days(self.number(1, "the number of days")?),
-        };
-        self.claim("autocancel", "", &self.words[0])?;
-        self.attributes.policies_mut().auto_cancel = Some(value);
-        self.end(2)
-    }
-
-    fn zombie(&mut self) -> Result<()> {
+    pub(super) fn zombie(&mut self) -> Result<()> {
         let word = self.word(1, "TYPE:ACTION:[CHILDREN]:[SECONDS]")?;
         let parts: Vec<_> = word.text.split(':').collect();
         let (kind, action, children, lifetime) = match parts[..] {
@@ -748,7 +425,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         self.end(2)
     }
 
-    fn word(&self, at: usize, what: &str) -> Result<&'a Word<'w>> {
+    pub(super) fn word(&self, at: usize, what: &str) -> Result<&'a Word<'w>> {
         self.words.get(at).ok_or_else(|| {
             let end = self.words[self.words.len() - 1].span.end;
             let message = format!("`{}` needs {what}", self.words[0].text);
@@ -756,7 +433,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         })
     }
 
-    fn end(&self, at: usize) -> Result<()> {
+    pub(super) fn end(&self, at: usize) -> Result<()> {
         match self.words.get(at) {
             None => Ok(()),
             Some(extra) => {
@@ -770,7 +447,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         }
     }
 
-    fn number<T: std::str::FromStr>(&self, at: usize, what: &str) -> Result<T> {
+    pub(super) fn number<T: std::str::FromStr>(&self, at: usize, what: &str) -> Result<T> {
         let word = self.word(at, what)?;
         word.text.parse().map_err(|_| bad_number(word, what))
     }
@@ -792,7 +469,12 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
         Ok(word.text.into())
     }
 
-    fn claim(&mut self, keyword: &'static str, name: &str, word: &Word<'_>) -> Result<()> {
+    pub(super) fn claim(
+        &mut self,
+        keyword: &'static str,
+        name: &str,
+        word: &Word<'_>,
+    ) -> Result<()> {
         if self.names.insert((keyword, name.into())) {
             return Ok(());
         }
@@ -807,30 +489,7 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
     }
 }
 
-fn civil(day: u16, month: u16, year: u16) -> Option<Date> {
-    let (day, month) = (u8::try_from(day).ok()?, u8::try_from(month).ok()?);
-    Date::new(i32::from(year), month, day)
-}
-
-/// Minutes of `hh:mm`, below 24:00.
-fn minutes(word: &Word<'_>, text: &str) -> Result<u32> {
-    let part = |text: &str, last: u32| {
-        let is_digits =
-            (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse::<u32>().ok().filter(|_| is_digits);
-        number.filter(|number| *number <= last)
-    };
-    let parsed = text
-        .split_once(':')
-        .and_then(|(hours, minutes)| Some(part(hours, 23)? * 60 + part(minutes, 59)?));
-    parsed.ok_or_else(|| {
-        let message = format!("`{}` is not a time", shown(word));
-        Diagnostic::new(Code::BadTime, word.span.clone(), message)
-            .help("write hh:mm, from 00:00 to 23:59")
-    })
-}
-
-fn shown(word: &Word<'_>) -> String {
+pub(super) fn shown(word: &Word<'_>) -> String {
     word.text.chars().take(40).collect()
 }
 
@@ -846,12 +505,12 @@ fn bad_number(word: &Word<'_>, what: &str) -> Diagnostic {
         .help("write an integer that 32 bits hold")
 }
 
-fn bad_date(word: &Word<'_>) -> Diagnostic {
+pub(super) fn bad_date(word: &Word<'_>) -> Diagnostic {
     let message = format!("`{}` is not a date", shown(word));
     Diagnostic::new(Code::BadDate, word.span.clone(), message)
 }
 
-fn bad_word(word: &Word<'_>, what: &str, possible: &str) -> Diagnostic {
+pub(super) fn bad_word(word: &Word<'_>, what: &str, possible: &str) -> Diagnostic {
     let message = format!("`{}` is not {what}", shown(word));
     Diagnostic::new(Code::BadWord, word.span.clone(), message).help(format!("write {possible}"))
 }

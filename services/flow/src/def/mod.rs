@@ -3,6 +3,8 @@
 mod diagnostic;
 mod lexer;
 mod attributes;
+mod times;
+mod statement;
 mod parse;
 mod references;
 mod print;

@@ -10,6 +10,7 @@ use super::attributes::{self, AttributeParser};
 use super::diagnostic::{Code, Diagnostic, MAX_REPORTED, Severity};
 use super::lexer::{Lexer, Word};
 use super::references;
+use super::statement::unknown_keyword;
 
 /// The longest text, in bytes.
 pub const MAX_TEXT: usize = 4 * 1024 * 1024;
@@ -266,7 +267,7 @@ impl Parser {
             },
         };
         if !parser.parse() {
-            let diagnostic = attributes::unknown_keyword(keyword);
+            let diagnostic = unknown_keyword(keyword);
             self.diagnostics.push(diagnostic);
         }
     }

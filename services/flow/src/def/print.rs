@@ -109,7 +109,7 @@ impl Printer<'_> {
         self.text.push('\n');
     }
 
-    fn comment(&self, text: String) -> String {
+    fn comment(&self, text: &str) -> String {
         match self.style {
             Style::State if !text.is_empty() => format!(" # {text}"),
             _ => String::new(),
@@ -118,7 +118,7 @@ impl Printer<'_> {
 
     fn node(&mut self, id: NodeId, level: usize) {
         let node = &self.tree[id];
-        let (word, state) = (node.kind().word(), self.comment(self.state(id)));
+        let (word, state) = (node.kind().word(), self.comment(&self.state(id)));
         self.line(level, format_args!("{word} {}{state}", node.name));
         self.attributes(id, level + 1);
         for child in self.tree[id].children() {
@@ -175,7 +175,7 @@ impl Printer<'_> {
             } else {
                 String::new()
             };
-            let value = self.comment(value);
+            let value = self.comment(&value);
             self.line(level, format_args!("repeat {repeat}{value}"));
         }
         self.variables(id, level);
@@ -221,7 +221,7 @@ impl Printer<'_> {
             let holders: String = limit.holders.keys().flat_map(|path| [" ", path]).collect();
             let used = match limit.used() {
                 0 => String::new(),
-                used => self.comment(format!("{used}{holders}")),
+                used => self.comment(&format!("{used}{holders}")),
             };
             self.line(
                 level,
@@ -240,7 +240,7 @@ impl Printer<'_> {
         for label in &signals.labels {
             let text = double_quoted(&label.default);
             let value = label.value.as_deref().map(double_quoted);
-            let value = self.comment(value.unwrap_or_default());
+            let value = self.comment(&value.unwrap_or_default());
             self.line(level, format_args!("label {} {text}{value}", label.name));
         }
         for meter in &signals.meters {
@@ -252,7 +252,7 @@ impl Printer<'_> {
             } else {
                 meter.value.to_string()
             };
-            let value = self.comment(value);
+            let value = self.comment(&value);
             self.line(
                 level,
                 format_args!(
@@ -271,8 +271,8 @@ impl Printer<'_> {
                 .map_or(String::new(), |name| format!(" {name}"));
             let initial = if event.initial { " set" } else { "" };
             let value = match (event.value, event.initial) {
-                (true, false) => self.comment("set".to_owned()),
-                (false, true) => self.comment("clear".to_owned()),
+                (true, false) => self.comment("set"),
+                (false, true) => self.comment("clear"),
                 _ => String::new(),
             };
             self.line(level, format_args!("event{number}{name}{initial}{value}"));
@@ -305,11 +305,7 @@ impl Printer<'_> {
     }
 
     fn free(&self, is_free: bool) -> String {
-        self.comment(if is_free {
-            "free".to_owned()
-        } else {
-            String::new()
-        })
+        self.comment(if is_free { "free" } else { "" })
     }
 }
 

@@ -43,7 +43,7 @@ impl Transition<'_> {
         let now = self.tree().suite_time(id);
         let is_new_schedule = attributes.schedule() != self.tree()[id].attributes.schedule();
         if is_new_schedule && attributes.schedule().is_some() {
-            attributes.schedule_mut().reset(now);
+            attributes.schedule_mut().reset(now, self.is_guarded(id));
         }
         self.machine.tree[id].attributes = attributes;
         if id == NodeId::ROOT {

@@ -1,5 +1,6 @@
 //! What may have come free: complete expressions, triggers, times, tries and limits.
 
+use crate::attribute::Schedule;
 use crate::expression::Expression;
 use crate::state::{Flag, State};
 use crate::tree::{Kind, NodeEnvironment, NodeId};
@@ -70,10 +71,7 @@ impl Transition<'_> {
             return false;
         }
         let attributes = &node.attributes;
-        if !attributes
-            .schedule()
-            .is_none_or(|schedule| schedule.is_free())
-        {
+        if !attributes.schedule().is_none_or(Schedule::is_free) {
             return false;
         }
         if self.is_true(id, attributes.complete.as_deref(), &node.complete_targets) == Some(true) {

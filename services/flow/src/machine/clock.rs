@@ -34,8 +34,9 @@ impl Transition<'_> {
 
     fn wake(&mut self, id: NodeId) {
         let now = self.tree().suite_time(id);
+        let is_guarded = self.is_guarded(id);
         let attributes = &mut self.machine.tree[id].attributes;
-        if attributes.schedule().is_some() && attributes.schedule_mut().advance(now) {
+        if attributes.schedule().is_some() && attributes.schedule_mut().advance(now, is_guarded) {
             self.touch(id);
             self.candidates.insert(id);
         }
@@ -49,6 +50,14 @@ impl Transition<'_> {
             return;
         }
         self.machine.index.schedule(&self.machine.tree, id);
+    }
+
+    /// Whether a date or day of a parent is not free: it guards the times below.
+    pub(super) fn is_guarded(&self, id: NodeId) -> bool {
+        self.tree().upwards(id).skip(1).any(|parent| {
+            let schedule = self.tree()[parent].attributes.schedule();
+            schedule.is_some_and(|schedule| !schedule.is_date_free())
+        })
     }
 
     fn forget_zombies(&mut self) {
@@ -76,9 +85,7 @@ impl Transition<'_> {
 
     /// Computes the state of a container whose children are others now, and those above.
     pub(super) fn recompute(&mut self, id: NodeId) {
-        let computed = self.tree()[id]
-            .container()
-            .and_then(|all| all.computed_state());
+        let computed = self.tree()[id].computed_state();
         match computed {
             Some(state) if state != self.tree()[id].state => {
                 self.set_state(id, state);

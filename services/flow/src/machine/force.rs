@@ -68,7 +68,7 @@ impl Transition<'_> {
 
     fn force_node(&mut self, id: NodeId, state: State) {
         let node = &self.tree()[id];
-        let computed = node.container().and_then(|all| all.computed_state());
+        let computed = node.computed_state();
         if node.kind() == Kind::Task {
             if node.state.is_running() && !state.is_running() {
                 self.disown_job(id);

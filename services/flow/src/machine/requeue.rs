@@ -201,6 +201,7 @@ impl Transition<'_> {
         if self.tree()[id].kind() == Kind::Task {
             self.disown_job(id);
         }
+        let is_guarded = self.is_guarded(id);
         let node = &mut self.machine.tree[id];
         let is_message = node.flags.has(Flag::Message);
         let is_zombie = node.flags.has(Flag::Zombie);
@@ -224,7 +225,7 @@ impl Transition<'_> {
         }
         if attributes.schedule().is_some() {
             if reset.times || !is_top {
-                attributes.schedule_mut().reset(now);
+                attributes.schedule_mut().reset(now, is_guarded);
             } else {
                 attributes.schedule_mut().requeue(now);
             }
@@ -244,9 +245,7 @@ impl Transition<'_> {
             self.reset_below(child, reset, false, now);
         }
         let is_done = self.is_on_other_day(id);
-        let computed = self.tree()[id]
-            .container()
-            .and_then(|all| all.computed_state());
+        let computed = self.tree()[id].computed_state();
         let state = if is_done {
             State::Complete
         } else {

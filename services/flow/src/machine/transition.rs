@@ -231,9 +231,7 @@ impl<'a> Transition<'a> {
         let mut current = id;
         while current != NodeId::ROOT {
             let parent = self.tree()[current].parent;
-            let computed = self.tree()[parent]
-                .container()
-                .and_then(|container| container.computed_state());
+            let computed = self.tree()[parent].computed_state();
             let Some(computed) = computed.filter(|state| *state != self.tree()[parent].state)
             else {
                 break;

@@ -226,6 +226,12 @@ impl Node {
         }
     }
 
+    /// The most significant state of the children; `None` without children.
+    #[must_use]
+    pub fn computed_state(&self) -> Option<State> {
+        self.container()?.computed_state()
+    }
+
     /// The ids of the children in order; none for a task.
     #[must_use]
     pub fn children(&self) -> &[NodeId] {
@@ -276,8 +282,7 @@ impl Node {
 
 impl Container {
     /// The most significant state of the children; `None` without children.
-    #[must_use]
-    pub fn computed_state(&self) -> Option<State> {
+    fn computed_state(&self) -> Option<State> {
         State::BY_SIGNIFICANCE
             .into_iter()
             .rev()

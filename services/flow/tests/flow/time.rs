@@ -37,6 +37,12 @@ fn times_and_todays_run_at_their_slots() {
         ("time 12:00", 5, vec!["12:00"], State::Complete),
         ("time 10:00", DAY, vec!["10:00"], State::Complete),
         ("today 10:00", 5, vec!["12:00"], State::Complete),
+        (
+            "today 10:00; today 12:10",
+            60,
+            vec!["12:10"],
+            State::Complete,
+        ),
         ("time +00:10", 60, vec!["12:10"], State::Complete),
         (
             "time 12:10; time 12:20",
@@ -222,4 +228,24 @@ fn a_real_clock_is_ahead_by_its_gain() {
     assert_eq!(run(&mut simulation, "/s/t", 30), ["12:03"]);
     simulation.pass(DAY);
     assert_eq!(simulation.variable("/s", "DATE"), "25.12.2026");
+}
+
+#[test]
+fn a_day_of_a_family_guards_the_times_below() {
+    let text = "suite s\n family f\n day wednesday\n task t\n time 10:00\n endfamily\n family g\n date 2.12.2026\n task c\n cron 09:00\n endfamily\nendsuite";
+    let mut simulation = Simulation::begun(text);
+    // From Monday noon to Wednesday 09:59.
+    assert_eq!(run(&mut simulation, "/s/f/t", 2 * DAY - 121), [""; 0]);
+    assert_eq!(simulation.state("/s/g/c"), State::Submitted);
+    assert_eq!(run(&mut simulation, "/s/f/t", DAY), ["10:00"]);
+}
+
+#[test]
+fn a_tick_that_comes_late_misses_no_slot() {
+    let mut simulation =
+        Simulation::begun("suite s\n task t\n time 12:10\n task u\n cron 13:00\nendsuite");
+    simulation.now += 3 * 86_400;
+    simulation.apply(Command::Tick).unwrap();
+    assert_eq!(simulation.state("/s/t"), State::Submitted);
+    assert_eq!(simulation.state("/s/u"), State::Submitted);
 }
