@@ -1,5 +1,11 @@
 //! The core as its users see it: definitions, expressions, and the machine over time.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can not go on fails"
+)]
+
 #[path = "common.rs"]
 mod common;
 
