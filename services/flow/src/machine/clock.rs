@@ -16,9 +16,8 @@ impl Transition<'_> {
             deferred,
             ..
         } = self.machine;
-        for id in std::mem::take(deferred) {
-            self.candidates.insert(id);
-        }
+        self.is_changed |= !deferred.is_empty();
+        self.candidates.append(deferred);
         // Local time may have changed against UTC: all moments are computed from the present one.
         index.reschedule_if_moved(tree);
         let due = index.take_wakes(tree.now.unix);

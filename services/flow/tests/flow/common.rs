@@ -16,6 +16,8 @@ pub(crate) const NOON: i64 = 1_796_040_000;
 pub(crate) struct Simulation {
     pub(crate) machine: Machine,
     pub(crate) now: i64,
+    pub(crate) sequence: u64,
+    /// What has changed something.
     pub(crate) journal: Vec<Record>,
     pub(crate) effects: Vec<Effect>,
 }
@@ -48,7 +50,8 @@ impl Simulation {
     }
 
     pub(crate) fn apply(&mut self, command: Command) -> Result<Applied, Refusal> {
-        let sequence = self.journal.len() as u64 + 1;
+        let sequence = self.sequence + 1;
+        self.sequence = sequence;
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&sequence.to_be_bytes());
         let record = Record {
@@ -59,7 +62,9 @@ impl Simulation {
             command,
         };
         let applied = self.machine.apply(&record)?;
-        self.journal.push(record);
+        if applied.is_changed {
+            self.journal.push(record);
+        }
         self.effects.extend(applied.effects.iter().cloned());
         Ok(applied)
     }
