@@ -1,6 +1,6 @@
 //! `alter`: operators change attributes.
 
-use crate::attribute::{Attributes, TimeKind};
+use crate::attribute::{Attributes, Schedule, TimeKind};
 use crate::def::{is_quotable, parse_attribute};
 use crate::expression::Expression;
 use crate::state::{DefaultState, Flag};
@@ -125,15 +125,8 @@ fn change(
             }
             attributes.set_variable(name, value);
         }
-        Attribute::Trigger | Attribute::Complete => {
-            let expression = Expression::parse(value)
-                .map_err(|error| Refusal::new(Code::ExpressionSyntax, error.to_string()))?;
-            let place = match attribute {
-                Attribute::Trigger => &mut attributes.trigger,
-                _ => &mut attributes.complete,
-            };
-            *place = Some(Box::new(expression));
-        }
+        Attribute::Trigger => attributes.trigger = Some(expression(value)?),
+        Attribute::Complete => attributes.complete = Some(expression(value)?),
         Attribute::DefaultState => {
             let state = DefaultState::from_name(value);
             attributes.default_state = state.ok_or_else(|| unsupported("this is not a state"))?;
@@ -171,6 +164,12 @@ fn change(
         }
     }
     Ok(())
+}
+
+fn expression(text: &str) -> Result<Box<Expression>> {
+    let parsed = Expression::parse(text);
+    let parsed = parsed.map_err(|error| Refusal::new(Code::ExpressionSyntax, error.to_string()));
+    parsed.map(Box::new)
 }
 
 fn change_signal(
@@ -246,21 +245,9 @@ fn delete(attribute: Attribute, name: &str, attributes: &mut Attributes) -> Resu
                 &*one.name == short
             })
         }
-        Attribute::Time => take(&mut attributes.schedule_mut().times, name, |one| {
-            one.kind == TimeKind::Time && one.series.to_string() == name
-        }),
-        Attribute::Today => take(&mut attributes.schedule_mut().times, name, |one| {
-            one.kind == TimeKind::Today && one.series.to_string() == name
-        }),
-        Attribute::Cron => take(&mut attributes.schedule_mut().crons, name, |one| {
-            one.to_string() == name
-        }),
-        Attribute::Date => take(&mut attributes.schedule_mut().dates, name, |one| {
-            one.to_string() == name
-        }),
-        Attribute::Day => take(&mut attributes.schedule_mut().days, name, |one| {
-            crate::calendar::DAY_NAMES[usize::from(one.weekday) % 7] == name
-        }),
+        Attribute::Time | Attribute::Today | Attribute::Cron | Attribute::Date | Attribute::Day => {
+            delete_time(attribute, name, attributes.schedule_mut())
+        }
         Attribute::Late => attributes.policies_mut().late.take().is_some(),
         Attribute::Clock => attributes.policies_mut().clock.take().is_some(),
         Attribute::AutoCancel => attributes.policies_mut().auto_cancel.take().is_some(),
@@ -276,6 +263,23 @@ fn delete(attribute: Attribute, name: &str, attributes: &mut Attributes) -> Resu
         Ok(())
     } else {
         Err(none(word(attribute), name))
+    }
+}
+
+/// Removes times that are written so.
+fn delete_time(attribute: Attribute, name: &str, schedule: &mut Schedule) -> bool {
+    match attribute {
+        Attribute::Time => take(&mut schedule.times, name, |one| {
+            one.kind == TimeKind::Time && one.series.to_string() == name
+        }),
+        Attribute::Today => take(&mut schedule.times, name, |one| {
+            one.kind == TimeKind::Today && one.series.to_string() == name
+        }),
+        Attribute::Cron => take(&mut schedule.crons, name, |one| one.to_string() == name),
+        Attribute::Date => take(&mut schedule.dates, name, |one| one.to_string() == name),
+        _ => take(&mut schedule.days, name, |one| {
+            crate::calendar::DAY_NAMES[usize::from(one.weekday) % 7] == name
+        }),
     }
 }
 

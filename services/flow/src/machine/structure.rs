@@ -66,26 +66,7 @@ impl Transition<'_> {
                 "the nodes are nested too deeply",
             ));
         }
-        // Goes down to the parent; from the first one that is missing, wraps the definition.
-        let mut parent = NodeId::ROOT;
-        let mut depth = 0;
-        while let Some(next) = names[..names.len() - 1].get(depth) {
-            let child = self.tree()[parent]
-                .container()
-                .and_then(|all| all.names.get(*next));
-            match child {
-                Some(child) => parent = *child,
-                None if parents => break,
-                None => {
-                    let text = format!("the parent of {path} does not exist");
-                    return Err(Refusal::new(Code::NodeNotFound, text));
-                }
-            }
-            depth += 1;
-        }
-        if self.tree()[parent].kind() == Kind::Task {
-            return Err(Refusal::new(Code::NodeType, "a task has no children"));
-        }
+        let (parent, depth) = self.parent_of(path, &names[..names.len() - 1], parents)?;
         for (at, name) in names[depth..names.len() - 1].iter().enumerate().rev() {
             definition = NodeDefinition {
                 name: (*name).into(),
@@ -101,6 +82,29 @@ impl Transition<'_> {
         self.substitute(existing, parent, definition);
         self.text = render(&parsed.diagnostics, "definition", text);
         Ok(())
+    }
+
+    /// Goes down to the parent of a path, or, if parents may be added, to the last one that is
+    /// there; gives it, and how deep it is.
+    fn parent_of(&self, path: &str, names: &[&str], may_add: bool) -> Result<(NodeId, usize)> {
+        let mut parent = NodeId::ROOT;
+        let mut depth = 0;
+        for name in names {
+            let children = self.tree()[parent].container();
+            match children.and_then(|all| all.names.get(*name)) {
+                Some(child) => parent = *child,
+                None if may_add => break,
+                None => {
+                    let text = format!("the parent of {path} does not exist");
+                    return Err(Refusal::new(Code::NodeNotFound, text));
+                }
+            }
+            depth += 1;
+        }
+        if self.tree()[parent].kind() == Kind::Task {
+            return Err(Refusal::new(Code::NodeType, "a task has no children"));
+        }
+        Ok((parent, depth))
     }
 
     /// Puts a definition in the place of a node, at the same position and as suspended as it was.
