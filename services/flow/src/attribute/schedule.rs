@@ -295,15 +295,11 @@ impl Schedule {
                 .any(|time| time.has_later(now.minute, self.base))
     }
 
+    /// A `day` is for one run, as in ecFlow: it does not queue the node again.
     fn has_later_date(&self, now: SuiteTime) -> bool {
         let tomorrow = now.date.plus(1);
-        self.dates
-            .iter()
-            .any(|date| date.first_from(tomorrow).is_some())
-            || self
-                .days
-                .iter()
-                .any(|day| day.next.is_some_and(|next| next > now.date))
+        let mut dates = self.dates.iter();
+        dates.any(|date| date.first_from(tomorrow).is_some())
     }
 
     /// Goes on to the next slots, when the node is queued again because of [`Self::has_later`].

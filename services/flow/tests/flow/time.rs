@@ -82,6 +82,12 @@ fn times_and_todays_run_at_their_slots() {
             State::Queued,
         ),
         ("day monday", 5, vec!["12:00"], State::Complete),
+        (
+            "day monday; day tuesday",
+            DAY,
+            vec!["12:00"],
+            State::Complete,
+        ),
         ("day tuesday", DAY, vec!["00:00"], State::Complete),
         (
             "day tuesday; time 10:00",
