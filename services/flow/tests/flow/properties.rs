@@ -165,6 +165,7 @@ fn order() -> impl Strategy<Value = Command> {
         }),
         proptest::sample::select(server.to_vec()).prop_map(Command::Server),
         paths().prop_map(Command::Kill),
+        (paths(), any::<bool>()).prop_map(|(paths, force)| Command::Run { paths, force }),
         (paths(), any::<bool>()).prop_map(|(paths, force)| Command::Delete { paths, force }),
         any::<bool>().prop_map(|force| Command::Load {
             text: SUITE.into(),
@@ -308,8 +309,8 @@ proptest! {
         let mut is_max_checked = true;
         for action in &actions {
             perform(&mut simulation, action);
-            // An operator may lower a limit below what is held.
-            is_max_checked &= !matches!(action, Action::Order(Command::Alter { .. } | Command::Force { .. }));
+            // An operator may lower a limit below what is held, and run tasks that it holds back.
+            is_max_checked &= !matches!(action, Action::Order(Command::Alter { .. } | Command::Force { .. } | Command::Run { .. }));
             check_states(simulation.machine.tree());
             check_limits(&simulation, is_max_checked);
         }
