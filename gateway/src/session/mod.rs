@@ -84,7 +84,7 @@ pub(crate) struct Session {
     /// when its calls have ended.
     is_sent_away: AtomicBool,
     /// `None` without a limit.
-    rates: Option<Mutex<ReadRates>>,
+    rates: Option<Box<Mutex<ReadRates>>>,
     calls: SessionCalls,
     /// Set while nothing is read from the client: during the login, at a limit,
     /// or while a message is deferred.
@@ -218,7 +218,7 @@ impl Session {
             history: OnceLock::new(),
             has_said_login: AtomicBool::new(false),
             is_sent_away: AtomicBool::new(false),
-            rates: ReadRates::new(&context.properties).map(Mutex::new),
+            rates: ReadRates::new(&context.properties).map(|rates| Box::new(Mutex::new(rates))),
             calls: SessionCalls::default(),
             is_paused: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),

@@ -2,13 +2,16 @@
 //! until the connection ends.
 
 use std::{
-    future::poll_fn,
+    future::{poll_fn, ready},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures_util::future::OptionFuture;
+use futures_util::{
+    FutureExt as _,
+    future::{Either, OptionFuture},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -286,14 +289,14 @@ impl OpenStream {
         let mut ended = OwnWake::new(Box::pin(events.ended()));
         let reason = tokio::select! {
             biased;
-            reason = async {
-                let reason = reader.read(&mut self.source).await;
+            reason = reader.read(&mut self.source).then(|reason| {
                 if self.is_accepted && reason.is_told() {
-                    self.connection.say_goodbye(reason.close_code(), &reason.to_string());
-                    let _ = timeout(GOODBYE_TIME, channel.buffer.drained()).await;
+                    // Boxed: few connections need its memory.
+                    Either::Left(Box::pin(tell(&self.connection, channel, reason)))
+                } else {
+                    Either::Right(ready(reason))
                 }
-                reason
-            } => reason,
+            }) => reason,
             error = channel.buffer.write(generation, || inner.calls.recheck_deadlines()) => {
                 CloseReason::Io(error)
             }
@@ -558,6 +561,17 @@ async fn shut_down(mut sink: Sink, mut phase: watch::Receiver<ShutdownPhase>) {
         _ = timeout(GOODBYE_TIME, sink.shutdown()) => {}
         () = reached(&mut phase, ShutdownPhase::Terminating) => {}
     }
+}
+
+/// Says by a goodbye why the connection ends.
+async fn tell(
+    connection: &Connection,
+    channel: &StreamChannel,
+    reason: CloseReason,
+) -> CloseReason {
+    connection.say_goodbye(reason.close_code(), &reason.to_string());
+    let _ = timeout(GOODBYE_TIME, channel.buffer.drained()).await;
+    reason
 }
 
 /// Reads until the peer has closed the stream: the system discards what was written last
