@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::language::ProjectLanguage;
 
-/// The longest name that crates.io accepts.
+/// The longest name of a crate that can be published.
 const MAX_LEN: usize = 64;
 
 /// A name that is valid for all three.

@@ -118,16 +118,16 @@ impl CrateSource {
         if language == ProjectLanguage::Python {
             return match self {
                 Self::Checkout(_) => {
-                    "TCE is not on PyPI: this path leads to a checkout of it. Without one, use tce @ git+URL#subdirectory=runtimes/python."
+                    "TCE is in no public registry: this path leads to a checkout of it. Without one, use tce @ git+URL#subdirectory=runtimes/python."
                 }
-                Self::Git(_) => "TCE is not on PyPI: its package comes from its git repository.",
+                Self::Git(_) => "TCE is in no public registry: its package comes from its git repository.",
             };
         }
         match self {
             Self::Checkout(_) => {
-                "TCE is not on crates.io: these paths lead to a checkout of it. Without one, use { git = \"URL\" }."
+                "TCE is in no public registry: these paths lead to a checkout of it. Without one, use { git = \"URL\" }."
             }
-            Self::Git(_) => "TCE is not on crates.io: its crates come from their git repository.",
+            Self::Git(_) => "TCE is in no public registry: its crates come from their git repository.",
         }
     }
 }
