@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tce_gateway::GatewayCommand;
+use tce_gateway::{ErrorFormat, GatewayCommand};
 
 use generated::bench;
 use process::RoleProcess;
@@ -91,7 +91,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match &cli.role {
-        Some(Role::Gateway { command }) => return Ok(command.run()),
+        Some(Role::Gateway { command }) => return Ok(command.run(ErrorFormat::Text)),
         Some(Role::Server { endpoint }) => target::serve(endpoint)?,
         Some(Role::Clients { endpoint }) => clients::run(endpoint)?,
         None => measure(&cli)?,

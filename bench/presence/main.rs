@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use hdrhistogram::Histogram;
 use redis::aio::MultiplexedConnection;
-use tce_gateway::{GatewayCommand, idl::gateway::IGatewayControlPrx};
+use tce_gateway::{ErrorFormat, GatewayCommand, idl::gateway::IGatewayControlPrx};
 use tce_runtime::{Adapter, Communicator, Connection, ConnectionEvent, TypedProxy};
 use tce_test_redis::RedisServer;
 use tokio::{sync::watch, time::timeout};
@@ -49,7 +49,7 @@ enum Role {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     if let Some(Role::Gateway { command }) = cli.role {
-        return Ok(command.run());
+        return Ok(command.run(ErrorFormat::Text));
     }
     ensure!(cli.users >= ASKED, "--users is at least {ASKED}");
     let runtime = tokio::runtime::Builder::new_current_thread()

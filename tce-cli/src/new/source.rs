@@ -120,14 +120,18 @@ impl CrateSource {
                 Self::Checkout(_) => {
                     "TCE is in no public registry: this path leads to a checkout of it. Without one, use tce @ git+URL#subdirectory=runtimes/python."
                 }
-                Self::Git(_) => "TCE is in no public registry: its package comes from its git repository.",
+                Self::Git(_) => {
+                    "TCE is in no public registry: its package comes from its git repository."
+                }
             };
         }
         match self {
             Self::Checkout(_) => {
                 "TCE is in no public registry: these paths lead to a checkout of it. Without one, use { git = \"URL\" }."
             }
-            Self::Git(_) => "TCE is in no public registry: its crates come from their git repository.",
+            Self::Git(_) => {
+                "TCE is in no public registry: its crates come from their git repository."
+            }
         }
     }
 }
