@@ -253,25 +253,27 @@ impl Drop for Executor {
     }
 }
 
-/// An outcome that no retry can change.
-fn permanent(error: &impl ToString) -> Outcome {
+/// An outcome that leaves the task's retries as they are.
+fn outcome(status: Status) -> Outcome {
     Outcome {
-        status: Status::Failure.number(),
-        error: error.to_string(),
+        status: status.number(),
         retries: -1,
         pause_ms: -1,
         ..Outcome::default()
     }
 }
 
+/// An outcome that no retry can change.
+fn permanent(error: &impl ToString) -> Outcome {
+    Outcome {
+        error: error.to_string(),
+        ..outcome(Status::Failure)
+    }
+}
+
 /// The attempt does not count: another worker begins it again.
 fn handed_back() -> Outcome {
-    Outcome {
-        status: Status::Sent.number(),
-        retries: -1,
-        pause_ms: -1,
-        ..Outcome::default()
-    }
+    outcome(Status::Sent)
 }
 
 impl Executor {
@@ -483,11 +485,8 @@ async fn open(broker: &MemoryBroker, process: &str) -> Result<Communicator, Work
 /// The result as JSON, with its type.
 fn success(target: &CallTarget<'_>, bytes: &[u8]) -> Result<Outcome, DecodeError> {
     let mut outcome = Outcome {
-        status: Status::Success.number(),
         content_type: JSON.to_owned(),
-        retries: -1,
-        pause_ms: -1,
-        ..Outcome::default()
+        ..outcome(Status::Success)
     };
     if let Some(ty) = target.returns {
         let value = tce_dynamic::decode(target.model, ty, &mut Reader::new(bytes))?;
@@ -498,18 +497,11 @@ fn success(target: &CallTarget<'_>, bytes: &[u8]) -> Result<Outcome, DecodeError
 }
 
 fn type_name(model: &Model, ty: Type) -> String {
+    let name = model
+        .declared(ty)
+        .map_or(ty.builtin_name(), |(_, name)| name);
     match ty {
-        Type::Byte => "byte".to_owned(),
-        Type::Bool => "bool".to_owned(),
-        Type::Short => "short".to_owned(),
-        Type::Int => "int".to_owned(),
-        Type::Long => "long".to_owned(),
-        Type::Float => "float".to_owned(),
-        Type::Double => "double".to_owned(),
-        Type::String => "string".to_owned(),
-        Type::Sequence(id) => model.sequence(id).name.clone(),
-        Type::Dictionary(id) => model.dictionary(id).name.clone(),
-        Type::Enum(id) => model.enum_(id).name.clone(),
-        Type::Struct(id) => format!("struct {}", model.struct_(id).name),
+        Type::Struct(_) => format!("struct {name}"),
+        _ => name.to_owned(),
     }
 }

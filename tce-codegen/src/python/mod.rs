@@ -156,7 +156,7 @@ impl Unit<'_> {
     /// What the IDL says of an interface, then what the class does for it.
     fn interface_docs(&self, id: InterfaceId, part: &str) -> Docs {
         let interface = self.model.interface(id);
-        let spelled = self.spelled(interface.module, &interface.name);
+        let spelled = self.model.qualified(interface.module, &interface.name);
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
         Docs::idl(text)
             .then(format!(
@@ -174,7 +174,7 @@ impl Unit<'_> {
         names: &OperationNames,
     ) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
-        let spelled = self.spelled_operation(id, operation);
+        let spelled = self.model.qualified_operation(id, operation);
         let docs = operation.parameters.iter().map(|it| it.doc.as_deref());
         let docs = Docs::idl(text)
             .then_declared(&names.method, &operation.name, &spelled)
@@ -193,12 +193,5 @@ impl Unit<'_> {
             true => docs,
             false => docs.then(format!("Raises {}.", throws.join(", "))),
         }
-    }
-
-    /// `module::Interface::operation`, as the IDL spells it.
-    fn spelled_operation(&self, id: InterfaceId, operation: &Operation) -> String {
-        let interface = self.model.interface(id);
-        let interface = self.spelled(interface.module, &interface.name);
-        format!("{interface}::{}", operation.name)
     }
 }

@@ -23,7 +23,7 @@ impl Unit<'_> {
             .iter()
             .zip(&self.names.interface(id).operations)
         {
-            let spelled = self.spelled_operation(id, operation);
+            let spelled = self.model.qualified_operation(id, operation);
             let parameters = operation.parameters.iter();
             let codecs: Vec<_> = parameters.map(|it| self.codec_of(Some(it.ty))).collect();
             let open = format!(

@@ -50,7 +50,7 @@ impl Unit<'_> {
     fn structure(&self, id: StructId, code: &mut SourceWriter) {
         let structure = self.model.struct_(id);
         let name = &self.names.struct_(id).name;
-        let declared = self.spelled(structure.module, &structure.name);
+        let declared = self.model.qualified(structure.module, &structure.name);
         let docs = Docs::idl(structure.doc.as_deref()).then_declared(
             name,
             &structure.name,
@@ -97,7 +97,7 @@ impl Unit<'_> {
             let name = self.names.constant(id);
             let (ty, value) = (self.annotation(constant.ty), value(constant));
             code.line(&format!("{name}: _rt.Final[{ty}] = {value}"));
-            let declared = self.spelled(constant.module, &constant.name);
+            let declared = self.model.qualified(constant.module, &constant.name);
             Docs::idl(constant.doc.as_deref())
                 .then_declared(name, &constant.name, &format!("const {declared}"))
                 .write(code);
@@ -107,7 +107,7 @@ impl Unit<'_> {
     fn enumeration(&self, id: EnumId, code: &mut SourceWriter) {
         let it = self.model.enum_(id);
         let name = &self.names.enum_(id).name;
-        let declared = self.spelled(it.module, &it.name);
+        let declared = self.model.qualified(it.module, &it.name);
         let docs = Docs::idl(it.doc.as_deref())
             .then_declared(name, &it.name, &format!("enum {declared}"))
             .then_deprecated(it.deprecated.as_deref());
@@ -131,7 +131,7 @@ impl Unit<'_> {
     fn exception(&self, id: ExceptionId, code: &mut SourceWriter) {
         let exception = self.model.exception(id);
         let name = &self.names.exception(id).name;
-        let declared = self.spelled(exception.module, &exception.name);
+        let declared = self.model.qualified(exception.module, &exception.name);
         let docs = Docs::idl(exception.doc.as_deref())
             .then(format!("The exception `{declared}`."))
             .then_deprecated(exception.deprecated.as_deref());
@@ -370,11 +370,6 @@ impl Unit<'_> {
             (Some((module, _)), Some(names)) => self.path(module, name(names)),
             _ => String::new(),
         }
-    }
-
-    /// `module::name`, as the IDL spells both.
-    pub(super) fn spelled(&self, module: ModuleId, name: &str) -> String {
-        format!("{}::{name}", self.model.module(module).name)
     }
 
     /// How the module being written names an item of `module`.

@@ -132,7 +132,7 @@ impl Unit<'_> {
     /// An operation as the runtime knows it.
     pub(super) fn operation_value(&self, id: InterfaceId, operation: &Operation) -> TokenStream {
         let interface = self.model.interface(id);
-        let spelled = self.spelled_operation(id, operation);
+        let spelled = self.model.qualified_operation(id, operation);
         let ifidx = Literal::u16_unsuffixed(interface.index);
         let opidx = Literal::u16_unsuffixed(operation.index);
         let idempotent = operation.idempotent.then(|| quote!(.idempotent()));

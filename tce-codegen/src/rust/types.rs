@@ -18,7 +18,12 @@ impl Unit<'_> {
         let name = self.names.struct_(id);
         let module = &self.model.module(structure.module).name;
         let path = format!("{module}.{}", structure.name);
-        let declared = || format!("struct {}", self.spelled(structure.module, &structure.name));
+        let declared = || {
+            format!(
+                "struct {}",
+                self.model.qualified(structure.module, &structure.name)
+            )
+        };
         let docs = Docs::idl(structure.doc.as_deref())
             .then_declared(name, &structure.name, declared)
             .then_deprecated(structure.deprecated.as_deref());
@@ -59,7 +64,7 @@ impl Unit<'_> {
         let exception = self.model.exception(id);
         let name = self.names.exception(id);
         let path = self.model.exception_name(id);
-        let spelled = self.spelled(exception.module, &exception.name);
+        let spelled = self.model.qualified(exception.module, &exception.name);
         let docs = Docs::idl(exception.doc.as_deref())
             .then(Docs::sentence(format!(
                 "The exception `{spelled}`: a servant returns it by `?` or `into()`, and a \
@@ -93,7 +98,7 @@ impl Unit<'_> {
         let names = self.names.enum_(id);
         let name = &names.name;
         let path = self.model.full_name(it.module, &it.name);
-        let declared = || format!("enum {}", self.spelled(it.module, &it.name));
+        let declared = || format!("enum {}", self.model.qualified(it.module, &it.name));
         let docs = Docs::idl(it.doc.as_deref())
             .then_declared(name, &it.name, declared)
             .then(Docs::sentence(
@@ -104,7 +109,13 @@ impl Unit<'_> {
         let attributes = self.options.types.of(&path);
         let members = it.members.iter().zip(&names.members);
         let constants = members.clone().map(|(member, constant)| {
-            let declared = || format!("{}::{}", self.spelled(it.module, &it.name), member.name);
+            let declared = || {
+                format!(
+                    "{}::{}",
+                    self.model.qualified(it.module, &it.name),
+                    member.name
+                )
+            };
             let docs = Docs::idl(member.doc.as_deref())
                 .then_declared(constant, &member.name, declared)
                 .attributes();
@@ -162,7 +173,12 @@ impl Unit<'_> {
     pub(super) fn constant_value(&self, id: ConstantId) -> TokenStream {
         let constant = self.model.constant(id);
         let name = self.names.constant(id);
-        let declared = || format!("const {}", self.spelled(constant.module, &constant.name));
+        let declared = || {
+            format!(
+                "const {}",
+                self.model.qualified(constant.module, &constant.name)
+            )
+        };
         let docs = Docs::idl(constant.doc.as_deref())
             .then_declared(name, &constant.name, declared)
             .attributes();
@@ -183,7 +199,7 @@ impl Unit<'_> {
     }
 
     fn field(&self, structure: &str, member: &Member, name: Ident) -> Field {
-        let declared = || format!("{} {}", self.idl_type(member.ty), member.name);
+        let declared = || format!("{} {}", self.model.qualified_type(member.ty), member.name);
         Field {
             docs: Docs::idl(member.doc.as_deref())
                 .then_declared(&name, &member.name, declared)
@@ -201,8 +217,8 @@ impl Unit<'_> {
         let sequence = self.model.sequence(id);
         let (name, element) = (self.names.sequence(id), self.owned(sequence.element));
         let declared = || {
-            let element = self.idl_type(sequence.element);
-            let spelled = self.spelled(sequence.module, &sequence.name);
+            let element = self.model.qualified_type(sequence.element);
+            let spelled = self.model.qualified(sequence.module, &sequence.name);
             format!("sequence<{element}> {spelled}")
         };
         let docs = Docs::idl(sequence.doc.as_deref())
@@ -216,10 +232,10 @@ impl Unit<'_> {
         let name = self.names.dictionary(id);
         let declared = || {
             let (key, value) = (
-                self.idl_type(dictionary.key),
-                self.idl_type(dictionary.value),
+                self.model.qualified_type(dictionary.key),
+                self.model.qualified_type(dictionary.value),
             );
-            let spelled = self.spelled(dictionary.module, &dictionary.name);
+            let spelled = self.model.qualified(dictionary.module, &dictionary.name);
             format!("dictionary<{key}, {value}> {spelled}")
         };
         let docs = Docs::idl(dictionary.doc.as_deref())
@@ -272,41 +288,6 @@ impl Unit<'_> {
             Type::Struct(_) | Type::Dictionary(_) => quote!(&#owned),
             _ => owned,
         }
-    }
-
-    /// A type as the IDL spells it, with its module.
-    fn idl_type(&self, ty: Type) -> String {
-        match ty {
-            Type::Byte => "byte".to_owned(),
-            Type::Bool => "bool".to_owned(),
-            Type::Short => "short".to_owned(),
-            Type::Int => "int".to_owned(),
-            Type::Long => "long".to_owned(),
-            Type::Float => "float".to_owned(),
-            Type::Double => "double".to_owned(),
-            Type::String => "string".to_owned(),
-            Type::Enum(id) => {
-                let it = self.model.enum_(id);
-                self.spelled(it.module, &it.name)
-            }
-            Type::Struct(id) => {
-                let structure = self.model.struct_(id);
-                self.spelled(structure.module, &structure.name)
-            }
-            Type::Sequence(id) => {
-                let sequence = self.model.sequence(id);
-                self.spelled(sequence.module, &sequence.name)
-            }
-            Type::Dictionary(id) => {
-                let dictionary = self.model.dictionary(id);
-                self.spelled(dictionary.module, &dictionary.name)
-            }
-        }
-    }
-
-    /// `module::name`, as the IDL spells both.
-    pub(super) fn spelled(&self, module: ModuleId, name: &str) -> String {
-        format!("{}::{name}", self.model.module(module).name)
     }
 
     /// How the module being written names an item of `module`.

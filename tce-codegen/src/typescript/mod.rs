@@ -159,7 +159,7 @@ impl Unit<'_> {
     /// What the IDL says of an interface, then what the code does for it.
     fn interface_docs(&self, id: InterfaceId, part: &str) -> Docs {
         let interface = self.model.interface(id);
-        let spelled = self.spelled(interface.module, &interface.name);
+        let spelled = self.model.qualified(interface.module, &interface.name);
         let text = interface.doc.as_deref().or(interface.comment.as_deref());
         Docs::idl(text)
             .then(format!(
@@ -178,7 +178,7 @@ impl Unit<'_> {
         is_of_proxy: bool,
     ) -> Docs {
         let text = operation.doc.as_deref().or(operation.comment.as_deref());
-        let spelled = self.spelled_operation(id, operation);
+        let spelled = self.model.qualified_operation(id, operation);
         // No generated code calls a method of a proxy.
         let (deprecated, tag) = match is_of_proxy {
             true => (None, docs::deprecated(operation.deprecated.as_deref())),
@@ -196,12 +196,5 @@ impl Unit<'_> {
             .then_declared(&names.method, &operation.name, &spelled)
             .then_deprecated(deprecated)
             .then_tags(parameters.chain(throws).chain(tag))
-    }
-
-    /// `module::Interface::operation`, as the IDL spells it.
-    fn spelled_operation(&self, id: InterfaceId, operation: &Operation) -> String {
-        let interface = self.model.interface(id);
-        let interface = self.spelled(interface.module, &interface.name);
-        format!("{interface}::{}", operation.name)
     }
 }

@@ -104,7 +104,10 @@ impl Unit<'_> {
         let mut fields = vec![
             format!("ifidx: {}", self.model.interface(id).index),
             format!("opidx: {}", operation.index),
-            format!("name: \"{}\"", self.spelled_operation(id, operation)),
+            format!(
+                "name: \"{}\"",
+                self.model.qualified_operation(id, operation)
+            ),
         ];
         let throws = operation.throws.iter().map(|id| {
             let decode = &self.names.exception(*id).decode;

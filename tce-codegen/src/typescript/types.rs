@@ -14,7 +14,7 @@ impl Unit<'_> {
     pub(super) fn structure(&self, id: StructId, code: &mut SourceWriter) {
         let structure = self.model.struct_(id);
         let names = self.names.struct_(id);
-        let spelled = self.spelled(structure.module, &structure.name);
+        let spelled = self.model.qualified(structure.module, &structure.name);
         Docs::idl(structure.doc.as_deref())
             .then_declared(&names.name, &structure.name, &format!("struct {spelled}"))
             .then_deprecated(structure.deprecated.as_deref())
@@ -31,7 +31,7 @@ impl Unit<'_> {
     }
 
     fn member_docs(&self, member: &Member, name: &str) -> Docs {
-        let declared = format!("{} {}", self.idl_type(member.ty), member.name);
+        let declared = format!("{} {}", self.model.qualified_type(member.ty), member.name);
         Docs::idl(member.doc.as_deref())
             .then_declared(name, &member.name, &declared)
             .then_deprecated(member.deprecated.as_deref())
@@ -43,7 +43,7 @@ impl Unit<'_> {
         let names = self.names.exception(id);
         let member_names = Names::exception_members(self.model, id);
         let members: Vec<_> = exception.members.iter().zip(&member_names).collect();
-        let spelled = self.spelled(exception.module, &exception.name);
+        let spelled = self.model.qualified(exception.module, &exception.name);
         Docs::idl(exception.doc.as_deref())
             .then(format!("The exception `{spelled}`."))
             .then_deprecated(exception.deprecated.as_deref())
@@ -104,7 +104,7 @@ impl Unit<'_> {
         let it = self.model.enum_(id);
         let names = self.names.enum_(id);
         let name = &names.name;
-        let spelled = self.spelled(it.module, &it.name);
+        let spelled = self.model.qualified(it.module, &it.name);
         let docs = || {
             Docs::idl(it.doc.as_deref())
                 .then_declared(name, &it.name, &format!("enum {spelled}"))
@@ -134,7 +134,7 @@ impl Unit<'_> {
     pub(super) fn constant(&self, id: ConstantId, code: &mut SourceWriter) {
         let constant = self.model.constant(id);
         let name = self.names.constant(id);
-        let spelled = self.spelled(constant.module, &constant.name);
+        let spelled = self.model.qualified(constant.module, &constant.name);
         Docs::idl(constant.doc.as_deref())
             .then_declared(name, &constant.name, &format!("const {spelled}"))
             .write(code);
@@ -153,8 +153,8 @@ impl Unit<'_> {
         let names = self.names.sequence(id);
         let declared = format!(
             "sequence<{}> {}",
-            self.idl_type(sequence.element),
-            self.spelled(sequence.module, &sequence.name)
+            self.model.qualified_type(sequence.element),
+            self.model.qualified(sequence.module, &sequence.name)
         );
         Docs::idl(sequence.doc.as_deref())
             .then_declared(&names.name, &sequence.name, &declared)
@@ -170,9 +170,9 @@ impl Unit<'_> {
         let (key, value) = (dictionary.key, dictionary.value);
         let declared = format!(
             "dictionary<{}, {}> {}",
-            self.idl_type(key),
-            self.idl_type(value),
-            self.spelled(dictionary.module, &dictionary.name)
+            self.model.qualified_type(key),
+            self.model.qualified_type(value),
+            self.model.qualified(dictionary.module, &dictionary.name)
         );
         Docs::idl(dictionary.doc.as_deref())
             .then_declared(&names.name, &dictionary.name, &declared)
@@ -217,19 +217,6 @@ impl Unit<'_> {
             Type::Byte => "Uint8Array".to_owned(),
             element => format!("{modifier}{}[]", self.owned(element)),
         }
-    }
-
-    /// A type as the IDL spells it, with its module.
-    fn idl_type(&self, ty: Type) -> String {
-        match self.model.declared(ty) {
-            Some((module, name)) => self.spelled(module, name),
-            None => self.model.spell(Some(ty), self.module),
-        }
-    }
-
-    /// `module::name`, as the IDL spells both.
-    pub(super) fn spelled(&self, module: ModuleId, name: &str) -> String {
-        format!("{}::{name}", self.model.module(module).name)
     }
 
     /// One of the names of a declared type, as the module being written says it.

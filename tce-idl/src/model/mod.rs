@@ -116,6 +116,24 @@ pub enum Type {
     Dictionary(DictionaryId),
 }
 
+impl Type {
+    /// The keyword of a builtin type; empty for a declared one.
+    #[must_use]
+    pub fn builtin_name(self) -> &'static str {
+        match self {
+            Self::Byte => "byte",
+            Self::Bool => "bool",
+            Self::Short => "short",
+            Self::Int => "int",
+            Self::Long => "long",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Enum(_) | Self::Struct(_) | Self::Sequence(_) | Self::Dictionary(_) => "",
+        }
+    }
+}
+
 /// `struct NAME { members };`
 #[derive(Debug, Clone)]
 pub struct Struct {
@@ -434,26 +452,13 @@ impl Model {
     /// A type as module `from` refers to it; `void` for `None`.
     #[must_use]
     pub fn spell(&self, ty: Option<Type>, from: ModuleId) -> String {
-        let builtin = match ty {
-            None => "void",
-            Some(Type::Byte) => "byte",
-            Some(Type::Bool) => "bool",
-            Some(Type::Short) => "short",
-            Some(Type::Int) => "int",
-            Some(Type::Long) => "long",
-            Some(Type::Float) => "float",
-            Some(Type::Double) => "double",
-            Some(Type::String) => "string",
-            Some(named) => return self.spell_named(named, from),
+        let Some(ty) = ty else {
+            return "void".to_owned();
         };
-        builtin.to_owned()
-    }
-
-    fn spell_named(&self, ty: Type, from: ModuleId) -> String {
-        let declared = self.declared(ty);
-        declared.map_or_else(String::new, |(module, name)| {
-            self.spell_in(module, name, from)
-        })
+        match self.declared(ty) {
+            Some((module, name)) => self.spell_in(module, name, from),
+            None => ty.builtin_name().to_owned(),
+        }
     }
 
     /// The name of an element of `module` as module `from` refers to it.
@@ -461,7 +466,30 @@ impl Model {
     pub fn spell_in(&self, module: ModuleId, name: &str, from: ModuleId) -> String {
         match module == from {
             true => name.to_owned(),
-            false => format!("{}::{name}", self.module(module).name),
+            false => self.qualified(module, name),
+        }
+    }
+
+    /// `module::name`, as any module can refer to an element.
+    #[must_use]
+    pub fn qualified(&self, module: ModuleId, name: &str) -> String {
+        format!("{}::{name}", self.module(module).name)
+    }
+
+    /// `module::Interface::operation`.
+    #[must_use]
+    pub fn qualified_operation(&self, id: InterfaceId, operation: &Operation) -> String {
+        let interface = self.interface(id);
+        let interface = self.qualified(interface.module, &interface.name);
+        format!("{interface}::{}", operation.name)
+    }
+
+    /// A type as any module can refer to it.
+    #[must_use]
+    pub fn qualified_type(&self, ty: Type) -> String {
+        match self.declared(ty) {
+            Some((module, name)) => self.qualified(module, name),
+            None => ty.builtin_name().to_owned(),
         }
     }
 
