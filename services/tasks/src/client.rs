@@ -207,11 +207,7 @@ impl TaskClient {
             match found {
                 Ok(record) => {
                     let result = TaskResult(record);
-                    let is_enough = match finished {
-                        true => result.is_finish(),
-                        false => result.status() != Status::Sent,
-                    };
-                    if is_enough {
+                    if result.status().ends_wait(finished) {
                         return Ok(result);
                     }
                     if is_last {

@@ -21,7 +21,7 @@ pub(crate) use endpoint::{MAX_WAIT, NOT_FOUND, REFUSED, RemoteQueue};
 
 use crate::{
     idl::tasks::{Lease, Outcome, Record, Task},
-    model::{AbortAnswer, FinishAnswer, Refusal},
+    model::{AbortAnswer, Entry, FinishAnswer, Refusal, parse_id},
 };
 
 /// Why a queue did not do what it was asked.
@@ -64,6 +64,23 @@ pub struct Filter {
     pub after: String,
     /// At most as many, and at most 1,000.
     pub limit: usize,
+}
+
+impl Filter {
+    /// The id after which the list begins; `None` to begin with the first one.
+    fn after(&self) -> Result<Option<u128>, Refusal> {
+        match self.after.as_str() {
+            "" => Ok(None),
+            after => parse_id(after).map(Some),
+        }
+    }
+
+    /// Whether an entry is listed, wherever the list begins.
+    fn admits(&self, entry: &Entry, now: i64) -> bool {
+        (self.group.is_empty() || entry.task.group == self.group)
+            && self.status.is_none_or(|it| entry.record.status == it)
+            && entry.is_readable(now)
+    }
 }
 
 /// The most records that one call lists, and tasks that one call leases.

@@ -52,6 +52,15 @@ impl Status {
     pub fn is_final(self) -> bool {
         self.number() >= Self::Success.number()
     }
+
+    /// Whether a reader has waited long enough: for the end if `finished`, else for the first
+    /// attempt.
+    pub(crate) fn ends_wait(self, finished: bool) -> bool {
+        match finished {
+            true => self.is_final(),
+            false => self != Self::Sent,
+        }
+    }
 }
 
 impl fmt::Display for Status {

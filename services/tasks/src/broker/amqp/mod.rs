@@ -51,7 +51,7 @@ use super::{Filter, MAX_ROWS, QueueError};
 use crate::{
     clock::now_ms,
     idl::tasks::{Lease, Record, Task},
-    model::{AbortAnswer, Entry, Phase, Status, parse_id},
+    model::{AbortAnswer, Entry, Phase, parse_id},
 };
 
 /// How often a reader looks for a change that it was not told of, after Redis was away.
@@ -182,10 +182,9 @@ impl AmqpQueue {
             let mut changed = std::pin::pin!(watch.changed.notified());
             changed.as_mut().enable();
             let stored = records.read(key).await?;
-            let is_enough = stored.as_ref().is_some_and(|stored| match finished {
-                true => stored.entry.status().is_final(),
-                false => stored.entry.status() != Status::Sent,
-            });
+            let is_enough = stored
+                .as_ref()
+                .is_some_and(|stored| stored.entry.status().ends_wait(finished));
             if is_enough || Instant::now() >= deadline {
                 let entry = stored.map(|stored| stored.entry);
                 let readable = entry.filter(|entry| entry.is_readable(now_ms()));
@@ -229,19 +228,13 @@ impl AmqpQueue {
 
     pub(crate) async fn list(&self, filter: Filter) -> Result<Vec<Record>, QueueError> {
         let records = self.records()?;
-        let after = match filter.after.as_str() {
-            "" => None,
-            after => Some(parse_id(after)?),
-        };
+        let after = filter.after()?;
         let mut ids = records.ids().await?;
         ids.retain(|id| after.is_none_or(|after| *id > after));
         let (now, limit) = (now_ms(), filter.limit.min(MAX_ROWS));
         let mut listed = Vec::new();
         let visit = |entry: Entry| {
-            let is_listed = (filter.group.is_empty() || entry.task.group == filter.group)
-                && filter.status.is_none_or(|it| entry.record.status == it)
-                && entry.is_readable(now);
-            if is_listed && listed.len() < limit {
+            if filter.admits(&entry, now) && listed.len() < limit {
                 listed.push(entry.record);
             }
             listed.len() < limit

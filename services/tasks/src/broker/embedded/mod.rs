@@ -20,7 +20,7 @@ use super::{Filter, MAX_ROWS, QueueError, readers::Readers};
 use crate::{
     clock::now_ms,
     idl::tasks::{Lease, Outcome, Record, Task},
-    model::{AbortAnswer, Begin, Entry, FinishAnswer, Phase, Status, parse_id},
+    model::{AbortAnswer, Begin, Entry, FinishAnswer, Phase, parse_id},
 };
 
 /// How often ended leases and records are looked for. A lease or record ends at most this late.
@@ -86,10 +86,9 @@ impl EmbeddedQueue {
             let mut changed = std::pin::pin!(reader.notified());
             changed.as_mut().enable();
             let mut entry = self.0.store.read(key)?;
-            let is_enough = entry.as_ref().is_some_and(|entry| match finished {
-                true => entry.status().is_final(),
-                false => entry.status() != Status::Sent,
-            });
+            let is_enough = entry
+                .as_ref()
+                .is_some_and(|entry| entry.status().ends_wait(finished));
             if !is_enough {
                 if timeout_at(deadline, changed).await.is_ok() {
                     continue;
@@ -111,18 +110,10 @@ impl EmbeddedQueue {
     }
 
     pub(crate) async fn list(&self, filter: Filter) -> Result<Vec<Record>, QueueError> {
-        let after = match filter.after.as_str() {
-            "" => None,
-            after => Some(parse_id(after)?),
-        };
-        let limit = filter.limit.min(MAX_ROWS);
+        let (after, limit) = (filter.after()?, filter.limit.min(MAX_ROWS));
         self.scan(after, move |rows| {
             let now = now_ms();
-            let listed = rows.filter(|entry| {
-                (filter.group.is_empty() || entry.task.group == filter.group)
-                    && filter.status.is_none_or(|it| entry.record.status == it)
-                    && entry.is_readable(now)
-            });
+            let listed = rows.filter(|entry| filter.admits(entry, now));
             listed.take(limit).map(|entry| entry.record).collect()
         })
         .await
