@@ -45,10 +45,12 @@ impl ClientListener {
             ..context.properties.client_options(tls, &context.memory)
         });
         let key = context.endpoint_keys.key(&endpoint.name);
+        // One for all addresses: they share its answer.
+        let description = EndpointServant::new(context, key);
         let mut adapters = Vec::new();
         for host in hosts {
             for adapter in listen(&communicator, endpoint.address(host)).await? {
-                adapter.add_servant(EndpointServant::new(context, key));
+                adapter.add_servant(description.clone());
                 for servant in &context.servants {
                     adapter.add_servant(Arc::clone(servant));
                 }

@@ -39,7 +39,8 @@ pub(super) fn is_describe(header: Header) -> bool {
     header.ifidx == BUILTIN_INTERFACE && header.opidx == DESCRIBE.opidx()
 }
 
-/// The servant of the built-in interface at an endpoint of clients.
+/// The servant of the built-in interface at an endpoint of clients. Clones share the answer.
+#[derive(Clone)]
 pub(crate) struct EndpointServant(Arc<EndpointDescription>);
 
 /// The interfaces that clients of an endpoint can call.
