@@ -59,7 +59,7 @@ pub(super) async fn drain(context: &SessionContext, time: Duration) {
 
 /// When each client goes.
 ///
-/// In no second do more go than `clients / time`: the turns are a tenth further apart than
+/// At most `clients / time` go in any second: the turns are a tenth further apart than
 /// that, for clients that are late by up to a tenth of a second, and connections that are
 /// closed here late do not make up for it.
 struct Schedule {

@@ -46,7 +46,7 @@ pub(super) type KeptPush = Arc<[u8]>;
 /// arrives at.
 pub(super) type PushId = u64;
 
-/// The `__push_id__` of an extra; `None` for a text that is none.
+/// The `__push_id__` of an extra; `None` if the text is not valid.
 pub(super) fn push_id(text: &str) -> Option<PushId> {
     PushId::from_str_radix(text, 16).ok()
 }

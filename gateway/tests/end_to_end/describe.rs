@@ -107,7 +107,7 @@ async fn a_server_that_does_not_describe_itself_is_left_out() {
         let client = house.client(Front::Socket).await;
         let answering = async {
             let mut asked = accepted.message().await;
-            // The gateway logs in to servers of ours.
+            // The gateway logs in to servers of this project.
             while asked.ifidx == 65_535 && asked.opidx != 1 {
                 asked = accepted.message().await;
             }
