@@ -101,9 +101,6 @@ check_typescript bench/typescript
 check_typescript editors/vscode
 # Gateways with several threads.
 TCE_TEST_GATEWAY_THREADS=2 step cargo test --locked --workspace --test end_to_end
-# Latency limits of the language server hold for optimized builds only.
-CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    step cargo test --locked --release -p tce-lsp --test session speed
 RUSTDOCFLAGS='-D warnings' step cargo doc --locked --workspace --no-deps
 check_python
 check_conformance

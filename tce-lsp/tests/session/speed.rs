@@ -1,8 +1,8 @@
-//! How long an editor waits in a file of 10,000 lines.
+//! How long an editor waits in a file of 10,000 lines, beside the time of one compilation of
+//! that file: a slow or busy machine makes both longer.
 //!
-//! `cargo test --release -p tce-lsp --test session speed -- --nocapture`
-//! shows the times of the release build, and fails if one exceeds 50 ms. Without
-//! optimization, a larger bound only detects answers that take far too long.
+//! `cargo test --release -p tce-lsp --test session speed -- --nocapture` shows the times of the
+//! release build.
 
 use std::{
     fmt::Write,
@@ -16,7 +16,7 @@ use crate::client::{Client, position};
 const LINES: usize = 10_000;
 
 /// The number of runs of each request.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// The requests.
 const FEATURES: [&str; 13] = [
@@ -38,8 +38,9 @@ const FEATURES: [&str; 13] = [
 /// The time without a change after which the server publishes diagnostics.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest time that an answer may take.
-const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
+/// The longest time of an answer, in compilations of the file. Most answers need one, a rename and
+/// a formatting two. An answer that looks at all names for each name exceeds this by far.
+const BOUND: u32 = 10;
 
 /// A module of about `lines` lines, in which every type is used and one is unknown.
 fn text(lines: usize) -> String {
@@ -121,18 +122,31 @@ fn shortest(mut run: impl FnMut()) -> Duration {
     times.min().unwrap_or_default()
 }
 
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
 #[test]
 fn answers_come_soon_in_a_long_file() {
     let mut client = Client::start(&[]);
     let text = text(LINES);
+    let compilation = shortest(|| {
+        assert_eq!(tce_idl::compile_str(&text).diagnostics.len(), 1);
+    });
     client.open("big.idl", &text);
     let diagnostics = wait_for_diagnostics(&mut client).saturating_sub(PAUSE);
     client.change("big.idl", &json!([{ "text": text }]));
     let mut waits = waits(&mut client, &text);
     waits.push(("diagnostics", diagnostics));
     client.end();
+    println!(
+        "{:<36} {:6.1} ms",
+        "one compilation",
+        milliseconds(compilation)
+    );
     for (feature, wait) in waits {
-        println!("{feature:<36} {:6.1} ms", wait.as_secs_f64() * 1000.0);
-        assert!(wait < BOUND, "{feature} took {wait:?}, more than {BOUND:?}");
+        println!("{feature:<36} {:6.1} ms", milliseconds(wait));
+        let bound = BOUND * compilation;
+        assert!(wait < bound, "{feature} took {wait:?}, more than {bound:?}");
     }
 }
