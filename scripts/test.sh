@@ -15,6 +15,8 @@ PACKAGES=(rabbitmq-server redis-server chromium g++ nats-server valgrind git pyt
 
 # One folder for all workspaces, so that shared dependencies are built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+# Most of the time, tests wait for a broker, a timer or a program.
+export RUST_TEST_THREADS=$((2 * $(nproc)))
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
