@@ -55,7 +55,6 @@ mod health;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
-mod isolation_figures;
 #[cfg(test)]
 mod legacy;
 #[cfg(test)]
