@@ -2,6 +2,11 @@
 //!
 //! A module imports only from the modules before it in this list.
 
+/// The interface of the server: `idl/flow.idl`.
+pub mod idl {
+    tce_runtime::include_idl!(flow);
+}
+
 pub mod calendar;
 
 pub mod state;
@@ -15,3 +20,7 @@ pub mod tree;
 pub mod def;
 
 pub mod machine;
+
+pub mod runner;
+
+pub mod server;

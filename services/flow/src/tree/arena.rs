@@ -28,6 +28,19 @@ impl NodeId {
     pub fn number(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
+
+    /// The id of a number; [`Tree::get`] tells whether there is such a node.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each half is taken by itself"
+    )]
+    pub fn from_number(number: u64) -> Self {
+        Self {
+            index: number as u32,
+            generation: (number >> 32) as u32,
+        }
+    }
 }
 
 /// What a node is.

@@ -21,7 +21,13 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
 fn the_core_has_neither_clock_nor_randomness_nor_io() {
     let mut found = Vec::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    sources(&source, &mut found);
+    for module in ["expression", "attribute", "tree", "def", "machine"] {
+        sources(&source.join(module), &mut found);
+    }
+    for module in ["calendar.rs", "state.rs"] {
+        let text = fs::read_to_string(source.join(module)).unwrap();
+        found.push((module.to_owned(), text));
+    }
     assert!(found.len() > 30);
     let forbidden = [
         "tokio",

@@ -1,0 +1,11 @@
+//! The server as its clients see it, over sockets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can not go on fails"
+)]
+
+mod common;
+
+mod calls;
