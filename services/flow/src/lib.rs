@@ -21,6 +21,8 @@ pub mod def;
 
 pub mod machine;
 
+pub mod template;
+
 pub mod runner;
 
 pub mod server;
