@@ -151,6 +151,8 @@ impl Transition<'_> {
         job.password.clone_from(&password);
         job.rid = "".into();
         job.reason = None;
+        job.pid = 0;
+        job.is_ended = false;
         let try_no = job.try_no;
         self.take_tokens(id);
         self.set_state(id, State::Submitted);

@@ -3,7 +3,7 @@
 use crate::attribute::{ChildKind, ZombieAction, ZombieType};
 use crate::expression::Expression;
 use crate::state::{Flag, State};
-use crate::tree::{Kind, NodeEnvironment, NodeId};
+use crate::tree::{Job, Kind, NodeEnvironment, NodeId};
 
 use super::ServerState;
 use super::command::{ChildCall, JobIdentity, RunnerEvent};
@@ -284,8 +284,11 @@ impl Transition<'_> {
                 self.hold_zombie();
             }
             (ZombieAction::Kill, _) => {
-                let (path, rid) = (job.path.to_string(), job.rid.clone());
-                self.effects.push(Effect::Kill { path, rid });
+                self.effects.push(Effect::Kill {
+                    path: job.path.to_string(),
+                    password: job.password.clone(),
+                    rid: job.rid.clone(),
+                });
                 self.hold_zombie();
             }
             (ZombieAction::Block | ZombieAction::Adopt, _) => self.hold_zombie(),
@@ -339,19 +342,19 @@ impl Transition<'_> {
                 is_found = true;
                 zombie.action = Some(action);
                 if action == ZombieAction::Kill {
-                    killed.push(zombie.rid.clone());
+                    killed.push((zombie.password.clone(), zombie.rid.clone()));
                 }
             }
             if action == ZombieAction::Remove {
                 self.machine.zombies.retain(|zombie| zombie.path != *path);
                 self.clear_zombie_flag(path);
             }
-            let path_text = path.to_string();
-            self.effects
-                .extend(killed.into_iter().map(|rid| Effect::Kill {
-                    path: path_text.clone(),
-                    rid,
-                }));
+            let killed = killed.into_iter().map(|(password, rid)| Effect::Kill {
+                path: path.to_string(),
+                password,
+                rid,
+            });
+            self.effects.extend(killed);
             self.is_changed |= is_found;
             let text = format!("there is no zombie of {path}");
             self.outcome(
@@ -365,18 +368,43 @@ impl Transition<'_> {
         }
     }
 
-    /// What the runner tells. What it says about an earlier try is dropped.
+    /// What the runner tells. What it says about a job that is not the present one is dropped.
     pub(super) fn runner(&mut self, event: &RunnerEvent) -> Result<()> {
         match event {
+            RunnerEvent::Started {
+                path,
+                password,
+                pid,
+            } => {
+                let id = self.find(path)?;
+                if let Some(job) = self.present_job(id, password) {
+                    job.pid = *pid;
+                    self.touch(id);
+                }
+            }
+            RunnerEvent::Ended { path, password } => {
+                let id = self.find(path)?;
+                if let Some(job) = self.present_job(id, password) {
+                    job.is_ended = true;
+                    let pid = job.pid;
+                    self.touch(id);
+                    if self.tree().lookup(id, "ECF_JOB_END").as_deref() == Some("abort") {
+                        let reason = format!(
+                            "ECF_JOB_CMD PID({pid}) path({path}) has ended without a word of the job"
+                        );
+                        self.abort(id, Flag::JobCommandFailed, &reason);
+                    }
+                }
+            }
             RunnerEvent::Failed {
                 path,
-                try_no,
+                password,
                 flag,
                 reason,
             } => {
                 let id = self.find(path)?;
-                let node = &self.tree()[id];
-                if node.state.is_running() && node.try_no() == *try_no {
+                if let Some(job) = self.present_job(id, password) {
+                    job.is_ended = true;
                     self.abort(id, *flag, reason);
                 }
             }
@@ -386,6 +414,17 @@ impl Transition<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The running job of a task, if it has this password.
+    fn present_job(&mut self, id: NodeId, password: &str) -> Option<&mut Job> {
+        let node = &mut self.machine.tree[id];
+        let is_present = node.job().is_some_and(|job| &*job.password == password);
+        if node.state.is_running() && is_present {
+            node.job_mut()
+        } else {
+            None
+        }
     }
 }
 

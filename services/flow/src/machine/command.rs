@@ -170,16 +170,33 @@ pub enum ChildCall {
     Wait(Box<str>),
 }
 
-/// What the runner tells about a try of a task.
+/// What the runner tells about a job. The password says which job it is: the number of a try comes
+/// again after a requeue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunnerEvent {
-    /// The job could not be made or started: [`Flag::NoScript`], [`Flag::EditFailed`] or
-    /// [`Flag::JobCommandFailed`].
+    /// The job's command runs.
+    Started {
+        /// The path of the task.
+        path: Box<str>,
+        /// The password that the job presents.
+        password: Box<str>,
+        /// The id of the process.
+        pid: u32,
+    },
+    /// The job's command has ended well. The job may go on elsewhere.
+    Ended {
+        /// The path of the task.
+        path: Box<str>,
+        /// The password that the job presents.
+        password: Box<str>,
+    },
+    /// The job could not be made or started, or its command failed: [`Flag::NoScript`],
+    /// [`Flag::EditFailed`] or [`Flag::JobCommandFailed`].
     Failed {
         /// The path of the task.
         path: Box<str>,
-        /// The number of the try.
-        try_no: u32,
+        /// The password that the job presents.
+        password: Box<str>,
         /// What has failed.
         flag: Flag,
         /// Why.

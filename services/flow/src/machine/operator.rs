@@ -75,7 +75,13 @@ impl Transition<'_> {
         let jobs = self.jobs(id, true)?;
         for (task, path, rid) in jobs {
             self.set_flag(task, Flag::Killed, true);
-            self.effects.push(Effect::Kill { path, rid });
+            let job = self.tree()[task].job();
+            let password = job.map(|job| job.password.clone()).unwrap_or_default();
+            self.effects.push(Effect::Kill {
+                path,
+                password,
+                rid,
+            });
         }
         Ok(None)
     }

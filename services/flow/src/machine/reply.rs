@@ -110,6 +110,8 @@ pub enum Effect {
     Kill {
         /// The path of the task.
         path: String,
+        /// The password of the job; may be empty for a zombie.
+        password: Box<str>,
         /// The id of the job.
         rid: Box<str>,
     },

@@ -77,6 +77,12 @@ impl Machine {
         if node.is_suspended {
             reasons.push(format!("{kind}:{path} is suspended"));
         }
+        if node.state.is_running() && node.job().is_some_and(|job| job.is_ended) {
+            reasons.push(format!(
+                "{kind} {path}({}) has a job whose command has ended without a word of the job",
+                node.state.name()
+            ));
+        }
         if !matches!(node.state, State::Queued | State::Aborted) {
             return;
         }

@@ -143,6 +143,10 @@ pub struct Job {
     pub rid: Box<str>,
     /// The number of the try; 0 before the first.
     pub try_no: u32,
+    /// The process of the job's command; 0 before it has started.
+    pub pid: u32,
+    /// Whether the job's command has ended.
+    pub is_ended: bool,
     /// Why the task has aborted.
     pub reason: Option<Box<str>>,
 }

@@ -107,7 +107,7 @@ fn a_failed_command_or_a_killed_job_is_not_tried_again() {
     let mut simulation = Simulation::begun("suite s\n task f\n task k\nendsuite");
     let failed = RunnerEvent::Failed {
         path: "/s/f".into(),
-        try_no: 1,
+        password: simulation.job("/s/f").password,
         flag: Flag::JobCommandFailed,
         reason: "exited with status 3".into(),
     };
@@ -127,6 +127,58 @@ fn a_failed_command_or_a_killed_job_is_not_tried_again() {
         (simulation.state("/s/k"), simulation.tries("/s/k")),
         (State::Aborted, 1)
     );
+}
+
+#[test]
+fn the_end_of_a_job_before_a_requeue_does_not_concern_the_job_after_it() {
+    let mut simulation = Simulation::begun("suite s\n task t\nendsuite");
+    let first = simulation.job("/s/t");
+    simulation
+        .apply(Command::Requeue {
+            paths: vec!["/s/t".into()],
+            mode: RequeueMode::Force,
+        })
+        .unwrap();
+    assert_eq!(simulation.tries("/s/t"), first.try_no);
+    let failed = RunnerEvent::Failed {
+        path: first.path,
+        password: first.password,
+        flag: Flag::JobCommandFailed,
+        reason: "died of signal 15".into(),
+    };
+    assert!(
+        !simulation
+            .apply(Command::Runner(failed))
+            .unwrap()
+            .is_changed
+    );
+    assert_eq!(simulation.state("/s/t"), State::Submitted);
+}
+
+#[test]
+fn a_command_that_ends_without_a_word_is_told_and_aborts_if_the_user_says_so() {
+    let definition = "suite s\n task w\n task a\n  edit ECF_JOB_END abort\nendsuite";
+    let mut simulation = Simulation::begun(definition);
+    for path in ["/s/w", "/s/a"] {
+        let (path, password) = (Box::from(path), simulation.job(path).password);
+        let started = RunnerEvent::Started {
+            path: Box::clone(&path),
+            password: password.clone(),
+            pid: 77,
+        };
+        simulation.apply(Command::Runner(started)).unwrap();
+        let ended = RunnerEvent::Ended { path, password };
+        simulation.apply(Command::Runner(ended)).unwrap();
+    }
+    assert_eq!(simulation.state("/s/w"), State::Submitted);
+    let why = simulation.machine.why(simulation.id("/s/w"));
+    assert!(
+        why[0].ends_with("has ended without a word of the job"),
+        "{why:?}"
+    );
+    assert_eq!(simulation.state("/s/a"), State::Aborted);
+    let why = simulation.machine.why(simulation.id("/s/a"));
+    assert!(why[0].contains("ECF_JOB_CMD PID(77) path(/s/a)"), "{why:?}");
 }
 
 #[test]

@@ -403,6 +403,7 @@ fn a_job_is_killed_by_its_id() {
     simulation.apply(Command::Kill(vec!["/s".into()])).unwrap();
     let kill = Effect::Kill {
         path: "/s/a".into(),
+        password: simulation.job("/s/a").password,
         rid: "77".into(),
     };
     assert_eq!(simulation.effects, [kill]);
