@@ -1,0 +1,5 @@
+//! Compiles the interface of agents.
+
+fn main() -> Result<(), tce_codegen::Error> {
+    tce_codegen::configure().compile(&["idl/frame.idl"])
+}

@@ -1,0 +1,9 @@
+//! The work frame: agents on several machines host packages of services and crontabs in a namespace,
+//! over RabbitMQ.
+//!
+//! A module imports only from the modules before it in this list.
+
+/// The interface of agents: `idl/frame.idl`.
+pub mod idl {
+    tce_runtime::include_idl!(frame);
+}

@@ -1,0 +1,3 @@
+//! What users of the work frame rely on.
+
+mod interface;
