@@ -7,3 +7,13 @@
 pub mod idl {
     tce_runtime::include_idl!(frame);
 }
+
+pub mod version;
+
+pub mod manifest;
+
+pub mod signature;
+
+pub mod schedule;
+
+pub mod config;

@@ -1,3 +1,4 @@
 //! What users of the work frame rely on.
 
+mod configuration;
 mod interface;

@@ -5,7 +5,8 @@ mod address_parser;
 
 mod address;
 
-mod yaml;
+#[doc(hidden)]
+pub mod yaml;
 
 mod endpoint;
 

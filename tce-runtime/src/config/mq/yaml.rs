@@ -25,13 +25,13 @@ const MAX_DEPTH: usize = 32;
 /// A value and the line, from 1, on which it begins. A value that an alias
 /// repeats has the line of its anchor.
 #[derive(Debug)]
-pub(super) struct YamlNode {
-    pub(super) line: usize,
-    pub(super) value: YamlValue,
+pub struct YamlNode {
+    pub line: usize,
+    pub value: YamlValue,
 }
 
 #[derive(Debug)]
-pub(super) enum YamlValue {
+pub enum YamlValue {
     Null,
     /// A scalar as it is written: an unquoted `0123` or `yes` is a password's
     /// text, not a number or a boolean.
@@ -42,7 +42,7 @@ pub(super) enum YamlValue {
 
 /// The entries of a map in their order.
 #[derive(Debug, Default)]
-pub(super) struct YamlMap(Vec<YamlEntry>);
+pub struct YamlMap(Vec<YamlEntry>);
 
 #[derive(Debug, Clone)]
 struct YamlEntry {
@@ -52,7 +52,7 @@ struct YamlEntry {
 
 impl YamlNode {
     /// The text under `key`.
-    pub(super) fn text(&self, key: &str, report: &mut ProblemReport) -> Option<&str> {
+    pub fn text(&self, key: &str, report: &mut ProblemReport) -> Option<&str> {
         if let YamlValue::Text(text) = &self.value {
             return Some(text);
         }
@@ -64,7 +64,7 @@ impl YamlNode {
     }
 
     /// The map under `key`.
-    pub(super) fn map(&self, key: &str, report: &mut ProblemReport) -> Option<&YamlMap> {
+    pub fn map(&self, key: &str, report: &mut ProblemReport) -> Option<&YamlMap> {
         if let YamlValue::Map(map) = &self.value {
             return Some(map);
         }
@@ -77,7 +77,7 @@ impl YamlNode {
     }
 
     /// The maps of the list under `key`, with their lines.
-    pub(super) fn maps(
+    pub fn maps(
         &self,
         key: &str,
         example: &str,
@@ -107,23 +107,23 @@ impl YamlNode {
 
 impl YamlMap {
     /// The value under `key`; `None` if it is absent or null.
-    pub(super) fn get(&self, key: &str) -> Option<&YamlNode> {
+    pub fn get(&self, key: &str) -> Option<&YamlNode> {
         let (_, node) = self.iter().find(|(name, _)| *name == key)?;
         (!matches!(node.value, YamlValue::Null)).then_some(node)
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.iter().any(|(name, _)| name == key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &YamlNode)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &YamlNode)> {
         self.0
             .iter()
             .map(|entry| (entry.key(), entry.node.as_ref()))
     }
 
     /// The keys and their lines.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (&str, usize)> {
+    pub fn keys(&self) -> impl Iterator<Item = (&str, usize)> {
         self.0.iter().map(|entry| (entry.key(), entry.key.line))
     }
 }
@@ -138,7 +138,7 @@ impl YamlEntry {
 }
 
 /// The tree of `text`; `None` where it is not YAML, which is reported.
-pub(super) fn read(text: &str, report: &mut ProblemReport) -> Option<Rc<YamlNode>> {
+pub fn read(text: &str, report: &mut ProblemReport) -> Option<Rc<YamlNode>> {
     let mut builder = TreeBuilder {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
