@@ -17,3 +17,5 @@ pub mod signature;
 pub mod schedule;
 
 pub mod config;
+
+pub mod deployment;

@@ -71,42 +71,65 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether a file or folder belongs to no package: caches of Python, and the history of git.
+/// The file with the signature of the package in whose folder it is.
+pub(crate) const SIGNATURE_FILE: &str = ".signature";
+
+/// Whether a file or folder belongs to no package: caches of Python, the history of git, signatures.
 fn is_ignored(name: &str) -> bool {
-    name == "__pycache__" || name == ".git" || name.ends_with(".pyc")
+    name == "__pycache__" || name == ".git" || name == SIGNATURE_FILE || name.ends_with(".pyc")
 }
 
-/// The files of a folder in the order of their paths.
+/// The files of a folder that `belongs` takes, in the order of their paths.
 ///
 /// # Errors
 /// A link, a device, a name or a size that [`check`] refuses, or a file that can't be read.
-pub fn scan(folder: &Path) -> Result<Vec<File>, ManifestError> {
+pub fn scan(folder: &Path, belongs: impl Fn(&str) -> bool) -> Result<Vec<File>, ManifestError> {
     let mut files = Vec::new();
-    let mut folders = vec![String::new()];
     let mut left = MAX_BYTES;
-    while let Some(relative) = folders.pop() {
+    for (path, kind) in paths(folder)? {
+        if !belongs(&path) {
+            continue;
+        }
+        check_path(&path)?;
+        if !kind.is_file() {
+            return Err(refused(&path, "it is a link or a device"));
+        }
+        if files.len() == MAX_FILES {
+            return Err(too_many_files());
+        }
+        let file = read_file(folder, path, left)?;
+        left = left.saturating_sub(u64::try_from(file.size).unwrap_or(u64::MAX));
+        files.push(file);
+    }
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    check(&files)?;
+    Ok(files)
+}
+
+/// The paths of all that is no folder, with its type. Files that a job has made may be among them, so
+/// the limit is ten times that of a package.
+pub(crate) fn paths(folder: &Path) -> Result<Vec<(String, fs::FileType)>, ManifestError> {
+    let mut found = Vec::new();
+    let mut folders = vec![(String::new(), 0)];
+    while let Some((relative, depth)) = folders.pop() {
         for (name, kind) in entries(&folder.join(&relative))? {
             let path = match relative.as_str() {
                 "" => name,
                 parent => format!("{parent}/{name}"),
             };
-            check_path(&path)?;
-            if kind.is_dir() {
-                folders.push(path);
-            } else if !kind.is_file() {
-                return Err(refused(&path, "it is a link or a device"));
-            } else if files.len() == MAX_FILES {
-                return Err(too_many_files());
+            if !kind.is_dir() {
+                found.push((path, kind));
+            } else if depth == MAX_DEPTH {
+                return Err(refused(&path, "it has more than 32 parts"));
             } else {
-                let file = read_file(folder, path, left)?;
-                left = left.saturating_sub(u64::try_from(file.size).unwrap_or(u64::MAX));
-                files.push(file);
+                folders.push((path, depth + 1));
+            }
+            if found.len() + folders.len() > 10 * MAX_FILES {
+                return Err(too_many_files());
             }
         }
     }
-    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    check(&files)?;
-    Ok(files)
+    Ok(found)
 }
 
 fn entries(folder: &Path) -> Result<Vec<(String, fs::FileType)>, ManifestError> {
@@ -382,7 +405,7 @@ mod tests {
         };
         write("__init__.py", "x = 1\n");
         write("sub/data.txt", "");
-        let identity = || hash(&scan(folder.path()).expect("files"));
+        let identity = || hash(&scan(folder.path(), |_| true).expect("files"));
         let first = identity();
         write("__pycache__/m.pyc", "cache");
         write("old.pyc", "cache");
@@ -395,7 +418,9 @@ mod tests {
         write("__init__.py", "x = 2\n");
         assert_ne!(identity(), with_bit);
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).expect("a link");
-        let error = scan(folder.path()).expect_err("a link").to_string();
+        let error = scan(folder.path(), |_| true)
+            .expect_err("a link")
+            .to_string();
         assert_eq!(
             error,
             "the path `link` is refused: it is a link or a device"
