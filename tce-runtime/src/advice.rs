@@ -21,6 +21,8 @@ pub(crate) const OPEN_ADVICE: &str = "call `open_mq` once, before an `mq:` endpo
 /// For endpoints that a configuration lacks.
 pub(crate) const CONFIG_ADVICE: &str =
     "correct the endpoint, or the section of this program in its config.yml";
+/// For endpoints that have to be topics.
+pub(crate) const TOPIC_ADVICE: &str = "give the endpoint a topic, `address:      'name;{create:always,node:{type:topic}}'`, and each program one id there";
 /// For a broker that can't be reached or refuses.
 pub(crate) const BROKER_ADVICE: &str =
     "start the broker, or correct host, port, user, password and vhost in the config.yml";
@@ -29,6 +31,11 @@ pub(crate) const BROKER_ADVICE: &str =
 pub const NO_ROUTE: &str = "the gateway has no route for calls to interface ";
 /// What the error of a message to a missing queue begins with.
 pub(crate) const NO_QUEUE: &str = "there is no queue `";
+/// What the error of a message to a topic without readers begins with.
+pub(crate) const NO_READER: &str = "no program reads the topic `";
+/// For such a topic.
+const READER_ADVICE: &str =
+    "start the programs behind the topic, or correct the `address` of the endpoint";
 /// For a queue that the broker does not have.
 const QUEUE_ADVICE: &str = "correct the `address` of the endpoint, start the program that \
      declares the queue, or let the endpoint declare it: address: 'name;{create:always}'";
@@ -54,6 +61,9 @@ pub(crate) fn of_text(text: &str) -> Option<&'static str> {
     }
     if text.starts_with(NO_QUEUE) {
         return Some(QUEUE_ADVICE);
+    }
+    if text.starts_with(NO_READER) {
+        return Some(READER_ADVICE);
     }
     // The names of AMQP's reply codes, with which its texts begin.
     let replies = [

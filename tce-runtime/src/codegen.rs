@@ -3,7 +3,7 @@
 use std::fmt;
 
 pub use crate::{
-    client::{Oneway, Pending, Proxy, TypedProxy, call, oneway},
+    client::{MultiCall, MultiProxy, Oneway, Pending, Proxy, TypedMulti, TypedProxy, call, oneway},
     connection::{Context, IncomingCall, Servant},
     error::{Fault, RpcError},
     exception::Exception,

@@ -15,6 +15,7 @@
 //! | know the caller of a served call, or call back | [`Context`] |
 //! | tell the caller why an operation failed | [`Fault`] |
 //! | call and serve over message queues | [`Communicator::open_mq`], [`config::MqConfig`]; [`MemoryBroker`] without a broker |
+//! | call all programs behind a topic at once, and learn which did not answer | [`TypedMulti`], [`Adapter::join`] |
 //! | log in at a gateway | [`config::Options::token`], [`config::TokenProvider`] |
 //! | run code around each call: retries, limits, metrics, traces | [`interceptor`] |
 //! | test servants, clients, and failures between them | [`testing`]; the generated `…Client` traits for doubles |
@@ -48,6 +49,8 @@ pub mod interceptor;
 
 mod memory;
 
+mod roster;
+
 mod pacing;
 
 mod shutdown;
@@ -77,7 +80,9 @@ pub mod testing;
 pub mod codegen;
 
 pub use busy_poll::BusyPoll;
-pub use client::{Oneway, Pending, Proxy, Returned, TypedProxy};
+pub use client::{
+    MultiCall, MultiProxy, Oneway, Pending, Proxy, Replies, Reply, Returned, TypedMulti, TypedProxy,
+};
 pub use close_code::CloseCode;
 pub use communicator::Communicator;
 pub use connection::{
@@ -95,7 +100,7 @@ pub mod prelude {
     //! The names that most servers and clients need: `use tce_runtime::prelude::*`.
 
     pub use crate::{
-        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedProxy,
+        Adapter, Communicator, Context, ErrorCode, Fault, Pending, RpcError, TypedMulti, TypedProxy,
     };
 }
 

@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use crate::{
-    advice::ENDPOINT_ADVICE,
+    advice::{ENDPOINT_ADVICE, TOPIC_ADVICE},
     busy_poll::BusyPoll,
+    client::announce,
     close_code::CloseCode,
     communicator::Communicator,
     config::{Endpoint, Scheme},
@@ -31,6 +32,7 @@ use crate::{
     interceptor::ServerInterceptor,
     log_limit::LogLimit,
     mq::QueueReceiver,
+    roster::{Roster, is_member_id, wrong_member_id},
     shutdown::{ShutdownPhase, end, reached},
     transport::{
         ByteStream,
@@ -276,6 +278,51 @@ impl Adapter {
             let _ = receiver.handler.set(Arc::clone(handler));
         }
         self
+    }
+
+    /// Makes this program a member of its topic: it answers
+    /// [multi-calls](crate::TypedMulti) as `id`, ignores those that are for others, and
+    /// announces itself to the other members every 2 s, and once more when it leaves, which
+    /// it does with the shutdown of the adapter or the communicator. The endpoint has to be
+    /// open for reading and writing (`AF_READ|AF_WRITE`).
+    ///
+    /// `id` identifies this program among those that read the topic: 1 to 128 printable
+    /// ASCII characters without space and comma. Two members with one id count as one.
+    ///
+    /// ```no_run
+    /// # use tce_runtime::{Adapter, Communicator, RpcError};
+    /// # async fn join(communicator: Communicator) -> Result<(), RpcError> {
+    /// let adapter = Adapter::listen(&communicator, "mq:commands").await?;
+    /// adapter.join("machine-7").await?;
+    /// adapter.start();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// CONNECT_FAILED for an adapter that reads no topic or several endpoints, for a topic
+    /// that is not open for writing, or was joined before, and for a wrong id.
+    pub async fn join(&self, id: &str) -> Result<(), RpcError> {
+        let shared = &self.shared;
+        let failed = |text: String| RpcError::new(ErrorCode::ConnectFailed, text);
+        if !is_member_id(id) {
+            return Err(failed(wrong_member_id(id)).advised(TOPIC_ADVICE));
+        }
+        if shared.endpoint.scheme != Scheme::Mq {
+            let text = format!(
+                "`{}` is no topic: only a topic has members",
+                shared.endpoint
+            );
+            return Err(failed(text).advised(TOPIC_ADVICE));
+        }
+        let queues = shared.communicator.queues()?;
+        let topic = shared.endpoint.host.trim();
+        let connection = queues.connect(topic)?;
+        let member = Arc::new(Roster::new(id));
+        queues.join(topic, &member)?;
+        let phases = [shared.phase.subscribe(), shared.communicator.subscribe()];
+        tokio::spawn(announce(member, connection, phases));
+        Ok(())
     }
 
     /// Begins to accept connections. Must run within a tokio runtime; a second

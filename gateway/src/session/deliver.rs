@@ -38,7 +38,8 @@ const NOT_FOR_CLIENTS: KeySet = KeySet::TOKEN
     .union(KeySet::USER_ID)
     .union(KeySet::MQ_RETURN)
     .union(KeySet::DEADLINE)
-    .union(KeySet::REDELIVERED);
+    .union(KeySet::REDELIVERED)
+    .union(KeySet::MULTI_CALL);
 
 /// Delivers the messages that arrive by a queue or from a server to the clients.
 pub(crate) struct UpstreamHandler {

@@ -33,7 +33,8 @@ const NOT_FROM_CLIENTS: KeySet = KeySet::TOKEN
     .union(KeySet::DEVICE_ID)
     .union(KeySet::USER_ID)
     .union(KeySet::MQ_RETURN)
-    .union(KeySet::ERROR);
+    .union(KeySet::ERROR)
+    .union(KeySet::MULTI_CALL);
 
 /// The keys of a CALL that the gateway sets in place of its client.
 #[inline]

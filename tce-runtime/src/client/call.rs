@@ -184,7 +184,7 @@ fn twoway_until(
 
 /// The error that a RETURN carries.
 #[cold]
-fn error_of(reply: &Reply) -> RpcError {
+pub(super) fn error_of(reply: &Reply) -> RpcError {
     let text = unescape_ascii(reply.extra.get(reserved::ERROR).unwrap_or_default());
     let error = RpcError::remote(ErrorCode::from_wire(reply.errcode), text);
     match error.code() {
@@ -215,7 +215,7 @@ impl PendingCall {
 }
 
 #[inline(always)]
-fn decoded<T: Unmarshal>(
+pub(super) fn decoded<T: Unmarshal>(
     connection: &Connection,
     result: &[u8],
     extra: Extra,
@@ -310,7 +310,7 @@ impl<T: 'static> Pending<T> {
 
 /// The RETURN of a call, or why there is none.
 #[inline(always)]
-fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> {
+pub(super) fn reply_of(outcome: CallOutcome, timeout: Duration) -> Result<Reply, RpcError> {
     match outcome {
         CallOutcome::Returned(reply) => Ok(reply),
         CallOutcome::TimedOut => Err(RpcError::new(
@@ -484,7 +484,11 @@ fn begin_publishing(connection: &Connection, mut publishing: Publishing, size: u
     })
 }
 
-fn complete(error: RpcError, operation: &Operation, connection: &Connection) -> RpcError {
+pub(super) fn complete(
+    error: RpcError,
+    operation: &Operation,
+    connection: &Connection,
+) -> RpcError {
     error
         .of_operation(operation.name())
         .at_peer(connection.peer())

@@ -260,6 +260,37 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Sends a call to all members of a topic now, or not at all. Its RETURNs are under the
+    /// returned sequence in `calls` until that is forgotten.
+    pub(crate) fn send_multi_call(
+        &self,
+        operation: &Operation,
+        options: &CallOptions,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<u32, RpcError> {
+        let inner = &self.inner;
+        let Channel::Queue(queue) = &inner.channel else {
+            let text = "a stream leads to one server: connect to a topic";
+            return Err(RpcError::new(ErrorCode::SendFailed, text));
+        };
+        let entered = inner.calls.enter_collecting(deadline).ok_or_else(|| {
+            let text = "as many calls are in flight as `calls_in_flight` allows";
+            RpcError::new(ErrorCode::SendFailed, text)
+        })?;
+        let (ifidx, opidx) = (operation.ifidx(), operation.opidx());
+        let header = Header::call(CallType::TWOWAY, entered.sequence, ifidx, opidx);
+        match queue.send_multi_call(header, options, deadline, params) {
+            Ok(()) => Ok(entered.sequence),
+            Err(error) => {
+                inner.calls.forget(entered.sequence);
+                Err(error)
+            }
+        }
+    }
+}
+
 impl QueuedCall {
     /// Frees the slot of a twoway call that was sent and has no caller.
     fn forget(&self, inner: &Inner, sequence: u32) {

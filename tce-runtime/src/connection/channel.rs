@@ -16,11 +16,12 @@ use super::{
 use crate::{
     config::{DEFAULT_TIMEOUT, SharedOptions},
     error::{ErrorCode, RpcError},
-    in_flight::{count_dropped, millis, unix_millis, unix_millis_at},
+    in_flight::{count_dropped, millis, now, unix_millis, unix_millis_at},
+    roster::Roster,
     wire::{
         BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, ExtraPart, FRAME_HEADER_SIZE,
-        ForwardedExtra, HEADER_SIZE, Header, KeySet, Marshal, Operation, PatchedExtra, Raw,
-        VERSION, Writer, begin_frame, finish_frame, plain_header, reserved,
+        ForwardedExtra, HEADER_SIZE, Header, KeySet, Limits, Marshal, Operation, PatchedExtra, Raw,
+        RawMessage, VERSION, Writer, begin_frame, finish_frame, plain_header, reserved,
     },
 };
 
@@ -33,6 +34,12 @@ pub const DESCRIBE: Operation = Operation::new("tce::Builtin::describe", BUILTIN
 /// client: finish what is in flight, and open the next connection after `delay`
 /// milliseconds.
 pub(super) const GO_AWAY: Operation = Operation::new("tce::Builtin::goAway", BUILTIN_INTERFACE, 4);
+
+/// `void hello(string id)` of the built-in interface, a oneway call of a member of a topic
+/// to all others: it is there.
+pub(crate) const HELLO: Operation = Operation::new("tce::Builtin::hello", BUILTIN_INTERFACE, 5);
+/// `void bye(string id)` of the built-in interface: the member leaves the topic.
+pub(crate) const BYE: Operation = Operation::new("tce::Builtin::bye", BUILTIN_INTERFACE, 6);
 
 /// `void login()` of the built-in interface: the credentials are in the extra.
 pub const LOGIN: Operation = Operation::new("tce::Builtin::login", BUILTIN_INTERFACE, 2);
@@ -187,6 +194,10 @@ pub(crate) struct QueueChannel {
     pub(crate) reply_to: Option<Arc<str>>,
     /// Whether a oneway call waits for the broker's confirmation.
     pub(crate) is_confirmed: bool,
+    /// Whether each program behind the endpoint gets each message.
+    pub(crate) is_topic: bool,
+    /// The member of a topic that sends its RETURNs here.
+    pub(crate) member: Option<Arc<Roster>>,
     pub(crate) max_message: usize,
 }
 
@@ -512,15 +523,7 @@ impl QueueChannel {
         deadline: Instant,
         params: impl Marshal,
     ) -> Result<(), NotSent> {
-        if self.reply_to.is_none() {
-            return Err(NotSent::Never(RpcError::new(
-                ErrorCode::SendFailed,
-                "no endpoint receives the RETURN; call oneway, or name one in `endpoint_pairs`",
-            )));
-        }
-        let body = self.encode_call(header, options, Some(deadline), params)?;
-        let completion = Completion::Call(header.sequence);
-        let message = self.outgoing(body, Some(deadline), completion);
+        let message = self.twoway_call(header, options, deadline, params)?;
         self.publish_queue
             .push(message)
             .map_err(|error| match error {
@@ -529,6 +532,49 @@ impl QueueChannel {
                     NotSent::Never(self.publish_queue.unavailable())
                 }
             })
+    }
+
+    /// Sends a call to all members of a topic. It fails if there is none.
+    pub(super) fn send_multi_call(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<(), RpcError> {
+        let message = self.twoway_call(header, options, deadline, params);
+        let message = message.map_err(|not_sent| match not_sent {
+            NotSent::Never(error) => error,
+            NotSent::Later => full_buffer(),
+        })?;
+        let message = OutgoingMessage {
+            is_mandatory: true,
+            ..message
+        };
+        self.publish_queue
+            .push(message)
+            .map_err(|error| match error {
+                PushError::Full => full_buffer(),
+                PushError::Disconnected | PushError::NoMemory => self.publish_queue.unavailable(),
+            })
+    }
+
+    fn twoway_call(
+        &self,
+        header: Header,
+        options: &CallOptions,
+        deadline: Instant,
+        params: impl Marshal,
+    ) -> Result<OutgoingMessage, NotSent> {
+        if self.reply_to.is_none() {
+            return Err(NotSent::Never(RpcError::new(
+                ErrorCode::SendFailed,
+                "no endpoint receives the RETURN; call oneway, or name one in `endpoint_pairs`",
+            )));
+        }
+        let body = self.encode_call(header, options, Some(deadline), params)?;
+        let completion = Completion::Call(header.sequence);
+        Ok(self.outgoing(body, Some(deadline), completion))
     }
 
     /// Sends a oneway call: waits for capacity and, if the endpoint is durable, for
@@ -603,11 +649,16 @@ impl QueueChannel {
             body,
             queue: self.queue.clone(),
             expires_at,
+            is_mandatory: false,
             completion,
         }
     }
 
     fn push_return(&self, body: Vec<u8>, expires_at: Option<Instant>) {
+        let body = match &self.member {
+            Some(member) => with_replier(body, member, self.max_message),
+            None => body,
+        };
         let message = self.outgoing(body, expires_at, Completion::Return);
         match self.publish_queue.push_return(message) {
             Ok(()) => {}
@@ -653,6 +704,51 @@ fn encode_message(
     }
     Ok(())
 }
+
+fn full_buffer() -> RpcError {
+    RpcError::new(ErrorCode::SendFailed, "the send buffer is full")
+}
+
+/// Adds to a RETURN who sends it, and the members that it knows; without these where
+/// peers might not accept so much extra.
+fn with_replier(body: Vec<u8>, member: &Roster, limit: usize) -> Vec<u8> {
+    // This program has marshalled it, within its own limits.
+    let limits = Limits {
+        max_extra_entries: usize::MAX,
+        max_extra_bytes: usize::MAX,
+        ..Limits::default()
+    };
+    let Ok(raw) = RawMessage::parse(&body, &limits) else {
+        return body;
+    };
+    let added = REPLIER_SIZE + member.id().len();
+    let accepted = Limits::default().max_extra_bytes;
+    let fits = |roster: &String| {
+        let added = added + roster.len();
+        raw.extra.size() + added <= accepted && body.len() + added <= limit
+    };
+    let roster = member.complete(now()).filter(fits);
+    let replier = ExtraPart::Pair(reserved::REPLIER, member.id());
+    let with = match &roster {
+        Some(ids) => &[replier, ExtraPart::Pair(reserved::ROSTER, ids)][..],
+        None => &[replier][..],
+    };
+    let extra = PatchedExtra {
+        of: raw.extra,
+        without: KeySet::MULTI_CALL,
+        with,
+    };
+    let mut with_replier = Vec::with_capacity(body.len() + added);
+    let params = Raw(raw.params);
+    match encode_message(&mut with_replier, raw.header, &extra, params, limit) {
+        Ok(()) => with_replier,
+        // It is as large as may be sent: the caller learns the result, not from whom.
+        Err(TooLarge { .. }) => body,
+    }
+}
+
+/// What `__replier__` and `__roster__` take beside their values, in bytes.
+const REPLIER_SIZE: usize = 4 * 4 + reserved::REPLIER.len() + reserved::ROSTER.len();
 
 fn caller_gone() {
     count_dropped("caller_gone");

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::ErrorCode,
     in_flight::{after, millis, now, unix_millis},
+    roster::Roster,
     trace::TraceContext,
     wire::{
         Extra, ExtraPairs, ExtraPart, FRAME_HEADER_SIZE, ForwardedExtra, HEADER_SIZE, Header,
@@ -42,6 +43,8 @@ pub(crate) enum InboundSource<'a> {
     Queue {
         endpoint: &'a str,
         reply_connection: &'a dyn Fn(Option<&str>) -> Connection,
+        /// This program as a member of the topic, if it is one.
+        member: Option<&'a Roster>,
     },
 }
 

@@ -10,12 +10,13 @@ use std::{
 use super::{
     Connection, ConnectionEvent,
     call_queue::oneway_header,
-    channel::{CallOptions, Channel, GO_AWAY, LOGIN, PING, REFRESH},
+    channel::{BYE, CallOptions, Channel, GO_AWAY, HELLO, LOGIN, PING, REFRESH},
     client_login::{ClientLogin, LOGIN_SEQUENCE},
     dispatch::{IncomingCall, append_error},
     forwarding::{Disposition, InboundMessage, InboundSource, MessageHandler, WriteBatch},
     goodbye::{GOODBYE_SEQUENCE, Goodbye, error_code},
-    pending_calls::{PendingCalls, Reply},
+    pending_calls::PendingCalls,
+    reply::Reply,
     servants::ServantView,
 };
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     error::ErrorCode,
     in_flight::{after, count_dropped, millis, now, unix_millis},
     log_limit::LogLimit,
+    roster::Roster,
     transport::delivery::AckGuard,
     wire::{
         BUILTIN_INTERFACE, CallType, Decimal, Extra, Header, KeySet, Limits, MSGTYPE_RPC, RawExtra,
@@ -401,8 +403,13 @@ impl Inbound<'_> {
                 }
             }
             InboundSource::Queue {
-                reply_connection, ..
+                reply_connection,
+                member,
+                ..
             } => {
+                if member.is_some_and(|member| !is_for_servants(member, message)) {
+                    return acknowledge(ack_guard);
+                }
                 if self.is_draining {
                     return give_back(ack_guard);
                 }
@@ -581,6 +588,29 @@ impl TimeLeft {
             None => Self::Late(Duration::from_millis(now - unix_time)),
         }
     }
+}
+
+/// Whether a CALL of a topic is for the servants of this member: neither for others, nor
+/// the announcement of a member.
+fn is_for_servants(member: &Roster, message: &RawMessage<'_>) -> bool {
+    let Header {
+        ifidx,
+        opidx,
+        calltype,
+        ..
+    } = message.header;
+    let is_announcement = ifidx == BUILTIN_INTERFACE
+        && calltype.is_oneway()
+        && [HELLO.opidx(), BYE.opidx()].contains(&opidx);
+    if !is_announcement {
+        return member.is_addressed(message.extra);
+    }
+    match Reader::new(message.params).take_str() {
+        Ok(id) if opidx == HELLO.opidx() => member.hello(id, now()),
+        Ok(id) => member.bye(id),
+        Err(error) => tracing::debug!("ignored the announcement of a member: {error}"),
+    }
+    false
 }
 
 fn acknowledge(guard: Option<AckGuard>) {

@@ -13,6 +13,8 @@ mod client_login;
 
 mod status;
 
+mod reply;
+mod collected_replies;
 mod pending_calls;
 mod write_buffer;
 mod publish_queue;
@@ -44,7 +46,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{runtime::Handle, sync::Notify};
 
 pub(crate) use call_queue::{CallMode, CallParts, QueuedCall, SentCall, oneway_header};
-pub(crate) use channel::{CallOptions, Channel, NotSent, QueueChannel, max_message};
+pub(crate) use channel::{BYE, CallOptions, Channel, HELLO, NotSent, QueueChannel, max_message};
 pub use channel::{DESCRIBE, LOGIN, PING, REFRESH};
 pub(crate) use client_login::ClientLogin;
 pub use dispatch::{Context, IncomingCall};
@@ -52,9 +54,10 @@ pub use forwarding::{AddedExtra, Disposition, ForwardError, InboundMessage, Mess
 pub(crate) use forwarding::{InboundSource, WriteBatch};
 pub(crate) use goodbye::{Goodbye, Reconnect};
 pub(crate) use inbound::{Inbound, ReadClock, ReadOutput};
-pub(crate) use pending_calls::{CallOutcome, LostReason, PendingCalls, Reply};
+pub(crate) use pending_calls::PendingCalls;
 pub use publish_queue::Undelivered;
 pub(crate) use publish_queue::{Completion, OutgoingMessage, PublishQueue};
+pub(crate) use reply::{CallOutcome, LostReason, Reply};
 pub use servants::Servant;
 pub(crate) use servants::ServantRegistry;
 pub(crate) use status::{ConnectionStatus, Status};
@@ -262,6 +265,11 @@ impl Connection {
         matches!(self.inner.channel, Channel::Queue(_))
     }
 
+    /// Whether messages leave for a topic.
+    pub(crate) fn is_topic(&self) -> bool {
+        matches!(&self.inner.channel, Channel::Queue(queue) if queue.is_topic)
+    }
+
     /// A connection to another queue at the broker of this one; `None` for a stream.
     pub(crate) fn to_queue(&self, queue: &str) -> Option<Self> {
         let Channel::Queue(channel) = &self.inner.channel else {
@@ -271,6 +279,7 @@ impl Connection {
             peer: format!("mq:{queue}"),
             channel: Channel::Queue(QueueChannel {
                 queue: Some(queue.into()),
+                is_topic: false,
                 ..channel.clone()
             }),
             calls: Arc::clone(&self.inner.calls),

@@ -10,12 +10,14 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
-use super::goodbye::Goodbye;
+use super::{
+    collected_replies::CollectedReplies,
+    reply::{CallOutcome, LostReason, Reply, taken_before},
+};
 use crate::{
     error::ErrorCode,
     in_flight::{now, wait_until},
     sequence_table::SequenceTable,
-    wire::Extra,
 };
 
 /// How many callers one hold of the lock completes: their wakers are kept on the
@@ -27,74 +29,14 @@ const COMPLETED_AT_ONCE: usize = 16;
 /// while the others are made. With fewer this costs more than it gains.
 const DRAINED: usize = 32;
 
-/// How a call ended.
-#[derive(Debug)]
-pub(crate) enum CallOutcome {
-    /// Its RETURN.
-    Returned(Reply),
-    /// No RETURN until its deadline.
-    TimedOut,
-    /// The connection ended first, with this reason.
-    Lost(Arc<LostReason>),
-    /// It could not be sent, or its RETURN can't arrive.
-    Failed(ErrorCode, String),
-}
-
-/// Why calls were lost.
-#[derive(Debug)]
-pub(crate) enum LostReason {
-    /// The connection ended, or the result is gone.
-    Ended(String),
-    /// The peer has said why it closes the connection.
-    Goodbye(Goodbye),
-}
-
-/// A RETURN, still marshalled.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) errcode: u32,
-    pub(crate) extra: Extra,
-    pub(crate) result: ReplyBody,
-}
-
-/// The marshalled result of a RETURN. A short one needs no allocation.
-#[derive(Debug)]
-pub(crate) enum ReplyBody {
-    Short { size: u8, bytes: [u8; SHORT_BODY] },
-    Long(Box<[u8]>),
-}
-
-/// With it a [`ReplyBody`] has 40 bytes.
-const SHORT_BODY: usize = 38;
-
-impl From<&[u8]> for ReplyBody {
-    fn from(body: &[u8]) -> Self {
-        match u8::try_from(body.len()) {
-            Ok(size) if body.len() <= SHORT_BODY => {
-                let mut bytes = [0; SHORT_BODY];
-                bytes[..body.len()].copy_from_slice(body);
-                Self::Short { size, bytes }
-            }
-            _ => Self::Long(body.into()),
-        }
-    }
-}
-
-impl ReplyBody {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Short { size, bytes } => &bytes[..usize::from(*size)],
-            Self::Long(bytes) => bytes,
-        }
-    }
-}
-
 #[derive(Debug)]
 enum CallState {
     Waiting {
         deadline: Instant,
         waker: Option<Waker>,
     },
+    /// A multi-call, which takes RETURNs until its caller removes it.
+    Collecting(Box<CollectedReplies>),
     Done(CallOutcome),
 }
 
@@ -160,14 +102,23 @@ impl PendingCalls {
 
     /// Enters a call; `None` if the limit is reached.
     pub(crate) fn enter(&self, deadline: Instant) -> Option<EnteredCall> {
+        let waker = None;
+        self.enter_as(CallState::Waiting { deadline, waker }, deadline)
+    }
+
+    /// Enters a multi-call; `None` if the limit is reached.
+    pub(crate) fn enter_collecting(&self, deadline: Instant) -> Option<EnteredCall> {
+        let replies = Box::new(CollectedReplies::new(deadline));
+        self.enter_as(CallState::Collecting(replies), deadline)
+    }
+
+    #[inline]
+    fn enter_as(&self, state: CallState, deadline: Instant) -> Option<EnteredCall> {
         let mut table = self.table.lock();
         if table.calls.len() >= self.limit {
             return None;
         }
-        let sequence = table.calls.insert(CallState::Waiting {
-            deadline,
-            waker: None,
-        });
+        let sequence = table.calls.insert(state);
         table.waiting += 1;
         if table.next_expiry.is_none_or(|expiry| deadline < expiry) {
             table.next_expiry = Some(deadline);
@@ -214,7 +165,7 @@ impl PendingCalls {
         let mut table = self.table.lock();
         match table.calls.get_mut(sequence) {
             None => return Poll::Ready(taken_before()),
-            Some(CallState::Done(_)) => {}
+            Some(CallState::Done(_) | CallState::Collecting(_)) => {}
             Some(CallState::Waiting { waker, .. }) => {
                 match waker {
                     Some(waker) => waker.clone_from(cx.waker()),
@@ -229,10 +180,25 @@ impl PendingCalls {
         }
     }
 
+    /// The next RETURN of a multi-call, or how the call ended: it stays in the table until
+    /// [`PendingCalls::forget`].
+    pub(crate) fn poll_collecting(&self, sequence: u32, cx: &Context<'_>) -> Poll<CallOutcome> {
+        let mut table = self.table.lock();
+        match table.calls.get_mut(sequence) {
+            Some(CallState::Collecting(replies)) => replies.poll(cx),
+            _ => Poll::Ready(taken_before()),
+        }
+    }
+
     /// Removes a call whose caller no longer waits.
     pub(crate) fn forget(&self, sequence: u32) {
         let mut table = self.table.lock();
-        if let Some(CallState::Waiting { .. }) = self.remove(&mut table, sequence) {
+        let is_waiting = match self.remove(&mut table, sequence) {
+            Some(CallState::Waiting { .. }) => true,
+            Some(CallState::Collecting(replies)) => !replies.has_ended(),
+            Some(CallState::Done(_)) | None => false,
+        };
+        if is_waiting {
             table.waiting -= 1;
         }
     }
@@ -345,10 +311,16 @@ impl CallTable {
     /// released, or `None` if no such call waits.
     fn finish(&mut self, sequence: u32, outcome: CallOutcome) -> Option<Option<Waker>> {
         let call = self.calls.get_mut(sequence)?;
-        let CallState::Waiting { waker, .. } = call else {
-            return None;
+        let waker = match call {
+            CallState::Waiting { waker, .. } => waker.take(),
+            CallState::Collecting(replies) => {
+                let was_ended = replies.has_ended();
+                let waker = replies.add(outcome)?;
+                self.waiting -= usize::from(replies.has_ended() && !was_ended);
+                return Some(waker);
+            }
+            CallState::Done(_) => return None,
         };
-        let waker = waker.take();
         *call = CallState::Done(outcome);
         self.waiting -= 1;
         self.ended += 1;
@@ -364,21 +336,23 @@ impl CallTable {
     ) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for (sequence, call) in self.calls.iter_mut() {
-            let CallState::Waiting { deadline, waker } = call else {
-                continue;
-            };
-            if ends(sequence, *deadline) {
-                wakers.extend(waker.take());
-                *call = CallState::Done(outcome());
-                self.waiting -= 1;
+            match call {
+                CallState::Waiting { deadline, waker } => {
+                    if ends(sequence, *deadline) {
+                        wakers.extend(waker.take());
+                        *call = CallState::Done(outcome());
+                        self.waiting -= 1;
+                    }
+                }
+                CallState::Collecting(replies) if !replies.has_ended() => {
+                    if ends(sequence, replies.deadline()) {
+                        wakers.extend(replies.add(outcome()).flatten());
+                        self.waiting -= 1;
+                    }
+                }
+                CallState::Collecting(_) | CallState::Done(_) => {}
             }
         }
         wakers
     }
-}
-
-/// The outcome of a call that is polled after its end.
-fn taken_before() -> CallOutcome {
-    let text = "the result was taken before".to_owned();
-    CallOutcome::Lost(Arc::new(LostReason::Ended(text)))
 }

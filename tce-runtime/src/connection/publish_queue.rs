@@ -38,6 +38,8 @@ pub(crate) struct OutgoingMessage {
     pub(crate) queue: Option<Arc<str>>,
     /// When the broker drops it.
     pub(crate) expires_at: Option<Instant>,
+    /// Whether it fails if no program reads the topic.
+    pub(crate) is_mandatory: bool,
     pub(crate) completion: Completion,
 }
 

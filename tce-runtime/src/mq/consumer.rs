@@ -191,10 +191,9 @@ impl ConsumerTask {
     fn receive(&self, delivery: &Delivery, is_draining: bool) -> Option<Connection> {
         let caller = Cell::new(None);
         let reply_connection = |queue: Option<&str>| {
-            let servants = &self.receiver.servants;
             let connection = self
                 .queues
-                .reply_connection(queue, &self.endpoint, servants);
+                .reply_connection(queue, &self.endpoint, &self.receiver);
             caller.set(Some(connection.clone()));
             connection
         };
@@ -203,6 +202,7 @@ impl ConsumerTask {
             source: InboundSource::Queue {
                 endpoint: &self.endpoint,
                 reply_connection: &reply_connection,
+                member: self.receiver.member.get().map(|member| &**member),
             },
             calls: &self.queues.calls,
             servants: self.receiver.servants.view(),

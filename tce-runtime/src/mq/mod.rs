@@ -18,13 +18,14 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    advice::{BROKER_ADVICE, CONFIG_ADVICE},
-    config::{MqConfig, MqEndpoint, Options, SharedOptions},
+    advice::{BROKER_ADVICE, CONFIG_ADVICE, TOPIC_ADVICE},
+    config::{MqConfig, MqEndpoint, NodeType, Options, SharedOptions},
     connection::{
         Connection, MessageHandler, PendingCalls, QueueChannel, ServantRegistry, max_message,
     },
     error::{ErrorCode, RpcError},
     in_flight::InFlightCounter,
+    roster::Roster,
     shutdown::ShutdownPhase,
     transport::{
         broker::{Broker, Consumer},
@@ -60,6 +61,8 @@ pub(crate) struct QueueReceiver {
     pub(crate) servants: Arc<ServantRegistry>,
     /// Decides first, in a gateway.
     pub(crate) handler: OnceLock<Arc<dyn MessageHandler>>,
+    /// This program as a member of the topic.
+    pub(crate) member: OnceLock<Arc<Roster>>,
 }
 
 impl QueueReceiver {
@@ -67,6 +70,7 @@ impl QueueReceiver {
         Arc::new(Self {
             servants: Arc::new(ServantRegistry::new(&options.server_interceptors)),
             handler: OnceLock::new(),
+            member: OnceLock::new(),
         })
     }
 }
@@ -164,6 +168,8 @@ impl MessageQueues {
                     None => self.own_reply_queue(&endpoint),
                 },
                 is_confirmed: endpoint.address.durable,
+                is_topic: endpoint.address.node == NodeType::Topic,
+                member: None,
                 max_message: max_message(&self.settings),
             };
             self.channels.insert(endpoint.name, channel);
@@ -242,6 +248,23 @@ impl MessageQueues {
                 ))
             }),
         ))
+    }
+
+    /// Makes this program a member of the topic of an endpoint: its RETURNs name it from now
+    /// on.
+    pub(crate) fn join(&self, name: &str, member: &Arc<Roster>) -> Result<(), RpcError> {
+        let endpoint = self.endpoint(name)?;
+        if endpoint.address.node != NodeType::Topic {
+            let text = format!("the endpoint `{name}` is a queue, which has no members");
+            return Err(RpcError::new(ErrorCode::ConnectFailed, text).advised(TOPIC_ADVICE));
+        }
+        let receiver = self.receiver(name)?;
+        receiver.member.set(Arc::clone(member)).map_err(|_| {
+            let text = format!("this program is a member of the topic `{name}` already");
+            RpcError::new(ErrorCode::ConnectFailed, text).advised(TOPIC_ADVICE)
+        })?;
+        self.reply_routes.forget();
+        Ok(())
     }
 
     fn endpoint(&self, name: &str) -> Result<&MqEndpoint, RpcError> {

@@ -341,10 +341,12 @@ impl PublisherTask {
         if !self.options.in_batches {
             return Some(message);
         }
+        // The broker returns a mandatory message as a whole.
         while message.bytes < BATCH_SIZE
+            && !message.publication.is_mandatory
             && waiting
                 .front()
-                .is_some_and(|next| next.queue == message.publication.queue)
+                .is_some_and(|next| next.queue == message.publication.queue && !next.is_mandatory)
             && let Some(next) = self.next_wanted(waiting)
         {
             message.add(next);
@@ -422,6 +424,7 @@ impl InFlight {
                 is_persistent,
                 expires_in: None,
                 is_batch: false,
+                is_mandatory: message.is_mandatory,
                 user_id: None,
                 deliveries: 0,
             },

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{MessageQueues, broker_of};
+use super::{MessageQueues, QueueReceiver, broker_of};
 use crate::{
     config::{Address, MqEndpoint, NodeType, REPLY_QUEUE_PREFIX},
     connection::{
@@ -39,6 +39,13 @@ struct RouteCache {
     connections: HashMap<(String, Option<String>), Connection>,
 }
 
+impl ReplyRoutes {
+    /// Opens the connections to callers anew.
+    pub(super) fn forget(&self) {
+        self.0.lock().connections.clear();
+    }
+}
+
 impl MessageQueues {
     /// The connection to the caller of a CALL that came by `endpoint` and names
     /// `queue` in `__mq_return__`: an endpoint of the configuration, or a queue
@@ -47,7 +54,7 @@ impl MessageQueues {
         &self,
         queue: Option<&str>,
         endpoint: &str,
-        servants: &Arc<ServantRegistry>,
+        receiver: &QueueReceiver,
     ) -> Connection {
         let mut routes = self.reply_routes.0.lock();
         let key = (endpoint.to_owned(), queue.map(str::to_owned));
@@ -61,7 +68,9 @@ impl MessageQueues {
         let connection = match channel {
             Some(channel) => {
                 let peer = format!("mq:{}", key.1.as_deref().unwrap_or_default());
-                self.connection(peer, channel, Arc::clone(servants))
+                let member = receiver.member.get().cloned();
+                let channel = QueueChannel { member, ..channel };
+                self.connection(peer, channel, Arc::clone(&receiver.servants))
             }
             None => self.unreachable_caller(),
         };
@@ -93,6 +102,8 @@ impl MessageQueues {
             queue: Some(queue.into()),
             reply_to: self.own_reply_queue(endpoint),
             is_confirmed: false,
+            is_topic: false,
+            member: None,
             max_message: max_message(&self.settings),
         })
     }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{
-    advice::NO_QUEUE,
+    advice::{NO_QUEUE, NO_READER},
     in_flight::{InFlightCounter, InFlightGuard, after, now},
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Publication {
     pub(crate) expires_in: Option<Duration>,
     /// Whether the body is a [`batch`](super::batch).
     pub(crate) is_batch: bool,
+    /// Whether it fails if no program reads the topic.
+    pub(crate) is_mandatory: bool,
     /// How often the message was delivered before, for a copy of a redelivered one.
     #[cfg_attr(
         not(feature = "amqp"),
@@ -93,6 +95,9 @@ pub(crate) enum PublishError {
     /// The queue does not exist.
     #[error("{NO_QUEUE}{0}` at the broker")]
     Unroutable(String),
+    /// No program reads the topic.
+    #[error("{NO_READER}{0}` at the broker")]
+    NoReader(String),
     /// The broker refuses the publication, for example because the topic does
     /// not exist or the user may not write to it.
     #[error("the broker refused the message: {0}")]

@@ -269,7 +269,7 @@ impl MemoryPublisher {
             is_redelivered: false,
         };
         match (&publication.queue, self.address.node) {
-            (None, NodeType::Topic) => self.broadcast(&message),
+            (None, NodeType::Topic) => self.broadcast(&message, publication.is_mandatory),
             (queue, _) => self.push(queue.as_deref().unwrap_or(&self.address.name), message),
         }
     }
@@ -281,19 +281,24 @@ impl MemoryPublisher {
             .push(message)
     }
 
-    fn broadcast(&self, message: &StoredMessage) -> Result<(), PublishError> {
+    fn broadcast(&self, message: &StoredMessage, is_mandatory: bool) -> Result<(), PublishError> {
         let name = &self.address.name;
         let bindings = self.broker.0.lock().topics.get(name).cloned();
         let bindings =
             bindings.ok_or_else(|| PublishError::Refused(format!("there is no topic `{name}`")))?;
         let subject = self.address.subject.as_deref().unwrap_or_default();
+        let mut has_reader = false;
         for (pattern, queue) in bindings {
             if is_match(&pattern, subject) {
+                has_reader = true;
                 // A full queue misses the message; the others get it.
                 let _ = queue.push(message.clone());
             }
         }
-        Ok(())
+        match has_reader || !is_mandatory {
+            true => Ok(()),
+            false => Err(PublishError::NoReader(name.clone())),
+        }
     }
 
     pub(super) fn redeclare(&self) -> bool {

@@ -58,6 +58,14 @@ pub mod reserved {
     pub const PUSH_ID: &str = "__push_id__";
     /// On the RETURN of a login: `1` if all pushes that were missed follow, else `0`.
     pub const RECOVERED: &str = "__recovered__";
+    /// On a CALL to a topic: the ids of the programs that it is for, separated by commas.
+    pub const TO: &str = "__to__";
+    /// On a CALL to a topic: the ids of the programs that it is not for.
+    pub const NOT_TO: &str = "__not_to__";
+    /// On a RETURN from a topic: the id of the program that answers.
+    pub const REPLIER: &str = "__replier__";
+    /// On a RETURN from a topic: the ids of all programs there that the replier knows.
+    pub const ROSTER: &str = "__roster__";
     /// The span that a call belongs to, by W3C Trace Context.
     pub const TRACEPARENT: &str = "traceparent";
     /// What tracing systems add to it.
@@ -87,8 +95,10 @@ impl KeySet {
     pub const REDELIVERED: Self = Self(1 << 7);
     /// `traceparent`.
     pub const TRACEPARENT: Self = Self(1 << 8);
-    /// All keys that are not reserved.
-    pub const OTHERS: Self = Self(1 << (INDEXED_KEYS + 1));
+    /// Those of a multi-call: `__to__`, `__not_to__`, `__replier__` and `__roster__`.
+    pub const MULTI_CALL: Self = Self(1 << 9);
+    /// All other keys.
+    pub const OTHERS: Self = Self(1 << 10);
 
     /// The set that holds this key.
     #[must_use]
@@ -113,6 +123,15 @@ impl KeySet {
                 if key == name.as_bytes() {
                     return set;
                 }
+            }
+            let of_multi_call = [
+                reserved::TO,
+                reserved::NOT_TO,
+                reserved::REPLIER,
+                reserved::ROSTER,
+            ];
+            if of_multi_call.iter().any(|name| key == name.as_bytes()) {
+                return Self::MULTI_CALL;
             }
         } else if key == reserved::TRACEPARENT.as_bytes() {
             return Self::TRACEPARENT;

@@ -13,6 +13,7 @@ fn message(number: u32, size: usize, completion: Completion) -> OutgoingMessage 
     let mut body = number.to_be_bytes().to_vec();
     body.resize(size, 0);
     OutgoingMessage {
+        is_mandatory: false,
         body,
         queue: None,
         expires_at: None,

@@ -154,6 +154,7 @@ impl PoisonGuard {
             is_persistent: delivery.is_persistent,
             expires_in: delivery.expires_in,
             is_batch: delivery.is_batch,
+            is_mandatory: false,
             user_id: None,
             deliveries: count.before,
         };

@@ -80,10 +80,14 @@ impl AmqpPublisher {
             return Err(PublishError::Blocked(reason));
         }
         let route = self.route(publication);
-        let number = self
-            .is_confirmed()
+        let number = (self.is_confirmed() || publication.is_mandatory)
             .then(|| self.last_number.fetch_add(1, Ordering::Relaxed) + 1);
         let confirmation = self.send(publication, route, number).await?;
+        if publication.is_mandatory && !self.is_confirmed() {
+            // The broker answers in order: it has returned the message by then, or never
+            // will.
+            self.heard().await;
+        }
         let is_returned = number.is_some_and(|number| {
             self.channel
                 .control
@@ -91,6 +95,8 @@ impl AmqpPublisher {
         });
         if confirmation.is_nack() {
             Err(PublishError::Rejected)
+        } else if is_returned && !route.exchange.is_empty() {
+            Err(PublishError::NoReader(route.exchange.to_owned()))
         } else if is_returned {
             Err(PublishError::Unroutable(route.key.to_owned()))
         } else {
@@ -124,8 +130,8 @@ impl AmqpPublisher {
             (None, NodeType::Topic) => PublishTarget {
                 exchange: &address.name,
                 key: address.subject.as_deref().unwrap_or_default(),
-                // A broadcast without a reader is no error.
-                is_mandatory: false,
+                // A broadcast without a reader is no error, unless its caller says so.
+                is_mandatory: publication.is_mandatory,
             },
             (queue, _) => PublishTarget {
                 exchange: "",

@@ -257,6 +257,7 @@ fn publication(body: &str) -> Publication {
         is_persistent: false,
         expires_in: None,
         is_batch: false,
+        is_mandatory: false,
         user_id: None,
         deliveries: 0,
     }

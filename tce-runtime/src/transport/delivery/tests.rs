@@ -33,6 +33,7 @@ p:
             is_persistent,
             expires_in: None,
             is_batch: false,
+            is_mandatory: false,
             user_id: None,
             deliveries: 0,
         };
