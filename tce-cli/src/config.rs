@@ -332,6 +332,11 @@ impl ConfigParser<'_> {
                     self.rust_option(value.span(), |rust| rust.clients(has_clients));
                 }
             }
+            "multi-calls" => {
+                if let Some(has_multi_calls) = self.boolean(value) {
+                    self.rust_option(value.span(), |rust| rust.multi_calls(has_multi_calls));
+                }
+            }
             "type-attributes" => self.attributes(value, RustOptions::type_attribute),
             "field-attributes" => self.attributes(value, RustOptions::field_attribute),
             _ => self.unknown(
@@ -341,6 +346,7 @@ impl ConfigParser<'_> {
                     "runtime",
                     "map-type",
                     "clients",
+                    "multi-calls",
                     "type-attributes",
                     "field-attributes",
                 ],

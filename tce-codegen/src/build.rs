@@ -86,6 +86,14 @@ impl Config {
         self
     }
 
+    /// Lets programs call all servers behind a topic at once: see
+    /// [`RustOptions::multi_calls`].
+    #[must_use]
+    pub fn multi_calls(mut self) -> Self {
+        self.rust = self.rust.multi_calls(true);
+        self
+    }
+
     /// Adds attributes to structs: see [`RustOptions`] for how `path` matches.
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {

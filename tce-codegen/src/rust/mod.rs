@@ -11,6 +11,7 @@ mod names;
 mod options;
 mod print;
 mod client;
+mod multi_call;
 mod proxy;
 mod servant;
 mod types;
@@ -93,6 +94,9 @@ impl Unit<'_> {
                     if self.options.has_clients {
                         printer.items(self.client(id));
                     }
+                    if self.options.has_multi_calls {
+                        printer.items(self.multi_call(id));
+                    }
                 }
             }
         }
@@ -120,7 +124,12 @@ impl Unit<'_> {
                 pub use rt::TypedProxy as _;
             )
         });
-        quote!(#runtime #methods)
+        let multi_calls = (has_interface && self.options.has_multi_calls).then(|| {
+            quote!(
+                pub use rt::TypedMulti as _;
+            )
+        });
+        quote!(#runtime #methods #multi_calls)
     }
 
     /// What the IDL says of an interface, then what the item does for it.

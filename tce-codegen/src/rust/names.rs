@@ -60,6 +60,8 @@ pub(super) struct Names {
     interfaces: Vec<InterfaceNames>,
     /// The traits of what calls an interface, by interface.
     clients: Vec<Ident>,
+    /// What calls an interface at all members of a topic, by interface.
+    multi_calls: Vec<Ident>,
 }
 
 /// The names that come from one enum.
@@ -159,6 +161,11 @@ impl Names {
                 .iter()
                 .map(|i| claim(i.module, &format!("{}Client", upper_camel(&i.name))))
                 .collect(),
+            multi_calls: model
+                .interfaces
+                .iter()
+                .map(|i| claim(i.module, &format!("{}Multi", upper_camel(&i.name))))
+                .collect(),
         }
     }
 
@@ -196,6 +203,10 @@ impl Names {
 
     pub(super) fn client(&self, id: InterfaceId) -> &Ident {
         &self.clients[id.0 as usize]
+    }
+
+    pub(super) fn multi_call(&self, id: InterfaceId) -> &Ident {
+        &self.multi_calls[id.0 as usize]
     }
 }
 

@@ -42,6 +42,7 @@ pub struct RustOptions {
     runtime: Option<String>,
     map_type: MapType,
     without_clients: bool,
+    has_multi_calls: bool,
     type_attributes: Vec<(String, String)>,
     field_attributes: Vec<(String, String)>,
 }
@@ -95,6 +96,14 @@ impl RustOptions {
         self
     }
 
+    /// Sets whether each interface has a type that calls all programs behind a topic at once
+    /// (`ServerMulti` beside `ServerPrx`); false by default.
+    #[must_use]
+    pub fn multi_calls(mut self, has_multi_calls: bool) -> Self {
+        self.has_multi_calls = has_multi_calls;
+        self
+    }
+
     /// Adds attributes to the structs that match a [path](#paths).
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
@@ -130,6 +139,7 @@ impl RustOptions {
                 MapType::HashMap => quote!(::std::collections::HashMap),
             },
             has_clients: !self.without_clients,
+            has_multi_calls: self.has_multi_calls,
             types: Attributes::parse("type_attribute", &self.type_attributes)?,
             fields: Attributes::parse("field_attribute", &self.field_attributes)?,
         })
@@ -144,6 +154,8 @@ pub(super) struct Parsed {
     pub(super) map_type: TokenStream,
     /// Whether each proxy has a trait.
     pub(super) has_clients: bool,
+    /// Whether each interface has a type for multi-calls.
+    pub(super) has_multi_calls: bool,
     /// The attributes of structs.
     pub(super) types: Attributes,
     /// The attributes of members.
