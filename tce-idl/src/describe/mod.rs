@@ -56,6 +56,9 @@ struct Interface {
     /// Whether servant code is generated, by language: `skeleton_<language>` of the IDL.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     skeletons: BTreeMap<String, bool>,
+    /// The group of tasks whose workers serve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks: Option<String>,
     operations: Vec<Operation>,
     /// The operations of its bases, the nearest base first; they are called with the index of the base.
     inherited: Vec<Inherited>,
@@ -455,6 +458,7 @@ fn interface(model: &Model, id: InterfaceId) -> Interface {
         extends: it.base.map(|base| full_name(model.interface(base))),
         skeleton: it.skeleton_default,
         skeletons: it.skeletons.clone(),
+        tasks: it.tasks.clone(),
         operations: operations(model, it, it.module),
         inherited: bases.collect(),
     }

@@ -4,6 +4,8 @@
 //! A model without errors has passed every check: no struct contains itself, no
 //! two operations of an interface have the same index.
 
+mod layout;
+
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Edit;
@@ -307,6 +309,8 @@ pub struct Interface {
     /// Whether servant code is generated for languages without an entry in
     /// [`Interface::skeletons`]; an index file can switch it off.
     pub skeleton_default: bool,
+    /// The `tasks="GROUP"` annotation: the group of tasks whose workers serve it.
+    pub tasks: Option<String>,
 }
 
 impl Interface {

@@ -11,6 +11,7 @@ pub(super) struct ParsedAnnotations {
     pub(super) comment: Option<String>,
     pub(super) deprecated: Option<String>,
     pub(super) is_idempotent: bool,
+    pub(super) tasks: Option<String>,
     /// By language; always empty for an operation.
     pub(super) skeletons: Vec<(String, bool)>,
 }
@@ -54,6 +55,7 @@ pub(super) fn read(
             ("idempotent", _) if of == Annotated::Operation => {
                 parsed.is_idempotent = idempotent(annotation, sink);
             }
+            ("tasks", _) if of == Annotated::Interface => parsed.tasks = tasks(annotation, sink),
             (_, Some(language)) if of == Annotated::Interface && !language.is_empty() => {
                 parsed
                     .skeletons
@@ -140,6 +142,24 @@ fn idempotent(annotation: &Annotation, sink: &mut Diagnostics) -> bool {
     }
 }
 
+/// The most bytes of the name of a group of tasks.
+const MAX_GROUP: usize = 255;
+
+/// The group of `tasks="…"`.
+fn tasks(annotation: &Annotation, sink: &mut Diagnostics) -> Option<String> {
+    let group = match &annotation.value {
+        AnnotationValue::Flag => String::new(),
+        _ => comment(annotation, sink)?,
+    };
+    if !group.is_empty() && group.len() <= MAX_GROUP {
+        return Some(group);
+    }
+    let message = format!("the name of a group of tasks has 1 to {MAX_GROUP} bytes");
+    let diagnostic = Diagnostic::new(Code::AnnotationValue, message).at(annotation.value_span, "");
+    sink.push(diagnostic.help("write `tasks=\"group\"`"));
+    None
+}
+
 fn flag(annotation: &Annotation, sink: &mut Diagnostics) -> Option<bool> {
     match &annotation.value {
         AnnotationValue::Name(name) if name == "true" => Some(true),
@@ -161,6 +181,7 @@ const OF_INTERFACE: &[&str] = &[
     "index",
     "comment",
     "deprecated",
+    "tasks",
     "skeleton_rust",
     "skeleton_py",
     "skeleton_java",
@@ -174,7 +195,7 @@ fn unknown(annotation: &Annotation, of: Annotated) -> Diagnostic {
         Annotated::Interface => (
             "an interface",
             OF_INTERFACE,
-            "the annotations are `index`, `comment`, `deprecated` and `skeleton_<language>`",
+            "the annotations are `index`, `comment`, `deprecated`, `tasks` and `skeleton_<language>`",
         ),
         Annotated::Operation => (
             "an operation",
@@ -183,13 +204,15 @@ fn unknown(annotation: &Annotation, of: Annotated) -> Diagnostic {
         ),
         Annotated::Other(what) => (what, OF_ANY, "the only annotation here is `deprecated`"),
     };
-    let is_elsewhere =
-        OF_OPERATION.contains(&key.text.as_str()) || key.text.starts_with("skeleton_");
+    let is_elsewhere = OF_OPERATION.contains(&key.text.as_str())
+        || key.text == "tasks"
+        || key.text.starts_with("skeleton_");
     if is_elsewhere && matches!(of, Annotated::Other(_)) {
         let message = format!("{what} can't have the annotation `{}`", key.text);
         let diagnostic = Diagnostic::new(Code::MisplacedAnnotation, message).at(key.span, "");
         let help = match key.text.as_str() {
             "idempotent" => "put it before an operation",
+            "tasks" => "put it before an interface",
             _ => "put it before an interface or an operation",
         };
         return diagnostic.help(help);

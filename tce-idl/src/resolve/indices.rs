@@ -45,6 +45,7 @@ fn annotate(program: &mut ResolvedProgram<'_>, at: usize, position: usize, sink:
         index(parsed.index, position, &from.name, implicit, sink);
     interface.comment = parsed.comment;
     interface.deprecated = parsed.deprecated;
+    interface.tasks = parsed.tasks;
     interface.skeletons = parsed.skeletons.into_iter().collect();
     let operations = interface.operations.iter_mut().zip(&from.operations);
     for (position, (operation, from)) in operations.enumerate() {

@@ -259,5 +259,6 @@ fn interface(from: &ast::Interface, module: ModuleId) -> Interface {
         operations: Vec::new(),
         skeletons: BTreeMap::new(),
         skeleton_default: true,
+        tasks: None,
     }
 }

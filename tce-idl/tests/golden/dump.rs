@@ -117,6 +117,9 @@ fn interface(out: &mut String, model: &Model, it: &Interface) {
     for (language, wanted) in &it.skeletons {
         let _ = write!(out, " skeleton_{language}={wanted}");
     }
+    if let Some(group) = &it.tasks {
+        let _ = write!(out, " tasks={group:?}");
+    }
     out.push('\n');
     for operation in &it.operations {
         self::operation(out, model, operation);

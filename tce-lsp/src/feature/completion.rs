@@ -47,7 +47,7 @@ const TOP: [(&str, &str); 2] = [
 ];
 
 /// The annotations of an interface, and those of an operation.
-const ANNOTATIONS: [&str; 3] = ["index", "comment", "skeleton_rust"];
+const ANNOTATIONS: [&str; 4] = ["index", "comment", "tasks", "skeleton_rust"];
 /// The annotations without a value.
 const FLAGS: [&str; 2] = ["deprecated", "idempotent"];
 
