@@ -94,6 +94,13 @@ impl Config {
         self
     }
 
+    /// Adds a client of tasks to each interface: see [`RustOptions::tasks`].
+    #[must_use]
+    pub fn tasks(mut self) -> Self {
+        self.rust = self.rust.tasks(true);
+        self
+    }
+
     /// Adds attributes to structs: see [`RustOptions`] for how `path` matches.
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {

@@ -10,12 +10,16 @@ use uuid::Uuid;
 use crate::{
     broker::QueueError,
     clock::unix_ms,
+    from_json::FromJson,
     idl::tasks::{Record, Task},
     model::{AbortAnswer, Backoff, Status, TaskOptions},
     tasks::Tasks,
 };
 
+/// The content type of a body that is an array of the arguments.
 pub(crate) const JSON: &str = "application/json";
+/// The content type of a body that is the marshalled parameters.
+pub(crate) const MARSHALLED: &str = "application/x-tce";
 
 /// A setting of the next task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +151,25 @@ impl TaskClient {
             Value::Null => b"[]".to_vec(),
             _ => return Err(SendError::NoTuple),
         };
-        let mut options = self.options.clone();
+        let options = self.options.clone();
+        self.send_body(id, group, operation, (JSON, body), options)
+            .await
+    }
+
+    /// The settings of the client.
+    pub(crate) fn options(&self) -> &TaskOptions {
+        &self.options
+    }
+
+    /// Sends a body with its content type.
+    pub(crate) async fn send_body(
+        &self,
+        id: &str,
+        group: &str,
+        operation: &str,
+        (content_type, body): (&str, Vec<u8>),
+        mut options: TaskOptions,
+    ) -> Result<String, SendError> {
         if let Some(pause) = self.run_after {
             options.run_at_ms = unix_ms(SystemTime::now().checked_add(pause).unwrap_or(UNIX_EPOCH));
         }
@@ -155,7 +177,7 @@ impl TaskClient {
             id: id.to_owned(),
             group: group.to_owned(),
             operation: operation.to_owned(),
-            content_type: JSON.to_owned(),
+            content_type: content_type.to_owned(),
             body,
             options: options.to_pairs(),
         };
@@ -188,6 +210,18 @@ impl TaskClient {
         poll: Duration,
     ) -> Result<TaskResult, ResultError> {
         self.wait(id, timeout, poll, false).await
+    }
+
+    /// The present state.
+    ///
+    /// # Errors
+    /// There is no record, or the queue failed.
+    pub async fn state(&self, id: &str) -> Result<TaskResult, ResultError> {
+        match self.tasks.record(id, Duration::ZERO, false).await {
+            Ok(record) => Ok(TaskResult(record)),
+            Err(QueueError::NotFound(id)) => Err(ResultError::NotFound(id)),
+            Err(error) => Err(ResultError::Queue(error)),
+        }
     }
 
     async fn wait(
@@ -331,12 +365,14 @@ impl TaskResult {
         self.get(index)
     }
 
-    /// The floating-point number at an index.
+    /// The floating-point number at an index, which may be infinite or no number.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_float64(&self, index: usize) -> Result<f64, ValueError> {
-        self.get(index)
+        let value = self.values().into_iter().nth(index);
+        let value = value.and_then(|value| f64::from_json(&value).ok());
+        value.ok_or_else(|| self.mismatch(index, "f64"))
     }
 
     /// The boolean at an index.

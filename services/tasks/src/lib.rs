@@ -22,7 +22,13 @@ mod servant;
 
 mod tasks;
 
+mod from_json;
+
 mod client;
+
+mod typed;
+
+pub mod codegen;
 
 mod control;
 
@@ -31,5 +37,7 @@ mod worker;
 pub use broker::{AmqpConfig, BrokerError, Filter, QueueError, RecordsError, StoreError};
 pub use client::{ResultError, SendError, TaskClient, TaskCtl, TaskResult, ValueError};
 pub use control::{TaskContext, TaskControl, no_retry};
+pub use from_json::FromJsonError;
 pub use tasks::{Tasks, TasksConfig};
+pub use typed::{Progress, TaskCall, TaskError, TaskHandle};
 pub use worker::{Group, RunningWorker, Worker, WorkerError};

@@ -1,6 +1,7 @@
 //! Workers: they take the tasks of groups and run them on servants.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -23,7 +24,7 @@ use tokio::{
 
 use crate::{
     broker::QueueError,
-    client::JSON,
+    client::{JSON, MARSHALLED},
     clock::unix_ms,
     control::{ATTEMPT_KEY, Attempt},
     idl::tasks::{Lease, Outcome},
@@ -428,7 +429,7 @@ impl Executor {
         target: &CallTarget<'_>,
         options: TaskOptions,
     ) -> Outcome {
-        let parameters = match parameters(lease, target) {
+        let parameters = match parameters(lease, target, options.signature.as_deref()) {
             Ok(parameters) => parameters,
             Err(error) => return permanent(&error),
         };
@@ -458,18 +459,35 @@ impl Executor {
     }
 }
 
-/// The marshalled parameters of a task.
-fn parameters(lease: &Lease, target: &CallTarget<'_>) -> Result<Vec<u8>, String> {
+/// The marshalled parameters of a task. `signature` is the layout of the operation as its sender knows
+/// it.
+fn parameters<'l>(
+    lease: &'l Lease,
+    target: &CallTarget<'_>,
+    signature: Option<&str>,
+) -> Result<Cow<'l, [u8]>, String> {
     let task = &lease.task;
-    if task.content_type != JSON {
-        return Err(format!(
-            "the body is `{}`: expected {JSON}",
-            task.content_type
-        ));
+    if let Some(signature) = signature {
+        let own = target.model.layout(target.parameters, target.returns);
+        if signature != own {
+            return Err(format!(
+                "{}: the sender has the layout `{signature}`, expected `{own}`: generate its code again from the IDL of this worker",
+                target.signature
+            ));
+        }
     }
-    let arguments: Vec<Value> = serde_json::from_slice(&task.body)
-        .map_err(|error| format!("the body is not a JSON array: {error}"))?;
-    marshal_values(target, &arguments).map_err(|error| error.to_string())
+    match task.content_type.as_str() {
+        MARSHALLED => Ok(Cow::Borrowed(&task.body)),
+        JSON => {
+            let arguments: Vec<Value> = serde_json::from_slice(&task.body)
+                .map_err(|error| format!("the body is not a JSON array: {error}"))?;
+            let marshalled = marshal_values(target, &arguments);
+            Ok(Cow::Owned(marshalled.map_err(|error| error.to_string())?))
+        }
+        other => Err(format!(
+            "the body is `{other}`: expected {JSON} or {MARSHALLED}"
+        )),
+    }
 }
 
 async fn open(broker: &MemoryBroker, process: &str) -> Result<Communicator, WorkerError> {

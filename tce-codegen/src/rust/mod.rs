@@ -14,6 +14,7 @@ mod client;
 mod multi_call;
 mod proxy;
 mod servant;
+mod tasks;
 mod types;
 
 use proc_macro2::{Ident, TokenStream};
@@ -82,9 +83,19 @@ impl Unit<'_> {
         printer.items(self.imports(module));
         for element in &module.elements {
             match *element {
-                Element::Struct(id) => printer.items(self.structure(id)),
+                Element::Struct(id) => {
+                    printer.items(self.structure(id));
+                    if self.options.has_tasks {
+                        printer.items(self.struct_from_json(id));
+                    }
+                }
                 Element::Exception(id) => printer.items(self.exception(id)),
-                Element::Enum(id) => printer.items(self.enumeration(id)),
+                Element::Enum(id) => {
+                    printer.items(self.enumeration(id));
+                    if self.options.has_tasks {
+                        printer.items(self.enum_from_json(id));
+                    }
+                }
                 Element::Constant(id) => printer.items(self.constant_value(id)),
                 Element::Sequence(id) => printer.items(self.sequence(id)),
                 Element::Dictionary(id) => printer.items(self.dictionary(id)),
@@ -96,6 +107,9 @@ impl Unit<'_> {
                     }
                     if self.options.has_multi_calls {
                         printer.items(self.multi_call(id));
+                    }
+                    if self.options.has_tasks {
+                        printer.items(self.task_client(id));
                     }
                 }
             }
@@ -129,7 +143,13 @@ impl Unit<'_> {
                 pub use rt::TypedMulti as _;
             )
         });
-        quote!(#runtime #methods #multi_calls)
+        let has_value = has(|element| matches!(element, Element::Struct(_) | Element::Enum(_)));
+        let tasks = (self.options.has_tasks && (has_interface || has_value)).then(|| {
+            quote!(
+                use ::tce_tasks::codegen as tasks;
+            )
+        });
+        quote!(#runtime #tasks #methods #multi_calls)
     }
 
     /// What the IDL says of an interface, then what the item does for it.

@@ -3,8 +3,8 @@
 //! Names are claimed in declared order, bases before what extends them, so that
 //! appending to an IDL renames nothing that was there. An interface claims
 //! before the structs of its module: `ServerPrx` is always a proxy. Only the traits
-//! of clients claim last, so that they rename no type of an IDL: an interface
-//! `ServerClient` may stand beside `Server`.
+//! of clients and the clients of tasks claim last, so that they rename no type of an IDL:
+//! an interface `ServerClient` may stand beside `Server`.
 
 use proc_macro2::{Ident, Span};
 use tce_idl::model::{
@@ -42,6 +42,9 @@ const RESERVED_METHODS: &[&str] = &[
     "with_timeout",
 ];
 
+/// The methods of clients of tasks, and of the prelude's traits.
+const RESERVED_TASKS: &[&str] = &["clone", "in_group", "into", "len", "new", "try_into"];
+
 /// The variables around a parameter in generated functions.
 const RESERVED_PARAMETERS: &[&str] = &["ctx", "servant"];
 
@@ -62,6 +65,16 @@ pub(super) struct Names {
     clients: Vec<Ident>,
     /// What calls an interface at all members of a topic, by interface.
     multi_calls: Vec<Ident>,
+    /// The structs that send the operations of an interface as tasks, by interface.
+    task_clients: Vec<TaskNames>,
+}
+
+/// The names of a client of tasks.
+pub(super) struct TaskNames {
+    /// The struct.
+    pub(super) name: Ident,
+    /// Its methods: for the operations of each interface of the lineage, the last base first.
+    pub(super) methods: Vec<Vec<Ident>>,
 }
 
 /// The names that come from one enum.
@@ -166,6 +179,14 @@ impl Names {
                 .iter()
                 .map(|i| claim(i.module, &format!("{}Multi", upper_camel(&i.name))))
                 .collect(),
+            task_clients: (0..)
+                .map(InterfaceId)
+                .zip(&model.interfaces)
+                .map(|(id, i)| TaskNames {
+                    name: claim(i.module, &format!("{}Tasks", upper_camel(&i.name))),
+                    methods: task_methods(model, id),
+                })
+                .collect(),
         }
     }
 
@@ -201,6 +222,10 @@ impl Names {
         &self.interfaces[id.0 as usize]
     }
 
+    pub(super) fn task_client(&self, id: InterfaceId) -> &TaskNames {
+        &self.task_clients[id.0 as usize]
+    }
+
     pub(super) fn client(&self, id: InterfaceId) -> &Ident {
         &self.clients[id.0 as usize]
     }
@@ -208,6 +233,19 @@ impl Names {
     pub(super) fn multi_call(&self, id: InterfaceId) -> &Ident {
         &self.multi_calls[id.0 as usize]
     }
+}
+
+/// The methods of a client of tasks, which has no base: the operations of bases are among them.
+fn task_methods(model: &Model, id: InterfaceId) -> Vec<Vec<Ident>> {
+    let mut scope = Scope::new(RESERVED_TASKS);
+    let mut lineage: Vec<_> = model.lineage(id).collect();
+    lineage.reverse();
+    let methods = lineage.into_iter().map(|id| {
+        let operations = model.interface(id).operations.iter();
+        let names = operations.map(|operation| scope.claim(method(&operation.name)));
+        names.collect()
+    });
+    methods.collect()
 }
 
 /// The names of a struct's members, in declared order.

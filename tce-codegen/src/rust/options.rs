@@ -43,6 +43,7 @@ pub struct RustOptions {
     map_type: MapType,
     without_clients: bool,
     has_multi_calls: bool,
+    has_tasks: bool,
     type_attributes: Vec<(String, String)>,
     field_attributes: Vec<(String, String)>,
 }
@@ -104,6 +105,14 @@ impl RustOptions {
         self
     }
 
+    /// Sets whether each interface has a client that sends its operations as tasks
+    /// (`MathTasks`); false by default. The program needs the crate `tce_tasks`.
+    #[must_use]
+    pub fn tasks(mut self, has_tasks: bool) -> Self {
+        self.has_tasks = has_tasks;
+        self
+    }
+
     /// Adds attributes to the structs that match a [path](#paths).
     #[must_use]
     pub fn type_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
@@ -140,6 +149,7 @@ impl RustOptions {
             },
             has_clients: !self.without_clients,
             has_multi_calls: self.has_multi_calls,
+            has_tasks: self.has_tasks,
             types: Attributes::parse("type_attribute", &self.type_attributes)?,
             fields: Attributes::parse("field_attribute", &self.field_attributes)?,
         })
@@ -156,6 +166,8 @@ pub(super) struct Parsed {
     pub(super) has_clients: bool,
     /// Whether each interface has a type for multi-calls.
     pub(super) has_multi_calls: bool,
+    /// Whether each interface has a client of tasks.
+    pub(super) has_tasks: bool,
     /// The attributes of structs.
     pub(super) types: Attributes,
     /// The attributes of members.

@@ -19,6 +19,16 @@ pub(crate) fn golden(language: &str, options: &Options) -> Vec<GeneratedFile> {
     files
 }
 
+/// The folder of an IDL for clients of tasks, and of the code recorded for it.
+pub(crate) fn tasks_dir() -> PathBuf {
+    golden_dir().join("tasks")
+}
+
+/// The code that the IDL for clients of tasks gives now.
+pub(crate) fn tasks(language: &str, options: &Options) -> Vec<GeneratedFile> {
+    feature(&tasks_dir().join("tasks.idl"), language, options).files
+}
+
 /// An `.idl` of the folder, with its imports, and the code that it gives.
 pub(crate) struct Feature {
     pub(crate) idl: String,

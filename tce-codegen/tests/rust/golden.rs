@@ -4,7 +4,7 @@
 use tce_codegen::{GeneratedFile, Options, RustOptions};
 
 use crate::compare::compare;
-use crate::features::{self, golden_dir};
+use crate::features::{self, golden_dir, tasks_dir};
 
 /// The Rust of every feature.
 pub(crate) fn golden() -> Vec<GeneratedFile> {
@@ -14,6 +14,13 @@ pub(crate) fn golden() -> Vec<GeneratedFile> {
 #[test]
 fn every_feature_gives_the_recorded_code() {
     compare(&golden(), &golden_dir());
+}
+
+#[test]
+fn clients_of_tasks_are_as_recorded() {
+    let mut options = Options::default();
+    options.rust = RustOptions::default().tasks(true);
+    compare(&features::tasks("rust", &options), &tasks_dir());
 }
 
 #[test]

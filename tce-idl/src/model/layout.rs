@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::{Model, Operation, StructId, Type};
+use super::{Model, Parameter, StructId, Type};
 
 impl Model {
     /// The layout of an operation on the wire: `long(int,string)`. Two programs understand each
@@ -19,21 +19,22 @@ impl Model {
     ///     interface I { L f(A one, A two); }; }";
     /// let model = tce_idl::compile_str(text).model.expect("the text is valid");
     /// let operation = &model.interfaces[0].operations[0];
-    /// assert_eq!(model.layout(operation), "[{int}](#0,#0)");
+    /// let layout = model.layout(&operation.parameters, operation.returns);
+    /// assert_eq!(layout, "[{int}](#0,#0)");
     /// ```
     #[must_use]
-    pub fn layout(&self, operation: &Operation) -> String {
+    pub fn layout(&self, parameters: &[Parameter], returns: Option<Type>) -> String {
         let mut layout = Layout {
             model: self,
             shown: HashMap::new(),
             text: String::new(),
         };
-        match operation.returns {
+        match returns {
             Some(ty) => layout.value(ty),
             None => layout.text.push_str("void"),
         }
         layout.text.push('(');
-        layout.list(operation.parameters.iter().map(|it| it.ty));
+        layout.list(parameters.iter().map(|it| it.ty));
         layout.text.push(')');
         layout.text
     }

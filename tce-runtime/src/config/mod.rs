@@ -26,9 +26,9 @@ pub use endpoint::{Endpoint, EndpointError, Scheme};
 #[cfg(feature = "websocket")]
 pub(crate) use host::without_zone;
 pub(crate) use mq::REPLY_QUEUE_PREFIX;
-pub use mq::{Address, AddressError, DELIVERY_LIMIT, MqConfig, MqEndpoint, NodeType, is_zeromq};
 #[doc(hidden)]
 pub use mq::yaml;
+pub use mq::{Address, AddressError, DELIVERY_LIMIT, MqConfig, MqEndpoint, NodeType, is_zeromq};
 pub use networks::{NetworkError, Networks};
 #[doc(hidden)]
 pub use options::LoadedTls;

@@ -65,6 +65,8 @@ pub struct TaskOptions {
     pub time_limit: Duration,
     /// How long the record is kept after the end of the task; `None` for ever; 1 day by default.
     pub result_expires: Option<Duration>,
+    /// The layout of the operation on the wire as the sender knows it, such as `long(int,int)`.
+    pub signature: Option<String>,
     /// Entries of the extra that the servant sees.
     pub extra: BTreeMap<String, String>,
 }
@@ -78,6 +80,7 @@ impl Default for TaskOptions {
             expires_at_ms: None,
             time_limit: Duration::from_secs(25 * 60),
             result_expires: Some(Duration::from_secs(24 * 3600)),
+            signature: None,
             extra: BTreeMap::new(),
         }
     }
@@ -119,6 +122,9 @@ impl TaskOptions {
         if let Some(time) = self.expires_at_ms {
             pairs.insert("expires_at".to_owned(), time.min(MAX_MS).to_string());
         }
+        if let Some(signature) = &self.signature {
+            pairs.insert("signature".to_owned(), signature.clone());
+        }
         let extra = self.extra.iter();
         pairs.extend(extra.map(|(key, value)| (format!("{EXTRA}{key}"), value.clone())));
         pairs
@@ -151,6 +157,7 @@ impl TaskOptions {
                 }
                 "run_at" => options.run_at_ms = ms()?,
                 "expires_at" => options.expires_at_ms = Some(ms()?),
+                "signature" => options.signature = Some(value.clone()),
                 "time_limit" => options.time_limit = Duration::from_millis(ms()?),
                 "result_expires" if value == "-1" => options.result_expires = None,
                 "result_expires" => options.result_expires = Some(Duration::from_millis(ms()?)),
@@ -213,11 +220,13 @@ mod tests {
             retries: u32, backoff in backoff(), run_at_ms in 0..1_u64 << 40,
             left in proptest::option::of(0..1_u64 << 40), time_limit in duration(),
             result_expires in proptest::option::of(duration()),
+            signature in proptest::option::of(".{0,8}"),
             extra in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
         ) {
             let expires_at_ms = left.map(|left| run_at_ms + left);
             let options = TaskOptions {
-                retries, backoff, run_at_ms, expires_at_ms, time_limit, result_expires, extra,
+                retries, backoff, run_at_ms, expires_at_ms, time_limit, result_expires, signature,
+                extra,
             };
             prop_assert_eq!(TaskOptions::from_pairs(&options.to_pairs()), Ok(options));
         }

@@ -4,6 +4,7 @@
 
 tce_runtime::include_idl!(math);
 
+#[macro_use]
 mod behaviour;
 
 mod crash;
@@ -13,6 +14,8 @@ mod embedded;
 mod endpoint;
 
 mod rabbitmq;
+
+mod typed;
 
 use std::{
     io::Write,
