@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tce_flow::runner::{JobRunner, RunnerOptions};
 use tce_flow::server::{Server, ServerOptions};
 
 /// A workflow server that stands in for ecFlow and Takler
@@ -57,6 +58,10 @@ async fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     options.endpoints = serve.listen;
     options.is_halted = serve.halted;
     options.announced_host = serve.announce;
+    options.runner = Box::new(JobRunner::new(RunnerOptions {
+        programs: programs()?,
+        ..RunnerOptions::default()
+    }));
     let server = Server::start(options).await?;
     for endpoint in server.endpoints() {
         println!("listening on {endpoint}");
@@ -64,4 +69,13 @@ async fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     tce_runtime::termination_signal().await?;
     server.shutdown().await;
     Ok(())
+}
+
+/// The folder of this program, if the clients are in it: jobs find them there first.
+fn programs() -> std::io::Result<Option<PathBuf>> {
+    let mut folder = std::env::current_exe()?;
+    folder.pop();
+    let is_there = ["ecflow_client", "takler_client"];
+    let is_there = is_there.iter().any(|name| folder.join(name).is_file());
+    Ok(is_there.then_some(folder))
 }

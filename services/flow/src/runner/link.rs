@@ -1,12 +1,12 @@
 //! How the server and the runner talk.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::machine::{Effect, RunnerEvent};
+use crate::template::Variables;
 
 /// What the runner has to do. All of it is in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,31 +18,28 @@ pub enum Order {
     Resume {
         /// The path of the task.
         path: String,
-        /// The number of the try.
-        try_no: u32,
         /// The password that the job presents.
         password: Box<str>,
-        /// The id that the job has given; empty if it has not called.
-        rid: Box<str>,
+        /// Whether the job has called, or the journal says that its command has started: then it is
+        /// not started again, whatever has become of its files.
+        is_started: bool,
     },
 }
-
-/// The variables that a task sees: its own before those of its parents.
-pub type JobVariables = BTreeMap<Box<str>, Box<str>>;
 
 /// What the runner tells and asks.
 #[derive(Debug)]
 pub enum Report {
     /// What has become of a job. The answer comes when it is in the journal.
     Event(RunnerEvent, oneshot::Sender<()>),
-    /// The variables of a task, unless it is gone, or no longer runs this try.
+    /// The variables of a task.
     Variables {
         /// The path of the task.
         path: String,
-        /// The number of the try.
-        try_no: u32,
+        /// The password of the job: there is no answer if the task no longer runs this one. With
+        /// an empty one the answer is what the task, or if it is gone the server, has now.
+        password: Box<str>,
         /// Where the answer goes.
-        answer: oneshot::Sender<Option<JobVariables>>,
+        answer: oneshot::Sender<Option<Box<Variables>>>,
     },
 }
 
@@ -52,29 +49,39 @@ pub struct RunnerLink {
     /// What to do, in order. It ends when the server ends.
     pub orders: mpsc::Receiver<Order>,
     /// Where reports go.
-    pub reports: mpsc::Sender<Report>,
+    pub reports: Reports,
 }
 
-impl RunnerLink {
+/// Where the runner's reports go. Clones lead to the same server.
+#[derive(Debug, Clone)]
+pub struct Reports(mpsc::Sender<Report>);
+
+impl Reports {
+    /// Reports that the server receives from this channel.
+    #[must_use]
+    pub fn new(sender: mpsc::Sender<Report>) -> Self {
+        Self(sender)
+    }
+
     /// Tells what has become of a job, and waits until it is in the journal.
     pub async fn report(&self, event: RunnerEvent) {
         let (done, is_done) = oneshot::channel();
-        if self.reports.send(Report::Event(event, done)).await.is_ok() {
+        if self.0.send(Report::Event(event, done)).await.is_ok() {
             // Fails if the server ends: after a restart it asks for the task again.
             let _ = is_done.await;
         }
     }
 
-    /// The variables of a task; `None` if it is gone or no longer runs this try.
-    pub async fn variables(&self, path: &str, try_no: u32) -> Option<JobVariables> {
+    /// The variables of a task; `None` if it is gone, or runs another job than that of a password
+    /// that is not empty.
+    pub async fn variables(&self, path: &str, password: &str) -> Option<Box<Variables>> {
         let (answer, answered) = oneshot::channel();
-        let path = path.to_owned();
         let question = Report::Variables {
-            path,
-            try_no,
+            path: path.to_owned(),
+            password: password.into(),
             answer,
         };
-        self.reports.send(question).await.ok()?;
+        self.0.send(question).await.ok()?;
         answered.await.ok()?
     }
 }

@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::machine::{Applied, Command, Machine, Record, Refusal};
-use crate::runner::{JobVariables, Order, Report};
-use crate::tree::{NodeId, SERVER_VARIABLES, Tree};
+use crate::runner::{Order, Report};
+use crate::template::Variables;
+use crate::tree::{NodeId, Tree};
 
 use super::clock::now;
 
@@ -194,10 +195,10 @@ impl Owner {
             }
             Report::Variables {
                 path,
-                try_no,
+                password,
                 answer,
             } => {
-                let _ = answer.send(job_variables(self.machine.tree(), &path, try_no));
+                let _ = answer.send(job_variables(self.machine.tree(), &path, &password));
             }
         }
     }
@@ -235,45 +236,18 @@ fn fill_random(bytes: &mut [u8]) {
     }
 }
 
-/// The variables that a task sees, unless it is gone or no longer runs this try.
-fn job_variables(tree: &Tree, path: &str, try_no: u32) -> Option<JobVariables> {
-    let id = tree.find(path)?;
-    let node = &tree[id];
-    if !node.state.is_running() || node.try_no() != try_no {
-        return None;
-    }
-    Some(visible_variables(tree, id))
-}
-
-/// Variables that [`Tree::generated_variables`] does not list: Takler's names of a task's own, and
-/// those that the server has unless the user sets them.
-const UNLISTED: [&str; 6] = [
-    "TAKLER_NAME",
-    "TAKLER_PASS",
-    "TAKLER_TRY_NO",
-    "TAKLER_RID",
-    "TAKLER_JOB",
-    "TAKLER_JOBOUT",
-];
-
-/// The variables that a node sees: its own before those of its parents, at one node the user's
-/// before generated ones.
-pub(super) fn visible_variables(tree: &Tree, id: NodeId) -> JobVariables {
-    let mut found = JobVariables::new();
-    for id in tree.upwards(id).chain([NodeId::ROOT]) {
-        for variable in &tree[id].attributes.variables {
-            let name = variable.name.clone();
-            found.entry(name).or_insert_with(|| variable.value.clone());
-        }
-        for (name, value) in tree.generated_variables(id) {
-            found.entry(name.into()).or_insert_with(|| value.into());
-        }
-    }
-    let server = SERVER_VARIABLES.iter().map(|(name, _)| *name);
-    for name in UNLISTED.into_iter().chain(server) {
-        if let Some(value) = tree.lookup(id, name) {
-            found.entry(name.into()).or_insert_with(|| value.into());
-        }
-    }
-    found
+/// The variables of a task, unless it runs another job than that of the password. With an empty
+/// one, those that it has now, or that the server has if it is gone.
+fn job_variables(tree: &Tree, path: &str, password: &str) -> Option<Box<Variables>> {
+    let found = tree.find(path);
+    let is_present = |id: &NodeId| {
+        let job = tree[*id].job();
+        tree[*id].state.is_running() && job.is_some_and(|job| &*job.password == password)
+    };
+    let id = if password.is_empty() {
+        found.unwrap_or(NodeId::ROOT)
+    } else {
+        found.filter(is_present)?
+    };
+    Some(Box::new(Variables::of(tree, id)))
 }

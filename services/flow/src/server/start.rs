@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::idl::flow::{FlowControlServant, FlowJobsServant, FlowQueryServant};
 use crate::machine::{AlterAction, Command, Machine, ServerState};
-use crate::runner::{NoJobs, Runner, RunnerLink};
+use crate::runner::{NoJobs, Reports, Runner, RunnerLink};
 
 use super::control::ControlServant;
 use super::jobs::JobServant;
@@ -121,7 +121,7 @@ impl Server {
         announce(&options, &endpoints, &handle).await?;
         let link = RunnerLink {
             orders: received_orders,
-            reports,
+            reports: Reports::new(reports),
         };
         tokio::spawn(options.runner.run(link));
         for adapter in &adapters {

@@ -109,6 +109,12 @@ impl Variables {
         self.values.get(name).map(|value| &*value.text)
     }
 
+    /// Makes this the id of the job.
+    pub fn set_rid(&mut self, rid: &str) {
+        self.set("ECF_RID", rid, false);
+        self.set("TAKLER_RID", rid, false);
+    }
+
     /// Whether the user has set a variable, and not the server or a repeat.
     #[must_use]
     pub fn is_own(&self, name: &str) -> bool {

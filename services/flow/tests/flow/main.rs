@@ -17,4 +17,5 @@ mod interface;
 mod operators;
 mod properties;
 mod purity;
+mod templates;
 mod time;

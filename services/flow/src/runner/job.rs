@@ -1,0 +1,333 @@
+//! The life of one job: made, started, and watched to its end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::process::Child;
+use tokio::sync::Semaphore;
+
+use crate::machine::RunnerEvent;
+use crate::state::Flag;
+use crate::template::{Flavor, Script, TemplateError, Variables, command};
+
+use super::files::{FileLoader, JobFiles, Trace};
+use super::link::Reports;
+use super::wrapper;
+
+/// How often a job that is not our child is looked at: first often, then more seldom.
+const WATCH_TIMES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+/// How long a mark may take from its creation to its content.
+const MARK_TIME: Duration = Duration::from_secs(2);
+
+/// How far jobs have come, by password.
+pub(super) type Phases = BTreeMap<Box<str>, Phase>;
+
+/// How far a job has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It waits to be started.
+    Waiting {
+        /// It was killed meanwhile.
+        is_killed: bool,
+    },
+    /// Its command runs.
+    Running(Running),
+}
+
+/// The process of a job.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    pub(super) pid: u32,
+    pub(super) token: String,
+}
+
+/// What all jobs have in common.
+pub(super) struct Shared {
+    pub(super) reports: Reports,
+    /// The folder of the programs that jobs call, put first in their PATH.
+    pub(super) programs: Option<PathBuf>,
+    /// Held while a job is made and started.
+    pub(super) starting: Semaphore,
+    /// Held while the command of a job runs as our child.
+    pub(super) running: Semaphore,
+    /// Starting a process takes the lock for writing, and writing a job takes it for reading: a
+    /// process that inherits a job open for writing would keep it from being run (ETXTBSY).
+    pub(super) phases: RwLock<Phases>,
+}
+
+/// A job that is to be started, or to be found again.
+pub(super) struct Job {
+    pub(super) path: String,
+    pub(super) password: Box<str>,
+    /// Whether it may have been started by a server before this one.
+    pub(super) is_resumed: bool,
+    /// Whether it is known to have started.
+    pub(super) is_started: bool,
+}
+
+/// What starting a job has led to.
+enum Start {
+    /// The wrapper runs as our child; the command.
+    Child(Child, String),
+    /// A server before this one has started it, as this process.
+    Found(u32),
+    /// It has started before, and its marks are gone.
+    Lost,
+}
+
+/// Why a job has not started.
+struct StartError {
+    flag: Flag,
+    reason: String,
+}
+
+impl From<TemplateError> for StartError {
+    fn from(error: TemplateError) -> Self {
+        let flag = match error {
+            TemplateError::NoScript(_) => Flag::NoScript,
+            TemplateError::Edit { .. } => Flag::EditFailed,
+        };
+        let reason = error.to_string();
+        Self { flag, reason }
+    }
+}
+
+impl StartError {
+    fn file(files: &JobFiles, error: &io::Error) -> Self {
+        Self {
+            flag: Flag::EditFailed,
+            reason: format!("{}: {error}", files.job.display()),
+        }
+    }
+
+    fn command(reason: impl ToString) -> Self {
+        Self {
+            flag: Flag::JobCommandFailed,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl Job {
+    /// Starts the job unless it was started before, and reports how its command ends.
+    pub(super) async fn run(self, shared: Arc<Shared>) {
+        let Ok(running) = shared.running.acquire().await else {
+            return;
+        };
+        let Ok(starting) = shared.starting.acquire().await else {
+            return;
+        };
+        let variables = shared.reports.variables(&self.path, &self.password).await;
+        // Without variables the task is gone, or runs another job.
+        if let Some(variables) = variables {
+            let files = JobFiles::new(&variables, &self.password);
+            let start = self.start(&shared, &files, variables).await;
+            drop(starting);
+            match start {
+                Ok(Start::Child(child, command)) => {
+                    self.wait(&shared, &files, child, &command).await;
+                }
+                Ok(Start::Found(pid)) => {
+                    drop(running);
+                    self.watch(&shared, &files, pid).await;
+                }
+                Ok(Start::Lost) => {
+                    self.failed(&shared, self.lost()).await;
+                }
+                Err(error) => self.failed(&shared, error).await,
+            }
+        }
+        shared.phases.write().remove(&self.password);
+    }
+
+    fn lost(&self) -> StartError {
+        let path = &self.path;
+        StartError::command(format!(
+            "ECF_JOB_CMD path({path}) has ended while the server was down; its status is not known"
+        ))
+    }
+
+    async fn start(
+        &self,
+        shared: &Arc<Shared>,
+        files: &JobFiles,
+        variables: Box<Variables>,
+    ) -> Result<Start, StartError> {
+        if self.is_resumed {
+            match self.find(files).await.map_err(|error| StartError::file(files, &error))? {
+                Trace::Started(pid) | Trace::Ended(pid, _) => return Ok(Start::Found(pid)),
+                Trace::None if self.is_started => return Ok(Start::Lost),
+                Trace::None => {}
+            }
+        }
+        let (shared, files) = (Arc::clone(shared), files.clone());
+        let password = self.password.clone();
+        let started =
+            tokio::task::spawn_blocking(move || make_and_start(&shared, &files, &variables, &password));
+        started.await.map_err(StartError::command)?
+    }
+
+    /// What is known of a job that a server before this one may have started. Its wrapper may be
+    /// about to write the mark.
+    async fn find(&self, files: &JobFiles) -> io::Result<Trace> {
+        let deadline = tokio::time::Instant::now() + MARK_TIME;
+        while files.has_open_mark() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        on_disk(files, JobFiles::trace).await
+    }
+
+    /// Waits for the end of our child.
+    async fn wait(&self, shared: &Shared, files: &JobFiles, mut child: Child, command: &str) {
+        let pid = child.id().unwrap_or_default();
+        let event = RunnerEvent::Started {
+            path: self.path.as_str().into(),
+            password: self.password.clone(),
+            pid,
+        };
+        shared.reports.report(event).await;
+        let status = child.wait().await;
+        let said = on_disk(files, JobFiles::finish_command_output).await;
+        let said = match said {
+            Ok(line) if !line.is_empty() => format!(": {line}"),
+            _ => String::new(),
+        };
+        let path = &self.path;
+        match (status, on_disk(files, JobFiles::trace).await) {
+            // Another wrapper of the same job was first.
+            (_, Ok(Trace::Started(other) | Trace::Ended(other, _))) if other != pid => {
+                self.watch(shared, files, other).await;
+            }
+            (Ok(status), Ok(Trace::Started(_) | Trace::Ended(..))) => {
+                match wrapper::failure(status) {
+                    None => self.ended(shared).await,
+                    Some(failure) => {
+                        let reason = format!(
+                            "ECF_JOB_CMD PID({pid}) path({path}) {failure} [ {command} ]{said}"
+                        );
+                        self.failed(shared, StartError::command(reason)).await;
+                    }
+                }
+            }
+            (Err(error), _) => {
+                let reason = format!("ECF_JOB_CMD PID({pid}) path({path}): {error}");
+                self.failed(shared, StartError::command(reason)).await;
+            }
+            (_, Ok(Trace::None) | Err(_)) => {
+                let job = files.job.display();
+                let reason =
+                    format!("ECF_JOB_CMD path({path}) was not run: {job}.pid is missing{said}");
+                self.failed(shared, StartError::command(reason)).await;
+            }
+        }
+    }
+
+    /// Watches a job that is no child of ours to its end.
+    async fn watch(&self, shared: &Shared, files: &JobFiles, pid: u32) {
+        let running = Running {
+            pid,
+            token: files.token.clone(),
+        };
+        let phase = Phase::Running(running);
+        shared.phases.write().insert(self.password.clone(), phase);
+        let [mut pause, longest] = WATCH_TIMES;
+        loop {
+            // The process is looked at first: it writes the mark before it ends.
+            let is_alive = wrapper::is_alive(pid, &files.token);
+            match on_disk(files, JobFiles::trace).await {
+                Ok(Trace::Ended(pid, status)) => {
+                    return match wrapper::failure_of_code(status) {
+                        None => self.ended(shared).await,
+                        Some(failure) => {
+                            let path = &self.path;
+                            let reason = format!("ECF_JOB_CMD PID({pid}) path({path}) {failure}");
+                            self.failed(shared, StartError::command(reason)).await;
+                        }
+                    };
+                }
+                _ if is_alive => {}
+                _ => return self.failed(shared, self.lost()).await,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn ended(&self, shared: &Shared) {
+        let event = RunnerEvent::Ended {
+            path: self.path.as_str().into(),
+            password: self.password.clone(),
+        };
+        shared.reports.report(event).await;
+    }
+
+    async fn failed(&self, shared: &Shared, error: StartError) {
+        tracing::warn!(path = self.path, "{}", error.reason);
+        let event = RunnerEvent::Failed {
+            path: self.path.as_str().into(),
+            password: self.password.clone(),
+            flag: error.flag,
+            reason: error.reason.into(),
+        };
+        shared.reports.report(event).await;
+    }
+}
+
+/// Reads files on a thread that may wait for a slow disk.
+async fn on_disk<T: Send + 'static>(
+    files: &JobFiles,
+    read: impl FnOnce(&JobFiles) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let files = files.clone();
+    tokio::task::spawn_blocking(move || read(&files)).await?
+}
+
+/// Makes the files of a job, and starts its command.
+fn make_and_start(
+    shared: &Shared,
+    files: &JobFiles,
+    variables: &Variables,
+    password: &str,
+) -> Result<Start, StartError> {
+    let at_file = |error| StartError::file(files, &error);
+    let command = job_command(variables)?;
+    if variables.get("ECF_NO_SCRIPT").is_none() {
+        let script = Script::find(variables, &FileLoader)?;
+        let job = script.job(variables, &FileLoader)?;
+        files.make_folders().map_err(at_file)?;
+        let _no_process_starts = shared.phases.read();
+        files.write_job(&job).map_err(at_file)?;
+    } else {
+        files.make_folders().map_err(at_file)?;
+    }
+    let mut phases = shared.phases.write();
+    if let Some(Phase::Waiting { is_killed: true }) = phases.get(password) {
+        return Err(StartError::command("killed before it was started"));
+    }
+    files.remove_marks().map_err(at_file)?;
+    let programs = shared.programs.as_deref();
+    let child = wrapper::spawn(files, &command, variables, programs);
+    let child = child.map_err(|error| StartError::command(format!("{command}: {error}")))?;
+    let running = Running {
+        pid: child.id().unwrap_or_default(),
+        token: files.token.clone(),
+    };
+    phases.insert(password.into(), Phase::Running(running));
+    Ok(Start::Child(child, command))
+}
+
+fn job_command(variables: &Variables) -> Result<String, TemplateError> {
+    if variables.is_takler() {
+        let name = "TAKLER_SHELL_JOB_CMD";
+        let default = "{{TAKLER_JOB}} 1> {{TAKLER_JOBOUT}} 2>&1";
+        let text = variables.get(name).unwrap_or(default);
+        return command(Flavor::Takler, name, text, variables);
+    }
+    let name = "ECF_JOB_CMD";
+    let text = variables.get(name).unwrap_or_default();
+    command(Flavor::Ecflow, name, text, variables)
+}
