@@ -23,6 +23,8 @@ pub mod machine;
 
 pub mod template;
 
+pub mod store;
+
 pub mod runner;
 
 pub mod server;

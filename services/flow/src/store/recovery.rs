@@ -1,0 +1,200 @@
+//! From the bytes of a store to the state.
+
+use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
+
+use crate::machine::{Machine, Record};
+
+use super::backend::{Overlay, SharedStorage};
+use super::checksum;
+use super::file::{
+    COMPLETE, FORMAT, Found, JOURNAL, META, SNAPSHOT, StoreError, failed, open_database,
+    without_panic,
+};
+
+/// What a store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The last record in the snapshot that the state was restored from; 0: none.
+    pub snapshot: u64,
+    /// The last record; 0: none.
+    pub last: u64,
+    /// What is unusual, although nothing confirmed is missing.
+    pub notes: Vec<String>,
+}
+
+/// The state that a store holds.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) machine: Machine,
+    pub(super) summary: Summary,
+}
+
+/// Looks through storage without changing it, and restores the state from it, up to a record if
+/// one is given: then damage of what comes later does not matter.
+pub(super) fn examine(
+    storage: &SharedStorage,
+    until: Option<u64>,
+) -> Result<Recovered, StoreError> {
+    let open = || {
+        let overlay = Overlay::new(storage.clone()).map_err(|error| failed(redb::Error::Io(error)));
+        open_database(overlay?)
+    };
+    let (mut database, found) = open()?;
+    let mut is_intact = true;
+    if !found.is_unclean {
+        // A file that was closed is opened without a look at its pages.
+        let checked = without_panic(|| database.check_integrity());
+        is_intact = matches!(checked, Ok(Ok(true)));
+        if !is_intact {
+            // What the check has left in memory is not used.
+            close_quietly(std::mem::replace(&mut database, open()?.0));
+        }
+    }
+    let recovered = without_panic(|| recover(&database, until, found));
+    close_quietly(database);
+    let recovered = recovered??;
+    if !is_intact && until.is_none() {
+        let last = recovered.summary.last;
+        return Err(StoreError::damaged(
+            "a page does not fit its checksum",
+            Some(last),
+        ));
+    }
+    Ok(recovered)
+}
+
+/// Closes an overlay, which may panic after what redb has read was damaged.
+fn close_quietly(database: Database) {
+    // The overlay is discarded: it does not matter whether closing it succeeds.
+    let _ = without_panic(|| drop(database));
+}
+
+fn recover(database: &Database, until: Option<u64>, found: Found) -> Result<Recovered, StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    if !has_format(&transaction)? {
+        return Ok(Recovered::default());
+    }
+    let mut recovered = newest_snapshot(&transaction, until)?;
+    replay(&transaction, until, &mut recovered)?;
+    let notes = &mut recovered.summary.notes;
+    if found.is_rolled_back {
+        notes.push("the last write was not complete, and was dropped".to_owned());
+    } else if found.is_unclean {
+        notes.push("the store had not been closed".to_owned());
+    }
+    Ok(recovered)
+}
+
+/// Whether the tables are there, in this format.
+fn has_format(transaction: &ReadTransaction) -> Result<bool, StoreError> {
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    let format = meta.get("format").map_err(failed)?;
+    match format.map(|format| format.value()) {
+        Some(FORMAT) => Ok(true),
+        Some(other) => Err(StoreError::Format(other)),
+        None => Err(StoreError::damaged("it says no format", None)),
+    }
+}
+
+/// The state of the newest snapshot that is intact; the empty state if there was none yet.
+fn newest_snapshot(
+    transaction: &ReadTransaction,
+    until: Option<u64>,
+) -> Result<Recovered, StoreError> {
+    let complete = transaction.open_table(COMPLETE).map_err(failed)?;
+    let mut notes = Vec::new();
+    let range = complete
+        .range(..=until.unwrap_or(u64::MAX))
+        .map_err(failed)?;
+    for entry in range.rev() {
+        let (sequence, parts) = entry.map_err(failed)?;
+        let (sequence, parts) = (sequence.value(), parts.value());
+        match snapshot(transaction, sequence, parts)? {
+            Some(machine) => {
+                return Ok(Recovered {
+                    machine,
+                    summary: Summary {
+                        snapshot: sequence,
+                        last: sequence,
+                        notes,
+                    },
+                });
+            }
+            None => notes.push(format!(
+                "the snapshot after record {sequence} is damaged; the one before was used"
+            )),
+        }
+    }
+    Ok(Recovered {
+        machine: Machine::default(),
+        summary: Summary {
+            notes,
+            ..Summary::default()
+        },
+    })
+}
+
+fn snapshot(
+    transaction: &ReadTransaction,
+    sequence: u64,
+    parts: u32,
+) -> Result<Option<Machine>, StoreError> {
+    let table = transaction.open_table(SNAPSHOT).map_err(failed)?;
+    let mut bytes = Vec::new();
+    for part in 0..parts {
+        match table.get((sequence, part)).map_err(failed)? {
+            Some(part) => bytes.extend_from_slice(part.value()),
+            None => return Ok(None),
+        }
+    }
+    let content = checksum::verified(sequence, &bytes);
+    Ok(content.and_then(|content| Machine::restore(content).ok()))
+}
+
+/// Applies the records behind the snapshot.
+fn replay(
+    transaction: &ReadTransaction,
+    until: Option<u64>,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let Recovered { machine, summary } = recovered;
+    let journal = transaction.open_table(JOURNAL).map_err(failed)?;
+    let until = until.unwrap_or(u64::MAX);
+    let mut last = summary.last;
+    let records = journal.range(last + 1..=until.max(last + 1));
+    for entry in records.map_err(failed)? {
+        let (key, bytes) = entry.map_err(failed)?;
+        if key.value() > until {
+            break;
+        }
+        let next = last + 1;
+        // Before the first snapshot there is nothing else to start from.
+        let intact = (last > 0 || summary.snapshot > 0 || next == 1).then_some(last);
+        let damaged = |what: String| StoreError::damaged(what, intact);
+        if key.value() != next {
+            return Err(damaged(format!("record {next} is missing")));
+        }
+        let record = record(next, bytes.value())
+            .map_err(|reason| damaged(format!("record {next} {reason}")))?;
+        let applied = without_panic(|| machine.apply(&record))
+            .map_err(|_| damaged(format!("record {next} can't be applied")))?;
+        applied.map_err(|refusal| damaged(format!("record {next} is refused now: {refusal}")))?;
+        last = next;
+    }
+    summary.last = last;
+    Ok(())
+}
+
+fn record(sequence: u64, bytes: &[u8]) -> Result<Record, String> {
+    let content = checksum::verified(sequence, bytes).ok_or("does not fit its checksum")?;
+    let record = Record::decode(content).map_err(|error| format!("can't be read: {error}"))?;
+    if record.sequence == sequence {
+        Ok(record)
+    } else {
+        Err(format!("says that it is record {}", record.sequence))
+    }
+}
