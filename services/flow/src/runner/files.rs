@@ -83,7 +83,10 @@ impl JobFiles {
     pub(super) fn make_folders(&self) -> io::Result<()> {
         for path in [&self.job, &self.output] {
             if let Some(folder) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(folder)?;
             }
         }
         Ok(())
@@ -94,7 +97,11 @@ impl JobFiles {
         let new = self.beside(".new");
         remove(&new)?;
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o700).open(&new)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o700)
+            .open(&new)?;
         file.write_all(text)?;
         drop(file);
         fs::rename(&new, &self.job)

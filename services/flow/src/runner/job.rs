@@ -158,7 +158,11 @@ impl Job {
         variables: Box<Variables>,
     ) -> Result<Start, StartError> {
         if self.is_resumed {
-            match self.find(files).await.map_err(|error| StartError::file(files, &error))? {
+            match self
+                .find(files)
+                .await
+                .map_err(|error| StartError::file(files, &error))?
+            {
                 Trace::Started(pid) | Trace::Ended(pid, _) => return Ok(Start::Found(pid)),
                 Trace::None if self.is_started => return Ok(Start::Lost),
                 Trace::None => {}
@@ -166,8 +170,9 @@ impl Job {
         }
         let (shared, files) = (Arc::clone(shared), files.clone());
         let password = self.password.clone();
-        let started =
-            tokio::task::spawn_blocking(move || make_and_start(&shared, &files, &variables, &password));
+        let started = tokio::task::spawn_blocking(move || {
+            make_and_start(&shared, &files, &variables, &password)
+        });
         started.await.map_err(StartError::command)?
     }
 

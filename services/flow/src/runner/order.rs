@@ -44,7 +44,13 @@ impl OrderKind {
 
     /// The command, its language, and the name of the variable that it is from.
     fn command(self, variables: &Variables) -> (Flavor, &'static str, &str) {
-        let ecflow = |name| (Flavor::Ecflow, name, variables.get(name).unwrap_or_default());
+        let ecflow = |name| {
+            (
+                Flavor::Ecflow,
+                name,
+                variables.get(name).unwrap_or_default(),
+            )
+        };
         match (self, variables.is_takler()) {
             (Self::Kill, true) => {
                 let name = "TAKLER_SHELL_KILL_CMD";
@@ -60,8 +66,7 @@ impl OrderKind {
 /// Whether the id of a job may stand in a command. Whoever reaches the server can send one, also
 /// without the password of a job, so it has to be neither an option nor more than a word.
 pub(super) fn is_safe_rid(rid: &str) -> bool {
-    let is_safe =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"_.:@,/+=[]-".contains(&byte);
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:@,/+=[]-".contains(&byte);
     rid.starts_with(|first: char| first.is_ascii_alphanumeric()) && rid.bytes().all(is_safe)
 }
 

@@ -1,10 +1,11 @@
 //! Scripts of ecFlow: directives in lines that begin with the mark, then variables.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Script;
 use super::source::{Loader, MAX_DEPTH, MAX_SIZE, Place, TemplateError};
-use super::substitute::Substitution;
+use super::substitute::{SubstituteError, Substitution};
 use super::variables::Variables;
 
 /// How many files a script may include.
@@ -81,7 +82,7 @@ pub(super) fn job(
         match line.kind {
             LineKind::Text => {
                 substitution.micro = line.micro;
-                let result = substitution.append(&line.text, &mut job);
+                let result = substitute(line, &substitution, &mut job);
                 result.map_err(|error| TemplateError::edit(lines.place(line), error))?;
             }
             LineKind::Inside(Block::Literal) => job.extend_from_slice(&line.text),
@@ -98,9 +99,8 @@ pub(super) fn preprocessed(
     loader: &dyn Loader,
 ) -> Result<Vec<u8>, TemplateError> {
     let lines = Preprocessor::run(script, variables, loader)?;
-    let used = used_variables(&lines, variables)?;
     let mut text = Vec::new();
-    if !used.is_empty() {
+    if let Some(used) = used_variables(&lines, variables)? {
         text.extend_from_slice(b"%comment - ecf user variables\n");
         for (name, value) in used {
             text.extend_from_slice(format!("{name} = {value}\n").as_bytes());
@@ -114,42 +114,59 @@ pub(super) fn preprocessed(
     Ok(text)
 }
 
-/// The user's variables, and those with defaults, that the lines of the job name.
+/// Appends a line with the values of its variables. A last mark without a partner is an error but
+/// in two cases, as in ecFlow: behind a `#`, and if the line begins with a mark and has blanks.
+fn substitute(
+    line: &Line,
+    substitution: &Substitution<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), SubstituteError> {
+    let begins_with_mark = line.text.first() == Some(&line.micro);
+    if line.text.contains(&b'#') || (begins_with_mark && line.text.contains(&b' ')) {
+        substitution.append_lenient(&line.text, out)
+    } else {
+        substitution.append(&line.text, out)
+    }
+}
+
+/// The user's variables, and those with defaults, that the lines name; `None` if they name none at
+/// all.
 fn used_variables(
     lines: &Lines,
     variables: &Variables,
-) -> Result<BTreeSet<(String, String)>, TemplateError> {
-    let mut used = BTreeSet::new();
-    for line in lines
-        .lines
-        .iter()
-        .filter(|line| line.kind == LineKind::Text)
-    {
-        let names = Substitution::new(line.micro, variables).names(&line.text);
-        for name in names.map_err(|error| TemplateError::edit(lines.place(line), error))? {
-            let name = String::from_utf8_lossy(&name).into_owned();
+) -> Result<Option<BTreeMap<String, String>>, TemplateError> {
+    let mut used = BTreeMap::new();
+    let mut has_names = false;
+    for line in &lines.lines {
+        let substitution = Substitution::new(line.micro, variables);
+        match line.kind {
+            LineKind::Text => {
+                let result = substitute(line, &substitution, &mut Vec::new());
+                result.map_err(|error| TemplateError::edit(lines.place(line), error))?;
+            }
+            LineKind::Inside(Block::Comment | Block::Manual) => {}
+            LineKind::Inside(Block::Literal) | LineKind::Directive => continue,
+        }
+        let mut names: Vec<_> = substitution
+            .names(&line.text)
+            .map(Cow::into_owned)
+            .collect();
+        has_names |= !names.is_empty();
+        while let Some(name) = names.pop() {
             let (own, default) = match name.split_once(':') {
                 Some((own, default)) => (own, Some(default)),
                 None => (&*name, None),
             };
-            match (variables.get(own), default) {
-                (Some(value), _) if variables.is_own(own) => {
-                    let value = value.to_owned();
-                    used.insert((name, value));
-                }
-                (Some(_), _) => {}
-                (None, Some(default)) => {
-                    let default = default.to_owned();
-                    used.insert((name, default));
-                }
-                (None, None) => {
-                    let text = format!("there is no variable {own}");
-                    return Err(TemplateError::edit(lines.place(line), text));
-                }
+            let value = variables.get(own).or(default);
+            let is_shown = default.is_some() || variables.is_own(own);
+            if let Some(value) = value.filter(|_| is_shown && !used.contains_key(&name)) {
+                let inner = substitution.names(value.as_bytes());
+                names.extend(inner.map(Cow::into_owned));
+                used.insert(name.clone(), value.to_owned());
             }
         }
     }
-    Ok(used)
+    Ok(has_names.then_some(used))
 }
 
 pub(super) fn manual(
@@ -163,9 +180,9 @@ pub(super) fn manual(
     let is_manual = |line: &&Line| line.kind == LineKind::Inside(Block::Manual);
     for line in lines.lines.iter().filter(is_manual) {
         substitution.micro = line.micro;
-        // A manual is prose: a lone mark in it stays.
+        // A manual is prose: what is no variable in it stays.
         let start = text.len();
-        if substitution.append(&line.text, &mut text).is_err() {
+        if substitution.append_lenient(&line.text, &mut text).is_err() {
             text.truncate(start);
             text.extend_from_slice(&line.text);
         }
@@ -184,6 +201,13 @@ impl Lines {
     fn place(&self, line: &Line) -> Place {
         Place::new(&self.files[line.file], line.number)
     }
+}
+
+/// The lines of a text; an empty one has none.
+fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.strip_suffix(b"\n").unwrap_or(text);
+    let count = if text.is_empty() { 0 } else { usize::MAX };
+    lines.split(|byte| *byte == b'\n').take(count)
 }
 
 struct Preprocessor<'a> {
@@ -232,8 +256,7 @@ impl<'a> Preprocessor<'a> {
         self.lines.files.push(path.to_owned());
         let file = self.lines.files.len() - 1;
         let mut block: Option<(Block, u32)> = None;
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        for (number, line) in (1..).zip(split_lines(text)) {
             self.line(file, number, line, &mut block)?;
         }
         if let Some((block, start)) = block {
@@ -331,7 +354,7 @@ impl<'a> Preprocessor<'a> {
         let is_directive = if is_known {
             !matches!(rest.first(), Some(byte) if *byte == self.micro || *byte == b':')
         } else {
-            marks % 2 == 1
+            word.starts_with(b"include") || (marks % 2 == 1 && !text.contains(&b' '))
         };
         is_directive.then_some((word, rest))
     }
@@ -402,8 +425,7 @@ impl<'a> Preprocessor<'a> {
         }
         self.lines.files.push(path.to_owned());
         let file = self.lines.files.len() - 1;
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        for (number, line) in (1..).zip(split_lines(text)) {
             let kind = LineKind::Inside(Block::Literal);
             self.push(file, number, line, kind, self.micro);
         }

@@ -1,5 +1,6 @@
 //! `%VAR%`, `%VAR:default%` and `%%`.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -57,17 +58,24 @@ impl<'a> Substitution<'a> {
         self.expand(text, 0, out)
     }
 
+    /// The same, where a last mark without a partner stays as it is.
+    pub(super) fn append_lenient(
+        &self,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SubstituteError> {
+        self.expand(text, 1, out)
+    }
+
     /// The names, with their defaults, that a text has between its marks.
-    pub(super) fn names(&self, text: &[u8]) -> Result<Vec<Vec<u8>>, SubstituteError> {
-        let mut names = Vec::new();
+    pub(super) fn names<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = Cow<'t, str>> {
         let mut rest = text;
-        while let Some((_, name, after)) = self.next(rest)? {
-            if !name.is_empty() {
-                names.push(name.to_vec());
-            }
+        let names = std::iter::from_fn(move || {
+            let (_, name, after) = self.next(rest).ok()??;
             rest = after;
-        }
-        Ok(names)
+            Some(String::from_utf8_lossy(name))
+        });
+        names.filter(|name| !name.is_empty())
     }
 
     /// The text before the next mark, what is between it and its partner, and the text after that.
