@@ -19,3 +19,5 @@ pub mod schedule;
 pub mod config;
 
 pub mod deployment;
+
+pub mod install;
