@@ -179,6 +179,10 @@ pub struct Options {
     /// Default: 50 µs; with `None` the connections of this communicator do not
     /// poll. Threads of a runtime of several threads never poll.
     pub busy_poll_time: Option<Duration>,
+    /// Whether each message to a broker names the user who has logged in there. The broker
+    /// refuses another name, so that servants can rely on
+    /// [`Context::broker_user`](crate::Context::broker_user). Default: false.
+    pub names_broker_user: bool,
     /// What runs around the calls of all proxies. Default: none.
     pub client_interceptors: ClientInterceptors,
     /// What runs around the calls that arrive at all adapters and connections.
@@ -204,6 +208,7 @@ impl Default for Options {
             websocket: WebSocketOptions::default(),
             proxy: ProxyOptions::default(),
             busy_poll_time: Some(Duration::from_micros(50)),
+            names_broker_user: false,
             client_interceptors: ClientInterceptors::new(),
             server_interceptors: ServerInterceptors::new(),
         }

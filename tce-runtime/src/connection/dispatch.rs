@@ -107,6 +107,7 @@ impl IncomingCall<'_> {
             header: self.header,
             extra,
             is_redelivered,
+            broker_user: ack_guard.and_then(|guard| guard.user_id().cloned()),
             returned: Mutex::default(),
         }
     }
@@ -194,6 +195,7 @@ pub struct Context {
     pub(super) header: Header,
     pub(super) extra: Extra,
     pub(super) is_redelivered: bool,
+    pub(super) broker_user: Option<Arc<str>>,
     pub(super) returned: Mutex<Extra>,
 }
 
@@ -216,6 +218,14 @@ impl Context {
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.extra.get(reserved::USER_ID)
+    }
+
+    /// The user of the message broker who has sent the call, if its sender names the user
+    /// ([`Options::names_broker_user`](crate::config::Options::names_broker_user)). RabbitMQ
+    /// admits no other name than that of the login, but for users tagged `impersonator`.
+    #[must_use]
+    pub fn broker_user(&self) -> Option<&str> {
+        self.broker_user.as_deref()
     }
 
     /// Whether the call is oneway: the caller gets no RETURN.

@@ -38,10 +38,12 @@ const UNACKNOWLEDGED: usize = 32;
 const BATCH_SIZE: usize = 256 << 10;
 
 /// How an endpoint publishes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct PublishOptions {
     is_persistent: bool,
     in_batches: bool,
+    /// The user whom each message names.
+    user_id: Option<Arc<str>>,
 }
 
 impl MessageQueues {
@@ -53,6 +55,7 @@ impl MessageQueues {
         opening: impl Future<Output = Publisher> + Send + 'static,
     ) -> Arc<PublishQueue> {
         let limit = self.settings.options.connection.send_buffer;
+        let names_user = self.settings.options.names_broker_user;
         let queue = Arc::new(PublishQueue::new(limit));
         let task = PublisherTask {
             queue: Arc::clone(&queue),
@@ -61,6 +64,7 @@ impl MessageQueues {
             options: PublishOptions {
                 is_persistent: endpoint.address.durable,
                 in_batches: endpoint.batch,
+                user_id: names_user.then(|| endpoint.user.as_str().into()),
             },
             _running: self.publishers.begin(),
         };
@@ -337,7 +341,7 @@ impl PublisherTask {
 
     /// The next MQ message: one message as it is, or several in a batch.
     fn next_message(&self, waiting: &mut VecDeque<OutgoingMessage>) -> Option<InFlight> {
-        let mut message = InFlight::new(self.next_wanted(waiting)?, self.options.is_persistent);
+        let mut message = InFlight::new(self.next_wanted(waiting)?, &self.options);
         if !self.options.in_batches {
             return Some(message);
         }
@@ -413,7 +417,7 @@ struct InFlight {
 }
 
 impl InFlight {
-    fn new(message: OutgoingMessage, is_persistent: bool) -> Self {
+    fn new(message: OutgoingMessage, options: &PublishOptions) -> Self {
         Self {
             bytes: message.body.len(),
             expires_at: message.expires_at,
@@ -421,11 +425,11 @@ impl InFlight {
             publication: Publication {
                 body: message.body,
                 queue: message.queue,
-                is_persistent,
+                is_persistent: options.is_persistent,
                 expires_in: None,
                 is_batch: false,
                 is_mandatory: message.is_mandatory,
-                user_id: None,
+                user_id: options.user_id.clone(),
                 deliveries: 0,
             },
             is_second_try: false,

@@ -61,6 +61,8 @@ pub(crate) struct Delivery {
     pub(crate) is_batch: bool,
     /// Whether it may have been delivered before.
     pub(crate) is_redelivered: bool,
+    /// The user of the broker who has sent it, if the message names the user.
+    pub(crate) user_id: Option<Arc<str>>,
     /// Whether it survives a restart of the broker.
     pub(crate) is_persistent: bool,
     pub(crate) tag: DeliveryTag,
@@ -216,6 +218,7 @@ struct Unfinished {
     /// Whether a message was not executed, so that all go to another consumer.
     is_requeued: AtomicBool,
     is_redelivered: bool,
+    user_id: Option<Arc<str>>,
     /// Whether the settlement must not wait for others: the broker may
     /// confirm a persistent message only when it is settled.
     is_urgent: bool,
@@ -230,6 +233,7 @@ impl DeliveryTracker {
             left: AtomicUsize::new(count),
             is_requeued: AtomicBool::new(false),
             is_redelivered: delivery.is_redelivered,
+            user_id: delivery.user_id.clone(),
             is_urgent: delivery.is_persistent,
             tag: delivery.tag,
             acks: Arc::clone(acks),
@@ -263,6 +267,11 @@ pub(crate) struct AckGuard {
 }
 
 impl AckGuard {
+    /// The user of the broker who has sent the message, if it names the user.
+    pub(crate) fn user_id(&self) -> Option<&Arc<str>> {
+        self.tracker.0.user_id.as_ref()
+    }
+
     /// Ends this message; the last one settles the delivery.
     pub(crate) fn finish(self) {
         let unfinished = &self.tracker.0;

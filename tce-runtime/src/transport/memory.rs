@@ -379,6 +379,7 @@ impl MemoryConsumer {
             expires_in: message.expires_at.map(time_left),
             is_batch: message.publication.is_batch,
             is_redelivered: message.is_redelivered,
+            user_id: None,
             is_persistent: message.publication.is_persistent,
             tag,
         })

@@ -236,6 +236,10 @@ impl AmqpConsumer {
             expires_in: millis.map(Duration::from_millis),
             is_batch: content_type.is_some_and(|kind| kind.as_str() == batch::CONTENT_TYPE),
             is_redelivered: count.is_redelivered(),
+            user_id: properties
+                .user_id()
+                .as_ref()
+                .map(|user| user.as_str().into()),
             is_persistent: *properties.delivery_mode() == Some(PERSISTENT),
             body: std::mem::take(&mut delivery.data),
             tag: DeliveryTag {
